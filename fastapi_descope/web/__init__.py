@@ -1,0 +1,1 @@
+"""Speaks ASGI and FastAPI; decides nothing about tokens."""
