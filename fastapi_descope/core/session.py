@@ -6,7 +6,7 @@ Everything here is made from claims whose signature and checks have already pass
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Self
+from typing import Self, cast
 
 __all__ = ["Claims", "RefreshToken", "Session", "Tenant", "TokenPair", "User", "UserProfile"]
 
@@ -16,11 +16,15 @@ Claims = Mapping[str, object]
 _NO_CLAIMS: Claims = MappingProxyType({})
 
 
+def _no_claims() -> Claims:
+    return _NO_CLAIMS
+
+
 def _names(value: object) -> tuple[str, ...]:
     """The names in a claim, or none. A string is never a list: "administrator" does not hold "admin"."""
     if not isinstance(value, (tuple, list)):
         return ()
-    return tuple(item for item in value if isinstance(item, str))
+    return tuple(item for item in cast("Iterable[object]", value) if isinstance(item, str))
 
 
 def _text(value: object) -> str | None:
@@ -28,7 +32,7 @@ def _text(value: object) -> str | None:
 
 
 def _mapping(value: object) -> Mapping[str, object] | None:
-    return value if isinstance(value, Mapping) else None
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class User:
     id: str
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
-    claims: Claims = field(default=_NO_CLAIMS, repr=False, compare=False)
+    claims: Claims = field(default_factory=_no_claims, repr=False, compare=False)
 
     @property
     def email(self) -> str | None:
@@ -128,6 +132,11 @@ class Session:
     def claims(self) -> Claims:
         """Every verified claim of the session token, read-only."""
         return self.user.claims
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The current tenant's id, or None."""
+        return None if self.tenant is None else self.tenant.id
 
     @property
     def tenant_claim(self) -> str | None:
@@ -210,6 +219,6 @@ class UserProfile:
     phone: str | None = field(default=None, repr=False)
     verified_phone: bool = field(default=False, repr=False)
     picture: str | None = field(default=None, repr=False)
-    tenants: Mapping[str, Tenant] = field(default_factory=dict, repr=False)
-    tenant_names: Mapping[str, str] = field(default_factory=dict, repr=False)
-    custom_attributes: Mapping[str, object] = field(default_factory=dict, repr=False)
+    tenants: Mapping[str, Tenant] = field(default_factory=dict[str, Tenant], repr=False)
+    tenant_names: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)

@@ -1,0 +1,170 @@
+"""The steps of a session's life: login, callback, tenant switch, logout.
+
+Decided here without a web framework; the web wing carries out what is returned. Who is calling in between
+is ``core/resolver.py``'s to say.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from ..errors import (
+    BadRequest,
+    Forbidden,
+    LoginRejected,
+    NotAuthenticated,
+    SessionEnded,
+    UpstreamError,
+    UpstreamRefused,
+)
+from ..events import (
+    Events,
+    LoginFailed,
+    SignedIn,
+    SignedOut,
+    TenantSwitched,
+)
+from .client import DescopeClient, LoginOptions
+from .refresh import Refresher
+from .resolver import Credentials, Resolution, Resolver
+from .session import TokenPair, UserProfile
+from .single_flight import SingleFlight
+from .token_pairs import TokenPairs
+
+__all__ = ["Authenticator", "LoginRequest"]
+
+_LOGOUT_SECONDS = 2.0
+"""How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """A sign-in that is to begin. ``tenant`` is a tenant id, or an e-mail whose domain names one."""
+
+    tenant: str
+    redirect_url: str
+    login_hint: str | None = field(default=None, repr=False)
+    sso_id: str | None = None
+    prompt: str | None = None
+    force_authn: bool = False
+    options: LoginOptions | None = None
+
+
+class Authenticator:
+    """Begins, switches and ends sessions. Holds nothing but the code exchanges in flight."""
+
+    def __init__(
+        self,
+        *,
+        client: DescopeClient,
+        pairs: TokenPairs,
+        resolver: Resolver,
+        refresher: Refresher,
+        events: Events,
+    ) -> None:
+        self._client = client
+        self._pairs = pairs
+        self._resolver = resolver
+        self._refresher = refresher
+        self._events = events
+        self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
+
+    async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
+        """The URL to send the browser to. One call.
+
+        Step-up and MFA carry the refresh token of ``presented``. Raises ``LoginRejected`` if Descope
+        refuses (an unknown tenant, a redirect that the project does not allow), else ``UpstreamError``.
+        """
+        held, options = None, request.options
+        if presented is not None and options is not None and (options.stepup or options.mfa):
+            held = await self._resolver.required_refresh_token(presented)
+        try:
+            return await self._client.sso_authorize(
+                tenant=request.tenant,
+                redirect_url=request.redirect_url,
+                login_hint=request.login_hint,
+                sso_id=request.sso_id,
+                prompt=request.prompt,
+                force_authn=request.force_authn,
+                options=options,
+                refresh_jwt=held.text if held else None,
+            )
+        except UpstreamRefused:
+            raise self._login_failed("authorize_refused") from None
+
+    async def complete_login(self, code: str) -> TokenPair:
+        """The verified pair for a one-time code. One call, never repeated; twins share it (CB-16).
+
+        Raises ``LoginRejected`` if Descope refuses the code, else the ``UpstreamError`` family; in every
+        such case no cookie may be set.
+        """
+        try:
+            return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
+        except UpstreamRefused:
+            raise self._login_failed("code_refused") from None
+        except UpstreamError as error:
+            self._events.emit(LoginFailed(error.code))
+            raise
+
+    async def _exchange(self, code: str) -> TokenPair:
+        pair, answer = await self._pairs.exchange(code)
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
+        return pair
+
+    async def select_tenant(self, presented: Credentials, tenant: str) -> TokenPair:
+        """The pair of the session with ``tenant`` as its current tenant, ordered with its refreshes.
+
+        One call. Raises ``NotAuthenticated`` without a good refresh token, ``SessionEnded`` if it is
+        revoked, ``Forbidden`` if Descope refuses the tenant, else the ``UpstreamError`` family.
+        """
+        held = await self._resolver.required_refresh_token(presented)
+        try:
+            pair = await self._refresher.replace(held, self._pairs.select(tenant))
+        except UpstreamRefused as refusal:
+            if refusal.upstream_status == NotAuthenticated.status:
+                raise SessionEnded from None
+            raise Forbidden("You are not a member of this organisation") from None
+        self._events.emit(TenantSwitched(pair.session.user.id, tenant))
+        return pair
+
+    async def logout(self, presented: Credentials, *, everywhere: bool = False) -> None:
+        """End the session here and, within two seconds, at Descope. Never raises (LO-01).
+
+        Without a refresh token there is nothing to tell Descope, and nothing to do.
+        """
+        confirmed = False
+        try:
+            held = await self._resolver.required_refresh_token(presented)
+            newest = await self._refresher.end(held, patience=_LOGOUT_SECONDS / 2)
+            async with asyncio.timeout(_LOGOUT_SECONDS / 2):
+                await (self._client.logout_all(newest) if everywhere else self._client.logout(newest))
+            confirmed = True
+        except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
+            pass
+        self._events.emit(SignedOut(everywhere, confirmed))
+
+    async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
+        """Descope's user object. One call; raises ``NotAuthenticated`` and the ``UpstreamError`` family."""
+        return await self._client.me(await self._current_refresh_jwt(presented, resolution))
+
+    async def tenant_names(self, presented: Credentials, resolution: Resolution) -> dict[str, str]:
+        """Names of the user's tenants by id. One call; raises as ``profile`` does."""
+        ids = sorted(resolution.session.tenants) if resolution.session else []
+        if not ids:
+            return {}
+        jwt = await self._current_refresh_jwt(presented, resolution)
+        return dict(await self._client.my_tenants(jwt, ids))
+
+    async def aclose(self, seconds: float) -> None:
+        """Let what is in flight land, at most ``seconds``."""
+        await self._refresher.drain(seconds)
+        await self._exchanges.drain(seconds)
+
+    async def _current_refresh_jwt(self, presented: Credentials, resolution: Resolution) -> str:
+        if resolution.pair is not None:  # refreshed in this very request: the presented one may be spent
+            return resolution.pair.refresh.text
+        return (await self._resolver.required_refresh_token(presented)).text
+
+    def _login_failed(self, reason: str) -> LoginRejected:
+        self._events.emit(LoginFailed(reason))
+        return LoginRejected(reason)

@@ -1,0 +1,174 @@
+"""What refreshes brought home, and who may refresh: the protocol, and the store of one process.
+
+A store remembers the result of a refresh under the refresh token it was made with, so that a late twin
+of the request (another tab, a retry after a lost answer) gets the same new cookies without a second
+call upstream (requirement RF-04). It also leases the right to refresh, so that of many processes one
+calls Descope (RF-03). The store of one process is below; ``core/redis_store.py`` keeps the same promises
+across processes and hosts, and one contract test runs against both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from secrets import token_hex
+from typing import Protocol, Self
+
+__all__ = ["Lease", "MemoryRefreshStore", "RefreshResult", "RefreshStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshResult:
+    """What one refresh, tenant switch or logout made of a refresh token.
+
+    With both tokens None the session has ended. The tokens are texts as Descope sent them: whoever
+    recalls a result verifies them again, so a store need not be trusted (RD-03). ``refresh_at`` is
+    epoch seconds, from ``nextRefreshSeconds``.
+    """
+
+    session_jwt: str | None = field(repr=False)
+    refresh_jwt: str | None = field(repr=False)
+    refresh_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over."""
+        return self.session_jwt is None
+
+    @classmethod
+    def over(cls) -> Self:
+        """The result of a logout or a refusal."""
+        return cls(session_jwt=None, refresh_jwt=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to refresh one token. ``id`` fences: a late holder cannot overwrite a newer result."""
+
+    id: str
+
+
+class RefreshStore(Protocol):
+    """Remembers results and leases the right to refresh, by the text of a refresh token.
+
+    No method raises because the store is out of reach: an implementation that depends on a network
+    goes on as if alone, and says so with an event (RD-02).
+    """
+
+    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+        """The remembered result, or else a lease, or None while somebody else holds the lease.
+
+        With ``anew`` a remembered result is passed over: the caller wants a newer one.
+        """
+        ...
+
+    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
+        """Remember ``result`` for ``seconds`` (None: nothing to remember) and give the lease back.
+
+        False, with nothing remembered, if the lease was lost in between.
+        """
+        ...
+
+    async def recall(self, token: str) -> RefreshResult | None:
+        """The remembered result, or None."""
+        ...
+
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+        """Remember ``result`` whoever holds the lease; the holder has lost it."""
+        ...
+
+    async def shorten(self, token: str, seconds: float) -> None:
+        """Forget the result in ``seconds`` at the latest; one that is to go sooner stays as it is."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections. Nothing is forgotten."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    result: RefreshResult | None = None
+    forget_at: float = 0.0
+    lease: Lease | None = None
+    lease_until: float = 0.0
+
+    def idle_at(self, now: float) -> bool:
+        return now >= self.forget_at and now >= self.lease_until
+
+
+class MemoryRefreshStore:
+    """The store of one process. It keeps no token as a key, and nothing past its time.
+
+    ``monotonic`` returns seconds; ``lease_seconds`` is how long a holder that vanished blocks others.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], *, lease_seconds: float = 30.0) -> None:
+        self._monotonic = monotonic
+        self._lease_seconds = lease_seconds
+        self._entries: dict[bytes, _Entry] = {}
+        self._sweep_at_size = 1024
+
+    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+        """See ``RefreshStore.begin``; never waits."""
+        now, entry = self._monotonic(), self._entry(token)
+        if entry.result is not None and now < entry.forget_at and not anew:
+            return entry.result
+        if entry.lease is not None and now < entry.lease_until:
+            return None
+        entry.lease, entry.lease_until = Lease(token_hex(16)), now + self._lease_seconds
+        return entry.lease
+
+    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
+        """See ``RefreshStore.finish``."""
+        entry = self._entry(token)
+        if entry.lease != lease:
+            return False
+        entry.lease, entry.lease_until = None, 0.0
+        if result is not None:
+            entry.result, entry.forget_at = result, self._monotonic() + seconds
+        return True
+
+    async def recall(self, token: str) -> RefreshResult | None:
+        """See ``RefreshStore.recall``."""
+        entry = self._entries.get(_key(token))
+        if entry is None or self._monotonic() >= entry.forget_at:
+            return None
+        return entry.result
+
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+        """See ``RefreshStore.overrule``."""
+        entry = self._entry(token)
+        entry.lease, entry.lease_until = None, 0.0
+        entry.result, entry.forget_at = result, self._monotonic() + seconds
+
+    async def shorten(self, token: str, seconds: float) -> None:
+        """See ``RefreshStore.shorten``."""
+        entry = self._entries.get(_key(token))
+        if entry is not None:
+            entry.forget_at = min(entry.forget_at, self._monotonic() + seconds)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+    def __len__(self) -> int:
+        """How many tokens something is known of; entries past their time may still count."""
+        return len(self._entries)
+
+    def _entry(self, token: str) -> _Entry:
+        key = _key(token)
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= self._sweep_at_size:
+                self._sweep()
+            entry = self._entries[key] = _Entry()
+        return entry
+
+    def _sweep(self) -> None:
+        """Drop what is past its time; doubling the next threshold makes this constant per entry."""
+        now = self._monotonic()
+        self._entries = {key: entry for key, entry in self._entries.items() if not entry.idle_at(now)}
+        self._sweep_at_size = max(1024, 2 * len(self._entries))
+
+
+def _key(token: str) -> bytes:
+    return sha256(token.encode()).digest()

@@ -1,0 +1,240 @@
+"""Who is calling: a request's credentials in, a session and the fate of its cookies out."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Literal, assert_never
+from zlib import crc32
+
+from ..errors import (
+    BadRequest,
+    DescopeError,
+    NotAuthenticated,
+    SessionEnded,
+    TokenError,
+    TokenExpired,
+    TokenReason,
+    UpstreamUnavailable,
+)
+from ..events import Events, TokenPairMismatch, TokenRejected
+from .keys import KeyCache
+from .refresh import Ended, Landing, NotReplaced, NoVerdict, Outcome, Refresher, Renewed
+from .session import RefreshToken, Session, TokenPair
+
+__all__ = ["CookieChange", "Credentials", "Resolution", "Resolver"]
+
+_AHEAD_PATIENCE_SECONDS = 1.0
+"""How long a response waits for a refresh beside its handler. A later one is kept for the next request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brought along, not yet believed.
+
+    ``bearer`` is the text behind the scheme: None without an Authorization header, "" if the header is
+    not a single well-formed bearer. ``may_refresh`` is False for requests that must have no effect
+    (prefetch, OPTIONS: RF-13).
+    """
+
+    bearer: str | None = field(default=None, repr=False)
+    session: str | None = field(default=None, repr=False)
+    refresh: str | None = field(default=None, repr=False)
+    ambiguous: bool = False
+    may_refresh: bool = True
+
+
+class CookieChange(Enum):
+    """What a response does to the session's cookies."""
+
+    KEEP = "keep"
+    WRITE = "write"
+    CLEAR = "clear"
+    CLEAR_SESSION = "clear_session"
+    CLEAR_REFRESH = "clear_refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Who is calling, and what is to happen to the cookies.
+
+    Without ``session``, ``error`` says why: the ``NotAuthenticated`` family, or ``UpstreamUnavailable``
+    if nobody can know right now. ``pair`` comes with ``CookieChange.WRITE``. ``held`` is the verified
+    refresh token of the request; ``renewal`` a refresh that runs beside the handler.
+    """
+
+    session: Session | None = None
+    error: DescopeError | None = None
+    cookies: CookieChange = CookieChange.KEEP
+    pair: TokenPair | None = None
+    held: RefreshToken | None = None
+    renewal: asyncio.Task[Landing] | None = field(default=None, repr=False)
+    source: Literal["none", "cookie", "bearer"] = "none"
+
+
+class Resolver:
+    """Decides who is calling. Holds no state.
+
+    ``refresh_ahead`` (seconds) is how long before its expiry a session is refreshed beside a request;
+    never more than a quarter of its lifetime, and 10 % more or less so that sessions that began together
+    do not refresh together (RF-10). ``clock`` returns epoch seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: KeyCache,
+        refresher: Refresher,
+        events: Events,
+        clock: Callable[[], float],
+        refresh_ahead: float = 60.0,
+    ) -> None:
+        self._keys = keys
+        self._refresher = refresher
+        self._events = events
+        self._clock = clock
+        self._refresh_ahead = refresh_ahead
+
+    async def resolve(self, presented: Credentials) -> Resolution:
+        """Who is calling. Never raises.
+
+        A known token costs two look-ups; an unknown one a signature check each; a dead session one
+        refresh, shared with everyone else who carries it.
+        """
+        if presented.bearer is not None:
+            return await self._from_bearer(presented.bearer)
+        if presented.ambiguous or (presented.session is None and presented.refresh is None):
+            return Resolution(error=NotAuthenticated())
+        try:
+            return await self._from_cookies(presented)
+        except UpstreamUnavailable as error:
+            return Resolution(error=error, source="cookie")
+
+    async def settle(self, resolution: Resolution) -> Resolution:
+        """The resolution with what the refresh beside the handler brought; the same without one.
+
+        Waits a second at most; what arrives later is remembered and goes out with the next request.
+        """
+        if resolution.renewal is None:
+            return resolution
+        done, _ = await asyncio.wait([resolution.renewal], timeout=_AHEAD_PATIENCE_SECONDS)
+        if not done or isinstance(landing := resolution.renewal.result(), NotReplaced):
+            return resolution
+        return self._with_outcome(resolution, landing)
+
+    async def delivered(self, resolution: Resolution) -> None:
+        """The cookies of a refresh are in a response that has started."""
+        if resolution.held is not None and resolution.cookies is CookieChange.WRITE:
+            await self._refresher.delivered(resolution.held)
+
+    async def required_refresh_token(self, presented: Credentials) -> RefreshToken:
+        """The verified refresh token of the request, for what only it can do.
+
+        Raises ``BadRequest`` for a bearer request, ``SessionEnded`` for an expired one, else
+        ``NotAuthenticated``; ``UpstreamUnavailable`` while there are no keys to check it with.
+        """
+        if presented.bearer is not None:
+            raise BadRequest("This needs the session cookies; a bearer token has no refresh token")
+        held = None if presented.ambiguous else await self._refresh_token(presented.refresh)
+        if isinstance(held, TokenExpired):
+            raise SessionEnded
+        if not isinstance(held, RefreshToken):
+            raise NotAuthenticated
+        return held
+
+    async def _from_bearer(self, bearer: str) -> Resolution:
+        """A bearer is a session or nothing: cookies are not looked at, nothing refreshed (KD-04, KD-08)."""
+        try:
+            return Resolution(await self._keys.session(bearer), source="bearer")
+        except TokenError as error:
+            self._events.emit(TokenRejected(error.reason, "bearer"))
+            return Resolution(error=error, source="bearer")
+        except UpstreamUnavailable as error:
+            return Resolution(error=error, source="bearer")
+
+    async def _from_cookies(self, presented: Credentials) -> Resolution:
+        held = await self._refresh_token(presented.refresh)
+        found = await self._session(presented.session)
+        if isinstance(held, RefreshToken) and _subject(found) not in {None, held.subject}:
+            # One of the two was planted: whose session this is cannot be told (KD-05, CK-11).
+            self._events.emit(TokenPairMismatch())
+            return Resolution(error=NotAuthenticated(), cookies=CookieChange.CLEAR, source="cookie")
+        if isinstance(found, Session):
+            return self._live(found, held, may_refresh=presented.may_refresh)
+        return await self._dead(held, found, may_refresh=presented.may_refresh)
+
+    async def _refresh_token(self, text: str | None) -> RefreshToken | TokenError | None:
+        """The refresh cookie's token, or why it is none: checked offline before it goes anywhere (RF-12)."""
+        if text is None:
+            return None
+        try:
+            return await self._keys.refresh_token(text)
+        except TokenError as error:
+            return error
+
+    async def _session(self, text: str | None) -> Session | TokenError | None:
+        if text is None:
+            return None
+        try:
+            return await self._keys.session(text)
+        except TokenError as error:
+            if not isinstance(error, TokenExpired):
+                self._events.emit(TokenRejected(error.reason, "cookie"))
+            return error
+
+    def _live(
+        self, session: Session, held: RefreshToken | TokenError | None, *, may_refresh: bool
+    ) -> Resolution:
+        if not isinstance(held, RefreshToken):
+            return Resolution(session, cookies=_change_for(held), source="cookie")
+        due = may_refresh and self._clock() >= self._due_at(session)
+        renewal = self._refresher.start(held) if due else None
+        return Resolution(session, held=held, renewal=renewal, source="cookie")
+
+    async def _dead(
+        self, held: RefreshToken | TokenError | None, problem: TokenError | None, *, may_refresh: bool
+    ) -> Resolution:
+        """No session to go on with. A good refresh token heals whatever was wrong with it (RF-11)."""
+        if isinstance(held, TokenExpired):
+            return Resolution(error=SessionEnded(), cookies=CookieChange.CLEAR, source="cookie")
+        if not isinstance(held, RefreshToken):
+            error = problem or NotAuthenticated()
+            return Resolution(error=error, cookies=_change_for(held), source="cookie")
+        if not may_refresh:
+            return Resolution(error=NotAuthenticated(), source="cookie")
+        return self._with_outcome(Resolution(held=held, source="cookie"), await self._refresher.refresh(held))
+
+    def _with_outcome(self, before: Resolution, outcome: Outcome) -> Resolution:
+        """The table of requirement 2.9: outcome by whether the old session still lives."""
+        alive = before.session is not None
+        match outcome:
+            case Renewed(pair):
+                return replace(before, session=pair.session, pair=pair, cookies=CookieChange.WRITE)
+            case Ended():
+                return replace(before, error=None if alive else SessionEnded(), cookies=CookieChange.CLEAR)
+            case NoVerdict(seconds):
+                return replace(before, error=None if alive else UpstreamUnavailable(seconds))
+            case _:
+                assert_never(outcome)
+
+    def _due_at(self, session: Session) -> float:
+        lifetime = session.expires_at - session.issued_at
+        jitter = 0.9 + (crc32(session.user.id.encode()) + session.issued_at) % 201 / 1000
+        return session.expires_at - min(self._refresh_ahead, lifetime / 4) * jitter
+
+
+def _subject(found: Session | TokenError | None) -> str | None:
+    match found:
+        case Session(user=user):
+            return user.id
+        case TokenExpired(subject=subject):
+            return subject
+        case _:
+            return None
+
+
+def _change_for(held: RefreshToken | TokenError | None) -> CookieChange:
+    """A session token in the refresh cookie goes, and that cookie alone (KD-02)."""
+    if isinstance(held, TokenError) and held.reason is TokenReason.KIND:
+        return CookieChange.CLEAR_REFRESH
+    return CookieChange.KEEP

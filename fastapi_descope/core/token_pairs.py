@@ -1,0 +1,85 @@
+"""Descope's answers, made into pairs of tokens whose both halves are verified.
+
+Nothing that came over the wire is believed because of where it came from: an answer passes the same
+checks as a token from a browser before a cookie is written from it (CB-07, KD-06).
+"""
+
+from collections.abc import Callable
+
+from ..errors import TokenError, UpstreamNonsense, UpstreamUnavailable
+from ..events import Events, SuspiciousAnswer
+from .client import DescopeClient, TokenAnswer
+from .keys import KeyCache
+from .refresh import Call
+from .refresh_store import RefreshResult
+from .session import RefreshToken, TokenPair
+from .tokens import UnknownKey
+
+__all__ = ["TokenPairs"]
+
+
+class TokenPairs:
+    """Asks Descope for tokens, and verifies what it answers. ``clock`` returns epoch seconds."""
+
+    def __init__(
+        self, client: DescopeClient, keys: KeyCache, *, events: Events, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._events = events
+        self._clock = clock
+
+    async def exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
+        """The pair for a one-time login code. One call; raises the ``UpstreamError`` family."""
+        answer = await self._client.sso_exchange(code)
+        return await self.verify(self._result(answer, None)), answer
+
+    async def refresh(self, refresh_jwt: str) -> RefreshResult:
+        """What a refresh brings, not yet verified. One call; raises the ``UpstreamError`` family."""
+        return self._result(await self._client.refresh(refresh_jwt), refresh_jwt)
+
+    def select(self, tenant: str) -> Call:
+        """A call that switches the session to ``tenant`` and insists that the answer says so (TN-07)."""
+
+        async def call(refresh_jwt: str) -> RefreshResult:
+            result = self._result(await self._client.tenant_select(refresh_jwt, tenant), refresh_jwt)
+            pair = await self.verify(result)
+            if pair.session.tenant_claim != tenant:
+                raise self._suspicious("tenant")
+            return result
+
+        return call
+
+    async def verify(self, result: RefreshResult, held: RefreshToken | None = None) -> TokenPair:
+        """The pair of ``result``, both halves checked and of one user: that of ``held``, if given.
+
+        Raises ``UpstreamNonsense`` if they are not, and ``UpstreamUnavailable`` while the keys to check
+        them with cannot be had. No network unless a key is missing.
+        """
+        if result.session_jwt is None or result.refresh_jwt is None:
+            raise UpstreamNonsense("token_missing")
+        try:
+            session = await self._keys.session(result.session_jwt)
+            refresh = await self._keys.refresh_token(result.refresh_jwt)
+        except UnknownKey:
+            # Signed by a key so new that we may not ask for it yet: true or not, it is no reason to
+            # throw away what may be the only copy of a rotated token.
+            raise UpstreamUnavailable from None
+        except TokenError as error:
+            raise self._suspicious(error.reason) from None
+        if len({session.user.id, refresh.subject, held.subject if held else refresh.subject}) != 1:
+            raise self._suspicious("subject")
+        return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
+
+    def _result(self, answer: TokenAnswer, presented: str | None) -> RefreshResult:
+        """Without rotation Descope may leave the refresh token out: then the presented one goes on."""
+        wait = answer.next_refresh_seconds
+        return RefreshResult(
+            session_jwt=answer.session_jwt,
+            refresh_jwt=answer.refresh_jwt or presented,
+            refresh_at=self._clock() + wait if wait else None,
+        )
+
+    def _suspicious(self, reason: str) -> UpstreamNonsense:
+        self._events.emit(SuspiciousAnswer(reason))
+        return UpstreamNonsense(reason)

@@ -1,0 +1,50 @@
+"""Tokens whose verification has passed, remembered until they expire (requirement TV-18).
+
+Only digests are kept, never the texts, so a dump of the memory holds no bearer token.
+"""
+
+from collections import OrderedDict
+from typing import Generic, NamedTuple, TypeVar
+
+from ..errors import TokenExpired
+
+__all__ = ["VerifiedTokens"]
+
+T = TypeVar("T")
+
+
+class _Entry(NamedTuple, Generic[T]):
+    value: T
+    dies_at: float
+    subject: str
+
+
+class VerifiedTokens(Generic[T]):
+    """What tokens of one kind were found to say; at most ``size`` of them, the least used go first.
+
+    Keys are digests of whole tokens. That is sound because a token has exactly one spelling (TV-03).
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[bytes, _Entry[T]] = OrderedDict()
+
+    def get(self, digest: bytes, now: float) -> T | None:
+        """The value remembered, or None. Raises TokenExpired once its time is over (epoch seconds)."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        self._entries.move_to_end(digest)
+        if now >= entry.dies_at:
+            raise TokenExpired(entry.subject)
+        return entry.value
+
+    def put(self, digest: bytes, value: T, *, dies_at: float, subject: str) -> None:
+        """Remember ``value`` until ``dies_at`` (epoch seconds), for a token that has just been verified."""
+        self._entries[digest] = _Entry(value, dies_at, subject)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything: what was verified under other keys counts no longer."""
+        self._entries.clear()

@@ -1,0 +1,117 @@
+"""The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
+
+from .authority import Minted, Visit
+from .project import Project, Tenant, User
+
+__all__ = ["history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
+
+_CREATED = 1_700_000_000  # every seed user was created then: a fixed answer, told from a real one at once
+
+
+def user_json(user: User, project: Project) -> dict[str, object]:
+    """ResponseUser: roles are ``roleNames`` here, and ``roles`` in the JWT."""
+    given, _, family = user.name.partition(" ")
+    return {
+        "loginIds": [user.login_id],
+        "userId": user.user_id,
+        "name": user.name,
+        "givenName": given,
+        "middleName": "",
+        "familyName": family,
+        "email": user.login_id,
+        "phone": "",
+        "verifiedEmail": True,
+        "verifiedPhone": False,
+        "roleNames": list(user.roles),
+        "userTenants": [
+            {
+                "tenantId": tenant.id,
+                "tenantName": tenant.name,
+                "roleNames": list(user.tenants[tenant.id].roles),
+                "permissions": list(user.tenants[tenant.id].permissions),
+            }
+            for tenant in project.tenants_of(user)
+        ],
+        "status": "enabled",
+        "externalIds": [],
+        "picture": "",
+        "test": False,
+        "customAttributes": {},
+        "createdTime": _CREATED,
+        "TOTP": False,
+        "SAML": "fed" in user.amr,
+        "SCIM": False,
+        "OIDC": False,
+        "webauthn": False,
+        "password": False,
+        "push": False,
+        "OAuth": {},
+        "ssoAppIds": [],
+        "editable": True,
+        "permissions": list(user.permissions),
+        "consentExpiration": 0,
+    }
+
+
+def jwt_response(
+    minted: Minted,
+    *,
+    now: float,
+    user: dict[str, object] | None = None,
+    idp: dict[str, object] | None = None,
+) -> dict[str, object]:
+    """JWTResponse. ``firstSeen`` is always there: an SDK takes its absence for true."""
+    return signed_out() | {
+        "sessionJwt": minted.session_jwt,
+        "refreshJwt": minted.refresh_jwt,
+        "cookieMaxAge": minted.refresh_ends - int(now),
+        "cookieExpiration": minted.refresh_ends,
+        "sessionExpiration": minted.session_ends,
+        "nextRefreshSeconds": minted.next_refresh,
+        "cookieName": "DSR",
+        "sessionCookieName": "DS",
+        "user": user,
+        "firstSeen": minted.first_seen,
+        "idpResponse": idp,
+        "tenantSSOID": minted.sso_id,
+    }
+
+
+def signed_out() -> dict[str, object]:
+    """JWTResponse with nothing in it: what a logout answers (section 2.8)."""
+    return {
+        "sessionJwt": "",
+        "refreshJwt": "",
+        "cookieDomain": "",
+        "cookiePath": "/",
+        "cookieMaxAge": 0,
+        "cookieExpiration": 0,
+        "sessionExpiration": 0,
+        "nextRefreshSeconds": 0,
+        "cookieName": "",
+        "sessionCookieName": "",
+        "sessionCookieDomain": "",
+        "user": None,
+        "firstSeen": False,
+        "idpResponse": None,
+        "tenantSSOID": "",
+        "externalToken": "",
+        "trustedDeviceJwt": "",
+        "claims": {},
+    }
+
+
+def tenants_json(tenants: tuple[Tenant, ...]) -> dict[str, object]:
+    """The answer of ``/me/tenants``."""
+    return {"tenants": [{"id": tenant.id, "name": tenant.name, "customAttributes": {}} for tenant in tenants]}
+
+
+def history_json(visits: tuple[Visit, ...]) -> list[dict[str, object]]:
+    """The answer of ``/me/history``: a bare array."""
+    return [_visit_json(visit) for visit in visits]
+
+
+def _visit_json(visit: Visit) -> dict[str, object]:
+    place: dict[str, object] = {"city": "", "country": "", "ip": "127.0.0.1"}
+    tenant = {} if visit.tenant is None else {"selectedTenant": visit.tenant}
+    return {"userId": visit.user_id, "loginTime": visit.at} | place | tenant

@@ -1,0 +1,69 @@
+"""What a request brings along: its JSON object, and the arguments in it."""
+
+import json
+from typing import cast
+
+from starlette.requests import Request
+
+from .refusals import Refusal
+
+__all__ = ["flag", "json_object", "names", "read_body", "text"]
+
+_BODY_BYTES = 64 * 1024
+
+
+async def read_body(request: Request) -> bytes:
+    """The body. Raises Refusal once it exceeds 64 KiB, without reading the rest."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_BYTES:
+            raise Refusal.malformed("The body is too large")
+    return body
+
+
+async def json_object(request: Request) -> dict[str, object]:
+    """The JSON object in the body. No body is an empty object, as an SDK sends it. Raises Refusal."""
+    body = await read_body(request)
+    if not body.strip():
+        return {}
+    try:
+        parsed: object = json.loads(body)
+        # Python reads NaN and lone surrogates, which no answer could hold.
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise Refusal.malformed("The body is not JSON") from None
+    if not isinstance(parsed, dict):
+        raise Refusal.malformed("The body is not a JSON object")
+    return cast("dict[str, object]", parsed)
+
+
+def text(body: dict[str, object], name: str) -> str:
+    """A string that has to be there. Raises Refusal."""
+    value = body.get(name)
+    if value is None or value == "":
+        raise Refusal.missing(f"{name} is missing")
+    if not isinstance(value, str):
+        raise Refusal.invalid(f"{name} must be a string")
+    return value
+
+
+def flag(body: dict[str, object], name: str) -> bool:
+    """A boolean, false where absent or null. Raises Refusal for anything else."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Refusal.invalid(f"{name} must be true or false")
+    return bool(value)
+
+
+def names(body: dict[str, object], name: str) -> tuple[str, ...]:
+    """A list of strings, empty where absent or null. Raises Refusal for anything else."""
+    value = body.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise Refusal.invalid(f"{name} must be a list")
+    found = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
+    if len(found) != len(cast("list[object]", value)):
+        raise Refusal.invalid(f"{name} must hold strings only")
+    return found

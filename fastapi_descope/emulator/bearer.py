@@ -1,0 +1,74 @@
+"""Who calls the API: the ``Authorization`` header, and the cookie that may stand in for its JWT."""
+
+import hmac
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from .project import Project
+from .refusals import Refusal
+
+__all__ = ["Credentials", "credentials", "refresh_token"]
+
+_DOTS_OF_A_JWT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What follows the project id in a bearer; empty where it was not sent."""
+
+    token: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+
+def _parts(request: Request) -> list[str]:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not value.strip():
+        raise Refusal.unauthorized("The request holds no bearer")
+    return value.strip().split(":")
+
+
+def _sorted(parts: list[str]) -> Credentials:
+    """Two parts: a JWT if the second has two dots, else a key. Three: JWT, then key (section 1.4)."""
+    match parts:
+        case [_]:
+            return Credentials()
+        case [_, token] if token.count(".") == _DOTS_OF_A_JWT:
+            return Credentials(token=token)
+        case [_, key] if key:
+            return Credentials(key=key)
+        case [_, token, key] if token.count(".") == _DOTS_OF_A_JWT and key:
+            return Credentials(token, key)
+        case _:
+            raise Refusal.unauthorized("The bearer has an unknown form")
+
+
+def _same(sent: str, expected: str) -> bool:
+    return hmac.compare_digest(sent.encode(), expected.encode())
+
+
+def credentials(request: Request, project: Project, *, key: str | None) -> Credentials:
+    """The credentials of a request for this project.
+
+    ``key`` is the one that must come with it, or None if none may: a key nobody configured is as wrong as
+    another one. Raises Refusal (401) for another project or key, or none.
+    """
+    parts = _parts(request)
+    if parts[0] != project.project_id:
+        raise Refusal.unauthorized("The bearer names another project")
+    sent = _sorted(parts)
+    if not _same(sent.key, key or ""):
+        raise Refusal.unauthorized("The bearer does not hold the management key of the project")
+    return sent
+
+
+def refresh_token(request: Request, project: Project) -> str:
+    """The refresh JWT of the bearer, else of the cookie ``DSR`` (cookie mode, section 1.4).
+
+    Which one Descope prefers when both come is unknown; here it is the bearer. Raises Refusal.
+    """
+    sent = credentials(request, project, key=project.auth_management_key)
+    token = sent.token or request.cookies.get("DSR", "")
+    if not token:
+        raise Refusal.bad_token("The request holds no refresh token")
+    return token

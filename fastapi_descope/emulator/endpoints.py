@@ -1,0 +1,225 @@
+"""Descope's authentication API: one method an endpoint, thin over the authority."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .answers import history_json, jwt_response, signed_out, tenants_json, user_json
+from .arguments import flag, json_object, names, text
+from .authority import Authority
+from .bearer import credentials, refresh_token
+from .logins import Login, LoginOptions, Logins
+from .project import Project, Tenant
+from .redirects import is_approved
+from .refusals import Refusal
+
+__all__ = ["AuthApi"]
+
+_NO_IDP_DETAILS: dict[str, object] = {
+    "samlResponse": "",
+    "samlGeneratedUser": "",
+    "samlGeneratedRoles": "",
+    "oidcResponse": "",
+    "oidcGeneratedUser": "",
+    "oidcGeneratedRoles": "",
+    "idpGroups": [],
+    "idpSAMLAttributes": {},
+    "idpOIDCClaims": {},
+}
+
+
+class AuthApi:
+    """The endpoints of wire contract section 2 that need a project, its logins and its authority."""
+
+    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+        self._authority = authority
+        self._logins = logins
+        self._clock = clock
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes. A route's name is the endpoint's name for faults and the journal."""
+        post, get, both = ["POST"], ["GET"], ["GET", "POST"]
+        table = [
+            *((f"/v1/auth/{way}/authorize", self.authorize, post) for way in ("sso", "saml")),
+            *((f"/v1/auth/{way}/exchange", self.exchange, post) for way in ("sso", "saml", "oauth")),
+            ("/v1/auth/refresh", self.refresh, both),
+            ("/v1/auth/try-refresh", self.try_refresh, post),
+            ("/v1/auth/tenant/select", self.select, post),
+            ("/v1/auth/logout", self.logout, post),
+            ("/v1/auth/logoutall", self.logout_all, post),
+            ("/v1/auth/me", self.me, get),
+            ("/v1/auth/me/tenants", self.my_tenants, post),
+            ("/v1/auth/me/history", self.history, get),
+            ("/v1/auth/validate", self.validate, post),
+            ("/v2/keys/{project_id}", self.keys, get),
+            ("/v1/keys/{project_id}", self.keys_v1, get),
+            ("/{project_id}/.well-known/jwks.json", self.keys, get),
+            ("/v1/mgmt/license", self.license, get),
+        ]
+        return [
+            Route(path, call, methods=methods, name=call.__name__.removesuffix("_v1"))
+            for path, call, methods in table
+        ]
+
+    @property
+    def _project(self) -> Project:
+        return self._authority.project
+
+    async def authorize(self, request: Request) -> Response:
+        """Start SSO: the URL of the sign-in page (section 2.1)."""
+        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        options = LoginOptions.from_body(await json_object(request))
+        query = request.query_params
+        tenant = self._tenant(query.get("tenant", ""))
+        login = Login(
+            tenant=tenant,
+            redirect_url=self._redirect_url(request),
+            options=options,
+            login_hint=query.get("loginHint", ""),
+            sso_id=_sso_id(query.get("ssoId", ""), tenant),
+        )
+        if options.stepup or options.mfa:
+            login = self._for_visitor(login, sent.token)
+        page = self._logins.begin(login)
+        return JSONResponse({"url": str(request.url.replace(path=f"/signin/{page}", query=""))})
+
+    async def exchange(self, request: Request) -> Response:
+        """A code for a session (section 2.3). The three paths take each other's codes: our choice."""
+        credentials(request, self._project, key=self._project.auth_management_key)
+        signed_in = self._logins.redeem(text(await json_object(request), "code"))
+        if signed_in is None:
+            raise Refusal.bad_code()
+        minted = self._authority.sign_in(signed_in)
+        user = user_json(minted.user, self._project)
+        return JSONResponse(jwt_response(minted, now=self._clock(), user=user, idp=_NO_IDP_DETAILS))
+
+    async def refresh(self, request: Request) -> Response:
+        """A new session for a refresh JWT (section 2.5). ``user`` is null, as captured from Descope."""
+        await json_object(request)
+        minted = self._authority.refresh(refresh_token(request, self._project))
+        return JSONResponse(jwt_response(minted, now=self._clock()))
+
+    async def try_refresh(self, request: Request) -> Response:
+        """As refresh, but an empty object where that would refuse the token (section 2.6)."""
+        credentials(request, self._project, key=self._project.auth_management_key)
+        await json_object(request)
+        try:
+            minted = self._authority.refresh(refresh_token(request, self._project))
+        except Refusal:
+            return JSONResponse({})
+        answer = jwt_response(minted, now=self._clock())
+        for name in ("user", "firstSeen", "idpResponse"):
+            del answer[name]
+        return JSONResponse(answer)
+
+    async def select(self, request: Request) -> Response:
+        """A new pair for another current tenant (section 2.7)."""
+        token = refresh_token(request, self._project)
+        minted = self._authority.select(token, text(await json_object(request), "tenant"))
+        user = user_json(minted.user, self._project)
+        return JSONResponse(jwt_response(minted, now=self._clock(), user=user))
+
+    async def logout(self, request: Request) -> Response:
+        """End the session of a refresh JWT (section 2.8)."""
+        await json_object(request)
+        self._authority.log_out(refresh_token(request, self._project))
+        return _goodbye()
+
+    async def logout_all(self, request: Request) -> Response:
+        """End every session of the user (section 2.8)."""
+        await json_object(request)
+        self._authority.log_out_all(refresh_token(request, self._project))
+        return _goodbye()
+
+    async def me(self, request: Request) -> Response:
+        """The user, flat (section 2.9)."""
+        visitor = self._authority.visitor(refresh_token(request, self._project))
+        return JSONResponse(user_json(visitor.user, self._project))
+
+    async def my_tenants(self, request: Request) -> Response:
+        """The current tenant, or those asked for that the user is in (section 2.10)."""
+        visitor = self._authority.visitor(refresh_token(request, self._project))
+        wanted = _wanted_tenants(await json_object(request), visitor.tenant)
+        tenants = self._project.tenants_of(visitor.user)
+        return JSONResponse(tenants_json(tuple(one for one in tenants if one.id in wanted)))
+
+    async def history(self, request: Request) -> Response:
+        """The user's sign-ins, newest first (section 2.11)."""
+        visitor = self._authority.visitor(refresh_token(request, self._project))
+        return JSONResponse(history_json(self._authority.visits(visitor.user)))
+
+    async def validate(self, request: Request) -> Response:
+        """The claims of the session JWT in the bearer, at the root (section 2.12)."""
+        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        await json_object(request)
+        return JSONResponse(self._authority.validate(sent.token))
+
+    async def keys(self, request: Request) -> Response:
+        """The public keys as a JWK set; no bearer needed (section 2.13)."""
+        return JSONResponse({"keys": self._public_keys(request)})
+
+    async def keys_v1(self, request: Request) -> Response:
+        """The public keys as a bare array (section 2.13)."""
+        return JSONResponse(self._public_keys(request))
+
+    async def license(self, request: Request) -> Response:
+        """The rate limit tier, for whoever holds the management key (section 1.6)."""
+        if self._project.management_key is None:
+            raise Refusal.unauthorized("The project has no management key")
+        credentials(request, self._project, key=self._project.management_key)
+        return JSONResponse({"rateLimitTier": "tier1"})
+
+    def _public_keys(self, request: Request) -> list[dict[str, str]]:
+        if request.path_params["project_id"] != self._project.project_id:
+            raise Refusal.unacceptable("No such project", 404)
+        return list(self._authority.keys.public_keys)
+
+    def _tenant(self, reference: str) -> Tenant:
+        if not reference:
+            raise Refusal.missing("tenant is missing")
+        tenant = self._project.tenant(reference)
+        if tenant is None:
+            raise Refusal.unacceptable("No such tenant, or it has no SSO")
+        return tenant
+
+    def _redirect_url(self, request: Request) -> str:
+        query = request.query_params
+        url = query.get("redirectURL") or query.get("redirectUrl") or ""
+        if not url:
+            raise Refusal.missing("redirectURL is missing")
+        if not is_approved(url, self._project.approved_redirects):
+            raise Refusal.unacceptable("redirectURL is not in the approved domains of the project")
+        return url
+
+    def _for_visitor(self, login: Login, token: str) -> Login:
+        """The login for the one whose refresh JWT this is: step-up and MFA ask for the same person."""
+        if not token:
+            raise Refusal.missing("stepup and mfa need a refresh token")
+        visitor = self._authority.visitor(token)
+        if login.tenant.id not in visitor.user.tenants:
+            raise Refusal.unacceptable("The user is not a member of the tenant", 403)
+        return login.confirmed_by(visitor.user.user_id, visitor.amr)
+
+
+def _sso_id(sso_id: str, tenant: Tenant) -> str:
+    if sso_id and sso_id not in tenant.sso_ids:
+        raise Refusal.unacceptable("The tenant has no such SSO configuration")
+    return sso_id
+
+
+def _wanted_tenants(body: dict[str, object], current: str | None) -> set[str]:
+    """Exactly one of ``dct: true`` and a list of ids; SDKs send the other one along, empty or false."""
+    ids, current_only = names(body, "ids"), flag(body, "dct")
+    if current_only == bool(ids):
+        raise Refusal.invalid("Send either dct or ids")
+    return set(ids) if ids else {current or ""}
+
+
+def _goodbye() -> Response:
+    response = JSONResponse(signed_out())
+    for name in ("DS", "DSR"):
+        response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="none")
+    return response

@@ -1,0 +1,77 @@
+"""Redirect URLs: which the emulator sends a browser to, and how it adds its answer to them.
+
+Descope refuses a URL outside the project's approved domains (wire contract, section 2.1; EM-06).
+"""
+
+from collections.abc import Iterable
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit, urlunsplit
+
+__all__ = ["LOOPBACK_HOSTS", "form_target", "is_approved", "with_parameters"]
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The hosts approved by default: a developer's own machine."""
+
+
+def _parsed(url: str) -> SplitResult | None:
+    """The parts of an absolute http(s) URL without credentials, or None.
+
+    Browsers read a backslash as a slash and drop control characters, so a URL that holds either means
+    something else to them than to this parser.
+    """
+    if "\\" in url or " " in url or not (url.isascii() and url.isprintable()):
+        return None
+    try:
+        parts = urlsplit(url)
+        port_is_sane = parts.port != 0
+    except ValueError:
+        return None
+    sound = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+    return parts if sound and port_is_sane else None
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _matches(parts: SplitResult, approved: str) -> bool:
+    if "://" not in approved:
+        return _host(parts) == approved.lower()
+    prefix = urlsplit(approved)
+    root = prefix.path.rstrip("/")
+    if root and {".", ".."} & set(unquote(parts.path).split("/")):
+        return False  # a browser would walk out of the prefix
+    same_origin = (parts.scheme, _host(parts), parts.port) == (prefix.scheme, _host(prefix), prefix.port)
+    return same_origin and f"{parts.path}/".startswith(f"{root}/")
+
+
+def is_approved(url: str, approved: Iterable[str]) -> bool:
+    """Whether the project allows sending a browser, and a code with it, to ``url``.
+
+    An entry of ``approved`` is a host (any scheme, port and path) or a URL prefix, which must match whole
+    path segments: ``https://a.example/app`` allows ``/app/callback`` and not ``/application``.
+    """
+    parts = _parsed(url)
+    return parts is not None and any(_matches(parts, entry) for entry in approved)
+
+
+def with_parameters(url: str, parameters: dict[str, str]) -> str:
+    """``url`` with the parameters added behind its query, which stays as it is; a fragment stays last.
+
+    How Descope merges an existing query is not documented; this is the sane reading of section 2.1.
+    """
+    parts = urlsplit(url)
+    added = urlencode(parameters)
+    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def form_target(url: str) -> str:
+    """The source expression that lets a form's answer redirect to ``url`` (CSP ``form-action``).
+
+    CSP has no notation for IPv6 literals, so for those it is the bare scheme.
+    """
+    parts = urlsplit(url)
+    if ":" in (parts.hostname or ""):
+        return f"{parts.scheme}:"
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{parts.hostname}{port}"

@@ -1,0 +1,220 @@
+"""The emulator as one ASGI app: the door, the journal and the faults, and behind them the endpoints."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from .authority import Authority
+from .claims import Bearer
+from .clock import Clock
+from .endpoints import AuthApi
+from .faults import Faults
+from .journal import Call, Journal, fingerprint
+from .logins import Logins
+from .project import Project, User
+from .refusals import Refusal, error_body
+from .signin import SignInPage
+
+__all__ = ["Emulator", "Issued"]
+
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token pair made without a sign-in."""
+
+    session_jwt: str = field(repr=False)
+    refresh_jwt: str = field(repr=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.session_jwt, self.refresh_jwt))
+
+
+class Emulator:
+    """A Descope for development and tests: an ASGI app with its own project, clock and signing key.
+
+    Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``.
+    It answers only requests whose ``Host`` is the loopback (EM-03), so point clients at a loopback URL in
+    both cases. Costs the making of one RSA key.
+
+    ``base_url`` matters for a project whose issuer has the URL form; ``server`` sets it. ``pause`` is how
+    a delayed fault passes its seconds.
+
+    Attributes:
+        clock: the time of everything issued here; ``clock.advance(seconds)`` moves it.
+        faults: failures to come (``faults.add``).
+        requests: the journal of what was asked.
+    """
+
+    def __init__(
+        self,
+        project: Project | None = None,
+        *,
+        clock: Clock | None = None,
+        base_url: str = "http://127.0.0.1",
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.requests = Journal()
+        self._authority = Authority(project or Project(), self.clock, base_url)
+        logins = Logins(self.clock)
+        self._routes: list[Route] = [
+            *AuthApi(self._authority, logins, self.clock).routes,
+            *SignInPage(self._authority, logins).routes,
+        ]
+        self.faults = Faults({route.name for route in self._routes}, pause)
+        self._app = Starlette(
+            routes=self._routes,
+            exception_handlers={Refusal: _refused, HTTPException: _no_such_thing},
+        )
+        self._app.router.redirect_slashes = False
+
+    @property
+    def project(self) -> Project:
+        """The project as it is now. Assign another one to change roles or settings while it runs."""
+        return self._authority.project
+
+    @project.setter
+    def project(self, project: Project) -> None:
+        self._authority.project = project
+
+    @property
+    def project_id(self) -> str:
+        """The project id to configure a client with."""
+        return self.project.project_id
+
+    @property
+    def base_url(self) -> str:
+        """The origin in issuers of URL form."""
+        return self._authority.base_url
+
+    @base_url.setter
+    def base_url(self, base_url: str) -> None:
+        self._authority.base_url = base_url
+
+    @property
+    def public_keys(self) -> tuple[dict[str, str], ...]:
+        """The published keys as JWKs, newest first."""
+        return self._authority.keys.public_keys
+
+    def rotate_keys(self, *, keep_old: bool = True) -> None:
+        """Sign with a new key from now on; without ``keep_old``, what older keys signed is void."""
+        self._authority.keys.rotate(keep_old=keep_old)
+
+    def drop_old_keys(self) -> None:
+        """Void what any key but the newest signed."""
+        self._authority.keys.drop_old()
+
+    def revoke(self, user: str) -> None:
+        """End every session of a user (login id or user id). Raises LookupError for an unknown one."""
+        self._authority.revoke(self._user(user))
+
+    def issue(
+        self,
+        user: str,
+        tenant: str | None = None,
+        *,
+        session_seconds: int | None = None,
+        amr: tuple[str, ...] = (),
+        su: bool = False,
+        claims: Mapping[str, object] | None = None,
+    ) -> Issued:
+        """A pair for a user (login id or user id) as if signed in, without HTTP.
+
+        ``session_seconds`` replaces the project's; a negative number makes a session JWT that is over.
+        ``amr`` is added to the user's own. ``su`` and ``claims`` go into the session JWT alone, and
+        ``claims`` win. Without ``tenant``, a project with ``auto_tenant`` picks a user's only one.
+
+        Raises LookupError for an unknown user, or a tenant that the user is not in.
+        """
+        person = self._user(user)
+        if tenant is not None and tenant not in person.tenants:
+            raise LookupError(f"{person.user_id} is not a member of tenant {tenant!r}")
+        if tenant is None and self.project.auto_tenant and len(person.tenants) == 1:
+            tenant = next(iter(person.tenants))
+        bearer = Bearer(person, tenant, (*person.amr, *amr), su=su)
+        minted = self._authority.open(bearer, session_seconds=session_seconds, overrides=claims)
+        return Issued(minted.session_jwt, minted.refresh_jwt)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = "/" + scope["path"].lstrip("/")  # an SDK sends "//v2/keys" for a base URL that ends in "/"
+        scope = {**scope, "path": path}
+        call = self._call(scope)
+        self.requests.add(call)
+        send = _noting(call, send)
+        shut = _shut_out(scope)
+        fault = None if shut else self.faults.take(call.endpoint)
+        if shut:
+            await JSONResponse(error_body("E011001", shut), 403)(scope, receive, send)
+        elif fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await self.faults.happen(fault, self._app, scope, receive, send)
+
+    def _user(self, reference: str) -> User:
+        user = self.project.user(reference)
+        if user is None:
+            raise LookupError("the project has no such user")
+        return user
+
+    def _call(self, scope: Scope) -> Call:
+        request = Request(scope)
+        endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
+        return Call(
+            method=request.method,
+            path="/signin/…" if endpoint == "signin" else scope["path"],
+            query=dict(request.query_params),
+            endpoint=endpoint,
+            caller=fingerprint(request.headers.get("authorization", "")),
+        )
+
+
+def _shut_out(scope: Scope) -> str | None:
+    """Why a request may not come in at all, or None (EM-03).
+
+    A page of another site could reach the loopback by rebinding its DNS name, which shows in ``Host``, or
+    by posting a form, which browsers mark.
+    """
+    headers = Headers(scope=scope)
+    hosts = headers.getlist("host")
+    if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
+        return "The emulator answers only to loopback hosts"
+    if scope["method"] not in _SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
+        return "The emulator takes no cross-site requests"
+    return None
+
+
+def _noting(call: Call, send: Send) -> Send:
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            call.status = message["status"]
+        await send(message)
+
+    return noting
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    refusal = cast("Refusal", error)
+    return JSONResponse(refusal.body, refusal.status)
+
+
+def _no_such_thing(_: Request, error: Exception) -> Response:
+    refusal = cast("HTTPException", error)
+    body = error_body("E011001", refusal.detail)
+    return JSONResponse(body, refusal.status_code, refusal.headers)

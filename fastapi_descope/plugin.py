@@ -1,0 +1,245 @@
+"""``Descope``: builds the parts, and installs them into an app. Nothing else constructs parts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection, Request
+
+from .core.authenticator import Authenticator
+from .core.client import DescopeClient, Transport
+from .core.keys import KeyCache
+from .core.login_options import LoginOptions
+from .core.refresh import Refresher
+from .core.refresh_store import MemoryRefreshStore, RefreshStore
+from .core.resolver import Resolver
+from .core.session import Session
+from .core.token_pairs import TokenPairs
+from .core.tokens import TokenPolicy
+from .errors import ConfigurationError
+from .events import Event, Events
+from .settings import DescopeSettings
+from .web.cookies import SessionCookies
+from .web.dependencies import get_session
+from .web.login_routes import LoginHook, LoginRoutes
+from .web.middleware import DescopeMiddleware
+from .web.openapi import describe_security
+from .web.origins import Origins
+from .web.pending_session import Sessions
+from .web.responses import ErrorResponses
+from .web.routes import build_router
+from .web.session_routes import SessionRoutes
+from .web.transactions import LoginTransactions
+
+__all__ = ["Descope"]
+
+_DRAIN_SECONDS = 10.0
+"""How long a shutdown waits for refreshes in flight: longer than one call may take."""
+
+
+class Descope:
+    """Single sign-on for a FastAPI app.
+
+        app = FastAPI()
+        descope = Descope(app)
+
+    or, to mount things yourself,
+
+        descope = Descope()
+        app.include_router(descope.router, prefix="/auth")
+        app.add_middleware(DescopeMiddleware, descope=descope)
+
+    Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
+    ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
+
+    For tests: ``clock`` returns epoch seconds and drives every expiry and every cache; ``transport`` is an
+    ``httpx.AsyncBaseTransport`` that takes the calls to Descope. ``refresh_store`` replaces the memory of
+    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI | None = None,
+        *,
+        settings: DescopeSettings | None = None,
+        prefix: str = "",
+        clock: Callable[[], float] = time.time,
+        transport: Transport | None = None,
+        refresh_store: RefreshStore | None = None,
+    ) -> None:
+        self.settings = settings if settings is not None else DescopeSettings()
+        self.events = Events()
+        self._hooks: list[LoginHook] = []
+        self._build_core(clock, transport, refresh_store)
+        self._build_web(clock)
+        if app is not None:
+            self.install(app, prefix=prefix)
+
+    # ------------------------------------------------------------------ putting it into an app
+
+    def install(self, app: FastAPI, *, prefix: str = "") -> None:
+        """Add the router, the middleware and the OpenAPI security schemes to ``app``.
+
+        ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
+        outside ours and does not see sessions.
+        """
+        app.include_router(self.router, prefix=prefix)
+        app.add_middleware(DescopeMiddleware, descope=self)
+        describe_security(app, self.settings.session_cookie)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Load the keys while the app starts, and land every refresh before it stops.
+
+        The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
+        does not keep the app from starting; without a lifespan everything happens when first needed.
+        """
+        warming = asyncio.create_task(self._keys.warm())
+        try:
+            yield
+        finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Wait at most ten seconds for refreshes in flight, then close connections.
+
+        The lifespan does it. The object can be used again afterwards; connections are made anew.
+        """
+        await self.authenticator.aclose(_DRAIN_SECONDS)
+        await self._keys.aclose()
+        await self._client.aclose()
+        await self._store.aclose()
+
+    # ------------------------------------------------------------------ hooks
+
+    def on_login(self, hook: LoginHook) -> LoginHook:
+        """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
+
+        It may provision the user in the app's own database. If it raises ``LoginRejected``, nobody is
+        signed in and the error page shows its ``detail``. A decorator; hooks run in order.
+        """
+        self._hooks.append(hook)
+        return hook
+
+    def login_options(self, request: Request) -> LoginOptions | None:
+        """What logins begun by ``request`` ask for beyond an identity; None by default. To be overridden."""
+        del request
+        return None
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
+        """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
+
+        It runs inside the request, so it must not block. What it raises is logged and swallowed.
+        """
+        return self.events.subscribe(subscriber)
+
+    async def session(self, connection: HTTPConnection) -> Session | None:
+        """The session of a request or WebSocket; see ``get_session``."""
+        return await get_session(connection)
+
+    # ------------------------------------------------------------------ building the parts
+
+    def _build_core(
+        self, clock: Callable[[], float], transport: Transport | None, store: RefreshStore | None
+    ) -> None:
+        settings, events = self.settings, self.events
+        # An injected clock drives the ages of caches too, so that a test moves one hand; in production
+        # they go by a clock that nobody can set back (RF-17).
+        monotonic = time.monotonic if clock is time.time else clock
+        self._client = DescopeClient(
+            base_url=settings.base_url,
+            project_id=settings.project_id,
+            management_key=settings.auth_management_key,
+            timeout=settings.upstream_timeout,
+            transport=transport,
+        )
+        self._keys = KeyCache(
+            self._client.keys,
+            policy=_policy(settings),
+            clock=clock,
+            monotonic=monotonic,
+            events=events,
+            max_stale=settings.jwks_max_stale,
+            cache_size=settings.token_cache_size,
+        )
+        self._store = store if store is not None else _store(settings, events, monotonic)
+        pairs = TokenPairs(self._client, self._keys, events=events, clock=clock)
+        refresher = Refresher(
+            store=self._store,
+            call=pairs.refresh,
+            verify=pairs.verify,
+            events=events,
+            clock=clock,
+            grace=settings.refresh_grace,
+            patience=settings.upstream_timeout + 1,
+        )
+        self._resolver = Resolver(
+            keys=self._keys,
+            refresher=refresher,
+            events=events,
+            clock=clock,
+            refresh_ahead=settings.refresh_ahead,
+        )
+        self.authenticator = Authenticator(
+            client=self._client,
+            pairs=pairs,
+            resolver=self._resolver,
+            refresher=refresher,
+            events=events,
+        )
+
+    def _build_web(self, clock: Callable[[], float]) -> None:
+        settings, events = self.settings, self.events
+        origins = Origins(settings)
+        self.sessions = Sessions(
+            resolver=self._resolver,
+            cookies=SessionCookies(settings),
+            origins=origins,
+            events=events,
+            clock=clock,
+            leeway=settings.leeway,
+        )
+        self.errors = ErrorResponses(origins)
+        login = LoginRoutes(
+            settings=settings,
+            authenticator=self.authenticator,
+            transactions=LoginTransactions(settings),
+            origins=origins,
+            events=events,
+            login_options=self.login_options,
+            hooks=self._hooks,
+        )
+        session = SessionRoutes(
+            settings=settings, authenticator=self.authenticator, origins=origins, events=events
+        )
+        self.router = build_router(login, session, self.lifespan)
+
+
+def _policy(settings: DescopeSettings) -> TokenPolicy:
+    """A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``)."""
+    return TokenPolicy(
+        project_id=settings.project_id,
+        issuers=settings.issuers,
+        audience=settings.audience,
+        session_names=frozenset({"DS", settings.session_cookie_name}) - {settings.refresh_cookie_name},
+        refresh_names=frozenset({"DSR", settings.refresh_cookie_name}) - {settings.session_cookie_name},
+        leeway=settings.leeway,
+    )
+
+
+def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], float]) -> RefreshStore:
+    """The fleet's store, if there is a Redis; the process's own otherwise."""
+    if settings.redis_url is None:
+        return MemoryRefreshStore(monotonic)
+    try:
+        from .core.redis_store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "DESCOPE_REDIS_URL is set, and the redis package is not installed:"
+            " pip install 'fastapi-descope[redis]'"
+        ) from None
+    return RedisRefreshStore(settings.redis_url, project_id=settings.project_id, events=events)

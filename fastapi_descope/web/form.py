@@ -1,0 +1,65 @@
+"""The fields of a small form, posted by a page or as JSON by a script."""
+
+import json
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from ..errors import BadRequest
+
+__all__ = ["form_fields"]
+
+_MAX_BYTES = 8_192
+_MAX_FIELDS = 16
+
+
+async def form_fields(request: Request) -> Mapping[str, str]:
+    """The text fields of the body: a JSON object or a URL-encoded form, up to 8,192 bytes and 16 fields.
+
+    Raises ``BadRequest`` for anything else, and for a field that is there twice: which one is meant cannot
+    be told. No body at all is no fields.
+    """
+    body = await _body(request)
+    if not body:
+        return {}
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return _from_json(body)
+    if media_type == "application/x-www-form-urlencoded":
+        return _from_form(body)
+    raise BadRequest("Send JSON or a URL-encoded form")
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise BadRequest("The request is too large")
+    return bytes(body)
+
+
+def _from_json(body: bytes) -> Mapping[str, str]:
+    try:
+        fields: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("This is not JSON") from None
+    if not isinstance(fields, dict):
+        raise BadRequest("Send a JSON object")
+    named = cast("dict[str, object]", fields)
+    return {name: value for name, value in named.items() if isinstance(value, str)}
+
+
+def _from_form(body: bytes) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
+        )
+    except ValueError:
+        raise BadRequest("This is not a form") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise BadRequest("A field is there twice")
+    return fields

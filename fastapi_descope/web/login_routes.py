@@ -1,0 +1,173 @@
+"""Signing in: the way to Descope and the way back."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ..core.authenticator import Authenticator, LoginRequest
+from ..core.login_options import LoginOptions
+from ..core.session import Session
+from ..errors import Forbidden, LoginRejected
+from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
+from ..settings import DescopeSettings
+from .origins import Origins
+from .pages import PAGE_HEADERS, organisation_page
+from .pending_session import PendingSession, pending_session
+from .responses import NO_STORE, Asker, asker
+from .transactions import LoginTransactions, Transaction
+
+__all__ = ["LoginHook", "LoginRoutes"]
+
+LoginHook = Callable[[Request, Session], Awaitable[None]]
+"""Called with the verified session of a login, before its cookies; ``LoginRejected`` refuses it."""
+
+_LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
+"""For redirects away from an address that has a code or a state in it (CB-10)."""
+
+_LOGIN, _CALLBACK = "/login/sso", "/callback"
+_TENANT = re.compile(r"[A-Za-z0-9._@+-]{1,128}")
+_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
+_CODE = re.compile(r"[!-~]{1,2048}")
+_HINT = re.compile(r"[ -~]{1,256}")
+_TRUE = frozenset({"true", "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRoutes:
+    """``GET /login/sso`` and ``GET /callback``."""
+
+    settings: DescopeSettings
+    authenticator: Authenticator
+    transactions: LoginTransactions
+    origins: Origins
+    events: Events
+    login_options: Callable[[Request], LoginOptions | None]
+    hooks: Sequence[LoginHook]
+
+    async def login(self, request: Request) -> Response:
+        """Send the browser to the organisation's single sign-on.
+
+        `tenant` is the id of a tenant, or a work e-mail whose domain belongs to one.
+        """
+        pending = pending_session(request.scope)
+        self._refuse_subresource(request)
+        return_to = self._return_to(request, pending)
+        tenant = _one(request, "tenant", _TENANT) or self.settings.default_tenant
+        if tenant is None:
+            return self._ask_for_organisation(request, return_to)
+        secure = self.origins.secure(request.scope)
+        state, cookies = self.transactions.begin(
+            request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
+        )
+        callback = (
+            f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
+        )
+        url = await self.authenticator.begin_login(
+            self._login_request(request, tenant, callback), presented=pending.credentials()
+        )
+        pending.queue(cookies)
+        self.events.emit(LoginStarted())
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
+
+    async def callback(self, request: Request) -> Response:
+        """Trade the one-time code for a session, and send the browser to where it wanted to go."""
+        pending = pending_session(request.scope)
+        transaction = self._transaction(request, pending)
+        if any(name in request.query_params for name in ("err", "error")):
+            raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
+        code = _one(request, "code", _CODE)
+        if code is None:
+            raise self._rejected("code", "The sign-in service sent no usable code.")
+        pair = await self.authenticator.complete_login(code)
+        for hook in self.hooks:
+            await hook(request, pair.session)
+        pending.write(pair)
+        # Checked when it was stored; and once more now, because the cookie was in the browser since.
+        safe = self.origins.return_to(
+            transaction.return_to, request.scope, forbidden=_own_paths(request, _CALLBACK)
+        )
+        return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)
+
+    def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
+        """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
+        state = _one(request, "state", _STATE)
+        headers, secure = request.scope["headers"], self.origins.secure(request.scope)
+        found = state and self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
+        if not state or not found:
+            raise self._rejected(
+                "state", "This sign-in is too old, was begun in another browser, or has been used already."
+            )
+        pending.queue(self.transactions.end(headers, state=state, secure=secure))
+        return found
+
+    def _return_to(self, request: Request, pending: PendingSession) -> str:
+        """Where to go after the login: what was asked for if it is safe, else the landing path."""
+        asked = request.query_params.getlist("return_to")
+        if not asked:
+            return self._landing(pending)
+        own = _own_paths(request, _LOGIN)
+        safe = self.origins.return_to(asked[0], request.scope, forbidden=own) if len(asked) == 1 else None
+        if safe is None:
+            self.events.emit(RedirectRejected())
+        return safe or self._landing(pending)
+
+    def _landing(self, pending: PendingSession) -> str:
+        return pending.root_path + self.settings.post_login_path
+
+    def _login_request(self, request: Request, tenant: str, redirect_url: str) -> LoginRequest:
+        options = self.login_options(request) or LoginOptions()
+        return LoginRequest(
+            tenant=tenant,
+            redirect_url=redirect_url,
+            login_hint=_one(request, "login_hint", _HINT),
+            sso_id=_one(request, "sso_id", _TENANT),
+            prompt=_one(request, "prompt", _HINT),
+            force_authn=request.query_params.get("force_authn") in _TRUE,
+            # Anybody may ask to be checked more strictly.
+            options=replace(
+                options,
+                stepup=options.stepup or request.query_params.get("step_up") in _TRUE,
+                mfa=options.mfa or request.query_params.get("mfa") in _TRUE,
+            ),
+        )
+
+    def _ask_for_organisation(self, request: Request, return_to: str) -> Response:
+        if asker(request.scope) is not Asker.PERSON:
+            raise self._rejected("tenant", "Say whose single sign-on to use: tenant=<id or e-mail>.")
+        page = organisation_page(login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to)
+        return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
+
+    def _refuse_subresource(self, request: Request) -> None:
+        """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
+        mode = request.headers.get("sec-fetch-mode", "navigate")
+        if mode != "navigate" or asker(request.scope) is Asker.PREFETCH:
+            self.events.emit(LoginFailed("not_a_navigation"))
+            raise Forbidden("Go to this address with a browser; a script cannot follow it.")
+
+    def _rejected(self, reason: str, detail: str) -> LoginRejected:
+        self.events.emit(LoginFailed(reason))
+        return LoginRejected(reason, detail)
+
+
+def _one(request: Request, name: str, grammar: re.Pattern[str]) -> str | None:
+    """The parameter, if it is there exactly once and well-formed; else None (CB-05, CB-12)."""
+    values = request.query_params.getlist(name)
+    return values[0] if len(values) == 1 and grammar.fullmatch(values[0]) else None
+
+
+def _base(request: Request, own: str) -> str:
+    """The path, as browsers see it, under which the router is mounted; "" at the root."""
+    path, root = request.scope["path"], request.scope.get("root_path", "")
+    seen = path if path.startswith(root) else root + path
+    return quote(seen.removesuffix(own))
+
+
+def _own_paths(request: Request, own: str) -> frozenset[str]:
+    """Paths that a login must not return to: it would go round in circles (RT-13)."""
+    base = _base(request, own)
+    return frozenset(base + path for path in (_LOGIN, _CALLBACK, "/logout", "/logout/all"))

@@ -1,0 +1,105 @@
+"""The pages that people see when signing in does not work: one sentence, and a way on.
+
+Plain HTML with its style inside, no script and nothing loaded, so that they show even when everything
+else is down. Nothing from the request is ever printed on them (CB-06), but for the path of the login.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from html import escape
+from string import Template
+from urllib.parse import quote
+
+from ..errors import DescopeError, UpstreamUnavailable
+
+__all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6474; --paper: #f5f6f8; --card: #fff;
+  --line: #dfe3ea; --accent: #2456d6; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8ebf2; --soft: #a3acbd; --paper: #12151c;
+  --card: #1b202b; --line: #303849; --accent: #8fb0ff; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem;
+  background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+main { width: 100%; max-width: 26rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .75rem; padding: 2rem; }
+h1 { margin: 0 0 .5rem; font-size: 1.25rem; line-height: 1.3; }
+p { margin: 0 0 1.25rem; color: var(--soft); }
+label { display: block; margin-bottom: .25rem; font-weight: 600; }
+input { width: 100%; margin-bottom: 1rem; padding: .6rem .75rem; font: inherit; color: inherit;
+  background: transparent; border: 1px solid var(--line); border-radius: .5rem; }
+a, button { display: inline-block; padding: .6rem 1rem; border: 1px solid var(--accent);
+  border-radius: .5rem; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer;
+  color: var(--card); background: var(--accent); }
+a.quiet { color: var(--accent); background: none; border-color: transparent; }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+"""
+
+_PAGE = Template(
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+<p>$detail</p>
+$actions
+</main>
+</body>
+</html>
+"""
+)
+
+_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
+
+PAGE_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Sent with every page. The code in a callback's address must not leak as a referrer (CB-10)."""
+
+
+def error_page(error: DescopeError, *, login_path: str | None, home_path: str) -> str:
+    """The page for ``error``: what happened, and a way to start again."""
+    links = []
+    if login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
+        label = "Try again" if isinstance(error, UpstreamUnavailable) else "Sign in again"
+        links.append(f'<a href="{escape(login_path)}">{label}</a>')
+    links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
+    detail = error.detail if error.detail != error.title else _WHAT_NOW.get(error.status, "")
+    return _page(error.title, detail, "\n".join(links))
+
+
+def organisation_page(*, login_path: str, return_to: str | None) -> str:
+    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
+    back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
+    form = (
+        f'<form action="{escape(quote(login_path))}" method="get">{back}'
+        '<label for="tenant">Work e-mail or organisation</label>'
+        '<input id="tenant" name="tenant" required maxlength="128" autocomplete="username" autofocus>'
+        "<button>Continue</button></form>"
+    )
+    return _page("Sign in", "Your organisation decides how you sign in.", form)
+
+
+_WHAT_NOW: Mapping[int, str] = {
+    400: "Nothing was changed. Start again; it usually works the second time.",
+    401: "You are not signed in, or your session has ended.",
+    403: "You are signed in, but your account is not allowed to do this.",
+    500: "The people who run this application have to look at it.",
+    502: "This is not your fault. Try again in a moment.",
+    503: "This is not your fault, and you are not signed out. Try again in a moment.",
+}
+
+
+def _page(title: str, detail: str, actions: str) -> str:
+    return _PAGE.substitute(style=_STYLE, title=escape(title), detail=escape(detail), actions=actions)

@@ -1,0 +1,280 @@
+"""The session of one request: nothing is read, checked or asked for until somebody wants to know.
+
+The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
+A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down by Descope.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Message, Scope
+
+from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
+from ..core.session import Session, TokenPair
+from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
+from ..events import CrossSiteRefused, Events
+from .cookies import PresentedTokens, SessionCookies
+from .origins import Origins
+
+__all__ = ["PendingSession", "Sessions", "pending_session"]
+
+_KEY = "fastapi_descope"
+
+_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control")
+
+
+def pending_session(scope: Scope) -> "PendingSession":
+    """The pending session that the middleware put into ``scope``; no cost.
+
+    Raises ``ConfigurationError`` if the middleware is not installed.
+    """
+    pending = scope.get(_KEY)
+    if not isinstance(pending, PendingSession):
+        raise ConfigurationError(
+            "DescopeMiddleware has not seen this request. Write Descope(app), or"
+            " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+        )
+    return pending
+
+
+class Sessions:
+    """Opens the pending session of each request; one for each ``Descope`` object."""
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        cookies: SessionCookies,
+        origins: Origins,
+        events: Events,
+        clock: Callable[[], float],
+        leeway: float,
+    ) -> None:
+        self.leeway = leeway
+        self.resolver = resolver
+        self.cookies = cookies
+        self.origins = origins
+        self.events = events
+        self.clock = clock
+
+    def open(self, scope: Scope) -> "PendingSession":
+        """The pending session of a request, in its scope from now on."""
+        pending = scope[_KEY] = PendingSession(self, scope)
+        return pending
+
+    def close(self, scope: Scope) -> None:
+        """Take it out again. They hold each other, so a request left whole would wait for the collector."""
+        scope.pop(_KEY, None)
+
+
+class PendingSession:
+    """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
+
+    __slots__ = (
+        "_queued",
+        "_resolution",
+        "_scope",
+        "_sessions",
+        "_started",
+        "_written",
+        "app",
+        "presented",
+        "root_path",
+    )
+
+    def __init__(self, sessions: Sessions, scope: Scope) -> None:
+        self._sessions = sessions
+        self._scope = scope
+        self._resolution: Resolution | None = None
+        self._written: TokenPair | CookieChange | None = None
+        self._queued: list[bytes] = []
+        self._started = False
+        self.presented: _Presented | None = None
+        # A mounted app replaces these in the very same scope; the error pages need ours.
+        self.app: object = scope.get("app")
+        self.root_path: str = scope.get("root_path", "")
+
+    # ------------------------------------------------------------------ asking
+
+    async def session(self) -> Session | None:
+        """The session, or None if nobody is signed in.
+
+        Raises ``CrossSiteRequest`` for a foreign page's request with the user's cookies, and
+        ``UpstreamUnavailable`` if a dead session cannot be refreshed right now. Costs two look-ups for a
+        known token; a call to Descope only for a dead session.
+        """
+        resolution = self._resolution or await self.resolve()
+        if resolution.session is None and not isinstance(resolution.error, NotAuthenticated):
+            raise resolution.error or NotAuthenticated
+        return resolution.session
+
+    async def require(self) -> Session:
+        """The session. Raises the ``NotAuthenticated`` family without one, else as ``session`` does."""
+        resolution = self._resolution or await self.resolve()
+        if resolution.session is None:
+            raise resolution.error or NotAuthenticated
+        return resolution.session
+
+    async def resolve(self) -> Resolution:
+        """What was found out; see ``core/resolver.py``. Raises ``CrossSiteRequest`` only."""
+        if self._resolution is None:
+            presented = self.credentials()
+            if presented.bearer is None and (presented.session or presented.refresh):
+                self.refuse_cross_site()
+            self._resolution = await self._sessions.resolver.resolve(presented)
+        return self._resolution
+
+    def now(self) -> float:
+        """Epoch seconds, by the clock of the ``Descope`` object."""
+        return self._sessions.clock()
+
+    @property
+    def ends_at(self) -> float | None:
+        """When the session that was found is over (epoch seconds, leeway included); None without one."""
+        session = self._resolution.session if self._resolution else None
+        return None if session is None else session.expires_at + self._sessions.leeway
+
+    def credentials(self) -> Credentials:
+        """What the request brought along; read from its headers once."""
+        if self.presented is None:
+            self.presented = _Presented(self._sessions.cookies, self._scope)
+        presented = self.presented
+        return Credentials(
+            bearer=presented.bearer,
+            session=presented.tokens.session,
+            refresh=presented.tokens.refresh,
+            ambiguous=presented.tokens.ambiguous,
+            may_refresh=not self._started and _may_have_effects(self._scope),
+        )
+
+    def refuse_cross_site(self) -> None:
+        """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
+        scope, origins = self._scope, self._sessions.origins
+        if scope["type"] == "websocket":
+            permitted = origins.permits_websocket(scope["headers"], scope)
+        else:
+            permitted = origins.permits(scope["method"], scope["headers"], scope)
+        if not permitted:
+            self._sessions.events.emit(CrossSiteRefused())
+            raise CrossSiteRequest
+
+    # ------------------------------------------------------------------ answering
+
+    def write(self, pair: TokenPair) -> None:
+        """Have the response carry the cookies of ``pair``, whatever a refresh beside it brings."""
+        self._written = pair
+
+    def clear(self) -> None:
+        """Have the response delete the session's cookies, whatever a refresh beside it brings."""
+        self._written = CookieChange.CLEAR
+
+    def queue(self, cookies: list[bytes]) -> None:
+        """Have the response carry further ``Set-Cookie`` values."""
+        self._queued += cookies
+
+    async def start_response(self, message: Message) -> None:
+        """Put the cookies, and what caches must know, into the message that starts a response.
+
+        Waits for a refresh beside the handler, a second at most. Raises ``SessionTooLarge``.
+        """
+        self._started = True
+        if self.presented is None and not self._queued:
+            return
+        try:
+            cookies = self._queued + await self._cookies()
+        except SessionTooLarge:
+            self._written = CookieChange.KEEP  # the error page starts a response too
+            raise
+        message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
+        if self._scope["type"] == "http":
+            _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
+
+    async def _cookies(self) -> list[bytes]:
+        cookies, now = self._sessions.cookies, self._sessions.clock()
+        tokens = self.presented.tokens if self.presented else cookies.read(self._scope["headers"])
+        secure = self._sessions.origins.secure(self._scope)
+        change, pair, resolution = await self._change()
+        match change:
+            case CookieChange.KEEP:
+                return []
+            case CookieChange.CLEAR:
+                return cookies.clear(tokens, secure=secure)
+            case CookieChange.CLEAR_SESSION:
+                return cookies.clear_session(tokens, secure=secure)
+            case CookieChange.CLEAR_REFRESH:
+                return cookies.clear_refresh(tokens, secure=secure)
+            case CookieChange.WRITE:
+                if pair is None:
+                    return []
+                written = cookies.write(pair, now=now, secure=secure, presented=tokens)
+                if resolution is not None:
+                    await self._sessions.resolver.delivered(resolution)
+                return written
+            case _:
+                assert_never(change)
+
+    async def _change(self) -> tuple[CookieChange, TokenPair | None, Resolution | None]:
+        """What a route decided, else what was found out about the request's own session."""
+        if isinstance(self._written, TokenPair):
+            return CookieChange.WRITE, self._written, None
+        if self._written is not None:
+            return self._written, None, None
+        if self._resolution is None:
+            return CookieChange.KEEP, None, None
+        resolution = self._resolution = await self._sessions.resolver.settle(self._resolution)
+        return resolution.cookies, resolution.pair, resolution
+
+
+class _Presented:
+    """The credentials in a request's headers: the bearer's text and the tokens in the cookies."""
+
+    __slots__ = ("bearer", "tokens")
+
+    def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
+        self.bearer = _bearer([value for name, value in scope["headers"] if name == b"authorization"])
+        self.tokens: PresentedTokens = cookies.read(scope["headers"])
+
+
+def _bearer(values: list[bytes]) -> str | None:
+    """The bearer token; "" for anything else in the header, which then is a bad token (KD-08, RFC 6750)."""
+    if not values:
+        return None
+    scheme, _, token = values[0].decode("latin-1").partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
+        return ""
+    return "" if any(character <= " " or character == "," for character in token) else token
+
+
+def _may_have_effects(scope: Scope) -> bool:
+    """Whether the request is one that a person, or a program of theirs, made on purpose (RF-13)."""
+    if scope["type"] == "http" and scope["method"] == "OPTIONS":
+        return False
+    return not any(
+        name in {b"sec-purpose", b"purpose"} and b"prefetch" in value.lower()
+        for name, value in scope["headers"]
+    )
+
+
+def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
+    """Say that the answer depends on who asks; and keep a ``Set-Cookie`` out of every shared cache.
+
+    A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947).
+    """
+    _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
+    if not sets_cookies:
+        headers.setdefault("Cache-Control", "private")
+        return
+    headers["Cache-Control"] = "private, no-store"
+    for name in _SHARED_CACHE_HEADERS:
+        if name in headers:
+            del headers[name]
+
+
+def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:
+    """Merge ``names`` into ``Vary``; the app's own entries stay first, and ``*`` says it all already."""
+    present = [entry.strip() for line in headers.getlist("vary") for entry in line.split(",")]
+    known = {entry.lower() for entry in present}
+    if "*" not in known:
+        added = [name for name in names if name.lower() not in known]
+        headers["Vary"] = ", ".join([entry for entry in present if entry] + added)

@@ -1,0 +1,181 @@
+"""Our errors as HTTP answers: what a browser, a script, HTMX or a WebSocket client can do something with.
+
+The same error is a page with a way on for a person, a redirect to the login for a person who is not signed
+in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import urlencode, urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import NoMatchFound
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import (
+    DescopeError,
+    MissingPermissions,
+    MissingRoles,
+    NotAuthenticated,
+    StepUpRequired,
+    TokenError,
+    UpstreamUnavailable,
+)
+from .origins import Origins
+from .pages import PAGE_HEADERS, error_page
+from .pending_session import PendingSession
+from .websocket_session import SESSION_ENDED
+
+__all__ = ["LOGIN_ROUTE", "NO_STORE", "OWN_ROUTES", "Asker", "ErrorResponses", "asker"]
+
+LOGIN_ROUTE = "descope_login"
+OWN_ROUTES = (LOGIN_ROUTE, "descope_callback", "descope_logout", "descope_logout_all")
+"""Names of the routes that must work without a session."""
+
+NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+
+_POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
+
+
+class Asker(Enum):
+    """Who waits for the answer."""
+
+    PERSON = "person"
+    PREFETCH = "prefetch"
+    HTMX = "htmx"
+    PROGRAM = "program"
+
+
+def asker(scope: Scope) -> Asker:
+    """Who waits for the answer: Fetch Metadata says it, or ``Accept`` where a browser sends none."""
+    headers = Headers(scope=scope)
+    if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
+        return Asker.PREFETCH
+    if headers.get("hx-request") == "true":
+        return Asker.HTMX
+    mode = headers.get("sec-fetch-mode")
+    wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
+    return Asker.PERSON if wants_page else Asker.PROGRAM
+
+
+class ErrorResponses:
+    """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+
+    def answer(
+        self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
+    ) -> ASGIApp:
+        """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
+        if scope["type"] == "websocket":
+            return _Close(error, denial=None if started else self._problem(error, pending))
+        login = self.login_path(pending)
+        if isinstance(error, NotAuthenticated) and login is not None:
+            redirect = self._to_login(error, pending, scope, login)
+            if redirect is not None:
+                return redirect
+        if asker(scope) is Asker.PERSON:
+            headers = {**PAGE_HEADERS, **self._headers(error, pending)}
+            page = error_page(error, login_path=login, home_path=pending.root_path + "/")
+            return HTMLResponse(page, error.status, headers)
+        return self._problem(error, pending)
+
+    def login_path(self, pending: PendingSession) -> str | None:
+        """The path of the login route in the app that the request came in by; None if it has none."""
+        return _path_of(LOGIN_ROUTE, pending)
+
+    def is_own_route(self, path: str, pending: PendingSession) -> bool:
+        """Whether ``path`` (without ``root_path``) is one of the routes that must work without a session."""
+        return any(pending.root_path + path == _path_of(name, pending) for name in OWN_ROUTES)
+
+    def _to_login(
+        self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
+    ) -> Response | None:
+        """The way to the login and back here, for those who can go there; None for the others."""
+        query = (
+            {"mfa" if error.acr == "mfa" else "step_up": "true"} if isinstance(error, StepUpRequired) else {}
+        )
+        match asker(scope):
+            case Asker.PERSON if scope["method"] == "GET":
+                here = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
+                url = self._login_url(login, here, query, scope)
+                return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
+            case Asker.HTMX:
+                page = urlsplit(Headers(scope=scope).get("hx-current-url", ""))
+                here = page.path + ("?" + page.query).rstrip("?")
+                answer = self._problem(error, pending)
+                answer.headers["HX-Redirect"] = self._login_url(login, here, query, scope)
+                return answer
+            case _:
+                return None
+
+    def _login_url(self, login: str, here: str, query: dict[str, str], scope: Scope) -> str:
+        back = self._origins.return_to(here, scope)
+        return "?".join(filter(None, (login, urlencode(query | ({"return_to": back} if back else {})))))
+
+    def _problem(self, error: DescopeError, pending: PendingSession) -> JSONResponse:
+        body: dict[str, object] = {
+            "type": f"urn:fastapi-descope:{error.code}",
+            "title": error.title,
+            "status": error.status,
+            "code": error.code,
+            "detail": error.detail,
+        }
+        if isinstance(error, (MissingRoles, MissingPermissions)):
+            body["missing"] = list(error.missing)
+        if isinstance(error, NotAuthenticated) and (login := self.login_path(pending)):
+            body["login_url"] = login
+        headers = self._headers(error, pending)
+        return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+
+    def _headers(self, error: DescopeError, pending: PendingSession) -> dict[str, str]:
+        headers = dict(NO_STORE)
+        if isinstance(error, UpstreamUnavailable):
+            headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, NotAuthenticated):
+            headers["WWW-Authenticate"] = _challenge(error, pending)
+        return headers
+
+
+def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:
+    """The ``WWW-Authenticate`` of RFC 6750, and of RFC 9470 for a step-up."""
+    if isinstance(error, StepUpRequired):
+        age = "" if error.max_age is None else f', max_age="{error.max_age}"'
+        acr = "" if error.acr is None else f', acr_values="{error.acr}"'
+        return f'Bearer error="insufficient_user_authentication"{age}{acr}'
+    sent_bearer = pending.presented is not None and pending.presented.bearer is not None
+    return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
+
+
+def _path_of(name: str, pending: PendingSession) -> str | None:
+    if not isinstance(pending.app, Starlette):
+        return None
+    try:
+        return pending.root_path + str(pending.app.url_path_for(name))
+    except NoMatchFound:
+        return None
+
+
+class _Close:
+    """Ends a WebSocket: refused with an HTTP answer where the server can, closed with a code otherwise."""
+
+    def __init__(self, error: DescopeError, *, denial: Response | None) -> None:
+        self._error = error
+        self._denial = denial
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._denial is not None and "websocket.http.response" in scope.get("extensions", {}):
+            await self._denial(scope, receive, send)
+            return
+        await send({"type": "websocket.close", "code": _close_code(self._error), "reason": self._error.code})
+
+
+def _close_code(error: DescopeError) -> int:
+    if isinstance(error, NotAuthenticated):
+        return SESSION_ENDED
+    return _TRY_AGAIN_LATER if isinstance(error, UpstreamUnavailable) else _POLICY_VIOLATION

@@ -1,0 +1,95 @@
+"""The router: which path leads to which endpoint, and what OpenAPI says of it."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter
+
+from .login_routes import LoginRoutes
+from .responses import LOGIN_ROUTE
+from .session_routes import SessionRoutes
+from .session_view import ProfileView, SessionView, TenantNames
+
+__all__ = ["Lifespan", "build_router"]
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+"""A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
+
+
+def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan) -> APIRouter:
+    """A router with every route; paths are relative, so any prefix, mount and root path will do.
+
+    ``lifespan`` runs with that of the app which includes the router.
+    """
+    router = APIRouter(lifespan=lifespan, tags=["Sign-in"])
+    _add_login(router, login)
+    _add_sign_out(router, session)
+    _add_session(router, session)
+    return router
+
+
+def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
+    router.add_api_route(
+        "/login/sso",
+        routes.login,
+        name=LOGIN_ROUTE,
+        status_code=HTTPStatus.SEE_OTHER,
+        responses=_problems(400, 403, 502, 503),
+        openapi_extra=_query("tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn"),
+    )
+    router.add_api_route(
+        "/callback",
+        routes.callback,
+        name="descope_callback",
+        status_code=HTTPStatus.SEE_OTHER,
+        responses=_problems(400, 502, 503),
+        openapi_extra=_query("code", "state"),
+    )
+
+
+def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
+    for path, endpoint, name in (
+        ("/logout", routes.logout, "descope_logout"),
+        ("/logout/all", routes.logout_all, "descope_logout_all"),
+    ):
+        router.add_api_route(
+            path,
+            endpoint,
+            name=name,
+            methods=["POST"],
+            status_code=HTTPStatus.NO_CONTENT,
+            responses=_problems(400, 403),
+        )
+
+
+def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
+    router.add_api_route(
+        "/tenant/select",
+        routes.select_tenant,
+        name="descope_select_tenant",
+        methods=["POST"],
+        response_model=SessionView,
+        responses=_problems(400, 401, 403, 502, 503),
+    )
+    for path, endpoint, name, view in (
+        ("/session", routes.session, "descope_session", SessionView),
+        ("/session/profile", routes.profile, "descope_profile", ProfileView),
+        ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNames),
+    ):
+        router.add_api_route(
+            path, endpoint, name=name, response_model=view, responses=_problems(400, 401, 502, 503)
+        )
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
+        for status in statuses
+    }
+
+
+def _query(*names: str) -> dict[str, Any]:
+    """Parameters that the endpoint reads itself: FastAPI would take the last of two (RT-14, CB-05)."""
+    return {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]}

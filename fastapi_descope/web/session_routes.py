@@ -1,0 +1,116 @@
+"""Being signed in: who it is, which tenant, and signing out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from ..core.authenticator import Authenticator
+from ..errors import BadRequest
+from ..events import Events, ProfileRead, RedirectRejected
+from ..settings import DescopeSettings
+from .form import form_fields
+from .origins import Origins
+from .pending_session import PendingSession, pending_session
+from .responses import NO_STORE, Asker, asker
+from .session_view import ProfileView, SessionView, TenantNames
+
+__all__ = ["SessionRoutes"]
+
+_TENANT_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRoutes:
+    """``/logout``, ``/tenant/select`` and ``/session``."""
+
+    settings: DescopeSettings
+    authenticator: Authenticator
+    origins: Origins
+    events: Events
+
+    async def logout(self, request: Request) -> Response:
+        """End this session: its cookies go, whatever Descope says."""
+        return await self._logout(request, everywhere=False)
+
+    async def logout_all(self, request: Request) -> Response:
+        """End every session of the user, on all devices."""
+        return await self._logout(request, everywhere=True)
+
+    async def select_tenant(self, request: Request) -> Response:
+        """Make another of the user's tenants the current one.
+
+        Takes `tenant`, and optionally `return_to`, as JSON or as a form. A script is answered with the
+        new session, a form with a redirect.
+        """
+        pending = pending_session(request.scope)
+        pending.refuse_cross_site()
+        fields = await form_fields(request)
+        tenant = fields.get("tenant", "")
+        if not _TENANT_ID.fullmatch(tenant):
+            raise BadRequest("Name the tenant: tenant=<id>")
+        pair = await self.authenticator.select_tenant(pending.credentials(), tenant)
+        pending.write(pair)
+        if asker(request.scope) is Asker.PROGRAM:
+            return _json(SessionView.of(pair.session))
+        return self._go_on(request, pending, fields, self.settings.post_login_path)
+
+    async def session(self, request: Request) -> Response:
+        """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
+        return _json(SessionView.of(await pending_session(request.scope).require()))
+
+    async def profile(self, request: Request) -> Response:
+        """The user object that Descope keeps, asked for anew each time."""
+        pending = pending_session(request.scope)
+        await pending.require()
+        profile = await self.authenticator.profile(pending.credentials(), await pending.resolve())
+        self.events.emit(ProfileRead())
+        return _json(ProfileView.of(profile))
+
+    async def tenant_names(self, request: Request) -> Response:
+        """The names of the user's tenants, asked of Descope anew each time."""
+        pending = pending_session(request.scope)
+        await pending.require()
+        names = await self.authenticator.tenant_names(pending.credentials(), await pending.resolve())
+        return _json(TenantNames(tenants=names))
+
+    async def _logout(self, request: Request, *, everywhere: bool) -> Response:
+        pending = pending_session(request.scope)
+        pending.refuse_cross_site()
+        presented = pending.credentials()
+        if presented.bearer is not None:
+            raise BadRequest("A bearer token cannot be signed out; let it expire (LO-06)")
+        fields = await _fields_if_any(request)
+        await self.authenticator.logout(presented, everywhere=everywhere)
+        pending.clear()
+        if asker(request.scope) is Asker.PROGRAM:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
+        return self._go_on(request, pending, fields, self.settings.post_logout_path)
+
+    def _go_on(
+        self, request: Request, pending: PendingSession, fields: Mapping[str, str], default: str
+    ) -> Response:
+        """Send a person, or HTMX on their behalf, to ``return_to`` or to the default."""
+        asked = fields.get("return_to")
+        safe = self.origins.return_to(asked, request.scope) if asked else None
+        if asked and safe is None:
+            self.events.emit(RedirectRejected())
+        url = safe or pending.root_path + default
+        if asker(request.scope) is Asker.HTMX:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, "HX-Redirect": url})
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
+
+
+def _json(view: SessionView | ProfileView | TenantNames) -> JSONResponse:
+    return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
+
+
+async def _fields_if_any(request: Request) -> Mapping[str, str]:
+    """The form's fields; none if it is no form. A logout does not fail over its body (LO-01)."""
+    try:
+        return await form_fields(request)
+    except BadRequest:
+        return {}

@@ -1,0 +1,73 @@
+"""A WebSocket ends when the session that opened it does."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .pending_session import PendingSession
+
+__all__ = ["SESSION_ENDED", "WebSocketSession"]
+
+SESSION_ENDED = 4401
+"""The close code for "sign in again": 4000 to 4999 are the application's (RFC 6455, section 7.4.2)."""
+
+
+class WebSocketSession:
+    """Stands between the app and the server, and closes with 4401 once the session is over (WS-04).
+
+    A socket whose app never asked who is there is left alone. ``clock`` returns epoch seconds; it is
+    looked at before every frame in either direction, and a silent socket is closed by a timer.
+    """
+
+    def __init__(self, pending: PendingSession, clock: Callable[[], float]) -> None:
+        self._pending = pending
+        self._clock = clock
+        self._next: asyncio.Task[Message] | None = None
+        self._accepted = False
+        self._ended = False
+
+    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run ``app`` on the socket until it, the client or the session ends."""
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "websocket.send" and self._is_over():
+                await self._end(send)
+            if not self._ended:
+                await send(message)
+            self._accepted = self._accepted or message["type"] == "websocket.accept"
+
+        async def guarded_receive() -> Message:
+            return await self._receive(receive, send)
+
+        try:
+            await app(scope, guarded_receive, guarded_send)
+        finally:
+            if self._next is not None:
+                self._next.cancel()
+
+    async def _receive(self, receive: Receive, send: Send) -> Message:
+        if self._next is None:
+            self._next = asyncio.ensure_future(receive())
+        while not (self._next.done() or self._is_over()):
+            await asyncio.wait([self._next], timeout=self._seconds_left())
+        gone = self._next.done() and self._next.result()["type"] == "websocket.disconnect"
+        if self._is_over() and not gone:
+            await self._end(send)
+            return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": "session ended"}
+        message, self._next = self._next.result(), None
+        return message
+
+    async def _end(self, send: Send) -> None:
+        if not self._ended:
+            self._ended = True
+            await send({"type": "websocket.close", "code": SESSION_ENDED, "reason": "session ended"})
+
+    def _is_over(self) -> bool:
+        seconds = self._seconds_left()
+        return seconds is not None and seconds <= 0
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until the session is over; None before ``accept`` and for a socket without a session."""
+        ends_at = self._pending.ends_at
+        return None if ends_at is None or not self._accepted else ends_at - self._clock()

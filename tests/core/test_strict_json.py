@@ -1,0 +1,87 @@
+"""Strict JSON: what is accepted, exactly where the bounds are, and that the result is read-only.
+
+What is refused is proved where it matters, on whole tokens, in ``test_token_form``. Requirement TV-04.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+
+from fastapi_descope.core.strict_json import parse_object
+
+NOTHING: Mapping[str, object] = {}
+PLAIN = [
+    pytest.param(b"{}", {}, id="empty"),
+    pytest.param(b' \t\r\n{ "a" : 1 }\n\r\t ', {"a": 1}, id="white space around"),
+    pytest.param(b'{"":0}', {"": 0}, id="empty name"),
+    pytest.param(b'{"a":[true,false,null]}', {"a": (True, False, None)}, id="constants"),
+    pytest.param(b'{"a":-0}', {"a": 0}, id="negative zero"),
+    pytest.param(b'{"a":-1.5e2}', {"a": -150.0}, id="real"),
+    pytest.param(b'{"a":99999999999999999999}', {"a": 99999999999999999999}, id="20 digits"),
+    pytest.param(b'{"a":-99999999999999999999}', {"a": -99999999999999999999}, id="20 negative digits"),
+    pytest.param(b'{"a":-1.0000000000000000000}', {"a": -1.0}, id="20 digits with a point"),
+    pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="tiny"),
+    pytest.param(b'{"a":"\\"\\\\\\/\\b\\f\\n\\r\\t"}', {"a": '"\\/\b\f\n\r\t'}, id="escapes"),
+    pytest.param(b'{"\\u00e9":"\\u003c"}', {"\xe9": "<"}, id="escaped character"),
+    pytest.param(b'{"a":"\\ud83d\\ude00 \\uD83D\\uDE00"}', {"a": "\U0001f600 \U0001f600"}, id="escaped pair"),
+    pytest.param(b'{"a":"\\\\ud800"}', {"a": "\\ud800"}, id="escaped backslash"),
+    pytest.param(b'{"a":"\\ud7ff"}', {"a": "\ud7ff"}, id="escaped d but no surrogate"),
+    pytest.param('{"a":"\U0001f600\ufeff"}'.encode(), {"a": "\U0001f600\ufeff"}, id="utf-8"),
+    pytest.param(b'{"a":{"a":1},"b":{"a":1}}', {"a": {"a": 1}, "b": {"a": 1}}, id="one name in two objects"),
+    pytest.param(
+        b'{"__proto__":{},"constructor":1}', {"__proto__": {}, "constructor": 1}, id="like a prototype"
+    ),
+    pytest.param(b'{"a":[' + b",".join([b"[{}]"] * 99) + b"]}", {"a": ((NOTHING,),) * 99}, id="many shallow"),
+    pytest.param(b'{"a":"' + b"[" * 99 + b'","b":[]}', {"a": "[" * 99, "b": ()}, id="brackets in a string"),
+    pytest.param(
+        b'{"a":"\\"' + b"[" * 99 + b'","b":"\\\\"}',
+        {"a": '"' + "[" * 99, "b": "\\"},
+        id="brackets and quotes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "value"), PLAIN)
+def test_what_has_one_reading_is_read(raw: bytes, value: object) -> None:
+    """Unusual but unambiguous JSON is accepted, and means what it says."""
+    assert parse_object(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "levels"),
+    [(b'{"a":' * 31 + b"{}" + b"}" * 31, 32), (b'{"a":' + b"[" * 31 + b"]" * 31 + b"}", 32)],
+)
+def test_32_levels_are_read(raw: bytes, levels: int) -> None:
+    """The deepest value that is accepted; one level more is refused."""
+    assert raw.count(b"{") + raw.count(b"[") == levels
+    assert list(parse_object(raw)) == ["a"]
+    with pytest.raises(ValueError, match="too deep"):
+        parse_object(b'{"a":' + raw + b"}")
+
+
+def is_frozen(value: object) -> bool:
+    """Whether nothing in a value can be assigned to, at any depth."""
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, object]", value)
+        return not hasattr(members, "__setitem__") and all(map(is_frozen, members.values()))
+    if isinstance(value, tuple):
+        return all(map(is_frozen, cast("tuple[object, ...]", value)))
+    return value is None or isinstance(value, (str, int, float))
+
+
+def test_tv17_nothing_in_the_result_can_be_changed() -> None:
+    """Objects are read-only mappings and lists are tuples, so that no caller poisons the next one."""
+    parsed = parse_object(b'{"a":[[[{"b":[1,[{"c":[]}]]}]],"x"],"d":{"e":{"f":[null]}}}')
+    assert parsed == {
+        "a": ((({"b": (1, ({"c": ()},))},),), "x"),
+        "d": {"e": {"f": (None,)}},
+    }
+    assert is_frozen(parsed)
+
+
+@pytest.mark.parametrize("quote", [b'"', b'\\"', b'"\\', b"\\", b'"[', b'\\"['])
+def test_no_text_makes_the_depth_check_try_twice(quote: bytes) -> None:
+    """Quotes and backslashes without end are refused in one pass: 4 MB of them take no minutes."""
+    with pytest.raises(ValueError, match=r"deep|string|escape|Expecting"):
+        parse_object(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))

@@ -1,0 +1,124 @@
+"""An emulator in-process, on a clock that stands still, and short ways to talk to it."""
+
+import re
+from collections.abc import Awaitable, Callable
+from html import unescape
+
+import httpx
+import pytest
+from jose import jwt
+
+from fastapi_descope.emulator import Clock, Emulator, Project
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that only moves when it is told to."""
+    return Clock(lambda: NOW)
+
+
+@pytest.fixture
+def make(clock: Clock) -> Callable[..., Emulator]:
+    """Makes an emulator on the test's clock; without a project, on the default one."""
+
+    def emulator(project: Project | None = None) -> Emulator:
+        return Emulator(project, clock=clock)
+
+    return emulator
+
+
+@pytest.fixture
+def call() -> Callable[..., Awaitable[httpx.Response]]:
+    """Sends one request with the project's bearer, to which ``token`` and ``key`` are appended."""
+
+    async def send(
+        emulator: Emulator,
+        method: str,
+        path: str,
+        *,
+        token: str = "",
+        key: str = "",
+        json: object = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        bearer = ":".join(part for part in (emulator.project_id, token, key) if part)
+        transport = httpx.ASGITransport(emulator)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:4000") as client:
+            return await client.request(
+                method,
+                path,
+                json=json,
+                content=content,
+                headers={"authorization": f"Bearer {bearer}"} | (headers or {}),
+                params=params,
+            )
+
+    return send
+
+
+@pytest.fixture
+def confirm(call: Callable[..., Awaitable[httpx.Response]]) -> Callable[..., Awaitable[httpx.Response]]:
+    """Opens the sign-in page at a URL and presses the button of a user; the answer is the redirect."""
+
+    async def press(emulator: Emulator, url: str, user: str | None, **changes: str) -> httpx.Response:
+        page = await call(emulator, "GET", url)
+        match = re.search(r'name="form_token" value="([^"]+)"', page.text)
+        assert match is not None
+        choice = {"refuse": "yes"} if user is None else {"user": _user_id(emulator, user)}
+        form = {"form_token": unescape(match[1])} | choice | changes
+        return await call(
+            emulator,
+            "POST",
+            url,
+            content=str(httpx.QueryParams(form)).encode(),
+            headers={"content-type": "application/x-www-form-urlencoded"},
+        )
+
+    return press
+
+
+def _user_id(emulator: Emulator, login_id: str) -> str:
+    user = emulator.project.user(login_id)
+    assert user is not None
+    return user.user_id
+
+
+@pytest.fixture
+def get_code(
+    call: Callable[..., Awaitable[httpx.Response]], confirm: Callable[..., Awaitable[httpx.Response]]
+) -> Callable[..., Awaitable[str]]:
+    """Signs a user in through the page, up to the code that waits for its exchange."""
+
+    async def sign_in(
+        emulator: Emulator,
+        user: str = "ada@acme.example",
+        tenant: str = "acme",
+        *,
+        token: str = "",
+        options: dict[str, object] | None = None,
+        **params: str,
+    ) -> str:
+        query = {"tenant": tenant, "redirectURL": "http://localhost:8000/callback"} | params
+        path = "/v1/auth/sso/authorize"
+        started = await call(emulator, "POST", path, token=token, json=options, params=query)
+        redirect = await confirm(emulator, started.json()["url"], user)
+        return httpx.URL(redirect.headers["location"]).params["code"]
+
+    return sign_in
+
+
+@pytest.fixture
+def read() -> Callable[[Emulator, str], dict[str, object]]:
+    """The claims of a token, after its signature has been checked against the published keys."""
+
+    def claims(emulator: Emulator, token: str) -> dict[str, object]:
+        kid = jwt.get_unverified_header(token)["kid"]
+        key = next(key for key in emulator.public_keys if key["kid"] == kid)
+        unchecked = {"verify_aud": False, "verify_exp": False, "verify_iat": False}
+        return jwt.decode(token, key, algorithms=["RS256"], options=unchecked)
+
+    return claims

@@ -1,0 +1,108 @@
+"""Where a sign-in may return to (EM-06), and how the answer is added."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, form_target, is_approved, with_parameters
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost/callback",
+        "http://LOCALHOST:8000/callback?state=1#there",
+        "https://127.0.0.1:8443/",
+        "http://[::1]:8000/callback",
+    ],
+)
+def test_default_allows_loopback(url: str) -> None:
+    """By default a developer's own machine is approved, on any port."""
+    assert is_approved(url, LOOPBACK_HOSTS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/callback",
+        "//localhost/callback",
+        "javascript:alert(1)//localhost",
+        "ftp://localhost/",
+        "http:///callback",
+        "http://localhost.evil.example/",
+        "http://evil.example/localhost",
+        "http://localhost@evil.example/",
+        "http://user@localhost/",
+        "http://evil.example\\@localhost/",
+        "http://localhost\\.evil.example/",
+        "http://local\thost/",
+        "http://localhost /",
+        "http://localhost:0/",
+        "http://localhost:99999/",
+        "http://localhost:port/",
+        "http://[::1/",
+        "http://ⓛocalhost/",
+    ],
+)
+def test_default_refuses(url: str) -> None:
+    """What is not an absolute http(s) URL of an approved host is refused, however it is disguised."""
+    assert not is_approved(url, LOOPBACK_HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("url", "approved"),
+    [
+        ("https://app.example/sso/callback", True),
+        ("https://app.example/sso", True),
+        ("https://app.example/sso?code=1", True),
+        ("https://app.example/ssomething", False),
+        ("https://app.example/sso/../admin", False),
+        ("https://app.example/sso/%2e%2e/admin", False),
+        ("https://app.example/", False),
+        ("http://app.example/sso", False),
+        ("https://app.example:8443/sso", False),
+        ("http://localhost/sso", False),
+    ],
+)
+def test_prefix_matches_whole_segments(url: str, *, approved: bool) -> None:
+    """A URL prefix stands for its origin and whole path segments, and replaces the default."""
+    assert is_approved(url, ("https://app.example/sso/",)) is approved
+
+
+def test_origin_prefix_allows_every_path() -> None:
+    """A prefix without a path allows the whole origin."""
+    assert is_approved("https://app.example/a/../b", ("https://app.example",))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost/cb", "http://localhost/cb?code=a+b"),
+        ("http://localhost/cb?", "http://localhost/cb?code=a+b"),
+        ("http://localhost/cb?state=%2F", "http://localhost/cb?state=%2F&code=a+b"),
+        ("http://localhost/cb?state=1#top", "http://localhost/cb?state=1&code=a+b#top"),
+    ],
+)
+def test_parameters_go_behind_the_query(url: str, expected: str) -> None:
+    """The existing query stays as it is, and a fragment stays last."""
+    assert with_parameters(url, {"code": "a b"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("http://localhost:8000/cb", "http://localhost:8000"),
+        ("http://localhost:/cb", "http://localhost"),
+        ("http://[::1]:8000/cb", "http:"),
+    ],
+)
+def test_form_target(url: str, source: str) -> None:
+    """The source expression is one that a browser understands."""
+    assert form_target(url) == source
+
+
+@given(st.text())
+def test_never_fails_on_text(url: str) -> None:
+    """No text makes the check raise."""
+    assert is_approved(url, LOOPBACK_HOSTS) in {True, False}

@@ -1,0 +1,113 @@
+"""The signing keys (EM-04)."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jose import jwt
+
+from fastapi_descope.emulator.signing import KeyRing
+
+_RING = KeyRing()
+_TOKEN = _RING.sign({"sub": "U1"})
+
+
+def test_each_ring_has_its_own_key() -> None:
+    """A key is made anew at every start."""
+    assert KeyRing().public_keys[0]["n"] != KeyRing().public_keys[0]["n"]
+
+
+def test_published_key_is_complete_and_public() -> None:
+    """The JWK has what every SDK needs, and nothing private."""
+    (key,) = _RING.public_keys
+    assert sorted(key) == ["alg", "e", "kid", "kty", "n", "use"]
+    assert (key["alg"], key["e"], key["kty"], key["use"]) == ("RS256", "AQAB", "RSA", "sig")
+    assert len(base64.urlsafe_b64decode(key["n"] + "==")) == 256
+
+
+def test_token_verifies_under_the_published_key() -> None:
+    """An independent verifier accepts the signature; the header names algorithm and key."""
+    assert jwt.decode(_TOKEN, _RING.public_keys[0], algorithms=["RS256"]) == {"sub": "U1"}
+    header = jwt.get_unverified_header(_TOKEN)
+    assert header == {"alg": "RS256", "kid": _RING.kid, "typ": "JWT"}
+
+
+def test_verified_gives_the_claims_back() -> None:
+    """What the ring signed, it recognises."""
+    assert _RING.verified(_TOKEN) == {"sub": "U1"}
+
+
+def test_rotation_keeps_or_voids_the_old_key() -> None:
+    """A rotation signs with a new key; the old one lasts until it is dropped."""
+    ring = KeyRing()
+    old_kid, token = ring.kid, ring.sign({"sub": "U1"})
+    ring.rotate()
+    assert ring.kid != old_kid
+    assert [key["kid"] for key in ring.public_keys] == [ring.kid, old_kid]
+    assert ring.verified(token) == {"sub": "U1"}
+    ring.drop_old()
+    assert not ring.holds(old_kid)
+    assert ring.verified(token) is None
+
+
+def test_abrupt_rotation() -> None:
+    """Without the old key, what it signed is void at once."""
+    ring = KeyRing()
+    token = ring.sign({"sub": "U1"})
+    ring.rotate(keep_old=False)
+    assert len(ring.public_keys) == 1
+    assert ring.verified(token) is None
+
+
+def _other_spelling(segment: str) -> str:
+    """Text that decodes to the same bytes as a segment whose last character has spare bits."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return segment[:-1] + alphabet[alphabet.index(segment[-1]) ^ 1]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_every_segment_counts(position: int) -> None:
+    """A token with any segment of another token is refused."""
+    segments = _TOKEN.split(".")
+    segments[position] = KeyRing().sign({"sub": "U2"}).split(".")[position]
+    assert _RING.verified(".".join(segments)) is None
+
+
+def test_second_spelling_of_the_signature_is_refused() -> None:
+    """Base64 has several texts for the same bytes; only the one that was issued is accepted."""
+    head, payload, signature = _TOKEN.split(".")
+    other = _other_spelling(signature)
+    assert base64.urlsafe_b64decode(other + "==") == base64.urlsafe_b64decode(signature + "==")
+    assert _RING.verified(f"{head}.{payload}.{other}") is None
+
+
+def test_unsigned_token_is_refused() -> None:
+    """The algorithm "none" does not exist here."""
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).rstrip(b"=").decode()
+    payload = _TOKEN.split(".")[1]
+    assert _RING.verified(f"{header}.{payload}.") is None
+
+
+@pytest.mark.parametrize(
+    "token", ["", "a", "a.b", "a.b.c.d", "a.\u00e4.c", "a.b.c", f"{_TOKEN}.", f"{_TOKEN} "]
+)
+def test_malformed_token_is_refused(token: str) -> None:
+    """What is not three segments of ours is no token."""
+    assert _RING.verified(token) is None
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=40))
+def test_foreign_payload_is_refused(payload: bytes) -> None:
+    """No payload gets in under a signature that was made for another."""
+    head, _, signature = _TOKEN.split(".")
+    text = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+    assert _RING.verified(f"{head}.{text}.{signature}") is None
+
+
+def test_private_key_stays_out_of_the_repr() -> None:
+    """A printed ring shows no key material."""
+    assert "PRIVATE" not in repr(vars(KeyRing()))
+    assert "Cryptography" not in repr(vars(KeyRing()))

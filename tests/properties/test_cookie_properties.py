@@ -1,0 +1,176 @@
+"""Cookies come back as they were sent, and nobody else's bytes ever become a token."""
+
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastapi_descope.core.session import RefreshToken, Session, TokenPair
+from fastapi_descope.settings import DescopeSettings
+from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
+from fastapi_descope.web.transactions import LoginTransactions
+
+NOW = 1_700_000_000
+SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")
+COOKIES = SessionCookies(SETTINGS)
+LOGINS = LoginTransactions(SETTINGS)
+NAMES = [base + suffix for base in ("DS", "DSR") for suffix in ("", ".0", ".1", ".2", ".3")]
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# Four chunks of the longer name hold this much.
+LARGEST = 4 * (4_096 - len("DSR.0") - len("12345678~4~"))
+
+
+class Token(NamedTuple):
+    """A recipe for a token: Hypothesis varies the seed, the size comes by repetition."""
+
+    seed: str
+    size: int
+
+    @property
+    def text(self) -> str:
+        """A text with a JWT's grammar, of the wanted size."""
+        signature = self.seed * (self.size // len(self.seed) + 1)
+        return f"e30.e30.{signature}"[: self.size]
+
+
+TOKENS = st.builds(
+    Token, st.text(ALPHABET, min_size=1, max_size=40), st.integers(min_value=9, max_value=LARGEST)
+)
+
+
+def pair_of(session: Token, refresh: Token) -> TokenPair:
+    """The two tokens as Descope's answer would have them."""
+    claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": NOW + 600}
+    return TokenPair(
+        session_jwt=session.text,
+        session=Session.from_claims(claims),
+        refresh=RefreshToken.from_claims(refresh.text, claims),
+    )
+
+
+class Browser:
+    """A jar of cookies by name, which drops what is too large, as browsers do."""
+
+    def __init__(self, foreign: dict[str, str]) -> None:
+        self.cookies = dict(foreign)
+
+    def receive(self, lines: list[bytes]) -> None:
+        """Take the ``Set-Cookie`` values of one response."""
+        for line in lines:
+            name, _, value = line.decode("ascii").partition(";")[0].partition("=")
+            self.cookies.pop(name, None)
+            if b"Max-Age=0;" not in line and len(name) + len(value) <= 4_096:
+                self.cookies[name] = value
+
+    def read(self) -> PresentedTokens:
+        """What the next request presents."""
+        header = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return COOKIES.read([(b"cookie", header.encode("ascii"))])
+
+
+FOREIGN = st.dictionaries(
+    st.text(ALPHABET, min_size=1, max_size=12).filter(lambda name: name not in NAMES),
+    st.text(ALPHABET + "!#$%&'()*+./:<=>?@[]^`{|}~", max_size=40),
+    max_size=5,
+)
+
+
+@given(FOREIGN, st.lists(st.tuples(TOKENS, TOKENS), min_size=1, max_size=4))
+def test_ck08_what_is_written_last_is_what_is_read(
+    foreign: dict[str, str], pairs: list[tuple[Token, Token]]
+) -> None:
+    """Through growing and shrinking tokens, among an app's own cookies, which stay (CK-10)."""
+    browser = Browser(foreign)
+    for session, refresh in pairs:
+        pair, presented = pair_of(session, refresh), browser.read()
+        browser.receive(COOKIES.write(pair, now=NOW, secure=True, presented=presented))
+        again = browser.read()
+        assert (again.session, again.refresh, again.ambiguous) == (session.text, refresh.text, False)
+        assert again.names | foreign.keys() == browser.cookies.keys()
+    browser.receive(COOKIES.clear(browser.read(), secure=True))
+    assert browser.cookies == foreign
+
+
+@given(TOKENS, TOKENS, st.permutations(range(8)), st.integers(min_value=1, max_value=8))
+def test_ck08_chunks_of_two_tokens_never_combine(
+    first: Token, second: Token, order: list[int], count: int
+) -> None:
+    """Any mixture of the cookies of two sessions gives one of their tokens, or none."""
+    lines: list[bytes] = []
+    for token in (first, second):
+        pair = pair_of(token, Token("r", 9))
+        lines += COOKIES.write(pair, now=NOW, secure=True, presented=PresentedTokens())[:-1]
+    mixture = [lines[index].partition(b";")[0] for index in order[:count] if index < len(lines)]
+    presented = COOKIES.read([(b"cookie", b"; ".join(mixture))])
+    assert presented.session in (None, first.text, second.text)
+    assert presented.refresh is None
+
+
+# What cookie headers that go wrong are made of.
+PIECES = st.sampled_from(
+    [
+        *(b"DS", b"DSR", b"DS=", b"DSR=", b"=", b";", b"; ", b",", b" ", b"\t", b"\xa0", b"\x85", b"\x1f"),
+        *(b"\x00", b"\r\n", b'"', b"\\073", b"$Version=1", b"__Host-", b"ds=", b".0=", b".3=", b".9="),
+        *(b"a.b.c", b"a..c", b"0123abcd~2~a.b", b"0123abcd~2~.c", b"~", b".", b"\xff", b"%3b"),
+        *(b"__Host-descope_login_", b"descope_login_", b"0123456789abcdef="),
+    ]
+)
+HOSTILE = st.one_of(st.binary(), st.lists(PIECES, max_size=30).map(b"".join))
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"cookie", b"cookies", b"x"]), HOSTILE), max_size=5))
+def test_ck01_no_bytes_raise_and_every_token_was_sent_under_its_name(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    """A token that is read stands in a Cookie header, word for word, behind its own name."""
+    presented = COOKIES.read(headers)
+    sent = [line for name, line in headers if name == b"cookie"]
+    for name, token in (("DS", presented.session), ("DSR", presented.refresh)):
+        assert token is None or any(f"{name}={token}".encode() in line for line in sent)
+    assert presented.names <= frozenset(NAMES)
+    assert COOKIES.clear(presented, secure=True)
+
+
+@given(HOSTILE, HOSTILE)
+def test_ck02_nothing_beside_a_good_cookie_replaces_it(before: bytes, after: bytes) -> None:
+    """Whatever a sibling domain adds, the token is the good one, or nobody is signed in (CK-11)."""
+    presented = COOKIES.read([(b"cookie", b"; ".join((before, b"DS=good.good.good", after)))])
+    assert presented.session in (None, "good.good.good")
+    assert presented.ambiguous is (presented.session is None)
+
+
+@given(st.binary(max_size=8), st.binary(max_size=3))
+def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> None:
+    """Bytes around the name make it another name, unless they end the pair before it or are blank."""
+    lead = before.rpartition(b";")[2]
+    exact = not lead.strip(b" \t") and not after
+    presented = COOKIES.read([(b"cookie", before + b"DSR" + after + b"=a.b.c")])
+    assert (presented.refresh == "a.b.c") is exact
+
+
+@given(HOSTILE, st.text(), st.booleans())
+def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *, secure: bool) -> None:
+    """Without a login that was begun in this browser there is none to find."""
+    headers = [(b"cookie", header)]
+    assert LOGINS.find(headers, state=state, now=NOW, secure=secure) is None
+    assert LOGINS.end(headers, state=state, secure=secure) == []
+    assert LOGINS.begin(headers, return_to="/", now=NOW, secure=secure)[1]
+
+
+@given(st.lists(st.text(), min_size=1, max_size=8), HOSTILE, st.booleans())
+def test_cb04_the_last_five_logins_are_found(targets: list[str], noise: bytes, *, secure: bool) -> None:
+    """Each with its own target, if that is one that can be stored; all below 4 KiB together."""
+    browser, begun = Browser({}), [("", "")]
+    for second, target in enumerate(targets):
+        header = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
+        headers = [(b"cookie", header), (b"cookie", noise)]
+        state, lines = LOGINS.begin(headers, return_to=target, now=NOW + second, secure=secure)
+        browser.receive(lines)
+        begun.append((state, target if target and target.isascii() else "/"))
+    assert sum(len(name) + len(value) for name, value in browser.cookies.items()) <= 4_096
+    header = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
+    for state, target in begun[1:][-5:]:
+        found = LOGINS.find([(b"cookie", header)], state=state, now=NOW + 10, secure=secure)
+        assert found is not None
+        assert found.return_to == target

@@ -1,0 +1,152 @@
+"""Which cookie settings fit together, and which a browser would punish."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+
+from fastapi_descope.errors import ConfigurationError
+from fastapi_descope.settings import DescopeSettings
+
+HTTPS = {"public_url": "https://app.example.com"}
+LOOPBACK = {"public_url": "http://localhost:8000"}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the variables of the shell that it runs in."""
+    for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
+        monkeypatch.delenv(name)
+
+
+def configured(values: Mapping[str, object]) -> DescopeSettings:
+    """Settings of some project with these values."""
+    return DescopeSettings.model_validate({"project_id": "P" + "a" * 27, **values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**HTTPS, "cookie_secure": True},
+        {**LOOPBACK, "cookie_secure": False},
+        {"cookie_secure": False},
+        {**HTTPS, "cookie_samesite": "none"},
+        {"cookie_samesite": "none"},
+        {**LOOPBACK, "cookie_samesite": "none", "cookie_secure": True},
+        {**LOOPBACK, "cookie_prefix": "__Host-", "cookie_secure": True},
+        {**HTTPS, "cookie_prefix": "__Secure-", "cookie_domain": "example.com"},
+        {**HTTPS, "cookie_domain": "app.example.com"},
+        {"session_cookie_name": "DSR", "refresh_cookie_name": "DSQ"},
+    ],
+)
+def test_what_fits_together(values: dict[str, object]) -> None:
+    """Combinations that browsers keep are kept as they are."""
+    settings = configured(values)
+
+    assert {name: getattr(settings, name) for name in values} == values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {**HTTPS, "cookie_secure": False},
+            (
+                "DESCOPE_COOKIE_SECURE: false contradicts DESCOPE_PUBLIC_URL, which is https;"
+                " remove it, auto is right"
+            ),
+        ),
+        (
+            {**LOOPBACK, "cookie_samesite": "none"},
+            (
+                "DESCOPE_COOKIE_SAMESITE: browsers drop SameSite=None without Secure;"
+                " DESCOPE_COOKIE_SECURE=true sets it"
+            ),
+        ),
+        (
+            {"cookie_secure": False, "cookie_samesite": "none"},
+            (
+                "DESCOPE_COOKIE_SAMESITE: browsers drop SameSite=None without Secure;"
+                " DESCOPE_COOKIE_SECURE=true sets it"
+            ),
+        ),
+        (
+            {**LOOPBACK, "cookie_prefix": "__Host-"},
+            (
+                "DESCOPE_COOKIE_PREFIX: browsers drop prefixed cookies without Secure;"
+                " DESCOPE_COOKIE_SECURE=true sets it"
+            ),
+        ),
+        (
+            {"cookie_secure": False, "cookie_prefix": "__Secure-"},
+            (
+                "DESCOPE_COOKIE_PREFIX: browsers drop prefixed cookies without Secure;"
+                " DESCOPE_COOKIE_SECURE=true sets it"
+            ),
+        ),
+        (
+            {**HTTPS, "cookie_prefix": "__Host-", "cookie_domain": "example.com"},
+            (
+                "DESCOPE_COOKIE_DOMAIN: __Host- cookies have no domain;"
+                " use DESCOPE_COOKIE_PREFIX=__Secure- or drop this"
+            ),
+        ),
+        (
+            {"session_cookie_name": "DSR"},
+            (
+                "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
+                " also up to the first dot"
+            ),
+        ),
+        (
+            {"session_cookie_name": "DSR.1"},
+            (
+                "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
+                " also up to the first dot"
+            ),
+        ),
+        (
+            {"cookie_domain": "example.com"},
+            "DESCOPE_COOKIE_DOMAIN: only works with DESCOPE_PUBLIC_URL, whose host it must be or contain",
+        ),
+    ],
+)
+def test_what_contradicts_itself(values: dict[str, object], message: str) -> None:
+    """Cookies that a browser would drop, or that nobody would get, are refused at start (ST-06)."""
+    with pytest.raises(ConfigurationError) as caught:
+        configured(values)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("public_url", "domain"),
+    [
+        ("https://app.example.com", "com"),
+        ("https://app.example.com", ".com"),
+        ("https://app.example.com", "p.example.com"),
+        ("https://app.example.com", "x.app.example.com"),
+        ("https://app.example.com", "evil.example"),
+        ("https://app.example.com", "example.com."),
+        ("https://app.example.com", "..example.com"),
+        ("https://app.example.com", "example.com; Path=/evil"),
+        ("https://app.example.com", "https://example.com"),
+        ("http://localhost:8000", "localhost"),
+        ("https://10.1.2.3", "10.1.2.3"),
+        ("https://10.1.2.3", "2.3"),
+    ],
+)
+def test_a_cookie_domain_contains_the_public_host(public_url: str, domain: str) -> None:
+    """A top level, a sibling, half a label, an address or an attribute in disguise is refused (CK-06)."""
+    with pytest.raises(ConfigurationError) as caught:
+        configured({"public_url": public_url, "cookie_domain": domain})
+
+    assert str(caught.value) == (
+        "DESCOPE_COOKIE_DOMAIN: expected the host of DESCOPE_PUBLIC_URL or a parent domain of it,"
+        " below the top level"
+    )
+
+
+def test_a_cookie_domain_has_one_spelling() -> None:
+    """A leading dot means nothing since RFC 6265, and case never did."""
+    assert configured({**HTTPS, "cookie_domain": ".Example.COM"}).cookie_domain == "example.com"
