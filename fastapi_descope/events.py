@@ -25,6 +25,7 @@ __all__ = [
     "SignedIn",
     "SignedOut",
     "StoreDegraded",
+    "StoreRecovered",
     "Subscriber",
     "SuspiciousAnswer",
     "TenantSwitched",
@@ -180,6 +181,13 @@ class StoreDegraded(Event):
 
     name = "store_degraded"
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered(Event):
+    """The shared refresh store takes writes again."""
+
+    name = "store_recovered"
 
 
 Subscriber = Callable[[Event], None]

@@ -112,7 +112,7 @@ class Descope:
         await self.authenticator.aclose(_DRAIN_SECONDS)
         await self._keys.aclose()
         await self._client.aclose()
-        await self._store.aclose()
+        await self.store.aclose()
 
     # ------------------------------------------------------------------ hooks
 
@@ -166,10 +166,10 @@ class Descope:
             max_stale=settings.jwks_max_stale,
             cache_size=settings.token_cache_size,
         )
-        self._store = store if store is not None else _store(settings, events, monotonic)
+        self.store = store if store is not None else _store(settings, events, monotonic)
         pairs = TokenPairs(self._client, self._keys, events=events, clock=clock)
         refresher = Refresher(
-            store=self._store,
+            store=self.store,
             call=pairs.refresh,
             verify=pairs.verify,
             events=events,

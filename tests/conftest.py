@@ -1,9 +1,53 @@
 """Fixtures that every test may use."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
+
+from tests.support.redis_server import RedisServer
+from tests.support.world import WorldFactory, build_world
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """The package is asyncio's: uvicorn, redis-py and background refreshes all live there."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees a ``DESCOPE_*`` variable that it did not set itself."""
+    for name in os.environ:
+        if name.upper().startswith("DESCOPE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def world() -> WorldFactory:
+    """Builds a world: an app, the emulator and browsers, all in this process."""
+    return build_world
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The real Redis of the run; scripts/setup installs it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    print(f"redis-server {server.version} on port {server.port}")  # noqa: T201 - which one it was
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """A Redis that knows nothing yet; not to be ill-treated."""
+    shared_redis.command("FLUSHALL")
+    return shared_redis
+
+
+@pytest.fixture
+def redis_victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for one test, which may stop it, suspend it or spoil its configuration."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()

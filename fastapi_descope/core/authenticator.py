@@ -14,6 +14,7 @@ from ..errors import (
     LoginRejected,
     NotAuthenticated,
     SessionEnded,
+    SessionTooLarge,
     UpstreamError,
     UpstreamRefused,
 )
@@ -95,14 +96,14 @@ class Authenticator:
     async def complete_login(self, code: str) -> TokenPair:
         """The verified pair for a one-time code. One call, never repeated; twins share it (CB-16).
 
-        Raises ``LoginRejected`` if Descope refuses the code, else the ``UpstreamError`` family; in every
-        such case no cookie may be set.
+        Raises ``LoginRejected`` if Descope refuses the code, ``SessionTooLarge`` if the tokens fit into no
+        cookies, else the ``UpstreamError`` family; in every such case no cookie may be set.
         """
         try:
             return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
         except UpstreamRefused:
             raise self._login_failed("code_refused") from None
-        except UpstreamError as error:
+        except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
             raise
 

@@ -67,7 +67,7 @@ class KeyRing:
         now = self._monotonic()
         if now >= self._due:
             self._flights.start("keys", self._renew)
-        return self._set.keys if now < self._dead_at else None
+        return self._in_force(now)
 
     async def keys(self) -> Mapping[str, Key]:
         """The keys in force, once there are any: waits for the fetch under way if there are none.
@@ -77,7 +77,7 @@ class KeyRing:
         keys = self.ready()
         if keys is None:
             await self._landing()
-            keys = self.ready()
+            keys = self._in_force(self._monotonic())
         if keys is None:
             raise self._unavailable()
         return keys
@@ -103,6 +103,9 @@ class KeyRing:
     async def aclose(self) -> None:
         """End a fetch under way. Those who wait for it get UpstreamUnavailable."""
         await self._flights.drain(0)
+
+    def _in_force(self, now: float) -> Mapping[str, Key] | None:
+        return self._set.keys if now < self._dead_at else None
 
     async def _landing(self) -> None:
         """Wait for the fetch under way, if any: not for its outcome, which is in this object then."""

@@ -22,7 +22,10 @@ from typing import assert_never
 from ..errors import (
     DescopeError,
     SessionEnded,
+    TokenError,
+    TokenReason,
     UpstreamError,
+    UpstreamNonsense,
     UpstreamRefused,
     UpstreamUnavailable,
 )
@@ -91,7 +94,11 @@ Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
 
 Verify = Callable[[RefreshResult, RefreshToken], Awaitable[TokenPair]]
-"""Verifies a result for the user of a refresh token; raises ``UpstreamError`` and its kin."""
+"""Verifies a result for the user of a refresh token.
+
+Raises ``UpstreamNonsense`` for a bad one, with the reason ``expired`` if nothing but its time is over,
+and ``UpstreamUnavailable`` while that cannot be told.
+"""
 
 
 class Refresher:
@@ -128,7 +135,7 @@ class Refresher:
         leaves the refresh running (RF-06).
         """
         while True:
-            landing = await asyncio.shield(self.start(held))
+            landing = await _landed(self.start(held))
             if not isinstance(landing, NotReplaced):
                 return landing
 
@@ -139,21 +146,36 @@ class Refresher:
         """
         return self._flights.start(_key(held.text), lambda: self._refresh(held))
 
-    async def replace(self, held: RefreshToken, call: Call) -> TokenPair:
+    async def replace(self, held: RefreshToken, call: Call, verify: Verify) -> TokenPair:
         """Trade the session for the pair that ``call`` brings, after whatever is running for it.
 
         ``call`` gets the newest refresh token of the session, which a refresh that was under way may
         just have rotated. What it brings is what late twins of the old token get from now on. Raises what
-        ``call`` and the verification raise, and ``SessionEnded``; the session is then as it was.
+        ``call`` and ``verify`` raise, and ``SessionEnded``; the session is then as it was, unless the
+        new pair was good but for keys or clock: then it is remembered, and becomes the session later.
         """
-        await self._flown(held.text)
-        newest = await self._newest(held.text)
-        await self._flown(newest)
-        flight = self._flights.start(_key(newest), lambda: self._replace(held, newest, call))
-        landing = await asyncio.shield(flight)
+        newest = await self.newest(held)
+        flight = self._flights.start(_key(newest), lambda: self._replace(held, newest, call, verify))
+        landing = await _landed(flight)
         if isinstance(landing, Renewed):
             return landing.pair
-        raise landing.error if isinstance(landing, NotReplaced) else SessionEnded
+        if isinstance(landing, NotReplaced):
+            raise landing.error
+        raise SessionEnded if isinstance(landing, Ended) else UpstreamUnavailable(landing.retry_after)
+
+    async def newest(self, held: RefreshToken) -> str:
+        """The session's newest refresh token, at a moment when nothing is running for it in this process.
+
+        Any other may be spent: with rotation, Descope takes a second use of one for a theft.
+        """
+        text = held.text
+        while True:
+            while (running := self._flights.current(_key(text))) is not None:
+                await asyncio.wait((running,))
+            later = await self._newest(text)
+            if later == text and self._flights.current(_key(text)) is None:
+                return text
+            text = later
 
     async def end(self, held: RefreshToken, *, patience: float) -> str:
         """Have nothing revive the session from now on, and return its newest refresh token.
@@ -179,58 +201,83 @@ class Refresher:
     # What follows runs inside a flight: nobody's cancellation reaches it, and nothing is raised.
 
     async def _refresh(self, held: RefreshToken) -> Outcome:
-        begun = await self._begin(held.text, anew=False)
-        if isinstance(begun, RefreshResult):
+        text = held.text
+        begun = await self._begin(text, anew=False)
+        while isinstance(begun, RefreshResult):
             remembered = await self._remembered(held, begun)
-            if remembered is not None:
+            if not isinstance(remembered, str):
                 return remembered
-            begun = await self._begin(held.text, anew=True)
-        if not isinstance(begun, Lease):
+            begun = await self._begin(remembered, anew=remembered == text)
+            text = remembered
+        if begun is None:
             return self._outcome(UpstreamUnavailable())
-        return await self._renew(held, begun)
+        return await self._renew(held, text, begun)
 
-    async def _renew(self, held: RefreshToken, lease: Lease) -> Outcome:
-        traded, result = await self._trade(held, held.text, self._call)
+    async def _renew(self, held: RefreshToken, text: str, lease: Lease) -> Outcome:
+        traded, result = await self._trade(held, text, self._call, self._verify)
         outcome = self._outcome(traded)
         if isinstance(outcome, Ended):
             result = RefreshResult.over()
-        seconds = self._useful_seconds(outcome)
-        if not await self._store.finish(held.text, lease, result, seconds):
-            return await self._overruled(held) or outcome
-        return outcome
+        if await self._keep(held, text, lease, result, outcome):
+            return outcome
+        # The lease was taken away: by a logout, or by a process that thought us dead. Its word counts.
+        winner = await self._last(text)
+        remembered = None if winner is None else await self._remembered(held, winner)
+        return outcome if remembered is None or isinstance(remembered, str) else remembered
 
-    async def _replace(self, held: RefreshToken, newest: str, call: Call) -> Landing:
-        lease = await self._begin(newest, anew=True)
-        if not isinstance(lease, Lease):
-            return NotReplaced(UpstreamUnavailable())
-        traded, result = await self._trade(held, newest, call)
-        if isinstance(traded, DescopeError):
-            await self._store.finish(newest, lease, result, _UNCLAIMED_SECONDS)
-            return NotReplaced(traded)
-        renewed = Renewed(traded)
-        seconds = self._useful_seconds(renewed)
-        if not await self._store.finish(newest, lease, result, seconds):
-            return Ended()
-        if newest != held.text and result is not None:
+    async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
+        leased = await self._lease_newest(newest)
+        if not isinstance(leased, tuple):
+            return leased
+        text, lease = leased
+        traded, result = await self._trade(held, text, call, verify)
+        landing = Renewed(traded) if isinstance(traded, TokenPair) else NotReplaced(traded)
+        if await self._keep(held, text, lease, result, landing) or isinstance(landing, NotReplaced):
+            return landing
+        winner = await self._last(text)
+        return Ended() if winner is not None and winner.ended else landing
+
+    async def _lease_newest(self, text: str) -> tuple[str, Lease] | Ended | NotReplaced:
+        """The lease of the newest token, which another process may have rotated while we waited for it."""
+        while isinstance(lease := await self._begin(text, anew=True), Lease):
+            known = await self._last(text)
+            if known is None or known.refresh_jwt == text:
+                return text, lease
+            await self._store.finish(text, lease, None, 0.0)
+            if known.refresh_jwt is None:
+                return Ended()
+            text = known.refresh_jwt
+        return NotReplaced(UpstreamUnavailable())
+
+    async def _keep(
+        self, held: RefreshToken, text: str, lease: Lease, result: RefreshResult | None, landing: Landing
+    ) -> bool:
+        """Remember a result under the token that was traded and the one that late twins present.
+
+        False, with nothing remembered, if the lease was lost.
+        """
+        seconds = self._useful_seconds(text, landing)
+        kept = await self._store.finish(text, lease, result, seconds)
+        if kept and result is not None and text != held.text:
             await self._store.overrule(held.text, result, seconds)
-        return renewed
+        return kept
 
     async def _trade(
-        self, held: RefreshToken, text: str, call: Call
+        self, held: RefreshToken, text: str, call: Call, verify: Verify
     ) -> tuple[TokenPair | UpstreamError, RefreshResult | None]:
         """The verified pair, or the error in its place; and what there is to remember."""
         try:
             result = await call(text)
         except UpstreamError as error:
             return error, None
+        except TokenError:  # a remembered token, kept unverified, that no header can carry
+            return UpstreamNonsense("refresh_token"), None
         try:
-            return await self._verify(result, held), result
-        except UpstreamUnavailable as error:
-            # No keys to verify with. If Descope rotated, the old token is spent and this answer is the
-            # only copy of the new one: it is kept, and verified when it is recalled.
-            return error, result
-        except UpstreamError as error:
-            return error, None
+            return await verify(result, held), result
+        except (UpstreamNonsense, UpstreamUnavailable) as error:
+            # Without keys, or over by a clock of ours that is wrong. If Descope rotated, the old token is
+            # spent and this answer is the only copy of the new one: kept, and verified when recalled.
+            return error, result if isinstance(error, UpstreamUnavailable) or _is_late(error) else None
 
     async def _begin(self, text: str, *, anew: bool) -> RefreshResult | Lease | None:
         """What the store says, after waiting out another process that is at it; None if it never ends."""
@@ -242,42 +289,33 @@ class Refresher:
             await asyncio.sleep(_POLL_SECONDS)
         return begun
 
-    async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | None:
-        """The outcome that a remembered result leads to; None if it is of no use any more."""
-        result = await self._latest(held.text, result)
+    async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | str:
+        """The outcome that a remembered result leads to, or the token to refresh with if it is of no use.
+
+        That is the newest token if the session ran out while the result waited: others may be spent.
+        """
+        if result.refresh_jwt and result.refresh_jwt != held.text:
+            result = await self._last(result.refresh_jwt) or result
         if result.ended:
             return Ended()
         try:
             return Renewed(await self._verify(result, held))
         except UpstreamUnavailable as error:
             return NoVerdict(error.retry_after)
-        except UpstreamError:
-            return None
+        except UpstreamNonsense as error:
+            return (_is_late(error) and result.refresh_jwt) or held.text
 
-    async def _overruled(self, held: RefreshToken) -> Outcome | None:
-        """The outcome of whoever took the lease away: a logout, or a process that thought us dead."""
-        winner = await self._store.recall(held.text)
-        return None if winner is None else await self._remembered(held, winner)
-
-    async def _latest(self, text: str, result: RefreshResult) -> RefreshResult:
-        """The end of the chain: a result's refresh token may itself have been traded since."""
-        seen = {text}
-        while result.refresh_jwt is not None and result.refresh_jwt not in seen:
-            seen.add(result.refresh_jwt)
-            later = await self._store.recall(result.refresh_jwt)
-            if later is None:
-                break
-            result = later
-        return result
+    async def _last(self, text: str) -> RefreshResult | None:
+        """The end of the chain: the refresh token of a result may itself have been traded since."""
+        last, seen = None, set[str]()
+        while text not in seen and (later := await self._store.recall(text)) is not None:
+            seen.add(text)
+            last, text = later, later.refresh_jwt or text
+        return last
 
     async def _newest(self, text: str) -> str:
-        result = await self._store.recall(text)
-        return text if result is None else (await self._latest(text, result)).refresh_jwt or text
-
-    async def _flown(self, text: str) -> None:
-        key = _key(text)
-        while (running := self._flights.current(key)) is not None:
-            await asyncio.shield(running)
+        last = await self._last(text)
+        return text if last is None else last.refresh_jwt or text
 
     def _outcome(self, traded: TokenPair | UpstreamError) -> Outcome:
         """The table of requirement 2.9."""
@@ -292,22 +330,35 @@ class Refresher:
                 self._events.emit(RefreshFailed(traded.code))
                 return NoVerdict(seconds)
             case UpstreamError():
-                self._events.emit(RefreshFailed(traded.code))
+                reason = traded.reason if isinstance(traded, UpstreamNonsense) else traded.code
+                self._events.emit(RefreshFailed(reason))
                 return NoVerdict(_RETRY_SECONDS)
             case _:
                 assert_never(traded)
 
-    def _useful_seconds(self, outcome: Outcome) -> float:
-        """How long to remember an outcome: never so long that it would stand in for the next refresh."""
-        match outcome:
-            case Renewed(pair):
-                return min(_UNCLAIMED_SECONDS, 0.75 * (pair.session.expires_at - self._clock()))
+    def _useful_seconds(self, text: str, landing: Landing) -> float:
+        """How long to remember what became of ``text``."""
+        match landing:
+            case Renewed(pair) if pair.refresh.text == text:
+                # Not rotated, so nothing can be lost: never so long as to stand in for the next refresh.
+                left = pair.session.expires_at - self._clock()
+                return min(_UNCLAIMED_SECONDS, max(0.75 * left, 0.0))
             case Ended():
                 return _REFUSED_SECONDS
-            case NoVerdict():
+            case Renewed() | NoVerdict() | NotReplaced():
                 return _UNCLAIMED_SECONDS
             case _:
-                assert_never(outcome)
+                assert_never(landing)
+
+
+async def _landed(flight: asyncio.Task[Landing]) -> Landing:
+    """Where a flight landed. One that a shutdown cut off decides nothing; a cancelled waiter cuts off none."""
+    await asyncio.wait((flight,))
+    return NoVerdict(_RETRY_SECONDS) if flight.cancelled() else flight.result()
+
+
+def _is_late(error: UpstreamNonsense) -> bool:
+    return error.reason == TokenReason.EXPIRED
 
 
 def _key(text: str) -> bytes:

@@ -28,8 +28,8 @@ def parse_object(raw: bytes) -> Mapping[str, object]:
     """The JSON object in ``raw``, read-only at every depth: objects are mappings, lists are tuples.
 
     Raises ValueError, and nothing else, for what is not UTF-8 (a byte order mark included), not one
-    JSON object (RFC 8259), repeats a member name at any depth, holds a number of more than 20 digits
-    or without a finite value, nests deeper than 32 levels, or escapes half a surrogate pair.
+    JSON object (RFC 8259), repeats a member name at any depth, holds a number of more than 20
+    significant digits or without a finite value, nests deeper than 32 levels, or escapes half a surrogate pair.
     """
     text = raw.decode().strip(_BLANK)
     if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH:
@@ -79,7 +79,8 @@ def _integer(text: str) -> int:
 
 def _real(text: str) -> float:
     number = float(text)
-    if sum(map(str.isdigit, text)) > _MAX_DIGITS or not math.isfinite(number):
+    digits = "".join(filter(str.isdigit, text.lower().partition("e")[0])).lstrip("0")
+    if len(digits) > _MAX_DIGITS or not math.isfinite(number):
         raise ValueError("number too long")
     return number
 

@@ -6,7 +6,7 @@ checks as a token from a browser before a cookie is written from it (CB-07, KD-0
 
 from collections.abc import Callable
 
-from ..errors import TokenError, UpstreamNonsense, UpstreamUnavailable
+from ..errors import SessionTooLarge, TokenError, TokenReason, UpstreamNonsense, UpstreamUnavailable
 from ..events import Events, SuspiciousAnswer
 from .client import DescopeClient, TokenAnswer
 from .keys import KeyCache
@@ -30,9 +30,18 @@ class TokenPairs:
         self._clock = clock
 
     async def exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
-        """The pair for a one-time login code. One call; raises the ``UpstreamError`` family."""
+        """The pair for a one-time login code. One call.
+
+        Raises the ``UpstreamError`` family, and ``SessionTooLarge`` if the user's grants have outgrown
+        what a browser sends: that is for the app's owner to mend, not Descope's fault (CK-08).
+        """
         answer = await self._client.sso_exchange(code)
-        return await self.verify(self._result(answer, None)), answer
+        try:
+            return await self.verify(self._result(answer, None)), answer
+        except UpstreamNonsense as error:
+            if error.reason == TokenReason.TOO_LARGE:
+                raise SessionTooLarge from None
+            raise
 
     async def refresh(self, refresh_jwt: str) -> RefreshResult:
         """What a refresh brings, not yet verified. One call; raises the ``UpstreamError`` family."""

@@ -53,7 +53,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    ready: Callable[[str], None] | None = None,
+    ready: Callable[[str], object],
 ) -> None:
     """Run the emulator until the process is interrupted. Port 0 picks a free one.
 
@@ -62,8 +62,7 @@ def serve(
     """
     listener, emulator.base_url = _listen(host, port)
     with listener:
-        if ready is not None:
-            ready(emulator.base_url)
+        ready(emulator.base_url)
         _server(emulator).run([listener])
 
 

@@ -83,11 +83,12 @@ class Emulator:
 
     @property
     def project(self) -> Project:
-        """The project as it is now. Assign another one to change roles or settings while it runs."""
+        """The project as it is now."""
         return self._authority.project
 
     @project.setter
     def project(self, project: Project) -> None:
+        """Change roles or settings while it runs; what is out already stays as it is."""
         self._authority.project = project
 
     @property
@@ -102,6 +103,7 @@ class Emulator:
 
     @base_url.setter
     def base_url(self, base_url: str) -> None:
+        """Say where clients reach it; ``server`` does."""
         self._authority.base_url = base_url
 
     @property

@@ -74,18 +74,16 @@ class _SessionScheme(SecurityBase):
     dependency of a route costs more than finding the session does.
     """
 
-    def __init__(self) -> None:
-        self.scheme_name = SCHEME_NAME
-        self.model = APIKey.model_validate(
-            {"in": "cookie", "name": "DS", "description": "The session cookie that signing in sets."}
-        )
+    scheme_name = SCHEME_NAME
+    model = APIKey.model_validate(
+        {"in": "cookie", "name": "DS", "description": "The session cookie that signing in sets."}
+    )
 
 
 class _Required(_SessionScheme, Generic[T]):
     """Something of the session; the ``NotAuthenticated`` family without one."""
 
     def __init__(self, pick: Callable[[Session], T]) -> None:
-        super().__init__()
         self._pick = pick
 
     async def __call__(self, connection: HTTPConnection) -> T:
@@ -96,7 +94,6 @@ class _Optional(_SessionScheme, Generic[T]):
     """Something of the session; None without one."""
 
     def __init__(self, pick: Callable[[Session], T | None]) -> None:
-        super().__init__()
         self._pick = pick
 
     async def __call__(self, connection: HTTPConnection) -> T | None:
@@ -148,8 +145,8 @@ CurrentTenant = Annotated[Tenant, Depends(current_tenant)]
 OptionalTenant = Annotated[Tenant | None, Depends(optional_tenant)]
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+@dataclass(frozen=True)
+class Requirement(_SessionScheme):
     """What a route demands of a session, readable as data (``fastapi-descope routes`` lists it).
 
     As a dependency it gives the session that meets the demand.

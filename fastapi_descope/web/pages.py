@@ -70,7 +70,7 @@ PAGE_HEADERS: Mapping[str, str] = {
 
 def error_page(error: DescopeError, *, login_path: str | None, home_path: str) -> str:
     """The page for ``error``: what happened, and a way to start again."""
-    links = []
+    links: list[str] = []
     if login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
         label = "Try again" if isinstance(error, UpstreamUnavailable) else "Sign in again"
         links.append(f'<a href="{escape(login_path)}">{label}</a>')

@@ -179,7 +179,7 @@ class PendingSession:
         Waits for a refresh beside the handler, a second at most. Raises ``SessionTooLarge``.
         """
         self._started = True
-        if self.presented is None and not self._queued:
+        if self.presented is None and self._written is None and not self._queued:
             return
         try:
             cookies = self._queued + await self._cookies()

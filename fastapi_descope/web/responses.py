@@ -7,7 +7,7 @@ in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -106,8 +106,7 @@ class ErrorResponses:
                 url = self._login_url(login, here, query, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case Asker.HTMX:
-                page = urlsplit(Headers(scope=scope).get("hx-current-url", ""))
-                here = page.path + ("?" + page.query).rstrip("?")
+                here = Headers(scope=scope).get("hx-current-url", "")
                 answer = self._problem(error, pending)
                 answer.headers["HX-Redirect"] = self._login_url(login, here, query, scope)
                 return answer

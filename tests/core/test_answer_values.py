@@ -226,7 +226,7 @@ def test_max_age_is_read_from_cache_control(header: str, seconds: int | None) ->
     assert read_max_age(Reply(200, b"", cache_control=header)) == seconds
 
 
-@pytest.mark.parametrize("text", ["a.b.c", SESSION, "A-_9.A-_9.A-_9"])
+@pytest.mark.parametrize("text", ["a.b.c", "A-_9.A-_9.A-_9"])
 def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
     """Three segments of the base64url alphabet."""
     assert is_jwt_text(text)

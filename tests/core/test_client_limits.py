@@ -21,12 +21,14 @@ class Turnstile(httpx.AsyncBaseTransport):
         self.opened = asyncio.Event()
         self.full = asyncio.Event()
         self.inside = self.most = self.total = self.closed = 0
+        self.timeouts: object = None
         if is_open:
             self.opened.set()
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Wait inside until the turnstile is open."""
+        self.timeouts = request.extensions["timeout"]
         self.inside, self.total = self.inside + 1, self.total + 1
         self.most = max(self.most, self.inside)
         if self.inside == 20:
@@ -71,6 +73,14 @@ async def test_rf08_a_held_answer_is_cut_at_the_deadline() -> None:
         await client_over(turnstile, 0.05).refresh(REFRESH)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert (turnstile.total, turnstile.inside) == (1, 0)
+
+
+@pytest.mark.parametrize(("seconds", "connect"), [(5.0, 2.0), (1.0, 1.0)])
+async def test_a_connection_is_given_two_seconds(seconds: float, connect: float) -> None:
+    """A host that swallows packets is tried twice within the deadline, if the deadline allows."""
+    turnstile = Turnstile(is_open=True)
+    await client_over(turnstile, seconds).refresh(REFRESH)
+    assert turnstile.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
 
 async def test_rf08_waiting_counts_towards_the_deadline() -> None:
@@ -168,3 +178,16 @@ def test_another_loop_has_nothing_to_close() -> None:
     asyncio.run(client.logout(REFRESH))
     asyncio.run(client.aclose())
     assert turnstile.closed == 1
+
+
+def test_a_loop_that_was_closed_without_ceremony_is_left_alone() -> None:
+    """Its connections are beyond reach, and closing them from another loop would only fail."""
+    turnstile = Turnstile(is_open=True)
+    client = client_over(turnstile)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(client.logout(REFRESH))
+    loop.close()
+    asyncio.run(client.aclose())
+    assert turnstile.closed == 0
+    asyncio.run(client.logout(REFRESH))
+    assert (turnstile.total, turnstile.closed) == (2, 1)

@@ -10,16 +10,13 @@ from dataclasses import replace
 import pytest
 
 from fastapi_descope.core.session import Claims
-from fastapi_descope.core.tokens import TokenKind, TokenPolicy
+from fastapi_descope.core.tokens import TokenKind
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
+from tests.support.tampering import NOW, POLICY, PROJECT, Forge
 
-Forge = Callable[..., str]
-Make = Callable[..., dict[str, object]]
 Refusal = Callable[..., TokenError]
 Verify = Callable[..., Claims]
 
-NOW = 1_800_000_000
-PROJECT = "P2forgeforgeforgeforgeforgefo"
 
 NOT_TIMES: Mapping[str, object] = {
     "null": None,
@@ -42,29 +39,25 @@ NOT_TIMES: Mapping[str, object] = {
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("value", NOT_TIMES.values(), ids=NOT_TIMES)
 def test_tv11_tv12_a_time_is_a_plain_number(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, claim: str, value: object
+    token_refusal: Refusal, forge: Forge, claim: str, value: object
 ) -> None:
     """What is not a number of seconds before the year 10000 is refused, never converted."""
-    token = token_forge(token_claims(**{claim: value}))
+    token = forge.token(forge.claims(**{claim: value}))
     assert token_refusal(token).reason is TokenReason.CLAIMS
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat"])
-def test_tv11_tv12_both_times_are_required(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, claim: str
-) -> None:
+def test_tv11_tv12_both_times_are_required(token_refusal: Refusal, forge: Forge, claim: str) -> None:
     """A token without an end, or without a beginning, is refused."""
-    assert token_refusal(token_forge(token_claims(without=claim))).reason is TokenReason.CLAIMS
+    assert token_refusal(forge.token(forge.claims(**{claim: ...}))).reason is TokenReason.CLAIMS
 
 
 @pytest.mark.parametrize(
     ("exp", "alive"), [(-4, True), (-4.5, True), (-5, False), (-6, False), (-600, False)]
 )
-def test_tv11_expiry_is_exclusive(
-    token_verify: Verify, token_forge: Forge, token_claims: Make, exp: float, *, alive: bool
-) -> None:
+def test_tv11_expiry_is_exclusive(token_verify: Verify, forge: Forge, exp: float, *, alive: bool) -> None:
     """A token lives while ``now < exp + leeway``: not at that second any more."""
-    token = token_forge(token_claims(exp=NOW + exp, iat=NOW - 1000))
+    token = forge.token(forge.claims(exp=NOW + exp, iat=NOW - 1000))
     if alive:
         assert token_verify(token)["exp"] == NOW + exp
     else:
@@ -75,15 +68,11 @@ def test_tv11_expiry_is_exclusive(
 
 @pytest.mark.parametrize("leeway", [0, 5, 60])
 def test_tv11_tv12_leeway_widens_both_ends_alike(
-    token_verify: Verify,
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_policy: TokenPolicy,
-    leeway: int,
+    token_verify: Verify, token_refusal: Refusal, forge: Forge, leeway: int
 ) -> None:
     """Leeway is added to the end and taken from the beginning, and zero is a leeway."""
-    policy = replace(token_policy, leeway=leeway)
-    token = token_forge()
+    policy = replace(POLICY, leeway=leeway)
+    token = forge.token()
     for now in (NOW - leeway, NOW + 600 + leeway - 1):
         assert token_verify(token, now=now, policy=policy)["iat"] == NOW
     early = token_refusal(token, now=NOW - leeway - 1, policy=policy)
@@ -93,26 +82,19 @@ def test_tv11_tv12_leeway_widens_both_ends_alike(
 
 @pytest.mark.parametrize("exp", [NOW, NOW - 1, 0])
 def test_tv11_a_token_that_ends_before_it_begins_is_no_token(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, exp: int
+    token_refusal: Refusal, forge: Forge, exp: int
 ) -> None:
     """``exp <= iat`` is nonsense, which is not the same as expired."""
-    assert token_refusal(token_forge(token_claims(exp=exp))).reason is TokenReason.CLAIMS
+    assert token_refusal(forge.token(forge.claims(exp=exp))).reason is TokenReason.CLAIMS
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 @pytest.mark.parametrize(("ahead", "valid"), [(4, True), (5, True), (6, False), (3600, False)])
 def test_tv12_a_token_of_the_future_waits(
-    token_verify: Verify,
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Make,
-    claim: str,
-    ahead: int,
-    *,
-    valid: bool,
+    token_verify: Verify, token_refusal: Refusal, forge: Forge, claim: str, ahead: int, *, valid: bool
 ) -> None:
     """``iat`` and ``nbf`` may be ahead by the leeway and not by a second more."""
-    token = token_forge(token_claims(**{claim: NOW + ahead, "exp": NOW + 7200}))
+    token = forge.token(forge.claims(**{claim: NOW + ahead, "exp": NOW + 7200}))
     if valid:
         assert token_verify(token)["sub"] == "U2forge"
     else:
@@ -120,11 +102,9 @@ def test_tv12_a_token_of_the_future_waits(
 
 
 @pytest.mark.parametrize("issuer", [PROJECT, f"https://api.descope.com/{PROJECT}"])
-def test_tv13_each_issuer_of_the_project_counts(
-    token_verify: Verify, token_forge: Forge, token_claims: Make, issuer: str
-) -> None:
+def test_tv13_each_issuer_of_the_project_counts(token_verify: Verify, forge: Forge, issuer: str) -> None:
     """All the forms that the policy lists are accepted."""
-    assert token_verify(token_forge(token_claims(iss=issuer)))["iss"] == issuer
+    assert token_verify(forge.token(forge.claims(iss=issuer)))["iss"] == issuer
 
 
 ISSUERS: Mapping[str, object] = {
@@ -155,20 +135,15 @@ ISSUERS: Mapping[str, object] = {
 
 
 @pytest.mark.parametrize("issuer", ISSUERS.values(), ids=ISSUERS)
-def test_tv13_no_other_issuer_counts(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, issuer: object
-) -> None:
+def test_tv13_no_other_issuer_counts(token_refusal: Refusal, forge: Forge, issuer: object) -> None:
     """An issuer is compared as a whole, not by its end, its host or its case."""
-    claims = token_claims(without="iss") if issuer is ... else token_claims(iss=issuer)
-    assert token_refusal(token_forge(claims)).reason is TokenReason.ISSUER
+    assert token_refusal(forge.token(forge.claims(iss=issuer))).reason is TokenReason.ISSUER
 
 
 @pytest.mark.parametrize("audience", [PROJECT, [PROJECT], ["other", PROJECT]])
-def test_tv14_an_audience_names_the_project(
-    token_verify: Verify, token_forge: Forge, token_claims: Make, audience: object
-) -> None:
+def test_tv14_an_audience_names_the_project(token_verify: Verify, forge: Forge, audience: object) -> None:
     """An audience is one name or a list of them; one of them has to be the project."""
-    assert token_verify(token_forge(token_claims(aud=audience)))["sub"] == "U2forge"
+    assert token_verify(forge.token(forge.claims(aud=audience)))["sub"] == "U2forge"
 
 
 AUDIENCES: Mapping[str, object] = {
@@ -192,24 +167,20 @@ AUDIENCES: Mapping[str, object] = {
 
 @pytest.mark.parametrize("audience", AUDIENCES.values(), ids=AUDIENCES)
 def test_tv14_a_token_for_somebody_else_is_refused(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, audience: object
+    token_refusal: Refusal, forge: Forge, audience: object
 ) -> None:
     """A present audience that is not well-formed and ours is never overlooked."""
-    assert token_refusal(token_forge(token_claims(aud=audience))).reason is TokenReason.AUDIENCE
+    assert token_refusal(forge.token(forge.claims(aud=audience))).reason is TokenReason.AUDIENCE
 
 
 def test_tv14_a_configured_audience_is_required(
-    token_verify: Verify,
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Make,
-    token_policy: TokenPolicy,
+    token_verify: Verify, token_refusal: Refusal, forge: Forge
 ) -> None:
     """With an audience of its own, an app takes no token that lacks it, nor one for the project alone."""
-    policy = replace(token_policy, audience="api")
-    assert token_verify(token_forge(token_claims(aud=["api"])), policy=policy)["aud"] == ("api",)
-    for claims in (token_claims(), token_claims(aud=PROJECT), token_claims(aud=None)):
-        assert token_refusal(token_forge(claims), policy=policy).reason is TokenReason.AUDIENCE
+    policy = replace(POLICY, audience="api")
+    assert token_verify(forge.token(forge.claims(aud=["api"])), policy=policy)["aud"] == ("api",)
+    for claims in (forge.claims(), forge.claims(aud=PROJECT), forge.claims(aud=None)):
+        assert token_refusal(forge.token(claims), policy=policy).reason is TokenReason.AUDIENCE
 
 
 SUBJECTS: Mapping[str, object] = {
@@ -233,37 +204,33 @@ SUBJECTS: Mapping[str, object] = {
 @pytest.mark.parametrize("claim", ["sub", "dsub"])
 @pytest.mark.parametrize("value", SUBJECTS.values(), ids=SUBJECTS)
 def test_tv15_a_user_id_is_a_short_clean_text(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, claim: str, value: object
+    token_refusal: Refusal, forge: Forge, claim: str, value: object
 ) -> None:
     """A user id that could be nobody, or could write into a log, is refused."""
-    token = token_forge(token_claims(**{claim: value}))
+    token = forge.token(forge.claims(**{claim: value}))
     assert token_refusal(token).reason is TokenReason.SUBJECT
 
 
-def test_tv15_a_subject_is_required_beside_dsub(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make
-) -> None:
+def test_tv15_a_subject_is_required_beside_dsub(token_refusal: Refusal, forge: Forge) -> None:
     """``dsub`` does not stand in for an absent ``sub``."""
-    for claims in (token_claims(without="sub"), token_claims(without="sub", dsub="U2forge")):
-        assert token_refusal(token_forge(claims)).reason is TokenReason.SUBJECT
+    for claims in (forge.claims(sub=...), forge.claims(sub=..., dsub="U2forge")):
+        assert token_refusal(forge.token(claims)).reason is TokenReason.SUBJECT
 
 
 @pytest.mark.parametrize("subject", ["u", "u" * 255, "user@example.com", "Zo\u00eb \U0001f600", "a b"])
-def test_tv15_other_texts_are_user_ids(
-    token_verify: Verify, token_forge: Forge, token_claims: Make, subject: str
-) -> None:
+def test_tv15_other_texts_are_user_ids(token_verify: Verify, forge: Forge, subject: str) -> None:
     """A JWT template may put any clean text there."""
-    assert token_verify(token_forge(token_claims(sub=subject)))["sub"] == subject
+    assert token_verify(forge.token(forge.claims(sub=subject)))["sub"] == subject
 
 
 @pytest.mark.parametrize(
     ("changes", "subject"), [({}, "U2forge"), ({"sub": "me@example.com", "dsub": "U2real"}, "U2real")]
 )
 def test_kd05_an_expired_token_says_whose_it_was(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, changes: Mapping[str, str], subject: str
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, str], subject: str
 ) -> None:
     """Expiry carries the user id, ``dsub`` first, so that a refresh for another user is noticed."""
-    error = token_refusal(token_forge(token_claims(**changes)), now=NOW + 605)
+    error = token_refusal(forge.token(forge.claims(**changes)), now=NOW + 605)
     assert isinstance(error, TokenExpired)
     assert error.subject == subject
 
@@ -280,28 +247,19 @@ def test_kd05_an_expired_token_says_whose_it_was(
     ],
 )
 def test_expiry_is_judged_last(
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Make,
-    changes: Mapping[str, object],
-    reason: TokenReason,
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object], reason: TokenReason
 ) -> None:
     """TokenExpired starts a refresh, so whatever else is wrong with a token is said instead."""
-    token = token_forge(token_claims(**changes))
+    token = forge.token(forge.claims(**changes))
     assert token_refusal(token, now=NOW + 6000).reason is reason
 
 
 @pytest.mark.parametrize(("drn", "kind"), [("DS", TokenKind.SESSION), ("DSR", TokenKind.REFRESH)])
 def test_kd01_kd02_a_token_is_of_one_kind(
-    token_verify: Verify,
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Make,
-    drn: str,
-    kind: TokenKind,
+    token_verify: Verify, token_refusal: Refusal, forge: Forge, drn: str, kind: TokenKind
 ) -> None:
     """A refresh token is no session, and a session no refresh token, though both are genuine."""
-    token = token_forge(token_claims(drn=drn))
+    token = forge.token(forge.claims(drn=drn))
     (other,) = set(TokenKind) - {kind}
     assert token_verify(token, kind)["drn"] == drn
     assert token_refusal(token, other).reason is TokenReason.KIND
@@ -327,21 +285,16 @@ KINDS: Mapping[str, object] = {
 @pytest.mark.parametrize("kind", TokenKind)
 @pytest.mark.parametrize("drn", KINDS.values(), ids=KINDS)
 def test_kd03_kd07_a_token_of_no_known_kind_is_neither(
-    token_refusal: Refusal, token_forge: Forge, token_claims: Make, drn: object, kind: TokenKind
+    token_refusal: Refusal, forge: Forge, drn: object, kind: TokenKind
 ) -> None:
     """What does not name its kind exactly is neither a session nor a refresh token."""
-    claims = token_claims(without="drn") if drn is ... else token_claims(drn=drn)
-    assert token_refusal(token_forge(claims), kind).reason is TokenReason.KIND
+    assert token_refusal(forge.token(forge.claims(drn=drn)), kind).reason is TokenReason.KIND
 
 
 def test_kd03_renamed_cookies_rename_the_kinds(
-    token_verify: Verify,
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Make,
-    token_policy: TokenPolicy,
+    token_verify: Verify, token_refusal: Refusal, forge: Forge
 ) -> None:
     """Descope puts the cookie's name into the token; a policy lists those that count, and no others do."""
-    policy = replace(token_policy, session_names=frozenset({"app"}))
-    assert token_verify(token_forge(token_claims(drn="app")), policy=policy)["drn"] == "app"
-    assert token_refusal(token_forge(), policy=policy).reason is TokenReason.KIND
+    policy = replace(POLICY, session_names=frozenset({"app"}))
+    assert token_verify(forge.token(forge.claims(drn="app")), policy=policy)["drn"] == "app"
+    assert token_refusal(forge.token(), policy=policy).reason is TokenReason.KIND

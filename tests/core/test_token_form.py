@@ -11,32 +11,12 @@ from dataclasses import replace
 import pytest
 
 from fastapi_descope.core.session import Claims
-from fastapi_descope.core.tokens import TokenPolicy
 from fastapi_descope.errors import TokenError, TokenReason
+from tests.support.tampering import POLICY, Forge, segment, twin, with_segment
 
-Forge = Callable[..., str]
 Refusal = Callable[..., TokenError]
 Verify = Callable[..., Claims]
 Tamper = Callable[[str], object]
-
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
-
-def segment(token: str, index: int) -> str:
-    """One of the three parts of a token."""
-    return token.split(".")[index]
-
-
-def with_segment(token: str, index: int, text: str) -> str:
-    """The token with one of its parts exchanged."""
-    parts = token.split(".")
-    parts[index] = text
-    return ".".join(parts)
-
-
-def twin(text: str) -> str:
-    """Another spelling that a lenient decoder reads as the same bytes: its unused bits are not zero."""
-    return text[:-1] + ALPHABET[ALPHABET.index(text[-1]) + 1]
 
 
 NOT_TOKENS: Mapping[str, object] = {
@@ -118,23 +98,19 @@ RESHAPED: Mapping[str, Tamper] = {
 
 
 @pytest.mark.parametrize("tamper", RESHAPED.values(), ids=RESHAPED)
-def test_a_token_has_exactly_one_spelling(token_refusal: Refusal, token_forge: Forge, tamper: Tamper) -> None:
+def test_a_token_has_exactly_one_spelling(token_refusal: Refusal, forge: Forge, tamper: Tamper) -> None:
     """A text that a lenient reader would take for the good token is malformed (TV-01, TV-03)."""
-    assert token_refusal(tamper(token_forge())).reason is TokenReason.MALFORMED
+    assert token_refusal(tamper(forge.token())).reason is TokenReason.MALFORMED
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_tv03_unused_bits_are_zero_in_every_segment(
-    token_refusal: Refusal,
-    token_verify: Verify,
-    token_forge: Forge,
-    token_claims: Callable[..., object],
-    index: int,
+    token_refusal: Refusal, token_verify: Verify, forge: Forge, index: int
 ) -> None:
     """A changed last character that decodes to the same bytes is refused, wherever it stands."""
     for padding in range(4):
-        claims = token_claims(pad="x" * padding)
-        token = token_forge(claims, header={"alg": "RS256", "kid": "A", "pad": "x" * padding})
+        claims = forge.claims(pad="x" * padding)
+        token = forge.token(claims, header={"alg": "RS256", "kid": "A", "pad": "x" * padding})
         if len(segment(token, index)) % 4:
             tampered = with_segment(token, index, twin(segment(token, index)))
             assert token_refusal(tampered).reason is TokenReason.MALFORMED
@@ -148,27 +124,23 @@ def test_tv02_a_large_token_is_not_looked_into(token_refusal: Refusal, size: int
 
 
 def test_tv02_the_bound_is_inclusive_and_configurable(
-    token_forge: Forge,
-    token_claims: Callable[..., object],
-    token_policy: TokenPolicy,
-    token_refusal: Refusal,
-    token_verify: Verify,
+    forge: Forge, token_refusal: Refusal, token_verify: Verify
 ) -> None:
     """A token of exactly ``max_bytes`` passes, one byte more does not."""
-    token = token_forge(token_claims(pad="x" * 2000))
-    exact, less = (replace(token_policy, max_bytes=len(token) - cut) for cut in (0, 1))
+    token = forge.token(forge.claims(pad="x" * 2000))
+    exact, less = (replace(POLICY, max_bytes=len(token) - cut) for cut in (0, 1))
     assert token_verify(token, policy=exact)["pad"] == "x" * 2000
     assert token_refusal(token, policy=less).reason is TokenReason.TOO_LARGE
 
 
 @pytest.mark.parametrize(("length", "reason"), [(1024, None), (1028, TokenReason.TOO_LARGE)])
 def test_tv02_a_header_has_1024_bytes_at_most(
-    token_refusal: Refusal, token_verify: Verify, token_forge: Forge, length: int, reason: TokenReason | None
+    token_refusal: Refusal, token_verify: Verify, forge: Forge, length: int, reason: TokenReason | None
 ) -> None:
     """The encoded header segment is bounded on its own."""
     header = json.dumps({"alg": "RS256", "kid": "A", "pad": ""}).encode()
     padded = header.replace(b'""', b'"' + b"x" * (length * 3 // 4 - len(header)) + b'"')
-    token = token_forge(header=padded)
+    token = forge.token(header=padded)
     assert len(segment(token, 0)) == length
     if reason is None:
         assert token_verify(token)["sub"] == "U2forge"
@@ -243,13 +215,13 @@ NOT_STRICT_OBJECTS: Mapping[str, bytes] = {
 
 
 @pytest.mark.parametrize("raw", NOT_STRICT_OBJECTS.values(), ids=NOT_STRICT_OBJECTS)
-def test_tv04_claims_are_strict_json(token_refusal: Refusal, token_forge: Forge, raw: bytes) -> None:
+def test_tv04_claims_are_strict_json(token_refusal: Refusal, forge: Forge, raw: bytes) -> None:
     """Claims that any other reader could read otherwise are refused, although they are truly signed."""
-    assert token_refusal(token_forge(raw)).reason is TokenReason.MALFORMED
+    assert token_refusal(forge.token(raw)).reason is TokenReason.MALFORMED
 
 
 @pytest.mark.parametrize("raw", NOT_STRICT_OBJECTS.values(), ids=NOT_STRICT_OBJECTS)
-def test_tv04_a_header_is_strict_json(token_refusal: Refusal, token_forge: Forge, raw: bytes) -> None:
+def test_tv04_a_header_is_strict_json(token_refusal: Refusal, forge: Forge, raw: bytes) -> None:
     """A header is read as strictly as claims are, but before any signature."""
-    error = token_refusal(token_forge(header=raw))
+    error = token_refusal(forge.token(header=raw))
     assert error.reason in {TokenReason.MALFORMED, TokenReason.TOO_LARGE}

@@ -13,36 +13,24 @@ from jose.backends.cryptography_backend import CryptographyRSAKey
 from typing_extensions import override
 
 from fastapi_descope.core.session import Claims
-from fastapi_descope.core.tokens import Key, TokenKind, TokenPolicy, UnknownKey, verify
+from fastapi_descope.core.tokens import Key, TokenKind, UnknownKey, verify
 from fastapi_descope.errors import TokenError, TokenReason
+from tests.support.tampering import NOW, POLICY, Forge, segment, with_segment
 
-Forge = Callable[..., str]
 Refusal = Callable[..., TokenError]
 Verify = Callable[..., Claims]
 
 
-def segment(token: str, index: int) -> str:
-    """One of the three parts of a token."""
-    return token.split(".")[index]
-
-
-def with_segment(token: str, index: int, text: str) -> str:
-    """The token with one of its parts exchanged."""
-    parts = token.split(".")
-    parts[index] = text
-    return ".".join(parts)
-
-
-def test_a_good_token_gives_its_claims(token_verify: Verify, token_forge: Forge) -> None:
+def test_a_good_token_gives_its_claims(token_verify: Verify, forge: Forge) -> None:
     """A token in which everything holds gives the claims that were signed."""
-    claims = token_verify(token_forge())
+    claims = token_verify(forge.token())
     assert claims["sub"] == "U2forge"
     assert claims["amr"] == ("fed",)
 
 
-def test_every_bit_of_a_signature_counts(token_refusal: Refusal, token_forge: Forge) -> None:
+def test_every_bit_of_a_signature_counts(token_refusal: Refusal, forge: Forge) -> None:
     """No signature with one bit changed, moved, cut or made longer passes."""
-    token = token_forge()
+    token = forge.token()
     good = urlsafe_b64decode(segment(token, 2) + "==")
     flipped = [good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :] for i in range(256)]
     wrong = [*flipped, good[1:] + good[:1], good[:-1], b"\0" + good, good * 2, b"\0" * 256]
@@ -52,11 +40,11 @@ def test_every_bit_of_a_signature_counts(token_refusal: Refusal, token_forge: Fo
         assert token_refusal(tampered).reason is TokenReason.SIGNATURE
 
 
-def test_a_signature_covers_header_and_claims(token_refusal: Refusal, token_forge: Forge) -> None:
+def test_a_signature_covers_header_and_claims(token_refusal: Refusal, forge: Forge) -> None:
     """A header or a payload of another good token does not go with this signature."""
-    token = token_forge()
-    other_header = token_forge(header={"alg": "RS256", "kid": "A"})
-    other_claims = token_forge({"sub": "U2other"})
+    token = forge.token()
+    other_header = forge.token(header={"alg": "RS256", "kid": "A"})
+    other_claims = forge.token({"sub": "U2other"})
     for index, donor in ((0, other_header), (1, other_claims), (2, other_claims)):
         tampered = with_segment(token, index, segment(donor, index))
         assert token_refusal(tampered).reason is TokenReason.SIGNATURE
@@ -64,16 +52,16 @@ def test_a_signature_covers_header_and_claims(token_refusal: Refusal, token_forg
 
 @pytest.mark.parametrize("claims", [b"{", b"null", b'{"exp":1}'], ids=["broken", "null", "expired"])
 def test_tv16_nothing_is_read_before_the_signature_holds(
-    token_refusal: Refusal, token_forge: Forge, claims: bytes
+    token_refusal: Refusal, forge: Forge, claims: bytes
 ) -> None:
     """Wrongly signed claims are never judged: neither as malformed nor as expired."""
-    token = token_forge(claims)
-    unsigned = with_segment(token, 2, segment(token_forge(), 2))
+    token = forge.token(claims)
+    unsigned = with_segment(token, 2, segment(forge.token(), 2))
     assert token_refusal(unsigned).reason is TokenReason.SIGNATURE
 
 
 def test_tv19_one_signature_is_checked_however_many_keys_there_are(
-    key_set: Mapping[str, Key], token_policy: TokenPolicy, token_forge: Forge, token_now: int
+    key_pair: Mapping[str, Key], forge: Forge
 ) -> None:
     """A token costs the one RSA operation of the key that it names."""
     used: list[str] = []
@@ -85,22 +73,22 @@ def test_tv19_one_signature_is_checked_however_many_keys_there_are(
         @override
         def verify(self, msg: bytes, sig: bytes) -> bool:
             used.append(self.kid)
-            return key_set["A"].rsa.verify(msg, sig)
+            return key_pair["A"].rsa.verify(msg, sig)
 
     keys = {kid: Key(kid, Counting(kid), "") for kid in ("A", *map(str, range(31)))}
-    verify(token_forge(), kind=TokenKind.SESSION, keys=keys, policy=token_policy, now=token_now)
+    verify(forge.token(), kind=TokenKind.SESSION, keys=keys, policy=POLICY, now=NOW)
     assert used == ["A"]
 
 
-def test_sc01_signatures_are_checked_by_cryptography(key_set: Mapping[str, Key]) -> None:
+def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]) -> None:
     """The key class is the one on top of cryptography, not a fallback of python-jose."""
-    assert {type(key.rsa) for key in key_set.values()} == {CryptographyRSAKey}
+    assert {type(key.rsa) for key in key_pair.values()} == {CryptographyRSAKey}
 
 
-def test_a_key_is_known_by_its_material(key_jwk: Callable[..., dict[str, str]]) -> None:
+def test_a_key_is_known_by_its_material(forge: Forge) -> None:
     """The fingerprint depends on modulus and exponent; ``repr`` shows no key object."""
-    one, same, other = (key_jwk(name) for name in ("A", "A", "B"))
-    first, again, second = (Key.from_jwk("kid", k["n"], k["e"]) for k in (one, same, other))
+    one, same, other = (forge.jwk(name) for name in ("A", "A", "B"))
+    first, again, second = (Key.from_jwk("kid", str(k["n"]), str(k["e"])) for k in (one, same, other))
     assert first == again
     assert first != second
     assert first.fingerprint == sha256(f"{one['n']}.{one['e']}".encode()).hexdigest()
@@ -125,35 +113,29 @@ IMPLAUSIBLE: Mapping[str, Mapping[str, object]] = {
 
 @pytest.mark.parametrize("changes", PLAUSIBLE.values(), ids=PLAUSIBLE)
 def test_jw02_an_unknown_key_may_be_worth_a_fetch(
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Callable[..., object],
-    changes: Mapping[str, object],
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
 ) -> None:
     """A token that a newer key could make valid says so."""
-    error = token_refusal(token_forge(token_claims(**changes), key="C"))
+    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
     assert error.worth_a_fetch
 
 
 @pytest.mark.parametrize("changes", IMPLAUSIBLE.values(), ids=IMPLAUSIBLE)
 def test_jw02_junk_is_not_worth_a_fetch(
-    token_refusal: Refusal,
-    token_forge: Forge,
-    token_claims: Callable[..., object],
-    changes: Mapping[str, object],
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
 ) -> None:
     """A token that no key could make valid causes no request upstream."""
-    error = token_refusal(token_forge(token_claims(**changes), key="C"))
+    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
     assert not error.worth_a_fetch
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"a":NaN}'])
 def test_jw02_a_payload_that_is_no_json_is_not_worth_a_fetch(
-    token_refusal: Refusal, token_forge: Forge, raw: bytes
+    token_refusal: Refusal, forge: Forge, raw: bytes
 ) -> None:
     """Nor does a payload that cannot be read."""
-    error = token_refusal(token_forge(raw, key="C"))
+    error = token_refusal(forge.token(raw, key="C"))
     assert isinstance(error, UnknownKey)
     assert not error.worth_a_fetch

@@ -1,7 +1,7 @@
 """An emulator in-process, on a clock that stands still, and short ways to talk to it."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from html import unescape
 
 import httpx
@@ -9,6 +9,8 @@ import pytest
 from jose import jwt
 
 from fastapi_descope.emulator import Clock, Emulator, Project
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
 
 NOW = 1_800_000_000.0
 
@@ -30,7 +32,7 @@ def make(clock: Clock) -> Callable[..., Emulator]:
 
 
 @pytest.fixture
-def call() -> Callable[..., Awaitable[httpx.Response]]:
+def call() -> Call:
     """Sends one request with the project's bearer, to which ``token`` and ``key`` are appended."""
 
     async def send(
@@ -61,10 +63,12 @@ def call() -> Callable[..., Awaitable[httpx.Response]]:
 
 
 @pytest.fixture
-def confirm(call: Callable[..., Awaitable[httpx.Response]]) -> Callable[..., Awaitable[httpx.Response]]:
+def confirm(
+    call: Call,
+) -> Call:
     """Opens the sign-in page at a URL and presses the button of a user; the answer is the redirect."""
 
-    async def press(emulator: Emulator, url: str, user: str | None, **changes: str) -> httpx.Response:
+    async def press(emulator: Emulator, url: str, user: str | None, /, **changes: str) -> httpx.Response:
         page = await call(emulator, "GET", url)
         match = re.search(r'name="form_token" value="([^"]+)"', page.text)
         assert match is not None
@@ -89,8 +93,9 @@ def _user_id(emulator: Emulator, login_id: str) -> str:
 
 @pytest.fixture
 def get_code(
-    call: Callable[..., Awaitable[httpx.Response]], confirm: Callable[..., Awaitable[httpx.Response]]
-) -> Callable[..., Awaitable[str]]:
+    call: Call,
+    confirm: Call,
+) -> Callable[..., Coroutine[None, None, str]]:
     """Signs a user in through the page, up to the code that waits for its exchange."""
 
     async def sign_in(

@@ -75,6 +75,7 @@ def test_user_by_login_id_or_user_id() -> None:
         (lambda: Project(session_seconds=0), "must be positive"),
         (lambda: Project(refresh_seconds=-1), "must be positive"),
     ],
+    ids=["tenant-twins", "user-twins", "login-twins", "strangers", "no-session", "no-refresh"],
 )
 def test_contradictions_are_refused(project: Callable[[], Project], message: str) -> None:
     """A project whose parts do not fit each other cannot be made."""

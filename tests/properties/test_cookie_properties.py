@@ -9,6 +9,7 @@ from fastapi_descope.core.session import RefreshToken, Session, TokenPair
 from fastapi_descope.settings import DescopeSettings
 from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
 from fastapi_descope.web.transactions import LoginTransactions
+from tests.support.cookie_jars import PlainJar
 
 NOW = 1_700_000_000
 SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")
@@ -49,26 +50,6 @@ def pair_of(session: Token, refresh: Token) -> TokenPair:
     )
 
 
-class Browser:
-    """A jar of cookies by name, which drops what is too large, as browsers do."""
-
-    def __init__(self, foreign: dict[str, str]) -> None:
-        self.cookies = dict(foreign)
-
-    def receive(self, lines: list[bytes]) -> None:
-        """Take the ``Set-Cookie`` values of one response."""
-        for line in lines:
-            name, _, value = line.decode("ascii").partition(";")[0].partition("=")
-            self.cookies.pop(name, None)
-            if b"Max-Age=0;" not in line and len(name) + len(value) <= 4_096:
-                self.cookies[name] = value
-
-    def read(self) -> PresentedTokens:
-        """What the next request presents."""
-        header = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return COOKIES.read([(b"cookie", header.encode("ascii"))])
-
-
 FOREIGN = st.dictionaries(
     st.text(ALPHABET, min_size=1, max_size=12).filter(lambda name: name not in NAMES),
     st.text(ALPHABET + "!#$%&'()*+./:<=>?@[]^`{|}~", max_size=40),
@@ -81,14 +62,14 @@ def test_ck08_what_is_written_last_is_what_is_read(
     foreign: dict[str, str], pairs: list[tuple[Token, Token]]
 ) -> None:
     """Through growing and shrinking tokens, among an app's own cookies, which stay (CK-10)."""
-    browser = Browser(foreign)
+    browser = PlainJar(foreign)
     for session, refresh in pairs:
-        pair, presented = pair_of(session, refresh), browser.read()
+        pair, presented = pair_of(session, refresh), COOKIES.read(browser.headers)
         browser.receive(COOKIES.write(pair, now=NOW, secure=True, presented=presented))
-        again = browser.read()
+        again = COOKIES.read(browser.headers)
         assert (again.session, again.refresh, again.ambiguous) == (session.text, refresh.text, False)
         assert again.names | foreign.keys() == browser.cookies.keys()
-    browser.receive(COOKIES.clear(browser.read(), secure=True))
+    browser.receive(COOKIES.clear(COOKIES.read(browser.headers), secure=True))
     assert browser.cookies == foreign
 
 
@@ -149,7 +130,7 @@ def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> No
     assert (presented.refresh == "a.b.c") is exact
 
 
-@given(HOSTILE, st.text(), st.booleans())
+@given(header=HOSTILE, state=st.text(), secure=st.booleans())
 def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *, secure: bool) -> None:
     """Without a login that was begun in this browser there is none to find."""
     headers = [(b"cookie", header)]
@@ -158,19 +139,21 @@ def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *
     assert LOGINS.begin(headers, return_to="/", now=NOW, secure=secure)[1]
 
 
-@given(st.lists(st.text(), min_size=1, max_size=8), HOSTILE, st.booleans())
+@given(
+    targets=st.lists(st.text(max_size=300), min_size=1, max_size=8),
+    noise=HOSTILE,
+    secure=st.booleans(),
+)
 def test_cb04_the_last_five_logins_are_found(targets: list[str], noise: bytes, *, secure: bool) -> None:
     """Each with its own target, if that is one that can be stored; all below 4 KiB together."""
-    browser, begun = Browser({}), [("", "")]
+    browser, begun = PlainJar({}), [("", "")]
     for second, target in enumerate(targets):
-        header = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
-        headers = [(b"cookie", header), (b"cookie", noise)]
+        headers = [*browser.headers, (b"cookie", noise)]
         state, lines = LOGINS.begin(headers, return_to=target, now=NOW + second, secure=secure)
         browser.receive(lines)
         begun.append((state, target if target and target.isascii() else "/"))
-    assert sum(len(name) + len(value) for name, value in browser.cookies.items()) <= 4_096
-    header = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
+    assert browser.size <= 4_096
     for state, target in begun[1:][-5:]:
-        found = LOGINS.find([(b"cookie", header)], state=state, now=NOW + 10, secure=secure)
+        found = LOGINS.find(browser.headers, state=state, now=NOW + 10, secure=secure)
         assert found is not None
         assert found.return_to == target

@@ -8,33 +8,12 @@ import pytest
 
 from fastapi_descope.settings import DescopeSettings
 from fastapi_descope.web.transactions import LoginTransactions, Transaction
+from tests.support.cookie_jars import PlainJar
 
 NOW = 1_700_000_000
 DELETION = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax; Secure"
 
-Headers = list[tuple[bytes, bytes]]
 Begin = Callable[..., str]
-
-
-class Browser:
-    """Holds cookies by name, as a browser does for one host."""
-
-    def __init__(self) -> None:
-        self.cookies: dict[str, str] = {}
-
-    def receive(self, lines: list[bytes]) -> None:
-        """Take the ``Set-Cookie`` values of one response."""
-        for line in lines:
-            name, _, value = line.decode("ascii").partition(";")[0].partition("=")
-            self.cookies.pop(name, None)
-            if b"Max-Age=0;" not in line:
-                self.cookies[name] = value
-
-    @property
-    def headers(self) -> Headers:
-        """The headers of the next request."""
-        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        return [(b"host", b"app.example.com"), (b"cookie", cookies.encode("latin-1"))]
 
 
 @pytest.fixture
@@ -52,13 +31,13 @@ def logins() -> LoginTransactions:
 
 
 @pytest.fixture
-def browser() -> Browser:
+def browser() -> PlainJar:
     """A browser without cookies."""
-    return Browser()
+    return PlainJar()
 
 
 @pytest.fixture
-def begin(logins: LoginTransactions, browser: Browser) -> Begin:
+def begin(logins: LoginTransactions, browser: PlainJar) -> Begin:
     """Begins a login in the browser; gives its state."""
 
     def run(return_to: str = "/reports", now: float = NOW) -> str:
@@ -102,7 +81,7 @@ def test_cb03_the_state_has_256_bits_and_leaves_no_trace(logins: LoginTransactio
 
 
 def test_cb02_the_browser_that_began_a_login_finds_it(
-    logins: LoginTransactions, browser: Browser, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
 ) -> None:
     """State and cookie meet: the login is found, with its target and its start."""
     state = begin("/reports?q=1#top")
@@ -111,12 +90,12 @@ def test_cb02_the_browser_that_began_a_login_finds_it(
     assert (found.return_to, found.started_at) == ("/reports?q=1#top", NOW)
 
 
-def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: Browser, begin: Begin) -> None:
+def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: PlainJar, begin: Begin) -> None:
     """An attacker's state means nothing in a victim's browser, with or without a login of its own."""
     attackers = begin()
     assert logins.find(browser.headers, state=attackers, now=NOW, secure=True) is not None
-    assert logins.find(Browser().headers, state=attackers, now=NOW, secure=True) is None
-    victim = Browser()
+    assert logins.find(PlainJar().headers, state=attackers, now=NOW, secure=True) is None
+    victim = PlainJar()
     _, lines = logins.begin([], return_to="/", now=NOW, secure=True)
     victim.receive(lines)
     assert logins.find(victim.headers, state=attackers, now=NOW, secure=True) is None
@@ -137,7 +116,7 @@ def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: Brows
     ],
 )
 def test_cb03_a_state_that_we_never_gave_finds_nothing(
-    logins: LoginTransactions, browser: Browser, begin: Begin, state: str
+    logins: LoginTransactions, browser: PlainJar, begin: Begin, state: str
 ) -> None:
     """Whatever the query says, the answer is no login, not an exception."""
     begin()
@@ -156,7 +135,7 @@ def test_cb03_a_state_that_we_never_gave_finds_nothing(
     ],
 )
 def test_cb03_a_login_counts_for_ten_minutes(
-    logins: LoginTransactions, browser: Browser, begin: Begin, now: float, *, found: bool
+    logins: LoginTransactions, browser: PlainJar, begin: Begin, now: float, *, found: bool
 ) -> None:
     """Neither an old cookie nor one from the future opens the callback."""
     state = begin()
@@ -164,7 +143,7 @@ def test_cb03_a_login_counts_for_ten_minutes(
     assert (transaction is not None) is found
 
 
-def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: Browser, begin: Begin) -> None:
+def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: PlainJar, begin: Begin) -> None:
     """Ending a login deletes its cookie, so that the same callback URL is refused afterwards."""
     state = begin()
     (name,) = browser.cookies
@@ -175,7 +154,7 @@ def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: Browser, b
 
 
 def test_cb04_an_expired_login_is_deleted_too(
-    logins: LoginTransactions, browser: Browser, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
 ) -> None:
     """Failure cleans up like success."""
     state = begin(now=NOW - 3_600)
@@ -183,7 +162,9 @@ def test_cb04_an_expired_login_is_deleted_too(
     assert browser.cookies == {}
 
 
-def test_cb04_two_tabs_log_in_side_by_side(logins: LoginTransactions, browser: Browser, begin: Begin) -> None:
+def test_cb04_two_tabs_log_in_side_by_side(
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
+) -> None:
     """Each callback finds its own login, and ending one leaves the other."""
     first, second = begin("/one"), begin("/two", NOW + 1)
     browser.receive(logins.end(browser.headers, state=first, secure=True))
@@ -193,7 +174,7 @@ def test_cb04_two_tabs_log_in_side_by_side(logins: LoginTransactions, browser: B
 
 
 def test_cb04_the_sixth_login_ends_the_oldest(
-    logins: LoginTransactions, browser: Browser, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
 ) -> None:
     """Five fit side by side, whatever the order in which the browser sends them."""
     states = [begin(f"/{second}", NOW + second) for second in (3, 0, 4, 1, 2)]
@@ -215,16 +196,23 @@ def test_cb04_the_sixth_login_ends_the_oldest(
     ],
 )
 def test_cb04_all_logins_together_stay_below_4_kib(
-    browser: Browser, begin: Begin, length: int, kept: int
+    browser: PlainJar, begin: Begin, length: int, kept: int
 ) -> None:
     """Long targets crowd out the oldest logins, so that the request header stays small."""
     for second in range(7):
         begin("/" + "x" * (length - 1), NOW + second)
     assert len(browser.cookies) == kept
-    assert sum(len(name) + len(value) for name, value in browser.cookies.items()) <= 4_096
+    assert browser.size <= 4_096
 
 
-def test_a_crowded_out_login_makes_room_for_no_older_one(browser: Browser, begin: Begin) -> None:
+def test_cb04_one_byte_over_4_kib_is_too_much(browser: PlainJar, begin: Begin) -> None:
+    """Four logins that add up to 4,097 bytes are three."""
+    for second, length in enumerate((700, 699, 699, 698)):
+        begin("/" + "x" * (length - 1), NOW + second)
+    assert len(browser.cookies) == 3
+
+
+def test_a_crowded_out_login_makes_room_for_no_older_one(browser: PlainJar, begin: Begin) -> None:
     """What stays is always the newest: a small old login does not outlive a large newer one."""
     begin("/small", NOW)
     begin("/" + "x" * 1_000, NOW + 1)
@@ -258,7 +246,7 @@ def test_a_crowded_out_login_makes_room_for_no_older_one(browser: Browser, begin
     ],
 )
 def test_cb03_broken_and_expired_cookies_are_swept_by_the_next_login(
-    logins: LoginTransactions, browser: Browser, value: str
+    logins: LoginTransactions, browser: PlainJar, value: str
 ) -> None:
     """Nothing raises, nothing is believed, and the rubbish is deleted."""
     name = f"__Host-descope_login_{'0' * 16}"
@@ -282,7 +270,7 @@ def test_cb03_broken_and_expired_cookies_are_swept_by_the_next_login(
     ],
 )
 def test_a_name_that_is_not_ours_is_left_alone(
-    logins: LoginTransactions, browser: Browser, begin: Begin, name: str
+    logins: LoginTransactions, browser: PlainJar, begin: Begin, name: str
 ) -> None:
     """A good value under another name is no login, and no reason to delete that cookie."""
     state = begin()
@@ -293,7 +281,7 @@ def test_a_name_that_is_not_ours_is_left_alone(
     assert len(logins.begin(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1
 
 
-def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, browser: Browser) -> None:
+def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, browser: PlainJar) -> None:
     """A sibling domain can write the plain name, so https believes ``__Host-`` alone."""
     state, lines = logins.begin([], return_to="/", now=NOW, secure=False)
     browser.receive(lines)
@@ -303,7 +291,7 @@ def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, br
 
 
 def test_two_cookies_that_claim_one_state_are_not_believed(
-    logins: LoginTransactions, browser: Browser, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
 ) -> None:
     """Different targets for one state: nobody knows which is the user's. The same twice is one."""
     state = begin("/reports")
@@ -321,7 +309,7 @@ def test_two_cookies_that_claim_one_state_are_not_believed(
 
 
 def test_only_so_many_cookies_are_looked_at(
-    logins: LoginTransactions, browser: Browser, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, begin: Begin
 ) -> None:
     """A browser stuffed with cookies costs a bounded amount of work."""
     state = begin()
@@ -346,7 +334,7 @@ def test_only_so_many_cookies_are_looked_at(
     ],
 )
 def test_a_target_that_does_not_fit_becomes_the_landing_path(
-    logins: LoginTransactions, browser: Browser, begin: Begin, return_to: str, stored: str
+    logins: LoginTransactions, browser: PlainJar, begin: Begin, return_to: str, stored: str
 ) -> None:
     """A login never fails for its target."""
     state = begin(return_to)

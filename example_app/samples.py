@@ -1,0 +1,95 @@
+"""What is on the shelves when the app starts. The organisations are those of the Descope emulator."""
+
+from datetime import date
+from types import MappingProxyType
+
+from .reports import Finding, Library, Report, Shelf
+
+__all__ = ["NAMES", "sample_library"]
+
+NAMES = MappingProxyType({"acme": "Acme Corp", "globex": "Globex"})
+"""What the organisations call themselves, by tenant id. A product would have them in its database."""
+
+_ACME = (
+    Report(
+        "A-1042",
+        "North bridge, spring inspection",
+        "Bridge 7, river crossing",
+        "Grace Hopper",
+        date(2026, 11, 12),
+        Finding.ATTENTION,
+        "Expansion joint on the east side has lost its seal. No load limit needed yet.",
+        (
+            "All eight bearings were lifted and cleaned. Movement is within the tolerance of the drawing.",
+            "The seal of the eastern expansion joint is torn over 40 cm. Replace it before the first frost.",
+            "Railings, deck and drainage are in good order.",
+        ),
+    ),
+    Report(
+        "A-1041",
+        "Boiler room, annual check",
+        "Plant 2, building C",
+        "Ada Lovelace",
+        date(2026, 11, 9),
+        Finding.CLEAR,
+        "Both boilers pass. Safety valves were tested under pressure and resealed.",
+        (
+            "Flue gas values are in the lower third of the permitted range for both boilers.",
+            "The safety valves open at 3.0 bar, as they should. Seals 4417 and 4418 were put on.",
+        ),
+    ),
+    Report(
+        "A-1038",
+        "Roof anchors, warehouse",
+        "Harbour warehouse",
+        "Grace Hopper",
+        date(2026, 10, 28),
+        Finding.URGENT,
+        "Two of twelve anchors gave way in the pull test. Work on the roof is suspended.",
+        (
+            "Anchors 5 and 6 pulled out at 4 kN; 9 kN are required. The other ten hold.",
+            "The roof is closed to everybody until both are set anew and tested.",
+        ),
+    ),
+    Report(
+        "A-1033",
+        "Fire doors, office floors",
+        "Head office, floors 1 to 4",
+        "Ada Lovelace",
+        date(2026, 10, 15),
+        Finding.CLEAR,
+        "All 22 doors close by themselves and latch.",
+        ("Door 3.07 was slow; its closer was adjusted during the visit.",),
+    ),
+)
+
+_GLOBEX = (
+    Report(
+        "G-311",
+        "Cooling tower, water quality",
+        "Volcano site, tower 1",
+        "Hank Scorpio",
+        date(2026, 11, 14),
+        Finding.ATTENTION,
+        "Conductivity is above target. Bleed-off was raised; sample again in a week.",
+        (
+            "Conductivity 2,150 µS/cm against a target of 1,800. No biological findings.",
+            "The bleed-off valve was set from 20 to 30 per cent.",
+        ),
+    ),
+    Report(
+        "G-309",
+        "Crane, monthly inspection",
+        "Dock 4",
+        "Hank Scorpio",
+        date(2026, 11, 3),
+        Finding.CLEAR,
+        "Rope, hook and limit switches are in order.",
+        ("The wire rope has two broken strands on 30 m, far from the limit of ten.",),
+    ),
+)
+
+
+def sample_library() -> Library:
+    """A library of its own for each app, so that what one archives the next one still has."""
+    return Library({"acme": Shelf(_ACME), "globex": Shelf(_GLOBEX)})

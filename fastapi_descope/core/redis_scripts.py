@@ -1,0 +1,93 @@
+"""What Redis runs for the refresh store: one script for each operation, so that each is one round trip.
+
+Every script gets the two keys of one refresh token, its result and its lease, and answers with a word and
+a text. They are sent whole, so there is nothing to load first and nothing that a restart could lose.
+
+``pcall`` turns a key of a wrong type into an error table, which counts as absent; ``SET`` and ``DEL`` put
+it right. One sealed result is told from another by its first bytes, a nonce: its edition. Nothing is ever
+written without an end.
+"""
+
+from .sealed_results import NONCE_BYTES
+
+__all__ = ["BEGIN", "FINISH", "OVERRULE", "RECALL", "RENEW", "SHORTEN", "TRIAL"]
+
+_PRELUDE = f"""
+local function value()
+  local found = redis.pcall('GET', KEYS[1])
+  return type(found) == 'string' and found or ''
+end
+local function edition() return string.sub(value(), 1, {NONCE_BYTES}) end
+local function remember(sealed, milliseconds)
+  if tonumber(milliseconds) > 0 then redis.call('SET', KEYS[1], sealed, 'PX', milliseconds)
+  else redis.call('DEL', KEYS[1]) end
+end
+"""
+
+RECALL = _PRELUDE + "return {'remembered', value()}"
+"""The sealed result, or an empty text."""
+
+BEGIN = (
+    _PRELUDE
+    + """
+local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+if not anew and value() ~= '' then return {'remembered', value()} end
+local left = redis.call('PTTL', KEYS[2])
+if left >= 0 and left <= longest then return {'busy', ''} end
+redis.call('SET', KEYS[2], id, 'PX', lease)
+return {'granted', edition()}
+"""
+)
+"""``remembered`` and the sealed result, ``busy``, or ``granted`` and the edition that stands.
+
+Arguments: the holder's id, the lease in milliseconds, the longest that any lease lasts, 1 for anew. A
+lease without an end, or with one further off than any of ours, is not ours and blocks nobody.
+"""
+
+FINISH = (
+    _PRELUDE
+    + """
+local id, known, sealed, milliseconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local holder, standing = redis.pcall('GET', KEYS[2]), edition()
+if holder ~= id and (holder or (standing ~= '' and standing ~= known)) then return {'lost', ''} end
+redis.call('DEL', KEYS[2])
+if sealed ~= '' then remember(sealed, milliseconds) end
+return {'done', ''}
+"""
+)
+"""``done``, or ``lost`` if another holds the lease or brought a newer result.
+
+Arguments: the holder's id, the edition it began with, the sealed result or an empty text, milliseconds. A
+lease that is gone without a successor was evicted, flushed or too slow to be renewed: its holder has done
+the work, and what it brings is kept (RD-05).
+"""
+
+RENEW = """
+if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return {'lost', ''} end
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return {'done', ''}
+"""
+"""``done``, or ``lost`` if the lease is not the holder's. Arguments: the holder's id, milliseconds."""
+
+OVERRULE = (
+    _PRELUDE
+    + """
+redis.call('DEL', KEYS[2])
+remember(ARGV[1], ARGV[2])
+return {'done', ''}
+"""
+)
+"""``done``. Arguments: the sealed result, milliseconds."""
+
+SHORTEN = """
+local left = redis.call('PTTL', KEYS[1])
+if left == -1 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {'done', ''}
+"""
+"""``done``. Argument: milliseconds."""
+
+TRIAL = """
+redis.call('SET', KEYS[1], '', 'PX', 1000)
+return {'done', ''}
+"""
+"""``done`` if Redis takes writes: a replica or a full Redis answers a ``PING`` and is of no use."""

@@ -1,0 +1,131 @@
+"""Who may call: the bearer, its keys, and the cookie in place of its JWT (wire contract, section 1.4)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+
+ME = "/v1/auth/me"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_scheme_in_any_case(call: Call, make: Make, scheme: str) -> None:
+    """The scheme's case does not matter."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    headers = {"authorization": f"{scheme} {emulator.project_id}:{token}"}
+    assert (await call(emulator, "GET", ME, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        DEFAULT_PROJECT_ID,
+        f"Basic {DEFAULT_PROJECT_ID}",
+        "Bearer P2EMULATORforSomebodyElse000",
+        f"Bearer {DEFAULT_PROJECT_ID}:",
+        f"Bearer {DEFAULT_PROJECT_ID}:no-such-key",
+        f"Bearer {DEFAULT_PROJECT_ID}:a.b.c:",
+        f"Bearer {DEFAULT_PROJECT_ID}:a.b:key",
+        f"Bearer {DEFAULT_PROJECT_ID}:a.b.c:key:more",
+        f"Bearer {DEFAULT_PROJECT_ID.lower()}",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/auth/sso/exchange", "/v1/auth/refresh", "/v1/auth/validate"])
+async def test_wrong_bearer(call: Call, make: Make, path: str, header: str) -> None:
+    """A bearer that is not this project's, or of no known form, is refused everywhere."""
+    answer = await call(make(), "POST", path, headers={"authorization": header})
+    assert (answer.status_code, answer.json()["errorCode"]) == (401, "E011003")
+
+
+async def test_no_token_at_all(call: Call, make: Make) -> None:
+    """The bare project id opens nothing that belongs to a user."""
+    answer = await call(make(), "GET", ME)
+    assert answer.status_code == 401
+    assert answer.json() == {
+        "errorCode": "E061005",
+        "errorDescription": "Invalid token",
+        "errorMessage": "The request holds no refresh token",
+        "message": "The request holds no refresh token",
+    }
+
+
+async def test_cookie_stands_in(call: Call, make: Make) -> None:
+    """Without a JWT in the bearer, the cookie ``DSR`` counts."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "GET", ME, headers={"cookie": f"DSR={token}"})
+    assert (answer.status_code, answer.json()["email"]) == (200, "ada@acme.example")
+
+
+async def test_bearer_wins_over_the_cookie(call: Call, make: Make) -> None:
+    """With both, the bearer's JWT counts."""
+    emulator = make()
+    ada, grace = (emulator.issue(user).refresh_jwt for user in ("ada@acme.example", "grace@acme.example"))
+    answer = await call(emulator, "GET", ME, token=ada, headers={"cookie": f"DSR={grace}"})
+    assert answer.json()["email"] == "ada@acme.example"
+
+
+@pytest.mark.parametrize(("key", "status"), [("right", 200), ("wrong", 401), ("", 401)])
+async def test_demanded_key(call: Call, make: Make, key: str, status: int) -> None:
+    """A project with an auth management key wants it at the end of every bearer."""
+    emulator = make(Project(auth_management_key="right"))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    assert (await call(emulator, "GET", ME, token=token, key=key)).status_code == status
+    query = {"tenant": "acme", "redirectURL": "http://localhost/"}
+    started = await call(emulator, "POST", "/v1/auth/sso/authorize", key=key, params=query)
+    assert started.status_code == status
+
+
+async def test_unknown_key(call: Call, make: Make) -> None:
+    """A project without such a key takes none."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    assert (await call(emulator, "GET", ME, token=token, key="any")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("configured", "sent", "status"), [("right", "right", 200), ("right", "wrong", 401), (None, "right", 401)]
+)
+async def test_license(call: Call, make: Make, configured: str | None, sent: str, status: int) -> None:
+    """The license is for whoever holds the management key."""
+    emulator = make(Project(management_key=configured))
+    answer = await call(emulator, "GET", "/v1/mgmt/license", key=sent)
+    assert answer.status_code == status
+    expected = {"rateLimitTier": "tier1"} if status == 200 else {"errorCode": "E011003"}
+    assert expected.items() <= answer.json().items()
+
+
+_EMULATOR = Emulator()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    header=st.binary(max_size=60),
+    body=st.binary(max_size=60),
+    path=st.sampled_from(["refresh", "sso/exchange", "tenant/select", "me/tenants", "validate", "logout"]),
+)
+async def test_hostile_bytes_get_an_orderly_no(header: bytes, body: bytes, path: str) -> None:
+    """Whatever is in header and body, the answer is a Descope error, never a failure of the server."""
+    transport = httpx.ASGITransport(_EMULATOR)
+    prefix = f"Bearer {_EMULATOR.project_id}".encode()
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post(
+            f"/v1/auth/{path}",
+            content=body,
+            headers=[(b"authorization", prefix + header), (b"cookie", b"DSR=" + header)],
+        )
+    assert answer.status_code in {400, 401}
+    assert list(answer.json()) == ["errorCode", "errorDescription", "errorMessage", "message"]

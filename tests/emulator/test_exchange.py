@@ -1,0 +1,217 @@
+"""Exchanging the code of a sign-in for a session (wire contract, section 2.3)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Project, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+GetCode = Callable[..., Coroutine[None, None, str]]
+
+PATH = "/v1/auth/sso/exchange"
+NOW = 1_800_000_000
+FOUR_WEEKS = 28 * 24 * 3600
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/auth/saml/exchange", "/v1/auth/oauth/exchange"])
+async def test_whole_answer(call: Call, make: Make, get_code: GetCode, path: str) -> None:
+    """Every field of the answer, with its exact name and type, on all three paths."""
+    emulator = make()
+    code = await get_code(emulator, "grace@acme.example", ssoId="acme-okta")
+    answer = await call(emulator, "POST", path, json={"code": code})
+    body = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert "set-cookie" not in answer.headers
+    assert body.pop("sessionJwt").count(".") == 2
+    assert body.pop("refreshJwt").count(".") == 2
+    assert body == {
+        "cookieDomain": "",
+        "cookiePath": "/",
+        "cookieMaxAge": FOUR_WEEKS,
+        "cookieExpiration": NOW + FOUR_WEEKS,
+        "sessionExpiration": NOW + 600,
+        "nextRefreshSeconds": 0,
+        "cookieName": "DSR",
+        "sessionCookieName": "DS",
+        "sessionCookieDomain": "",
+        "firstSeen": True,
+        "tenantSSOID": "acme-okta",
+        "externalToken": "",
+        "trustedDeviceJwt": "",
+        "claims": {},
+        "idpResponse": {
+            "samlResponse": "",
+            "samlGeneratedUser": "",
+            "samlGeneratedRoles": "",
+            "oidcResponse": "",
+            "oidcGeneratedUser": "",
+            "oidcGeneratedRoles": "",
+            "idpGroups": [],
+            "idpSAMLAttributes": {},
+            "idpOIDCClaims": {},
+        },
+        "user": {
+            "loginIds": ["grace@acme.example"],
+            "userId": User("grace@acme.example").user_id,
+            "name": "Grace Hopper",
+            "givenName": "Grace",
+            "middleName": "",
+            "familyName": "Hopper",
+            "email": "grace@acme.example",
+            "phone": "",
+            "verifiedEmail": True,
+            "verifiedPhone": False,
+            "roleNames": [],
+            "userTenants": [
+                {
+                    "tenantId": "acme",
+                    "tenantName": "Acme Corp",
+                    "roleNames": ["viewer"],
+                    "permissions": ["reports.read"],
+                }
+            ],
+            "status": "enabled",
+            "externalIds": [],
+            "picture": "",
+            "test": False,
+            "customAttributes": {},
+            "createdTime": 1_700_000_000,
+            "TOTP": False,
+            "SAML": True,
+            "SCIM": False,
+            "OIDC": False,
+            "webauthn": False,
+            "password": False,
+            "push": False,
+            "OAuth": {},
+            "ssoAppIds": [],
+            "editable": True,
+            "permissions": [],
+            "consentExpiration": 0,
+        },
+    }
+
+
+async def test_tokens_carry_the_sso_tenant(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """After SSO through a tenant, both tokens name it as the current one."""
+    emulator = make()
+    body = (await call(emulator, "POST", PATH, json={"code": await get_code(emulator)})).json()
+    session, refresh = read(emulator, body["sessionJwt"]), read(emulator, body["refreshJwt"])
+    assert (session["drn"], session["dct"], session["amr"]) == ("DS", "acme", ["fed"])
+    assert (refresh["drn"], refresh["dct"], refresh["amr"]) == ("DSR", "acme", ["fed"])
+
+
+async def test_first_seen_once(call: Call, make: Make, get_code: GetCode) -> None:
+    """``firstSeen`` is true for a user's first sign-in alone."""
+    emulator = make()
+    answers = [
+        await call(emulator, "POST", PATH, json={"code": await get_code(emulator, user)})
+        for user in ("ada@acme.example", "ada@acme.example", "grace@acme.example")
+    ]
+    assert [answer.json()["firstSeen"] for answer in answers] == [True, False, True]
+
+
+def _bad_code() -> dict[str, str]:
+    message = "The code is unknown, was used, or has expired"
+    return {
+        "errorCode": "E061301",
+        "errorDescription": "Failed to exchange the code",
+        "errorMessage": message,
+        "message": message,
+    }
+
+
+async def test_code_works_once(call: Call, make: Make, get_code: GetCode) -> None:
+    """The second exchange of a code fails."""
+    emulator = make()
+    code = await get_code(emulator)
+    assert (await call(emulator, "POST", PATH, json={"code": code})).status_code == 200
+    again = await call(emulator, "POST", PATH, json={"code": code})
+    assert (again.status_code, again.json()) == (400, _bad_code())
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(119, 200), (120, 400)])
+async def test_code_lives_two_minutes(
+    call: Call, make: Make, get_code: GetCode, clock: Clock, seconds: int, status: int
+) -> None:
+    """A code dies at its end, unused or not."""
+    emulator = make()
+    code = await get_code(emulator)
+    clock.advance(seconds)
+    assert (await call(emulator, "POST", PATH, json={"code": code})).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "E011002"),
+        (b'{"code": ""}', "E011002"),
+        (b'{"code": null}', "E011002"),
+        (b'{"code": 1}', "E011003"),
+        (b'{"code": "nonsense"}', "E061301"),
+    ],
+)
+async def test_bad_body(call: Call, make: Make, content: bytes, code: str) -> None:
+    """A body without a usable code is refused by its kind."""
+    answer = await call(make(), "POST", PATH, content=content)
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
+
+
+async def test_step_up(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """Step-up puts ``su`` into that session token alone: not the refresh token, not the next session."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    code = await get_code(emulator, token=token, options={"stepup": True})
+    body = (await call(emulator, "POST", PATH, json={"code": code})).json()
+    assert read(emulator, body["sessionJwt"])["su"] is True
+    assert "su" not in read(emulator, body["refreshJwt"])
+    renewed = await call(emulator, "POST", "/v1/auth/refresh", token=body["refreshJwt"])
+    assert "su" not in read(emulator, renewed.json()["sessionJwt"])
+
+
+async def test_mfa(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """A second factor is added to ``amr`` and stays there through refreshes."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example", "acme", amr=("email",)).refresh_jwt
+    code = await get_code(emulator, token=token, options={"mfa": True})
+    body = (await call(emulator, "POST", PATH, json={"code": code})).json()
+    renewed = await call(emulator, "POST", "/v1/auth/refresh", token=body["refreshJwt"])
+    for jwt in (body["sessionJwt"], body["refreshJwt"], renewed.json()["sessionJwt"]):
+        assert read(emulator, jwt)["amr"] == ["fed", "email", "mfa"]
+        assert "su" not in read(emulator, jwt)
+
+
+async def test_custom_claims_are_untrusted(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """Custom claims of the login options land under ``nsec``, and survive a refresh."""
+    emulator = make()
+    code = await get_code(emulator, options={"customClaims": {"roles": ["admin"], "plan": "gold"}})
+    body = (await call(emulator, "POST", PATH, json={"code": code})).json()
+    renewed = await call(emulator, "POST", "/v1/auth/refresh", token=body["refreshJwt"])
+    for jwt in (body["sessionJwt"], renewed.json()["sessionJwt"]):
+        assert read(emulator, jwt)["nsec"] == {"roles": ["admin"], "plan": "gold"}
+        assert "roles" not in read(emulator, jwt)
+
+
+async def test_revoke_other_sessions(call: Call, make: Make, get_code: GetCode) -> None:
+    """The option ends the user's other sessions, and nobody else's."""
+    emulator = make()
+    own = emulator.issue("ada@acme.example").refresh_jwt
+    other = emulator.issue("grace@acme.example").refresh_jwt
+    code = await get_code(emulator, options={"revokeOtherSessions": True})
+    new = (await call(emulator, "POST", PATH, json={"code": code})).json()["refreshJwt"]
+    answers = [await call(emulator, "POST", "/v1/auth/refresh", token=jwt) for jwt in (own, other, new)]
+    assert [answer.status_code for answer in answers] == [401, 200, 200]
+
+
+async def test_inactivity_is_announced(call: Call, make: Make, get_code: GetCode) -> None:
+    """With an inactivity timeout the answer says how soon to refresh."""
+    emulator = make(Project(inactivity_seconds=720))
+    body = (await call(emulator, "POST", PATH, json={"code": await get_code(emulator)})).json()
+    assert body["nextRefreshSeconds"] == 360

@@ -1,0 +1,200 @@
+"""Failure on demand."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Emulator, Project
+from fastapi_descope.emulator.server import running
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+
+REFRESH = "/v1/auth/refresh"
+
+
+async def test_status_a_number_of_times(call: Call, make: Make) -> None:
+    """A fault answers with Descope's error shape as often as asked, and then is over."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.faults.add("refresh", times=2, status=500)
+    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [500, 500, 200]
+    assert answers[0].headers["content-type"] == "application/json"
+    assert answers[0].json() == {
+        "errorCode": "E011001",
+        "errorDescription": "Request is malformed",
+        "errorMessage": "A fault was asked for",
+        "message": "A fault was asked for",
+    }
+
+
+async def test_rate_limit(call: Call, make: Make) -> None:
+    """A 429 has the one error code that is certain, and the Retry-After that was asked for."""
+    emulator = make()
+    emulator.faults.add("keys", status=429, retry_after=3)
+    answer = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "3"
+    assert answer.json() == {
+        "errorCode": "E130429",
+        "errorDescription": "https://docs.descope.com/rate-limit",
+        "errorMessage": "API rate limit exceeded.",
+        "message": "API rate limit exceeded.",
+    }
+
+
+async def test_garbage(call: Call, make: Make) -> None:
+    """Any bytes under any type can be answered, with status 200 unless told otherwise."""
+    emulator = make()
+    emulator.faults.add("me", body=b"<html>", headers={"Content-Type": "text/html", "X-Odd": "1"})
+    emulator.faults.add("me", body={"unexpected": True}, status=418)
+    html, odd = [await call(emulator, "GET", "/v1/auth/me") for _ in range(2)]
+    assert (html.status_code, html.content) == (200, b"<html>")
+    assert html.headers.get_list("content-type") == ["text/html"]
+    assert html.headers["x-odd"] == "1"
+    assert (odd.status_code, odd.json()) == (418, {"unexpected": True})
+
+
+async def test_order_and_star(call: Call, make: Make) -> None:
+    """An endpoint's own faults come first, in order, then those for every endpoint."""
+    emulator = make()
+    emulator.faults.add("*", status=503)
+    emulator.faults.add("me", status=500)
+    emulator.faults.add("me", status=502)
+    answers = [await call(emulator, "GET", "/v1/auth/me") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [500, 502, 503, 401]
+
+
+async def test_clear(call: Call, make: Make) -> None:
+    """Faults that have not happened can be called off."""
+    emulator = make()
+    emulator.faults.add("*", status=503)
+    emulator.faults.clear()
+    assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
+
+
+async def test_before_leaves_the_work_undone(call: Call, make: Make) -> None:
+    """By default the endpoint does not get to work: a refresh token is not used up."""
+    emulator = make(Project(rotate_refresh=True))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.faults.add("refresh", status=502)
+    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [502, 200]
+
+
+async def test_after_loses_the_answer(call: Call, make: Make) -> None:
+    """With ``when="after"`` the rotation is done and its result lost, so the next try is a reuse."""
+    emulator = make(Project(rotate_refresh=True))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.faults.add("refresh", status=504, body=b"", when="after")
+    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [504, 400]
+    assert answers[0].content == b""
+    assert answers[1].json()["errorCode"] == "E064006"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_delay(call: Call, when: str) -> None:
+    """A delay passes its seconds and leaves the answer as it is."""
+    waited: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.sleep(0)
+
+    emulator = Emulator(pause=pause)
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.faults.add("refresh", delay=4.5, when="after" if when == "after" else "before")
+    answer = await call(emulator, "POST", REFRESH, token=token)
+    assert (answer.status_code, waited) == (200, [4.5])
+
+
+async def test_hold(call: Call, make: Make) -> None:
+    """Held calls wait until they are released; others pass."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.faults.add("refresh", times=2, hold=True)
+    async with asyncio.TaskGroup() as group:
+        held = [group.create_task(call(emulator, "POST", REFRESH, token=token)) for _ in range(2)]
+        await emulator.faults.arrived(2)
+        assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 200
+        assert [one.status for one in emulator.requests.to("refresh")] == [None, None, 200]
+        emulator.faults.release()
+    assert [task.result().status_code for task in held] == [200, 200]
+
+
+async def test_hold_then_fail(call: Call, make: Make) -> None:
+    """A held call may fail once it is released."""
+    emulator = make()
+    emulator.faults.add("me", hold=True, status=500)
+    async with asyncio.TaskGroup() as group:
+        held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
+        await emulator.faults.arrived()
+        emulator.faults.clear()
+    assert held.result().status_code == 500
+
+
+async def test_caller_who_hangs_up_while_held(call: Call, make: Make) -> None:
+    """A call that is cancelled no longer counts as held."""
+    emulator = make()
+    emulator.faults.add("me", times=2, hold=True)
+    first = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
+    await emulator.faults.arrived()
+    first.cancel()
+    await asyncio.wait([first])
+    second = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
+    both = asyncio.create_task(emulator.faults.arrived(2))
+    await emulator.faults.arrived(1)
+    assert not both.done()
+    both.cancel()
+    emulator.faults.release()
+    assert (await second).status_code == 401
+
+
+async def test_hold_across_threads(make: Make) -> None:
+    """A call held on a socket, in another thread, is seen and released from here."""
+    emulator = make()
+    emulator.faults.add("keys", hold=True)
+    with running(emulator) as base_url:
+        async with asyncio.TaskGroup() as group, httpx.AsyncClient(base_url=base_url) as client:
+            held = group.create_task(client.get(f"/v2/keys/{emulator.project_id}"))
+            await emulator.faults.arrived()
+            emulator.faults.release()
+            assert (await held).status_code == 200
+
+
+def test_watcher_whose_loop_is_gone(make: Make, call: Call) -> None:
+    """Somebody who waited in a loop that has ended is no trouble to those who come after."""
+    emulator = make()
+
+    async def give_up() -> None:
+        watching = asyncio.create_task(emulator.faults.arrived())
+        await asyncio.sleep(0)
+        watching.cancel()
+
+    async def hold() -> int:
+        emulator.faults.add("me", hold=True)
+        held = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
+        await emulator.faults.arrived()
+        emulator.faults.release()
+        return (await held).status_code
+
+    asyncio.run(give_up())
+    assert asyncio.run(hold()) == 401
+
+
+def test_fault_that_changes_nothing(make: Make) -> None:
+    """A fault without an effect is a mistake."""
+    with pytest.raises(ValueError, match="needs a status, a body, a delay or hold=True"):
+        make().faults.add("refresh")
+
+
+def test_unknown_endpoint(make: Make) -> None:
+    """An endpoint that does not exist is a mistake, and the message lists the right ones."""
+    with pytest.raises(ValueError, match=r"no endpoint 'renew'; there are .*'refresh'"):
+        make().faults.add("renew", status=500)

@@ -1,0 +1,223 @@
+"""Refreshing a session: answers, rotation, reuse, and every way it ends (wire contract, section 5)."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+
+PATH = "/v1/auth/refresh"
+NOW = 1_800_000_000
+FOUR_WEEKS = 28 * 24 * 3600
+
+
+def _verdict(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errorCode"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_without_rotation(call: Call, make: Make, clock: Clock, read: Read, method: str) -> None:
+    """A new session token comes back; the refresh token stays in use and is not repeated."""
+    emulator = make()
+    pair = emulator.issue("ada@acme.example", "acme")
+    clock.advance(100)
+    answer = await call(emulator, method, PATH, token=pair.refresh_jwt)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["refreshJwt"] == ""
+    assert body["user"] is None
+    assert body["idpResponse"] is None
+    assert body["firstSeen"] is False
+    assert body["cookieMaxAge"] == FOUR_WEEKS - 100
+    assert body["sessionExpiration"] == NOW + 700
+    assert read(emulator, body["sessionJwt"]) == read(emulator, pair.session_jwt) | {
+        "exp": NOW + 700,
+        "iat": NOW + 100,
+    }
+    assert (await call(emulator, method, PATH, token=pair.refresh_jwt)).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"externalToken": ""}'])
+async def test_any_body_an_sdk_sends(call: Call, make: Make, content: bytes) -> None:
+    """No body, an empty object and an empty external token are all the same."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    query = {"dcs": "t", "dcr": "f"}
+    answer = await call(emulator, "POST", PATH, token=token, content=content, params=query)
+    assert answer.status_code == 200
+
+
+async def test_rotation(call: Call, make: Make, read: Read) -> None:
+    """With rotation every refresh brings a new refresh token, whose end does not move."""
+    emulator = make(Project(rotate_refresh=True))
+    old = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    body = (await call(emulator, "POST", PATH, token=old)).json()
+    assert body["refreshJwt"] != old
+    ends = [read(emulator, jwt)["exp"] for jwt in (old, body["refreshJwt"])]
+    assert ends == [NOW + FOUR_WEEKS, NOW + FOUR_WEEKS]
+    assert (await call(emulator, "POST", PATH, token=body["refreshJwt"])).status_code == 200
+
+
+async def test_reuse_ends_the_family(call: Call, make: Make) -> None:
+    """A replaced refresh token that comes back ends the whole family, the newest token included."""
+    emulator = make(Project(rotate_refresh=True))
+    old = emulator.issue("ada@acme.example").refresh_jwt
+    new = (await call(emulator, "POST", PATH, token=old)).json()["refreshJwt"]
+    other = emulator.issue("ada@acme.example").refresh_jwt
+    assert _verdict(await call(emulator, "POST", PATH, token=old)) == (400, "E064006")
+    assert _verdict(await call(emulator, "POST", PATH, token=new)) == (400, "E064006")
+    assert (await call(emulator, "POST", PATH, token=other)).status_code == 200
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(9, 200), (10, 400)])
+async def test_reuse_grace(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
+    """Within the grace a replaced token still works; the grace counts from its first use."""
+    emulator = make(Project(rotate_refresh=True, reuse_grace=10))
+    old = emulator.issue("ada@acme.example").refresh_jwt
+    await call(emulator, "POST", PATH, token=old)
+    clock.advance(5)
+    await call(emulator, "POST", PATH, token=old)
+    clock.advance(seconds - 5)
+    assert (await call(emulator, "POST", PATH, token=old)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/auth/me"), ("POST", "/v1/auth/logout"), ("POST", "/v1/auth/logoutall")]
+)
+async def test_replaced_token_opens_nothing_else(call: Call, make: Make, method: str, path: str) -> None:
+    """Other endpoints refuse a replaced token too, but only refreshing with one counts as reuse."""
+    emulator = make(Project(rotate_refresh=True))
+    old = emulator.issue("ada@acme.example").refresh_jwt
+    new = (await call(emulator, "POST", PATH, token=old)).json()["refreshJwt"]
+    assert _verdict(await call(emulator, method, path, token=old)) == (400, "E064006")
+    assert (await call(emulator, "POST", PATH, token=new)).status_code == 200
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(FOUR_WEEKS - 1, 200), (FOUR_WEEKS, 401)])
+async def test_expiry(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
+    """A refresh token is over when its time comes, and no session outlives it."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    clock.advance(seconds)
+    answer = await call(emulator, "POST", PATH, token=token)
+    assert answer.status_code == status
+    expected = {"sessionExpiration": NOW + FOUR_WEEKS} if status == 200 else {"errorCode": "E061005"}
+    assert expected.items() <= answer.json().items()
+
+
+async def test_revoked(call: Call, make: Make) -> None:
+    """After an administrator ended the user's sessions: the error of a logout, in full."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.revoke("ada@acme.example")
+    answer = await call(emulator, "POST", PATH, token=token)
+    assert answer.status_code == 401
+    assert answer.json() == {
+        "errorCode": "E064001",
+        "errorDescription": "Token expired due to logout",
+        "errorMessage": "The token was revoked by a logout",
+        "message": "The token was revoked by a logout",
+    }
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(720, 200), (721, 401)])
+async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
+    """Whoever does not refresh for longer than the timeout is out; each refresh starts it anew."""
+    emulator = make(Project(inactivity_seconds=720))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    clock.advance(720)
+    assert (await call(emulator, "POST", PATH, token=token)).status_code == 200
+    clock.advance(seconds)
+    assert (await call(emulator, "POST", PATH, token=token)).status_code == status
+
+
+async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> None:
+    """The session JWT refreshes nothing."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").session_jwt
+    assert _verdict(await call(emulator, "POST", PATH, token=token)) == (401, "E061005")
+
+
+@pytest.mark.parametrize(("cut", "added"), [(0, "A"), (2, ""), (-1, "a.b.c")])
+async def test_tampered(call: Call, make: Make, cut: int, added: str) -> None:
+    """A refresh token is good byte for byte or not at all."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    token = (token[: len(token) - cut] if cut >= 0 else "") + added
+    assert _verdict(await call(emulator, "POST", PATH, token=token)) == (401, "E061005")
+
+
+async def test_another_emulators_token(call: Call, make: Make) -> None:
+    """A token of another start is unknown, though project and user are the same."""
+    token = make().issue("ada@acme.example").refresh_jwt
+    assert _verdict(await call(make(), "POST", PATH, token=token)) == (401, "E061005")
+
+
+async def test_dropped_key_voids_refresh_tokens(call: Call, make: Make) -> None:
+    """A refresh token signed by a key that is gone cannot be validated any more."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    emulator.rotate_keys()
+    assert (await call(emulator, "POST", PATH, token=token)).status_code == 200
+    emulator.drop_old_keys()
+    assert _verdict(await call(emulator, "POST", PATH, token=token)) == (401, "E061005")
+
+
+async def test_changed_roles_show(call: Call, make: Make, read: Read) -> None:
+    """Roles are looked up anew at every refresh."""
+    emulator = make()
+    token = emulator.issue("grace@acme.example", "acme").refresh_jwt
+    promoted = User("grace@acme.example", tenants={"acme": Grants(("admin",))})
+    emulator.project = replace(emulator.project, users=(promoted,))
+    body = (await call(emulator, "POST", PATH, token=token)).json()
+    assert read(emulator, body["sessionJwt"])["tenants"] == {"acme": {"roles": ["admin"]}}
+
+
+async def test_lost_membership_loses_the_tenant(call: Call, make: Make, read: Read) -> None:
+    """Who has left the current tenant has none after the refresh."""
+    emulator = make()
+    token = emulator.issue("grace@acme.example", "acme").refresh_jwt
+    emulator.project = replace(emulator.project, users=(User("grace@acme.example"),))
+    claims = read(emulator, (await call(emulator, "POST", PATH, token=token)).json()["sessionJwt"])
+    assert "dct" not in claims
+    assert "tenants" not in claims
+
+
+async def test_deleted_user(call: Call, make: Make) -> None:
+    """A user who is gone cannot refresh."""
+    emulator = make()
+    token = emulator.issue("grace@acme.example").refresh_jwt
+    emulator.project = replace(emulator.project, users=())
+    assert _verdict(await call(emulator, "POST", PATH, token=token)) == (400, "E062108")
+
+
+async def test_try_refresh(call: Call, make: Make) -> None:
+    """The lenient twin answers the same without user, firstSeen and idpResponse."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    full = (await call(emulator, "POST", PATH, token=token)).json()
+    answer = await call(emulator, "POST", "/v1/auth/try-refresh", token=token)
+    assert answer.status_code == 200
+    assert answer.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
+
+
+@pytest.mark.parametrize("token", ["", "a.b.c"])
+async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: str) -> None:
+    """It answers an empty object where refresh would refuse the token."""
+    answer = await call(make(), "POST", "/v1/auth/try-refresh", token=token)
+    assert (answer.status_code, answer.json()) == (200, {})
+
+
+async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
+    """It is lenient about the token and nothing else."""
+    headers = {"authorization": "Bearer P123"}
+    answer = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
+    assert _verdict(answer) == (401, "E011003")

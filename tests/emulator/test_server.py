@@ -1,0 +1,99 @@
+"""The emulator on a socket (EM-02)."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from threading import Thread
+from threading import enumerate as threads
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator.server import running, serve
+
+Make = Callable[..., Emulator]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "", "127.0.0.2", "example.org", "localhost.", "10.0.0.1"],  # noqa: S104 - refused
+)
+def test_loopback_only(make: Make, host: str) -> None:
+    """Any other address is refused before a socket is opened, and the message says why."""
+    with pytest.raises(ValueError, match=r"listens on 127\.0\.0\.1, localhost, ::1 only"):
+        serve(make(), host=host, ready=pytest.fail)
+    with pytest.raises(ValueError, match="without a password"), running(make(), host=host):
+        pytest.fail("it runs")
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("localhost", "http://localhost:"),
+        ("::1", "http://[::1]:"),
+    ],
+)
+def test_running(make: Make, host: str, prefix: str) -> None:
+    """It answers at once at the URL it says, and is gone after the block, thread and socket."""
+    emulator = make()
+    with running(emulator, host=host) as base_url:
+        assert base_url.startswith(prefix)
+        assert emulator.base_url == base_url
+        answer = httpx.get(f"{base_url}/v2/keys/{emulator.project_id}")
+        assert answer.json() == {"keys": list(emulator.public_keys)}
+        assert "server" not in answer.headers
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(base_url)
+    assert "descope-emulator" not in {thread.name for thread in threads()}
+
+
+def test_given_port(make: Make) -> None:
+    """A given port is taken; one in use is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"), running(make(), port=port):
+            pytest.fail("it runs")
+    with running(make(), port=port) as base_url:
+        assert base_url == f"http://127.0.0.1:{port}"
+
+
+def test_ends_when_the_block_fails(make: Make) -> None:
+    """A failure in the block ends the server and gets out."""
+    with pytest.raises(KeyError), running(make()):
+        raise KeyError
+    assert "descope-emulator" not in {thread.name for thread in threads()}
+
+
+def test_held_call_does_not_keep_it_alive(make: Make) -> None:
+    """A call that is held at the end is released."""
+    emulator = make()
+    emulator.faults.add("keys", hold=True)
+    statuses: list[int] = []
+    with running(emulator) as base_url:
+        url = f"{base_url}/v2/keys/{emulator.project_id}"
+        caller = Thread(target=lambda: statuses.append(httpx.get(url).status_code))
+        caller.start()
+        asyncio.run(emulator.faults.arrived())
+    caller.join()
+    assert statuses == [200]
+
+
+def test_serve_until_interrupted(make: Make) -> None:
+    """It says where it is, serves, and ends on an interrupt."""
+    emulator = make()
+    statuses: list[int] = []
+
+    def use(base_url: str) -> None:
+        statuses.append(httpx.get(f"{base_url}/v2/keys/{emulator.project_id}").status_code)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def ready(base_url: str) -> None:
+        Thread(target=use, args=(base_url,)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        serve(emulator, ready=ready)
+    assert statuses == [200]

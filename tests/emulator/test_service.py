@@ -1,0 +1,184 @@
+"""The door and the journal of the emulator."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from fastapi_descope.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:65535", "LocalHost", "[::1]:8080"])
+async def test_loopback_hosts_come_in(call: Call, make: Make, host: str) -> None:
+    """The loopback under its three names, on any port."""
+    emulator = make()
+    path = f"/v2/keys/{emulator.project_id}"
+    assert (await call(emulator, "GET", path, headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "127.0.0.2",
+        "0.0.0.0",  # noqa: S104 - refused
+        "[::]",
+        "localhost:port",
+        "localhost:123456",
+        "localhost ",
+    ],
+)
+async def test_other_hosts_stay_out(call: Call, make: Make, host: str) -> None:
+    """A request by another name is a rebound one (EM-03)."""
+    emulator = make()
+    answer = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"host": host})
+    assert answer.status_code == 403
+    assert answer.json() == {
+        "errorCode": "E011001",
+        "errorDescription": "Request is malformed",
+        "errorMessage": "The emulator answers only to loopback hosts",
+        "message": "The emulator answers only to loopback hosts",
+    }
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost", "evil.example"]])
+async def test_exactly_one_host(make: Make, hosts: list[str]) -> None:
+    """No Host, or several, is as bad as a wrong one."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/auth/me",
+        "query_string": b"",
+        "headers": [(b"host", host.encode()) for host in hosts],
+    }
+    await make()(scope, receive, send)
+    assert sent[0]["status"] == 403
+
+
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 401), ("none", 401)])
+async def test_cross_site_posts_stay_out(call: Call, make: Make, site: str, status: int) -> None:
+    """A form on another site cannot post here."""
+    answer = await call(make(), "POST", "/v1/auth/refresh", headers={"sec-fetch-site": site})
+    assert answer.status_code == status
+
+
+async def test_cross_site_links_come_in(call: Call, make: Make) -> None:
+    """Following a link from another site is how every sign-in begins."""
+    answer = await call(make(), "GET", "/signin/unknown", headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 404
+
+
+async def test_no_cors(call: Call, make: Make) -> None:
+    """No other origin may read an answer."""
+    headers = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+    answer = await call(make(), "OPTIONS", "/v1/auth/refresh", headers=headers)
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/auth", "/v1/auth/me/", "/v1/auth/logoutprevious"])
+async def test_unknown_path(call: Call, make: Make, path: str) -> None:
+    """What does not exist is a 404 in JSON, also with a slash too many."""
+    answer = await call(make(), "GET", path)
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "errorCode": "E011001",
+        "errorDescription": "Request is malformed",
+        "errorMessage": "Not Found",
+        "message": "Not Found",
+    }
+
+
+async def test_wrong_method(call: Call, make: Make) -> None:
+    """A wrong method is a 405 in JSON that names the right one."""
+    answer = await call(make(), "GET", "/v1/auth/logout")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["errorMessage"] == "Method Not Allowed"
+
+
+async def test_default_project() -> None:
+    """Without arguments the emulator has the default project and follows real time."""
+    emulator = Emulator()
+    assert emulator.project_id == emulator.project.project_id == "P2EMULATORforDevelopmentOnly"
+    assert emulator.clock() > 1_700_000_000
+
+
+def test_revoking_nobody(make: Make) -> None:
+    """An unknown user cannot be revoked."""
+    with pytest.raises(LookupError, match="no such user"):
+        make().revoke("nobody@acme.example")
+
+
+async def test_lifespan(make: Make) -> None:
+    """A server that speaks the lifespan protocol is answered."""
+    steps = iter(["lifespan.startup", "lifespan.shutdown"])
+    sent: list[object] = []
+
+    async def receive() -> Message:
+        return {"type": next(steps)}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    await make()({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_journal(call: Call, make: Make) -> None:
+    """Every request is recorded, in order, with endpoint and status, and can be asked for."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    await call(emulator, "GET", "/v1/auth/me", token=token)
+    await call(emulator, "POST", "/v1/auth/refresh", params={"dcs": "t"})
+    await call(emulator, "GET", "/nowhere")
+    await call(emulator, "GET", "/v1/auth/me", headers={"host": "evil.example"})
+    assert [(one.method, one.path, one.endpoint, one.status) for one in emulator.requests] == [
+        ("GET", "/v1/auth/me", "me", 200),
+        ("POST", "/v1/auth/refresh", "refresh", 401),
+        ("GET", "/nowhere", "", 404),
+        ("GET", "/v1/auth/me", "me", 403),
+    ]
+    assert emulator.requests.to("refresh")[0].query == {"dcs": "t"}
+    assert (emulator.requests.count("me"), len(emulator.requests)) == (2, 4)
+    emulator.requests.clear()
+    assert len(emulator.requests) == 0
+
+
+async def test_journal_knows_callers_apart(call: Call, make: Make) -> None:
+    """Equal bearers have equal marks, other bearers others, no bearer none; no token is kept."""
+    emulator = make()
+    first, second = (emulator.issue("ada@acme.example").refresh_jwt for _ in range(2))
+    for token in (first, first, second):
+        await call(emulator, "GET", "/v1/auth/me", token=token)
+    await call(emulator, "GET", "/v1/auth/me", headers={"authorization": ""})
+    marks = [one.caller for one in emulator.requests]
+    assert marks[0] == marks[1] != marks[2]
+    assert [len(mark) for mark in marks] == [8, 8, 8, 0]
+    assert first not in str([asdict(one) for one in emulator.requests])
+
+
+async def test_journal_hides_pages(call: Call, make: Make) -> None:
+    """The id of a sign-in page is not recorded, nor printed with a query."""
+    emulator = make()
+    await call(emulator, "GET", "/signin/secret-page", params={"code": "secret"})
+    (one,) = emulator.requests.to("signin")
+    assert one.path == "/signin/…"
+    assert "secret" not in repr(one)

@@ -1,0 +1,249 @@
+"""What a signed-in user can ask for: another tenant, who they are, and to leave (sections 2.7 to 2.12)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Project, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+
+SELECT = "/v1/auth/tenant/select"
+REFRESH = "/v1/auth/refresh"
+TENANTS = "/v1/auth/me/tenants"
+EMPTY_ANSWER: dict[str, object] = {
+    "sessionJwt": "",
+    "refreshJwt": "",
+    "cookieDomain": "",
+    "cookiePath": "/",
+    "cookieMaxAge": 0,
+    "cookieExpiration": 0,
+    "sessionExpiration": 0,
+    "nextRefreshSeconds": 0,
+    "cookieName": "",
+    "sessionCookieName": "",
+    "sessionCookieDomain": "",
+    "user": None,
+    "firstSeen": False,
+    "idpResponse": None,
+    "tenantSSOID": "",
+    "externalToken": "",
+    "trustedDeviceJwt": "",
+    "claims": {},
+}
+
+
+def _verdict(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errorCode"]
+
+
+async def test_select_changes_both_tokens(call: Call, make: Make, read: Read) -> None:
+    """Selecting a tenant puts it into the session token and into a new refresh token."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    answer = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["user"]["userId"] == User("ada@acme.example").user_id
+    assert read(emulator, body["sessionJwt"])["dct"] == "globex"
+    assert read(emulator, body["refreshJwt"])["dct"] == "globex"
+
+
+async def test_tenant_is_the_tokens_own(call: Call, make: Make, read: Read) -> None:
+    """The new refresh token keeps the new tenant; the old one, if kept, brings back the old."""
+    emulator = make()
+    old = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    body = (await call(emulator, "POST", SELECT, token=old, json={"tenant": "globex"})).json()
+    tenants = [
+        read(emulator, (await call(emulator, "POST", REFRESH, token=jwt)).json()["sessionJwt"])["dct"]
+        for jwt in (body["refreshJwt"], old)
+    ]
+    assert tenants == ["globex", "acme"]
+
+
+async def test_select_rotates(call: Call, make: Make) -> None:
+    """With rotation a switch replaces the refresh token as a refresh does."""
+    emulator = make(Project(rotate_refresh=True))
+    old = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    await call(emulator, "POST", SELECT, token=old, json={"tenant": "globex"})
+    again = await call(emulator, "POST", SELECT, token=old, json={"tenant": "acme"})
+    assert _verdict(again) == (400, "E064006")
+
+
+async def test_select_needs_membership(call: Call, make: Make) -> None:
+    """A tenant one is not in is refused, and the refresh token stays good."""
+    emulator = make(Project(rotate_refresh=True))
+    token = emulator.issue("grace@acme.example", "acme").refresh_jwt
+    answer = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
+    assert answer.status_code == 403
+    assert answer.json() == {
+        "errorCode": "E011004",
+        "errorDescription": "Request holds invalid arguments",
+        "errorMessage": "The user is not a member of the tenant",
+        "message": "The user is not a member of the tenant",
+    }
+    assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [({}, "E011002"), ({"tenant": ""}, "E011002"), ({"tenant": ["acme"]}, "E011003")]
+)
+async def test_select_needs_a_tenant(call: Call, make: Make, body: dict[str, object], code: str) -> None:
+    """A body without a tenant is refused."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    assert _verdict(await call(emulator, "POST", SELECT, token=token, json=body)) == (400, code)
+
+
+async def test_logout(call: Call, make: Make) -> None:
+    """A logout empties the answer, clears both cookies, and ends this session of the user alone."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    other = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", "/v1/auth/logout", token=token)
+    assert (answer.status_code, answer.json()) == (200, EMPTY_ANSWER)
+    cookies = answer.headers.get_list("set-cookie")
+    assert [cookie.partition("=")[0] for cookie in cookies] == ["DS", "DSR"]
+    assert all("Max-Age=0; Path=/; SameSite=none; Secure" in cookie for cookie in cookies)
+    assert _verdict(await call(emulator, "POST", REFRESH, token=token)) == (401, "E064001")
+    assert _verdict(await call(emulator, "POST", "/v1/auth/logout", token=token)) == (401, "E064001")
+    assert (await call(emulator, "POST", REFRESH, token=other)).status_code == 200
+
+
+async def test_logout_everywhere(call: Call, make: Make) -> None:
+    """Logging out everywhere ends all sessions of the user, and nobody else's."""
+    emulator = make()
+    own = [emulator.issue("ada@acme.example").refresh_jwt for _ in range(2)]
+    other = emulator.issue("grace@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", "/v1/auth/logoutall", token=own[0])
+    assert (answer.status_code, answer.json()) == (200, EMPTY_ANSWER)
+    answers = [await call(emulator, "POST", REFRESH, token=jwt) for jwt in (*own, other)]
+    assert [answer.status_code for answer in answers] == [401, 401, 200]
+
+
+async def test_me(call: Call, make: Make) -> None:
+    """The user object is the root of the answer, with the tenants by their exact names."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "GET", "/v1/auth/me", token=token)
+    assert answer.status_code == 200
+    assert answer.json()["loginIds"] == ["ada@acme.example"]
+    assert answer.json()["userTenants"] == [
+        {
+            "tenantId": "acme",
+            "tenantName": "Acme Corp",
+            "roleNames": ["admin"],
+            "permissions": ["reports.read", "reports.write", "users.manage"],
+        },
+        {
+            "tenantId": "globex",
+            "tenantName": "Globex",
+            "roleNames": ["viewer"],
+            "permissions": ["reports.read"],
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ({"dct": True}, ["globex"]),
+        ({"dct": True, "ids": []}, ["globex"]),
+        ({"dct": False, "ids": ["acme", "globex"]}, ["acme", "globex"]),
+        ({"dct": None, "ids": ["acme"]}, ["acme"]),
+        ({"ids": ["umbrella"]}, []),
+    ],
+)
+async def test_my_tenants(call: Call, make: Make, body: dict[str, object], ids: list[str]) -> None:
+    """The current tenant, or those asked for that the user is in."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example", "globex").refresh_jwt
+    answer = await call(emulator, "POST", TENANTS, token=token, json=body)
+    names = {"acme": "Acme Corp", "globex": "Globex"}
+    assert answer.json() == {
+        "tenants": [{"id": one, "name": names[one], "customAttributes": {}} for one in ids]
+    }
+
+
+async def test_my_tenants_without_a_current_one(call: Call, make: Make) -> None:
+    """Without a current tenant there is none to list."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", TENANTS, token=token, json={"dct": True})
+    assert (answer.status_code, answer.json()) == (200, {"tenants": []})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"dct": False, "ids": []},
+        {"dct": True, "ids": ["acme"]},
+        {"dct": "true"},
+        {"ids": "acme"},
+        {"ids": [1]},
+    ],
+)
+async def test_my_tenants_takes_one_question(call: Call, make: Make, body: dict[str, object]) -> None:
+    """Exactly one of the two questions must be asked, in its own type."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    assert _verdict(await call(emulator, "POST", TENANTS, token=token, json=body)) == (400, "E011003")
+
+
+async def test_history(call: Call, make: Make, clock: Clock) -> None:
+    """The sign-ins of the user as a bare array, newest first."""
+    emulator = make()
+    emulator.issue("grace@acme.example")
+    emulator.issue("ada@acme.example")
+    clock.advance(60)
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    place = {
+        "userId": User("ada@acme.example").user_id,
+        "city": "",
+        "country": "",
+        "ip": "127.0.0.1",
+    }
+    assert (await call(emulator, "GET", "/v1/auth/me/history", token=token)).json() == [
+        place | {"loginTime": 1_800_000_060, "selectedTenant": "acme"},
+        place | {"loginTime": 1_800_000_000},
+    ]
+
+
+async def test_validate(call: Call, make: Make, read: Read) -> None:
+    """The claims are the root of the answer, and all times are text."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example", "acme").session_jwt
+    answer = await call(emulator, "POST", "/v1/auth/validate", token=token, json={})
+    assert answer.status_code == 200
+    assert answer.json() == read(emulator, token) | {
+        "iat": "2027-01-15T08:00:00Z",
+        "exp": "2027-01-15T08:10:00Z",
+        "rexp": "2027-02-12T08:00:00Z",
+    }
+
+
+async def test_validate_refuses(call: Call, make: Make, clock: Clock) -> None:
+    """What is not a live session token of this project fails, in the captured shape."""
+    emulator = make()
+    pair = emulator.issue("ada@acme.example")
+    over = emulator.issue("ada@acme.example", session_seconds=-60).session_jwt
+    odd = [emulator.issue("ada@acme.example", claims={name: "soon"}).session_jwt for name in ("exp", "iat")]
+    foreign = make().issue("ada@acme.example").session_jwt
+    for token in ("", "a.b.c", pair.refresh_jwt, over, *odd, foreign):
+        answer = await call(emulator, "POST", "/v1/auth/validate", token=token)
+        assert answer.status_code == 401
+        assert answer.json() == {
+            "errorCode": "E061005",
+            "errorDescription": "Invalid token",
+            "errorMessage": "Failed to validate invalid JWT for any token",
+            "message": "Failed to validate invalid JWT for any token",
+        }
+    clock.advance(600)
+    answer = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
+    assert _verdict(answer) == (401, "E061005")

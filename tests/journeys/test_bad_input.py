@@ -1,0 +1,134 @@
+"""What users meet when things are wrong: each gets its own answer, and nothing is a 500."""
+
+import pytest
+
+from fastapi_descope import ConfigurationError, Descope
+from fastapi_descope.events import LoginFailed
+from tests.support.world import WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+def test_without_a_project_id_construction_fails_naming_the_variable() -> None:
+    """The first thing a newcomer gets wrong says what to set."""
+    with pytest.raises(ConfigurationError, match="DESCOPE_PROJECT_ID"):
+        Descope()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?code=good", "?code=good&state=", "?code=good&state=x", "?code=good&state=" + "A" * 43],
+)
+async def test_cb01_a_callback_without_its_own_state_is_refused(world: WorldFactory, query: str) -> None:
+    """400 with a page that offers a new start; Descope is not called, and no cookie is set."""
+    town = world()
+
+    answer = await town.browser().visit("/callback" + query)
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert '<a href="/login/sso">Sign in again</a>' in answer.text
+    assert "set-cookie" not in answer.headers
+    assert list(town.emulator.requests) == []
+    assert town.events[-1] == LoginFailed("state")
+
+
+async def test_cb02_a_callback_begun_in_another_browser_is_refused(world: WorldFactory) -> None:
+    """An attacker's code and state do not sign a victim in."""
+    town = world()
+    callback = await town.browser().to_callback()
+
+    answer = await town.browser().visit(callback)
+
+    assert answer.status_code == 400
+    assert "set-cookie" not in answer.headers
+    assert town.calls("exchange") == 0
+
+
+async def test_upstream_down_at_login_is_503_with_a_page(world: WorldFactory) -> None:
+    """The page says that it is nobody's fault, and when to come back."""
+    town = world()
+    town.emulator.faults.add("authorize", status=500)
+
+    answer = await town.browser().visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "cannot be reached" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_an_expired_session_and_upstream_down_is_503_and_keeps_the_cookies(
+    world: WorldFactory,
+) -> None:
+    """An outage never logs anyone out: when Descope is back, so is the user."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=503)
+
+    down = await browser.get("/session-of")
+    up = await browser.get("/session-of")
+
+    assert down.status_code == 503
+    assert down.json()["code"] == "upstream_unavailable"
+    assert down.headers["retry-after"] == "5"
+    assert "set-cookie" not in down.headers
+    assert up.status_code == 200
+
+
+async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(world: WorldFactory) -> None:
+    """A token that lives for weeks is not taken for a session."""
+    town = world()
+    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+
+    answer = await town.browser().get("/me", cookie=f"DS={pair.refresh_jwt}")
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "invalid_token"
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("where", ["cookie", "authorization"])
+async def test_a_tampered_token_is_401(world: WorldFactory, where: str) -> None:
+    """One changed character of the payload, by cookie or by bearer."""
+    town = world()
+    header, payload, signature = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt.split(".")
+    forged = f"{header}.{payload[:-4]}{'A' if payload[-4] != 'A' else 'B'}{payload[-3:]}.{signature}"
+    headers = {"cookie": f"DS={forged}"} if where == "cookie" else {"authorization": f"Bearer {forged}"}
+
+    answer = await town.browser().get("/me", **headers)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "invalid_token"
+    challenge = 'Bearer error="invalid_token"' if where == "authorization" else "Bearer"
+    assert answer.headers["www-authenticate"] == challenge
+
+
+async def test_tn01_a_user_without_tenant_gets_403_no_tenant(world: WorldFactory) -> None:
+    """Signed in, but a route that works in a tenant has none to work in."""
+    town = world()
+    pair = town.emulator.issue("nomad@example.org")
+
+    answer = await town.browser().get("/me", authorization=f"Bearer {pair.session_jwt}")
+
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "no_tenant"
+
+
+async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: WorldFactory) -> None:
+    """The user changed their mind at the identity provider: a page with a way to start again."""
+    town = world()
+    browser = town.browser()
+    page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])
+    back = (await browser.refuse(page)).headers["location"]
+
+    answer = await browser.visit(back + "&error_description=<script>alert(1)</script>")
+
+    assert answer.status_code == 400
+    assert "<script>" not in answer.text
+    assert "Sign in again" in answer.text
+    assert town.calls("exchange") == 0
+    assert not [name for name in browser.names() if name.startswith("descope_login")]

@@ -1,0 +1,58 @@
+"""One expired session, many requests: counts, not times."""
+
+import asyncio
+
+import pytest
+
+from tests.support.world import WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_rf02_a_burst_of_200_requests_makes_one_refresh(world: WorldFactory) -> None:
+    """All are answered, all with the same new cookie."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    town.emulator.clock.advance(660)
+
+    answers = await asyncio.gather(*(town.browser().get("/session-of", cookie=old) for _ in range(200)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert town.calls("refresh") == 1
+    assert len({answer.headers["set-cookie"] for answer in answers}) == 1
+
+
+async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(world: WorldFactory) -> None:
+    """They arrive 3 ms apart on the clock, each after the one before was answered, rotation and all."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    town.emulator.clock.advance(660)
+
+    statuses: set[int] = set()
+    for _ in range(200):
+        statuses.add((await town.browser().get("/session-of", cookie=old)).status_code)
+        town.emulator.clock.advance(0.003)
+
+    assert statuses == {200}
+    assert town.calls("refresh") == 1
+
+
+async def test_a_public_page_reads_no_cookie_and_says_nothing_to_caches(world: WorldFactory) -> None:
+    """Nobody asked who is there: no Vary, no Cache-Control, no call, whatever the cookies are."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    calls = len(town.emulator.requests)
+    town.emulator.clock.advance(660)
+
+    answer = await browser.get("/public")
+
+    assert answer.status_code == 200
+    assert "vary" not in answer.headers
+    assert "cache-control" not in answer.headers
+    assert "set-cookie" not in answer.headers
+    assert len(town.emulator.requests) == calls

@@ -1,0 +1,64 @@
+"""Browsers as far as cookies go: they take ``Set-Cookie`` values and give ``Cookie`` headers."""
+
+from email.message import Message
+from http.client import HTTPResponse
+from http.cookiejar import CookieJar
+from io import BytesIO
+from typing import cast
+from urllib.request import Request
+from urllib.response import addinfourl
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class StandardJar:
+    """The standard library's cookie jar, at a page of ``url``: a second opinion on attributes."""
+
+    def __init__(self, url: str) -> None:
+        self._jar, self._url = CookieJar(), url
+
+    def receive(self, lines: list[bytes]) -> None:
+        """Take the ``Set-Cookie`` values of one response."""
+        message = Message()
+        for line in lines:
+            message["Set-Cookie"] = line.decode("ascii")
+        response = cast("HTTPResponse", addinfourl(BytesIO(), message, self._url))
+        self._jar.extract_cookies(response, Request(self._url))  # noqa: S310 - nothing is opened
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the next request."""
+        request = Request(self._url)  # noqa: S310 - nothing is opened
+        self._jar.add_cookie_header(request)
+        return [(b"cookie", value.encode("ascii")) for _, value in request.header_items()]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the cookies in the jar, sorted."""
+        return sorted(cookie.name for cookie in self._jar)
+
+
+class PlainJar:
+    """Cookies by name, for a test to tamper with; what is over 4,096 bytes is dropped."""
+
+    def __init__(self, cookies: dict[str, str] | None = None) -> None:
+        self.cookies = dict(cookies or {})
+
+    def receive(self, lines: list[bytes]) -> None:
+        """Take the ``Set-Cookie`` values of one response."""
+        for line in lines:
+            name, _, value = line.decode("ascii").partition(";")[0].partition("=")
+            self.cookies.pop(name, None)
+            if b"Max-Age=0;" not in line and len(name) + len(value) <= 4_096:
+                self.cookies[name] = value
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the next request."""
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return [(b"host", b"app.example.com"), (b"cookie", cookies.encode("latin-1"))]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all names and values together."""
+        return sum(len(name) + len(value) for name, value in self.cookies.items())

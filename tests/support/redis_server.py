@@ -1,0 +1,131 @@
+"""A real Redis server on loopback, for a test to use and to ill-treat, and a proxy that counts."""
+
+import asyncio
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Protocol, cast
+
+from redis import Redis
+
+_ELAPSE = """
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then redis.call('PEXPIRE', key, left - ARGV[1]) end
+end
+"""
+
+
+class _Client(Protocol):
+    """What is used of redis-py's client, which leaves its types open."""
+
+    def execute_command(self, *parts: bytes | str | int) -> object: ...
+
+    def close(self) -> None: ...
+
+
+class RedisServer:
+    """A Redis that keeps nothing on disk; ``version`` is what it calls itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.version = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the port that it had before, and wait until it answers."""
+        arguments = f"--port {self.port} --bind 127.0.0.1 --appendonly no --daemonize no --save".split()
+        command = ["redis-server", *arguments, "", "--dir", str(self._directory)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+        self._client = cast("_Client", Redis(port=self.port))
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.version = (re.findall(r"version=([\d.]+)", line) or [self.version])[0]
+            if "Ready to accept connections" in line:
+                return
+        raise AssertionError("redis-server ended instead of starting")
+
+    def stop(self) -> None:
+        """Kill it; what it knew is gone."""
+        self._client.close()
+        self._process.kill()
+        self._process.communicate()
+
+    def suspend(self) -> None:
+        """Have it hang: the kernel still takes connections for it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on, with everything that was sent to it in the meantime."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def command(self, *parts: bytes | str | int) -> object:
+        """The answer to a command, behind the back of whoever is under test."""
+        return self._client.execute_command(*parts)
+
+    def keys(self) -> list[str]:
+        """The names of all keys, sorted."""
+        return sorted(key.decode() for key in cast("list[bytes]", self.command("KEYS", "*")))
+
+    def elapse(self, seconds: float) -> None:
+        """Let time pass for every key."""
+        self.command("EVAL", _ELAPSE, 0, int(seconds * 1000))
+
+
+class Proxy:
+    """Stands between a client and a server, and counts round trips; ``sent`` is all that the client sent."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._trips = 0
+        self._counted = asyncio.Condition()
+        self.connections = 0
+        self.sent = b""
+        self.url = ""
+
+    async def __aenter__(self) -> "Proxy":
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+
+    @property
+    def round_trips(self) -> int:
+        """How often the client has waited for the server so far."""
+        return self._trips
+
+    async def until(self, trips: int) -> None:
+        """Wait for that many round trips in all to have begun."""
+        async with self._counted:
+            await self._counted.wait_for(lambda: self._trips >= trips)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        answers = asyncio.create_task(self._pass_on(upstream_reader, writer))
+        while request := await self._read(reader):
+            self.sent += request
+            upstream_writer.write(request)
+            async with self._counted:
+                self._trips += 1
+                self._counted.notify_all()
+        upstream_writer.close()
+        await answers
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while answer := await self._read(reader):
+            writer.write(answer)
+        writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.read(65536)
+        except ConnectionError:
+            return b""

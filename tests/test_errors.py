@@ -1,0 +1,186 @@
+"""The error tree: one class for each reaction, and nothing in it that a caller must not see."""
+
+import inspect
+import re
+from typing import NamedTuple
+
+import pytest
+
+from fastapi_descope import errors
+from fastapi_descope.errors import DescopeError, TokenReason
+
+TREE = inspect.getdoc(errors) or ""
+
+EXAMPLES: tuple[DescopeError, ...] = (
+    errors.BadRequest(),
+    errors.ConfigurationError(),
+    errors.CrossSiteRequest(),
+    DescopeError(),
+    errors.Forbidden(),
+    errors.LoginRejected("state"),
+    errors.MissingPermissions(("reports.write",)),
+    errors.MissingRoles(("admin", "editor")),
+    errors.NoTenant(),
+    errors.NotAuthenticated(),
+    errors.RateLimited(7),
+    errors.SessionEnded(),
+    errors.SessionTooLarge(),
+    errors.StepUpRequired(max_age=300, acr="mfa"),
+    errors.TenantMismatch(),
+    errors.TokenError(TokenReason.SIGNATURE),
+    errors.TokenExpired("U2subject"),
+    errors.UpstreamError(),
+    errors.UpstreamNonsense("html"),
+    errors.UpstreamRefused(401, "E061301"),
+    errors.UpstreamUnavailable(),
+)
+KINDS = tuple(type(error) for error in EXAMPLES)
+EACH = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+
+
+class Drawn(NamedTuple):
+    """A class in the drawing."""
+
+    name: str
+    parent: str | None
+    status: int | None
+
+
+def drawn() -> list[Drawn]:
+    """The classes in the docstring's tree, from top to bottom."""
+    tree: list[Drawn] = []
+    above: list[str] = []
+    for branch, name, status in re.findall(r"^ {4}([ |+-]*)(\w+)(?: {2,}.*?(\d{3})?)?$", TREE, re.MULTILINE):
+        del above[len(branch) // 4 :]
+        tree.append(Drawn(name, above[-1] if above else None, int(status) if status else None))
+        above.append(name)
+    return tree
+
+
+def test_every_class_has_an_example() -> None:
+    """The tests below are about all of them."""
+    classes = {kind for kind in vars(errors).values() if isinstance(kind, type)}
+    assert set(KINDS) == {kind for kind in classes if issubclass(kind, Exception)}
+
+
+def test_the_drawing_is_right() -> None:
+    """The docstring's tree shows every class once, below its parent, with the status of its answers."""
+    abstract = {"DescopeError", "UpstreamError"}  # never raised themselves, so drawn without a status
+    expected = {
+        Drawn(
+            kind.__name__,
+            None if kind is DescopeError else kind.__mro__[1].__name__,
+            None if kind.__name__ in abstract else kind.status,
+        )
+        for kind in KINDS
+    }
+    assert sorted(drawn(), key=str) == sorted(expected, key=str)
+
+
+def test_everything_is_public() -> None:
+    """Each class and the vocabulary of refusals is listed, in order."""
+    assert errors.__all__ == sorted({kind.__name__ for kind in KINDS} | {"TokenReason"})
+
+
+def test_codes_are_stable_words() -> None:
+    """A code names one class; only an expired token shares one, because clients react as to any other."""
+    codes = {kind.__name__: kind.code for kind in KINDS}
+    assert codes == {
+        "BadRequest": "bad_request",
+        "ConfigurationError": "configuration_error",
+        "CrossSiteRequest": "cross_site_request",
+        "DescopeError": "descope_error",
+        "Forbidden": "forbidden",
+        "LoginRejected": "login_rejected",
+        "MissingPermissions": "missing_permissions",
+        "MissingRoles": "missing_roles",
+        "NoTenant": "no_tenant",
+        "NotAuthenticated": "not_authenticated",
+        "RateLimited": "rate_limited",
+        "SessionEnded": "session_ended",
+        "SessionTooLarge": "session_too_large",
+        "StepUpRequired": "step_up_required",
+        "TenantMismatch": "tenant_mismatch",
+        "TokenError": "invalid_token",
+        "TokenExpired": "invalid_token",
+        "UpstreamError": "upstream_error",
+        "UpstreamNonsense": "upstream_nonsense",
+        "UpstreamRefused": "upstream_refused",
+        "UpstreamUnavailable": "upstream_unavailable",
+    }
+
+
+@EACH
+def test_shown_to_callers(error: DescopeError) -> None:
+    """Text and detail are the title of the class: evidence stays in attributes (LG-02)."""
+    assert str(error) == error.detail == type(error).title
+    assert error.args == (error.title,)
+    assert re.fullmatch(r"[A-Z][^\n.]+", error.title)
+
+
+@EACH
+def test_holds_no_room_for_secrets(error: DescopeError) -> None:
+    """Evidence is enums, ids and numbers: there is no attribute for a token, code, state or cookie."""
+    assert set(vars(error)) <= {
+        "acr",
+        "detail",
+        "max_age",
+        "missing",
+        "reason",
+        "retry_after",
+        "subject",
+        "upstream_code",
+        "upstream_status",
+    }
+
+
+@EACH
+def test_status_of_an_answer(error: DescopeError) -> None:
+    """Each can be answered as it is."""
+    assert 400 <= error.status <= 503
+
+
+@pytest.mark.parametrize("kind", [errors.BadRequest, errors.Forbidden, errors.ConfigurationError])
+def test_a_sentence_of_ones_own(kind: type[DescopeError]) -> None:
+    """A detail replaces the title in the text, and nothing else."""
+    error = kind("Ask your administrator")
+    assert (str(error), error.detail, error.title) == ("Ask your administrator", error.detail, kind.title)
+    assert error.detail == "Ask your administrator"
+
+
+def test_a_login_may_say_why() -> None:
+    """A hook's refusal carries a word for logs and a sentence for people."""
+    error = errors.LoginRejected("not_invited", "You have not been invited yet")
+    assert (error.reason, str(error)) == ("not_invited", "You have not been invited yet")
+
+
+@pytest.mark.parametrize(("asked", "told"), [(-5, 1), (0, 1), (1, 1), (30, 30), (60, 60), (3600, 60)])
+@pytest.mark.parametrize("kind", [errors.UpstreamUnavailable, errors.RateLimited])
+def test_retry_after_is_sane(kind: type[errors.UpstreamUnavailable], asked: int, told: int) -> None:
+    """Nobody is told to come back at once, or in an hour."""
+    assert kind(asked).retry_after == told
+
+
+def test_retry_after_unless_told() -> None:
+    """Five seconds."""
+    assert errors.UpstreamUnavailable().retry_after == 5
+
+
+def test_evidence() -> None:
+    """What a handler may read off an error."""
+    step_up = errors.StepUpRequired(max_age=300, acr="mfa")
+    refused = errors.UpstreamRefused(401, "E061301")
+    expired = errors.TokenExpired("U2subject")
+    assert (step_up.max_age, step_up.acr) == (300, "mfa")
+    assert (refused.upstream_status, refused.upstream_code) == (401, "E061301")
+    assert (expired.subject, expired.reason) == ("U2subject", TokenReason.EXPIRED)
+    assert errors.MissingRoles(("admin",)).missing == ("admin",)
+    assert errors.MissingPermissions(("read",)).missing == ("read",)
+    assert errors.UpstreamNonsense("html").reason == "html"
+
+
+def test_four_different_troubles() -> None:
+    """Not signed in, not allowed, a wrong request and an outage are never caught for one another."""
+    roots = (errors.NotAuthenticated, errors.Forbidden, errors.BadRequest, errors.UpstreamError)
+    for kind in KINDS:
+        assert sum(issubclass(kind, root) for root in roots) <= 1, kind

@@ -1,0 +1,96 @@
+"""The public face from the user's chair: checked by mypy and pyright, never run."""
+
+from typing import Annotated, assert_type
+
+import httpx
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.requests import Request
+
+from fastapi_descope import (
+    CurrentSession,
+    CurrentTenant,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    LoginOptions,
+    OptionalSession,
+    OptionalTenant,
+    OptionalUser,
+    Session,
+    Tenant,
+    User,
+    get_session,
+    require_mfa,
+    require_permissions,
+    require_roles,
+    require_step_up,
+    require_tenant,
+)
+from fastapi_descope.events import Event, SignedIn
+
+app = FastAPI()
+descope = Descope(app)
+Descope(app, settings=DescopeSettings(), prefix="/auth")
+explicit = Descope(
+    settings=DescopeSettings(
+        project_id="P2example", public_url="https://app.example.com", trusted_origins=["https://x.example"]
+    ),
+    clock=lambda: 0.0,
+    transport=httpx.MockTransport(lambda request: httpx.Response(200)),
+)
+app.include_router(explicit.router, prefix="/auth")
+app.add_middleware(DescopeMiddleware, descope=explicit, protect=True, public_paths=["/health"])
+
+
+@app.get("/me")
+async def me(user: CurrentUser, tenant: CurrentTenant, session: CurrentSession) -> dict[str, object]:
+    assert_type(user, User)
+    assert_type(tenant, Tenant)
+    assert_type(session, Session)
+    assert_type(tenant.roles, tuple[str, ...])
+    assert_type(session.expires_at, int)
+    assert_type(user.email, str | None)
+    return {"user": user.id, "tenant": tenant.id, "roles": tenant.roles}
+
+
+@app.get("/maybe")
+async def maybe(user: OptionalUser, tenant: OptionalTenant, session: OptionalSession) -> None:
+    assert_type(user, User | None)
+    assert_type(tenant, Tenant | None)
+    assert_type(session, Session | None)
+
+
+@app.get("/admin", dependencies=[Depends(require_roles("admin")), Depends(require_mfa())])
+async def admin(
+    session: Annotated[Session, Depends(require_permissions("reports.read"))],
+    recent: Annotated[Session, Depends(require_step_up(max_age=300))],
+    here: Annotated[Session, Depends(require_tenant("tenant_id"))],
+) -> None:
+    assert_type(session, Session)
+    assert_type(recent, Session)
+    assert_type(here, Session)
+
+
+@app.websocket("/feed")
+async def feed(socket: WebSocket, user: CurrentUser) -> None:
+    assert_type(user, User)
+    assert_type(await get_session(socket), Session | None)
+
+
+@descope.on_login
+async def provision(request: Request, session: Session) -> None:
+    assert_type(await descope.session(request), Session | None)
+
+
+def audit(event: Event) -> None:
+    if isinstance(event, SignedIn):
+        assert_type(event.user_id, str)
+
+
+assert_type(descope.subscribe(audit)(), None)
+
+
+class Strict(Descope):
+    def login_options(self, request: Request) -> LoginOptions | None:
+        return LoginOptions(revoke_other_sessions=True) if request.url.path else None

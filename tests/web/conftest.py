@@ -1,0 +1,39 @@
+"""Session cookies and what goes into them, as the tests of this wing need them."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from fastapi_descope.core.session import RefreshToken, Session, TokenPair
+from fastapi_descope.settings import DescopeSettings, SettingValues
+from fastapi_descope.web.cookies import SessionCookies
+
+PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
+NOW = 1_700_000_000
+
+
+@pytest.fixture
+def cookies_of() -> Callable[..., SessionCookies]:
+    """The cookies of an app at https://app.example.com, with what a test sets differently."""
+
+    def build(**values: object) -> SessionCookies:
+        given = {"project_id": PROJECT, "public_url": "https://app.example.com", **values}
+        return SessionCookies(DescopeSettings(**cast("SettingValues", given)))
+
+    return build
+
+
+@pytest.fixture
+def pair_of() -> Callable[..., TokenPair]:
+    """Two tokens; the session lives for ten minutes, the refresh token for a day."""
+
+    def build(session: str = "s.s.s", refresh: str = "r.r.r", ends: float = NOW + 600) -> TokenPair:
+        claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": ends}
+        return TokenPair(
+            session_jwt=session,
+            session=Session.from_claims(claims),
+            refresh=RefreshToken.from_claims(refresh, {**claims, "exp": NOW + 86_400}),
+        )
+
+    return build

@@ -1,0 +1,166 @@
+"""Tokens that one cookie cannot hold: spread over chunks, and put together again (requirement CK-08)."""
+
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+
+from fastapi_descope.core.session import TokenPair
+from fastapi_descope.errors import SessionTooLarge
+from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
+from tests.support.cookie_jars import StandardJar
+
+NOW = 1_700_000_000
+NOTHING = PresentedTokens()
+
+CookiesOf = Callable[..., SessionCookies]
+PairOf = Callable[..., TokenPair]
+
+
+def jwt(length: int, letter: str = "x") -> str:
+    """A text of ``length`` characters with the grammar of a JWT."""
+    return f"h.p.{letter * (length - 4)}"
+
+
+def chunk(token: str, index: int, count: int, part: str) -> str:
+    """A well-formed chunk, as the wire has it."""
+    return f"DS.{index}={sha256(token.encode()).hexdigest()[:8]}~{count}~{part}"
+
+
+def held_by_browser(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """The headers of a browser that holds just what these lines set."""
+    return [(b"cookie", b"; ".join(line.partition(b";")[0] for line in lines))]
+
+
+def values(lines: list[bytes]) -> list[tuple[str, int]]:
+    """Name, and size of name and value, of each cookie that is set or deleted."""
+    pairs = [line.partition(b";")[0].partition(b"=") for line in lines]
+    return [(name.decode(), len(name) + len(value)) for name, _, value in pairs]
+
+
+@pytest.mark.parametrize(
+    ("length", "cookies"),
+    [
+        pytest.param(4_093, [("DS", 4_095)], id="4095"),
+        pytest.param(4_094, [("DS", 4_096)], id="4096"),
+        pytest.param(4_095, [("DS.0", 4_096), ("DS.1", 29)], id="4097"),
+        pytest.param(2 * 4_081, [("DS.0", 4_096), ("DS.1", 4_096)], id="two-full"),
+        pytest.param(2 * 4_081 + 1, [("DS.0", 4_096), ("DS.1", 4_096), ("DS.2", 16)], id="three"),
+        pytest.param(4 * 4_081, [(f"DS.{index}", 4_096) for index in range(4)], id="four-full"),
+    ],
+)
+def test_ck08_no_cookie_is_larger_than_browsers_keep(
+    cookies_of: CookiesOf, pair_of: PairOf, length: int, cookies: list[tuple[str, int]]
+) -> None:
+    """4,096 bytes of name and value fit; beyond that the token is spread over chunks."""
+    lines = cookies_of().write(pair_of(jwt(length)), now=NOW, secure=True, presented=NOTHING)
+    assert values(lines) == [*cookies, ("DSR", 8)]
+    assert cookies_of().read(held_by_browser(lines)).session == jwt(length)
+
+
+def test_ck08_a_token_beyond_four_chunks_is_refused(cookies_of: CookiesOf, pair_of: PairOf) -> None:
+    """An explicit error, rather than cookies that a browser drops and a login that loops."""
+    with pytest.raises(SessionTooLarge):
+        cookies_of().write(pair_of(jwt(4 * 4_081 + 1)), now=NOW, secure=True, presented=NOTHING)
+
+
+def test_ck08_a_longer_name_leaves_less_room(cookies_of: CookiesOf, pair_of: PairOf) -> None:
+    """The name counts towards the 4,096 bytes."""
+    lines = cookies_of(cookie_prefix="__Host-").write(
+        pair_of(jwt(4_094)), now=NOW, secure=True, presented=NOTHING
+    )
+    assert values(lines)[:2] == [("__Host-DS.0", 4_096), ("__Host-DS.1", 42)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        pytest.param(10_000, 100, ["DS", "DSR"], id="three-chunks-to-none"),
+        pytest.param(10_000, 5_000, ["DS.0", "DS.1", "DSR"], id="three-chunks-to-two"),
+        pytest.param(100, 5_000, ["DS.0", "DS.1", "DSR"], id="none-to-two-chunks"),
+        pytest.param(5_000, 5_000, ["DS.0", "DS.1", "DSR"], id="two-to-two"),
+    ],
+)
+def test_ck08_a_new_token_leaves_nothing_of_the_old_one(
+    cookies_of: CookiesOf,
+    pair_of: PairOf,
+    before: int,
+    after: int,
+    left: list[str],
+) -> None:
+    """Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace."""
+    cookies, jar = cookies_of(), StandardJar("https://app.example.com/")
+    jar.receive(cookies.write(pair_of(jwt(before)), now=NOW, secure=True, presented=NOTHING))
+    presented = cookies.read(jar.headers)
+    jar.receive(cookies.write(pair_of(jwt(after, "y")), now=NOW, secure=True, presented=presented))
+    assert jar.names == left
+    assert cookies.read(jar.headers).session == jwt(after, "y")
+
+
+TOKEN = jwt(40)
+TAG = sha256(TOKEN.encode()).hexdigest()[:8]
+GOOD = [chunk(TOKEN, 0, 2, TOKEN[:20]), chunk(TOKEN, 1, 2, TOKEN[20:])]
+OTHER = [chunk(jwt(40, "y"), 0, 2, jwt(40, "y")[:20]), chunk(jwt(40, "y"), 1, 2, jwt(40, "y")[20:])]
+
+
+def test_ck08_chunks_are_joined_in_the_order_of_their_names(cookies_of: CookiesOf) -> None:
+    """The order in which the browser sends them does not matter."""
+    presented = cookies_of().read([(b"cookie", "; ".join(reversed(GOOD)).encode())])
+    assert presented == PresentedTokens(TOKEN, names=frozenset({"DS.0", "DS.1"}))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(GOOD[:1], id="first-alone"),
+        pytest.param(GOOD[1:], id="second-alone"),
+        pytest.param([GOOD[0], OTHER[1]], id="two-generations"),
+        pytest.param([GOOD[0], GOOD[1].replace("DS.1", "DS.2")], id="gap"),
+        pytest.param([GOOD[0].replace("DS.0", "DS.2"), GOOD[1]], id="starts-at-one"),
+        pytest.param([GOOD[0].replace("DS.0", "DS.1"), GOOD[1].replace("DS.1", "DS.0")], id="swapped"),
+        pytest.param([*GOOD, GOOD[1].replace("DS.1", "DS.2")], id="one-too-many"),
+        pytest.param([*GOOD, OTHER[1].replace("DS.1", "DS.2")], id="leftover"),
+        pytest.param([GOOD[0].replace("~2~", "~3~"), GOOD[1]], id="counts-differ"),
+        pytest.param([part.replace("~2~", "~3~") for part in GOOD], id="count-too-high"),
+        pytest.param([part.replace("~2~", "~1~") for part in GOOD], id="count-out-of-grammar"),
+        pytest.param([part.replace("~2~", "~02~") for part in GOOD], id="count-with-zero"),
+        pytest.param([GOOD[0], GOOD[1][:-1]], id="truncated"),
+        pytest.param([GOOD[0], GOOD[1] + "x"], id="longer"),
+        pytest.param([GOOD[0], GOOD[1] + "~"], id="third-tilde"),
+        pytest.param([GOOD[0], "DS.1="], id="empty-value"),
+        pytest.param([part.replace("DS.", "DSR.") for part in GOOD[:1]], id="refresh-half"),
+        pytest.param([GOOD[0], GOOD[1].replace("DS.", "DSR.")], id="half-of-each-name"),
+        pytest.param([chunk("no.jwt", 0, 2, "no"), chunk("no.jwt", 1, 2, ".jwt")], id="joined-it-is-no-jwt"),
+        pytest.param([chunk("a.b.c", 0, 1, "a.b.c")], id="one-chunk-of-one"),
+        pytest.param([part.replace(TAG, TAG.upper()) for part in GOOD], id="upper-case-generation"),
+    ],
+)
+def test_ck08_chunks_that_do_not_belong_together_are_no_token(
+    cookies_of: CookiesOf, parts: list[str]
+) -> None:
+    """Contiguous, of one generation and count, with the hash that the generation names: or nothing."""
+    presented = cookies_of().read([(b"cookie", "; ".join(parts).encode())])
+    names = frozenset(part.partition("=")[0] for part in parts)
+    assert presented == PresentedTokens(names=names)
+
+
+def test_ck08_broken_chunks_beside_a_whole_cookie_do_not_count(cookies_of: CookiesOf) -> None:
+    """The whole cookie is complete by itself; the leftovers are known, for the next write to delete."""
+    presented = cookies_of().read([(b"cookie", f"{GOOD[0]}; DS=a.b.c".encode())])
+    assert presented == PresentedTokens("a.b.c", names=frozenset({"DS", "DS.0"}))
+
+
+def test_ck08_a_whole_cookie_and_chunks_of_another_token_are_ambiguous(cookies_of: CookiesOf) -> None:
+    """Two tokens under one name are two values of it; the same token twice is one."""
+    other = cookies_of().read([(b"cookie", f"{'; '.join(GOOD)}; DS=a.b.c; DSR=d.e.f".encode())])
+    assert other == PresentedTokens(ambiguous=True, names=frozenset({"DS", "DS.0", "DS.1", "DSR"}))
+    same = cookies_of().read([(b"cookie", f"{'; '.join(GOOD)}; DS={TOKEN}".encode())])
+    assert same == PresentedTokens(TOKEN, names=frozenset({"DS", "DS.0", "DS.1"}))
+
+
+def test_ck08_the_refresh_token_is_chunked_by_the_same_rules(cookies_of: CookiesOf) -> None:
+    """Also its ambiguity takes both tokens away."""
+    parts = "; ".join(GOOD).replace("DS.", "DSR.")
+    assert cookies_of().read([(b"cookie", parts.encode())]).refresh == TOKEN
+    presented = cookies_of().read([(b"cookie", f"{parts}; DSR=a.b.c; DS=d.e.f".encode())])
+    assert (presented.ambiguous, presented.session, presented.refresh) == (True, None, None)

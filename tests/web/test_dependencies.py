@@ -1,0 +1,255 @@
+"""What endpoints ask for: present, optional, and demanded."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.requests import Request
+from starlette.types import Scope
+
+from fastapi_descope import (
+    ConfigurationError,
+    CurrentSession,
+    CurrentTenant,
+    CurrentUser,
+    OptionalSession,
+    OptionalTenant,
+    OptionalUser,
+    Session,
+    current_user,
+    get_session,
+    require_mfa,
+    require_permissions,
+    require_roles,
+    require_step_up,
+    require_tenant,
+)
+from fastapi_descope.core.session import User
+from tests.support.world import Browser, World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+def _routes(app: FastAPI) -> None:
+    @app.get("/current")
+    async def current(session: CurrentSession, user: CurrentUser, tenant: CurrentTenant) -> list[object]:
+        return [session.user.id == user.id, tenant.id]
+
+    @app.get("/optional")
+    async def optional(session: OptionalSession, user: OptionalUser, tenant: OptionalTenant) -> list[object]:
+        return [session is not None, user is not None, tenant.id if tenant else None]
+
+    @app.get("/asked")
+    async def asked(request: Request) -> bool:
+        return await get_session(request) is not None
+
+    @app.get("/admins")
+    async def admins(session: Annotated[Session, Depends(require_roles("admin"))]) -> str:
+        return session.user.id
+
+    @app.get("/tenants/{tenant_id}")
+    async def one_tenant(session: Annotated[Session, Depends(require_tenant())]) -> str | None:
+        return session.tenant_id
+
+    @app.get("/nowhere", dependencies=[Depends(require_tenant("org"))])
+    async def nowhere() -> None:
+        return None
+
+    @app.get("/project-admins", dependencies=[Depends(require_roles("support", project=True))])
+    async def project_admins() -> bool:
+        return True
+
+    @app.get("/readers", dependencies=[Depends(require_permissions("reports.read"))])
+    async def readers() -> bool:
+        return True
+
+    @app.get("/fresh", dependencies=[Depends(require_step_up(max_age=300))])
+    async def fresh() -> bool:
+        return True
+
+    @app.get("/strong", dependencies=[Depends(require_mfa())])
+    async def strong() -> bool:
+        return True
+
+
+async def _ada(town: World) -> Browser:
+    browser = town.browser()
+    await browser.sign_in()
+    return browser
+
+
+def _bearer(
+    town: World, user: str = "ada@acme.example", tenant: str | None = "acme", **claims: object
+) -> str:
+    return f"Bearer {town.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type]
+
+
+async def test_the_aliases_give_session_user_and_tenant(world: WorldFactory) -> None:
+    """Three questions, one look-up: they agree."""
+    assert (await (await _ada(world(routes=_routes))).get("/current")).json() == [True, "acme"]
+
+
+async def test_the_optional_aliases_give_none_to_nobody(world: WorldFactory) -> None:
+    """An anonymous caller is no error where the route says so."""
+    assert (await world(routes=_routes).browser().get("/optional")).json() == [False, False, None]
+
+
+async def test_the_optional_aliases_give_what_is_there(world: WorldFactory) -> None:
+    """Also without a tenant."""
+    town = world(routes=_routes)
+    nomad = _bearer(town, "nomad@example.org", None)
+
+    assert (await (await _ada(town)).get("/optional")).json() == [True, True, "acme"]
+    assert (await town.browser().get("/optional", authorization=nomad)).json() == [True, True, None]
+
+
+async def test_an_optional_route_runs_as_nobody_with_a_bad_token(world: WorldFactory) -> None:
+    """A broken bearer is not signed in; the route was open anyway."""
+    answer = await world(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
+
+    assert answer.json() == [False, False, None]
+
+
+async def test_get_session_asks_where_no_dependency_fits(world: WorldFactory) -> None:
+    """In middleware, templates, exception handlers."""
+    town = world(routes=_routes)
+
+    assert (await (await _ada(town)).get("/asked")).json() is True
+    assert (await town.browser().get("/asked")).json() is False
+
+
+async def test_roles_are_those_of_the_current_tenant(world: WorldFactory) -> None:
+    """Ada is an admin of one tenant and a viewer of the other."""
+    town = world(routes=_routes)
+
+    assert (await town.browser().get("/admins", authorization=_bearer(town))).status_code == 200
+    globex = _bearer(town, tenant="globex")
+    assert (await town.browser().get("/admins", authorization=globex)).status_code == 403
+
+
+async def test_permissions_are_those_of_the_current_tenant(world: WorldFactory) -> None:
+    """A demand is met or named."""
+    town = world(routes=_routes)
+
+    assert (await town.browser().get("/readers", authorization=_bearer(town))).status_code == 200
+    nobody = await town.browser().get("/readers", authorization=_bearer(town, "nomad@example.org", None))
+    assert nobody.json()["code"] == "no_tenant"
+
+
+async def test_tn04_project_roles_are_asked_for_by_name(world: WorldFactory) -> None:
+    """A tenant's role is none in the project."""
+    town = world(routes=_routes)
+
+    answer = await town.browser().get("/project-admins", authorization=_bearer(town))
+
+    assert answer.json()["missing"] == ["support"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/tenants/acme", None),
+        ("/tenants/%61cme", None),
+        ("/tenants/ACME", "tenant_mismatch"),
+        ("/tenants/acme.", "tenant_mismatch"),
+        ("/tenants/globex", "tenant_mismatch"),
+        ("/tenants/acme%20", "tenant_mismatch"),
+        ("/tenants/%2561cme", "tenant_mismatch"),
+    ],
+)
+async def test_tn03_the_tenant_in_the_path_is_the_current_one(
+    world: WorldFactory, path: str, code: str | None
+) -> None:
+    """Compared as the router decoded it, character by character."""
+    town = world(routes=_routes)
+
+    answer = await town.browser().get(path, authorization=_bearer(town))
+
+    assert answer.status_code == (200 if code is None else 403)
+    assert code is None or answer.json()["code"] == code
+
+
+async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(world: WorldFactory) -> None:
+    """500 that names the parameter: letting the request in would be worse."""
+    town = world(routes=_routes)
+
+    answer = await town.browser().get("/nowhere", authorization=_bearer(town))
+
+    assert answer.status_code == 500
+    assert "org" in answer.json()["detail"]
+
+
+async def test_a_step_up_must_be_there_and_recent(world: WorldFactory) -> None:
+    """``su`` alone does not last."""
+    town = world(routes=_routes)
+    stepped_up = _bearer(town, su=True)
+
+    plain = await town.browser().get("/fresh", authorization=_bearer(town))
+    fresh = await town.browser().get("/fresh", authorization=stepped_up)
+    town.emulator.clock.advance(301)
+    stale = await town.browser().get("/fresh", authorization=stepped_up)
+
+    assert [plain.status_code, fresh.status_code, stale.status_code] == [401, 200, 401]
+
+
+async def test_a_second_factor_is_seen_in_amr(world: WorldFactory) -> None:
+    """``mfa`` among the methods."""
+    town = world(routes=_routes)
+
+    weak = await town.browser().get("/strong", authorization=_bearer(town))
+    strong = await town.browser().get("/strong", authorization=_bearer(town, amr=("fed", "mfa")))
+
+    assert [weak.status_code, strong.status_code] == [401, 200]
+
+
+def test_a_factory_called_twice_gives_the_same_object() -> None:
+    """So ``app.dependency_overrides`` finds it; order and repetition do not matter."""
+    assert require_roles("a", "b") is require_roles("b", "a", "a")
+    assert require_permissions("p") is require_permissions("p")
+    assert require_tenant() is require_tenant("tenant_id")
+    assert require_step_up(max_age=1) is require_step_up(max_age=1)
+    assert require_mfa() is require_mfa()
+    assert require_roles("a") is not require_roles("a", project=True)
+
+
+def test_tn05_an_empty_demand_is_a_mistake() -> None:
+    """It would let everybody in, so it fails where it is written."""
+    for wrong in (require_roles, require_permissions):
+        with pytest.raises(ConfigurationError, match=wrong.__name__):
+            wrong()
+        with pytest.raises(ConfigurationError, match=wrong.__name__):
+            wrong("")
+
+
+async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> None:
+    """The usual FastAPI way, for those who test without tokens."""
+    town = world()
+    town.app.dependency_overrides[current_user] = lambda: User("U-test")
+
+    @town.app.get("/who")
+    async def who(user: CurrentUser) -> str:
+        return user.id
+
+    assert (await town.browser().get("/who")).json() == "U-test"
+
+
+async def test_without_the_middleware_the_mistake_is_named() -> None:
+    """The message says what to write."""
+    app = FastAPI()
+    _routes(app)
+    scope: Scope = {"type": "http", "method": "GET", "path": "/asked", "headers": [], "query_string": b""}
+
+    with pytest.raises(ConfigurationError, match="add_middleware"):
+        await get_session(Request(scope))
+
+
+async def test_websocket_routes_take_the_same_dependencies(world: WorldFactory) -> None:
+    """The signature is the same, so FastAPI accepts it."""
+    town = world()
+
+    @town.app.websocket("/ws")
+    async def ws(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        await socket.send_text(user.id)
+
+    assert any(getattr(route, "path", "") == "/ws" for route in town.app.routes)

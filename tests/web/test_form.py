@@ -1,0 +1,87 @@
+"""Small forms: JSON or URL-encoded, bounded, and unambiguous."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from fastapi_descope.errors import BadRequest
+from fastapi_descope.web.form import form_fields
+
+pytestmark = pytest.mark.anyio
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def _request(body: bytes, media_type: str, chunk: int = 1 << 20) -> Request:
+    chunks = [body[at : at + chunk] for at in range(0, len(body), chunk)] or [b""]
+
+    async def messages() -> AsyncIterator[Message]:
+        for index, part in enumerate(chunks):
+            yield {"type": "http.request", "body": part, "more_body": index < len(chunks) - 1}
+
+    stream = messages()
+    headers = [(b"content-type", media_type.encode())]
+    return Request({"type": "http", "method": "POST", "headers": headers}, stream.__anext__)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "fields"),
+    [
+        (b"", "", {}),
+        (b"tenant=acme&return_to=%2Fa%3Fb%3D1", FORM, {"tenant": "acme", "return_to": "/a?b=1"}),
+        (b"tenant=acme", FORM + "; charset=utf-8", {"tenant": "acme"}),
+        (b'{"tenant": "acme", "n": 1, "list": ["x"]}', "application/json", {"tenant": "acme"}),
+        (b'{"tenant": "acme"}', "Application/JSON;charset=utf-8", {"tenant": "acme"}),
+    ],
+    ids=["empty", "form", "form with charset", "json", "json with charset"],
+)
+async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[str, str]) -> None:
+    """What is no text is no field."""
+    assert await form_fields(_request(body, media_type)) == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"tenant=acme", "text/plain"),
+        (b"tenant=acme", "multipart/form-data; boundary=x"),
+        (b"tenant=a&tenant=b", FORM),
+        (b"tenant", FORM),
+        (b"tenant=%ff", FORM),
+        ("tenant=é".encode(), FORM),
+        (b"&".join(b"a%d=1" % n for n in range(17)), FORM),
+        (b"{", "application/json"),
+        (b"[1]", "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"[" * 8000, "application/json"),
+        (b"tenant=" + b"a" * 8186, FORM),
+    ],
+    ids=[
+        "text",
+        "multipart",
+        "twice",
+        "no value",
+        "not utf-8",
+        "not ascii",
+        "many fields",
+        "half",
+        "a list",
+        "utf-16",
+        "deep",
+        "large",
+    ],
+)
+async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> None:
+    """And never another exception."""
+    with pytest.raises(BadRequest):
+        await form_fields(_request(body, media_type))
+
+
+async def test_a_large_body_is_not_read_to_its_end() -> None:
+    """The bound holds for chunks as well."""
+    request = _request(b"a" * (1 << 20), FORM, chunk=4096)
+
+    with pytest.raises(BadRequest, match="too large"):
+        await form_fields(request)

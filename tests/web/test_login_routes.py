@@ -1,0 +1,429 @@
+"""``/login/sso`` and ``/callback``: what is accepted, what goes upstream, what comes back."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from fastapi_descope import Descope, DescopeSettings, LoginOptions, LoginRejected, Session
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected, SignedIn
+from tests.support.world import APP, IDP, Browser, World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+def _redirect_url(town: World) -> str:
+    """Where Descope was told to send the browser."""
+    (call,) = [call for call in town.emulator.requests if call.endpoint == "authorize"]
+    return dict(call.query)["redirectURL"]
+
+
+def _recorded(reply: httpx.Response) -> tuple[Browser, list[httpx.Request]]:
+    """A browser at an app whose Descope gives one reply to everything; and what it was asked."""
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return reply
+
+    app = FastAPI()
+    settings = DescopeSettings(project_id="P" + "a" * 27, base_url=IDP, public_url=APP)
+    Descope(app, settings=settings, transport=httpx.MockTransport(handler))
+    return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app))), asked
+
+
+async def test_the_login_sends_the_browser_to_where_descope_says(world: WorldFactory) -> None:
+    """303, never cached, no referrer; the state is in the redirect URL and its hash in a cookie."""
+    town = world()
+
+    answer = await town.browser().visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{IDP}/signin/")
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert cookie.startswith("descope_login_")
+    assert cookie.endswith("; Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
+    callback = urlsplit(_redirect_url(town))
+    assert f"{callback.scheme}://{callback.netloc}{callback.path}" == f"{APP}/callback"
+    assert len(parse_qs(callback.query)["state"][0]) == 43
+    assert town.events == [LoginStarted()]
+
+
+async def test_the_callback_address_follows_prefix_and_root_path(world: WorldFactory) -> None:
+    """Mounted under a prefix, behind a server's root path: the address that browsers see."""
+    town = world(prefix="/auth")
+    transport = httpx.ASGITransport(town.app, root_path="/api")
+    browser = Browser(httpx.AsyncClient(transport=transport))
+
+    await browser.visit("/api/auth/login/sso?tenant=acme")
+
+    assert _redirect_url(town).startswith(f"{APP}/api/auth/callback?state=")
+
+
+@pytest.mark.parametrize("header", ["host", "x_forwarded_host", "x_forwarded_proto", "forwarded"])
+async def test_cb12_headers_do_not_move_the_callback(world: WorldFactory, header: str) -> None:
+    """It is built from the configured public URL alone."""
+    town = world()
+
+    await town.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
+
+    assert _redirect_url(town).startswith(f"{APP}/callback?")
+
+
+async def test_what_a_login_may_pass_on_is_passed_on(world: WorldFactory) -> None:
+    """Hint, SSO configuration, prompt and forced authentication reach Descope; nothing else does."""
+    town = world()
+
+    await town.browser().visit(
+        "/login/sso?tenant=acme&login_hint=ada%40acme.example&sso_id=okta&prompt=login&force_authn=true&x=1"
+    )
+
+    (call,) = town.emulator.requests
+    query = dict(call.query)
+    del query["redirectURL"]
+    assert query == {
+        "tenant": "acme",
+        "loginHint": "ada@acme.example",
+        "ssoId": "okta",
+        "prompt": "login",
+        "forceAuthn": "true",
+    }
+
+
+async def test_without_a_tenant_a_person_is_asked_for_it(world: WorldFactory) -> None:
+    """400 with a form that goes on to the login, return path included and escaped."""
+    town = world(prefix="/auth")
+
+    answer = await town.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
+
+    assert answer.status_code == 400
+    assert '<form action="/auth/login/sso" method="get">' in answer.text
+    assert '<input type="hidden" name="return_to" value="/a?b=1&amp;c=2">' in answer.text
+    assert "set-cookie" not in answer.headers
+    assert list(town.emulator.requests) == []
+
+
+async def test_without_a_tenant_a_script_gets_a_problem(world: WorldFactory) -> None:
+    """It says which parameter is missing."""
+    answer = await world().browser().get("/login/sso")
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "login_rejected"
+    assert "tenant" in answer.json()["detail"]
+
+
+async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
+    """``DESCOPE_DEFAULT_TENANT`` is for apps with a single organisation."""
+    town = world(default_tenant="globex")
+
+    assert (await town.browser().visit("/login/sso")).status_code == 303
+    assert dict(next(iter(town.emulator.requests)).query)["tenant"] == "globex"
+
+
+@pytest.mark.parametrize("tenant", ["a b", "a" * 129, "acme&x=1", "../acme", "acme%00", "é", ""])
+async def test_cb12_a_tenant_outside_the_grammar_is_no_tenant(world: WorldFactory, tenant: str) -> None:
+    """Nothing odd is passed on."""
+    town = world()
+
+    query = httpx.QueryParams({"tenant": tenant})
+    assert (await town.browser().visit(f"/login/sso?{query}")).status_code == 400
+    assert list(town.emulator.requests) == []
+
+
+async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
+    """Descope refuses it: a page with a new start, no cookie."""
+    town = world()
+
+    answer = await town.browser().visit("/login/sso?tenant=nobody")
+
+    assert answer.status_code == 400
+    assert "set-cookie" not in answer.headers
+    assert LoginFailed("authorize_refused") in town.events
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_mode": "no-cors", "sec_fetch_dest": "image"},
+        {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"},
+        {"sec_fetch_mode": "navigate", "sec_purpose": "prefetch"},
+        {"sec_fetch_mode": "navigate", "purpose": "prefetch"},
+    ],
+)
+async def test_cb13_a_login_is_not_started_by_a_subresource(
+    world: WorldFactory, headers: dict[str, str]
+) -> None:
+    """403 without a cookie: nobody flushes the logins under way by embedding an image."""
+    town = world()
+
+    answer = await town.browser().get("/login/sso?tenant=acme", **headers)
+
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert list(town.emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "/callback",
+        "/login/sso?tenant=x",
+        "/logout",
+    ],
+)
+async def test_rt_an_unsafe_return_path_becomes_the_default(world: WorldFactory, return_to: str) -> None:
+    """The login goes on; it ends at the landing path, and an event tells."""
+    town = world(post_login_path="/home")
+    browser = town.browser()
+
+    answer = await browser.sign_in(return_to=return_to)
+
+    assert answer.headers["location"] == "/home"
+    assert RedirectRejected() in town.events
+
+
+async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
+    """Which one is meant cannot be told."""
+    town = world()
+    browser = town.browser()
+    page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
+
+    chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    answer = await browser.visit(chosen.headers["location"])
+
+    assert answer.headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("code=", "kode="),
+        ("code=", "code=second&code="),
+        ("code=", "code=%0d%0a"),
+        ("code=", "code=" + "a" * 2048),
+        ("code=", "code=%C3%A9"),
+        ("code=", "code[]="),
+    ],
+    ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
+)
+async def test_cb05_a_code_outside_the_grammar_is_refused(world: WorldFactory, old: str, new: str) -> None:
+    """Before anything is asked upstream; and the login is over."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+
+    answer = await browser.visit(callback.replace(old, new))
+
+    assert answer.status_code == 400
+    assert town.calls("exchange") == 0
+    assert not browser.names()
+
+
+async def test_cb04_a_callback_counts_once(world: WorldFactory) -> None:
+    """Coming back a second time is refused without a call, and the session stays."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+
+    first, second = await browser.visit(callback), await browser.visit(callback)
+
+    assert (first.status_code, second.status_code) == (303, 400)
+    assert town.calls("exchange") == 1
+    assert (await browser.get("/me")).status_code == 200
+
+
+async def test_cb04_two_tabs_sign_in_side_by_side(world: WorldFactory) -> None:
+    """In any order: each login has its own cookie."""
+    browser = world().browser()
+    one, two = await browser.to_callback(return_to="/one"), await browser.to_callback(return_to="/two")
+
+    assert (await browser.visit(two)).headers["location"] == "/two"
+    assert (await browser.visit(one)).headers["location"] == "/one"
+
+
+async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
+    """400, no session cookies, one call."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=401)
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 400
+    assert "Sign in again" in answer.text
+    assert not browser.names()
+    assert town.events[-1] == LoginFailed("code_refused")
+
+
+async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: WorldFactory) -> None:
+    """A code is good for one use: nobody knows whether it was used."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=502)
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert town.calls("exchange") == 1
+
+
+async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory) -> None:
+    """502: what came back is outside the contract."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=200, body=b"{}")
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 502
+    assert not browser.names()
+
+
+async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> None:
+    """Whoever was signed in before is not any more."""
+    browser = world().browser()
+    await browser.sign_in("ada@acme.example")
+    before = browser.cookie("DS"), browser.cookie("DSR")
+
+    answer = await browser.sign_in("grace@acme.example")
+
+    assert browser.cookie("DS") != before[0]
+    assert browser.cookie("DSR") != before[1]
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")][-2:] == [
+        "DS",
+        "DSR",
+    ]
+
+
+async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory) -> None:
+    """It is no silent redirect to the return path."""
+    browser = world().browser()
+    await browser.sign_in()
+
+    answer = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
+
+    assert answer.headers["location"].startswith(f"{IDP}/signin/")
+
+
+async def test_cb10_the_callbacks_redirect_leaks_nothing(world: WorldFactory) -> None:
+    """No referrer, no cache, and no token in the body."""
+    answer = await world().browser().sign_in()
+
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.content == b""
+
+
+async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -> None:
+    """They see the verified session, and may refuse it."""
+    town = world()
+    seen: list[str] = []
+
+    @town.descope.on_login
+    async def provision(request: Request, session: Session) -> None:
+        seen.append(f"{request.url.path} {session.user.email}")
+
+    @town.descope.on_login
+    async def only_ada(request: Request, session: Session) -> None:
+        if session.user.email != "ada@acme.example":
+            raise LoginRejected("not_invited", "You have not been invited yet.")
+
+    ada, grace = town.browser(), town.browser()
+    welcome, refused = await ada.sign_in(), await grace.sign_in("grace@acme.example")
+
+    assert seen == ["/callback ada@acme.example", "/callback grace@acme.example"]
+    assert welcome.status_code == 303
+    assert refused.status_code == 400
+    assert "You have not been invited yet." in refused.text
+    assert not grace.names()
+
+
+async def test_login_options_come_from_code() -> None:
+    """A subclass says what its logins ask for; the request can only ask for more."""
+
+    class Strict(Descope):
+        def login_options(self, request: Request) -> LoginOptions:
+            return LoginOptions(revoke_other_sessions=True, locale=request.headers["accept-language"])
+
+    app, emulator = FastAPI(), Emulator()
+    asked: list[httpx.Request] = []
+
+    class Recording(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            return await httpx.ASGITransport(emulator).handle_async_request(request)
+
+    settings = DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP)
+    Strict(app, settings=settings, transport=Recording(), clock=emulator.clock)
+    browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
+
+    await browser.visit("/login/sso?tenant=acme", accept_language="de")
+
+    assert asked[0].content == b'{"revokeOtherSessions":true,"locale":"de"}'
+
+
+async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: WorldFactory) -> None:
+    """The whole round trip: the new session has the claim ``su``."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/me")
+
+    confirmed = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    await browser.visit(confirmed.headers["location"])
+
+    assert (await browser.get("/session")).json()["stepped_up"] is True
+
+
+async def test_a_step_up_of_nobody_is_a_sign_in_first(world: WorldFactory) -> None:
+    """There is no session to confirm."""
+    answer = await world().browser().visit("/login/sso?tenant=acme&step_up=true")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/login/sso")
+
+
+async def test_an_authorize_answer_that_is_no_address_is_502() -> None:
+    """CB-11: nobody is redirected to what is not an address."""
+    browser, asked = _recorded(httpx.Response(200, json={"url": "javascript:alert(1)"}))
+
+    answer = await browser.visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 502
+    assert "set-cookie" not in answer.headers
+    assert len(asked) == 1
+
+
+async def test_without_a_public_url_off_loopback_the_login_names_the_variable() -> None:
+    """The person in front of it sees that it is not their fault; the log says what to set."""
+    app = FastAPI()
+    Descope(app, settings=DescopeSettings(project_id="P" + "a" * 27))
+    browser = Browser(
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example.com")
+    )
+
+    answer = await browser.http.get("http://app.example.com/login/sso?tenant=acme")
+
+    assert answer.status_code == 500
+    assert "DESCOPE_PUBLIC_URL" in answer.json()["detail"]
+
+
+async def test_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:
+    """LG-07: who and where; whether Descope had seen the user before."""
+    town = world()
+
+    await town.browser().sign_in()
+
+    assert town.events[-1] == SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True)

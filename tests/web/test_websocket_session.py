@@ -1,0 +1,310 @@
+"""WebSockets: the same session, the Origin checked, and an end when the session ends."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from starlette.types import ASGIApp, Message, Scope
+
+from fastapi_descope import CurrentUser, OptionalUser
+from tests.support.world import APP, World, WorldFactory, no_routes
+
+pytestmark = pytest.mark.anyio
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass
+class Socket:
+    """The server's side of one WebSocket: what it sent to the app, and what it got."""
+
+    app: ASGIApp
+    headers: Headers
+    denial: bool = False
+    sent: list[Message] = field(default_factory=list[Message])
+    _in: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
+    _out: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
+
+    async def open(self) -> Message:
+        """Connect; the app's first answer."""
+        scope: Scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": "/ws",
+            "raw_path": b"/ws",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1:8000"), *self.headers],
+            "subprotocols": [],
+            "extensions": {"websocket.http.response": {}} if self.denial else {},
+        }
+        self._in.put_nowait({"type": "websocket.connect"})
+        self._task = asyncio.ensure_future(self.app(scope, self._in.get, self._send))
+        return await self.next()
+
+    async def next(self) -> Message:
+        """The next message from the app; raises what the app raised."""
+        getting = asyncio.ensure_future(self._out.get())
+        await asyncio.wait([getting, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if not getting.done():
+            getting.cancel()
+            self._task.result()
+            raise AssertionError("the app ended without a word")
+        return getting.result()
+
+    def say(self, text: str) -> None:
+        """A frame from the client."""
+        self._in.put_nowait({"type": "websocket.receive", "text": text})
+
+    def hang_up(self) -> None:
+        """The client goes."""
+        self._in.put_nowait({"type": "websocket.disconnect", "code": 1001})
+
+    async def done(self) -> None:
+        """Wait for the app to end."""
+        await self._task
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+        self._out.put_nowait(message)
+
+
+def _echo(app: FastAPI) -> None:
+    @app.websocket("/ws")
+    async def ws(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        await socket.send_text(user.id)
+        try:
+            while True:
+                await socket.send_text(await socket.receive_text())
+        except WebSocketDisconnect as left:
+            app.state.left = left.code
+
+
+def _open_to_all(app: FastAPI) -> None:
+    @app.websocket("/ws")
+    async def ws(socket: WebSocket, user: OptionalUser) -> None:
+        await socket.accept()
+        await socket.send_text(user.id if user else "nobody")
+        await socket.receive_text()
+
+
+def _unasked(app: FastAPI) -> None:
+    @app.websocket("/ws")
+    async def ws(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text(await socket.receive_text())
+
+
+def _cookies(town: World, *, expired: bool = False, origin: str | None = APP) -> Headers:
+    pair = town.emulator.issue("ada@acme.example", tenant="acme", session_seconds=-60 if expired else None)
+    cookie = (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode())
+    return [cookie] + ([(b"origin", origin.encode())] if origin else [])
+
+
+async def test_a_cookie_session_of_our_own_page_is_let_in(world: WorldFactory) -> None:
+    """The same dependency as over HTTP."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, _cookies(town))
+
+    assert (await socket.open())["type"] == "websocket.accept"
+    assert (await socket.next())["text"] == "U22a1322415fff1b1aceaebe7855"
+    socket.say("hello")
+    assert (await socket.next())["text"] == "hello"
+    socket.hang_up()
+    await socket.done()
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", None, "http://127.0.0.1:8001"])
+async def test_ws01_a_cookie_session_of_a_foreign_page_is_refused(
+    world: WorldFactory, origin: str | None
+) -> None:
+    """Browsers send cookies along and do not stop this themselves; the handler does not run."""
+    town = world(routes=_echo)
+
+    answer = await Socket(town.app, _cookies(town, origin=origin)).open()
+
+    assert answer == {"type": "websocket.close", "code": 1008, "reason": "cross_site_request"}
+
+
+async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(world: WorldFactory) -> None:
+    """403 with the problem document."""
+    town = world(routes=_echo)
+
+    answer = await Socket(town.app, _cookies(town, origin=None), denial=True).open()
+
+    assert answer["type"] == "websocket.http.response.start"
+    assert answer["status"] == 403
+
+
+async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
+    """It is not sent by itself, so no page can abuse it."""
+    town = world(routes=_echo)
+    token = town.emulator.issue("ada@acme.example").session_jwt
+    socket = Socket(town.app, [(b"authorization", f"Bearer {token}".encode())])
+
+    assert (await socket.open())["type"] == "websocket.accept"
+    socket.hang_up()
+    await socket.done()
+
+
+async def test_nobody_is_closed_with_4401(world: WorldFactory) -> None:
+    """ "Sign in again", in a code of the application's range."""
+    town = world(routes=_echo)
+
+    answer = await Socket(town.app, []).open()
+
+    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+
+
+async def test_an_outage_is_try_again_later(world: WorldFactory) -> None:
+    """1013, and no word about the session."""
+    town = world(routes=_echo)
+    town.emulator.faults.add("refresh", status=500)
+
+    answer = await Socket(town.app, _cookies(town, expired=True)).open()
+
+    assert answer == {"type": "websocket.close", "code": 1013, "reason": "upstream_unavailable"}
+
+
+async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_accept(
+    world: WorldFactory,
+) -> None:
+    """The handshake's answer is the only place for them."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, _cookies(town, expired=True))
+
+    accepted = await socket.open()
+
+    names = [value.partition(b"=")[0] for name, value in accepted["headers"] if name == b"set-cookie"]
+    assert names == [b"DS", b"DSR"]
+    assert {name for name, _ in accepted["headers"]} == {b"set-cookie"}
+    socket.hang_up()
+    await socket.done()
+
+
+async def test_ws03_after_accept_nothing_is_refreshed(world: WorldFactory) -> None:
+    """The pair would be lost: there is no way to hand it over any more."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def ws(socket: WebSocket) -> None:
+        await socket.accept()
+        found = await town.descope.session(socket)
+        await socket.send_text("somebody" if found else "nobody")
+
+    socket = Socket(town.app, _cookies(town, expired=True))
+    await socket.open()
+
+    assert (await socket.next())["text"] == "nobody"
+    assert town.calls("refresh") == 0
+    await socket.done()
+
+
+async def test_ws04_a_frame_after_the_sessions_end_closes_the_socket(world: WorldFactory) -> None:
+    """4401 instead of the frame; the app sees a disconnect, as if the client had gone."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    await socket.next()
+    town.emulator.clock.advance(606)
+
+    socket.say("too late")
+    closed = await socket.next()
+    await socket.done()
+
+    assert closed == {"type": "websocket.close", "code": 4401, "reason": "session ended"}
+    assert town.app.state.left == 4401
+    assert socket.sent[-1] == closed
+
+
+async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(world: WorldFactory) -> None:
+    """A feed that only sends is closed just as well, and once."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def feed(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        await socket.send_text("one")
+        town.emulator.clock.advance(606)
+        await socket.send_text("two")
+        await socket.send_text("three")
+
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    await socket.next()
+    await socket.done()
+
+    assert [message["type"] for message in socket.sent] == [
+        "websocket.accept",
+        "websocket.send",
+        "websocket.close",
+    ]
+
+
+async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) -> None:
+    """Nobody says anything; a second after the end it is closed all the same."""
+    town = world(routes=_echo, leeway=0)
+    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
+    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    await socket.open()
+    await socket.next()
+
+    async with asyncio.timeout(3):
+        assert (await socket.next())["code"] == 4401
+        await socket.done()
+
+
+async def test_a_client_that_left_before_the_end_is_not_closed_again(world: WorldFactory) -> None:
+    """The app gets the client's own code, and nothing is sent to a dead socket."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    await socket.next()
+    town.emulator.clock.advance(606)
+
+    socket.hang_up()
+    await socket.done()
+
+    assert town.app.state.left == 1001
+
+
+@pytest.mark.parametrize(("routes", "first"), [(_open_to_all, "nobody"), (_unasked, "hello")])
+async def test_a_socket_without_a_session_lives_on(
+    world: WorldFactory, routes: Callable[[FastAPI], None], first: str
+) -> None:
+    """Where nobody is signed in there is nothing to end."""
+    town = world(routes=routes)
+    socket = Socket(town.app, [])
+    await socket.open()
+    town.emulator.clock.advance(10_000)
+
+    socket.say("hello")
+
+    assert (await socket.next())["text"] == first
+    socket.hang_up()
+    await socket.done()
+
+
+async def test_an_error_of_ours_after_accept_closes_the_socket(world: WorldFactory) -> None:
+    """No HTTP answer is possible any more."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def ws(socket: WebSocket) -> None:
+        await socket.accept()
+        await _pending(socket)
+
+    socket = Socket(town.app, [], denial=True)
+    await socket.open()
+
+    assert (await socket.next())["code"] == 4401
+    await socket.done()
+
+
+async def _pending(socket: WebSocket) -> object:
+    from fastapi_descope.web.pending_session import pending_session  # noqa: PLC0415 - one use
+
+    return await pending_session(socket.scope).require()
