@@ -33,7 +33,7 @@ class EmulatorConsole:
         try:
             serve(self._emulator, host=host, port=port, ready=self._greet)
         except ValueError as refused:
-            raise ConfigurationError(str(refused).capitalize()) from None
+            raise ConfigurationError(str(refused)) from None
         except OSError as failure:
             reason = failure.strerror or "it cannot be had"
             raise ConfigurationError(f"Port {port}: {reason}; choose another with --port") from None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -90,7 +90,7 @@ class Descope:
         describe_security(app, self.settings.session_cookie)
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
         """Load the keys while the app starts, and land every refresh before it stops.
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached

@@ -130,8 +130,7 @@ async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
     asking = asyncio.ensure_future(
         _browser(app, emulator).get("/session-of", cookie=f"DSR={pair.refresh_jwt}")
     )
-    while not any(call.endpoint == "refresh" for call in emulator.requests):
-        await asyncio.sleep(0)
+    await emulator.faults.arrived()
 
     closing = asyncio.ensure_future(descope.aclose())
     await asyncio.sleep(0)

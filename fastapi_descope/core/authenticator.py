@@ -38,12 +38,19 @@ _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
 
 
+_SESSION_OVER_CODES = frozenset({"E061005", "E064001", "E064006"})
+"""Descope's words for a dead refresh token, which may come with a 400 (wire contract, section 6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoginRequest:
-    """A sign-in that is to begin. ``tenant`` is a tenant id, or an e-mail whose domain names one."""
+    """A sign-in that is to begin. ``tenant`` is a tenant id, or an e-mail whose domain names one.
 
-    tenant: str
-    redirect_url: str
+    ``redirect_url`` has the state in it, so neither is in ``repr``.
+    """
+
+    tenant: str = field(repr=False)
+    redirect_url: str = field(repr=False)
     login_hint: str | None = field(default=None, repr=False)
     sso_id: str | None = None
     prompt: str | None = None
@@ -73,12 +80,13 @@ class Authenticator:
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
         """The URL to send the browser to. One call.
 
-        Step-up and MFA carry the refresh token of ``presented``. Raises ``LoginRejected`` if Descope
-        refuses (an unknown tenant, a redirect that the project does not allow), else ``UpstreamError``.
+        Step-up and MFA carry the newest refresh token of ``presented``, and raise ``NotAuthenticated``
+        without one. Raises ``LoginRejected`` if Descope refuses (an unknown tenant, a redirect that the
+        project does not allow), else the ``UpstreamError`` family.
         """
-        held, options = None, request.options
+        refresh_jwt, options = None, request.options
         if presented is not None and options is not None and (options.stepup or options.mfa):
-            held = await self._resolver.required_refresh_token(presented)
+            refresh_jwt = await self._newest_refresh_jwt(presented)
         try:
             return await self._client.sso_authorize(
                 tenant=request.tenant,
@@ -88,7 +96,7 @@ class Authenticator:
                 prompt=request.prompt,
                 force_authn=request.force_authn,
                 options=options,
-                refresh_jwt=held.text if held else None,
+                refresh_jwt=refresh_jwt,
             )
         except UpstreamRefused:
             raise self._login_failed("authorize_refused") from None
@@ -120,9 +128,14 @@ class Authenticator:
         """
         held = await self._resolver.required_refresh_token(presented)
         try:
-            pair = await self._refresher.replace(held, self._pairs.select(tenant))
+            pair = await self._refresher.replace(
+                held, self._pairs.select(tenant), self._pairs.in_tenant(tenant)
+            )
         except UpstreamRefused as refusal:
-            if refusal.upstream_status == NotAuthenticated.status:
+            if (
+                refusal.upstream_status == NotAuthenticated.status
+                or refusal.upstream_code in _SESSION_OVER_CODES
+            ):
                 raise SessionEnded from None
             raise Forbidden("You are not a member of this organisation") from None
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
@@ -135,9 +148,9 @@ class Authenticator:
         """
         confirmed = False
         try:
-            held = await self._resolver.required_refresh_token(presented)
-            newest = await self._refresher.end(held, patience=_LOGOUT_SECONDS / 2)
-            async with asyncio.timeout(_LOGOUT_SECONDS / 2):
+            async with asyncio.timeout(_LOGOUT_SECONDS):
+                held = await self._resolver.required_refresh_token(presented)
+                newest = await self._refresher.end(held, patience=_LOGOUT_SECONDS / 2)
                 await (self._client.logout_all(newest) if everywhere else self._client.logout(newest))
             confirmed = True
         except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
@@ -158,13 +171,15 @@ class Authenticator:
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
-        await self._refresher.drain(seconds)
-        await self._exchanges.drain(seconds)
+        await asyncio.gather(self._refresher.drain(seconds), self._exchanges.drain(seconds))
 
     async def _current_refresh_jwt(self, presented: Credentials, resolution: Resolution) -> str:
         if resolution.pair is not None:  # refreshed in this very request: the presented one may be spent
             return resolution.pair.refresh.text
-        return (await self._resolver.required_refresh_token(presented)).text
+        return await self._newest_refresh_jwt(presented)
+
+    async def _newest_refresh_jwt(self, presented: Credentials) -> str:
+        return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
 
     def _login_failed(self, reason: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))

@@ -4,50 +4,29 @@ A browser that comes back after lunch fires a dozen requests with the same dead 
 refreshes; the others wait for its result; those that arrive later, still carrying the old refresh token,
 are handed the result from memory. Refresh, tenant switch and logout of one session run one after the
 other, so a slow refresh never undoes a switch (TN-09) and never revives what a logout ended (LO-03).
-
-What upstream's answer means is decided here once, by the table of requirement 2.9:
-
-    answer of Descope                      outcome      cookies
-    200, both tokens verified              Renewed      both written
-    400, 401, 403 with a Descope error     Ended        cleared
-    anything else                          NoVerdict    kept
+What upstream's answer means is for ``outcomes`` to say.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import assert_never
 
 from ..errors import (
-    DescopeError,
     SessionEnded,
     TokenError,
     TokenReason,
     UpstreamError,
     UpstreamNonsense,
-    UpstreamRefused,
     UpstreamUnavailable,
 )
-from ..events import Events, RefreshFailed, RefreshRefused, SessionRefreshed
+from ..events import Events
+from .outcomes import Ended, Landing, NotReplaced, NoVerdict, Outcome, Renewed, judge
 from .refresh_store import Lease, RefreshResult, RefreshStore
 from .session import RefreshToken, TokenPair
 from .single_flight import SingleFlight
 
-__all__ = [
-    "Call",
-    "Ended",
-    "Landing",
-    "NoVerdict",
-    "NotReplaced",
-    "Outcome",
-    "Refresher",
-    "Renewed",
-    "Verify",
-]
-
-_OVER = frozenset({400, 401, 403})
-"""The statuses with which Descope, in a well-formed error, says that a session is over."""
+__all__ = ["Call", "Refresher", "Verify"]
 
 _UNCLAIMED_SECONDS = 600.0
 """How long a result is kept that no response has carried to the browser yet (RF-06)."""
@@ -55,40 +34,7 @@ _UNCLAIMED_SECONDS = 600.0
 _REFUSED_SECONDS = 30.0
 """How long a refusal is remembered, so that a dead token costs one call in that time (RF-16)."""
 
-_RETRY_SECONDS = 5
 _POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """The session goes on with a new pair of tokens, both verified and of the same user."""
-
-    pair: TokenPair
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Descope, or a logout here, ended the session."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoVerdict:
-    """Nothing is known: an outage, a rate limit, nonsense. ``retry_after`` is in seconds."""
-
-    retry_after: int
-
-
-Outcome = Renewed | Ended | NoVerdict
-
-
-@dataclass(frozen=True, slots=True)
-class NotReplaced:
-    """A tenant switch failed; whoever waited behind it for a refresh has to refresh after all."""
-
-    error: DescopeError
-
-
-Landing = Outcome | NotReplaced
 
 Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
@@ -318,23 +264,9 @@ class Refresher:
         return text if last is None else last.refresh_jwt or text
 
     def _outcome(self, traded: TokenPair | UpstreamError) -> Outcome:
-        """The table of requirement 2.9."""
-        match traded:
-            case TokenPair(session=session):
-                self._events.emit(SessionRefreshed(session.user.id, session.tenant_id))
-                return Renewed(traded)
-            case UpstreamRefused(upstream_status=status, upstream_code=code) if status in _OVER:
-                self._events.emit(RefreshRefused(code))
-                return Ended()
-            case UpstreamUnavailable(retry_after=seconds):
-                self._events.emit(RefreshFailed(traded.code))
-                return NoVerdict(seconds)
-            case UpstreamError():
-                reason = traded.reason if isinstance(traded, UpstreamNonsense) else traded.code
-                self._events.emit(RefreshFailed(reason))
-                return NoVerdict(_RETRY_SECONDS)
-            case _:
-                assert_never(traded)
+        outcome, event = judge(traded)
+        self._events.emit(event)
+        return outcome
 
     def _useful_seconds(self, text: str, landing: Landing) -> float:
         """How long to remember what became of ``text``."""
@@ -352,9 +284,12 @@ class Refresher:
 
 
 async def _landed(flight: asyncio.Task[Landing]) -> Landing:
-    """Where a flight landed. One that a shutdown cut off decides nothing; a cancelled waiter cuts off none."""
+    """Where a flight landed; a waiter that is cancelled leaves it alone.
+
+    A flight that a shutdown cut off has decided nothing.
+    """
     await asyncio.wait((flight,))
-    return NoVerdict(_RETRY_SECONDS) if flight.cancelled() else flight.result()
+    return NoVerdict() if flight.cancelled() else flight.result()
 
 
 def _is_late(error: UpstreamNonsense) -> bool:

@@ -19,7 +19,8 @@ from ..errors import (
 )
 from ..events import Events, TokenPairMismatch, TokenRejected
 from .keys import KeyCache
-from .refresh import Ended, Landing, NotReplaced, NoVerdict, Outcome, Refresher, Renewed
+from .outcomes import Ended, Landing, NotReplaced, NoVerdict, Outcome, Renewed
+from .refresh import Refresher
 from .session import RefreshToken, Session, TokenPair
 
 __all__ = ["CookieChange", "Credentials", "Resolution", "Resolver"]

@@ -6,11 +6,18 @@ checks as a token from a browser before a cookie is written from it (CB-07, KD-0
 
 from collections.abc import Callable
 
-from ..errors import SessionTooLarge, TokenError, TokenReason, UpstreamNonsense, UpstreamUnavailable
+from ..errors import (
+    SessionTooLarge,
+    TokenError,
+    TokenExpired,
+    TokenReason,
+    UpstreamNonsense,
+    UpstreamUnavailable,
+)
 from ..events import Events, SuspiciousAnswer
 from .client import DescopeClient, TokenAnswer
 from .keys import KeyCache
-from .refresh import Call
+from .refresh import Call, Verify
 from .refresh_store import RefreshResult
 from .session import RefreshToken, TokenPair
 from .tokens import UnknownKey
@@ -48,34 +55,38 @@ class TokenPairs:
         return self._result(await self._client.refresh(refresh_jwt), refresh_jwt)
 
     def select(self, tenant: str) -> Call:
-        """A call that switches the session to ``tenant`` and insists that the answer says so (TN-07)."""
+        """A call that switches the session to ``tenant``; ``in_tenant`` verifies what it brings."""
 
         async def call(refresh_jwt: str) -> RefreshResult:
-            result = self._result(await self._client.tenant_select(refresh_jwt, tenant), refresh_jwt)
-            pair = await self.verify(result)
-            if pair.session.tenant_claim != tenant:
-                raise self._suspicious("tenant")
-            return result
+            return self._result(await self._client.tenant_select(refresh_jwt, tenant), refresh_jwt)
 
         return call
+
+    def in_tenant(self, tenant: str) -> Verify:
+        """``verify``, which then also insists that ``tenant`` is the current one (TN-07)."""
+
+        async def verify(result: RefreshResult, held: RefreshToken) -> TokenPair:
+            pair = await self.verify(result, held)
+            if pair.session.tenant_claim != tenant:
+                raise self._suspicious("tenant")
+            return pair
+
+        return verify
 
     async def verify(self, result: RefreshResult, held: RefreshToken | None = None) -> TokenPair:
         """The pair of ``result``, both halves checked and of one user: that of ``held``, if given.
 
-        Raises ``UpstreamNonsense`` if they are not, and ``UpstreamUnavailable`` while the keys to check
-        them with cannot be had. No network unless a key is missing.
+        Raises ``UpstreamNonsense`` if they are not, with the reason ``expired`` if they were until their
+        time was over, and ``UpstreamUnavailable`` while that cannot be told. No network unless a key is
+        missing.
         """
         if result.session_jwt is None or result.refresh_jwt is None:
             raise UpstreamNonsense("token_missing")
         try:
             session = await self._keys.session(result.session_jwt)
             refresh = await self._keys.refresh_token(result.refresh_jwt)
-        except UnknownKey:
-            # Signed by a key so new that we may not ask for it yet: true or not, it is no reason to
-            # throw away what may be the only copy of a rotated token.
-            raise UpstreamUnavailable from None
         except TokenError as error:
-            raise self._suspicious(error.reason) from None
+            raise self._unproven(error) from None
         if len({session.user.id, refresh.subject, held.subject if held else refresh.subject}) != 1:
             raise self._suspicious("subject")
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
@@ -88,6 +99,22 @@ class TokenPairs:
             refresh_jwt=answer.refresh_jwt or presented,
             refresh_at=self._clock() + wait if wait else None,
         )
+
+    def _unproven(self, error: TokenError) -> UpstreamNonsense | UpstreamUnavailable:
+        """What an answer is worth, one of whose tokens did not pass.
+
+        One that may pass later is not thrown away: it may be the only copy of a rotated token.
+        """
+        match error:
+            case UnknownKey(worth_a_fetch=True):  # a key so new that we may not ask for it yet
+                return UpstreamUnavailable()
+            case TokenExpired():  # it waited in memory, or our clock is wrong: late is not suspicious
+                return UpstreamNonsense(TokenReason.EXPIRED)
+            case TokenError(reason=TokenReason.NOT_YET_VALID):  # our clock is behind (RF-17)
+                self._events.emit(SuspiciousAnswer(error.reason))
+                return UpstreamUnavailable()
+            case _:
+                return self._suspicious(error.reason)
 
     def _suspicious(self, reason: str) -> UpstreamNonsense:
         self._events.emit(SuspiciousAnswer(reason))

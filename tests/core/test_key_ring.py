@@ -309,3 +309,11 @@ async def test_closing_an_idle_ring_does_nothing() -> None:
     await bench.ring.aclose()
     await bench.ring.aclose()
     assert (bench.fetches, bench.told) == (0, [])
+
+
+async def test_a_fault_in_the_fetch_is_not_hidden() -> None:
+    """An error outside the contract is a bug, and reaches whoever waits instead of looking like an outage."""
+    bench = Bench()
+    with pytest.raises(IndexError):
+        await bench.ring.keys()
+    assert (bench.fetches, bench.told) == (1, [])

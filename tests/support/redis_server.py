@@ -54,7 +54,9 @@ class RedisServer:
         """Kill it; what it knew is gone."""
         self._client.close()
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def suspend(self) -> None:
         """Have it hang: the kernel still takes connections for it."""

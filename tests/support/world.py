@@ -98,12 +98,10 @@ class Browser:
     async def choose(self, page: httpx.Response, user: str) -> httpx.Response:
         """Press the button of ``user`` on the emulator's page."""
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
-        button = re.search(
-            r'name="user" value="([^"]+)"(?:(?!</button>).)*?' + re.escape(html.escape(user)),
-            page.text,
-            re.DOTALL,
-        )
-        assert token and button, page.text
+        pattern = r'name="user" value="([^"]+)"(?:(?!</button>).)*?' + re.escape(html.escape(user))
+        button = re.search(pattern, page.text, re.DOTALL)
+        assert token, page.text
+        assert button, page.text
         data = {"form_token": token[1], "user": button[1]}
         return await self._ask("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
 

@@ -55,6 +55,10 @@ def _routes(app: FastAPI) -> None:
     async def nowhere() -> None:
         return None
 
+    _demanding_routes(app)
+
+
+def _demanding_routes(app: FastAPI) -> None:
     @app.get("/project-admins", dependencies=[Depends(require_roles("support", project=True))])
     async def project_admins() -> bool:
         return True

@@ -124,8 +124,7 @@ async def test_a_refresh_ahead_runs_beside_the_handler(world: WorldFactory) -> N
 
     @town.app.get("/slow")
     async def slow(user: CurrentUser) -> str:
-        while not town.calls("refresh"):
-            await asyncio.sleep(0)
+        await town.emulator.faults.arrived()
         town.emulator.faults.release()
         return user.id
 

@@ -339,8 +339,7 @@ async def test_tn09_a_slow_refresh_does_not_undo_a_switch(world: WorldFactory) -
     town.emulator.clock.advance(660)
     town.emulator.faults.add("refresh", hold=True)
     refresh = asyncio.ensure_future(town.browser().get("/session-of", cookie=old))
-    while not town.calls("refresh"):
-        await asyncio.sleep(0)
+    await town.emulator.faults.arrived()
 
     switch = asyncio.ensure_future(browser.post("/tenant/select", {"tenant": "globex"}))
     await asyncio.sleep(0)

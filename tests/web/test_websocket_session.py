@@ -151,7 +151,7 @@ async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
 
 
 async def test_nobody_is_closed_with_4401(world: WorldFactory) -> None:
-    """ "Sign in again", in a code of the application's range."""
+    """It means "sign in again", in a code of the application's range."""
     town = world(routes=_echo)
 
     answer = await Socket(town.app, []).open()

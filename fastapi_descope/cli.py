@@ -1,0 +1,139 @@
+"""``fastapi-descope emulator | doctor | routes | token``. Needs the extra ``cli``.
+
+Plain text, results on standard output and everything else on standard error. A mistake of whoever typed
+the command is one sentence and exit status 1 or 2; it never shows a traceback, which could hold secrets.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from starlette.applications import Starlette
+
+from .errors import ConfigurationError, DescopeError
+
+try:
+    import typer
+    from uvicorn.importer import ImportFromStringError, import_from_string
+
+    from .doctor import Doctor, Finding, Verdict
+    from .emulator import DEFAULT_PROJECT_ID, Project
+    from .emulator_console import EmulatorConsole
+except ModuleNotFoundError as missing:
+    sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
+
+from .loopback_sign_in import sign_in
+from .route_table import RouteTable
+
+__all__ = ["app", "main"]
+
+_EMULATOR_PORT = 8787
+_PROJECT_ID = re.compile(r"P[A-Za-z0-9]{20,64}")
+
+# Tracebacks in colour show local variables, and those hold tokens.
+app = typer.Typer(
+    name="fastapi-descope",
+    help="Single sign-on for FastAPI through Descope: tools for development and for checking a deployment.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AppName = Annotated[str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="Where the FastAPI app is.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; the entry point ``fastapi-descope``. ``arguments`` stand in for the typed ones.
+
+    Exits with 0, 1 for a mistake or a failed check, 2 for a command that does not exist as it was typed.
+    """
+    try:
+        app(arguments)
+    except DescopeError as error:
+        typer.echo(f"Error: {error}", err=True)
+    sys.exit(1)
+
+
+@app.command()
+def emulator(
+    host: Annotated[str, typer.Option(help="127.0.0.1, localhost or ::1.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = _EMULATOR_PORT,
+    project: Annotated[str, typer.Option(help="The project id to play.")] = DEFAULT_PROJECT_ID,
+    session_seconds: Annotated[int, typer.Option(min=1, help="Life of a session token.")] = 600,
+    rotate: Annotated[bool, typer.Option(help="Replace refresh tokens with each refresh.")] = False,  # noqa: FBT002 - a flag of a command
+) -> None:
+    """Run a Descope to develop against, on this machine only."""
+    if _PROJECT_ID.fullmatch(project) is None:
+        raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
+    played = Project(project_id=project, session_seconds=session_seconds, rotate_refresh=rotate)
+    EmulatorConsole(played, typer.echo).run(host=host, port=port)
+
+
+@app.command()
+def doctor(
+    app_name: Annotated[
+        str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Look at this app, too.")
+    ] = "",
+) -> None:
+    """Check the configuration, the way to Descope and, with --app, how the plugin is installed."""
+    examined = _load(app_name) if app_name else None
+    findings = asyncio.run(Doctor(examined, variables=os.environ).examine())
+    for finding in findings:
+        typer.echo(str(finding))
+    typer.echo(_summary(findings))
+    if any(finding.verdict is Verdict.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def routes(
+    app_name: AppName,
+    check: Annotated[bool, typer.Option("--check", help="Fail if a route is public.")] = False,  # noqa: FBT002 - a flag of a command
+    public: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="A path that may be public, or with /* all below it. Repeatable."),
+    ] = None,
+) -> None:
+    """List each route of an app, and what it demands of a session."""
+    table = RouteTable(_load(app_name))
+    typer.echo(str(table))
+    unprotected = table.unprotected(public or ()) if check else ()
+    for row in unprotected:
+        typer.echo(f"Error: anybody gets in: {','.join(row.methods)} {row.path}", err=True)
+    if unprotected:
+        raise typer.Exit(1)
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="The login id of a user that the emulator knows.")],
+    tenant: Annotated[str | None, typer.Option(help="Without it, that of the user's e-mail domain.")] = None,
+    project: Annotated[str, typer.Option(envvar="DESCOPE_PROJECT_ID")] = DEFAULT_PROJECT_ID,
+    base_url: Annotated[
+        str, typer.Option(envvar="DESCOPE_BASE_URL", help="Where the emulator runs.")
+    ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
+) -> None:
+    """Sign in at a running emulator and print the session token, for use with curl."""
+    typer.echo(asyncio.run(sign_in(base_url, project_id=project, user=user, tenant=tenant)))
+
+
+def _load(name: str) -> Starlette:
+    """The app that ``module:attribute`` names, looked for from the current directory on."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = import_from_string(name)
+    except ImportFromStringError as error:
+        raise ConfigurationError(str(error)) from None
+    if not isinstance(found, Starlette):
+        raise ConfigurationError(f"{name} is no FastAPI or Starlette app, but a {type(found).__name__}")
+    return found
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    counts = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Verdict}
+    return f"\n{counts[Verdict.OK]} ok, {counts[Verdict.WARN]} to look at, {counts[Verdict.FAIL]} failed"

@@ -1,0 +1,253 @@
+"""Looks at a configuration, and at an app, for what keeps sign-ins from working; and says how to mend it."""
+
+import re
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import NoMatchFound
+from typing_extensions import override
+
+from .core.client import DescopeClient, Transport
+from .core.keys import parse_jwks
+from .errors import ConfigurationError, UpstreamError, UpstreamNonsense, UpstreamRefused
+from .events import Event, Events, StoreDegraded
+from .origin import Origin
+from .plugin import Descope
+from .settings import DescopeSettings
+from .web.middleware import DescopeMiddleware
+from .web.responses import OWN_ROUTES
+
+__all__ = ["Doctor", "Finding", "Verdict"]
+
+_REDIS_SECONDS = 2.0
+_REDIS_HOST = re.compile(r"redis://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^:/?]+)")
+
+
+class Verdict(StrEnum):
+    """How bad a finding is. Only ``FAIL`` means that something does not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was seen and, if it is not well, the fix. Holds no secret."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.verdict:<4}  {self.subject:<10}  {self.text}"
+
+
+class Doctor:
+    """Examines the settings of a process and, if given, its app.
+
+    An app that has the plugin installed is examined with its own settings, any other with those of the
+    environment. ``variables`` is the environment as far as servers read it. ``transport`` replaces the
+    connections to Descope, and ``monotonic`` (seconds) times the call.
+    """
+
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        *,
+        variables: Mapping[str, str],
+        transport: Transport | None = None,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._app = app
+        self._variables = variables
+        self._transport = transport
+        self._monotonic = monotonic
+
+    async def examine(self) -> tuple[Finding, ...]:
+        """Every finding, in order. One call to Descope, and one to Redis if there is to be one."""
+        layers = _layers(self._app)
+        settings, findings = _settings(layers)
+        if settings is not None:
+            findings += await self._api(settings)
+            findings += [_public_url(settings), *_cookies(settings)]
+            findings += await self._store(settings)
+        if self._app is not None:
+            findings += _installation(self._app, layers)
+        return tuple(findings)
+
+    async def _api(self, settings: DescopeSettings) -> list[Finding]:
+        client = DescopeClient(
+            base_url=settings.base_url,
+            project_id=settings.project_id,
+            timeout=settings.upstream_timeout,
+            transport=self._transport,
+        )
+        began = self._monotonic()
+        try:
+            body, _ = await client.keys()
+            keys = len(parse_jwks(body))
+        except UpstreamError as error:
+            return [Finding(Verdict.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
+        finally:
+            await client.aclose()
+        took = f"{(self._monotonic() - began) * 1000:.0f} ms"
+        seen = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {took}"
+        findings = [Finding(Verdict.OK, "api", seen)]
+        if _is_loopback(settings.base_url):
+            text = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
+            findings.append(Finding(Verdict.WARN, "api", text))
+        return findings
+
+    async def _store(self, settings: DescopeSettings) -> list[Finding]:
+        if settings.redis_url is not None:
+            return [await _redis(settings.redis_url, settings.project_id), *_encryption(settings.redis_url)]
+        workers = self._variables.get("WEB_CONCURRENCY", "1")
+        if workers in {"", "1"}:
+            text = "refreshes are coordinated within a process; with several, set DESCOPE_REDIS_URL"
+            return [Finding(Verdict.OK, "refresh", text)]
+        text = (
+            f"WEB_CONCURRENCY={workers} and no DESCOPE_REDIS_URL: each process refreshes a session on its"
+            " own, which ends it in projects that rotate refresh tokens; set DESCOPE_REDIS_URL"
+        )
+        return [Finding(Verdict.WARN, "refresh", text)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One middleware of an app, the outermost first."""
+
+    kind: object
+    descope: object = None
+
+
+def _layers(app: Starlette | None) -> tuple[_Layer, ...]:
+    if app is None:
+        return ()
+    return tuple(_Layer(layer.cls, layer.kwargs.get("descope")) for layer in app.user_middleware)
+
+
+def _settings(layers: tuple[_Layer, ...]) -> tuple[DescopeSettings | None, list[Finding]]:
+    """The settings to examine, if there are any to be had."""
+    for layer in layers:
+        if isinstance(layer.descope, Descope):
+            return layer.descope.settings, [Finding(Verdict.OK, "settings", "those of the app")]
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            settings = DescopeSettings()
+    except ConfigurationError as error:
+        return None, [Finding(Verdict.FAIL, "settings", line) for line in _sentences(str(error))]
+    unknown = [Finding(Verdict.WARN, "settings", str(warning.message)) for warning in caught]
+    return settings, unknown or [Finding(Verdict.OK, "settings", "the DESCOPE_* variables are well-formed")]
+
+
+def _sentences(text: str) -> list[str]:
+    """What is wrong with each setting: several are a list below a headline."""
+    lines = text.splitlines()
+    return [line.removeprefix("- ") for line in lines[1:]] or lines
+
+
+def _trouble(error: UpstreamError) -> str:
+    match error:
+        case UpstreamRefused(upstream_status=status):
+            return f"knows no such project (status {status}); check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
+        case UpstreamNonsense(reason=reason):
+            return f"did not answer with a key set ({reason}); is DESCOPE_BASE_URL Descope's API?"
+        case _:
+            return "cannot be reached; check DESCOPE_BASE_URL, and that this host may connect to it"
+
+
+def _public_url(settings: DescopeSettings) -> Finding:
+    url = settings.public_url
+    if url is None:
+        text = "not set, so signing in works on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
+        return Finding(Verdict.WARN, "public url", text)
+    if _is_loopback(url):
+        return Finding(Verdict.WARN, "public url", f"{url} is this machine: for development only")
+    return Finding(Verdict.OK, "public url", url)
+
+
+def _cookies(settings: DescopeSettings) -> Iterator[Finding]:
+    names = f"{settings.session_cookie} and {settings.refresh_cookie}"
+    better = "__Secure-" if settings.cookie_domain else "__Host-"
+    insecure = settings.cookie_secure is False or (settings.public_url or "").startswith("http:")
+    if settings.cookie_prefix or insecure:  # no browser takes a prefix without Secure
+        yield Finding(Verdict.OK, "cookies", names)
+    else:
+        text = (
+            f"{names} can be planted by a sibling domain; set DESCOPE_COOKIE_PREFIX={better}"
+            " unless a Descope front-end SDK has to read them"
+        )
+        yield Finding(Verdict.WARN, "cookies", text)
+    if settings.cookie_samesite == "none":
+        text = "SameSite=None sends them with every site's requests; use lax unless the app lives in a frame"
+        yield Finding(Verdict.WARN, "cookies", text)
+
+
+def _encryption(url: SecretStr) -> Iterator[Finding]:
+    found = _REDIS_HOST.match(url.get_secret_value())
+    if found is not None and not _is_loopback(f"http://{found['host']}"):
+        text = "the password travels in the clear; use rediss:// unless the network is private"
+        yield Finding(Verdict.WARN, "redis", text)
+
+
+async def _redis(url: SecretStr, project_id: str) -> Finding:
+    """Whether Redis answers, seen through the store itself: it reports what it has to do without."""
+    seen: list[Event] = []
+    events = Events()
+    events.subscribe(seen.append)
+    try:
+        from .core.redis_store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
+
+        store = RedisRefreshStore(url, project_id=project_id, events=events, timeout=_REDIS_SECONDS)
+    except ModuleNotFoundError:
+        text = "DESCOPE_REDIS_URL is set, and redis is not installed: pip install 'fastapi-descope[redis]'"
+        return Finding(Verdict.FAIL, "redis", text)
+    except ConfigurationError as error:
+        return Finding(Verdict.FAIL, "redis", str(error))
+    await store.recall(secrets.token_hex())
+    await store.aclose()
+    for event in seen:
+        if isinstance(event, StoreDegraded):
+            text = f"not usable ({event.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
+            return Finding(Verdict.FAIL, "redis", text)
+    return Finding(Verdict.OK, "redis", "answers: refreshes are coordinated across processes")
+
+
+def _installation(app: Starlette, layers: tuple[_Layer, ...]) -> Iterator[Finding]:
+    kinds = [layer.kind for layer in layers]
+    if DescopeMiddleware not in kinds:
+        text = "DescopeMiddleware is missing; use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
+        yield Finding(Verdict.FAIL, "middleware", text)
+    else:
+        yield _order(kinds)
+    try:
+        paths = ", ".join(str(app.url_path_for(name)) for name in OWN_ROUTES)
+        yield Finding(Verdict.OK, "routes", paths)
+    except NoMatchFound:
+        text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"
+        yield Finding(Verdict.FAIL, "routes", text)
+
+
+def _order(kinds: list[object]) -> Finding:
+    if CORSMiddleware in kinds[kinds.index(DescopeMiddleware) :]:
+        text = (
+            "CORSMiddleware is inside DescopeMiddleware, so browsers hide our 401 from scripts;"
+            " add it after Descope(app): the last one added is the outermost"
+        )
+        return Finding(Verdict.FAIL, "middleware", text)
+    return Finding(Verdict.OK, "middleware", "DescopeMiddleware is installed")
+
+
+def _is_loopback(url: str) -> bool:
+    origin = Origin.parse(url)
+    return origin is not None and origin.is_loopback

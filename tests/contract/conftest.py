@@ -1,0 +1,71 @@
+"""The two kinds of refresh store, each with what a test needs from outside."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import pytest
+from pydantic import SecretStr
+
+from fastapi_descope.core.redis_store import RedisRefreshStore
+from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshStore
+from fastapi_descope.events import Events
+from tests.support.redis_server import RedisServer
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A store, the store that another process would have (the same one, if there is one process only).
+
+    ``elapse`` lets seconds pass for both.
+    """
+
+    store: RefreshStore
+    other: RefreshStore
+    elapse: Callable[[float], None]
+
+
+class Time:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def bench_in_memory() -> Bench:
+    """The store of one process."""
+    time = Time()
+
+    def elapse(seconds: float) -> None:
+        time.now += seconds
+
+    store = MemoryRefreshStore(time)
+    return Bench(store, store, elapse)
+
+
+def bench_on_redis(server: RedisServer) -> Bench:
+    """The store of a fleet of two."""
+    time, events = Time(), Events()
+
+    def elapse(seconds: float) -> None:
+        time.now += seconds
+        server.elapse(seconds)
+
+    def store() -> RedisRefreshStore:
+        return RedisRefreshStore(SecretStr(server.url), project_id="P1", events=events, monotonic=time)
+
+    return Bench(store(), store(), elapse)
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """A bench of each kind."""
+    made = bench_in_memory()
+    if request.param == "redis":
+        made = bench_on_redis(request.getfixturevalue("redis_server"))
+    yield made
+    await made.store.aclose()
+    await made.other.aclose()
