@@ -5,6 +5,7 @@ show itself. A handler that raises the error again leaves the answer to the plug
 """
 
 from http import HTTPStatus
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
@@ -36,10 +37,9 @@ async def show_refusal(request: Request, error: Exception) -> Response:
 
 async def show_http_error(request: Request, error: Exception) -> Response:
     """A page for 404; whatever else FastAPI has to say stays as it is."""
-    if not isinstance(error, HTTPException):
-        raise error
-    if error.status_code != HTTPStatus.NOT_FOUND or not _wants_page(request):
-        return await http_exception_handler(request, error)
+    refused = cast("HTTPException", error)
+    if refused.status_code != HTTPStatus.NOT_FOUND or not _wants_page(request):
+        return await http_exception_handler(request, refused)
     page = Page(request, await get_session(request))
     return page.render("missing.html", status=HTTPStatus.NOT_FOUND)
 

@@ -42,11 +42,11 @@ def _expect(what: str, saw: object, expected: object) -> None:
         raise Unexpected(what, expected, saw)
 
 
-def _expect_page(seen: Seen, status: int, *, says: str, but_not: str | None = None) -> None:
+def _expect_text(seen: Seen, status: int, *, says: str, but_not: str | None = None) -> None:
     _expect("status", seen.status, status)
-    _expect(f"the page says {says!r}", says in seen.text, expected=True)
+    _expect(f"it says {says!r}", says in seen.text, expected=True)
     if but_not is not None:
-        _expect(f"the page says {but_not!r}", but_not in seen.text, expected=False)
+        _expect(f"it says {but_not!r}", but_not in seen.text, expected=False)
 
 
 def _expect_redirect(seen: Seen, path: str) -> None:
@@ -106,7 +106,7 @@ class Journey:
 
     async def home_is_public(self) -> Line:
         seen = await self._browser.go("/")
-        _expect_page(seen, 200, says="Continue with single sign-on")
+        _expect_text(seen, 200, says="Continue with single sign-on")
         _expect("cookies set", seen.cookies, ())
         return Line("GET /", seen.status, "public; no cookie set")
 
@@ -126,7 +126,7 @@ class Journey:
     async def account_is_chosen(self) -> Line:
         address = self._callback
         page = await self._browser.go(address)
-        _expect_page(page, 200, says="Sign in to Acme Corp")
+        _expect_text(page, 200, says="Sign in to Acme Corp")
         user = self._emulator.project.user(_EMAIL)
         fields = {"form_token": form_token(page), "user": user.user_id if user else ""}
         seen = await self._browser.submit(address, fields)
@@ -151,7 +151,7 @@ class Journey:
 
     async def reports_are_acmes(self) -> Line:
         seen = await self._browser.go("/reports")
-        _expect_page(seen, 200, says="North bridge", but_not="Cooling tower")
+        _expect_text(seen, 200, says="North bridge", but_not="Cooling tower")
         _expect("dct", self._claims("dct"), "acme")
         return Line("GET /reports", seen.status, "Acme's reports and no others; dct acme")
 
@@ -159,7 +159,7 @@ class Journey:
         before, calls, expiry = self._cookies(), self._refreshes(), self._expiry()
         self._emulator.clock.advance(_PAST_EXPIRY)
         seen = await self._browser.go("/reports")
-        _expect_page(seen, 200, says="North bridge")
+        _expect_text(seen, 200, says="North bridge")
         _expect("refresh calls", self._refreshes() - calls, 1)
         self._expect_new_pair(seen, before)
         moved = self._expiry() - expiry
@@ -199,7 +199,7 @@ class Journey:
         before = self._cookies()
         self._emulator.faults.clear()
         seen = await self._browser.go("/reports")
-        _expect_page(seen, 200, says="North bridge")
+        _expect_text(seen, 200, says="North bridge")
         self._expect_new_pair(seen, before)
         return Line("Descope is back, GET /reports", seen.status, "still signed in; new DS and DSR")
 
@@ -207,7 +207,7 @@ class Journey:
 
     async def admin_is_let_in(self) -> Line:
         seen = await self._browser.go("/admin")
-        _expect_page(seen, 200, says="Ada Lovelace")
+        _expect_text(seen, 200, says="Ada Lovelace")
         return Line("GET /admin", seen.status, "allowed: Ada is an admin at Acme")
 
     async def tenant_is_switched(self) -> Line:
@@ -218,20 +218,20 @@ class Journey:
 
     async def reports_are_globexs(self) -> Line:
         seen = await self._browser.go("/reports")
-        _expect_page(seen, 200, says="Cooling tower", but_not="North bridge")
+        _expect_text(seen, 200, says="Cooling tower", but_not="North bridge")
         foreign = await self._browser.go("/reports/A-1042")
         _expect("status of Acme's report", foreign.status, 404)
         return Line("GET /reports", seen.status, "Globex's reports and no others; Acme's answer 404")
 
     async def admin_is_refused(self) -> Line:
         seen = await self._browser.go("/admin")
-        _expect_page(seen, 403, says="You do not have access to this")
+        _expect_text(seen, 403, says="You do not have access to this")
         return Line("GET /admin", seen.status, "refused: Ada is a viewer at Globex")
 
     async def switch_back_lets_in_again(self) -> Line:
         await self._switch_to("acme")
         seen = await self._browser.go("/admin")
-        _expect_page(seen, 200, says="Ada Lovelace")
+        _expect_text(seen, 200, says="Ada Lovelace")
         return Line("switch back to acme, GET /admin", seen.status, "dct globex -> acme; allowed again")
 
     # ------------------------------------------------------------------ signing out
@@ -259,7 +259,7 @@ class Journey:
     async def old_cookies_stay_dead(self) -> Line:
         self._emulator.clock.advance(_PAST_EXPIRY)
         seen = await self._browser.call("/api/me", self._old)
-        _expect("status", seen.status, 401)
+        _expect_text(seen, 401, says="session_ended")
         return Line("clock +11 min, the old cookies again", seen.status, "refused: signed out is signed out")
 
     # ------------------------------------------------------------------ looking

@@ -31,13 +31,13 @@ from .route_table import RouteTable
 
 __all__ = ["app", "main"]
 
+_NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
 _PROJECT_ID = re.compile(r"P[A-Za-z0-9]{20,64}")
 
-# Tracebacks in colour show local variables, and those hold tokens.
+# Without colours: tracebacks in colour show local variables, and those hold tokens.
 app = typer.Typer(
-    name="fastapi-descope",
-    help="Single sign-on for FastAPI through Descope: tools for development and for checking a deployment.",
+    help="Tools for signing in to FastAPI apps through Descope.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Exits with 0, 1 for a mistake or a failed check, 2 for a command that does not exist as it was typed.
     """
     try:
-        app(arguments)
+        typer.main.get_command(app)(arguments, prog_name=_NAME)
     except DescopeError as error:
         typer.echo(f"Error: {error}", err=True)
     sys.exit(1)
@@ -67,7 +67,7 @@ def emulator(
     session_seconds: Annotated[int, typer.Option(min=1, help="Life of a session token.")] = 600,
     rotate: Annotated[bool, typer.Option(help="Replace refresh tokens with each refresh.")] = False,  # noqa: FBT002 - a flag of a command
 ) -> None:
-    """Run a Descope to develop against, on this machine only."""
+    """Run a Descope to develop against."""
     if _PROJECT_ID.fullmatch(project) is None:
         raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
     played = Project(project_id=project, session_seconds=session_seconds, rotate_refresh=rotate)
@@ -80,7 +80,10 @@ def doctor(
         str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Look at this app, too.")
     ] = "",
 ) -> None:
-    """Check the configuration, the way to Descope and, with --app, how the plugin is installed."""
+    """Check the configuration.
+
+    Settings, the way to Descope and to Redis, cookies; with --app also how the plugin is installed.
+    """
     examined = _load(app_name) if app_name else None
     findings = asyncio.run(Doctor(examined, variables=os.environ).examine())
     for finding in findings:
@@ -99,7 +102,7 @@ def routes(
         typer.Option(metavar="PATH", help="A path that may be public, or with /* all below it. Repeatable."),
     ] = None,
 ) -> None:
-    """List each route of an app, and what it demands of a session."""
+    """List what each route of an app demands."""
     table = RouteTable(_load(app_name))
     typer.echo(str(table))
     unprotected = table.unprotected(public or ()) if check else ()
@@ -118,7 +121,10 @@ def token(
         str, typer.Option(envvar="DESCOPE_BASE_URL", help="Where the emulator runs.")
     ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
 ) -> None:
-    """Sign in at a running emulator and print the session token, for use with curl."""
+    """Print a session token from a running emulator.
+
+    Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
+    """
     typer.echo(asyncio.run(sign_in(base_url, project_id=project, user=user, tenant=tenant)))
 
 

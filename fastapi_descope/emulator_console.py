@@ -1,5 +1,6 @@
 """The emulator in a terminal: how to use it when it starts, and a line for each request."""
 
+import os
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -35,7 +36,7 @@ class EmulatorConsole:
         except ValueError as refused:
             raise ConfigurationError(str(refused)) from None
         except OSError as failure:
-            reason = failure.strerror or "it cannot be had"
+            reason = os.strerror(failure.errno or 0)
             raise ConfigurationError(f"Port {port}: {reason}; choose another with --port") from None
         except KeyboardInterrupt:
             self._say("Stopped.")

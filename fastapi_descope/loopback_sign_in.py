@@ -50,7 +50,9 @@ async def sign_in(base_url: str, *, project_id: str, user: str, tenant: str | No
         ) from None
     finally:
         await client.aclose()
-    return answer.session_jwt or ""
+    if answer.session_jwt is None:
+        raise ConfigurationError("The emulator answered without a session token")
+    return answer.session_jwt
 
 
 def _code(origin: Origin, path: str) -> str:

@@ -45,7 +45,8 @@ _flat = getattr(fastapi.routing, "iter_route_contexts", iter)
 class RouteRow:
     """One route. ``demands`` is what a caller must be or hold, in words; empty if nothing.
 
-    ``methods`` is ``WS`` for a WebSocket, and ``ANY`` for a mounted app whose routes cannot be seen.
+    ``methods`` is ``WS`` for a WebSocket, and ``ANY`` where that cannot be told, as for a mounted app that
+    lists no routes; its path ends in ``/*``.
     ``is_own`` marks the plugin's own routes, which look after themselves.
     """
 
@@ -126,6 +127,8 @@ def _rows(routes: Iterable[BaseRoute], prefix: str) -> Iterator[RouteRow]:
         mounted = getattr(route, "routes", None)
         if mounted:
             yield from _rows(mounted, path)
+        elif mounted is not None:
+            yield RouteRow(f"{path}/*", ("ANY",))
         else:
             yield _row(route, path)
 

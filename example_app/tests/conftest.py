@@ -1,65 +1,59 @@
-"""Fieldnotes and an emulator in one process, on one clock that stands still until it is moved."""
+"""Fixtures of the example app's tests."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from example_app.app import create_app
-from fastapi_descope import DescopeSettings
-from fastapi_descope.emulator import Clock, Emulator, Project
-
-APP = "http://127.0.0.1:8000"
-DESCOPE = "http://localhost:8787"
-NOW = 1_800_000_000.0
-
-Visit = Callable[..., Awaitable[httpx.AsyncClient]]
+from example_app.tests.world import APP, Visit, build_app, build_emulator
+from fastapi_descope.emulator import Emulator
 
 
 @pytest.fixture
 def anyio_backend() -> str:
+    """The app runs on asyncio, as the plugin does."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the shell that runs the tests stay out of them."""
+    """No test sees a ``DESCOPE_*`` variable that it did not set itself."""
     for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def emulator() -> Emulator:
-    return Emulator(Project(rotate_refresh=True), clock=Clock(lambda: NOW), base_url=DESCOPE)
+    """A Descope, its clock standing still."""
+    return build_emulator()
 
 
 @pytest.fixture
 def app(emulator: Emulator) -> FastAPI:
-    settings = DescopeSettings(project_id=emulator.project_id, base_url=DESCOPE, public_url=APP)
-    return create_app(settings=settings, clock=emulator.clock, transport=httpx.ASGITransport(emulator))
+    """Fieldnotes at the emulator."""
+    return build_app(emulator)
 
 
 @pytest.fixture
 async def visit(app: FastAPI, emulator: Emulator) -> AsyncIterator[Visit]:
-    """Opens a browser at the app: nobody's, or that of a user in a tenant, signed in without the way there.
+    """Opens browsers at the app; with a user, one that is signed in already.
 
-    It asks for pages, as a person does; with ``accept`` it asks for something else.
+    They ask for pages, as people do, or for what ``accept`` says.
     """
-    async with AsyncExitStack() as browsers:
+    async with AsyncExitStack() as opened:
 
-        async def opened(
+        async def open_browser(
             user: str | None = None, tenant: str | None = None, *, accept: str = "text/html"
         ) -> httpx.AsyncClient:
-            client = httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url=APP, headers={"Accept": accept}
-            )
+            transport = httpx.ASGITransport(app)
+            client = httpx.AsyncClient(transport=transport, base_url=APP, headers={"Accept": accept})
             if user is not None:
                 issued = emulator.issue(user, tenant)
                 client.cookies.set("DS", issued.session_jwt, domain="127.0.0.1")
                 client.cookies.set("DSR", issued.refresh_jwt, domain="127.0.0.1")
-            return await browsers.enter_async_context(client)
+            return await opened.enter_async_context(client)
 
-        yield opened
+        yield open_browser

@@ -37,7 +37,6 @@ __all__ = ["Authenticator", "LoginRequest"]
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
 
-
 _SESSION_OVER_CODES = frozenset({"E061005", "E064001", "E064006"})
 """Descope's words for a dead refresh token, which may come with a 400 (wire contract, section 6)."""
 
@@ -46,7 +45,7 @@ _SESSION_OVER_CODES = frozenset({"E061005", "E064001", "E064006"})
 class LoginRequest:
     """A sign-in that is to begin. ``tenant`` is a tenant id, or an e-mail whose domain names one.
 
-    ``redirect_url`` has the state in it, so neither is in ``repr``.
+    Neither that nor ``redirect_url``, which has the state in it, shows in ``repr``.
     """
 
     tenant: str = field(repr=False)

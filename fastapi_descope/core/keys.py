@@ -115,16 +115,14 @@ class KeyCache:
         return None if self._ring.ready() is None else tokens.get(digest, self._clock())
 
     async def _claims(self, token: str, kind: TokenKind) -> Claims:
+        # Ends: the ring says no as soon as no fetch is under way and none may be begun.
         keys = await self._ring.keys()
         while True:
             try:
                 return verify(token, kind=kind, keys=keys, policy=self._policy, now=self._clock())
             except UnknownKey as unknown:
-                if not unknown.worth_a_fetch:
+                if not (unknown.worth_a_fetch and await self._ring.look_again()):
                     raise
-                refusal = unknown
-            if not await self._ring.look_again():
-                raise refusal
             keys = await self._ring.keys()
 
     def _death(self, claims: Claims) -> float:

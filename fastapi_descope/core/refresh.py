@@ -136,6 +136,13 @@ class Refresher:
             await self._store.overrule(text, RefreshResult.over(), _UNCLAIMED_SECONDS)
         return newest
 
+    async def latest(self, held: RefreshToken) -> Outcome | None:
+        """What is remembered of the session by now, tenant switches and logouts included; None if nothing.
+
+        Never calls Descope to refresh.
+        """
+        return await self._known(held, held.text)
+
     async def delivered(self, held: RefreshToken) -> None:
         """A response is carrying the result to the browser: from now on only the grace time is left."""
         await self._store.shorten(held.text, self._grace)
@@ -167,9 +174,7 @@ class Refresher:
         if await self._keep(held, text, lease, result, outcome):
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead. Its word counts.
-        winner = await self._last(text)
-        remembered = None if winner is None else await self._remembered(held, winner)
-        return outcome if remembered is None or isinstance(remembered, str) else remembered
+        return await self._known(held, text) or outcome
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
         leased = await self._lease_newest(newest)
@@ -250,6 +255,11 @@ class Refresher:
             return NoVerdict(error.retry_after)
         except UpstreamNonsense as error:
             return (_is_late(error) and result.refresh_jwt) or held.text
+
+    async def _known(self, held: RefreshToken, text: str) -> Outcome | None:
+        last = await self._last(text)
+        remembered = None if last is None else await self._remembered(held, last)
+        return None if isinstance(remembered, str) else remembered
 
     async def _last(self, text: str) -> RefreshResult | None:
         """The end of the chain: the refresh token of a result may itself have been traded since."""

@@ -28,6 +28,9 @@ __all__ = ["CookieChange", "Credentials", "Resolution", "Resolver"]
 _AHEAD_PATIENCE_SECONDS = 1.0
 """How long a response waits for a refresh beside its handler. A later one is kept for the next request."""
 
+_Held = RefreshToken | TokenError | UpstreamUnavailable | None
+"""What became of a refresh cookie: a token, why it is none, that nobody can tell now, or no cookie."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -112,16 +115,23 @@ class Resolver:
             return Resolution(error=error, source="cookie")
 
     async def settle(self, resolution: Resolution) -> Resolution:
-        """The resolution with what the refresh beside the handler brought; the same without one.
+        """The resolution as the response that starts now is to carry it.
 
-        Waits a second at most; what arrives later is remembered and goes out with the next request.
+        Waits a second at most for the refresh beside the handler; what arrives later is remembered and
+        goes out with the next request. A pair that a tenant switch or a logout has overtaken while the
+        handler ran is not written any more (TN-09, LO-03).
         """
-        if resolution.renewal is None:
+        if resolution.renewal is not None:
+            resolution = await self._with_renewal(resolution, resolution.renewal)
+        if resolution.pair is None or resolution.held is None:
             return resolution
-        done, _ = await asyncio.wait([resolution.renewal], timeout=_AHEAD_PATIENCE_SECONDS)
-        if not done or isinstance(landing := resolution.renewal.result(), NotReplaced):
-            return resolution
-        return self._with_outcome(resolution, landing)
+        match await self._refresher.latest(resolution.held):
+            case Renewed(pair):
+                return replace(resolution, pair=pair)
+            case Ended():
+                return replace(resolution, pair=None, cookies=CookieChange.CLEAR)
+            case NoVerdict() | None:
+                return replace(resolution, pair=None, cookies=CookieChange.KEEP)
 
     async def delivered(self, resolution: Resolution) -> None:
         """The cookies of a refresh are in a response that has started."""
@@ -132,14 +142,21 @@ class Resolver:
         """The verified refresh token of the request, for what only it can do.
 
         Raises ``BadRequest`` for a bearer request, ``SessionEnded`` for an expired one, else
-        ``NotAuthenticated``; ``UpstreamUnavailable`` while there are no keys to check it with.
+        ``NotAuthenticated``, also if the session cookie is another user's (KD-05);
+        ``UpstreamUnavailable`` while there are no keys to check it with.
         """
         if presented.bearer is not None:
             raise BadRequest("This needs the session cookies; a bearer token has no refresh token")
-        held = None if presented.ambiguous else await self._refresh_token(presented.refresh)
+        if presented.ambiguous:
+            raise NotAuthenticated
+        held = await self._refresh_token(presented.refresh)
+        if isinstance(held, UpstreamUnavailable):
+            raise held
         if isinstance(held, TokenExpired):
             raise SessionEnded
-        if not isinstance(held, RefreshToken):
+        if not isinstance(held, RefreshToken) or self._is_mismatch(
+            held, await self._session(presented.session)
+        ):
             raise NotAuthenticated
         return held
 
@@ -156,21 +173,24 @@ class Resolver:
     async def _from_cookies(self, presented: Credentials) -> Resolution:
         held = await self._refresh_token(presented.refresh)
         found = await self._session(presented.session)
-        if isinstance(held, RefreshToken) and _subject(found) not in {None, held.subject}:
-            # One of the two was planted: whose session this is cannot be told (KD-05, CK-11).
-            self._events.emit(TokenPairMismatch())
+        if isinstance(found, TokenError) and not isinstance(found, TokenExpired):
+            self._events.emit(TokenRejected(found.reason, "cookie"))
+        if self._is_mismatch(held, found):
             return Resolution(error=NotAuthenticated(), cookies=CookieChange.CLEAR, source="cookie")
         if isinstance(found, Session):
             return self._live(found, held, may_refresh=presented.may_refresh)
         return await self._dead(held, found, may_refresh=presented.may_refresh)
 
-    async def _refresh_token(self, text: str | None) -> RefreshToken | TokenError | None:
-        """The refresh cookie's token, or why it is none: checked offline before it goes anywhere (RF-12)."""
+    async def _refresh_token(self, text: str | None) -> _Held:
+        """The refresh cookie's token, or why it is none: checked offline before it goes anywhere (RF-12).
+
+        That it cannot be checked right now is no reason to doubt a session that can.
+        """
         if text is None:
             return None
         try:
             return await self._keys.refresh_token(text)
-        except TokenError as error:
+        except (TokenError, UpstreamUnavailable) as error:
             return error
 
     async def _session(self, text: str | None) -> Session | TokenError | None:
@@ -179,23 +199,26 @@ class Resolver:
         try:
             return await self._keys.session(text)
         except TokenError as error:
-            if not isinstance(error, TokenExpired):
-                self._events.emit(TokenRejected(error.reason, "cookie"))
             return error
 
-    def _live(
-        self, session: Session, held: RefreshToken | TokenError | None, *, may_refresh: bool
-    ) -> Resolution:
+    def _is_mismatch(self, held: _Held, found: Session | TokenError | None) -> bool:
+        """Whether the cookies are of two users: one was planted, and nobody can tell which (KD-05, CK-11)."""
+        mismatch = None not in {_subject(held), _subject(found)} and _subject(held) != _subject(found)
+        if mismatch:
+            self._events.emit(TokenPairMismatch())
+        return mismatch
+
+    def _live(self, session: Session, held: _Held, *, may_refresh: bool) -> Resolution:
         if not isinstance(held, RefreshToken):
             return Resolution(session, cookies=_change_for(held), source="cookie")
         due = may_refresh and self._clock() >= self._due_at(session)
         renewal = self._refresher.start(held) if due else None
         return Resolution(session, held=held, renewal=renewal, source="cookie")
 
-    async def _dead(
-        self, held: RefreshToken | TokenError | None, problem: TokenError | None, *, may_refresh: bool
-    ) -> Resolution:
+    async def _dead(self, held: _Held, problem: TokenError | None, *, may_refresh: bool) -> Resolution:
         """No session to go on with. A good refresh token heals whatever was wrong with it (RF-11)."""
+        if isinstance(held, UpstreamUnavailable):
+            return Resolution(error=held, source="cookie")
         if isinstance(held, TokenExpired):
             return Resolution(error=SessionEnded(), cookies=CookieChange.CLEAR, source="cookie")
         if not isinstance(held, RefreshToken):
@@ -204,6 +227,13 @@ class Resolver:
         if not may_refresh:
             return Resolution(error=NotAuthenticated(), source="cookie")
         return self._with_outcome(Resolution(held=held, source="cookie"), await self._refresher.refresh(held))
+
+    async def _with_renewal(self, before: Resolution, renewal: asyncio.Task[Landing]) -> Resolution:
+        done, _ = await asyncio.wait([renewal], timeout=_AHEAD_PATIENCE_SECONDS)
+        if not done or renewal.cancelled():  # too late, or cut off by a shutdown
+            return before
+        landing = renewal.result()
+        return before if isinstance(landing, NotReplaced) else self._with_outcome(before, landing)
 
     def _with_outcome(self, before: Resolution, outcome: Outcome) -> Resolution:
         """The table of requirement 2.9: outcome by whether the old session still lives."""
@@ -224,17 +254,17 @@ class Resolver:
         return session.expires_at - min(self._refresh_ahead, lifetime / 4) * jitter
 
 
-def _subject(found: Session | TokenError | None) -> str | None:
+def _subject(found: Session | _Held) -> str | None:
     match found:
         case Session(user=user):
             return user.id
-        case TokenExpired(subject=subject):
+        case RefreshToken(subject=subject) | TokenExpired(subject=subject):
             return subject
         case _:
             return None
 
 
-def _change_for(held: RefreshToken | TokenError | None) -> CookieChange:
+def _change_for(held: _Held) -> CookieChange:
     """A session token in the refresh cookie goes, and that cookie alone (KD-02)."""
     if isinstance(held, TokenError) and held.reason is TokenReason.KIND:
         return CookieChange.CLEAR_REFRESH

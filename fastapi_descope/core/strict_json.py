@@ -28,8 +28,8 @@ def parse_object(raw: bytes) -> Mapping[str, object]:
     """The JSON object in ``raw``, read-only at every depth: objects are mappings, lists are tuples.
 
     Raises ValueError, and nothing else, for what is not UTF-8 (a byte order mark included), not one
-    JSON object (RFC 8259), repeats a member name at any depth, holds a number of more than 20
-    significant digits or without a finite value, nests deeper than 32 levels, or escapes half a surrogate pair.
+    JSON object (RFC 8259), repeats a member name at any depth, holds a number without a finite value or
+    of more than 20 significant digits, nests deeper than 32 levels, or escapes half a surrogate pair.
     """
     text = raw.decode().strip(_BLANK)
     if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH:

@@ -31,7 +31,7 @@ async def remember(store: RefreshStore, result: RefreshResult, seconds: float, t
 async def test_an_unknown_token_gets_a_lease(bench: Bench) -> None:
     """Nothing is remembered of it, so whoever asks first may refresh."""
     assert await bench.store.recall(TOKEN) is None
-    assert await lease_of(bench.store)
+    await lease_of(bench.store)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ async def test_a_result_is_forgotten_in_time(bench: Bench) -> None:
     bench.elapse(1.1)
     assert await bench.other.recall(TOKEN) is None
     assert await bench.store.recall(TOKEN) is None
-    assert await lease_of(bench.store)
+    await lease_of(bench.store)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -5.0])
@@ -80,7 +80,7 @@ async def test_one_lease_at_a_time(bench: Bench) -> None:
         assert await store.begin(TOKEN) is None
         assert await store.begin(TOKEN, anew=True) is None
     assert await bench.store.finish(TOKEN, lease, None, 0)
-    assert await lease_of(bench.other)
+    await lease_of(bench.other)
 
 
 @pytest.mark.parametrize("anew", [False, True])
@@ -105,14 +105,14 @@ async def test_tokens_do_not_touch_each_other(bench: Bench) -> None:
     assert await bench.store.recall("two") is None
     assert await bench.store.finish("one", lease, SECOND, 30) is False
     assert await bench.store.recall("one") == FIRST
-    assert await lease_of(bench.other, "three")
+    await lease_of(bench.other, "three")
 
 
 async def test_a_vanished_holder_blocks_nobody_for_long(bench: Bench) -> None:
     """A lease that is never given back ends by itself (fault scenario F8)."""
     await lease_of(bench.store)
     bench.elapse(61)
-    assert await lease_of(bench.store)
+    await lease_of(bench.store)
 
 
 async def test_a_late_holder_cannot_overwrite(bench: Bench) -> None:
@@ -172,7 +172,7 @@ async def test_overruling_without_a_lease(bench: Bench) -> None:
     await remember(bench.store, FIRST, LONG)
     await bench.other.overrule(TOKEN, SECOND, 30)
     assert await bench.store.recall(TOKEN) == SECOND
-    assert await lease_of(bench.other, anew=True)
+    await lease_of(bench.other, anew=True)
 
 
 async def test_shortening(bench: Bench) -> None:
@@ -209,7 +209,7 @@ async def test_closing_forgets_nothing(bench: Bench) -> None:
     await remember(bench.store, FIRST, LONG)
     await bench.store.aclose()
     assert await bench.store.recall(TOKEN) == FIRST
-    assert await lease_of(bench.store, anew=True)
+    await lease_of(bench.store, anew=True)
 
 
 async def test_nothing_shows_a_token(bench: Bench) -> None:
@@ -218,6 +218,5 @@ async def test_nothing_shows_a_token(bench: Bench) -> None:
     shown = repr((bench.store, lease))
     assert await bench.store.finish(TOKEN, lease, FIRST, 30)
     shown += repr((bench.store, FIRST))
-    assert not {"canary", "first-session", "first-refresh"} & set(shown.replace("'", " ").split())
     assert "canary" not in shown
     assert "first-" not in shown

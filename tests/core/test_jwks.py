@@ -236,6 +236,7 @@ FIT: Mapping[str, Mapping[str, object]] = {
     "with a certificate": {"x5c": ["AA=="]},
     "with a long id": {"kid": "k" * 256},
     "with an odd id": {"kid": "../\U0001f600 "},
+    "with 8192 bits": {"n": encode(2**8192 - 1)},
     "with another exponent": {"e": encode(2**32 - 1)},
 }
 

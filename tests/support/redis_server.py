@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 from redis import Redis
 
@@ -90,7 +90,7 @@ class Proxy:
         self.sent = b""
         self.url = ""
 
-    async def __aenter__(self) -> "Proxy":
+    async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
         return self

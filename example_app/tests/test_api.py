@@ -1,0 +1,49 @@
+"""The session for scripts."""
+
+import pytest
+
+from example_app.tests.world import ADA, Visit
+from fastapi_descope.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_me_says_who_is_calling(visit: Visit, emulator: Emulator) -> None:
+    """User, tenant and the roles held there."""
+    browser = await visit(ADA, "globex", accept="application/json")
+    answer = await browser.get("/api/me")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "user": emulator.project.users[0].user_id,
+        "tenant": "globex",
+        "roles": ["viewer"],
+    }
+
+
+async def test_me_takes_a_bearer(visit: Visit, emulator: Emulator) -> None:
+    """A program without a cookie jar sends the session token, and gets no cookie for it."""
+    browser = await visit(accept="application/json")
+    token = emulator.issue(ADA, "acme").session_jwt
+    answer = await browser.get("/api/me", headers={"Authorization": f"Bearer {token}"})
+    assert answer.json()["roles"] == ["admin"]
+    assert "set-cookie" not in answer.headers
+
+
+async def test_me_refuses_strangers(visit: Visit) -> None:
+    """With a problem document, and no redirect that a script could not follow."""
+    browser = await visit(accept="application/json")
+    answer = await browser.get("/api/me")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["code"] == "not_authenticated"
+    assert answer.json()["login_url"] == "/login/sso"
+
+
+async def test_pages_stay_out_of_the_api_description(visit: Visit) -> None:
+    """OpenAPI lists what scripts call: ours and the plugin's."""
+    browser = await visit()
+    paths = (await browser.get("/openapi.json")).json()["paths"]
+    assert "/api/me" in paths
+    assert "/login/sso" in paths
+    assert not {"/", "/reports", "/account", "/admin", "/healthz"} & set(paths)

@@ -1,0 +1,65 @@
+"""The main job in a real Chromium, as a person does it."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import SiteFactory
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_signs_in_works_and_signs_out(site: SiteFactory, page: Page) -> None:
+    """From a protected page over the organisation and the identity provider, and back to the page."""
+    here = site()
+
+    page.goto(here.url + "/reports?page=2")
+    page.get_by_label("Work e-mail or organisation").fill("acme")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    assert page.url == here.url + "/reports?page=2"
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading")).to_have_text("nobody")
+    assert page.context.cookies() == []
+
+
+def test_scripts_cannot_read_the_session(site: SiteFactory, page: Page) -> None:
+    """Every cookie is HttpOnly, and none outlives what it is for."""
+    here = site(default_tenant="acme")
+    page.goto(here.url + "/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+    expect(page.get_by_role("heading")).to_have_text("acme")
+
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+
+    assert set(cookies) == {"DS", "DSR"}
+    assert all(cookie["httpOnly"] and cookie["sameSite"] == "Lax" for cookie in cookies.values())
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_an_expired_session_renews_itself_unseen(site: SiteFactory, page: Page) -> None:
+    """The person reloads after lunch and notices nothing."""
+    here = site(default_tenant="acme")
+    page.goto(here.url + "/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    here.emulator.clock.advance(3600)
+
+    page.reload()
+
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    assert here.emulator.requests.count("refresh") == 1
+
+
+def test_a_person_who_refuses_can_start_again(site: SiteFactory, page: Page) -> None:
+    """The page after a refusal has a way on, and it works."""
+    here = site(default_tenant="acme")
+    page.goto(here.url + "/reports")
+    page.get_by_role("button", name="Refuse").click()
+    expect(page.get_by_role("heading")).to_have_text("Signing in did not work")
+
+    page.get_by_role("link", name="Sign in again").click()
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("ada@acme.example")

@@ -1,0 +1,25 @@
+"""Apps for the command line to look at, found by name."""
+
+from fastapi import Depends, FastAPI
+
+from fastapi_descope import Descope, DescopeSettings, require_roles
+
+PROJECT = "P2" + "s" * 26
+
+shop = FastAPI(openapi_url=None)
+Descope(shop, settings=DescopeSettings(project_id=PROJECT, public_url="https://shop.example"))
+
+
+@shop.get("/about")
+async def about() -> None:
+    """For everybody."""
+
+
+@shop.get("/admin", dependencies=[Depends(require_roles("admin"))])
+async def admin() -> None:
+    """For some."""
+
+
+bare = FastAPI(openapi_url=None)
+
+not_an_app = 7

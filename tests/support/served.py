@@ -1,0 +1,30 @@
+"""An ASGI app on a real loopback socket, for the length of a ``with``."""
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from threading import Thread
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+@contextmanager
+def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
+    """A socket that takes connections already, and the URL it is reached by."""
+    with socket.create_server((host, 0), backlog=1024) as listener:
+        yield listener, f"http://{host}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def served(app: ASGIApp, listener: socket.socket) -> Generator[None]:
+    """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block."""
+    config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,214 @@
+"""The command line: exit statuses, and which stream says what."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fastapi_descope.cli import main
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
+from fastapi_descope.emulator.server import running
+from tests.support.sample_apps import PROJECT
+
+COMMAND = Path(sys.executable).parent / "fastapi-descope"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    status: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process."""
+
+    def command(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        written = capsys.readouterr()
+        return Ended(ended.value.code, written.out, written.err)
+
+    return command
+
+
+@pytest.fixture(autouse=True)
+def _own_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command puts on the import path is gone after the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Where an emulator runs."""
+    with running(Emulator()) as url:
+        yield url
+
+
+def test_help(run: Run) -> None:
+    """Every command has a line, in plain text."""
+    helped = run("--help")
+    assert helped.status == 0
+    listed = helped.out.partition("Commands:\n")[2].rstrip("\n").split("\n")
+    assert [line.split()[0] for line in listed] == ["emulator", "doctor", "routes", "token"]
+    assert helped.out.isascii()
+
+
+def test_no_such_command(run: Run) -> None:
+    """A command that does not exist is a matter of usage: status 2, and nothing on standard output."""
+    ended = run("diagnose")
+    assert (ended.status, ended.out) == (2, "")
+    assert "No such command 'diagnose'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("routes", "shop"), 'Import string "shop" must be in format "<module>:<attribute>".'),
+        (("routes", "no_such_module:app"), 'Could not import module "no_such_module".'),
+        (
+            ("doctor", "--app", "tests.support.sample_apps:nope"),
+            'Attribute "nope" not found in module "tests.support.sample_apps".',
+        ),
+        (
+            ("routes", "tests.support.sample_apps:not_an_app"),
+            "tests.support.sample_apps:not_an_app is no FastAPI or Starlette app, but a int",
+        ),
+        (
+            ("emulator", "--project", "demo"),
+            "--project: expected P, then 20 to 64 letters and digits",
+        ),
+        (
+            ("emulator", "--host", "192.168.0.1"),
+            "the emulator signs in anybody without a password, so it listens on"
+            " 127.0.0.1, localhost, ::1 only, not on '192.168.0.1'",
+        ),
+        (
+            ("token", "--user", "ada@acme.example", "--base-url", "https://api.descope.com"),
+            "Only the emulator gives tokens away, and DESCOPE_BASE_URL does not point to this machine",
+        ),
+    ],
+)
+def test_mistakes(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
+    """A mistake is one sentence on standard error and status 1, never a traceback."""
+    assert run(*arguments) == Ended(1, "", f"Error: {sentence}\n")
+
+
+def test_routes(run: Run) -> None:
+    """The table on standard output."""
+    ended = run("routes", "tests.support.sample_apps:shop")
+    lines = ended.out.splitlines()
+    assert (ended.status, ended.err) == (0, "")
+    assert lines[0].split() == ["METHOD", "PATH", "REQUIRES"]
+    assert [line.split(maxsplit=2) for line in lines[-2:]] == [
+        ["GET", "/about", "public"],
+        ["GET", "/admin", "roles admin"],
+    ]
+
+
+def test_routes_check(run: Run) -> None:
+    """With --check a public route fails the command, unless it is named."""
+    failed = run("routes", "tests.support.sample_apps:shop", "--check")
+    assert (failed.status, failed.err) == (1, "Error: anybody gets in: GET /about\n")
+    passed = run("routes", "tests.support.sample_apps:shop", "--check", "--public", "/about", "--public", "/x")
+    assert (passed.status, passed.err) == (0, "")
+
+
+def test_token(run: Run, base_url: str) -> None:
+    """Standard output is the token and nothing else, so that a shell can use it."""
+    ended = run("token", "--user", "ada@acme.example", "--tenant", "globex", "--base-url", base_url)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("eyJ")
+    assert (ended.out.count("."), ended.out.count("\n")) == (2, 1)
+
+
+def test_token_by_environment(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that the emulator prints are all that it takes."""
+    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    assert run("token", "--user", "grace@acme.example").status == 0
+
+
+def test_doctor(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings and a summary on standard output; warnings do not fail the command."""
+    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    ended = run("doctor")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0] == "ok    settings    the DESCOPE_* variables are well-formed"
+    assert lines[-2:] == ["", "3 ok, 3 to look at, 0 failed"]
+
+
+def test_doctor_fails(run: Run) -> None:
+    """A failed check is status 1."""
+    ended = run("doctor")
+    assert (ended.status, ended.err) == (1, "")
+    assert ended.out.startswith("fail  settings    DESCOPE_PROJECT_ID is missing.")
+    assert ended.out.endswith("\n0 ok, 0 to look at, 1 failed\n")
+
+
+def test_doctor_of_an_app(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app is looked at; one without the plugin fails."""
+    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    ended = run("doctor", "--app", "tests.support.sample_apps:bare")
+    assert ended.status == 1
+    assert "fail  middleware  DescopeMiddleware is missing" in ended.out
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where typer is not installed, one sentence names the extra."""
+    monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.delitem(sys.modules, "fastapi_descope.cli")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("fastapi_descope.cli")
+    assert ended.value.code == "fastapi-descope needs typer: pip install 'fastapi-descope[cli]'"
+
+
+def test_installed_command(tmp_path: Path) -> None:
+    """The entry point looks for apps from the current directory on."""
+    (tmp_path / "shop.py").write_text("from fastapi import FastAPI\napp = FastAPI(openapi_url=None)\n")
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [COMMAND, "routes", "shop:app"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "METHOD  PATH  REQUIRES\n", "")
+
+
+def test_emulator(run: Run) -> None:
+    """It prints what to export, serves the other command, tells of each request, and ends well on Ctrl+C."""
+    options = ["--port", "0", "--project", PROJECT, "--session-seconds", "77", "--rotate"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [COMMAND, "emulator", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        exported = dict(
+            process.stdout.readline().strip().removeprefix("export ").split("=")
+            for _ in range(_skip_to_exports(process.stdout))
+        )
+        base_url, project = exported["DESCOPE_BASE_URL"], exported["DESCOPE_PROJECT_ID"]
+        asked = run("token", "--user", "ada@acme.example", "--base-url", base_url, "--project", project)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (asked.status, project) == (0, PROJECT)
+    assert _claims(asked.out)["exp"] == _seconds(_claims(asked.out)["iat"]) + 77
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-5:] == [
+        "200  POST  /v1/auth/sso/authorize",
+        "200  GET   /signin/...",
+        "303  POST  /signin/...",
+        "200  POST  /v1/auth/sso/exchange",
+        "Stopped.",
+    ]
