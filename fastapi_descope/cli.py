@@ -89,8 +89,7 @@ def doctor(
     for finding in findings:
         typer.echo(str(finding))
     typer.echo(_summary(findings))
-    if any(finding.verdict is Verdict.FAIL for finding in findings):
-        raise typer.Exit(1)
+    raise typer.Exit(int(any(finding.verdict is Verdict.FAIL for finding in findings)))
 
 
 @app.command()
@@ -136,7 +135,7 @@ def _load(name: str) -> Starlette:
     except ImportFromStringError as error:
         raise ConfigurationError(str(error)) from None
     if not isinstance(found, Starlette):
-        raise ConfigurationError(f"{name} is no FastAPI or Starlette app, but a {type(found).__name__}")
+        raise ConfigurationError(f"{name}: expected a FastAPI or Starlette app, found {type(found).__name__}")
     return found
 
 

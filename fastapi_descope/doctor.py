@@ -22,10 +22,11 @@ from .origin import Origin
 from .plugin import Descope
 from .settings import DescopeSettings
 from .web.middleware import DescopeMiddleware
-from .web.responses import OWN_ROUTES
+from .web.responses import LOGIN_ROUTE
 
 __all__ = ["Doctor", "Finding", "Verdict"]
 
+_CALLBACK_ROUTE = "descope_callback"
 _REDIS_SECONDS = 2.0
 _REDIS_HOST = re.compile(r"redis://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^:/?]+)")
 
@@ -216,10 +217,10 @@ async def _redis(url: SecretStr, project_id: str) -> Finding:
         return Finding(Verdict.FAIL, "redis", str(error))
     await store.recall(secrets.token_hex())
     await store.aclose()
-    for event in seen:
-        if isinstance(event, StoreDegraded):
-            text = f"not usable ({event.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
-            return Finding(Verdict.FAIL, "redis", text)
+    degraded = next((event for event in seen if isinstance(event, StoreDegraded)), None)
+    if degraded is not None:
+        text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
+        return Finding(Verdict.FAIL, "redis", text)
     return Finding(Verdict.OK, "redis", "answers: refreshes are coordinated across processes")
 
 
@@ -231,8 +232,8 @@ def _installation(app: Starlette, layers: tuple[_Layer, ...]) -> Iterator[Findin
     else:
         yield _order(kinds)
     try:
-        paths = ", ".join(str(app.url_path_for(name)) for name in OWN_ROUTES)
-        yield Finding(Verdict.OK, "routes", paths)
+        login, callback = (app.url_path_for(name) for name in (LOGIN_ROUTE, _CALLBACK_ROUTE))
+        yield Finding(Verdict.OK, "routes", f"{login} begins a sign-in, {callback} ends it")
     except NoMatchFound:
         text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"
         yield Finding(Verdict.FAIL, "routes", text)

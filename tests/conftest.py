@@ -4,9 +4,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.redis_server import RedisServer
 from tests.support.world import WorldFactory, build_world
+
+
+# On a busy machine an example may take long for no fault of its own. The suite tries the same examples
+# each time; HYPOTHESIS_PROFILE=slow tries new ones, and 50 000 of each.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("slow", deadline=None, max_examples=50_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData, Sum
@@ -311,6 +311,7 @@ def test_ids_as_they_are_shown(observe: Callable[[], _Observed], tenant: str, sh
     assert vars(watched.lines.records[0])["descope_tenant_id"] == shown
 
 
+@settings(deadline=None)  # making a meter provider takes its time now and then
 @given(reason=st.text())
 def test_no_reason_can_spoil_a_line_or_a_label(reason: str) -> None:
     """Whatever the reason: one printable line below 1 KB, and a label that is a word."""

@@ -8,9 +8,20 @@ it right. One sealed result is told from another by its first bytes, a nonce: it
 written without an end.
 """
 
+from dataclasses import dataclass
+
 from .sealed_results import NONCE_BYTES
 
-__all__ = ["BEGIN", "FINISH", "OVERRULE", "RECALL", "RENEW", "SHORTEN", "TRIAL"]
+__all__ = ["BEGIN", "FINISH", "OVERRULE", "RECALL", "RENEW", "SHORTEN", "TRIAL", "Script"]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, and the words that it may answer with: another one is not Redis speaking."""
+
+    text: str
+    words: frozenset[bytes]
+
 
 _PRELUDE = f"""
 local function value()
@@ -24,19 +35,26 @@ local function remember(sealed, milliseconds)
 end
 """
 
-RECALL = _PRELUDE + "return {'remembered', value()}"
+
+def _script(body: str, *words: bytes) -> Script:
+    return Script(_PRELUDE + body, frozenset(words))
+
+
+RECALL = _script("return {'remembered', value()}", b"remembered")
 """The sealed result, or an empty text."""
 
-BEGIN = (
-    _PRELUDE
-    + """
+BEGIN = _script(
+    """
 local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if not anew and value() ~= '' then return {'remembered', value()} end
 local left = redis.call('PTTL', KEYS[2])
 if left >= 0 and left <= longest then return {'busy', ''} end
 redis.call('SET', KEYS[2], id, 'PX', lease)
 return {'granted', edition()}
-"""
+""",
+    b"remembered",
+    b"busy",
+    b"granted",
 )
 """``remembered`` and the sealed result, ``busy``, or ``granted`` and the edition that stands.
 
@@ -44,16 +62,17 @@ Arguments: the holder's id, the lease in milliseconds, the longest that any leas
 lease without an end, or with one further off than any of ours, is not ours and blocks nobody.
 """
 
-FINISH = (
-    _PRELUDE
-    + """
+FINISH = _script(
+    """
 local id, known, sealed, milliseconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local holder, standing = redis.pcall('GET', KEYS[2]), edition()
 if holder ~= id and (holder or (standing ~= '' and standing ~= known)) then return {'lost', ''} end
 redis.call('DEL', KEYS[2])
 if sealed ~= '' then remember(sealed, milliseconds) end
 return {'done', ''}
-"""
+""",
+    b"lost",
+    b"done",
 )
 """``done``, or ``lost`` if another holds the lease or brought a newer result.
 
@@ -62,32 +81,36 @@ lease that is gone without a successor was evicted, flushed or too slow to be re
 the work, and what it brings is kept (RD-05).
 """
 
-RENEW = """
+RENEW = _script(
+    """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return {'lost', ''} end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return {'done', ''}
-"""
+""",
+    b"lost",
+    b"done",
+)
 """``done``, or ``lost`` if the lease is not the holder's. Arguments: the holder's id, milliseconds."""
 
-OVERRULE = (
-    _PRELUDE
-    + """
+OVERRULE = _script(
+    """
 redis.call('DEL', KEYS[2])
 remember(ARGV[1], ARGV[2])
 return {'done', ''}
-"""
+""",
+    b"done",
 )
 """``done``. Arguments: the sealed result, milliseconds."""
 
-SHORTEN = """
+SHORTEN = _script(
+    """
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return {'done', ''}
-"""
+""",
+    b"done",
+)
 """``done``. Argument: milliseconds."""
 
-TRIAL = """
-redis.call('SET', KEYS[1], '', 'PX', 1000)
-return {'done', ''}
-"""
+TRIAL = _script("remember('', '1000') return {'done', ''}", b"done")
 """``done`` if Redis takes writes: a replica or a full Redis answers a ``PING`` and is of no use."""

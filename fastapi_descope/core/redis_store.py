@@ -29,6 +29,7 @@ from ..errors import ConfigurationError
 from ..events import Events, StoreDegraded, StoreRecovered
 from . import redis_scripts
 from .breaker import Breaker
+from .redis_scripts import Script
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
 from .sealed_results import ResultSealer
 
@@ -156,7 +157,7 @@ class RedisRefreshStore:
             case (b"granted", edition):
                 renewal = await self._server.spawn(self._keep(token, local))
                 return _SharedLease(local.id, edition, renewal)
-            case (b"remembered", sealed):
+            case (b"remembered", sealed) if not anew:
                 # What does not unseal is garbage or a forgery: as good as nothing, soon overwritten.
                 result = self._sealer.unseal(token, sealed)
                 return result or await self._begin_shared(token, local, anew=True)
@@ -171,7 +172,7 @@ class RedisRefreshStore:
             if answer == _LOST:
                 return
 
-    async def _ask(self, script: str, token: str, *arguments: bytes | str | int) -> _Answer | None:
+    async def _ask(self, script: Script, token: str, *arguments: bytes | str | int) -> _Answer | None:
         name = self._sealer.name(token)
         keys = (f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}")
         return await self._server.ask(script, keys, arguments)
@@ -196,7 +197,7 @@ class _Server:
         self._line: _Line | None = None
 
     async def ask(
-        self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
     ) -> _Answer | None:
         """What the script answers; None if Redis is away, which is found out in ``timeout`` seconds."""
         if self._breaker.is_open():
@@ -234,12 +235,12 @@ class _Server:
             self._events.emit(StoreRecovered())
 
     async def _call(
-        self, line: "_Line", script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
     ) -> _Answer:
         async with asyncio.timeout(self._timeout):
-            answer = await line.client.execute_command("EVAL", script, len(keys), *keys, *arguments)
+            answer = await line.client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
         match answer:
-            case [bytes(word), bytes(text)]:
+            case [bytes(word), bytes(text)] if word in script.words:
                 return word, text
             case _:
                 raise InvalidResponse

@@ -98,6 +98,8 @@ class _TokenCookie:
 
     def tokens(self, held: Mapping[str, bytes]) -> set[str]:
         """The tokens that the cookies add up to: none, one, or two if whole and chunks disagree."""
+        if self.chunks[0] not in held:  # as a rule: without its start no chunk counts
+            return {held[self.name].decode("ascii")} if self.name in held else set()
         chunks = tuple(name for name in self.chunks if name in held)
         contiguous = chunks and chunks == self.chunks[: len(chunks)]
         joined = _join([held[name] for name in chunks]) if contiguous else None

@@ -18,7 +18,7 @@ from ..settings import DescopeSettings
 from .origins import Origins
 from .pages import PAGE_HEADERS, organisation_page
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker
+from .responses import NO_STORE, Asker, asker, own_paths
 from .transactions import LoginTransactions, Transaction
 
 __all__ = ["LoginHook", "LoginRoutes"]
@@ -88,21 +88,21 @@ class LoginRoutes:
             await hook(request, pair.session)
         pending.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.origins.return_to(
-            transaction.return_to, request.scope, forbidden=_own_paths(request, _CALLBACK)
-        )
+        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=own_paths(pending))
         return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)
 
     def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
         state = _one(request, "state", _STATE)
         headers, secure = request.scope["headers"], self.origins.secure(request.scope)
-        found = state and self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
-        if not state or not found:
+        found = None
+        if state is not None:
+            found = self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
+            pending.queue(self.transactions.end(headers, state=state, secure=secure))
+        if found is None:
             raise self._rejected(
                 "state", "This sign-in is too old, was begun in another browser, or has been used already."
             )
-        pending.queue(self.transactions.end(headers, state=state, secure=secure))
         return found
 
     def _return_to(self, request: Request, pending: PendingSession) -> str:
@@ -110,8 +110,11 @@ class LoginRoutes:
         asked = request.query_params.getlist("return_to")
         if not asked:
             return self._landing(pending)
-        own = _own_paths(request, _LOGIN)
-        safe = self.origins.return_to(asked[0], request.scope, forbidden=own) if len(asked) == 1 else None
+        safe = (
+            self.origins.return_to(asked[0], request.scope, forbidden=own_paths(pending))
+            if len(asked) == 1
+            else None
+        )
         if safe is None:
             self.events.emit(RedirectRejected())
         return safe or self._landing(pending)
@@ -165,9 +168,3 @@ def _base(request: Request, own: str) -> str:
     path, root = request.scope["path"], request.scope.get("root_path", "")
     seen = path if path.startswith(root) else root + path
     return quote(seen.removesuffix(own))
-
-
-def _own_paths(request: Request, own: str) -> frozenset[str]:
-    """Paths that a login must not return to: it would go round in circles (RT-13)."""
-    base = _base(request, own)
-    return frozenset(base + path for path in (_LOGIN, _CALLBACK, "/logout", "/logout/all"))

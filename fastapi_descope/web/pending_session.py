@@ -21,6 +21,8 @@ __all__ = ["PendingSession", "Sessions", "pending_session"]
 
 _KEY = "fastapi_descope"
 
+_PURPOSES = frozenset({b"purpose", b"sec-purpose"})
+
 _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control")
 
 
@@ -130,6 +132,11 @@ class PendingSession:
         return self._sessions.clock()
 
     @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked who is there, and no route has decided on a cookie."""
+        return self.presented is None and self._written is None and not self._queued
+
+    @property
     def ends_at(self) -> float | None:
         """When the session that was found is over (epoch seconds, leeway included); None without one."""
         session = self._resolution.session if self._resolution else None
@@ -145,7 +152,7 @@ class PendingSession:
             session=presented.tokens.session,
             refresh=presented.tokens.refresh,
             ambiguous=presented.tokens.ambiguous,
-            may_refresh=not self._started and _may_have_effects(self._scope),
+            may_refresh=presented.on_purpose and not self._started,
         )
 
     def refuse_cross_site(self) -> None:
@@ -179,7 +186,7 @@ class PendingSession:
         Waits for a refresh beside the handler, a second at most. Raises ``SessionTooLarge``.
         """
         self._started = True
-        if self.presented is None and self._written is None and not self._queued:
+        if self.untouched:
             return
         try:
             cookies = self._queued + await self._cookies()
@@ -191,13 +198,13 @@ class PendingSession:
             _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
+        change, pair, resolution = await self._change()
+        if change is CookieChange.KEEP:
+            return []
         cookies, now = self._sessions.cookies, self._sessions.clock()
         tokens = self.presented.tokens if self.presented else cookies.read(self._scope["headers"])
         secure = self._sessions.origins.secure(self._scope)
-        change, pair, resolution = await self._change()
         match change:
-            case CookieChange.KEEP:
-                return []
             case CookieChange.CLEAR:
                 return cookies.clear(tokens, secure=secure)
             case CookieChange.CLEAR_SESSION:
@@ -222,17 +229,27 @@ class PendingSession:
             return self._written, None, None
         if self._resolution is None:
             return CookieChange.KEEP, None, None
-        resolution = self._resolution = await self._sessions.resolver.settle(self._resolution)
+        resolution = self._resolution
+        if resolution.renewal is not None or resolution.pair is not None:
+            resolution = self._resolution = await self._sessions.resolver.settle(resolution)
         return resolution.cookies, resolution.pair, resolution
 
 
 class _Presented:
-    """The credentials in a request's headers: the bearer's text and the tokens in the cookies."""
+    """The credentials in a request's headers, and whether the request was made on purpose."""
 
-    __slots__ = ("bearer", "tokens")
+    __slots__ = ("bearer", "on_purpose", "tokens")
 
     def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
-        self.bearer = _bearer([value for name, value in scope["headers"] if name == b"authorization"])
+        authorization: list[bytes] = []
+        # Preflights and prefetches are nobody's wish: they must not have effects (RF-13).
+        self.on_purpose = scope["type"] != "http" or scope["method"] != "OPTIONS"
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization.append(value)
+            elif name in _PURPOSES and b"prefetch" in value.lower():
+                self.on_purpose = False
+        self.bearer = _bearer(authorization)
         self.tokens: PresentedTokens = cookies.read(scope["headers"])
 
 
@@ -244,16 +261,6 @@ def _bearer(values: list[bytes]) -> str | None:
     if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
         return ""
     return "" if any(character <= " " or character == "," for character in token) else token
-
-
-def _may_have_effects(scope: Scope) -> bool:
-    """Whether the request is one that a person, or a program of theirs, made on purpose (RF-13)."""
-    if scope["type"] == "http" and scope["method"] == "OPTIONS":
-        return False
-    return not any(
-        name in {b"sec-purpose", b"purpose"} and b"prefetch" in value.lower()
-        for name, value in scope["headers"]
-    )
 
 
 def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
@@ -273,6 +280,9 @@ def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
 
 def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:
     """Merge ``names`` into ``Vary``; the app's own entries stay first, and ``*`` says it all already."""
+    if "vary" not in headers:
+        headers.append("Vary", ", ".join(names))
+        return
     present = [entry.strip() for line in headers.getlist("vary") for entry in line.split(",")]
     known = {entry.lower() for entry in present}
     if "*" not in known:

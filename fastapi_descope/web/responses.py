@@ -7,7 +7,7 @@ in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -29,13 +29,16 @@ from .pages import PAGE_HEADERS, error_page
 from .pending_session import PendingSession
 from .websocket_session import SESSION_ENDED
 
-__all__ = ["LOGIN_ROUTE", "NO_STORE", "OWN_ROUTES", "Asker", "ErrorResponses", "asker"]
+__all__ = ["LOGIN_ROUTE", "NO_STORE", "Asker", "ErrorResponses", "asker", "own_paths"]
 
 LOGIN_ROUTE = "descope_login"
-OWN_ROUTES = (LOGIN_ROUTE, "descope_callback", "descope_logout", "descope_logout_all")
+_OWN_ROUTES = (LOGIN_ROUTE, "descope_callback", "descope_logout", "descope_logout_all")
 """Names of the routes that must work without a session."""
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+
+_PATH = "/:@!$&'()*+,;="
+"""What a path may hold as it stands, beside letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -91,7 +94,7 @@ class ErrorResponses:
 
     def is_own_route(self, path: str, pending: PendingSession) -> bool:
         """Whether ``path`` (without ``root_path``) is one of the routes that must work without a session."""
-        return any(pending.root_path + path == _path_of(name, pending) for name in OWN_ROUTES)
+        return pending.root_path + path in own_paths(pending)
 
     def _to_login(
         self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
@@ -102,7 +105,9 @@ class ErrorResponses:
         )
         match asker(scope):
             case Asker.PERSON if scope["method"] == "GET":
-                here = scope["path"] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
+                here = quote(scope["path"], safe=_PATH) + (
+                    "?" + scope["query_string"].decode("latin-1")
+                ).rstrip("?")
                 url = self._login_url(login, here, query, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case Asker.HTMX:
@@ -139,6 +144,11 @@ class ErrorResponses:
         if isinstance(error, NotAuthenticated):
             headers["WWW-Authenticate"] = _challenge(error, pending)
         return headers
+
+
+def own_paths(pending: PendingSession) -> frozenset[str]:
+    """The paths of the routes that must work without a session; to return to them would lead in circles."""
+    return frozenset(path for name in _OWN_ROUTES if (path := _path_of(name, pending)))
 
 
 def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:

@@ -15,7 +15,7 @@ from ..settings import DescopeSettings
 from .form import form_fields
 from .origins import Origins
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker
+from .responses import NO_STORE, Asker, asker, own_paths
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["SessionRoutes"]
@@ -95,7 +95,7 @@ class SessionRoutes:
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default."""
         asked = fields.get("return_to")
-        safe = self.origins.return_to(asked, request.scope) if asked else None
+        safe = self.origins.return_to(asked, request.scope, forbidden=own_paths(pending)) if asked else None
         if asked and safe is None:
             self.events.emit(RedirectRejected())
         url = safe or pending.root_path + default

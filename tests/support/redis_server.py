@@ -5,10 +5,11 @@ import re
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self, cast
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 _ELAPSE = """
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -73,6 +74,13 @@ class RedisServer:
     def keys(self) -> list[str]:
         """The names of all keys, sorted."""
         return sorted(key.decode() for key in cast("list[bytes]", self.command("KEYS", "*")))
+
+    def evict_everything(self) -> None:
+        """Have it run out of memory for a moment, under a policy that sacrifices any key."""
+        self.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1")
+        with suppress(ResponseError):
+            self.command("SET", "one", "too much")
+        self.command("CONFIG", "SET", "maxmemory", "0")
 
     def elapse(self, seconds: float) -> None:
         """Let time pass for every key."""

@@ -5,8 +5,6 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["VirtualTimeLoop"]
-
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Whenever nothing is ready, its clock jumps to the next timer instead of sleeping until then.
