@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
@@ -32,14 +33,14 @@ class EmulatorConsole:
         Raises ``ConfigurationError`` for a host that is not the loopback, or a port that cannot be had.
         """
         try:
-            serve(self._emulator, host=host, port=port, ready=self._greet)
+            with suppress(KeyboardInterrupt):
+                serve(self._emulator, host=host, port=port, ready=self._greet)
         except ValueError as refused:
             raise ConfigurationError(str(refused)) from None
         except OSError as failure:
             reason = os.strerror(failure.errno or 0)
             raise ConfigurationError(f"Port {port}: {reason}; choose another with --port") from None
-        except KeyboardInterrupt:
-            self._say("Stopped.")
+        self._say("Stopped.")
 
     def _greet(self, base_url: str) -> None:
         project = self._emulator.project

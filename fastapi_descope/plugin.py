@@ -20,7 +20,9 @@ from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
 from .events import Event, Events
+from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
+from .telemetry import Telemetry
 from .web.cookies import SessionCookies
 from .web.dependencies import get_session
 from .web.login_routes import LoginHook, LoginRoutes
@@ -71,6 +73,7 @@ class Descope:
     ) -> None:
         self.settings = settings if settings is not None else DescopeSettings()
         self.events = Events()
+        self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
         self._build_core(clock, transport, refresh_store)
         self._build_web(clock)
@@ -95,11 +98,14 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
+        While it runs, codes, states and tokens are blanked in the lines of uvicorn's access log (LG-01).
         """
+        show_secrets_again = redact_login_secrets()
         warming = asyncio.create_task(self._keys.warm())
         try:
             yield
         finally:
+            show_secrets_again()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await self.aclose()

@@ -1,7 +1,8 @@
-"""Keeps login secrets out of the log lines of others: of the server, and of HTTP libraries (LG-01).
+"""Keeps login secrets out of the records of others: of the server, HTTP libraries, and tracing (LG-01).
 
-A server's access log holds the address of the callback, and with it the code and the state. Only the
-lines of the loggers named here are touched, and only from ``install`` until its undoing.
+A server's access log holds the address of the callback, and with it the code and the state; so does the
+span of its request. Only the lines of the loggers named here are touched, and only from ``install`` until
+its undoing; and only the span of a request to one of our own routes.
 """
 
 import logging
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import cast
 
+from opentelemetry import trace
 from typing_extensions import override
 
-__all__ = ["RedactLoginSecrets", "install"]
+__all__ = ["RedactLoginSecrets", "install", "redact_span"]
 
 _LOGGERS = (
     "uvicorn.access",
@@ -26,6 +28,9 @@ _LOGGERS = (
     "httpcore.proxy",
     "httpcore.socks",
 )
+
+_SPAN_ATTRIBUTES = ("url.query", "url.full", "http.target", "http.url")
+"""Where tracing of servers puts the query, in the present and the previous conventions of OpenTelemetry."""
 
 _MARK = "[redacted]"
 
@@ -116,3 +121,20 @@ def install() -> Callable[[], None]:
             logger.removeFilter(redact)
 
     return uninstall
+
+
+def redact_span() -> None:
+    """Blank codes, states and the like in the query that the current span may hold (LG-05).
+
+    For the span of a request to a login route. A span without attributes to read, or that nobody
+    records, stays as it is.
+    """
+    span = trace.get_current_span()
+    attributes: object = getattr(span, "attributes", None)
+    if not isinstance(attributes, Mapping):
+        return
+    for name in _SPAN_ATTRIBUTES:
+        value = cast("Mapping[str, object]", attributes).get(name)
+        if isinstance(value, str):
+            # A bare query has no question mark to tell its first parameter by.
+            span.set_attribute(name, _redacted("?" + value).removeprefix("?"))

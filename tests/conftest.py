@@ -9,7 +9,6 @@ from hypothesis import settings
 from tests.support.redis_server import RedisServer
 from tests.support.world import WorldFactory, build_world
 
-
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
 # each time; HYPOTHESIS_PROFILE=slow tries new ones, and 50 000 of each.
 settings.register_profile("suite", deadline=None, derandomize=True)

@@ -179,7 +179,7 @@ class RedisRefreshStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(0, int(seconds * 1000))
+    return int(seconds * 1000)
 
 
 class _Server:
@@ -204,16 +204,12 @@ class _Server:
             if self._breaker.claim_trial():
                 await self.spawn(self._try())
             return None
-        line = await self._connected()
-        async with line.slots:
-            if self._breaker.is_open():  # since this call began to wait
-                return None
-            try:
-                return await self._call(line, script, keys, arguments)
-            except _FAILURES as error:
-                if self._breaker.trip():
-                    self._events.emit(StoreDegraded(type(error).__name__))
-                return None
+        try:
+            return await self._call(script, keys, arguments)
+        except _FAILURES as error:
+            if self._breaker.trip():
+                self._events.emit(StoreDegraded(type(error).__name__))
+            return None
 
     async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the requests, until it ends or the connections are closed."""
@@ -227,17 +223,17 @@ class _Server:
 
     async def _try(self) -> None:
         """See whether Redis is back; it has to take a write, as everything here does."""
-        line = await self._connected()
         with suppress(*_FAILURES):
-            async with line.slots:
-                await self._call(line, redis_scripts.TRIAL, (self._trial_key,), ())
+            await self._call(redis_scripts.TRIAL, (self._trial_key,), ())
             self._breaker.close()
             self._events.emit(StoreRecovered())
 
     async def _call(
-        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
     ) -> _Answer:
-        async with asyncio.timeout(self._timeout):
+        line = await self._connected()
+        # Waiting for a free connection counts too: a Redis too slow for the crowd is too slow.
+        async with asyncio.timeout(self._timeout), line.slots:
             answer = await line.client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
         match answer:
             case [bytes(word), bytes(text)] if word in script.words:
@@ -310,7 +306,7 @@ def _client(url: SecretStr, timeout: float) -> _Client:
         "socket_timeout": None,  # the deadline of a call covers it
     }
     with suppress(TypeError, ValueError, RedisError):
-        client = from_url(url.get_secret_value(), protocol=2)
+        client = from_url(url.get_secret_value(), protocol=2)  # 3 takes a further round trip to connect
         # Over what the URL's query may say.
         client.connection_pool.max_connections = _CONNECTIONS
         client.connection_pool.connection_kwargs.update(ours)

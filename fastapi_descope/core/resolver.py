@@ -125,13 +125,11 @@ class Resolver:
             resolution = await self._with_renewal(resolution, resolution.renewal)
         if resolution.pair is None or resolution.held is None:
             return resolution
-        match await self._refresher.latest(resolution.held):
-            case Renewed(pair):
-                return replace(resolution, pair=pair)
-            case Ended():
-                return replace(resolution, pair=None, cookies=CookieChange.CLEAR)
-            case NoVerdict() | None:
-                return replace(resolution, pair=None, cookies=CookieChange.KEEP)
+        latest = await self._refresher.latest(resolution.held)
+        if isinstance(latest, Renewed):
+            return replace(resolution, pair=latest.pair)
+        change = CookieChange.CLEAR if isinstance(latest, Ended) else CookieChange.KEEP
+        return replace(resolution, pair=None, cookies=change)
 
     async def delivered(self, resolution: Resolution) -> None:
         """The cookies of a refresh are in a response that has started."""

@@ -6,8 +6,9 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ConfigurationError, DescopeError, SessionEnded
+from ..redaction import redact_span
 from .pending_session import PendingSession, Sessions
-from .responses import ErrorResponses
+from .responses import SECRET_PATHS, ErrorResponses
 from .websocket_session import WebSocketSession
 
 __all__ = ["DescopeMiddleware"]
@@ -58,6 +59,8 @@ class DescopeMiddleware:
             await self.app(scope, receive, send)
             return
         pending = self._sessions.open(scope)
+        if scope["path"].endswith(SECRET_PATHS):
+            redact_span()
         started = False
 
         async def send_with_cookies(message: Message) -> None:

@@ -29,11 +29,14 @@ from .pages import PAGE_HEADERS, error_page
 from .pending_session import PendingSession
 from .websocket_session import SESSION_ENDED
 
-__all__ = ["LOGIN_ROUTE", "NO_STORE", "Asker", "ErrorResponses", "asker", "own_paths"]
+__all__ = ["LOGIN_ROUTE", "NO_STORE", "SECRET_PATHS", "Asker", "ErrorResponses", "asker", "own_paths"]
 
 LOGIN_ROUTE = "descope_login"
 _OWN_ROUTES = (LOGIN_ROUTE, "descope_callback", "descope_logout", "descope_logout_all")
 """Names of the routes that must work without a session."""
+
+SECRET_PATHS = ("/login/sso", "/callback")
+"""How the paths end whose queries hold codes, states and addresses."""
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from fastapi_descope.core.redis_store import RedisRefreshStore
 from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshStore
 from fastapi_descope.events import Events
+from tests.support.hand_clock import HandClock
 from tests.support.redis_server import RedisServer
 
 
@@ -24,38 +25,27 @@ class Bench:
     elapse: Callable[[float], None]
 
 
-class Time:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return self.now
-
-
 def bench_in_memory() -> Bench:
     """The store of one process."""
-    time = Time()
+    clock = HandClock()
 
     def elapse(seconds: float) -> None:
-        time.now += seconds
+        clock.now += seconds
 
-    store = MemoryRefreshStore(time)
+    store = MemoryRefreshStore(clock)
     return Bench(store, store, elapse)
 
 
 def bench_on_redis(server: RedisServer) -> Bench:
     """The store of a fleet of two."""
-    time, events = Time(), Events()
+    clock, events = HandClock(), Events()
 
     def elapse(seconds: float) -> None:
-        time.now += seconds
+        clock.now += seconds
         server.elapse(seconds)
 
     def store() -> RedisRefreshStore:
-        return RedisRefreshStore(SecretStr(server.url), project_id="P1", events=events, monotonic=time)
+        return RedisRefreshStore(SecretStr(server.url), project_id="P1", events=events, monotonic=clock)
 
     return Bench(store(), store(), elapse)
 

@@ -101,6 +101,7 @@ async def test_nobody_loads_scripts(fleet: Fleet, redis_server: RedisServer) -> 
     async with Proxy(redis_server.port) as proxy:
         store = fleet.store(url=proxy.url)
         await store.recall("connect")
+        assert b"HELLO" not in proxy.sent
         redis_server.command("SCRIPT", "FLUSH")
         before = proxy.round_trips
         await store.recall(TOKEN)
@@ -115,7 +116,7 @@ async def test_connections_are_few_and_kept(fleet: Fleet, redis_server: RedisSer
             await store.recall(TOKEN)
         assert proxy.connections == 1
         begun = await asyncio.gather(*(store.begin(f"token-{number}") for number in range(500)))
-        assert {type(each) is type(None) for each in begun} == {False}
+        assert {each is None for each in begun} == {False}
         assert 1 < proxy.connections <= 8
 
 
@@ -179,6 +180,18 @@ def test_loops_one_after_the_other(redis_server: RedisServer) -> None:
     assert [asyncio.run(one_refresh(number)) for number in range(3)] == [FIRST] * 3
     asyncio.run(close())
     gc.collect()  # a socket that was left open warns here, and warnings are errors
+
+
+def test_closing_from_another_loop(redis_server: RedisServer) -> None:
+    """A loop that still lives keeps its connections until it ends; closing elsewhere does not touch them."""
+    store = RedisRefreshStore(SecretStr(redis_server.url), project_id=PROJECT, events=Events(), timeout=10.0)
+    with asyncio.Runner() as runner:
+        assert isinstance(runner.run(store.begin(TOKEN)), Lease)
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(store.aclose())
+        loop.close()
+        assert runner.run(store.begin(TOKEN)) is None
+    gc.collect()
 
 
 async def test_projects_share_nothing(fleet: Fleet, redis_server: RedisServer) -> None:

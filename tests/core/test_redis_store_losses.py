@@ -1,4 +1,4 @@
-"""A Redis that answers, but has lost or spoilt what it was given: flushed, evicted, overwritten (RD-02, RD-05)."""
+"""A Redis that answers, but has lost or spoilt what it was given (RD-02, RD-03, RD-05)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ async def test_rd05_a_lease_that_vanished_still_counts(fleet: Fleet, redis_serve
 
 
 async def test_rd05_an_older_result_does_not_count_as_newer(fleet: Fleet, redis_server: RedisServer) -> None:
-    """A switch passes over a result, and loses its lease to an eviction: it replaces that result all the same."""
+    """A switch passes over a result and loses its lease to an eviction: it replaces that result even so."""
     store = fleet.store()
     await fleet.store().overrule(TOKEN, FIRST, 600)
     lease = await lease_of(store, anew=True)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +49,7 @@ async def test_down_from_the_start(fleet: Fleet, redis_victim: RedisServer) -> N
 async def test_rd02_a_hanging_redis_costs_its_timeout_once(fleet: Fleet, redis_victim: RedisServer) -> None:
     """All who ask when it begins to hang wait the same quarter of a second; after that nobody waits.
 
-    Were each to wait for itself, eight at a time, either step would take six seconds and more.
+    Were they to wait one after the other, eight at a time, either step would take six seconds and more.
     """
     store, loop = fleet.store(), asyncio.get_running_loop()
     await store.recall(TOKEN)
@@ -67,16 +67,25 @@ async def test_rd02_a_hanging_redis_costs_its_timeout_once(fleet: Fleet, redis_v
 
 async def test_nobody_is_asked_during_an_outage(fleet: Fleet) -> None:
     """Until a trial is due, nothing at all is sent."""
-    async with silent() as (url, requests):
+    async with answering(b"") as (url, requests):
         store = fleet.store(url=url)
         for _ in range(100):
             await store.recall(TOKEN)
         assert len(requests) == 1
 
 
+async def test_a_failing_call_is_not_repeated(fleet: Fleet) -> None:
+    """A second try would take a second quarter of a second; not even the URL can ask for one."""
+    async with answering(b"-LOADING\r\n") as (url, requests):
+        store = fleet.store(url=url + "?retry_on_timeout=yes")
+        await store.recall(TOKEN)
+        assert [request.count(b"EVAL") for request in requests] == [0, 1]
+    assert fleet.happened == [StoreDegraded("BusyLoadingError")]
+
+
 async def test_trials_are_made_beside_the_requests(fleet: Fleet) -> None:
     """Requests that come when a trial is due are served while it lasts, and cause no second one."""
-    async with silent() as (url, requests):
+    async with answering(b"") as (url, requests):
         store = fleet.store(url=url)
         await store.recall(TOKEN)
         for _ in range(5):
@@ -256,7 +265,7 @@ NONSENSE = [
 @pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: repr(answer[:20]))
 async def test_nonsense_is_an_outage(answer: bytes) -> None:
     """A server that speaks something else, or lies, raises nothing and is left alone."""
-    async with answering(answer) as url, Fleet(url, timeout=0.25) as fleet:
+    async with answering(answer) as (url, _), Fleet(url, timeout=0.25) as fleet:
         await refresh(fleet)
         assert len(fleet.happened) == 2
         for event in fleet.happened:
@@ -269,7 +278,7 @@ async def test_nonsense_is_an_outage(answer: bytes) -> None:
 async def test_a_lie_raises_nothing(word: str) -> None:
     """One well-formed answer to every question is an outage as soon as it does not fit the question."""
     async with (
-        answering(b"*2\r\n$%d\r\n%s\r\n$0\r\n\r\n" % (len(word), word.encode())) as url,
+        answering(b"*2\r\n$%d\r\n%s\r\n$0\r\n\r\n" % (len(word), word.encode())) as (url, _),
         Fleet(url, timeout=5.0) as fleet,
     ):
         store = fleet.store()
@@ -285,13 +294,13 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(PIECES | st.binary(max_size=3), max_size=12))
 def test_no_answer_raises(pieces: list[bytes]) -> None:
     """Whatever bytes come back, also if the connection then ends, a refresh gets its lease or waits."""
 
     async def attempt() -> None:
-        async with answering(b"".join(pieces), close=True) as url, Fleet(url, timeout=0.25) as fleet:
+        async with answering(b"".join(pieces), close=True) as (url, _), Fleet(url, timeout=0.25) as fleet:
             store = fleet.store()
             begun = await store.begin(TOKEN)
             assert isinstance(begun, Lease)
@@ -307,31 +316,19 @@ def trials() -> set[asyncio.Task[object]]:
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: bytes, *, close: bool = False) -> AsyncIterator[str]:
-    """A server that answers whatever it is told in the same way; its URL."""
+async def answering(answer: bytes, *, close: bool = False) -> AsyncGenerator[tuple[str, list[bytes]]]:
+    """A server that gives one answer to everything, silence included; its URL, and what it was told."""
+    requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while request := await reader.read(65536):
+                requests.append(request)
                 # The client introduces itself with two commands at once.
                 writer.write(answer * max(1, request.count(b"SETINFO")))
                 await writer.drain()
                 if close:
                     break
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-@contextlib.asynccontextmanager
-async def silent() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that never says a word; its URL, and what it was told by each connection."""
-    requests: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        requests.append(await reader.read(65536))
-        await reader.read()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:

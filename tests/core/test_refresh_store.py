@@ -6,21 +6,11 @@ import time
 import pytest
 
 from fastapi_descope.core.refresh_store import Lease, MemoryRefreshStore, RefreshResult
+from tests.support.hand_clock import HandClock
 
 pytestmark = pytest.mark.anyio
 
 RESULT = RefreshResult("session", "refresh", 1_800_000_000)
-
-
-class Time:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return self.now
 
 
 async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
@@ -31,7 +21,7 @@ async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
 
 async def test_what_is_over_goes() -> None:
     """A thousand sessions later, the entries past their time have made room; the others are all there."""
-    clock = Time()
+    clock = HandClock()
     store = MemoryRefreshStore(clock)
     await fill(store, range(1000), 30)
     await fill(store, range(1000, 1024), 3600)
@@ -44,7 +34,7 @@ async def test_what_is_over_goes() -> None:
 
 async def test_a_lease_keeps_its_entry() -> None:
     """A holder at work keeps the lease, however many tokens come and go meanwhile."""
-    store = MemoryRefreshStore(Time(), lease_seconds=5)
+    store = MemoryRefreshStore(HandClock(), lease_seconds=5)
     lease = await store.begin("held")
     assert isinstance(lease, Lease)
     await fill(store, range(3000), 0)
@@ -53,7 +43,7 @@ async def test_a_lease_keeps_its_entry() -> None:
 
 async def test_growth_is_bounded_by_what_lives() -> None:
     """Ten thousand dead entries never are in memory together; ten thousand live ones are, and all of them."""
-    store = MemoryRefreshStore(Time())
+    store = MemoryRefreshStore(HandClock())
     await fill(store, range(10_000), 0)
     assert len(store) <= 1024
     await fill(store, range(10_000), 3600)
@@ -62,18 +52,18 @@ async def test_growth_is_bounded_by_what_lives() -> None:
 
 async def test_lease_seconds_are_kept() -> None:
     """A holder that vanished blocks others exactly that long."""
-    clock = Time()
+    clock = HandClock()
     store = MemoryRefreshStore(clock, lease_seconds=7)
     await store.begin("token")
-    clock.now = 6.99
+    clock.now += 6.99
     assert await store.begin("token") is None
-    clock.now = 7.0
+    clock.now += 0.02
     assert isinstance(await store.begin("token"), Lease)
 
 
 async def test_looking_creates_nothing() -> None:
     """Asking about unknown tokens costs no memory."""
-    store = MemoryRefreshStore(Time())
+    store = MemoryRefreshStore(HandClock())
     await store.recall("unknown")
     await store.shorten("unknown", 30)
     assert len(store) == 0
@@ -90,7 +80,7 @@ async def test_no_token_is_a_key() -> None:
 
 async def test_lease_ids_cannot_be_guessed() -> None:
     """Each is 128 random bits."""
-    store = MemoryRefreshStore(Time())
+    store = MemoryRefreshStore(HandClock())
     leases = [await store.begin(f"token-{number}") for number in range(100)]
     ids = {lease.id for lease in leases if isinstance(lease, Lease)}
     assert len(ids) == 100

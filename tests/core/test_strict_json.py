@@ -50,16 +50,13 @@ def test_what_has_one_reading_is_read(raw: bytes, value: object) -> None:
     assert parse_object(raw) == value
 
 
-@pytest.mark.parametrize(
-    ("raw", "levels"),
-    [(b'{"a":' * 31 + b"{}" + b"}" * 31, 32), (b'{"a":' + b"[" * 31 + b"]" * 31 + b"}", 32)],
-)
-def test_32_levels_are_read(raw: bytes, levels: int) -> None:
-    """The deepest value that is accepted; one level more is refused."""
-    assert raw.count(b"{") + raw.count(b"[") == levels
-    assert list(parse_object(raw)) == ["a"]
+@pytest.mark.parametrize("beside", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"c":', b"}")], ids=["lists", "objects"])
+def test_32_levels_are_read(begin: bytes, end: bytes, beside: bytes) -> None:
+    """Depth is counted in levels, however many brackets there are; one level more is refused."""
+    assert parse_object(b"{" + beside + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
     with pytest.raises(ValueError, match="too deep"):
-        parse_object(b'{"a":' + raw + b"}")
+        parse_object(b"{" + beside + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
 
 
 def is_frozen(value: object) -> bool:

@@ -6,12 +6,15 @@ claims have tests of their own.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 
 import pytest
 from jose.backends.cryptography_backend import CryptographyRSAKey
 from typing_extensions import override
 
+from fastapi_descope.core.keys import parse_jwks
 from fastapi_descope.core.session import Claims
 from fastapi_descope.core.tokens import Key, TokenKind, UnknownKey, verify
 from fastapi_descope.errors import TokenError, TokenReason
@@ -78,6 +81,23 @@ def test_tv19_one_signature_is_checked_however_many_keys_there_are(
     keys = {kid: Key(kid, Counting(kid), "") for kid in ("A", *map(str, range(31)))}
     verify(forge.token(), kind=TokenKind.SESSION, keys=keys, policy=POLICY, now=NOW)
     assert used == ["A"]
+
+
+def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
+    """Verifying keeps nothing between calls, so a set may be replaced at any moment as a whole."""
+    sets = [parse_jwks(forge.key_set(*names)) for names in ("A", "AB", "BA")]
+    current = sets[:1]
+    token = forge.token()
+
+    def subjects() -> set[object]:
+        check = partial(verify, token, kind=TokenKind.SESSION, policy=POLICY, now=NOW)
+        return {check(keys=current[0])["sub"] for _ in range(100)}
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(subjects) for _ in range(50)]
+        for swap in range(1000):
+            current[0] = sets[swap % 3]
+        assert [answer.result() for answer in answers] == [{"U2forge"}] * 50
 
 
 def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]) -> None:

@@ -50,7 +50,7 @@ class Fleet:
         return store
 
     async def heal(self, store: RedisRefreshStore) -> None:
-        """Let the longest wait for a trial pass, have a request come by, and wait for the trial to succeed."""
+        """Let the longest wait pass, have a request come by, and wait for the trial to succeed."""
         self.now += 31
         self.recovered.clear()
         await store.recall("whatever")

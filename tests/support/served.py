@@ -17,9 +17,12 @@ def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def served(app: ASGIApp, listener: socket.socket) -> Generator[None]:
+def served(app: ASGIApp, listener: socket.socket, *, access_log: bool = False) -> Generator[None]:
     """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block."""
-    config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, ws="websockets-sansio")
+    level = None if access_log else "error"  # None: the levels that the test has set
+    config = uvicorn.Config(
+        app, log_config=None, log_level=level, access_log=access_log, ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

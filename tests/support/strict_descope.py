@@ -20,9 +20,9 @@ LIFETIME = 600
 class StrictDescope:
     """Upstream, the clock that everybody around it reads, and what it was asked.
 
-    ``rotates`` may be switched off. ``gate`` holds back answers, after what was asked has been done.
-    ``script`` holds errors to answer the next calls with instead. ``keys_known`` is whether anybody can
-    verify anything.
+    ``rotates`` may be switched off. ``script`` holds errors to answer the next calls with instead.
+    ``keys_known`` is whether anybody can verify anything. What is asked is done at once, even if the
+    answer is held back: the worst for whoever loses it.
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class StrictDescope:
         self.keys_known = True
         self.calls: list[str] = []
         self.script: list[DescopeError] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
         self.told: list[Event] = []
         self.store = MemoryRefreshStore(self.clock)
         self._pairs: dict[str, TokenPair] = {}
         self._spent: set[str] = set()
         self._over: set[str] = set()
+        self._gate = asyncio.Event()
+        self._gate.set()
 
     def clock(self) -> float:
         """Epoch seconds and monotonic seconds at once; moved by the test."""
@@ -65,9 +65,13 @@ class StrictDescope:
         )
 
     def hold(self) -> asyncio.Event:
-        """Hold back the answers to what is asked from now on; setting the result lets them go."""
-        self.gate = asyncio.Event()
-        return self.gate
+        """Hold back the answers to what is asked from now on, until the event is set."""
+        self._gate = asyncio.Event()
+        return self._gate
+
+    def serve(self) -> None:
+        """Answer what is asked from now on; what was held back stays so."""
+        self.hold().set()
 
     def pair_of(self, refresh_jwt: str) -> TokenPair:
         """The pair that was issued last with a refresh token."""
@@ -103,9 +107,10 @@ class StrictDescope:
 
     async def _answer(self, text: str, tenant: str | None) -> RefreshResult:
         self.calls.append(text)
+        gate = self._gate
         answer = self.script.pop(0) if self.script else self._trade(text, tenant)
         await turns()
-        await self.gate.wait()
+        await gate.wait()
         if isinstance(answer, DescopeError):
             raise answer
         return answer

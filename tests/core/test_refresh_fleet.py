@@ -1,0 +1,190 @@
+"""Several processes with one store: one of them refreshes, the others take its result (RF-03, RF-05)."""
+
+import asyncio
+
+import pytest
+
+from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
+from fastapi_descope.errors import SessionEnded, UpstreamRefused, UpstreamUnavailable
+from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
+from tests.support.publisher import turns
+from tests.support.strict_descope import StrictDescope
+from tests.support.virtual_time import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Deadlines pass at once."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+async def test_rf03_four_processes_cost_one_call() -> None:
+    """A thousand requests, spread over the fleet: all get the same pair."""
+    descope = StrictDescope()
+    held, fleet = descope.sign_in(), [descope.refresher() for _ in range(4)]
+
+    outcomes = await asyncio.gather(*[process.refresh(held) for process in fleet for _ in range(250)])
+
+    assert outcomes == [Renewed(descope.pair_of("ada/1/acme"))] * 1000
+    assert descope.calls == ["ada/0/acme"]
+    assert descope.told == [SessionRefreshed("ada", "acme")]
+
+
+async def test_whoever_waits_for_another_process_too_long_decides_nothing() -> None:
+    """Six seconds, then the cookies are kept and the client is asked to come back; no second call."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    holder, other = descope.refresher(), descope.refresher(patience=6)
+    hanging = descope.hold()
+    first = asyncio.create_task(holder.refresh(held))
+    await turns()
+
+    assert await other.refresh(held) == NoVerdict(5)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(6, abs=0.1)
+    assert descope.told == [RefreshFailed("upstream_unavailable")]
+    hanging.set()
+    assert await first == await other.refresh(held)
+    assert descope.calls == ["ada/0/acme"]
+
+
+async def test_a_process_that_died_blocks_the_others_for_its_lease_only() -> None:
+    """It held the right to refresh; thirty seconds later the next one takes over."""
+    descope = StrictDescope()
+    held, alive = descope.sign_in(), descope.refresher()
+    await descope.store.begin(held.text)
+
+    assert await alive.refresh(held) == NoVerdict(5)
+    descope.now += 30
+    assert await alive.refresh(held) == Renewed(descope.pair_of("ada/1/acme"))
+
+
+async def test_rf05_a_late_loser_takes_the_result_of_the_winner() -> None:
+    """It was refused because another process had renewed the session: nobody is logged out."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    slow, quick = descope.refresher(), descope.refresher()
+    descope.script = [UpstreamRefused(400, "E064006")]
+    hanging = descope.hold()
+    loser = asyncio.create_task(slow.refresh(held))
+    await turns()
+    descope.now += 31
+    descope.serve()
+    winner = await quick.refresh(held)
+    hanging.set()
+
+    assert isinstance(winner, Renewed)
+    assert await loser == winner
+    assert await slow.refresh(held) == winner
+    assert descope.told == [SessionRefreshed("ada", "acme"), RefreshRefused("E064006")]
+
+
+async def test_rf03_a_late_holder_overwrites_nothing() -> None:
+    """Its lease has passed on: what the store says is what counts, also for itself."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    slow, quick = descope.refresher(), descope.refresher()
+    hanging = descope.hold()
+    late = asyncio.create_task(slow.refresh(held))
+    await turns()
+    descope.now += 31
+    descope.serve()
+
+    assert await quick.refresh(held) == Ended()  # Descope takes it for a theft
+    hanging.set()
+    assert await late == Ended()
+    assert await slow.latest(held) == Ended()
+
+
+async def test_a_holder_whose_lease_passed_on_to_somebody_still_at_work_goes_by_its_own_answer() -> None:
+    """There is no other word yet."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher()
+    hanging = descope.hold()
+    late = asyncio.create_task(process.refresh(held))
+    await turns()
+    descope.now += 31
+    await descope.store.begin(held.text)
+    hanging.set()
+
+    assert await late == Renewed(descope.pair_of("ada/1/acme"))
+
+
+async def test_a_switch_waits_for_a_refresh_in_another_process_and_uses_its_token() -> None:
+    """When it gets the lease, the token it came with is spent."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    refreshing, switching = descope.refresher(), descope.refresher()
+    hanging = descope.hold()
+    refresh = asyncio.create_task(refreshing.refresh(held))
+    await turns()
+    switch = asyncio.create_task(switching.replace(held, *descope.select("globex")))
+    await turns()
+    hanging.set()
+
+    assert (await switch).refresh.text == "ada/2/globex"
+    assert isinstance(await refresh, Renewed)
+    assert descope.calls == ["ada/0/acme", "ada/1/acme"]
+    assert await refreshing.latest(held) == Renewed(await switch)
+
+
+async def test_a_switch_does_not_wait_for_another_process_for_ever() -> None:
+    """Nothing was asked of Descope; the client may try again."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher(patience=6)
+    await descope.store.begin(held.text)
+
+    with pytest.raises(UpstreamUnavailable):
+        await process.replace(held, *descope.select("globex"))
+
+    assert asyncio.get_running_loop().time() == pytest.approx(6, abs=0.1)
+    assert descope.calls == []
+
+
+async def test_lo03_a_logout_in_another_process_ends_a_switch_that_waits() -> None:
+    """The session was over before its turn came."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    first, second = descope.refresher(), descope.refresher()
+    await descope.store.begin(held.text)
+    switch = asyncio.create_task(first.replace(held, *descope.select("globex")))
+    await turns()
+    await second.end(held, patience=1)
+
+    with pytest.raises(SessionEnded):
+        await switch
+    assert descope.calls == []
+
+
+async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> None:
+    """What it brings home is dropped."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    first, second = descope.refresher(), descope.refresher()
+    hanging = descope.hold()
+    refresh = asyncio.create_task(first.refresh(held))
+    await turns()
+    await second.end(held, patience=1)
+    hanging.set()
+
+    assert await refresh == Ended()
+    assert await first.refresh(held) == Ended()
+
+
+async def test_a_switch_whose_lease_lapsed_is_a_switch_all_the_same() -> None:
+    """Another process refreshed meanwhile, which did not end the session."""
+    descope = StrictDescope()
+    descope.rotates = False
+    held = descope.sign_in()
+    slow, quick = descope.refresher(), descope.refresher()
+    hanging = descope.hold()
+    switch = asyncio.create_task(slow.replace(held, *descope.select("globex")))
+    await turns()
+    descope.now += 31
+    descope.serve()
+    await quick.refresh(held)
+    hanging.set()
+
+    assert (await switch).session.tenant_id == "globex"

@@ -1,0 +1,95 @@
+"""A logout among refreshes and switches of the same session: nothing revives it (LO-03)."""
+
+import asyncio
+
+import pytest
+
+from fastapi_descope.core.outcomes import Ended, Renewed
+from tests.support.publisher import turns
+from tests.support.strict_descope import StrictDescope
+from tests.support.virtual_time import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Deadlines pass at once."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+async def test_lo03_a_session_that_was_ended_stays_ended() -> None:
+    """For ten minutes nobody asks Descope about it again."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher()
+
+    assert await refresher.end(held, patience=1) == "ada/0/acme"
+
+    descope.now += 599
+    assert await refresher.refresh(held) == Ended()
+    assert await refresher.latest(held) == Ended()
+    assert descope.calls == []
+    assert descope.told == []
+
+
+async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None:
+    """The presented token is spent; what Descope is told must be the one in force."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher()
+    await refresher.refresh(held)
+    middle = descope.pair_of("ada/1/acme").refresh
+    await refresher.refresh(middle)
+
+    assert await refresher.end(held, patience=1) == "ada/2/acme"
+
+    tokens = [held, middle, descope.pair_of("ada/2/acme").refresh]
+    assert [await refresher.refresh(token) for token in tokens] == [Ended()] * 3
+    assert len(descope.calls) == 2
+
+
+async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
+    """Its token is the one to revoke; those who waited for it have their pair, and it ends with them."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher()
+    hanging = descope.hold()
+    refresh = asyncio.create_task(refresher.refresh(held))
+    await turns()
+    logout = asyncio.create_task(refresher.end(held, patience=1))
+    await turns()
+    hanging.set()
+
+    assert await logout == "ada/1/acme"
+    assert isinstance(await refresh, Renewed)
+    assert await refresher.latest(held) == Ended()
+    assert await refresher.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+
+
+async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() -> None:
+    """What it brings is dropped, and whoever waited for it learns that the session is over."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher()
+    hanging = descope.hold()
+    refresh = asyncio.create_task(refresher.refresh(held))
+    await turns()
+
+    assert await refresher.end(held, patience=1) == "ada/0/acme"
+
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
+    hanging.set()
+    assert await refresh == Ended()
+    assert await refresher.refresh(held) == Ended()
+
+
+async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:
+    """The logout came with an old token, while the newest was being refreshed."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher()
+    await refresher.refresh(held)
+    hanging = descope.hold()
+    refresh = asyncio.create_task(refresher.refresh(descope.pair_of("ada/1/acme").refresh))
+    await turns()
+
+    assert await refresher.end(held, patience=1) == "ada/1/acme"
+    hanging.set()
+
+    assert await refresh == Ended()
