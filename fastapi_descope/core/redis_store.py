@@ -14,7 +14,7 @@ outage nor an eviction between two steps loses a rotated token.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -264,7 +264,7 @@ class _Line:
         self.loop = asyncio.get_running_loop()
         self.slots = asyncio.Semaphore(_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lifetime = self._closed_with_the_loop()
+        self._lifetime = _closed_with_the_loop(client, self._tasks)
 
     @classmethod
     async def open(cls, client: _Client) -> "_Line":
@@ -281,20 +281,26 @@ class _Line:
         return task
 
     async def aclose(self) -> None:
-        """Close everything, unless the loop has ended and closed it already."""
+        """Close everything; or leave it to the line's own loop, if that is another one."""
         if self.loop is asyncio.get_running_loop():
             await self._lifetime.aclose()
 
-    async def _closed_with_the_loop(self) -> AsyncGenerator[None, None]:
-        """Closes the line when it is closed itself, which an event loop does to what it leaves behind."""
-        try:
-            yield
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            with suppress(*_FAILURES):
-                await self.client.aclose()
+
+async def _closed_with_the_loop(
+    client: _Client, tasks: Collection[asyncio.Task[None]]
+) -> AsyncGenerator[None, None]:
+    """Ends ``tasks`` and closes ``client`` when it is closed itself, as an event loop does at its end.
+
+    So an app that never runs a lifespan, or a test client with a loop per request, leaks no socket.
+    """
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(*_FAILURES):
+            await client.aclose()
 
 
 def _client(url: SecretStr, timeout: float) -> _Client:

@@ -79,7 +79,7 @@ async def test_a_failing_call_is_not_repeated(fleet: Fleet) -> None:
     async with answering(b"-LOADING\r\n") as (url, requests):
         store = fleet.store(url=url + "?retry_on_timeout=yes")
         await store.recall(TOKEN)
-        assert [request.count(b"EVAL") for request in requests] == [0, 1]
+        assert len(requests) == 1
     assert fleet.happened == [StoreDegraded("BusyLoadingError")]
 
 

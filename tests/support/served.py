@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 
 import uvicorn
@@ -17,11 +18,20 @@ def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def served(app: ASGIApp, listener: socket.socket, *, access_log: bool = False) -> Generator[None]:
-    """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block."""
-    level = None if access_log else "error"  # None: the levels that the test has set
+def served(
+    app: ASGIApp, listener: socket.socket, *, access_log: bool = False, certificate: Path | None = None
+) -> Generator[None]:
+    """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block.
+
+    ``certificate`` is a PEM file with key and certificate, for https.
+    """
     config = uvicorn.Config(
-        app, log_config=None, log_level=level, access_log=access_log, ws="websockets-sansio"
+        app,
+        log_config=None,
+        log_level=None if access_log else "error",  # None: the levels that the test has set
+        access_log=access_log,
+        ws="websockets-sansio",
+        ssl_certfile=certificate,
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, args=([listener],), daemon=True)

@@ -5,11 +5,14 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Whenever nothing is ready, its clock jumps to the next timer instead of sleeping until then.
 
-    For code that talks to nothing outside this process. To be given to anyio as its ``loop_factory``.
+    For code that waits for nothing outside this loop: a thread or a socket would always come too late.
+    To be given to anyio as its ``loop_factory``.
     """
 
     def __init__(self) -> None:
@@ -60,3 +63,9 @@ class _Impatient(selectors.BaseSelector):
     def close(self) -> None:
         """As the real selector does."""
         self._real.close()
+
+
+in_virtual_time = pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual time"]
+)
+"""Runs one test in such a loop; a whole module overrides the fixture ``anyio_backend``."""

@@ -1,0 +1,241 @@
+"""Login and callback, without a web framework: what Descope is asked, and what its answers become (2.4)."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from fastapi_descope.core.authenticator import LoginRequest
+from fastapi_descope.core.client import LoginOptions
+from fastapi_descope.core.resolver import Credentials
+from fastapi_descope.emulator.journal import fingerprint
+from fastapi_descope.errors import (
+    LoginRejected,
+    NotAuthenticated,
+    RateLimited,
+    UpstreamNonsense,
+    UpstreamUnavailable,
+)
+from fastapi_descope.events import LoginFailed, SignedIn, SuspiciousAnswer
+from tests.support.core import ADA, Core, cookies
+
+pytestmark = pytest.mark.anyio
+
+CALLBACK = "http://127.0.0.1:8000/callback?state=canary-state"
+
+
+def asked(tenant: str = "acme", options: LoginOptions | None = None) -> LoginRequest:
+    """A sign-in to a tenant."""
+    return LoginRequest(tenant, CALLBACK, options=options)
+
+
+async def signed_in_code(core: Core, options: LoginOptions | None = None) -> str:
+    """The code that a browser brings back."""
+    return await core.code(await core.authenticator.begin_login(asked(options=options)))
+
+
+async def test_a_login_starts_where_descope_says() -> None:
+    """Every parameter that is given goes along, and no refresh token."""
+    core = Core()
+
+    url = await core.authenticator.begin_login(
+        LoginRequest(
+            "acme",
+            CALLBACK,
+            login_hint=ADA,
+            sso_id="acme-okta",
+            prompt="login",
+            force_authn=True,
+            options=LoginOptions(locale="de"),
+        ),
+        presented=cookies(core.issue()),
+    )
+
+    assert httpx.URL(url).path.startswith("/signin/")
+    (call,) = core.emulator.requests.to("authorize")
+    assert call.query == {
+        "tenant": "acme",
+        "redirectURL": CALLBACK,
+        "loginHint": ADA,
+        "ssoId": "acme-okta",
+        "prompt": "login",
+        "forceAuthn": "true",
+    }
+    assert call.caller == fingerprint(f"Bearer {core.emulator.project_id}")
+
+
+async def test_a_login_asks_for_no_more_than_it_must() -> None:
+    """Only the tenant and the way back."""
+    core = Core()
+    await core.authenticator.begin_login(asked("ada@acme.example"))
+    (call,) = core.emulator.requests.to("authorize")
+    assert call.query == {"tenant": "ada@acme.example", "redirectURL": CALLBACK}
+
+
+@pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
+async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> None:
+    """It is about the user who is signed in; the newest token counts, the presented one may be spent."""
+    core = Core()
+    issued = core.issue()
+    renewed = await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+    assert renewed.pair is not None
+
+    await core.authenticator.begin_login(asked(options=options), presented=cookies(issued))
+
+    (call,) = core.emulator.requests.to("authorize")
+    assert call.caller == fingerprint(f"Bearer {core.emulator.project_id}:{renewed.pair.refresh.text}")
+    assert call.status == 200
+
+
+async def test_a_step_up_makes_a_stepped_up_session() -> None:
+    """The whole way: the session that comes back says so."""
+    core = Core()
+    url = await core.authenticator.begin_login(
+        asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
+    )
+    pair = await core.authenticator.complete_login(await core.code(url))
+    assert pair.session.stepped_up
+
+
+async def test_a_step_up_without_a_refresh_token_is_for_nobody() -> None:
+    """Descope is not asked."""
+    core = Core()
+    with pytest.raises(NotAuthenticated):
+        await core.authenticator.begin_login(
+            asked(options=LoginOptions(stepup=True)), presented=Credentials(session=core.issue().session_jwt)
+        )
+    assert core.calls("authorize") == 0
+
+
+async def test_a_login_that_descope_refuses_is_rejected() -> None:
+    """An unknown tenant, say. What Descope said is not shown."""
+    core = Core()
+    with pytest.raises(LoginRejected) as caught:
+        await core.authenticator.begin_login(asked("nowhere"))
+    assert caught.value.reason == "authorize_refused"
+    assert caught.value.__cause__ is None
+    assert core.told == [LoginFailed("authorize_refused")]
+
+
+async def test_a_login_during_an_outage_has_no_verdict() -> None:
+    """503, with the time to wait."""
+    core = Core()
+    core.emulator.faults.add("authorize", status=503, retry_after=11)
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await core.authenticator.begin_login(asked())
+    assert caught.value.retry_after == 11
+
+
+async def test_a_code_becomes_a_verified_pair() -> None:
+    """The user, in the tenant that they signed in to; told of once, with whether they are new."""
+    core = Core()
+    for first_seen in (True, False):
+        pair = await core.authenticator.complete_login(await signed_in_code(core))
+        assert pair.session.tenant_id == "acme"
+        assert pair.session.user.email == ADA
+        assert core.told_of(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
+    assert len(core.told_of(SignedIn)) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+async def test_cb08_a_code_that_descope_refuses_is_rejected(status: int) -> None:
+    """Whatever the status, the user has to start again; the call is not repeated."""
+    core = Core()
+    core.emulator.faults.add("exchange", status=status)
+    with pytest.raises(LoginRejected) as caught:
+        await core.authenticator.complete_login("canary-code")
+    assert caught.value.reason == "code_refused"
+    assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
+    assert core.told_of(LoginFailed) == [LoginFailed("code_refused")]
+    assert core.calls("exchange") == 1
+
+
+async def test_cb08_a_rate_limit_asks_to_wait() -> None:
+    """429 is no word on the code, and is not answered with a second try."""
+    core = Core()
+    core.emulator.faults.add("exchange", status=429, retry_after=17)
+    with pytest.raises(RateLimited) as caught:
+        await core.authenticator.complete_login("code")
+    assert caught.value.retry_after == 17
+    assert core.told_of(LoginFailed) == [LoginFailed("rate_limited")]
+    assert core.calls("exchange") == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_cb08_an_outage_is_never_answered_with_a_second_try(status: int) -> None:
+    """A code is good for one use, and may be used up already."""
+    core = Core()
+    core.emulator.faults.add("exchange", status=status)
+    with pytest.raises(UpstreamUnavailable):
+        await core.authenticator.complete_login("code")
+    assert core.told_of(LoginFailed) == [LoginFailed("upstream_unavailable")]
+    assert core.calls("exchange") == 1
+
+
+async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
+    """502; told of as a failed login and as a suspicious answer."""
+    core = Core()
+    core.next_tokens("exchange", *reversed([*core.issue()]))
+    with pytest.raises(UpstreamNonsense):
+        await core.authenticator.complete_login("code")
+    assert core.told_of(LoginFailed, SuspiciousAnswer, SignedIn) == [
+        SuspiciousAnswer("kind"),
+        LoginFailed("upstream_nonsense"),
+    ]
+
+
+async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:
+    """Both get the same pair: never two sessions, of which each browser tab has half."""
+    core = Core()
+    code = await signed_in_code(core)
+
+    pairs = await asyncio.gather(*[core.authenticator.complete_login(code) for _ in range(10)])
+
+    assert len({pair.refresh.text for pair in pairs}) == 1
+    assert core.calls("exchange") == 1
+    assert len(core.told_of(SignedIn)) == 1
+
+
+async def test_cb16_the_same_callback_afterwards_is_rejected() -> None:
+    """A code is good for one use, and Descope says so."""
+    core = Core()
+    code = await signed_in_code(core)
+    await core.authenticator.complete_login(code)
+    with pytest.raises(LoginRejected):
+        await core.authenticator.complete_login(code)
+    assert core.calls("exchange") == 2
+
+
+async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
+    """The browser sent the callback twice, and hung up on the first."""
+    core = Core()
+    code = await signed_in_code(core)
+    core.emulator.faults.add("exchange", hold=True)
+    first, second = (asyncio.create_task(core.authenticator.complete_login(code)) for _ in range(2))
+    await core.emulator.faults.arrived()
+    first.cancel()
+    core.emulator.faults.release()
+
+    assert (await second).session.tenant_id == "acme"
+    assert first.cancelled()
+    assert core.calls("exchange") == 1
+
+
+async def test_different_codes_do_not_share() -> None:
+    """Each is its own user's."""
+    core = Core()
+    mine = await signed_in_code(core)
+    theirs = await core.code(await core.authenticator.begin_login(asked()), "grace@acme.example")
+
+    ada, grace = await asyncio.gather(
+        core.authenticator.complete_login(mine), core.authenticator.complete_login(theirs)
+    )
+
+    assert (ada.session.user.email, grace.session.user.email) == (ADA, "grace@acme.example")
+
+
+def test_a_login_request_shows_neither_state_nor_e_mail() -> None:
+    """It may be logged (LG-02)."""
+    request = LoginRequest("canary@acme.example", CALLBACK, login_hint="canary", sso_id="acme-okta")
+    assert "canary" not in repr(request)
+    assert "acme-okta" in repr(request)
