@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection, Request
@@ -75,8 +76,9 @@ class Descope:
         self.events = Events()
         self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
-        self._build_core(clock, transport, refresh_store)
-        self._build_web(clock)
+        self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
+        self.authenticator = _Authenticator(self._core, self.events)
+        self._build_web()
         if app is not None:
             self.install(app, prefix=prefix)
 
@@ -101,7 +103,7 @@ class Descope:
         While it runs, codes, states and tokens are blanked in the lines of uvicorn's access log (LG-01).
         """
         show_secrets_again = redact_login_secrets()
-        warming = asyncio.create_task(self._keys.warm())
+        warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
         finally:
@@ -116,9 +118,25 @@ class Descope:
         The lifespan does it. The object can be used again afterwards; connections are made anew.
         """
         await self.authenticator.aclose(_DRAIN_SECONDS)
-        await self._keys.aclose()
-        await self._client.aclose()
-        await self.store.aclose()
+        await self._core.keys.aclose()
+        await self._core.client.aclose()
+        await self._core.store.aclose()
+
+    @contextmanager
+    def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
+        """For tests of an app that is built already: another Descope and another clock behind it.
+
+        For the length of a ``with`` all is as if ``transport`` and ``clock`` had been given to the
+        constructor and nothing had happened yet: no key, token or refresh is remembered. Refreshes are
+        remembered in this process, whatever store is configured. Settings, routes, hooks and subscribers
+        stay, and whatever is verified otherwise is verified here. Not while requests are being served.
+        """
+        before = self._core
+        self._use(_build_core(self.settings, self.events, clock, transport, MemoryRefreshStore(clock)))
+        try:
+            yield
+        finally:
+            self._use(before)
 
     # ------------------------------------------------------------------ hooks
 
@@ -149,64 +167,26 @@ class Descope:
 
     # ------------------------------------------------------------------ building the parts
 
-    def _build_core(
-        self, clock: Callable[[], float], transport: Transport | None, store: RefreshStore | None
-    ) -> None:
-        settings, events = self.settings, self.events
-        # An injected clock drives the ages of caches too, so that a test moves one hand; in production
-        # they go by a clock that nobody can set back (RF-17).
-        monotonic = time.monotonic if clock is time.time else clock
-        self._client = DescopeClient(
-            base_url=settings.base_url,
-            project_id=settings.project_id,
-            management_key=settings.auth_management_key,
-            timeout=settings.upstream_timeout,
-            transport=transport,
-        )
-        self._keys = KeyCache(
-            self._client.keys,
-            policy=_policy(settings),
-            clock=clock,
-            monotonic=monotonic,
-            events=events,
-            max_stale=settings.jwks_max_stale,
-            cache_size=settings.token_cache_size,
-        )
-        self.store = store if store is not None else _store(settings, events, monotonic)
-        pairs = TokenPairs(self._client, self._keys, events=events, clock=clock)
-        refresher = Refresher(
-            store=self.store,
-            call=pairs.refresh,
-            verify=pairs.verify,
-            events=events,
-            clock=clock,
-            grace=settings.refresh_grace,
-            patience=settings.upstream_timeout + 1,
-        )
-        self._resolver = Resolver(
-            keys=self._keys,
-            refresher=refresher,
-            events=events,
-            clock=clock,
-            refresh_ahead=settings.refresh_ahead,
-        )
-        self.authenticator = Authenticator(
-            client=self._client,
-            pairs=pairs,
-            resolver=self._resolver,
-            refresher=refresher,
-            events=events,
-        )
+    @property
+    def store(self) -> RefreshStore:
+        """The memory of refreshes."""
+        return self._core.store
 
-    def _build_web(self, clock: Callable[[], float]) -> None:
+    def _use(self, core: "_Core") -> None:
+        """Exchange what the web wing works with; it holds on to nothing else of the core."""
+        self._core = core
+        self.authenticator.use(core, self.events)
+        self.sessions.resolver, self.sessions.clock = core.resolver, core.clock
+
+    def _build_web(self) -> None:
         settings, events = self.settings, self.events
         origins = Origins(settings)
         self.sessions = Sessions(
-            resolver=self._resolver,
+            resolver=self._core.resolver,
             cookies=SessionCookies(settings),
             origins=origins,
             events=events,
-            clock=clock,
+            clock=self._core.clock,
             leeway=settings.leeway,
         )
         self.errors = ErrorResponses(origins)
@@ -223,6 +203,83 @@ class Descope:
             settings=settings, authenticator=self.authenticator, origins=origins, events=events
         )
         self.router = build_router(login, session, self.lifespan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The parts that know Descope or the time."""
+
+    clock: Callable[[], float]
+    client: DescopeClient
+    keys: KeyCache
+    store: RefreshStore
+    pairs: TokenPairs
+    refresher: Refresher
+    resolver: Resolver
+
+
+class _Authenticator(Authenticator):
+    """The one that the routes hold for good, whatever it works with."""
+
+    def __init__(self, core: _Core, events: Events) -> None:
+        self.use(core, events)
+
+    def use(self, core: _Core, events: Events) -> None:
+        """Start afresh with the parts of ``core``."""
+        super().__init__(
+            client=core.client,
+            pairs=core.pairs,
+            resolver=core.resolver,
+            refresher=core.refresher,
+            events=events,
+        )
+
+
+def _build_core(
+    settings: DescopeSettings,
+    events: Events,
+    clock: Callable[[], float],
+    transport: Transport | None,
+    store: RefreshStore | None,
+) -> _Core:
+    # An injected clock drives the ages of caches too, so that a test moves one hand; in production
+    # they go by a clock that nobody can set back (RF-17).
+    monotonic = time.monotonic if clock is time.time else clock
+    client = DescopeClient(
+        base_url=settings.base_url,
+        project_id=settings.project_id,
+        management_key=settings.auth_management_key,
+        timeout=settings.upstream_timeout,
+        transport=transport,
+    )
+    keys = KeyCache(
+        client.keys,
+        policy=_policy(settings),
+        clock=clock,
+        monotonic=monotonic,
+        events=events,
+        max_stale=settings.jwks_max_stale,
+        cache_size=settings.token_cache_size,
+    )
+    store = store if store is not None else _store(settings, events, monotonic)
+    pairs = TokenPairs(client, keys, events=events, clock=clock)
+    refresher = Refresher(
+        store=store,
+        call=pairs.refresh,
+        verify=pairs.verify,
+        events=events,
+        clock=clock,
+        grace=settings.refresh_grace,
+        patience=settings.upstream_timeout + 1,
+    )
+    resolver = Resolver(
+        keys=keys,
+        refresher=refresher,
+        events=events,
+        clock=clock,
+        refresh_ahead=settings.refresh_ahead,
+    )
+    return _Core(clock, client, keys, store, pairs, refresher, resolver)
 
 
 def _policy(settings: DescopeSettings) -> TokenPolicy:

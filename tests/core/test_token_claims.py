@@ -46,6 +46,14 @@ def test_tv11_tv12_a_time_is_a_plain_number(
     assert token_refusal(token).reason is TokenReason.CLAIMS
 
 
+@pytest.mark.parametrize(("claim", "value"), [("iat", 0), ("nbf", 0), ("nbf", 0.5), ("exp", 253_402_300_799)])
+def test_tv11_tv12_a_time_may_be_any_in_the_calendar(
+    token_verify: Verify, forge: Forge, claim: str, value: float
+) -> None:
+    """From the first second of the epoch to the last of the year 9999."""
+    assert token_verify(forge.token(forge.claims(**{claim: value})))[claim] == value
+
+
 @pytest.mark.parametrize("claim", ["exp", "iat"])
 def test_tv11_tv12_both_times_are_required(token_refusal: Refusal, forge: Forge, claim: str) -> None:
     """A token without an end, or without a beginning, is refused."""

@@ -76,6 +76,24 @@ async def test_a_token_is_verified_once(forge: Forge) -> None:
     assert await cache.session(token.encode().decode()) is first
 
 
+@pytest.mark.parametrize(("size", "known"), [(4096, True), (0, False)])
+async def test_a_clock_set_back_is_no_reason_to_verify_again(forge: Forge, size: int, *, known: bool) -> None:
+    """Of a remembered token only the end is looked at: what has begun does not begin anew."""
+    descope = Publisher(forge.key_set("A"))
+    cache = descope.cache(size=size)
+    tokens = forge.token(), forge.token(forge.claims(drn="DSR"))
+    await cache.session(tokens[0])
+    await cache.refresh_token(tokens[1])
+    descope.now -= 3600
+    for answer in (cache.session(tokens[0]), cache.refresh_token(tokens[1])):
+        if known:
+            assert (await answer).expires_at == NOW + 600
+        else:
+            with pytest.raises(TokenError) as caught:
+                await answer
+            assert caught.value.reason is TokenReason.NOT_YET_VALID
+
+
 async def test_a_cache_of_size_zero_verifies_each_time(forge: Forge) -> None:
     """Without a memory the sessions are equal but made anew."""
     cache = Publisher(forge.key_set("A")).cache(size=0)
@@ -125,19 +143,23 @@ async def test_a_remembered_refresh_token_expires_too(forge: Forge) -> None:
 
 
 async def test_a_withdrawn_key_takes_its_tokens_along(forge: Forge) -> None:
-    """Once the set without the key is there, a remembered token of it is refused."""
+    """Once the set without the key is there, remembered tokens of it are refused, of either kind."""
     descope = Publisher(forge.key_set("A", "B"), forge.key_set("B"))
     cache = descope.cache()
-    tokens = [forge.token(forge.claims(exp=NOW + 3600), key=key) for key in "AB"]
-    for token in tokens:
-        await cache.session(token)
-    descope.now += 600
-    await cache.session(tokens[0])
+    lasting = [forge.claims(drn=drn, exp=NOW + 3600) for drn in ("DS", "DSR")]
+    (old, old_refresh), (new, new_refresh) = ([forge.token(c, key=key) for c in lasting] for key in "AB")
+    for _ in range(2):
+        for session, refresh in ((old, old_refresh), (new, new_refresh)):
+            assert isinstance(await cache.session(session), Session)
+            assert isinstance(await cache.refresh_token(refresh), RefreshToken)
+        descope.now += 600
     await turns()
-    with pytest.raises(TokenError) as caught:
-        await cache.session(tokens[0])
-    assert caught.value.reason is TokenReason.UNKNOWN_KEY
-    assert isinstance(await cache.session(tokens[1]), Session)
+    for answer in (cache.session(old), cache.refresh_token(old_refresh)):
+        with pytest.raises(TokenError) as caught:
+            await answer
+        assert caught.value.reason is TokenReason.UNKNOWN_KEY
+    assert isinstance(await cache.session(new), Session)
+    assert isinstance(await cache.refresh_token(new_refresh), RefreshToken)
 
 
 async def test_a_replaced_key_takes_its_tokens_along(forge: Forge) -> None:
