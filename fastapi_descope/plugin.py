@@ -59,7 +59,8 @@ class Descope:
 
     For tests: ``clock`` returns epoch seconds and drives every expiry and every cache; ``transport`` is an
     ``httpx.AsyncBaseTransport`` that takes the calls to Descope. ``refresh_store`` replaces the memory of
-    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's.
+    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app that
+    is built already is tested with ``fastapi_descope.testing``.
     """
 
     def __init__(
@@ -122,6 +123,11 @@ class Descope:
         await self._core.client.aclose()
         await self._core.store.aclose()
 
+    @property
+    def store(self) -> RefreshStore:
+        """The memory of refreshes."""
+        return self._core.store
+
     @contextmanager
     def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
         """For tests of an app that is built already: another Descope and another clock behind it.
@@ -166,11 +172,6 @@ class Descope:
         return await get_session(connection)
 
     # ------------------------------------------------------------------ building the parts
-
-    @property
-    def store(self) -> RefreshStore:
-        """The memory of refreshes."""
-        return self._core.store
 
     def _use(self, core: "_Core") -> None:
         """Exchange what the web wing works with; it holds on to nothing else of the core."""
@@ -305,4 +306,6 @@ def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], fl
             "DESCOPE_REDIS_URL is set, and the redis package is not installed:"
             " pip install 'fastapi-descope[redis]'"
         ) from None
-    return RedisRefreshStore(settings.redis_url, project_id=settings.project_id, events=events)
+    return RedisRefreshStore(
+        settings.redis_url, project_id=settings.project_id, events=events, monotonic=monotonic
+    )

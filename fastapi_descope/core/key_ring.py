@@ -62,10 +62,14 @@ class KeyRing:
         # failure allows another try, and when an unknown key may cause a fetch again.
         self._due = self._dead_at = self._retry_at = self._look_at = -math.inf
 
-    def ready(self) -> Mapping[str, Key] | None:
-        """The keys in force, or None if there are none; never waits. Begins a fetch if one is due."""
+    def ready(self, *, first: bool = True) -> Mapping[str, Key] | None:
+        """The keys in force, or None if there are none; never waits. Begins a fetch if one is due.
+
+        Without ``first`` it renews a set, but does not begin with one: what asks may not even be
+        well-formed, and nonsense must not cause a fetch (JW-02).
+        """
         now = self._monotonic()
-        if now >= self._due:
+        if now >= self._due and (first or self._set.keys):
             self._flights.start("keys", self._renew)
         return self._in_force(now)
 

@@ -67,7 +67,8 @@ class KeyCache:
         """The session that ``token`` proves. Costs a hash if it was verified before, else one RSA operation.
 
         Raises TokenError, or TokenExpired if all but the time holds, or UpstreamUnavailable if there are
-        no keys to judge by: only then, or when it names a key that is not in the set, does this wait.
+        no keys to judge by: only then, or when it names a key that is not in the set, does this wait. What
+        is malformed is refused without keys, and causes no fetch (JW-02).
         """
         digest = self._digest(token)
         known = self._known(self._sessions, digest)
@@ -112,16 +113,17 @@ class KeyCache:
 
     def _known(self, tokens: VerifiedTokens[T], digest: bytes) -> T | None:
         # Without keys nothing is known, however lately it was verified (JW-06).
-        return None if self._ring.ready() is None else tokens.get(digest, self._clock())
+        return None if self._ring.ready(first=False) is None else tokens.get(digest, self._clock())
 
     async def _claims(self, token: str, kind: TokenKind) -> Claims:
+        keys = self._ring.ready(first=False)
         # Ends: the ring says no as soon as no fetch is under way and none may be begun.
-        keys = await self._ring.keys()
         while True:
             try:
-                return verify(token, kind=kind, keys=keys, policy=self._policy, now=self._clock())
+                # Before the first keys are there, what is no token at all is told apart without them.
+                return verify(token, kind=kind, keys=keys or {}, policy=self._policy, now=self._clock())
             except UnknownKey as unknown:
-                if not (unknown.worth_a_fetch and await self._ring.look_again()):
+                if keys is not None and not (unknown.worth_a_fetch and await self._ring.look_again()):
                     raise
             keys = await self._ring.keys()
 

@@ -88,11 +88,21 @@ async def test_jw07_a_cold_outage_refuses_nobody(forge: Forge) -> None:
     """Without keys there is no verdict, so tokens good and bad get "come back later"."""
     descope = Publisher(DOWN)
     cache = descope.cache()
-    for token in (forge.token(), forge.token(key="C"), "junk"):
+    for token in (forge.token(), forge.token(key="C")):
         with pytest.raises(UpstreamUnavailable) as caught:
             await cache.session(token)
         assert caught.value.retry_after == 1
     assert descope.fetches == 1
+
+
+@pytest.mark.parametrize("token", ["junk", "", "a.b.c", "x" * 10_000])
+async def test_jw02_nonsense_is_refused_without_keys_and_fetches_none(token: str) -> None:
+    """JW-02: what is no token at all costs nothing upstream, also in a cold start or an outage."""
+    descope = Publisher(DOWN)
+    cache = descope.cache()
+    with pytest.raises(TokenError):
+        await cache.session(token)
+    assert descope.fetches == 0
 
 
 async def test_jw03_one_of_a_thousand_waiters_remains(forge: Forge) -> None:

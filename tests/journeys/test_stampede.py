@@ -1,6 +1,7 @@
 """One expired session, many requests: counts, not times."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -21,7 +22,8 @@ async def test_rf02_a_burst_of_200_requests_makes_one_refresh(world: WorldFactor
 
     assert {answer.status_code for answer in answers} == {200}
     assert town.calls("refresh") == 1
-    assert len({answer.headers["set-cookie"] for answer in answers}) == 1
+    # Their ages may differ by the second in which each was sent.
+    assert len({re.sub(r"Max-Age=\d+", "", answer.headers["set-cookie"]) for answer in answers}) == 1
 
 
 async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(world: WorldFactory) -> None:

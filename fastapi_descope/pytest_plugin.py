@@ -1,0 +1,135 @@
+"""The pytest plugin: fixtures that put an emulator behind the app under test.
+
+    def test_reports_need_an_admin(sign_in):
+        assert sign_in(roles=["viewer"]).get("/reports").status_code == 403
+        assert sign_in(roles=["admin"]).get("/reports").status_code == 200
+
+pytest finds it by itself (entry point ``descope``) and has to be told one thing, ``descope_app``. Without
+that nothing happens: no fixture is used unasked, and what the fixtures need (``testing``, and with it the
+emulator and the test client) is imported when one is asked for. Annotations name no type of theirs for
+that reason; a test that wants types asks for ``descope_emulation: Emulation``.
+"""
+
+import os
+from collections.abc import Callable, Generator
+from pkgutil import resolve_name
+from typing import Protocol
+
+import pytest
+from starlette.types import ASGIApp
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "descope_app",
+    "descope_client",
+    "descope_emulation",
+    "descope_emulator",
+    "expire_session",
+    "pytest_addoption",
+    "pytest_configure",
+    "revoke_session",
+    "sign_in",
+    "sign_in_async",
+]
+
+_VARIABLE = "DESCOPE_PROJECT_ID"
+_PROJECT_ID = "P2TESTSofAnAppWithFakeTenants"
+"""Well-formed, and nobody's. The emulator plays whichever project the app is configured for."""
+
+
+class _Emulation(Protocol):
+    """``testing.Emulation``, as far as the fixtures hand it on."""
+
+    @property
+    def emulator(self) -> object: ...
+    @property
+    def client(self) -> Callable[[], object]: ...
+    @property
+    def sign_in(self) -> Callable[..., object]: ...
+    @property
+    def sign_in_async(self) -> Callable[..., object]: ...
+    @property
+    def expire_session(self) -> Callable[..., None]: ...
+    @property
+    def revoke_session(self) -> Callable[..., None]: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the configuration of pytest name the app."""
+    parser.addini("descope_app", 'the app that signs in through Descope, as "module:attribute"', default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give an app that is named, and has no project id, one to be imported with.
+
+    Here, because test modules import apps before any fixture runs. A project id of the environment stays.
+    """
+    if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & os.environ.keys():
+        environment = pytest.MonkeyPatch()
+        environment.setenv(_VARIABLE, _PROJECT_ID)
+        config.add_cleanup(environment.undo)
+
+
+@pytest.fixture
+def descope_app(pytestconfig: pytest.Config) -> object:
+    """The app under test: what ``descope_app`` names in pytest's configuration. Override it for a factory."""
+    name: str = pytestconfig.getini("descope_app")
+    if not name:
+        raise pytest.UsageError(
+            'Say which app to test: descope_app = "module:attribute" in the configuration of pytest,'
+            " or a fixture descope_app of your own."
+        )
+    return resolve_name(name)
+
+
+@pytest.fixture
+def descope_emulation(descope_app: ASGIApp) -> Generator[_Emulation]:
+    """The app with a new emulator behind it (``fastapi_descope.testing.Emulation``)."""
+    try:
+        from .testing import emulated  # noqa: PLC0415 - nothing is imported before a fixture asks
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'"
+        ) from None
+    with emulated(descope_app) as emulation:
+        yield emulation
+
+
+@pytest.fixture
+def descope_emulator(descope_emulation: _Emulation) -> object:
+    """The emulator behind the app: its users and tenants, its clock, its failures, what it was asked."""
+    return descope_emulation.emulator
+
+
+@pytest.fixture
+def descope_client(descope_emulation: _Emulation) -> object:
+    """A test client in which nobody is signed in; see ``Emulation.client``."""
+    return descope_emulation.client()
+
+
+@pytest.fixture
+def sign_in(descope_emulation: _Emulation) -> Callable[..., object]:
+    """Call it for a test client with a session: user, tenant, roles, permissions, amr, step_up, bearer.
+
+    See ``Emulation.sign_in``.
+    """
+    return descope_emulation.sign_in
+
+
+@pytest.fixture
+def sign_in_async(descope_emulation: _Emulation) -> Callable[..., object]:
+    """As ``sign_in``, with an ``httpx.AsyncClient`` in the event loop of the test."""
+    return descope_emulation.sign_in_async
+
+
+@pytest.fixture
+def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
+    """Call it with a client to let its session token expire; see ``Emulation.expire_session``."""
+    return descope_emulation.expire_session
+
+
+@pytest.fixture
+def revoke_session(descope_emulation: _Emulation) -> Callable[..., None]:
+    """Call it with a client to end its user's sessions at Descope; see ``Emulation.revoke_session``."""
+    return descope_emulation.revoke_session
