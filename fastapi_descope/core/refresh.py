@@ -284,7 +284,7 @@ class Refresher:
             case Renewed(pair) if pair.refresh.text == text:
                 # Not rotated, so nothing can be lost: never so long as to stand in for the next refresh.
                 left = pair.session.expires_at - self._clock()
-                return min(_UNCLAIMED_SECONDS, max(0.75 * left, 0.0))
+                return min(_UNCLAIMED_SECONDS, 0.75 * left)
             case Ended():
                 return _REFUSED_SECONDS
             case Renewed() | NoVerdict() | NotReplaced():

@@ -54,7 +54,6 @@ class CookieChange(Enum):
     KEEP = "keep"
     WRITE = "write"
     CLEAR = "clear"
-    CLEAR_SESSION = "clear_session"
     CLEAR_REFRESH = "clear_refresh"
 
 

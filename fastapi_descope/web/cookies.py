@@ -204,10 +204,6 @@ class SessionCookies:
         """
         return self._clear((self._session, self._refresh), presented, secure=secure)
 
-    def clear_session(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
-        """As ``clear``, for the session cookie and its chunks alone (RF-11)."""
-        return self._clear((self._session,), presented, secure=secure)
-
     def clear_refresh(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
         """As ``clear``, for the refresh cookie and its chunks alone (KD-02)."""
         return self._clear((self._refresh,), presented, secure=secure)

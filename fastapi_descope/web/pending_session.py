@@ -5,7 +5,6 @@ A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down
 """
 
 from collections.abc import Callable
-from typing import assert_never
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
@@ -198,41 +197,27 @@ class PendingSession:
             _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
-        change, pair, resolution = await self._change()
+        change = self._written or await self._found()
         if change is CookieChange.KEEP:
             return []
-        cookies, now = self._sessions.cookies, self._sessions.clock()
-        tokens = self.presented.tokens if self.presented else cookies.read(self._scope["headers"])
-        secure = self._sessions.origins.secure(self._scope)
-        match change:
-            case CookieChange.CLEAR:
-                return cookies.clear(tokens, secure=secure)
-            case CookieChange.CLEAR_SESSION:
-                return cookies.clear_session(tokens, secure=secure)
-            case CookieChange.CLEAR_REFRESH:
-                return cookies.clear_refresh(tokens, secure=secure)
-            case CookieChange.WRITE:
-                if pair is None:
-                    return []
-                written = cookies.write(pair, now=now, secure=secure, presented=tokens)
-                if resolution is not None:
-                    await self._sessions.resolver.delivered(resolution)
-                return written
-            case _:
-                assert_never(change)
+        cookies, scope = self._sessions.cookies, self._scope
+        secure = self._sessions.origins.secure(scope)
+        tokens = self.presented.tokens if self.presented else cookies.read(scope["headers"])
+        if isinstance(change, TokenPair):
+            return cookies.write(change, now=self.now(), secure=secure, presented=tokens)
+        if change is CookieChange.CLEAR_REFRESH:
+            return cookies.clear_refresh(tokens, secure=secure)
+        return cookies.clear(tokens, secure=secure)
 
-    async def _change(self) -> tuple[CookieChange, TokenPair | None, Resolution | None]:
-        """What a route decided, else what was found out about the request's own session."""
-        if isinstance(self._written, TokenPair):
-            return CookieChange.WRITE, self._written, None
-        if self._written is not None:
-            return self._written, None, None
-        if self._resolution is None:
-            return CookieChange.KEEP, None, None
-        resolution = self._resolution
+    async def _found(self) -> TokenPair | CookieChange:
+        """What is to become of the cookies by what was found out about the request's own session."""
+        resolution, resolver = self._resolution, self._sessions.resolver
+        if resolution is None:
+            return CookieChange.KEEP
         if resolution.renewal is not None or resolution.pair is not None:
-            resolution = self._resolution = await self._sessions.resolver.settle(resolution)
-        return resolution.cookies, resolution.pair, resolution
+            resolution = self._resolution = await resolver.settle(resolution)
+            await resolver.delivered(resolution)
+        return resolution.pair or resolution.cookies
 
 
 class _Presented:

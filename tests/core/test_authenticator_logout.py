@@ -50,16 +50,17 @@ async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
     )
 
 
-async def test_a_logout_revokes_the_newest_token() -> None:
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_logout_revokes_the_newest_token(*, everywhere: bool) -> None:
     """The presented one is spent: Descope would not know what to end."""
     core = Core()
     issued = core.issue()
     renewed = await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
 
-    await core.authenticator.logout(cookies(issued))
+    await core.authenticator.logout(cookies(issued), everywhere=everywhere)
 
     assert renewed.pair is not None
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.told_of(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
     assert await core.refresher.refresh(renewed.pair.refresh) == Ended()
 
 

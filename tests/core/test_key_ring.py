@@ -275,11 +275,14 @@ async def test_jw09_dropped_keys_are_logged_once_a_set(
     forge: Forge, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line a key, by the hash of its id, an error for a private one; not again for the same set."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="fastapi_descope")
     mixed = forge.key_set("A", forge.jwk("B", alg="PS256"), forge.jwk("C", d="AQAB"), {"kid": "evil\nline"})
     bench = Bench(mixed, mixed, forge.key_set("A"))
+    lines: list[int] = []
     for pause in (0, 600, 600):
         await bench.later(pause)
+        lines.append(len(caplog.messages))
+    assert lines == [3, 3, 3]
     ours = [record for record in caplog.records if record.name == "fastapi_descope"]
     levels = [(record.levelno, record.getMessage().rpartition(": ")[2]) for record in ours]
     assert levels == [

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
+from fastapi_descope.core.refresh_store import Lease
 from fastapi_descope.errors import SessionEnded, UpstreamRefused, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.support.publisher import turns
@@ -112,6 +113,25 @@ async def test_a_holder_whose_lease_passed_on_to_somebody_still_at_work_goes_by_
     assert await late == Renewed(descope.pair_of("ada/1/acme"))
 
 
+async def test_whoever_goes_on_with_the_newest_token_waits_for_another_process_too() -> None:
+    """The remembered session has run out, and its refresh token is being traded elsewhere right now."""
+    descope = StrictDescope()
+    descope.lifetime = 180
+    held = descope.sign_in()
+    here, elsewhere = descope.refresher(), descope.refresher()
+    await here.refresh(held)
+    descope.now += 400
+    hanging = descope.hold()
+    newer = asyncio.create_task(elsewhere.refresh(descope.pair_of("ada/1/acme").refresh))
+    await turns()
+    older = asyncio.create_task(here.refresh(held))
+    await turns()
+    hanging.set()
+
+    assert await older == await newer == Renewed(descope.pair_of("ada/2/acme"))
+    assert descope.calls == ["ada/0/acme", "ada/1/acme"]
+
+
 async def test_a_switch_waits_for_a_refresh_in_another_process_and_uses_its_token() -> None:
     """When it gets the lease, the token it came with is spent."""
     descope = StrictDescope()
@@ -156,6 +176,7 @@ async def test_lo03_a_logout_in_another_process_ends_a_switch_that_waits() -> No
     with pytest.raises(SessionEnded):
         await switch
     assert descope.calls == []
+    assert isinstance(await descope.store.begin(held.text, anew=True), Lease)  # it was given back
 
 
 async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> None:

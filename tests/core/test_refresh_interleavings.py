@@ -8,21 +8,22 @@ import pytest
 
 from fastapi_descope.core.outcomes import Ended, Renewed
 from fastapi_descope.errors import SessionEnded
-from tests.support.strict_descope import StrictDescope
+from tests.support.strict_descope import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
 
-STEPS = 60
+STEPS = 160
 """More turns of the event loop than any of the three takes alone."""
 
 
 class Scene:
     """One session, and what may happen to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, distant: bool) -> None:
         self.descope = StrictDescope()
         self.held = self.descope.sign_in()
-        self.refresher = self.descope.refresher()
+        store = DistantStore(self.descope.clock) if distant else self.descope.store
+        self.refresher = self.descope.refresher(store)
 
     async def refresh(self) -> None:
         """A request with a dead session."""
@@ -47,11 +48,14 @@ class Scene:
         await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize("distant", [False, True], ids=["memory", "network"])
 @pytest.mark.parametrize("order", list(permutations(("refresh", "switch", "log_out"))), ids="-".join)
-async def test_f14_after_a_logout_nobody_is_handed_a_pair_any_more(order: tuple[str, ...]) -> None:
+async def test_f14_after_a_logout_nobody_is_handed_a_pair_any_more(
+    order: tuple[str, ...], *, distant: bool
+) -> None:
     """Whatever ran beside it, and whichever token of the session is presented; no token is used twice."""
     for steps in range(STEPS):
-        scene = Scene()
+        scene = Scene(distant=distant)
         await scene.play(order, steps)
 
         calls = list(scene.descope.calls)
@@ -62,11 +66,12 @@ async def test_f14_after_a_logout_nobody_is_handed_a_pair_any_more(order: tuple[
         assert scene.descope.calls == calls
 
 
+@pytest.mark.parametrize("distant", [False, True], ids=["memory", "network"])
 @pytest.mark.parametrize("order", sorted(set(permutations(("refresh", "switch", "refresh")))), ids="-".join)
-async def test_f14_after_a_switch_the_tenant_is_the_new_one(order: tuple[str, ...]) -> None:
+async def test_f14_after_a_switch_the_tenant_is_the_new_one(order: tuple[str, ...], *, distant: bool) -> None:
     """Whatever ran beside it: no token is used twice, and late twins are in the new tenant."""
     for steps in range(STEPS):
-        scene = Scene()
+        scene = Scene(distant=distant)
         await scene.play(order, steps)
 
         latest = await scene.refresher.latest(scene.held)

@@ -47,6 +47,20 @@ async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None
     assert len(descope.calls) == 2
 
 
+async def test_lo03_a_logout_outlasts_the_grace_of_the_refresh_before_it() -> None:
+    """The result of that refresh would be forgotten soon; that the session is over is not."""
+    descope = StrictDescope()
+    held, refresher = descope.sign_in(), descope.refresher(grace=30)
+    await refresher.refresh(held)
+    await refresher.delivered(held)
+    await refresher.end(held, patience=1)
+    descope.now += 599
+
+    assert await refresher.refresh(held) == Ended()
+    assert await refresher.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+    assert len(descope.calls) == 1
+
+
 async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
     """Its token is the one to revoke; those who waited for it have their pair, and it ends with them."""
     descope = StrictDescope()

@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_descope.core.outcomes import Ended, NotReplaced, NoVerdict, Renewed
 from fastapi_descope.core.refresh import Refresher
-from fastapi_descope.core.refresh_store import RefreshResult
+from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshResult
 from fastapi_descope.core.session import RefreshToken, TokenPair
 from fastapi_descope.errors import (
     SessionEnded,
@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from tests.support.publisher import turns
-from tests.support.strict_descope import StrictDescope
+from tests.support.strict_descope import DistantStore, StrictDescope
 from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
@@ -100,10 +100,11 @@ async def test_tn09_a_pair_that_a_switch_has_overtaken_is_not_the_latest() -> No
     assert len(descope.calls) == 2
 
 
-async def test_switches_queue_and_each_gets_its_own_tenant() -> None:
-    """Two tabs switch at the same time: one after the other, each with the newest token."""
+@pytest.mark.parametrize("store", [MemoryRefreshStore, DistantStore])
+async def test_switches_queue_and_each_gets_its_own_tenant(store: type[MemoryRefreshStore]) -> None:
+    """Many tabs switch at the same time: one after the other, each with the newest token."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.refresher(store(descope.clock))
     tenants = [f"tenant{number}" for number in range(10)]
 
     pairs = await asyncio.gather(

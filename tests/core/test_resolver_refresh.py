@@ -203,9 +203,9 @@ async def test_a_response_without_new_cookies_delivers_nothing() -> None:
     pair = core.issue()
     core.clock.advance(AHEAD)
     live = await core.resolve(pair)
+    await core.resolver.settle(live)
     await core.resolver.delivered(live)
     await core.resolver.delivered(await core.resolver.resolve(Credentials()))
-    await core.resolver.settle(live)
     core.clock.advance(60)
 
     assert (await core.resolve(pair)).cookies is CookieChange.WRITE

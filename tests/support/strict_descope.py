@@ -6,8 +6,10 @@ so that what is tested is who calls when, and with which token.
 
 import asyncio
 
+from typing_extensions import override
+
 from fastapi_descope.core.refresh import Call, Refresher, Verify
-from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshResult, RefreshStore
+from fastapi_descope.core.refresh_store import Lease, MemoryRefreshStore, RefreshResult, RefreshStore
 from fastapi_descope.core.session import RefreshToken, Session, Tenant, TokenPair, User
 from fastapi_descope.errors import DescopeError, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
 from fastapi_descope.events import Event, Events
@@ -136,6 +138,34 @@ class StrictDescope:
         pair = TokenPair(f"session of {refresh_jwt} since {now}", session, refresh)
         self._pairs[pair.session_jwt] = pair
         return pair
+
+
+class DistantStore(MemoryRefreshStore):
+    """A store behind a network, as far as time goes: others get their turn before it answers."""
+
+    @override
+    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+        """As in memory, later."""
+        await turns()
+        return await super().begin(token, anew=anew)
+
+    @override
+    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
+        """As in memory, later."""
+        await turns()
+        return await super().finish(token, lease, result, seconds)
+
+    @override
+    async def recall(self, token: str) -> RefreshResult | None:
+        """As in memory, later."""
+        await turns()
+        return await super().recall(token)
+
+    @override
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+        """As in memory, later."""
+        await turns()
+        await super().overrule(token, result, seconds)
 
 
 def _user(text: str) -> str:

@@ -1,9 +1,20 @@
 """Our errors as answers: the same one differs for a person, a script, HTMX and a prefetch."""
 
+import httpx
 import pytest
 from fastapi import Depends, FastAPI
+from starlette.types import Receive, Scope, Send
 
-from fastapi_descope import require_mfa, require_permissions, require_roles, require_step_up
+from fastapi_descope import (
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    NotAuthenticated,
+    require_mfa,
+    require_permissions,
+    require_roles,
+    require_step_up,
+)
 from tests.support.world import Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +119,21 @@ async def test_without_the_router_nobody_is_sent_anywhere(world: WorldFactory) -
 
     assert answer.status_code == 401
     assert "/login/sso" not in answer.text
+
+
+async def test_around_any_asgi_app_a_person_is_told_without_a_way_to_a_login() -> None:
+    """The middleware needs neither FastAPI nor Starlette; only routes that it can look up are linked to."""
+    descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotAuthenticated
+
+    browser = Browser(
+        httpx.AsyncClient(transport=httpx.ASGITransport(DescopeMiddleware(app, descope=descope)))
+    )
+
+    assert "login_url" not in (await browser.get("/me")).json()
+    assert (await browser.visit("/me")).status_code == 401
 
 
 async def test_missing_roles_are_named(world: WorldFactory) -> None:

@@ -288,6 +288,30 @@ async def test_a_socket_without_a_session_lives_on(
     await socket.done()
 
 
+async def test_a_receive_that_was_given_up_loses_no_frame(world: WorldFactory) -> None:
+    """An app that waits for a frame with a timeout, and later again, gets the frame that came meanwhile."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def ws(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        waiting = asyncio.ensure_future(socket.receive_text())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await socket.send_text("still here")
+        await socket.send_text(await socket.receive_text())
+
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    await socket.next()
+
+    socket.say("hello")
+
+    assert (await socket.next())["text"] == "hello"
+    socket.hang_up()
+    await socket.done()
+
+
 async def test_an_error_of_ours_after_accept_closes_the_socket(world: WorldFactory) -> None:
     """No HTTP answer is possible any more."""
     town = world(routes=no_routes)
