@@ -98,7 +98,9 @@ class Authenticator:
                 refresh_jwt=refresh_jwt,
             )
         except UpstreamRefused:
-            raise self._login_failed("authorize_refused") from None
+            raise self._login_failed(
+                "authorize_refused", "This organisation is not known here, or has no single sign-on."
+            ) from None
 
     async def complete_login(self, code: str) -> TokenPair:
         """The verified pair for a one-time code. One call, never repeated; twins share it (CB-16).
@@ -109,7 +111,9 @@ class Authenticator:
         try:
             return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
         except UpstreamRefused:
-            raise self._login_failed("code_refused") from None
+            raise self._login_failed(
+                "code_refused", "The sign-in took too long, or was finished already."
+            ) from None
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
             raise
@@ -180,6 +184,6 @@ class Authenticator:
     async def _newest_refresh_jwt(self, presented: Credentials) -> str:
         return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
 
-    def _login_failed(self, reason: str) -> LoginRejected:
+    def _login_failed(self, reason: str, detail: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))
-        return LoginRejected(reason)
+        return LoginRejected(reason, detail)

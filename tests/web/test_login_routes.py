@@ -136,12 +136,13 @@ async def test_cb12_a_tenant_outside_the_grammar_is_no_tenant(world: WorldFactor
 
 
 async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
-    """Descope refuses it: a page with a new start, no cookie."""
+    """Descope refuses it: a page that says so, with a new start, and no cookie."""
     town = world()
 
     answer = await town.browser().visit("/login/sso?tenant=nobody")
 
     assert answer.status_code == 400
+    assert "This organisation is not known here" in answer.text
     assert "set-cookie" not in answer.headers
     assert LoginFailed("authorize_refused") in town.events
 
