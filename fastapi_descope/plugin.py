@@ -78,7 +78,6 @@ class Descope:
         self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
-        self.authenticator = _Authenticator(self._core, self.events)
         self._build_web()
         if app is not None:
             self.install(app, prefix=prefix)
@@ -118,7 +117,7 @@ class Descope:
 
         The lifespan does it. The object can be used again afterwards; connections are made anew.
         """
-        await self.authenticator.aclose(_DRAIN_SECONDS)
+        await self._core.authenticator.aclose(_DRAIN_SECONDS)
         await self._core.keys.aclose()
         await self._core.client.aclose()
         await self._core.store.aclose()
@@ -174,16 +173,17 @@ class Descope:
     # ------------------------------------------------------------------ building the parts
 
     def _use(self, core: "_Core") -> None:
-        """Exchange what the web wing works with; it holds on to nothing else of the core."""
+        """Exchange what the web wing works with: ``Sessions`` is all that holds on to the core."""
         self._core = core
-        self.authenticator.use(core, self.events)
-        self.sessions.resolver, self.sessions.clock = core.resolver, core.clock
+        self.sessions.resolver, self.sessions.authenticator = core.resolver, core.authenticator
+        self.sessions.clock = core.clock
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events
         origins = Origins(settings)
         self.sessions = Sessions(
             resolver=self._core.resolver,
+            authenticator=self._core.authenticator,
             cookies=SessionCookies(settings),
             origins=origins,
             events=events,
@@ -193,16 +193,13 @@ class Descope:
         self.errors = ErrorResponses(origins)
         login = LoginRoutes(
             settings=settings,
-            authenticator=self.authenticator,
             transactions=LoginTransactions(settings),
             origins=origins,
             events=events,
             login_options=self.login_options,
             hooks=self._hooks,
         )
-        session = SessionRoutes(
-            settings=settings, authenticator=self.authenticator, origins=origins, events=events
-        )
+        session = SessionRoutes(settings=settings, origins=origins, events=events)
         self.router = build_router(login, session, self.lifespan)
 
 
@@ -214,26 +211,8 @@ class _Core:
     client: DescopeClient
     keys: KeyCache
     store: RefreshStore
-    pairs: TokenPairs
-    refresher: Refresher
     resolver: Resolver
-
-
-class _Authenticator(Authenticator):
-    """The one that the routes hold for good, whatever it works with."""
-
-    def __init__(self, core: _Core, events: Events) -> None:
-        self.use(core, events)
-
-    def use(self, core: _Core, events: Events) -> None:
-        """Start afresh with the parts of ``core``."""
-        super().__init__(
-            client=core.client,
-            pairs=core.pairs,
-            resolver=core.resolver,
-            refresher=core.refresher,
-            events=events,
-        )
+    authenticator: Authenticator
 
 
 def _build_core(
@@ -280,7 +259,10 @@ def _build_core(
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
     )
-    return _Core(clock, client, keys, store, pairs, refresher, resolver)
+    authenticator = Authenticator(
+        client=client, pairs=pairs, resolver=resolver, refresher=refresher, events=events
+    )
+    return _Core(clock, client, keys, store, resolver, authenticator)
 
 
 def _policy(settings: DescopeSettings) -> TokenPolicy:

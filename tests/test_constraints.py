@@ -211,7 +211,7 @@ def test_accepted(configure: Configure, name: str, text: str, value: object) -> 
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
-def test_refused(configure: Configure, name: str, text: str) -> None:
+def test_st01_st02_st07_cs07_refused(configure: Configure, name: str, text: str) -> None:
     """The message is about this variable and no other."""
     with pytest.raises(ConfigurationError) as caught:
         configure({name: text})
@@ -237,7 +237,7 @@ def test_refused(configure: Configure, name: str, text: str) -> None:
         ("redis_url", 7),
     ],
 )
-def test_a_wrong_type_is_refused(name: str, value: object) -> None:
+def test_st07_a_wrong_type_is_refused(name: str, value: object) -> None:
     """Code may hand over anything; a truth value is not a number."""
     with pytest.raises(ConfigurationError, match=f"^DESCOPE_{name.upper()}: expected "):
         DescopeSettings.model_validate({"project_id": PROJECT, name: value})

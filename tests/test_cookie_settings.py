@@ -111,7 +111,7 @@ def test_what_fits_together(values: dict[str, object]) -> None:
         ),
     ],
 )
-def test_what_contradicts_itself(values: dict[str, object], message: str) -> None:
+def test_st06_what_contradicts_itself(values: dict[str, object], message: str) -> None:
     """Cookies that a browser would drop, or that nobody would get, are refused at start (ST-06)."""
     with pytest.raises(ConfigurationError) as caught:
         configured(values)
@@ -136,7 +136,7 @@ def test_what_contradicts_itself(values: dict[str, object], message: str) -> Non
         ("https://10.1.2.3", "2.3"),
     ],
 )
-def test_a_cookie_domain_contains_the_public_host(public_url: str, domain: str) -> None:
+def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: str) -> None:
     """A top level, a sibling, half a label, an address or an attribute in disguise is refused (CK-06)."""
     with pytest.raises(ConfigurationError) as caught:
         configured({"public_url": public_url, "cookie_domain": domain})

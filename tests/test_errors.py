@@ -111,7 +111,7 @@ def test_codes_are_stable_words() -> None:
 
 
 @EACH
-def test_shown_to_callers(error: DescopeError) -> None:
+def test_lg02_shown_to_callers(error: DescopeError) -> None:
     """Text and detail are the title of the class: evidence stays in attributes (LG-02)."""
     assert str(error) == error.detail == type(error).title
     assert error.args == (error.title,)
@@ -119,7 +119,7 @@ def test_shown_to_callers(error: DescopeError) -> None:
 
 
 @EACH
-def test_holds_no_room_for_secrets(error: DescopeError) -> None:
+def test_lg02_holds_no_room_for_secrets(error: DescopeError) -> None:
     """Evidence is enums, ids and numbers: there is no attribute for a token, code, state or cookie."""
     assert set(vars(error)) <= {
         "acr",

@@ -56,7 +56,7 @@ def test_every_error_is_below_the_root() -> None:
         assert not isinstance(value, type) or issubclass(value, (DescopeError, str))
 
 
-def test_nothing_shows_a_secret_in_repr() -> None:
+def test_lg06_nothing_shows_a_secret_in_repr() -> None:
     """LG-06: settings and the plugin."""
     settings = DescopeSettings(
         project_id="P" + "a" * 27, auth_management_key="canary-key", redis_url="redis://:canary@127.0.0.1/0"

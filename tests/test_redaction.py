@@ -63,7 +63,7 @@ def access_line(path: str) -> str:
     return AccessFormatter('%(client_addr)s "%(request_line)s"', use_colors=False).format(record)
 
 
-def test_the_callback_in_the_access_log() -> None:
+def test_lg01_the_callback_in_the_access_log() -> None:
     """Code and state go, method, path and the names of the parameters stay (LG-01)."""
     line = access_line("/auth/callback?code=canary-code&state=canary-state&x=1")
     assert line == '127.0.0.1:5 "GET /auth/callback?code=[redacted]&state=[redacted]&x=1 HTTP/1.1"'

@@ -70,7 +70,7 @@ def test_a_project_id_is_all_it_takes(variables: SetVariables) -> None:
     }
 
 
-def test_there_is_no_setting_for_less_security() -> None:
+def test_st08_there_is_no_setting_for_less_security() -> None:
     """Algorithms, verification and state cannot be switched off (ST-08)."""
     words = ("alg", "verify", "state", "insecure", "skip")
 
@@ -194,7 +194,7 @@ def test_issuers_follow_the_base_url() -> None:
     }
 
 
-def test_cookie_names_carry_the_prefix() -> None:
+def test_ck03_cookie_names_carry_the_prefix() -> None:
     """Exactly one name is used for each cookie (CK-03)."""
     plain = DescopeSettings(project_id=PROJECT)
     prefixed = DescopeSettings(project_id=PROJECT, cookie_prefix="__Host-", refresh_cookie_name="R")

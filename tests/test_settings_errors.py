@@ -117,7 +117,9 @@ def test_the_message_names_the_fix(values: dict[str, object], message: str) -> N
 
 @pytest.mark.parametrize("name", sorted({*DescopeSettings.model_fields} - {"audience", "extra_issuers"}))
 @pytest.mark.parametrize("given_as", ["variable", "file", "keyword"])
-def test_no_message_holds_a_value(variables: SetVariables, tmp_path: Path, name: str, given_as: str) -> None:
+def test_st05_no_message_holds_a_value(
+    variables: SetVariables, tmp_path: Path, name: str, given_as: str
+) -> None:
     """Neither message, repr, cause, context nor traceback repeats a wrong value (ST-05)."""
     wrong, variable = f"{CANARY} //{CANARY}", f"DESCOPE_{name.upper()}"
     (tmp_path / "value").write_text(wrong)
@@ -138,7 +140,7 @@ def test_no_message_holds_a_value(variables: SetVariables, tmp_path: Path, name:
     assert CANARY not in shown(caught.value)
 
 
-def test_secrets_stay_hidden() -> None:
+def test_st05_secrets_stay_hidden() -> None:
     """Neither repr nor JSON shows a secret, nor the e-mail address of a default tenant (ST-05)."""
     settings = DescopeSettings(
         project_id=PROJECT,

@@ -191,7 +191,7 @@ def test_one_line(observe: Callable[[], _Observed], event: Event) -> None:
 
 
 @EACH
-def test_ids_are_extra_fields_only(observe: Callable[[], _Observed], event: Event) -> None:
+def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _Observed], event: Event) -> None:
     """Who it was is in neither the text of a line nor a label (LG-05)."""
     watched = observe()
     watched.tell(event)
@@ -225,7 +225,7 @@ def test_a_silenced_logger_costs_nothing(observe: Callable[[], _Observed]) -> No
     assert watched.messages() == ["login_started"]
 
 
-def test_flood(observe: Callable[[], _Observed]) -> None:
+def test_lg04_flood(observe: Callable[[], _Observed]) -> None:
     """10,000 refused tokens make ten short lines and one count (LG-04)."""
     watched = observe()
     for _ in range(10_000):
@@ -304,7 +304,7 @@ def test_a_foreign_event(observe: Callable[[], _Observed]) -> None:
         ("x" * 5000, "x" * 128),
     ],
 )
-def test_ids_as_they_are_shown(observe: Callable[[], _Observed], tenant: str, shown: str) -> None:
+def test_lg03_ids_as_they_are_shown(observe: Callable[[], _Observed], tenant: str, shown: str) -> None:
     """No line break, no escape, no address, no end of text in a log (LG-03, LG-04)."""
     watched = observe()
     watched.tell(events.TenantSwitched(USER, tenant))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from ..core.authenticator import Authenticator, LoginRequest
+from ..core.authenticator import LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session
 from ..errors import Forbidden, LoginRejected
@@ -42,7 +42,6 @@ class LoginRoutes:
     """``GET /login/sso`` and ``GET /callback``."""
 
     settings: DescopeSettings
-    authenticator: Authenticator
     transactions: LoginTransactions
     origins: Origins
     events: Events
@@ -67,7 +66,7 @@ class LoginRoutes:
         callback = (
             f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
         )
-        url = await self.authenticator.begin_login(
+        url = await pending.authenticator.begin_login(
             self._login_request(request, tenant, callback), presented=pending.credentials()
         )
         pending.queue(cookies)
@@ -83,7 +82,7 @@ class LoginRoutes:
         code = _one(request, "code", _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
-        pair = await self.authenticator.complete_login(code)
+        pair = await pending.authenticator.complete_login(code)
         for hook in self.hooks:
             await hook(request, pair.session)
         pending.write(pair)

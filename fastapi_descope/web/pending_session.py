@@ -9,6 +9,7 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
+from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
 from ..core.session import Session, TokenPair
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
@@ -46,6 +47,7 @@ class Sessions:
         self,
         *,
         resolver: Resolver,
+        authenticator: Authenticator,
         cookies: SessionCookies,
         origins: Origins,
         events: Events,
@@ -54,6 +56,7 @@ class Sessions:
     ) -> None:
         self.leeway = leeway
         self.resolver = resolver
+        self.authenticator = authenticator
         self.cookies = cookies
         self.origins = origins
         self.events = events
@@ -125,6 +128,11 @@ class PendingSession:
                 self.refuse_cross_site()
             self._resolution = await self._sessions.resolver.resolve(presented)
         return self._resolution
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """What begins, switches and ends sessions."""
+        return self._sessions.authenticator
 
     def now(self) -> float:
         """Epoch seconds, by the clock of the ``Descope`` object."""

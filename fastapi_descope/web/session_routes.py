@@ -8,7 +8,6 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..core.authenticator import Authenticator
 from ..errors import BadRequest
 from ..events import Events, ProfileRead, RedirectRejected
 from ..settings import DescopeSettings
@@ -28,7 +27,6 @@ class SessionRoutes:
     """``/logout``, ``/tenant/select`` and ``/session``."""
 
     settings: DescopeSettings
-    authenticator: Authenticator
     origins: Origins
     events: Events
 
@@ -52,7 +50,7 @@ class SessionRoutes:
         tenant = fields.get("tenant", "")
         if not _TENANT_ID.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        pair = await self.authenticator.select_tenant(pending.credentials(), tenant)
+        pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
         if asker(request.scope) is Asker.PROGRAM:
             return _json(SessionView.of(pair.session))
@@ -66,7 +64,7 @@ class SessionRoutes:
         """The user object that Descope keeps, asked for anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        profile = await self.authenticator.profile(pending.credentials(), await pending.resolve())
+        profile = await pending.authenticator.profile(pending.credentials(), await pending.resolve())
         self.events.emit(ProfileRead())
         return _json(ProfileView.of(profile))
 
@@ -74,7 +72,7 @@ class SessionRoutes:
         """The names of the user's tenants, asked of Descope anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        names = await self.authenticator.tenant_names(pending.credentials(), await pending.resolve())
+        names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
         return _json(TenantNames(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
@@ -84,7 +82,7 @@ class SessionRoutes:
         if presented.bearer is not None:
             raise BadRequest("A bearer token cannot be signed out; let it expire (LO-06)")
         fields = await _fields_if_any(request)
-        await self.authenticator.logout(presented, everywhere=everywhere)
+        await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
         if asker(request.scope) is Asker.PROGRAM:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)

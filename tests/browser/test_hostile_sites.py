@@ -167,7 +167,9 @@ def test_ck11_with_plain_names_a_tossed_cookie_is_nobody_rather_than_the_attacke
 
 @pytest.mark.parametrize("who", ["sibling", "foreign"])
 @pytest.mark.parametrize("to", ["/logout", "/logout/all", "/tenant/select", "/act"])
-def test_cs01_a_foreign_form_does_nothing(sites: SitesFactory, page: Page, who: str, to: str) -> None:
+def test_cs01_cs02_cs09_a_foreign_form_does_nothing(
+    sites: SitesFactory, page: Page, who: str, to: str
+) -> None:
     """CS-01, CS-02, CS-09: the plugin's routes and the app's own; same-site siblings as well."""
     here = sites()
     here.sign_in(page)

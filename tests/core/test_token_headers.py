@@ -144,7 +144,9 @@ EXTENSIONS: Mapping[str, Mapping[str, object]] = {
 
 
 @pytest.mark.parametrize("extra", EXTENSIONS.values(), ids=EXTENSIONS)
-def test_a_header_changes_no_rules(token_refusal: Refusal, forge: Forge, extra: Mapping[str, object]) -> None:
+def test_tv08_tv09_tv10_a_header_changes_no_rules(
+    token_refusal: Refusal, forge: Forge, extra: Mapping[str, object]
+) -> None:
     """Keys brought along, critical extensions and other types are refused (TV-08, TV-09, TV-10)."""
     token = forge.token(header={"alg": "RS256", "kid": "A", **extra})
     assert token_refusal(token).reason is TokenReason.HEADER

@@ -44,7 +44,7 @@ def test_the_least_used_go_first() -> None:
     assert [tokens.get(name, 0) for name in (b"a", b"b", b"c")] == ["a", None, "c"]
 
 
-def test_no_more_are_kept_than_asked_for() -> None:
+def test_tv18_no_more_are_kept_than_asked_for() -> None:
     """A hundred thousand distinct tokens leave as many entries as there is room for."""
     tokens = VerifiedTokens[str](100)
     names = [str(number) for number in range(100_000)]
@@ -102,7 +102,7 @@ async def test_a_cache_of_size_zero_verifies_each_time(forge: Forge) -> None:
     assert first is not second
 
 
-async def test_a_verified_session_is_no_refresh_token(forge: Forge) -> None:
+async def test_tv18_a_verified_session_is_no_refresh_token(forge: Forge) -> None:
     """What was verified as one kind is verified anew, and refused, as the other."""
     cache = Publisher(forge.key_set("A")).cache()
     session, refresh = forge.token(), forge.token(forge.claims(drn="DSR"))
@@ -142,7 +142,7 @@ async def test_a_remembered_refresh_token_expires_too(forge: Forge) -> None:
     assert caught.value.subject == "U2real"
 
 
-async def test_a_withdrawn_key_takes_its_tokens_along(forge: Forge) -> None:
+async def test_tv18_a_withdrawn_key_takes_its_tokens_along(forge: Forge) -> None:
     """Once the set without the key is there, remembered tokens of it are refused, of either kind."""
     descope = Publisher(forge.key_set("A", "B"), forge.key_set("B"))
     cache = descope.cache()
@@ -162,7 +162,7 @@ async def test_a_withdrawn_key_takes_its_tokens_along(forge: Forge) -> None:
     assert isinstance(await cache.refresh_token(new_refresh), RefreshToken)
 
 
-async def test_a_replaced_key_takes_its_tokens_along(forge: Forge) -> None:
+async def test_tv18_a_replaced_key_takes_its_tokens_along(forge: Forge) -> None:
     """The same id with new material is another key, although ids and number of keys are as before."""
     descope = Publisher(forge.key_set("A"), forge.key_set(forge.jwk("B", kid="A")))
     cache = descope.cache()

@@ -57,7 +57,7 @@ class StrictDescope:
         events = Events()
         events.subscribe(self.told.append)
         return Refresher(
-            store=store or self.store,
+            store=self.store if store is None else store,
             call=self.refresh,
             verify=self.verify,
             events=events,

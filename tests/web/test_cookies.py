@@ -152,7 +152,7 @@ def test_http2_cookie_fields_are_one_header(cookies_of: CookiesOf) -> None:
         pytest.param(b"DS=x.y.z;" * 222_222, False, id="2-MB"),
     ],
 )
-def test_a_header_beyond_any_browser_is_not_looked_into(
+def test_tv02_a_header_beyond_any_browser_is_not_looked_into(
     cookies_of: CookiesOf, filler: bytes, *, read: bool
 ) -> None:
     """Servers let 2 MB of cookies through, so the bound is ours."""

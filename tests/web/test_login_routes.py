@@ -180,7 +180,9 @@ async def test_cb13_a_login_is_not_started_by_a_subresource(
         "/logout",
     ],
 )
-async def test_rt_an_unsafe_return_path_becomes_the_default(world: WorldFactory, return_to: str) -> None:
+async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
+    world: WorldFactory, return_to: str
+) -> None:
     """The login goes on; it ends at the landing path, and an event tells."""
     town = world(post_login_path="/home")
     browser = town.browser()
@@ -396,7 +398,7 @@ async def test_a_step_up_of_nobody_is_a_sign_in_first(world: WorldFactory) -> No
     assert answer.headers["location"].startswith("/login/sso")
 
 
-async def test_an_authorize_answer_that_is_no_address_is_502() -> None:
+async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
     """CB-11: nobody is redirected to what is not an address."""
     browser, asked = _recorded(httpx.Response(200, json={"url": "javascript:alert(1)"}))
 
@@ -421,7 +423,7 @@ async def test_without_a_public_url_off_loopback_the_login_names_the_variable() 
     assert "DESCOPE_PUBLIC_URL" in answer.json()["detail"]
 
 
-async def test_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:
+async def test_lg07_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:
     """LG-07: who and where; whether Descope had seen the user before."""
     town = world()
 

@@ -95,7 +95,9 @@ def test_the_public_origin_is_inferred_on_loopback(
         pytest.param(["localhost"], "gopher", id="unknown-scheme"),
     ],
 )
-def test_elsewhere_the_missing_setting_is_named(origins_of: OriginsOf, hosts: list[str], scheme: str) -> None:
+def test_st03_hp05_elsewhere_the_missing_setting_is_named(
+    origins_of: OriginsOf, hosts: list[str], scheme: str
+) -> None:
     """A Host that anybody can send is never believed (CB-12); the error says what to set."""
     with pytest.raises(ConfigurationError, match="Set DESCOPE_PUBLIC_URL to the address that browsers use"):
         origins_of().public_origin(scope_of(*hosts, scheme=scheme))
@@ -103,7 +105,7 @@ def test_elsewhere_the_missing_setting_is_named(origins_of: OriginsOf, hosts: li
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", ["app.example.com", "evil.example", "localhost:8000", ""])
-def test_cb12_a_configured_origin_stands_whatever_the_request_says(
+def test_cb12_hp01_a_configured_origin_stands_whatever_the_request_says(
     origins: Origins, host: str, scheme: str
 ) -> None:
     """Host and proxy headers of an attacker change nothing (HP-01)."""
@@ -196,7 +198,7 @@ def request_from(site: str | None, origin: str | None, host: str = "app.example.
 
 @pytest.mark.parametrize(("site", "origin", "passes"), CASES)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_cs01_the_truth_table(
+def test_cs01_cs02_the_truth_table(
     origins: Origins, method: str, site: str | None, origin: str | None, *, passes: bool
 ) -> None:
     """An unsafe request passes from our own pages, from trusted origins, and from no browser at all."""

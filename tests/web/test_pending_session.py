@@ -193,7 +193,7 @@ async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(world: Worl
     assert town.calls("refresh") == 0
 
 
-async def test_what_a_route_writes_wins_over_a_refresh(world: WorldFactory) -> None:
+async def test_ck09_what_a_route_writes_wins_over_a_refresh(world: WorldFactory) -> None:
     """CK-09: a response never sets and clears the same cookie."""
     town = world()
     browser = town.browser()

@@ -34,7 +34,7 @@ def test_rt_a_safe_target_comes_back_unchanged(origins: Origins, value: str) -> 
         for value in group
     ],
 )
-def test_rt_anything_else_is_refused(origins: Origins, value: str) -> None:
+def test_rt01_to_rt11_anything_else_is_refused(origins: Origins, value: str) -> None:
     """What is not plainly a path of ours, or a URL of a trusted origin, is no target."""
     assert origins.return_to(value, AT_HOME) is None
 

@@ -23,7 +23,7 @@ def _cleared(cookies: list[str]) -> set[str]:
     return {cookie.partition("=")[0] for cookie in cookies if "Max-Age=0" in cookie}
 
 
-async def test_the_session_is_shown_without_a_token(world: WorldFactory) -> None:
+async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) -> None:
     """Everything a front end needs to draw its header; CK-12: no JWT in it."""
     town = world()
     browser = await _signed_in(town)
@@ -129,7 +129,7 @@ async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(world: 
 @pytest.mark.parametrize(
     ("return_to", "location"), [("/reports", "/reports"), ("//evil.example", "/home"), (None, "/home")]
 )
-async def test_a_switch_by_a_page_goes_on_to_a_safe_path(
+async def test_rt16_a_switch_by_a_page_goes_on_to_a_safe_path(
     world: WorldFactory, return_to: str | None, location: str
 ) -> None:
     """RT-16: the same rule as after a login."""

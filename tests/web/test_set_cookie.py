@@ -190,7 +190,7 @@ def test_ck09_no_cookie_is_set_and_deleted_in_one_response(cookies_of: CookiesOf
 
 
 @pytest.mark.parametrize("text", ["a.b.c; Domain=evil", "a.b.c\r\nX: 1", "", "a.b", "a.b.é", "a.b.c "])
-def test_a_text_that_is_no_jwt_never_gets_into_a_header(
+def test_ck06_a_text_that_is_no_jwt_never_gets_into_a_header(
     cookies_of: CookiesOf, pair_of: PairOf, text: str
 ) -> None:
     """Whatever upstream says, no attribute and no header line can be smuggled in (CK-06)."""
