@@ -85,11 +85,12 @@ def _origin(text: str) -> Origin:
 
 
 def _trusted(items: tuple[str, ...]) -> tuple[str, ...]:
+    # A value that is no origin would be compared with headers, and match none of them (CS-07).
     return tuple(dict.fromkeys(str(_origin(item)) for item in items))
 
 
 def _api(text: str) -> str:
-    """Any host may be Descope's API, because custom domains exist: only the form is checked."""
+    """Any host may be Descope's API, because custom domains exist: only the form is checked (ST-01)."""
     origin = _origin(text.removesuffix("/"))
     if origin.is_address and not origin.is_loopback:
         refuse("expected the name of a host, not its IP address")
@@ -187,6 +188,7 @@ def _distinct(name: str, info: ValidationInfo) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Items = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_items)]
+# Numbers have bounds wherever settings use them (ST-07).
 Whole = Annotated[int, BeforeValidator(_number)]
 Timeout = Annotated[float, BeforeValidator(_number), Field(gt=0, le=60, allow_inf_nan=False)]
 ApiOrigin = Annotated[str, AfterValidator(_api)]

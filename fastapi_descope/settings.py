@@ -106,6 +106,7 @@ class DescopeSettings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
+    # It becomes part of paths and of issuers (ST-02).
     project_id: str = Field(
         pattern="^P[A-Za-z0-9]{20,64}$",
         description="the project id: P, then 20 to 64 letters and digits",

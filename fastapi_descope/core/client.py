@@ -3,7 +3,7 @@
 It speaks through httpx's transport rather than through ``httpx.AsyncClient``. The client above the
 transport keeps a cookie jar, so that one user's cookies go out with the next user's call (RF-15), and logs
 every URL at INFO, with the state in it (LG-01). Without it there is no jar, no redirect, no proxy from the
-environment, no decompression and no log line to switch off.
+environment, no decompression (JW-12) and no log line to switch off.
 """
 
 import asyncio

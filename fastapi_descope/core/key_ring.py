@@ -76,7 +76,8 @@ class KeyRing:
     async def keys(self) -> Mapping[str, Key]:
         """The keys in force, once there are any: waits for the fetch under way if there are none.
 
-        Raises UpstreamUnavailable if that does not bring them, or if it is too early for another try.
+        Raises UpstreamUnavailable if that does not bring them, or if it is too early for another try: an
+        outage before the first fetch refuses nobody (JW-07).
         """
         keys = self.ready()
         if keys is None:
@@ -112,7 +113,7 @@ class KeyRing:
         return self._set.keys if now < self._dead_at else None
 
     async def _landing(self) -> None:
-        """Wait for the fetch under way, if any: not for its outcome, which is in this object then."""
+        """Wait for the fetch under way, if any: not for its outcome, which is in this object then (JW-04)."""
         flight = self._flights.current("keys")
         if flight is None:
             return
@@ -132,6 +133,7 @@ class KeyRing:
 
     def _adopt(self, fetched: KeySet, max_age: int | None) -> None:
         now = self._monotonic()
+        # No header of upstream's makes a fetch a request, or a year without one (JW-13).
         fresh = _MAX_FRESH if max_age is None else min(max(max_age, _MIN_FRESH), _MAX_FRESH)
         self._due, self._dead_at = now + min(fresh, self._max_stale), now + self._max_stale
         self._retry_at = now

@@ -10,9 +10,11 @@ What upstream's answer means is for ``outcomes`` to say.
 import asyncio
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
+from math import ceil
 from typing import assert_never
 
 from ..errors import (
+    RateLimited,
     SessionEnded,
     TokenError,
     TokenReason,
@@ -126,12 +128,11 @@ class Refresher:
     async def end(self, held: RefreshToken, *, patience: float) -> str:
         """Have nothing revive the session from now on, and return its newest refresh token.
 
-        Waits at most ``patience`` seconds for a refresh under way, whose token would be the newest.
+        Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
+        takes longer is cut off.
         """
-        running = self._flights.current(_key(held.text))
-        if running is not None:
-            await asyncio.wait([running], timeout=patience)
-        newest = await self._newest(held.text)
+        leased = await self._lease_newest(held.text, patience)
+        newest = leased[0] if isinstance(leased, tuple) else await self._newest(held.text)
         for text in {held.text, newest}:
             await self._store.overrule(text, RefreshResult.over(), _UNCLAIMED_SECONDS)
         return newest
@@ -151,16 +152,16 @@ class Refresher:
         """Wait at most ``seconds`` for the refreshes in flight, so that a shutdown loses none."""
         await self._flights.drain(seconds)
 
-    # What follows runs inside a flight: nobody's cancellation reaches it, and nothing is raised.
+    # The flights: nobody's cancellation reaches one, and none raises.
 
     async def _refresh(self, held: RefreshToken) -> Outcome:
         text = held.text
-        begun = await self._begin(text, anew=False)
+        begun = await self._begin(text, self._patience, anew=False)
         while isinstance(begun, RefreshResult):
             remembered = await self._remembered(held, begun)
             if not isinstance(remembered, str):
                 return remembered
-            begun = await self._begin(remembered, anew=remembered == text)
+            begun = await self._begin(remembered, self._patience, anew=remembered == text)
             text = remembered
         if begun is None:
             return self._outcome(UpstreamUnavailable())
@@ -171,26 +172,29 @@ class Refresher:
         outcome = self._outcome(traded)
         if isinstance(outcome, Ended):
             result = RefreshResult.over()
-        if await self._keep(held, text, lease, result, outcome):
+        elif isinstance(traded, RateLimited):
+            result = RefreshResult.pause(self._clock() + traded.retry_after)
+        if await self._store.finish(text, lease, result, self._useful_seconds(text, result, outcome)):
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead. Its word counts.
         return await self._known(held, text) or outcome
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
-        leased = await self._lease_newest(newest)
+        leased = await self._lease_newest(newest, self._patience)
         if not isinstance(leased, tuple):
             return leased
         text, lease = leased
         traded, result = await self._trade(held, text, call, verify)
         landing = Renewed(traded) if isinstance(traded, TokenPair) else NotReplaced(traded)
-        if await self._keep(held, text, lease, result, landing) or isinstance(landing, NotReplaced):
+        kept = await self._store.finish(text, lease, result, self._useful_seconds(text, result, landing))
+        if kept or isinstance(landing, NotReplaced):
             return landing
         winner = await self._last(text)
         return Ended() if winner is not None and winner.ended else landing
 
-    async def _lease_newest(self, text: str) -> tuple[str, Lease] | Ended | NotReplaced:
-        """The lease of the newest token, which another process may have rotated while we waited for it."""
-        while isinstance(lease := await self._begin(text, anew=True), Lease):
+    async def _lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:
+        """The lease of the newest token: whoever had it before may have rotated the one that we know."""
+        while isinstance(lease := await self._begin(text, patience, anew=True), Lease):
             known = await self._last(text)
             if known is None or known.refresh_jwt == text:
                 return text, lease
@@ -199,19 +203,6 @@ class Refresher:
                 return Ended()
             text = known.refresh_jwt
         return NotReplaced(UpstreamUnavailable())
-
-    async def _keep(
-        self, held: RefreshToken, text: str, lease: Lease, result: RefreshResult | None, landing: Landing
-    ) -> bool:
-        """Remember a result under the token that was traded and the one that late twins present.
-
-        False, with nothing remembered, if the lease was lost.
-        """
-        seconds = self._useful_seconds(text, landing)
-        kept = await self._store.finish(text, lease, result, seconds)
-        if kept and result is not None and text != held.text:
-            await self._store.overrule(held.text, result, seconds)
-        return kept
 
     async def _trade(
         self, held: RefreshToken, text: str, call: Call, verify: Verify
@@ -230,11 +221,11 @@ class Refresher:
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
             return error, result if isinstance(error, UpstreamUnavailable) or _is_late(error) else None
 
-    async def _begin(self, text: str, *, anew: bool) -> RefreshResult | Lease | None:
-        """What the store says, after waiting out another process that is at it; None if it never ends."""
+    async def _begin(self, text: str, patience: float, *, anew: bool) -> RefreshResult | Lease | None:
+        """What the store says, after waiting out whoever is at it; None if that takes too long."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
-        while (  # noqa: ASYNC110 - another process holds the lease: there is no event of ours to await
+        deadline = loop.time() + patience
+        while (  # noqa: ASYNC110 - another process may hold the lease: there is no event of ours to await
             begun := await self._store.begin(text, anew=anew)
         ) is None and loop.time() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
@@ -245,6 +236,8 @@ class Refresher:
 
         That is the newest token if the session ran out while the result waited: others may be spent.
         """
+        if result.pauses_until is not None:
+            return NoVerdict(max(1, ceil(result.pauses_until - self._clock())))
         if result.refresh_jwt and result.refresh_jwt != held.text:
             result = await self._last(result.refresh_jwt) or result
         if result.ended:
@@ -262,11 +255,15 @@ class Refresher:
         return None if isinstance(remembered, str) else remembered
 
     async def _last(self, text: str) -> RefreshResult | None:
-        """The end of the chain: the refresh token of a result may itself have been traded since."""
+        """The end of the chain: the refresh token of a result may itself have been traded since.
+
+        A pause is no end: the session before it is still the latest.
+        """
         last, seen = None, set[str]()
         while text not in seen and (later := await self._store.recall(text)) is not None:
             seen.add(text)
-            last, text = later, later.refresh_jwt or text
+            if later.pauses_until is None:
+                last, text = later, later.refresh_jwt or text
         return last
 
     async def _newest(self, text: str) -> str:
@@ -278,8 +275,10 @@ class Refresher:
         self._events.emit(event)
         return outcome
 
-    def _useful_seconds(self, text: str, landing: Landing) -> float:
+    def _useful_seconds(self, text: str, result: RefreshResult | None, landing: Landing) -> float:
         """How long to remember what became of ``text``."""
+        if result is not None and result.pauses_until is not None:
+            return result.pauses_until - self._clock()
         match landing:
             case Renewed(pair) if pair.refresh.text == text:
                 # Not rotated, so nothing can be lost: never so long as to stand in for the next refresh.

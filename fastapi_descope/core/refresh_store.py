@@ -20,7 +20,8 @@ __all__ = ["Lease", "MemoryRefreshStore", "RefreshResult", "RefreshStore"]
 class RefreshResult:
     """What one refresh, tenant switch or logout made of a refresh token.
 
-    With both tokens None the session has ended. The tokens are texts as Descope sent them: whoever
+    With both tokens None the session has ended, or with ``refresh_at`` Descope asked not to be asked
+    before then. The tokens are texts as Descope sent them: whoever
     recalls a result verifies them again, so a store need not be trusted (RD-03). ``refresh_at`` is
     epoch seconds, from ``nextRefreshSeconds``.
     """
@@ -32,12 +33,22 @@ class RefreshResult:
     @property
     def ended(self) -> bool:
         """Whether the session is over."""
-        return self.session_jwt is None
+        return self.session_jwt is None and self.refresh_at is None
+
+    @property
+    def pauses_until(self) -> float | None:
+        """When Descope may be asked again (epoch seconds), if that is all it said; else None."""
+        return self.refresh_at if self.session_jwt is None else None
 
     @classmethod
     def over(cls) -> Self:
         """The result of a logout or a refusal."""
         return cls(session_jwt=None, refresh_jwt=None)
+
+    @classmethod
+    def pause(cls, until: float) -> Self:
+        """The result of a 429: nothing is decided, and nothing may be asked before ``until``."""
+        return cls(session_jwt=None, refresh_jwt=None, refresh_at=until)
 
 
 @dataclass(frozen=True, slots=True)

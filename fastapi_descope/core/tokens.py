@@ -2,7 +2,8 @@
 
 python-jose is asked for one thing: whether an RS256 signature holds under one prebuilt key. Its own
 parsing accepts many spellings of one token and lets foreign exceptions out, so size, encoding, JSON,
-header and claims are checked here (requirements TV-01 to TV-17).
+header and claims are checked here (requirements TV-01 to TV-17). No HMAC exists in it, so a public key
+cannot pass for a secret (TV-06).
 
 The order is the security of it: form, then header, then signature, and only then the claims; expiry
 comes last, so that ``TokenExpired`` means that all else held (TV-16).
@@ -39,7 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class TokenKind(StrEnum):
-    """What a token is for. One kind is never taken for the other (RFC 8725 section 3.12)."""
+    """What a token is for. One kind is never taken for the other (KD-01; RFC 8725 section 3.12)."""
 
     SESSION = "session"
     REFRESH = "refresh"
@@ -59,6 +60,7 @@ class Key:
     @classmethod
     def from_jwk(cls, kid: str, n: str, e: str) -> Self:
         """The key of a JWK's members (RFC 7518 section 6.3.1), which are known to be sound by then."""
+        # Once a fetch, not once a token (JW-14).
         rsa = CryptographyRSAKey({"kty": "RSA", "n": n, "e": e}, "RS256")
         return cls(kid, rsa, sha256(f"{n}.{e}".encode()).hexdigest())
 
@@ -107,7 +109,7 @@ def verify(
     one RSA operation, however many keys there are (TV-19).
     """
     header, payload, signature = _segments(token, policy.max_bytes)
-    key = keys.get(_key_id(_json(header)))
+    key = keys.get(_key_id(_json(header)))  # no other key is tried (TV-07)
     if key is None:
         raise UnknownKey(worth_a_fetch=_is_plausible(payload, kind, policy, now))
     if not key.rsa.verify(header + b"." + payload, base64url.decode(signature)):
@@ -125,7 +127,7 @@ def _segments(token: object, max_bytes: int) -> list[bytes]:
     """Header, payload and signature of a compact JWS (RFC 7515 section 7.1), still encoded."""
     if not isinstance(token, str):
         _refuse(TokenReason.MALFORMED)
-    if len(token) > max_bytes:
+    if len(token) > max_bytes:  # before anything is decoded (TV-02)
         _refuse(TokenReason.TOO_LARGE)
     segments = token.encode(errors="replace").split(b".", _SEGMENTS)
     if len(segments) != _SEGMENTS or not all(map(base64url.is_canonical, segments)):
@@ -173,6 +175,7 @@ def _is_plausible(payload: bytes, kind: TokenKind, policy: TokenPolicy, now: flo
 
 
 def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: float) -> None:
+    """Kind (KD-03, KD-07), issuer (TV-13), audience, user, and times last."""
     drn, iss = claims.get("drn"), claims.get("iss")
     if not isinstance(drn, str) or drn not in policy.names(kind):
         _refuse(TokenReason.KIND)

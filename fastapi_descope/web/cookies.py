@@ -2,7 +2,7 @@
 
 The parser is ours because the ready ones are lenient: Starlette's and the standard library's trim
 Unicode spaces off names, which undoes the ``__Host-`` guarantee, decode quoted octal escapes, and let
-the last of two values win (requirements CK-01 and CK-02). ``Set-Cookie`` values are put together here
+the last of two values win (requirements CK-01 and CK-02). Exactly one name is read for each (CK-03). ``Set-Cookie`` values are put together here
 as well, from checked settings and from tokens whose grammar leaves no room for a ``;``.
 """
 

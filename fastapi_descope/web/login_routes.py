@@ -48,6 +48,7 @@ class LoginRoutes:
     login_options: Callable[[Request], LoginOptions | None]
     hooks: Sequence[LoginHook]
 
+    # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
     async def login(self, request: Request) -> Response:
         """Send the browser to the organisation's single sign-on.
 
@@ -85,7 +86,7 @@ class LoginRoutes:
         pair = await pending.authenticator.complete_login(code)
         for hook in self.hooks:
             await hook(request, pair.session)
-        pending.write(pair)
+        pending.write(pair)  # over whatever session the browser had (CB-09)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
         safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=own_paths(pending))
         return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)

@@ -91,6 +91,7 @@ class DescopeMiddleware:
             await self.app(scope, receive, send)
 
     def _is_open(self, pending: PendingSession, scope: Scope) -> bool:
+        # A preflight; no other method, and no User-Agent, opens anything (HP-06).
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             return True
         path = _path(scope)

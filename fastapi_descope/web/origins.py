@@ -1,7 +1,8 @@
 """What is trusted across sites: where a browser may be sent, and who may send a request.
 
 Every decision compares with the configuration, or, on loopback alone, with the request's own ``Host``.
-``X-Forwarded-*`` is never read (HP-01): a server that trusts its proxy says so in the ASGI scope.
+``X-Forwarded-*`` is never read (HP-01): a server that trusts its proxy says so in the ASGI scope. A
+``Host`` that is not plainly this machine is nobody's (HP-05).
 """
 
 import re
@@ -55,7 +56,7 @@ class Origins:
         """Where browsers reach the app: ``scheme://host[:port]``, without a slash at the end.
 
         That is ``DESCOPE_PUBLIC_URL``. Where it is not set, a loopback ``Host`` is believed; for any
-        other raises ``ConfigurationError``.
+        other raises ``ConfigurationError`` (ST-03).
         """
         origin = self._own(scope)
         if origin is None:
@@ -78,7 +79,7 @@ class Origins:
         trusted one; up to 1,024 characters either way. ``forbidden`` are paths of the app that
         would lead in circles (RT-13); they are compared decoded, without a slash at the end.
         """
-        if value is None or len(value) > _MAX_RETURN_TO:
+        if value is None or len(value) > _MAX_RETURN_TO:  # RT-11
             return None
         absolute = _ABSOLUTE.match(value)
         origin = absolute[0] if absolute else ""
@@ -92,8 +93,10 @@ class Origins:
     def permits(self, method: str, headers: Headers, scope: Scope) -> bool:
         """Whether a request that a cookie authenticates may act (requirements 2.7).
 
-        The rule is that of Go 1.25's ``http.CrossOriginProtection``, with the scheme compared too. What
-        no browser evidence speaks against passes: a client without these headers is no browser.
+        The rule is that of Go 1.25's ``http.CrossOriginProtection``, with the scheme compared too (CS-01):
+        a sibling domain is foreign (CS-02), a method is what the request line says (CS-03) and unsafe
+        unless it is known to be safe (CS-04), and Host vouches for nobody (CS-06). What no browser
+        evidence speaks against passes: a client without these headers is no browser.
         """
         if method in _SAFE_METHODS:
             return True

@@ -1,7 +1,7 @@
 """The session of one request: nothing is read, checked or asked for until somebody wants to know.
 
 The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
-A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down by Descope.
+A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
 """
 
 from collections.abc import Callable
@@ -124,6 +124,7 @@ class PendingSession:
         """What was found out; see ``core/resolver.py``. Raises ``CrossSiteRequest`` only."""
         if self._resolution is None:
             presented = self.credentials()
+            # A bearer is sent by the caller's own code, never by a browser alone (CS-05, CS-09).
             if presented.bearer is None and (presented.session or presented.refresh):
                 self.refuse_cross_site()
             self._resolution = await self._sessions.resolver.resolve(presented)
@@ -200,6 +201,7 @@ class PendingSession:
         except SessionTooLarge:
             self._written = CookieChange.KEEP  # the error page starts a response too
             raise
+        # The app's own headers and cookies stay, in their order (CK-10).
         message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
         if self._scope["type"] == "http":
             _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
@@ -259,7 +261,8 @@ def _bearer(values: list[bytes]) -> str | None:
 def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
     """Say that the answer depends on who asks; and keep a ``Set-Cookie`` out of every shared cache.
 
-    A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947).
+    A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947), whatever
+    the status: a 304 updates what a cache holds (CA-04).
     """
     _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
     if not sets_cookies:

@@ -39,6 +39,7 @@ SECRET_PATHS = ("/login/sso", "/callback")
 """How the paths end whose queries hold codes, states and addresses."""
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+"""On every answer of ours (CA-05)."""
 
 _PATH = "/:@!$&'()*+,;="
 """What a path may hold as it stands, beside letters, digits and ``-._~`` (RFC 3986, section 3.3)."""

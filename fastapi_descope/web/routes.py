@@ -50,6 +50,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
 
 
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
+    # POST alone, as everything that changes a session (CS-08).
     for path, endpoint, name in (
         ("/logout", routes.logout, "descope_logout"),
         ("/logout/all", routes.logout_all, "descope_logout_all"),

@@ -57,7 +57,7 @@ class SessionRoutes:
         return self._go_on(request, pending, fields, self.settings.post_login_path)
 
     async def session(self, request: Request) -> Response:
-        """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
+        """The session, for a front end: user, tenant, roles, expiry. No token is in it (CK-12)."""
         return _json(SessionView.of(await pending_session(request.scope).require()))
 
     async def profile(self, request: Request) -> Response:
@@ -91,7 +91,7 @@ class SessionRoutes:
     def _go_on(
         self, request: Request, pending: PendingSession, fields: Mapping[str, str], default: str
     ) -> Response:
-        """Send a person, or HTMX on their behalf, to ``return_to`` or to the default."""
+        """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
         safe = self.origins.return_to(asked, request.scope, forbidden=own_paths(pending)) if asked else None
         if asked and safe is None:

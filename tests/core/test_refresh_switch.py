@@ -154,19 +154,6 @@ async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None
     assert descope.calls == ["ada/0/acme", "ada/1/acme", "ada/2/acme"]
 
 
-async def test_a_switch_gives_its_late_twins_the_full_time() -> None:
-    """The grace of the refresh before it is nearly over: the switch begins anew."""
-    descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher(grace=30)
-    await refresher.refresh(held)
-    await refresher.delivered(held)
-    descope.now += 20
-    await refresher.replace(held, *descope.select("globex"))
-    descope.now += 20
-
-    assert await known(refresher, held) == "ada/2/globex"
-
-
 @pytest.mark.parametrize("error", [UpstreamRefused(403, "E011004"), UpstreamUnavailable(9)])
 async def test_a_failed_switch_leaves_everything_as_it_was(
     error: UpstreamRefused | UpstreamUnavailable,

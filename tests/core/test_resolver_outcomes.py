@@ -154,7 +154,7 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
 
 @pytest.mark.parametrize("answer", NO_VERDICT)
 async def test_rf01_anything_else_keeps_a_dead_session_waiting(answer: str) -> None:
-    """503 with the time to wait; the cookies stay, and the next request may succeed."""
+    """503 with the time to wait; the cookies stay, and after that time a request may succeed."""
     core = Core(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(DEAD)
@@ -167,6 +167,7 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(answer: str) -> N
     assert isinstance(waiting.error, UpstreamUnavailable)
     assert waiting.error.retry_after == retry_after
     assert (waiting.cookies, waiting.pair) == (CookieChange.KEEP, None)
+    core.clock.advance(retry_after)
     assert (await core.resolve(pair)).cookies is CookieChange.WRITE
 
 

@@ -12,28 +12,11 @@ import pytest
 from fastapi_descope.core.session import Claims
 from fastapi_descope.core.tokens import TokenKind
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
+from tests.support.hostile_claims import AUDIENCES, ISSUERS, KINDS, NOT_TIMES, SUBJECTS
 from tests.support.tampering import NOW, POLICY, PROJECT, Forge
 
 Refusal = Callable[..., TokenError]
 Verify = Callable[..., Claims]
-
-
-NOT_TIMES: Mapping[str, object] = {
-    "null": None,
-    "true": True,
-    "false": False,
-    "text": "1800000600",
-    "padded text": " 1800000600 ",
-    "underscores": "1_800_000_600",
-    "date": "2027-01-15T08:00:00Z",
-    "list": [1_800_000_600],
-    "empty list": [],
-    "object": {"exp": 1_800_000_600},
-    "negative": -1,
-    "year 10000": 253_402_300_800,
-    "20 digits": 99_999_999_999_999_999_999,
-    "1e300": 1e300,
-}
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
@@ -115,33 +98,6 @@ def test_tv13_each_issuer_of_the_project_counts(token_verify: Verify, forge: For
     assert token_verify(forge.token(forge.claims(iss=issuer)))["iss"] == issuer
 
 
-ISSUERS: Mapping[str, object] = {
-    "missing": ...,
-    "null": None,
-    "empty": "",
-    "int": 1,
-    "true": True,
-    "list": [PROJECT],
-    "object": {PROJECT: 1},
-    "another project": "P2otherotherotherotherothero",
-    "upper case": PROJECT.upper(),
-    "lower case": PROJECT.lower(),
-    "trailing slash": f"https://api.descope.com/{PROJECT}/",
-    "trailing space": f"{PROJECT} ",
-    "trailing nul": f"{PROJECT}\x00",
-    "prefix": PROJECT[:-1],
-    "suffix trick": f"https://evil.example/{PROJECT}",
-    "prefix trick": f"https://api.descope.com.evil.example/{PROJECT}",
-    "user trick": f"https://api.descope.com@evil.example/{PROJECT}",
-    "path trick": f"https://api.descope.com/x/../{PROJECT}",
-    "query trick": f"https://api.descope.com/P2other?/{PROJECT}",
-    "http": f"http://api.descope.com/{PROJECT}",
-    "host in capitals": f"https://API.descope.com/{PROJECT}",
-    "port": f"https://api.descope.com:443/{PROJECT}",
-    "second to last": f"https://api.descope.com/v1/apps/agentic/{PROJECT}/server",
-}
-
-
 @pytest.mark.parametrize("issuer", ISSUERS.values(), ids=ISSUERS)
 def test_tv13_no_other_issuer_counts(token_refusal: Refusal, forge: Forge, issuer: object) -> None:
     """An issuer is compared as a whole, not by its end, its host or its case."""
@@ -152,25 +108,6 @@ def test_tv13_no_other_issuer_counts(token_refusal: Refusal, forge: Forge, issue
 def test_tv14_an_audience_names_the_project(token_verify: Verify, forge: Forge, audience: object) -> None:
     """An audience is one name or a list of them; one of them has to be the project."""
     assert token_verify(forge.token(forge.claims(aud=audience)))["sub"] == "U2forge"
-
-
-AUDIENCES: Mapping[str, object] = {
-    "null": None,
-    "empty": "",
-    "empty list": [],
-    "another": "P2other",
-    "list of another": ["P2other"],
-    "int": 1,
-    "true": True,
-    "mixed": [PROJECT, 1],
-    "mixed with null": [None, PROJECT],
-    "nested": [[PROJECT]],
-    "object": {PROJECT: 1},
-    "substring": f"{PROJECT}x",
-    "superstring": PROJECT[1:],
-    "joined": f"{PROJECT} other",
-    "case": PROJECT.lower(),
-}
 
 
 @pytest.mark.parametrize("audience", AUDIENCES.values(), ids=AUDIENCES)
@@ -189,24 +126,6 @@ def test_tv14_a_configured_audience_is_required(
     assert token_verify(forge.token(forge.claims(aud=["api"])), policy=policy)["aud"] == ("api",)
     for claims in (forge.claims(), forge.claims(aud=PROJECT), forge.claims(aud=None)):
         assert token_refusal(forge.token(claims), policy=policy).reason is TokenReason.AUDIENCE
-
-
-SUBJECTS: Mapping[str, object] = {
-    "null": None,
-    "empty": "",
-    "int": 1,
-    "true": True,
-    "list": ["U2forge"],
-    "object": {},
-    "256 characters": "u" * 256,
-    "nul": "U2\x00forge",
-    "newline": "U2forge\n",
-    "carriage return": "\rU2forge",
-    "escape": "U2\x1b[31mforge",
-    "delete": "U2\x7f",
-    "c1 control": "U2\x9bforge",
-    "next line": "U2\x85forge",
-}
 
 
 @pytest.mark.parametrize("claim", ["sub", "dsub"])
@@ -271,23 +190,6 @@ def test_kd01_kd02_a_token_is_of_one_kind(
     (other,) = set(TokenKind) - {kind}
     assert token_verify(token, kind)["drn"] == drn
     assert token_refusal(token, other).reason is TokenReason.KIND
-
-
-KINDS: Mapping[str, object] = {
-    "missing": ...,
-    "null": None,
-    "empty": "",
-    "lower case": "ds",
-    "refresh in lower case": "dsr",
-    "trailing space": "DS ",
-    "device": "DTD",
-    "access key": "access-key",
-    "prefixed": "__Host-DS",
-    "list": ["DS"],
-    "object": {"DS": 1},
-    "int": 1,
-    "true": True,
-}
 
 
 @pytest.mark.parametrize("kind", TokenKind)

@@ -4,51 +4,19 @@ Requirements TV-05 to TV-10. Every header here is genuinely signed.
 """
 
 import hmac
-import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fastapi_descope.core.session import Claims
 from fastapi_descope.core.tokens import Key
 from fastapi_descope.errors import TokenError, TokenReason
+from tests.support.hostile_headers import ALGORITHMS, EXTENSIONS, KIDS, UNKNOWN_KIDS, hmac_secrets
 from tests.support.tampering import Forge
 
 Refusal = Callable[..., TokenError]
 Verify = Callable[..., Claims]
-
-ALGORITHMS: Mapping[str, object] = {
-    "missing": ...,
-    "none": "none",
-    "None": "None",
-    "nOnE": "nOnE",
-    "empty": "",
-    "RS": "RS",
-    "prefix": "RS2561",
-    "lower": "rs256",
-    "trailing space": "RS256 ",
-    "nul": "RS256\x00",
-    "long s": "R\u017f256",
-    "HS256": "HS256",
-    "HS384": "HS384",
-    "HS512": "HS512",
-    "RS384": "RS384",
-    "RS512": "RS512",
-    "PS256": "PS256",
-    "ES256": "ES256",
-    "EdDSA": "EdDSA",
-    "RSA-OAEP": "RSA-OAEP",
-    "null": None,
-    "one": 1,
-    "true": True,
-    "list": [],
-    "list of it": ["RS256"],
-    "object": {},
-    "object of it": {"RS256": 1},
-}
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS.values(), ids=ALGORITHMS)
@@ -56,17 +24,6 @@ def test_tv05_only_rs256_is_an_algorithm(token_refusal: Refusal, forge: Forge, a
     """Nothing but the exact string RS256 is accepted, and no option changes that."""
     header = {"kid": "A", "alg": alg} if alg is not ... else {"kid": "A"}
     assert token_refusal(forge.token(header=header)).reason is TokenReason.ALGORITHM
-
-
-def hmac_secrets(private: RSAPrivateKey, jwk: Mapping[str, object]) -> Iterator[bytes]:
-    """What a confused verifier might use as an HMAC secret: every public form of the key."""
-    public = private.public_key()
-    for encoding in (Encoding.PEM, Encoding.DER):
-        for form in (PublicFormat.PKCS1, PublicFormat.SubjectPublicKeyInfo):
-            yield public.public_bytes(encoding, form)
-    yield str(jwk["n"]).encode()
-    yield json.dumps(jwk).encode()
-    yield b""
 
 
 @pytest.mark.parametrize("alg", ["HS256", "RS256"])
@@ -79,18 +36,6 @@ def test_tv06_a_public_key_is_no_secret(token_refusal: Refusal, forge: Forge, al
         assert reason is (TokenReason.SIGNATURE if alg == "RS256" else TokenReason.ALGORITHM)
 
 
-KIDS: Mapping[str, object] = {
-    "missing": ...,
-    "null": None,
-    "int": 1,
-    "true": True,
-    "list": ["A"],
-    "object": {"A": 1},
-    "empty": "",
-    "257 characters": "A" * 257,
-}
-
-
 @pytest.mark.parametrize("kid", KIDS.values(), ids=KIDS)
 def test_tv07_a_key_id_is_a_short_text(token_refusal: Refusal, forge: Forge, kid: object) -> None:
     """A header that names no key is refused; with one key in the set as well as with many."""
@@ -98,7 +43,7 @@ def test_tv07_a_key_id_is_a_short_text(token_refusal: Refusal, forge: Forge, kid
     assert token_refusal(forge.token(header=header)).reason is TokenReason.HEADER
 
 
-@pytest.mark.parametrize("kid", ["a", "A ", " A", "AA", "C", "\u0410", "A\x00", "A" * 256])
+@pytest.mark.parametrize("kid", UNKNOWN_KIDS)
 def test_tv07_an_unknown_key_is_not_searched_for(
     token_refusal: Refusal, forge: Forge, key_pair: Mapping[str, Key], kid: str
 ) -> None:
@@ -112,35 +57,6 @@ def test_tv07_the_key_of_another_id_does_not_count(token_refusal: Refusal, forge
     """A token of key A that names key B is refused, although the set holds both."""
     token = forge.token(header={"alg": "RS256", "kid": "B"}, key="A")
     assert token_refusal(token).reason is TokenReason.SIGNATURE
-
-
-EXTENSIONS: Mapping[str, Mapping[str, object]] = {
-    "tv08-jwk": {"jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}},
-    "tv08-jwk null": {"jwk": None},
-    "tv08-jku": {"jku": "https://127.0.0.1/keys"},
-    "tv08-x5u": {"x5u": "https://127.0.0.1/cert"},
-    "tv08-x5c": {"x5c": ["AA"]},
-    "tv09-crit unknown": {"crit": ["x"], "x": 1},
-    "tv09-crit empty": {"crit": []},
-    "tv09-crit string": {"crit": "exp"},
-    "tv09-crit null": {"crit": None},
-    "tv09-crit exp": {"crit": ["exp"], "exp": 1},
-    "tv09-crit b64": {"crit": ["b64"], "b64": False},
-    "tv09-b64 false": {"b64": False},
-    "tv09-b64 true": {"b64": True},
-    "tv09-zip": {"zip": "DEF"},
-    "tv09-zip null": {"zip": None},
-    "tv10-logout": {"typ": "logout+jwt"},
-    "tv10-dpop": {"typ": "dpop+jwt"},
-    "tv10-at": {"typ": "at+jwt"},
-    "tv10-empty": {"typ": ""},
-    "tv10-space": {"typ": "JWT "},
-    "tv10-int": {"typ": 1},
-    "tv10-null": {"typ": None},
-    "tv10-list": {"typ": ["JWT"]},
-    "tv10-slash": {"typ": "/jwt"},
-    "tv10-other type": {"typ": "text/jwt"},
-}
 
 
 @pytest.mark.parametrize("extra", EXTENSIONS.values(), ids=EXTENSIONS)

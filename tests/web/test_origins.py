@@ -9,9 +9,8 @@ from starlette.types import Scope
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.settings import DescopeSettings, SettingValues
 from fastapi_descope.web.origins import Origins
-
-OWN = "https://app.example.com"
-TRUSTED = "https://admin.example.com:8443"
+from tests.support.cross_site import ORIGIN_HEADERS, TRUTH
+from tests.support.redirect_targets import OWN, TRUSTED
 
 OriginsOf = Callable[..., Origins]
 
@@ -155,34 +154,6 @@ def test_a_scope_without_a_scheme_is_http(origins_of: OriginsOf) -> None:
     assert origins_of().public_origin(scope) == "http://localhost:8000"
 
 
-# The truth table of requirements 2.7 for an unsafe method. "+" passes, "." is refused.
-# Columns: what the Origin header says. Rows: what Sec-Fetch-Site says.
-ORIGIN_HEADERS = {
-    "absent": None,
-    "own": OWN,
-    "trusted": TRUSTED,
-    "http": "http://app.example.com",
-    "port": "https://app.example.com:444",
-    "slash": "https://app.example.com/",
-    "case": "https://APP.example.com",
-    "sibling": "https://evil.example.com",
-    "evil": "https://evil.example",
-    "null": "null",
-    "empty": "",
-}
-TRUTH = {
-    #               absent own trusted http port slash case sibling evil null empty
-    None:           "+     +   +       .    .    .     .    .       .    .    .",
-    "same-origin":  "+     +   +       +    +    +     +    +       +    +    +",
-    "none":         "+     +   +       +    +    +     +    +       +    +    +",
-    "same-site":    ".     .   +       .    .    .     .    .       .    .    .",
-    "cross-site":   ".     .   +       .    .    .     .    .       .    .    .",
-    "":             ".     .   +       .    .    .     .    .       .    .    .",
-    "Same-Origin":  ".     .   +       .    .    .     .    .       .    .    .",
-    "same-origin ": ".     .   +       .    .    .     .    .       .    .    .",
-    "none, none":   ".     .   +       .    .    .     .    .       .    .    .",
-    "\xff":         ".     .   +       .    .    .     .    .       .    .    .",
-}  # fmt: skip
 CASES = [
     pytest.param(site, origin, verdict == "+", id=f"CS-01-site-{site!a}-origin-{name}")
     for site, row in TRUTH.items()

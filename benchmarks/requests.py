@@ -1,0 +1,180 @@
+"""Whole requests: the same FastAPI route bare, behind the middleware, with a dependency, with the SDK.
+
+The apps are driven in-process as a server would, so what is timed is the app and nothing around it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated
+
+import httpx
+from descope import DescopeClient
+from fastapi import Depends, FastAPI, Request
+from starlette.types import ASGIApp, Message, Scope
+
+from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSettings
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.web.dependencies import get_session
+
+from .rounds import Contender
+
+__all__ = ["BASE", "TWIN", "request_contenders"]
+
+BASE, TWIN = "plain route", "plain route, its twin"
+_PATH = "/page"
+_ORIGIN = "http://127.0.0.1:8000"
+_BATCH = 40
+
+
+def request_contenders(emulator: Emulator) -> Mapping[str, Contender]:
+    """Every kind of request, with the cookies of one signed-in user of the emulator."""
+    pair = emulator.issue("ada@acme.example", "acme")
+    session = f"DS={pair.session_jwt}"
+    both = f"{session}; DSR={pair.refresh_jwt}"
+    return {
+        BASE: _contender(_plain(), session),
+        TWIN: _contender(_plain(), session),
+        "no-op async Depends": _contender(_with_noop(), session),
+        "public page, middleware only": _contender(_public(emulator, router=None), session),
+        "public page, router behind it": _contender(_public(emulator, router="after"), session),
+        "public page, router before it": _contender(_public(emulator, router="before"), session),
+        "get_session(request)": _contender(_asking(emulator), session),
+        "CurrentUser by DS": _contender(_with_user(emulator), session),
+        "CurrentUser by DS and DSR": _contender(_with_user(emulator), both),
+        "CurrentUser, nothing remembered": _contender(_with_user(emulator, token_cache_size=0), session),
+        "SDK validate_session": _contender(_with_sdk(emulator), session),
+    }
+
+
+def _plain() -> FastAPI:
+    app = FastAPI(openapi_url=None)
+    app.add_api_route(_PATH, _page)
+    return app
+
+
+async def _page() -> dict[str, str]:
+    return {"page": "public"}
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _with_noop() -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get(_PATH)
+    async def page(nothing: Annotated[None, Depends(_nothing)]) -> dict[str, str]:
+        del nothing
+        return {"page": "public"}
+
+    return app
+
+
+def _descope(emulator: Emulator, **settings: object) -> Descope:
+    values = {
+        "project_id": emulator.project_id,
+        "base_url": "http://127.0.0.1:8787",
+        "public_url": _ORIGIN,
+        **settings,
+    }
+    return Descope(
+        settings=DescopeSettings(**values),  # type: ignore[arg-type] # any setting, by keyword
+        transport=httpx.ASGITransport(emulator),
+    )
+
+
+def _public(emulator: Emulator, *, router: str | None) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+    descope = _descope(emulator)
+    if router == "before":
+        app.include_router(descope.router)
+    app.add_api_route(_PATH, _page)
+    if router == "after":
+        app.include_router(descope.router)
+    app.add_middleware(DescopeMiddleware, descope=descope)
+    return app
+
+
+def _with_user(emulator: Emulator, **settings: object) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get(_PATH)
+    async def page(user: CurrentUser) -> dict[str, str]:
+        return {"page": user.id}
+
+    app.add_middleware(DescopeMiddleware, descope=_descope(emulator, **settings))
+    return app
+
+
+def _asking(emulator: Emulator) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get(_PATH)
+    async def page(request: Request) -> dict[str, str]:
+        session = await get_session(request)
+        return {"page": session.user.id if session else "nobody"}
+
+    app.add_middleware(DescopeMiddleware, descope=_descope(emulator))
+    return app
+
+
+def _with_sdk(emulator: Emulator) -> FastAPI:
+    (key,) = emulator.public_keys()
+    client = DescopeClient(project_id=emulator.project_id, public_key=key, base_url="http://127.0.0.1:8787")
+    app = FastAPI(openapi_url=None)
+
+    @app.get(_PATH)
+    async def page(request: Request) -> dict[str, str]:
+        claims = client.validate_session(request.cookies["DS"])
+        return {"page": claims["sub"]}
+
+    return app
+
+
+def _contender(app: ASGIApp, cookies: str) -> Contender:
+    def prepare(size: int) -> Callable[[], Awaitable[None]]:
+        scopes = [_scope(cookies) for _ in range(size)]
+
+        async def drive() -> None:
+            for scope in scopes:
+                await _served(app, scope)
+
+        return drive
+
+    return Contender(_BATCH, prepare)
+
+
+def _scope(cookies: str) -> Scope:
+    # New objects each time, as from a socket: bytes remember their hash, and caches would profit.
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": _PATH,
+        "raw_path": _PATH.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", 8000),
+        "headers": [
+            (b"host", b"127.0.0.1:8000"),
+            (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            (b"accept", b"application/json"),
+            (b"accept-encoding", b"gzip, deflate"),
+            (b"sec-fetch-site", b"same-origin"),
+            (b"cookie", cookies.encode()),
+        ],
+        "state": {},
+    }
+
+
+async def _served(app: ASGIApp, scope: Scope) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        assert message["type"] != "http.response.start" or message["status"] == 200, message
+
+    await app(scope, receive, send)

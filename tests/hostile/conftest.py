@@ -1,0 +1,24 @@
+"""What the tests of hostile input share: one forge, and apps under siege."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.besieged_app import BesiegedApp
+from tests.support.tampering import Forge
+
+
+@pytest.fixture(scope="session")
+def forge() -> Forge:
+    """The one forge of the run, so that its keys are made once."""
+    return Forge()
+
+
+@pytest.fixture
+def besieged(forge: Forge) -> Callable[..., BesiegedApp]:
+    """Builds an app that takes the tokens of the forge; keywords are settings."""
+
+    def build(**settings: object) -> BesiegedApp:
+        return BesiegedApp(forge, **settings)
+
+    return build

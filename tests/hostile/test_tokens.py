@@ -1,0 +1,160 @@
+"""The table of hostile tokens, by every way in: the pure function, header, cookies, WebSocket (2.1, 2.2).
+
+A good token goes first each time, so that the app is known to tell them apart. Whatever Descope publishes
+keys with beside, no hostile token causes a call to it.
+"""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_descope.core.keys import parse_jwks
+from fastapi_descope.core.tokens import TokenKind, verify
+from fastapi_descope.errors import TokenError
+from tests.support.asgi_wire import Answer
+from tests.support.besieged_app import BesiegedApp, bearer, cookie, on_the_wire
+from tests.support.hostile_tokens import TOKENS, good, texts
+from tests.support.redirect_targets import OWN
+from tests.support.tampering import NOW, POLICY, Forge
+
+pytestmark = pytest.mark.anyio
+
+Besieged = Callable[..., BesiegedApp]
+
+every_group = pytest.mark.parametrize("group", TOKENS)
+
+JWT_GRAMMAR = re.compile(rb"[\w-]+\.[\w-]+\.[\w-]+")
+COOKIE_BYTES = 65_536
+SAME_IN_A_COOKIE = {"tv03-trailing space"}
+"""White space around a cookie is no part of it (RFC 6265, section 5.4): this one is the good token."""
+
+GONE = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+
+def told(answer: Answer) -> tuple[int, str | None, str | None, str | None, list[str]]:
+    """Status, code, challenge, caching and cookies of an answer."""
+    return (
+        answer.status,
+        answer.code,
+        answer.one("www-authenticate"),
+        answer.one("cache-control"),
+        answer.all("set-cookie"),
+    )
+
+
+@every_group
+@pytest.mark.parametrize(("kind", "drn"), [(TokenKind.SESSION, "DS"), (TokenKind.REFRESH, "DSR")])
+def test_tv01_a_hostile_token_is_a_token_error(forge: Forge, group: str, kind: TokenKind, drn: str) -> None:
+    """The pure function refuses each with an error of its own family, and takes the good one."""
+    keys = parse_jwks(forge.key_set("A", "B"))
+    passed: list[str] = []
+    for name, recipe in TOKENS[group].items():
+        try:
+            verify(recipe(forge, drn), kind=kind, keys=keys, policy=POLICY, now=NOW)
+        except TokenError:
+            continue
+        passed.append(name)
+    assert passed == []
+    assert verify(good(forge, drn), kind=kind, keys=keys, policy=POLICY, now=NOW)["drn"] == drn
+
+
+@every_group
+async def test_tv01_kd08_a_hostile_bearer_is_401(besieged: Besieged, forge: Forge, group: str) -> None:
+    """401 with the challenge of RFC 6750, whatever is wrong; no cookie, no cache, no call to Descope."""
+    town = besieged()
+    assert (await town.ask("/me", bearer(good(forge).encode()))).status == 200
+
+    answers = {
+        name: told(await town.ask("/me", bearer(on_the_wire(token))))
+        for name, token in texts(forge, group).items()
+    }
+
+    refused = (401, "invalid_token", 'Bearer error="invalid_token"', "no-store", list[str]())
+    assert answers == dict.fromkeys(answers, refused)
+    assert (town.ran, town.calls) == ([("/me", "U2forge")], [])
+    assert town.key_fetches <= 2
+
+
+@every_group
+async def test_tv01_ck01_a_hostile_session_cookie_is_401(
+    besieged: Besieged, forge: Forge, group: str
+) -> None:
+    """401 and the cookie is kept; outside the grammar of a JWT it is no credential to begin with."""
+    town = besieged()
+    assert (await town.ask("/me", cookie(b"DS=" + good(forge).encode()))).status == 200
+    answers: dict[str, object] = {}
+    expected: dict[str, object] = {}
+
+    for name, token in texts(forge, group).items():
+        value = on_the_wire(token)
+        presented = JWT_GRAMMAR.fullmatch(value) and len(value) < COOKIE_BYTES - len("DS=")
+        code = "invalid_token" if presented else "not_authenticated"
+        if name not in SAME_IN_A_COOKIE:
+            answers[name] = told(await town.ask("/me", cookie(b"DS=" + value)))
+            expected[name] = (401, code, "Bearer", "no-store", list[str]())
+
+    assert answers == expected
+    assert (town.ran, town.calls) == ([("/me", "U2forge")], [])
+    assert town.key_fetches <= 2
+
+
+@every_group
+async def test_kd02_rf12_a_hostile_refresh_cookie_is_401(
+    besieged: Besieged, forge: Forge, group: str
+) -> None:
+    """None is sent to Descope. One that has ended goes with its session, one of another kind goes alone."""
+    town = besieged()
+    ended = [f"DS=; {GONE}", f"DSR=; {GONE}"]
+    code, cookies = {
+        "TV-11-expired": ("session_ended", ended),
+        "KD-01-KD-07-kind": ("not_authenticated", ended[1:]),
+    }.get(group, ("not_authenticated", []))
+    caching = "private, no-store" if cookies else "no-store"
+
+    answers = {
+        name: told(await town.ask("/me", cookie(b"DSR=" + on_the_wire(token))))
+        for name, token in texts(forge, group, "DSR").items()
+        if name not in SAME_IN_A_COOKIE
+    }
+
+    assert answers == dict.fromkeys(answers, (401, code, "Bearer", caching, cookies))
+    assert (town.ran, town.calls) == ([], [])
+
+
+@every_group
+async def test_tv01_an_optional_route_runs_as_nobody(besieged: Besieged, forge: Forge, group: str) -> None:
+    """Where signing in is optional, a hostile token by header or cookie is nobody's."""
+    town = besieged()
+
+    for name, token in texts(forge, group).items():
+        value = on_the_wire(token)
+        assert (await town.ask("/maybe", bearer(value))).status == 200
+        if name not in SAME_IN_A_COOKIE:
+            assert (await town.ask("/maybe", cookie(b"DS=" + value))).status == 200
+
+    assert {user for _, user in town.ran} == {None}
+    assert town.calls == []
+
+
+@every_group
+async def test_tv01_ws01_a_websocket_is_closed_before_it_opens(
+    besieged: Besieged, forge: Forge, group: str
+) -> None:
+    """4401 instead of an accept, by header and, from a page of our own, by cookie."""
+    town = besieged()
+    token = good(forge).encode()
+    opened = [("websocket.accept", None)]
+    assert await town.knock(bearer(token)) == opened
+    assert await town.knock((b"origin", OWN.encode()), cookie(b"DS=" + token)) == opened
+    answers: dict[str, object] = {}
+
+    for name, text in texts(forge, group).items():
+        value = on_the_wire(text)
+        answers[f"bearer {name}"] = await town.knock(bearer(value))
+        if name not in SAME_IN_A_COOKIE:
+            origin = (b"origin", OWN.encode())
+            answers[f"cookie {name}"] = await town.knock(origin, cookie(b"DS=" + value))
+
+    assert answers == dict.fromkeys(answers, [("websocket.close", 4401)])
+    assert (town.ran, town.calls) == ([("/feed", "U2forge")] * 2, [])

@@ -1,0 +1,88 @@
+"""An app driven without a server or a client in between: every byte of a header gets through as it is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Scope
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response as the app gave it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def all(self, name: str) -> list[str]:
+        """The values of a header, in order."""
+        return [
+            value.decode("latin-1") for key, value in self.headers if key.decode("latin-1").lower() == name
+        ]
+
+    def one(self, name: str) -> str | None:
+        """The value of a header that is there once; None without it."""
+        values = self.all(name)
+        assert len(values) < 2, (name, values)
+        return values[0] if values else None
+
+    @property
+    def code(self) -> str | None:
+        """The stable code of a problem document; None for anything else."""
+        problem = self.one("content-type") == "application/problem+json"
+        return json.loads(self.body)["code"] if problem else None
+
+
+async def ask(
+    app: ASGIApp, target: str, headers: Headers = (), *, method: str = "GET", body: bytes = b""
+) -> Answer:
+    """The answer to one request; ``target`` is a path with its query, both as on the wire."""
+    sent: list[Message] = []
+    inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return inbox.pop() if inbox else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(_scope("http", "https", target, headers) | {"method": method}, receive, send)
+    start, *rest = sent
+    return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in rest))
+
+
+async def knock(app: ASGIApp, target: str, headers: Headers = ()) -> list[Message]:
+    """What an app sends to a WebSocket that connects, says nothing, and leaves."""
+    sent: list[Message] = []
+    inbox: list[Message] = [{"type": "websocket.disconnect", "code": 1001}, {"type": "websocket.connect"}]
+
+    async def receive() -> Message:
+        return inbox.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(_scope("websocket", "wss", target, headers) | {"subprotocols": []}, receive, send)
+    return sent
+
+
+def _scope(kind: str, scheme: str, target: str, headers: Headers) -> Scope:
+    path, _, query = target.partition("?")
+    scope: dict[str, Any] = {
+        "type": kind,
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": scheme,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(b"host", b"app.example.com"), *headers],
+        "extensions": {},
+    }
+    return scope

@@ -1,0 +1,41 @@
+"""Requests of foreign pages that carry a bearer: the token counts, and the cookies beside it do not."""
+
+import pytest
+
+from tests.support.world import Browser, World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+_FOREIGN = {"sec_fetch_site": "cross-site", "origin": "https://evil.example"}
+
+
+async def _signed_in(town: World) -> Browser:
+    browser = town.browser()
+    await browser.sign_in()
+    return browser
+
+
+async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(world: WorldFactory) -> None:
+    """CS-05: no browser adds it by itself, so a good one needs no Origin of ours."""
+    town = world()
+    bearer = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
+
+    answer = await town.browser().post("/session-of", authorization=bearer, **_FOREIGN)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("authorization", ["Bearer a.b.c", "Bearer", "Basic YTpi", ""])
+async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
+    world: WorldFactory, authorization: str
+) -> None:
+    """CS-05: an Authorization header is no way around the check: the cookies are not looked at then."""
+    town = world()
+    browser = await _signed_in(town)
+    town.emulator.clock.advance(660)
+
+    answer = await browser.post("/session-of", authorization=authorization, **_FOREIGN)
+
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert town.calls("refresh") == 0

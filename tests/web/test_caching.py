@@ -1,0 +1,99 @@
+"""What shared caches may keep of an app's answers: nothing of ours, and nothing that sets a cookie."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from fastapi_descope import CurrentUser
+from tests.support.world import Browser, World, WorldFactory, add_routes
+
+pytestmark = pytest.mark.anyio
+
+Ask = Callable[[World], Awaitable[httpx.Response]]
+
+# Without a body of their own, or a part of one: a cache writes their headers into what it holds.
+_STATUSES = (200, 204, 206, 304)
+
+
+def _bodiless(app: FastAPI) -> None:
+    @app.api_route("/as/{status}", methods=["GET", "HEAD"])
+    async def as_status(status: int, user: CurrentUser) -> Response:
+        del user
+        return Response(status_code=status, headers={"Cache-Control": "public, max-age=600", "ETag": '"1"'})
+
+
+async def _expired(town: World) -> Browser:
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    return browser
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("status", _STATUSES)
+async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
+    world: WorldFactory, status: int, method: str
+) -> None:
+    """CA-04: a cache that takes the headers of a 304 over must not take a session along."""
+    browser = await _expired(world(routes=_bodiless))
+
+    answer = await browser.http.request(method, f"http://127.0.0.1:8000/as/{status}")
+
+    assert answer.status_code == status
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["vary"] == "Cookie"
+
+
+async def _nobody(town: World) -> httpx.Response:
+    return await town.browser().get("/me")
+
+
+async def _a_bad_bearer(town: World) -> httpx.Response:
+    return await town.browser().get("/me", authorization="Bearer a.b.c")
+
+
+async def _without_a_tenant(town: World) -> httpx.Response:
+    token = town.emulator.issue("nomad@example.org", tenant=None).session_jwt
+    return await town.browser().get("/me", authorization=f"Bearer {token}")
+
+
+async def _in_an_outage(town: World) -> httpx.Response:
+    browser = await _expired(town)
+    town.emulator.faults.add("refresh", status=500)
+    return await browser.get("/me")
+
+
+async def _to_the_login(town: World) -> httpx.Response:
+    return await town.browser().visit("/me")
+
+
+async def _to_descope(town: World) -> httpx.Response:
+    return await town.browser().visit("/login/sso?tenant=acme")
+
+
+async def _a_bad_callback(town: World) -> httpx.Response:
+    return await town.browser().visit("/callback?code=x")
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        pytest.param(_nobody, 401, id="nobody"),
+        pytest.param(_a_bad_bearer, 401, id="bad bearer"),
+        pytest.param(_without_a_tenant, 403, id="no tenant"),
+        pytest.param(_in_an_outage, 503, id="outage"),
+        pytest.param(_to_the_login, 303, id="to the login"),
+        pytest.param(_to_descope, 303, id="to Descope"),
+        pytest.param(_a_bad_callback, 400, id="bad callback"),
+    ],
+)
+async def test_ca05_no_answer_of_ours_is_stored(world: WorldFactory, ask: Ask, status: int) -> None:
+    """CA-05: refusals and redirects are one caller's, whatever a cache thinks of their status."""
+    answer = await ask(world(routes=add_routes))
+
+    assert answer.status_code == status
+    assert "no-store" in answer.headers["cache-control"].split(", ")

@@ -1,0 +1,66 @@
+"""The ``Location`` that leaves the callback, byte by byte."""
+
+from base64 import urlsafe_b64encode
+
+import pytest
+
+from tests.support.world import Browser, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+# Starlette's RedirectResponse sends each of them unchanged.
+HOSTILE = [
+    "//evil.example",
+    "/..//evil.example",
+    "/\\evil.example",
+    "https://evil.example",
+    "https:evil.example",
+    "javascript:alert(1)",
+    "/%2f/evil.example",
+    "/x\r\nSet-Cookie: DS=evil",
+    "/\t/evil.example",
+]
+
+
+def _location(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [value for name, value in headers if name.lower() == b"location"]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_rt15_the_location_is_the_landing_path(world: WorldFactory, hostile: str) -> None:
+    """RT-15: one Location, and nothing of what the query asked for is in it."""
+    answer = await world(post_login_path="/home").browser().sign_in(return_to=hostile)
+
+    assert answer.status_code == 303
+    assert _location(answer.headers.raw) == [b"/home"]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
+    world: WorldFactory, hostile: str
+) -> None:
+    """CB-10, RT-15: what is stored is checked again, for the cookie was in the browser meanwhile."""
+    browser = world(post_login_path="/home").browser()
+    callback = await browser.to_callback(return_to="/reports")
+    _plant(browser, hostile)
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 303
+    assert _location(answer.headers.raw) == [b"/home"]
+
+
+async def test_rt15_a_safe_path_arrives_byte_for_byte(world: WorldFactory) -> None:
+    """RT-15: the check never rewrites, and neither does the response."""
+    target = "/reports/2026;v=1?q=a%20b&next=//x#top"
+
+    answer = await world().browser().sign_in(return_to=target)
+
+    assert _location(answer.headers.raw) == [target.encode()]
+
+
+def _plant(browser: Browser, target: str) -> None:
+    """Put another target into the cookie of the login under way."""
+    (cookie,) = [cookie for cookie in browser.http.cookies.jar if cookie.name.startswith("descope_login_")]
+    state, started, _ = (cookie.value or "").split(".")
+    cookie.value = f"{state}.{started}.{urlsafe_b64encode(target.encode()).rstrip(b'=').decode()}"
