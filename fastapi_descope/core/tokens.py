@@ -18,7 +18,7 @@ from typing import NoReturn, Self, cast
 
 from jose.backends.base import Key as JoseKey
 
-# Named outright: ``jose.backends.RSAKey`` may be a fallback whose timing tells secrets (SC-01).
+# Named outright: ``jose.backends.RSAKey`` may be a fallback whose timing tells secrets (SC-01, SC-02).
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
 from ..errors import TokenError, TokenExpired, TokenReason

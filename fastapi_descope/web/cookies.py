@@ -2,8 +2,9 @@
 
 The parser is ours because the ready ones are lenient: Starlette's and the standard library's trim
 Unicode spaces off names, which undoes the ``__Host-`` guarantee, decode quoted octal escapes, and let
-the last of two values win (requirements CK-01 and CK-02). Exactly one name is read for each (CK-03). ``Set-Cookie`` values are put together here
-as well, from checked settings and from tokens whose grammar leaves no room for a ``;``.
+the last of two values win (requirements CK-01 and CK-02). Exactly one name is read for each token (CK-03).
+``Set-Cookie`` values are put together here as well, from checked settings and from tokens whose grammar
+leaves no room for a ``;``.
 """
 
 import re
@@ -71,7 +72,7 @@ class CookieKind:
 
 @dataclass(frozen=True, slots=True)
 class PresentedTokens:
-    """What a request's cookies say. Nothing in it is verified.
+    """What a request's cookies say. Nothing in it is verified, and ``repr`` shows no token (LG-06).
 
     ``ambiguous``: one name came with two different values, so neither is believed and there are no
     tokens (CK-02, CK-11). ``names`` are those of our cookies that the browser holds, broken ones and

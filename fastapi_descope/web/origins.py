@@ -23,9 +23,14 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _MAX_RETURN_TO = 1_024
 
+# An allow-list, so that what is not plainly a path is refused, not repaired: a second slash (RT-01, RT-08), a
+# backslash (RT-02), what browsers strip (RT-03), another scheme (RT-05), header lines (RT-09) and all that
+# is not ASCII (RT-10). What passes stands in the Location header byte for byte (RT-15).
+
 # One character of a path segment (RFC 3986, pchar), without the escapes that some later reader would
-# turn into "/", "\", "%" or a control character.
+# turn into "/", "\", "%" or a control character (RT-06, RT-12).
 _PCHAR = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff5]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})"
+# Neither ``.`` nor ``..``, encoded or not (RT-07).
 _NO_DOT_SEGMENT = r"(?!(?:\.|%2[Ee]){1,2}(?:[/?#]|\Z))"
 _SEGMENT = f"{_NO_DOT_SEGMENT}{_PCHAR}+"
 # Query and fragment: what browsers leave as it is, so more than RFC 3986 has.
@@ -76,7 +81,7 @@ class Origins:
         """``value`` itself if a browser may be sent there, else None (requirements 2.5).
 
         It may be a path of this app, or an absolute URL whose origin is exactly the app's own or a
-        trusted one; up to 1,024 characters either way. ``forbidden`` are paths of the app that
+        trusted one (RT-04); up to 1,024 characters either way. ``forbidden`` are paths of the app that
         would lead in circles (RT-13); they are compared decoded, without a slash at the end.
         """
         if value is None or len(value) > _MAX_RETURN_TO:  # RT-11

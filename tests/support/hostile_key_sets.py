@@ -4,6 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 
 from fastapi_descope.core.jwks import DropReason
+from tests.support.tampering import Forge
 
 Change = Callable[[int], object]
 
@@ -123,3 +124,60 @@ MODULI: Mapping[str, Change] = {
     "white space": lambda n: f"{encode(n)} ",
     "other alphabet": lambda n: "+" + encode(n)[1:],
 }
+
+KeySetRecipe = Callable[[Forge], bytes]
+
+
+def _beside(changes: Mapping[str, object], *, good: bool) -> KeySetRecipe:
+    """A set with a tampered member; key A is good in it, or is that member itself."""
+    if good:
+        return lambda forge: forge.key_set(forge.jwk("B", **changes), "A")
+    return lambda forge: forge.key_set(forge.jwk("A", **{"kid": "A", **changes}))
+
+
+def _with_modulus(change: Change, *, good: bool) -> KeySetRecipe:
+    def make(forge: Forge) -> bytes:
+        member = forge.jwk("B" if good else "A")
+        tampered = member | {"n": change(decode(member["n"]))}
+        return forge.key_set(tampered, "A") if good else forge.key_set(tampered)
+
+    return make
+
+
+def _leak(*, good: bool) -> KeySetRecipe:
+    """A private key in public, under another id: its public half is no key any more (JW-10)."""
+
+    def make(forge: Forge) -> bytes:
+        name = "B" if good else "A"
+        leaked = forge.jwk(name, kid="leak", d=encode(forge.private(name).private_numbers().d))
+        return forge.key_set(leaked, *dict.fromkeys((name, "A")))
+
+    return make
+
+
+UNUSABLE: Mapping[str, KeySetRecipe] = {
+    **{f"JW-08 {name}": (lambda _forge, body=body: body) for name, body in DOCUMENTS.items()},
+    **{f"JW-09 only {member!r}": (lambda f, m=member: f.key_set(m)) for member in NOT_KEYS},
+    **{f"JW-10 only {name}": _beside(changes, good=False) for name, (changes, _) in UNFIT.items()},
+    **{f"JW-10 only modulus {name}": _with_modulus(c, good=False) for name, c in MODULI.items()},
+    "JW-08 no member": lambda forge: forge.key_set(),
+    "JW-10 1024 bits": lambda forge: forge.key_set(forge.jwk("A", 1024)),
+    "JW-10 two keys of one id": lambda forge: forge.key_set("A", forge.jwk("B", kid="A")),
+    "JW-10 leaked": _leak(good=False),
+    "JW-11 one byte too many": lambda forge: forge.key_set("A").ljust(65_537),
+    "JW-11 64 MiB": lambda forge: forge.key_set("A").ljust(64 * 1024 * 1024),
+    "JW-11 33 members": lambda forge: forge.key_set("A", *[None] * 32),
+}
+"""Key sets of which nothing can be used."""
+
+MIXED: Mapping[str, KeySetRecipe] = {
+    **{f"JW-09 beside {member!r}": (lambda f, m=member: f.key_set(m, "A")) for member in NOT_KEYS},
+    **{f"JW-10 beside {name}": _beside(changes, good=True) for name, (changes, _) in UNFIT.items()},
+    **{f"JW-10 beside modulus {name}": _with_modulus(c, good=True) for name, c in MODULI.items()},
+    "JW-10 beside 1024 bits": lambda forge: forge.key_set(forge.jwk("B", 1024), "A"),
+    "JW-10 beside two keys of one id": lambda f: f.key_set("B", "A", f.jwk("C", kid="B")),
+    "JW-10 beside leaked": _leak(good=True),
+    "JW-11 beside exactly 64 KiB": lambda forge: forge.key_set("A").ljust(65_536),
+    "JW-11 beside exactly 32 members": lambda forge: forge.key_set("A", *[None] * 31),
+}
+"""Key sets in which key A is good and nothing else is."""

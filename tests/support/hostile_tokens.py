@@ -30,7 +30,7 @@ def _tampered(tamper: Tamper) -> Recipe:
 
 
 def _claims(**changes: object) -> Recipe:
-    return lambda forge, drn: good(forge, drn, **changes)
+    return lambda forge, drn: forge.token(forge.claims(**{"drn": drn, **changes}))
 
 
 def _header(header: object, key: str = "A") -> Recipe:

@@ -1,0 +1,63 @@
+"""Hostile cookie headers, by the parser and through the app, with genuine tokens in them (2.6).
+
+The tokens are good, so that only the header stands between them and a session.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_descope.settings import DescopeSettings
+from fastapi_descope.web.cookies import SessionCookies
+from tests.support.besieged_app import BesiegedApp, cookie
+from tests.support.hostile_cookies import HEADERS, chunks
+from tests.support.hostile_tokens import good
+from tests.support.redirect_targets import OWN
+from tests.support.tampering import PROJECT, Forge
+
+pytestmark = pytest.mark.anyio
+
+Besieged = Callable[..., BesiegedApp]
+Tokens = tuple[bytes, bytes]
+
+every_header = pytest.mark.parametrize("name", HEADERS)
+
+
+@pytest.fixture(scope="module")
+def tokens(forge: Forge) -> Tokens:
+    """Genuine session tokens of two users."""
+    return good(forge).encode(), good(forge, sub="U2other").encode()
+
+
+@every_header
+def test_ck01_no_token_is_read(tokens: Tokens, name: str) -> None:
+    """Neither user's token comes out of the header."""
+    cookies = SessionCookies(DescopeSettings(project_id=PROJECT, public_url=OWN))
+    presented = cookies.read([cookie(line) for line in HEADERS[name](*tokens)])
+    assert presented.session is None
+
+
+@every_header
+async def test_ck02_nobody_is_signed_in(besieged: Besieged, tokens: Tokens, name: str) -> None:
+    """401, and the browser's cookies are left as they are; an optional route runs as nobody."""
+    town = besieged()
+    headers = [cookie(line) for line in HEADERS[name](*tokens)]
+
+    refused, anonymous = await town.ask("/me", *headers), await town.ask("/maybe", *headers)
+
+    assert (refused.status, refused.one("www-authenticate")) == (401, "Bearer")
+    assert refused.all("set-cookie") == anonymous.all("set-cookie") == []
+    assert town.ran == [("/maybe", None)]
+    assert town.calls == []
+
+
+@pytest.mark.parametrize("count", [None, 2, 3, 4])
+async def test_ck08_the_same_tokens_in_good_cookies_sign_in(
+    besieged: Besieged, tokens: Tokens, count: int | None
+) -> None:
+    """Whole or in chunks, so that the refusals above are known to be about the headers."""
+    town = besieged()
+    parts = [b"DS=" + tokens[0]] if count is None else chunks(tokens[0], count)
+
+    assert (await town.ask("/me", cookie(b"theme=dark", *parts))).body == b'"U2forge"'
+    assert (await town.ask("/me", *[cookie(part) for part in reversed(parts)])).body == b'"U2forge"'

@@ -1,0 +1,86 @@
+"""Hostile key sets, by the pure function and behind a running app (requirements JW-05 to JW-11)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_descope.core.keys import parse_jwks
+from fastapi_descope.errors import UpstreamNonsense
+from tests.support.besieged_app import BesiegedApp, bearer
+from tests.support.hostile_key_sets import MIXED, UNUSABLE
+from tests.support.publisher import turns
+from tests.support.tampering import NOW, Forge
+
+pytestmark = pytest.mark.anyio
+
+Besieged = Callable[..., BesiegedApp]
+
+every_unusable = pytest.mark.parametrize("name", UNUSABLE)
+every_mixed = pytest.mark.parametrize("name", MIXED)
+every_one = pytest.mark.parametrize("recipe", [*UNUSABLE.values(), *MIXED.values()], ids=[*UNUSABLE, *MIXED])
+
+
+@pytest.fixture(scope="module")
+def proof(forge: Forge) -> tuple[bytes, bytes]:
+    """An Authorization header with a token of key A that is good for a day."""
+    return bearer(forge.token(forge.claims(exp=NOW + 86_400)).encode())
+
+
+@every_unusable
+def test_jw08_what_holds_no_usable_key_is_nonsense(forge: Forge, name: str) -> None:
+    """One error of one family, so that the set before it stays in force."""
+    with pytest.raises(UpstreamNonsense):
+        parse_jwks(UNUSABLE[name](forge))
+
+
+@every_mixed
+def test_jw09_the_good_key_of_a_mixed_set_is_used_alone(forge: Forge, name: str) -> None:
+    """Nothing around it spoils it, and nothing around it is let in with it."""
+    assert list(parse_jwks(MIXED[name](forge))) == ["A"]
+
+
+@every_unusable
+async def test_jw07_an_app_that_starts_with_nothing_usable_answers_503(
+    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
+) -> None:
+    """Nobody can tell who is calling, so nobody is refused for it, nor let in: try again."""
+    town = besieged()
+    town.key_set = UNUSABLE[name](forge)
+
+    answer = await town.ask("/me", proof)
+
+    assert (answer.status, answer.code) == (503, "upstream_unavailable")
+    assert answer.one("retry-after") == "1"
+    assert answer.one("cache-control") == "no-store"
+    assert (town.ran, town.key_fetches) == ([], 1)
+
+
+@every_mixed
+async def test_jw09_an_app_that_starts_with_a_mixed_set_works(
+    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
+) -> None:
+    """Key A verifies; a token that names any other member is refused."""
+    town = besieged()
+    town.key_set = MIXED[name](forge)
+
+    answers = [await town.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
+
+    assert [answer.status for answer in answers] == [200, 401]
+    assert town.ran == [("/me", "U2forge")]
+
+
+@every_one
+async def test_jw08_an_app_with_good_keys_keeps_working(
+    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], recipe: Callable[[Forge], bytes]
+) -> None:
+    """Its keys are renewed when due, beside the request; whatever comes, key A goes on verifying."""
+    town = besieged()
+    statuses = [(await town.ask("/me", proof)).status]
+    town.key_set, town.now = recipe(forge), NOW + 601
+
+    for _ in range(2):
+        statuses.append((await town.ask("/me", proof)).status)
+        await turns()
+
+    assert statuses == [200, 200, 200]
+    assert town.key_fetches == 2
