@@ -212,7 +212,7 @@ def test_accepted(configure: Configure, name: str, text: str, value: object) -> 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
 def test_st01_st02_st07_cs07_refused(configure: Configure, name: str, text: str) -> None:
-    """The message is about this variable and no other."""
+    """The message is about this variable and no other (CS-07, ST-01, ST-02, ST-07)."""
     with pytest.raises(ConfigurationError) as caught:
         configure({name: text})
 

@@ -185,7 +185,7 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
 
 
 async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:
-    """Both get the same pair: never two sessions, of which each browser tab has half."""
+    """Both get the same pair: never two sessions, of which each browser tab has half (CB-16)."""
     core = Core()
     code = await signed_in_code(core)
 

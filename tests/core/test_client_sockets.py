@@ -143,7 +143,7 @@ async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
 
 
 async def test_jw12_a_redirect_is_not_followed() -> None:
-    """The other host is never contacted."""
+    """The other host is never contacted (JW-12)."""
     async with server_answering(answer_of(b"{}")) as other:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
         async with server_answering(moved) as server:

@@ -100,7 +100,7 @@ async def test_jw03_a_fetch_outlives_all_its_waiters(forge: Forge) -> None:
 
 
 async def test_jw04_a_failed_fetch_answers_all_who_wait() -> None:
-    """Each waiter gets an error of its own, and nobody begins a second fetch."""
+    """Each waiter gets an error of its own, and nobody begins a second fetch (JW-04)."""
     bench = Bench(DOWN)
     answers = await asyncio.gather(*[bench.ring.keys() for _ in range(3)], return_exceptions=True)
     assert [type(answer) for answer in answers] == [UpstreamUnavailable] * 3
@@ -178,7 +178,7 @@ async def test_jw05_a_success_ends_the_outage(forge: Forge) -> None:
 
 
 async def test_jw06_keys_count_until_a_day_after_the_last_success(forge: Forge) -> None:
-    """The age is counted from the last success, not from the last try; then there is no verdict."""
+    """The age is counted from the last success, not from the last try; then there is no verdict (JW-06)."""
     bench = Bench(forge.key_set("A"), DOWN, max_stale=86400)
     await bench.ring.keys()
     await bench.later(43200)

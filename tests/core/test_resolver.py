@@ -175,7 +175,7 @@ async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refres
 
 
 async def test_kd08_a_bearer_decides_alone() -> None:
-    """A bad one is refused though the cookies are good; a good one counts though they are bad."""
+    """A bad one is refused though the cookies are good; a good one counts though they are bad (KD-08)."""
     core = Core()
     pair = core.issue()
 
@@ -192,7 +192,7 @@ async def test_kd08_a_bearer_decides_alone() -> None:
 
 
 async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
-    """Not even with a good refresh cookie beside it."""
+    """Not even with a good refresh cookie beside it (KD-04)."""
     core = Core()
     pair = core.issue(session_seconds=-60)
 

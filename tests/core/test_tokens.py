@@ -84,7 +84,7 @@ def test_tv19_one_signature_is_checked_however_many_keys_there_are(
 
 
 def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
-    """Verifying keeps nothing between calls, so a set may be replaced at any moment as a whole."""
+    """Verifying keeps nothing between calls, so a set may be replaced at any moment as a whole (JW-14)."""
     sets = [parse_jwks(forge.key_set(*names)) for names in ("A", "AB", "BA")]
     current = sets[:1]
     token = forge.token()

@@ -34,7 +34,7 @@ async def test_cb01_a_callback_without_its_own_state_is_refused(world: WorldFact
 
 
 async def test_cb02_a_callback_begun_in_another_browser_is_refused(world: WorldFactory) -> None:
-    """An attacker's code and state do not sign a victim in."""
+    """An attacker's code and state do not sign a victim in (CB-02)."""
     town = world()
     callback = await town.browser().to_callback()
 
@@ -119,7 +119,7 @@ async def test_tn01_a_user_without_tenant_gets_403_no_tenant(world: WorldFactory
 
 
 async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: WorldFactory) -> None:
-    """The user changed their mind at the identity provider: a page with a way to start again."""
+    """The user changed their mind at the identity provider: a page with a way to start again (CB-06)."""
     town = world()
     browser = town.browser()
     page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])

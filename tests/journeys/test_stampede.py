@@ -44,7 +44,7 @@ async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(world: W
 
 
 async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(world: WorldFactory) -> None:
-    """Nobody asked who is there: no Vary, no Cache-Control, no call, whatever the cookies are."""
+    """Nobody asked who is there: no Vary, no Cache-Control, no call, whatever the cookies are (CA-03)."""
     town = world()
     browser = town.browser()
     await browser.sign_in()

@@ -3,7 +3,6 @@
 Its project, its issuer and its keys are those of ``tests.support.tampering``.
 """
 
-import json
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -48,9 +47,11 @@ class BesiegedApp:
         )
         self._add_routes()
 
-    async def ask(self, target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> Answer:
+    async def ask(
+        self, target: str, *headers: tuple[bytes, bytes], method: str = "GET", body: bytes = b""
+    ) -> Answer:
         """The answer to a request."""
-        return await ask(self.app, target, headers, method=method)
+        return await ask(self.app, target, headers, method=method, body=body)
 
     async def knock(self, *headers: tuple[bytes, bytes]) -> list[tuple[str, object]]:
         """Types and close codes of what a WebSocket is told that connects with these headers."""
@@ -66,7 +67,7 @@ class BesiegedApp:
         return httpx.Response(500) if script is None else httpx.Response(200, json=dict(script(request)))
 
     def _add_routes(self) -> None:
-        methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"]
+        methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"]
 
         @self.app.get("/me")
         async def me(user: CurrentUser) -> str:
@@ -102,7 +103,8 @@ def on_the_wire(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def fields_of(request: httpx.Request) -> Mapping[str, object]:
-    """The JSON object that Descope was sent."""
-    fields: Mapping[str, object] = json.loads(request.content)
-    return fields
+def tokens_answer(forge: Forge) -> Script:
+    """What Descope answers where it gives tokens: a pair of the user U2forge, good at ``NOW``."""
+    refresh = forge.token(forge.claims(drn="DSR", exp=NOW + 86_400))
+    pair = {"sessionJwt": forge.token(), "refreshJwt": refresh}
+    return lambda _request: pair

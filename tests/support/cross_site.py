@@ -1,5 +1,8 @@
 """Who may have sent a request: every combination of what browsers say about it (requirements 2.7)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from tests.support.redirect_targets import OWN, TRUSTED
 
 # The truth table of requirements 2.7 for an unsafe method. "+" passes, "." is refused.
@@ -30,3 +33,46 @@ TRUTH = {
     "none, none":   ".     .   +       .    .    .     .    .       .    .    .",
     "\xff":         ".     .   +       .    .    .     .    .       .    .    .",
 }  # fmt: skip
+
+# No browser sends either header twice; whatever the two say, the request is refused.
+SITES_TWICE = (
+    ("same-origin", "same-origin"),
+    ("none", "none"),
+    ("same-origin", "cross-site"),
+    ("cross-site", "same-origin"),
+)
+ORIGINS_TWICE = ((OWN, OWN), (TRUSTED, TRUSTED), (OWN, "https://evil.example"), ("https://evil.example", OWN))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a request says of where it comes from, and whether an unsafe one with cookies passes."""
+
+    sites: Sequence[str]
+    origins: Sequence[str]
+    passes: bool
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that say it."""
+        sites = [(b"sec-fetch-site", site.encode("latin-1")) for site in self.sites]
+        return sites + [(b"origin", origin.encode("latin-1")) for origin in self.origins]
+
+
+def _values(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
+
+
+CASES = (
+    *(
+        Case(_values(site), _values(origin), verdict == "+")
+        for site, row in TRUTH.items()
+        for origin, verdict in zip(ORIGIN_HEADERS.values(), row.split(), strict=True)
+    ),
+    *(Case(sites, _values(origin), False) for sites in SITES_TWICE for origin in ORIGIN_HEADERS.values()),
+    *(Case(_values(site), origins, False) for site in TRUTH for origins in ORIGINS_TWICE),
+)
+"""The whole table, repeated headers included."""
+
+UNSAFE_METHODS = ("POST", "PUT", "PATCH", "DELETE", "PROPFIND")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

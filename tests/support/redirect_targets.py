@@ -321,3 +321,20 @@ REJECTED = {
         "undefined",
     ],
 }
+
+CIRCULAR = [
+    "/login/sso",
+    "/login/sso?tenant=acme",
+    "/login/sso/",
+    "/callback",
+    "/callback?code=x&state=y",
+    "/callback#x",
+    "/logout",
+    "/logout/",
+    "/logout/all",
+    "/log%6fut",
+    "/%6cogin/sso",
+    f"{OWN}/logout",
+    f"{OWN}/callback?code=x",
+]
+"""Paths of the plugin itself, installed without a prefix (RT-13)."""

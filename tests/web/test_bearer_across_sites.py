@@ -1,12 +1,21 @@
 """Requests of foreign pages that carry a bearer: the token counts, and the cookies beside it do not."""
 
 import pytest
+from httpx import Response
 
 from tests.support.world import Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
-_FOREIGN = {"sec_fetch_site": "cross-site", "origin": "https://evil.example"}
+
+async def _post_from_afar(browser: Browser, authorization: str) -> Response:
+    """What a page of another site can make a browser send, and a header that it cannot."""
+    return await browser.post(
+        "/session-of",
+        authorization=authorization,
+        sec_fetch_site="cross-site",
+        origin="https://evil.example",
+    )
 
 
 async def _signed_in(town: World) -> Browser:
@@ -20,7 +29,7 @@ async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(world: WorldFactor
     town = world()
     bearer = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    answer = await town.browser().post("/session-of", authorization=bearer, **_FOREIGN)
+    answer = await _post_from_afar(town.browser(), bearer)
 
     assert answer.status_code == 200
 
@@ -34,7 +43,7 @@ async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
     browser = await _signed_in(town)
     town.emulator.clock.advance(660)
 
-    answer = await browser.post("/session-of", authorization=authorization, **_FOREIGN)
+    answer = await _post_from_afar(browser, authorization)
 
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers

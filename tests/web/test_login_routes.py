@@ -194,7 +194,7 @@ async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
 
 
 async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
-    """Which one is meant cannot be told."""
+    """Which one is meant cannot be told (RT-14)."""
     town = world()
     browser = town.browser()
     page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
@@ -218,7 +218,7 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
     ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
 )
 async def test_cb05_a_code_outside_the_grammar_is_refused(world: WorldFactory, old: str, new: str) -> None:
-    """Before anything is asked upstream; and the login is over."""
+    """Before anything is asked upstream; and the login is over (CB-05)."""
     town = world()
     browser = town.browser()
     callback = await browser.to_callback()
@@ -253,7 +253,7 @@ async def test_cb04_two_tabs_sign_in_side_by_side(world: WorldFactory) -> None:
 
 
 async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
-    """400, no session cookies, one call."""
+    """400, no session cookies, one call (CB-08)."""
     town = world()
     browser = town.browser()
     callback = await browser.to_callback()
@@ -295,7 +295,7 @@ async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory)
 
 
 async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> None:
-    """Whoever was signed in before is not any more."""
+    """Whoever was signed in before is not any more (CB-09)."""
     browser = world().browser()
     await browser.sign_in("ada@acme.example")
     before = browser.cookie("DS"), browser.cookie("DSR")
@@ -311,7 +311,7 @@ async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> No
 
 
 async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory) -> None:
-    """It is no silent redirect to the return path."""
+    """It is no silent redirect to the return path (CB-15)."""
     browser = world().browser()
     await browser.sign_in()
 

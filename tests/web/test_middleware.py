@@ -57,7 +57,7 @@ async def _expired(town: World) -> Browser:
 
 
 async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(world: WorldFactory) -> None:
-    """no-store replaces what the app said, the caches' private headers go, Vary is merged."""
+    """no-store replaces what the app said, the caches' private headers go, Vary is merged (CA-01)."""
     answer = await (await _expired(world(routes=_cached_pages))).get("/cached")
 
     assert answer.json() == {"user": True}
@@ -68,7 +68,7 @@ async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(wor
 
 
 async def test_ca02_a_response_that_asked_who_is_there_says_so_and_no_more(world: WorldFactory) -> None:
-    """Vary names both headers that mattered; what the app says about caching stands."""
+    """Vary names both headers that mattered; what the app says about caching stands (CA-02)."""
     answer = await world(routes=_cached_pages).browser().get("/cached")
 
     assert answer.headers["vary"] == "Accept-Encoding, cookie, Authorization"
@@ -173,7 +173,7 @@ def _protected(public_paths: tuple[str, ...]) -> Browser:
 
 @pytest.mark.parametrize("path", ["/health", "/static/app.css", "/static/a/b.css"])
 async def test_hp02_public_paths_need_no_session(path: str) -> None:
-    """An exact path, or everything below one; root_path is not part of it."""
+    """An exact path, or everything below one; root_path is not part of it (HP-02)."""
     assert (await _protected(("/health", "/static/*")).get("/api" + path)).status_code == 200
 
 

@@ -97,7 +97,7 @@ def test_the_public_origin_is_inferred_on_loopback(
 def test_st03_hp05_elsewhere_the_missing_setting_is_named(
     origins_of: OriginsOf, hosts: list[str], scheme: str
 ) -> None:
-    """A Host that anybody can send is never believed (CB-12); the error says what to set."""
+    """A Host that anybody can send is never believed (CB-12); the error says what to set (ST-03)."""
     with pytest.raises(ConfigurationError, match="Set DESCOPE_PUBLIC_URL to the address that browsers use"):
         origins_of().public_origin(scope_of(*hosts, scheme=scheme))
 
@@ -187,14 +187,14 @@ def test_cs01_safe_methods_pass(origins: Origins, method: str, site: str | None,
 
 @pytest.mark.parametrize("method", ["get", "Get", "post", "TRACE", "CONNECT", "PROPFIND", "GET ", "", "X"])
 def test_cs04_any_other_method_is_unsafe(origins: Origins, method: str) -> None:
-    """Methods have a case, and an unknown one may do anything."""
+    """Methods have a case, and an unknown one may do anything (CS-04)."""
     scope = request_from("cross-site", "https://evil.example")
     assert origins.permits(method, scope["headers"], scope) is False
 
 
 @pytest.mark.parametrize("name", ["x-http-method-override", "x-method-override", "x-http-method"])
 def test_cs03_a_method_override_is_ignored(origins: Origins, name: str) -> None:
-    """The method is the one on the request line."""
+    """The method is the one on the request line (CS-03)."""
     scope = request_from("cross-site", "https://evil.example")
     headers = [*scope["headers"], (name.encode(), b"GET")]
     assert origins.permits("POST", headers, scope) is False
@@ -218,7 +218,7 @@ def test_a_repeated_header_is_refused(origins: Origins, extra: tuple[bytes, byte
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "app.example.com"])
 def test_cs06_host_and_origin_of_an_attacker_do_not_vouch_for_each_other(origins: Origins, host: str) -> None:
-    """The Origin is compared with the configuration, not with Host."""
+    """The Origin is compared with the configuration, not with Host (CS-06)."""
     scope = request_from(None, f"https://{host}", host)
     assert origins.permits("POST", scope["headers"], scope) is (host == "app.example.com")
 

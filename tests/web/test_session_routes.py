@@ -244,7 +244,7 @@ async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_ref
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
 async def test_cs08_what_changes_a_session_is_not_a_get(world: WorldFactory, path: str) -> None:
-    """A link or a prefetch cannot do it."""
+    """A link or a prefetch cannot do it (CS-08)."""
     town = world()
     browser = await _signed_in(town)
 

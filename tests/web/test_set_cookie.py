@@ -48,7 +48,7 @@ def names(lines: list[bytes]) -> list[str]:
 def test_ck04_the_set_cookie_lines_are_golden(
     cookies_of: CookiesOf, pair_of: PairOf, configuration: dict[str, object], attributes: str, *, secure: bool
 ) -> None:
-    """Every attribute, in every configuration; each cookie lives as long as its token."""
+    """Every attribute, in every configuration; each cookie lives as long as its token (CK-04)."""
     lines = cookies_of(**configuration).write(pair_of(), now=NOW, secure=secure, presented=NOTHING)
     assert [line.decode() for line in lines] == [
         f"DS=s.s.s; Max-Age=600; {attributes}",

@@ -72,7 +72,7 @@ def test_the_set_cookie_line_is_golden(logins: LoginTransactions, shape: str, *,
 
 
 def test_cb03_the_state_has_256_bits_and_leaves_no_trace(logins: LoginTransactions) -> None:
-    """No two logins share a state or a name, and the cookie does not tell the state."""
+    """No two logins share a state or a name, and the cookie does not tell the state (CB-03)."""
     begun = [logins.begin([], return_to="/", now=NOW, secure=True) for _ in range(100)]
     assert {len(state) for state, _ in begun} == {43}
     assert len({state for state, _ in begun}) == 100
