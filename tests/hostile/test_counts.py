@@ -20,7 +20,7 @@ from tests.support.tampering import Forge
         ("key sets", 150),
         ("cookie headers", 100),
         ("return paths", 250),
-        ("cross-site requests", 1_700),
+        ("cross-site requests", 1_500),
         ("answers to be cached", 250),
     ],
 )
