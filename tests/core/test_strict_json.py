@@ -21,6 +21,7 @@ PLAIN = [
     pytest.param(b'{"a":99999999999999999999}', {"a": 99999999999999999999}, id="20 digits"),
     pytest.param(b'{"a":-99999999999999999999}', {"a": -99999999999999999999}, id="20 negative digits"),
     pytest.param(b'{"a":-1.0000000000000000000}', {"a": -1.0}, id="20 digits with a point"),
+    pytest.param(b'{"a":1.0000000000000000000e10}', {"a": 1e10}, id="20 digits and an exponent"),
     pytest.param(b'{"a":0.00015932551501219558}', {"a": 0.00015932551501219558}, id="leading zeros"),
     pytest.param(b'{"a":-1.7976931348623157E+308}', {"a": -1.7976931348623157e308}, id="largest double"),
     pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="tiny"),

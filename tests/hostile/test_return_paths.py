@@ -97,7 +97,7 @@ async def test_cb10_a_refused_target_in_a_tampered_cookie_is_not_sent(
         login.tamper(target)
         answer = await login.complete()
         readable = target.isascii() and len(target) <= 1_024
-        expected = (303, ["/home"]) if readable else (400, [])
+        expected: tuple[int, list[str]] = (303, ["/home"]) if readable else (400, [])
         assert (answer.status, answer.all("location")) == expected, target
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
@@ -51,7 +50,7 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(_scope("http", "https", target, headers) | {"method": method}, receive, send)
+    await app(_scope("http", "https", target, headers, method=method), receive, send)
     start, *rest = sent
     return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in rest))
 
@@ -67,13 +66,13 @@ async def knock(app: ASGIApp, target: str, headers: Headers = ()) -> list[Messag
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(_scope("websocket", "wss", target, headers) | {"subprotocols": []}, receive, send)
+    await app(_scope("websocket", "wss", target, headers, subprotocols=[]), receive, send)
     return sent
 
 
-def _scope(kind: str, scheme: str, target: str, headers: Headers) -> Scope:
+def _scope(kind: str, scheme: str, target: str, headers: Headers, **more: object) -> Scope:
     path, _, query = target.partition("?")
-    scope: dict[str, Any] = {
+    return {
         "type": kind,
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -84,5 +83,5 @@ def _scope(kind: str, scheme: str, target: str, headers: Headers) -> Scope:
         "query_string": query.encode(),
         "headers": [(b"host", b"app.example.com"), *headers],
         "extensions": {},
+        **more,
     }
-    return scope

@@ -76,8 +76,8 @@ class BesiegedApp:
 
         @self.app.api_route("/maybe", methods=methods)
         async def maybe(user: OptionalUser) -> str | None:
-            self.ran.append(("/maybe", user and user.id))
-            return user and user.id
+            self.ran.append(("/maybe", user.id if user else None))
+            return user.id if user else None
 
         @self.app.websocket("/feed")
         async def feed(socket: WebSocket, user: CurrentUser) -> None:

@@ -102,7 +102,11 @@ def _replaced(old: bytes, new: bytes) -> CookieRecipe:
 
 def _of_two_tokens(*picks: tuple[int, int]) -> CookieRecipe:
     """Chunks picked from two tokens: which of the two, and which of its three chunks."""
-    return lambda *tokens: [b"; ".join(chunks(tokens[which], 3)[index] for which, index in picks)]
+
+    def make(token: bytes, other: bytes) -> list[bytes]:
+        return [b"; ".join(chunks((token, other)[which], 3)[index] for which, index in picks)]
+
+    return make
 
 
 HEADERS: Mapping[str, CookieRecipe] = {

@@ -128,6 +128,14 @@ MODULI: Mapping[str, Change] = {
 KeySetRecipe = Callable[[Forge], bytes]
 
 
+def _as_it_is(body: bytes) -> KeySetRecipe:
+    return lambda _forge: body
+
+
+def _of(*members: object) -> KeySetRecipe:
+    return lambda forge: forge.key_set(*members)
+
+
 def _beside(changes: Mapping[str, object], *, good: bool) -> KeySetRecipe:
     """A set with a tampered member; key A is good in it, or is that member itself."""
     if good:
@@ -156,8 +164,8 @@ def _leak(*, good: bool) -> KeySetRecipe:
 
 
 UNUSABLE: Mapping[str, KeySetRecipe] = {
-    **{f"JW-08 {name}": (lambda _forge, body=body: body) for name, body in DOCUMENTS.items()},
-    **{f"JW-09 only {member!r}": (lambda f, m=member: f.key_set(m)) for member in NOT_KEYS},
+    **{f"JW-08 {name}": _as_it_is(body) for name, body in DOCUMENTS.items()},
+    **{f"JW-09 only {member!r}": _of(member) for member in NOT_KEYS},
     **{f"JW-10 only {name}": _beside(changes, good=False) for name, (changes, _) in UNFIT.items()},
     **{f"JW-10 only modulus {name}": _with_modulus(c, good=False) for name, c in MODULI.items()},
     "JW-08 no member": lambda forge: forge.key_set(),
@@ -171,7 +179,7 @@ UNUSABLE: Mapping[str, KeySetRecipe] = {
 """Key sets of which nothing can be used."""
 
 MIXED: Mapping[str, KeySetRecipe] = {
-    **{f"JW-09 beside {member!r}": (lambda f, m=member: f.key_set(m, "A")) for member in NOT_KEYS},
+    **{f"JW-09 beside {member!r}": _of(member, "A") for member in NOT_KEYS},
     **{f"JW-10 beside {name}": _beside(changes, good=True) for name, (changes, _) in UNFIT.items()},
     **{f"JW-10 beside modulus {name}": _with_modulus(c, good=True) for name, c in MODULI.items()},
     "JW-10 beside 1024 bits": lambda forge: forge.key_set(forge.jwk("B", 1024), "A"),

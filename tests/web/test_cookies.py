@@ -119,3 +119,9 @@ def test_lg06_tokens_stay_out_of_repr() -> None:
     """What a log line may show of the presented tokens is names."""
     shown = repr(PresentedTokens("secret.secret.secret", "secret.r.r", names=frozenset({"DS"})))
     assert shown == "PresentedTokens(ambiguous=False, names=frozenset({'DS'}))"
+
+
+def test_ck01_only_spaces_and_tabs_around_a_pair_are_dropped() -> None:
+    """Every other byte of a cookie, the first and the last included, is part of it."""
+    headers = [(b"cookie", b" XDS=X ;\tDS=aX\t; DSR=\x0b")]
+    assert cookie_pairs(headers, (b"DS", b"X")) == [(b"XDS", b"X"), (b"DS", b"aX"), (b"DSR", b"\x0b")]

@@ -106,3 +106,19 @@ def test_rt13_the_root_can_be_forbidden(origins: Origins) -> None:
     """A plugin without a prefix may live at the root itself."""
     assert origins.return_to("/", AT_HOME, forbidden={"/"}) is None
     assert origins.return_to(OWN, AT_HOME, forbidden={"/"}) is None
+
+
+def test_rt13_only_slashes_at_the_end_are_overlooked(origins: Origins) -> None:
+    """A path that merely begins like a forbidden one is another path."""
+    forbidden = ("/login/sso",)
+    assert origins.return_to("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
+    assert origins.return_to("/login/sso/", AT_HOME, forbidden=forbidden) is None
+
+
+def test_rt13_circles_are_seen_through_an_absolute_url_on_loopback() -> None:
+    """Without a public URL the app's own origin is the one that the request names."""
+    origins = Origins(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
+    scope: Scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"localhost:8000")]}
+    forbidden = ("/login/sso",)
+    assert origins.return_to("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
+    assert origins.return_to("http://localhost:8000/x", scope, forbidden=forbidden) is not None

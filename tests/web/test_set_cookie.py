@@ -198,3 +198,16 @@ def test_ck06_a_text_that_is_no_jwt_never_gets_into_a_header(
         with pytest.raises(TokenError) as refused:
             cookies_of().write(pair, now=NOW, secure=True, presented=NOTHING)
         assert refused.value.reason is TokenReason.MALFORMED
+
+
+def test_ck05_host_only_deletions_are_as_secure_as_the_connection(
+    cookies_of: CookiesOf, pair_of: PairOf
+) -> None:
+    """A browser ignores the deletion of a Secure cookie by a line that is not."""
+    cookies = cookies_of(cookie_domain="example.com")
+    ambiguous = PresentedTokens(ambiguous=True, names=frozenset({"DS"}))
+    written = cookies.write(pair_of(), now=NOW, secure=True, presented=ambiguous)
+    cleared = cookies.clear_refresh(ambiguous, secure=True)
+    assert written[-1].decode() == f"DS=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure"
+    assert cleared[-1].decode() == f"DSR=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure"
+    assert all(line.endswith(b"; Secure") for line in (*written, *cleared))

@@ -346,3 +346,19 @@ def test_a_target_that_does_not_fit_becomes_the_landing_path(
 def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
     """A log line may show when a login began, and no more."""
     assert repr(Transaction("hash", "/private", NOW)) == f"Transaction(started_at={NOW})"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(b"L3J5", id="ours"),
+        pytest.param(b"L3J", id="second-spelling"),
+        pytest.param(b"4oCm", id="not-ascii"),
+        pytest.param(b"L", id="no-whole-byte"),
+    ],
+)
+def test_cb04_only_our_own_spelling_of_a_target_is_read(target: bytes) -> None:
+    """A cookie has one spelling: what decodes to the same text in another one was not written by us."""
+    value = b"h" * 43 + b".1700000000." + target
+    parsed = Transaction.parse(value)
+    assert (parsed.return_to if parsed else None) == ("/ry" if target == b"L3J5" else None)
