@@ -5,6 +5,8 @@ is ``core/resolver.py``'s to say.
 """
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -131,15 +133,11 @@ class Authenticator:
         """
         held = await self._resolver.required_refresh_token(presented)
         try:
-            pair = await self._refresher.replace(
-                held, self._pairs.select(tenant), self._pairs.in_tenant(tenant)
-            )
-        except UpstreamRefused as refusal:
-            if (
-                refusal.upstream_status == NotAuthenticated.status
-                or refusal.upstream_code in _SESSION_OVER_CODES
-            ):
-                raise SessionEnded from None
+            with _session_over():
+                pair = await self._refresher.replace(
+                    held, self._pairs.select(tenant), self._pairs.in_tenant(tenant)
+                )
+        except UpstreamRefused:
             raise Forbidden("You are not a member of this organisation") from None
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
         return pair
@@ -161,8 +159,14 @@ class Authenticator:
         self._events.emit(SignedOut(everywhere, confirmed))
 
     async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
-        """Descope's user object. One call; raises ``NotAuthenticated`` and the ``UpstreamError`` family."""
-        return await self._client.me(await self._current_refresh_jwt(presented, resolution))
+        """Descope's user object. One call.
+
+        Raises ``NotAuthenticated``, ``SessionEnded`` if Descope ended the session meanwhile, and the
+        ``UpstreamError`` family.
+        """
+        jwt = await self._current_refresh_jwt(presented, resolution)
+        with _session_over():
+            return await self._client.me(jwt)
 
     async def tenant_names(self, presented: Credentials, resolution: Resolution) -> dict[str, str]:
         """Names of the user's tenants by id. One call; raises as ``profile`` does."""
@@ -170,7 +174,8 @@ class Authenticator:
         if not ids:
             return {}
         jwt = await self._current_refresh_jwt(presented, resolution)
-        return dict(await self._client.my_tenants(jwt, ids))
+        with _session_over():
+            return dict(await self._client.my_tenants(jwt, ids))
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
@@ -187,3 +192,15 @@ class Authenticator:
     def _login_failed(self, reason: str, detail: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))
         return LoginRejected(reason, detail)
+
+
+@contextmanager
+def _session_over() -> Generator[None]:
+    """Turns the refusals with which Descope says that a session is over into ``SessionEnded``."""
+    try:
+        yield
+    except UpstreamRefused as refusal:
+        unauthorised = refusal.upstream_status == NotAuthenticated.status
+        if unauthorised or refusal.upstream_code in _SESSION_OVER_CODES:
+            raise SessionEnded from None
+        raise

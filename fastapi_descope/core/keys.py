@@ -84,7 +84,7 @@ class KeyCache:
         digest = self._digest(token)
         known = self._known(self._refresh_tokens, digest)
         if known is not None:
-            return replace(known, text=token)
+            return RefreshToken(token, known.subject, known.issued_at, known.expires_at)
         claims = await self._claims(token, TokenKind.REFRESH)
         refresh = RefreshToken.from_claims(token, claims)
         self._refresh_tokens.put(

@@ -200,7 +200,8 @@ class Resolver:
 
     def _is_mismatch(self, held: _Held, found: Session | TokenError | None) -> bool:
         """Whether the cookies are of two users: one was planted, and nobody can tell which (KD-05, CK-11)."""
-        mismatch = None not in {_subject(held), _subject(found)} and _subject(held) != _subject(found)
+        ours, theirs = _subject(held), _subject(found)
+        mismatch = ours is not None and theirs is not None and ours != theirs
         if mismatch:
             self._events.emit(TokenPairMismatch())
         return mismatch
@@ -252,13 +253,10 @@ class Resolver:
 
 
 def _subject(found: Session | _Held) -> str | None:
-    match found:
-        case Session(user=user):
-            return user.id
-        case RefreshToken(subject=subject) | TokenExpired(subject=subject):
-            return subject
-        case _:
-            return None
+    # Not a match statement: its class patterns cost several times as much, and this is on every request.
+    if isinstance(found, Session):
+        return found.user.id
+    return found.subject if isinstance(found, (RefreshToken, TokenExpired)) else None
 
 
 def _change_for(held: _Held) -> CookieChange:

@@ -5,15 +5,16 @@ Everything here is made from claims whose signature and checks have already pass
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Self, cast
+
+from .read_only import ReadOnlyDict
 
 __all__ = ["Claims", "RefreshToken", "Session", "Tenant", "TokenPair", "User", "UserProfile"]
 
 Claims = Mapping[str, object]
 """The verified claims of a token, read-only at every depth: objects are mappings, lists are tuples."""
 
-_NO_CLAIMS: Claims = MappingProxyType({})
+_NO_CLAIMS: Claims = ReadOnlyDict()
 
 
 def _no_claims() -> Claims:
@@ -151,7 +152,7 @@ class Session:
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
         """The session of verified claims: ``iat`` and ``exp`` are known to be numbers by then."""
-        tenants = MappingProxyType(_tenants(claims))
+        tenants = ReadOnlyDict(_tenants(claims))
         current = _text(claims.get("dct"))
         return cls(
             user=User.from_claims(claims),

@@ -9,8 +9,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NoReturn, cast
+
+from .read_only import ReadOnlyDict
 
 __all__ = ["parse_object"]
 
@@ -62,7 +63,7 @@ def _object(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
     for name, value in pairs:
         if type(value) is list:
             members[name] = _tuple(cast("list[object]", value))
-    return MappingProxyType(members)
+    return ReadOnlyDict(members)
 
 
 def _tuple(items: list[object]) -> tuple[object, ...]:

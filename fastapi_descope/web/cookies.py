@@ -7,6 +7,7 @@ the last of two values win (requirements CK-01 and CK-02). Exactly one name is r
 leaves no room for a ``;``.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -179,7 +180,9 @@ class SessionCookies:
     def write(self, pair: TokenPair, *, now: float, secure: bool, presented: PresentedTokens) -> list[bytes]:
         """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.
 
-        Each cookie lives as long as its token. Chunks that are no longer used go, and so does the whole
+        Each cookie lives as long as its token; the session's, under an inactivity timeout, only until
+        Descope wants to be asked again (``refresh_at``): then it is gone, and the next request refreshes.
+        Chunks that are no longer used go, and so does the whole
         cookie that chunks replace (CK-08); no cookie is both set and deleted (CK-09). After an ambiguous
         request under a ``Domain`` the host-only cookies of the same names go too: they are others.
         Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a
@@ -189,7 +192,7 @@ class SessionCookies:
         lines: list[bytes] = []
         kept: set[str] = set()
         for cookie, token, expires_at in (
-            (self._session, pair.session_jwt, pair.session.expires_at),
+            (self._session, pair.session_jwt, min(pair.session.expires_at, pair.refresh_at or math.inf)),
             (self._refresh, pair.refresh.text, pair.refresh.expires_at),
         ):
             values = cookie.cookies(_checked(token))

@@ -23,7 +23,8 @@ _KEY = "fastapi_descope"
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 
-_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control")
+_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
+"""How the names of headers end that outrank ``Cache-Control`` somewhere (RFC 9213, and nginx)."""
 
 
 def pending_session(scope: Scope) -> "PendingSession":
@@ -269,9 +270,8 @@ def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
         headers.setdefault("Cache-Control", "private")
         return
     headers["Cache-Control"] = "private, no-store"
-    for name in _SHARED_CACHE_HEADERS:
-        if name in headers:
-            del headers[name]
+    for name in [name for name in headers if name.endswith(_SHARED_CACHE_HEADERS)]:
+        del headers[name]
 
 
 def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:

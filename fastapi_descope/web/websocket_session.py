@@ -31,6 +31,7 @@ class WebSocketSession:
         """Run ``app`` on the socket until it, the client or the session ends."""
 
         async def guarded_send(message: Message) -> None:
+            """Send a frame while the session lasts."""
             if message["type"] == "websocket.send" and self._is_over():
                 await self._end(send)
             if not self._ended:
@@ -38,6 +39,7 @@ class WebSocketSession:
             self._accepted = self._accepted or message["type"] == "websocket.accept"
 
         async def guarded_receive() -> Message:
+            """The next frame, or a disconnect once the session is over."""
             return await self._receive(receive, send)
 
         try:

@@ -5,6 +5,7 @@ Requirements JW-01, JW-03 to JW-09 and JW-13, and F5; unknown keys are met in ``
 
 import asyncio
 import logging
+from hashlib import sha256
 
 import pytest
 
@@ -291,6 +292,8 @@ async def test_jw09_dropped_keys_are_logged_once_a_set(
         (logging.WARNING, "type"),
     ]
     assert "evil" not in caplog.text
+    hashes = [sha256(kid).hexdigest()[:12] for kid in (b"B", b"C", b"evil\nline")]
+    assert [record.getMessage().split()[1] for record in ours] == hashes
 
 
 async def test_closing_ends_a_fetch_and_answers_its_waiters(forge: Forge) -> None:

@@ -99,6 +99,7 @@ async def _walk(browser: Browser, app: str, emulator: Emulator) -> None:
     for status, body in ((500, None), (401, b"<html>"), (429, None), (200, b"{")):
         emulator.faults.add("refresh", status=status, body=body)
         await here.get(f"{app}/session-of")
+        emulator.clock.advance(60)  # past the pause that a 429 asks for
     await here.get(f"{app}/session-of")
     await here.post(f"{app}/tenant/select", {"tenant": "globex"})
     await here.post(f"{app}/tenant/select", {"tenant": "nobody"})

@@ -28,6 +28,8 @@ TELLS_CACHES = {
     "expires": ["Thu, 01 Jan 2037 00:00:00 GMT", "0"],
     "surrogate-control": ["max-age=600", 'content="ESI/1.0"'],
     "cdn-cache-control": ["max-age=600", "public, s-maxage=600", "no-store"],
+    "cloudflare-cdn-cache-control": ["max-age=600"],
+    "x-accel-expires": ["600"],
     "vary": ["Accept-Encoding", "cookie", "COOKIE, Accept", "*", "", "Origin"],
     "etag": ['"v1"', 'W/"v1"'],
     "pragma": ["public", "no-cache"],

@@ -237,6 +237,27 @@ async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> N
     assert (await town.browser().get("/who")).json() == "U-test"
 
 
+async def test_values_can_be_returned_from_an_endpoint(world: WorldFactory) -> None:
+    """A newcomer's first try: the user, the tenant, the whole session, the claims."""
+    town = world()
+
+    @town.app.get("/values")
+    async def values(session: CurrentSession) -> dict[str, object]:
+        return {"user": session.user, "tenant": session.tenant, "all": session, "claims": session.claims}
+
+    @town.app.get("/typed")
+    async def typed(user: CurrentUser) -> User:
+        return user
+
+    loose = (await town.browser().get("/values", authorization=_bearer(town))).json()
+    strict = (await town.browser().get("/typed", authorization=_bearer(town))).json()
+
+    assert loose["tenant"]["roles"] == ["admin"]
+    assert loose["all"]["tenants"]["globex"]["roles"] == ["viewer"]
+    assert loose["claims"]["tenants"]["acme"]["roles"] == ["admin"]
+    assert loose["user"]["id"] == strict["id"] == loose["claims"]["sub"]
+
+
 async def test_without_the_middleware_the_mistake_is_named() -> None:
     """The message says what to write."""
     app = FastAPI()

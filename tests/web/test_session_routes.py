@@ -1,6 +1,7 @@
 """``/logout``, ``/tenant/select`` and ``/session``: being signed in, switching, and signing out."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -75,6 +76,37 @@ async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(
     town.emulator.clock.advance(660)
 
     assert (await browser.get("/session/profile")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
+async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path: str) -> None:
+    """The session token still holds; Descope knows better, and what it says counts."""
+    town = world()
+    browser = await _signed_in(town)
+    town.emulator.revoke("ada@acme.example")
+
+    answer = await browser.get(path)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "session_ended"
+    assert _cleared(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+
+
+async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
+    """The session cookie lives until Descope wants to be asked again, not until the token expires."""
+    town = world(project=Project(inactivity_seconds=120))
+    browser = town.browser()
+    await browser.sign_in()
+
+    answer = await browser.sign_in()
+
+    ages = [re.search(r"Max-Age=(\d+)", cookie) for cookie in answer.headers.get_list("set-cookie")]
+    session_age = [
+        int(age[1])
+        for cookie, age in zip(answer.headers.get_list("set-cookie"), ages, strict=True)
+        if age and cookie.startswith("DS=")
+    ]
+    assert 55 <= session_age[0] <= 60
 
 
 async def test_tenant_names_are_asked_of_descope(world: WorldFactory) -> None:
