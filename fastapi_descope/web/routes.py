@@ -73,6 +73,7 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
         methods=["POST"],
         response_model=SessionView,
         responses=_problems(400, 401, 403, 502, 503),
+        openapi_extra=_body("tenant", "return_to"),
     )
     for path, endpoint, name, view in (
         ("/session", routes.session, "descope_session", SessionView),
@@ -89,6 +90,18 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
         for status in statuses
     }
+
+
+def _body(required: str, *optional: str) -> dict[str, Any]:
+    """A small form that the endpoint reads itself, as JSON or URL-encoded."""
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in (required, *optional)},
+        "required": [required],
+    }
+    media_types = ("application/json", "application/x-www-form-urlencoded")
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _query(*names: str) -> dict[str, Any]:

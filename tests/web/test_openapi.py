@@ -63,6 +63,10 @@ def test_the_routes_of_the_plugin_are_described(world: WorldFactory) -> None:
         "return_to",
     ]
     assert set(paths["/logout"]) == {"post"}
+    assert set(paths["/tenant/select"]["post"]["requestBody"]["content"]) == {
+        "application/json",
+        "application/x-www-form-urlencoded",
+    }
     problem = paths["/session"]["get"]["responses"]["401"]["content"]
     assert list(problem) == ["application/problem+json"]
     schema = paths["/session"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
