@@ -58,6 +58,7 @@ class TokenPairs:
         """A call that switches the session to ``tenant``; ``in_tenant`` verifies what it brings."""
 
         async def call(refresh_jwt: str) -> RefreshResult:
+            """Ask Descope for the switch."""
             return self._result(await self._client.tenant_select(refresh_jwt, tenant), refresh_jwt)
 
         return call
@@ -66,6 +67,7 @@ class TokenPairs:
         """``verify``, which then also insists that ``tenant`` is the current one (TN-07)."""
 
         async def verify(result: RefreshResult, held: RefreshToken) -> TokenPair:
+            """Check the pair, and then its tenant."""
             pair = await self.verify(result, held)
             if pair.session.tenant_claim != tenant:
                 raise self._suspicious("tenant")
