@@ -1,8 +1,8 @@
 """The command line: exit statuses, and which stream says what."""
 
 import base64
+import importlib
 import json
-import runpy
 import signal
 import subprocess
 import sys
@@ -180,7 +180,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "typer", None)
     monkeypatch.delitem(sys.modules, "fastapi_descope.cli")
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("fastapi_descope.cli")
+        importlib.import_module("fastapi_descope.cli")
     assert ended.value.code == "fastapi-descope needs typer: pip install 'fastapi-descope[cli]'"
 
 

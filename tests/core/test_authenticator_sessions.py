@@ -170,15 +170,24 @@ async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token
     assert core.calls("refresh") == 1
 
 
-async def test_a_profile_that_descope_refuses_is_an_error() -> None:
-    """The session has been revoked, and its token is not shown."""
+async def test_a_profile_of_a_revoked_session_ends_it() -> None:
+    """Descope's word counts for more than a session token that still holds."""
     core = Core()
     issued = core.issue()
     resolution = await core.resolve(issued)
     core.emulator.revoke(ADA)
-    with pytest.raises(UpstreamRefused) as caught:
+    with pytest.raises(SessionEnded):
         await core.authenticator.profile(cookies(issued), resolution)
-    assert caught.value.upstream_code == "E064001"
+
+
+async def test_a_profile_that_descope_refuses_is_an_error() -> None:
+    """Any other "no" says nothing about the session."""
+    core = Core()
+    issued = core.issue()
+    resolution = await core.resolve(issued)
+    core.emulator.faults.add("me", status=404)
+    with pytest.raises(UpstreamRefused):
+        await core.authenticator.profile(cookies(issued), resolution)
 
 
 async def test_tenant_names_are_asked_for_the_users_tenants() -> None:
