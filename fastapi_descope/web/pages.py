@@ -33,7 +33,8 @@ input { width: 100%; margin-bottom: 1rem; padding: .6rem .75rem; font: inherit; 
 a, button { display: inline-block; padding: .6rem 1rem; border: 1px solid var(--accent);
   border-radius: .5rem; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer;
   color: var(--card); background: var(--accent); }
-a.quiet { color: var(--accent); background: none; border-color: transparent; }
+.actions { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
+a.quiet { padding-inline: 0; color: var(--accent); background: none; border-color: transparent; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 """
 
@@ -68,15 +69,19 @@ PAGE_HEADERS: Mapping[str, str] = {
 """Sent with every page. The code in a callback's address must not leak as a referrer (CB-10)."""
 
 
-def error_page(error: DescopeError, *, login_path: str | None, home_path: str) -> str:
-    """The page for ``error``: what happened, and a way to start again."""
+def error_page(error: DescopeError, *, login_path: str | None, home_path: str, again: bool) -> str:
+    """The page for ``error``: what happened, and a way to start again.
+
+    ``again`` tells that the same address may be asked for once more: an outage passes.
+    """
     links: list[str] = []
-    if login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
-        label = "Try again" if isinstance(error, UpstreamUnavailable) else "Sign in again"
-        links.append(f'<a href="{escape(login_path)}">{label}</a>')
+    if again and isinstance(error, UpstreamUnavailable):
+        links.append('<a href="">Try again</a>')  # an empty reference is the page's own address
+    elif login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
+        links.append(f'<a href="{escape(login_path)}">Sign in again</a>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
     detail = error.detail if error.detail != error.title else _WHAT_NOW.get(error.status, "")
-    return _page(error.title, detail, "\n".join(links))
+    return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
 def organisation_page(*, login_path: str, return_to: str | None) -> str:

@@ -88,7 +88,10 @@ class ErrorResponses:
                 return redirect
         if asker(scope) is Asker.PERSON:
             headers = {**PAGE_HEADERS, **self._headers(error, pending)}
-            page = error_page(error, login_path=login, home_path=pending.root_path + "/")
+            # A callback counts once, however it ends: asking for it again can only fail.
+            again = scope["method"] == "GET" and not scope["path"].endswith("/callback")
+            home = pending.root_path + "/"
+            page = error_page(error, login_path=login, home_path=home, again=again)
             return HTMLResponse(page, error.status, headers)
         return self._problem(error, pending)
 

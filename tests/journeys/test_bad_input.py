@@ -56,6 +56,7 @@ async def test_upstream_down_at_login_is_503_with_a_page(world: WorldFactory) ->
     assert answer.headers["retry-after"] == "5"
     assert answer.headers["cache-control"] == "no-store"
     assert "cannot be reached" in answer.text
+    assert '<a href="">Try again</a>' in answer.text
     assert "set-cookie" not in answer.headers
 
 

@@ -278,6 +278,7 @@ async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: 
 
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
+    assert '<a href="/login/sso">Sign in again</a>' in answer.text
     assert town.calls("exchange") == 1
 
 
