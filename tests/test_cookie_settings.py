@@ -1,6 +1,5 @@
 """Which cookie settings fit together, and which a browser would punish."""
 
-import os
 from collections.abc import Mapping
 
 import pytest
@@ -10,13 +9,6 @@ from fastapi_descope.settings import DescopeSettings
 
 HTTPS = {"public_url": "https://app.example.com"}
 LOOPBACK = {"public_url": "http://localhost:8000"}
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the variables of the shell that it runs in."""
-    for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
-        monkeypatch.delenv(name)
 
 
 def configured(values: Mapping[str, object]) -> DescopeSettings:

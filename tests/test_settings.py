@@ -1,7 +1,6 @@
 """Where settings come from, what they tell when they are wrong, and what they never tell."""
 
 import copy
-import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -19,24 +18,6 @@ REGIONAL = "Puse1" + "a" * 27
 CANARY = "canary-5f3a"
 
 SetVariables = Callable[..., None]
-
-
-@pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> SetVariables:
-    """A function that sets exactly these variables of the ``DESCOPE_`` ones."""
-    for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
-        monkeypatch.delenv(name)
-
-    def set_variables(**values: str) -> None:
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-
-    return set_variables
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(variables: SetVariables) -> None:
-    """No test sees the variables of the shell that it runs in."""
 
 
 def test_a_project_id_is_all_it_takes(variables: SetVariables) -> None:

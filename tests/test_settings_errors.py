@@ -1,6 +1,5 @@
 """What settings tell when they are wrong, and what they never tell."""
 
-import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,24 +15,6 @@ PROJECT = "P" + "a" * 27
 CANARY = "canary-5f3a"
 
 SetVariables = Callable[..., None]
-
-
-@pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> SetVariables:
-    """A function that sets exactly these variables of the ``DESCOPE_`` ones."""
-    for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
-        monkeypatch.delenv(name)
-
-    def set_variables(**values: str) -> None:
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-
-    return set_variables
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(variables: SetVariables) -> None:
-    """No test sees the variables of the shell that it runs in."""
 
 
 def shown(error: BaseException) -> str:
