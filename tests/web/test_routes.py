@@ -1,0 +1,74 @@
+"""The router: found wherever an app puts it, and out of the way of every other page."""
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from fastapi_descope import Descope, DescopeSettings
+from tests.support.asgi_wire import ask
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def descope() -> Descope:
+    """One that no app has yet."""
+    return Descope(settings=DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
+
+
+async def _status(app: ASGIApp, path: str) -> int:
+    return (await ask(app, path)).status
+
+
+@pytest.mark.parametrize("prefix", ["", "/auth", "/a/b"])
+async def test_every_route_is_found_under_any_prefix(descope: Descope, prefix: str) -> None:
+    """GET finds the five that answer it, and tells POST alone from nothing (405, 404)."""
+    app = FastAPI()
+    descope.install(app, prefix=prefix)
+
+    for path in ("/session", "/session/profile", "/session/tenants"):
+        assert await _status(app, prefix + path) == 401, path
+    for path in ("/login/sso", "/callback"):
+        assert await _status(app, prefix + path) == 400, path
+    for path in ("/logout", "/logout/all", "/tenant/select"):
+        assert await _status(app, prefix + path) == 405, path
+    assert await _status(app, f"{prefix}/session/else") == 404
+    assert await _status(app, f"{prefix}/xsession") == 404
+
+
+async def test_the_routes_are_found_in_a_mounted_app(descope: Descope) -> None:
+    """A mount moves what a path begins with into the root path; here both have the prefix."""
+    inner = FastAPI()
+    descope.install(inner, prefix="/auth")
+
+    assert await _status(Starlette(routes=[Mount("/inner", inner)]), "/inner/auth/session") == 401
+
+
+async def test_pages_of_the_app_come_first_only_where_the_router_has_none(descope: Descope) -> None:
+    """A catch-all that is declared later gets everything but the router's own paths."""
+    app = FastAPI()
+    descope.install(app)
+
+    @app.get("/{path:path}")
+    async def everything(path: str) -> str:
+        return path
+
+    assert await _status(app, "/session") == 401
+    assert (await ask(app, "/else/session")).body == b'"else/session"'
+    assert (await ask(app, "/anything")).body == b'"anything"'
+
+
+async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope) -> None:
+    """Before or after the router is included; such a path may have parameters."""
+
+    @descope.router.get("/devices/{device}")
+    async def device(device: str) -> str:
+        return device
+
+    app = FastAPI()
+    descope.install(app, prefix="/auth")
+
+    assert (await ask(app, "/auth/devices/7")).body == b'"7"'
+    assert await _status(app, "/auth/session") == 401
