@@ -32,8 +32,15 @@ from .websocket_session import SESSION_ENDED
 __all__ = ["LOGIN_ROUTE", "NO_STORE", "SECRET_PATHS", "Asker", "ErrorResponses", "asker", "own_paths"]
 
 LOGIN_ROUTE = "descope_login"
-_OWN_ROUTES = (LOGIN_ROUTE, "descope_callback", "descope_logout", "descope_logout_all")
-"""Names of the routes that must work without a session."""
+_OWN_ROUTES = {
+    LOGIN_ROUTE: "/login/sso",
+    "descope_callback": "/callback",
+    "descope_logout": "/logout",
+    "descope_logout_all": "/logout/all",
+}
+"""The routes that must work without a session: their names, and how their paths end."""
+
+_OWN_ENDS = tuple(_OWN_ROUTES.values())
 
 SECRET_PATHS = ("/login/sso", "/callback")
 """How the paths end whose queries hold codes, states and addresses."""
@@ -101,7 +108,8 @@ class ErrorResponses:
 
     def is_own_route(self, path: str, pending: PendingSession) -> bool:
         """Whether ``path`` (without ``root_path``) is one of the routes that must work without a session."""
-        return pending.root_path + path in own_paths(pending)
+        # To ask the app where they are costs more than all the rest of a request's protection.
+        return path.endswith(_OWN_ENDS) and pending.root_path + path in own_paths(pending)
 
     def _to_login(
         self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
