@@ -1,6 +1,8 @@
 """The public face: what is exported is what is documented, typed, and importable."""
 
+import ast
 import importlib
+import inspect
 import pkgutil
 import typing
 
@@ -10,23 +12,40 @@ import fastapi_descope
 from fastapi_descope import Descope, DescopeError, DescopeSettings, errors
 
 
+def _source() -> str:
+    return inspect.getsource(fastapi_descope)
+
+
 def _modules() -> list[str]:
     found = pkgutil.walk_packages(fastapi_descope.__path__, "fastapi_descope.")
     return sorted(module.name for module in found)
 
 
 def test_all_is_sorted_and_is_what_can_be_imported() -> None:
-    """No name is missing, none is accidental."""
+    """No name is missing, none is accidental, and each is the one that a type checker sees."""
     listed = fastapi_descope.__all__
-    public = {
-        name
-        for name, value in vars(fastapi_descope).items()
-        if not name.startswith("_") and not isinstance(value, type(fastapi_descope))
+    (seen,) = (node for node in ast.parse(_source()).body if isinstance(node, ast.If) and node.lineno < 30)
+    homes = {
+        alias.name: f"fastapi_descope.{node.module}"
+        for node in seen.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
 
     assert listed == sorted(listed)
-    assert set(listed) == public
     assert len(listed) == len(set(listed))
+    assert set(listed) == homes.keys()
+    for name, home in homes.items():
+        assert getattr(fastapi_descope, name) is getattr(importlib.import_module(home), name), name
+
+
+def test_the_names_are_listed_before_they_are_imported() -> None:
+    """A prompt completes them; what does not exist is an AttributeError, as from any module."""
+    assert set(fastapi_descope.__all__) < set(dir(fastapi_descope))
+    with pytest.raises(AttributeError, match=r"^module 'fastapi_descope' has no attribute 'Auth'$"):
+        _ = getattr(fastapi_descope, "Auth")  # noqa: B009 - a type checker knows that it is not there
+    with pytest.raises(ImportError, match="cannot import name 'import_them_all'"):
+        exec("from fastapi_descope import import_them_all")  # noqa: S102 - the same
 
 
 @pytest.mark.parametrize("name", _modules())

@@ -1,7 +1,5 @@
 """The pytest plugin in a newcomer's project: few lines of test, each of which fails without its guard."""
 
-import subprocess
-import sys
 from importlib.metadata import entry_points
 
 import pytest
@@ -10,7 +8,9 @@ pytest_plugins = ["pytester"]
 
 APP = """
 from fastapi import Depends, FastAPI
-from fastapi_descope import CurrentUser, Descope, require_roles, require_tenant
+from fastapi_descope import (
+    CurrentUser, Descope, require_mfa, require_permissions, require_roles, require_step_up, require_tenant
+)
 
 app = FastAPI()
 descope = Descope(app)
@@ -26,6 +26,18 @@ async def reports():
 @app.get("/t/{tenant_id}/reports", dependencies=[Depends(require_tenant())])
 async def reports_of(tenant_id: str):
     return []
+
+@app.post("/reports", dependencies=[Depends(require_permissions("reports.write"))])
+async def write():
+    return "written"
+
+@app.post("/payout", dependencies=[Depends(require_step_up())])
+async def payout():
+    return "paid"
+
+@app.delete("/reports", dependencies=[Depends(require_mfa())])
+async def delete():
+    return "gone"
 """
 
 TESTS = """
@@ -40,7 +52,21 @@ def test_reports_need_an_admin(sign_in):
 def test_reports_stay_in_their_tenant(sign_in):
     assert sign_in(tenant="globex").get("/t/acme/reports").status_code == 403
     assert sign_in(tenant="acme").get("/t/acme/reports").status_code == 200
+
+def test_reports_are_for_writers_to_write(sign_in):
+    assert sign_in(permissions=["reports.read"]).post("/reports").status_code == 403
+    assert sign_in(permissions=["reports.write"]).post("/reports").status_code == 200
+
+def test_a_payout_is_confirmed_first(sign_in):
+    assert sign_in().post("/payout").status_code == 401
+    assert sign_in(step_up=True).post("/payout").status_code == 200
+
+def test_reports_go_by_a_second_factor(sign_in):
+    assert sign_in(amr=["pwd"]).delete("/reports").status_code == 401
+    assert sign_in(amr=["pwd", "mfa"]).delete("/reports").status_code == 200
 """
+
+GUARDED = 6
 
 INI = """
 [pytest]
@@ -62,7 +88,14 @@ def newcomer(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_the_newcomers_tests_pass(newcomer: pytest.Pytester) -> None:
     """With nothing configured but the name of the app."""
-    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=3)
+    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=GUARDED)
+
+
+def test_a_newcomer_writes_five_lines_at_most() -> None:
+    """To test a route that is guarded, whichever the guard."""
+    tests = TESTS.strip().split("\n\n")
+    assert len(tests) == GUARDED
+    assert max(len(test.splitlines()) for test in tests) <= 5
 
 
 @pytest.mark.parametrize(
@@ -71,6 +104,12 @@ def test_the_newcomers_tests_pass(newcomer: pytest.Pytester) -> None:
         ("user: CurrentUser", "test_me_needs_a_sign_in"),
         ('dependencies=[Depends(require_roles("admin"))]', "test_reports_need_an_admin"),
         ("dependencies=[Depends(require_tenant())]", "test_reports_stay_in_their_tenant"),
+        (
+            'dependencies=[Depends(require_permissions("reports.write"))]',
+            "test_reports_are_for_writers_to_write",
+        ),
+        ("dependencies=[Depends(require_step_up())]", "test_a_payout_is_confirmed_first"),
+        ("dependencies=[Depends(require_mfa())]", "test_reports_go_by_a_second_factor"),
     ],
 )
 def test_each_fails_without_its_guard(newcomer: pytest.Pytester, guard: str, failing: str) -> None:
@@ -80,7 +119,7 @@ def test_each_fails_without_its_guard(newcomer: pytest.Pytester, guard: str, fai
 
     done = newcomer.runpytest_inprocess(*LOADED)
 
-    done.assert_outcomes(passed=2, failed=1)
+    done.assert_outcomes(passed=GUARDED - 1, failed=1)
     done.stdout.fnmatch_lines([f"FAILED test_main.py::{failing}*"])
 
 
@@ -174,6 +213,37 @@ def test_a_project_that_names_no_app_is_told_to(pytester: pytest.Pytester) -> No
     done.stdout.fnmatch_lines(['*Say which app to test: descope_app = "module:attribute"*'])
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("main", '*Say which app to test: descope_app = "module:attribute"*'),
+        ("main:nothing", "descope_app: there is no nothing in the module main."),
+        ("nowhere:app", "descope_app: there is no module nowhere. Is its folder in the pythonpath*"),
+        ("main:FastAPI", "No Descope is installed in this type.*emulated(app, descope=...)*"),
+        ("bare:app", "No Descope is installed in this FastAPI.*emulated(app, descope=...)*"),
+    ],
+)
+def test_a_mistake_in_the_name_is_one_sentence(newcomer: pytest.Pytester, name: str, told: str) -> None:
+    """And no traceback, of which the reader knows nothing."""
+    newcomer.makepyfile(bare="from fastapi import FastAPI\napp = FastAPI()")
+
+    done = newcomer.runpytest_inprocess(*LOADED, "-o", f"descope_app={name}", "-k", "payout")
+
+    done.assert_outcomes(errors=1, deselected=GUARDED - 1)
+    done.stdout.fnmatch_lines([told])
+    done.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+def test_what_the_app_fails_to_import_is_shown(newcomer: pytest.Pytester) -> None:
+    """With its traceback, for that is the app's own."""
+    newcomer.makepyfile(main="import not_to_be_had")
+
+    done = newcomer.runpytest_inprocess(*LOADED, "-k", "payout")
+
+    done.assert_outcomes(errors=1, deselected=GUARDED - 1)
+    done.stdout.fnmatch_lines(["*main.py:1: ModuleNotFoundError"])
+
+
 def test_a_missing_package_is_named_with_its_cure(newcomer: pytest.Pytester) -> None:
     """Of the extra that the fixtures need; only when one is asked for."""
     newcomer.makeconftest(
@@ -189,21 +259,31 @@ def test_a_missing_package_is_named_with_its_cure(newcomer: pytest.Pytester) -> 
 
     done = newcomer.runpytest_inprocess(*LOADED)
 
-    done.assert_outcomes(errors=3)
+    done.assert_outcomes(errors=GUARDED)
     done.stdout.fnmatch_lines(["*need jinja2: pip install 'fastapi-descope?testing?'"])
 
 
-def test_nothing_is_imported_before_a_fixture_asks() -> None:
-    """Neither the emulator nor the test client; the plugin is loaded into every run of pytest there is."""
-    code = (
-        "import sys, fastapi_descope.pytest_plugin;"
-        "print([m for m in ('fastapi_descope.testing', 'fastapi_descope.emulator', 'jinja2', 'uvicorn',"
-        " 'starlette.testclient', 'httpx2') if m in sys.modules])"
+def test_nothing_is_imported_before_a_fixture_asks(newcomer: pytest.Pytester) -> None:
+    """No app, emulator, test client or framework, though the plugin is in every run of pytest."""
+    newcomer.makepyfile(
+        test_main="""
+        import sys
+
+        LATER = {"main", "fastapi_descope.plugin", "fastapi_descope.testing", "fastapi_descope.emulator"}
+        LATER |= {"fastapi", "jose", "pydantic", "httpx", "jinja2", "httpx2"}
+
+        def test_without():
+            assert not LATER & sys.modules.keys()
+            assert not {"uvicorn", "starlette.testclient"} & sys.modules.keys()
+
+        def test_with(sign_in):
+            assert LATER <= sys.modules.keys()
+        """
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    done = newcomer.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:cacheprovider")
 
-    assert done.stdout.strip() == "[]"
+    done.assert_outcomes(passed=2)
 
 
 def test_pytest_finds_the_plugin_by_itself(newcomer: pytest.Pytester) -> None:
@@ -213,4 +293,4 @@ def test_pytest_finds_the_plugin_by_itself(newcomer: pytest.Pytester) -> None:
 
     done = newcomer.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
 
-    done.assert_outcomes(passed=3)
+    done.assert_outcomes(passed=GUARDED)
