@@ -1,4 +1,4 @@
-"""``scripts/bench [--rounds N]``: exits 1 if a gate fails, 3 if the machine was too busy to tell."""
+"""``scripts/bench [--rounds N] [--storms N]``: exits 1 if a gate fails, 3 on too busy a machine."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ from fastapi_descope.emulator import Emulator
 
 from .gates import GATES, GOALS, TWINS
 from .page_requests import BASE, request_contenders
+from .refresh_storm import report as report_storms
 from .rounds import Timings, measure
 from .verdicts import RAW, verdict_contenders
 
@@ -54,7 +55,12 @@ def main() -> int:
     """Measure, report, and tell by the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=60, help="how often everything is timed (60)")
-    return asyncio.run(_run(parser.parse_args().rounds))
+    parser.add_argument("--storms", type=int, default=3, help="how often a thousand sessions are renewed (3)")
+    given = parser.parse_args()
+    code = asyncio.run(_run(given.rounds))
+    if given.storms and not report_storms(given.storms):
+        return _FAILED
+    return code
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from .rounds import Contender
 __all__ = ["BASE", "TWIN", "request_contenders"]
 
 BASE, TWIN = "plain route", "plain route, its twin"
-_PATH = "/page"
+PATH = "/page"
 _ORIGIN = "http://127.0.0.1:8000"
 _BATCH = 40
 
@@ -51,7 +51,7 @@ def request_contenders(emulator: Emulator) -> Mapping[str, Contender]:
 
 def _plain() -> FastAPI:
     app = FastAPI(openapi_url=None)
-    app.add_api_route(_PATH, _page)
+    app.add_api_route(PATH, _page)
     return app
 
 
@@ -66,7 +66,7 @@ async def _nothing() -> None:
 def _with_noop() -> FastAPI:
     app = FastAPI(openapi_url=None)
 
-    @app.get(_PATH)
+    @app.get(PATH)
     async def page(nothing: Annotated[None, Depends(_nothing)]) -> dict[str, str]:
         del nothing
         return {"page": "public"}
@@ -92,7 +92,7 @@ def _public(emulator: Emulator, *, router: str | None) -> FastAPI:
     descope = _descope(emulator)
     if router == "before":
         app.include_router(descope.router)
-    app.add_api_route(_PATH, _page)
+    app.add_api_route(PATH, _page)
     if router == "after":
         app.include_router(descope.router)
     app.add_middleware(DescopeMiddleware, descope=descope)
@@ -102,7 +102,7 @@ def _public(emulator: Emulator, *, router: str | None) -> FastAPI:
 def _with_user(emulator: Emulator, **settings: object) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
-    @app.get(_PATH)
+    @app.get(PATH)
     async def page(user: CurrentUser) -> dict[str, str]:
         return {"page": user.id}
 
@@ -113,7 +113,7 @@ def _with_user(emulator: Emulator, **settings: object) -> FastAPI:
 def _asking(emulator: Emulator) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
-    @app.get(_PATH)
+    @app.get(PATH)
     async def page(request: Request) -> dict[str, str]:
         session = await get_session(request)
         return {"page": session.user.id if session else "nobody"}
@@ -127,7 +127,7 @@ def _with_sdk(emulator: Emulator) -> FastAPI:
     client = DescopeClient(project_id=emulator.project_id, public_key=key, base_url="http://127.0.0.1:8787")
     app = FastAPI(openapi_url=None)
 
-    @app.get(_PATH)
+    @app.get(PATH)
     async def page(request: Request) -> dict[str, str]:
         claims = client.validate_session(request.cookies["DS"])
         return {"page": claims["sub"]}
@@ -137,18 +137,18 @@ def _with_sdk(emulator: Emulator) -> FastAPI:
 
 def _contender(app: ASGIApp, cookies: str) -> Contender:
     def prepare(size: int) -> Callable[[], Awaitable[None]]:
-        scopes = [_scope(cookies) for _ in range(size)]
+        scopes = [page_scope(cookies) for _ in range(size)]
 
         async def drive() -> None:
             for scope in scopes:
-                await _served(app, scope)
+                await served(app, scope)
 
         return drive
 
     return Contender(_BATCH, prepare)
 
 
-def _scope(cookies: str) -> Scope:
+def page_scope(cookies: str) -> Scope:
     # New objects each time, as from a socket: bytes remember their hash, and caches would profit.
     return {
         "type": "http",
@@ -156,8 +156,8 @@ def _scope(cookies: str) -> Scope:
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": _PATH,
-        "raw_path": _PATH.encode(),
+        "path": PATH,
+        "raw_path": PATH.encode(),
         "root_path": "",
         "query_string": b"",
         "client": ("127.0.0.1", 50_000),
@@ -174,7 +174,7 @@ def _scope(cookies: str) -> Scope:
     }
 
 
-async def _served(app: ASGIApp, scope: Scope) -> None:
+async def served(app: ASGIApp, scope: Scope) -> None:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 

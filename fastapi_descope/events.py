@@ -31,6 +31,8 @@ __all__ = [
     "TenantSwitched",
     "TokenPairMismatch",
     "TokenRejected",
+    "UpstreamDegraded",
+    "UpstreamRecovered",
 ]
 
 logger = logging.getLogger("fastapi_descope")
@@ -188,6 +190,24 @@ class StoreRecovered(Event):
     """The shared refresh store takes writes again."""
 
     name = "store_recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamDegraded(Event):
+    """Descope fails, or limits all of us: for a while it is not called. Once per outage or limit (RF-09).
+
+    ``reason`` is ``rate_limited``, ``server_error``, or the kind of the last failure, like ``ConnectError``.
+    """
+
+    name = "upstream_degraded"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRecovered(Event):
+    """Descope was called again, and answered."""
+
+    name = "upstream_recovered"
 
 
 Subscriber = Callable[[Event], None]

@@ -231,6 +231,8 @@ def _build_core(
         management_key=settings.auth_management_key,
         timeout=settings.upstream_timeout,
         transport=transport,
+        monotonic=monotonic,
+        events=events,
     )
     keys = KeyCache(
         client.keys,

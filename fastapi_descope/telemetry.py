@@ -33,6 +33,8 @@ from .events import (
     TenantSwitched,
     TokenPairMismatch,
     TokenRejected,
+    UpstreamDegraded,
+    UpstreamRecovered,
 )
 
 __all__ = ["Telemetry"]
@@ -58,6 +60,7 @@ _COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.store": "Changes in the reach of the shared refresh store",
         "descope.tenant_switches": "Changes of the current tenant",
         "descope.tokens.rejected": "Presented tokens that were refused",
+        "descope.upstream": "Changes in the reach of Descope",
     }
 )
 
@@ -103,6 +106,8 @@ _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
         TenantSwitched: _Kind("descope.tenant_switches"),
         TokenPairMismatch: _refused("token_pair"),
         TokenRejected: _Kind("descope.tokens.rejected", labels=("reason", "source"), level=logging.WARNING),
+        UpstreamDegraded: _result("descope.upstream", "degraded", "reason", level=logging.WARNING),
+        UpstreamRecovered: _result("descope.upstream", "recovered"),
     }
 )
 

@@ -59,6 +59,12 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         {"reason": "expired", "source": "bearer"},
         "WARNING",
     ),
+    events.UpstreamDegraded("ConnectError"): (
+        "descope.upstream",
+        {"result": "degraded", "reason": "connecterror"},
+        "WARNING",
+    ),
+    events.UpstreamRecovered(): ("descope.upstream", {"result": "recovered"}, "INFO"),
 }
 """One event of each kind: its counter, its labels, the level of its line."""
 

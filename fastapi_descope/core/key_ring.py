@@ -15,6 +15,7 @@ from types import MappingProxyType
 from ..errors import RateLimited, UpstreamError, UpstreamNonsense, UpstreamUnavailable
 from ..events import Events, KeysFailed, KeysFetched
 from .jwks import DropReason, KeySet, parse_key_set
+from .restraint import LeftAlone
 from .single_flight import SingleFlight
 from .tokens import Key
 
@@ -146,14 +147,21 @@ class KeyRing:
         self._events.emit(KeysFetched(len(fetched.keys)))
 
     def _note_failure(self, error: UpstreamError) -> None:
-        self._failures += 1
-        step = min(2 ** min(self._failures - 1, _MAX_DOUBLINGS), _MAX_BACKOFF)
-        pause = step * (1 + self._jitter()) / 2
-        asked = error.retry_after if isinstance(error, RateLimited) else 1
-        self._retry_at = self._monotonic() + max(pause, asked)
+        self._retry_at = self._monotonic() + self._pause_after(error)
         self._due = max(self._due, self._retry_at)
         reason = error.reason if isinstance(error, UpstreamNonsense) else error.code
         self._events.emit(KeysFailed(reason))
+
+    def _pause_after(self, error: UpstreamError) -> float:
+        """Seconds until the next try."""
+        if isinstance(error, LeftAlone):
+            # Nothing was sent: no further failure, and the time at which Descope is tried again is known.
+            self._failures = max(self._failures, 1)
+            return error.retry_after
+        self._failures += 1
+        step = float(min(2 ** min(self._failures - 1, _MAX_DOUBLINGS), _MAX_BACKOFF))
+        asked = error.retry_after if isinstance(error, RateLimited) else 1
+        return max(step * (1 + self._jitter()) / 2, asked)
 
     def _unavailable(self) -> UpstreamUnavailable:
         wait = self._retry_at - self._monotonic()

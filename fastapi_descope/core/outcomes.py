@@ -1,4 +1,4 @@
-"""What Descope's answer to a refresh means for the session, by the table of requirement 2.9.
+"""What Descope's answer to a refresh means for the session, by the table of requirement 2.9 (RF-01).
 
 answer of Descope                      outcome      cookies
 200, both tokens verified              Renewed      both written

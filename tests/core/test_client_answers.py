@@ -1,4 +1,7 @@
-"""What a caller learns of Descope's answer: a value, or one precise error that says nothing of the call."""
+"""What a caller learns of Descope's answer: a value, or one precise error without a word of the call.
+
+LG-02, RF-07.
+"""
 
 import logging
 import ssl

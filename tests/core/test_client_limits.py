@@ -1,4 +1,4 @@
-"""A slow Descope holds up nobody for long, and whatever is opened is closed again."""
+"""A slow Descope holds up nobody for long, and whatever is opened is closed again (RF-08)."""
 
 import asyncio
 
@@ -88,7 +88,7 @@ async def test_rf08_waiting_counts_towards_the_deadline() -> None:
     client = client_over(Turnstile(), 0.3)
     async with asyncio.timeout(0.55):
         outcomes = await asyncio.gather(*(refreshed(client) for _ in range(40)), return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {UpstreamUnavailable}
+    assert all(isinstance(outcome, UpstreamUnavailable) for outcome in outcomes)
 
 
 async def test_rf10_twenty_calls_are_under_way_at_once() -> None:

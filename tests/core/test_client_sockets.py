@@ -1,4 +1,4 @@
-"""The client over real sockets: the bytes it sends, and the faults that a network has."""
+"""The client over real sockets: the bytes it sends, and the faults that a network has (RF-15)."""
 
 import asyncio
 import contextlib
@@ -291,6 +291,23 @@ async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind:
             assert type(caught.value) is kind
             assert (caught.value.__cause__, caught.value.__context__) == (None, None)
         await client.aclose()
+
+
+async def test_rf07_a_kept_connection_that_breaks_is_one_request_too() -> None:
+    """It served a call before; what was sent over it the second time may have had its effect."""
+
+    async def once_and_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer_of(b"{}"))
+        server.requests.append(await reader.readuntil(b"\r\n\r\n{}"))
+        writer.transport.abort()
+
+    async with server_answering(once_and_no_more) as server:
+        client = client_of(server.url)
+        await client.refresh(REFRESH)
+        with pytest.raises(UpstreamUnavailable):
+            await client.refresh(REFRESH)
+        await client.aclose()
+    assert (len(server.requests), server.connections) == (2, 1)
 
 
 async def test_a_closed_port_is_an_outage() -> None:

@@ -10,6 +10,7 @@ from hashlib import sha256
 import pytest
 
 from fastapi_descope.core.key_ring import KeyRing
+from fastapi_descope.core.restraint import LeftAlone
 from fastapi_descope.errors import RateLimited, UpstreamNonsense, UpstreamUnavailable
 from fastapi_descope.events import Event, Events, KeysFailed, KeysFetched
 from tests.support.publisher import Answer, Publisher, turns
@@ -218,6 +219,34 @@ async def test_jw07_without_keys_there_is_one_attempt_a_pause() -> None:
     bench.now += 1.5
     assert await bench.retry_after() == 7
     assert bench.fetches == 4
+
+
+async def test_rf09_a_fetch_that_was_held_back_is_made_when_descope_is_tried_again(forge: Forge) -> None:
+    """Nothing was sent, so nothing failed: the pauses do not grow, and the next fetch may be the trial."""
+    bench = Bench(forge.key_set("A"), LeftAlone(9))
+    await bench.ring.keys()
+    await bench.later(600)
+    for fetches in (2, 3, 4):
+        assert bench.fetches == fetches
+        await bench.later(8.9)
+        assert bench.fetches == fetches
+        await bench.later(0.1)
+    bench.publish(DOWN)
+    await bench.later(9)
+    bench.publish(forge.key_set("B"))
+    await bench.later(2)
+    assert await bench.later(0) == ["B"]
+
+
+async def test_rf09_an_unknown_key_is_not_refused_while_descope_is_left_alone(forge: Forge) -> None:
+    """Whether it exists cannot be told; without keys the answer is the same (JW-07)."""
+    bench = Bench(forge.key_set("A"), LeftAlone(9))
+    await bench.ring.keys()
+    await bench.later(600)
+    with pytest.raises(UpstreamUnavailable):
+        await bench.ring.look_again()
+    cold = Bench(LeftAlone(9))
+    assert await cold.retry_after() == 9
 
 
 @pytest.mark.parametrize("asked", [3, 30, 60])

@@ -41,6 +41,8 @@ class Core:
             project_id=project.project_id,
             timeout=timeout,
             transport=httpx.ASGITransport(self.emulator),
+            monotonic=self.clock,
+            events=events,
         )
         self.keys = KeyCache(
             self.client.keys,

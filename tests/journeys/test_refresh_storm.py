@@ -1,0 +1,54 @@
+"""RF-10: a thousand sessions run out in the same second; a release, or a lunch break, does that."""
+
+import asyncio
+
+import httpx
+import pytest
+from typing_extensions import override
+
+from tests.support.world import World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+SESSIONS = 1000
+
+
+class Watched(httpx.ASGITransport):
+    """The way to Descope, with a count of how many are on it."""
+
+    most = under_way = 0
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Count while the request is answered; each takes its turn of the loop, as on a network."""
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0)
+        try:
+            return await super().handle_async_request(request)
+        finally:
+            self.under_way -= 1
+
+
+async def returning(town: World, user: str, tenant: str) -> tuple[int, object]:
+    """A browser comes back with a session of its own that is over: the status, and whose session it has."""
+    issued = town.emulator.issue(user, tenant, session_seconds=-60)
+    answer = await town.browser().get(
+        "/session-of", cookie=f"DS={issued.session_jwt}; DSR={issued.refresh_jwt}"
+    )
+    return answer.status_code, answer.json().get("tenant")
+
+
+async def test_rf10_a_thousand_sessions_are_renewed_with_a_thousand_calls(world: WorldFactory) -> None:
+    """None fails, each gets its own, never more than twenty calls at once, and no call is made twice."""
+    # The time that they may take is the machine's affair, not this test's.
+    town = world(upstream_timeout=60)
+    watched = Watched(town.emulator)
+    who = [("ada@acme.example", "acme"), ("hank@globex.example", "globex")] * (SESSIONS // 2)
+
+    with town.descope.connected_to(watched, clock=town.emulator.clock):
+        answers = await asyncio.gather(*(returning(town, *each) for each in who))
+
+    assert answers == [(200, tenant) for _, tenant in who]
+    assert watched.most == 20
+    assert town.calls("refresh") == SESSIONS
