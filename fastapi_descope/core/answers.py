@@ -30,7 +30,7 @@ __all__ = [
 
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _ERROR_CODE = re.compile(r"E[0-9]{6}")
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]{1,19}")  # what a 64-bit integer holds; no longer text is parsed
 _MAX_AGE = re.compile(r"""(?:^|[\s,])max-age\s*=\s*"?([0-9]{1,9})(?![0-9])""", re.IGNORECASE)
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 6265, section 4.1.1
 # Printable ASCII, without the backslash that browsers read as a slash.

@@ -128,8 +128,9 @@ class Authenticator:
     async def select_tenant(self, presented: Credentials, tenant: str) -> TokenPair:
         """The pair of the session with ``tenant`` as its current tenant, ordered with its refreshes.
 
-        One call. Raises ``NotAuthenticated`` without a good refresh token, ``SessionEnded`` if it is
-        revoked, ``Forbidden`` if Descope refuses the tenant, else the ``UpstreamError`` family.
+        One call, with the refresh token alone (TN-08). Raises ``NotAuthenticated`` without a good one,
+        ``SessionEnded`` if it is revoked, ``Forbidden`` if Descope refuses the tenant, else the
+        ``UpstreamError`` family.
         """
         held = await self._resolver.required_refresh_token(presented)
         try:
@@ -145,7 +146,8 @@ class Authenticator:
     async def logout(self, presented: Credentials, *, everywhere: bool = False) -> None:
         """End the session here and, within two seconds, at Descope. Never raises (LO-01).
 
-        Without a refresh token there is nothing to tell Descope, and nothing to do.
+        Without a refresh token there is nothing to tell Descope, and nothing to do (LO-02). A copy of the
+        session token holds until its end, here and elsewhere: it is verified offline (LO-04).
         """
         confirmed = False
         try:

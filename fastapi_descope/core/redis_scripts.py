@@ -24,10 +24,12 @@ class Script:
 
 
 _PRELUDE = f"""
-local function value()
-  local found = redis.pcall('GET', KEYS[1])
+local function text(key)
+  local found = redis.pcall('GET', key)
   return type(found) == 'string' and found or ''
 end
+local function value() return text(KEYS[1]) end
+local function holder() return text(KEYS[2]) end
 local function edition() return string.sub(value(), 1, {NONCE_BYTES}) end
 local function remember(sealed, milliseconds)
   if tonumber(milliseconds) > 0 then redis.call('SET', KEYS[1], sealed, 'PX', milliseconds)
@@ -48,7 +50,7 @@ BEGIN = _script(
 local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if not anew and value() ~= '' then return {'remembered', value()} end
 local left = redis.call('PTTL', KEYS[2])
-if left >= 0 and left <= longest then return {'busy', ''} end
+if holder() ~= '' and left >= 0 and left <= longest then return {'busy', ''} end
 redis.call('SET', KEYS[2], id, 'PX', lease)
 return {'granted', edition()}
 """,
@@ -65,8 +67,8 @@ lease without an end, or with one further off than any of ours, is not ours and 
 FINISH = _script(
     """
 local id, known, sealed, milliseconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local holder, standing = redis.pcall('GET', KEYS[2]), edition()
-if holder ~= id and (holder or (standing ~= '' and standing ~= known)) then return {'lost', ''} end
+local other, standing = holder(), edition()
+if other ~= id and (other ~= '' or (standing ~= '' and standing ~= known)) then return {'lost', ''} end
 redis.call('DEL', KEYS[2])
 if sealed ~= '' then remember(sealed, milliseconds) end
 return {'done', ''}
@@ -83,7 +85,7 @@ the work, and what it brings is kept (RD-05).
 
 RENEW = _script(
     """
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return {'lost', ''} end
+if holder() ~= ARGV[1] then return {'lost', ''} end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return {'done', ''}
 """,
@@ -94,23 +96,27 @@ return {'done', ''}
 
 OVERRULE = _script(
     """
+local replaced = value()
 redis.call('DEL', KEYS[2])
 remember(ARGV[1], ARGV[2])
-return {'done', ''}
+return {'done', replaced}
 """,
     b"done",
 )
-"""``done``. Arguments: the sealed result, milliseconds."""
+"""``done`` and the sealed result that stood, or an empty text. Arguments: the sealed result, milliseconds."""
 
 SHORTEN = _script(
     """
+local known, milliseconds = ARGV[1], tonumber(ARGV[2])
 local left = redis.call('PTTL', KEYS[1])
-if left == -1 or left > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+if edition() == known and (left == -1 or left > milliseconds) then
+  redis.call('PEXPIRE', KEYS[1], milliseconds)
+end
 return {'done', ''}
 """,
     b"done",
 )
-"""``done``. Argument: milliseconds."""
+"""``done``; only the edition that is known is shortened. Arguments: the edition, milliseconds."""
 
 TRIAL = _script("remember('', '1000') return {'done', ''}", b"done")
 """``done`` if Redis takes writes: a replica or a full Redis answers a ``PING`` and is of no use."""

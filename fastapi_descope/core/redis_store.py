@@ -1,15 +1,17 @@
 """The refresh store of a fleet: one memory for all processes that share a Redis.
 
-Each operation is one round trip; an uncontended refresh takes two. For each refresh token there are at
-most two keys, ``h`` being a hash of project and token. The braces keep both on one node of a cluster:
+Each operation is one round trip, ``shorten`` two; an uncontended refresh takes two. For each refresh
+token there are at most two keys, ``h`` being a hash of project and token. The braces keep both on one
+node of a cluster:
 
     fastapi-descope:<project>:refresh:{h}    the result, sealed; for ten minutes at most
     fastapi-descope:<project>:lease:{h}      the holder's id; for seconds, renewed while it works
 
-Redis is never needed. Whatever it does wrong, this process goes on alone with a memory of its own: the
-first failure costs ``timeout`` at most, then Redis is left alone until a trial, made beside the requests,
-finds that it takes writes again (RD-02). What is remembered goes into that memory too, so that neither an
-outage nor an eviction between two steps loses a rotated token.
+Redis is never needed, and no token is verified with it (RD-01). Whatever it does wrong, this process
+goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left
+alone until a trial, made beside the requests, finds that it takes writes again (RD-02). What is
+remembered goes into that memory too, so that neither an outage nor an eviction between two steps loses a
+rotated token.
 """
 
 import asyncio
@@ -29,9 +31,10 @@ from ..errors import ConfigurationError
 from ..events import Events, StoreDegraded, StoreRecovered
 from . import redis_scripts
 from .breaker import Breaker
+from .patience import patience
 from .redis_scripts import Script
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
-from .sealed_results import ResultSealer
+from .sealed_results import NONCE_BYTES, ResultSealer
 
 __all__ = ["RedisRefreshStore"]
 
@@ -60,11 +63,13 @@ class _SharedLease(Lease):
 class RedisRefreshStore:
     """A ``RefreshStore`` for all processes with the same Redis and the same project.
 
-    A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. Every call
-    costs one round trip, and ``timeout`` seconds at most; during an outage it costs nothing.
+    A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. After a crash
+    of the holder it is what the next request waits, so it is shorter than the patience of ``Refresher``
+    (F8). Every call costs one round trip, and ``timeout`` seconds at most, of a process that is not too
+    busy to read the answer; during an outage it costs nothing.
 
-    Raises ``ConfigurationError`` for a URL that redis-py cannot read. Opens nothing until the first call;
-    may serve several event loops one after the other, each with connections of its own.
+    Raises ``ConfigurationError`` for a URL that redis-py cannot read (RD-06). Opens nothing until the first
+    call; may serve several event loops one after the other, each with connections of its own.
     """
 
     def __init__(
@@ -74,7 +79,7 @@ class RedisRefreshStore:
         project_id: str,
         events: Events,
         monotonic: Callable[[], float] = time.monotonic,
-        lease_seconds: float = 10.0,
+        lease_seconds: float = 5.0,
         timeout: float = 0.25,
     ) -> None:
         self._prefix = f"fastapi-descope:{project_id}"
@@ -129,19 +134,23 @@ class RedisRefreshStore:
     async def recall(self, token: str) -> RefreshResult | None:
         """See ``RefreshStore.recall``. What Redis has lost, this process may still know."""
         answer = await self._ask(redis_scripts.RECALL, token)
-        shared = None if answer is None else self._sealer.unseal(token, answer[1])
-        return await self._memory.recall(token) if shared is None else shared
+        return self._unsealed(token, answer) or await self._memory.recall(token)
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
         """See ``RefreshStore.overrule``. During an outage, other processes do not learn of it."""
-        await self._memory.overrule(token, result, seconds)
+        local = await self._memory.overrule(token, result, seconds)
         sealed = self._sealer.seal(token, result)
-        await self._ask(redis_scripts.OVERRULE, token, sealed, _milliseconds(seconds))
+        answer = await self._ask(redis_scripts.OVERRULE, token, sealed, _milliseconds(seconds))
+        return self._unsealed(token, answer) or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
         await self._memory.shorten(token, seconds)
-        await self._ask(redis_scripts.SHORTEN, token, _milliseconds(seconds))
+        answer = await self._ask(redis_scripts.RECALL, token)
+        shared = self._unsealed(token, answer)
+        if answer is not None and not (shared and shared.ended):
+            edition = answer[1][:NONCE_BYTES]
+            await self._ask(redis_scripts.SHORTEN, token, edition, _milliseconds(seconds))
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; its leases are renewed no more."""
@@ -163,6 +172,9 @@ class RedisRefreshStore:
                 return result or await self._begin_shared(token, local, anew=True)
             case _:
                 return None
+
+    def _unsealed(self, token: str, answer: _Answer | None) -> RefreshResult | None:
+        return None if answer is None else self._sealer.unseal(token, answer[1])
 
     async def _keep(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""
@@ -204,12 +216,11 @@ class _Server:
             if self._breaker.claim_trial():
                 await self.spawn(self._try())
             return None
-        try:
-            return await self._call(script, keys, arguments)
-        except _FAILURES as error:
-            if self._breaker.trip():
-                self._events.emit(StoreDegraded(type(error).__name__))
-            return None
+        line = await self._connected()
+        async with line.slots:
+            # Whoever had to wait for a connection need not find out again that Redis does not answer. The
+            # wait itself is no sign of it: in a crowd it is this process that is slow.
+            return None if self._breaker.is_open() else await self._answer(line, script, keys, arguments)
 
     async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the requests, until it ends or the connections are closed."""
@@ -221,19 +232,29 @@ class _Server:
         if line is not None:
             await line.aclose()
 
+    async def _answer(
+        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+    ) -> _Answer | None:
+        try:
+            return await self._call(line, script, keys, arguments)
+        except _FAILURES as error:
+            if self._breaker.trip():
+                self._events.emit(StoreDegraded(type(error).__name__))
+            return None
+
     async def _try(self) -> None:
         """See whether Redis is back; it has to take a write, as everything here does."""
+        line = await self._connected()
         with suppress(*_FAILURES):
-            await self._call(redis_scripts.TRIAL, (self._trial_key,), ())
+            async with line.slots:
+                await self._call(line, redis_scripts.TRIAL, (self._trial_key,), ())
             self._breaker.close()
             self._events.emit(StoreRecovered())
 
     async def _call(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
+        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
     ) -> _Answer:
-        line = await self._connected()
-        # Waiting for a free connection counts too: a Redis too slow for the crowd is too slow.
-        async with asyncio.timeout(self._timeout), line.slots:
+        async with patience(self._timeout):
             answer = await line.client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
         match answer:
             case [bytes(word), bytes(text)] if word in script.words:

@@ -9,6 +9,7 @@ What upstream's answer means is for ``outcomes`` to say.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha256
 from math import ceil
 from typing import assert_never
@@ -31,10 +32,11 @@ from .single_flight import SingleFlight
 __all__ = ["Call", "Refresher", "Verify"]
 
 _UNCLAIMED_SECONDS = 600.0
-"""How long a result is kept that no response has carried to the browser yet (RF-06)."""
+"""How long a result is kept that no response has carried to the browser yet (RF-06, RF-14)."""
 
 _REFUSED_SECONDS = 30.0
-"""How long a refusal is remembered, so that a dead token costs one call in that time (RF-16)."""
+"""How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
+an answer that is over as it comes keeps us from asking again (RF-17)."""
 
 _POLL_SECONDS = 0.05
 
@@ -79,8 +81,8 @@ class Refresher:
     async def refresh(self, held: RefreshToken) -> Outcome:
         """What became of the session of ``held``: from memory, from a refresh in flight, or from Descope.
 
-        Never raises, and calls upstream at most once per token whoever asks. A caller that is cancelled
-        leaves the refresh running (RF-06).
+        Never raises, and calls upstream at most once per token whoever asks (RF-02). A caller that is
+        cancelled leaves the refresh running (RF-06).
         """
         while True:
             landing = await _landed(self.start(held))
@@ -129,12 +131,14 @@ class Refresher:
         """Have nothing revive the session from now on, and return its newest refresh token.
 
         Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
-        takes longer is cut off.
+        takes longer is cut off. One that lands just now is followed: each step tells what it replaced.
         """
-        leased = await self._lease_newest(held.text, patience)
-        newest = leased[0] if isinstance(leased, tuple) else await self._newest(held.text)
-        for text in {held.text, newest}:
-            await self._store.overrule(text, RefreshResult.over(), _UNCLAIMED_SECONDS)
+        await self._lease_newest(held.text, patience)
+        newest, seen = held.text, set[str]()
+        while newest not in seen:
+            seen.add(newest)
+            replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
+            newest = (replaced and replaced.refresh_jwt) or newest
         return newest
 
     async def latest(self, held: RefreshToken) -> Outcome | None:
@@ -176,7 +180,8 @@ class Refresher:
             result = RefreshResult.pause(self._clock() + traded.retry_after)
         if await self._store.finish(text, lease, result, self._useful_seconds(text, result, outcome)):
             return outcome
-        # The lease was taken away: by a logout, or by a process that thought us dead. Its word counts.
+        # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
+        # (RF-05).
         return await self._known(held, text) or outcome
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
@@ -193,8 +198,13 @@ class Refresher:
         return Ended() if winner is not None and winner.ended else landing
 
     async def _lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:
-        """The lease of the newest token: whoever had it before may have rotated the one that we know."""
-        while isinstance(lease := await self._begin(text, patience, anew=True), Lease):
+        """The lease of the newest token: whoever had it before may have rotated the one that we know.
+
+        ``patience`` is for all of them: there may be a queue, and each who leaves it rotates once more.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while isinstance(lease := await self._begin(text, deadline - loop.time(), anew=True), Lease):
             known = await self._last(text)
             if known is None or known.refresh_jwt == text:
                 return text, lease
@@ -219,7 +229,13 @@ class Refresher:
         except (UpstreamNonsense, UpstreamUnavailable) as error:
             # Without keys, or over by a clock of ours that is wrong. If Descope rotated, the old token is
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
-            return error, result if isinstance(error, UpstreamUnavailable) or _is_late(error) else None
+            if isinstance(error, UpstreamUnavailable):
+                return error, result
+            return error, self._until_later(result) if _is_late(error) else None
+
+    def _until_later(self, result: RefreshResult) -> RefreshResult:
+        """An answer that is over as it comes: a wrong clock of ours is to cost no call a request (RF-17)."""
+        return replace(result, refresh_at=self._clock() + _REFUSED_SECONDS)
 
     async def _begin(self, text: str, patience: float, *, anew: bool) -> RefreshResult | Lease | None:
         """What the store says, after waiting out whoever is at it; None if that takes too long."""
@@ -247,6 +263,9 @@ class Refresher:
         except UpstreamUnavailable as error:
             return NoVerdict(error.retry_after)
         except UpstreamNonsense as error:
+            wait = (result.refresh_at or 0) - self._clock()
+            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # over when it came: see _until_later
+                return NoVerdict(ceil(wait))
             return (_is_late(error) and result.refresh_jwt) or held.text
 
     async def _known(self, held: RefreshToken, text: str) -> Outcome | None:

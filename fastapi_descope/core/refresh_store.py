@@ -83,12 +83,18 @@ class RefreshStore(Protocol):
         """The remembered result, or None."""
         ...
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
-        """Remember ``result`` whoever holds the lease; the holder has lost it."""
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+        """Remember ``result`` whoever holds the lease; the holder has lost it. What it took the place of.
+
+        In one step: what a holder brings is either returned here, or lost.
+        """
         ...
 
     async def shorten(self, token: str, seconds: float) -> None:
-        """Forget the result in ``seconds`` at the latest; one that is to go sooner stays as it is."""
+        """Forget the result in ``seconds`` at the latest; one that is to go sooner stays as it is.
+
+        So does the end of a session: a response that went out beside a logout is no reason to forget it.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -141,21 +147,19 @@ class MemoryRefreshStore:
 
     async def recall(self, token: str) -> RefreshResult | None:
         """See ``RefreshStore.recall``."""
-        entry = self._entries.get(_key(token))
-        if entry is None or self._monotonic() >= entry.forget_at:
-            return None
-        return entry.result
+        return self._remembered(token)
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
         """See ``RefreshStore.overrule``."""
-        entry = self._entry(token)
+        replaced, entry = self._remembered(token), self._entry(token)
         entry.lease, entry.lease_until = None, 0.0
         entry.result, entry.forget_at = result, self._monotonic() + seconds
+        return replaced
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
         entry = self._entries.get(_key(token))
-        if entry is not None:
+        if entry is not None and not (entry.result and entry.result.ended):
             entry.forget_at = min(entry.forget_at, self._monotonic() + seconds)
 
     async def aclose(self) -> None:
@@ -164,6 +168,12 @@ class MemoryRefreshStore:
     def __len__(self) -> int:
         """How many tokens something is known of; entries past their time may still count."""
         return len(self._entries)
+
+    def _remembered(self, token: str) -> RefreshResult | None:
+        entry = self._entries.get(_key(token))
+        if entry is None or self._monotonic() >= entry.forget_at:
+            return None
+        return entry.result
 
     def _entry(self, token: str) -> _Entry:
         key = _key(token)

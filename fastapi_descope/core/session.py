@@ -22,7 +22,7 @@ def _no_claims() -> Claims:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    """The names in a claim, or none. A string is never a list: "administrator" does not hold "admin"."""
+    """The names in a claim, or none. A string is no list: "administrator" does not hold "admin" (TN-04)."""
     if not isinstance(value, (tuple, list)):
         return ()
     return tuple(item for item in cast("Iterable[object]", value) if isinstance(item, str))
@@ -93,7 +93,7 @@ class User:
 
 
 def _tenants(claims: Claims) -> Mapping[str, Tenant]:
-    """Every tenant the claims make the user a member of, by id (wire contract, section 3.4)."""
+    """Every tenant the user is a member of, by id, any text but "" (TN-06; wire contract, section 3.4)."""
     listed = claims.get("tenants")
     if "tenants" not in claims:
         current = _text(claims.get("dct"))
@@ -118,7 +118,8 @@ class Session:
     """A verified session: who, in which tenant, until when. Times are epoch seconds.
 
     ``tenant`` is the current tenant (claim ``dct``), or None: also when ``dct`` names a tenant that the
-    user is not a member of, in which case ``tenant_claim`` still says what was claimed (TN-02).
+    user is not a member of, in which case ``tenant_claim`` still says what was claimed (TN-02). All of it
+    is as it was when the token was issued: who leaves a tenant is out with the next refresh (TN-12).
     """
 
     user: User

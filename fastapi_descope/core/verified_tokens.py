@@ -22,7 +22,8 @@ class _Entry(NamedTuple, Generic[T]):
 class VerifiedTokens(Generic[T]):
     """What tokens of one kind were found to say; at most ``size`` of them, the least used go first.
 
-    Keys are digests of whole tokens. That is sound because a token has exactly one spelling (TV-03).
+    Keys are digests of whole tokens: two sessions of one user are two (TN-10). That is sound because a
+    token has exactly one spelling (TV-03).
     """
 
     def __init__(self, size: int) -> None:

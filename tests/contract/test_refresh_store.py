@@ -167,6 +167,16 @@ async def test_overruling_takes_the_lease_away(bench: Bench) -> None:
         assert await store.begin(TOKEN) == RefreshResult.over()
 
 
+async def test_overruling_tells_what_it_replaced(bench: Bench) -> None:
+    """What a holder brought before is handed over; what it brings later is lost (LO-03)."""
+    assert await bench.store.overrule("unknown", RefreshResult.over(), LONG) is None
+    await remember(bench.store, FIRST, LONG)
+    assert await bench.other.overrule(TOKEN, RefreshResult.over(), 30) == FIRST
+    assert await bench.store.overrule(TOKEN, SECOND, 30) == RefreshResult.over()
+    bench.elapse(31)
+    assert await bench.other.overrule(TOKEN, FIRST, LONG) is None
+
+
 async def test_overruling_without_a_lease(bench: Bench) -> None:
     """What is remembered is replaced, and the token is free for a newer result."""
     await remember(bench.store, FIRST, LONG)
@@ -193,6 +203,16 @@ async def test_shortening_never_lengthens(bench: Bench) -> None:
     bench.elapse(10.1)
     assert await bench.store.recall(TOKEN) is None
     assert await bench.other.recall(TOKEN) is None
+
+
+async def test_the_end_of_a_session_is_not_shortened(bench: Bench) -> None:
+    """A response that went out beside a logout makes nobody forget the logout (LO-03)."""
+    await remember(bench.store, FIRST, LONG)
+    await bench.other.overrule(TOKEN, RefreshResult.over(), LONG)
+    await bench.store.shorten(TOKEN, 30)
+    bench.elapse(60)
+    assert await bench.other.recall(TOKEN) == RefreshResult.over()
+    assert await bench.store.recall(TOKEN) == RefreshResult.over()
 
 
 async def test_shortening_to_nothing(bench: Bench) -> None:

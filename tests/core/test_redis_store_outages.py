@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastapi_descope.core.refresh_store import Lease, RefreshResult
 from fastapi_descope.events import StoreDegraded, StoreRecovered
+from tests.faults.redis_proxy import RedisProxy
 from tests.support.redis_fleet import FIRST, LEASE_KEY, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
 from tests.support.redis_server import Proxy, RedisServer
 
@@ -63,6 +64,17 @@ async def test_rd02_a_hanging_redis_costs_its_timeout_once(fleet: Fleet, redis_v
     assert 0.2 <= noticed - start < 3
     assert ended - noticed < 3
     assert fleet.happened == [StoreDegraded("TimeoutError")]
+
+
+async def test_rf03_a_crowd_is_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Every answer is quick: the last of many waits for its turn, longer than Redis may take, and gets it."""
+    async with RedisProxy(redis_victim.port) as proxy:
+        proxy.latency = 0.02
+        store = fleet.store(url=proxy.url)
+        begun = await asyncio.gather(*(store.begin(f"token-{number}") for number in range(200)))
+        await store.aclose()
+    assert all(isinstance(each, Lease) for each in begun)
+    assert fleet.happened == []
 
 
 async def test_nobody_is_asked_during_an_outage(fleet: Fleet) -> None:

@@ -1,4 +1,7 @@
-"""One refresh per session: single flight, memory, and what a cancelled caller cannot lose (RF-02, RF-06)."""
+"""One refresh per session: single flight, memory, and what a cancelled caller cannot lose.
+
+Requirements RF-02, RF-04, RF-06, RF-16 and RF-17.
+"""
 
 import asyncio
 
@@ -126,7 +129,7 @@ async def test_a_result_never_stands_in_for_the_next_refresh() -> None:
 
 
 async def test_rf17_a_session_that_is_over_by_our_clock_is_not_remembered_as_good() -> None:
-    """Without rotation nothing is lost: the next request asks again."""
+    """Without rotation nothing is lost: asked again in half a minute, however many requests come before."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = False, 1
     held, refresher = descope.sign_in(), descope.refresher()
@@ -140,19 +143,37 @@ async def test_rf17_a_session_that_is_over_by_our_clock_is_not_remembered_as_goo
     assert await running == NoVerdict(5)
     assert descope.told == [RefreshFailed("expired")]
     descope.lifetime = 600
+    assert [await refresher.refresh(held) for _ in range(50)] == [NoVerdict(30)] * 50
+    assert len(descope.calls) == 1
+    descope.now += 30
     assert isinstance(await refresher.refresh(held), Renewed)
 
 
 async def test_rf17_a_rotated_token_is_kept_though_our_clock_is_ahead() -> None:
-    """The only copy of it is in that answer: the next refresh goes on with it."""
+    """The only copy of it is in that answer: the next refresh, half a minute later, goes on with it."""
     descope = StrictDescope()
     descope.lifetime = -600
     held, refresher = descope.sign_in(), descope.refresher()
     assert await refresher.refresh(held) == NoVerdict(5)
     descope.lifetime = 600
 
+    assert [await refresher.refresh(held) for _ in range(50)] == [NoVerdict(30)] * 50
+    descope.now += 30
     assert isinstance(await refresher.refresh(held), Renewed)
     assert descope.calls == ["ada/0/acme", "ada/1/acme"]
+
+
+async def test_rf17_a_kept_answer_is_the_session_as_soon_as_our_clock_is_right() -> None:
+    """Half a minute is not waited out then, and Descope not asked again."""
+    descope = StrictDescope()
+    descope.now += 1000
+    held, refresher = descope.sign_in(), descope.refresher()
+    descope.lifetime = -600
+    assert await refresher.refresh(held) == NoVerdict(5)
+    descope.now -= 700
+
+    assert isinstance(await refresher.refresh(held), Renewed)
+    assert descope.calls == ["ada/0/acme"]
 
 
 async def test_rf16_a_refusal_is_remembered_for_thirty_seconds() -> None:

@@ -5,6 +5,9 @@ import asyncio
 import pytest
 
 from fastapi_descope.core.outcomes import Ended, Renewed
+from fastapi_descope.core.refresh_store import RefreshResult
+from fastapi_descope.core.session import TokenPair
+from fastapi_descope.errors import SessionEnded
 from tests.support.publisher import turns
 from tests.support.strict_descope import StrictDescope
 from tests.support.virtual_time import VirtualTimeLoop
@@ -107,3 +110,25 @@ async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:
     hanging.set()
 
     assert await refresh == Ended()
+
+
+async def test_lo03_a_logout_does_not_stand_in_a_queue() -> None:
+    """Three processes switch one after the other, 0.9 seconds each: it waits one second in all."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    call, verify = descope.select("globex")
+
+    async def slow(text: str) -> RefreshResult:
+        await asyncio.sleep(0.9)
+        return await call(text)
+
+    queue = [asyncio.create_task(descope.refresher().replace(held, slow, verify)) for _ in range(3)]
+    await turns()
+
+    await descope.refresher().end(held, patience=1)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.1)
+    landed = await asyncio.gather(*queue, return_exceptions=True)
+    assert [type(each) for each in landed] == [TokenPair, SessionEnded, SessionEnded]
+    assert await descope.refresher().refresh(held) == Ended()
+    assert await descope.refresher().refresh(descope.pair_of("ada/1/globex").refresh) == Ended()

@@ -1,4 +1,7 @@
-"""Who is calling: which token counts in which place, and what becomes of the cookies (2.2, CK-02, CK-11)."""
+"""Who is calling: which token counts in which place, and what becomes of the cookies.
+
+Requirements 2.2, CK-02, CK-11, RF-11 and RF-12.
+"""
 
 from dataclasses import FrozenInstanceError, replace
 from typing import Literal

@@ -1,4 +1,4 @@
-"""When a request refreshes, what it does not wait for, and what its response may still carry (2.9)."""
+"""When a request refreshes, what it does not wait for, and what its response may still carry (RF-13)."""
 
 import asyncio
 from dataclasses import replace

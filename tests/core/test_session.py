@@ -1,4 +1,7 @@
-"""What verified claims say of a user and their tenants (2.13; wire contract, sections 3.2 to 3.4 and 7)."""
+"""What verified claims say of a user and their tenants.
+
+Requirements TN-01, TN-02, TN-04, TN-06 and TN-10; wire contract, sections 3.2 to 3.4 and 7.
+"""
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace

@@ -99,7 +99,7 @@ class StrictDescope:
         pair = self._pairs.get(result.session_jwt or "")
         if pair is None or (pair.refresh.text, pair.refresh.subject) != (result.refresh_jwt, held.subject):
             raise UpstreamNonsense("signature")
-        if self.now >= pair.session.expires_at:
+        if self.clock() >= pair.session.expires_at:
             raise UpstreamNonsense("expired")
         return pair
 
@@ -132,7 +132,7 @@ class StrictDescope:
         return RefreshResult(pair.session_jwt, pair.refresh.text)
 
     def _issue(self, refresh_jwt: str, tenant: str) -> TokenPair:
-        now, user = int(self.now), _user(refresh_jwt)
+        now, user = int(self.clock()), _user(refresh_jwt)
         session = Session(User(user), Tenant(tenant), {}, now, now + self.lifetime)
         refresh = RefreshToken(refresh_jwt, user, now, now + 86400)
         pair = TokenPair(f"session of {refresh_jwt} since {now}", session, refresh)
@@ -162,10 +162,10 @@ class DistantStore(MemoryRefreshStore):
         return await super().recall(token)
 
     @override
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> None:
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
         """As in memory, later."""
         await turns()
-        await super().overrule(token, result, seconds)
+        return await super().overrule(token, result, seconds)
 
 
 def _user(text: str) -> str:
