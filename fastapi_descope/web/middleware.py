@@ -29,11 +29,11 @@ class _Installed(Protocol):
 class DescopeMiddleware:
     """Puts the session of each request within reach, and writes its cookies when the response starts.
 
-    Pure ASGI: bodies are never buffered and background tasks are never touched. Nothing is read or asked
-    unless the app asks (``CurrentUser``, ``await get_session(request)``), except with ``protect``: then
-    every path needs a signed-in user but ``public_paths`` and the plugin's own routes. A public path is
-    one exact path, or with ``/*`` at its end everything below it; case matters, and a path with dot
-    segments or doubled slashes is below nothing (HP-02).
+    Pure ASGI: bodies are never buffered (WS-06) and background tasks are never touched. Nothing is read
+    or asked unless the app asks (``CurrentUser``, ``await get_session(request)``), except with
+    ``protect``: then every path needs a signed-in user but ``public_paths`` and the plugin's own routes.
+    A public path is one exact path, or with ``/*`` at its end everything below it; case matters, and a
+    path with dot segments or doubled slashes is below nothing (HP-02).
 
     Lifespan and unknown scopes pass through untouched (WS-07), and so do preflight requests (CS-10).
     Raises ``ConfigurationError`` for a public path that does not start with a slash.

@@ -2,6 +2,7 @@
 
 The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
 A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
+What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
 from collections.abc import Callable
@@ -152,7 +153,10 @@ class PendingSession:
         return None if session is None else session.expires_at + self._sessions.leeway
 
     def credentials(self) -> Credentials:
-        """What the request brought along; read from its headers once."""
+        """What the request brought along; read from its headers once, and never from its address (WS-02).
+
+        Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
+        """
         if self.presented is None:
             self.presented = _Presented(self._sessions.cookies, self._scope)
         presented = self.presented

@@ -17,7 +17,8 @@ class WebSocketSession:
     """Stands between the app and the server, and closes with 4401 once the session is over (WS-04).
 
     A socket whose app never asked who is there is left alone. ``clock`` returns epoch seconds; it is
-    looked at before every frame in either direction, and a silent socket is closed by a timer.
+    looked at before every frame in either direction, and a silent socket is closed by a timer. Accepting is
+    the app's affair, and a socket is closed once (WS-05).
     """
 
     def __init__(self, pending: PendingSession, clock: Callable[[], float]) -> None:

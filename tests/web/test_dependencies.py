@@ -1,4 +1,4 @@
-"""What endpoints ask for: present, optional, and demanded."""
+"""What endpoints ask for: present, optional, and demanded (TN-03, TN-04, TN-05)."""
 
 from typing import Annotated
 

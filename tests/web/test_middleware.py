@@ -1,4 +1,4 @@
-"""The middleware: what it adds to responses, what it leaves alone, and protection by default."""
+"""The middleware: what it adds to responses, what it leaves alone (WS-07), and protection by default."""
 
 import httpx
 import pytest
@@ -105,7 +105,8 @@ async def test_a_stream_carries_the_cookies_of_a_refresh(world: WorldFactory) ->
     assert len(answer.headers.get_list("set-cookie")) == 2
 
 
-async def test_ws07_lifespan_and_unknown_scopes_pass_through_untouched() -> None:
+@pytest.mark.parametrize("kind", ["lifespan", "telegram"])
+async def test_ws07_lifespan_and_unknown_scopes_pass_through_untouched(kind: str) -> None:
     """The middleware only speaks http and websocket."""
     seen: list[tuple[Scope, Receive, Send]] = []
 
@@ -118,12 +119,13 @@ async def test_ws07_lifespan_and_unknown_scopes_pass_through_untouched() -> None
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    scope: Scope = {"type": "lifespan"}
+    scope: Scope = {"type": kind}
     descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
 
     await DescopeMiddleware(app, descope=descope)(scope, receive, send)
 
     assert seen == [(scope, receive, send)]
+    assert scope == {"type": kind}
 
 
 async def test_the_scope_is_left_clean_when_the_response_is_done() -> None:

@@ -1,14 +1,15 @@
-"""The session of one request: found out once, read from the headers as RFC 6750 says."""
+"""The session of one request: found out once, read as RFC 6750 says (KD-08, RF-14, TN-11)."""
 
 import asyncio
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI, HTTPException
 from starlette.requests import Request
 
 from fastapi_descope import CurrentUser, OptionalUser
 from fastapi_descope.emulator import Project
+from fastapi_descope.errors import Forbidden
 from fastapi_descope.events import TokenRejected
 from fastapi_descope.web.pending_session import pending_session
 from tests.support.world import APP, WorldFactory, no_routes
@@ -114,6 +115,24 @@ async def test_rf13_an_options_request_refreshes_nothing(world: WorldFactory) ->
     assert town.calls("refresh") == 0
 
 
+async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(world: WorldFactory) -> None:
+    """The body is the app's: nobody reads it for a refresh."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.post("/echo")
+    async def echo(request: Request, user: CurrentUser) -> str:
+        return (await request.body()).decode()
+
+    answer = await browser.post("/echo", {"text": "hello"})
+
+    assert answer.json() == "text=hello"
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert town.calls("refresh") == 1
+
+
 async def test_a_refresh_ahead_runs_beside_the_handler(world: WorldFactory) -> None:
     """The handler has the old session, still good, while Descope is asked; the cookies go out with it."""
     town = world()
@@ -149,8 +168,8 @@ async def test_an_outage_during_a_refresh_ahead_is_not_noticed(world: WorldFacto
     assert "set-cookie" not in answer.headers
 
 
-async def test_a_lost_response_does_not_lose_the_rotated_token(world: WorldFactory) -> None:
-    """RF-14: the app failed after the refresh, the 500 had no cookies; the next request gets them."""
+async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(world: WorldFactory) -> None:
+    """The app failed after the refresh, the server's 500 had no cookies; the next request gets them."""
     town = world(project=Project(rotate_refresh=True))
     browser = town.browser()
     await browser.sign_in()
@@ -167,6 +186,27 @@ async def test_a_lost_response_does_not_lose_the_rotated_token(world: WorldFacto
 
     assert answer.status_code == 200
     assert len(answer.headers.get_list("set-cookie")) == 2
+    assert town.calls("refresh") == 1
+
+
+@pytest.mark.parametrize("status", [418, 403])
+async def test_rf14_a_refusal_by_the_app_carries_the_cookies(world: WorldFactory, status: int) -> None:
+    """An HTTPException or an error of ours, raised after the refresh: answered inside, with the new pair."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.get("/refused")
+    async def refused(user: CurrentUser) -> None:
+        raise HTTPException(status) if status == 418 else Forbidden
+
+    answer = await browser.get("/refused")
+
+    assert answer.status_code == status
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert (await browser.get("/session-of")).status_code == 200
     assert town.calls("refresh") == 1
 
 
@@ -262,3 +302,30 @@ async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
         )
 
     assert [answer.json() for answer in answers] == list(tokens)
+
+
+async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
+    """Identity travels in the scope of one request, so there is nothing that a thread could mix up."""
+    from tests.support.world import build_world  # noqa: PLC0415 - with routes of its own
+
+    noted: dict[str, str] = {}
+
+    def routes(app: FastAPI) -> None:
+        @app.get("/note/{name}")
+        def note(name: str, user: CurrentUser, later: BackgroundTasks) -> str:
+            later.add_task(noted.__setitem__, name, user.id)
+            return user.id
+
+    town = build_world(routes=routes)
+    names = [f"U{number}" for number in range(200)]
+    tokens = [town.emulator.issue("ada@acme.example", claims={"sub": name}).session_jwt for name in names]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
+        answers = await asyncio.gather(
+            *(
+                client.get(f"/note/{name}", headers={"authorization": f"Bearer {jwt}"})
+                for name, jwt in zip(names, tokens, strict=True)
+            )
+        )
+
+    assert [answer.json() for answer in answers] == names
+    assert noted == {name: name for name in names}

@@ -1,7 +1,11 @@
-"""``/logout``, ``/tenant/select`` and ``/session``: being signed in, switching, and signing out."""
+"""``/logout``, ``/tenant/select`` and ``/session``: being signed in, switching, and signing out.
+
+Requirements LO-01, LO-02, LO-03, LO-04 and LO-06; TN-07, TN-08, TN-09, TN-10 and TN-12.
+"""
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -340,7 +344,7 @@ async def test_lo03_no_late_request_revives_a_session_that_was_signed_out(world:
     assert late.json()["code"] == "session_ended"
 
 
-async def test_signing_out_everywhere_ends_the_other_browser_too(world: WorldFactory) -> None:
+async def test_tn12_signing_out_everywhere_ends_the_other_browser_too(world: WorldFactory) -> None:
     """At its next refresh at the latest."""
     town = world()
     desk, phone = await _signed_in(town), await _signed_in(town)
@@ -351,6 +355,36 @@ async def test_signing_out_everywhere_ends_the_other_browser_too(world: WorldFac
     assert answer.headers["location"] == "/bye"
     assert SignedOut(everywhere=True, confirmed=True) in town.events
     assert (await phone.get("/session-of")).status_code == 401
+
+
+async def test_lo04_a_session_token_holds_until_its_end_wherever_it_is_checked(world: WorldFactory) -> None:
+    """A logout deletes cookies and ends the refreshing; whoever copied the session token has it a while."""
+    town = world()
+    browser = await _signed_in(town)
+    copied = f"Bearer {browser.cookie('DS')}"
+
+    await browser.post("/logout")
+    at_once = await town.browser().get("/session-of", authorization=copied)
+    town.emulator.clock.advance(606)
+    later = await town.browser().get("/session-of", authorization=copied)
+
+    assert (at_once.status_code, later.status_code) == (200, 401)
+
+
+async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(world: WorldFactory) -> None:
+    """Until then the session says otherwise: its lifetime is the bound."""
+    kim = User("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
+    town = world(project=Project(users=(kim,)))
+    pair = town.emulator.issue("kim@acme.example", "acme")
+    cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+    town.emulator.project = Project(users=(replace(kim, tenants={"globex": Grants()}),))
+
+    before = await town.browser().get("/me", cookie=cookie)
+    town.emulator.clock.advance(660)
+    after = await town.browser().get("/me", cookie=cookie)
+
+    assert before.json()["tenant"] == "acme"
+    assert (after.status_code, after.json()["code"]) == (403, "no_tenant")
 
 
 async def test_lo06_a_bearer_cannot_be_signed_out(world: WorldFactory) -> None:
@@ -384,8 +418,8 @@ async def test_tn09_a_slow_refresh_does_not_undo_a_switch(world: WorldFactory) -
     assert late.json()["tenant"] == "globex"
 
 
-async def test_the_tenants_of_a_session_keep_their_own_roles(world: WorldFactory) -> None:
-    """TN-10: the same user in alternation, always with the roles of the tenant at hand."""
+async def test_tn10_the_tenants_of_a_session_keep_their_own_roles(world: WorldFactory) -> None:
+    """The same user in alternation, always with the roles of the tenant at hand."""
     people = (
         User(
             login_id="kim@acme.example",

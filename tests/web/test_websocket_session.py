@@ -1,4 +1,7 @@
-"""WebSockets: the same session, the Origin checked, and an end when the session ends."""
+"""WebSockets: the same session, the Origin checked, and an end when the session ends.
+
+Requirements WS-01, WS-02, WS-03, WS-04 and WS-05.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,6 +26,7 @@ class Socket:
     app: ASGIApp
     headers: Headers
     denial: bool = False
+    query: bytes = b""
     sent: list[Message] = field(default_factory=list[Message])
     _in: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
     _out: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
@@ -35,7 +39,7 @@ class Socket:
             "path": "/ws",
             "raw_path": b"/ws",
             "root_path": "",
-            "query_string": b"",
+            "query_string": self.query,
             "headers": [(b"host", b"127.0.0.1:8000"), *self.headers],
             "subprotocols": [],
             "extensions": {"websocket.http.response": {}} if self.denial else {},
@@ -150,6 +154,27 @@ async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
     await socket.done()
 
 
+@pytest.mark.parametrize("name", ["token", "access_token", "DS", "authorization"])
+async def test_ws02_a_token_in_the_address_is_nobodys(world: WorldFactory, name: str) -> None:
+    """Addresses are logged by everybody on the way."""
+    town = world(routes=_echo)
+    token = town.emulator.issue("ada@acme.example").session_jwt
+
+    answer = await Socket(town.app, [], query=f"{name}={token}".encode()).open()
+
+    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+
+
+async def test_ws02_a_token_as_a_subprotocol_is_nobodys(world: WorldFactory) -> None:
+    """It is no place for secrets either: servers echo it."""
+    town = world(routes=_echo)
+    token = town.emulator.issue("ada@acme.example").session_jwt
+
+    answer = await Socket(town.app, [(b"sec-websocket-protocol", f"bearer, {token}".encode())]).open()
+
+    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+
+
 async def test_nobody_is_closed_with_4401(world: WorldFactory) -> None:
     """It means "sign in again", in a code of the application's range."""
     town = world(routes=_echo)
@@ -255,6 +280,32 @@ async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) 
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
         await socket.done()
+
+
+@pytest.mark.parametrize("denial", [False, True])
+async def test_ws05_a_refusal_is_the_only_word(world: WorldFactory, *, denial: bool) -> None:
+    """One close, or one HTTP answer where the server has those; never an accept beside it."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, [], denial=denial)
+
+    await socket.open()
+    await socket.done()
+
+    kinds = [message["type"] for message in socket.sent]
+    refusal = ["websocket.http.response.start", "websocket.http.response.body"]
+    assert kinds == (refusal if denial else ["websocket.close"])
+
+
+async def test_ws05_the_app_accepts_and_nobody_else(world: WorldFactory) -> None:
+    """One accept, the app's own, also where cookies went out with it."""
+    town = world(routes=_echo)
+    socket = Socket(town.app, _cookies(town, expired=True))
+    await socket.open()
+    await socket.next()
+    socket.hang_up()
+    await socket.done()
+
+    assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.send"]
 
 
 async def test_a_client_that_left_before_the_end_is_not_closed_again(world: WorldFactory) -> None:

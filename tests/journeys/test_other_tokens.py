@@ -1,0 +1,85 @@
+"""What else Descope signs with the same keys, and what the plugin makes of it.
+
+All of it comes from the emulator's own endpoints, so it is what a real client of the project would hold.
+"""
+
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project
+from tests.support.world import IDP, World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+VERIFIER = "a-verifier-of-at-least-forty-three-characters"
+CALLBACK = "http://localhost:8000/callback"
+
+
+async def _oidc_tokens(town: World, client_id: str) -> dict[str, str]:
+    """What an OIDC client of the project gets for Ada's sign-in."""
+    browser = town.browser()
+    challenge = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+    query = httpx.QueryParams(
+        client_id=client_id,
+        redirect_uri=CALLBACK,
+        response_type="code",
+        scope="openid",
+        code_challenge=challenge,
+        code_challenge_method="S256",
+    )
+    started = await browser.visit(f"{IDP}/oauth2/v1/authorize?{query}")
+    page = await browser.visit(started.headers["location"])
+    back = httpx.URL((await browser.choose(page, "ada@acme.example")).headers["location"])
+    form = {
+        "grant_type": "authorization_code",
+        "code": back.params["code"],
+        "client_id": client_id,
+        "redirect_uri": CALLBACK,
+        "code_verifier": VERIFIER,
+    }
+    tokens: dict[str, str] = (await browser.post(f"{IDP}/oauth2/v1/token", form)).json()
+    return tokens
+
+
+@pytest.mark.parametrize("name", ["id_token", "access_token", "refresh_token"])
+async def test_a_federated_apps_tokens_open_nothing(world: WorldFactory, name: str) -> None:
+    """What another app got for a user is no session here: neither as a bearer nor as a cookie."""
+    project = Project(federated_apps=("SA2reports",))
+    town = world(project=project)
+    token = (await _oidc_tokens(town, "SA2reports"))[name]
+
+    by_header = await town.browser().get("/session-of", authorization=f"Bearer {token}")
+    by_cookie = await town.browser().get("/session-of", cookie=f"DS={token}")
+
+    assert (by_header.status_code, by_cookie.status_code) == (401, 401)
+    assert town.calls("refresh") == 0
+
+
+async def test_an_id_token_of_the_project_is_no_session(world: WorldFactory) -> None:
+    """An ID token says who somebody is to a front end, and opens nothing."""
+    town = world()
+    token = (await _oidc_tokens(town, DEFAULT_PROJECT_ID))["id_token"]
+
+    assert (await town.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
+
+
+async def test_an_access_key_acts_within_its_tenant(world: WorldFactory) -> None:
+    """A machine sends its session token as a bearer, and has the roles of its key, no user's."""
+    key = AccessKey("K2nightly", "opensesame", tenants={"acme": Grants(("viewer",))})
+    town = world(project=Project(access_keys=(key,)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.emulator), base_url=IDP) as machine:
+        answer = await machine.post(
+            "/v1/auth/accesskey/exchange",
+            headers={"authorization": f"Bearer {DEFAULT_PROJECT_ID}:opensesame"},
+            json={"loginOptions": {"selectedTenant": "acme"}},
+        )
+    token = answer.json()["sessionJwt"]
+
+    me = await town.browser().get("/me", authorization=f"Bearer {token}")
+
+    assert me.json() == {"user": "K2nightly", "tenant": "acme", "roles": ["viewer"]}
+    town.emulator.clock.advance(660)
+    assert (await town.browser().get("/me", authorization=f"Bearer {token}")).status_code == 401

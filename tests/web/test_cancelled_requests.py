@@ -1,0 +1,61 @@
+"""A request that is cancelled anywhere loses nothing that its refresh brought (RF-06)."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from typing_extensions import override
+
+from fastapi_descope import Descope, DescopeSettings
+from fastapi_descope.emulator import Emulator, Project
+from tests.support.publisher import turns
+from tests.support.strict_descope import DistantStore
+from tests.support.world import APP, IDP, add_routes
+
+pytestmark = pytest.mark.anyio
+
+STEPS = 200
+"""More turns of the event loop than a request with a refresh takes."""
+
+
+class _Distant(httpx.ASGITransport):
+    """A network, as far as time goes: others get their turn before and after Descope does anything."""
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await turns()
+        answer = await super().handle_async_request(request)
+        await turns()
+        return answer
+
+
+async def test_rf06_a_request_cancelled_at_any_step_loses_nothing() -> None:
+    """Descope has rotated the token or has not: the same cookies bring the new pair, at one call in all."""
+    emulator, app = Emulator(Project(rotate_refresh=True)), FastAPI()
+    Descope(
+        app,
+        settings=DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP),
+        clock=emulator.clock,
+        transport=_Distant(emulator),
+        refresh_store=DistantStore(emulator.clock),
+    )
+    add_routes(app)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=APP)
+    finished = 0
+    for steps in range(STEPS):
+        pair = emulator.issue("ada@acme.example", "acme", session_seconds=-60)
+        cookies = {"cookie": f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"}
+        request = asyncio.ensure_future(client.get("/session-of", headers=cookies))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        finished += request.done()
+        request.cancel()
+        await asyncio.wait([request])
+
+        again = await client.get("/session-of", headers=cookies)
+
+        assert again.status_code == 200, steps
+        assert len(again.headers.get_list("set-cookie")) == 2, steps
+        assert emulator.requests.count("refresh") == steps + 1
+    assert 0 < finished < STEPS - 50  # the last steps are behind the end of a request, the others are not

@@ -1,0 +1,109 @@
+"""Streams and server-sent events: handed on as they come, with the session of the request (WS-06)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Scope
+
+from fastapi_descope import CurrentUser
+from tests.support.world import World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+class _Feed:
+    """An endpoint that says ``one``, waits for ``go_on``, and says ``two``; ``over`` is set when it ends."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.over = asyncio.Event()
+
+    def add(self, app: FastAPI) -> None:
+        """Its route."""
+
+        @app.get("/feed")
+        async def feed(user: CurrentUser) -> StreamingResponse:
+            return StreamingResponse(self._events(), media_type="text/event-stream")
+
+    async def _events(self) -> AsyncIterator[str]:
+        try:
+            yield "data: one\n\n"
+            await self.go_on.wait()
+            yield "data: two\n\n"
+        finally:
+            self.over.set()
+
+
+class _Client:
+    """The server's side of one request; ``parts`` is what the app has sent so far."""
+
+    def __init__(self, town: World, cookie: str) -> None:
+        self.parts: asyncio.Queue[Message] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._asked = False
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "method": "GET",
+            "scheme": "http",
+            "path": "/feed",
+            "raw_path": b"/feed",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1:8000"), (b"cookie", cookie.encode())],
+        }
+        self.done = asyncio.ensure_future(town.app(scope, self._receive, self.parts.put))
+
+    def hang_up(self) -> None:
+        """The client goes."""
+        self._gone.set()
+
+    async def _receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+
+def _expired(town: World) -> str:
+    pair = town.emulator.issue("ada@acme.example", "acme", session_seconds=-60)
+    return f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+
+
+async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(world: WorldFactory) -> None:
+    """The cookies of a refresh are in the one start; each chunk is there before the next is made."""
+    feed = _Feed()
+    town = world(routes=feed.add)
+    client = _Client(town, _expired(town))
+
+    start, first = await client.parts.get(), await client.parts.get()
+    assert not client.done.done()
+    feed.go_on.set()
+    await client.done
+
+    assert start["type"] == "http.response.start"
+    assert [value[:4] for name, value in start["headers"] if name == b"set-cookie"] == [b"DS=e", b"DSR="]
+    assert first == {"type": "http.response.body", "body": b"data: one\n\n", "more_body": True}
+    rest = [client.parts.get_nowait() for _ in range(client.parts.qsize())]
+    assert [part["type"] for part in rest] == ["http.response.body"] * 2
+    assert [part["body"] for part in rest] == [b"data: two\n\n", b""]
+
+
+async def test_ws06_the_app_learns_that_the_client_has_gone(world: WorldFactory) -> None:
+    """A feed that would go on for ever ends with its client."""
+    feed = _Feed()
+    town = world(routes=feed.add)
+    client = _Client(town, _expired(town))
+    await client.parts.get()
+    await client.parts.get()
+    assert not feed.over.is_set()
+
+    client.hang_up()
+    await client.done
+
+    assert feed.over.is_set()
+    assert client.parts.empty()
