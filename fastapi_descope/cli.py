@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -22,6 +23,8 @@ try:
 
     from .doctor import Doctor, Finding, Verdict
     from .emulator import DEFAULT_PROJECT_ID, Project
+    from .emulator.production import production_variable
+    from .emulator.seed import SeedError, load
     from .emulator_console import EmulatorConsole
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
@@ -63,15 +66,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def emulator(
     host: Annotated[str, typer.Option(help="127.0.0.1, localhost or ::1.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = _EMULATOR_PORT,
-    project: Annotated[str, typer.Option(help="The project id to play.")] = DEFAULT_PROJECT_ID,
-    session_seconds: Annotated[int, typer.Option(min=1, help="Life of a session token.")] = 600,
-    rotate: Annotated[bool, typer.Option(help="Replace refresh tokens with each refresh.")] = False,  # noqa: FBT002 - a flag of a command
+    seed: Annotated[Path | None, typer.Option(metavar="FILE", help="The project, as TOML or JSON.")] = None,
+    project: Annotated[str | None, typer.Option(help="The project id to play.")] = None,
+    session_seconds: Annotated[int | None, typer.Option(min=1, help="Life of a session token.")] = None,
+    rotate: Annotated[
+        bool | None, typer.Option("--rotate/--no-rotate", help="Replace refresh tokens with each refresh.")
+    ] = None,
+    faults: Annotated[  # noqa: FBT002 - a flag of a command
+        bool, typer.Option("--faults", help="Let the console break things.")
+    ] = False,
 ) -> None:
-    """Run a Descope to develop against."""
-    if _PROJECT_ID.fullmatch(project) is None:
+    """Run a Descope to develop against.
+
+    What the other options say comes before what the seed file says.
+    """
+    named = production_variable(os.environ)
+    if named is not None:
+        raise ConfigurationError(
+            f"{named} says that this is production, and the emulator signs in anybody without a password"
+        )
+    if project is not None and _PROJECT_ID.fullmatch(project) is None:
         raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
-    played = Project(project_id=project, session_seconds=session_seconds, rotate_refresh=rotate)
-    EmulatorConsole(played, typer.echo).run(host=host, port=port)
+    seeded = _seeded(seed)
+    played = replace(
+        seeded,
+        project_id=project or seeded.project_id,
+        session_seconds=session_seconds or seeded.session_seconds,
+        rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
+    )
+    EmulatorConsole(played, typer.echo, console="faults" if faults else "view").run(host=host, port=port)
 
 
 @app.command()
@@ -125,6 +148,13 @@ def token(
     Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
     typer.echo(asyncio.run(sign_in(base_url, project_id=project, user=user, tenant=tenant)))
+
+
+def _seeded(file: Path | None) -> Project:
+    try:
+        return load(file) if file else Project()
+    except SeedError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _load(name: str) -> Starlette:

@@ -104,8 +104,10 @@ class Doctor:
         seen = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {took}"
         findings = [Finding(Verdict.OK, "api", seen)]
         if _is_loopback(settings.base_url):
+            # An app that the world reaches is in production, whatever it calls itself (EM-04).
+            is_public = settings.public_url is not None and not _is_loopback(settings.public_url)
             text = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
-            findings.append(Finding(Verdict.WARN, "api", text))
+            findings.append(Finding(Verdict.FAIL if is_public else Verdict.WARN, "api", text))
         return findings
 
     async def _store(self, settings: DescopeSettings) -> list[Finding]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Literal
 from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from .errors import ConfigurationError
 __all__ = ["EmulatorConsole"]
 
 _SIGN_IN = "/signin/"
+_CONSOLE = "/console"
 
 
 class EmulatorConsole:
@@ -23,8 +25,11 @@ class EmulatorConsole:
     No line holds a token, a code or a query: a request is its method, its path and the answer's status.
     """
 
-    def __init__(self, project: Project, say: Callable[[str], None]) -> None:
-        self._emulator = _Narrated(project, say)
+    def __init__(
+        self, project: Project, say: Callable[[str], None], *, console: Literal["view", "faults"] = "view"
+    ) -> None:
+        self._emulator = _Narrated(project, say, console)
+        self._breaks = console == "faults"
         self._say = say
 
     def run(self, *, host: str, port: int) -> None:
@@ -46,7 +51,8 @@ class EmulatorConsole:
         project = self._emulator.project
         self._say("A Descope for development. It signs in anybody; Ctrl+C stops it.\n")
         self._say(f"  URL      {base_url}")
-        self._say(f"  Project  {project.project_id}\n")
+        self._say(f"  Project  {project.project_id}")
+        self._say(f"  Console  {base_url}/console{'' if self._breaks else '  (to break things: --faults)'}\n")
         self._say(f"  export DESCOPE_PROJECT_ID={project.project_id}")
         self._say(f"  export DESCOPE_BASE_URL={base_url}\n")
         width = max((len(user.login_id) for user in project.users), default=0)
@@ -63,15 +69,19 @@ def _memberships(user: User) -> str:
 class _Narrated(Emulator):
     """An emulator that says what it answered."""
 
-    def __init__(self, project: Project, say: Callable[[str], None]) -> None:
-        super().__init__(project)
+    def __init__(
+        self, project: Project, say: Callable[[str], None], console: Literal["view", "faults"]
+    ) -> None:
+        super().__init__(project, console=console)
         self._say = say
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def saying(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = scope["path"]
+            path = scope["path"]
+            # The console's page asks again and again, and only what it changes is worth a line.
+            seen = path.startswith(_CONSOLE) and scope["method"] == "GET"
+            if message["type"] == "http.response.start" and not seen:
                 # The id of a sign-in page opens it to whoever knows it.
                 shown = f"{_SIGN_IN}..." if path.startswith(_SIGN_IN) else path
                 self._say(f"{message['status']}  {scope['method']:<4}  {quote(shown)}")

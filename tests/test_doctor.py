@@ -73,7 +73,7 @@ def installed(**values: object) -> FastAPI:
 
 
 async def test_all_well(emulator: Emulator, variables: Variables) -> None:
-    """One line for each subject, in order, for an app that is set up for production but for its API."""
+    """One line for each subject, in order, for an app set up for production but for its API (EM-04)."""
     variables(PUBLIC_URL="https://app.example", COOKIE_PREFIX="__Host-")
     seen = f"{API} has 1 usable key(s) for {emulator.project_id}, in 250 ms"
     emulation = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
@@ -81,7 +81,7 @@ async def test_all_well(emulator: Emulator, variables: Variables) -> None:
     assert await examine(emulator) == [
         Finding(Verdict.OK, "settings", "the DESCOPE_* variables are well-formed"),
         Finding(Verdict.OK, "api", seen),
-        Finding(Verdict.WARN, "api", emulation),
+        Finding(Verdict.FAIL, "api", emulation),
         Finding(Verdict.OK, "public url", "https://app.example"),
         Finding(Verdict.OK, "cookies", "__Host-DS and __Host-DSR"),
         Finding(Verdict.OK, "refresh", together),

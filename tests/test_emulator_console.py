@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable
 from threading import Thread
+from typing import Literal
 
 import httpx
 import pytest
@@ -14,7 +15,9 @@ from fastapi_descope.emulator_console import EmulatorConsole
 from fastapi_descope.errors import ConfigurationError
 
 
-def run_until_interrupted(project: Project, ask: Callable[[str], None]) -> list[str]:
+def run_until_interrupted(
+    project: Project, ask: Callable[[str], None], console: Literal["view", "faults"] = "view"
+) -> list[str]:
     """What a console says while ``ask`` talks to the emulator, and then Ctrl+C is pressed."""
     said: list[str] = []
     threads: list[Thread] = []
@@ -32,7 +35,7 @@ def run_until_interrupted(project: Project, ask: Callable[[str], None]) -> list[
             threads.append(Thread(target=visit, args=(line.split()[1],)))
             threads[0].start()
 
-    EmulatorConsole(project, say).run(host="127.0.0.1", port=0)
+    EmulatorConsole(project, say, console=console).run(host="127.0.0.1", port=0)
     threads[0].join()
     return said
 
@@ -49,7 +52,8 @@ def test_greeting() -> None:
     assert said == [
         "A Descope for development. It signs in anybody; Ctrl+C stops it.\n",
         f"  URL      {url}",
-        "  Project  P2cccccccccccccccccccccccccc\n",
+        "  Project  P2cccccccccccccccccccccccccc",
+        f"  Console  {url}/console  (to break things: --faults)\n",
         "  export DESCOPE_PROJECT_ID=P2cccccccccccccccccccccccccc",
         f"  export DESCOPE_BASE_URL={url}\n",
         "  ada@acme.example  acme: admin, editor; globex: no roles",
@@ -75,6 +79,34 @@ def test_a_line_for_each_request() -> None:
         "404  GET   /%1B%5B31mred%0A",
         "Stopped.",
     ]
+
+
+def test_console_that_breaks_things() -> None:
+    """With the flag the greeting has no hint of it. What is broken gets a line, what is read gets none."""
+
+    def ask(base_url: str) -> None:
+        httpx.get(f"{base_url}/console")
+        httpx.get(f"{base_url}/console/api/state")
+        httpx.post(f"{base_url}/console/api/keys/rotate", json={})
+
+    said = run_until_interrupted(Project(users=()), ask, "faults")
+    assert said[3].endswith("/console\n")
+    assert said[-2:] == ["200  POST  /console/api/keys/rotate", "Stopped."]
+    assert not [line for line in said if "GET   /console" in line]
+
+
+def test_console_that_shows() -> None:
+    """Without the flag nothing can be broken (EM-08)."""
+    statuses: list[int] = []
+
+    def ask(base_url: str) -> None:
+        statuses.extend(
+            httpx.post(f"{base_url}/console/api/{lever}", json={}).status_code
+            for lever in ("faults", "keys/rotate", "keys/drop", "revoke", "clock")
+        )
+
+    run_until_interrupted(Project(users=()), ask)
+    assert statuses == [403] * 5
 
 
 def test_not_for_the_network() -> None:

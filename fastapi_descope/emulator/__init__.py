@@ -2,24 +2,45 @@
 
 It imports nothing of the package it serves, and needs the extra ``emulator``. Never expose it: it signs
 in anybody without a password, which is why it only listens on, and answers to, the loopback.
+
+``project`` says what is emulated, ``seed`` reads that from a file, and ``guesses`` holds what nobody outside
+Descope knows. Behind ``service``, the HTTP API is in four parts, whose routes' names are those of faults and
+of the journal:
+
+=====================  ========================================================================
+``endpoints``          authorize, exchange, access_key, refresh, try_refresh, select, logout,
+                       logout_all, me, my_tenants, history, validate, keys, license
+``social``             oauth_authorize
+``pending_sign_ins``   notp_start, notp_pending, enchanted_generate, enchanted_verify,
+                       enchanted_pending
+``oidc``               discovery, oidc_authorize, oidc_token, oidc_userinfo, oidc_revoke,
+                       oidc_logout
+=====================  ========================================================================
 """
 
 from .clock import Clock
+from .cookie_plan import CookiePlan
 from .faults import Faults
+from .guesses import Guesses
 from .journal import Call, Journal
-from .project import DEFAULT_PROJECT_ID, Grants, Project, Tenant, User
+from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
 from .service import Emulator, Issued
+from .signing import SigningKey
 
 __all__ = [
     "DEFAULT_PROJECT_ID",
+    "AccessKey",
     "Call",
     "Clock",
+    "CookiePlan",
     "Emulator",
     "Faults",
     "Grants",
+    "Guesses",
     "Issued",
     "Journal",
     "Project",
+    "SigningKey",
     "Tenant",
     "User",
 ]

@@ -3,9 +3,21 @@
 from .authority import Minted, Visit
 from .project import Project, Tenant, User
 
-__all__ = ["history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
+__all__ = ["NO_IDP_DETAILS", "history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
 
 _CREATED = 1_700_000_000  # every seed user was created then: a fixed answer, told from a real one at once
+
+NO_IDP_DETAILS: dict[str, object] = {
+    "samlResponse": "",
+    "samlGeneratedUser": "",
+    "samlGeneratedRoles": "",
+    "oidcResponse": "",
+    "oidcGeneratedUser": "",
+    "oidcGeneratedRoles": "",
+    "idpGroups": [],
+    "idpSAMLAttributes": {},
+    "idpOIDCClaims": {},
+}
 
 
 def user_json(user: User, project: Project) -> dict[str, object]:
@@ -19,9 +31,9 @@ def user_json(user: User, project: Project) -> dict[str, object]:
         "middleName": "",
         "familyName": family,
         "email": user.login_id,
-        "phone": "",
+        "phone": user.phone,
         "verifiedEmail": True,
-        "verifiedPhone": False,
+        "verifiedPhone": bool(user.phone),
         "roleNames": list(user.roles),
         "userTenants": [
             {
@@ -55,21 +67,25 @@ def user_json(user: User, project: Project) -> dict[str, object]:
 
 def jwt_response(
     minted: Minted,
+    project: Project,
     *,
     now: float,
     user: dict[str, object] | None = None,
     idp: dict[str, object] | None = None,
 ) -> dict[str, object]:
-    """JWTResponse. ``firstSeen`` is always there: an SDK takes its absence for true."""
+    """JWTResponse, both tokens in it. ``firstSeen`` is always there: an SDK takes its absence for true."""
     return signed_out() | {
         "sessionJwt": minted.session_jwt,
         "refreshJwt": minted.refresh_jwt,
+        "cookieDomain": project.cookies.domain,
+        "cookiePath": project.cookies.path,
         "cookieMaxAge": minted.refresh_ends - int(now),
         "cookieExpiration": minted.refresh_ends,
         "sessionExpiration": minted.session_ends,
         "nextRefreshSeconds": minted.next_refresh,
-        "cookieName": "DSR",
-        "sessionCookieName": "DS",
+        "cookieName": project.cookies.refresh_name,
+        "sessionCookieName": project.cookies.session_name,
+        "sessionCookieDomain": project.cookies.session_domain,
         "user": user,
         "firstSeen": minted.first_seen,
         "idpResponse": idp,

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from .refusals import Refusal
 
-__all__ = ["flag", "json_object", "names", "read_body", "text"]
+__all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
 
 _BODY_BYTES = 64 * 1024
 
@@ -54,6 +54,14 @@ def flag(body: dict[str, object], name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise Refusal.invalid(f"{name} must be true or false")
     return bool(value)
+
+
+def mapping(body: dict[str, object], name: str) -> dict[str, object]:
+    """An object, empty where absent or null. Raises Refusal for anything else."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise Refusal.invalid(f"{name} must be an object")
+    return cast("dict[str, object]", value or {})
 
 
 def names(body: dict[str, object], name: str) -> tuple[str, ...]:

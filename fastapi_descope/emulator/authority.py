@@ -1,26 +1,30 @@
 """Who is signed in: opens sessions, renews them, ends them. Knows nothing of HTTP."""
 
+import hmac
 import secrets
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .claims import Bearer, TokenWriter, utc_text
 from .families import End, Families, Family, Ticket
-from .logins import SignedIn
-from .project import Project, User
+from .logins import Login, SignedIn
+from .project import AccessKey, Project, User
 from .refusals import Refusal
-from .signing import KeyRing
+from .signing import KeyRing, SigningKey
 
-__all__ = ["Authority", "Minted", "Visit"]
+__all__ = ["Authority", "KeySession", "Minted", "Visit"]
+
+_VISITS_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Minted:
     """A fresh session and what belongs to it. Times are epoch seconds.
 
-    ``refresh_jwt`` is empty where the presented one stays in use. ``next_refresh`` is the number of
-    seconds within which to refresh so as not to count as inactive; 0 if inactivity does not matter.
+    ``refresh_jwt`` is empty where the presented one stays in use and is not repeated. ``next_refresh`` is
+    the number of seconds within which to refresh so as not to count as inactive; 0 if inactivity does not
+    matter.
     """
 
     session_jwt: str = field(repr=False)
@@ -29,8 +33,18 @@ class Minted:
     session_ends: int
     refresh_ends: int
     next_refresh: int
+    session_id: str
     first_seen: bool = False
     sso_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySession:
+    """What an access key was exchanged for. ``ends`` is in epoch seconds."""
+
+    key_id: str
+    session_jwt: str = field(repr=False)
+    ends: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +63,59 @@ class Authority:
     ``base_url`` is the origin in the URL forms of the issuer.
     """
 
-    def __init__(self, project: Project, clock: Callable[[], float], base_url: str) -> None:
+    def __init__(
+        self,
+        project: Project,
+        clock: Callable[[], float],
+        base_url: str,
+        signing_key: SigningKey | None = None,
+    ) -> None:
         self.project = project
         self.base_url = base_url
-        self.keys = KeyRing()
+        self.keys = KeyRing(signing_key)
         self._clock = clock
         self._families = Families()
-        self._visits: defaultdict[str, list[Visit]] = defaultdict(list)
+        self._visits: defaultdict[str, deque[Visit]] = defaultdict(lambda: deque(maxlen=_VISITS_KEPT))
 
-    def sign_in(self, signed_in: SignedIn) -> Minted:
-        """Open the session that a confirmed SSO sign-in earned.
+    def sign_in(self, signed_in: SignedIn, extra: Mapping[str, object] | None = None) -> Minted:
+        """Open the session that a confirmed sign-in earned.
 
-        The SSO tenant becomes the current tenant (our choice: that SSO sets ``dct`` is not documented).
-        Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
+        The tenant of an SSO becomes the current tenant (a guess: that SSO sets ``dct`` is not
+        documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
+
+        ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
+        somebody who has signed in before.
         """
-        login, user = signed_in.login, signed_in.user
+        login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
             self._families.end_all(user.user_id)
+        proved = user.amr if login.method == "sso" else (login.method,)
         added = ("mfa",) if login.options.mfa else ()
         bearer = Bearer(
             user,
-            login.tenant.id,
-            tuple(dict.fromkeys((*login.amr, *user.amr, *added))),
+            self._tenant_after(login, user),
+            tuple(dict.fromkeys((*login.amr, *proved, *added))),
             su=login.options.stepup,
             custom=login.options.custom_claims,
         )
-        first_seen = not self._visits[user.user_id]
-        minted = self.open(bearer)
-        return replace(minted, first_seen=first_seen, sso_id=login.sso_id)
+        first_seen = not self.knows(user)
+        return replace(self.open(bearer, extra=extra), first_seen=first_seen, sso_id=login.sso_id)
+
+    def _updated(self, signed_in: SignedIn) -> User:
+        """The user, with the phone number that the sign-in proved to be theirs."""
+        login, user = signed_in.login, signed_in.user
+        if login.purpose == "signup" and self.knows(user):
+            raise Refusal.known_user()
+        if not login.phone:
+            return user
+        updated = replace(user, phone=login.phone)
+        users = tuple(updated if one.user_id == user.user_id else one for one in self.project.users)
+        self.project = replace(self.project, users=users)
+        return updated
+
+    def knows(self, user: User) -> bool:
+        """Whether the user has signed in before."""
+        return bool(self._visits.get(user.user_id))
 
     def open(
         self,
@@ -84,20 +123,25 @@ class Authority:
         *,
         session_seconds: int | None = None,
         overrides: Mapping[str, object] | None = None,
+        extra: Mapping[str, object] | None = None,
     ) -> Minted:
-        """Begin a family and mint its first pair; ``overrides`` replace claims of the session JWT."""
+        """Begin a family and mint its first pair; ``overrides`` replace claims of its session JWT.
+
+        ``extra`` does so in every session JWT of the family.
+        """
         now = int(self._clock())
         self._visits[bearer.user.user_id].append(Visit(bearer.user.user_id, now, bearer.tenant))
         family = Family(
             bearer.user.user_id,
             bearer.amr,
-            now + self.project.refresh_seconds,
+            started_at=now,
+            ends_at=now + self.project.refresh_seconds,
             last_used=now,
             custom=dict(bearer.custom),
+            extra=dict(extra or {}),
         )
-        seconds = self.project.session_seconds if session_seconds is None else session_seconds
         return self._mint(
-            family, bearer, new_refresh=True, session_seconds=seconds, overrides=overrides or {}
+            family, bearer, new_refresh=True, session_seconds=session_seconds, overrides=overrides or {}
         )
 
     def refresh(self, token: str) -> Minted:
@@ -107,7 +151,10 @@ class Authority:
         """
         ticket, user = self._usable(token)
         tenant = ticket.tenant if ticket.tenant in user.tenants else None
-        return self._renew(ticket, user, tenant, new_refresh=self.project.rotate_refresh)
+        minted = self._renew(ticket, user, tenant, new_refresh=self.project.rotate_refresh)
+        if self.project.guesses.refresh_repeats_token and not minted.refresh_jwt:
+            return replace(minted, refresh_jwt=token)
+        return minted
 
     def select(self, token: str, tenant_id: str) -> Minted:
         """A new pair whose current tenant is this one. Raises Refusal, also for one not a member (403)."""
@@ -116,6 +163,20 @@ class Authority:
             raise Refusal.unacceptable("The user is not a member of the tenant", 403)
         return self._renew(ticket, user, tenant_id, new_refresh=True)
 
+    def exchange_key(self, secret: str, tenant: str | None, custom: Mapping[str, object]) -> KeySession:
+        """A session JWT for an access key. Raises Refusal: E062802 without one, E062803 for a wrong one."""
+        if not secret:
+            raise Refusal.no_access_key()
+        key, now = self._access_key(secret), int(self._clock())
+        if key is None or 0 < key.expires_at <= now:
+            raise Refusal.bad_access_key()
+        if tenant is not None and tenant not in key.tenants:
+            raise Refusal.unacceptable("The access key is not a member of the tenant", 403)
+        exp = now + self.project.access_key_seconds
+        writer = TokenWriter(self.project, self.base_url)
+        claims = writer.access_key(key, tenant, custom, now=now, exp=exp)
+        return KeySession(key.id, self.keys.sign(claims), exp)
+
     def visitor(self, token: str) -> Bearer:
         """Whom a refresh token speaks for. Raises Refusal.
 
@@ -123,6 +184,10 @@ class Authority:
         """
         ticket = self._current(token)
         return Bearer(self._owner(ticket), ticket.tenant, ticket.family.amr)
+
+    def extra_claims(self, token: str) -> Mapping[str, object]:
+        """The claims that every session JWT of a refresh token's family gets besides. Raises Refusal."""
+        return self._present(token).family.extra
 
     def visits(self, user: User) -> tuple[Visit, ...]:
         """The sign-ins of a user, newest first."""
@@ -140,29 +205,68 @@ class Authority:
         """End every family of a user, as an administrator does."""
         self._families.end_all(user.user_id)
 
+    def sessions(self) -> tuple[Family, ...]:
+        """The families that are alive, oldest first."""
+        return self._families.live(self._clock())
+
+    def end(self, family_id: str) -> bool:
+        """End one family by its id; False if none that is alive has it."""
+        family = next((one for one in self.sessions() if one.id == family_id), None)
+        if family is not None:
+            family.end = End.LOGOUT
+        return family is not None
+
     def validate(self, token: str) -> dict[str, object]:
         """The claims of a session JWT, its times as text, as Descope answers. Raises Refusal (E061005).
 
         A logout does not end session JWTs that are out already.
         """
         claims = self.keys.verified(token)
-        if claims is None or claims.get("drn") != "DS":
-            raise Refusal.bad_token()
+        if claims is None or claims.get("drn") != TokenWriter(self.project, self.base_url).session_drn:
+            raise self._no_good()
         exp, iat = claims["exp"], claims["iat"]
         if not isinstance(exp, int) or not isinstance(iat, int) or self._clock() >= exp:
-            raise Refusal.bad_token()
+            raise self._no_good()
         return claims | {"exp": utc_text(exp), "iat": utc_text(iat)}
 
+    def _access_key(self, secret: str) -> AccessKey | None:
+        sent = secret.encode()
+        keys = self.project.access_keys
+        return next((key for key in keys if hmac.compare_digest(key.secret.encode(), sent)), None)
+
+    def _tenant_after(self, login: Login, user: User) -> str | None:
+        """The current tenant after a sign-in."""
+        if login.tenant is not None and self.project.guesses.sso_sets_tenant:
+            return login.tenant.id
+        return self.project.automatic_tenant(user)
+
+    def _no_good(self, message: str = "Failed to validate invalid JWT for any token") -> Refusal:
+        return Refusal.bad_token(message, self.project.guesses.revoked_status)
+
+    def _reused(self) -> Refusal:
+        return Refusal.family_invalidated(self.project.guesses.reuse_status)
+
     def _present(self, token: str) -> Ticket:
-        ticket = self._families.find(token, self._clock())
-        if not self.keys.holds(ticket.kid):
-            raise Refusal.bad_token()
+        """The ticket of a token whose family is alive.
+
+        Raises Refusal: E061005 for a token that was never issued or has expired, E064001 after a logout,
+        E064006 after a reuse.
+        """
+        ticket = self._families.find(token)
+        if ticket is None or not self.keys.holds(ticket.kid):
+            raise self._no_good()
+        if ticket.family.end is End.REUSE:
+            raise self._reused()
+        if ticket.family.end is End.LOGOUT:
+            raise Refusal.logged_out(self.project.guesses.revoked_status)
+        if self._clock() >= ticket.family.ends_at:
+            raise self._no_good("The refresh token has expired")
         return ticket
 
     def _current(self, token: str) -> Ticket:
         ticket = self._present(token)
         if self._is_replaced(ticket):
-            raise Refusal.family_invalidated()
+            raise self._reused()
         return ticket
 
     def _usable(self, token: str) -> tuple[Ticket, User]:
@@ -170,10 +274,10 @@ class Authority:
         ticket = self._present(token)
         if self._is_replaced(ticket):
             ticket.family.end = End.REUSE
-            raise Refusal.family_invalidated()
+            raise self._reused()
         limit = self.project.inactivity_seconds
         if limit and self._clock() - ticket.family.last_used > limit:
-            raise Refusal.bad_token("The session was inactive for too long")
+            raise self._no_good("The session was inactive for too long")
         return ticket, self._owner(ticket)
 
     def _is_replaced(self, ticket: Ticket) -> bool:
@@ -192,9 +296,13 @@ class Authority:
         if self.project.rotate_refresh and ticket.replaced_at is None:
             ticket.replaced_at = family.last_used
         bearer = Bearer(user, tenant, family.amr, custom=family.custom)
-        return self._mint(
-            family, bearer, new_refresh=new_refresh, session_seconds=self.project.session_seconds
-        )
+        return self._mint(family, bearer, new_refresh=new_refresh)
+
+    def _session_seconds(self, bearer: Bearer) -> int:
+        """How long a session JWT lives: as its tenant says, else the project; step-up may be shorter."""
+        tenant = self.project.tenant_by_id(bearer.tenant)
+        seconds = (tenant and tenant.session_seconds) or self.project.session_seconds
+        return min(seconds, self.project.step_up_seconds) if bearer.su else seconds
 
     def _mint(
         self,
@@ -202,14 +310,16 @@ class Authority:
         bearer: Bearer,
         *,
         new_refresh: bool,
-        session_seconds: int,
+        session_seconds: int | None = None,
         overrides: Mapping[str, object] | None = None,
     ) -> Minted:
+        seconds = self._session_seconds(bearer) if session_seconds is None else session_seconds
         now, rexp = int(self._clock()), family.ends_at
-        exp = min(now + session_seconds, rexp)
+        exp = min(now + seconds, rexp)
         iat = min(now, exp - 1)  # a session that is over from the start was not issued after its end
-        writer = TokenWriter(self.project, self.base_url)
-        session = writer.session(bearer, now=iat, exp=exp, rexp=rexp) | dict(overrides or {})
+        writer, jti = TokenWriter(self.project, self.base_url), secrets.token_hex(16)
+        session = writer.session(bearer, now=iat, exp=exp, rexp=rexp, jti=jti)
+        session |= {**family.extra, **(overrides or {})}
         return Minted(
             self.keys.sign(session),
             self._refresh_jwt(writer, family, bearer, now) if new_refresh else "",
@@ -217,10 +327,11 @@ class Authority:
             exp,
             rexp,
             next_refresh=self.project.inactivity_seconds // 2,
+            session_id=family.id,
         )
 
     def _refresh_jwt(self, writer: TokenWriter, family: Family, bearer: Bearer, now: int) -> str:
         claims = writer.refresh(bearer, now=now, exp=family.ends_at, jti=secrets.token_hex(16))
         token = self.keys.sign(claims)
-        self._families.add(token, Ticket(family, bearer.tenant, self.keys.kid))
+        self._families.add(token, Ticket(family, bearer.tenant, self.keys.kid), now)
         return token

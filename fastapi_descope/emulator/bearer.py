@@ -8,7 +8,7 @@ from starlette.requests import Request
 from .project import Project
 from .refusals import Refusal
 
-__all__ = ["Credentials", "credentials", "refresh_token"]
+__all__ = ["Credentials", "access_key", "credentials", "refresh_token", "require_management_key"]
 
 _DOTS_OF_A_JWT = 2
 
@@ -26,6 +26,13 @@ def _parts(request: Request) -> list[str]:
     if scheme.lower() != "bearer" or not value.strip():
         raise Refusal.unauthorized("The request holds no bearer")
     return value.strip().split(":")
+
+
+def _parts_for(request: Request, project: Project) -> list[str]:
+    parts = _parts(request)
+    if parts[0] != project.project_id:
+        raise Refusal.unauthorized("The bearer names another project")
+    return parts
 
 
 def _sorted(parts: list[str]) -> Credentials:
@@ -53,22 +60,42 @@ def credentials(request: Request, project: Project, *, key: str | None) -> Crede
     ``key`` is the one that must come with it, or None if none may: a key nobody configured is as wrong as
     another one. Raises Refusal (401) for another project or key, or none.
     """
-    parts = _parts(request)
-    if parts[0] != project.project_id:
-        raise Refusal.unauthorized("The bearer names another project")
-    sent = _sorted(parts)
+    sent = _sorted(_parts_for(request, project))
     if not _same(sent.key, key or ""):
         raise Refusal.unauthorized("The bearer does not hold the management key of the project")
     return sent
 
 
+def access_key(request: Request, project: Project) -> str:
+    """The access key of the bearer; empty if it is the project id alone. Raises Refusal (401).
+
+    The auth management key may follow it, and need not: .NET's SDK leaves it out here (section 1.4).
+    """
+    match _parts_for(request, project):
+        case [_]:
+            return ""
+        case [_, key]:
+            return key
+        case [_, key, last] if last and _same(last, project.auth_management_key or ""):
+            return key
+        case _:
+            raise Refusal.unauthorized("The bearer does not hold the management key of the project")
+
+
 def refresh_token(request: Request, project: Project) -> str:
-    """The refresh JWT of the bearer, else of the cookie ``DSR`` (cookie mode, section 1.4).
+    """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4).
 
     Which one Descope prefers when both come is unknown; here it is the bearer. Raises Refusal.
     """
     sent = credentials(request, project, key=project.auth_management_key)
-    token = sent.token or request.cookies.get("DSR", "")
+    token = sent.token or request.cookies.get(project.cookies.refresh_name, "")
     if not token:
-        raise Refusal.bad_token("The request holds no refresh token")
+        raise Refusal.bad_token("The request holds no refresh token", project.guesses.revoked_status)
     return token
+
+
+def require_management_key(request: Request, project: Project) -> None:
+    """Raise Refusal (401) unless the bearer holds the project's management key, and it has one."""
+    if project.management_key is None:
+        raise Refusal.unauthorized("The project has no management key")
+    credentials(request, project, key=project.management_key)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .project import Project, User
+from .project import AccessKey, Project, User
 
 __all__ = ["Bearer", "TokenWriter", "utc_text"]
 
@@ -25,12 +25,6 @@ class Bearer:
     custom: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-def _held(roles: tuple[str, ...], permissions: tuple[str, ...]) -> dict[str, object]:
-    """The two lists; an empty one is left out, so that nobody learns to rely on its presence."""
-    lists = {"roles": list(roles), "permissions": list(permissions)}
-    return {name: held for name, held in lists.items() if held}
-
-
 class TokenWriter:
     """Turns a bearer into claims, the way one project writes them."""
 
@@ -40,58 +34,108 @@ class TokenWriter:
             "id": project.project_id,
             "url": f"{base_url}/{project.project_id}",
             "app": f"{base_url}/v1/apps/{project.project_id}",
+            "agentic": f"{base_url}/v1/apps/agentic/{project.project_id}/emulator",
         }[project.issuer]
 
-    def session(self, bearer: Bearer, *, now: int, exp: int, rexp: int) -> dict[str, object]:
-        """The claims of a session JWT. Times are epoch seconds.
-
-        Custom claims go under ``nsec``, the untrusted place; whether Descope lifts those of a trusted
-        server to the top is unknown.
-        """
-        claims = self._shared(bearer, "DS", now, exp)
-        claims |= self._held_claims(bearer) | {"rexp": utc_text(rexp)}
+    def session(self, bearer: Bearer, *, now: int, exp: int, rexp: int, jti: str) -> dict[str, object]:
+        """The claims of a session JWT. Times are epoch seconds. ``jti`` is there if the project wants it."""
+        claims = self._of_user(bearer, self.session_drn, now, exp)
+        claims |= self._held(bearer.user, bearer.tenant) | {"rexp": utc_text(rexp)}
         if self._project.template_email:
             claims |= {"email": bearer.user.login_id, "name": bearer.user.name}
         if bearer.su:
             claims["su"] = True
-        if bearer.custom:
-            claims["nsec"] = dict(bearer.custom)
-        return claims
+        if self._project.session_jti:
+            claims["jti"] = jti
+        return self._with_custom(claims, bearer.custom)
 
     def refresh(self, bearer: Bearer, *, now: int, exp: int, jti: str) -> dict[str, object]:
         """The claims of a refresh JWT: never ``su``, and no roles, which a refresh looks up anew.
 
         ``jti`` tells apart two that are made in the same second; Descope's own way is unknown.
         """
-        return self._shared(bearer, "DSR", now, exp) | {"jti": jti}
+        claims = self._of_user(bearer, self._refresh_drn, now, exp) | {"jti": jti}
+        if self._project.guesses.refresh_holds_grants:
+            claims |= self._held(bearer.user, bearer.tenant)
+        return claims
 
-    def _shared(self, bearer: Bearer, drn: str, now: int, exp: int) -> dict[str, object]:
+    def access_key(
+        self, key: AccessKey, tenant: str | None, custom: Mapping[str, object], *, now: int, exp: int
+    ) -> dict[str, object]:
+        """The claims of the session JWT of an access key, whose subject is the key's id (section 2.15).
+
+        ``amr`` and ``rexp`` are left out: which ones Descope writes is unknown.
+        """
+        claims = {**key.claims, **self._shared(key.id, tenant, self.session_drn, now, exp)}
+        return self._with_custom(claims | self._held(key, tenant), custom)
+
+    @property
+    def session_drn(self) -> str:
+        """The ``drn`` of a session JWT (section 3.2)."""
+        named = self._project.guesses.drn_is_cookie_name
+        return self._project.cookies.session_name if named else "DS"
+
+    @property
+    def _refresh_drn(self) -> str:
+        named = self._project.guesses.drn_is_cookie_name
+        return self._project.cookies.refresh_name if named else "DSR"
+
+    def _of_user(self, bearer: Bearer, drn: str, now: int, exp: int) -> dict[str, object]:
+        user = bearer.user
+        claims = self._shared(user.user_id, bearer.tenant, drn, now, exp) | {"amr": list(bearer.amr)}
+        if self._project.override_subject:
+            claims |= {"sub": user.login_id, "dsub": user.user_id}
+        return claims
+
+    def _shared(self, subject: str, tenant: str | None, drn: str, now: int, exp: int) -> dict[str, object]:
         claims: dict[str, object] = {
-            "amr": list(bearer.amr),
             "drn": drn,
             "exp": exp,
             "iat": now,
             "iss": self._issuer,
-            "sub": bearer.user.user_id,
+            "sub": subject,
         }
-        if self._project.audience is not None:
-            claims["aud"] = self._project.audience
-        if bearer.tenant is not None:
-            claims["dct"] = bearer.tenant
+        audience = self._project.audience
+        if audience is not None:
+            claims["aud"] = audience if isinstance(audience, str) else list(audience)
+        if tenant is not None:
+            claims["dct"] = tenant
         return claims
 
-    def _held_claims(self, bearer: Bearer) -> dict[str, object]:
+    def _held(self, holder: User | AccessKey, tenant: str | None) -> dict[str, object]:
         """Roles and permissions, where the project's JWT template puts them."""
-        user = bearer.user
         if self._project.auth_schema == "none":
             return {}
         if self._project.auth_schema == "tenantOnly":
-            grants = user.held_in(bearer.tenant or "")
-            return _held(grants.roles, grants.permissions)
-        claims = _held(user.roles, user.permissions)
-        if user.tenants:
-            claims["tenants"] = {
-                tenant_id: _held(grants.roles, grants.permissions)
-                for tenant_id, grants in user.tenants.items()
-            }
-        return claims
+            grants = holder.held_in(tenant or "")
+            return self._lists(grants.roles, grants.permissions)
+        tenants: dict[str, object] = {
+            tenant_id: self._lists(grants.roles, grants.permissions)
+            for tenant_id, grants in holder.tenants.items()
+        }
+        return self._lists(holder.roles, holder.permissions) | self._unless_empty({"tenants": tenants})
+
+    def _lists(self, roles: tuple[str, ...], permissions: tuple[str, ...]) -> dict[str, object]:
+        lists: dict[str, list[str] | dict[str, object]] = {"roles": list(roles)}
+        if not self._project.exclude_permissions:
+            lists["permissions"] = list(permissions)
+        return self._unless_empty(lists)
+
+    def _unless_empty(self, claims: Mapping[str, list[str] | dict[str, object]]) -> dict[str, object]:
+        """What becomes of an empty claim; that the policy also reaches below ``tenants`` is our choice."""
+        if self._project.empty_claims == "delete":
+            return {name: value for name, value in claims.items() if value}
+        if self._project.empty_claims == "nil":
+            return {name: value or None for name, value in claims.items()}
+        return dict(claims)
+
+    def _with_custom(self, claims: dict[str, object], custom: Mapping[str, object]) -> dict[str, object]:
+        """Custom claims go under ``nsec``, the untrusted place.
+
+        Whether Descope lifts those of a trusted server to the top is unknown.
+        """
+        if not custom:
+            return claims
+        if self._project.guesses.custom_claims_at_top:
+            return {**custom, **claims}
+        return claims | {"nsec": dict(custom)}

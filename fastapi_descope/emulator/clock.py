@@ -21,6 +21,11 @@ class Clock:
         """The time now, in epoch seconds."""
         return self._source() + self._offset
 
+    @property
+    def offset(self) -> float:
+        """By how many seconds it is ahead of what it follows."""
+        return self._offset
+
     def advance(self, seconds: float) -> None:
         """Move the clock by ``seconds``; a negative number turns it back."""
         self._offset += seconds

@@ -6,28 +6,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .answers import history_json, jwt_response, signed_out, tenants_json, user_json
-from .arguments import flag, json_object, names, text
+from .answers import NO_IDP_DETAILS, history_json, jwt_response, tenants_json, user_json
+from .arguments import flag, json_object, mapping, names, text
 from .authority import Authority
-from .bearer import credentials, refresh_token
+from .bearer import access_key, credentials, refresh_token, require_management_key
 from .logins import Login, LoginOptions, Logins
 from .project import Project, Tenant
-from .redirects import is_approved
 from .refusals import Refusal
+from .session_response import goodbye, with_tokens
+from .sign_in_start import asked_of, page_url, redirect_url
 
 __all__ = ["AuthApi"]
 
-_NO_IDP_DETAILS: dict[str, object] = {
-    "samlResponse": "",
-    "samlGeneratedUser": "",
-    "samlGeneratedRoles": "",
-    "oidcResponse": "",
-    "oidcGeneratedUser": "",
-    "oidcGeneratedRoles": "",
-    "idpGroups": [],
-    "idpSAMLAttributes": {},
-    "idpOIDCClaims": {},
-}
+_OTHER_NAMES = {"keys_v1": "keys", "exchange_query": "exchange"}
 
 
 class AuthApi:
@@ -45,6 +36,8 @@ class AuthApi:
         table = [
             *((f"/v1/auth/{way}/authorize", self.authorize, post) for way in ("sso", "saml")),
             *((f"/v1/auth/{way}/exchange", self.exchange, post) for way in ("sso", "saml", "oauth")),
+            ("/v1/auth/exchange", self.exchange_query, get),
+            ("/v1/auth/accesskey/exchange", self.access_key, post),
             ("/v1/auth/refresh", self.refresh, both),
             ("/v1/auth/try-refresh", self.try_refresh, post),
             ("/v1/auth/tenant/select", self.select, post),
@@ -60,7 +53,7 @@ class AuthApi:
             ("/v1/mgmt/license", self.license, get),
         ]
         return [
-            Route(path, call, methods=methods, name=call.__name__.removesuffix("_v1"))
+            Route(path, call, methods=methods, name=_OTHER_NAMES.get(call.__name__, call.__name__))
             for path, call, methods in table
         ]
 
@@ -71,36 +64,41 @@ class AuthApi:
     async def authorize(self, request: Request) -> Response:
         """Start SSO: the URL of the sign-in page (section 2.1)."""
         sent = credentials(request, self._project, key=self._project.auth_management_key)
-        options = LoginOptions.from_body(await json_object(request))
         query = request.query_params
         tenant = self._tenant(query.get("tenant", ""))
         login = Login(
             tenant=tenant,
-            redirect_url=self._redirect_url(request),
-            options=options,
+            redirect_url=redirect_url(request, self._project),
+            options=LoginOptions.from_body(await json_object(request)),
             login_hint=query.get("loginHint", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
-        if options.stepup or options.mfa:
-            login = self._for_visitor(login, sent.token)
-        page = self._logins.begin(login)
-        return JSONResponse({"url": str(request.url.replace(path=f"/signin/{page}", query=""))})
+        page = self._logins.begin(asked_of(login, sent.token, self._authority))
+        return JSONResponse({"url": page_url(request, page)})
 
     async def exchange(self, request: Request) -> Response:
-        """A code for a session (section 2.3). The three paths take each other's codes: our choice."""
+        """A code for a session (section 2.3). The paths take each other's codes: our choice."""
         credentials(request, self._project, key=self._project.auth_management_key)
-        signed_in = self._logins.redeem(text(await json_object(request), "code"))
-        if signed_in is None:
-            raise Refusal.bad_code()
-        minted = self._authority.sign_in(signed_in)
-        user = user_json(minted.user, self._project)
-        return JSONResponse(jwt_response(minted, now=self._clock(), user=user, idp=_NO_IDP_DETAILS))
+        return self._exchange(text(await json_object(request), "code"))
+
+    async def exchange_query(self, request: Request) -> Response:
+        """The same for a code in the query."""
+        credentials(request, self._project, key=self._project.auth_management_key)
+        return self._exchange(text(dict(request.query_params), "code"))
+
+    async def access_key(self, request: Request) -> Response:
+        """A session JWT for an access key, and nothing else (section 2.15)."""
+        secret = access_key(request, self._project)
+        options = mapping(await json_object(request), "loginOptions")
+        tenant = text(options, "selectedTenant") if options.get("selectedTenant") else None
+        made = self._authority.exchange_key(secret, tenant, mapping(options, "customClaims"))
+        return JSONResponse({"keyId": made.key_id, "sessionJwt": made.session_jwt, "expiration": made.ends})
 
     async def refresh(self, request: Request) -> Response:
         """A new session for a refresh JWT (section 2.5). ``user`` is null, as captured from Descope."""
         await json_object(request)
         minted = self._authority.refresh(refresh_token(request, self._project))
-        return JSONResponse(jwt_response(minted, now=self._clock()))
+        return self._answer(jwt_response(minted, self._project, now=self._clock()))
 
     async def try_refresh(self, request: Request) -> Response:
         """As refresh, but an empty object where that would refuse the token (section 2.6)."""
@@ -110,29 +108,29 @@ class AuthApi:
             minted = self._authority.refresh(refresh_token(request, self._project))
         except Refusal:
             return JSONResponse({})
-        answer = jwt_response(minted, now=self._clock())
+        answer = jwt_response(minted, self._project, now=self._clock())
         for name in ("user", "firstSeen", "idpResponse"):
             del answer[name]
-        return JSONResponse(answer)
+        return self._answer(answer)
 
     async def select(self, request: Request) -> Response:
         """A new pair for another current tenant (section 2.7)."""
         token = refresh_token(request, self._project)
         minted = self._authority.select(token, text(await json_object(request), "tenant"))
         user = user_json(minted.user, self._project)
-        return JSONResponse(jwt_response(minted, now=self._clock(), user=user))
+        return self._answer(jwt_response(minted, self._project, now=self._clock(), user=user))
 
     async def logout(self, request: Request) -> Response:
         """End the session of a refresh JWT (section 2.8)."""
         await json_object(request)
         self._authority.log_out(refresh_token(request, self._project))
-        return _goodbye()
+        return goodbye(self._project)
 
     async def logout_all(self, request: Request) -> Response:
         """End every session of the user (section 2.8)."""
         await json_object(request)
         self._authority.log_out_all(refresh_token(request, self._project))
-        return _goodbye()
+        return goodbye(self._project)
 
     async def me(self, request: Request) -> Response:
         """The user, flat (section 2.9)."""
@@ -152,10 +150,11 @@ class AuthApi:
         return JSONResponse(history_json(self._authority.visits(visitor.user)))
 
     async def validate(self, request: Request) -> Response:
-        """The claims of the session JWT in the bearer, at the root (section 2.12)."""
+        """The claims of the session JWT in the bearer (section 2.12)."""
         sent = credentials(request, self._project, key=self._project.auth_management_key)
         await json_object(request)
-        return JSONResponse(self._authority.validate(sent.token))
+        claims = self._authority.validate(sent.token)
+        return JSONResponse({"parsedJWT": claims} if self._project.guesses.validate_wraps else claims)
 
     async def keys(self, request: Request) -> Response:
         """The public keys as a JWK set; no bearer needed (section 2.13)."""
@@ -167,9 +166,7 @@ class AuthApi:
 
     async def license(self, request: Request) -> Response:
         """The rate limit tier, for whoever holds the management key (section 1.6)."""
-        if self._project.management_key is None:
-            raise Refusal.unauthorized("The project has no management key")
-        credentials(request, self._project, key=self._project.management_key)
+        require_management_key(request, self._project)
         return JSONResponse({"rateLimitTier": "tier1"})
 
     def _public_keys(self, request: Request) -> list[dict[str, str]]:
@@ -185,23 +182,17 @@ class AuthApi:
             raise Refusal.unacceptable("No such tenant, or it has no SSO")
         return tenant
 
-    def _redirect_url(self, request: Request) -> str:
-        query = request.query_params
-        url = query.get("redirectURL") or query.get("redirectUrl") or ""
-        if not url:
-            raise Refusal.missing("redirectURL is missing")
-        if not is_approved(url, self._project.approved_redirects):
-            raise Refusal.unacceptable("redirectURL is not in the approved domains of the project")
-        return url
+    def _exchange(self, code: str) -> Response:
+        signed_in = self._logins.redeem(code)
+        if signed_in is None or signed_in.login.client is not None:
+            raise Refusal.bad_code()
+        minted = self._authority.sign_in(signed_in)
+        user = user_json(minted.user, self._project)
+        answer = jwt_response(minted, self._project, now=self._clock(), user=user, idp=NO_IDP_DETAILS)
+        return self._answer(answer)
 
-    def _for_visitor(self, login: Login, token: str) -> Login:
-        """The login for the one whose refresh JWT this is: step-up and MFA ask for the same person."""
-        if not token:
-            raise Refusal.missing("stepup and mfa need a refresh token")
-        visitor = self._authority.visitor(token)
-        if login.tenant.id not in visitor.user.tenants:
-            raise Refusal.unacceptable("The user is not a member of the tenant", 403)
-        return login.confirmed_by(visitor.user.user_id, visitor.amr)
+    def _answer(self, answer: dict[str, object]) -> Response:
+        return with_tokens(answer, self._project, now=self._clock())
 
 
 def _sso_id(sso_id: str, tenant: Tenant) -> str:
@@ -216,10 +207,3 @@ def _wanted_tenants(body: dict[str, object], current: str | None) -> set[str]:
     if current_only == bool(ids):
         raise Refusal.invalid("Send either dct or ids")
     return set(ids) if ids else {current or ""}
-
-
-def _goodbye() -> Response:
-    response = JSONResponse(signed_out())
-    for name in ("DS", "DSR"):
-        response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="none")
-    return response

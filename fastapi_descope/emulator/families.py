@@ -1,13 +1,14 @@
 """Refresh tokens: the families they form, and which of them is still good."""
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .refusals import Refusal
-
 __all__ = ["End", "Families", "Family", "Ticket"]
+
+_FEW = 1000
 
 
 class End(Enum):
@@ -17,23 +18,29 @@ class End(Enum):
     REUSE = "reuse"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Family:
     """All refresh tokens that descend from one sign-in. Times are epoch seconds.
 
-    ``custom`` are the custom claims of the login options. ``ends_at`` does not move: Descope's sessions
-    end four weeks after the sign-in, however often they are refreshed (our choice, the stricter one).
+    ``custom`` are the custom claims of the login options, ``extra`` claims that every session JWT gets as
+    they are. ``ends_at`` does not move: Descope's sessions end four weeks after the sign-in, however often
+    they are refreshed (our choice, the stricter one). ``tenant`` is the current one of the newest token.
+    ``id`` is for people to name the session by.
     """
 
     user_id: str
     amr: tuple[str, ...]
+    started_at: int
     ends_at: int
     last_used: float
+    tenant: str | None = None
     custom: Mapping[str, object] = field(default_factory=dict[str, object])
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
     end: End | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """One issued refresh token. The tenant is the token's own: an older one keeps the older tenant."""
 
@@ -48,34 +55,34 @@ def _digest(token: str) -> bytes:
 
 
 class Families:
-    """Every refresh token ever issued, by digest: what is not in here was not issued here.
+    """Every refresh token issued that is not past its end, by digest: what is not in here is no good.
 
-    The tokens themselves are not kept. Nothing is forgotten until the process ends.
+    The tokens themselves are not kept.
     """
 
     def __init__(self) -> None:
         self._tickets: dict[bytes, Ticket] = {}
+        self._clean_at = _FEW
 
-    def add(self, token: str, ticket: Ticket) -> None:
-        """Remember a token that has just been signed."""
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def add(self, token: str, ticket: Ticket, now: float) -> None:
+        """Remember a token that has just been signed; now and then, forget those past their end."""
+        if len(self._tickets) >= self._clean_at:
+            self._tickets = {d: kept for d, kept in self._tickets.items() if now < kept.family.ends_at}
+            self._clean_at = max(_FEW, 2 * len(self._tickets))  # so that it costs each token a constant
         self._tickets[_digest(token)] = ticket
+        ticket.family.tenant = ticket.tenant
 
-    def find(self, token: str, now: float) -> Ticket:
-        """The ticket of a token whose family is alive.
+    def find(self, token: str) -> Ticket | None:
+        """The ticket of a token, or None if it was never issued or is long over."""
+        return self._tickets.get(_digest(token))
 
-        Raises Refusal: E061005 for a token that was never issued or has expired, E064001 after a logout,
-        E064006 after a reuse.
-        """
-        ticket = self._tickets.get(_digest(token))
-        if ticket is None:
-            raise Refusal.bad_token()
-        if ticket.family.end is End.REUSE:
-            raise Refusal.family_invalidated()
-        if ticket.family.end is End.LOGOUT:
-            raise Refusal.logged_out()
-        if now >= ticket.family.ends_at:
-            raise Refusal.bad_token("The refresh token has expired")
-        return ticket
+    def live(self, now: float) -> tuple[Family, ...]:
+        """The families that are not over, oldest first."""
+        families = {ticket.family: None for ticket in self._tickets.values()}
+        return tuple(one for one in families if one.end is None and now < one.ends_at)
 
     def end_all(self, user_id: str) -> None:
         """End every family of a user that is not over already."""

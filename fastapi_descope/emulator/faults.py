@@ -4,30 +4,19 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from .gate import Gate
+from .mishap import Fault, Mishap
 from .refusals import error_body
 
-__all__ = ["Fault", "Faults"]
+__all__ = ["Faults"]
 
 _RATE_LIMITED = 429
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens to a call: a pause, another answer, or both. See ``Faults.add``."""
-
-    status: int | None
-    body: bytes
-    headers: Mapping[str, str]
-    delay: float
-    hold: bool
-    when: Literal["before", "after"]
+_WITHOUT_BODY = {204, 304}
 
 
 class Faults:
@@ -44,7 +33,8 @@ class Faults:
         self._endpoints = frozenset(endpoints) | {"*"}
         self._pause = pause
         self._waiting: dict[str, deque[Fault]] = {}
-        self._gate = Gate()
+        self._held = Gate()
+        self._impatience = Gate()
 
     def add(
         self,
@@ -56,23 +46,36 @@ class Faults:
         headers: Mapping[str, str] | None = None,
         retry_after: int | str | None = None,
         delay: float = 0,
+        drip: float = 0,
         hold: bool = False,
+        cut: Literal["reset", "close"] | None = None,
         when: Literal["before", "after"] = "before",
     ) -> None:
         """Let the next ``times`` calls of ``endpoint`` fail.
 
         ``status`` alone answers with Descope's error JSON, ``body`` with these bytes or this JSON (200 if
         no status is given). ``retry_after`` becomes the header of that name; a 429 without it has none.
-        ``delay`` seconds pass first (by ``pause``); ``hold`` waits for ``release``. Waiting alone leaves
-        the real answer as it is. ``when="after"``: the endpoint does its work, a rotation included, and
-        then the fault happens to its answer.
+        ``delay`` seconds pass first (by ``pause``); ``hold`` waits for ``release``; ``drip`` seconds pass
+        between any two bytes of the body. Waiting alone leaves the real answer as it is.
 
-        Raises ValueError for an endpoint that does not exist, or a fault that would change nothing.
+        ``cut="reset"``: no answer, the connection is reset. ``cut="close"``: the headers and half of the
+        body, then the connection ends. In-process, where there is none, the caller gets a
+        ConnectionResetError.
+
+        ``when="after"``: the endpoint does its work, a rotation included, and then the fault happens to
+        its answer.
+
+        Raises ValueError for an endpoint that does not exist, or a fault that would change nothing or
+        contradicts itself.
         """
         if endpoint not in self._endpoints:
             raise ValueError(f"no endpoint {endpoint!r}; there are {sorted(self._endpoints)}")
-        if status is None and body is None and not delay and not hold:
-            raise ValueError("a fault needs a status, a body, a delay or hold=True")
+        if status is None and body is None and cut is None and not (delay or drip or hold):
+            raise ValueError("a fault needs a status, a body, a delay, a drip, a cut or hold=True")
+        if cut == "reset" and (status is not None or body is not None or drip):
+            raise ValueError("a reset takes the place of the answer: it has no status, body or drip")
+        if times < 1 or min(delay, drip) < 0:
+            raise ValueError("times must be positive, and delay and drip must be 0 or more seconds")
         if status is None and body is not None:
             status = 200
         given = {name.lower(): value for name, value in (headers or {}).items()}
@@ -83,23 +86,39 @@ class Faults:
             _content(status, body),
             {"content-type": "application/json"} | given,
             delay,
+            drip,
             hold,
+            cut,
             when,
         )
         self._waiting.setdefault(endpoint, deque()).extend([fault] * times)
 
     def clear(self) -> None:
-        """Forget the faults that have not happened yet, and release the calls that are held."""
+        """Forget the faults that have not happened yet; held, delayed and dripping calls go on at once."""
         self._waiting.clear()
         self.release()
+        self._impatience.open()
 
     def release(self) -> None:
         """Let every held call go on."""
-        self._gate.open()
+        self._held.open()
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """What faults can be added to, sorted; the star is first."""
+        return tuple(sorted(self._endpoints))
+
+    def waiting(self) -> tuple[tuple[str, Fault, int], ...]:
+        """What has not happened yet: the endpoint, the fault, and how many times in a row."""
+        return tuple(
+            (endpoint, fault, len(list(row)))
+            for endpoint, faults in sorted(self._waiting.items())
+            for fault, row in groupby(tuple(faults))
+        )
 
     async def arrived(self, count: int = 1) -> None:
         """Wait until ``count`` calls are held at the same time."""
-        await self._gate.arrived(count)
+        await self._held.arrived(count)
 
     def take(self, endpoint: str) -> Fault | None:
         """The fault that is next for an endpoint, used up by this."""
@@ -109,35 +128,14 @@ class Faults:
                 return waiting.popleft()
         return None
 
-    async def happen(self, fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with the fault in place of, or behind, what ``app`` answers."""
-        answer: list[Message] = []
-        if fault.when == "after":
-            await app(scope, receive, _into(answer))
-        await self._wait(fault)
-        if fault.status is not None:
-            await Response(fault.body, fault.status, fault.headers)(scope, receive, send)
-        elif fault.when == "after":
-            for message in answer:
-                await send(message)
-        else:
-            await app(scope, receive, send)
-
-    async def _wait(self, fault: Fault) -> None:
-        if fault.delay:
-            await self._pause(fault.delay)
-        if fault.hold:
-            await self._gate.wait()
-
-
-def _into(answer: list[Message]) -> Send:
-    async def send(message: Message) -> None:
-        answer.append(message)
-
-    return send
+    def befall(self, fault: Fault, app: ASGIApp) -> Mishap:
+        """``app`` as a single call gets to see it, to which the fault happens."""
+        return Mishap(fault, app, self._pause, self._held, self._impatience)
 
 
 def _content(status: int | None, body: bytes | Mapping[str, object] | None) -> bytes:
+    if status in _WITHOUT_BODY:
+        return b""
     if isinstance(body, bytes):
         return body
     if body is not None:

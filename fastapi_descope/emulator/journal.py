@@ -12,10 +12,11 @@ _KEPT = 10_000
 
 @dataclass(slots=True)
 class Call:
-    """One request. ``status`` is None until it is answered, and stays so if the caller hung up.
+    """One request. ``status`` is None until it is answered, and stays so if the connection ends before.
 
     ``endpoint`` is the name that faults use, or empty for a path that is none. ``path`` does not hold the
-    id of a sign-in page. ``caller`` tells bearers apart and does not reveal them.
+    id of a sign-in page. ``at`` is epoch seconds by the emulator's clock. ``caller`` tells bearers apart
+    and does not reveal them.
     """
 
     method: str
@@ -23,6 +24,7 @@ class Call:
     query: dict[str, str] = field(repr=False)
     endpoint: str
     caller: str
+    at: float = 0
     status: int | None = None
 
 

@@ -4,13 +4,12 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar, cast
+from typing import Generic, Literal, TypeVar
 
-from .arguments import flag
-from .project import Tenant, User
-from .refusals import Refusal
+from .arguments import flag, mapping
+from .project import Project, Tenant, User
 
-__all__ = ["Login", "LoginOptions", "Logins", "SignedIn"]
+__all__ = ["Client", "Login", "LoginOptions", "Logins", "Pending", "SignedIn"]
 
 _PAGE_SECONDS = 600
 _CODE_SECONDS = 120  # Descope's own lifetime of a code is unknown; OAuth advises minutes (RFC 6749, 4.1.2)
@@ -30,33 +29,67 @@ class LoginOptions:
     @classmethod
     def from_body(cls, body: dict[str, object]) -> "LoginOptions":
         """The options in a request body. Raises Refusal if one has the wrong type."""
-        claims = body.get("customClaims")
-        if claims is not None and not isinstance(claims, dict):
-            raise Refusal.invalid("customClaims must be an object")
         return cls(
             stepup=flag(body, "stepup"),
             mfa=flag(body, "mfa"),
-            custom_claims=cast("dict[str, object]", claims or {}),
+            custom_claims=mapping(body, "customClaims"),
             revoke_others=flag(body, "revokeOtherSessions"),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """What the application asked for when it started SSO.
+class Client:
+    """What an OIDC client asked for: its code is good for nobody else (RFC 7636)."""
 
-    ``user_id`` is set for step-up and MFA: nobody else may confirm those. ``form_token`` ties the answer
-    to the page that was shown.
+    id: str
+    redirect_uri: str = field(repr=False)
+    scope: str
+    challenge: str = field(repr=False)
+    nonce: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the application asked for when it started a sign-in.
+
+    ``tenant`` is whose SSO it is; social, nOTP and OIDC sign-ins have none. ``method`` is "sso", or the
+    ``amr`` that the sign-in proves. ``place`` is where one signs in, as the page calls it.
+
+    Without a ``redirect_url`` the page is the end of it: the app polls for the session of ``pending``.
+    ``user_id`` is set where nobody else may confirm. ``form_token`` ties the answer to the page that was
+    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP.
     """
 
-    tenant: Tenant
-    redirect_url: str = field(repr=False)
+    tenant: Tenant | None
+    redirect_url: str = field(default="", repr=False)
     options: LoginOptions = field(default_factory=LoginOptions)
     login_hint: str = field(default="", repr=False)
     sso_id: str = ""
     user_id: str | None = None
     amr: tuple[str, ...] = ()
+    method: str = "sso"
+    provider: str = ""
+    purpose: Literal["any", "signup", "signin", "update"] = "any"
+    phone: str = field(default="", repr=False)
+    pending: "Pending | None" = field(default=None, repr=False)
+    client: Client | None = None
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def place(self) -> str:
+        """The tenant's name, the social provider's, or the emulator's."""
+        if self.tenant is not None:
+            return self.tenant.name or self.tenant.id
+        return self.provider.capitalize() or "Descope"
+
+    def choices(self, project: Project) -> tuple[User, ...]:
+        """Who may confirm it, in the project's order."""
+        users = project.users if self.tenant is None else project.members(self.tenant.id)
+        return tuple(one for one in users if self.user_id in {None, one.user_id})
+
+    def roles_of(self, user: User) -> tuple[str, ...]:
+        """The roles that the user would have after it."""
+        return user.roles if self.tenant is None else user.held_in(self.tenant.id).roles
 
     def confirmed_by(self, user_id: str, amr: tuple[str, ...]) -> "Login":
         """The same sign-in, for this user alone, who has proved ``amr`` before."""
@@ -73,6 +106,14 @@ class SignedIn:
 
     login: Login
     user: User
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """What a pending reference stands for: how the sign-in began, and the sign-in once confirmed."""
+
+    method: str
+    signed_in: SignedIn | None = None
 
 
 class _Slips(Generic[_Value]):
@@ -102,18 +143,34 @@ class _Slips(Generic[_Value]):
 
 
 class Logins:
-    """The pages that are open, and the codes that wait for their exchange. Both are used once.
+    """The pages that are open, and the codes that wait for their exchange. All are used once.
 
-    A page lives 10 minutes, a code 2: our choice, for Descope's figures are unknown.
+    A page lives 10 minutes, as do links and pending references, and a code 2: our choice, for Descope's
+    figures are unknown.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._pages = _Slips[Login](clock, _PAGE_SECONDS)
         self._codes = _Slips[SignedIn](clock, _CODE_SECONDS)
+        self._links = _Slips[Login](clock, _PAGE_SECONDS)
+        self._pending = _Slips[Pending](clock, _PAGE_SECONDS)
 
     def begin(self, login: Login) -> str:
         """Open a sign-in page; the answer is its unguessable id."""
         return self._pages.put(login)
+
+    def await_session(self, login: Login) -> tuple[Login, str]:
+        """The same sign-in, and a reference by which its session can be polled for."""
+        pending = Pending(login.method)
+        return replace(login, pending=pending), self._pending.put(pending)
+
+    def link(self, login: Login) -> str:
+        """The token of a link that confirms a sign-in."""
+        return self._links.put(login)
+
+    def follow(self, token: str) -> Login | None:
+        """The sign-in that a link confirms, once; else None."""
+        return self._links.take(token)
 
     def find(self, page: str) -> Login | None:
         """The sign-in of an open page, or None."""
@@ -124,9 +181,24 @@ class Logins:
         self._pages.take(page)
 
     def confirm(self, login: Login, user: User) -> str:
-        """The one-time code for a sign-in that this user confirmed."""
-        return self._codes.put(SignedIn(login, user))
+        """The one-time code for a sign-in that this user confirmed; empty for a pending one."""
+        signed_in = SignedIn(login, user)
+        if login.pending is None:
+            return self._codes.put(signed_in)
+        login.pending.signed_in = signed_in
+        return ""
 
     def redeem(self, code: str) -> SignedIn | None:
         """What the code stands for, the first time it is asked; None ever after."""
         return self._codes.take(code)
+
+    def collect(self, reference: str, method: str) -> SignedIn | None:
+        """The confirmed sign-in behind a pending reference, once; None before and after.
+
+        ``method`` is how it must have begun.
+        """
+        pending = self._pending.get(reference)
+        if pending is None or pending.method != method or pending.signed_in is None:
+            return None
+        self._pending.take(reference)
+        return pending.signed_in

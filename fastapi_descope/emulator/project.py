@@ -2,18 +2,32 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
+from .cookie_plan import CookiePlan
+from .guesses import Guesses
 from .redirects import LOOPBACK_HOSTS
 
-__all__ = ["DEFAULT_PROJECT_ID", "Grants", "Project", "Tenant", "User"]
+__all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "Tenant", "User"]
 
 DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
 """Well-formed (28 characters, so no region) and recognisably nobody's real project (EM-04)."""
 
 _FOUR_WEEKS = 28 * 24 * 3600
+_TEN_YEARS = 10 * 365 * 24 * 3600
+_SOCIAL_PROVIDERS = (
+    "apple",
+    "discord",
+    "facebook",
+    "github",
+    "gitlab",
+    "google",
+    "linkedin",
+    "microsoft",
+    "slack",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +46,14 @@ class Tenant:
     """A customer organisation with single sign-on.
 
     ``domains`` route an e-mail to it. ``sso_ids`` are its SSO configurations besides the default one.
+    ``session_seconds`` replaces the project's while it is the current tenant; 0 leaves that as it is.
     """
 
     id: str
     name: str = ""
     domains: tuple[str, ...] = ()
     sso_ids: tuple[str, ...] = ()
+    session_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,7 @@ class User:
     permissions: tuple[str, ...] = ()
     amr: tuple[str, ...] = ("fed",)
     user_id: str = ""
+    phone: str = ""
 
     def __post_init__(self) -> None:
         derived = hashlib.sha256(self.login_id.encode()).hexdigest()[:26]
@@ -64,6 +81,32 @@ class User:
 
     def held_in(self, tenant_id: str) -> Grants:
         """What the user holds in a tenant; nothing where not a member."""
+        return self.tenants.get(tenant_id, _NO_GRANTS)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A key for a machine. ``secret`` is what it sends; ``id`` is the subject of the JWT it gets for it.
+
+    ``claims`` were set by whoever made the key, so they stand at the top of the JWT. ``expires_at`` is in
+    epoch seconds; 0 is never.
+    """
+
+    id: str
+    secret: str = field(repr=False)
+    name: str = ""
+    tenants: Mapping[str, Grants] = field(default_factory=dict[str, Grants])
+    roles: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
+    claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    expires_at: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
+        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
+
+    def held_in(self, tenant_id: str) -> Grants:
+        """What the key holds in a tenant; nothing where it has none."""
         return self.tenants.get(tenant_id, _NO_GRANTS)
 
 
@@ -85,6 +128,12 @@ def _default_users() -> tuple[User, ...]:
     )
 
 
+def _default_access_keys() -> tuple[AccessKey, ...]:
+    """One key for trying; in no tenant, so that it fits whatever tenants there are."""
+    key = AccessKey("K2EMULATORnightlyReports0001", "emulator-access-key", "Nightly reports")
+    return (replace(key, roles=("reporter",), permissions=("reports.read",)),)
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A Descope project. Times are seconds; the defaults are Descope's (wire contract, section 3.5).
@@ -92,20 +141,32 @@ class Project:
     ``rotate_refresh``: every refresh replaces the refresh token, and presenting a replaced one more than
     ``reuse_grace`` seconds later ends the whole family. Descope's own grace is unknown, so it is none.
 
-    ``issuer``: the ``iss`` claim is the bare project id, or ``{base}/{id}``, or ``{base}/v1/apps/{id}``.
+    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. ``step_up_seconds``: how long
+    a session JWT with ``su`` may live.
+
+    ``session_token_in`` and ``refresh_token_in``: a token in a cookie is in no body; ``cookies`` says
+    which cookie (section 4).
+
+    ``issuer``: the ``iss`` claim is the bare project id, or ``{base}/{id}``, or ``{base}/v1/apps/{id}``,
+    or ``{base}/v1/apps/agentic/{id}/emulator``. ``audience`` is one text, or a list of several.
 
     ``auth_schema``: where a session JWT says what the user holds (section 3.4): under ``tenants``; at the
-    top level for the current tenant only; or nowhere.
+    top level for the current tenant only; or nowhere. ``empty_claims``: a list without entries is there,
+    or is null, or is left out. ``exclude_permissions`` leaves out the one of the permissions.
 
     ``auto_tenant``: a user with one tenant gets it as ``dct`` without choosing it. ``template_email``:
-    session JWTs hold ``email`` and ``name``.
+    session JWTs hold ``email`` and ``name``. ``override_subject``: ``sub`` is the login id, and the user
+    id is in ``dsub``. ``session_jti``: session JWTs have an id.
 
-    ``inactivity_seconds``: refused unless refreshed that often; 0 is off.
+    ``approved_redirects``: hosts or URL prefixes that a sign-in may return to. ``social_providers`` are
+    those of the OAuth endpoints. ``federated_apps``: ids of OIDC clients besides the project's own id.
 
-    ``approved_redirects``: hosts or URL prefixes that a sign-in may return to.
+    ``open_sign_up``: whoever types an unknown login id on the sign-in page joins the tenant.
 
     ``auth_management_key``, if set, must end every bearer; if not set, no bearer may hold one.
     ``management_key`` opens the management API.
+
+    ``guesses``: what nobody outside Descope knows.
 
     Raises ValueError if the parts do not fit each other.
     """
@@ -118,32 +179,56 @@ class Project:
     rotate_refresh: bool = False
     reuse_grace: int = 0
     inactivity_seconds: int = 0
-    issuer: Literal["id", "url", "app"] = "id"
-    audience: str | None = None
+    issuer: Literal["id", "url", "app", "agentic"] = "id"
+    audience: str | tuple[str, ...] | None = None
     auth_schema: Literal["default", "tenantOnly", "none"] = "default"
     auto_tenant: bool = False
     template_email: bool = True
     approved_redirects: tuple[str, ...] = LOOPBACK_HOSTS
     auth_management_key: str | None = field(default=None, repr=False)
     management_key: str | None = field(default=None, repr=False)
+    access_keys: tuple[AccessKey, ...] = field(default_factory=_default_access_keys)
+    access_key_seconds: int = 600
+    step_up_seconds: int = 600
+    session_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
+    refresh_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
+    cookies: CookiePlan = field(default_factory=CookiePlan)
+    empty_claims: Literal["none", "nil", "delete"] = "delete"
+    exclude_permissions: bool = False
+    override_subject: bool = False
+    session_jti: bool = False
+    social_providers: tuple[str, ...] = _SOCIAL_PROVIDERS
+    federated_apps: tuple[str, ...] = ()
+    open_sign_up: bool = False
+    guesses: Guesses = field(default_factory=Guesses)
 
     def __post_init__(self) -> None:
         _refuse_twins("tenant id", [tenant.id for tenant in self.tenants])
         _refuse_twins("user id", [user.user_id for user in self.users])
         _refuse_twins("login id", [user.login_id.lower() for user in self.users])
-        known = {tenant.id for tenant in self.tenants}
+        _refuse_twins("access key id", [key.id for key in self.access_keys])
+        _refuse_twins("access key secret", [key.secret for key in self.access_keys])
         for user in self.users:
-            strangers = sorted(set(user.tenants) - known)
-            if strangers:
-                raise ValueError(f"user {user.user_id} is in tenants the project lacks: {strangers}")
-        if min(self.session_seconds, self.refresh_seconds) <= 0:
-            raise ValueError("session_seconds and refresh_seconds must be positive")
+            self._refuse_strangers(f"user {user.login_id}", user.tenants)
+        for key in self.access_keys:
+            self._refuse_strangers(f"access key {key.id}", key.tenants)
+        for name in ("session", "refresh", "access_key", "step_up"):
+            seconds = getattr(self, f"{name}_seconds")
+            if seconds <= 0:
+                raise ValueError(f"{name}_seconds must be positive")
+            if seconds > _TEN_YEARS:
+                raise ValueError(f"{name}_seconds must be at most {_TEN_YEARS}, ten years")
+
+    def _refuse_strangers(self, who: str, tenants: Mapping[str, Grants]) -> None:
+        strangers = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
+        if strangers:
+            raise ValueError(f"{who} is in tenants the project lacks: {strangers}")
 
     def user(self, reference: str) -> User | None:
-        """The user with this login id (in any case) or user id."""
+        """The user with this login id (in any case), user id or phone number."""
         login_id = reference.lower()
         for user in self.users:
-            if user.user_id == reference or user.login_id.lower() == login_id:
+            if login_id == user.login_id.lower() or (reference and reference in (user.user_id, user.phone)):
                 return user
         return None
 
@@ -154,6 +239,14 @@ class Project:
             if reference in {tenant.id, tenant.name} or domain in tenant.domains:
                 return tenant
         return None
+
+    def tenant_by_id(self, tenant_id: str | None) -> Tenant | None:
+        """The tenant with exactly this id."""
+        return next((tenant for tenant in self.tenants if tenant.id == tenant_id), None)
+
+    def automatic_tenant(self, user: User) -> str | None:
+        """The current tenant of a user who chose none: their only one, if the project says so."""
+        return next(iter(user.tenants)) if self.auto_tenant and len(user.tenants) == 1 else None
 
     def tenants_of(self, user: User) -> tuple[Tenant, ...]:
         """The tenants of a user, in the project's order."""

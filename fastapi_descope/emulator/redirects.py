@@ -3,8 +3,8 @@
 Descope refuses a URL outside the project's approved domains (wire contract, section 2.1; EM-06).
 """
 
-from collections.abc import Iterable
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit, urlunsplit
+from collections.abc import Iterable, Mapping
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 __all__ = ["LOOPBACK_HOSTS", "form_target", "is_approved", "with_parameters"]
 
@@ -55,14 +55,19 @@ def is_approved(url: str, approved: Iterable[str]) -> bool:
     return parts is not None and any(_matches(parts, entry) for entry in approved)
 
 
-def with_parameters(url: str, parameters: dict[str, str]) -> str:
+def with_parameters(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:
     """``url`` with the parameters added behind its query, which stays as it is; a fragment stays last.
 
-    How Descope merges an existing query is not documented; this is the sane reading of section 2.1.
+    ``rebuild`` sorts old and new parameters by name and writes them all anew; a new one replaces old ones
+    of its name. Which of the two Descope does is unknown (``Guesses.redirect_query``).
     """
     parts = urlsplit(url)
     added = urlencode(parameters)
-    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+    query = f"{parts.query}&{added}" if parts.query else added
+    if rebuild:
+        kept = [(n, v) for n, v in parse_qsl(parts.query, keep_blank_values=True) if n not in parameters]
+        query = urlencode(sorted([*kept, *parameters.items()], key=lambda pair: pair[0]))
+    return urlunsplit(parts._replace(query=query))
 
 
 def form_target(url: str) -> str:

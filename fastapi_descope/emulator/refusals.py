@@ -13,9 +13,15 @@ _DESCRIPTIONS = {
     "E011004": "Request holds invalid arguments",
     "E061005": "Invalid token",
     "E061301": "Failed to exchange the code",
+    "E062107": "User already exists",
     "E062108": "User not found",
+    "E062503": "Enchanted link is pending",
+    "E062504": "Token expired",
+    "E062802": "Missing access key",
+    "E062803": "Invalid access key",
     "E064001": "Token expired due to logout",
     "E064006": "JWT family invalidated",
+    "E066103": "nOTP is pending",
     "E130429": "https://docs.descope.com/rate-limit",
 }
 
@@ -70,9 +76,11 @@ class Refusal(Exception):
         return cls(401, "E011003", message)
 
     @classmethod
-    def bad_token(cls, message: str = "Failed to validate invalid JWT for any token") -> "Refusal":
-        """A JWT that is not ours, has expired or has been idle too long: 401 by our choice."""
-        return cls(401, "E061005", message)
+    def bad_token(
+        cls, message: str = "Failed to validate invalid JWT for any token", status: int = 401
+    ) -> "Refusal":
+        """A JWT that is not ours, has expired or has been idle too long: 401 unless ``Guesses`` says."""
+        return cls(status, "E061005", message)
 
     @classmethod
     def bad_code(cls) -> "Refusal":
@@ -85,11 +93,41 @@ class Refusal(Exception):
         return cls(400, "E062108", "The user does not exist")
 
     @classmethod
-    def logged_out(cls) -> "Refusal":
-        """The refresh token was revoked by a logout: 401 is presumed, the code is Descope's."""
-        return cls(401, "E064001", "The token was revoked by a logout")
+    def known_user(cls) -> "Refusal":
+        """A sign-up of somebody who has an account. The code is Descope's, the 400 by analogy."""
+        return cls(400, "E062107", "The user already exists")
 
     @classmethod
-    def family_invalidated(cls) -> "Refusal":
+    def logged_out(cls, status: int = 401) -> "Refusal":
+        """The refresh token was revoked by a logout: 401 is presumed, the code is Descope's."""
+        return cls(status, "E064001", "The token was revoked by a logout")
+
+    @classmethod
+    def family_invalidated(cls, status: int = 400) -> "Refusal":
         """A replaced refresh token came back. The code and the 400 are from captured answers."""
-        return cls(400, "E064006", "JWT family ID invalidated, cannot use this token")
+        return cls(status, "E064006", "JWT family ID invalidated, cannot use this token")
+
+    @classmethod
+    def no_access_key(cls) -> "Refusal":
+        """The bearer ends with the project id. The code is Descope's, the 401 our choice."""
+        return cls(401, "E062802", "The request holds no access key")
+
+    @classmethod
+    def bad_access_key(cls) -> "Refusal":
+        """An access key that is unknown or expired. The code is Descope's, the 401 our choice."""
+        return cls(401, "E062803", "The access key is unknown or has expired")
+
+    @classmethod
+    def link_pending(cls) -> "Refusal":
+        """Nobody has followed the enchanted link yet: 401, as Go's tests have it."""
+        return cls(401, "E062503", "The enchanted link has not been followed yet")
+
+    @classmethod
+    def notp_pending(cls) -> "Refusal":
+        """Nobody has confirmed the nOTP yet. The code is Descope's, the 401 by analogy."""
+        return cls(401, "E066103", "The sign-in has not been confirmed yet")
+
+    @classmethod
+    def no_such_link(cls) -> "Refusal":
+        """A pending reference or a link's token that is unknown, used or too old: 400 by our choice."""
+        return cls(400, "E062504", "The sign-in is unknown, was finished, or has expired")

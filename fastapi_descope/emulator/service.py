@@ -1,34 +1,40 @@
 """The emulator as one ASGI app: the door, the journal and the faults, and behind them the endpoints."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
+from types import TracebackType
+from typing import Literal, Self, cast
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .authority import Authority
 from .claims import Bearer
 from .clock import Clock
+from .console import Console, is_console
+from .controls import Controls
+from .cors import shared_with_pages
+from .door import shut_out, shut_out_of_console
 from .endpoints import AuthApi
 from .faults import Faults
 from .journal import Call, Journal, fingerprint
 from .logins import Logins
+from .oidc import OidcApi
+from .overview import Overview
+from .pending_sign_ins import PendingApi
 from .project import Project, User
 from .refusals import Refusal, error_body
 from .signin import SignInPage
+from .signing import SigningKey
+from .social import SocialApi
 
 __all__ = ["Emulator", "Issued"]
-
-_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,12 @@ class Emulator:
 
     Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``.
     It answers only requests whose ``Host`` is the loopback (EM-03), so point clients at a loopback URL in
-    both cases. Costs the making of one RSA key.
+    both cases. Costs the making of one RSA key, unless it is given a ``signing_key``.
 
     ``base_url`` matters for a project whose issuer has the URL form; ``server`` sets it. ``pause`` is how
-    a delayed fault passes its seconds.
+    a delayed fault passes its seconds. ``console`` opens ``/console``: to look, or to break things, too.
+
+    As a context manager it gives itself, and when left it clears the faults, so that no call stays held.
 
     Attributes:
         clock: the time of everything issued here; ``clock.advance(seconds)`` moves it.
@@ -65,21 +73,36 @@ class Emulator:
         clock: Clock | None = None,
         base_url: str = "http://127.0.0.1",
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        signing_key: SigningKey | None = None,
+        console: Literal["view", "faults"] | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.requests = Journal()
-        self._authority = Authority(project or Project(), self.clock, base_url)
+        self._authority = Authority(project or Project(), self.clock, base_url, signing_key)
         logins = Logins(self.clock)
         self._routes: list[Route] = [
             *AuthApi(self._authority, logins, self.clock).routes,
+            *SocialApi(self._authority, logins).routes,
+            *PendingApi(self._authority, logins, self.clock).routes,
+            *OidcApi(self._authority, logins, self.clock).routes,
             *SignInPage(self._authority, logins).routes,
         ]
         self.faults = Faults({route.name for route in self._routes}, pause)
         self._app = Starlette(
-            routes=self._routes,
+            routes=[*self._routes, *self._console_routes(console)],
             exception_handlers={Refusal: _refused, HTTPException: _no_such_thing},
         )
         self._app.router.redirect_slashes = False
+
+    async def __aenter__(self) -> Self:
+        """Give the emulator; it needs no start."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let everybody go on who waits in a fault."""
+        self.faults.clear()
 
     @property
     def project(self) -> Project:
@@ -157,17 +180,35 @@ class Emulator:
             return
         path = "/" + scope["path"].lstrip("/")  # an SDK sends "//v2/keys" for a base URL that ends in "/"
         scope = {**scope, "path": path}
+        if is_console(path):
+            await self._console(scope)(scope, receive, send)
+            return
         call = self._call(scope)
         self.requests.add(call)
         send = _noting(call, send)
-        shut = _shut_out(scope)
-        fault = None if shut else self.faults.take(call.endpoint)
+        answer = self._answer(scope, call.endpoint)
+        with suppress(ClientDisconnect):  # nobody is left to be answered
+            await shared_with_pages(answer, scope)(scope, receive, send)
+
+    def _answer(self, scope: Scope, endpoint: str) -> ASGIApp:
+        """What answers a request: the door, a fault, or the endpoint."""
+        shut = shut_out(scope)
         if shut:
-            await JSONResponse(error_body("E011001", shut), 403)(scope, receive, send)
-        elif fault is None:
-            await self._app(scope, receive, send)
-        else:
-            await self.faults.happen(fault, self._app, scope, receive, send)
+            return _closed(shut)
+        fault = self.faults.take(endpoint)
+        return self._app if fault is None else self.faults.befall(fault, self._app)
+
+    def _console(self, scope: Scope) -> ASGIApp:
+        """What answers at the console: no fault happens to it, and no journal has it."""
+        shut = shut_out_of_console(scope)
+        return _closed(shut) if shut else self._app
+
+    def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
+        if console is None:
+            return []
+        overview = Overview(self._authority, self.faults, self.requests, self.clock)
+        controls = Controls(self._authority, self.faults, self.clock)
+        return Console(overview, controls if console == "faults" else None).routes
 
     def _user(self, reference: str) -> User:
         user = self.project.user(reference)
@@ -184,22 +225,12 @@ class Emulator:
             query=dict(request.query_params),
             endpoint=endpoint,
             caller=fingerprint(request.headers.get("authorization", "")),
+            at=self.clock(),
         )
 
 
-def _shut_out(scope: Scope) -> str | None:
-    """Why a request may not come in at all, or None (EM-03).
-
-    A page of another site could reach the loopback by rebinding its DNS name, which shows in ``Host``, or
-    by posting a form, which browsers mark.
-    """
-    headers = Headers(scope=scope)
-    hosts = headers.getlist("host")
-    if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
-        return "The emulator answers only to loopback hosts"
-    if scope["method"] not in _SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
-        return "The emulator takes no cross-site requests"
-    return None
+def _closed(reason: str) -> Response:
+    return JSONResponse(error_body("E011001", reason), 403)
 
 
 def _noting(call: Call, send: Send) -> Send:

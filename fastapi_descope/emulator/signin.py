@@ -1,41 +1,24 @@
 """The page where a person picks who to be: what an identity provider's sign-in page does."""
 
-import secrets
-from pathlib import Path
-from urllib.parse import parse_qs
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from .arguments import read_body
 from .authority import Authority
+from .failures import FAILURES, REFUSED, Failure
 from .logins import Login, Logins
+from .pages import QUIET, Pages, read_form
 from .project import User
 from .redirects import form_target, with_parameters
+from .sign_up import admitted
 
 __all__ = ["SignInPage"]
 
-_REFUSED = {
-    "err": "access_denied",
-    "error": "access_denied",
-    "error_description": "The sign-in was refused",
-}
-_QUIET = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-
-
-def _templates() -> Environment:
-    folder = Path(__file__).parent / "templates"
-    return Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+_ANSWERS = ("user", "login_id", "refuse", "fail")
 
 
 class SignInPage:
-    """``/signin/{page}``: lists the tenant's users, and lets one say no.
+    """``/signin/{page}``: lists who may sign in, takes a typed login id, and lets one refuse or fail.
 
     A page works once. The form is safe from other sites: the page's id cannot be guessed, the form holds
     a token of its own, and the emulator refuses cross-site posts.
@@ -44,7 +27,7 @@ class SignInPage:
     def __init__(self, authority: Authority, logins: Logins) -> None:
         self._authority = authority
         self._logins = logins
-        self._templates = _templates()
+        self._pages = Pages()
 
     @property
     def routes(self) -> list[Route]:
@@ -57,57 +40,78 @@ class SignInPage:
     async def show(self, request: Request) -> Response:
         """The page, or 404 once it was answered or is ten minutes old."""
         login = self._logins.find(request.path_params["page"])
-        if login is None:
-            return self._gone()
-        hint = login.login_hint.lower()
-        return self._html(
-            "signin.html",
-            200,
-            form_action=f"'self' {form_target(login.redirect_url)}",
-            login=login,
-            users=self._choices(login),
-            hinted=next((one for one in self._choices(login) if one.login_id.lower() == hint), None),
-        )
+        return self._gone() if login is None else self._page(login)
 
     async def answer(self, request: Request) -> Response:
-        """Send the browser back: with a code, or with the refusal. 400 for a form that is not ours."""
+        """Send the browser back: with a code, or with an error.
+
+        The page again (422) for a login id that may not sign in, 400 for a form that is not ours.
+        """
         page = request.path_params["page"]
         login = self._logins.find(page)
         if login is None:
             return self._gone()
-        form = await _form(request)
-        user = next((u for u in self._choices(login) if u.user_id == form.get("user")), None)
-        refused = form.get("refuse") == "yes"
-        if not login.is_from_page(form.get("form_token", "")) or refused == (user is not None):
-            return self._notice(400, "That did not come from the sign-in page", "Go back and pick again.")
-        self._logins.end(page)
-        parameters = _REFUSED if user is None else {"code": self._logins.confirm(login, user)}
-        location = with_parameters(login.redirect_url, parameters)
-        return Response(status_code=303, headers={"location": location} | _QUIET)
+        form = await read_form(request)
+        given = [(name, form[name]) for name in _ANSWERS if name in form]
+        if not login.is_from_page(form.get("form_token", "")):
+            given = []
+        match given:
+            case [("refuse", "yes")]:
+                return self._fail(page, login, REFUSED)
+            case [("fail", name)] if name in FAILURES:
+                return self._fail(page, login, FAILURES[name])
+            case [("user", user_id)] if (user := self._choice(login, user_id)) is not None:
+                return self._confirm(page, login, user)
+            case [("login_id", typed)]:
+                someone = admitted(self._authority, login, typed)
+                return self._confirm(page, login, someone) if someone else self._page(login, unknown=typed)
+            case _:
+                return self._pages.notice(
+                    400, "That did not come from the sign-in page", "Go back and pick again."
+                )
 
-    def _choices(self, login: Login) -> tuple[User, ...]:
-        members = self._authority.project.members(login.tenant.id)
-        return tuple(one for one in members if login.user_id in {None, one.user_id})
+    def _page(self, login: Login, *, unknown: str = "") -> Response:
+        hint, users = login.login_hint.lower(), login.choices(self._authority.project)
+        target = f" {form_target(login.redirect_url)}" if login.redirect_url else ""
+        return self._pages.html(
+            "signin.html",
+            422 if unknown else 200,
+            form_action=f"'self'{target}",
+            login=login,
+            users=users,
+            hinted=next((one for one in users if one.login_id.lower() == hint and not unknown), None),
+            unknown=unknown,
+            failures=FAILURES,
+            open_sign_up=self._authority.project.open_sign_up,
+        )
+
+    def _confirm(self, page: str, login: Login, user: User) -> Response:
+        self._logins.end(page)
+        return self._back(login, {"code": self._logins.confirm(login, user)})
+
+    def _fail(self, page: str, login: Login, failure: Failure) -> Response:
+        self._logins.end(page)
+        if not failure.error:
+            return self._pages.notice(
+                200, "Nothing more happens here", "The app waits, and nobody comes back."
+            )
+        guesses = self._authority.project.guesses
+        is_oidc = login.client is not None
+        return self._back(login, guesses.failure(failure.error, failure.description, standard=is_oidc))
+
+    def _back(self, login: Login, parameters: dict[str, str]) -> Response:
+        """Back to the app, if the browser came from one."""
+        if not login.redirect_url:
+            return self._pages.notice(200, "That is all here", "Go back to the app: it has been told.")
+        rebuild = self._authority.project.guesses.redirect_query == "rebuild"
+        location = with_parameters(login.redirect_url, parameters, rebuild=rebuild)
+        return Response(status_code=303, headers={"location": location} | QUIET)
+
+    def _choice(self, login: Login, user_id: str) -> User | None:
+        users = login.choices(self._authority.project)
+        return next((one for one in users if one.user_id == user_id), None)
 
     def _gone(self) -> Response:
-        return self._notice(
+        return self._pages.notice(
             404, "This sign-in is over", "It was finished, or left open too long. Start again in the app."
         )
-
-    def _notice(self, status: int, title: str, text: str) -> Response:
-        return self._html("notice.html", status, form_action="'none'", title=title, text=text)
-
-    def _html(self, template: str, status: int, *, form_action: str, **values: object) -> Response:
-        nonce = secrets.token_urlsafe(16)
-        html = self._templates.get_template(template).render(nonce=nonce, **values)
-        policy = (
-            f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; base-uri 'none'; "
-            f"frame-ancestors 'none'; form-action {form_action}"
-        )
-        return HTMLResponse(html, status, {"content-security-policy": policy} | _QUIET)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The first value of each field of an urlencoded form."""
-    fields = parse_qs((await read_body(request)).decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}

@@ -1,10 +1,10 @@
-"""The emulator's signing keys: RS256, made anew at every start, never stored (EM-04)."""
+"""The emulator's signing keys: RS256, made anew in every process, never stored (EM-04)."""
 
 import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -12,41 +12,57 @@ from jose import jws
 from jose.backends.cryptography_backend import CryptographyRSAKey
 from jose.utils import base64url_decode, long_to_base64
 
-__all__ = ["KeyRing"]
+__all__ = ["KeyRing", "SigningKey"]
 
 _SEGMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _SigningKey:
+class SigningKey:
+    """An RSA key and the id it is published under."""
+
     kid: str
     private: CryptographyRSAKey = field(repr=False)
-    public: dict[str, str]
+    public: Mapping[str, str]
+
+    @classmethod
+    def fresh(cls) -> "SigningKey":
+        """A new key. Costs tens of milliseconds, now and then a few hundred."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        numbers = key.public_key().public_numbers()
+        public = {
+            "alg": "RS256",
+            "e": long_to_base64(numbers.e).decode(),
+            "kid": _new_kid(),
+            "kty": "RSA",
+            "n": long_to_base64(numbers.n).decode(),
+            "use": "sig",
+        }
+        return cls(public["kid"], CryptographyRSAKey(pem.decode(), "RS256"), public)
+
+    def under_another_id(self) -> "SigningKey":
+        """The same key with a new id, at no cost.
+
+        Whoever trusts one of the two refuses what the other signed: the id is in the signed header.
+        """
+        kid = _new_kid()
+        return replace(self, kid=kid, public={**self.public, "kid": kid})
 
     def sign(self, payload: Mapping[str, object] | bytes) -> str:
+        """A JWT with these claims, or these bytes for claims."""
         return jws.sign(payload, self.private, headers={"kid": self.kid}, algorithm="RS256")
 
 
-def _fresh_key() -> _SigningKey:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    numbers = key.public_key().public_numbers()
-    public = {
-        "alg": "RS256",
-        "e": long_to_base64(numbers.e).decode(),
-        "kid": f"SK2{secrets.token_hex(13)}",
-        "kty": "RSA",
-        "n": long_to_base64(numbers.n).decode(),
-        "use": "sig",
-    }
-    return _SigningKey(public["kid"], CryptographyRSAKey(pem.decode(), "RS256"), public)
+def _new_kid() -> str:
+    return f"SK2{secrets.token_hex(13)}"
 
 
 class KeyRing:
-    """The newest key signs; every key in the ring is published and verifies."""
+    """The newest key signs; all keys in the ring are published and verify. Makes the first unless given."""
 
-    def __init__(self) -> None:
-        self._keys = [_fresh_key()]
+    def __init__(self, first: SigningKey | None = None) -> None:
+        self._keys = [first or SigningKey.fresh()]
 
     @property
     def public_keys(self) -> tuple[dict[str, str], ...]:
@@ -64,7 +80,7 @@ class KeyRing:
 
     def rotate(self, *, keep_old: bool = True) -> None:
         """Sign with a new key from now on. Costs the making of an RSA key."""
-        self._keys = [_fresh_key(), *(self._keys if keep_old else ())]
+        self._keys = [SigningKey.fresh(), *(self._keys if keep_old else ())]
 
     def drop_old(self) -> None:
         """Stop publishing and accepting every key but the newest."""

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Callable, Coroutine
 from html import unescape
+from typing import Literal
 
 import httpx
 import pytest
 from jose import jwt
 
-from fastapi_descope.emulator import Clock, Emulator, Project
+from fastapi_descope.emulator import Clock, Emulator, Project, SigningKey
 
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 
 NOW = 1_800_000_000.0
+BACK = "http://localhost:8000/callback?state=a%20b#top"
 
 
 @pytest.fixture
@@ -21,12 +23,28 @@ def clock() -> Clock:
     return Clock(lambda: NOW)
 
 
+@pytest.fixture(scope="session")
+def rsa_key() -> SigningKey:
+    """One RSA key for all of these tests: to make it takes longer than most of them."""
+    return SigningKey.fresh()
+
+
 @pytest.fixture
-def make(clock: Clock) -> Callable[..., Emulator]:
+def make(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
     """Makes an emulator on the test's clock; without a project, on the default one."""
 
     def emulator(project: Project | None = None) -> Emulator:
-        return Emulator(project, clock=clock)
+        return Emulator(project, clock=clock, signing_key=rsa_key.under_another_id())
+
+    return emulator
+
+
+@pytest.fixture
+def make_console(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
+    """Makes an emulator with a console, which may break things unless told otherwise."""
+
+    def emulator(console: Literal["view", "faults"] = "faults", project: Project | None = None) -> Emulator:
+        return Emulator(project, clock=clock, signing_key=rsa_key.under_another_id(), console=console)
 
     return emulator
 
@@ -60,6 +78,20 @@ def call() -> Call:
             )
 
     return send
+
+
+@pytest.fixture
+def start(call: Call) -> Callable[..., Coroutine[None, None, str]]:
+    """Starts an SSO that is to return to ``BACK``, as step-up with a token; the URL of its sign-in page."""
+
+    async def started(emulator: Emulator, token: str = "", **more: str) -> str:
+        query = {"tenant": "acme", "redirectURL": BACK} | more
+        path, options = "/v1/auth/sso/authorize", {"stepup": bool(token)}
+        answer = await call(emulator, "POST", path, token=token, params=query, json=options)
+        url: str = answer.json()["url"]
+        return url
+
+    return started
 
 
 @pytest.fixture

@@ -115,7 +115,22 @@ _EMULATOR = Emulator()
 @given(
     header=st.binary(max_size=60),
     body=st.binary(max_size=60),
-    path=st.sampled_from(["refresh", "sso/exchange", "tenant/select", "me/tenants", "validate", "logout"]),
+    path=st.sampled_from(
+        [
+            "refresh",
+            "sso/exchange",
+            "tenant/select",
+            "me/tenants",
+            "validate",
+            "logout",
+            "accesskey/exchange",
+            "oauth/authorize/update",
+            "notp/whatsapp/update",
+            "notp/pending-session",
+            "enchantedlink/verify",
+            "enchantedlink/pending-session",
+        ]
+    ),
 )
 async def test_hostile_bytes_get_an_orderly_no(header: bytes, body: bytes, path: str) -> None:
     """Whatever is in header and body, the answer is a Descope error, never a failure of the server."""

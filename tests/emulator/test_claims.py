@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Clock, Emulator, Grants, Project, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Clock, Emulator, Grants, Project, Tenant, User
 
 Make = Callable[..., Emulator]
 Read = Callable[[Emulator, str], dict[str, object]]
+Policy = Literal["none", "nil", "delete"]
 
 NOW = 1_800_000_000
 FOUR_WEEKS = 28 * 24 * 3600
@@ -189,3 +191,97 @@ def test_time_moves_with_the_clock(make: Make, read: Read, clock: Clock) -> None
     emulator.clock.advance(7)
     assert emulator.clock is clock
     assert read(emulator, emulator.issue("ada@acme.example").session_jwt)["iat"] == NOW + 7
+
+
+def test_agentic_issuer(make: Make, read: Read) -> None:
+    """The issuer may hold the project id second to last."""
+    emulator = make(Project(issuer="agentic"))
+    claims = read(emulator, emulator.issue("ada@acme.example").session_jwt)
+    assert claims["iss"] == f"http://127.0.0.1/v1/apps/agentic/{DEFAULT_PROJECT_ID}/emulator"
+
+
+def test_several_audiences(make: Make, read: Read) -> None:
+    """Several audiences are a list, one alone in a tuple too."""
+    for audience in (("one", "two"), ("one",)):
+        emulator = make(Project(audience=audience))
+        claims = [read(emulator, jwt)["aud"] for jwt in emulator.issue("ada@acme.example")]
+        assert claims == [list(audience)] * 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("none", {"roles": [], "permissions": []}),
+        ("nil", {"roles": None, "permissions": None}),
+        ("delete", {}),
+    ],
+)
+def test_empty_lists_in_a_tenant(make: Make, read: Read, policy: Policy, expected: dict[str, object]) -> None:
+    """What a user does not hold in a tenant is an empty list, null, or not there."""
+    emulator = make(Project(users=(_OWNER,), empty_claims=policy))
+    claims = read(emulator, emulator.issue("owner@acme.example").session_jwt)
+    assert claims["tenants"] == {"acme": {"roles": ["admin"], "permissions": ["write"]}, "globex": expected}
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("none", {"roles": [], "permissions": [], "tenants": {}}),
+        ("nil", {"roles": None, "permissions": None, "tenants": None}),
+        ("delete", {}),
+    ],
+)
+def test_empty_claims(make: Make, read: Read, policy: Policy, expected: dict[str, object]) -> None:
+    """A user who holds nothing at all says so in one of three ways."""
+    emulator = make(Project(empty_claims=policy))
+    claims = read(emulator, emulator.issue("nomad@example.org").session_jwt)
+    names = ("roles", "permissions", "tenants")
+    assert {name: claims[name] for name in names if name in claims} == expected
+
+
+def test_permissions_may_be_left_out(make: Make, read: Read) -> None:
+    """A template may leave out the permissions, everywhere."""
+    emulator = make(Project(users=(_OWNER,), exclude_permissions=True))
+    claims = read(emulator, emulator.issue("owner@acme.example").session_jwt)
+    assert claims["tenants"] == {"acme": {"roles": ["admin"]}, "globex": {}}
+    assert (claims["roles"], "permissions" in claims) == (["owner"], False)
+
+
+def test_overridden_subject(make: Make, read: Read) -> None:
+    """With another subject in ``sub``, both tokens have the user id in ``dsub``."""
+    emulator = make(Project(override_subject=True))
+    for jwt in emulator.issue("ada@acme.example"):
+        claims = read(emulator, jwt)
+        assert (claims["sub"], claims["dsub"]) == (
+            "ada@acme.example",
+            User("ada@acme.example").user_id,
+        )
+
+
+def test_session_ids(make: Make, read: Read) -> None:
+    """A template may give each session token an id."""
+    emulator = make(Project(session_jti=True))
+    ids = {read(emulator, emulator.issue("ada@acme.example").session_jwt)["jti"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+def test_tenants_own_session_length(make: Make, read: Read) -> None:
+    """A tenant's own session length counts while it is the current one."""
+    tenants = (Tenant("acme", session_seconds=180), Tenant("globex"))
+    emulator = make(Project(tenants=tenants))
+    ends = [
+        read(emulator, emulator.issue("ada@acme.example", tenant).session_jwt)["exp"]
+        for tenant in ("acme", "globex", None)
+    ]
+    assert ends == [NOW + 180, NOW + 600, NOW + 600]
+
+
+@pytest.mark.parametrize(
+    ("session", "step_up", "expected"), [(3600, 300, 300), (300, 3600, 300), (600, 600, 600)]
+)
+def test_step_up_timeout(make: Make, read: Read, session: int, step_up: int, expected: int) -> None:
+    """A stepped-up session token lives no longer than the step-up; others live as ever."""
+    emulator = make(Project(session_seconds=session, step_up_seconds=step_up))
+    stepped = read(emulator, emulator.issue("ada@acme.example", su=True).session_jwt)
+    plain = read(emulator, emulator.issue("ada@acme.example").session_jwt)
+    assert (stepped["exp"], plain["exp"]) == (NOW + expected, NOW + session)

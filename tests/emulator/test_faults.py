@@ -190,7 +190,7 @@ def test_watcher_whose_loop_is_gone(make: Make, call: Call) -> None:
 
 def test_fault_that_changes_nothing(make: Make) -> None:
     """A fault without an effect is a mistake."""
-    with pytest.raises(ValueError, match="needs a status, a body, a delay or hold=True"):
+    with pytest.raises(ValueError, match="needs a status, a body, a delay, a drip, a cut or hold=True"):
         make().faults.add("refresh")
 
 

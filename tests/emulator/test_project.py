@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Grants, Project, Tenant, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
 
 
 def test_default_project_id_has_no_region() -> None:
@@ -63,6 +63,13 @@ def test_user_by_login_id_or_user_id() -> None:
     assert project.user("ADA@acme.example") is ada
     assert project.user(ada.user_id) is ada
     assert project.user("nobody@acme.example") is None
+    assert project.user("") is None
+
+
+def test_user_by_phone_number() -> None:
+    """A user who has a phone number is found by it."""
+    ada, grace = User("ada@acme.example"), User("grace@acme.example", phone="+15550100")
+    assert Project(users=(ada, grace)).user("+15550100") is grace
 
 
 @pytest.mark.parametrize(
@@ -72,10 +79,32 @@ def test_user_by_login_id_or_user_id() -> None:
         (lambda: Project(users=(User("a@b.c", user_id="U1"), User("d@e.f", user_id="U1"))), "every user id"),
         (lambda: Project(users=(User("a@b.c", user_id="U1"), User("A@b.c", user_id="U2"))), "every login id"),
         (lambda: Project(users=(User("a@b.c", tenants={"x": Grants()}),)), r"the project lacks: \['x'\]"),
-        (lambda: Project(session_seconds=0), "must be positive"),
-        (lambda: Project(refresh_seconds=-1), "must be positive"),
+        (
+            lambda: Project(access_keys=(AccessKey("K1", "a", tenants={"x": Grants()}),)),
+            r"access key K1 is in tenants the project lacks: \['x'\]",
+        ),
+        (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K1", "b"))), "access key id"),
+        (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K2", "a"))), "access key secret"),
+        (lambda: Project(session_seconds=0), "session_seconds must be positive"),
+        (lambda: Project(session_seconds=10**30), "session_seconds must be at most 315360000, ten years"),
+        (lambda: Project(refresh_seconds=-1), "refresh_seconds must be positive"),
+        (lambda: Project(access_key_seconds=0), "access_key_seconds must be positive"),
+        (lambda: Project(step_up_seconds=0), "step_up_seconds must be positive"),
     ],
-    ids=["tenant-twins", "user-twins", "login-twins", "strangers", "no-session", "no-refresh"],
+    ids=[
+        "tenant-twins",
+        "user-twins",
+        "login-twins",
+        "strangers",
+        "strange-key",
+        "key-twins",
+        "secret-twins",
+        "no-session",
+        "endless-session",
+        "no-refresh",
+        "no-key-session",
+        "no-step-up",
+    ],
 )
 def test_contradictions_are_refused(project: Callable[[], Project], message: str) -> None:
     """A project whose parts do not fit each other cannot be made."""

@@ -221,3 +221,15 @@ async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
     headers = {"authorization": "Bearer P123"}
     answer = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
     assert _verdict(answer) == (401, "E011003")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_external_token(call: Call, make: Make, method: str) -> None:
+    """Another vendor's token is tolerated beside a refresh token, and is none itself."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    query, body = {"externalToken": "theirs"}, {"externalToken": "theirs"}
+    good = await call(emulator, method, PATH, token=token, params=query, json=body)
+    assert (good.status_code, good.json()["externalToken"]) == (200, "")
+    alone = await call(emulator, method, PATH, params=query, json=body)
+    assert _verdict(alone) == (401, "E061005")

@@ -13,27 +13,18 @@ pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 Make = Callable[..., Emulator]
+Start = Callable[..., Coroutine[None, None, str]]
 GetCode = Callable[..., Coroutine[None, None, str]]
-
-BACK = "http://localhost:8000/callback?state=a%20b#top"
-
-
-async def _started(call: Call, emulator: Emulator, token: str = "", **more: str) -> str:
-    query = {"tenant": "acme", "redirectURL": BACK} | more
-    options = {"stepup": bool(token)}
-    path = "/v1/auth/sso/authorize"
-    url: str = (await call(emulator, "POST", path, token=token, params=query, json=options)).json()["url"]
-    return url
 
 
 def _people(page: str) -> list[str]:
     return re.findall(r'class="detail">([^ <]+)', page)
 
 
-async def test_page(call: Call, make: Make) -> None:
+async def test_page(call: Call, start: Start, make: Make) -> None:
     """The page names the tenant and lists its members with their roles, and may not be cached or framed."""
     emulator = make()
-    answer = await call(emulator, "GET", await _started(call, emulator))
+    answer = await call(emulator, "GET", await start(emulator))
     policy = answer.headers["content-security-policy"]
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -51,10 +42,10 @@ async def test_page(call: Call, make: Make) -> None:
     assert "autofocus" not in answer.text
 
 
-async def test_page_is_self_contained(call: Call, make: Make) -> None:
+async def test_page_is_self_contained(call: Call, start: Start, make: Make) -> None:
     """The page loads nothing from anywhere, and only its own style is allowed."""
     emulator = make()
-    answer = await call(emulator, "GET", await _started(call, emulator))
+    answer = await call(emulator, "GET", await start(emulator))
     nonce = re.search(r"'nonce-([^']+)'", answer.headers["content-security-policy"])
     assert nonce is not None
     assert f'<style nonce="{nonce[1]}">' in answer.text
@@ -62,56 +53,56 @@ async def test_page_is_self_contained(call: Call, make: Make) -> None:
     assert "url(" not in answer.text
 
 
-async def test_tokens_of_a_page_are_its_own(call: Call, make: Make) -> None:
+async def test_tokens_of_a_page_are_its_own(call: Call, start: Start, make: Make) -> None:
     """Nonces differ at every showing, form tokens at every sign-in."""
     emulator = make()
-    urls = [await _started(call, emulator) for _ in range(2)]
+    urls = [await start(emulator) for _ in range(2)]
     pages = [await call(emulator, "GET", url) for url in (urls[0], urls[0], urls[1])]
     tokens = [re.findall(r'form_token" value="([^"]+)"', page.text)[0] for page in pages]
     assert len({page.headers["content-security-policy"] for page in pages}) == 3
     assert tokens[0] == tokens[1] != tokens[2]
 
 
-async def test_login_hint_preselects(call: Call, make: Make) -> None:
+async def test_login_hint_preselects(call: Call, start: Start, make: Make) -> None:
     """The hinted member has the focus."""
     emulator = make()
-    page = await call(emulator, "GET", await _started(call, emulator, loginHint="GRACE@acme.example"))
+    page = await call(emulator, "GET", await start(emulator, loginHint="GRACE@acme.example"))
     assert re.findall(r'value="([^"]+)" data-hinted autofocus', page.text) == [
         User("grace@acme.example").user_id
     ]
 
 
-async def test_step_up_asks_the_same_person(call: Call, make: Make) -> None:
+async def test_step_up_asks_the_same_person(call: Call, start: Start, make: Make) -> None:
     """For step-up only the one who is signed in can confirm."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
-    page = await call(emulator, "GET", await _started(call, emulator, token))
+    page = await call(emulator, "GET", await start(emulator, token))
     assert _people(page.text) == ["grace@acme.example"]
     assert "Confirm that it is you." in page.text
 
 
-async def test_nobody_to_choose(call: Call, make: Make) -> None:
+async def test_nobody_to_choose(call: Call, start: Start, make: Make) -> None:
     """A tenant without members says so; refusing is still possible."""
     emulator = make(Project(tenants=(Tenant("acme"),), users=()))
-    page = await call(emulator, "GET", await _started(call, emulator))
+    page = await call(emulator, "GET", await start(emulator))
     assert "Sign in to acme" in page.text
     assert "Nobody is a member of this tenant." in page.text
     assert 'name="refuse"' in page.text
 
 
-async def test_names_are_escaped(call: Call, make: Make) -> None:
+async def test_names_are_escaped(call: Call, start: Start, make: Make) -> None:
     """Names from the seed are text, not markup."""
     user = User("x@acme.example", "<script>alert(1)</script>", tenants={"acme": Grants()})
     emulator = make(Project(tenants=(Tenant("acme", '"><b>'),), users=(user,)))
-    page = await call(emulator, "GET", await _started(call, emulator))
+    page = await call(emulator, "GET", await start(emulator))
     assert "<script" not in page.text
     assert "<b>" not in page.text
 
 
-async def test_choosing_sends_the_code(call: Call, make: Make, confirm: Call) -> None:
+async def test_choosing_sends_the_code(start: Start, make: Make, confirm: Call) -> None:
     """The browser goes back by 303, the code behind the query as the app wrote it, the fragment last."""
     emulator = make()
-    answer = await confirm(emulator, await _started(call, emulator), "ada@acme.example")
+    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
     assert answer.status_code == 303
     assert answer.content == b""
     assert answer.headers["cache-control"] == "no-store"
@@ -121,10 +112,10 @@ async def test_choosing_sends_the_code(call: Call, make: Make, confirm: Call) ->
     )
 
 
-async def test_refusing_sends_the_error(call: Call, make: Make, confirm: Call) -> None:
+async def test_refusing_sends_the_error(start: Start, make: Make, confirm: Call) -> None:
     """A refusal goes back in both spellings that apps look for, without a code."""
     emulator = make()
-    answer = await confirm(emulator, await _started(call, emulator), None)
+    answer = await confirm(emulator, await start(emulator), None)
     assert answer.status_code == 303
     assert answer.headers["location"] == (
         "http://localhost:8000/callback?state=a%20b&err=access_denied&error=access_denied"
@@ -133,10 +124,10 @@ async def test_refusing_sends_the_error(call: Call, make: Make, confirm: Call) -
 
 
 @pytest.mark.parametrize("user", ["ada@acme.example", None])
-async def test_page_works_once(call: Call, make: Make, confirm: Call, user: str | None) -> None:
+async def test_page_works_once(call: Call, start: Start, make: Make, confirm: Call, user: str | None) -> None:
     """An answered page is gone, whatever the answer was."""
     emulator = make()
-    url = await _started(call, emulator)
+    url = await start(emulator)
     await confirm(emulator, url, user)
     for method in ("GET", "POST"):
         answer = await call(emulator, method, url)
@@ -147,13 +138,13 @@ async def test_page_works_once(call: Call, make: Make, confirm: Call, user: str 
 
 @pytest.mark.parametrize(("seconds", "status"), [(599, 200), (600, 404)])
 async def test_page_lives_ten_minutes(
-    call: Call, make: Make, clock: Clock, seconds: int, status: int
+    call: Call, start: Start, make: Make, clock: Clock, seconds: int, status: int
 ) -> None:
     """A page that nobody answers dies, and is forgotten when the next one is opened."""
     emulator = make()
-    url = await _started(call, emulator)
+    url = await start(emulator)
     clock.advance(seconds)
-    await _started(call, emulator)
+    await start(emulator)
     assert (await call(emulator, "GET", url)).status_code == status
 
 
@@ -168,10 +159,10 @@ async def test_page_lives_ten_minutes(
         {"refuse": "yes"},
     ],
 )
-async def test_foreign_form(call: Call, make: Make, confirm: Call, changes: dict[str, str]) -> None:
+async def test_foreign_form(start: Start, make: Make, confirm: Call, changes: dict[str, str]) -> None:
     """A form without the page's token, for a stranger, or with two answers is refused; the page stays."""
     emulator = make()
-    url = await _started(call, emulator)
+    url = await start(emulator)
     answer = await confirm(emulator, url, "ada@acme.example", **changes)
     assert answer.status_code == 400
     assert "location" not in answer.headers
@@ -179,29 +170,29 @@ async def test_foreign_form(call: Call, make: Make, confirm: Call, changes: dict
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff=\xff", b"user", b"&&==", b"form_token=%ed%a0%80"])
-async def test_garbage_form(call: Call, make: Make, content: bytes) -> None:
+async def test_garbage_form(call: Call, start: Start, make: Make, content: bytes) -> None:
     """Bytes that are no form are no answer."""
     emulator = make()
-    answer = await call(emulator, "POST", await _started(call, emulator), content=content)
+    answer = await call(emulator, "POST", await start(emulator), content=content)
     assert answer.status_code == 400
 
 
-async def test_step_up_by_another_person(call: Call, make: Make, confirm: Call) -> None:
+async def test_step_up_by_another_person(start: Start, make: Make, confirm: Call) -> None:
     """Another member cannot confirm somebody's step-up."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
-    answer = await confirm(emulator, await _started(call, emulator, token), "ada@acme.example")
+    answer = await confirm(emulator, await start(emulator, token), "ada@acme.example")
     assert answer.status_code == 400
 
 
-async def test_member_who_left(call: Call, make: Make, confirm: Call) -> None:
+async def test_member_who_left(start: Start, make: Make, confirm: Call) -> None:
     """Membership is looked at when the form arrives."""
     emulator = make()
-    url = await _started(call, emulator)
+    url = await start(emulator)
     emulator.project = replace(emulator.project, users=(User("ada@acme.example"),))
     assert (await confirm(emulator, url, "ada@acme.example")).status_code == 400
 
 
-async def test_ipv6_redirect(call: Call, make: Make, get_code: GetCode) -> None:
+async def test_ipv6_redirect(make: Make, get_code: GetCode) -> None:
     """An IPv6 loopback may be returned to."""
     assert await get_code(make(), redirectURL="http://[::1]:8000/callback")

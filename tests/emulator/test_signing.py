@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
-from fastapi_descope.emulator.signing import KeyRing
+from fastapi_descope.emulator.signing import KeyRing, SigningKey
 
 _RING = KeyRing()
 _TOKEN = _RING.sign({"sub": "U1"})
@@ -17,6 +17,20 @@ _TOKEN = _RING.sign({"sub": "U1"})
 def test_each_ring_has_its_own_key() -> None:
     """A key is made anew at every start."""
     assert KeyRing().public_keys[0]["n"] != KeyRing().public_keys[0]["n"]
+
+
+def test_a_key_under_another_id_is_another_key() -> None:
+    """It costs no new RSA key, and what one ring signed is void in the other, its header changed or not."""
+    key = SigningKey.fresh()
+    one, other = KeyRing(key), KeyRing(key.under_another_id())
+    token = one.sign({"sub": "U1"})
+    header = other.sign({"sub": "U2"}).split(".")[0]
+
+    assert one.public_keys[0]["n"] == other.public_keys[0]["n"]
+    assert one.kid != other.kid == other.public_keys[0]["kid"]
+    assert one.verified(token) == {"sub": "U1"}
+    assert other.verified(token) is None
+    assert other.verified(".".join([header, *token.split(".")[1:]])) is None
 
 
 def test_published_key_is_complete_and_public() -> None:

@@ -120,8 +120,8 @@ async def test_bad_query(
         (b'{"mfa": 1}', "E011003", "mfa must be true or false"),
         (b'{"revokeOtherSessions": []}', "E011003", "revokeOtherSessions must be true or false"),
         (b'{"customClaims": []}', "E011003", "customClaims must be an object"),
-        (b'{"stepup": true}', "E011002", "stepup and mfa need a refresh token"),
-        (b'{"mfa": true}', "E011002", "stepup and mfa need a refresh token"),
+        (b'{"stepup": true}', "E011002", "stepup, mfa and update need a refresh token"),
+        (b'{"mfa": true}', "E011002", "stepup, mfa and update need a refresh token"),
     ],
 )
 async def test_bad_login_options(call: Call, make: Make, content: bytes, code: str, message: str) -> None:

@@ -1,0 +1,116 @@
+"""``/console``: a look into a running emulator, and the levers to break what runs against it."""
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from .console_api import ConsoleApi
+from .controls import Controls
+from .fault_order import FaultOrder
+from .overview import Overview
+from .pages import QUIET, Pages, read_form
+from .refusals import Refusal
+
+__all__ = ["Console", "is_console"]
+
+_SHOWN_REQUESTS = 50
+_SHOWN_SESSIONS = 100
+
+Form = dict[str, str]
+
+
+def is_console(path: str) -> bool:
+    """Whether a path is the console's."""
+    return path == "/console" or path.startswith("/console/")
+
+
+class Console:
+    """The page and its API. Without ``controls`` it only shows (EM-08).
+
+    A form that changes anything holds a token which is on this page alone; what other pages send has been
+    turned away at the door (EM-03).
+    """
+
+    def __init__(self, overview: Overview, controls: Controls | None) -> None:
+        self._overview = overview
+        self._controls = controls
+        self._api = ConsoleApi(overview, controls)
+        self._pages = Pages()
+        self._form_token = secrets.token_urlsafe(32)
+
+    @property
+    def routes(self) -> list[Route]:
+        """The page, its one form target for each lever, and the API."""
+        return [
+            *self._api.routes,
+            Route("/console", self.show, methods=["GET"]),
+            Route("/console/{lever}", self.pull, methods=["POST"]),
+        ]
+
+    async def show(self, _: Request) -> Response:
+        """The page."""
+        page = self._pages.html(
+            "console.html",
+            form_action="'self'",
+            scripted=True,
+            state=self._overview.state(),
+            tenants=self._overview.tenants(),
+            users=self._overview.users(),
+            sessions=self._overview.sessions()[:_SHOWN_SESSIONS],
+            requests=self._overview.requests(limit=_SHOWN_REQUESTS),
+            form_token=self._form_token,
+            may_break=self._controls is not None,
+        )
+        # Without a referrer a browser says that a form comes from the origin "null".
+        page.headers["referrer-policy"] = "same-origin"
+        page.headers["cross-origin-opener-policy"] = "same-origin"
+        return page
+
+    async def pull(self, request: Request) -> Response:
+        """Do what a form asks for, and show the page again; or a page with the reason why not."""
+        form = await read_form(request)
+        lever = self._levers.get(request.path_params["lever"])
+        if lever is None:
+            return self._pages.notice(404, "There is no such lever", "Go back to the console.")
+        if self._controls is None:
+            return self._pages.notice(
+                403, "This console only shows", "Start the emulator with --faults to break things."
+            )
+        if not hmac.compare_digest(form.get("form_token", "").encode(), self._form_token.encode()):
+            return self._pages.notice(
+                403, "That did not come from this console", "It was started anew: load it again."
+            )
+        try:
+            lever(self._controls, form)
+        except Refusal as refusal:
+            return self._pages.notice(refusal.status, "That cannot be done", refusal.message)
+        return RedirectResponse("/console", 303, QUIET)
+
+    @property
+    def _levers(self) -> dict[str, Callable[[Controls, Form], None]]:
+        return {
+            "fail": lambda controls, form: controls.add_fault(FaultOrder.of_form(form)),
+            "clear": lambda controls, _: controls.clear_faults(),
+            "rotate": lambda controls, _: controls.rotate_keys(),
+            "drop": lambda controls, _: controls.drop_old_keys(),
+            "revoke": _revoke,
+            "clock": lambda controls, form: controls.move_clock(_seconds(form)),
+        }
+
+
+def _revoke(controls: Controls, form: Form) -> None:
+    if "session" in form:
+        controls.revoke_session(form["session"])
+    else:
+        controls.revoke_user(form.get("user", ""))
+
+
+def _seconds(form: Form) -> float:
+    try:
+        return float(form.get("seconds", ""))
+    except ValueError:
+        raise Refusal.invalid("The clock moves by a number of seconds") from None

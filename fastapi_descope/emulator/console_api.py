@@ -1,0 +1,137 @@
+"""``/console/api``: the console for scripts. JSON in, JSON out, errors in the shape of Descope's."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .arguments import json_object, text
+from .controls import Controls
+from .fault_order import FaultOrder
+from .overview import Overview
+from .refusals import Refusal
+
+__all__ = ["ConsoleApi"]
+
+_MOST_REQUESTS = 10_000
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class ConsoleApi:
+    """What may be looked at, and with ``controls`` what may be broken; without, that answers 403 (EM-08)."""
+
+    def __init__(self, overview: Overview, controls: Controls | None) -> None:
+        self._overview = overview
+        self._controls = controls
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            *(_route("GET", path, call) for path, call in self._views.items()),
+            *(_route(method, path, self._guarded(call)) for (method, path), call in self._levers.items()),
+        ]
+
+    @property
+    def _views(self) -> dict[str, Endpoint]:
+        return {
+            "state": self.state,
+            "users": self.users,
+            "sessions": self.sessions,
+            "requests": self.requests,
+        }
+
+    @property
+    def _levers(self) -> dict[tuple[str, str], Callable[[Request, Controls], Awaitable[Response]]]:
+        return {
+            ("POST", "faults"): self.add_fault,
+            ("DELETE", "faults"): self.clear_faults,
+            ("POST", "keys/rotate"): self.rotate_keys,
+            ("POST", "keys/drop"): self.drop_old_keys,
+            ("POST", "revoke"): self.revoke,
+            ("POST", "clock"): self.move_clock,
+        }
+
+    async def state(self, _: Request) -> Response:
+        """Where it is, what time it has, and what is going to fail."""
+        return JSONResponse(self._overview.state())
+
+    async def users(self, _: Request) -> Response:
+        """Tenants and users."""
+        return JSONResponse({"tenants": self._overview.tenants(), "users": self._overview.users()})
+
+    async def sessions(self, _: Request) -> Response:
+        """The sessions that are alive."""
+        return JSONResponse({"sessions": self._overview.sessions()})
+
+    async def requests(self, request: Request) -> Response:
+        """The latest requests; ``endpoint`` and ``limit`` in the query (100, at most 10,000)."""
+        query = request.query_params
+        limit = query.get("limit", "100")
+        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:6]) <= _MOST_REQUESTS):
+            raise Refusal.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
+        found = self._overview.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
+        return JSONResponse({"requests": found})
+
+    async def add_fault(self, request: Request, controls: Controls) -> Response:
+        """Let calls fail (``FaultOrder``); answers what is in waiting then."""
+        controls.add_fault(FaultOrder.parsed(await json_object(request)))
+        return JSONResponse({"faults": self._overview.faults()}, 201)
+
+    async def clear_faults(self, _: Request, controls: Controls) -> Response:
+        """Let no more calls fail."""
+        controls.clear_faults()
+        return JSONResponse({"faults": self._overview.faults()})
+
+    async def rotate_keys(self, _: Request, controls: Controls) -> Response:
+        """Sign with a new key; answers with the state."""
+        controls.rotate_keys()
+        return JSONResponse(self._overview.state())
+
+    async def drop_old_keys(self, _: Request, controls: Controls) -> Response:
+        """Void what older keys signed; answers with the state."""
+        controls.drop_old_keys()
+        return JSONResponse(self._overview.state())
+
+    async def revoke(self, request: Request, controls: Controls) -> Response:
+        """End one ``session`` by its id, or all of a ``user``; answers with the sessions that are left."""
+        body = await json_object(request)
+        if "session" in body:
+            controls.revoke_session(text(body, "session"))
+        else:
+            controls.revoke_user(text(body, "user"))
+        return JSONResponse({"sessions": self._overview.sessions()})
+
+    async def move_clock(self, request: Request, controls: Controls) -> Response:
+        """Move the clock by ``advance`` seconds, backwards if negative; answers with the state."""
+        seconds = (await json_object(request)).get("advance")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise Refusal.invalid("advance must be a number of seconds")
+        controls.move_clock(seconds)
+        return JSONResponse(self._overview.state())
+
+    def _guarded(self, call: Callable[[Request, Controls], Awaitable[Response]]) -> Endpoint:
+        """The endpoint for whoever was given the controls. A body has to say that it is JSON.
+
+        No form of a browser can say that, and no script of another page may without asking first.
+        """
+
+        async def guarded(request: Request) -> Response:
+            if self._controls is None:
+                raise Refusal.unacceptable("Start the emulator with --faults to break things", 403)
+            if request.method == "POST" and not _is_json(request):
+                raise Refusal.unacceptable("Send it as application/json", 415)
+            return await call(request, self._controls)
+
+        return guarded
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/json"
+
+
+def _route(method: str, path: str, call: Endpoint) -> Route:
+    return Route(f"/console/api/{path}", call, methods=[method])

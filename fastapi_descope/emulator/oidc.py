@@ -1,0 +1,257 @@
+"""Descope as an OpenID provider (wire contract, section 2.14): discovery, and the code flow with PKCE."""
+
+import contextlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Literal
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from .arguments import read_body
+from .authority import Authority, Minted
+from .logins import Client, Login, Logins, SignedIn
+from .project import Project
+from .redirects import is_approved, with_parameters
+from .refusals import Refusal
+from .sign_in_start import page_url
+
+__all__ = ["OidcApi"]
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_SCOPES = ("openid", "profile", "email")
+
+
+class _OAuthError(Exception):
+    """An error of RFC 6749, section 5.2."""
+
+    def __init__(
+        self, code: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"], message: str
+    ) -> None:
+        super().__init__(message)
+        self.body = {"error": code, "error_description": message}
+
+
+class OidcApi:
+    """What the discovery document promises. Clients are public: the project's own id, and federated apps.
+
+    A subset by our choice: the code flow with S256 alone, a refresh token for everybody, no client
+    secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
+    """
+
+    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+        self._authority = authority
+        self._logins = logins
+        self._clock = clock
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes. A route's name is the endpoint's name for faults and the journal."""
+        document = "/.well-known/openid-configuration"
+        table = [
+            ("/{project_id}" + document, self.discovery, ["GET"]),
+            ("/{project_id}/{app_id}" + document, self.discovery, ["GET"]),
+            ("/oauth2/v1/authorize", self.oidc_authorize, ["GET"]),
+            ("/oauth2/v1/token", self.oidc_token, ["POST"]),
+            ("/oauth2/v1/userinfo", self.oidc_userinfo, ["GET", "POST"]),
+            ("/oauth2/v1/revoke", self.oidc_revoke, ["POST"]),
+            ("/oauth2/v1/logout", self.oidc_logout, ["GET"]),
+        ]
+        return [Route(path, call, methods=methods, name=call.__name__) for path, call, methods in table]
+
+    @property
+    def _project(self) -> Project:
+        return self._authority.project
+
+    async def discovery(self, request: Request) -> Response:
+        """The document of the project, or of one of its federated apps."""
+        client = request.path_params.get("app_id", self._project.project_id)
+        if request.path_params["project_id"] != self._project.project_id or not self._knows(client):
+            raise Refusal.unacceptable("No such project or app", 404)
+        oauth = _on_origin(request, "/oauth2/v1")
+        return JSONResponse(
+            {
+                "issuer": self._issuer(request, client),
+                "jwks_uri": _on_origin(request, f"/{self._project.project_id}/.well-known/jwks.json"),
+                "authorization_endpoint": f"{oauth}/authorize",
+                "token_endpoint": f"{oauth}/token",
+                "userinfo_endpoint": f"{oauth}/userinfo",
+                "revocation_endpoint": f"{oauth}/revoke",
+                "end_session_endpoint": f"{oauth}/logout",
+                "scopes_supported": list(_SCOPES),
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["none"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
+        )
+
+    async def oidc_authorize(self, request: Request) -> Response:
+        """To the sign-in page; an unknown client or redirect URI gets an error and no redirect."""
+        query = dict(request.query_params)
+        client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
+        if not self._knows(client_id):
+            raise Refusal.unacceptable("No such client")
+        if not is_approved(redirect_uri, self._project.approved_redirects):
+            raise Refusal.unacceptable("redirect_uri is not in the approved domains of the project")
+        back = with_parameters(redirect_uri, {"state": query["state"]} if "state" in query else {})
+        error = _why_not(query)
+        if error is not None:
+            return RedirectResponse(with_parameters(back, {"error": error}), 303)
+        client = Client(
+            client_id,
+            redirect_uri,
+            scope=" ".join(one for one in query["scope"].split() if one in _SCOPES),
+            challenge=query["code_challenge"],
+            nonce=query.get("nonce", ""),
+        )
+        hint = query.get("login_hint", "")
+        login = Login(tenant=None, redirect_url=back, login_hint=hint, client=client)
+        return RedirectResponse(page_url(request, self._logins.begin(login)), 303)
+
+    async def oidc_token(self, request: Request) -> Response:
+        """Tokens for a code or a refresh token; errors in OAuth's own shape."""
+        form = await _form(request)
+        try:
+            answer = self._granted(request, form)
+        except _OAuthError as error:
+            return JSONResponse(error.body, 400, {"cache-control": "no-store"})
+        return JSONResponse(answer, headers={"cache-control": "no-store"})
+
+    async def oidc_userinfo(self, request: Request) -> Response:
+        """The claims that the scope of the access token opens. 401 without a good one (RFC 6750)."""
+        token = request.headers.get("authorization", "").partition(" ")[2]
+        try:
+            claims = self._authority.validate(token)
+        except Refusal:
+            claims = {}
+        scope = str(claims.get("scope", "")).split()
+        if "openid" not in scope:  # no token, or a session JWT that no OIDC client was given
+            challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+            return JSONResponse(Refusal.bad_token().body, 401, challenge)
+        subject = str(claims.get("dsub") or claims["sub"])
+        user = self._project.user(subject)
+        told: dict[str, object] = {"sub": subject}
+        if user is not None and "email" in scope:
+            told |= {"email": user.login_id, "email_verified": True}
+        if user is not None and "profile" in scope:
+            told |= {"name": user.name}
+        return JSONResponse(told)
+
+    async def oidc_revoke(self, request: Request) -> Response:
+        """End the session of a refresh token; what is no token any more is fine too (RFC 7009)."""
+        token = (await _form(request)).get("token", "")
+        with contextlib.suppress(Refusal):
+            self._authority.log_out(token)
+        return JSONResponse({})
+
+    async def oidc_logout(self, request: Request) -> Response:
+        """End the session that an ID token belongs to, expired or not, and send the browser back."""
+        query = request.query_params
+        hint = self._authority.keys.verified(query.get("id_token_hint", ""))
+        if hint is None:
+            raise Refusal.bad_token("id_token_hint is missing or not ours")
+        self._authority.end(str(hint.get("sid", "")))
+        back = query.get("post_logout_redirect_uri", "")
+        if not back:
+            return JSONResponse({})
+        if not is_approved(back, self._project.approved_redirects):
+            raise Refusal.unacceptable("post_logout_redirect_uri is not in the approved domains")
+        state = {"state": query["state"]} if "state" in query else {}
+        return RedirectResponse(with_parameters(back, state), 303)
+
+    def _granted(self, request: Request, form: dict[str, str]) -> dict[str, object]:
+        match form.get("grant_type", ""):
+            case "authorization_code":
+                return self._redeem(request, form)
+            case "refresh_token":
+                return self._renew(form)
+            case _:
+                raise _OAuthError("unsupported_grant_type", "A code or a refresh token is taken")
+
+    def _redeem(self, request: Request, form: dict[str, str]) -> dict[str, object]:
+        signed_in = self._logins.redeem(form.get("code", ""))
+        client = signed_in.login.client if signed_in is not None else None
+        if signed_in is None or client is None or not _is_for(client, form):
+            raise _OAuthError("invalid_grant", "The code is not good for this request")
+        issuer = self._issuer(request, client.id)
+        extra = {"iss": issuer, "aud": [client.id], "azp": client.id, "scope": client.scope}
+        minted = self._authority.sign_in(signed_in, extra)
+        identity = self._identity(signed_in, client, minted) | {"iss": issuer}
+        return self._tokens(minted, client.scope) | {"id_token": self._authority.keys.sign(identity)}
+
+    def _renew(self, form: dict[str, str]) -> dict[str, object]:
+        token = form.get("refresh_token", "")
+        try:
+            extra = self._authority.extra_claims(token)
+            if extra.get("azp", "") != form.get("client_id"):
+                raise _OAuthError("invalid_grant", "The refresh token is another client's")
+            return self._tokens(self._authority.refresh(token), str(extra["scope"]))
+        except Refusal as refusal:
+            raise _OAuthError("invalid_grant", refusal.message) from None
+
+    def _tokens(self, minted: Minted, scope: str) -> dict[str, object]:
+        answer: dict[str, object] = {
+            "access_token": minted.session_jwt,
+            "token_type": "Bearer",
+            "expires_in": minted.session_ends - int(self._clock()),
+            "scope": scope,
+        }
+        return answer | ({"refresh_token": minted.refresh_jwt} if minted.refresh_jwt else {})
+
+    def _identity(self, signed_in: SignedIn, client: Client, minted: Minted) -> dict[str, object]:
+        """The claims of an ID token but for its issuer. ``sid`` names the session to a logout."""
+        user, now = signed_in.user, int(self._clock())
+        claims: dict[str, object] = {
+            "sub": user.user_id,
+            "aud": client.id,
+            "iat": now,
+            "exp": minted.session_ends,
+            "sid": minted.session_id,
+            "email": user.login_id,
+            "name": user.name,
+        }
+        return claims | ({"nonce": client.nonce} if client.nonce else {})
+
+    def _knows(self, client_id: str) -> bool:
+        return client_id in {self._project.project_id, *self._project.federated_apps}
+
+    def _issuer(self, request: Request, client_id: str) -> str:
+        own = _on_origin(request, f"/{self._project.project_id}")
+        return own if client_id == self._project.project_id else f"{own}/{client_id}"
+
+
+def _on_origin(request: Request, path: str) -> str:
+    return str(request.url.replace(path=path, query=""))
+
+
+def _why_not(query: dict[str, str]) -> str | None:
+    """The error of RFC 6749, section 4.1.2.1, that the request of an authorization earns."""
+    if query.get("response_type") != "code":
+        return "unsupported_response_type"
+    if "openid" not in query.get("scope", "").split():
+        return "invalid_scope"
+    is_s256 = query.get("code_challenge_method") == "S256"
+    if not is_s256 or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
+        return "invalid_request"
+    return None
+
+
+def _is_for(client: Client, form: dict[str, str]) -> bool:
+    digest = sha256(form.get("code_verifier", "").encode()).digest()
+    challenge = urlsafe_b64encode(digest).rstrip(b"=")
+    same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.id, client.redirect_uri)
+    return same_client and hmac.compare_digest(challenge, client.challenge.encode())
+
+
+async def _form(request: Request) -> dict[str, str]:
+    fields = parse_qs((await read_body(request)).decode("utf-8", "replace"))
+    return {name: values[0] for name, values in fields.items()}

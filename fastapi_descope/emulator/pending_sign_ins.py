@@ -1,0 +1,133 @@
+"""Sign-ins that end elsewhere, while the app polls for the session (wire contract, section 2.16)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .answers import jwt_response, user_json
+from .arguments import json_object, mapping, text
+from .authority import Authority
+from .bearer import credentials, require_management_key
+from .logins import Login, LoginOptions, Logins
+from .project import Project, User
+from .redirects import is_approved, with_parameters
+from .refusals import Refusal
+from .session_response import with_tokens
+from .sign_in_start import asked_of, page_url
+
+__all__ = ["PendingApi"]
+
+_PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsT"
+    "j2FAAAAABJRU5ErkJggg=="
+)
+_PURPOSES: dict[str, Literal["any", "signup", "signin", "update"]] = {
+    "signup-in": "any",
+    "signup": "signup",
+    "signin": "signin",
+    "update": "update",
+}
+
+
+class PendingApi:
+    """nOTP over WhatsApp, and enchanted links.
+
+    An nOTP is confirmed on the sign-in page, which ``redirectUrl`` leads to instead of WhatsApp. Descope
+    draws a QR code of it; ``image`` here is a single pixel.
+
+    Nothing is mailed: an enchanted link comes from the management API for test users (section 2.18), and
+    whoever follows it has the app post its token to ``/v1/auth/enchantedlink/verify``.
+
+    A pending reference that nobody was given is answered like one that is pending: what Descope says to
+    it is unknown, and so nobody can find out which ones exist.
+    """
+
+    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+        self._authority = authority
+        self._logins = logins
+        self._clock = clock
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes. A route's name is the endpoint's name for faults and the journal."""
+        table = [
+            ("/v1/auth/notp/pending-session", self.notp_pending),
+            ("/v1/mgmt/tests/generate/enchantedlink", self.enchanted_generate),
+            ("/v1/auth/enchantedlink/verify", self.enchanted_verify),
+            ("/v1/auth/enchantedlink/pending-session", self.enchanted_pending),
+            *((f"/v1/auth/notp/whatsapp/{way}", self.notp_start) for way in _PURPOSES),
+        ]
+        return [Route(path, call, methods=["POST"], name=call.__name__) for path, call in table]
+
+    @property
+    def _project(self) -> Project:
+        return self._authority.project
+
+    async def notp_start(self, request: Request) -> Response:
+        """Where to confirm, and the reference to poll with. Raises Refusal, also for an unknown login id."""
+        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        body = await json_object(request)
+        purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
+        known = self._user(text(body, "loginId")) if body.get("loginId") else None
+        if known is not None and purpose == "signup" and self._authority.knows(known):
+            raise Refusal.known_user()
+        login = Login(
+            tenant=None,
+            options=LoginOptions.from_body(mapping(body, "loginOptions")),
+            user_id=None if known is None else known.user_id,
+            method="whatsapp",
+            purpose=purpose,
+            phone=text(body, "phone") if purpose == "update" else "",
+        )
+        login, reference = self._logins.await_session(asked_of(login, sent.token, self._authority))
+        where = page_url(request, self._logins.begin(login))
+        return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
+
+    async def notp_pending(self, request: Request) -> Response:
+        """The session, once, when the sign-in is confirmed; E066103 until then."""
+        return await self._session(request, "whatsapp", Refusal.notp_pending())
+
+    async def enchanted_generate(self, request: Request) -> Response:
+        """An enchanted link for a user, for whoever holds the management key."""
+        require_management_key(request, self._project)
+        body = await json_object(request)
+        user, uri = self._user(text(body, "loginId")), text(body, "URI")
+        if not is_approved(uri, self._project.approved_redirects):
+            raise Refusal.unacceptable("URI is not in the approved domains of the project")
+        options = LoginOptions.from_body(mapping(body, "loginOptions"))
+        login = Login(tenant=None, options=options, user_id=user.user_id, method="email")
+        login, reference = self._logins.await_session(login)
+        link = with_parameters(uri, {"t": self._logins.link(login)})
+        return JSONResponse({"link": link, "loginId": user.login_id, "pendingRef": reference})
+
+    async def enchanted_verify(self, request: Request) -> Response:
+        """Confirm the sign-in whose link holds this token, once; the answer is empty."""
+        credentials(request, self._project, key=self._project.auth_management_key)
+        login = self._logins.follow(text(await json_object(request), "token"))
+        if login is None:
+            raise Refusal.no_such_link()
+        self._logins.confirm(login, self._user(login.user_id or ""))
+        return JSONResponse({})
+
+    async def enchanted_pending(self, request: Request) -> Response:
+        """The session, once, when the link was followed; E062503 until then."""
+        return await self._session(request, "email", Refusal.link_pending())
+
+    async def _session(self, request: Request, method: str, pending: Refusal) -> Response:
+        credentials(request, self._project, key=self._project.auth_management_key)
+        signed_in = self._logins.collect(text(await json_object(request), "pendingRef"), method)
+        if signed_in is None:
+            raise pending
+        minted = self._authority.sign_in(signed_in)
+        user = user_json(minted.user, self._project)
+        answer = jwt_response(minted, self._project, now=self._clock(), user=user)
+        return with_tokens(answer, self._project, now=self._clock())
+
+    def _user(self, reference: str) -> User:
+        user = self._project.user(reference)
+        if user is None:
+            raise Refusal.unknown_user()
+        return user

@@ -1,0 +1,245 @@
+"""``/console``: what the page shows, and what its forms do."""
+
+import re
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+MakeConsole = Callable[..., Emulator]
+Pull = Callable[..., Coroutine[None, None, httpx.Response]]
+
+LEVERS = ["fail", "clear", "rotate", "drop", "revoke", "clock"]
+
+
+@pytest.fixture
+def pull(call: Call) -> Pull:
+    """Opens the page and sends one of its forms, as a browser would."""
+
+    async def send(emulator: Emulator, lever: str, /, **fields: str) -> httpx.Response:
+        page = await call(emulator, "GET", "/console")
+        token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+        form = {"form_token": token[1] if token else ""} | fields
+        return await call(
+            emulator,
+            "POST",
+            f"/console/{lever}",
+            content=str(httpx.QueryParams(form)).encode(),
+            headers={
+                "content-type": "application/x-www-form-urlencoded",
+                "sec-fetch-site": "same-origin",
+                "origin": "http://127.0.0.1:4000",
+            },
+        )
+
+    return send
+
+
+async def test_page(call: Call, make_console: MakeConsole) -> None:
+    """The page is not to be cached, framed or opened by others, and runs no script but its own."""
+    answer = await call(make_console(), "GET", "/console")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    policy = re.fullmatch(
+        r"default-src 'none'; style-src 'nonce-([\w-]{22})'; img-src data:; base-uri 'none'; "
+        r"frame-ancestors 'none'; form-action 'self'; script-src 'nonce-\1'; connect-src 'self'",
+        answer.headers["content-security-policy"],
+    )
+    assert policy is not None
+    assert re.findall(r"<(?:script|style)[^>]*>", answer.text) == [
+        f'<style nonce="{policy[1]}">',
+        f'<script nonce="{policy[1]}">',
+    ]
+    assert re.findall(r'(?:src|href)="([^"]*)"', answer.text) == ["data:,"]
+    assert not re.search(r"\bon\w+=|style=|url\(", answer.text)
+
+
+async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """How to connect, who is known and signed in, what was asked, what is going to fail, keys and time."""
+    emulator = make_console()
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    await call(emulator, "POST", "/v1/auth/refresh", token=token)
+    await call(emulator, "GET", "/signin/canary-page", params={"canary": "query"})
+    emulator.faults.add("refresh", times=3, status=429, retry_after=9)
+    emulator.rotate_keys()
+    clock.advance(90)
+    text = (await call(emulator, "GET", "/console")).text
+    for shown in (
+        "export DESCOPE_PROJECT_ID=P2EMULATORforDevelopmentOnly",
+        "export DESCOPE_BASE_URL=http://127.0.0.1",
+        "fastapi-descope token --user ada@acme.example",
+        "<strong>Grace Hopper</strong>",
+        "<strong>acme</strong> viewer",
+        "acme.example",
+        '<td class="mono">refresh<td>status 429, Retry-After 9<td>3',
+        "POST /v1/auth/refresh<td>refresh",
+        "GET /signin/…<td>signin",
+        '<td class="status" data-class="4">404',
+        "<time>2027-01-15 08:01:30</time> UTC, +90 s from the real time",
+        *(key["kid"] for key in emulator.public_keys),
+        emulator.requests.to("refresh")[0].caller,
+    ):
+        assert shown in text
+    assert "canary" not in text
+    assert token not in text
+
+
+async def test_an_empty_one(call: Call, make_console: MakeConsole) -> None:
+    """A project with nobody in it has a page, too."""
+    emulator = make_console(project=Project(tenants=(), users=(), access_keys=()))
+    text = (await call(emulator, "GET", "/console")).text
+    for shown in ("--user LOGIN_ID", "Nobody is signed in.", "None so far.", "None: calls get real answers."):
+        assert shown in text
+
+
+async def test_names_are_escaped(call: Call, make_console: MakeConsole) -> None:
+    """Names of the seed and paths that anybody asked for are text, not markup."""
+    user = User("x@acme.example", "<b>Bold</b>", tenants={"acme": Grants(("<i>",))})
+    emulator = make_console(project=Project(tenants=(Tenant("acme", "<u>"),), users=(user,), access_keys=()))
+    await call(emulator, "GET", "/<s>path</s>")
+    text = (await call(emulator, "GET", "/console")).text
+    assert not re.search("<(b|i|u|s)>", text)
+    assert "&lt;s&gt;path" in text
+
+
+async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: Pull) -> None:
+    """Without the flag there is not a form on it, and a forged one does nothing (EM-08)."""
+    emulator = make_console("view")
+    emulator.issue("ada@acme.example")
+    emulator.rotate_keys()
+    keys = emulator.public_keys
+    page = await call(emulator, "GET", "/console")
+    assert "<form" not in page.text
+    assert "start it with <code>--faults</code>" in page.text
+    for lever in LEVERS:
+        answer = await pull(
+            emulator, lever, user="ada@acme.example", seconds="60", endpoint="me", kind="reset"
+        )
+        assert answer.status_code == 403
+        assert "Start the emulator with --faults to break things." in answer.text
+    assert (emulator.public_keys, emulator.clock.offset, emulator.faults.waiting()) == (keys, 0, ())
+    assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"kind": "status", "status": "503"}, "status 503"),
+        ({"kind": "limit", "seconds": "5"}, "status 429, Retry-After 5"),
+        ({"kind": "delay", "seconds": "1.5"}, "waits 1.5 s"),
+        ({"kind": "drip", "seconds": "0.2"}, "0.2 s between bytes"),
+        ({"kind": "reset"}, "connection reset"),
+        ({"kind": "close", "when": "after"}, "the work is done, ends in mid-body"),
+        ({"kind": "garbage"}, "status 200"),
+    ],
+)
+async def test_letting_calls_fail(
+    make_console: MakeConsole, pull: Pull, fields: dict[str, str], fault: str
+) -> None:
+    """Each kind of the form is a fault; figures that the kind does not need are left aside."""
+    emulator = make_console()
+    given = {"endpoint": "me", "times": "2", "status": "500", "seconds": "1", "when": "before"} | fields
+    answer = await pull(emulator, "fail", **given)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    assert answer.headers["cache-control"] == "no-store"
+    assert [(name, str(one), times) for name, one, times in emulator.faults.waiting()] == [("me", fault, 2)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "endpoint: Field required"),
+        ({"endpoint": "me"}, "a fault needs a status"),
+        ({"endpoint": "me", "kind": "explode"}, "a fault needs a status"),
+        ({"endpoint": "me", "kind": "status", "status": "many"}, "status: Input should be a valid integer"),
+        (
+            {"endpoint": "me", "kind": "limit", "seconds": "1.5"},
+            "retry_after: Input should be a valid integer",
+        ),
+        ({"endpoint": "me", "kind": "delay", "seconds": "nan"}, "delay: Input should be"),
+        ({"endpoint": "me", "kind": "delay"}, "a fault needs a status"),
+    ],
+)
+async def test_a_form_that_makes_no_sense(
+    make_console: MakeConsole, pull: Pull, fields: dict[str, str], says: str
+) -> None:
+    """The page says what is wrong, and nothing is going to fail."""
+    emulator = make_console()
+    answer = await pull(emulator, "fail", **fields)
+    assert answer.status_code == 400
+    assert "That cannot be done" in answer.text
+    assert says in answer.text
+    assert emulator.faults.waiting() == ()
+
+
+async def test_the_other_levers(call: Call, make_console: MakeConsole, pull: Pull) -> None:
+    """Faults are cleared, keys change, the clock moves."""
+    emulator = make_console()
+    old = emulator.public_keys[0]
+    await pull(emulator, "fail", endpoint="me", kind="reset")
+    for lever, fields in (("clear", {}), ("rotate", {}), ("clock", {"seconds": "-90.5"})):
+        assert (await pull(emulator, lever, **fields)).status_code == 303
+    assert emulator.faults.waiting() == ()
+    assert emulator.public_keys[1:] == (old,)
+    assert emulator.clock.offset == -90.5
+    assert "Drop the old ones" in (await call(emulator, "GET", "/console")).text
+    await pull(emulator, "drop")
+    assert old not in emulator.public_keys
+
+
+async def test_revoking(call: Call, make_console: MakeConsole, pull: Pull) -> None:
+    """One session by its button, all of a user by the other; what is gone is said to be."""
+    emulator = make_console()
+    for _ in range(3):
+        emulator.issue("ada@acme.example")
+    page = await call(emulator, "GET", "/console")
+    session = re.findall(r'name="session" value="([^"]+)"', page.text)[0]
+    assert (await pull(emulator, "revoke", session=session)).status_code == 303
+    assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 2
+    assert (await pull(emulator, "revoke", session=session)).status_code == 404
+    assert (await pull(emulator, "revoke", user=User("ada@acme.example").user_id)).status_code == 303
+    assert "Nobody is signed in." in (await call(emulator, "GET", "/console")).text
+    assert "The project has no such user" in (await pull(emulator, "revoke")).text
+
+
+@pytest.mark.parametrize("seconds", ["", "soon", "nan", "inf", "1e300"])
+async def test_a_clock_that_goes_nowhere(make_console: MakeConsole, pull: Pull, seconds: str) -> None:
+    """Time moves by a number, and not far."""
+    emulator = make_console()
+    assert (await pull(emulator, "clock", seconds=seconds)).status_code == 400
+    assert emulator.clock.offset == 0
+
+
+@pytest.mark.parametrize("lever", LEVERS)
+@pytest.mark.parametrize("token", ["", "guessed", "\udcff"])
+async def test_forged_forms(call: Call, make_console: MakeConsole, lever: str, token: str) -> None:
+    """A form without the token of this console is refused, wherever it comes from."""
+    emulator = make_console()
+    body = b"endpoint=me&kind=reset&seconds=60&form_token=" + token.encode("utf-8", "surrogateescape")
+    answer = await call(emulator, "POST", f"/console/{lever}", content=body)
+    assert answer.status_code == 403
+    assert "That did not come from this console" in answer.text
+    assert (emulator.faults.waiting(), emulator.clock.offset) == ((), 0)
+    assert len(emulator.public_keys) == 1
+
+
+async def test_tokens_differ(call: Call, make_console: MakeConsole) -> None:
+    """Another emulator's token is no good here."""
+    pages = [await call(make_console(), "GET", "/console") for _ in range(2)]
+    tokens = [set(re.findall(r'name="form_token" value="([^"]+)"', page.text)) for page in pages]
+    assert [len(each) for each in tokens] == [1, 1]
+    assert tokens[0] != tokens[1]
+
+
+async def test_no_such_lever(make_console: MakeConsole, pull: Pull) -> None:
+    """What is no lever does not exist."""
+    assert (await pull(make_console(), "explode")).status_code == 404

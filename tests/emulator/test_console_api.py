@@ -1,0 +1,261 @@
+"""``/console/api``: what a script may see and change."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+MakeConsole = Callable[..., Emulator]
+
+ADA, GRACE = User("ada@acme.example").user_id, User("grace@acme.example").user_id
+REFRESH = "/v1/auth/refresh"
+
+
+def message(answer: httpx.Response) -> str:
+    """What an error says, in the shape of Descope's errors."""
+    assert answer.json()["message"] == answer.json()["errorMessage"]
+    text: str = answer.json()["message"]
+    return text
+
+
+async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """Where it is, what time it has and by how much that is off, its keys and its endpoints."""
+    emulator = make_console()
+    emulator.issue("ada@acme.example")
+    emulator.faults.add("refresh", times=2, status=503)
+    clock.advance(-60)
+    answer = await call(emulator, "GET", "/console/api/state")
+    state = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    endpoints = state.pop("endpoints")
+    assert endpoints[0] == "*"
+    assert {"authorize", "exchange", "refresh", "keys", "signin"} < set(endpoints)
+    assert state == {
+        "project_id": "P2EMULATORforDevelopmentOnly",
+        "base_url": "http://127.0.0.1",
+        "now": "2027-01-15T07:59:00Z",
+        "clock_offset": -60,
+        "keys": [emulator.public_keys[0]["kid"]],
+        "faults": [{"endpoint": "refresh", "times": 2, "fault": "status 503"}],
+        "sessions": 1,
+        "requests": 0,
+    }
+
+
+async def test_users(call: Call, make_console: MakeConsole) -> None:
+    """Tenants and users, with what each holds where."""
+    project = Project(
+        tenants=(Tenant("acme", "Acme", ("acme.example",)),),
+        users=(
+            User("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("read",))}),
+            User("bo@x.example"),
+        ),
+    )
+    answer = await call(make_console(project=project), "GET", "/console/api/users")
+    held = {"roles": ["admin"], "permissions": ["read"]}
+    assert answer.json() == {
+        "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "users": 1}],
+        "users": [
+            {"user_id": ADA, "login_id": "ada@acme.example", "name": "Ada", "tenants": {"acme": held}},
+            {
+                "user_id": User("bo@x.example").user_id,
+                "login_id": "bo@x.example",
+                "name": "Bo",
+                "tenants": {},
+            },
+        ],
+    }
+
+
+async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """Who is signed in where since when, the newest first; a session outlives its user, nameless."""
+    emulator = make_console()
+    emulator.issue("ada@acme.example", "acme")
+    clock.advance(60)
+    emulator.issue("grace@acme.example")
+    emulator.project = Project(users=tuple(u for u in emulator.project.users if u.user_id != ADA))
+    grace, ada = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
+    assert len(ada.pop("id")) == len(grace.pop("id")) == 16
+    assert ada == {
+        "user_id": ADA,
+        "login_id": None,
+        "tenant": "acme",
+        "since": "2027-01-15T08:00:00Z",
+        "last_used": "2027-01-15T08:00:00Z",
+        "expires": "2027-02-12T08:00:00Z",
+    }
+    assert (grace["login_id"], grace["tenant"]) == ("grace@acme.example", None)
+    assert grace["since"] == "2027-01-15T08:01:00Z"
+
+
+async def test_requests(call: Call, make_console: MakeConsole) -> None:
+    """The latest first, without query, token or page id; the console's own are not among them."""
+    emulator = make_console()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    await call(emulator, "GET", "/v1/auth/me", token=token, params={"canary": "query"})
+    await call(emulator, "GET", "/signin/canary-page")
+    await call(emulator, "GET", "/console/api/requests")
+    answer = await call(emulator, "GET", "/console/api/requests")
+    first, second = answer.json()["requests"]
+    assert (first["path"], first["endpoint"], first["status"]) == ("/signin/…", "signin", 404)
+    assert second == {
+        "time": "2027-01-15T08:00:00Z",
+        "method": "GET",
+        "path": "/v1/auth/me",
+        "endpoint": "me",
+        "status": 200,
+        "caller": emulator.requests.to("me")[0].caller,
+    }
+    assert "canary" not in answer.text
+    assert token not in answer.text
+
+
+async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
+    """One endpoint's, or a number of them."""
+    emulator = make_console()
+    for path in ("/v1/auth/me", "/nowhere", "/v1/auth/me"):
+        await call(emulator, "GET", path)
+    api = "/console/api/requests"
+    of_me = (await call(emulator, "GET", api, params={"endpoint": "me"})).json()["requests"]
+    two = (await call(emulator, "GET", api, params={"limit": "2"})).json()["requests"]
+    assert [one["path"] for one in of_me] == ["/v1/auth/me"] * 2
+    assert [one["path"] for one in two] == ["/v1/auth/me", "/nowhere"]
+
+
+@pytest.mark.parametrize("limit", ["0", "10001", "-1", "x", "", "²", "1e3", "9" * 5000])
+async def test_bad_limit(call: Call, make_console: MakeConsole, limit: str) -> None:
+    """A limit that is none is said to be so."""
+    answer = await call(make_console(), "GET", "/console/api/requests", params={"limit": limit})
+    assert (answer.status_code, message(answer)) == (400, "limit must be a number from 1 to 10000")
+
+
+async def test_keys(call: Call, make_console: MakeConsole) -> None:
+    """A new key signs and the old one stays good; dropped, what it signed is void."""
+    emulator = make_console()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    old = emulator.public_keys[0]["kid"]
+    rotated = await call(emulator, "POST", "/console/api/keys/rotate", json={})
+    assert rotated.json()["keys"][1:] == [old]
+    assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 200
+    dropped = await call(emulator, "POST", "/console/api/keys/drop", json={})
+    assert dropped.json()["keys"] == rotated.json()["keys"][:1]
+    assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 401
+
+
+async def test_revoking_a_session(call: Call, make_console: MakeConsole) -> None:
+    """One session ends, the user's other one goes on; a second time there is nothing to end."""
+    emulator = make_console()
+    first, second = (emulator.issue("ada@acme.example").refresh_jwt for _ in range(2))
+    listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
+    body = {"session": listed[1]["id"]}
+    answer = await call(emulator, "POST", "/console/api/revoke", json=body)
+    assert answer.json()["sessions"] == listed[:1]
+    answers = [await call(emulator, "POST", REFRESH, token=token) for token in (first, second)]
+    assert [one.status_code for one in answers] == [401, 200]
+    again = await call(emulator, "POST", "/console/api/revoke", json=body)
+    assert (again.status_code, message(again)) == (404, "There is no such session")
+
+
+async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
+    """All sessions of the user end, and nobody else's."""
+    emulator = make_console()
+    for user in ("ada@acme.example", "ada@acme.example", "grace@acme.example"):
+        emulator.issue(user)
+    answer = await call(emulator, "POST", "/console/api/revoke", json={"user": "ADA@acme.example"})
+    assert [one["user_id"] for one in answer.json()["sessions"]] == [GRACE]
+    nobody = await call(emulator, "POST", "/console/api/revoke", json={"user": "canary@x.example"})
+    assert (nobody.status_code, message(nobody)) == (404, "The project has no such user")
+
+
+@pytest.mark.parametrize("body", [{}, {"session": 1}, {"user": None}, {"user": ["ada"]}])
+async def test_revoking_nothing(call: Call, make_console: MakeConsole, body: dict[str, object]) -> None:
+    """Neither session nor user is a mistake."""
+    assert (await call(make_console(), "POST", "/console/api/revoke", json=body)).status_code == 400
+
+
+async def test_clock(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """The clock moves, and sessions end by it."""
+    emulator = make_console()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", "/console/api/clock", json={"advance": 28 * 24 * 3600})
+    assert answer.json()["clock_offset"] == clock.offset == 28 * 24 * 3600
+    assert answer.json()["now"] == "2027-02-12T08:00:00Z"
+    assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 401
+    back = await call(emulator, "POST", "/console/api/clock", json={"advance": -28 * 24 * 3600.0})
+    assert back.json()["clock_offset"] == 0
+
+
+@pytest.mark.parametrize("advance", [None, True, "60", [], 1e9, -1e9, 10**400])
+async def test_bad_clock(call: Call, make_console: MakeConsole, clock: Clock, advance: object) -> None:
+    """The clock stays within ten years of the real time, and moves by numbers alone."""
+    answer = await call(make_console(), "POST", "/console/api/clock", json={"advance": advance})
+    assert answer.status_code == 400
+    assert clock.offset == 0
+
+
+LEVERS = [
+    ("POST", "faults"),
+    ("DELETE", "faults"),
+    ("POST", "keys/rotate"),
+    ("POST", "keys/drop"),
+    ("POST", "revoke"),
+    ("POST", "clock"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), LEVERS)
+async def test_nothing_breaks_without_the_flag(
+    call: Call, make_console: MakeConsole, method: str, path: str
+) -> None:
+    """A console that only shows refuses each lever, and says what to do (EM-08)."""
+    body = {"endpoint": "*", "status": 500, "user": "ada@acme.example", "advance": 1}
+    emulator = make_console("view")
+    before = emulator.public_keys
+    answer = await call(emulator, method, f"/console/api/{path}", json=body)
+    assert (answer.status_code, message(answer)) == (403, "Start the emulator with --faults to break things")
+    assert (emulator.faults.waiting(), emulator.public_keys, emulator.clock.offset) == ((), before, 0)
+    assert (await call(emulator, "GET", "/console/api/state")).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [*LEVERS, ("GET", "state"), ("GET", "requests")])
+async def test_no_console_unless_asked_for(
+    call: Call, make: Callable[..., Emulator], method: str, path: str
+) -> None:
+    """In-process there is none by default: every path of it is a 404 (EM-08)."""
+    emulator = make()
+    assert (await call(emulator, method, f"/console/api/{path}", json={})).status_code == 404
+    assert (await call(emulator, "GET", "/console")).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "text/json"])
+async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> None:
+    """What a form of a browser can send is no order, whatever it holds."""
+    emulator = make_console()
+    answer = await call(
+        emulator,
+        "POST",
+        "/console/api/faults",
+        content=b'{"endpoint":"*","status":500}',
+        headers={"content-type": kind},
+    )
+    assert (answer.status_code, message(answer)) == (415, "Send it as application/json")
+    assert emulator.faults.waiting() == ()
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{", b'{"a":NaN}', b"\xff", b"[" * 50_000, b" " * 70_000])
+async def test_broken_json(call: Call, make_console: MakeConsole, content: bytes) -> None:
+    """Bytes that are no JSON object, or too many, are a 400."""
+    answer = await call(
+        make_console(),
+        "POST",
+        "/console/api/faults",
+        content=content,
+        headers={"content-type": "application/json; charset=utf-8"},
+    )
+    assert answer.status_code == 400

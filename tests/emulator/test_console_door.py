@@ -1,0 +1,121 @@
+"""Who gets to the console: its own pages and tools on this machine, and no page of anybody else (EM-03)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from fastapi_descope.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+MakeConsole = Callable[..., Emulator]
+
+CLOSED = "The console takes no requests from other pages: open it from the address bar"
+ORDER = {"endpoint": "*", "status": 500}
+
+requests_to_it = pytest.mark.parametrize(
+    ("method", "path", "done"),
+    [
+        ("GET", "/console", 200),
+        ("GET", "/console/api/state", 200),
+        ("GET", "/console/api/sessions", 200),
+        ("POST", "/console/api/faults", 201),
+        ("DELETE", "/console/api/faults", 200),
+    ],
+)
+
+
+@requests_to_it
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "same-origin", "origin": "http://127.0.0.1:4000"},
+        {"host": "localhost:5000", "origin": "http://localhost:5000"},
+    ],
+)
+async def test_welcome(
+    call: Call, make_console: MakeConsole, method: str, path: str, done: int, headers: dict[str, str]
+) -> None:
+    """Tools, the address bar, and the console itself."""
+    emulator = make_console()
+    answer = await call(emulator, method, path, json=ORDER, headers=headers)
+    assert answer.status_code == done
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@requests_to_it
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        {"sec-fetch-site": ""},
+        {"origin": "http://127.0.0.1:8000"},
+        {"origin": "http://localhost:4000"},
+        {"origin": "https://127.0.0.1:4000"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"sec-fetch-site": "same-origin", "origin": "https://evil.example"},
+    ],
+)
+async def test_turned_away(
+    call: Call, make_console: MakeConsole, method: str, path: str, done: int, headers: dict[str, str]
+) -> None:
+    """Other sites, and other ports of the same one: neither read nor write, and no CORS header to read by."""
+    emulator = make_console()
+    emulator.faults.add("me", status=502)
+    answer = await call(emulator, method, path, json=ORDER, headers=headers)
+    assert (answer.status_code, answer.json()["message"]) == (403, CLOSED), done
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert [endpoint for endpoint, _, _ in emulator.faults.waiting()] == ["me"]
+
+
+@requests_to_it
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "0.0.0.0", ""])  # noqa: S104 - refused
+async def test_rebound_names(
+    call: Call, make_console: MakeConsole, method: str, path: str, done: int, host: str
+) -> None:
+    """A name that was rebound to the loopback shows in ``Host``, whatever else the request says."""
+    headers = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
+    answer = await call(make_console(), method, path, json=ORDER, headers=headers)
+    assert answer.status_code == 403, done
+    assert answer.json()["message"] == "The emulator answers only to loopback hosts"
+
+
+@pytest.mark.parametrize("path", ["//console", "///console/api/state"])
+async def test_slashes_do_not_lead_around_it(make_console: MakeConsole, path: str) -> None:
+    """The spelling of a path opens no other door."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    headers = [(b"host", b"localhost"), (b"sec-fetch-site", b"cross-site")]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+    await make_console()(scope, receive, send)
+    assert sent[0]["status"] == 403
+
+
+@pytest.mark.parametrize("path", ["/console/", "/consoles", "/console/api/secrets", "/Console"])
+async def test_there_is_nothing_beside_it(call: Call, make_console: MakeConsole, path: str) -> None:
+    """Neighbouring paths do not exist."""
+    assert (await call(make_console(), "GET", path)).status_code == 404
+
+
+async def test_no_preflight_is_answered(call: Call, make_console: MakeConsole) -> None:
+    """A page of another origin that asks first is not let in."""
+    headers = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
+    answer = await call(make_console(), "OPTIONS", "/console/api/faults", headers=headers)
+    assert answer.status_code == 403
+    assert not [name for name in answer.headers if name.startswith("access-control")]

@@ -1,0 +1,178 @@
+"""Projects that put tokens into cookies and not into bodies (wire contract, section 4)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+GetCode = Callable[..., Coroutine[None, None, str]]
+
+EXCHANGE = "/v1/auth/sso/exchange"
+REFRESH = "/v1/auth/refresh"
+FOUR_WEEKS = 28 * 24 * 3600
+BOTH = Project(session_token_in="cookie", refresh_token_in="cookie")
+RENAMED = Project(
+    session_token_in="cookie",
+    refresh_token_in="cookie",
+    cookies=CookiePlan("sid", "rid", "app.example", "example", "/auth", "lax"),
+)
+
+
+def _cookies(answer: httpx.Response) -> dict[str, tuple[str, str]]:
+    """Value and attributes of each cookie that an answer sets."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in answer.headers.get_list("set-cookie"):
+        name, _, rest = line.partition("=")
+        value, _, attributes = rest.partition("; ")
+        found[name] = (value, attributes)
+    return found
+
+
+async def _exchanged(call: Call, emulator: Emulator, get_code: GetCode) -> httpx.Response:
+    return await call(emulator, "POST", EXCHANGE, json={"code": await get_code(emulator)})
+
+
+async def test_both_in_cookies(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """Both tokens are in HttpOnly cookies alone; the body says where, and until when."""
+    emulator = make(BOTH)
+    answer = await _exchanged(call, emulator, get_code)
+    body, cookies = answer.json(), _cookies(answer)
+    assert (body["sessionJwt"], body["refreshJwt"]) == ("", "")
+    assert (body["cookieName"], body["sessionCookieName"], body["cookiePath"]) == ("DSR", "DS", "/")
+    assert body["sessionExpiration"] == 1_800_000_600
+    assert read(emulator, cookies["DS"][0])["drn"] == "DS"
+    assert read(emulator, cookies["DSR"][0])["drn"] == "DSR"
+    assert cookies["DS"][1] == "HttpOnly; Max-Age=600; Path=/; SameSite=none; Secure"
+    assert cookies["DSR"][1] == f"HttpOnly; Max-Age={FOUR_WEEKS}; Path=/; SameSite=none; Secure"
+
+
+@pytest.mark.parametrize(
+    ("project", "in_body", "in_cookie"),
+    [
+        (Project(session_token_in="cookie"), "refreshJwt", "DS"),
+        (Project(refresh_token_in="cookie"), "sessionJwt", "DSR"),
+    ],
+)
+async def test_one_in_a_cookie(
+    call: Call, make: Make, get_code: GetCode, project: Project, in_body: str, in_cookie: str
+) -> None:
+    """Each token has a place of its own."""
+    answer = await _exchanged(call, make(project), get_code)
+    assert list(_cookies(answer)) == [in_cookie]
+    assert [name for name in ("sessionJwt", "refreshJwt") if answer.json()[name]] == [in_body]
+
+
+async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """The project's names, domains, path and policy are in cookies, body and tokens."""
+    emulator = make(RENAMED)
+    answer = await _exchanged(call, emulator, get_code)
+    body, cookies = answer.json(), _cookies(answer)
+    assert {name: body[name] for name in body if "ookie" in name} == {
+        "cookieDomain": "example",
+        "cookiePath": "/auth",
+        "cookieMaxAge": FOUR_WEEKS,
+        "cookieExpiration": 1_800_000_000 + FOUR_WEEKS,
+        "cookieName": "rid",
+        "sessionCookieName": "sid",
+        "sessionCookieDomain": "app.example",
+    }
+    assert cookies["sid"][1].startswith("Domain=app.example; HttpOnly; Max-Age=600; Path=/auth; SameSite=lax")
+    assert cookies["rid"][1].startswith("Domain=example; HttpOnly;")
+    assert {name: read(emulator, cookies[name][0])["drn"] for name in cookies} == {"sid": "sid", "rid": "rid"}
+
+
+async def test_drn_of_a_renamed_cookie(call: Call, make: Make, read: Read) -> None:
+    """Whether a renamed cookie renames ``drn`` is unknown: it can be told not to."""
+    guesses = Guesses(drn_is_cookie_name=False)
+    emulator = make(Project(cookies=CookiePlan("sid", "rid"), guesses=guesses))
+    pair = emulator.issue("ada@acme.example")
+    assert [read(emulator, jwt)["drn"] for jwt in pair] == ["DS", "DSR"]
+    answer = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("project", [BOTH, RENAMED])
+async def test_refresh_by_cookie(call: Call, make: Make, project: Project) -> None:
+    """The bare project id and the refresh cookie are enough for all that needs a refresh token."""
+    emulator = make(project)
+    name = project.cookies.refresh_name
+    cookie = {"cookie": f"{name}={emulator.issue('ada@acme.example', 'acme').refresh_jwt}"}
+    refreshed = await call(emulator, "POST", REFRESH, headers=cookie)
+    assert list(_cookies(refreshed)) == [project.cookies.session_name]  # without rotation it stays in use
+    selected = await call(
+        emulator, "POST", "/v1/auth/tenant/select", headers=cookie, json={"tenant": "globex"}
+    )
+    assert list(_cookies(selected)) == [project.cookies.session_name, name]
+    assert (await call(emulator, "GET", "/v1/auth/me", headers=cookie)).status_code == 200
+    tried = await call(emulator, "POST", "/v1/auth/try-refresh", headers=cookie)
+    assert (tried.json()["sessionJwt"], list(_cookies(tried))) == ("", [project.cookies.session_name])
+
+
+async def test_only_the_projects_cookie_counts(call: Call, make: Make) -> None:
+    """After a renaming the old name opens nothing."""
+    emulator = make(RENAMED)
+    cookie = {"cookie": f"DSR={emulator.issue('ada@acme.example').refresh_jwt}"}
+    assert (await call(emulator, "POST", REFRESH, headers=cookie)).status_code == 401
+
+
+async def test_rotation_sets_the_new_cookie(call: Call, make: Make) -> None:
+    """With rotation each refresh brings a new refresh cookie."""
+    emulator = make(Project(refresh_token_in="cookie", rotate_refresh=True))
+    old = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", REFRESH, token=old)
+    assert answer.json()["refreshJwt"] == ""
+    assert _cookies(answer)["DSR"][0] not in {"", old}
+
+
+@pytest.mark.parametrize(
+    ("project", "lines"),
+    [
+        (
+            BOTH,
+            [
+                'DS=""; HttpOnly; Max-Age=0; Path=/; SameSite=none; Secure',
+                'DSR=""; HttpOnly; Max-Age=0; Path=/; SameSite=none; Secure',
+            ],
+        ),
+        (
+            RENAMED,
+            [
+                'sid=""; Domain=app.example; HttpOnly; Max-Age=0; Path=/auth; SameSite=lax; Secure',
+                'rid=""; Domain=example; HttpOnly; Max-Age=0; Path=/auth; SameSite=lax; Secure',
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/auth/logout", "/v1/auth/logoutall"])
+async def test_logout_clears(call: Call, make: Make, project: Project, lines: list[str], path: str) -> None:
+    """A logout clears both cookies with the attributes they were set with."""
+    emulator = make(project)
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    answer = await call(emulator, "POST", path, token=token)
+    assert answer.headers.get_list("set-cookie") == lines
+
+
+async def test_web_sdk_headers_do_no_harm(call: Call, make: Make) -> None:
+    """What the browser SDK sends along is tolerated."""
+    emulator = make(BOTH)
+    headers = {
+        "cookie": f"DSR={emulator.issue('ada@acme.example').refresh_jwt}",
+        "x-descope-refresh-cookie-name": "DSR",
+        "x-descope-sdk-name": "web-js",
+        "x-descope-trusted-device-token": "a.b.c",
+    }
+    query = {"dcs": "t", "dcr": "f"}
+    assert (await call(emulator, "POST", REFRESH, headers=headers, params=query)).status_code == 200
+
+
+def test_cookies_need_different_names() -> None:
+    """One name for both tokens cannot be."""
+    with pytest.raises(ValueError, match="different names"):
+        CookiePlan("one", "one")

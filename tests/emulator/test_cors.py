@@ -1,0 +1,154 @@
+"""Pages of other origins: which of them may read what the emulator answers."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Emulator
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+
+PAGE = "http://localhost:3000"
+PREFLIGHT = {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type,x-descope-project-id",
+}
+
+
+def cors(answer: httpx.Response) -> dict[str, str]:
+    """The CORS headers of an answer."""
+    return {name: value for name, value in answer.headers.items() if name.startswith("access-control")}
+
+
+@pytest.mark.parametrize(
+    "origin", [PAGE, "http://127.0.0.1:5173", "https://localhost", "http://[::1]:8080", "http://localhost:1"]
+)
+async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) -> None:
+    """A page of this machine reads answers, with cookies; refusals and when to come back as well."""
+    emulator = make()
+    emulator.faults.add("refresh", status=429, retry_after=7)
+
+    for status in (429, 401):
+        answer = await call(emulator, "POST", "/v1/auth/refresh", headers={"origin": origin})
+        assert answer.status_code == status
+        assert answer.headers["vary"] == "Origin"
+        assert cors(answer) == {
+            "access-control-allow-origin": origin,
+            "access-control-allow-credentials": "true",
+            "access-control-expose-headers": "Retry-After",
+        }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/auth/sso/authorize",
+        "/v1/auth/me",
+        "/v2/keys/P1",
+        "/v1/keys/P1",
+        "/P1/.well-known/jwks.json",
+        "/P1/.well-known/openid-configuration",
+        "/P1/app/.well-known/openid-configuration",
+        "/oauth2/v1/token",
+        "/oauth2/v1/userinfo",
+        "/oauth2/v1/revoke",
+    ],
+)
+async def test_loopback_pages_may_ask_first(call: Call, make: Make, path: str) -> None:
+    """The preflight allows the methods of the API and whichever headers the SDK names."""
+    answer = await call(make(), "OPTIONS", path, headers={"origin": PAGE} | PREFLIGHT)
+
+    assert answer.status_code == 200
+    assert cors(answer) == {
+        "access-control-allow-origin": PAGE,
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": "GET, POST",
+        "access-control-allow-headers": "authorization,content-type,x-descope-project-id",
+        "access-control-max-age": "600",
+    }
+
+
+async def test_a_preflight_spends_no_fault(call: Call, make: Make) -> None:
+    """A failure to come waits for the call itself, and the question is in the journal."""
+    emulator = make()
+    emulator.faults.add("refresh", status=500)
+
+    await call(emulator, "OPTIONS", "/v1/auth/refresh", headers={"origin": PAGE} | PREFLIGHT)
+
+    assert [(one.method, one.status) for one in emulator.requests] == [("OPTIONS", 200)]
+    assert (await call(emulator, "POST", "/v1/auth/refresh", headers={"origin": PAGE})).status_code == 500
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost:3000.evil.example",
+        "http://evil.example#localhost",
+        "http://localhost@evil.example",
+        "http://127.0.0.10:3000",
+        "http://192.168.0.2:3000",
+        "file://localhost",
+        "http://localhost:123456",
+        "http://localhost/",
+        "null",
+        "*",
+        "",
+    ],
+)
+async def test_other_pages_get_no_cors_header(call: Call, make: Make, origin: str) -> None:
+    """EM-03: no other origin may read an answer or ask whether it might."""
+    emulator = make()
+
+    read = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"origin": origin})
+    asked = await call(emulator, "OPTIONS", "/v1/auth/refresh", headers={"origin": origin} | PREFLIGHT)
+
+    assert (read.status_code, cors(read)) == (200, {})
+    assert (asked.status_code, cors(asked)) == (405, {})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/signin/page",
+        "/v1/mgmt/license",
+        "/v1/mgmt/tests/generate/enchantedlink",
+        "/console",
+        "/console/api/state",
+        "/oauth2/v1/authorize",
+        "/oauth2/v1/logout",
+        "/v1/authority",
+        "/",
+    ],
+)
+async def test_nothing_but_descopes_api_for_pages_is_shared(call: Call, path: str) -> None:
+    """EM-03: sign-in pages, management and the console are nobody else's to read, loopback or not."""
+    emulator = Emulator(console="faults")
+
+    read = await call(emulator, "GET", path, headers={"origin": PAGE})
+    asked = await call(emulator, "OPTIONS", path, headers={"origin": PAGE} | PREFLIGHT)
+
+    assert cors(read) == cors(asked) == {}
+    assert asked.status_code in {403, 404, 405}
+
+
+async def test_a_page_learns_why_it_was_shut_out(call: Call, make: Make) -> None:
+    """From 127.0.0.1 to localhost is across sites, which the answer says where the developer can read it."""
+    headers = {"origin": "http://127.0.0.1:3000", "sec-fetch-site": "cross-site"}
+
+    answer = await call(make(), "POST", "/v1/auth/refresh", headers=headers)
+
+    assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011001")
+    assert cors(answer)["access-control-allow-origin"] == "http://127.0.0.1:3000"
+
+
+async def test_callers_without_an_origin_see_no_difference(call: Call, make: Make) -> None:
+    """Servers send no Origin and get no CORS header."""
+    answer = await call(make(), "POST", "/v1/auth/refresh")
+    assert cors(answer) == {}
+    assert "vary" not in answer.headers

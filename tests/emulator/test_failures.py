@@ -1,0 +1,87 @@
+"""Sign-ins that fail the way they do at an identity provider."""
+
+import re
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Emulator, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Start = Callable[..., Coroutine[None, None, str]]
+
+
+async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.Response:
+    content = str(httpx.QueryParams(form)).encode()
+    return await call(emulator, "POST", url, content=content)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "description"),
+    [
+        ("locked", "access_denied", "The account is locked"),
+        ("stranger", "access_denied", "The identity provider confirmed another user than the one asked for"),
+        ("unassigned", "access_denied", "The user is not assigned to this application"),
+        ("certificate", "server_error", "The certificate that signed the SAML response has expired"),
+        ("skew", "server_error", "The SAML assertion is not valid yet"),
+        ("unreachable", "temporarily_unavailable", "The identity provider could not be reached"),
+    ],
+)
+async def test_ways_to_fail(
+    call: Call, start: Start, make: Make, name: str, error: str, description: str
+) -> None:
+    """Each failure on the page goes back to the app as an error of its own, and ends the page."""
+    emulator = make()
+    url = await start(emulator)
+    page = await call(emulator, "GET", url)
+    assert f'name="fail" value="{name}"' in page.text
+    token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
+    answer = await _sent(call, emulator, url, form_token=token, fail=name)
+    assert answer.status_code == 303
+    parameters = httpx.URL(answer.headers["location"]).params
+    assert dict(parameters) == {
+        "state": "a b",
+        "err": error,
+        "error": error,
+        "error_description": description,
+    }
+    assert (await call(emulator, "GET", url)).status_code == 404
+
+
+async def test_nobody_comes_back(call: Call, start: Start, make: Make) -> None:
+    """One failure is that nothing more happens: the browser stays, and the page is over."""
+    emulator = make()
+    url = await start(emulator)
+    page = await call(emulator, "GET", url)
+    token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
+    answer = await _sent(call, emulator, url, form_token=token, fail="silence")
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+    assert "Nothing more happens here" in answer.text
+    assert (await call(emulator, "GET", url)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"fail": "explode"},
+        {"fail": "locked", "refuse": "yes"},
+        {"login_id": "ada@acme.example", "user": User("ada@acme.example").user_id},
+        {"refuse": "no"},
+        {"form_token": "guessed", "fail": "locked"},
+        {"form_token": "guessed", "login_id": "ada@acme.example"},
+    ],
+)
+async def test_forms_that_the_page_never_sends(
+    call: Call, start: Start, make: Make, form: dict[str, str]
+) -> None:
+    """Two answers, none, or a forged one: refused, and the page stays open."""
+    emulator = make()
+    url = await start(emulator)
+    token = re.findall(r'form_token" value="([^"]+)"', (await call(emulator, "GET", url)).text)[0]
+    assert (await _sent(call, emulator, url, **{"form_token": token} | form)).status_code == 400
+    assert (await call(emulator, "GET", url)).status_code == 200

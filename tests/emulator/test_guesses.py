@@ -1,0 +1,128 @@
+"""What is unknown about Descope, each way it may be (wire contract, section 10)."""
+
+from collections.abc import Callable, Coroutine
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+GetCode = Callable[..., Coroutine[None, None, str]]
+
+ADA = "ada@acme.example"
+REFRESH = "/v1/auth/refresh"
+NOW = 1_800_000_000
+
+
+def _verdict(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errorCode"]
+
+
+async def test_status_of_a_token_that_is_over(call: Call, make: Make) -> None:
+    """Revoked, unknown, missing and unreadable refresh tokens may be a 400 in place of a 401."""
+    emulator = make(Project(guesses=Guesses(revoked_status=400)))
+    revoked = emulator.issue(ADA).refresh_jwt
+    emulator.revoke(ADA)
+    answers = [await call(emulator, "POST", REFRESH, token=token) for token in (revoked, "a.b.c", "")]
+    assert [_verdict(answer) for answer in answers] == [(400, "E064001"), (400, "E061005"), (400, "E061005")]
+
+
+@pytest.mark.parametrize("path", [REFRESH, "/v1/auth/logout"])
+async def test_status_of_a_reuse(call: Call, make: Make, path: str) -> None:
+    """The reuse of a replaced token may be a 401 in place of a 400."""
+    emulator = make(Project(rotate_refresh=True, guesses=Guesses(reuse_status=401)))
+    old = emulator.issue(ADA).refresh_jwt
+    await call(emulator, "POST", REFRESH, token=old)
+    assert _verdict(await call(emulator, "POST", path, token=old)) == (401, "E064006")
+
+
+@pytest.mark.parametrize("rotate", [True, False])
+async def test_refresh_token_is_repeated(call: Call, make: Make, *, rotate: bool) -> None:
+    """Without rotation the answer may repeat the refresh token; with it there is a new one anyway."""
+    emulator = make(Project(rotate_refresh=rotate, guesses=Guesses(refresh_repeats_token=True)))
+    token = emulator.issue(ADA).refresh_jwt
+    body = (await call(emulator, "POST", REFRESH, token=token)).json()
+    assert (body["refreshJwt"] == token) is not rotate
+
+
+@pytest.mark.parametrize(
+    ("guesses", "parameters"),
+    [
+        (Guesses(failed_sign_in="err"), {"err": "access_denied"}),
+        (
+            Guesses(failed_sign_in="error"),
+            {"error": "access_denied", "error_description": "The sign-in was refused"},
+        ),
+    ],
+)
+async def test_how_a_failure_is_told(
+    call: Call, make: Make, confirm: Call, guesses: Guesses, parameters: dict[str, str]
+) -> None:
+    """A failed sign-in may be told in either spelling alone."""
+    emulator = make(Project(guesses=guesses))
+    query = {"tenant": "acme", "redirectURL": "http://localhost:8000/callback?state=1"}
+    url = (await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)).json()["url"]
+    answer = await confirm(emulator, url, None)
+    assert dict(httpx.URL(answer.headers["location"]).params) == {"state": "1"} | parameters
+
+
+async def test_query_may_be_rebuilt(call: Call, make: Make, confirm: Call) -> None:
+    """The app's query may come back sorted and written anew, its own ``code`` replaced."""
+    emulator = make(Project(guesses=Guesses(redirect_query="rebuild")))
+    back = "http://localhost:8000/callback?state=a%20b&empty=&code=mine#top"
+    query = {"tenant": "acme", "redirectURL": back}
+    url = (await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)).json()["url"]
+    location = (await confirm(emulator, url, ADA)).headers["location"]
+    code = httpx.URL(location).params["code"]
+    assert location == f"http://localhost:8000/callback?code={code}&empty=&state=a+b#top"
+    assert code != "mine"
+
+
+async def test_validate_may_wrap(call: Call, make: Make, read: Read) -> None:
+    """The claims may be under ``parsedJWT``."""
+    emulator = make(Project(guesses=Guesses(validate_wraps=True)))
+    token = emulator.issue(ADA).session_jwt
+    body = (await call(emulator, "POST", "/v1/auth/validate", token=token)).json()
+    assert list(body) == ["parsedJWT"]
+    assert body["parsedJWT"]["sub"] == read(emulator, token)["sub"]
+    assert body["parsedJWT"]["exp"] == "2027-01-15T08:10:00Z"
+
+
+async def test_custom_claims_may_be_at_the_top(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """Custom claims may stand beside Descope's own, which they never replace."""
+    emulator = make(Project(guesses=Guesses(custom_claims_at_top=True)))
+    code = await get_code(emulator, options={"customClaims": {"plan": "gold", "sub": "U1", "tenants": {}}})
+    body = (await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})).json()
+    claims = read(emulator, body["sessionJwt"])
+    assert claims["plan"] == "gold"
+    assert claims["sub"] != "U1"
+    assert claims["tenants"]
+    assert "nsec" not in claims
+
+
+async def test_sso_may_leave_the_tenant_open(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
+    """A sign-in through a tenant may leave it to the app to select that tenant."""
+    emulator = make(Project(guesses=Guesses(sso_sets_tenant=False)))
+    body = (
+        await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": await get_code(emulator)})
+    ).json()
+    assert "dct" not in read(emulator, body["sessionJwt"])
+
+
+def test_refresh_token_may_hold_grants(make: Make, read: Read) -> None:
+    """The refresh token may say what the user holds, as the session token does."""
+    emulator = make(Project(guesses=Guesses(refresh_holds_grants=True)))
+    session, refresh = (read(emulator, jwt) for jwt in emulator.issue(ADA, "acme"))
+    assert refresh["tenants"] == session["tenants"]
+    assert refresh["drn"] == "DSR"
+
+
+def test_reuse_of_a_name(make: Make, read: Read) -> None:
+    """A renamed cookie renames the ``drn`` of its token unless it is guessed otherwise."""
+    emulator = make(Project(cookies=CookiePlan("sid", "rid")))
+    assert [read(emulator, jwt)["drn"] for jwt in emulator.issue(ADA)] == ["sid", "rid"]

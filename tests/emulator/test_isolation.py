@@ -1,0 +1,41 @@
+"""The emulator and production keep apart (EM-04, EM-05)."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fastapi_descope.emulator import Emulator
+from tests.support.world import WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+_LISTED = """
+import sys, fastapi_descope
+ours = ("fastapi_descope.emulator", "fastapi_descope.testing", "fastapi_descope.cli")
+print(*(name for name in sys.modules if name.startswith((*ours, "jinja2", "uvicorn", "typer"))))
+"""
+
+
+def test_only_whoever_asks_for_it_gets_it() -> None:
+    """Importing the package brings neither the emulator nor what only the emulator needs (EM-05)."""
+    done = subprocess.run([sys.executable, "-c", _LISTED], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    assert done.stdout.strip() == ""
+
+
+def test_every_start_has_a_key_of_its_own() -> None:
+    """No key is stored anywhere, so no start can have another's (EM-04)."""
+    first, second = (Emulator().public_keys[0] for _ in range(2))
+    assert first["kid"] != second["kid"]
+    assert first["n"] != second["n"]
+
+
+async def test_its_tokens_are_good_nowhere_else(world: WorldFactory) -> None:
+    """What one emulator signed is no session to an app of another, under the very same project id (EM-04)."""
+    town, stranger = world(), Emulator()
+    assert stranger.project_id == town.emulator.project_id
+    browser = town.browser()
+    for signer, status in ((town.emulator, 200), (stranger, 401)):
+        token = signer.issue("ada@acme.example", "acme").session_jwt
+        answer = await browser.get("/me", authorization=f"Bearer {token}")
+        assert answer.status_code == status

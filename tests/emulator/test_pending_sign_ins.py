@@ -1,0 +1,226 @@
+"""nOTP and enchanted links: the app polls until somebody has confirmed (wire contract, section 2.16)."""
+
+from base64 import b64decode
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from fastapi_descope.emulator import Clock, Emulator, Project, User
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Coroutine[None, None, httpx.Response]]
+Make = Callable[..., Emulator]
+Read = Callable[[Emulator, str], dict[str, object]]
+
+NOTP = "/v1/auth/notp/whatsapp"
+NOTP_SESSION = "/v1/auth/notp/pending-session"
+GENERATE = "/v1/mgmt/tests/generate/enchantedlink"
+VERIFY = "/v1/auth/enchantedlink/verify"
+LINK_SESSION = "/v1/auth/enchantedlink/pending-session"
+LINK = {"loginId": "ada@acme.example", "URI": "http://localhost:8000/verify?a=b"}
+MANAGED = Project(management_key="for-management")
+
+
+def _verdict(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errorCode"]
+
+
+@pytest.mark.parametrize("way", ["signup", "signin", "signup-in"])
+async def test_notp(call: Call, make: Make, confirm: Call, read: Read, way: str) -> None:
+    """Pending until somebody confirms on the page; then the session, once."""
+    emulator = make()
+    started = (await call(emulator, "POST", f"{NOTP}/{way}", json={"loginId": ""})).json()
+    assert sorted(started) == ["image", "pendingRef", "redirectUrl"]
+    body = {"pendingRef": started["pendingRef"]}
+    before = await call(emulator, "POST", NOTP_SESSION, json=body)
+    assert before.json() == {
+        "errorCode": "E066103",
+        "errorDescription": "nOTP is pending",
+        "errorMessage": "The sign-in has not been confirmed yet",
+        "message": "The sign-in has not been confirmed yet",
+    }
+    page = await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    assert (page.status_code, "location" in page.headers) == (200, False)
+    assert "Go back to the app" in page.text
+    answer = await call(emulator, "POST", NOTP_SESSION, json=body)
+    assert (answer.status_code, answer.json()["user"]["email"]) == (200, "ada@acme.example")
+    assert read(emulator, answer.json()["sessionJwt"])["amr"] == ["whatsapp"]
+    assert _verdict(await call(emulator, "POST", NOTP_SESSION, json=body)) == (401, "E066103")
+
+
+async def test_notp_image(call: Call, make: Make) -> None:
+    """The image is a picture, if not of a QR code."""
+    image = (await call(make(), "POST", f"{NOTP}/signin")).json()["image"]
+    kind, _, data = image.partition(",")
+    assert kind == "data:image/png;base64"
+    assert b64decode(data).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+async def test_notp_for_somebody(call: Call, make: Make, confirm: Call) -> None:
+    """With a login id, e-mail or phone number, that user alone can confirm."""
+    grace = User("grace@acme.example", phone="+15550100")
+    emulator = make(Project(users=(grace, User("ada@acme.example"))))
+    for login_id in ("grace@acme.example", "+15550100"):
+        url = (await call(emulator, "POST", f"{NOTP}/signin", json={"loginId": login_id})).json()[
+            "redirectUrl"
+        ]
+        assert (await confirm(emulator, url, "ada@acme.example")).status_code == 400
+        assert (await confirm(emulator, url, "grace@acme.example")).status_code == 200
+
+
+async def test_notp_refused(call: Call, make: Make, confirm: Call) -> None:
+    """Whoever says no leaves the sign-in pending: the app gives up by itself."""
+    emulator = make()
+    started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
+    page = await confirm(emulator, started["redirectUrl"], None)
+    assert page.status_code == 200
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(answer) == (401, "E066103")
+
+
+async def test_notp_page_sends_its_form_home(call: Call, make: Make) -> None:
+    """A page that leads nowhere may post to itself alone."""
+    emulator = make()
+    url = (await call(emulator, "POST", f"{NOTP}/signin")).json()["redirectUrl"]
+    page = await call(emulator, "GET", url)
+    assert page.headers["content-security-policy"].endswith("form-action 'self'")
+
+
+async def test_notp_options(call: Call, make: Make, confirm: Call, read: Read) -> None:
+    """Login options reach the session."""
+    emulator = make()
+    body = {"loginId": "ada@acme.example", "loginOptions": {"customClaims": {"plan": "gold"}}}
+    started = (await call(emulator, "POST", f"{NOTP}/signup-in", json=body)).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert read(emulator, answer.json()["sessionJwt"])["nsec"] == {"plan": "gold"}
+
+
+async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -> None:
+    """Who has signed in before cannot sign up, named at the start or found out at the end."""
+    emulator = make()
+    emulator.issue("ada@acme.example")
+    named = await call(emulator, "POST", f"{NOTP}/signup", json={"loginId": "ada@acme.example"})
+    assert _verdict(named) == (400, "E062107")
+    started = (await call(emulator, "POST", f"{NOTP}/signup")).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(answer) == (400, "E062107")
+
+
+async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
+    """An update, confirmed by the owner of the refresh token, changes their phone number."""
+    emulator = make()
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    body = {"loginId": "ada@acme.example", "phone": "+15550199"}
+    started = (await call(emulator, "POST", f"{NOTP}/update", token=token, json=body)).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert answer.json()["user"]["phone"] == "+15550199"
+    me = (await call(emulator, "GET", "/v1/auth/me", token=token)).json()
+    assert (me["phone"], me["verifiedPhone"]) == ("+15550199", True)
+
+
+@pytest.mark.parametrize(
+    ("way", "body", "code"),
+    [
+        ("signin", {"loginId": "nobody@acme.example"}, "E062108"),
+        ("signin", {"loginId": 1}, "E011003"),
+        ("signin", {"loginOptions": []}, "E011003"),
+        ("update", {"loginId": "ada@acme.example"}, "E011002"),
+        ("update", {"loginId": "ada@acme.example", "phone": "+1"}, "E011002"),
+    ],
+)
+async def test_notp_bad_start(call: Call, make: Make, way: str, body: dict[str, object], code: str) -> None:
+    """An unknown user is refused, and an update without number or refresh token."""
+    assert _verdict(await call(make(), "POST", f"{NOTP}/{way}", json=body)) == (400, code)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(599, 200), (600, 401)])
+async def test_reference_lives_ten_minutes(
+    call: Call, make: Make, confirm: Call, clock: Clock, seconds: int, status: int
+) -> None:
+    """A confirmed sign-in waits for the app, and not for ever."""
+    emulator = make()
+    started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    clock.advance(seconds)
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("path", "code"), [(NOTP_SESSION, "E066103"), (LINK_SESSION, "E062503")])
+async def test_unknown_reference(call: Call, make: Make, path: str, code: str) -> None:
+    """A reference that nobody was given is answered as if pending, one left out is a mistake."""
+    emulator = make()
+    assert _verdict(await call(emulator, "POST", path, json={"pendingRef": "guessed"})) == (401, code)
+    assert _verdict(await call(emulator, "POST", path, json={})) == (400, "E011002")
+
+
+async def _link(call: Call, emulator: Emulator, body: dict[str, object]) -> httpx.Response:
+    return await call(emulator, "POST", GENERATE, key="for-management", json=body)
+
+
+async def test_enchanted_link(call: Call, make: Make, read: Read) -> None:
+    """Pending until the link's token is posted; then the session, once, and the token is used up."""
+    emulator = make(MANAGED)
+    made = (await _link(call, emulator, {**LINK, "loginOptions": {"customClaims": {"plan": "gold"}}})).json()
+    assert (sorted(made), made["loginId"]) == (["link", "loginId", "pendingRef"], "ada@acme.example")
+    link, body = httpx.URL(made["link"]), {"pendingRef": made["pendingRef"]}
+    assert (link.path, link.params["a"]) == ("/verify", "b")
+    assert _verdict(await call(emulator, "POST", LINK_SESSION, json=body)) == (401, "E062503")
+    verified = await call(emulator, "POST", VERIFY, json={"token": link.params["t"]})
+    assert (verified.status_code, verified.json()) == (200, {})
+    assert _verdict(await call(emulator, "POST", NOTP_SESSION, json=body)) == (401, "E066103")
+    answer = await call(emulator, "POST", LINK_SESSION, json=body)
+    claims = read(emulator, answer.json()["sessionJwt"])
+    assert (claims["email"], claims["amr"]) == ("ada@acme.example", ["email"])
+    assert claims["nsec"] == {"plan": "gold"}
+    assert _verdict(await call(emulator, "POST", LINK_SESSION, json=body)) == (401, "E062503")
+    again = await call(emulator, "POST", VERIFY, json={"token": link.params["t"]})
+    assert _verdict(again) == (400, "E062504")
+
+
+async def test_link_is_followed_after_its_time(call: Call, make: Make, clock: Clock) -> None:
+    """A link works for ten minutes."""
+    emulator = make(MANAGED)
+    made = (await _link(call, emulator, {**LINK})).json()
+    clock.advance(600)
+    token = httpx.URL(made["link"]).params["t"]
+    assert _verdict(await call(emulator, "POST", VERIFY, json={"token": token})) == (400, "E062504")
+
+
+async def test_link_of_a_user_who_left(call: Call, make: Make) -> None:
+    """Nobody signs in as a user who is gone."""
+    emulator = make(MANAGED)
+    made = (await _link(call, emulator, {**LINK})).json()
+    emulator.project = replace(emulator.project, users=())
+    token = httpx.URL(made["link"]).params["t"]
+    assert _verdict(await call(emulator, "POST", VERIFY, json={"token": token})) == (400, "E062108")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"loginId": "nobody@acme.example"}, "E062108"),
+        ({"loginId": ""}, "E011002"),
+        ({"URI": ""}, "E011002"),
+        ({"URI": "https://evil.example/"}, "E011004"),
+    ],
+)
+async def test_link_for_nobody_or_nowhere(
+    call: Call, make: Make, change: dict[str, object], code: str
+) -> None:
+    """A link needs a user, and an approved address to lead to."""
+    assert _verdict(await _link(call, make(MANAGED), {**LINK, **change})) == (400, code)
+
+
+@pytest.mark.parametrize("project", [MANAGED, Project()])
+async def test_links_need_the_management_key(call: Call, make: Make, project: Project) -> None:
+    """Only the management key makes links, and without one nobody does."""
+    emulator = make(project)
+    assert _verdict(await call(emulator, "POST", GENERATE, key="wrong", json=LINK)) == (401, "E011003")
+    assert _verdict(await call(emulator, "POST", GENERATE, json=LINK)) == (401, "E011003")

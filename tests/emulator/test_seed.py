@@ -1,0 +1,256 @@
+"""Seed files: what they make, and how a mistake in one is told."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastapi_descope.emulator import (
+    AccessKey,
+    CookiePlan,
+    Emulator,
+    Grants,
+    Guesses,
+    Project,
+    Tenant,
+    User,
+)
+from fastapi_descope.emulator.seed import SeedError, load
+
+Write = Callable[..., Path]
+
+EVERYTHING: dict[str, object] = {
+    "project_id": "P2EMULATORforTheSeedFileTest",
+    "session_seconds": 300,
+    "rotate_refresh": True,
+    "issuer": "url",
+    "audience": ["one", "two"],
+    "session_token_in": "cookie",
+    "management_key": "for-management",
+    "cookies": {"session_name": "sid", "same_site": "lax"},
+    "guesses": {"revoked_status": 400},
+    "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "sso_ids": ["okta"]}],
+    "users": [
+        {
+            "login_id": "ada@acme.example",
+            "name": "Ada",
+            "tenants": {"acme": {"roles": ["admin"], "permissions": ["write"]}},
+        }
+    ],
+    "access_keys": [
+        {"id": "K1", "secret": "opensesame", "tenants": {"acme": {}}, "claims": {"plan": {"of": [1]}}}
+    ],
+}
+PROJECT = Project(
+    "P2EMULATORforTheSeedFileTest",
+    tenants=(Tenant("acme", "Acme", ("acme.example",), ("okta",)),),
+    users=(User("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("write",))}),),
+    session_seconds=300,
+    rotate_refresh=True,
+    issuer="url",
+    audience=("one", "two"),
+    session_token_in="cookie",
+    management_key="for-management",
+    access_keys=(AccessKey("K1", "opensesame", tenants={"acme": Grants()}, claims={"plan": {"of": [1]}}),),
+    cookies=CookiePlan("sid", same_site="lax"),
+    guesses=Guesses(revoked_status=400),
+)
+TOML = """
+project_id = "P2EMULATORforTheSeedFileTest"
+session_seconds = 300
+rotate_refresh = true
+issuer = "url"
+audience = ["one", "two"]
+session_token_in = "cookie"
+management_key = "for-management"
+cookies = { session_name = "sid", same_site = "lax" }
+guesses.revoked_status = 400
+
+[[tenants]]
+id = "acme"
+name = "Acme"
+domains = ["acme.example"]
+sso_ids = ["okta"]
+
+[[users]]
+login_id = "ada@acme.example"
+name = "Ada"
+[users.tenants.acme]
+roles = ["admin"]
+permissions = ["write"]
+
+[[access_keys]]
+id = "K1"
+secret = "opensesame"
+tenants.acme = {}
+claims.plan.of = [1]
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a seed file."""
+
+    def file(text: str | bytes, name: str = "project.toml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return file
+
+
+def test_toml(write: Write) -> None:
+    """A TOML file may say all there is to say of a project."""
+    assert load(write(TOML)) == PROJECT
+
+
+def test_json(write: Write) -> None:
+    """So may a JSON file."""
+    assert load(str(write(json.dumps(EVERYTHING), "project.json"))) == PROJECT
+
+
+def test_nothing_is_everything_as_usual(write: Write) -> None:
+    """An empty file is the default project, people and all."""
+    assert load(write("")) == Project()
+
+
+def test_settings_keep_the_people(write: Write) -> None:
+    """Settings alone leave the default tenants and users."""
+    assert load(write("rotate_refresh = true")) == Project(rotate_refresh=True)
+
+
+def test_people_come_together(write: Write) -> None:
+    """Whoever names tenants gets those, and nobody of the default people."""
+    assert load(write('[[tenants]]\nid = "a"')) == Project(tenants=(Tenant("a"),), users=(), access_keys=())
+
+
+def test_example() -> None:
+    """The example in the repository is a project that an emulator runs with."""
+    project = load(Path(__file__).parents[2] / "example_app" / "project.toml")
+    assert [user.login_id for user in project.users] == ["ada@acme.example", "grace@acme.example"]
+    assert project.tenants[1].session_seconds == 300
+    assert Emulator(project).issue("grace@acme.example", "acme").session_jwt
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[[tenants]]\nid = "a"\ndomins = ["a.b"]',
+            "tenants[0].domins: there is no such key; is domains meant?",
+        ),
+        (
+            'guesses.luck = 3\n[[users]]\nlogin_id = "a@b.c"\ntenants.a = { size = 3 }',
+            "users[0].tenants.a.size: there is no such key; expected one of permissions, roles (and 1 more)",
+        ),
+        ('isuer = "id"', "isuer: there is no such key; is issuer meant?"),
+        (
+            '[[tenants]]\nid = "a"\n[[users]]\nlogin_id = "x@a.b"\ntenants.a = { rolls = ["admin"] }',
+            "users[0].tenants.a.rolls: there is no such key; is roles meant?",
+        ),
+        (
+            '[[users]]\nlogin_id = "x@a.b"\ntenants.a = {}',
+            "user x@a.b is in tenants the project lacks: ['a']",
+        ),
+        ('[[tenants]]\nname = "a"', "tenants[0].id: expected, and not there"),
+        ('[[tenants]]\nid = "a"\ndomains = "a.b"', "tenants[0].domains: expected a valid array"),
+        ('issuer = "uri"', "issuer: expected 'id', 'url', 'app' or 'agentic'"),
+        ("audience = 1\nsession_seconds = 1.5", "session_seconds: expected a valid integer (and 2 more)"),
+        ("audience = 1", "audience: expected a valid string (and 1 more)"),
+        ("session_seconds = 0", "session_seconds must be positive"),
+        (
+            '[cookies]\nsession_name = "a"\nrefresh_name = "a"',
+            "cookies: the session and the refresh cookie need different names",
+        ),
+        ("reuse_grace = nan", "expected finite numbers and shallow nesting"),
+        ("project_id =", "expected TOML: Invalid value (at end of document)"),
+        (b"\xff", "expected text in UTF-8"),
+    ],
+)
+def test_mistakes(write: Write, text: str | bytes, message: str) -> None:
+    """A mistake is told in one sentence: file, place, and what was expected."""
+    with pytest.raises(SeedError) as caught:
+        load(write(text))
+    assert str(caught.value) == f"project.toml: {message}"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected an object with the fields of a project"),
+        ("{", "expected JSON: "),
+        ("[" * 100_000, "expected JSON: "),
+        ('{"tenants": null}', "tenants: expected a valid array"),
+        ('{"project_id": "\\ud800"}', "Invalid JSON: "),
+        ('{"project_id": "\\u0000", "a\\u0000": 1}', "a\u0000: there is no such key; expected one of "),
+    ],
+)
+def test_mistakes_in_json(write: Write, text: str, message: str) -> None:
+    """JSON has mistakes of its own."""
+    with pytest.raises(SeedError) as caught:
+        load(write(text, "project.json"))
+    assert str(caught.value).startswith(f"project.json: {message}")
+
+
+def _outcome(path: Path) -> str:
+    """The word project, or how the mistake begins."""
+    try:
+        assert isinstance(load(path), Project)
+    except SeedError as mistake:
+        return str(mistake)[: len(path.name) + 2]
+    return "project"
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "login_id", "tenants", "acme", "claims", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([each.name for each in fields(Project)]), _VALUES, max_size=4))
+def test_any_values_are_a_project_or_a_mistake(write: Write, seed: dict[str, object]) -> None:
+    """Whatever a file holds, it is a project, or the error that says why not."""
+    assert _outcome(write(json.dumps(seed), "project.json")) in {"project", "project.json: "}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_project_or_a_mistake(write: Write, content: bytes) -> None:
+    """Bytes that are no file of any kind are a mistake too."""
+    for name in ("project.toml", "project.json"):
+        assert _outcome(write(content, name)) in {"project", f"{name}: "}
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A file that is not there is a mistake like others."""
+    with pytest.raises(SeedError, match=r"^none\.toml: cannot be read: No such file or directory$"):
+        load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'management_key = ["hush"]',
+        'auth_management_key = { hush = 1 }\nmanagement_key = "hush"',
+        '[[access_keys]]\nid = "K1"\nsecret = "hush"\ntenants.a = {}',
+        '[[access_keys]]\nid = "K1"\nsecret = "hush"\n[[access_keys]]\nid = "K2"\nsecret = "hush"',
+        '[[access_keys]]\nid = "K1"\nsecret = ["hush"]',
+        '[[access_keys]]\nid = "K1"\nsecrt = "hush"',
+        'management_key = "hush',
+    ],
+)
+def test_secrets_are_not_echoed(write: Write, text: str) -> None:
+    """No message holds a secret of the file."""
+    with pytest.raises(SeedError) as caught:
+        load(write(text))
+    assert "hush" not in str(caught.value)
