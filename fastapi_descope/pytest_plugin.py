@@ -12,7 +12,10 @@ that reason; a test that wants types asks for ``descope_emulation: Emulation``.
 
 import os
 from collections.abc import Callable, Generator
-from pkgutil import resolve_name
+from contextlib import ExitStack
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
 from typing import Protocol
 
 import pytest
@@ -75,12 +78,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def descope_app(pytestconfig: pytest.Config) -> object:
     """The app under test: what ``descope_app`` names in pytest's configuration. Override it for a factory."""
     name: str = pytestconfig.getini("descope_app")
-    if not name:
-        raise pytest.UsageError(
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise _failure(
             'Say which app to test: descope_app = "module:attribute" in the configuration of pytest,'
             " or a fixture descope_app of your own."
         )
-    return resolve_name(name)
+    imported = _imported(module)
+    try:
+        return attrgetter(attribute)(imported)
+    except AttributeError:
+        raise _failure(f"descope_app: there is no {attribute} in the module {module}.") from None
 
 
 @pytest.fixture
@@ -89,10 +97,12 @@ def descope_emulation(descope_app: ASGIApp) -> Generator[_Emulation]:
     try:
         from .testing import emulated  # noqa: PLC0415 - nothing is imported before a fixture asks
     except ModuleNotFoundError as missing:
-        raise ConfigurationError(
-            f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'"
-        ) from None
-    with emulated(descope_app) as emulation:
+        raise _failure(f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'") from None
+    with ExitStack() as stack:
+        try:
+            emulation = stack.enter_context(emulated(descope_app))
+        except ConfigurationError as error:
+            raise _failure(str(error)) from None
         yield emulation
 
 
@@ -133,3 +143,19 @@ def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
 def revoke_session(descope_emulation: _Emulation) -> Callable[..., None]:
     """Call it with a client to end its user's sessions at Descope; see ``Emulation.revoke_session``."""
     return descope_emulation.revoke_session
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        if not f"{module}.".startswith(f"{missing.name}."):
+            raise  # something that the app needs
+        raise _failure(
+            f"descope_app: there is no module {module}. Is its folder in the pythonpath of pytest?"
+        ) from None
+
+
+def _failure(reason: str) -> BaseException:
+    """A sentence, and no traceback: where in this file it was said helps nobody."""
+    return pytest.fail.Exception(reason, pytrace=False)

@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from email.message import Message
+from functools import cache
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
 from io import BytesIO
@@ -31,7 +32,7 @@ from typing_extensions import override
 
 from .core import base64url
 from .core.session import Claims, RefreshToken, Session, TokenPair
-from .emulator import Emulator, Grants, Issued, Project, Tenant, User
+from .emulator import Emulator, Grants, Issued, Project, SigningKey, Tenant, User
 from .errors import ConfigurationError
 from .plugin import Descope
 from .settings import DescopeSettings
@@ -66,12 +67,13 @@ def emulated(app: ASGIApp, *, descope: Descope | None = None) -> Generator["Emul
 
     ``descope`` is for an app in which it cannot be found: one that is wrapped in other ASGI middleware,
     or that only mounts the app which has it. Each time there is a new emulator, so what one test does to
-    it is gone in the next. Costs the making of an RSA key (tens of milliseconds), and no network.
+    it is gone in the next, and its tokens are good nowhere else. Costs a few milliseconds, the first time in
+    a process the making of an RSA key as well, and no network.
 
     Raises ``ConfigurationError`` if there is no ``Descope`` to be found.
     """
     found = descope or _installed(app)
-    emulator = Emulator(_project(found.settings))
+    emulator = Emulator(_project(found.settings), signing_key=_signing_key().under_another_id())
     transport = httpx.ASGITransport(_on_loopback(emulator))
     with found.connected_to(transport, clock=emulator.clock):
         yield Emulation(app, found, emulator)
@@ -128,7 +130,7 @@ class Emulation:
                 * ``bearer``: send the session token as ``Authorization: Bearer`` in place of cookies.
 
         Raises LookupError for a known user who is not in the tenant and is given nothing there, TypeError
-        for a single string where several are expected.
+        for a keyword that is none of these, or a single string where several are expected.
         """
         return self._signed_in(self.client(), user, holding)
 
@@ -156,6 +158,7 @@ class Emulation:
         self.emulator.revoke(self._session(client).user.id)
 
     def _signed_in(self, client: Client, user: str | None, holding: Holding) -> Client:
+        _refuse_unknown(holding)
         tenant = holding.get("tenant", "acme")
         person = self._person(user, tenant, _grants(holding))
         issued = self.emulator.issue(
@@ -248,7 +251,16 @@ def _installed(app: ASGIApp) -> Descope:
         descope = each.kwargs.get("descope")
         if cast("object", each.cls) is DescopeMiddleware and isinstance(descope, Descope):
             return descope
-    raise ConfigurationError("No Descope is installed in this app; name it: emulated(app, descope=...)")
+    raise ConfigurationError(
+        f"No Descope is installed in this {type(app).__name__}. If it is behind something else, name it:"
+        " emulated(app, descope=...), in a fixture descope_emulation of your own if you use the fixtures."
+    )
+
+
+@cache
+def _signing_key() -> SigningKey:
+    """One for all emulators of a process, under another id in each: to make it takes longer than a test."""
+    return SigningKey.fresh()
 
 
 def _project(settings: DescopeSettings) -> Project:
@@ -270,6 +282,12 @@ def _on_loopback(emulator: Emulator) -> ASGIApp:
         await emulator({**scope, "headers": [(b"host", _EMULATOR_HOST), *others]}, receive, send)
 
     return app
+
+
+def _refuse_unknown(holding: Holding) -> None:
+    """A misspelt keyword would sign in somebody who lacks what the test is about, and prove nothing."""
+    for name in holding.keys() - Holding.__annotations__.keys():
+        raise TypeError(f"sign_in has no {name!r}; there are user, {', '.join(Holding.__annotations__)}")
 
 
 def _grants(holding: Holding) -> Grants | None:

@@ -88,6 +88,14 @@ def test_a_string_is_not_several_names(name: str) -> None:
         emulation.sign_in(**{name: "admin"})  # type: ignore[arg-type] # the mistake in question
 
 
+def test_a_keyword_that_is_none_is_refused() -> None:
+    """Else ``role=`` would sign in somebody without roles, and the test would prove nothing."""
+    with emulated(guarded_app()) as emulation:
+        for sign_in in (emulation.sign_in, emulation.sign_in_async):
+            with pytest.raises(TypeError, match=r"no 'role'; there are user, tenant, roles, permissions"):
+                sign_in(role=["admin"])  # type: ignore[call-arg] # what a type checker would have found
+
+
 def test_a_bearer_client_has_no_cookies() -> None:
     """An API's caller: its token works until it expires, and nothing renews it."""
     with emulated(guarded_app()) as emulation:
