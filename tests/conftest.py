@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support.emulator_command import emulator_command
 from tests.support.redis_server import RedisServer
 from tests.support.world import WorldFactory, build_world
 
@@ -45,6 +46,13 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def world() -> WorldFactory:
     """Builds a world: an app, the emulator and browsers, all in this process."""
     return build_world
+
+
+@pytest.fixture(scope="session")
+def typed_emulator() -> Iterator[str]:
+    """The URL of the one emulator of the run that is a process of its own, started by its command."""
+    with emulator_command() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,30 @@
-"""The two kinds of refresh store, each with what a test needs from outside."""
+"""The two kinds of refresh store and of Descope's Python client, with what a test needs from outside."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+import certifi
 import pytest
+from descope import DescopeClient, DescopeClientAsync
 from pydantic import SecretStr
 
 from fastapi_descope.core.redis_store import RedisRefreshStore
 from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshStore
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
+from fastapi_descope.emulator.server import running
 from fastapi_descope.events import Events
 from tests.support.hand_clock import HandClock
 from tests.support.redis_server import RedisServer
+
+TENANT_KEY = AccessKey(
+    "K2TENANT", "tenant-access-key", tenants={"acme": Grants(("viewer",), ("reports.read",))}
+)
+
+Client = DescopeClient | DescopeClientAsync
+Connect = Callable[..., Client]
+Serve = Callable[..., tuple[Emulator, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +73,53 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     yield made
     await made.store.aclose()
     await made.other.aclose()
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> SigningKey:
+    """One for all emulators of the run, under another id in each: to make it takes longer than a test."""
+    return SigningKey.fresh()
+
+
+@pytest.fixture
+def serve(signing_key: SigningKey) -> Iterator[Serve]:
+    """Starts an emulator with a project; the value is the emulator and its base URL."""
+    with ExitStack() as stack:
+
+        def start(project: Project | None = None) -> tuple[Emulator, str]:
+            emulator = Emulator(project, signing_key=signing_key.under_another_id())
+            return emulator, stack.enter_context(running(emulator))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A list of one certificate authority. There is no TLS here, and all of them take long to load."""
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    first, end, _ = Path(certifi.where()).read_text("utf-8").partition("-----END CERTIFICATE-----\n")
+    path.write_text(first + end, "utf-8")
+    return path
+
+
+@pytest.fixture(params=["sync", "async"])
+async def connect(
+    request: pytest.FixtureRequest, one_authority: Path, variables: Callable[..., None]
+) -> AsyncIterator[Connect]:
+    """Makes clients of Descope's Python SDK, all synchronous or all asynchronous ones."""
+    variables(SSL_CERT_FILE=str(one_authority), REQUESTS_CA_BUNDLE=str(one_authority))
+    async with AsyncExitStack() as stack:
+
+        def made(base_url: str, *, auth_key: str | None = None, management_key: str | None = None) -> Client:
+            kind = DescopeClient if request.param == "sync" else DescopeClientAsync
+            client = kind(
+                DEFAULT_PROJECT_ID,
+                base_url=base_url,
+                auth_management_key=auth_key,
+                management_key=management_key,
+            )
+            if isinstance(client, DescopeClientAsync):
+                stack.push_async_callback(client.aclose)
+            return client
+
+        yield made

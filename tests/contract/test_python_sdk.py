@@ -1,269 +1,266 @@
-"""The published Python SDK, unmodified, against the emulator on a real socket.
+"""The published Python SDK, unmodified, against the emulator as a developer starts it.
 
 What Descope's own client takes for an answer is the best evidence at hand that the emulator speaks as
-Descope does.
+Descope does. Each journey is made by the synchronous and by the asynchronous client.
 """
 
 # The SDK is typed with bare dicts: what is in them is what these tests are about.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from typing import Any
 
-import httpx
 import pytest
-from descope import (
-    AuthException,
-    DescopeClient,
-    DescopeClientAsync,
-    LoginOptions,
-    RateLimitException,
-)
+from descope import AccessKeyLoginOptions, AuthException, LoginOptions
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, User
-from fastapi_descope.emulator.server import running
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, User
+from tests.contract.conftest import Client, Connect, Serve
+from tests.support.python_sdk import ADA, CALLBACK, error_of, sign_in, told
+from tests.support.sign_in_page import choose
 
-ADA = "ada@acme.example"
-CALLBACK = "http://localhost:8000/callback?state=xyz"
+pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
 
-Serve = Callable[..., tuple[Emulator, str]]
+GRACE = "grace@acme.example"
+ACCESS_KEY = "emulator-access-key"
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts an emulator with a project; the value is the emulator and its base URL."""
-    with ExitStack() as stack:
-
-        def start(project: Project | None = None) -> tuple[Emulator, str]:
-            emulator = Emulator(project)
-            return emulator, stack.enter_context(running(emulator))
-
-        yield start
+def client(connect: Connect, typed_emulator: str) -> Client:
+    """A client of the emulator that was started by its command."""
+    return connect(typed_emulator)
 
 
-def _choose(page_url: str, user: str | None) -> httpx.URL:
-    """Press a user's button on the sign-in page, or refuse; the value is where the browser is sent."""
-    with httpx.Client() as browser:
-        page = browser.get(page_url)
-        token = re.search(r'name="form_token" value="([^"]+)"', page.text)
-        assert token is not None
-        choice = {"refuse": "yes"} if user is None else {"user": User(user).user_id}
-        answer = browser.post(page_url, data={"form_token": token[1]} | choice)
-    assert answer.status_code == 303
-    return httpx.URL(answer.headers["location"])
-
-
-def _code(caught: pytest.ExceptionInfo[AuthException]) -> tuple[object, object]:
-    """HTTP status and Descope's error code of what the SDK raised."""
-    error = caught.value
-    return error.status_code, json.loads(str(error.error_message))["errorCode"]
-
-
-def _signed_in(client: DescopeClient) -> tuple[str, str]:
-    """Sign Ada in through the tenant "acme"; the values are her session and refresh JWT."""
-    back = _choose(client.sso.start(tenant="acme", return_url=CALLBACK)["url"], ADA)
-    answer = client.sso.exchange_token(back.params["code"])
-    return answer["sessionToken"]["jwt"], answer["refreshSessionToken"]["jwt"]
-
-
-def test_sign_in(serve: Serve) -> None:
-    """From the start of SSO to a session with the tenant it went through, and what she holds there."""
-    _, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    started = client.sso.start(tenant="acme", return_url=CALLBACK, login_hint=ADA, force_authn=True)
-    back = _choose(started["url"], ADA)
+async def test_sign_in(client: Client) -> None:
+    """From the start of SSO to a session with the tenant it went through."""
+    started = await told(
+        client.sso.start(
+            "acme", CALLBACK, prompt="login", sso_id="acme-okta", login_hint=ADA, force_authn=True
+        )
+    )
+    back = choose(started["url"], ADA)
     assert back.params["state"] == "xyz"
-    signed_in = client.sso.exchange_token(back.params["code"])
-    assert signed_in["firstSeen"] is True
-    assert signed_in["projectId"] == DEFAULT_PROJECT_ID
-    assert signed_in["userId"] == signed_in["user"]["userId"] == User(ADA).user_id
-    claims = client.validate_session(signed_in["sessionToken"]["jwt"])
-    assert claims["dct"] == "acme"
-    assert client.validate_tenant_roles(claims, "acme", ["admin"])
-    assert not client.validate_tenant_roles(claims, "globex", ["admin"])
-    assert client.validate_tenant_permissions(claims, "globex", ["reports.read"])
+    answer = await told(client.sso.exchange_token(back.params["code"]))
+    assert answer["projectId"] == DEFAULT_PROJECT_ID
+    assert answer["userId"] == answer["user"]["userId"] == User(ADA).user_id
+    assert answer["user"]["loginIds"] == [ADA]
+    assert answer["sessionToken"]["drn"] == "DS"
+    assert answer["refreshSessionToken"]["drn"] == "DSR"
+    assert answer["cookieData"]["path"] == "/"
+    assert (await told(client.validate_session(answer["sessionToken"]["jwt"])))["dct"] == "acme"
 
 
-def test_renewal(serve: Serve) -> None:
-    """A refresh keeps tenant and refresh token; a live session is not refreshed."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    session, refresh = _signed_in(client)
-    renewed = client.refresh_session(refresh)
-    assert renewed["sessionToken"]["dct"] == "acme"
-    assert renewed["refreshSessionToken"]["jwt"] == refresh
-    assert client.validate_and_refresh_session(session, refresh)["sessionToken"]["sub"] == User(ADA).user_id
-    assert emulator.requests.count("refresh") == 1
+async def test_first_seen(connect: Connect, serve: Serve) -> None:
+    """The first sign-in is told from the second, of which the SDK would think otherwise by itself."""
+    client = connect(serve()[1])
+    assert (await sign_in(client))["firstSeen"] is True
+    assert (await sign_in(client))["firstSeen"] is False
 
 
-def test_switch(serve: Serve) -> None:
-    """Another tenant is in both new tokens, and stays through refreshes."""
-    _, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    _, refresh = _signed_in(client)
-    switched = client.select_tenant("globex", refresh)
-    assert switched["sessionToken"]["dct"] == switched["refreshSessionToken"]["dct"] == "globex"
-    moved = switched["refreshSessionToken"]["jwt"]
-    assert client.refresh_session(moved)["sessionToken"]["dct"] == "globex"
-    with pytest.raises(AuthException) as caught:
-        client.select_tenant("umbrella", moved)
-    assert _code(caught) == (403, "E011004")
+async def test_tenant_by_email(client: Client) -> None:
+    """An e-mail address leads to the tenant of its domain."""
+    assert (await sign_in(client, tenant=GRACE, login_id=GRACE))["sessionToken"]["dct"] == "acme"
 
 
-def test_questions_and_logout(serve: Serve) -> None:
-    """Who she is, where she belongs and when she came; after the logout only her session JWT is left."""
-    _, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    session, refresh = _signed_in(client)
-    assert client.me(refresh)["loginIds"] == [ADA]
-    assert [one["id"] for one in client.my_tenants(refresh, dct=True)["tenants"]] == ["acme"]
-    assert [one["id"] for one in client.my_tenants(refresh, ids=["globex"])["tenants"]] == ["globex"]
-    assert [one["selectedTenant"] for one in client.history(refresh)] == ["acme"]
-    client.logout(refresh)
-    with pytest.raises(AuthException) as caught:
-        client.refresh_session(refresh)
-    assert _code(caught) == (401, "E064001")
-    assert client.validate_session(session)["dct"] == "acme"
-
-
-def test_saml_names(serve: Serve) -> None:
+async def test_saml_names(client: Client) -> None:
     """The older names of the same calls work alike."""
-    _, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    back = _choose(client.saml.start(tenant="acme", return_url=CALLBACK)["url"], ADA)
-    assert client.saml.exchange_token(back.params["code"])["sessionToken"]["dct"] == "acme"
+    started = await told(client.saml.start("acme", CALLBACK))
+    back = choose(started["url"], ADA)
+    answer = await told(client.saml.exchange_token(back.params["code"]))
+    assert answer["sessionToken"]["dct"] == "acme"
 
 
-def test_refusal_and_bad_code(serve: Serve) -> None:
-    """A refusal brings no code, and a code that is none is refused."""
-    _, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    back = _choose(client.sso.start(tenant="acme", return_url=CALLBACK)["url"], None)
+async def test_social_sign_in(client: Client) -> None:
+    """A social provider signs in to the project, and to no tenant."""
+    started = await told(client.oauth.start("google", CALLBACK))
+    answer = await told(client.oauth.exchange_token(choose(started["url"], ADA).params["code"]))
+    assert answer["userId"] == User(ADA).user_id
+    assert answer["sessionToken"]["amr"] == ["oauth"]
+    assert "dct" not in answer["sessionToken"]
+
+
+async def test_refusal_on_the_page(client: Client) -> None:
+    """Who refuses brings back no code."""
+    back = choose((await told(client.sso.start("acme", CALLBACK)))["url"], None)
     assert back.params["err"] == back.params["error"] == "access_denied"
     assert "code" not in back.params
+
+
+async def test_roles_and_permissions(client: Client) -> None:
+    """The SDK's own questions about a session: all of what is asked for must be held, in that tenant."""
+    claims = (await sign_in(client))["sessionToken"]
+    assert client.validate_tenant_roles(claims, "acme", ["admin"])
+    assert not client.validate_tenant_roles(claims, "acme", ["admin", "owner"])
+    assert not client.validate_tenant_roles(claims, "globex", ["admin"])
+    assert not client.validate_tenant_roles(claims, "umbrella", [])
+    assert client.validate_tenant_permissions(claims, "globex", ["reports.read"])
+    assert not client.validate_tenant_permissions(claims, "globex", ["reports.write"])
+    assert client.get_matched_tenant_roles(claims, "acme", ["owner", "admin"]) == ["admin"]
+    assert client.get_matched_tenant_permissions(claims, "globex", ["users.manage", "reports.read"]) == [
+        "reports.read"
+    ]
+    assert not client.validate_roles(claims, ["admin"])
+    assert client.get_matched_permissions(claims, ["reports.read"]) == []
+
+
+async def test_refresh(client: Client) -> None:
+    """A refresh keeps user, tenant and refresh token, and brings another session JWT."""
+    signed_in = await sign_in(client)
+    refresh = signed_in["refreshSessionToken"]["jwt"]
+    renewed = await told(client.refresh_session(refresh))
+    assert renewed["refreshSessionToken"]["jwt"] == refresh
+    assert renewed["sessionToken"]["sub"] == User(ADA).user_id
+    assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["dct"] == "acme"
+
+
+async def test_switch(client: Client) -> None:
+    """Another tenant is in both new tokens, and stays through refreshes."""
+    refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
+    switched = await told(client.select_tenant("globex", refresh))
+    assert switched["sessionToken"]["dct"] == switched["refreshSessionToken"]["dct"] == "globex"
+    renewed = await told(client.refresh_session(switched["refreshSessionToken"]["jwt"]))
+    assert renewed["sessionToken"]["dct"] == "globex"
+
+
+async def test_no_switch_to_a_foreign_tenant(client: Client) -> None:
+    """Whoever is not a member is refused."""
+    refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
     with pytest.raises(AuthException) as caught:
-        client.sso.exchange_token("nonsense")
-    assert _code(caught) == (400, "E061301")
+        await told(client.select_tenant("umbrella", refresh))
+    assert error_of(caught) == (403, "E011004")
 
 
-def test_step_up(serve: Serve) -> None:
-    """Login options of the SDK reach the session: step-up marks it, custom claims are nested."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    refresh = emulator.issue(ADA, "acme").refresh_jwt
-    options = LoginOptions(stepup=True, custom_claims={"plan": "gold"})
-    started = client.sso.start(
-        tenant="acme", return_url=CALLBACK, login_options=options, refresh_token=refresh
-    )
-    signed_in = client.sso.exchange_token(_choose(started["url"], ADA).params["code"])
-    assert signed_in["sessionToken"]["su"] is True
-    assert signed_in["sessionToken"]["nsec"] == {"plan": "gold"}
-    assert "su" not in signed_in["refreshSessionToken"]
+async def test_who_she_is(client: Client) -> None:
+    """The user, her tenants by either question, and her sign-ins, newest first."""
+    refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
+    me = await told(client.me(refresh))
+    assert (me["loginIds"], me["userId"], me["name"]) == ([ADA], User(ADA).user_id, "Ada Lovelace")
+    assert {one["tenantId"]: one["roleNames"] for one in me["userTenants"]} == {
+        "acme": ["admin"],
+        "globex": ["viewer"],
+    }
+    current = await told(client.my_tenants(refresh, dct=True))
+    assert [(one["id"], one["name"]) for one in current["tenants"]] == [("acme", "Acme Corp")]
+    asked = await told(client.my_tenants(refresh, ids=["globex", "umbrella"]))
+    assert [one["id"] for one in asked["tenants"]] == ["globex"]
+    history: list[dict[str, Any]] = await told(client.history(refresh))
+    assert history[0]["userId"] == User(ADA).user_id
+    assert history[0]["selectedTenant"] == "acme"
+    assert history[0]["loginTime"] >= history[-1]["loginTime"] > 0
 
 
-def test_rotation_and_reuse(serve: Serve) -> None:
-    """The SDK hands out the rotated token; the old one ends the family."""
-    emulator, base_url = serve(Project(rotate_refresh=True))
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    old = emulator.issue(ADA).refresh_jwt
-    new = client.refresh_session(old)["refreshSessionToken"]["jwt"]
-    assert new != old
-    for token in (old, new):
+async def test_logout(client: Client) -> None:
+    """After a logout only the session JWT is left, until it expires."""
+    signed_in = await sign_in(client)
+    session, refresh = (signed_in[name]["jwt"] for name in ("sessionToken", "refreshSessionToken"))
+    await told(client.logout(refresh))
+    for question in (client.refresh_session, client.me, client.history):
         with pytest.raises(AuthException) as caught:
-            client.refresh_session(token)
-        assert _code(caught) == (400, "E064006")
+            await told(question(refresh))
+        assert error_of(caught) == (401, "E064001")
+    assert (await told(client.validate_session(session)))["dct"] == "acme"
 
 
-def test_logout_everywhere(serve: Serve) -> None:
+async def test_logout_everywhere(client: Client) -> None:
     """Logging out everywhere ends the other session too."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    first, second = (emulator.issue(ADA).refresh_jwt for _ in range(2))
-    client.logout_all(first)
+    first, second = [(await sign_in(client))["refreshSessionToken"]["jwt"] for _ in range(2)]
+    await told(client.logout_all(first))
     with pytest.raises(AuthException) as caught:
-        client.me(second)
-    assert _code(caught) == (401, "E064001")
+        await told(client.me(second))
+    assert error_of(caught) == (401, "E064001")
 
 
-def test_key_rotation(serve: Serve) -> None:
-    """The SDK finds the new key by itself, and loses the old one when it is dropped."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=f"{base_url}/")
-    old = emulator.issue(ADA).session_jwt
-    client.validate_session(old)
-    emulator.rotate_keys(keep_old=False)
-    client.validate_session(emulator.issue(ADA).session_jwt)
-    with pytest.raises(AuthException, match="Public key not found"):
-        client.validate_session(old)
+async def test_step_up(client: Client) -> None:
+    """A step-up marks the session alone; custom claims of the client are nested."""
+    refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
+    options = LoginOptions(stepup=True, custom_claims={"plan": "gold"})
+    answer = await sign_in(client, login_options=options, refresh_token=refresh)
+    assert answer["sessionToken"]["su"] is True
+    assert answer["sessionToken"]["nsec"] == {"plan": "gold"}
+    assert "su" not in answer["refreshSessionToken"]
+    renewed = await told(client.refresh_session(answer["refreshSessionToken"]["jwt"]))
+    assert "su" not in renewed["sessionToken"]
 
 
-def test_expired_session_is_renewed(serve: Serve) -> None:
-    """An expired session token makes the SDK refresh, and it accepts what comes back."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    pair = emulator.issue(ADA, session_seconds=-60)
-    with pytest.raises(AuthException):
-        client.validate_session(pair.session_jwt)
-    renewed = client.validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt)
-    assert client.validate_session(renewed["sessionToken"]["jwt"])["sub"] == User(ADA).user_id
-    assert emulator.requests.count("refresh") == 1
+async def test_second_factor(client: Client) -> None:
+    """A second factor is added to the ways in which she proved who she is."""
+    refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
+    answer = await sign_in(client, login_options=LoginOptions(mfa=True), refresh_token=refresh)
+    assert set(answer["sessionToken"]["amr"]) == {"fed", "mfa"}
+
+
+async def test_revoking_other_sessions(client: Client) -> None:
+    """A login can end the sessions that the user had before."""
+    before = (await sign_in(client, login_id=GRACE))["refreshSessionToken"]["jwt"]
+    await sign_in(client, login_id=GRACE, login_options=LoginOptions(revoke_other_sessions=True))
+    with pytest.raises(AuthException) as caught:
+        await told(client.refresh_session(before))
+    assert error_of(caught) == (401, "E064001")
+
+
+async def test_access_key(client: Client) -> None:
+    """A machine gets a session of its own, with its roles, and nothing to refresh it with."""
+    options = AccessKeyLoginOptions(custom_claims={"job": "nightly"})
+    answer = await told(client.exchange_access_key(ACCESS_KEY, login_options=options))
+    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
+    assert answer["keyId"] == claims["sub"] == "K2EMULATORnightlyReports0001"
+    assert client.validate_roles(claims, ["reporter"])
+    assert client.validate_permissions(claims, ["reports.read"])
+    assert claims["nsec"] == {"job": "nightly"}
+    assert "refreshSessionToken" not in answer
+
+
+async def test_wrong_access_key(client: Client) -> None:
+    """A key that nobody made is refused by its own code."""
+    with pytest.raises(AuthException) as caught:
+        await told(client.exchange_access_key("nonsense"))
+    assert error_of(caught) == (401, "E062803")
+
+
+async def test_enchanted_link_is_pending(client: Client) -> None:
+    """A link that nobody has clicked yet is refused with the code that SDKs poll on."""
+    with pytest.raises(AuthException) as caught:
+        await told(client.enchantedlink.get_session("nobody-clicked-this"))
+    assert error_of(caught) == (401, "E062503")
 
 
 @pytest.mark.parametrize(
-    "project", [Project(), Project(issuer="url"), Project(issuer="app"), Project(audience=DEFAULT_PROJECT_ID)]
+    ("tenant", "callback", "sso_id", "code"),
+    [
+        ("umbrella", CALLBACK, None, "E011004"),
+        ("acme", "", None, "E011002"),
+        ("acme", "https://evil.example/callback", None, "E011004"),
+        ("acme", CALLBACK, "acme-none", "E011004"),
+    ],
 )
-def test_token_forms(serve: Serve, project: Project) -> None:
-    """The SDK reads the project id out of every issuer form, and accepts the project as audience."""
-    emulator, base_url = serve(project)
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    assert client.validate_session(emulator.issue(ADA).session_jwt)["projectId"] == DEFAULT_PROJECT_ID
-
-
-def test_rate_limit(serve: Serve) -> None:
-    """The SDK recognises a rate limit and reads when to come back."""
-    emulator, base_url = serve()
-    client = DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url)
-    emulator.faults.add("authorize", status=429, retry_after=7)
-    with pytest.raises(RateLimitException) as caught:
-        client.sso.start(tenant="acme", return_url=CALLBACK)
-    assert str(caught.value.status_code) == "E130429"
-    assert caught.value.rate_limit_parameters == {"Retry-After": 7}
-
-
-def test_management_keys(serve: Serve) -> None:
-    """With both keys configured the SDK gets its license tier and is let in; without, it is not."""
-    emulator, base_url = serve(Project(auth_management_key="for-auth", management_key="for-management"))
-    refresh = emulator.issue(ADA).refresh_jwt
-    keyed = DescopeClient(
-        project_id=DEFAULT_PROJECT_ID,
-        base_url=base_url,
-        auth_management_key="for-auth",
-        management_key="for-management",
-    )
-    assert keyed.me(refresh)["loginIds"] == [ADA]
-    assert [call.status for call in emulator.requests.to("license")] == [200]
+async def test_sign_in_that_cannot_start(
+    client: Client, tenant: str, callback: str, sso_id: str | None, code: str
+) -> None:
+    """An unknown tenant, no place to return to, one that is not approved, an unknown configuration."""
     with pytest.raises(AuthException) as caught:
-        DescopeClient(project_id=DEFAULT_PROJECT_ID, base_url=base_url).me(refresh)
-    assert _code(caught) == (401, "E011003")
+        await told(client.sso.start(tenant, callback, sso_id=sso_id))
+    assert error_of(caught) == (400, code)
 
 
-@pytest.mark.anyio
-async def test_async_client(serve: Serve) -> None:
-    """The asynchronous client of the SDK goes the same way."""
-    _, base_url = serve()
-    async with DescopeClientAsync(project_id=DEFAULT_PROJECT_ID, base_url=base_url) as client:
-        started = await client.sso.start(tenant="acme", return_url=CALLBACK)
-        back = _choose(started["url"], ADA)
-        signed_in = await client.sso.exchange_token(back.params["code"])
-        refresh = signed_in["refreshSessionToken"]["jwt"]
-        assert (await client.validate_session(signed_in["sessionToken"]["jwt"]))["dct"] == "acme"
-        assert (await client.refresh_session(refresh))["sessionToken"]["dct"] == "acme"
-        switched = await client.select_tenant("globex", refresh)
-        assert switched["sessionToken"]["dct"] == "globex"
-        assert (await client.me(refresh))["loginIds"] == [ADA]
-        await client.logout(refresh)
+async def test_a_code_works_once(client: Client) -> None:
+    """The second exchange of a code is refused, as is one of a code that never was."""
+    back = choose((await told(client.sso.start("acme", CALLBACK)))["url"], ADA)
+    await told(client.sso.exchange_token(back.params["code"]))
+    for code in (back.params["code"], "nonsense"):
         with pytest.raises(AuthException) as caught:
-            await client.refresh_session(refresh)
-    assert _code(caught) == (401, "E064001")
+            await told(client.sso.exchange_token(code))
+        assert error_of(caught) == (400, "E061301")
+
+
+async def test_base_url_with_a_slash(connect: Connect, typed_emulator: str) -> None:
+    """The SDK does not strip the slash at the end, so its paths begin with two."""
+    client = connect(f"{typed_emulator}/")
+    answer = await sign_in(client)
+    assert (await told(client.validate_session(answer["sessionToken"]["jwt"])))["dct"] == "acme"
+
+
+async def test_tampered_tokens(client: Client) -> None:
+    """The published keys verify what was signed and nothing else."""
+    session: str = (await sign_in(client))["sessionToken"]["jwt"]
+    head, body, seal = session.split(".")
+    flipped = "A" if seal[9] != "A" else "B"
+    with pytest.raises(Exception, match="Signature verification failed"):
+        await told(client.validate_session(f"{head}.{body}.{seal[:9]}{flipped}{seal[10:]}"))

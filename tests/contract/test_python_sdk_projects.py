@@ -1,0 +1,258 @@
+"""The published Python SDK against projects that are set up otherwise, and against failures."""
+
+# The SDK is typed with bare dicts: what is in them is what these tests are about.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimitException
+
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, User
+from tests.contract.conftest import TENANT_KEY, Connect, Serve
+from tests.support.python_sdk import ADA, CALLBACK, error_of, sign_in, told
+
+pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
+
+FORMS = (
+    Project(),
+    Project(issuer="url"),
+    Project(issuer="app"),
+    Project(issuer="agentic"),
+    Project(audience=DEFAULT_PROJECT_ID),
+    Project(audience=("another", DEFAULT_PROJECT_ID)),
+    Project(override_subject=True),
+    Project(session_jti=True),
+)
+
+
+async def test_rotation_and_reuse(serve: Serve, connect: Connect) -> None:
+    """The SDK hands out the rotated token; the old one ends the family."""
+    emulator, base_url = serve(Project(rotate_refresh=True))
+    client = connect(base_url)
+    old = emulator.issue(ADA).refresh_jwt
+    new = (await told(client.refresh_session(old)))["refreshSessionToken"]["jwt"]
+    assert new != old
+    for token in (old, new):
+        with pytest.raises(AuthException) as caught:
+            await told(client.refresh_session(token))
+        assert error_of(caught) == (400, "E064006")
+
+
+async def test_key_rotation(serve: Serve, connect: Connect) -> None:
+    """The SDK finds the new key by itself, and loses the old one when it is dropped."""
+    emulator, base_url = serve()
+    client = connect(base_url)
+    old = emulator.issue(ADA).session_jwt
+    await told(client.validate_session(old))
+    emulator.rotate_keys(keep_old=False)
+    await told(client.validate_session(emulator.issue(ADA).session_jwt))
+    with pytest.raises(AuthException, match="Public key not found"):
+        await told(client.validate_session(old))
+
+
+async def test_a_live_session_is_not_refreshed(serve: Serve, connect: Connect) -> None:
+    """The call that does both leaves a good session as it is."""
+    emulator, base_url = serve()
+    pair = emulator.issue(ADA)
+    kept = await told(connect(base_url).validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
+    assert kept["sessionToken"]["jwt"] == pair.session_jwt
+    assert emulator.requests.count("refresh") == 0
+
+
+async def test_expired_session_is_renewed(serve: Serve, connect: Connect) -> None:
+    """An expired session token makes the SDK refresh, and it accepts what comes back."""
+    emulator, base_url = serve()
+    client = connect(base_url)
+    pair = emulator.issue(ADA, session_seconds=-60)
+    with pytest.raises(AuthException, match="expired"):
+        await told(client.validate_session(pair.session_jwt))
+    renewed = await told(client.validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
+    assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["sub"] == User(ADA).user_id
+    assert emulator.requests.count("refresh") == 1
+
+
+async def test_token_forms(serve: Serve, connect: Connect) -> None:
+    """Every issuer form names the project, the project is a good audience, and the user id is the id."""
+    emulator, base_url = serve()
+    client = connect(base_url)
+    for project in FORMS:
+        emulator.project = project
+        claims = await told(client.validate_session(emulator.issue(ADA).session_jwt))
+        assert claims["userId"] == User(ADA).user_id
+        if project.issuer != "agentic":  # the SDK takes the last part of a URL for the project's id
+            assert claims["projectId"] == DEFAULT_PROJECT_ID
+
+
+async def test_audience_asked_for(serve: Serve, connect: Connect) -> None:
+    """An audience that the application demands is checked against the one that the project gives."""
+    emulator, base_url = serve(Project(audience="notes-api"))
+    client = connect(base_url)
+    session = emulator.issue(ADA).session_jwt
+    assert (await told(client.validate_session(session, "notes-api")))["aud"] == "notes-api"
+    with pytest.raises(Exception, match="Audience doesn't match"):
+        await told(client.validate_session(session, "another-api"))
+
+
+async def test_tenant_only_schema(serve: Serve, connect: Connect) -> None:
+    """Without the map of tenants, roles are at the top, where the SDK finds them only without a tenant."""
+    _, base_url = serve(Project(auth_schema="tenantOnly"))
+    client = connect(base_url)
+    claims = (await sign_in(client))["sessionToken"]
+    assert "tenants" not in claims or claims["tenants"] == {}
+    assert client.validate_roles(claims, ["admin"])
+    assert not client.validate_tenant_roles(claims, "acme", ["admin"])
+
+
+async def test_inactivity(serve: Serve, connect: Connect) -> None:
+    """Who was away for too long is refused, whatever the refresh token's own life."""
+    emulator, base_url = serve(Project(inactivity_seconds=600))
+    client = connect(base_url)
+    refresh = emulator.issue(ADA).refresh_jwt
+    emulator.clock.advance(-601)
+    idle = emulator.issue(ADA).refresh_jwt
+    emulator.clock.advance(601)
+    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == User(ADA).user_id
+    with pytest.raises(AuthException) as caught:
+        await told(client.refresh_session(idle))
+    assert error_of(caught) == (401, "E061005")
+
+
+async def test_refresh_token_in_a_cookie(serve: Serve, connect: Connect) -> None:
+    """The SDK takes the refresh token out of Set-Cookie when it is in no body, and sends it as a bearer."""
+    _, base_url = serve(Project(refresh_token_in="cookie"))
+    client = connect(base_url)
+    answer = await sign_in(client)
+    refresh = answer["refreshSessionToken"]["jwt"]
+    assert answer["refreshSessionToken"]["drn"] == "DSR"
+    switched = await told(client.select_tenant("globex", refresh))
+    moved = switched["refreshSessionToken"]["jwt"]
+    assert (await told(client.refresh_session(moved)))["sessionToken"]["dct"] == "globex"
+    await told(client.logout(moved))
+    with pytest.raises(AuthException) as caught:
+        await told(client.refresh_session(moved))
+    assert error_of(caught) == (401, "E064001")
+
+
+async def test_both_tokens_in_cookies(serve: Serve, connect: Connect) -> None:
+    """A known gap of the SDK: it reads the refresh token from its cookie, and never the session token."""
+    _, base_url = serve(Project(session_token_in="cookie", refresh_token_in="cookie"))
+    client = connect(base_url)
+    answer = await sign_in(client)
+    assert "sessionToken" not in answer
+    renewed = await told(client.refresh_session(answer["refreshSessionToken"]["jwt"]))
+    assert "sessionToken" not in renewed
+    assert renewed["refreshSessionToken"]["drn"] == "DSR"
+
+
+async def test_management_keys(serve: Serve, connect: Connect) -> None:
+    """With the key that the project demands the SDK is let in, with or without a token; without it, not."""
+    emulator, base_url = serve(Project(auth_management_key="for-auth"))
+    keyed = connect(base_url, auth_key="for-auth")
+    refresh = (await sign_in(keyed))["refreshSessionToken"]["jwt"]
+    assert (await told(keyed.me(refresh)))["loginIds"] == [ADA]
+    answer = await told(keyed.exchange_access_key("emulator-access-key"))
+    assert answer["sessionToken"]["sub"] == answer["keyId"]
+    for client in (connect(base_url), connect(base_url, auth_key="another")):
+        with pytest.raises(AuthException) as caught:
+            await told(client.me(refresh))
+        assert error_of(caught) == (401, "E011003")
+    assert emulator.requests.count("license") == 0
+
+
+async def test_enchanted_link(serve: Serve, connect: Connect) -> None:
+    """Whoever waits gets the session when the link is followed, and a code to go on waiting until then."""
+    _, base_url = serve(Project(management_key="for-management"))
+    client = connect(base_url, management_key="for-management")
+    made = await told(client.mgmt.user.generate_enchanted_link_for_test_user(ADA, CALLBACK))
+    with pytest.raises(AuthException) as caught:
+        await told(client.enchantedlink.get_session(made["pendingRef"]))
+    assert error_of(caught) == (401, "E062503")
+    await told(client.enchantedlink.verify(httpx.URL(made["link"]).params["t"]))
+    answer = await told(client.enchantedlink.get_session(made["pendingRef"]))
+    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
+    assert claims["sub"] == answer["userId"] == User(ADA).user_id
+
+
+async def test_access_key_of_a_tenant(serve: Serve, connect: Connect) -> None:
+    """A machine works in the tenant that it asks for, if its key is good there."""
+    _, base_url = serve(Project(access_keys=(TENANT_KEY,)))
+    client = connect(base_url)
+    options = AccessKeyLoginOptions(selected_tenant="acme")
+    answer = await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
+    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
+    assert claims["dct"] == "acme"
+    assert client.validate_tenant_roles(claims, "acme", ["viewer"])
+    options = AccessKeyLoginOptions(selected_tenant="globex")
+    with pytest.raises(AuthException) as caught:
+        await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
+    assert error_of(caught) == (403, "E011004")
+
+
+async def test_license(serve: Serve, connect: Connect) -> None:
+    """Whoever holds the management key is told the tier of the license before its first management call."""
+    emulator, base_url = serve(Project(management_key="for-management"))
+    client = connect(base_url, management_key="for-management")
+    with pytest.raises(AuthException) as caught:
+        await told(client.mgmt.user.load(ADA))
+    assert error_of(caught) == (404, "E011001")  # the emulator plays no other part of the management API
+    assert [call.status for call in emulator.requests.to("license")] == [200]
+
+
+async def test_rate_limit(serve: Serve, connect: Connect) -> None:
+    """The SDK recognises a rate limit, whatever it asked, and reads when to come back."""
+    emulator, base_url = serve()
+    client = connect(base_url)
+    refresh = emulator.issue(ADA).refresh_jwt
+    calls: dict[str, Callable[[], object]] = {
+        "authorize": lambda: client.sso.start("acme", CALLBACK),
+        "refresh": lambda: client.refresh_session(refresh),
+        "me": lambda: client.me(refresh),
+        "select": lambda: client.select_tenant("acme", refresh),
+        "logout": lambda: client.logout(refresh),
+    }
+    for endpoint, call in calls.items():
+        emulator.faults.add(endpoint, status=429, retry_after=7)
+        with pytest.raises(RateLimitException) as caught:
+            await told(call())
+        assert str(caught.value.status_code) == "E130429"
+        assert caught.value.rate_limit_parameters == {"Retry-After": 7}
+        await told(call())
+
+
+async def test_outage(serve: Serve, connect: Connect) -> None:
+    """A failure of the service is told from a refusal, and passes."""
+    emulator, base_url = serve()
+    client = connect(base_url)
+    refresh = emulator.issue(ADA).refresh_jwt
+    emulator.faults.add("refresh", status=500)
+    with pytest.raises(AuthException) as caught:
+        await told(client.refresh_session(refresh))
+    assert caught.value.status_code == 500
+    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == User(ADA).user_id
+
+
+async def test_step_up_of_another_user(serve: Serve, connect: Connect) -> None:
+    """A step-up through a tenant that the visitor is not in is refused at its start."""
+    emulator, base_url = serve()
+    refresh = emulator.issue("grace@acme.example").refresh_jwt
+    with pytest.raises(AuthException) as caught:
+        await sign_in(
+            connect(base_url),
+            tenant="globex",
+            login_options=LoginOptions(stepup=True),
+            refresh_token=refresh,
+        )
+    assert error_of(caught) == (403, "E011004")
+
+
+async def test_removed_user(serve: Serve, connect: Connect) -> None:
+    """A user who is gone from the project is refused by name of the reason."""
+    emulator, base_url = serve()
+    refresh = emulator.issue(ADA).refresh_jwt
+    emulator.project = Project(users=())
+    with pytest.raises(AuthException) as caught:
+        await told(connect(base_url).refresh_session(refresh))
+    assert error_of(caught) == (400, "E062108")
