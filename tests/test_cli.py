@@ -318,7 +318,7 @@ def test_a_bad_seed(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("ENVIRONMENT", "production"), ("APP_ENV", "Prod-eu")])
-def test_not_in_production(run: Run, variables: Callable[..., None], name: str, value: str) -> None:
+def test_em01_not_in_production(run: Run, variables: Callable[..., None], name: str, value: str) -> None:
     """Where the environment calls itself production there is one clear line, and no socket (EM-01)."""
     variables(**{name: value})
     with socket.create_server(("127.0.0.1", 0)) as taken:  # whoever opened a socket would stumble over it

@@ -28,6 +28,7 @@ _GROUPS = {
     "LO": 6,
     "RD": 6,
     "ST": 9,
+    "EM": 8,
     "SC": 8,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]

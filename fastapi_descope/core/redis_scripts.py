@@ -4,7 +4,8 @@ Every script gets the two keys of one refresh token, its result and its lease, a
 a text. They are sent whole, so there is nothing to load first and nothing that a restart could lose.
 
 ``pcall`` turns a key of a wrong type into an error table, which counts as absent; ``SET`` and ``DEL`` put
-it right. One sealed result is told from another by its first bytes, a nonce: its edition. Nothing is ever
+it right. A value is a mark, which tells the end of a session from the rest, and a sealed result. One is told
+from another by its edition: the mark and the nonce that the sealed result begins with. Nothing is ever
 written without an end.
 """
 
@@ -12,7 +13,24 @@ from dataclasses import dataclass
 
 from .sealed_results import NONCE_BYTES
 
-__all__ = ["BEGIN", "FINISH", "OVERRULE", "RECALL", "RENEW", "SHORTEN", "TRIAL", "Script"]
+__all__ = [
+    "BEGIN",
+    "FINISH",
+    "LASTING",
+    "OVERRULE",
+    "PASSING",
+    "RECALL",
+    "RENEW",
+    "SHORTEN",
+    "TRIAL",
+    "Script",
+]
+
+LASTING, PASSING = b"!", b"."
+"""The marks: of the end of a session, which is not to be shortened, and of any other result.
+
+They are all that Redis can read. Whoever could forge one could as well delete the value.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +48,7 @@ local function text(key)
 end
 local function value() return text(KEYS[1]) end
 local function holder() return text(KEYS[2]) end
-local function edition() return string.sub(value(), 1, {NONCE_BYTES}) end
+local function edition() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
 local function remember(sealed, milliseconds)
   if tonumber(milliseconds) > 0 then redis.call('SET', KEYS[1], sealed, 'PX', milliseconds)
   else redis.call('DEL', KEYS[1]) end
@@ -106,17 +124,16 @@ return {'done', replaced}
 """``done`` and the sealed result that stood, or an empty text. Arguments: the sealed result, milliseconds."""
 
 SHORTEN = _script(
-    """
-local known, milliseconds = ARGV[1], tonumber(ARGV[2])
-local left = redis.call('PTTL', KEYS[1])
-if edition() == known and (left == -1 or left > milliseconds) then
+    f"""
+local left, milliseconds = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
+if string.sub(value(), 1, 1) ~= '{LASTING.decode()}' and (left == -1 or left > milliseconds) then
   redis.call('PEXPIRE', KEYS[1], milliseconds)
 end
-return {'done', ''}
+return {{'done', ''}}
 """,
     b"done",
 )
-"""``done``; only the edition that is known is shortened. Arguments: the edition, milliseconds."""
+"""``done``; the end of a session stays as it is. Arguments: milliseconds."""
 
 TRIAL = _script("remember('', '1000') return {'done', ''}", b"done")
 """``done`` if Redis takes writes: a replica or a full Redis answers a ``PING`` and is of no use."""

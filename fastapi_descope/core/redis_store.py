@@ -1,8 +1,7 @@
 """The refresh store of a fleet: one memory for all processes that share a Redis.
 
-Each operation is one round trip, ``shorten`` two; an uncontended refresh takes two. For each refresh
-token there are at most two keys, ``h`` being a hash of project and token. The braces keep both on one
-node of a cluster:
+Each operation is one round trip; an uncontended refresh takes two. For each refresh token there are at most
+two keys, ``h`` being a hash of project and token. The braces keep both on one node of a cluster:
 
     fastapi-descope:<project>:refresh:{h}    the result, sealed; for ten minutes at most
     fastapi-descope:<project>:lease:{h}      the holder's id; for seconds, renewed while it works
@@ -34,7 +33,7 @@ from .breaker import Breaker
 from .patience import patience
 from .redis_scripts import Script
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
-from .sealed_results import NONCE_BYTES, ResultSealer
+from .sealed_results import ResultSealer
 
 __all__ = ["RedisRefreshStore"]
 
@@ -122,7 +121,7 @@ class RedisRefreshStore:
         if not await self._memory.finish(token, Lease(lease.id), result, seconds):
             return False
         edition = b"" if shared is None else shared.edition
-        sealed = b"" if result is None else self._sealer.seal(token, result)
+        sealed = b"" if result is None else self._sealed(token, result)
         answer = await self._ask(
             redis_scripts.FINISH, token, lease.id, edition, sealed, _milliseconds(seconds)
         )
@@ -139,18 +138,14 @@ class RedisRefreshStore:
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
         """See ``RefreshStore.overrule``. During an outage, other processes do not learn of it."""
         local = await self._memory.overrule(token, result, seconds)
-        sealed = self._sealer.seal(token, result)
+        sealed = self._sealed(token, result)
         answer = await self._ask(redis_scripts.OVERRULE, token, sealed, _milliseconds(seconds))
         return self._unsealed(token, answer) or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
         await self._memory.shorten(token, seconds)
-        answer = await self._ask(redis_scripts.RECALL, token)
-        shared = self._unsealed(token, answer)
-        if answer is not None and not (shared and shared.ended):
-            edition = answer[1][:NONCE_BYTES]
-            await self._ask(redis_scripts.SHORTEN, token, edition, _milliseconds(seconds))
+        await self._ask(redis_scripts.SHORTEN, token, _milliseconds(seconds))
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; its leases are renewed no more."""
@@ -166,15 +161,19 @@ class RedisRefreshStore:
             case (b"granted", edition):
                 renewal = await self._server.spawn(self._keep(token, local))
                 return _SharedLease(local.id, edition, renewal)
-            case (b"remembered", sealed) if not anew:
+            case (b"remembered", _) if not anew:
                 # What does not unseal is garbage or a forgery: as good as nothing, soon overwritten.
-                result = self._sealer.unseal(token, sealed)
+                result = self._unsealed(token, answer)
                 return result or await self._begin_shared(token, local, anew=True)
             case _:
                 return None
 
+    def _sealed(self, token: str, result: RefreshResult) -> bytes:
+        mark = redis_scripts.LASTING if result.ended else redis_scripts.PASSING
+        return mark + self._sealer.seal(token, result)
+
     def _unsealed(self, token: str, answer: _Answer | None) -> RefreshResult | None:
-        return None if answer is None else self._sealer.unseal(token, answer[1])
+        return None if answer is None else self._sealer.unseal(token, answer[1][1:])
 
     async def _keep(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""

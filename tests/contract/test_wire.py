@@ -46,8 +46,11 @@ class WireContract:
     """The promises. A subclass says with its fixture ``descope`` who has to keep them."""
 
     @pytest.mark.parametrize("name", exchanges())
-    async def test_status_and_shape(self, descope: Subject, name: str) -> None:
-        """The recorded status, or one of its class where nobody knows it; JSON; no field too many or few."""
+    async def test_em07_status_and_shape(self, descope: Subject, name: str) -> None:
+        """The recorded status, or one of its class where nobody knows it; JSON; no field too many or few.
+
+        EM-07.
+        """
         answer = exchanges()[name].answer
         reply = await descope.ask(name)
         if answer.status_is in {"measured", "documented"}:

@@ -210,7 +210,7 @@ LEVERS = [
 
 
 @pytest.mark.parametrize(("method", "path"), LEVERS)
-async def test_nothing_breaks_without_the_flag(
+async def test_em08_nothing_breaks_without_the_flag(
     call: Call, make_console: MakeConsole, method: str, path: str
 ) -> None:
     """A console that only shows refuses each lever, and says what to do (EM-08)."""

@@ -66,7 +66,7 @@ async def test_welcome(
         {"sec-fetch-site": "same-origin", "origin": "https://evil.example"},
     ],
 )
-async def test_turned_away(
+async def test_em03_turned_away(
     call: Call, make_console: MakeConsole, method: str, path: str, done: int, headers: dict[str, str]
 ) -> None:
     """Other sites, and other ports of the same one: neither read nor write, and no CORS header to read by."""

@@ -17,13 +17,13 @@ print(*(name for name in sys.modules if name.startswith((*ours, "jinja2", "uvico
 """
 
 
-def test_only_whoever_asks_for_it_gets_it() -> None:
+def test_em05_only_whoever_asks_for_it_gets_it() -> None:
     """Importing the package brings neither the emulator nor what only the emulator needs (EM-05)."""
     done = subprocess.run([sys.executable, "-c", _LISTED], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
     assert done.stdout.strip() == ""
 
 
-def test_every_start_has_a_key_of_its_own() -> None:
+def test_em04_every_start_has_a_key_of_its_own() -> None:
     """No key is stored anywhere, so no start can have another's (EM-04)."""
     first, second = (Emulator().public_keys[0] for _ in range(2))
     assert first["kid"] != second["kid"]

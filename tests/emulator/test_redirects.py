@@ -45,8 +45,8 @@ def test_default_allows_loopback(url: str) -> None:
         "http://ⓛocalhost/",
     ],
 )
-def test_default_refuses(url: str) -> None:
-    """What is not an absolute http(s) URL of an approved host is refused, however it is disguised."""
+def test_em06_default_refuses(url: str) -> None:
+    """What is no absolute http(s) URL of an approved host is refused, however it is disguised (EM-06)."""
     assert not is_approved(url, LOOPBACK_HOSTS)
 
 

@@ -21,8 +21,8 @@ Make = Callable[..., Emulator]
     "host",
     ["0.0.0.0", "::", "", "127.0.0.2", "example.org", "localhost.", "10.0.0.1"],  # noqa: S104 - refused
 )
-def test_loopback_only(make: Make, host: str) -> None:
-    """Any other address is refused before a socket is opened, and the message says why."""
+def test_em02_loopback_only(make: Make, host: str) -> None:
+    """Any other address is refused before a socket is opened, and the message says why (EM-02)."""
     with pytest.raises(ValueError, match=r"listens on 127\.0\.0\.1, localhost, ::1 only"):
         serve(make(), host=host, ready=pytest.fail)
     with pytest.raises(ValueError, match="without a password"), running(make(), host=host):

@@ -39,7 +39,7 @@ async def test_loopback_hosts_come_in(call: Call, make: Make, host: str) -> None
         "localhost ",
     ],
 )
-async def test_other_hosts_stay_out(call: Call, make: Make, host: str) -> None:
+async def test_em03_other_hosts_stay_out(call: Call, make: Make, host: str) -> None:
     """A request by another name is a rebound one (EM-03)."""
     emulator = make()
     answer = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"host": host})

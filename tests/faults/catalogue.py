@@ -1,7 +1,7 @@
 """Every scenario, and the rig that each wants."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from .clock_scenarios import wrong_clock
 from .crash_scenarios import crash
 from .fleet import LEAVING, PATIENT, Fleet, running_fleet
 from .fleet_scenarios import call_longer_than_the_lease, crowd, deploy, hang_ups, impatient_deploy
+from .interleaving_scenarios import interleavings
 from .key_scenarios import key_rotation
 from .observer import Report
 from .redis_scenarios import REDIS_FAULTS, redis_fails
@@ -38,10 +39,10 @@ class Stand(Generic[Rigged]):
                     yield await scenario(rigged, scale)
 
 
-def stands(scale: Scale) -> Sequence[Stand[Rig] | Stand[Fleet]]:
+def stands(scale: Scale) -> Sequence[Stand[Rig] | Stand[Fleet] | Stand[None]]:
     """All there are, in an order that keeps like with like."""
     patience = Setup() if scale is Scale.LONG else IMPATIENT
-    return [*_rigs(patience), *_fleets()]
+    return [*_rigs(patience), *_fleets(), Stand(lambda _: nullcontext(), [interleavings])]
 
 
 def _rigs(patience: Setup) -> list[Stand[Rig]]:

@@ -52,8 +52,8 @@ class Report:
     def __str__(self) -> str:
         """One line."""
         columns = [
-            f"{self.name:<5}{self.thrown}",
-            f"upstream {self.upstream_calls}",
+            f"{self.name:<5}{self.thrown:<60}",
+            f"upstream {self.upstream_calls:<5}",
             f"wrongly logged out {self.wrongly_logged_out}",
             f"foreign identities {self.foreign_identities}",
             f"cookies cleared {self.cookies_cleared} (revoked {self.revoked})",
