@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Thread
 from threading import enumerate as threads
 
@@ -82,6 +82,15 @@ def test_held_call_does_not_keep_it_alive(make: Make) -> None:
     assert statuses == [200]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_serve_until_interrupted(make: Make) -> None:
     """It says where it is, serves, and ends on an interrupt."""
     emulator = make()

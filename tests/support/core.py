@@ -17,6 +17,7 @@ from fastapi_descope.core.token_pairs import TokenPairs
 from fastapi_descope.core.tokens import TokenPolicy
 from fastapi_descope.emulator import Clock, Emulator, Issued, Project
 from fastapi_descope.events import Event, Events
+from tests.support.signing_key import signing_key
 from tests.support.world import IDP, Browser
 
 NOW = 1_800_000_000.0
@@ -31,7 +32,7 @@ class Core:
     """One emulator, a clock that stands still, and every part of the core, each under its own name."""
 
     def __init__(self, project: Project = STRICT, *, timeout: float = 5.0, refresh_ahead: float = 60) -> None:
-        self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP)
+        self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP, signing_key=signing_key())
         self.clock = self.emulator.clock
         self.told: list[Event] = []
         events = Events()

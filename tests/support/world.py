@@ -23,6 +23,7 @@ from fastapi_descope import (
 )
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import Event
+from tests.support.signing_key import signing_key
 
 APP = "http://127.0.0.1:8000"
 IDP = "http://127.0.0.1:8787"
@@ -163,7 +164,7 @@ def build_world(
     **settings: object,
 ) -> World:
     """A world; further keywords are settings."""
-    emulator = emulator or Emulator(project)
+    emulator = emulator or Emulator(project, signing_key=signing_key())
     app = FastAPI()
     values: dict[str, object] = {
         "project_id": emulator.project_id,
