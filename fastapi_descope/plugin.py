@@ -225,24 +225,8 @@ def _build_core(
     # An injected clock drives the ages of caches too, so that a test moves one hand; in production
     # they go by a clock that nobody can set back (RF-17).
     monotonic = time.monotonic if clock is time.time else clock
-    client = DescopeClient(
-        base_url=settings.base_url,
-        project_id=settings.project_id,
-        management_key=settings.auth_management_key,
-        timeout=settings.upstream_timeout,
-        transport=transport,
-        monotonic=monotonic,
-        events=events,
-    )
-    keys = KeyCache(
-        client.keys,
-        policy=_policy(settings),
-        clock=clock,
-        monotonic=monotonic,
-        events=events,
-        max_stale=settings.jwks_max_stale,
-        cache_size=settings.token_cache_size,
-    )
+    client = _client(settings, events, monotonic, transport)
+    keys = _keys(settings, events, clock, monotonic, client)
     store = store if store is not None else _store(settings, events, monotonic)
     pairs = TokenPairs(client, keys, events=events, clock=clock)
     refresher = Refresher(
@@ -265,6 +249,41 @@ def _build_core(
         client=client, pairs=pairs, resolver=resolver, refresher=refresher, events=events
     )
     return _Core(clock, client, keys, store, resolver, authenticator)
+
+
+def _client(
+    settings: DescopeSettings,
+    events: Events,
+    monotonic: Callable[[], float],
+    transport: Transport | None,
+) -> DescopeClient:
+    return DescopeClient(
+        base_url=settings.base_url,
+        project_id=settings.project_id,
+        management_key=settings.auth_management_key,
+        timeout=settings.upstream_timeout,
+        transport=transport,
+        monotonic=monotonic,
+        events=events,
+    )
+
+
+def _keys(
+    settings: DescopeSettings,
+    events: Events,
+    clock: Callable[[], float],
+    monotonic: Callable[[], float],
+    client: DescopeClient,
+) -> KeyCache:
+    return KeyCache(
+        client.keys,
+        policy=_policy(settings),
+        clock=clock,
+        monotonic=monotonic,
+        events=events,
+        max_stale=settings.jwks_max_stale,
+        cache_size=settings.token_cache_size,
+    )
 
 
 def _policy(settings: DescopeSettings) -> TokenPolicy:

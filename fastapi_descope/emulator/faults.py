@@ -70,26 +70,12 @@ class Faults:
         """
         if endpoint not in self._endpoints:
             raise ValueError(f"no endpoint {endpoint!r}; there are {sorted(self._endpoints)}")
-        if status is None and body is None and cut is None and not (delay or drip or hold):
-            raise ValueError("a fault needs a status, a body, a delay, a drip, a cut or hold=True")
-        if cut == "reset" and (status is not None or body is not None or drip):
-            raise ValueError("a reset takes the place of the answer: it has no status, body or drip")
-        if times < 1 or min(delay, drip) < 0:
-            raise ValueError("times must be positive, and delay and drip must be 0 or more seconds")
+        if times < 1:
+            raise ValueError("times must be positive")
         if status is None and body is not None:
             status = 200
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        if retry_after is not None:
-            given["retry-after"] = str(retry_after)
         fault = Fault(
-            status,
-            _content(status, body),
-            {"content-type": "application/json"} | given,
-            delay,
-            drip,
-            hold,
-            cut,
-            when,
+            status, _content(status, body), _headers(headers, retry_after), delay, drip, hold, cut, when
         )
         self._waiting.setdefault(endpoint, deque()).extend([fault] * times)
 
@@ -131,6 +117,12 @@ class Faults:
     def befall(self, fault: Fault, app: ASGIApp) -> Mishap:
         """``app`` as a single call gets to see it, to which the fault happens."""
         return Mishap(fault, app, self._pause, self._held, self._impatience)
+
+
+def _headers(given: Mapping[str, str] | None, retry_after: int | str | None) -> Mapping[str, str]:
+    headers = {"content-type": "application/json"}
+    headers |= {name.lower(): value for name, value in (given or {}).items()}
+    return headers if retry_after is None else headers | {"retry-after": str(retry_after)}
 
 
 def _content(status: int | None, body: bytes | Mapping[str, object] | None) -> bytes:

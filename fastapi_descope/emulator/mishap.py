@@ -17,7 +17,10 @@ __all__ = ["Fault", "Mishap"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to a call: a wait, another answer, an answer cut short, or several. See ``Faults.add``."""
+    """What happens to a call: a wait, another answer, an answer cut short, or several. See ``Faults.add``.
+
+    Raises ValueError if it would change nothing, or contradicts itself.
+    """
 
     status: int | None
     body: bytes
@@ -27,6 +30,14 @@ class Fault:
     hold: bool
     cut: Literal["reset", "close"] | None
     when: Literal["before", "after"]
+
+    def __post_init__(self) -> None:
+        if self.status is None and self.cut is None and not (self.delay or self.drip or self.hold):
+            raise ValueError("a fault needs a status, a body, a delay, a drip, a cut or hold=True")
+        if self.cut == "reset" and (self.status is not None or self.drip):
+            raise ValueError("a reset takes the place of the answer: it has no status, body or drip")
+        if min(self.delay, self.drip) < 0:
+            raise ValueError("delay and drip must be 0 or more seconds")
 
     @override
     def __str__(self) -> str:
