@@ -146,6 +146,12 @@ class World:
         transport = self.mounts[f"{APP}/"]  # given, because httpx would load its certificates without one
         return Browser(httpx.AsyncClient(transport=transport, mounts=self.mounts, headers=wire))
 
+    async def signed_in(self, **headers: str) -> Browser:
+        """A new browser, in which Ada has signed in at Acme."""
+        browser = self.browser(**headers)
+        await browser.sign_in()
+        return browser
+
     def calls(self, endpoint: str) -> int:
         """How many calls of an endpoint reached the emulator."""
         assert endpoint in _ENDPOINTS, endpoint

@@ -3,7 +3,7 @@
 import pytest
 from httpx import Response
 
-from tests.support.world import Browser, World, WorldFactory
+from tests.support.world import Browser, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -16,12 +16,6 @@ async def _post_from_afar(browser: Browser, authorization: str) -> Response:
         sec_fetch_site="cross-site",
         origin="https://evil.example",
     )
-
-
-async def _signed_in(town: World) -> Browser:
-    browser = town.browser()
-    await browser.sign_in()
-    return browser
 
 
 async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(world: WorldFactory) -> None:
@@ -40,7 +34,7 @@ async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
 ) -> None:
     """CS-05: an Authorization header is no way around the check: the cookies are not looked at then."""
     town = world()
-    browser = await _signed_in(town)
+    browser = await town.signed_in()
     town.emulator.clock.advance(660)
 
     answer = await _post_from_afar(browser, authorization)

@@ -15,7 +15,7 @@ from fastapi_descope import (
     require_roles,
     require_step_up,
 )
-from tests.support.world import Browser, World, WorldFactory
+from tests.support.world import Browser, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +30,6 @@ def _guarded(app: FastAPI) -> None:
 
 async def _ok() -> dict[str, bool]:
     return {"ok": True}
-
-
-async def _signed_in(town: World) -> Browser:
-    browser = town.browser()
-    await browser.sign_in()
-    return browser
 
 
 async def test_a_person_is_sent_to_the_login_and_back_here(world: WorldFactory) -> None:
@@ -138,7 +132,7 @@ async def test_around_any_asgi_app_a_person_is_told_without_a_way_to_a_login() -
 
 async def test_missing_roles_are_named(world: WorldFactory) -> None:
     """403, and which roles: nothing that the person could not find out anyway."""
-    browser = await _signed_in(world(routes=_guarded))
+    browser = await world(routes=_guarded).signed_in()
 
     answer = await browser.get("/roles")
 
@@ -150,7 +144,7 @@ async def test_missing_roles_are_named(world: WorldFactory) -> None:
 
 async def test_missing_permissions_are_named(world: WorldFactory) -> None:
     """As with roles."""
-    answer = await (await _signed_in(world(routes=_guarded))).get("/permissions")
+    answer = await (await world(routes=_guarded).signed_in()).get("/permissions")
 
     assert answer.status_code == 403
     assert answer.json()["missing"] == ["reports:delete-all"]
@@ -158,7 +152,7 @@ async def test_missing_permissions_are_named(world: WorldFactory) -> None:
 
 async def test_a_person_who_may_not_gets_a_page_and_stays_signed_in(world: WorldFactory) -> None:
     """403 is not a reason to sign in again by itself."""
-    browser = await _signed_in(world(routes=_guarded))
+    browser = await world(routes=_guarded).signed_in()
 
     answer = await browser.visit("/roles")
 
@@ -169,7 +163,7 @@ async def test_a_person_who_may_not_gets_a_page_and_stays_signed_in(world: World
 
 async def test_a_step_up_is_asked_for_by_rfc_9470(world: WorldFactory) -> None:
     """A script learns what is missing; a page goes through Descope and comes back."""
-    browser = await _signed_in(world(routes=_guarded))
+    browser = await world(routes=_guarded).signed_in()
 
     script, page = await browser.get("/step-up"), await browser.visit("/step-up")
 
@@ -181,7 +175,7 @@ async def test_a_step_up_is_asked_for_by_rfc_9470(world: WorldFactory) -> None:
 
 async def test_a_missing_second_factor_is_asked_for(world: WorldFactory) -> None:
     """The same round trip, for ``amr``."""
-    browser = await _signed_in(world(routes=_guarded))
+    browser = await world(routes=_guarded).signed_in()
 
     script, page = await browser.get("/mfa"), await browser.visit("/mfa")
 

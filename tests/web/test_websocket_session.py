@@ -4,75 +4,16 @@ Requirements WS-01, WS-02, WS-03, WS-04 and WS-05.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-from starlette.types import ASGIApp, Message, Scope
 
 from fastapi_descope import CurrentUser, OptionalUser
+from tests.support.server_socket import Headers, Socket
 from tests.support.world import APP, World, WorldFactory, no_routes
 
 pytestmark = pytest.mark.anyio
-
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass
-class Socket:
-    """The server's side of one WebSocket: what it sent to the app, and what it got."""
-
-    app: ASGIApp
-    headers: Headers
-    denial: bool = False
-    query: bytes = b""
-    sent: list[Message] = field(default_factory=list[Message])
-    _in: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
-    _out: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
-
-    async def open(self) -> Message:
-        """Connect; the app's first answer."""
-        scope: Scope = {
-            "type": "websocket",
-            "scheme": "ws",
-            "path": "/ws",
-            "raw_path": b"/ws",
-            "root_path": "",
-            "query_string": self.query,
-            "headers": [(b"host", b"127.0.0.1:8000"), *self.headers],
-            "subprotocols": [],
-            "extensions": {"websocket.http.response": {}} if self.denial else {},
-        }
-        self._in.put_nowait({"type": "websocket.connect"})
-        self._task = asyncio.ensure_future(self.app(scope, self._in.get, self._send))
-        return await self.next()
-
-    async def next(self) -> Message:
-        """The next message from the app; raises what the app raised."""
-        getting = asyncio.ensure_future(self._out.get())
-        await asyncio.wait([getting, self._task], return_when=asyncio.FIRST_COMPLETED)
-        if not getting.done():
-            getting.cancel()
-            self._task.result()
-            raise AssertionError("the app ended without a word")
-        return getting.result()
-
-    def say(self, text: str) -> None:
-        """A frame from the client."""
-        self._in.put_nowait({"type": "websocket.receive", "text": text})
-
-    def hang_up(self) -> None:
-        """The client goes."""
-        self._in.put_nowait({"type": "websocket.disconnect", "code": 1001})
-
-    async def done(self) -> None:
-        """Wait for the app to end."""
-        await self._task
-
-    async def _send(self, message: Message) -> None:
-        self.sent.append(message)
-        self._out.put_nowait(message)
 
 
 def _echo(app: FastAPI) -> None:
