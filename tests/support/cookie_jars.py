@@ -62,3 +62,8 @@ class PlainJar:
     def size(self) -> int:
         """The bytes of all names and values together."""
         return sum(len(name) + len(value) for name, value in self.cookies.items())
+
+
+def deleted_names(lines: list[str]) -> set[str]:
+    """The cookies that these ``Set-Cookie`` values delete."""
+    return {line.partition("=")[0] for line in lines if "Max-Age=0" in line}

@@ -10,15 +10,12 @@ import pytest
 
 from fastapi_descope.emulator import Grants, Project, User
 from fastapi_descope.events import CrossSiteRefused
+from tests.support.cookie_jars import deleted_names
 from tests.support.world import WorldFactory
 
 pytestmark = pytest.mark.anyio
 
 ADA = "U22a1322415fff1b1aceaebe7855"
-
-
-def _cleared(cookies: list[str]) -> set[str]:
-    return {cookie.partition("=")[0] for cookie in cookies if "Max-Age=0" in cookie}
 
 
 async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) -> None:
@@ -86,7 +83,7 @@ async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path:
 
     assert answer.status_code == 401
     assert answer.json()["code"] == "session_ended"
-    assert _cleared(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:

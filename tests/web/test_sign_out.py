@@ -6,13 +6,10 @@ Requirements LO-01, LO-02, LO-03, LO-04 and LO-06; TN-12.
 import pytest
 
 from fastapi_descope.events import SignedOut
+from tests.support.cookie_jars import deleted_names
 from tests.support.world import APP, WorldFactory
 
 pytestmark = pytest.mark.anyio
-
-
-def _cleared(cookies: list[str]) -> set[str]:
-    return {cookie.partition("=")[0] for cookie in cookies if "Max-Age=0" in cookie}
 
 
 async def test_lo01_a_person_who_signs_out_is_sent_on(world: WorldFactory) -> None:
@@ -39,7 +36,7 @@ async def test_lo01_the_cookies_go_whatever_descope_says(world: WorldFactory, st
     answer = await browser.post("/logout")
 
     assert answer.status_code == 204
-    assert _cleared(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
     assert town.events[-1] == SignedOut(everywhere=False, confirmed=False)
 
 

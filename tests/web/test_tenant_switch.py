@@ -9,15 +9,12 @@ import pytest
 
 from fastapi_descope.emulator import Grants, Project, User
 from fastapi_descope.events import RedirectRejected, TenantSwitched
+from tests.support.cookie_jars import deleted_names
 from tests.support.world import APP, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
 ADA = "U22a1322415fff1b1aceaebe7855"
-
-
-def _cleared(cookies: list[str]) -> set[str]:
-    return {cookie.partition("=")[0] for cookie in cookies if "Max-Age=0" in cookie}
 
 
 async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(world: WorldFactory) -> None:
@@ -88,7 +85,7 @@ async def test_a_switch_with_a_revoked_session_ends_it(world: WorldFactory) -> N
 
     assert answer.status_code == 401
     assert answer.json()["code"] == "session_ended"
-    assert _cleared(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(world: WorldFactory) -> None:
