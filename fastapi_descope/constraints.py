@@ -101,7 +101,7 @@ def _public(text: str) -> str:
     if re.match(r"https?://[^/?#]+/[^?#]", text, re.IGNORECASE):
         refuse(
             "expected an origin without a path, such as https://app.example.com; a path that a proxy"
-            " adds belongs into root_path (uvicorn --root-path, or FastAPI(root_path=...))"
+            " adds belongs into the root path (uvicorn --root-path)"
         )
     return str(_origin(text.removesuffix("/")))
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection, Request
@@ -21,7 +22,6 @@ from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
 from .events import Event, Events
-from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
@@ -88,8 +88,10 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions.
+        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already.
         """
+        if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
+            raise ConfigurationError("This app has a Descope already; one app has one, made once")
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
         describe_security(app, self.settings.session_cookie)
@@ -100,14 +102,11 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
-        While it runs, codes, states and tokens are blanked in the lines of uvicorn's access log (LG-01).
         """
-        show_secrets_again = redact_login_secrets()
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
         finally:
-            show_secrets_again()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await self.aclose()

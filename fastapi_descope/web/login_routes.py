@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -16,9 +15,11 @@ from ..errors import Forbidden, LoginRejected
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
 from .origins import Origins
-from .pages import PAGE_HEADERS, organisation_page
+from .own_routes import CALLBACK, LOGIN
+from .pages import PAGE_HEADERS, forwarding_page, organisation_page
+from .paths import path_in_app, path_in_browser
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker
 from .transactions import LoginTransactions, Transaction
 
 __all__ = ["LoginHook", "LoginRoutes"]
@@ -29,7 +30,6 @@ LoginHook = Callable[[Request, Session], Awaitable[None]]
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
 
-_LOGIN, _CALLBACK = "/login/sso", "/callback"
 _TENANT = re.compile(r"[A-Za-z0-9._@+-]{1,128}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
@@ -64,11 +64,9 @@ class LoginRoutes:
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
         )
-        callback = (
-            f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
-        )
+        callback = self.origins.public_origin(request.scope) + _beside_login(request, CALLBACK.path)
         url = await pending.authenticator.begin_login(
-            self._login_request(request, tenant, callback), presented=pending.credentials()
+            self._login_request(request, tenant, f"{callback}?state={state}"), presented=pending.credentials()
         )
         pending.queue(cookies)
         self.events.emit(LoginStarted())
@@ -88,8 +86,14 @@ class LoginRoutes:
             await hook(request, pair.session)
         pending.write(pair)  # over whatever session the browser had (CB-09)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=own_paths(pending))
-        return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)
+        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=pending.own_paths)
+        return self._arrived(safe or self._landing(pending))
+
+    def _arrived(self, url: str) -> Response:
+        """On to ``url``: by a page where a redirect, begun at Descope, would leave Strict cookies behind."""
+        if self.settings.cookie_samesite == "strict":
+            return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
     def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
@@ -111,7 +115,7 @@ class LoginRoutes:
         if not asked:
             return self._landing(pending)
         safe = (
-            self.origins.return_to(asked[0], request.scope, forbidden=own_paths(pending))
+            self.origins.return_to(asked[0], request.scope, forbidden=pending.own_paths)
             if len(asked) == 1
             else None
         )
@@ -142,7 +146,7 @@ class LoginRoutes:
     def _ask_for_organisation(self, request: Request, return_to: str) -> Response:
         if asker(request.scope) is not Asker.PERSON:
             raise self._rejected("tenant", "Say whose single sign-on to use: tenant=<id or e-mail>.")
-        page = organisation_page(login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to)
+        page = organisation_page(login_path=_beside_login(request, LOGIN.path), return_to=return_to)
         return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
 
     def _refuse_subresource(self, request: Request) -> None:
@@ -163,8 +167,7 @@ def _one(request: Request, name: str, grammar: re.Pattern[str]) -> str | None:
     return values[0] if len(values) == 1 and grammar.fullmatch(values[0]) else None
 
 
-def _base(request: Request, own: str) -> str:
-    """The path, as browsers see it, under which the router is mounted; "" at the root."""
-    path, root = request.scope["path"], request.scope.get("root_path", "")
-    seen = path if path.startswith(root) else root + path
-    return quote(seen.removesuffix(own))
+def _beside_login(request: Request, path: str) -> str:
+    """Where browsers find ``path`` of the router, seen from the login."""
+    prefix = path_in_app(request.scope).removesuffix(LOGIN.path)
+    return path_in_browser(prefix + path, request.scope.get("root_path", ""))

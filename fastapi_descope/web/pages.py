@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 from string import Template
-from urllib.parse import quote
 
 from ..errors import DescopeError, UpstreamUnavailable
 
@@ -88,12 +87,18 @@ def organisation_page(*, login_path: str, return_to: str | None) -> str:
     """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
     back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
     form = (
-        f'<form action="{escape(quote(login_path))}" method="get">{back}'
+        f'<form action="{escape(login_path)}" method="get">{back}'
         '<label for="tenant">Work e-mail or organisation</label>'
         '<input id="tenant" name="tenant" required maxlength="128" autocomplete="username" autofocus>'
         "<button>Continue</button></form>"
     )
     return _page("Sign in", "Your organisation decides how you sign in.", form)
+
+
+def forwarding_page(url: str) -> str:
+    """The page that goes on to ``url`` by itself, which makes it a navigation of this site's own."""
+    go_on = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
+    return _page("Signed in", "One moment.", f'{go_on}<a href="{escape(url)}">Continue</a>')
 
 
 _WHAT_NOW: Mapping[int, str] = {

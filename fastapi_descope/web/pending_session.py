@@ -17,10 +17,15 @@ from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, Ses
 from ..events import CrossSiteRefused, Events
 from .cookies import PresentedTokens, SessionCookies
 from .origins import Origins
+from .own_routes import OwnRoute, OwnRoutes
+from .paths import path_in_app
 
 __all__ = ["PendingSession", "Sessions", "pending_session"]
 
 _KEY = "fastapi_descope"
+
+_ANSWERED = object()
+"""Stands in the scope of a request once the middleware is done with it."""
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 
@@ -34,12 +39,17 @@ def pending_session(scope: Scope) -> "PendingSession":
     Raises ``ConfigurationError`` if the middleware is not installed.
     """
     pending = scope.get(_KEY)
-    if not isinstance(pending, PendingSession):
+    if isinstance(pending, PendingSession):
+        return pending
+    if pending is _ANSWERED:
         raise ConfigurationError(
-            "DescopeMiddleware has not seen this request. Write Descope(app), or"
-            " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+            "This request has been answered: a handler for 500 runs outside of DescopeMiddleware. Ask for the"
+            " session in the route, and keep it in request.state."
         )
-    return pending
+    raise ConfigurationError(
+        "DescopeMiddleware has not seen this request. Write Descope(app), or"
+        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+    )
 
 
 class Sessions:
@@ -63,15 +73,30 @@ class Sessions:
         self.origins = origins
         self.events = events
         self.clock = clock
+        self.own_routes = OwnRoutes()
 
-    def open(self, scope: Scope) -> "PendingSession":
-        """The pending session of a request, in its scope from now on."""
-        pending = scope[_KEY] = PendingSession(self, scope)
+    def open(self, scope: Scope, app: object) -> "PendingSession":
+        """The pending session of a request to ``app``, in its scope from now on.
+
+        Raises ``ConfigurationError`` if another ``Descope`` object has one of the same app there.
+        """
+        if self.pending_in(scope, app, of_any=True) is not None:
+            raise ConfigurationError(
+                "Two Descope objects guard one app. Give each an app of its own, and mount one in the other."
+            )
+        pending = scope[_KEY] = PendingSession(self, scope, app)
         return pending
+
+    def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "PendingSession | None":
+        """The pending session that this object, or any, has opened for this request to the same app."""
+        found = scope.get(_KEY)
+        if not isinstance(found, PendingSession) or found.app is not scope.get("app", app):
+            return None
+        return found if of_any or found.is_of(self) else None
 
     def close(self, scope: Scope) -> None:
         """Take it out again. They hold each other, so a request left whole would wait for the collector."""
-        scope.pop(_KEY, None)
+        scope[_KEY] = _ANSWERED
 
 
 class PendingSession:
@@ -89,7 +114,7 @@ class PendingSession:
         "root_path",
     )
 
-    def __init__(self, sessions: Sessions, scope: Scope) -> None:
+    def __init__(self, sessions: Sessions, scope: Scope, app: object) -> None:
         self._sessions = sessions
         self._scope = scope
         self._resolution: Resolution | None = None
@@ -98,7 +123,7 @@ class PendingSession:
         self._started = False
         self.presented: _Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
-        self.app: object = scope.get("app")
+        self.app: object = scope.get("app", app)
         self.root_path: str = scope.get("root_path", "")
 
     # ------------------------------------------------------------------ asking
@@ -167,6 +192,27 @@ class PendingSession:
             ambiguous=presented.tokens.ambiguous,
             may_refresh=presented.on_purpose and not self._started,
         )
+
+    def is_of(self, sessions: Sessions) -> bool:
+        """Whether it was opened by these."""
+        return self._sessions is sessions
+
+    def own_path(self, route: OwnRoute) -> str | None:
+        """The path of one of the plugin's routes in the app that the request came in by; None without it."""
+        return self._sessions.own_routes.path(route, self.app)
+
+    @property
+    def own_paths(self) -> frozenset[str]:
+        """The paths, with ``root_path``, of the routes that must work without a session.
+
+        To return to one would lead in circles.
+        """
+        return frozenset(self.root_path + path for path in self._sessions.own_routes.open_to_all(self.app))
+
+    def is_for_own_route(self) -> bool:
+        """Whether the request is for one of the plugin's routes that must work without a session."""
+        path, method = path_in_app(self._scope, self.root_path), self._scope.get("method", "")
+        return self._sessions.own_routes.is_open(path, method, self.app)
 
     def refuse_cross_site(self) -> None:
         """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""

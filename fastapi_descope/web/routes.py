@@ -12,7 +12,7 @@ from starlette.types import Scope
 from typing_extensions import override
 
 from .login_routes import LoginRoutes
-from .responses import LOGIN_ROUTE
+from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
@@ -57,17 +57,17 @@ class _FixedPaths(APIRouter):
 
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
-        "/login/sso",
+        LOGIN.path,
         routes.login,
-        name=LOGIN_ROUTE,
+        name=LOGIN.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query("tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn"),
     )
     router.add_api_route(
-        "/callback",
+        CALLBACK.path,
         routes.callback,
-        name="descope_callback",
+        name=CALLBACK.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
         openapi_extra=_query("code", "state"),
@@ -76,15 +76,12 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
 
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
     # POST alone, as everything that changes a session (CS-08).
-    for path, endpoint, name in (
-        ("/logout", routes.logout, "descope_logout"),
-        ("/logout/all", routes.logout_all, "descope_logout_all"),
-    ):
+    for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
         router.add_api_route(
-            path,
+            route.path,
             endpoint,
-            name=name,
-            methods=["POST"],
+            name=route.name,
+            methods=[route.method],
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
         )

@@ -1,20 +1,21 @@
 """Being signed in: who it is, which tenant, and signing out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..errors import BadRequest
+from ..errors import BadRequest, SessionEnded
 from ..events import Events, ProfileRead, RedirectRejected
 from ..settings import DescopeSettings
 from .form import form_fields
 from .origins import Origins
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker, htmx_redirect
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["SessionRoutes"]
@@ -50,7 +51,8 @@ class SessionRoutes:
         tenant = fields.get("tenant", "")
         if not _TENANT_ID.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
+        with _cleared_at_its_end(pending):
+            pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
         if asker(request.scope) is Asker.PROGRAM:
             return _json(SessionView.of(pair.session))
@@ -64,7 +66,8 @@ class SessionRoutes:
         """The user object that Descope keeps, asked for anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        profile = await pending.authenticator.profile(pending.credentials(), await pending.resolve())
+        with _cleared_at_its_end(pending):
+            profile = await pending.authenticator.profile(pending.credentials(), await pending.resolve())
         self.events.emit(ProfileRead())
         return _json(ProfileView.of(profile))
 
@@ -72,7 +75,8 @@ class SessionRoutes:
         """The names of the user's tenants, asked of Descope anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
+        with _cleared_at_its_end(pending):
+            names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
         return _json(TenantNames(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
@@ -93,13 +97,23 @@ class SessionRoutes:
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
-        safe = self.origins.return_to(asked, request.scope, forbidden=own_paths(pending)) if asked else None
+        safe = self.origins.return_to(asked, request.scope, forbidden=pending.own_paths) if asked else None
         if asked and safe is None:
             self.events.emit(RedirectRejected())
         url = safe or pending.root_path + default
         if asker(request.scope) is Asker.HTMX:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, "HX-Redirect": url})
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
+
+
+@contextmanager
+def _cleared_at_its_end(pending: PendingSession) -> Generator[None]:
+    """Have the cookies go if Descope says here that the session is over, whoever answers the error."""
+    try:
+        yield
+    except SessionEnded:
+        pending.clear()
+        raise
 
 
 def _json(view: SessionView | ProfileView | TenantNames) -> JSONResponse:
