@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
@@ -16,7 +16,6 @@ from .core.login_options import LoginOptions
 from .core.refresh import Refresher
 from .core.refresh_store import MemoryRefreshStore, RefreshStore
 from .core.resolver import Resolver
-from .core.session import Session
 from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
@@ -25,7 +24,6 @@ from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
-from .web.dependencies import get_session
 from .web.login_routes import LoginHook, LoginRoutes
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
@@ -122,11 +120,6 @@ class Descope:
         await self._core.client.aclose()
         await self._core.store.aclose()
 
-    @property
-    def store(self) -> RefreshStore:
-        """The memory of refreshes."""
-        return self._core.store
-
     @contextmanager
     def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
         """For tests of an app that is built already: another Descope and another clock behind it.
@@ -165,10 +158,6 @@ class Descope:
         It runs inside the request, so it must not block. What it raises is logged and swallowed.
         """
         return self.events.subscribe(subscriber)
-
-    async def session(self, connection: HTTPConnection) -> Session | None:
-        """The session of a request or WebSocket; see ``get_session``."""
-        return await get_session(connection)
 
     # ------------------------------------------------------------------ building the parts
 

@@ -80,7 +80,7 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 
 @descope.on_login
 async def provision(request: Request, session: Session) -> None:
-    assert_type(await descope.session(request), Session | None)
+    assert_type(await get_session(request), Session | None)
 
 
 def audit(event: Event) -> None:

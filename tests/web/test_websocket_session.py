@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
-from fastapi_descope import CurrentUser, OptionalUser
+from fastapi_descope import CurrentUser, OptionalUser, get_session
 from tests.support.server_socket import Headers, Socket
 from tests.support.world import APP, World, WorldFactory, no_routes
 
@@ -158,7 +158,7 @@ async def test_ws03_after_accept_nothing_is_refreshed(world: WorldFactory) -> No
     @town.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         await socket.accept()
-        found = await town.descope.session(socket)
+        found = await get_session(socket)
         await socket.send_text("somebody" if found else "nobody")
 
     socket = Socket(town.app, _cookies(town, expired=True))
