@@ -193,7 +193,7 @@ class Authenticator:
 
     def _login_failed(self, reason: str, detail: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))
-        return LoginRejected(reason, detail)
+        return LoginRejected(detail, reason=reason)
 
 
 @contextmanager

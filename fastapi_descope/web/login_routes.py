@@ -154,7 +154,7 @@ class LoginRoutes:
 
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
-        return LoginRejected(reason, detail)
+        return LoginRejected(detail, reason=reason)
 
 
 def _one(request: Request, name: str, grammar: re.Pattern[str]) -> str | None:

@@ -150,7 +150,7 @@ async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -
     @town.descope.on_login
     async def only_ada(request: Request, session: Session) -> None:
         if session.user.email != "ada@acme.example":
-            raise LoginRejected("not_invited", "You have not been invited yet.")
+            raise LoginRejected("You have not been invited yet.")
 
     ada, grace = town.browser(), town.browser()
     welcome, refused = await ada.sign_in(), await grace.sign_in("grace@acme.example")
