@@ -141,8 +141,9 @@ class Descope:
     def on_login(self, hook: LoginHook) -> LoginHook:
         """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
 
-        It may provision the user in the app's own database. If it raises ``LoginRejected``, nobody is
-        signed in and the error page shows its ``detail``. A decorator; hooks run in order.
+        It may provision the user in the app's own database. If it raises, nobody is signed in, and the
+        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
+        in order, once for each login, and to their end also if the browser does not wait.
         """
         self._hooks.append(hook)
         return hook

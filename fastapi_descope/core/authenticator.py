@@ -5,13 +5,14 @@ is ``core/resolver.py``'s to say.
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from ..errors import (
     BadRequest,
+    DescopeError,
     Forbidden,
     LoginRejected,
     NotAuthenticated,
@@ -27,14 +28,17 @@ from ..events import (
     SignedOut,
     TenantSwitched,
 )
-from .client import DescopeClient, LoginOptions
+from .client import DescopeClient, LoginOptions, TokenAnswer
 from .refresh import Refresher
 from .resolver import Credentials, Resolution, Resolver
 from .session import TokenPair, UserProfile
 from .single_flight import SingleFlight
 from .token_pairs import TokenPairs
 
-__all__ = ["Authenticator", "LoginRequest"]
+__all__ = ["Admission", "Authenticator", "LoginRequest"]
+
+Admission = Callable[[TokenPair], Awaitable[None]]
+"""The app's word on who has signed in: returns to let them in, raises to refuse them."""
 
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
@@ -104,14 +108,29 @@ class Authenticator:
                 "authorize_refused", "This organisation is not known here, or has no single sign-on."
             ) from None
 
-    async def complete_login(self, code: str) -> TokenPair:
-        """The verified pair for a one-time code. One call, never repeated; twins share it (CB-16).
+    async def complete_login(self, code: str, admit: Admission) -> TokenPair:
+        """The verified pair for a one-time code, if ``admit`` lets its user in.
 
+        One call, never repeated; twins share it, and ``admit`` is awaited once for all of them (CB-16).
         Raises ``LoginRejected`` if Descope refuses the code, ``SessionTooLarge`` if the tokens fit into no
-        cookies, else the ``UpstreamError`` family; in every such case no cookie may be set.
+        cookies, the ``UpstreamError`` family, and what ``admit`` raises; in every such case no cookie may
+        be set.
         """
+        return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._sign_in(code, admit))
+
+    async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
+        pair, answer = await self._exchange(code)
         try:
-            return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
+            await admit(pair)
+        except Exception as error:
+            self._events.emit(LoginFailed(_reason(error)))
+            raise
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
+        return pair
+
+    async def _exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
+        try:
+            return await self._pairs.exchange(code)
         except UpstreamRefused:
             raise self._login_failed(
                 "code_refused", "The sign-in took too long, or was finished already."
@@ -119,11 +138,6 @@ class Authenticator:
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
             raise
-
-    async def _exchange(self, code: str) -> TokenPair:
-        pair, answer = await self._pairs.exchange(code)
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
-        return pair
 
     async def select_tenant(self, presented: Credentials, tenant: str) -> TokenPair:
         """The pair of the session with ``tenant`` as its current tenant, ordered with its refreshes.
@@ -194,6 +208,13 @@ class Authenticator:
     def _login_failed(self, reason: str, detail: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))
         return LoginRejected(detail, reason=reason)
+
+
+def _reason(error: Exception) -> str:
+    """Why the app let nobody in, in a word; what it did not mean to raise has none of its own."""
+    if isinstance(error, LoginRejected):
+        return error.reason
+    return error.code if isinstance(error, DescopeError) else "hook_failed"
 
 
 @contextmanager
