@@ -37,8 +37,11 @@ from .token_pairs import TokenPairs
 
 __all__ = ["Admission", "Authenticator", "LoginRequest"]
 
-Admission = Callable[[TokenPair], Awaitable[None]]
-"""The app's word on who has signed in: returns to let them in, raises to refuse them."""
+Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
+"""The app's word on who has signed in: returns to let them in, raises to refuse them.
+
+The profile is the one that came with the tokens; None if none came.
+"""
 
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
@@ -121,7 +124,7 @@ class Authenticator:
     async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
         pair, answer = await self._exchange(code)
         try:
-            await admit(pair)
+            await admit(pair, answer.profile)
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))
             raise

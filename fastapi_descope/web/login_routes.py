@@ -9,9 +9,9 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from ..core.authenticator import LoginRequest
+from ..core.authenticator import Admission, LoginRequest
 from ..core.login_options import LoginOptions
-from ..core.session import Session, TokenPair
+from ..core.session import Session, TokenPair, UserProfile
 from ..errors import Forbidden, LoginRejected
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
@@ -83,15 +83,19 @@ class LoginRoutes:
         code = _one(request, "code", _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
-        pair = await pending.authenticator.complete_login(code, lambda pair: self._admit(request, pair))
+        pair = await pending.authenticator.complete_login(code, self._admission(request, pending))
         pending.write(pair)  # over whatever session the browser had (CB-09)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
         safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=own_paths(pending))
         return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)
 
-    async def _admit(self, request: Request, pair: TokenPair) -> None:
-        for hook in self.hooks:
-            await hook(request, pair.session)
+    def _admission(self, request: Request, pending: PendingSession) -> Admission:
+        async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
+            pending.sign_in(pair, profile)
+            for hook in self.hooks:
+                await hook(request, pair.session)
+
+        return admit
 
     def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""

@@ -12,9 +12,9 @@ from starlette.types import Message, Scope
 
 from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
-from ..core.session import Session, TokenPair
+from ..core.session import Session, TokenPair, UserProfile
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
-from ..events import CrossSiteRefused, Events
+from ..events import CrossSiteRefused, Events, ProfileRead
 from .cookies import PresentedTokens, SessionCookies
 from .origins import Origins
 
@@ -78,6 +78,7 @@ class PendingSession:
     """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
 
     __slots__ = (
+        "_login",
         "_queued",
         "_resolution",
         "_scope",
@@ -95,6 +96,7 @@ class PendingSession:
         self._resolution: Resolution | None = None
         self._written: TokenPair | CookieChange | None = None
         self._queued: list[bytes] = []
+        self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
         self.presented: _Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
@@ -131,6 +133,24 @@ class PendingSession:
                 self.refuse_cross_site()
             self._resolution = await self._sessions.resolver.resolve(presented)
         return self._resolution
+
+    async def profile(self) -> UserProfile:
+        """Descope's user object: of whom a login hook is about, else of the session, asked for anew.
+
+        Raises as ``require`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
+        ``UpstreamError`` family.
+        """
+        if self._login is None:
+            await self.require()
+            return await self._ask_for_profile(await self.resolve())
+        # The request's own session, if it has one, is still that of whoever was signed in before.
+        pair, profile = self._login
+        return profile or await self._ask_for_profile(Resolution(pair.session, pair=pair))
+
+    async def _ask_for_profile(self, resolution: Resolution) -> UserProfile:
+        profile = await self.authenticator.profile(self.credentials(), resolution)
+        self._sessions.events.emit(ProfileRead())
+        return profile
 
     @property
     def authenticator(self) -> Authenticator:
@@ -180,6 +200,10 @@ class PendingSession:
             raise CrossSiteRequest
 
     # ------------------------------------------------------------------ answering
+
+    def sign_in(self, pair: TokenPair, profile: UserProfile | None) -> None:
+        """Say whose login the hooks are about; no cookie is written before they agree."""
+        self._login = pair, profile
 
     def write(self, pair: TokenPair) -> None:
         """Have the response carry the cookies of ``pair``, whatever a refresh beside it brings."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ..errors import BadRequest
-from ..events import Events, ProfileRead, RedirectRejected
+from ..events import Events, RedirectRejected
 from ..settings import DescopeSettings
 from .form import form_fields
 from .origins import Origins
@@ -62,11 +62,7 @@ class SessionRoutes:
 
     async def profile(self, request: Request) -> Response:
         """The user object that Descope keeps, asked for anew each time."""
-        pending = pending_session(request.scope)
-        await pending.require()
-        profile = await pending.authenticator.profile(pending.credentials(), await pending.resolve())
-        self.events.emit(ProfileRead())
-        return _json(ProfileView.of(profile))
+        return _json(ProfileView.of(await pending_session(request.scope).profile()))
 
     async def tenant_names(self, request: Request) -> Response:
         """The names of the user's tenants, asked of Descope anew each time."""

@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope.core.authenticator import LoginRequest
 from fastapi_descope.core.client import LoginOptions
 from fastapi_descope.core.resolver import Credentials
-from fastapi_descope.core.session import TokenPair
+from fastapi_descope.core.session import TokenPair, UserProfile
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
     Forbidden,
@@ -203,7 +203,7 @@ async def test_lg07_whom_the_app_does_not_admit_is_not_signed_in(refusal: Except
     core = Core()
     code = await signed_in_code(core)
 
-    async def refuse(pair: TokenPair) -> None:
+    async def refuse(pair: TokenPair, profile: UserProfile | None) -> None:
         assert core.told_of(SignedIn, LoginFailed) == []
         raise refusal
 
@@ -217,14 +217,14 @@ async def test_cb16_twins_are_admitted_once() -> None:
     """A user is provisioned once, however often the browser sent the callback."""
     core = Core()
     code = await signed_in_code(core)
-    admitted: list[str | None] = []
+    admitted: list[tuple[str | None, str | None]] = []
 
-    async def admit(pair: TokenPair) -> None:
-        admitted.append(pair.session.user.email)
+    async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
+        admitted.append((pair.session.user.email, profile.email if profile else None))
 
     await asyncio.gather(*[core.authenticator.complete_login(code, admit) for _ in range(10)])
 
-    assert admitted == [ADA]
+    assert admitted == [(ADA, ADA)]
 
 
 async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:

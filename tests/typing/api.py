@@ -20,6 +20,8 @@ from fastapi_descope import (
     Session,
     Tenant,
     User,
+    UserProfile,
+    get_profile,
     get_session,
     require_mfa,
     require_permissions,
@@ -81,6 +83,7 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 @descope.on_login
 async def provision(request: Request, session: Session) -> None:
     assert_type(await get_session(request), Session | None)
+    assert_type(await get_profile(request), UserProfile)
 
 
 def audit(event: Event) -> None:
