@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.requests import Request
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
 from .core.keys import KeyCache
-from .core.login_options import LoginOptions
 from .core.refresh import Refresher
 from .core.refresh_store import MemoryRefreshStore, RefreshStore
 from .core.resolver import Resolver
@@ -24,7 +22,7 @@ from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
-from .web.login_routes import LoginHook, LoginRoutes
+from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
 from .web.origins import Origins
@@ -75,6 +73,7 @@ class Descope:
         self.events = Events()
         self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
+        self._options: list[OptionsHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
         self._build_web()
         if app is not None:
@@ -148,10 +147,16 @@ class Descope:
         self._hooks.append(hook)
         return hook
 
-    def login_options(self, request: Request) -> LoginOptions | None:
-        """What logins begun by ``request`` ask for beyond an identity; None by default. To be overridden."""
-        del request
-        return None
+    def login_options(self, hook: OptionsHook) -> OptionsHook:
+        """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
+
+        It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
+        because a login has one set of options.
+        """
+        if self._options:
+            raise ConfigurationError("login_options is there already; let one hook decide")
+        self._options.append(hook)
+        return hook
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
@@ -186,7 +191,7 @@ class Descope:
             transactions=LoginTransactions(settings),
             origins=origins,
             events=events,
-            login_options=self.login_options,
+            options=self._options,
             hooks=self._hooks,
         )
         session = SessionRoutes(settings=settings, origins=origins, events=events)

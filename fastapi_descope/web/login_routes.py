@@ -21,10 +21,13 @@ from .pending_session import PendingSession, pending_session
 from .responses import NO_STORE, Asker, asker, own_paths
 from .transactions import LoginTransactions, Transaction
 
-__all__ = ["LoginHook", "LoginRoutes"]
+__all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
 
 LoginHook = Callable[[Request, Session], Awaitable[None]]
 """Called with the verified session of a login, before its cookies; ``LoginRejected`` refuses it."""
+
+OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
+"""Called as a login begins, for what it asks beyond an identity."""
 
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
@@ -45,7 +48,7 @@ class LoginRoutes:
     transactions: LoginTransactions
     origins: Origins
     events: Events
-    login_options: Callable[[Request], LoginOptions | None]
+    options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
 
     # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
@@ -68,7 +71,7 @@ class LoginRoutes:
             f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
         )
         url = await pending.authenticator.begin_login(
-            self._login_request(request, tenant, callback), presented=pending.credentials()
+            await self._login_request(request, tenant, callback), presented=pending.credentials()
         )
         pending.queue(cookies)
         self.events.emit(LoginStarted())
@@ -128,8 +131,10 @@ class LoginRoutes:
     def _landing(self, pending: PendingSession) -> str:
         return pending.root_path + self.settings.post_login_path
 
-    def _login_request(self, request: Request, tenant: str, redirect_url: str) -> LoginRequest:
-        options = self.login_options(request) or LoginOptions()
+    async def _login_request(self, request: Request, tenant: str, redirect_url: str) -> LoginRequest:
+        options = LoginOptions()
+        for hook in self.options:  # one at most
+            options = await hook(request) or options
         return LoginRequest(
             tenant=tenant,
             redirect_url=redirect_url,

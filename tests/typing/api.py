@@ -94,6 +94,6 @@ def audit(event: Event) -> None:
 assert_type(descope.subscribe(audit)(), None)
 
 
-class Strict(Descope):
-    def login_options(self, request: Request) -> LoginOptions | None:
-        return LoginOptions(revoke_other_sessions=True) if request.url.path else None
+@descope.login_options
+async def strict(request: Request) -> LoginOptions | None:
+    return LoginOptions(revoke_other_sessions=True) if request.url.path else None

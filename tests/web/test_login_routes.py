@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from fastapi_descope import Descope, DescopeSettings, LoginOptions
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.support.world import APP, IDP, Browser, World, WorldFactory
@@ -206,12 +206,7 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
 
 
 async def test_login_options_come_from_code() -> None:
-    """A subclass says what its logins ask for; the request can only ask for more."""
-
-    class Strict(Descope):
-        def login_options(self, request: Request) -> LoginOptions:
-            return LoginOptions(revoke_other_sessions=True, locale=request.headers["accept-language"])
-
+    """A hook says what logins ask for, or that they ask for nothing; the request can only ask for more."""
     app, emulator = FastAPI(), Emulator()
     asked: list[httpx.Request] = []
 
@@ -221,12 +216,33 @@ async def test_login_options_come_from_code() -> None:
             return await httpx.ASGITransport(emulator).handle_async_request(request)
 
     settings = DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP)
-    Strict(app, settings=settings, transport=Recording(), clock=emulator.clock)
+    descope = Descope(app, settings=settings, transport=Recording(), clock=emulator.clock)
+
+    @descope.login_options
+    async def strict(request: Request) -> LoginOptions | None:
+        locale = request.headers.get("accept-language")
+        return LoginOptions(revoke_other_sessions=True, locale=locale) if locale else None
+
     browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
 
     await browser.visit("/login/sso?tenant=acme", accept_language="de")
+    await browser.visit("/login/sso?tenant=acme")
 
-    assert asked[0].content == b'{"revokeOtherSessions":true,"locale":"de"}'
+    assert [call.content for call in asked] == [b'{"revokeOtherSessions":true,"locale":"de"}', b"{}"]
+
+
+async def test_a_login_has_one_set_of_options(world: WorldFactory) -> None:
+    """A second hook is a mistake, found when the app is built."""
+    town = world()
+
+    async def nothing(request: Request) -> None:
+        """It asks for nothing."""
+
+    town.descope.login_options(nothing)
+
+    with pytest.raises(ConfigurationError, match="login_options"):
+        town.descope.login_options(nothing)
+    assert (await town.browser().visit("/login/sso?tenant=acme")).status_code == 303
 
 
 async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: WorldFactory) -> None:
