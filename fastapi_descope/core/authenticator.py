@@ -6,8 +6,8 @@ is ``core/resolver.py``'s to say.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from ..errors import (
@@ -86,30 +86,36 @@ class Authenticator:
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
-        """The URL to send the browser to. One call.
+        """The URL to send the browser to. One call, or two.
 
-        Step-up and MFA carry the newest refresh token of ``presented``, and raise ``NotAuthenticated``
-        without one. Raises ``LoginRejected`` if Descope refuses (an unknown tenant, a redirect that the
-        project does not allow), else the ``UpstreamError`` family.
+        Step-up and MFA carry the newest refresh token of ``presented``. Where there is none, or its session
+        is over, nobody is there to be confirmed, and the login is a plain one. Raises ``LoginRejected`` if
+        Descope refuses (an unknown tenant, a redirect that the project does not allow), ``BadRequest`` for
+        the step-up of a bearer, else the ``UpstreamError`` family.
         """
-        refresh_jwt, options = None, request.options
-        if presented is not None and options is not None and (options.stepup or options.mfa):
-            refresh_jwt = await self._newest_refresh_jwt(presented)
+        options = request.options
         try:
-            return await self._client.sso_authorize(
-                tenant=request.tenant,
-                redirect_url=request.redirect_url,
-                login_hint=request.login_hint,
-                sso_id=request.sso_id,
-                prompt=request.prompt,
-                force_authn=request.force_authn,
-                options=options,
-                refresh_jwt=refresh_jwt,
-            )
+            if presented is not None and options is not None and (options.stepup or options.mfa):
+                with suppress(NotAuthenticated), _session_over():
+                    return await self._authorize(request, await self._newest_refresh_jwt(presented))
+                request = replace(request, options=replace(options, stepup=False, mfa=False))
+            return await self._authorize(request)
         except UpstreamRefused:
             raise self._login_failed(
                 "authorize_refused", "This organisation is not known here, or has no single sign-on."
             ) from None
+
+    async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
+        return await self._client.sso_authorize(
+            tenant=request.tenant,
+            redirect_url=request.redirect_url,
+            login_hint=request.login_hint,
+            sso_id=request.sso_id,
+            prompt=request.prompt,
+            force_authn=request.force_authn,
+            options=request.options,
+            refresh_jwt=refresh_jwt,
+        )
 
     async def complete_login(self, code: str, admit: Admission) -> TokenPair:
         """The verified pair for a one-time code, if ``admit`` lets its user in.

@@ -13,7 +13,6 @@ from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
     Forbidden,
     LoginRejected,
-    NotAuthenticated,
     RateLimited,
     UpstreamNonsense,
     UpstreamRefused,
@@ -100,14 +99,43 @@ async def test_a_step_up_makes_a_stepped_up_session() -> None:
     assert pair.session.stepped_up
 
 
-async def test_a_step_up_without_a_refresh_token_is_for_nobody() -> None:
-    """Descope is not asked."""
+@pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
+async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: LoginOptions) -> None:
+    """Nobody is there to be confirmed: who signs in is not stepped up by that."""
     core = Core()
-    with pytest.raises(NotAuthenticated):
+
+    url = await core.authenticator.begin_login(
+        asked(options=options), presented=Credentials(session=core.issue().session_jwt)
+    )
+
+    pair = await core.authenticator.complete_login(await core.code(url), anybody)
+    assert not pair.session.stepped_up
+    assert not pair.session.used_mfa
+    assert core.calls("authorize") == 1
+
+
+async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() -> None:
+    """The refresh token still looks good here; Descope knows better, and is asked without it."""
+    core = Core()
+    issued = core.issue()
+    core.emulator.revoke(ADA)
+
+    await core.authenticator.begin_login(asked(options=LoginOptions(stepup=True)), presented=cookies(issued))
+
+    refused, granted = core.emulator.requests.to("authorize")
+    assert (refused.status, granted.status) == (401, 200)
+    assert granted.caller == fingerprint(f"Bearer {core.emulator.project_id}")
+
+
+async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
+    """The session may be alive: it is not taken for one that has ended."""
+    core = Core()
+    core.emulator.faults.add("authorize", status=503)
+    with pytest.raises(UpstreamUnavailable):
         await core.authenticator.begin_login(
-            asked(options=LoginOptions(stepup=True)), presented=Credentials(session=core.issue().session_jwt)
+            asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
         )
-    assert core.calls("authorize") == 0
+    assert core.calls("authorize") == 1
 
 
 async def test_a_login_that_descope_refuses_is_rejected() -> None:

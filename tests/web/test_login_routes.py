@@ -258,12 +258,25 @@ async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: Wo
     assert (await browser.get("/session")).json()["stepped_up"] is True
 
 
-async def test_a_step_up_of_nobody_is_a_sign_in_first(world: WorldFactory) -> None:
-    """There is no session to confirm."""
-    answer = await world().browser().visit("/login/sso?tenant=acme&step_up=true")
+@pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
+async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destination(
+    world: WorldFactory, ended: str
+) -> None:
+    """There is no session to confirm: the user signs in, and the page they wanted asks for the rest."""
+    town = world()
+    browser = town.browser() if ended == "never begun" else await town.signed_in()
+    if ended == "expired":
+        town.emulator.clock.advance(60 * 86_400)
+    if ended == "revoked":
+        town.emulator.revoke("ada@acme.example")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/login/sso")
+    page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
+    chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    answer = await browser.visit(chosen.headers["location"])
+
+    assert answer.headers["location"] == "/payout"
+    assert (await browser.get("/session")).json()["stepped_up"] is False
+    assert RedirectRejected() not in town.events
 
 
 async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
