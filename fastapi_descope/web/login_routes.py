@@ -15,6 +15,7 @@ from ..core.session import Session, TokenPair, UserProfile
 from ..errors import Forbidden, LoginRejected
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
+from ..tenant_name import TENANT_NAME
 from .origins import Origins
 from .pages import PAGE_HEADERS, organisation_page
 from .pending_session import PendingSession, pending_session
@@ -33,7 +34,9 @@ _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
 
 _LOGIN, _CALLBACK = "/login/sso", "/callback"
-_TENANT = re.compile(r"[A-Za-z0-9._@+-]{1,128}")
+_UNNAMED = "Your organisation decides how you sign in."
+_NO_NAME = "That is neither a work e-mail nor the id of an organisation."
+
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
 _HINT = re.compile(r"[ -~]{1,256}")
@@ -60,9 +63,10 @@ class LoginRoutes:
         pending = pending_session(request.scope)
         self._refuse_subresource(request)
         return_to = self._return_to(request, pending)
-        tenant = _one(request, "tenant", _TENANT) or self.settings.default_tenant
+        named = "tenant" in request.query_params
+        tenant = _one(request, "tenant", TENANT_NAME) if named else self.settings.default_tenant
         if tenant is None:
-            return self._ask_for_organisation(request, return_to)
+            return self._ask_for_organisation(request, return_to, _NO_NAME if named else _UNNAMED)
         secure = self.origins.secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
@@ -139,7 +143,7 @@ class LoginRoutes:
             tenant=tenant,
             redirect_url=redirect_url,
             login_hint=_one(request, "login_hint", _HINT),
-            sso_id=_one(request, "sso_id", _TENANT),
+            sso_id=_one(request, "sso_id", TENANT_NAME),
             prompt=_one(request, "prompt", _HINT),
             force_authn=request.query_params.get("force_authn") in _TRUE,
             # Anybody may ask to be checked more strictly.
@@ -150,10 +154,12 @@ class LoginRoutes:
             ),
         )
 
-    def _ask_for_organisation(self, request: Request, return_to: str) -> Response:
+    def _ask_for_organisation(self, request: Request, return_to: str, detail: str) -> Response:
         if asker(request.scope) is not Asker.PERSON:
-            raise self._rejected("tenant", "Say whose single sign-on to use: tenant=<id or e-mail>.")
-        page = organisation_page(login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to)
+            raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
+        page = organisation_page(
+            detail=detail, login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to
+        )
         return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
 
     def _refuse_subresource(self, request: Request) -> None:

@@ -1,6 +1,5 @@
 """Being signed in: who it is, which tenant, and signing out."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from ..errors import BadRequest
 from ..events import Events, RedirectRejected
 from ..settings import DescopeSettings
+from ..tenant_name import TENANT_NAME
 from .form import form_fields
 from .origins import Origins
 from .pending_session import PendingSession, pending_session
@@ -18,8 +18,6 @@ from .responses import NO_STORE, Asker, asker, own_paths
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["SessionRoutes"]
-
-_TENANT_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class SessionRoutes:
         pending.refuse_cross_site()
         fields = await form_fields(request)
         tenant = fields.get("tenant", "")
-        if not _TENANT_ID.fullmatch(tenant):
+        if not TENANT_NAME.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
         pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
         pending.write(pair)

@@ -125,14 +125,55 @@ async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
     assert dict(next(iter(town.emulator.requests)).query)["tenant"] == "globex"
 
 
-@pytest.mark.parametrize("tenant", ["a b", "a" * 129, "acme&x=1", "../acme", "acme%00", "é", ""])
-async def test_cb12_a_tenant_outside_the_grammar_is_no_tenant(world: WorldFactory, tenant: str) -> None:
-    """Nothing odd is passed on."""
+@pytest.mark.parametrize("default", [None, "globex"])
+@pytest.mark.parametrize(
+    "tenant", ["a b", "a" * 129, "acme\x00", "é", "", "ada@", "@acme.example", "a@b@c", 'a"b', "acme\n"]
+)
+async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
+    world: WorldFactory, tenant: str, default: str | None
+) -> None:
+    """Nothing odd is passed on, and nobody is sent to another organisation than the one they named."""
+    town = world(default_tenant=default)
+    query = httpx.QueryParams({"tenant": tenant})
+
+    page = await town.browser().visit(f"/login/sso?{query}")
+    problem = await town.browser().get(f"/login/sso?{query}")
+
+    assert (page.status_code, problem.status_code) == (400, 400)
+    assert "<p>That is neither a work e-mail nor the id of an organisation.</p>" in page.text
+    assert problem.json()["detail"].startswith("That is neither a work e-mail")
+    assert list(town.emulator.requests) == []
+
+
+async def test_cb12_two_tenants_are_none(world: WorldFactory) -> None:
+    """Which one is meant cannot be told, and the default is not."""
+    town = world(default_tenant="globex")
+
+    assert (await town.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
+    assert list(town.emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["o'brien@acme.example", "ada+test@acme.example", "acme&prompt=none", "../acme", "acme%00"],
+)
+async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(world: WorldFactory, tenant: str) -> None:
+    """An address may hold what means something in a URL: it arrives at Descope as it was typed."""
     town = world()
 
-    query = httpx.QueryParams({"tenant": tenant})
-    assert (await town.browser().visit(f"/login/sso?{query}")).status_code == 400
-    assert list(town.emulator.requests) == []
+    await town.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
+
+    (call,) = town.emulator.requests.to("authorize")
+    assert call.query["tenant"] == tenant
+    assert call.query.keys() == {"tenant", "redirectURL"}
+
+
+async def test_o_brien_signs_in(world: WorldFactory) -> None:
+    """From the page that asks for an e-mail, to the end."""
+    browser = world().browser()
+
+    assert (await browser.sign_in(tenant="o'brien@acme.example")).status_code == 303
+    assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
 async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
