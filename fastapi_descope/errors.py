@@ -208,13 +208,14 @@ class BadRequest(DescopeError):
 class LoginRejected(BadRequest):
     """A login or its callback cannot go on; the user has to start again.
 
-    ``reason`` is a short word for logs (``state``, ``code``, ``refused``, ...), never the upstream text.
+    Raised by an ``on_login`` hook, it refuses the user, who reads ``detail`` on a page. ``reason`` is a
+    short word for the event ``LoginFailed`` (``state``, ``code``, ``refused``, ...), never shown.
     """
 
     code = "login_rejected"
     title = "Signing in did not work"
 
-    def __init__(self, reason: str, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str = "refused") -> None:
         self.reason = reason
         super().__init__(detail)
 

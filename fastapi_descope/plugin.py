@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
-from starlette.requests import HTTPConnection, Request
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
 from .core.keys import KeyCache
-from .core.login_options import LoginOptions
 from .core.refresh import Refresher
 from .core.refresh_store import MemoryRefreshStore, RefreshStore
 from .core.resolver import Resolver
-from .core.session import Session
 from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
@@ -25,8 +22,7 @@ from .events import Event, Events
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
-from .web.dependencies import get_session
-from .web.login_routes import LoginHook, LoginRoutes
+from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
 from .web.origins import Origins
@@ -77,6 +73,7 @@ class Descope:
         self.events = Events()
         self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
+        self._options: list[OptionsHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
         self._build_web()
         if app is not None:
@@ -121,11 +118,6 @@ class Descope:
         await self._core.client.aclose()
         await self._core.store.aclose()
 
-    @property
-    def store(self) -> RefreshStore:
-        """The memory of refreshes."""
-        return self._core.store
-
     @contextmanager
     def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
         """For tests of an app that is built already: another Descope and another clock behind it.
@@ -147,16 +139,23 @@ class Descope:
     def on_login(self, hook: LoginHook) -> LoginHook:
         """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
 
-        It may provision the user in the app's own database. If it raises ``LoginRejected``, nobody is
-        signed in and the error page shows its ``detail``. A decorator; hooks run in order.
+        It may provision the user in the app's own database. If it raises, nobody is signed in, and the
+        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
+        in order, once for each login, and to their end also if the browser does not wait.
         """
         self._hooks.append(hook)
         return hook
 
-    def login_options(self, request: Request) -> LoginOptions | None:
-        """What logins begun by ``request`` ask for beyond an identity; None by default. To be overridden."""
-        del request
-        return None
+    def login_options(self, hook: OptionsHook) -> OptionsHook:
+        """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
+
+        It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
+        because a login has one set of options.
+        """
+        if self._options:
+            raise ConfigurationError("login_options is there already; let one hook decide")
+        self._options.append(hook)
+        return hook
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
@@ -164,10 +163,6 @@ class Descope:
         It runs inside the request, so it must not block. What it raises is logged and swallowed.
         """
         return self.events.subscribe(subscriber)
-
-    async def session(self, connection: HTTPConnection) -> Session | None:
-        """The session of a request or WebSocket; see ``get_session``."""
-        return await get_session(connection)
 
     # ------------------------------------------------------------------ building the parts
 
@@ -195,7 +190,7 @@ class Descope:
             transactions=LoginTransactions(settings),
             origins=origins,
             events=events,
-            login_options=self.login_options,
+            options=self._options,
             hooks=self._hooks,
         )
         session = SessionRoutes(settings=settings, origins=origins, events=events)

@@ -83,16 +83,16 @@ def error_page(error: DescopeError, *, login_path: str | None, home_path: str, a
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
-def organisation_page(*, login_path: str, return_to: str | None) -> str:
+def organisation_page(*, detail: str, login_path: str, return_to: str | None) -> str:
     """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
     back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
     form = (
         f'<form action="{escape(login_path)}" method="get">{back}'
         '<label for="tenant">Work e-mail or organisation</label>'
-        '<input id="tenant" name="tenant" required maxlength="128" autocomplete="username" autofocus>'
+        '<input id="tenant" name="tenant" required maxlength="254" autocomplete="username" autofocus>'
         "<button>Continue</button></form>"
     )
-    return _page("Sign in", "Your organisation decides how you sign in.", form)
+    return _page("Sign in", detail, form)
 
 
 def forwarding_page(url: str) -> str:

@@ -5,16 +5,23 @@ A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
 from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
-from ..core.session import Session, TokenPair
-from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
-from ..events import CrossSiteRefused, Events
+from ..core.session import Session, TokenPair, UserProfile
+from ..errors import (
+    ConfigurationError,
+    CrossSiteRequest,
+    NotAuthenticated,
+    SessionEnded,
+    SessionTooLarge,
+)
+from ..events import CrossSiteRefused, Events, ProfileRead
+from .cache_headers import tell_caches
 from .cookies import PresentedTokens, SessionCookies
 from .origins import Origins
 from .own_routes import OwnRoute, OwnRoutes
@@ -28,9 +35,6 @@ _ANSWERED = object()
 """Stands in the scope of a request once the middleware is done with it."""
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
-
-_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
-"""How the names of headers end that outrank ``Cache-Control`` somewhere (RFC 9213, and nginx)."""
 
 
 def pending_session(scope: Scope) -> "PendingSession":
@@ -103,6 +107,7 @@ class PendingSession:
     """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
 
     __slots__ = (
+        "_login",
         "_queued",
         "_resolution",
         "_scope",
@@ -120,6 +125,7 @@ class PendingSession:
         self._resolution: Resolution | None = None
         self._written: TokenPair | CookieChange | None = None
         self._queued: list[bytes] = []
+        self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
         self.presented: _Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
@@ -156,6 +162,25 @@ class PendingSession:
                 self.refuse_cross_site()
             self._resolution = await self._sessions.resolver.resolve(presented)
         return self._resolution
+
+    async def profile(self) -> UserProfile:
+        """Descope's user object: of whom a login hook is about, else of the session, asked for anew.
+
+        Raises as ``require`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
+        ``UpstreamError`` family.
+        """
+        if self._login is None:
+            await self.require()
+            return await self._ask_for_profile(await self.resolve())
+        # The request's own session, if it has one, is still that of whoever was signed in before.
+        pair, profile = self._login
+        return profile or await self._ask_for_profile(Resolution(pair.session, pair=pair))
+
+    async def _ask_for_profile(self, resolution: Resolution) -> UserProfile:
+        with self.cleared_at_its_end():
+            profile = await self.authenticator.profile(self.credentials(), resolution)
+        self._sessions.events.emit(ProfileRead())
+        return profile
 
     @property
     def authenticator(self) -> Authenticator:
@@ -227,6 +252,10 @@ class PendingSession:
 
     # ------------------------------------------------------------------ answering
 
+    def sign_in(self, pair: TokenPair, profile: UserProfile | None) -> None:
+        """Say whose login the hooks are about; no cookie is written before they agree."""
+        self._login = pair, profile
+
     def write(self, pair: TokenPair) -> None:
         """Have the response carry the cookies of ``pair``, whatever a refresh beside it brings."""
         self._written = pair
@@ -234,6 +263,15 @@ class PendingSession:
     def clear(self) -> None:
         """Have the response delete the session's cookies, whatever a refresh beside it brings."""
         self._written = CookieChange.CLEAR
+
+    @contextmanager
+    def cleared_at_its_end(self) -> Generator[None]:
+        """As ``clear``, if Descope says in here that the session is over: whoever answers the error."""
+        try:
+            yield
+        except SessionEnded:
+            self.clear()
+            raise
 
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
@@ -255,7 +293,7 @@ class PendingSession:
         # The app's own headers and cookies stay, in their order (CK-10).
         message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
         if self._scope["type"] == "http":
-            _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
+            tell_caches(message, sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
         change = self._written or await self._found()
@@ -307,30 +345,3 @@ def _bearer(values: list[bytes]) -> str | None:
     if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
         return ""
     return "" if any(character <= " " or character == "," for character in token) else token
-
-
-def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
-    """Say that the answer depends on who asks; and keep a ``Set-Cookie`` out of every shared cache.
-
-    A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947), whatever
-    the status: a 304 updates what a cache holds (CA-04).
-    """
-    _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
-    if not sets_cookies:
-        headers.setdefault("Cache-Control", "private")
-        return
-    headers["Cache-Control"] = "private, no-store"
-    for name in [name for name in headers if name.endswith(_SHARED_CACHE_HEADERS)]:
-        del headers[name]
-
-
-def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:
-    """Merge ``names`` into ``Vary``; the app's own entries stay first, and ``*`` says it all already."""
-    if "vary" not in headers:
-        headers.append("Vary", ", ".join(names))
-        return
-    present = [entry.strip() for line in headers.getlist("vary") for entry in line.split(",")]
-    known = {entry.lower() for entry in present}
-    if "*" not in known:
-        added = [name for name in names if name.lower() not in known]
-        headers["Vary"] = ", ".join([entry for entry in present if entry] + added)

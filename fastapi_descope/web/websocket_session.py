@@ -71,7 +71,7 @@ class WebSocketSession:
             self._timer = asyncio.ensure_future(self._end_in_time(send))
 
     async def _end_in_time(self, send: Send) -> None:
-        while not self._is_over():
+        while not self._is_over():  # noqa: ASYNC110 - what is waited for is the clock
             await asyncio.sleep(self._seconds_left() or 0)
         await self._end(send)
 

@@ -159,7 +159,7 @@ async def test_ws03_after_accept_nothing_is_refreshed(world: WorldFactory) -> No
     @town.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         await socket.accept()
-        found = await town.descope.session(socket)
+        found = await get_session(socket)
         await socket.send_text("somebody" if found else "nobody")
 
     socket = Socket(town.app, _cookies(town, expired=True))
