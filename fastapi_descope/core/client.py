@@ -15,7 +15,6 @@ from ..events import Events
 from .answers import (
     Reply,
     TokenAnswer,
-    is_jwt_text,
     read_login_url,
     read_max_age,
     read_profile,
@@ -26,6 +25,7 @@ from .login_options import LoginOptions
 from .outbound import Outbound, Transport
 from .restraint import Restraint
 from .session import UserProfile
+from .tokens import is_jwt_text
 
 __all__ = ["DescopeClient", "LoginOptions", "TokenAnswer", "Transport"]
 
