@@ -73,7 +73,7 @@ class Origins:
         return origin
 
     def secure(self, scope: Scope) -> bool:
-        """Whether cookies are ``Secure``: always, but for plain http on loopback (CK-05)."""
+        """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:
             return self._secure
         inferred = _loopback_origin(scope)

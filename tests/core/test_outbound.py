@@ -1,4 +1,4 @@
-"""RF-09 on the wire: how many requests reach Descope while it fails, or asks for its peace."""
+"""RF-09 on the wire: how many requests reach Descope while it fails, or tells us to wait."""
 
 import asyncio
 import time
