@@ -254,7 +254,7 @@ class UpstreamRefused(UpstreamError):
 class UpstreamUnavailable(UpstreamError):
     """No verdict could be had: nothing is decided, and no cookie is touched.
 
-    ``retry_after`` is in seconds, 1 to 60 (requirements, section 1).
+    ``retry_after`` is in seconds, 1 to 60 (F5).
     """
 
     status = 503

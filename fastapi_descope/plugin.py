@@ -53,10 +53,12 @@ class Descope:
     Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
     ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
 
-    For tests: ``clock`` returns epoch seconds and drives every expiry and every cache; ``transport`` is an
-    ``httpx.AsyncBaseTransport`` that takes the calls to Descope. ``refresh_store`` replaces the memory of
-    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app that
-    is built already is tested with ``fastapi_descope.testing``.
+    ``transport`` is an ``httpx.AsyncBaseTransport`` that takes the calls to Descope: in tests a fake, and in
+    production the one way through a proxy, because those that the environment names are not heeded:
+    ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``. ``clock`` is for tests; it
+    returns epoch seconds and drives every expiry and every cache. ``refresh_store`` replaces the memory of
+    refreshes, which is otherwise this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app
+    that is built already is tested with ``fastapi_descope.testing``.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """The pages that people see when signing in does not work: one sentence, and a way on.
 
 Plain HTML with its style inside, no script and nothing loaded, so that they show even when everything
-else is down. Nothing from the request is ever printed on them (CB-06), but for the path of the login.
+else is down. Of the request they hold two things, both escaped: the path of the login, and on the page that
+asks for the organisation the return path, which has been checked by then (CB-06, RT-15).
 """
 
 from base64 import b64encode
@@ -84,7 +85,10 @@ def error_page(error: DescopeError, *, login_path: str | None, home_path: str, a
 
 
 def organisation_page(*, detail: str, login_path: str, return_to: str | None) -> str:
-    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
+    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id.
+
+    ``return_to`` has been checked; a hidden field takes it along.
+    """
     back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
     form = (
         f'<form action="{escape(login_path)}" method="get">{back}'

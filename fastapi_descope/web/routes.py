@@ -27,11 +27,11 @@ def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan)
 
     ``lifespan`` runs with that of the app which includes the router.
     """
-    router = _FixedPaths(lifespan=lifespan, tags=["Sign-in"])
+    router = _FixedPaths(lifespan)
     _add_login(router, login)
     _add_sign_out(router, session)
     _add_session(router, session)
-    router.close()
+    router.seal()
     return router
 
 
@@ -43,14 +43,19 @@ class _FixedPaths(APIRouter):
     begins, never how it ends.
     """
 
-    def close(self) -> None:
-        """All routes are here; one that an app adds afterwards opens the gate again."""
-        self._closed_at = len(self.routes)
+    def __init__(self, lifespan: Lifespan) -> None:
+        super().__init__(lifespan=lifespan, tags=["Sign-in"])
+        self._sealed_at: int | None = None
+        self._ends: tuple[str, ...] = ()
+
+    def seal(self) -> None:
+        """All routes are here; one that an app adds afterwards breaks the seal."""
+        self._sealed_at = len(self.routes)
         self._ends = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
 
     @override
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if len(self.routes) == self._closed_at and not scope["path"].endswith(self._ends):
+        if len(self.routes) == self._sealed_at and not scope["path"].endswith(self._ends):
             return Match.NONE, {}
         return super().matches(scope)
 
