@@ -6,7 +6,7 @@ Descope refuses a URL outside the project's approved domains (wire contract, sec
 from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-__all__ = ["LOOPBACK_HOSTS", "form_target", "is_approved", "with_parameters"]
+__all__ = ["LOOPBACK_HOSTS", "is_approved", "with_parameters"]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """The hosts approved by default: a developer's own machine."""
@@ -68,15 +68,3 @@ def with_parameters(url: str, parameters: Mapping[str, str], *, rebuild: bool = 
         kept = [(n, v) for n, v in parse_qsl(parts.query, keep_blank_values=True) if n not in parameters]
         query = urlencode(sorted([*kept, *parameters.items()], key=lambda pair: pair[0]))
     return urlunsplit(parts._replace(query=query))
-
-
-def form_target(url: str) -> str:
-    """The source expression that lets a form's answer redirect to ``url`` (CSP ``form-action``).
-
-    CSP has no notation for IPv6 literals, so for those it is the bare scheme.
-    """
-    parts = urlsplit(url)
-    if ":" in (parts.hostname or ""):
-        return f"{parts.scheme}:"
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{parts.hostname}{port}"

@@ -9,7 +9,7 @@ from .failures import FAILURES, REFUSED, Failure
 from .logins import Login, Logins
 from .pages import QUIET, Pages, read_form
 from .project import User
-from .redirects import form_target, with_parameters
+from .redirects import with_parameters
 from .sign_up import admitted
 
 __all__ = ["SignInPage"]
@@ -72,7 +72,8 @@ class SignInPage:
 
     def _page(self, login: Login, *, unknown: str = "") -> Response:
         hint, users = login.login_hint.lower(), login.choices(self._authority.project)
-        target = f" {form_target(login.redirect_url)}" if login.redirect_url else ""
+        # Browsers hold every redirect that follows to it, also those of the app, which may lead anywhere.
+        target = " http: https:" if login.redirect_url else ""
         return self._pages.html(
             "signin.html",
             422 if unknown else 200,

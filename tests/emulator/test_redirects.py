@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, form_target, is_approved, with_parameters
+from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, is_approved, with_parameters
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,6 @@ def test_origin_prefix_allows_every_path() -> None:
 def test_parameters_go_behind_the_query(url: str, expected: str) -> None:
     """The existing query stays as it is, and a fragment stays last."""
     assert with_parameters(url, {"code": "a b"}) == expected
-
-
-@pytest.mark.parametrize(
-    ("url", "source"),
-    [
-        ("http://localhost:8000/cb", "http://localhost:8000"),
-        ("http://localhost:/cb", "http://localhost"),
-        ("http://[::1]:8000/cb", "http:"),
-    ],
-)
-def test_form_target(url: str, source: str) -> None:
-    """The source expression is one that a browser understands."""
-    assert form_target(url) == source
 
 
 @given(st.text())

@@ -33,7 +33,7 @@ async def test_page(call: Call, start: Start, make: Make) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(
         r"default-src 'none'; style-src 'nonce-[0-9A-Za-z_-]{22}'; img-src data:; base-uri 'none'; "
-        r"frame-ancestors 'none'; form-action 'self' http://localhost:8000",
+        r"frame-ancestors 'none'; form-action 'self' http: https:",
         policy,
     )
     assert "<title>Sign in to Acme Corp</title>" in answer.text
