@@ -84,7 +84,7 @@ class Authority:
         documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
 
         ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
-        somebody who has signed in before.
+        somebody who has signed in before, and for an update to somebody else's phone number.
         """
         login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
@@ -108,6 +108,9 @@ class Authority:
             raise Refusal.known_user()
         if not login.phone:
             return user
+        owner = self.project.user(login.phone)
+        if owner is not None and owner.user_id != user.user_id:
+            raise Refusal.known_user()
         updated = replace(user, phone=login.phone)
         users = tuple(updated if one.user_id == user.user_id else one for one in self.project.users)
         self.project = replace(self.project, users=users)
@@ -326,7 +329,7 @@ class Authority:
             bearer.user,
             exp,
             rexp,
-            next_refresh=self.project.inactivity_seconds // 2,
+            next_refresh=(self.project.inactivity_seconds + 1) // 2,
             session_id=family.id,
         )
 

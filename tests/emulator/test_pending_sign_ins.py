@@ -124,6 +124,18 @@ async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
     assert (me["phone"], me["verifiedPhone"]) == ("+15550199", True)
 
 
+async def test_notp_update_to_the_number_of_somebody_else(call: Call, make: Make, confirm: Call) -> None:
+    """A phone number is one person's."""
+    grace = User("grace@acme.example", phone="+15550100")
+    emulator = make(Project(users=(grace, User("ada@acme.example"))))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    body = {"loginId": "ada@acme.example", "phone": "+15550100"}
+    started = (await call(emulator, "POST", f"{NOTP}/update", token=token, json=body)).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(answer) == (400, "E062107")
+
+
 @pytest.mark.parametrize(
     ("way", "body", "code"),
     [

@@ -139,6 +139,14 @@ async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, st
     assert (await call(emulator, "POST", PATH, token=token)).status_code == status
 
 
+@pytest.mark.parametrize(("allowed", "seconds"), [(0, 0), (1, 1), (720, 360), (721, 361)])
+async def test_when_to_refresh_next(call: Call, make: Make, allowed: int, seconds: int) -> None:
+    """At half of the timeout; 0 is left for projects that have none."""
+    emulator = make(Project(inactivity_seconds=allowed))
+    answer = await call(emulator, "POST", PATH, token=emulator.issue("ada@acme.example").refresh_jwt)
+    assert answer.json()["nextRefreshSeconds"] == seconds
+
+
 async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> None:
     """The session JWT refreshes nothing."""
     emulator = make()
