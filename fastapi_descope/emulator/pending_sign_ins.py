@@ -10,7 +10,7 @@ from starlette.routing import Route
 from .answers import jwt_response, user_json
 from .arguments import json_object, mapping, text
 from .authority import Authority
-from .bearer import credentials, require_management_key
+from .bearer import credentials, presented_token, require_management_key
 from .logins import Login, LoginOptions, Logins
 from .project import Project, User
 from .redirects import is_approved, with_parameters
@@ -68,7 +68,7 @@ class PendingApi:
 
     async def notp_start(self, request: Request) -> Response:
         """Where to confirm, and the reference to poll with. Raises Refusal, also for an unknown login id."""
-        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        token = presented_token(request, self._project)
         body = await json_object(request)
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
         known = self._user(text(body, "loginId")) if body.get("loginId") else None
@@ -82,7 +82,7 @@ class PendingApi:
             purpose=purpose,
             phone=text(body, "phone") if purpose == "update" else "",
         )
-        login, reference = self._logins.await_session(asked_of(login, sent.token, self._authority))
+        login, reference = self._logins.await_session(asked_of(login, token, self._authority))
         where = page_url(request, self._logins.begin(login))
         return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
 

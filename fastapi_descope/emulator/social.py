@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from .arguments import json_object
 from .authority import Authority
-from .bearer import credentials
+from .bearer import presented_token
 from .logins import Login, LoginOptions, Logins
 from .refusals import Refusal
 from .sign_in_start import asked_of, page_url, redirect_url
@@ -39,7 +39,7 @@ class SocialApi:
     async def start(self, request: Request) -> Response:
         """The URL of the sign-in page."""
         project = self._authority.project
-        sent = credentials(request, project, key=project.auth_management_key)
+        token = presented_token(request, project)
         provider = request.query_params.get("provider", "")
         if not provider:
             raise Refusal.missing("provider is missing")
@@ -54,7 +54,7 @@ class SocialApi:
             provider=provider,
             purpose=_purpose(request.url.path),
         )
-        page = self._logins.begin(asked_of(login, sent.token, self._authority))
+        page = self._logins.begin(asked_of(login, token, self._authority))
         return JSONResponse({"url": page_url(request, page)})
 
 

@@ -217,7 +217,7 @@ async def test_try_refresh(call: Call, make: Make) -> None:
     assert answer.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c"])
+@pytest.mark.parametrize("token", ["", "a.b.c", "abc", "a.b.c:d.e.f", ":"])
 async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: str) -> None:
     """It answers an empty object where refresh would refuse the token."""
     answer = await call(make(), "POST", "/v1/auth/try-refresh", token=token)
@@ -229,6 +229,17 @@ async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
     headers = {"authorization": "Bearer P123"}
     answer = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
     assert _verdict(answer) == (401, "E011003")
+
+
+@pytest.mark.parametrize(
+    ("token", "key", "status"),
+    [("", "right", 200), ("abc", "right", 200), ("", "wrong", 401), ("a.b.c", "wrong", 401), ("", "", 401)],
+)
+async def test_try_refresh_with_a_key(call: Call, make: Make, token: str, key: str, status: int) -> None:
+    """A key that the project demands is demanded here as well."""
+    emulator = make(Project(auth_management_key="right"))
+    answer = await call(emulator, "POST", "/v1/auth/try-refresh", token=token, key=key)
+    assert answer.status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
