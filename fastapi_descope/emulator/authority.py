@@ -84,7 +84,8 @@ class Authority:
         documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
 
         ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
-        somebody who has signed in before, and for an update to somebody else's phone number.
+        somebody who has signed in before, for an update to somebody else's phone number,
+        and for who was disabled in the meantime.
         """
         login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
@@ -104,6 +105,8 @@ class Authority:
     def _updated(self, signed_in: SignedIn) -> User:
         """The user, with the phone number that the sign-in proved to be theirs."""
         login, user = signed_in.login, signed_in.user
+        if (self.project.user(user.user_id) or user).is_disabled:
+            raise Refusal.disabled_user()
         if login.purpose == "signup" and self.knows(user):
             raise Refusal.known_user()
         if not login.phone:
@@ -291,6 +294,8 @@ class Authority:
         user = self.project.user(ticket.family.user_id)
         if user is None:
             raise Refusal.unknown_user()
+        if user.is_disabled:
+            raise self._no_good("The user is disabled")
         return user
 
     def _renew(self, ticket: Ticket, user: User, tenant: str | None, *, new_refresh: bool) -> Minted:

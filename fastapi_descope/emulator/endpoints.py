@@ -78,6 +78,7 @@ class AuthApi:
             redirect_url=redirect_url(request, self._project),
             options=LoginOptions.from_body(await json_object(request)),
             login_hint=query.get("loginHint", ""),
+            initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
         page = self._logins.begin(asked_of(login, token, self._authority))

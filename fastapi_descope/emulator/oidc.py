@@ -141,7 +141,7 @@ class OidcApi:
         user = self._project.user(subject)
         told: dict[str, object] = {"sub": subject}
         if user is not None and "email" in scope:
-            told |= {"email": user.login_id, "email_verified": True}
+            told |= {"email": user.email, "email_verified": bool(user.email)}
         if user is not None and "profile" in scope:
             told |= {"name": user.name}
         return JSONResponse(told)
@@ -216,7 +216,7 @@ class OidcApi:
             "iat": now,
             "exp": minted.session_ends,
             "sid": minted.session_id,
-            "email": user.login_id,
+            "email": user.email,
             "name": user.name,
         }
         return claims | ({"nonce": client.nonce} if client.nonce else {})

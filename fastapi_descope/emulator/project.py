@@ -56,9 +56,11 @@ class Tenant:
     domains: tuple[str, ...] = ()
     sso_ids: tuple[str, ...] = ()
     session_seconds: int = 0
+    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
         check_times({"session_seconds": self.session_seconds}, least=0)
+        object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
 
     def has_domain(self, domain: str) -> bool:
         """Whether it is one of its domains, in any case."""
@@ -67,9 +69,12 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person. ``login_id`` is an e-mail address; ``tenants`` maps tenant ids to what is held there.
+    """A person. ``login_id`` is an e-mail address, as a rule; ``tenants`` says what is held in which tenant.
 
     ``user_id`` and ``name``, left empty, are derived from the login id: the same in every run.
+
+    ``status``: who is disabled can neither sign in nor refresh; what Descope answers then is unknown. Who is
+    invited can, and stays so (our choice).
     """
 
     login_id: str
@@ -80,6 +85,9 @@ class User:
     amr: tuple[str, ...] = ("fed",)
     user_id: str = ""
     phone: str = ""
+    picture: str = ""
+    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
+    status: Literal["enabled", "disabled", "invited"] = "enabled"
 
     def __post_init__(self) -> None:
         derived = hashlib.sha256(self.login_id.encode()).hexdigest()[:26]
@@ -87,6 +95,17 @@ class User:
         object.__setattr__(self, "user_id", self.user_id or f"U2{derived}")
         object.__setattr__(self, "name", self.name or name)
         object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
+        object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
+
+    @property
+    def email(self) -> str:
+        """The login id, if it is an e-mail address."""
+        return self.login_id if "@" in self.login_id else ""
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether the user is kept out."""
+        return self.status == "disabled"
 
     def held_in(self, tenant_id: str) -> Grants:
         """What the user holds in a tenant; nothing where not a member."""

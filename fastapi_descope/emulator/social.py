@@ -40,7 +40,8 @@ class SocialApi:
         """The URL of the sign-in page."""
         project = self._authority.project
         token = presented_token(request, project)
-        provider = request.query_params.get("provider", "")
+        query = request.query_params
+        provider = query.get("provider", "")
         if not provider:
             raise Refusal.missing("provider is missing")
         if provider not in project.social_providers:
@@ -49,7 +50,8 @@ class SocialApi:
             tenant=None,
             redirect_url=redirect_url(request, project),
             options=LoginOptions.from_body(await json_object(request)),
-            login_hint=request.query_params.get("loginHint", ""),
+            login_hint=query.get("loginHint", ""),
+            initiated_email=query.get("initiatedEmail", ""),
             method="oauth",
             provider=provider,
             purpose=_purpose(request.url.path),

@@ -207,6 +207,19 @@ async def test_deleted_user(call: Call, make: Make) -> None:
     assert _verdict(await call(emulator, "POST", PATH, token=token)) == (400, "E062108")
 
 
+async def test_disabled_user(call: Call, make: Make) -> None:
+    """A user who was disabled is told that the token is no good; enabled again, it is."""
+    emulator = make()
+    before = emulator.project
+    token = emulator.issue("grace@acme.example").refresh_jwt
+    grace = User("grace@acme.example", status="disabled")
+    emulator.project = replace(before, users=(grace,))
+    for method, path in (("POST", PATH), ("GET", "/v1/auth/me")):
+        assert _verdict(await call(emulator, method, path, token=token)) == (401, "E061005")
+    emulator.project = before
+    assert (await call(emulator, "POST", PATH, token=token)).status_code == 200
+
+
 async def test_try_refresh(call: Call, make: Make) -> None:
     """The lenient twin answers the same without user, firstSeen and idpResponse."""
     emulator = make()
