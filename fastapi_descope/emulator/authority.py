@@ -84,7 +84,8 @@ class Authority:
         documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
 
         ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
-        somebody who has signed in before.
+        somebody who has signed in before, for an update to somebody else's phone number,
+        and for who was disabled in the meantime.
         """
         login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
@@ -104,10 +105,15 @@ class Authority:
     def _updated(self, signed_in: SignedIn) -> User:
         """The user, with the phone number that the sign-in proved to be theirs."""
         login, user = signed_in.login, signed_in.user
+        if (self.project.user(user.user_id) or user).is_disabled:
+            raise Refusal.disabled_user()
         if login.purpose == "signup" and self.knows(user):
             raise Refusal.known_user()
         if not login.phone:
             return user
+        owner = self.project.user(login.phone)
+        if owner is not None and owner.user_id != user.user_id:
+            raise Refusal.known_user()
         updated = replace(user, phone=login.phone)
         users = tuple(updated if one.user_id == user.user_id else one for one in self.project.users)
         self.project = replace(self.project, users=users)
@@ -288,6 +294,8 @@ class Authority:
         user = self.project.user(ticket.family.user_id)
         if user is None:
             raise Refusal.unknown_user()
+        if user.is_disabled:
+            raise self._no_good("The user is disabled")
         return user
 
     def _renew(self, ticket: Ticket, user: User, tenant: str | None, *, new_refresh: bool) -> Minted:
@@ -326,7 +334,7 @@ class Authority:
             bearer.user,
             exp,
             rexp,
-            next_refresh=self.project.inactivity_seconds // 2,
+            next_refresh=(self.project.inactivity_seconds + 1) // 2,
             session_id=family.id,
         )
 

@@ -57,13 +57,15 @@ class Login:
 
     Without a ``redirect_url`` the page is the end of it: the app polls for the session of ``pending``.
     ``user_id`` is set where nobody else may confirm. ``form_token`` ties the answer to the page that was
-    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP.
+    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP. With an ``initiated_email`` whoever
+    confirms has to have that address, if ``Guesses`` says so.
     """
 
     tenant: Tenant | None
     redirect_url: str = field(default="", repr=False)
     options: LoginOptions = field(default_factory=LoginOptions)
     login_hint: str = field(default="", repr=False)
+    initiated_email: str = field(default="", repr=False)
     sso_id: str = ""
     user_id: str | None = None
     amr: tuple[str, ...] = ()

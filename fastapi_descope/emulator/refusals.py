@@ -98,6 +98,11 @@ class Refusal(Exception):
         return cls(400, "E062107", "The user already exists")
 
     @classmethod
+    def disabled_user(cls) -> "Refusal":
+        """The sign-in of somebody who is kept out. What Descope says is unknown: both are our choice."""
+        return cls(403, "E011004", "The user is disabled")
+
+    @classmethod
     def logged_out(cls, status: int = 401) -> "Refusal":
         """The refresh token was revoked by a logout: 401 is presumed, the code is Descope's."""
         return cls(status, "E064001", "The token was revoked by a logout")

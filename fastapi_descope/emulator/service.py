@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .address import at_one_slash, path_of
 from .authority import Authority
 from .claims import Bearer
 from .clock import Clock
@@ -53,7 +54,8 @@ class Emulator:
 
     Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``.
     It answers only requests whose ``Host`` is the loopback (EM-03), so point clients at a loopback URL in
-    both cases. Costs the making of one RSA key, unless it is given a ``signing_key``.
+    both cases. Mounted in another app, it gives out URLs with the prefix. Costs the making of one RSA key,
+    unless it is given a ``signing_key``.
 
     ``base_url`` matters for a project whose issuer has the URL form; ``server`` sets it. ``pause`` is how
     a delayed fault passes its seconds. ``console`` opens ``/console``: to look, or to break things, too.
@@ -178,9 +180,8 @@ class Emulator:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = "/" + scope["path"].lstrip("/")  # an SDK sends "//v2/keys" for a base URL that ends in "/"
-        scope = {**scope, "path": path}
-        if is_console(path):
+        scope = at_one_slash(scope)
+        if is_console(path_of(scope)):
             await self._console(scope)(scope, receive, send)
             return
         call = self._call(scope)
@@ -221,7 +222,7 @@ class Emulator:
         endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
         return Call(
             method=request.method,
-            path="/signin/…" if endpoint == "signin" else scope["path"],
+            path="/signin/…" if endpoint == "signin" else path_of(scope),
             query=dict(request.query_params),
             endpoint=endpoint,
             caller=fingerprint(request.headers.get("authorization", "")),

@@ -166,6 +166,18 @@ def test_example() -> None:
             '[cookies]\nsession_name = "a"\nrefresh_name = "a"',
             "cookies: the session and the refresh cookie need different names",
         ),
+        (
+            'approved_redirects = ["a.example", "http://[::1"]',
+            "approved_redirects[1]: expected a host without a port, or a URL",
+        ),
+        (
+            '[[access_keys]]\nid = "K1"\nsecret = ""',
+            "access_keys[0]: secret: expected visible ASCII characters, and no colon among them",
+        ),
+        (
+            '[cookies]\npath = "x"',
+            "cookies: path: expected /, and then no control characters and no semicolon",
+        ),
         ("reuse_grace = nan", "expected finite numbers and shallow nesting"),
         ("project_id =", "expected TOML: Invalid value (at end of document)"),
         (b"\xff", "expected text in UTF-8"),
@@ -245,6 +257,9 @@ def test_no_file(tmp_path: Path) -> None:
         '[[access_keys]]\nid = "K1"\nsecret = "hush"\ntenants.a = {}',
         '[[access_keys]]\nid = "K1"\nsecret = "hush"\n[[access_keys]]\nid = "K2"\nsecret = "hush"',
         '[[access_keys]]\nid = "K1"\nsecret = ["hush"]',
+        '[[access_keys]]\nid = "K1"\nsecret = "hush:hush"',
+        'management_key = "hush:hush"',
+        'auth_management_key = "hu.hush.sh"',
         '[[access_keys]]\nid = "K1"\nsecrt = "hush"',
         'management_key = "hush',
     ],
