@@ -31,6 +31,7 @@ __all__ = [
     "expire_session",
     "pytest_addoption",
     "pytest_configure",
+    "pytest_load_initial_conftests",
     "revoke_session",
     "sign_in",
     "sign_in_async",
@@ -63,15 +64,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("descope_app", 'the app that signs in through Descope, as "module:attribute"', default="")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Give an app that is named, and has no project id, one to be imported with.
 
-    Here, because test modules import apps before any fixture runs. A project id of the environment stays.
+    Here, because a conftest.py may import the app, long before any fixture runs. A project id of the
+    environment stays.
     """
-    if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & os.environ.keys():
-        environment = pytest.MonkeyPatch()
-        environment.setenv(_VARIABLE, _PROJECT_ID)
-        config.add_cleanup(environment.undo)
+    _lend_project_id(early_config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Do the same where a conftest.py brought this plugin along, which is then too late for the above."""
+    _lend_project_id(config)
 
 
 @pytest.fixture
@@ -143,6 +148,14 @@ def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
 def revoke_session(descope_emulation: _Emulation) -> Callable[..., None]:
     """Call it with a client to end its user's sessions at Descope; see ``Emulation.revoke_session``."""
     return descope_emulation.revoke_session
+
+
+def _lend_project_id(config: pytest.Config) -> None:
+    names = {name.upper() for name in os.environ}
+    if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & names:
+        environment = pytest.MonkeyPatch()
+        environment.setenv(_VARIABLE, _PROJECT_ID)
+        config.add_cleanup(environment.undo)
 
 
 def _imported(module: str) -> ModuleType:

@@ -164,14 +164,40 @@ def test_tests_may_import_the_app_themselves(newcomer: pytest.Pytester) -> None:
     newcomer.runpytest_inprocess(*LOADED, "-o", "descope_app=").assert_outcomes(errors=1)
 
 
-@pytest.mark.parametrize("variable", ["DESCOPE_PROJECT_ID", "DESCOPE_PROJECT_ID_FILE"])
+@pytest.mark.parametrize(
+    ("folder", "loaded"), [(".", LOADED), ("tests", LOADED[-2:])], ids=["named", "found"]
+)
+def test_conftests_may_import_the_app_themselves(
+    newcomer: pytest.Pytester, folder: str, loaded: tuple[str, ...]
+) -> None:
+    """However early they are loaded, and whether the plugin is named or found."""
+    where = newcomer.path / folder
+    where.mkdir(exist_ok=True)
+    (where / "conftest.py").write_text("from main import app", encoding="utf-8")
+    (where / "test_main.py").write_text(TESTS, encoding="utf-8")
+
+    newcomer.runpytest_subprocess("-p", "no:schemathesis", *loaded, folder).assert_outcomes(passed=GUARDED)
+
+
+def test_a_conftest_may_bring_the_plugin_along(pytester: pytest.Pytester) -> None:
+    """Where plugins are not looked for: in time for the test modules, if not for itself."""
+    pytester.makeini(INI)
+    pytester.makeconftest('pytest_plugins = ["fastapi_descope.pytest_plugin"]')
+    pytester.makepyfile(main=APP, test_main=f"from main import app\n{TESTS}")
+
+    done = pytester.runpytest_subprocess("--disable-plugin-autoload", "-p", "no:cacheprovider")
+
+    done.assert_outcomes(passed=GUARDED)
+
+
+@pytest.mark.parametrize("variable", ["DESCOPE_PROJECT_ID", "DESCOPE_PROJECT_ID_FILE", "descope_project_id"])
 def test_a_project_id_of_the_environment_stays(
     newcomer: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The emulator plays that project, then."""
     project = "P" + "e" * 27
     file = newcomer.maketxtfile(project_id=project)
-    monkeypatch.setenv(variable, str(file) if variable.endswith("_FILE") else project)
+    monkeypatch.setenv(variable, str(file) if variable.endswith("FILE") else project)
     newcomer.makepyfile(
         test_main=f"""
         def test_it(sign_in, descope_emulator):
