@@ -88,13 +88,16 @@ def emulator(
     if project is not None and _PROJECT_ID.fullmatch(project) is None:
         raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
     seeded = _seeded(seed)
-    played = replace(
-        seeded,
-        project_id=project or seeded.project_id,
-        session_seconds=session_seconds or seeded.session_seconds,
-        rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
-    )
-    EmulatorConsole(played, typer.echo, console="faults" if faults else "view").run(host=host, port=port)
+    try:
+        played = replace(
+            seeded,
+            project_id=project or seeded.project_id,
+            session_seconds=session_seconds or seeded.session_seconds,
+            rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--session-seconds") from None
+    EmulatorConsole(played, _say, console="faults" if faults else "view").run(host=host, port=port)
 
 
 @app.command()
@@ -148,6 +151,15 @@ def token(
     Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
     typer.echo(asyncio.run(sign_in(base_url, project_id=project, user=user, tenant=tenant)))
+
+
+def _say(line: str) -> None:
+    """A line on standard output, for as long as anybody reads there: the emulator goes on without."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # nor does Python complain when it ends
 
 
 def _seeded(file: Path | None) -> Project:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import importlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fastapi_descope.cli import main
+from fastapi_descope.cli import _say, main
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
 from fastapi_descope.emulator.server import running
 from fastapi_descope.loopback_sign_in import sign_in
@@ -108,6 +109,7 @@ def test_no_such_command(run: Run) -> None:
             ("emulator", "--seed", "no_such_file.toml"),
             "no_such_file.toml: cannot be read: No such file or directory",
         ),
+        (("emulator", "--seed", ""), ".: expected a file, and this is a directory"),
         (
             ("token", "--user", "ada@acme.example", "--base-url", "https://api.descope.com"),
             "Only the emulator gives tokens away, and DESCOPE_BASE_URL does not point to this machine",
@@ -117,6 +119,13 @@ def test_no_such_command(run: Run) -> None:
 def test_mistakes(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
     """A mistake is one sentence on standard error and status 1, never a traceback."""
     assert run(*arguments) == Ended(1, "", f"Error: {sentence}\n")
+
+
+def test_a_session_that_would_outlive_everybody(run: Run) -> None:
+    """A number that is out of bounds is a matter of usage, as one that is none."""
+    ended = run("emulator", "--session-seconds", "99999999999")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.endswith("session_seconds must be at most 315360000, ten years\n")
 
 
 def test_routes(run: Run) -> None:
@@ -267,6 +276,28 @@ def test_emulator(run: Run) -> None:
         "403  POST  /console/api/keys/rotate",
         "Stopped.",
     ]
+
+
+def test_an_emulator_that_nobody_listens_to_goes_on(run: Run) -> None:
+    """As behind ``| head``: it says no more, answers as before, and ends without complaint."""
+    with emulator_running("--project", PROJECT) as started:
+        assert started.process.stdout is not None
+        started.process.stdout.close()
+        statuses = [httpx.get(f"{started.exported['DESCOPE_BASE_URL']}/").status_code for _ in range(3)]
+        started.process.send_signal(signal.SIGINT)
+        started.process.wait()
+
+    assert (statuses, started.process.returncode) == ([303] * 3, 0)
+
+
+def test_a_line_for_nobody_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when it is written nor when Python empties its buffers at its end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as unread, monkeypatch.context() as streams:
+        streams.setattr(sys, "stdout", unread)
+        _say("one")
+        _say("two")
 
 
 SEED = """
