@@ -34,7 +34,20 @@ _TENANT = re.compile(r"[A-Za-z0-9._@+-]{1,128}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
 _HINT = re.compile(r"[ -~]{1,256}")
-_TRUE = frozenset({"true", "1"})
+_TRUE = re.compile(r"true|1")
+
+_CARRIED = {
+    "step_up": _TRUE,
+    "mfa": _TRUE,
+    "force_authn": _TRUE,
+    "login_hint": _HINT,
+    "sso_id": _TENANT,
+    "prompt": _HINT,
+}
+"""What a login may ask for beside its tenant and its way back, and the grammar of each."""
+
+_FOREIGN = frozenset({"cross-site", "same-site"})
+"""Words of ``Sec-Fetch-Site`` for a way here that began, or led, outside our own origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,10 @@ class LoginRoutes:
         pending = pending_session(request.scope)
         self._refuse_subresource(request)
         return_to = self._return_to(request, pending)
-        tenant = _one(request, "tenant", _TENANT) or self.settings.default_tenant
+        options, named = self._options(request), _one(request, "tenant", _TENANT)
+        if named is not None and _is_sent_over_a_session(request, pending):
+            return _organisation_page(request, return_to, named)
+        tenant = named or await _own_tenant(options, pending) or self.settings.default_tenant
         if tenant is None:
             return self._ask_for_organisation(request, return_to)
         secure = self.origins.secure(request.scope)
@@ -68,7 +84,7 @@ class LoginRoutes:
             f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
         )
         url = await pending.authenticator.begin_login(
-            self._login_request(request, tenant, callback), presented=pending.credentials()
+            _login_request(request, tenant, callback, options), presented=pending.credentials()
         )
         pending.queue(cookies)
         self.events.emit(LoginStarted())
@@ -122,28 +138,19 @@ class LoginRoutes:
     def _landing(self, pending: PendingSession) -> str:
         return pending.root_path + self.settings.post_login_path
 
-    def _login_request(self, request: Request, tenant: str, redirect_url: str) -> LoginRequest:
+    def _options(self, request: Request) -> LoginOptions:
         options = self.login_options(request) or LoginOptions()
-        return LoginRequest(
-            tenant=tenant,
-            redirect_url=redirect_url,
-            login_hint=_one(request, "login_hint", _HINT),
-            sso_id=_one(request, "sso_id", _TENANT),
-            prompt=_one(request, "prompt", _HINT),
-            force_authn=request.query_params.get("force_authn") in _TRUE,
-            # Anybody may ask to be checked more strictly.
-            options=replace(
-                options,
-                stepup=options.stepup or request.query_params.get("step_up") in _TRUE,
-                mfa=options.mfa or request.query_params.get("mfa") in _TRUE,
-            ),
+        # Anybody may ask to be checked more strictly.
+        return replace(
+            options,
+            stepup=options.stepup or _one(request, "step_up", _TRUE) is not None,
+            mfa=options.mfa or _one(request, "mfa", _TRUE) is not None,
         )
 
     def _ask_for_organisation(self, request: Request, return_to: str) -> Response:
         if asker(request.scope) is not Asker.PERSON:
             raise self._rejected("tenant", "Say whose single sign-on to use: tenant=<id or e-mail>.")
-        page = organisation_page(login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to)
-        return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
+        return _organisation_page(request, return_to)
 
     def _refuse_subresource(self, request: Request) -> None:
         """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
@@ -155,6 +162,47 @@ class LoginRoutes:
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
         return LoginRejected(reason, detail)
+
+
+def _login_request(request: Request, tenant: str, redirect_url: str, options: LoginOptions) -> LoginRequest:
+    return LoginRequest(
+        tenant=tenant,
+        redirect_url=redirect_url,
+        login_hint=_one(request, "login_hint", _HINT),
+        sso_id=_one(request, "sso_id", _TENANT),
+        prompt=_one(request, "prompt", _HINT),
+        force_authn=_one(request, "force_authn", _TRUE) is not None,
+        options=options,
+    )
+
+
+async def _own_tenant(options: LoginOptions, pending: PendingSession) -> str | None:
+    """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
+    if not (options.stepup or options.mfa):
+        return None
+    session = (await pending.resolve()).session
+    tenant = session.tenant_id if session else None
+    return tenant if tenant and _TENANT.fullmatch(tenant) else None
+
+
+def _is_sent_over_a_session(request: Request, pending: PendingSession) -> bool:
+    """Whether another site sent a browser here that has a session: it may be about to swap users (CB-15).
+
+    Our own redirects and links are not meant: a way that begins at our origin and does not leave it is
+    ``same-origin``, and a typed address is ``none``.
+    """
+    held = pending.credentials()
+    has_session = held.session is not None or held.refresh is not None or held.ambiguous
+    return has_session and request.headers.get("sec-fetch-site") in _FOREIGN
+
+
+def _organisation_page(request: Request, return_to: str, tenant: str = "") -> Response:
+    """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
+    asked = {name: _one(request, name, grammar) for name, grammar in _CARRIED.items()}
+    carried = {"return_to": return_to, **{name: value for name, value in asked.items() if value}}
+    page = organisation_page(login_path=_base(request, _LOGIN) + _LOGIN, carried=carried, tenant=tenant)
+    status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST
+    return HTMLResponse(page, status, {**PAGE_HEADERS, **NO_STORE})
 
 
 def _one(request: Request, name: str, grammar: re.Pattern[str]) -> str | None:
