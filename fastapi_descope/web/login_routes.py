@@ -12,13 +12,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ..core.authenticator import LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session
-from ..errors import Forbidden, LoginRejected
+from ..errors import AmbiguousCookies, Forbidden, LoginRejected
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
 from .origins import Origins
 from .pages import PAGE_HEADERS, organisation_page
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker, is_sent_from_elsewhere, own_paths
 from .transactions import LoginTransactions, Transaction
 
 __all__ = ["LoginHook", "LoginRoutes"]
@@ -46,9 +46,6 @@ _CARRIED = {
 }
 """What a login may ask for beside its tenant and its way back, and the grammar of each."""
 
-_FOREIGN = frozenset({"cross-site", "same-site"})
-"""Words of ``Sec-Fetch-Site`` for a way here that began, or led, outside our own origin."""
-
 
 @dataclass(frozen=True, slots=True)
 class LoginRoutes:
@@ -69,6 +66,7 @@ class LoginRoutes:
         """
         pending = pending_session(request.scope)
         self._refuse_subresource(request)
+        pending.heal()
         return_to = self._return_to(request, pending)
         options, named = self._options(request), _one(request, "tenant", _TENANT)
         if named is not None and _is_sent_over_a_session(request, pending):
@@ -94,6 +92,10 @@ class LoginRoutes:
         """Trade the one-time code for a session, and send the browser to where it wanted to go."""
         pending = pending_session(request.scope)
         transaction = self._transaction(request, pending)
+        if pending.credentials().ambiguous:
+            # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
+            pending.heal()
+            raise self._rejected("cookie_ambiguous", AmbiguousCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
         code = _one(request, "code", _CODE)
@@ -186,14 +188,10 @@ async def _own_tenant(options: LoginOptions, pending: PendingSession) -> str | N
 
 
 def _is_sent_over_a_session(request: Request, pending: PendingSession) -> bool:
-    """Whether another site sent a browser here that has a session: it may be about to swap users (CB-15).
-
-    Our own redirects and links are not meant: a way that begins at our origin and does not leave it is
-    ``same-origin``, and a typed address is ``none``.
-    """
+    """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
     held = pending.credentials()
     has_session = held.session is not None or held.refresh is not None or held.ambiguous
-    return has_session and request.headers.get("sec-fetch-site") in _FOREIGN
+    return has_session and is_sent_from_elsewhere(request.headers)
 
 
 def _organisation_page(request: Request, return_to: str, tenant: str = "") -> Response:

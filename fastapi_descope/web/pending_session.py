@@ -14,13 +14,16 @@ from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
 from ..core.session import Session, TokenPair
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
-from ..events import CrossSiteRefused, Events
+from ..events import CookieAmbiguous, CrossSiteRefused, Events
 from .cookies import PresentedTokens, SessionCookies
 from .origins import Origins
 
 __all__ = ["PendingSession", "Sessions", "pending_session"]
 
 _KEY = "fastapi_descope"
+
+_SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
+"""Schemes of an Authorization header that may be named; a bare token would be its own scheme."""
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 
@@ -159,6 +162,8 @@ class PendingSession:
         """
         if self.presented is None:
             self.presented = _Presented(self._sessions.cookies, self._scope)
+            if self.presented.tokens.ambiguous:
+                self._sessions.events.emit(CookieAmbiguous())
         presented = self.presented
         return Credentials(
             bearer=presented.bearer,
@@ -166,6 +171,7 @@ class PendingSession:
             refresh=presented.tokens.refresh,
             ambiguous=presented.tokens.ambiguous,
             may_refresh=presented.on_purpose and not self._started,
+            scheme=presented.scheme,
         )
 
     def refuse_cross_site(self) -> None:
@@ -188,6 +194,15 @@ class PendingSession:
     def clear(self) -> None:
         """Have the response delete the session's cookies, whatever a refresh beside it brings."""
         self._written = CookieChange.CLEAR
+
+    def heal(self) -> None:
+        """Have the response delete the twins of our cookies, if a name came with two values (CK-02).
+
+        Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
+        """
+        if self.credentials().ambiguous and self.presented is not None:
+            secure = self._sessions.origins.secure(self._scope)
+            self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
 
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
@@ -238,7 +253,7 @@ class PendingSession:
 class _Presented:
     """The credentials in a request's headers, and whether the request was made on purpose."""
 
-    __slots__ = ("bearer", "on_purpose", "tokens")
+    __slots__ = ("bearer", "on_purpose", "scheme", "tokens")
 
     def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
         authorization: list[bytes] = []
@@ -249,18 +264,19 @@ class _Presented:
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
                 self.on_purpose = False
-        self.bearer = _bearer(authorization)
+        self.bearer, self.scheme = _bearer(authorization)
         self.tokens: PresentedTokens = cookies.read(scope["headers"])
 
 
-def _bearer(values: list[bytes]) -> str | None:
-    """The bearer token; "" for anything else in the header, which then is a bad token (KD-08, RFC 6750)."""
+def _bearer(values: list[bytes]) -> tuple[str | None, str]:
+    """The bearer token, and the scheme; "" for anything else in the header: a bad token (KD-08, RFC 6750)."""
     if not values:
-        return None
+        return None, "bearer"
     scheme, _, token = values[0].decode("latin-1").partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
-        return ""
-    return "" if any(character <= " " or character == "," for character in token) else token
+    scheme = scheme.lower() if scheme.lower() in _SCHEMES else "other"
+    bad = len(values) > 1 or scheme != "bearer" or not token.isascii()
+    bad = bad or any(character <= " " or character == "," for character in token)
+    return "" if bad else token, scheme
 
 
 def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:

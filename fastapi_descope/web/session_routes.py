@@ -80,7 +80,8 @@ class SessionRoutes:
         pending.refuse_cross_site()
         presented = pending.credentials()
         if presented.bearer is not None:
-            raise BadRequest("A bearer token cannot be signed out; let it expire (LO-06)")
+            # LO-06: what such a header says ends by itself, or with whoever sends it.
+            raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
         await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
