@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
+    "CookieAmbiguous",
     "CrossSiteRefused",
     "Event",
     "Events",
@@ -76,11 +77,19 @@ class LoginFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TokenRejected(Event):
-    """A presented token was refused."""
+    """A presented token was refused; ``scheme`` is that of an Authorization header that is no bearer."""
 
     name = "token_rejected"
     reason: str
     source: Literal["cookie", "bearer"]
+    scheme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CookieAmbiguous(Event):
+    """A session cookie came with two different values: somebody planted one, so neither counts (CK-02)."""
+
+    name = "cookie_ambiguous"
 
 
 @dataclass(frozen=True, slots=True)

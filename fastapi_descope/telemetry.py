@@ -14,6 +14,7 @@ from types import MappingProxyType
 from opentelemetry import metrics, trace
 
 from .events import (
+    CookieAmbiguous,
     CrossSiteRefused,
     Event,
     KeysFailed,
@@ -88,6 +89,7 @@ def _refused(kind: str) -> _Kind:
 
 _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
     {
+        CookieAmbiguous: _refused("cookie_ambiguous"),
         CrossSiteRefused: _refused("cross_site"),
         KeysFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
         KeysFetched: _result("descope.keys.fetches", "fetched"),
@@ -163,7 +165,8 @@ class Telemetry:
         values = {each.name: _shown(getattr(event, each.name)) for each in fields(event)}
         if line.suppressed:
             values["suppressed"] = line.suppressed
-        words = [event.name, *(f"{name}={value}" for name, value in values.items() if name not in _IDS)]
+        told = {name: value for name, value in values.items() if name not in _IDS and value is not None}
+        words = [event.name, *(f"{name}={value}" for name, value in told.items())]
         if line.is_last:
             words.append(f"(more of these within {_INTERVAL_SECONDS:.0f} s are counted, not logged)")
         extra = {f"descope_{name}": value for name, value in values.items()}

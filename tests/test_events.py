@@ -123,6 +123,7 @@ def test_lg07_no_room_for_secrets(kind: type[Event]) -> None:
         "first_seen",
         "keys",
         "reason",
+        "scheme",
         "source",
         "tenant_id",
         "upstream_code",

@@ -21,6 +21,7 @@ from fastapi_descope.telemetry import Telemetry
 USER, TENANT = "U2canaryuser", "T2canarytenant"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
+    events.CookieAmbiguous(): ("descope.refused", {"kind": "cookie_ambiguous"}, "WARNING"),
     events.CrossSiteRefused(): ("descope.refused", {"kind": "cross_site"}, "WARNING"),
     events.KeysFailed("upstream_unavailable"): (
         "descope.keys.fetches",

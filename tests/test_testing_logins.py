@@ -66,7 +66,7 @@ def test_hooks_run_and_may_refuse() -> None:
     async def invited_only(request: Request, session: Session) -> None:
         seen.append(session.user.email or "")
         if session.user.email != "ada@acme.example":
-            raise LoginRejected("uninvited", "Ask for an invitation.")
+            raise LoginRejected("Ask for an invitation.", reason="uninvited")
 
     with emulated(app) as emulation:
         ada, eve = emulation.client(), emulation.client()

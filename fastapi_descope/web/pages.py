@@ -84,19 +84,23 @@ def error_page(error: DescopeError, *, login_path: str | None, home_path: str, a
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
-def organisation_page(*, detail: str, login_path: str, return_to: str | None) -> str:
+def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str], tenant: str = "") -> str:
     """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id.
 
-    ``return_to`` has been checked; a hidden field takes it along.
+    ``carried`` has been checked; it goes along with the answer. With ``tenant`` it asks somebody who is
+    signed in already whether to go on with that one, to which another site sent them.
     """
-    back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
-    form = (
-        f'<form action="{escape(login_path)}" method="get">{back}'
-        '<label for="tenant">Work e-mail or organisation</label>'
-        '<input id="tenant" name="tenant" required maxlength="254" autocomplete="username" autofocus>'
-        "<button>Continue</button></form>"
+    hidden = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in carried.items()
     )
-    return _page("Sign in", detail, form)
+    form = (
+        f'<form action="{escape(login_path)}" method="get">{hidden}'
+        '<label for="tenant">Work e-mail or organisation</label>'
+        f'<input id="tenant" name="tenant" value="{escape(tenant)}" required maxlength="254"'
+        ' autocomplete="username" autofocus><button>Continue</button></form>'
+    )
+    return _page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
 def forwarding_page(url: str) -> str:
@@ -104,6 +108,11 @@ def forwarding_page(url: str) -> str:
     go_on = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
     return _page("Signed in", "One moment.", f'{go_on}<a href="{escape(url)}">Continue</a>')
 
+
+_ANOTHER_SITE = (
+    "Another site sent you here to sign in at the organisation below, and you are signed in already."
+    " Continue only if you want to sign in anew."
+)
 
 _WHAT_NOW: Mapping[int, str] = {
     400: "Nothing was changed. Start again; it usually works the second time.",

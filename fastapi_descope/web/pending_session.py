@@ -20,12 +20,13 @@ from ..errors import (
     SessionEnded,
     SessionTooLarge,
 )
-from ..events import CrossSiteRefused, Events, ProfileRead
+from ..events import CookieAmbiguous, CrossSiteRefused, Events, ProfileRead
 from .cache_headers import tell_caches
-from .cookies import PresentedTokens, SessionCookies
+from .cookies import SessionCookies
 from .origins import Origins
 from .own_routes import OwnRoute, OwnRoutes
 from .paths import path_in_app
+from .presented import Presented
 
 __all__ = ["PendingSession", "Sessions", "pending_session"]
 
@@ -33,8 +34,6 @@ _KEY = "fastapi_descope"
 
 _ANSWERED = object()
 """Stands in the scope of a request once the middleware is done with it."""
-
-_PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 
 
 def pending_session(scope: Scope) -> "PendingSession":
@@ -127,7 +126,7 @@ class PendingSession:
         self._queued: list[bytes] = []
         self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
-        self.presented: _Presented | None = None
+        self.presented: Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
         self.app: object = scope.get("app", app)
         self.root_path: str = scope.get("root_path", "")
@@ -208,7 +207,9 @@ class PendingSession:
         Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
         """
         if self.presented is None:
-            self.presented = _Presented(self._sessions.cookies, self._scope)
+            self.presented = Presented(self._sessions.cookies, self._scope)
+            if self.presented.tokens.ambiguous:
+                self._sessions.events.emit(CookieAmbiguous())
         presented = self.presented
         return Credentials(
             bearer=presented.bearer,
@@ -216,6 +217,7 @@ class PendingSession:
             refresh=presented.tokens.refresh,
             ambiguous=presented.tokens.ambiguous,
             may_refresh=presented.on_purpose and not self._started,
+            scheme=presented.scheme,
         )
 
     def is_of(self, sessions: Sessions) -> bool:
@@ -273,6 +275,15 @@ class PendingSession:
             self.clear()
             raise
 
+    def heal(self) -> None:
+        """Have the response delete the twins of our cookies, if a name came with two values (CK-02).
+
+        Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
+        """
+        if self.credentials().ambiguous and self.presented is not None:
+            secure = self._sessions.origins.secure(self._scope)
+            self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
+
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
         self._queued += cookies
@@ -317,31 +328,3 @@ class PendingSession:
             resolution = self._resolution = await resolver.settle(resolution)
             await resolver.delivered(resolution)
         return resolution.pair or resolution.cookies
-
-
-class _Presented:
-    """The credentials in a request's headers, and whether the request was made on purpose."""
-
-    __slots__ = ("bearer", "on_purpose", "tokens")
-
-    def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
-        authorization: list[bytes] = []
-        # Preflights and prefetches are nobody's wish: they must not have effects (RF-13).
-        self.on_purpose = scope["type"] != "http" or scope["method"] != "OPTIONS"
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization.append(value)
-            elif name in _PURPOSES and b"prefetch" in value.lower():
-                self.on_purpose = False
-        self.bearer = _bearer(authorization)
-        self.tokens: PresentedTokens = cookies.read(scope["headers"])
-
-
-def _bearer(values: list[bytes]) -> str | None:
-    """The bearer token; "" for anything else in the header, which then is a bad token (KD-08, RFC 6750)."""
-    if not values:
-        return None
-    scheme, _, token = values[0].decode("latin-1").partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
-        return ""
-    return "" if any(character <= " " or character == "," for character in token) else token

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import (
+    AmbiguousCookies,
     DescopeError,
     MissingPermissions,
     MissingRoles,
@@ -29,7 +30,7 @@ from .paths import path_in_app, path_in_browser
 from .pending_session import PendingSession
 from .websocket_session import SESSION_ENDED
 
-__all__ = ["NO_STORE", "Asker", "ErrorResponses", "asker", "htmx_redirect"]
+__all__ = ["NO_STORE", "Asker", "ErrorResponses", "asker", "htmx_redirect", "is_sent_from_elsewhere"]
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 """On every answer of ours (CA-05)."""
@@ -62,6 +63,14 @@ def asker(scope: Scope) -> Asker:
     return Asker.PERSON if wants_page else Asker.PROGRAM
 
 
+def is_sent_from_elsewhere(headers: Headers) -> bool:
+    """Whether the way to this page began, or led, outside our own origin; False if nobody says.
+
+    Our own links and redirects are ``same-origin``, and a typed address is ``none``.
+    """
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
 class ErrorResponses:
     """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
 
@@ -75,7 +84,7 @@ class ErrorResponses:
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
         login = self.login_path(pending)
-        if isinstance(error, NotAuthenticated) and login is not None:
+        if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
             if redirect is not None:
                 return redirect
@@ -145,6 +154,17 @@ class ErrorResponses:
 def htmx_redirect(url: str) -> Mapping[str, str]:
     """The header that has HTMX go to ``url``; only ASCII goes into a header."""
     return {"HX-Redirect": quote(url, safe=_ADDRESS)}
+
+
+def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) -> bool:
+    """Whether whoever signs in would be back here with the same error, and so in a circle.
+
+    An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
+    another site may just have signed in (CK-02).
+    """
+    if pending.presented is not None and pending.presented.bearer is not None:
+        return True
+    return isinstance(error, AmbiguousCookies) and is_sent_from_elsewhere(Headers(scope=scope))
 
 
 def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:

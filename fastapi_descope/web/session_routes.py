@@ -76,8 +76,9 @@ class SessionRoutes:
         pending = pending_session(request.scope)
         pending.refuse_cross_site()
         presented = pending.credentials()
-        if presented.bearer is not None:  # LO-06
-            raise BadRequest("A bearer token cannot be signed out; let it expire")
+        if presented.bearer is not None:
+            # LO-06: what such a header says ends by itself, or with whoever sends it.
+            raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
         await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
