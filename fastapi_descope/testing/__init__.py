@@ -12,6 +12,5 @@ Needs the extra ``testing``. With pytest, the fixtures of ``pytest_plugin`` say 
 
 from .emulation import Emulation, emulated
 from .holding import Holding
-from .login_walk import Login
 
-__all__ = ["Emulation", "Holding", "Login", "emulated"]
+__all__ = ["Emulation", "Holding", "emulated"]

@@ -48,7 +48,7 @@ class Browser(TestClient):
         subprotocols: Sequence[str] | None = None,
         **kwargs: Any,  # as Starlette has it
     ) -> WebSocketTestSession:
-        """As Starlette's, from a page of the app: with its ``Origin``, unless ``headers`` has another."""
+        """As Starlette's own, at the app's origin and with its ``Origin``."""
         headers = {"origin": self._origin, **kwargs.pop("headers", {})}
         url = urljoin(f"ws{self._origin.removeprefix('http')}", url)
         return super().websocket_connect(url, subprotocols, headers=headers, **kwargs)

@@ -22,7 +22,7 @@ from ..web.middleware import DescopeMiddleware
 from .apps_emulator import AppsEmulator
 from .clients import Browser, Client, async_browser, receive, sent
 from .holding import Holding, grants, refuse_unknown, several
-from .login_walk import Login, LoginWalk, login_path
+from .login_walk import LoginWalk, login_path
 from .people import DEFAULT_TENANT, People
 
 __all__ = ["Emulation", "emulated"]
@@ -123,7 +123,13 @@ class Emulation:
         return self._signed_in(self.async_client(), user, holding)
 
     def walk_through_login(
-        self, client: TestClient, user: str | None = None, **login: Unpack[Login]
+        self,
+        client: TestClient,
+        user: str | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        return_to: str | None = None,
+        refuse: bool = False,
     ) -> httpx2.Response:
         """Sign in as a person does, by way of the app's login, the emulator's page and the app's callback.
 
@@ -134,22 +140,26 @@ class Emulation:
         Args:
             client: A client of this emulation, signed in or not.
             user: As in ``sign_in``.
-            **login: How they sign in:
-
-                * ``tenant``, ``"acme"`` unless said otherwise; None for ``DESCOPE_DEFAULT_TENANT``.
-                * ``return_to``: where in the app to go afterwards.
-                * ``refuse``: press *Refuse* on the page.
+            tenant: Whose single sign-on it is; None for ``DESCOPE_DEFAULT_TENANT``.
+            return_to: Where in the app to go afterwards.
+            refuse: Press *Refuse* on the page.
 
         Raises LookupError for a known user who is not in the tenant, or an app in which no login route can
         be found.
         """
-        return self._walk(user, login).walk(client)
+        return self._walk(user, tenant, return_to, refuse=refuse).walk(client)
 
     async def walk_through_login_async(
-        self, client: httpx.AsyncClient, user: str | None = None, **login: Unpack[Login]
+        self,
+        client: httpx.AsyncClient,
+        user: str | None = None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        return_to: str | None = None,
+        refuse: bool = False,
     ) -> httpx.Response:
         """The same with an ``async_client``; awaited, other than ``sign_in_async``."""
-        return await self._walk(user, login).walk_async(client)
+        return await self._walk(user, tenant, return_to, refuse=refuse).walk_async(client)
 
     def expire_session(self, client: TestClient | httpx.AsyncClient) -> None:
         """Let time pass until the session token of ``client`` is over, leeway included.
@@ -187,13 +197,13 @@ class Emulation:
             receive(client.cookies.jar, self.origin, self._set_cookies(issued))
         return client
 
-    def _walk(self, user: str | None, login: Login) -> LoginWalk:
-        tenant = login.get("tenant", DEFAULT_TENANT)
+    def _walk(
+        self, user: str | None, tenant: str | None, return_to: str | None, *, refuse: bool
+    ) -> LoginWalk:
         person = self._people.member(user, tenant or self._default_tenant, None)
-        asked = {"tenant": tenant, "return_to": login.get("return_to")}
+        asked = {"tenant": tenant, "return_to": return_to}
         query = {name: value for name, value in asked.items() if value is not None}
-        refuses = login.get("refuse", False)
-        return LoginWalk(self._idp, login_path(self._app), query, None if refuses else person.login_id)
+        return LoginWalk(self._idp, login_path(self._app), query, None if refuse else person.login_id)
 
     def _set_cookies(self, issued: Issued) -> list[bytes]:
         """The very lines with which the app would set this session."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,18 +14,10 @@ from ..route_table import RouteTable
 from ..sign_in_form import filled_in
 from .clients import EMULATOR_HOST
 
-__all__ = ["Login", "LoginWalk", "login_path"]
+__all__ = ["LoginWalk", "login_path"]
 
 _LOGIN = "/login/sso"
 _EMULATOR = f"http://{EMULATOR_HOST}"
-
-
-class Login(TypedDict, total=False):
-    """How somebody signs in, for ``Emulation.walk_through_login``."""
-
-    tenant: str | None
-    return_to: str | None
-    refuse: bool
 
 
 @dataclass(frozen=True, slots=True)
