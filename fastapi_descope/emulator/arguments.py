@@ -36,9 +36,10 @@ async def json_object(request: Request) -> dict[str, object]:
         raise Refusal.malformed("The body is not JSON") from None
     if not isinstance(parsed, dict):
         raise Refusal.malformed("The body is not a JSON object")
-    if not _is_shallow(parsed, _LEVELS):
+    found = cast("dict[str, object]", parsed)
+    if not _is_shallow(found, _LEVELS):
         raise Refusal.malformed(f"The body is nested more than {_LEVELS} levels deep")
-    return cast("dict[str, object]", parsed)
+    return found
 
 
 def _is_shallow(value: object, levels: int) -> bool:
