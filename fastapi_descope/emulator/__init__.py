@@ -6,7 +6,7 @@ listens on, and answers to, the loopback.
 
 ``project`` says what is emulated, ``seed`` reads that from a file, and ``guesses`` holds what nobody outside
 Descope knows. Behind ``service``, the HTTP API is in four parts, whose routes' names are those of faults and
-of the journal:
+of the journal. What is not among them is not played, such as one-time passwords and the management API:
 
 =====================  ========================================================================
 ``endpoints``          authorize, exchange, access_key, refresh, try_refresh, select, logout,

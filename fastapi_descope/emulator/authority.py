@@ -4,56 +4,19 @@ import hmac
 import secrets
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from .claims import Bearer, TokenWriter, utc_text
 from .families import End, Families, Family, Ticket
 from .logins import Login, SignedIn
+from .minted import KeySession, Minted, Visit
 from .project import AccessKey, Project, User
 from .refusals import Refusal
 from .signing import KeyRing, SigningKey
 
-__all__ = ["Authority", "KeySession", "Minted", "Visit"]
+__all__ = ["Authority"]
 
 _VISITS_KEPT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A fresh session and what belongs to it. Times are epoch seconds.
-
-    ``refresh_jwt`` is empty where the presented one stays in use and is not repeated. ``next_refresh`` is
-    the number of seconds within which to refresh so as not to count as inactive; 0 if inactivity does not
-    matter.
-    """
-
-    session_jwt: str = field(repr=False)
-    refresh_jwt: str = field(repr=False)
-    user: User
-    session_ends: int
-    refresh_ends: int
-    next_refresh: int
-    session_id: str
-    first_seen: bool = False
-    sso_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeySession:
-    """What an access key was exchanged for. ``ends`` is in epoch seconds."""
-
-    key_id: str
-    session_jwt: str = field(repr=False)
-    ends: int
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One sign-in of a user, for the login history."""
-
-    user_id: str
-    at: int
-    tenant: str | None
 
 
 class Authority:
@@ -212,8 +175,8 @@ class Authority:
         self._families.end_all(user.user_id)
 
     def sessions(self) -> tuple[Family, ...]:
-        """The families that are alive, oldest first."""
-        return self._families.live(self._clock())
+        """The families that are alive and not idle, oldest first."""
+        return tuple(one for one in self._families.live(self._clock()) if not self._is_idle(one))
 
     def end(self, family_id: str) -> bool:
         """End one family by its id; False if none that is alive has it."""
@@ -255,8 +218,8 @@ class Authority:
     def _present(self, token: str) -> Ticket:
         """The ticket of a token whose family is alive.
 
-        Raises Refusal: E061005 for a token that was never issued or has expired, E064001 after a logout,
-        E064006 after a reuse.
+        Raises Refusal: E061005 for a token that was never issued, has expired or was idle for too long,
+        E064001 after a logout, E064006 after a reuse.
         """
         ticket = self._families.find(token)
         if ticket is None or not self.keys.holds(ticket.kid):
@@ -267,6 +230,8 @@ class Authority:
             raise Refusal.logged_out(self.project.guesses.revoked_status)
         if self._clock() >= ticket.family.ends_at:
             raise self._no_good("The refresh token has expired")
+        if self._is_idle(ticket.family):
+            raise self._no_good("The session was inactive for too long")
         return ticket
 
     def _current(self, token: str) -> Ticket:
@@ -281,10 +246,11 @@ class Authority:
         if self._is_replaced(ticket):
             ticket.family.end = End.REUSE
             raise self._reused()
-        limit = self.project.inactivity_seconds
-        if limit and self._clock() - ticket.family.last_used > limit:
-            raise self._no_good("The session was inactive for too long")
         return ticket, self._owner(ticket)
+
+    def _is_idle(self, family: Family) -> bool:
+        limit = self.project.inactivity_seconds
+        return limit > 0 and self._clock() - family.last_used > limit
 
     def _is_replaced(self, ticket: Ticket) -> bool:
         replaced_at = ticket.replaced_at

@@ -90,6 +90,11 @@ class Login:
         users = project.users if self.tenant is None else project.members(self.tenant.id)
         return tuple(one for one in users if self.user_id in {None, one.user_id})
 
+    def is_for(self, email: str, project: Project) -> bool:
+        """Whether somebody with this e-mail address may confirm it."""
+        is_held = self.initiated_email and project.guesses.enforces_initiated_email
+        return not is_held or email.lower() == self.initiated_email.lower()
+
     def roles_of(self, user: User) -> tuple[str, ...]:
         """The roles that the user would have after it."""
         return user.roles if self.tenant is None else user.held_in(self.tenant.id).roles

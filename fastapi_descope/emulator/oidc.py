@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from .address import url_of
 from .arguments import read_body
-from .authority import Authority, Minted
+from .authority import Authority
 from .logins import Client, Login, Logins, SignedIn
+from .minted import Minted
 from .project import Project
 from .redirects import is_approved, with_parameters
 from .refusals import Refusal

@@ -174,8 +174,9 @@ class Project:
     ``rotate_refresh``: every refresh replaces the refresh token, and presenting a replaced one more than
     ``reuse_grace`` seconds later ends the whole family. Descope's own grace is unknown, so it is none.
 
-    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. ``step_up_seconds``: how long
-    a session JWT with ``su`` may live.
+    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. Descope is known to look at it
+    when a session is refreshed; that an idle one opens nothing else either, such as ``/me``, is our choice,
+    the stricter one. ``step_up_seconds``: how long a session JWT with ``su`` may live.
 
     ``session_token_in`` and ``refresh_token_in``: a token in a cookie is in no body; ``cookies`` says
     which cookie (section 4).

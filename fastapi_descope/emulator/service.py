@@ -1,9 +1,11 @@
 """The emulator as one ASGI app: the door, the journal and the faults, and behind them the endpoints."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import TracebackType
 from typing import Literal, Self, cast
 
@@ -30,12 +32,14 @@ from .oidc import OidcApi
 from .overview import Overview
 from .pending_sign_ins import PendingApi
 from .project import Project, User
-from .refusals import Refusal, error_body
+from .refusals import FAILURE, Refusal, error_body
 from .signin import SignInPage
 from .signing import SigningKey
 from .social import SocialApi
 
 __all__ = ["Emulator", "Issued"]
+
+_API = re.compile(r"/(v[0-9]+|oauth2|scim)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,11 @@ class Emulator:
         self.faults = Faults({route.name for route in self._routes}, pause)
         self._app = Starlette(
             routes=[*self._routes, *self._console_routes(console)],
-            exception_handlers={Refusal: _refused, HTTPException: _no_such_thing},
+            exception_handlers={
+                Refusal: _refused,
+                HTTPException: _no_such_thing,
+                Exception: _failed,  # which is raised all the same: a server logs it, a test sees it
+            },
         )
         self._app.router.redirect_slashes = False
 
@@ -248,7 +256,13 @@ def _refused(_: Request, error: Exception) -> Response:
     return JSONResponse(refusal.body, refusal.status)
 
 
-def _no_such_thing(_: Request, error: Exception) -> Response:
+def _no_such_thing(request: Request, error: Exception) -> Response:
     refusal = cast("HTTPException", error)
-    body = error_body("E011001", refusal.detail)
+    is_descopes = refusal.status_code == HTTPStatus.NOT_FOUND and _API.match(path_of(request.scope))
+    message = "The emulator does not play this endpoint" if is_descopes else refusal.detail
+    body = error_body("E011001", message)
     return JSONResponse(body, refusal.status_code, refusal.headers)
+
+
+def _failed(_: Request, __: Exception) -> Response:
+    return JSONResponse(error_body(FAILURE, "The emulator failed: its log says why"), 500)

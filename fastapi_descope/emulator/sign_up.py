@@ -24,7 +24,11 @@ def admitted(authority: Authority, login: Login, typed: str) -> User | None:
         if one.login_id.lower() == login_id.lower():
             return one
     has_phone = login.method == "whatsapp" and _PHONE.fullmatch(login_id) is not None
-    if not (_may_join(login, project) and (has_phone or _E_MAIL.fullmatch(login_id))):
+    if not (
+        _may_join(login, project)
+        and login.is_for(login_id, project)
+        and (has_phone or _E_MAIL.fullmatch(login_id))
+    ):
         return None
     newcomer = User(login_id, phone=login_id if has_phone else "")
     user = _joined(project.user(login_id) or newcomer, login)

@@ -90,8 +90,7 @@ class SignInPage:
         """Send the code, unless the user is not one whom the app can have."""
         if user.is_disabled:
             return self._fail(page, login, DISABLED)
-        is_held_to_it = login.initiated_email and self._authority.project.guesses.enforces_initiated_email
-        if is_held_to_it and user.email.lower() != login.initiated_email.lower():
+        if not login.is_for(user.email, self._authority.project):
             return self._fail(page, login, STRANGER)
         self._logins.end(page)
         return self._back(login, {"code": self._logins.confirm(login, user)})

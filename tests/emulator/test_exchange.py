@@ -226,3 +226,14 @@ async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_cod
     emulator.project = replace(emulator.project, users=users)
     answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
     assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011004")
+
+
+async def test_claims_as_deep_as_they_may_be(call: Call, make: Make, get_code: GetCode) -> None:
+    """What a start accepts, an exchange can write."""
+    emulator, deep = make(), {"a": "b"}
+    options: dict[str, object] = {"customClaims": deep}
+    for _ in range(29):
+        options = {"customClaims": options}
+    code = await get_code(emulator, options=options)
+    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert answer.status_code == 200

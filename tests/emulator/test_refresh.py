@@ -139,6 +139,22 @@ async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, st
     assert (await call(emulator, "POST", PATH, token=token)).status_code == status
 
 
+async def test_an_idle_session_opens_nothing(call: Call, make: Make, clock: Clock) -> None:
+    """What cannot be refreshed any more is not alive, and asks for no step-up, either."""
+    emulator = make(Project(inactivity_seconds=720))
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    clock.advance(721)
+    query = {"tenant": "acme", "redirectURL": "http://localhost:8000/"}
+    answers = [
+        await call(emulator, "GET", "/v1/auth/me", token=token),
+        await call(emulator, "POST", "/v1/auth/logout", token=token),
+        await call(
+            emulator, "POST", "/v1/auth/sso/authorize", token=token, params=query, json={"stepup": True}
+        ),
+    ]
+    assert [_verdict(answer) for answer in answers] == [(401, "E061005")] * 3
+
+
 @pytest.mark.parametrize(("allowed", "seconds"), [(0, 0), (1, 1), (720, 360), (721, 361)])
 async def test_when_to_refresh_next(call: Call, make: Make, allowed: int, seconds: int) -> None:
     """At half of the timeout; 0 is left for projects that have none."""
@@ -230,10 +246,12 @@ async def test_try_refresh(call: Call, make: Make) -> None:
     assert answer.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c", "abc", "a.b.c:d.e.f", ":"])
+@pytest.mark.parametrize("token", ["", ":", ":abc", ":a.b.c", ":a.b.c:d.e.f", "::"])
 async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: str) -> None:
     """It answers an empty object where refresh would refuse the token."""
-    answer = await call(make(), "POST", "/v1/auth/try-refresh", token=token)
+    emulator = make()
+    headers = {"authorization": f"Bearer {emulator.project_id}{token}"}
+    answer = await call(emulator, "POST", "/v1/auth/try-refresh", headers=headers)
     assert (answer.status_code, answer.json()) == (200, {})
 
 
