@@ -54,8 +54,9 @@ class SessionRoutes:
             return _json(SessionView.of(pair.session))
         return self._go_on(request, pending, fields, self.settings.post_login_path)
 
+    # That no token is in it is CK-12; the docstring is published.
     async def session(self, request: Request) -> Response:
-        """The session, for a front end: user, tenant, roles, expiry. No token is in it (CK-12)."""
+        """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
         return _json(SessionView.of(await pending_session(request.scope).require()))
 
     async def profile(self, request: Request) -> Response:
@@ -73,8 +74,8 @@ class SessionRoutes:
         pending = pending_session(request.scope)
         pending.refuse_cross_site()
         presented = pending.credentials()
-        if presented.bearer is not None:
-            raise BadRequest("A bearer token cannot be signed out; let it expire (LO-06)")
+        if presented.bearer is not None:  # LO-06
+            raise BadRequest("A bearer token cannot be signed out; let it expire")
         fields = await _fields_if_any(request)
         await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
