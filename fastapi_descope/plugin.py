@@ -49,6 +49,7 @@ class Descope:
         descope = Descope()
         app.include_router(descope.router, prefix="/auth")
         app.add_middleware(DescopeMiddleware, descope=descope)
+        descope.describe(app)
 
     Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
     ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
@@ -93,7 +94,16 @@ class Descope:
             raise ConfigurationError("This app has a Descope already; one app has one, made once")
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
-        describe_security(app, self.settings.session_cookie)
+        self.describe(app)
+
+    def describe(self, app: FastAPI) -> None:
+        """Have the OpenAPI document of ``app`` name the cookies as configured, and the bearer beside them.
+
+        ``install`` does it. For apps that it was not called with: that of the explicit form, and mounted
+        ones, which have documents of their own. Without it routes show Descope's own cookie names alone.
+        """
+        settings = self.settings
+        describe_security(app, session_cookie=settings.session_cookie, refresh_cookie=settings.refresh_cookie)
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncGenerator[None]:

@@ -30,7 +30,9 @@ def _spoken(file: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE))
+)
 def test_no_message_holds_one(file: Path) -> None:
     """Neither a detail of an error, nor a line of a log or a command."""
     assert [text for text in _spoken(file) if _NUMBER.search(text)] == []

@@ -16,8 +16,6 @@ from functools import cache
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends
-from fastapi.openapi.models import APIKey
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from ..core.session import Session, Tenant, User, UserProfile
@@ -30,6 +28,7 @@ from ..errors import (
     TenantMismatch,
 )
 from .pending_session import pending_session
+from .security_schemes import OptionalSessionScheme, SessionScheme
 
 __all__ = [
     "CurrentSession",
@@ -56,8 +55,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-SCHEME_NAME = "DescopeSession"
-
 
 async def get_session(connection: HTTPConnection) -> Session | None:
     """The session of a request or WebSocket, where no dependency fits; None if nobody is signed in.
@@ -79,21 +76,12 @@ async def get_profile(connection: HTTPConnection) -> UserProfile:
     return await pending_session(connection.scope).profile()
 
 
-class _SessionScheme(SecurityBase):
-    """Shows up in OpenAPI as the session cookie; ``Descope(app)`` adds the bearer form beside it.
+class _Required(SessionScheme, Generic[T]):
+    """Something of the session; the ``NotAuthenticated`` family without one.
 
-    The dependencies below are the scheme themselves, rather than depending on it, because each further
-    dependency of a route costs more than finding the session does.
+    The dependencies below are the security scheme themselves, rather than depending on it, because each
+    further dependency of a route costs more than finding the session does.
     """
-
-    scheme_name = SCHEME_NAME
-    model = APIKey.model_validate(
-        {"in": "cookie", "name": "DS", "description": "The session cookie that signing in sets."}
-    )
-
-
-class _Required(_SessionScheme, Generic[T]):
-    """Something of the session; the ``NotAuthenticated`` family without one."""
 
     def __init__(self, pick: Callable[[Session], T]) -> None:
         self._pick = pick
@@ -102,7 +90,7 @@ class _Required(_SessionScheme, Generic[T]):
         return self._pick(await pending_session(connection.scope).require())
 
 
-class _Optional(_SessionScheme, Generic[T]):
+class _Optional(OptionalSessionScheme, Generic[T]):
     """Something of the session; None without one."""
 
     def __init__(self, pick: Callable[[Session], T | None]) -> None:
@@ -158,7 +146,7 @@ OptionalTenant = Annotated[Tenant | None, Depends(optional_tenant)]
 
 
 @dataclass(frozen=True, eq=False)
-class Requirement(_SessionScheme):
+class Requirement(SessionScheme):
     """What a route demands of a session, readable as data (``fastapi-descope routes`` lists it).
 
     As a dependency it gives the session that meets the demand. It is equal to itself alone: FastAPI looks

@@ -1,49 +1,69 @@
 """How an app's OpenAPI document says that a route wants a session: by cookie, or by bearer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 
-from .dependencies import SCHEME_NAME
+from .security_schemes import REFRESH, SESSION, SESSION_IF_ANY
 
 __all__ = ["describe_security"]
 
 _BEARER = "DescopeBearer"
+_BEARER_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A Descope session token.",
+}
+
+_Alternatives = Sequence[Mapping[str, Sequence[str]]]
+"""What OpenAPI calls security: one of these schemes is enough; ``{}`` is none at all."""
 
 
-def describe_security(app: FastAPI, cookie_name: str) -> None:
-    """Name the cookie as it is configured, and add the bearer form beside it wherever a session is wanted.
+def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str) -> None:
+    """Name the cookies as they are configured, and add the bearer form beside the session's.
 
     FastAPI collects one scheme per dependency, and ours serve both; so the document is completed after
     FastAPI has made it. Costs nothing per request.
     """
     generate: Callable[[], dict[str, Any]] = app.openapi
+    completed: dict[str, Any] | None = None
 
     def openapi() -> dict[str, Any]:
-        made_before = app.openapi_schema is not None
+        nonlocal completed
         document = generate()
-        if not made_before:
-            _complete(document, cookie_name)
+        if document is not completed:  # FastAPI keeps it, and makes another when routes were added
+            _complete(document, {SESSION: session_cookie, REFRESH: refresh_cookie})
+            completed = document
         return document
 
     app.openapi = openapi  # type: ignore[method-assign] # the way FastAPI documents to extend OpenAPI
 
 
-def _complete(document: dict[str, Any], cookie_name: str) -> None:
+def _complete(document: dict[str, Any], cookies: Mapping[str, str]) -> None:
     schemes = document.get("components", {}).get("securitySchemes", {})
-    if SCHEME_NAME not in schemes:
-        return
-    schemes[SCHEME_NAME]["name"] = cookie_name
-    schemes[_BEARER] = {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "A Descope session token.",
-    }
+    optional = schemes.pop(SESSION_IF_ANY, None)
+    if optional is not None:
+        schemes.setdefault(SESSION, optional)
+    for scheme, cookie in cookies.items():
+        if scheme in schemes:
+            schemes[scheme]["name"] = cookie
+    if SESSION in schemes:
+        schemes[_BEARER] = dict(_BEARER_SCHEME)
     for operation in _operations(document):
-        if {SCHEME_NAME: []} in operation.get("security", []):
-            operation["security"].append({_BEARER: []})
+        if "security" in operation:
+            operation["security"] = _completed(operation["security"])
+
+
+def _completed(security: _Alternatives) -> _Alternatives:
+    """The alternatives of one route: bearer beside cookie, and neither where the session is optional."""
+    wanted = [each for each in security if SESSION_IF_ANY not in each]
+    if security and not wanted:
+        return [{SESSION: []}, {_BEARER: []}, {}]
+    if any(_BEARER in each for each in wanted):  # this app was described before
+        return wanted
+    return wanted + [{_BEARER: each[SESSION]} for each in wanted if SESSION in each]
 
 
 def _operations(document: Mapping[str, Any]) -> list[dict[str, Any]]:

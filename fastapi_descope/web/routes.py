@@ -5,18 +5,23 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 from typing_extensions import override
 
+from .dependencies import current_session
 from .login_routes import LoginRoutes
 from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
+from .security_schemes import REFRESH, RefreshCookie
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["Lifespan", "build_router"]
+
+_SESSION = [Depends(current_session)]
+_REFRESH_COOKIE = [Depends(RefreshCookie())]
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
@@ -67,7 +72,9 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name=LOGIN.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
-        openapi_extra=_query("tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn"),
+        openapi_extra=_query(
+            "tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn", "step_up", "mfa"
+        ),
     )
     router.add_api_route(
         CALLBACK.path,
@@ -89,6 +96,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             methods=[route.method],
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
+            openapi_extra={"security": [{REFRESH: []}, {}]},  # who is not signed in is signed out already
         )
 
 
@@ -99,16 +107,22 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
         name="descope_select_tenant",
         methods=["POST"],
         response_model=SessionView,
+        dependencies=_REFRESH_COOKIE,
         responses=_problems(400, 401, 403, 502, 503),
         openapi_extra=_body("tenant", "return_to"),
     )
-    for path, endpoint, name, view in (
-        ("/session", routes.session, "descope_session", SessionView),
-        ("/session/profile", routes.profile, "descope_profile", ProfileView),
-        ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNames),
+    for path, endpoint, name, view, wants in (
+        ("/session", routes.session, "descope_session", SessionView, _SESSION),
+        ("/session/profile", routes.profile, "descope_profile", ProfileView, _REFRESH_COOKIE),
+        ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNames, _REFRESH_COOKIE),
     ):
         router.add_api_route(
-            path, endpoint, name=name, response_model=view, responses=_problems(400, 401, 502, 503)
+            path,
+            endpoint,
+            name=name,
+            response_model=view,
+            dependencies=wants,
+            responses=_problems(400, 401, 502, 503),
         )
 
 

@@ -1,13 +1,37 @@
 """OpenAPI: routes that want a session say so, by cookie or by bearer."""
 
-from fastapi import Depends, FastAPI
+from typing import Any
 
-from fastapi_descope import Descope, DescopeSettings, require_roles
+from fastapi import Depends, FastAPI, Security
+
+from fastapi_descope import CurrentUser, Descope, DescopeSettings, OptionalUser, current_user, require_roles
 from tests.support.world import WorldFactory, add_routes, no_routes
+
+COOKIE: dict[str, list[str]] = {"DescopeSession": []}
+BEARER: dict[str, list[str]] = {"DescopeBearer": []}
+REFRESH: dict[str, list[str]] = {"DescopeRefresh": []}
+
+
+def _descope() -> Descope:
+    """One whose cookies have other names than Descope's own."""
+    return Descope(
+        settings=DescopeSettings(
+            project_id="P" + "a" * 27, cookie_prefix="__Host-", public_url="https://app.example.com"
+        )
+    )
+
+
+def _security(app: FastAPI, path: str, method: str = "get") -> Any:
+    return app.openapi()["paths"][path][method].get("security")
+
+
+def _cookie_names(app: FastAPI) -> dict[str, str]:
+    schemes = app.openapi()["components"]["securitySchemes"]
+    return {name: scheme["name"] for name, scheme in schemes.items() if scheme["type"] == "apiKey"}
 
 
 def test_a_route_that_wants_a_session_offers_both_ways(world: WorldFactory) -> None:
-    """Swagger's Authorize button knows the cookie by its configured name, and the bearer."""
+    """Swagger's Authorize button knows the cookies by their configured names, and the bearer."""
     document = world(cookie_prefix="__Host-", public_url="https://app.example.com").app.openapi()
 
     assert document["components"]["securitySchemes"] == {
@@ -17,6 +41,12 @@ def test_a_route_that_wants_a_session_offers_both_ways(world: WorldFactory) -> N
             "name": "__Host-DS",
             "description": "The session cookie that signing in sets.",
         },
+        "DescopeRefresh": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "__Host-DSR",
+            "description": "The refresh cookie that signing in sets; a bearer has none.",
+        },
         "DescopeBearer": {
             "type": "http",
             "scheme": "bearer",
@@ -24,43 +54,143 @@ def test_a_route_that_wants_a_session_offers_both_ways(world: WorldFactory) -> N
             "description": "A Descope session token.",
         },
     }
-    assert document["paths"]["/me"]["get"]["security"] == [{"DescopeSession": []}, {"DescopeBearer": []}]
+    assert document["paths"]["/me"]["get"]["security"] == [COOKIE, BEARER]
     assert "security" not in document["paths"]["/public"]["get"]
 
 
-def test_the_document_is_completed_once(world: WorldFactory) -> None:
-    """Asked for twice, nothing is added twice."""
+def test_a_route_that_knows_who_is_signed_in_needs_nobody(world: WorldFactory) -> None:
+    """An optional session is one of the ways in, and none is another."""
     app = world().app
 
-    assert app.openapi() == app.openapi()
-    assert len(app.openapi()["paths"]["/me"]["get"]["security"]) == 2
+    @app.get("/both")
+    async def both(user: CurrentUser, again: OptionalUser) -> None:
+        """The stricter of the two counts."""
+
+    assert _security(app, "/maybe") == [COOKIE, BEARER, {}]
+    assert _security(app, "/both") == [COOKIE, BEARER]
 
 
-def test_an_app_without_protected_routes_names_no_scheme(world: WorldFactory) -> None:
+def test_scopes_do_not_hide_the_bearer(world: WorldFactory) -> None:
+    """``Security(current_user, scopes=...)`` is documented as ``Depends`` is, with its scopes."""
+    app = world().app
+    app.get("/scoped", dependencies=[Security(current_user, scopes=["reports"])])(lambda: None)
+
+    assert _security(app, "/scoped") == [{"DescopeSession": ["reports"]}, {"DescopeBearer": ["reports"]}]
+
+
+def test_what_an_app_says_of_its_routes_stays(world: WorldFactory) -> None:
+    """Another scheme than ours, or that a route needs none of any."""
+    app = world().app
+    app.get("/other", openapi_extra={"security": [{"Other": []}]})(lambda: None)
+    app.get("/none", openapi_extra={"security": []})(lambda: None)
+
+    assert _security(app, "/other") == [{"Other": []}]
+    assert _security(app, "/none") == []
+
+
+def test_the_routes_of_the_plugin_say_what_they_want(world: WorldFactory) -> None:
+    """The session by either way; what Descope is asked for works with the refresh cookie alone."""
+    app = world().app
+
+    assert _security(app, "/session") == [COOKIE, BEARER]
+    for path in ("/session/profile", "/session/tenants"):
+        assert _security(app, path) == [REFRESH]
+    assert _security(app, "/tenant/select", "post") == [REFRESH]
+    for path in ("/logout", "/logout/all"):
+        assert _security(app, path, "post") == [REFRESH, {}]
+    for path in ("/login/sso", "/callback"):
+        assert _security(app, path) is None
+
+
+def test_the_document_is_completed_once(world: WorldFactory) -> None:
+    """Asked for twice, or described twice, nothing is added twice."""
+    town = world()
+    town.descope.describe(town.app)
+
+    assert town.app.openapi() == town.app.openapi()
+    assert _security(town.app, "/me") == [COOKIE, BEARER]
+    assert _security(town.app, "/maybe") == [COOKIE, BEARER, {}]
+
+
+def test_a_route_that_is_added_late_is_described(world: WorldFactory) -> None:
+    """FastAPI makes the document anew then."""
+    app = world().app
+    app.openapi()
+    app.get("/late", dependencies=[Depends(current_user)])(lambda: None)
+
+    assert _security(app, "/late") == [COOKIE, BEARER]
+    assert _security(app, "/me") == [COOKIE, BEARER]
+
+
+def test_an_app_without_protected_routes_names_no_scheme() -> None:
     """There is nothing to authorize for."""
-    assert "securitySchemes" not in world(routes=no_routes).app.openapi().get("components", {})
-
-
-def test_the_explicit_form_documents_the_cookie() -> None:
-    """Without ``Descope(app)`` nobody completes the document; FastAPI's own part is there."""
     app = FastAPI()
-    descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
-    app.include_router(descope.router, prefix="/auth")
+    _descope().describe(app)
+
+    assert "securitySchemes" not in app.openapi().get("components", {})
+
+
+def test_an_app_with_optional_sessions_alone_names_the_cookie() -> None:
+    """As any other does."""
+    app = FastAPI()
+    _descope().describe(app)
+
+    @app.get("/maybe")
+    async def maybe(user: OptionalUser) -> None:
+        """Anybody may come."""
+
+    assert _security(app, "/maybe") == [COOKIE, BEARER, {}]
+    assert _cookie_names(app) == {"DescopeSession": "__Host-DS"}
+
+
+def test_the_explicit_form_is_described_by_hand() -> None:
+    """One more line, and its document is that of ``Descope(app)``."""
+    descope, by_hand, in_one_line = _descope(), FastAPI(), FastAPI()
+    by_hand.include_router(descope.router, prefix="/auth")
+    add_routes(by_hand)
+    descope.describe(by_hand)
+    descope.install(in_one_line, prefix="/auth")
+    add_routes(in_one_line)
+
+    assert by_hand.openapi() == in_one_line.openapi()
+    assert _cookie_names(by_hand) == {"DescopeSession": "__Host-DS", "DescopeRefresh": "__Host-DSR"}
+
+
+def test_a_mounted_app_is_described_by_hand(world: WorldFactory) -> None:
+    """It has a document of its own, which the plugin cannot find by itself."""
+    town, mounted = world(cookie_prefix="__Host-", public_url="https://app.example.com"), FastAPI()
+    add_routes(mounted)
+    town.app.mount("/api", mounted)
+    town.descope.describe(mounted)
+
+    assert _cookie_names(mounted) == {"DescopeSession": "__Host-DS"}
+    assert _security(mounted, "/me") == [COOKIE, BEARER]
+
+
+def test_an_app_that_nobody_described_shows_the_cookie() -> None:
+    """FastAPI's own part is there, with Descope's own names."""
+    app = FastAPI()
+    app.include_router(_descope().router, prefix="/auth")
     add_routes(app)
 
-    document = app.openapi()
-
-    assert document["paths"]["/me"]["get"]["security"] == [{"DescopeSession": []}]
-    assert "/auth/login/sso" in document["paths"]
+    assert _security(app, "/me") == [COOKIE]
+    assert _cookie_names(app)["DescopeSession"] == "DS"
+    assert "/auth/login/sso" in app.openapi()["paths"]
 
 
 def test_the_routes_of_the_plugin_are_described(world: WorldFactory) -> None:
     """Parameters that the endpoints read themselves, answers, and problem documents."""
     paths = world().app.openapi()["paths"]
 
-    assert [parameter["name"] for parameter in paths["/login/sso"]["get"]["parameters"]][:2] == [
+    assert [parameter["name"] for parameter in paths["/login/sso"]["get"]["parameters"]] == [
         "tenant",
         "return_to",
+        "login_hint",
+        "sso_id",
+        "prompt",
+        "force_authn",
+        "step_up",
+        "mfa",
     ]
     assert set(paths["/logout"]) == {"post"}
     assert set(paths["/tenant/select"]["post"]["requestBody"]["content"]) == {
