@@ -75,7 +75,7 @@ class Descope:
     ) -> None:
         self.settings = settings if settings is not None else DescopeSettings()
         self.events = Events()
-        self.events.subscribe(Telemetry())
+        self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks: list[LoginHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
         self._build_web()

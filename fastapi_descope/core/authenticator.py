@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from ..advice import Advice
 from ..errors import (
     BadRequest,
     Forbidden,
@@ -60,7 +61,7 @@ class LoginRequest:
 
 
 class Authenticator:
-    """Begins, switches and ends sessions. Holds nothing but the code exchanges in flight."""
+    """Begins, switches and ends sessions. Holds the code exchanges in flight, and what was advised."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Authenticator:
         self._resolver = resolver
         self._refresher = refresher
         self._events = events
+        self._advice = Advice()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
@@ -99,9 +101,15 @@ class Authenticator:
                 options=options,
                 refresh_jwt=refresh_jwt,
             )
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
+            callback = request.redirect_url.partition("?")[0]  # its query is the state
+            self._advice.give(
+                f"Descope refuses {callback} or the tenant (status {refusal.upstream_status}, code"
+                f" {refusal.upstream_code or 'none'}): check the approved domains of the project,"
+                " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
+            )
             raise self._login_failed(
-                "authorize_refused", "This organisation is not known here, or has no single sign-on."
+                "authorize_refused", "This organisation is not known here, or has no single sign-on.", refusal
             ) from None
 
     async def complete_login(self, code: str) -> TokenPair:
@@ -112,9 +120,9 @@ class Authenticator:
         """
         try:
             return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
             raise self._login_failed(
-                "code_refused", "The sign-in took too long, or was finished already."
+                "code_refused", "The sign-in took too long, or was finished already.", refusal
             ) from None
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
@@ -191,8 +199,8 @@ class Authenticator:
     async def _newest_refresh_jwt(self, presented: Credentials) -> str:
         return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
 
-    def _login_failed(self, reason: str, detail: str) -> LoginRejected:
-        self._events.emit(LoginFailed(reason))
+    def _login_failed(self, reason: str, detail: str, refusal: UpstreamRefused) -> LoginRejected:
+        self._events.emit(LoginFailed(reason, refusal.upstream_status, refusal.upstream_code))
         return LoginRejected(reason, detail)
 
 

@@ -4,6 +4,7 @@ The same error is a page with a way on for a person, a redirect to the login for
 in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
 """
 
+import logging
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
@@ -15,8 +16,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..advice import Advice
 from ..errors import (
     AmbiguousCookies,
+    ConfigurationError,
     DescopeError,
     MissingPermissions,
     MissingRoles,
@@ -99,6 +102,7 @@ class ErrorResponses:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
+        self._advice = Advice()
 
     def answer(
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
@@ -106,6 +110,10 @@ class ErrorResponses:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
+        if isinstance(error, ConfigurationError):
+            self._advice.give(error.detail, level=logging.ERROR)
+            # The developer reads what to mend; a stranger has no use for it.
+            error = error if self._origins.is_local(scope) else ConfigurationError()
         login = self.login_path(pending)
         if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
