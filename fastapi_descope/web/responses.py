@@ -120,11 +120,18 @@ class ErrorResponses:
             if redirect is not None:
                 return redirect
         if asker(scope) is Asker.PERSON:
+            if isinstance(error, NotAuthenticated) and login is None:
+                self._advice.give(
+                    "A page needs somebody to be signed in, and this app has no login route: use"
+                    " Descope(app), or app.include_router(descope.router)"
+                )
             headers = {**PAGE_HEADERS, **self._headers(error, pending)}
             # A callback counts once, however it ends: asking for it again can only fail.
             again = scope["method"] == "GET" and not scope["path"].endswith("/callback")
             home = pending.root_path + "/"
-            page = error_page(error, login_path=login, home_path=home, again=again)
+            tokens = pending.presented.tokens if pending.presented else None
+            has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+            page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
             return HTMLResponse(page, error.status, headers)
         return self._problem(error, pending)
 

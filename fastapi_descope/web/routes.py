@@ -1,22 +1,27 @@
 """The router: which path leads to which endpoint, and what OpenAPI says of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 from typing_extensions import override
 
+from ..errors import BadRequest
 from .login_routes import LoginRoutes
 from .responses import LOGIN_ROUTE
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["Lifespan", "build_router"]
+
+_MAX_QUERY_BYTES = 8_192
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
@@ -55,6 +60,21 @@ class _FixedPaths(APIRouter):
         return super().matches(scope)
 
 
+class _BoundedRoute(APIRoute):
+    """A route that refuses a long query before anybody parses it."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            if len(request.scope["query_string"]) > _MAX_QUERY_BYTES:
+                raise BadRequest("The address is too long")
+            return await handle(request)
+
+        return bounded
+
+
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
         "/login/sso",
@@ -62,6 +82,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name=LOGIN_ROUTE,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
+        route_class_override=_BoundedRoute,
         openapi_extra=_query("tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn"),
     )
     router.add_api_route(
@@ -70,6 +91,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name="descope_callback",
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
+        route_class_override=_BoundedRoute,
         openapi_extra=_query("code", "state"),
     )
 
