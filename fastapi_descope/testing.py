@@ -26,13 +26,21 @@ from urllib.response import addinfourl
 
 import httpx
 from starlette.applications import Starlette
-from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
+try:
+    from starlette.testclient import TestClient, WebSocketTestSession
+
+    from .emulator import Emulator, Grants, Issued, Project, SigningKey, Tenant, User
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",
+        name=missing.name,
+    ) from None
+
 from .core import base64url
 from .core.session import Claims, RefreshToken, Session, TokenPair
-from .emulator import Emulator, Grants, Issued, Project, SigningKey, Tenant, User
 from .errors import ConfigurationError
 from .plugin import Descope
 from .settings import DescopeSettings
