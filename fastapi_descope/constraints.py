@@ -114,8 +114,14 @@ def _visible(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_REDIS_HOST = r"(?:\[[^\]]+\]|[^/?#:@\[]+)"
+_REDIS_URL = re.compile(
+    rf"(?=[!-~]+\Z)(?:rediss?://(?:[^/?#@]*@)?{_REDIS_HOST}(?::[^/?#@]*)?(?:[/?#].*)?|unix://.+)"
+)
+
+
 def _redis(url: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"(?:rediss?|unix)://[!-~]+", url.get_secret_value()):
+    if not _REDIS_URL.fullmatch(url.get_secret_value()):
         raise ValueError
     return url
 

@@ -27,7 +27,7 @@ from .web.own_routes import CALLBACK, LOGIN
 __all__ = ["Doctor", "Finding", "Verdict"]
 
 _REDIS_SECONDS = 2.0
-_REDIS_HOST = re.compile(r"redis://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^:/?]+)")
+_REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
 
 
 class Verdict(StrEnum):
@@ -196,7 +196,7 @@ def _cookies(settings: DescopeSettings) -> Iterator[Finding]:
 
 
 def _encryption(url: SecretStr) -> Iterator[Finding]:
-    found = _REDIS_HOST.match(url.get_secret_value())
+    found = _REDIS_PASSWORD.match(url.get_secret_value())
     if found is not None and not _is_loopback(f"http://{found['host']}"):
         text = "the password travels in the clear; use rediss:// unless the network is private"
         yield Finding(Verdict.WARN, "redis", text)

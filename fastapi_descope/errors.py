@@ -289,15 +289,19 @@ class UpstreamRefused(UpstreamError):
 class UpstreamUnavailable(UpstreamError):
     """No verdict could be had: nothing is decided, and no cookie is touched.
 
-    ``retry_after`` is in seconds, 1 to 60 (F5).
+    ``retry_after`` is in seconds, 1 to 60 (F5); ``failure`` is the kind of failure if there was no answer at
+    all, like ``ConnectError``.
     """
 
     status = 503
     code = "upstream_unavailable"
     title = "The sign-in service cannot be reached"
 
-    def __init__(self, retry_after: int = 5, detail: str | None = None) -> None:
+    def __init__(
+        self, retry_after: int = 5, detail: str | None = None, *, failure: str | None = None
+    ) -> None:
         self.retry_after = min(max(retry_after, 1), 60)
+        self.failure = failure
         super().__init__(detail)
 
 

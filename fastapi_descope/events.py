@@ -68,11 +68,14 @@ class LoginFailed(Event):
     """A login start or callback ended without a session; ``reason`` is a word of ours.
 
     Or it is that of the ``LoginRejected`` with which a hook refused the user; one that failed instead is
-    ``hook_failed``.
+    ``hook_failed``. Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it
+    said.
     """
 
     name = "login_failed"
     reason: str
+    upstream_status: int | None = None
+    upstream_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +187,15 @@ class KeysFetched(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeysFailed(Event):
-    """A key set could not be loaded or used; the last good one stays in force."""
+    """A key set could not be loaded or used; the last good one stays in force.
+
+    Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it said.
+    """
 
     name = "keys_failed"
     reason: str
+    upstream_status: int | None = None
+    upstream_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

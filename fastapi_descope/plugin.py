@@ -74,7 +74,7 @@ class Descope:
     ) -> None:
         self.settings = settings if settings is not None else DescopeSettings()
         self.events = Events()
-        self.events.subscribe(Telemetry())
+        self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks: list[LoginHook] = []
         self._options: list[OptionsHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)

@@ -130,6 +130,7 @@ def test_lg02_holds_no_room_for_secrets(error: DescopeError) -> None:
     assert set(vars(error)) <= {
         "acr",
         "detail",
+        "failure",
         "max_age",
         "missing",
         "reason",

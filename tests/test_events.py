@@ -127,6 +127,7 @@ def test_lg07_no_room_for_secrets(kind: type[Event]) -> None:
         "source",
         "tenant_id",
         "upstream_code",
+        "upstream_status",
         "user_id",
     }
     assert {each.name for each in dataclasses.fields(kind)} <= allowed

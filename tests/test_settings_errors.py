@@ -48,7 +48,7 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
             " DESCOPE_COOKIE_SECURE=true sets it"
         ),
         "- DESCOPE_LEEWAY: expected whole seconds, 0 to 60",
-        "- DESCOPE_REDIS_URL: expected a redis://, rediss:// or unix:// URL",
+        "- DESCOPE_REDIS_URL: expected a redis:// or rediss:// URL with a host, or a unix:// URL",
     ]
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from ..advice import Advice
 from ..errors import (
     BadRequest,
     DescopeError,
@@ -67,7 +68,7 @@ class LoginRequest:
 
 
 class Authenticator:
-    """Begins, switches and ends sessions. Holds nothing but the code exchanges in flight."""
+    """Begins, switches and ends sessions. Holds the code exchanges in flight, and what was advised."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Authenticator:
         self._resolver = resolver
         self._refresher = refresher
         self._events = events
+        self._advice = Advice()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
@@ -100,9 +102,15 @@ class Authenticator:
                     return await self._authorize(request, await self._newest_refresh_jwt(presented))
                 request = replace(request, options=replace(options, stepup=False, mfa=False))
             return await self._authorize(request)
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
+            callback = request.redirect_url.partition("?")[0]  # its query is the state
+            self._advice.give(
+                f"Descope refuses {callback} or the tenant (status {refusal.upstream_status}, code"
+                f" {refusal.upstream_code or 'none'}): check the approved domains of the project,"
+                " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
+            )
             raise self._login_failed(
-                "authorize_refused", "This organisation is not known here, or has no single sign-on."
+                "authorize_refused", "This organisation is not known here, or has no single sign-on.", refusal
             ) from None
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
@@ -140,9 +148,9 @@ class Authenticator:
     async def _exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
         try:
             return await self._pairs.exchange(code)
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
             raise self._login_failed(
-                "code_refused", "The sign-in took too long, or was finished already."
+                "code_refused", "The sign-in took too long, or was finished already.", refusal
             ) from None
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
@@ -214,8 +222,8 @@ class Authenticator:
     async def _newest_refresh_jwt(self, presented: Credentials) -> str:
         return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
 
-    def _login_failed(self, reason: str, detail: str) -> LoginRejected:
-        self._events.emit(LoginFailed(reason))
+    def _login_failed(self, reason: str, detail: str, refusal: UpstreamRefused) -> LoginRejected:
+        self._events.emit(LoginFailed(reason, refusal.upstream_status, refusal.upstream_code))
         return LoginRejected(detail, reason=reason)
 
 

@@ -67,7 +67,7 @@ class Outbound:
             )
             if reply is None:
                 # Out here, so that the failure, whose text may hold the request, is not even its context.
-                raise UpstreamUnavailable
+                raise UpstreamUnavailable(failure=attempt.failure)
             check_verdict(reply)
             return reply
 

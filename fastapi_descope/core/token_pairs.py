@@ -48,6 +48,8 @@ class TokenPairs:
         except UpstreamNonsense as error:
             if error.reason == TokenReason.TOO_LARGE:
                 raise SessionTooLarge from None
+            if error.reason == TokenReason.EXPIRED:  # fresh from Descope, so it is our clock that is ahead
+                self._events.emit(SuspiciousAnswer(error.reason))
             raise
 
     async def refresh(self, refresh_jwt: str) -> RefreshResult:

@@ -19,14 +19,20 @@ of the journal. What is not among them is not played, such as one-time passwords
 =====================  ========================================================================
 """
 
-from .clock import Clock
-from .cookie_plan import CookiePlan
-from .faults import Faults
-from .guesses import Guesses
-from .journal import Call, Journal
-from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
-from .service import Emulator, Issued
-from .signing import SigningKey
+try:
+    from .clock import Clock
+    from .cookie_plan import CookiePlan
+    from .faults import Faults
+    from .guesses import Guesses
+    from .journal import Call, Journal
+    from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
+    from .service import Emulator, Issued
+    from .signing import SigningKey
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"fastapi_descope.emulator needs {missing.name}: pip install 'fastapi-descope[emulator]'",
+        name=missing.name,
+    ) from None
 
 __all__ = [
     "DEFAULT_PROJECT_ID",

@@ -10,7 +10,13 @@ the emulator's key and verified by the app: nothing of security is switched off.
 Needs the extra ``testing``. With pytest, the fixtures of ``pytest_plugin`` say the same in fewer words.
 """
 
-from .emulation import Emulation, emulated
-from .holding import Holding
+try:
+    from .emulation import Emulation, emulated
+    from .holding import Holding
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",
+        name=missing.name,
+    ) from None
 
 __all__ = ["Emulation", "Holding", "emulated"]

@@ -72,6 +72,16 @@ class Origins:
             )
         return origin
 
+    def is_local(self, scope: Scope) -> bool:
+        """Whether both ends are this machine: the client's address, and the ``Host`` that it asked for.
+
+        A proxy on this machine that hides both looks the same; hence nothing but advice hangs on it.
+        """
+        client = scope.get("client")
+        url = f"http://[{client[0]}]" if client and ":" in client[0] else f"http://{client and client[0]}"
+        origin = Origin.parse(url)
+        return origin is not None and origin.is_loopback and _loopback_origin(scope) is not None
+
     def secure(self, scope: Scope) -> bool:
         """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from html import escape
 from string import Template
 
-from ..errors import DescopeError, UpstreamUnavailable
+from ..errors import ConfigurationError, DescopeError, SessionTooLarge, UpstreamUnavailable
 
 __all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
 
@@ -69,18 +69,21 @@ PAGE_HEADERS: Mapping[str, str] = {
 """Sent with every page. The code in a callback's address must not leak as a referrer (CB-10)."""
 
 
-def error_page(error: DescopeError, *, login_path: str | None, home_path: str, again: bool) -> str:
+def error_page(
+    error: DescopeError, *, login_path: str | None, home_path: str, again: bool, has_session: bool
+) -> str:
     """The page for ``error``: what happened, and a way to start again.
 
-    ``again`` tells that the same address may be asked for once more: an outage passes.
+    ``again`` tells that the same address may be asked for once more: an outage passes. ``has_session``
+    tells whether there is a session that the reader may worry about.
     """
     links: list[str] = []
     if again and isinstance(error, UpstreamUnavailable):
         links.append('<a href="">Try again</a>')  # an empty reference is the page's own address
-    elif login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
+    elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
         links.append(f'<a href="{escape(login_path)}">Sign in again</a>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
-    detail = error.detail if error.detail != error.title else _WHAT_NOW.get(error.status, "")
+    detail = error.detail if error.detail != error.title else _what_now(error, has_session=has_session)
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
@@ -114,13 +117,28 @@ _ANOTHER_SITE = (
     " Continue only if you want to sign in anew."
 )
 
-_WHAT_NOW: Mapping[int, str] = {
-    400: "Nothing was changed. Start again; it usually works the second time.",
+
+def _what_now(error: DescopeError, *, has_session: bool) -> str:
+    if has_session and isinstance(error, UpstreamUnavailable):
+        return "This is not your fault, and you are not signed out. Try again in a moment."
+    by_code = _WHAT_NOW.get(error.code)
+    return by_code or _WHAT_NOW_BY_STATUS.get(error.status, "")
+
+
+_WHAT_NOW: Mapping[str, str] = {
+    "login_rejected": "You can start again. If it does not help, ask the people who run this application.",
+    "session_too_large": "Your account has more in it than a browser keeps. Signing in again does not help:"
+    " the people who run this application have to look at it.",
+}
+"""What to do about an error that says no more than its title, by its code."""
+
+_WHAT_NOW_BY_STATUS: Mapping[int, str] = {
+    400: "Nothing was changed. Go back and start again.",
     401: "You are not signed in, or your session has ended.",
     403: "You are signed in, but your account is not allowed to do this.",
     500: "The people who run this application have to look at it.",
     502: "This is not your fault. Try again in a moment.",
-    503: "This is not your fault, and you are not signed out. Try again in a moment.",
+    503: "This is not your fault. Try again in a moment.",
 }
 
 

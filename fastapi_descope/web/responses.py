@@ -4,6 +4,7 @@ The same error is a page with a way on for a person, a redirect to the login for
 in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
 """
 
+import logging
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
@@ -13,8 +14,10 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..advice import Advice
 from ..errors import (
     AmbiguousCookies,
+    ConfigurationError,
     DescopeError,
     MissingPermissions,
     MissingRoles,
@@ -76,6 +79,7 @@ class ErrorResponses:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
+        self._advice = Advice()
 
     def answer(
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
@@ -83,17 +87,28 @@ class ErrorResponses:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
+        if isinstance(error, ConfigurationError):
+            self._advice.give(error.detail, level=logging.ERROR)
+            # The developer reads what to mend; a stranger has no use for it.
+            error = error if self._origins.is_local(scope) else ConfigurationError()
         login = self.login_path(pending)
         if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
             if redirect is not None:
                 return redirect
         if asker(scope) is Asker.PERSON:
+            if isinstance(error, NotAuthenticated) and login is None:
+                self._advice.give(
+                    "A page needs somebody to be signed in, and this app has no login route: use"
+                    " Descope(app), or app.include_router(descope.router)"
+                )
             headers = {**PAGE_HEADERS, **self._headers(error, pending)}
             # A callback counts once, however it ends: asking for it again can only fail.
             again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
             home = pending.root_path + "/"
-            page = error_page(error, login_path=login, home_path=home, again=again)
+            tokens = pending.presented.tokens if pending.presented else None
+            has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+            page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
             return HTMLResponse(page, error.status, headers)
         return self._problem(error, pending)
 

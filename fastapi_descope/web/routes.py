@@ -1,16 +1,19 @@
 """The router: which path leads to which endpoint, and what OpenAPI says of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 from typing_extensions import override
 
+from ..errors import BadRequest
 from .dependencies import current_session
 from .login_routes import LoginRoutes
 from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
@@ -22,6 +25,7 @@ __all__ = ["Lifespan", "build_router"]
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
+_MAX_QUERY_BYTES = 8_192
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
@@ -65,6 +69,21 @@ class _FixedPaths(APIRouter):
         return super().matches(scope)
 
 
+class _BoundedRoute(APIRoute):
+    """A route that refuses a long query before anybody parses it."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            if len(request.scope["query_string"]) > _MAX_QUERY_BYTES:
+                raise BadRequest("The address is too long")
+            return await handle(request)
+
+        return bounded
+
+
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
         LOGIN.path,
@@ -72,6 +91,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name=LOGIN.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
+        route_class_override=_BoundedRoute,
         openapi_extra=_query(
             "tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn", "step_up", "mfa"
         ),
@@ -82,6 +102,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name=CALLBACK.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
+        route_class_override=_BoundedRoute,
         openapi_extra=_query("code", "state"),
     )
 
