@@ -10,7 +10,7 @@ Redis is never needed, and no token is verified with it (RD-01). Whatever it doe
 goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left
 alone until a trial, made beside the requests, finds that it takes writes again (RD-02). What is
 remembered goes into that memory too, so that neither an outage nor an eviction between two steps loses a
-rotated token.
+rotated token; what Redis said goes there for half a minute, and what it could not be told is told later.
 """
 
 import asyncio
@@ -23,12 +23,16 @@ from pydantic import SecretStr
 from ..events import Events
 from . import redis_scripts
 from .breaker import Breaker
+from .redis_backlog import RedisBacklog
 from .redis_scripts import Answer, Script
 from .redis_server import RedisServer
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
 from .sealed_results import ResultSealer
 
 __all__ = ["RedisRefreshStore"]
+
+_HEARD_SECONDS = 30.0
+"""How long what Redis said counts here, should it go away meanwhile: a response may be under way with it."""
 
 _LONGEST_LEASE_SECONDS = 60.0
 """When a holder that never finishes loses its lease for good; a call to Descope takes seconds."""
@@ -74,7 +78,10 @@ class RedisRefreshStore:
             breaker=Breaker(monotonic),
             events=events,
         )
+        self._backlog = RedisBacklog(self._server, monotonic)
         self._memory = MemoryRefreshStore(monotonic, lease_seconds=_LONGEST_LEASE_SECONDS)
+        self._heard = MemoryRefreshStore(monotonic)
+        self._logouts = MemoryRefreshStore(monotonic)
         self._sealer = ResultSealer(project_id)
         self._renewed_after = lease_seconds / 3
         self._lease = _milliseconds(lease_seconds)
@@ -106,26 +113,34 @@ class RedisRefreshStore:
         if not await self._memory.finish(token, Lease(lease.id), result, seconds):
             return False
         edition = b"" if shared is None else shared.edition
-        sealed = b"" if result is None else self._sealed(token, result)
-        answer = await self._ask(
-            redis_scripts.FINISH, token, lease.id, edition, sealed, _milliseconds(seconds)
-        )
+        if result is None:
+            answer = await self._ask(redis_scripts.FINISH, token, lease.id, edition, b"", 0)
+        else:
+            self._heard.forget(token)
+            parts = (lease.id, edition, self._sealed(token, result))
+            answer = await self._backlog.tell(redis_scripts.FINISH, self._keys(token), parts, seconds)
         if answer == _LOST and shared is not None:
-            await self._memory.shorten(token, 0.0)
+            self._memory.forget(token)
             return False
         return True
 
     async def recall(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.recall``. What Redis has lost, this process may still know."""
+        """See ``RefreshStore.recall``. What Redis has lost, or not heard yet, this process may know."""
+        if (over := await self._logouts.recall(token)) is not None:
+            return over
         answer = await self._ask(redis_scripts.RECALL, token)
-        return self._unsealed(token, answer) or await self._memory.recall(token)
+        return await self._said(token, answer) or await self._memory.recall(token)
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``. During an outage, other processes do not learn of it."""
+        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over."""
         local = await self._memory.overrule(token, result, seconds)
-        sealed = self._sealed(token, result)
-        answer = await self._ask(redis_scripts.OVERRULE, token, sealed, _milliseconds(seconds))
-        return self._unsealed(token, answer) or local
+        if result.ended:  # for good, whatever Redis says that has not heard of it
+            await self._logouts.overrule(token, result, seconds)
+        parts = (self._sealed(token, result),)
+        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds)
+        replaced = await self._said(token, answer)
+        self._heard.forget(token)
+        return replaced or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
@@ -137,7 +152,11 @@ class RedisRefreshStore:
         return await self._server.is_cluster()
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop; its leases are renewed no more."""
+        """Close the connections of the running event loop; its leases are renewed no more.
+
+        What Redis has not heard yet is told once more.
+        """
+        await self._backlog.aclose()
         await self._server.aclose()
 
     async def _begin_shared(self, token: str, local: Lease, *, anew: bool) -> RefreshResult | Lease | None:
@@ -146,23 +165,33 @@ class RedisRefreshStore:
         )
         match answer:
             case None:
-                return local
+                return (None if anew else await self._said(token, None)) or local
             case (b"granted", edition):
                 renewal = await self._server.spawn(self._keep(token, local))
                 return _SharedLease(local.id, edition, renewal)
             case (b"remembered", _) if not anew:
                 # What does not unseal is garbage or a forgery: as good as nothing, soon overwritten.
-                result = self._unsealed(token, answer)
+                result = await self._said(token, answer)
                 return result or await self._begin_shared(token, local, anew=True)
             case _:
                 return None
+
+    async def _said(self, token: str, answer: Answer | None) -> RefreshResult | None:
+        """The result that Redis answers with; while it is away, the one that it had a moment ago."""
+        if answer is None:
+            return await self._heard.recall(token)
+        result = self._unsealed(token, answer)
+        if result is not None:
+            # Only a session: an end or a pause may be over sooner.
+            await self._heard.overrule(token, result, _HEARD_SECONDS if result.session_jwt else 0.0)
+        return result
 
     def _sealed(self, token: str, result: RefreshResult) -> bytes:
         mark = redis_scripts.LASTING if result.ended else redis_scripts.PASSING
         return mark + self._sealer.seal(token, result)
 
-    def _unsealed(self, token: str, answer: Answer | None) -> RefreshResult | None:
-        return None if answer is None else self._sealer.unseal(token, answer[1][1:])
+    def _unsealed(self, token: str, answer: Answer) -> RefreshResult | None:
+        return self._sealer.unseal(token, answer[1][1:])
 
     async def _keep(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""
@@ -173,9 +202,11 @@ class RedisRefreshStore:
                 return
 
     async def _ask(self, script: Script, token: str, *arguments: bytes | str | int) -> Answer | None:
+        return await self._server.ask(script, self._keys(token), arguments)
+
+    def _keys(self, token: str) -> tuple[str, str]:
         name = self._sealer.name(token)
-        keys = (f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}")
-        return await self._server.ask(script, keys, arguments)
+        return f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}"
 
 
 def _milliseconds(seconds: float) -> int:
