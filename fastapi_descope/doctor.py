@@ -217,7 +217,11 @@ async def _redis(url: SecretStr, project_id: str) -> Finding:
     except ConfigurationError as error:
         return Finding(Verdict.FAIL, "redis", str(error))
     await store.recall(secrets.token_hex())
+    is_cluster = await store.is_cluster()
     await store.aclose()
+    if is_cluster:
+        text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
+        return Finding(Verdict.FAIL, "redis", text)
     degraded = next((event for event in seen if isinstance(event, StoreDegraded)), None)
     if degraded is not None:
         text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"

@@ -200,7 +200,10 @@ class KeysFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreDegraded(Event):
-    """The shared refresh store does not answer; this process goes on alone."""
+    """The shared refresh store does not answer; this process goes on alone.
+
+    ``reason`` is the name of redis-py's error, or ``RedisCluster``, which is not supported.
+    """
 
     name = "store_degraded"
     reason: str

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import TypeVar
 
 from ..advice import Advice
 from ..errors import (
@@ -43,6 +44,8 @@ Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
 
 The profile is the one that came with the tokens; None if none came.
 """
+
+T = TypeVar("T")
 
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
@@ -192,27 +195,42 @@ class Authenticator:
         self._events.emit(SignedOut(everywhere, confirmed))
 
     async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
-        """Descope's user object. One call.
+        """Descope's user object. One call, and another if the session's token was traded beside it.
 
         Raises ``NotAuthenticated``, ``SessionEnded`` if Descope ended the session meanwhile, and the
         ``UpstreamError`` family.
         """
-        jwt = await self._current_refresh_jwt(presented, resolution)
-        with _session_over():
-            return await self._client.me(jwt)
+        return await self._ask(self._client.me, presented, resolution)
 
     async def tenant_names(self, presented: Credentials, resolution: Resolution) -> dict[str, str]:
-        """Names of the user's tenants by id. One call; raises as ``profile`` does."""
+        """Names of the user's tenants by id. As many calls, and raises, as ``profile``."""
         ids = sorted(resolution.session.tenants) if resolution.session else []
         if not ids:
             return {}
-        jwt = await self._current_refresh_jwt(presented, resolution)
-        with _session_over():
-            return dict(await self._client.my_tenants(jwt, ids))
+        return dict(await self._ask(lambda jwt: self._client.my_tenants(jwt, ids), presented, resolution))
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
         await asyncio.gather(self._refresher.drain(seconds), self._exchanges.drain(seconds))
+
+    async def _ask(
+        self, ask: Callable[[str], Awaitable[T]], presented: Credentials, resolution: Resolution
+    ) -> T:
+        """What ``ask`` brings with the session's newest refresh token.
+
+        A token that a refresh or a switch beside us has just spent is refused like a dead one: the session
+        is over only if nothing took the token's place (RF-05).
+        """
+        jwt = await self._current_refresh_jwt(presented, resolution)
+        while True:
+            try:
+                with _session_over():
+                    return await ask(jwt)
+            except SessionEnded:
+                newest = await self._refresher.settled(jwt)
+                if newest is None or newest == jwt:
+                    raise
+            jwt = newest
 
     async def _current_refresh_jwt(self, presented: Credentials, resolution: Resolution) -> str:
         if resolution.pair is not None:  # refreshed in this very request: the presented one may be spent

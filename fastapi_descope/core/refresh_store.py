@@ -164,6 +164,12 @@ class MemoryRefreshStore:
         if entry is not None and not (entry.result and entry.result.ended):
             entry.forget_at = min(entry.forget_at, self._monotonic() + seconds)
 
+    def forget(self, token: str) -> None:
+        """Forget the result at once, whatever it is; a lease stays."""
+        entry = self._entries.get(_key(token))
+        if entry is not None:
+            entry.result = None
+
     async def aclose(self) -> None:
         """Nothing to let go of."""
 
