@@ -47,7 +47,7 @@ async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
 
     @town.descope.on_login
     async def nobody(_request: Request, _session: Session) -> None:
-        raise LoginRejected("not_invited")
+        raise LoginRejected(reason="not_invited")
 
     answer = await town.browser().sign_in()
 
