@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from fastapi_descope import CurrentTenant, Session
+from fastapi_descope import CurrentTenant, Session, get_profile
 
 __all__ = ["Colleagues", "People", "Person"]
 
@@ -29,11 +29,12 @@ class People:
 
     async def remember(self, request: Request, session: Session) -> None:
         """The hook for ``descope.on_login``: runs after every login, before its cookies are set."""
-        del request
-        user = session.user
+        user_id, profile = session.user.id, await get_profile(request)
         for tenant in session.tenants.values():
-            person = Person(user.id, user.name or user.id, user.email or "", tenant.roles, session.issued_at)
-            self._people.setdefault(tenant.id, {})[user.id] = person
+            person = Person(
+                user_id, profile.name or user_id, profile.email or "", tenant.roles, session.issued_at
+            )
+            self._people.setdefault(tenant.id, {})[user_id] = person
 
     def of(self, tenant_id: str) -> list[Person]:
         """Those who have signed in since the app started, the last one first."""

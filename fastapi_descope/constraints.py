@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from .origin import Origin
+from .tenant_name import TENANT_PATTERN
 
 __all__ = [
     "REFUSED",
@@ -101,7 +102,7 @@ def _public(text: str) -> str:
     if re.match(r"https?://[^/?#]+/[^?#]", text, re.IGNORECASE):
         refuse(
             "expected an origin without a path, such as https://app.example.com; a path that a proxy"
-            " adds belongs into root_path (uvicorn --root-path, or FastAPI(root_path=...))"
+            " adds belongs into the root path (uvicorn --root-path)"
         )
     return str(_origin(text.removesuffix("/")))
 
@@ -195,7 +196,7 @@ ApiOrigin = Annotated[str, AfterValidator(_api)]
 PublicOrigin = Annotated[str, AfterValidator(_public)]
 TrustedOrigins = Annotated[Items, AfterValidator(_trusted)]
 OwnPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_own_path)]
-TenantName = Annotated[str, Field(pattern="^[!-~]{1,256}$")]
+TenantName = Annotated[str, Field(pattern=TENANT_PATTERN)]
 VisibleSecret = Annotated[SecretStr, AfterValidator(_visible)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 CookieSecure = Annotated[bool | None, BeforeValidator(_auto), AfterValidator(_secure)]

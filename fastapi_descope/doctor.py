@@ -22,11 +22,10 @@ from .origin import Origin
 from .plugin import Descope
 from .settings import DescopeSettings
 from .web.middleware import DescopeMiddleware
-from .web.responses import LOGIN_ROUTE
+from .web.own_routes import CALLBACK, LOGIN
 
 __all__ = ["Doctor", "Finding", "Verdict"]
 
-_CALLBACK_ROUTE = "descope_callback"
 _REDIS_SECONDS = 2.0
 _REDIS_HOST = re.compile(r"redis://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^:/?]+)")
 
@@ -234,7 +233,7 @@ def _installation(app: Starlette, layers: tuple[_Layer, ...]) -> Iterator[Findin
     else:
         yield _order(kinds)
     try:
-        login, callback = (app.url_path_for(name) for name in (LOGIN_ROUTE, _CALLBACK_ROUTE))
+        login, callback = (app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
         yield Finding(Verdict.OK, "routes", f"{login} begins a sign-in, {callback} ends it")
     except NoMatchFound:
         text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"

@@ -208,13 +208,14 @@ class BadRequest(DescopeError):
 class LoginRejected(BadRequest):
     """A login or its callback cannot go on; the user has to start again.
 
-    ``reason`` is a short word for logs (``state``, ``code``, ``refused``, ...), never the upstream text.
+    Raised by an ``on_login`` hook, it refuses the user, who reads ``detail`` on a page. ``reason`` is a
+    short word for the event ``LoginFailed`` (``state``, ``code``, ``refused``, ...), never shown.
     """
 
     code = "login_rejected"
     title = "Signing in did not work"
 
-    def __init__(self, reason: str, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, reason: str = "refused") -> None:
         self.reason = reason
         super().__init__(detail)
 
@@ -253,7 +254,7 @@ class UpstreamRefused(UpstreamError):
 class UpstreamUnavailable(UpstreamError):
     """No verdict could be had: nothing is decided, and no cookie is touched.
 
-    ``retry_after`` is in seconds, 1 to 60 (requirements, section 1).
+    ``retry_after`` is in seconds, 1 to 60 (F5).
     """
 
     status = 503

@@ -54,7 +54,7 @@ class LoginStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn(Event):
-    """A code was exchanged, both tokens verified, and cookies are on their way."""
+    """A code was exchanged, both tokens verified, the app's hooks agreed, and cookies are on their way."""
 
     name = "signed_in"
     user_id: str
@@ -64,7 +64,11 @@ class SignedIn(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed(Event):
-    """A login start or callback ended without a session; ``reason`` is a word of ours."""
+    """A login start or callback ended without a session; ``reason`` is a word of ours.
+
+    Or it is that of the ``LoginRejected`` with which a hook refused the user; one that failed instead is
+    ``hook_failed``.
+    """
 
     name = "login_failed"
     reason: str

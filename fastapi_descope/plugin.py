@@ -5,28 +5,24 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from fastapi import FastAPI
-from starlette.requests import HTTPConnection, Request
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
 from .core.keys import KeyCache
-from .core.login_options import LoginOptions
 from .core.refresh import Refresher
 from .core.refresh_store import MemoryRefreshStore, RefreshStore
 from .core.resolver import Resolver
-from .core.session import Session
 from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
 from .events import Event, Events
-from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
-from .web.dependencies import get_session
-from .web.login_routes import LoginHook, LoginRoutes
+from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
 from .web.origins import Origins
@@ -57,10 +53,12 @@ class Descope:
     Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
     ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
 
-    For tests: ``clock`` returns epoch seconds and drives every expiry and every cache; ``transport`` is an
-    ``httpx.AsyncBaseTransport`` that takes the calls to Descope. ``refresh_store`` replaces the memory of
-    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app that
-    is built already is tested with ``fastapi_descope.testing``.
+    ``transport`` is an ``httpx.AsyncBaseTransport`` that takes the calls to Descope: in tests a fake, and in
+    production the one way through a proxy, because those that the environment names are not heeded:
+    ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``. ``clock`` is for tests; it
+    returns epoch seconds and drives every expiry and every cache. ``refresh_store`` replaces the memory of
+    refreshes, which is otherwise this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app
+    that is built already is tested with ``fastapi_descope.testing``.
     """
 
     def __init__(
@@ -77,6 +75,7 @@ class Descope:
         self.events = Events()
         self.events.subscribe(Telemetry())
         self._hooks: list[LoginHook] = []
+        self._options: list[OptionsHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
         self._build_web()
         if app is not None:
@@ -88,8 +87,10 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions.
+        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already.
         """
+        if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
+            raise ConfigurationError("This app has a Descope already; one app has one, made once")
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
         describe_security(app, self.settings.session_cookie)
@@ -100,14 +101,11 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
-        While it runs, codes, states and tokens are blanked in the lines of uvicorn's access log (LG-01).
         """
-        show_secrets_again = redact_login_secrets()
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
         finally:
-            show_secrets_again()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await self.aclose()
@@ -121,11 +119,6 @@ class Descope:
         await self._core.keys.aclose()
         await self._core.client.aclose()
         await self._core.store.aclose()
-
-    @property
-    def store(self) -> RefreshStore:
-        """The memory of refreshes."""
-        return self._core.store
 
     @contextmanager
     def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
@@ -148,16 +141,23 @@ class Descope:
     def on_login(self, hook: LoginHook) -> LoginHook:
         """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
 
-        It may provision the user in the app's own database. If it raises ``LoginRejected``, nobody is
-        signed in and the error page shows its ``detail``. A decorator; hooks run in order.
+        It may provision the user in the app's own database. If it raises, nobody is signed in, and the
+        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
+        in order, once for each login, and to their end also if the browser does not wait.
         """
         self._hooks.append(hook)
         return hook
 
-    def login_options(self, request: Request) -> LoginOptions | None:
-        """What logins begun by ``request`` ask for beyond an identity; None by default. To be overridden."""
-        del request
-        return None
+    def login_options(self, hook: OptionsHook) -> OptionsHook:
+        """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
+
+        It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
+        because a login has one set of options.
+        """
+        if self._options:
+            raise ConfigurationError("login_options is there already; let one hook decide")
+        self._options.append(hook)
+        return hook
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
@@ -165,10 +165,6 @@ class Descope:
         It runs inside the request, so it must not block. What it raises is logged and swallowed.
         """
         return self.events.subscribe(subscriber)
-
-    async def session(self, connection: HTTPConnection) -> Session | None:
-        """The session of a request or WebSocket; see ``get_session``."""
-        return await get_session(connection)
 
     # ------------------------------------------------------------------ building the parts
 
@@ -196,7 +192,7 @@ class Descope:
             transactions=LoginTransactions(settings),
             origins=origins,
             events=events,
-            login_options=self.login_options,
+            options=self._options,
             hooks=self._hooks,
         )
         session = SessionRoutes(settings=settings, origins=origins, events=events)

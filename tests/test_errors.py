@@ -17,7 +17,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.CrossSiteRequest(),
     DescopeError(),
     errors.Forbidden(),
-    errors.LoginRejected("state"),
+    errors.LoginRejected(reason="state"),
     errors.MissingPermissions(("reports.write",)),
     errors.MissingRoles(("admin", "editor")),
     errors.NoTenant(),
@@ -150,7 +150,7 @@ def test_a_sentence_of_ones_own(kind: type[DescopeError]) -> None:
 
 def test_a_login_may_say_why() -> None:
     """A hook's refusal carries a word for logs and a sentence for people."""
-    error = errors.LoginRejected("not_invited", "You have not been invited yet")
+    error = errors.LoginRejected("You have not been invited yet", reason="not_invited")
     assert (error.reason, str(error)) == ("not_invited", "You have not been invited yet")
 
 

@@ -10,12 +10,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.requests import Request
 
 from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope.core.refresh_store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
-from fastapi_descope.events import KeysFetched
+from fastapi_descope.events import KeysFetched, StoreDegraded
 from tests.support.world import APP, IDP, Browser, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
@@ -171,17 +170,6 @@ async def test_two_projects_in_one_process_do_not_disturb_each_other(world: Worl
     assert (await two.browser().get("/me", authorization=ours)).status_code == 401
 
 
-async def test_the_session_can_be_asked_of_the_plugin(world: WorldFactory) -> None:
-    """For code that has the plugin at hand rather than the dependency."""
-    town = world()
-
-    @town.app.get("/asked")
-    async def asked(request: Request) -> bool:
-        return await town.descope.session(request) is not None
-
-    assert (await town.browser().get("/asked")).json() is False
-
-
 async def test_a_subscriber_can_leave(world: WorldFactory) -> None:
     """The result of ``subscribe`` ends it."""
     town = world()
@@ -193,13 +181,15 @@ async def test_a_subscriber_can_leave(world: WorldFactory) -> None:
     assert seen == []
 
 
-def test_a_redis_url_turns_the_fleets_store_on() -> None:
-    """Nothing is connected before the first refresh."""
-    settings = DescopeSettings(project_id=PROJECT, redis_url="redis://127.0.0.1:1/0")
+async def test_a_redis_url_turns_the_fleets_store_on(world: WorldFactory) -> None:
+    """It is asked with the first refresh; where it cannot be reached, that is told of, and nothing fails."""
+    town = world(redis_url="redis://127.0.0.1:1/0")
+    browser = await town.signed_in()
+    assert StoreDegraded not in map(type, town.events)
+    town.emulator.clock.advance(660)
 
-    descope = Descope(settings=settings)
-
-    assert type(descope.store).__name__ == "RedisRefreshStore"
+    assert (await browser.get("/session-of")).status_code == 200
+    assert StoreDegraded in map(type, town.events)
 
 
 def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,14 @@ is ``core/resolver.py``'s to say.
 """
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from ..errors import (
     BadRequest,
+    DescopeError,
     Forbidden,
     LoginRejected,
     NotAuthenticated,
@@ -27,14 +28,20 @@ from ..events import (
     SignedOut,
     TenantSwitched,
 )
-from .client import DescopeClient, LoginOptions
+from .client import DescopeClient, LoginOptions, TokenAnswer
 from .refresh import Refresher
 from .resolver import Credentials, Resolution, Resolver
 from .session import TokenPair, UserProfile
 from .single_flight import SingleFlight
 from .token_pairs import TokenPairs
 
-__all__ = ["Authenticator", "LoginRequest"]
+__all__ = ["Admission", "Authenticator", "LoginRequest"]
+
+Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
+"""The app's word on who has signed in: returns to let them in, raises to refuse them.
+
+The profile is the one that came with the tokens; None if none came.
+"""
 
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
@@ -79,39 +86,60 @@ class Authenticator:
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
-        """The URL to send the browser to. One call.
+        """The URL to send the browser to. One call, or two.
 
-        Step-up and MFA carry the newest refresh token of ``presented``, and raise ``NotAuthenticated``
-        without one. Raises ``LoginRejected`` if Descope refuses (an unknown tenant, a redirect that the
-        project does not allow), else the ``UpstreamError`` family.
+        Step-up and MFA carry the newest refresh token of ``presented``. Where there is none, or its session
+        is over, nobody is there to be confirmed, and the login is a plain one. Raises ``LoginRejected`` if
+        Descope refuses (an unknown tenant, a redirect that the project does not allow), ``BadRequest`` for
+        the step-up of a bearer, else the ``UpstreamError`` family.
         """
-        refresh_jwt, options = None, request.options
-        if presented is not None and options is not None and (options.stepup or options.mfa):
-            refresh_jwt = await self._newest_refresh_jwt(presented)
+        options = request.options
         try:
-            return await self._client.sso_authorize(
-                tenant=request.tenant,
-                redirect_url=request.redirect_url,
-                login_hint=request.login_hint,
-                sso_id=request.sso_id,
-                prompt=request.prompt,
-                force_authn=request.force_authn,
-                options=options,
-                refresh_jwt=refresh_jwt,
-            )
+            if presented is not None and options is not None and (options.stepup or options.mfa):
+                with suppress(NotAuthenticated), _session_over():
+                    return await self._authorize(request, await self._newest_refresh_jwt(presented))
+                request = replace(request, options=replace(options, stepup=False, mfa=False))
+            return await self._authorize(request)
         except UpstreamRefused:
             raise self._login_failed(
                 "authorize_refused", "This organisation is not known here, or has no single sign-on."
             ) from None
 
-    async def complete_login(self, code: str) -> TokenPair:
-        """The verified pair for a one-time code. One call, never repeated; twins share it (CB-16).
+    async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
+        return await self._client.sso_authorize(
+            tenant=request.tenant,
+            redirect_url=request.redirect_url,
+            login_hint=request.login_hint,
+            sso_id=request.sso_id,
+            prompt=request.prompt,
+            force_authn=request.force_authn,
+            options=request.options,
+            refresh_jwt=refresh_jwt,
+        )
 
+    async def complete_login(self, code: str, admit: Admission) -> TokenPair:
+        """The verified pair for a one-time code, if ``admit`` lets its user in.
+
+        One call, never repeated; twins share it, and ``admit`` is awaited once for all of them (CB-16).
         Raises ``LoginRejected`` if Descope refuses the code, ``SessionTooLarge`` if the tokens fit into no
-        cookies, else the ``UpstreamError`` family; in every such case no cookie may be set.
+        cookies, the ``UpstreamError`` family, and what ``admit`` raises; in every such case no cookie may
+        be set.
         """
+        return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._sign_in(code, admit))
+
+    async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
+        pair, answer = await self._exchange(code)
         try:
-            return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._exchange(code))
+            await admit(pair, answer.profile)
+        except Exception as error:
+            self._events.emit(LoginFailed(_reason(error)))
+            raise
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
+        return pair
+
+    async def _exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
+        try:
+            return await self._pairs.exchange(code)
         except UpstreamRefused:
             raise self._login_failed(
                 "code_refused", "The sign-in took too long, or was finished already."
@@ -119,11 +147,6 @@ class Authenticator:
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
             raise
-
-    async def _exchange(self, code: str) -> TokenPair:
-        pair, answer = await self._pairs.exchange(code)
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
-        return pair
 
     async def select_tenant(self, presented: Credentials, tenant: str) -> TokenPair:
         """The pair of the session with ``tenant`` as its current tenant, ordered with its refreshes.
@@ -193,7 +216,14 @@ class Authenticator:
 
     def _login_failed(self, reason: str, detail: str) -> LoginRejected:
         self._events.emit(LoginFailed(reason))
-        return LoginRejected(reason, detail)
+        return LoginRejected(detail, reason=reason)
+
+
+def _reason(error: Exception) -> str:
+    """Why the app let nobody in, in a word; what it did not mean to raise has none of its own."""
+    if isinstance(error, LoginRejected):
+        return error.reason
+    return error.code if isinstance(error, DescopeError) else "hook_failed"
 
 
 @contextmanager

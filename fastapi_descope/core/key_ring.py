@@ -134,7 +134,7 @@ class KeyRing:
 
     def _adopt(self, fetched: KeySet, max_age: int | None) -> None:
         now = self._monotonic()
-        # No header of upstream's makes a fetch a request, or a year without one (JW-13).
+        # Whatever the header says: neither a fetch for each request, nor a year without one (JW-13).
         fresh = _MAX_FRESH if max_age is None else min(max(max_age, _MIN_FRESH), _MAX_FRESH)
         self._due, self._dead_at = now + min(fresh, self._max_stale), now + self._max_stale
         self._retry_at = now
@@ -169,7 +169,7 @@ class KeyRing:
 
 
 def _report(fetched: KeySet) -> None:
-    """Say once per set what was left out; a private key in public is nothing to be warned of mildly."""
+    """Say once per set what was left out; a private key in public is more than a warning."""
     for key in fetched.dropped:
         level = logging.ERROR if key.reason is DropReason.PRIVATE else logging.WARNING
         logger.log(level, "Key %s of the key set is not used: %s", key.kid_hash, key.reason)

@@ -35,7 +35,7 @@ They are all that Redis can read. Whoever could forge one could as well delete t
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script, and the words that it may answer with: another one is not Redis speaking."""
+    """A Lua script, and the words that it may answer with: any other is not Redis speaking."""
 
     text: str
     words: frozenset[bytes]

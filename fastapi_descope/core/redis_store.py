@@ -1,10 +1,14 @@
 """The refresh store of a fleet: one memory for all processes that share a Redis.
 
 Each operation is one round trip; an uncontended refresh takes two. For each refresh token there are at most
-two keys, ``h`` being a hash of project and token. The braces keep both on one node of a cluster:
+two keys, ``h`` being a hash of project and token:
 
     fastapi-descope:<project>:refresh:{h}    the result, sealed; for ten minutes at most
     fastapi-descope:<project>:lease:{h}      the holder's id; for seconds, renewed while it works
+
+The braces put both into one slot, which is what a cluster asks of the keys of one script. That is all there
+is for clusters: the client speaks to one server, or to a proxy that stands for one, and does not follow a
+cluster's redirections.
 
 Redis is never needed, and no token is verified with it (RD-01). Whatever it does wrong, this process
 goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left

@@ -36,7 +36,7 @@ _UNCLAIMED_SECONDS = 600.0
 
 _REFUSED_SECONDS = 30.0
 """How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
-an answer that is over as it comes keeps us from asking again (RF-17)."""
+an answer that has expired on arrival keeps us from asking again (RF-17)."""
 
 _POLL_SECONDS = 0.05
 
@@ -227,14 +227,14 @@ class Refresher:
         try:
             return await verify(result, held), result
         except (UpstreamNonsense, UpstreamUnavailable) as error:
-            # Without keys, or over by a clock of ours that is wrong. If Descope rotated, the old token is
+            # There are no keys to judge by, or our clock is wrong. If Descope rotated, the old token is
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
             if isinstance(error, UpstreamUnavailable):
                 return error, result
             return error, self._until_later(result) if _is_late(error) else None
 
     def _until_later(self, result: RefreshResult) -> RefreshResult:
-        """An answer that is over as it comes: a wrong clock of ours is to cost no call a request (RF-17)."""
+        """An answer that has expired on arrival: our wrong clock must not cost a call a request (RF-17)."""
         return replace(result, refresh_at=self._clock() + _REFUSED_SECONDS)
 
     async def _begin(self, text: str, patience: float, *, anew: bool) -> RefreshResult | Lease | None:
@@ -264,7 +264,7 @@ class Refresher:
             return NoVerdict(error.retry_after)
         except UpstreamNonsense as error:
             wait = (result.refresh_at or 0) - self._clock()
-            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # over when it came: see _until_later
+            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # expired on arrival: see _until_later
                 return NoVerdict(ceil(wait))
             return (_is_late(error) and result.refresh_jwt) or held.text
 

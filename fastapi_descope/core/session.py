@@ -44,14 +44,6 @@ class Tenant:
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
 
-    def missing_roles(self, roles: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``roles`` that the user does not hold in this tenant, sorted."""
-        return tuple(sorted(set(roles).difference(self.roles)))
-
-    def missing_permissions(self, permissions: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``permissions`` that the user does not hold in this tenant, sorted."""
-        return tuple(sorted(set(permissions).difference(self.permissions)))
-
 
 @dataclass(frozen=True, slots=True)
 class User:

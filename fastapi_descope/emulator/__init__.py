@@ -1,8 +1,8 @@
 """A Descope to develop against: a second opinion on the wire contract, never laxer than the real one (EM-07).
 
-It imports nothing of the package it serves, which does not import it either unless asked for it (EM-05), and
-needs the extra ``emulator``. Never expose it: it signs
-in anybody without a password, which is why it only listens on, and answers to, the loopback.
+It needs the extra ``emulator``. It imports nothing of the package it serves, which does not import it either
+unless asked for it (EM-05). Never expose it: it signs in anybody without a password, which is why it only
+listens on, and answers to, the loopback.
 
 ``project`` says what is emulated, ``seed`` reads that from a file, and ``guesses`` holds what nobody outside
 Descope knows. Behind ``service``, the HTTP API is in four parts, whose routes' names are those of faults and

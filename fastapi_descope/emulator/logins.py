@@ -4,6 +4,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
 from .arguments import flag, mapping
@@ -124,7 +125,7 @@ class Pending:
 
 
 class _Slips(Generic[_Value]):
-    """Values under unguessable one-time names, forgotten after a while."""
+    """Values under unguessable one-time names, forgotten after a while. Threads may share them."""
 
     def __init__(self, clock: Callable[[], float], seconds: int) -> None:
         self._clock = clock
@@ -133,8 +134,8 @@ class _Slips(Generic[_Value]):
 
     def put(self, value: _Value) -> str:
         now = self._clock()
-        while self._values and next(iter(self._values.values()))[0] <= now:
-            del self._values[next(iter(self._values))]  # the oldest come first
+        for over in takewhile(lambda each: each[1][0] <= now, tuple(self._values.items())):
+            self._values.pop(over[0], None)  # the oldest come first
         name = secrets.token_urlsafe(32)
         self._values[name] = (now + self._seconds, value)
         return name
@@ -144,9 +145,8 @@ class _Slips(Generic[_Value]):
         return value if self._clock() < ends_at else None
 
     def take(self, name: str) -> _Value | None:
-        value = self.get(name)
-        self._values.pop(name, None)
-        return value
+        ends_at, value = self._values.pop(name, (0.0, None))
+        return value if self._clock() < ends_at else None
 
 
 class Logins:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Self
 
 from ..core.session import TokenPair
+from ..core.tokens import JWT_SPELLING, is_jwt_text
 from ..errors import SessionTooLarge, TokenError, TokenReason
 from ..settings import DescopeSettings
 
@@ -29,7 +30,6 @@ _MAX_CHUNKS = 4
 # What a browser keeps: name and value together (RFC 6265bis, section 5.7).
 _MAX_COOKIE_BYTES = 4_096
 
-_JWT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 
 
@@ -130,7 +130,7 @@ def _join(chunks: list[bytes]) -> bytes | None:
     tags = {(generation, count) for generation, count, _ in parts}
     token = b"".join(part for _, _, part in parts)
     whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
-    return token if whole and _JWT.fullmatch(token) else None
+    return token if whole and JWT_SPELLING.fullmatch(token) else None
 
 
 class SessionCookies:
@@ -146,7 +146,7 @@ class SessionCookies:
         self._refresh = _TokenCookie(settings.refresh_cookie)
         cookies = (self._session, self._refresh)
         grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
-        grammars |= {cookie.name: _JWT for cookie in cookies}
+        grammars |= {cookie.name: JWT_SPELLING for cookie in cookies}
         self._grammars = {name.encode("ascii"): (name, of) for name, of in grammars.items()}
         self._leads = tuple(cookie.name.encode("ascii") for cookie in cookies)
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
@@ -180,13 +180,15 @@ class SessionCookies:
     def write(self, pair: TokenPair, *, now: float, secure: bool, presented: PresentedTokens) -> list[bytes]:
         """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.
 
-        Each cookie lives as long as its token; the session's, under an inactivity timeout, only until
-        Descope wants to be asked again (``refresh_at``): then it is gone, and the next request refreshes.
-        Chunks that are no longer used go, and so does the whole
-        cookie that chunks replace (CK-08); no cookie is both set and deleted (CK-09). After an ambiguous
-        request under a ``Domain`` the host-only cookies of the same names go too: they are others.
-        Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a
-        text that is no JWT.
+        Each cookie lives as long as its token. Under an inactivity timeout the session's goes earlier, when
+        Descope wants to be asked again (``refresh_at``), so that the next request refreshes.
+
+        Chunks that are no longer used go, and so does the whole cookie that chunks replace (CK-08); no
+        cookie is both set and deleted (CK-09). After an ambiguous request under a ``Domain`` the host-only
+        cookies of the same names go too: to a browser they are different cookies.
+
+        Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a text
+        that is no JWT.
         """
         kind = self._kind(self._domain, secure=secure)
         lines: list[bytes] = []
@@ -231,6 +233,6 @@ class SessionCookies:
 
 def _checked(text: str) -> str:
     """The text, if its grammar is that of a JWT: what follows is a header line."""
-    if not (text.isascii() and _JWT.fullmatch(text.encode("ascii"))):
+    if not is_jwt_text(text):
         raise TokenError(TokenReason.MALFORMED)
     return text

@@ -20,7 +20,7 @@ from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from ..core.session import Session, Tenant, User
+from ..core.session import Session, Tenant, User, UserProfile
 from ..errors import (
     ConfigurationError,
     MissingPermissions,
@@ -42,6 +42,7 @@ __all__ = [
     "current_session",
     "current_tenant",
     "current_user",
+    "get_profile",
     "get_session",
     "optional_session",
     "optional_tenant",
@@ -65,6 +66,17 @@ async def get_session(connection: HTTPConnection) -> Session | None:
     look-ups for a session known to the process, and a call to Descope only for one that has expired.
     """
     return await pending_session(connection.scope).session()
+
+
+async def get_profile(connection: HTTPConnection) -> UserProfile:
+    """Descope's user object: name, e-mail, login ids and attributes, whatever is in the token.
+
+    In an ``on_login`` hook it is that of the user who signs in, which came along with the tokens; anywhere
+    else that of the session, asked of Descope anew: one call, and none for a bearer (``BadRequest``).
+    Raises as ``current_session`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
+    ``UpstreamError`` family.
+    """
+    return await pending_session(connection.scope).profile()
 
 
 class _SessionScheme(SecurityBase):
@@ -145,11 +157,12 @@ CurrentTenant = Annotated[Tenant, Depends(current_tenant)]
 OptionalTenant = Annotated[Tenant | None, Depends(optional_tenant)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Requirement(_SessionScheme):
     """What a route demands of a session, readable as data (``fastapi-descope routes`` lists it).
 
-    As a dependency it gives the session that meets the demand.
+    As a dependency it gives the session that meets the demand. It is equal to itself alone: FastAPI looks
+    dependencies up by hash on every request, and ``_same`` sees to it that one demand is one object.
     """
 
     roles: frozenset[str] = frozenset()

@@ -1,12 +1,11 @@
 """The fields of a small form, posted by a page or as JSON by a script."""
 
-import json
 from collections.abc import Mapping
-from typing import cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from ..core.strict_json import parse_object
 from ..errors import BadRequest
 
 __all__ = ["form_fields"]
@@ -43,13 +42,12 @@ async def _body(request: Request) -> bytes:
 
 def _from_json(body: bytes) -> Mapping[str, str]:
     try:
-        fields: object = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest("This is not JSON") from None
-    if not isinstance(fields, dict):
-        raise BadRequest("Send a JSON object")
-    named = cast("dict[str, object]", fields)
-    return {name: value for name, value in named.items() if isinstance(value, str)}
+        fields = parse_object(body)
+    except ValueError:
+        raise BadRequest("This is not one JSON object with each name in it once") from None
+    if len(fields) > _MAX_FIELDS:
+        raise BadRequest("There are too many fields")
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
 def _from_form(body: bytes) -> Mapping[str, str]:

@@ -15,13 +15,15 @@ from ..errors import ConfigurationError
 from ..origin import Origin
 from ..settings import DescopeSettings
 
-__all__ = ["Origins"]
+__all__ = ["MAX_RETURN_TO", "Origins"]
+
+MAX_RETURN_TO = 1_024
+"""Characters of a return path (RT-11): the logins of one browser share 4 KB of cookies."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-_MAX_RETURN_TO = 1_024
 
 # An allow-list, so that what is not plainly a path is refused, not repaired: a second slash (RT-01, RT-08), a
 # backslash (RT-02), what browsers strip (RT-03), another scheme (RT-05), header lines (RT-09) and all that
@@ -71,7 +73,7 @@ class Origins:
         return origin
 
     def secure(self, scope: Scope) -> bool:
-        """Whether cookies are ``Secure``: always, but for plain http on loopback (CK-05)."""
+        """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:
             return self._secure
         inferred = _loopback_origin(scope)
@@ -84,7 +86,7 @@ class Origins:
         trusted one (RT-04); up to 1,024 characters either way. ``forbidden`` are paths of the app that
         would lead in circles (RT-13); they are compared decoded, without a slash at the end.
         """
-        if value is None or len(value) > _MAX_RETURN_TO:  # RT-11
+        if value is None or len(value) > MAX_RETURN_TO:  # RT-11
             return None
         absolute = _ABSOLUTE.match(value)
         origin = absolute[0] if absolute else ""

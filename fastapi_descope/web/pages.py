@@ -1,7 +1,8 @@
 """The pages that people see when signing in does not work: one sentence, and a way on.
 
 Plain HTML with its style inside, no script and nothing loaded, so that they show even when everything
-else is down. Nothing from the request is ever printed on them (CB-06), but for the path of the login.
+else is down. Of the request they hold two things, both escaped: the path of the login, and on the page that
+asks for the organisation the return path, which has been checked by then (CB-06, RT-15).
 """
 
 from base64 import b64encode
@@ -9,7 +10,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 from string import Template
-from urllib.parse import quote
 
 from ..errors import DescopeError, UpstreamUnavailable
 
@@ -84,16 +84,25 @@ def error_page(error: DescopeError, *, login_path: str | None, home_path: str, a
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
-def organisation_page(*, login_path: str, return_to: str | None) -> str:
-    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
+def organisation_page(*, detail: str, login_path: str, return_to: str | None) -> str:
+    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id.
+
+    ``return_to`` has been checked; a hidden field takes it along.
+    """
     back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
     form = (
-        f'<form action="{escape(quote(login_path))}" method="get">{back}'
+        f'<form action="{escape(login_path)}" method="get">{back}'
         '<label for="tenant">Work e-mail or organisation</label>'
-        '<input id="tenant" name="tenant" required maxlength="128" autocomplete="username" autofocus>'
+        '<input id="tenant" name="tenant" required maxlength="254" autocomplete="username" autofocus>'
         "<button>Continue</button></form>"
     )
-    return _page("Sign in", "Your organisation decides how you sign in.", form)
+    return _page("Sign in", detail, form)
+
+
+def forwarding_page(url: str) -> str:
+    """The page that goes on to ``url`` by itself, which makes it a navigation of this site's own."""
+    go_on = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
+    return _page("Signed in", "One moment.", f'{go_on}<a href="{escape(url)}">Continue</a>')
 
 
 _WHAT_NOW: Mapping[int, str] = {

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from typing_extensions import override
 
 from .login_routes import LoginRoutes
-from .responses import LOGIN_ROUTE
+from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
@@ -27,11 +27,11 @@ def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan)
 
     ``lifespan`` runs with that of the app which includes the router.
     """
-    router = _FixedPaths(lifespan=lifespan, tags=["Sign-in"])
+    router = _FixedPaths(lifespan)
     _add_login(router, login)
     _add_sign_out(router, session)
     _add_session(router, session)
-    router.close()
+    router.seal()
     return router
 
 
@@ -43,31 +43,36 @@ class _FixedPaths(APIRouter):
     begins, never how it ends.
     """
 
-    def close(self) -> None:
-        """All routes are here; one that an app adds afterwards opens the gate again."""
-        self._closed_at = len(self.routes)
+    def __init__(self, lifespan: Lifespan) -> None:
+        super().__init__(lifespan=lifespan, tags=["Sign-in"])
+        self._sealed_at: int | None = None
+        self._ends: tuple[str, ...] = ()
+
+    def seal(self) -> None:
+        """All routes are here; one that an app adds afterwards breaks the seal."""
+        self._sealed_at = len(self.routes)
         self._ends = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
 
     @override
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if len(self.routes) == self._closed_at and not scope["path"].endswith(self._ends):
+        if len(self.routes) == self._sealed_at and not scope["path"].endswith(self._ends):
             return Match.NONE, {}
         return super().matches(scope)
 
 
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
-        "/login/sso",
+        LOGIN.path,
         routes.login,
-        name=LOGIN_ROUTE,
+        name=LOGIN.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query("tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn"),
     )
     router.add_api_route(
-        "/callback",
+        CALLBACK.path,
         routes.callback,
-        name="descope_callback",
+        name=CALLBACK.name,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
         openapi_extra=_query("code", "state"),
@@ -76,15 +81,12 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
 
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
     # POST alone, as everything that changes a session (CS-08).
-    for path, endpoint, name in (
-        ("/logout", routes.logout, "descope_logout"),
-        ("/logout/all", routes.logout_all, "descope_logout_all"),
-    ):
+    for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
         router.add_api_route(
-            path,
+            route.path,
             endpoint,
-            name=name,
-            methods=["POST"],
+            name=route.name,
+            methods=[route.method],
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
         )

@@ -1,6 +1,5 @@
 """Being signed in: who it is, which tenant, and signing out."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,17 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ..errors import BadRequest
-from ..events import Events, ProfileRead, RedirectRejected
+from ..events import Events, RedirectRejected
 from ..settings import DescopeSettings
+from ..tenant_name import TENANT_NAME
 from .form import form_fields
 from .origins import Origins
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker, htmx_redirect
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["SessionRoutes"]
-
-_TENANT_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +46,38 @@ class SessionRoutes:
         pending.refuse_cross_site()
         fields = await form_fields(request)
         tenant = fields.get("tenant", "")
-        if not _TENANT_ID.fullmatch(tenant):
+        if not TENANT_NAME.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
+        with pending.cleared_at_its_end():
+            pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
         if asker(request.scope) is Asker.PROGRAM:
             return _json(SessionView.of(pair.session))
         return self._go_on(request, pending, fields, self.settings.post_login_path)
 
+    # That no token is in it is CK-12; the docstring is published.
     async def session(self, request: Request) -> Response:
-        """The session, for a front end: user, tenant, roles, expiry. No token is in it (CK-12)."""
+        """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
         return _json(SessionView.of(await pending_session(request.scope).require()))
 
     async def profile(self, request: Request) -> Response:
         """The user object that Descope keeps, asked for anew each time."""
-        pending = pending_session(request.scope)
-        await pending.require()
-        profile = await pending.authenticator.profile(pending.credentials(), await pending.resolve())
-        self.events.emit(ProfileRead())
-        return _json(ProfileView.of(profile))
+        return _json(ProfileView.of(await pending_session(request.scope).profile()))
 
     async def tenant_names(self, request: Request) -> Response:
         """The names of the user's tenants, asked of Descope anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
+        with pending.cleared_at_its_end():
+            names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
         return _json(TenantNames(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
         pending = pending_session(request.scope)
         pending.refuse_cross_site()
         presented = pending.credentials()
-        if presented.bearer is not None:
-            raise BadRequest("A bearer token cannot be signed out; let it expire (LO-06)")
+        if presented.bearer is not None:  # LO-06
+            raise BadRequest("A bearer token cannot be signed out; let it expire")
         fields = await _fields_if_any(request)
         await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
@@ -93,12 +90,12 @@ class SessionRoutes:
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
-        safe = self.origins.return_to(asked, request.scope, forbidden=own_paths(pending)) if asked else None
+        safe = self.origins.return_to(asked, request.scope, forbidden=pending.own_paths) if asked else None
         if asked and safe is None:
             self.events.emit(RedirectRejected())
         url = safe or pending.root_path + default
         if asker(request.scope) is Asker.HTMX:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, "HX-Redirect": url})
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
 
 

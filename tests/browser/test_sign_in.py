@@ -70,6 +70,18 @@ def test_an_expired_session_renews_itself_unseen(site: SiteFactory, page: Page) 
     assert here.emulator.requests.count("refresh") == 1
 
 
+def test_strict_cookies_arrive_after_the_first_sign_in(site: SiteFactory, page: Page) -> None:
+    """The way back from another site leaves them behind, so a page of the app's own goes on."""
+    here = site(host="localhost", default_tenant="acme", cookie_samesite="strict")
+    page.goto(here.url + "/reports")
+
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    assert {cookie.get("sameSite") for cookie in page.context.cookies()} == {"Strict"}
+    assert here.emulator.requests.count("authorize") == 1
+
+
 def test_a_person_who_refuses_can_start_again(site: SiteFactory, page: Page) -> None:
     """The page after a refusal has a way on, and it works."""
     here = site(default_tenant="acme")

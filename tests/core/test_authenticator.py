@@ -8,16 +8,18 @@ import pytest
 from fastapi_descope.core.authenticator import LoginRequest
 from fastapi_descope.core.client import LoginOptions
 from fastapi_descope.core.resolver import Credentials
+from fastapi_descope.core.session import TokenPair, UserProfile
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
+    Forbidden,
     LoginRejected,
-    NotAuthenticated,
     RateLimited,
     UpstreamNonsense,
+    UpstreamRefused,
     UpstreamUnavailable,
 )
 from fastapi_descope.events import LoginFailed, SignedIn, SuspiciousAnswer
-from tests.support.core import ADA, Core, cookies
+from tests.support.core import ADA, Core, anybody, cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -93,18 +95,47 @@ async def test_a_step_up_makes_a_stepped_up_session() -> None:
     url = await core.authenticator.begin_login(
         asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
     )
-    pair = await core.authenticator.complete_login(await core.code(url))
+    pair = await core.authenticator.complete_login(await core.code(url), anybody)
     assert pair.session.stepped_up
 
 
-async def test_a_step_up_without_a_refresh_token_is_for_nobody() -> None:
-    """Descope is not asked."""
+@pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
+async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: LoginOptions) -> None:
+    """Nobody is there to be confirmed: who signs in is not stepped up by that."""
     core = Core()
-    with pytest.raises(NotAuthenticated):
+
+    url = await core.authenticator.begin_login(
+        asked(options=options), presented=Credentials(session=core.issue().session_jwt)
+    )
+
+    pair = await core.authenticator.complete_login(await core.code(url), anybody)
+    assert not pair.session.stepped_up
+    assert not pair.session.used_mfa
+    assert core.calls("authorize") == 1
+
+
+async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() -> None:
+    """The refresh token still looks good here; Descope knows better, and is asked without it."""
+    core = Core()
+    issued = core.issue()
+    core.emulator.revoke(ADA)
+
+    await core.authenticator.begin_login(asked(options=LoginOptions(stepup=True)), presented=cookies(issued))
+
+    refused, granted = core.emulator.requests.to("authorize")
+    assert (refused.status, granted.status) == (401, 200)
+    assert granted.caller == fingerprint(f"Bearer {core.emulator.project_id}")
+
+
+async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
+    """The session may be alive: it is not taken for one that has ended."""
+    core = Core()
+    core.emulator.faults.add("authorize", status=503)
+    with pytest.raises(UpstreamUnavailable):
         await core.authenticator.begin_login(
-            asked(options=LoginOptions(stepup=True)), presented=Credentials(session=core.issue().session_jwt)
+            asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
         )
-    assert core.calls("authorize") == 0
+    assert core.calls("authorize") == 1
 
 
 async def test_a_login_that_descope_refuses_is_rejected() -> None:
@@ -130,7 +161,7 @@ async def test_a_code_becomes_a_verified_pair() -> None:
     """The user, in the tenant that they signed in to; told of once, with whether they are new."""
     core = Core()
     for first_seen in (True, False):
-        pair = await core.authenticator.complete_login(await signed_in_code(core))
+        pair = await core.authenticator.complete_login(await signed_in_code(core), anybody)
         assert pair.session.tenant_id == "acme"
         assert pair.session.user.email == ADA
         assert core.told_of(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
@@ -143,7 +174,7 @@ async def test_cb08_a_code_that_descope_refuses_is_rejected(status: int) -> None
     core = Core()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(LoginRejected) as caught:
-        await core.authenticator.complete_login("canary-code")
+        await core.authenticator.complete_login("canary-code", anybody)
     assert caught.value.reason == "code_refused"
     assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
     assert core.told_of(LoginFailed) == [LoginFailed("code_refused")]
@@ -155,7 +186,7 @@ async def test_cb08_a_rate_limit_asks_to_wait() -> None:
     core = Core()
     core.emulator.faults.add("exchange", status=429, retry_after=17)
     with pytest.raises(RateLimited) as caught:
-        await core.authenticator.complete_login("code")
+        await core.authenticator.complete_login("code", anybody)
     assert caught.value.retry_after == 17
     assert core.told_of(LoginFailed) == [LoginFailed("rate_limited")]
     assert core.calls("exchange") == 1
@@ -167,7 +198,7 @@ async def test_cb08_an_outage_is_never_answered_with_a_second_try(status: int) -
     core = Core()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(UpstreamUnavailable):
-        await core.authenticator.complete_login("code")
+        await core.authenticator.complete_login("code", anybody)
     assert core.told_of(LoginFailed) == [LoginFailed("upstream_unavailable")]
     assert core.calls("exchange") == 1
 
@@ -177,11 +208,51 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
     core = Core()
     core.next_tokens("exchange", *reversed([*core.issue()]))
     with pytest.raises(UpstreamNonsense):
-        await core.authenticator.complete_login("code")
+        await core.authenticator.complete_login("code", anybody)
     assert core.told_of(LoginFailed, SuspiciousAnswer, SignedIn) == [
         SuspiciousAnswer("kind"),
         LoginFailed("upstream_nonsense"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (LoginRejected("You are suspended."), "refused"),
+        (LoginRejected(reason="suspended"), "suspended"),
+        (Forbidden(), "forbidden"),
+        (UpstreamRefused(401), "upstream_refused"),
+        (KeyError("accounts"), "hook_failed"),
+    ],
+    ids=["refused", "with a reason", "forbidden", "of another upstream", "failed"],
+)
+async def test_lg07_whom_the_app_does_not_admit_is_not_signed_in(refusal: Exception, reason: str) -> None:
+    """One event, and that says so; what the app raised is what the caller gets."""
+    core = Core()
+    code = await signed_in_code(core)
+
+    async def refuse(pair: TokenPair, profile: UserProfile | None) -> None:
+        assert core.told_of(SignedIn, LoginFailed) == []
+        raise refusal
+
+    with pytest.raises(type(refusal)) as caught:
+        await core.authenticator.complete_login(code, refuse)
+    assert caught.value is refusal
+    assert core.told_of(SignedIn, LoginFailed) == [LoginFailed(reason)]
+
+
+async def test_cb16_twins_are_admitted_once() -> None:
+    """A user is provisioned once, however often the browser sent the callback."""
+    core = Core()
+    code = await signed_in_code(core)
+    admitted: list[tuple[str | None, str | None]] = []
+
+    async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
+        admitted.append((pair.session.user.email, profile.email if profile else None))
+
+    await asyncio.gather(*[core.authenticator.complete_login(code, admit) for _ in range(10)])
+
+    assert admitted == [(ADA, ADA)]
 
 
 async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:
@@ -189,7 +260,7 @@ async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None
     core = Core()
     code = await signed_in_code(core)
 
-    pairs = await asyncio.gather(*[core.authenticator.complete_login(code) for _ in range(10)])
+    pairs = await asyncio.gather(*[core.authenticator.complete_login(code, anybody) for _ in range(10)])
 
     assert len({pair.refresh.text for pair in pairs}) == 1
     assert core.calls("exchange") == 1
@@ -200,9 +271,9 @@ async def test_cb16_the_same_callback_afterwards_is_rejected() -> None:
     """A code is good for one use, and Descope says so."""
     core = Core()
     code = await signed_in_code(core)
-    await core.authenticator.complete_login(code)
+    await core.authenticator.complete_login(code, anybody)
     with pytest.raises(LoginRejected):
-        await core.authenticator.complete_login(code)
+        await core.authenticator.complete_login(code, anybody)
     assert core.calls("exchange") == 2
 
 
@@ -211,7 +282,7 @@ async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
     core = Core()
     code = await signed_in_code(core)
     core.emulator.faults.add("exchange", hold=True)
-    first, second = (asyncio.create_task(core.authenticator.complete_login(code)) for _ in range(2))
+    first, second = (asyncio.create_task(core.authenticator.complete_login(code, anybody)) for _ in range(2))
     await core.emulator.faults.arrived()
     first.cancel()
     core.emulator.faults.release()
@@ -228,7 +299,7 @@ async def test_different_codes_do_not_share() -> None:
     theirs = await core.code(await core.authenticator.begin_login(asked()), "grace@acme.example")
 
     ada, grace = await asyncio.gather(
-        core.authenticator.complete_login(mine), core.authenticator.complete_login(theirs)
+        core.authenticator.complete_login(mine, anybody), core.authenticator.complete_login(theirs, anybody)
     )
 
     assert (ada.session.user.email, grace.session.user.email) == (ADA, "grace@acme.example")

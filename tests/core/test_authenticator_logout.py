@@ -10,7 +10,7 @@ from fastapi_descope.core.outcomes import Ended
 from fastapi_descope.core.resolver import CookieChange, Credentials
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
-from tests.support.core import Core, cookies
+from tests.support.core import Core, anybody, cookies
 from tests.support.publisher import turns
 from tests.support.virtual_time import in_virtual_time
 
@@ -166,7 +166,7 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
     for endpoint in ("refresh", "exchange"):
         core.emulator.faults.add(endpoint, hold=True)
     refresh = asyncio.create_task(core.resolve(issued))
-    login = asyncio.create_task(core.authenticator.complete_login("code"))
+    login = asyncio.create_task(core.authenticator.complete_login("code", anybody))
     await core.emulator.faults.arrived(2)
 
     await core.authenticator.aclose(10)

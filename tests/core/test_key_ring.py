@@ -339,7 +339,7 @@ async def test_closing_ends_a_fetch_and_answers_its_waiters(forge: Forge) -> Non
 
 
 async def test_closing_an_idle_ring_does_nothing() -> None:
-    """Neither a ring that was never asked nor one closed before minds."""
+    """A ring that was never asked may be closed, and one that is closed already too."""
     bench = Bench(DOWN)
     await bench.ring.aclose()
     await bench.ring.aclose()

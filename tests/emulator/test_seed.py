@@ -157,6 +157,18 @@ def test_example() -> None:
             "user x@a.b is in tenants the project lacks: ['a']",
         ),
         ('[[tenants]]\nname = "a"', "tenants[0].id: expected, and not there"),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\ntenants.acme = ["admin"]',
+            "users[0].tenants.acme: expected an object with the keys permissions, roles",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\ntenants = ["acme"]',
+            "users[0].tenants: expected an object with the ids of tenants for keys, such as acme = {}",
+        ),
+        (
+            'tenants = ["acme"]',
+            "tenants[0]: expected an object with the keys domains, id, name, session_seconds, sso_ids",
+        ),
         ('[[tenants]]\nid = "a"\ndomains = "a.b"', "tenants[0].domains: expected a valid array"),
         ('issuer = "uri"', "issuer: expected 'id', 'url', 'app' or 'agentic'"),
         ("audience = 1\nsession_seconds = 1.5", "session_seconds: expected a valid integer (and 2 more)"),
@@ -247,6 +259,20 @@ def test_no_file(tmp_path: Path) -> None:
     """A file that is not there is a mistake like others."""
     with pytest.raises(SeedError, match=r"^none\.toml: cannot be read: No such file or directory$"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", ["project.toml", "project.json"])
+def test_a_byte_order_mark_is_none_of_the_text(write: Write, name: str) -> None:
+    """Editors on Windows begin files with one."""
+    text = "session_seconds = 5" if name.endswith("toml") else '{"session_seconds": 5}'
+    assert load(write(b"\xef\xbb\xbf" + text.encode(), name)).session_seconds == 5
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_folder(name: str) -> None:
+    """An empty name is the folder that one is in: what a script gets from a variable that is not set."""
+    with pytest.raises(SeedError, match=r"^\.: expected a file, and this is a directory$"):
+        load(name)
 
 
 @pytest.mark.parametrize(

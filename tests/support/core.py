@@ -12,7 +12,7 @@ from fastapi_descope.core.keys import KeyCache
 from fastapi_descope.core.refresh import Call, Refresher, Verify
 from fastapi_descope.core.refresh_store import MemoryRefreshStore
 from fastapi_descope.core.resolver import Credentials, Resolution, Resolver
-from fastapi_descope.core.session import RefreshToken
+from fastapi_descope.core.session import RefreshToken, TokenPair, UserProfile
 from fastapi_descope.core.token_pairs import TokenPairs
 from fastapi_descope.core.tokens import TokenPolicy
 from fastapi_descope.emulator import Clock, Emulator, Issued, Project
@@ -117,6 +117,10 @@ class Core:
         """Have the next call of an endpoint answered with this."""
         text = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
         self.emulator.faults.add(endpoint, status=status, body=text)
+
+
+async def anybody(pair: TokenPair, profile: UserProfile | None) -> None:
+    """An app without a say in who signs in."""
 
 
 def cookies(issued: Issued) -> Credentials:

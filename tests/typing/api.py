@@ -20,6 +20,8 @@ from fastapi_descope import (
     Session,
     Tenant,
     User,
+    UserProfile,
+    get_profile,
     get_session,
     require_mfa,
     require_permissions,
@@ -80,7 +82,8 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 
 @descope.on_login
 async def provision(request: Request, session: Session) -> None:
-    assert_type(await descope.session(request), Session | None)
+    assert_type(await get_session(request), Session | None)
+    assert_type(await get_profile(request), UserProfile)
 
 
 def audit(event: Event) -> None:
@@ -91,6 +94,6 @@ def audit(event: Event) -> None:
 assert_type(descope.subscribe(audit)(), None)
 
 
-class Strict(Descope):
-    def login_options(self, request: Request) -> LoginOptions | None:
-        return LoginOptions(revoke_other_sessions=True) if request.url.path else None
+@descope.login_options
+async def strict(request: Request) -> LoginOptions | None:
+    return LoginOptions(revoke_other_sessions=True) if request.url.path else None

@@ -150,7 +150,7 @@ async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -
     @town.descope.on_login
     async def only_ada(request: Request, session: Session) -> None:
         if session.user.email != "ada@acme.example":
-            raise LoginRejected("not_invited", "You have not been invited yet.")
+            raise LoginRejected("You have not been invited yet.")
 
     ada, grace = town.browser(), town.browser()
     welcome, refused = await ada.sign_in(), await grace.sign_in("grace@acme.example")
@@ -160,6 +160,10 @@ async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -
     assert refused.status_code == 400
     assert "You have not been invited yet." in refused.text
     assert not grace.names()
+    assert [event for event in town.events if isinstance(event, (SignedIn, LoginFailed))] == [
+        SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True),
+        LoginFailed("refused"),
+    ]
 
 
 async def test_lg07_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:

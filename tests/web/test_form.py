@@ -34,8 +34,9 @@ def _request(body: bytes, media_type: str, chunk: int = 1 << 20) -> Request:
         (b"tenant=acme", FORM + "; charset=utf-8", {"tenant": "acme"}),
         (b'{"tenant": "acme", "n": 1, "list": ["x"]}', "application/json", {"tenant": "acme"}),
         (b'{"tenant": "acme"}', "Application/JSON;charset=utf-8", {"tenant": "acme"}),
+        (b"{%s}" % b",".join(b'"a%d":1' % n for n in range(16)), "application/json", {}),
     ],
-    ids=["empty", "form", "form with charset", "json", "json with charset"],
+    ids=["empty", "form", "form with charset", "json", "json with charset", "sixteen members"],
 )
 async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[str, str]) -> None:
     """What is no text is no field."""
@@ -52,10 +53,15 @@ async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[s
         (b"tenant=%ff", FORM),
         ("tenant=é".encode(), FORM),
         (b"&".join(b"a%d=1" % n for n in range(17)), FORM),
+        (b'{"tenant": "a", "tenant": "b"}', "application/json"),
+        (b'{"tenant": "a", "nested": {"x": 1, "x": 2}}', "application/json"),
+        (b"{%s}" % b",".join(b'"a%d":1' % n for n in range(17)), "application/json"),
+        (b'{"tenant": NaN}', "application/json"),
         (b"{", "application/json"),
         (b"[1]", "application/json"),
         (b"\xff\xfe", "application/json"),
         (b"[" * 8000, "application/json"),
+        (b'{"a":' * 1600, "application/json"),
         (b"tenant=" + b"a" * 8186, FORM),
     ],
     ids=[
@@ -66,10 +72,15 @@ async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[s
         "not utf-8",
         "not ascii",
         "many fields",
+        "twice in json",
+        "twice inside",
+        "many members",
+        "not a number",
         "half",
         "a list",
         "utf-16",
         "deep",
+        "deep objects",
         "large",
     ],
 )

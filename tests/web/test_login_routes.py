@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from fastapi_descope import Descope, DescopeSettings, LoginOptions
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.support.world import APP, IDP, Browser, World, WorldFactory
@@ -125,14 +125,55 @@ async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
     assert dict(next(iter(town.emulator.requests)).query)["tenant"] == "globex"
 
 
-@pytest.mark.parametrize("tenant", ["a b", "a" * 129, "acme&x=1", "../acme", "acme%00", "é", ""])
-async def test_cb12_a_tenant_outside_the_grammar_is_no_tenant(world: WorldFactory, tenant: str) -> None:
-    """Nothing odd is passed on."""
+@pytest.mark.parametrize("default", [None, "globex"])
+@pytest.mark.parametrize(
+    "tenant", ["a b", "a" * 129, "acme\x00", "é", "", "ada@", "@acme.example", "a@b@c", 'a"b', "acme\n"]
+)
+async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
+    world: WorldFactory, tenant: str, default: str | None
+) -> None:
+    """Nothing odd is passed on, and nobody is sent to another organisation than the one they named."""
+    town = world(default_tenant=default)
+    query = httpx.QueryParams({"tenant": tenant})
+
+    page = await town.browser().visit(f"/login/sso?{query}")
+    problem = await town.browser().get(f"/login/sso?{query}")
+
+    assert (page.status_code, problem.status_code) == (400, 400)
+    assert "<p>That is neither a work e-mail nor the id of an organisation.</p>" in page.text
+    assert problem.json()["detail"].startswith("That is neither a work e-mail")
+    assert list(town.emulator.requests) == []
+
+
+async def test_cb12_two_tenants_are_none(world: WorldFactory) -> None:
+    """Which one is meant cannot be told, and the default is not."""
+    town = world(default_tenant="globex")
+
+    assert (await town.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
+    assert list(town.emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["o'brien@acme.example", "ada+test@acme.example", "acme&prompt=none", "../acme", "acme%00"],
+)
+async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(world: WorldFactory, tenant: str) -> None:
+    """An address may hold what means something in a URL: it arrives at Descope as it was typed."""
     town = world()
 
-    query = httpx.QueryParams({"tenant": tenant})
-    assert (await town.browser().visit(f"/login/sso?{query}")).status_code == 400
-    assert list(town.emulator.requests) == []
+    await town.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
+
+    (call,) = town.emulator.requests.to("authorize")
+    assert call.query["tenant"] == tenant
+    assert call.query.keys() == {"tenant", "redirectURL"}
+
+
+async def test_o_brien_signs_in(world: WorldFactory) -> None:
+    """From the page that asks for an e-mail, to the end."""
+    browser = world().browser()
+
+    assert (await browser.sign_in(tenant="o'brien@acme.example")).status_code == 303
+    assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
 async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
@@ -206,12 +247,7 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
 
 
 async def test_login_options_come_from_code() -> None:
-    """A subclass says what its logins ask for; the request can only ask for more."""
-
-    class Strict(Descope):
-        def login_options(self, request: Request) -> LoginOptions:
-            return LoginOptions(revoke_other_sessions=True, locale=request.headers["accept-language"])
-
+    """A hook says what logins ask for, or that they ask for nothing; the request can only ask for more."""
     app, emulator = FastAPI(), Emulator()
     asked: list[httpx.Request] = []
 
@@ -221,12 +257,33 @@ async def test_login_options_come_from_code() -> None:
             return await httpx.ASGITransport(emulator).handle_async_request(request)
 
     settings = DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP)
-    Strict(app, settings=settings, transport=Recording(), clock=emulator.clock)
+    descope = Descope(app, settings=settings, transport=Recording(), clock=emulator.clock)
+
+    @descope.login_options
+    async def strict(request: Request) -> LoginOptions | None:
+        locale = request.headers.get("accept-language")
+        return LoginOptions(revoke_other_sessions=True, locale=locale) if locale else None
+
     browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
 
     await browser.visit("/login/sso?tenant=acme", accept_language="de")
+    await browser.visit("/login/sso?tenant=acme")
 
-    assert asked[0].content == b'{"revokeOtherSessions":true,"locale":"de"}'
+    assert [call.content for call in asked] == [b'{"revokeOtherSessions":true,"locale":"de"}', b"{}"]
+
+
+async def test_a_login_has_one_set_of_options(world: WorldFactory) -> None:
+    """A second hook is a mistake, found when the app is built."""
+    town = world()
+
+    async def nothing(request: Request) -> None:
+        """It asks for nothing."""
+
+    town.descope.login_options(nothing)
+
+    with pytest.raises(ConfigurationError, match="login_options"):
+        town.descope.login_options(nothing)
+    assert (await town.browser().visit("/login/sso?tenant=acme")).status_code == 303
 
 
 async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: WorldFactory) -> None:
@@ -242,12 +299,25 @@ async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: Wo
     assert (await browser.get("/session")).json()["stepped_up"] is True
 
 
-async def test_a_step_up_of_nobody_is_a_sign_in_first(world: WorldFactory) -> None:
-    """There is no session to confirm."""
-    answer = await world().browser().visit("/login/sso?tenant=acme&step_up=true")
+@pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
+async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destination(
+    world: WorldFactory, ended: str
+) -> None:
+    """There is no session to confirm: the user signs in, and the page they wanted asks for the rest."""
+    town = world()
+    browser = town.browser() if ended == "never begun" else await town.signed_in()
+    if ended == "expired":
+        town.emulator.clock.advance(60 * 86_400)
+    if ended == "revoked":
+        town.emulator.revoke("ada@acme.example")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/login/sso")
+    page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
+    chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    answer = await browser.visit(chosen.headers["location"])
+
+    assert answer.headers["location"] == "/payout"
+    assert (await browser.get("/session")).json()["stepped_up"] is False
+    assert RedirectRejected() not in town.events
 
 
 async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:

@@ -100,7 +100,7 @@ async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(world: Wor
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("tenant", ["", "a" * 129, "a\nb"])
+@pytest.mark.parametrize("tenant", ["", "a" * 129, "a\nb", "a b"])
 async def test_a_switch_to_no_tenant_is_400(world: WorldFactory, tenant: str) -> None:
     """Nothing is asked upstream."""
     town = world()
