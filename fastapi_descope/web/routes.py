@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from ..errors import ConfigurationError, NotAuthenticated
 from .dependencies import current_session
 from .login_routes import LoginRoutes
 from .responses import LOGIN_ROUTE
@@ -18,7 +19,12 @@ from .security_schemes import REFRESH, RefreshCookie
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
-__all__ = ["Lifespan", "build_router"]
+__all__ = ["GUARDED_LOGIN", "Lifespan", "build_router"]
+
+GUARDED_LOGIN = (
+    "A dependency that demands a session stands before the sign-in itself, so that nobody can sign in;"
+    " use the explicit form and its DescopeMiddleware(protect=True), which knows the plugin's own routes"
+)
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
@@ -60,11 +66,27 @@ class _FixedPaths(APIRouter):
         return super().matches(scope)
 
 
+class _OpenRoute(APIRoute):
+    """A route that has to work without a session, whatever stands before it.
+
+    Nothing of ours raises ``NotAuthenticated`` here, so it comes from a dependency that the app put before
+    the router. Answered as elsewhere it would send the browser to the login, which is where it is.
+    """
+
+    @override
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().handle(scope, receive, send)
+        except NotAuthenticated:
+            raise ConfigurationError(GUARDED_LOGIN) from None
+
+
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
         "/login/sso",
         routes.login,
         name=LOGIN_ROUTE,
+        route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(
@@ -75,6 +97,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         "/callback",
         routes.callback,
         name="descope_callback",
+        route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
         openapi_extra=_query("code", "state"),
@@ -92,6 +115,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             endpoint,
             name=name,
             methods=["POST"],
+            route_class_override=_OpenRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # who is not signed in is signed out already
