@@ -28,7 +28,8 @@ from .web.openapi import describe_security
 from .web.origins import Origins
 from .web.pending_session import Sessions
 from .web.responses import ErrorResponses
-from .web.routes import build_router
+from .web.routes import GUARDED_LOGIN, build_router
+from .web.security_schemes import SessionScheme
 from .web.session_routes import SessionRoutes
 from .web.transactions import LoginTransactions
 
@@ -88,10 +89,12 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already.
+        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or if
+        a dependency of the whole app demands a session: the sign-in would need one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
             raise ConfigurationError("This app has a Descope already; one app has one, made once")
+        _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
         self.describe(app)
@@ -106,12 +109,14 @@ class Descope:
         describe_security(app, session_cookie=settings.session_cookie, refresh_cookie=settings.refresh_cookie)
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """Load the keys while the app starts, and land every refresh before it stops.
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
         """
+        if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
+            _refuse_guard(app)
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
@@ -207,6 +212,11 @@ class Descope:
         )
         session = SessionRoutes(settings=settings, origins=origins, events=events)
         self.router = build_router(login, session, self.lifespan)
+
+
+def _refuse_guard(app: FastAPI) -> None:
+    if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
+        raise ConfigurationError(GUARDED_LOGIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,27 @@
 """``Descope``: installed in one line or by hand, nothing touched before it is needed, closed cleanly."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
-from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
+from fastapi_descope import (
+    ConfigurationError,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    current_user,
+    optional_user,
+    require_roles,
+)
 from fastapi_descope.core.refresh_store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import KeysFetched, StoreDegraded
@@ -48,6 +58,32 @@ async def test_the_explicit_form_works_as_the_one_line_form_does() -> None:
     assert answer.headers["location"] == "/me"
     assert (await browser.get("/me")).status_code == 200
     assert (await browser.post("/auth/logout")).status_code == 204
+
+
+@pytest.mark.parametrize("guard", [current_user, require_roles("admin")], ids=["a user", "a role"])
+def test_an_app_whose_every_route_demands_a_session_is_refused(guard: Callable[..., object]) -> None:
+    """Nobody could sign in to it: in one line at once, in the explicit form as it starts."""
+    settings = DescopeSettings(project_id=PROJECT)
+    app, explicit = FastAPI(dependencies=[Depends(guard)]), FastAPI(dependencies=[Depends(guard)])
+    explicit.include_router(Descope(settings=settings).router)
+
+    with pytest.raises(ConfigurationError, match=re.escape("DescopeMiddleware(protect=True)")):
+        Descope(app, settings=settings)
+    with (
+        pytest.raises(ConfigurationError, match=re.escape("DescopeMiddleware(protect=True)")),
+        TestClient(explicit),
+    ):
+        pass
+
+
+def test_an_app_may_know_everywhere_who_is_signed_in() -> None:
+    """An optional session demands nothing."""
+    app = FastAPI(dependencies=[Depends(optional_user)])
+
+    Descope(app, settings=DescopeSettings(project_id=PROJECT))
+
+    with TestClient(app) as client:
+        assert client.get("/session").status_code == 401
 
 
 def test_construction_touches_no_network() -> None:

@@ -1,19 +1,17 @@
 """The router: which path leads to which endpoint, and what OpenAPI says of it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from ..errors import BadRequest
+from ..errors import BadRequest, ConfigurationError, NotAuthenticated
 from .dependencies import current_session
 from .login_routes import LoginRoutes
 from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
@@ -21,7 +19,12 @@ from .security_schemes import REFRESH, RefreshCookie
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
 
-__all__ = ["Lifespan", "build_router"]
+__all__ = ["GUARDED_LOGIN", "Lifespan", "build_router"]
+
+GUARDED_LOGIN = (
+    "A dependency that demands a session stands before the sign-in itself, so that nobody can sign in;"
+    " use the explicit form and its DescopeMiddleware(protect=True), which knows the plugin's own routes"
+)
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
@@ -69,19 +72,21 @@ class _FixedPaths(APIRouter):
         return super().matches(scope)
 
 
-class _BoundedRoute(APIRoute):
-    """A route that refuses a long query before anybody parses it."""
+class _OpenRoute(APIRoute):
+    """A route that has to work without a session, whatever stands before it; its address has a bound.
+
+    Nothing of ours raises ``NotAuthenticated`` here, so it comes from a dependency that the app put before
+    the router. Answered as elsewhere it would send the browser to the login, which is where it is.
+    """
 
     @override
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def bounded(request: Request) -> Response:
-            if len(request.scope["query_string"]) > _MAX_QUERY_BYTES:
-                raise BadRequest("The address is too long")
-            return await handle(request)
-
-        return bounded
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(scope["query_string"]) > _MAX_QUERY_BYTES:  # before anybody parses it
+            raise BadRequest("The address is too long")
+        try:
+            await super().handle(scope, receive, send)
+        except NotAuthenticated:
+            raise ConfigurationError(GUARDED_LOGIN) from None
 
 
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
@@ -89,9 +94,9 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         LOGIN.path,
         routes.login,
         name=LOGIN.name,
+        route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
-        route_class_override=_BoundedRoute,
         openapi_extra=_query(
             "tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn", "step_up", "mfa"
         ),
@@ -100,9 +105,9 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         CALLBACK.path,
         routes.callback,
         name=CALLBACK.name,
+        route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
-        route_class_override=_BoundedRoute,
         openapi_extra=_query("code", "state"),
     )
 
@@ -115,6 +120,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             endpoint,
             name=route.name,
             methods=[route.method],
+            route_class_override=_OpenRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # who is not signed in is signed out already

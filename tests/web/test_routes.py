@@ -1,12 +1,22 @@
 """The router: found wherever an app puts it, and out of the way of every other page."""
 
+from collections.abc import Callable
+
+import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, HTTPException
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from fastapi_descope import Descope, DescopeSettings
+from fastapi_descope import (
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    current_user,
+    require_step_up,
+)
 from tests.support.asgi_wire import ask
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +54,46 @@ async def test_the_routes_are_found_in_a_mounted_app(descope: Descope) -> None:
     descope.install(inner, prefix="/auth")
 
     assert await _status(Starlette(routes=[Mount("/inner", inner)]), "/inner/auth/session") == 401
+
+
+async def _active(user: CurrentUser) -> None:
+    """A dependency that demands a session by another one."""
+
+
+@pytest.mark.parametrize(
+    "guard", [current_user, _active, require_step_up()], ids=["plain", "nested", "step-up"]
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/login/sso?tenant=acme"), ("GET", "/callback"), ("POST", "/logout"), ("POST", "/logout/all")],
+)
+async def test_a_sign_in_that_demands_a_session_names_the_mistake(
+    descope: Descope, guard: Callable[..., object], method: str, path: str
+) -> None:
+    """It is not answered with a redirect to itself, for ever."""
+    app = FastAPI()
+    app.include_router(descope.router, prefix="/auth", dependencies=[Depends(guard)])
+    app.add_middleware(DescopeMiddleware, descope=descope)
+    person = httpx.AsyncClient(transport=httpx.ASGITransport(app), headers={"accept": "text/html"})
+
+    answer = await person.request(method, f"http://127.0.0.1/auth{path}")
+
+    assert answer.status_code == 500
+    assert "location" not in answer.headers
+    assert "DescopeMiddleware(protect=True)" in answer.text
+
+
+async def test_another_dependency_stands_before_the_routes_as_before_any(descope: Descope) -> None:
+    """A limit of logins, say."""
+
+    def too_many() -> None:
+        raise HTTPException(429)
+
+    app = FastAPI()
+    app.include_router(descope.router, dependencies=[Depends(too_many)])
+    app.add_middleware(DescopeMiddleware, descope=descope)
+
+    assert await _status(app, "/login/sso") == 429
 
 
 async def test_pages_of_the_app_come_first_only_where_the_router_has_none(descope: Descope) -> None:
