@@ -175,7 +175,7 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Leave to write a line: how many were left out before it, and whether silence follows."""
+    """Permission to write a line: how many were left out before it, and whether silence follows."""
 
     suppressed: int
     is_last: bool = False
@@ -183,7 +183,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Interval:
-    """How much was written and left out of one subject since a time."""
+    """How many lines on one subject were written, and left out, since a time."""
 
     since: float
     written: int = 0
@@ -198,7 +198,7 @@ class _LineLimit:
         self._intervals: dict[tuple[str, ...], _Interval] = {}
 
     def admit(self, subject: tuple[str, ...]) -> _Line | None:
-        """Leave to write, or None: the line is counted as left out."""
+        """Permission to write, or None: the line is then counted as left out."""
         now = self._monotonic()
         interval = self._intervals.setdefault(subject, _Interval(now))
         suppressed = 0

@@ -200,7 +200,7 @@ class Refresher:
     async def _lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:
         """The lease of the newest token: whoever had it before may have rotated the one that we know.
 
-        ``patience`` is for all of them: there may be a queue, and each who leaves it rotates once more.
+        ``patience`` is for the whole of it: there may be a queue, and everybody in it may rotate once more.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience

@@ -111,7 +111,7 @@ class Session:
 
     ``tenant`` is the current tenant (claim ``dct``), or None: also when ``dct`` names a tenant that the
     user is not a member of, in which case ``tenant_claim`` still says what was claimed (TN-02). All of it
-    is as it was when the token was issued: who leaves a tenant is out with the next refresh (TN-12).
+    is as it was when the token was issued: whoever leaves a tenant is out with the next refresh (TN-12).
     """
 
     user: User

@@ -102,8 +102,8 @@ class Origins:
 
         The rule is that of Go 1.25's ``http.CrossOriginProtection``, with the scheme compared too (CS-01):
         a sibling domain is foreign (CS-02), a method is what the request line says (CS-03) and unsafe
-        unless it is known to be safe (CS-04), and Host vouches for nobody (CS-06). What no browser
-        evidence speaks against passes: a client without these headers is no browser.
+        unless it is known to be safe (CS-04), and Host vouches for nobody (CS-06). What nothing
+        speaks against passes: a client that sends none of these headers is no browser.
         """
         if method in _SAFE_METHODS:
             return True
