@@ -31,7 +31,7 @@ _AHEAD_PATIENCE_SECONDS = 1.0
 """How long a response waits for a refresh beside its handler. A later one is kept for the next request."""
 
 _Held = RefreshToken | TokenError | UpstreamUnavailable | None
-"""What a refresh cookie is: a token; an error, if it is none or cannot be checked now; None without a cookie."""
+"""A refresh cookie's token; the error, if it is none or cannot be checked now; None without a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
