@@ -89,8 +89,8 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or if
-        a dependency of the whole app demands a session: the sign-in would need one too.
+        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or
+        if a dependency of the whole app demands a session: the sign-in would need one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
             raise ConfigurationError("This app has a Descope already; one app has one, made once")

@@ -61,3 +61,11 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     assert [file for file in files if not (ROOT / file).is_file()] == []
     assert _LINK.search(shown) is None
     assert [file for file in files if f"`{file}`" not in shown] == []
+
+
+def test_what_the_readme_tells_to_run_is_there() -> None:
+    """Each test and each script by its path."""
+    named = set(re.findall(r"\b((?:tests|scripts)/[\w/]+(?:\.py)?)", (ROOT / "README.md").read_text("utf-8")))
+
+    assert len(named) > 8
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []

@@ -167,8 +167,10 @@ def test_example() -> None:
         ),
         (
             'tenants = ["acme"]',
-            "tenants[0]: expected an object with the keys custom_attributes, domains, id, name, "
-            "session_seconds, sso_ids",
+            (
+                "tenants[0]: expected an object with the keys custom_attributes, domains, id, name,"
+                " session_seconds, sso_ids"
+            ),
         ),
         ('[[tenants]]\nid = "a"\ndomains = "a.b"', "tenants[0].domains: expected a valid array"),
         ('issuer = "uri"', "issuer: expected 'id', 'url', 'app' or 'agentic'"),
