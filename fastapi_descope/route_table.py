@@ -4,7 +4,7 @@ It reads the demands from the dependencies, where they are data (``Requirement``
 that protects by default. What a handler asks of a session by itself is not seen.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,7 +27,7 @@ from .web.login_routes import LoginRoutes
 from .web.middleware import DescopeMiddleware
 from .web.session_routes import SessionRoutes
 
-__all__ = ["RouteRow", "RouteTable"]
+__all__ = ["RouteRow", "RouteTable", "flat_routes"]
 
 _SIGNED_IN = "signed in"
 _WORDS: Sequence[tuple[object, str]] = (
@@ -38,7 +38,10 @@ _WORDS: Sequence[tuple[object, str]] = (
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
 
 # Since 0.137 FastAPI keeps included routers as a tree; before, an app's routes were all in one list.
-_flat = getattr(fastapi.routing, "iter_route_contexts", iter)
+flat_routes: Callable[[Iterable[BaseRoute]], Iterator[object]] = getattr(
+    fastapi.routing, "iter_route_contexts", iter
+)
+"""The routes of an app, those of included routers among them, with their whole paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def _is_listed(path: str, listed: Iterable[str]) -> bool:
 
 
 def _rows(routes: Iterable[BaseRoute], prefix: str) -> Iterator[RouteRow]:
-    for route in _flat(routes):
+    for route in flat_routes(routes):
         path = prefix + (getattr(route, "path", None) or "")
         mounted = getattr(route, "routes", None)
         if mounted:
