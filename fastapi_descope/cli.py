@@ -21,7 +21,7 @@ try:
     import typer
     from uvicorn.importer import ImportFromStringError, import_from_string
 
-    from .doctor import Doctor, Finding, Verdict
+    from .doctor import Doctor
     from .emulator import DEFAULT_PROJECT_ID, Project
     from .emulator.production import production_variable
     from .emulator.seed import SeedError, load
@@ -29,8 +29,10 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
 
+from .finding import Finding, Verdict
 from .loopback_sign_in import NOWHERE, sign_in
 from .route_table import RouteTable
+from .settings import DescopeSettings
 
 __all__ = ["app", "main"]
 
@@ -110,7 +112,7 @@ def doctor(
 
     Settings, the way to Descope and to Redis, cookies; with --app also how the plugin is installed.
     """
-    examined = _load(app_name) if app_name else None
+    examined = _examined(app_name) if app_name else None
     findings = asyncio.run(Doctor(examined, variables=os.environ).examine())
     for finding in findings:
         typer.echo(str(finding))
@@ -196,6 +198,19 @@ def _load(name: str) -> Starlette:
     if not isinstance(found, Starlette):
         raise ConfigurationError(f"{name}: expected a FastAPI or Starlette app, found {type(found).__name__}")
     return found
+
+
+def _examined(name: str) -> Starlette | None:
+    """The app, or None if wrong settings keep it from being built: those are to be examined then."""
+    try:
+        return _load(name)
+    except ConfigurationError as error:
+        try:
+            DescopeSettings()
+        except ConfigurationError as wrong:
+            if str(wrong) == str(error):
+                return None
+        raise
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -5,50 +5,28 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from email.utils import parsedate_to_datetime
 
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import NoMatchFound
-from typing_extensions import override
 
+from .core.answers import Reply
 from .core.client import DescopeClient, Transport
 from .core.keys import parse_jwks
 from .errors import ConfigurationError, UpstreamError, UpstreamNonsense, UpstreamRefused
 from .events import Event, Events, StoreDegraded
+from .finding import Finding, Verdict
+from .installation import Installation
 from .origin import Origin
-from .plugin import Descope
 from .settings import DescopeSettings
-from .web.middleware import DescopeMiddleware
-from .web.own_routes import CALLBACK, LOGIN
 
 __all__ = ["Doctor", "Finding", "Verdict"]
 
+_CLOCK_SECONDS = 5
+"""By how much clocks may differ before it is worth a word."""
+
 _REDIS_SECONDS = 2.0
 _REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
-
-
-class Verdict(StrEnum):
-    """How bad a finding is. Only ``FAIL`` means that something does not work."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was seen and, if it is not well, the fix. Holds no secret."""
-
-    verdict: Verdict
-    subject: str
-    text: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.verdict:<4}  {self.subject:<10}  {self.text}"
 
 
 class Doctor:
@@ -56,7 +34,8 @@ class Doctor:
 
     An app that has the plugin installed is examined with its own settings, any other with those of the
     environment. ``variables`` is the environment as far as servers read it. ``transport`` replaces the
-    connections to Descope, and ``monotonic`` (seconds) times the call.
+    connections to Descope, ``monotonic`` (seconds) times the call, and ``clock`` (epoch
+    seconds) is compared with Descope's.
     """
 
     def __init__(
@@ -66,22 +45,24 @@ class Doctor:
         variables: Mapping[str, str],
         transport: Transport | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._variables = variables
         self._transport = transport
         self._monotonic = monotonic
+        self._clock = clock
 
     async def examine(self) -> tuple[Finding, ...]:
         """Every finding, in order. One call to Descope, and one to Redis if there is to be one."""
-        layers = _layers(self._app)
-        settings, findings = _settings(layers)
+        installation = Installation(self._app) if self._app is not None else None
+        settings, findings = _settings(installation)
         if settings is not None:
             findings += await self._api(settings)
             findings += [_public_url(settings), *_cookies(settings)]
             findings += await self._store(settings)
-        if self._app is not None:
-            findings += _installation(self._app, layers)
+        if installation is not None:
+            findings += installation.findings()
         return tuple(findings)
 
     async def _api(self, settings: DescopeSettings) -> list[Finding]:
@@ -93,8 +74,8 @@ class Doctor:
         )
         began = self._monotonic()
         try:
-            body, _ = await client.keys()
-            keys = len(parse_jwks(body))
+            reply = await client.key_set()
+            keys = len(parse_jwks(reply.body or b""))
         except UpstreamError as error:
             return [Finding(Verdict.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
         finally:
@@ -102,12 +83,28 @@ class Doctor:
         took = f"{(self._monotonic() - began) * 1000:.0f} ms"
         seen = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {took}"
         findings = [Finding(Verdict.OK, "api", seen)]
+        findings += self._clocks(reply, settings.leeway)
         if _is_loopback(settings.base_url):
             # An app that the world reaches is in production, whatever it calls itself (EM-04).
             is_public = settings.public_url is not None and not _is_loopback(settings.public_url)
             text = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
             findings.append(Finding(Verdict.FAIL if is_public else Verdict.WARN, "api", text))
         return findings
+
+    def _clocks(self, reply: Reply, leeway: int) -> Iterator[Finding]:
+        """Whether the clock of this host is that of Descope, which dates its tokens."""
+        try:
+            theirs = parsedate_to_datetime(reply.date).timestamp()
+        except ValueError:  # none, or not a date
+            return
+        age = int(reply.age[:6]) if reply.age.isdecimal() else 0  # what a cache answered is older than now
+        ahead = round(self._clock() - theirs - age)
+        if abs(ahead) <= _CLOCK_SECONDS:
+            yield Finding(Verdict.OK, "clock", "this host's clock is Descope's")
+            return
+        side = "ahead of" if ahead > 0 else "behind"
+        text = f"this host's clock is {abs(ahead)} s {side} Descope's; have NTP set it"
+        yield Finding(Verdict.FAIL if abs(ahead) > leeway else Verdict.WARN, "clock", text)
 
     async def _store(self, settings: DescopeSettings) -> list[Finding]:
         if settings.redis_url is not None:
@@ -123,25 +120,11 @@ class Doctor:
         return [Finding(Verdict.WARN, "refresh", text)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One middleware of an app, the outermost first."""
-
-    kind: object
-    descope: object = None
-
-
-def _layers(app: Starlette | None) -> tuple[_Layer, ...]:
-    if app is None:
-        return ()
-    return tuple(_Layer(layer.cls, layer.kwargs.get("descope")) for layer in app.user_middleware)
-
-
-def _settings(layers: tuple[_Layer, ...]) -> tuple[DescopeSettings | None, list[Finding]]:
+def _settings(installation: Installation | None) -> tuple[DescopeSettings | None, list[Finding]]:
     """The settings to examine, if there are any to be had."""
-    for layer in layers:
-        if isinstance(layer.descope, Descope):
-            return layer.descope.settings, [Finding(Verdict.OK, "settings", "those of the app")]
+    installed = installation.settings if installation is not None else None
+    if installed is not None:
+        return installed, [Finding(Verdict.OK, "settings", "those of the app")]
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -227,31 +210,6 @@ async def _redis(url: SecretStr, project_id: str) -> Finding:
         text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
         return Finding(Verdict.FAIL, "redis", text)
     return Finding(Verdict.OK, "redis", "answers: refreshes are coordinated across processes")
-
-
-def _installation(app: Starlette, layers: tuple[_Layer, ...]) -> Iterator[Finding]:
-    kinds = [layer.kind for layer in layers]
-    if DescopeMiddleware not in kinds:
-        text = "DescopeMiddleware is missing; use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
-        yield Finding(Verdict.FAIL, "middleware", text)
-    else:
-        yield _order(kinds)
-    try:
-        login, callback = (app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
-        yield Finding(Verdict.OK, "routes", f"{login} begins a sign-in, {callback} ends it")
-    except NoMatchFound:
-        text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"
-        yield Finding(Verdict.FAIL, "routes", text)
-
-
-def _order(kinds: list[object]) -> Finding:
-    if CORSMiddleware in kinds[kinds.index(DescopeMiddleware) :]:
-        text = (
-            "CORSMiddleware is inside DescopeMiddleware, so browsers hide our 401 from scripts;"
-            " add it after Descope(app): the last one added is the outermost"
-        )
-        return Finding(Verdict.FAIL, "middleware", text)
-    return Finding(Verdict.OK, "middleware", "DescopeMiddleware is installed")
 
 
 def _is_loopback(url: str) -> bool:

@@ -5,11 +5,11 @@ Descope's Python SDK calls ``DESCOPE_BASE_URL``, and a name that nobody reads is
 Names match in any case, as pydantic has them.
 """
 
-import sys
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import currentframe
 from pathlib import Path
 
 __all__ = ["PREFIX", "Environment", "UnknownSettingWarning", "Unusable"]
@@ -49,9 +49,8 @@ def _content(path: str) -> str | Unusable:
 
 def _levels_to_user() -> int:
     """How far up the stack the caller's caller is that is not of this package, for ``warnings.warn``."""
-    frame, level = sys._getframe(1), 1  # noqa: SLF001 - documented, and inspect reads files for the same
-    package = __name__.partition(".")[0]
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+    frame, level, package = currentframe(), 0, __name__.partition(".")[0]
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
     return level
 

@@ -149,7 +149,7 @@ def test_doctor(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (ended.status, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert lines[0] == "ok    settings    the DESCOPE_* variables are well-formed"
-    assert lines[-2:] == ["", "3 ok, 3 to look at, 0 failed"]
+    assert lines[-2:] == ["", "4 ok, 3 to look at, 0 failed"]
 
 
 def test_doctor_fails(run: Run) -> None:
@@ -158,6 +158,26 @@ def test_doctor_fails(run: Run) -> None:
     assert (ended.status, ended.err) == (1, "")
     assert ended.out.startswith("fail  settings    DESCOPE_PROJECT_ID is missing.")
     assert ended.out.endswith("\n0 ok, 0 to look at, 1 failed\n")
+
+
+def test_wrong_settings_are_listed_the_same_way_with_an_app(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An app that cannot be built with them is no other kind of mistake."""
+    (tmp_path / "unbuilt.py").write_text("from fastapi_descope import Descope\napp = Descope()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("DESCOPE_LEEWAY", "-1")
+    plain, with_app = run("doctor"), run("doctor", "--app", "unbuilt:app")
+    assert plain == with_app
+    assert plain.out.count("fail  settings") == 2
+
+
+def test_an_app_that_fails_for_another_reason_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the settings are wrong as well."""
+    assert run("doctor", "--app", "nowhere:app").err.startswith("Error: ")
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    assert run("doctor", "--app", "nowhere:app").err.startswith("Error: ")
 
 
 def test_doctor_of_an_app(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,8 @@ class Reply:
     retry_after: str = ""
     cache_control: str = ""
     set_cookies: tuple[str, ...] = field(default=(), repr=False)
+    date: str = ""
+    age: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,9 +156,13 @@ class DescopeClient:
 
     async def keys(self) -> tuple[bytes, int | None]:
         """The key set as Descope sent it, unparsed, and its ``max-age`` in seconds, if any."""
-        path, bearer = f"/v2/keys/{self._project_id}", f"Bearer {self._project_id}"
-        reply = await self._call("GET", path, bearer=bearer, limit=_KEYS_BYTES)
+        reply = await self.key_set()
         return reply.body or b"", read_max_age(reply)
+
+    async def key_set(self) -> Reply:
+        """The whole answer that holds the key set, with when it was sent."""
+        path, bearer = f"/v2/keys/{self._project_id}", f"Bearer {self._project_id}"
+        return await self._call("GET", path, bearer=bearer, limit=_KEYS_BYTES)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""

@@ -205,4 +205,6 @@ def _reply(response: httpx.Response, body: bytes | None) -> Reply:
         retry_after=response.headers.get("retry-after", ""),
         cache_control=response.headers.get("cache-control", ""),
         set_cookies=tuple(response.headers.get_list("set-cookie")),
+        date=response.headers.get("date", ""),
+        age=response.headers.get("age", ""),
     )

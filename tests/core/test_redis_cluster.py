@@ -37,12 +37,16 @@ async def test_rd02_a_cluster_is_told_of_once(node: GatedRedis) -> None:
         assert fleet.happened == [ALONE]
 
 
+def _plainly(_text: bytes, _keys: int) -> bytes:
+    return DONE
+
+
 async def test_what_is_a_cluster_no_more_counts_again(node: GatedRedis) -> None:
     """The address leads to a plain Redis by now."""
     async with Fleet(node.url) as fleet:
         store = fleet.store()
         await store.recall(TOKEN)
-        node.answer = lambda _text, _keys: DONE
+        node.answer = _plainly
         await fleet.heal(store)
         assert fleet.happened[0] == ALONE
         assert len(fleet.happened) == 2
