@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo until Ctrl-C, or the check until its end; the answer is the exit code."""
     options = _options(arguments)
     seconds = _SESSION_SECONDS if options.check else options.session_seconds
-    emulator = Emulator(Project(session_seconds=seconds, rotate_refresh=True), clock=Clock())
+    project = Project(session_seconds=seconds, rotate_refresh=True)
+    emulator = Emulator(project, clock=Clock(), console="faults")
     if options.check:
         return _check(emulator)
     return _show(emulator, options.port, options.emulator_port)
@@ -111,10 +112,13 @@ def _welcome(emulator: Emulator, app_url: str, descope_url: str) -> str:
     return f"""
   Fieldnotes       {app_url}
   Descope emulator {descope_url}
+  Its console      {descope_url}/console
 
   Open the first address and sign in with one of these; nobody asks for a password:
 
 {people}
+
+  The console shows what the app asks of Descope, and breaks it if you like.
 
   Ctrl-C ends both.
 """

@@ -29,7 +29,7 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
 
-from .loopback_sign_in import sign_in
+from .loopback_sign_in import NOWHERE, sign_in
 from .route_table import RouteTable
 
 __all__ = ["app", "main"]
@@ -88,13 +88,16 @@ def emulator(
     if project is not None and _PROJECT_ID.fullmatch(project) is None:
         raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
     seeded = _seeded(seed)
-    played = replace(
-        seeded,
-        project_id=project or seeded.project_id,
-        session_seconds=session_seconds or seeded.session_seconds,
-        rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
-    )
-    EmulatorConsole(played, typer.echo, console="faults" if faults else "view").run(host=host, port=port)
+    try:
+        played = replace(
+            seeded,
+            project_id=project or seeded.project_id,
+            session_seconds=session_seconds or seeded.session_seconds,
+            rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--session-seconds") from None
+    EmulatorConsole(played, say, console="faults" if faults else "view").run(host=host, port=port)
 
 
 @app.command()
@@ -137,17 +140,43 @@ def routes(
 @app.command()
 def token(
     user: Annotated[str, typer.Option(help="The login id of a user that the emulator knows.")],
-    tenant: Annotated[str | None, typer.Option(help="Without it, that of the user's e-mail domain.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Without it, that of the user's e-mail domain, or none.")
+    ] = None,
     project: Annotated[str, typer.Option(envvar="DESCOPE_PROJECT_ID")] = DEFAULT_PROJECT_ID,
     base_url: Annotated[
         str, typer.Option(envvar="DESCOPE_BASE_URL", help="Where the emulator runs.")
     ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
+    auth_management_key: Annotated[
+        str | None, typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="If the project demands one.")
+    ] = None,
+    redirect_url: Annotated[
+        str,
+        typer.Option(envvar="DESCOPE_PUBLIC_URL", help="One that the project approves of."),
+    ] = NOWHERE,
 ) -> None:
     """Print a session token from a running emulator.
 
     Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
-    typer.echo(asyncio.run(sign_in(base_url, project_id=project, user=user, tenant=tenant)))
+    got = sign_in(
+        base_url,
+        project_id=project,
+        user=user,
+        tenant=tenant,
+        auth_management_key=auth_management_key,
+        redirect_url=redirect_url,
+    )
+    typer.echo(got)
+
+
+def say(line: str) -> None:
+    """A line on standard output, for as long as anybody reads there: the emulator goes on without."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # nor does Python complain when it ends
 
 
 def _seeded(file: Path | None) -> Project:

@@ -102,7 +102,7 @@ def _public(text: str) -> str:
     if re.match(r"https?://[^/?#]+/[^?#]", text, re.IGNORECASE):
         refuse(
             "expected an origin without a path, such as https://app.example.com; a path that a proxy"
-            " adds belongs into root_path (uvicorn --root-path, or FastAPI(root_path=...))"
+            " adds belongs into the root path (uvicorn --root-path)"
         )
     return str(_origin(text.removesuffix("/")))
 
@@ -114,8 +114,14 @@ def _visible(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_REDIS_HOST = r"(?:\[[^\]]+\]|[^/?#:@\[]+)"
+_REDIS_URL = re.compile(
+    rf"(?=[!-~]+\Z)(?:rediss?://(?:[^/?#@]*@)?{_REDIS_HOST}(?::[^/?#@]*)?(?:[/?#].*)?|unix://.+)"
+)
+
+
 def _redis(url: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"(?:rediss?|unix)://[!-~]+", url.get_secret_value()):
+    if not _REDIS_URL.fullmatch(url.get_secret_value()):
         raise ValueError
     return url
 

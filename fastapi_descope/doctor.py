@@ -22,13 +22,12 @@ from .origin import Origin
 from .plugin import Descope
 from .settings import DescopeSettings
 from .web.middleware import DescopeMiddleware
-from .web.responses import LOGIN_ROUTE
+from .web.own_routes import CALLBACK, LOGIN
 
 __all__ = ["Doctor", "Finding", "Verdict"]
 
-_CALLBACK_ROUTE = "descope_callback"
 _REDIS_SECONDS = 2.0
-_REDIS_HOST = re.compile(r"redis://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^:/?]+)")
+_REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
 
 
 class Verdict(StrEnum):
@@ -197,7 +196,7 @@ def _cookies(settings: DescopeSettings) -> Iterator[Finding]:
 
 
 def _encryption(url: SecretStr) -> Iterator[Finding]:
-    found = _REDIS_HOST.match(url.get_secret_value())
+    found = _REDIS_PASSWORD.match(url.get_secret_value())
     if found is not None and not _is_loopback(f"http://{found['host']}"):
         text = "the password travels in the clear; use rediss:// unless the network is private"
         yield Finding(Verdict.WARN, "redis", text)
@@ -218,7 +217,11 @@ async def _redis(url: SecretStr, project_id: str) -> Finding:
     except ConfigurationError as error:
         return Finding(Verdict.FAIL, "redis", str(error))
     await store.recall(secrets.token_hex())
+    is_cluster = await store.is_cluster()
     await store.aclose()
+    if is_cluster:
+        text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
+        return Finding(Verdict.FAIL, "redis", text)
     degraded = next((event for event in seen if isinstance(event, StoreDegraded)), None)
     if degraded is not None:
         text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
@@ -234,7 +237,7 @@ def _installation(app: Starlette, layers: tuple[_Layer, ...]) -> Iterator[Findin
     else:
         yield _order(kinds)
     try:
-        login, callback = (app.url_path_for(name) for name in (LOGIN_ROUTE, _CALLBACK_ROUTE))
+        login, callback = (app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
         yield Finding(Verdict.OK, "routes", f"{login} begins a sign-in, {callback} ends it")
     except NoMatchFound:
         text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"

@@ -5,6 +5,7 @@ Descope's Python SDK calls ``DESCOPE_BASE_URL``, and a name that nobody reads is
 Names match in any case, as pydantic has them.
 """
 
+import sys
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,15 @@ def _content(path: str) -> str | Unusable:
     return Unusable(f"its file is larger than {_MAX_FILE_BYTES} bytes")
 
 
+def _levels_to_user() -> int:
+    """How far up the stack the caller's caller is that is not of this package, for ``warnings.warn``."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - documented, and inspect reads files for the same
+    package = __name__.partition(".")[0]
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 class Environment:
     """The ``DESCOPE_*`` variables of a process, as they were when this was made."""
 
@@ -64,10 +74,10 @@ class Environment:
         found = {setting: self._indirect(setting.upper()) for setting in settings}
         return {setting: value for setting, value in found.items() if value is not None}
 
-    def warn_of_unknown(self, settings: Collection[str], *, stacklevel: int) -> None:
+    def warn_of_unknown(self, settings: Collection[str]) -> None:
         """Warn of every variable that none of ``settings`` reads, with the nearest name that one does.
 
-        Warns with ``UnknownSettingWarning``; ``stacklevel`` counts from the caller.
+        Warns with ``UnknownSettingWarning``, of the line outside this package that led here.
         """
         known = {setting.upper() for setting in settings} | set(_SYNONYMS)
         for name in sorted(self._variables):
@@ -75,7 +85,7 @@ class Environment:
                 near = get_close_matches(name.removesuffix(_FILE), sorted(known), n=1)
                 hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
                 message = f"{PREFIX}{name} is no setting of fastapi_descope and has no effect{hint}"
-                warnings.warn(message, UnknownSettingWarning, stacklevel=stacklevel + 1)
+                warnings.warn(message, UnknownSettingWarning, stacklevel=_levels_to_user())
 
     def _indirect(self, name: str) -> str | Unusable | None:
         spellings = (name, *(synonym for synonym, meant in _SYNONYMS.items() if meant == name))

@@ -5,6 +5,8 @@
     +-- NotAuthenticated          nobody is signed in                              401
     |   +-- TokenError            a token was refused; ``reason`` says why         401
     |   |   +-- TokenExpired      everything else about it held                    401
+    |   |   +-- NotBearer         another kind of Authorization header            401
+    |   +-- AmbiguousCookies      one name with two values: nobody can choose      401
     |   +-- SessionEnded          Descope ended the session: cookies go            401
     |   +-- StepUpRequired        signed in, but not freshly or strongly enough    401
     +-- Forbidden                 signed in, but may not                           403
@@ -31,6 +33,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 __all__ = [
+    "AmbiguousCookies",
     "BadRequest",
     "ConfigurationError",
     "CrossSiteRequest",
@@ -41,6 +44,7 @@ __all__ = [
     "MissingRoles",
     "NoTenant",
     "NotAuthenticated",
+    "NotBearer",
     "RateLimited",
     "SessionEnded",
     "SessionTooLarge",
@@ -110,9 +114,9 @@ class TokenError(NotAuthenticated):
     code = "invalid_token"
     title = "The session is not valid"
 
-    def __init__(self, reason: TokenReason) -> None:
+    def __init__(self, reason: TokenReason, detail: str | None = None) -> None:
         self.reason = reason
-        super().__init__()
+        super().__init__(detail)
 
 
 class TokenExpired(TokenError):
@@ -124,6 +128,37 @@ class TokenExpired(TokenError):
     def __init__(self, subject: str) -> None:
         self.subject = subject
         super().__init__(TokenReason.EXPIRED)
+
+
+class NotBearer(TokenError):
+    """The Authorization header is of another kind, as behind a proxy that asks for a password (KD-08).
+
+    ``scheme`` is a well-known one in lower case, or "other": anything else could be a secret.
+    """
+
+    title = "The Authorization header is no bearer token"
+
+    def __init__(self, scheme: str) -> None:
+        self.scheme = scheme
+        super().__init__(
+            TokenReason.MALFORMED,
+            f"This request carries an Authorization header (scheme: {scheme}), which counts before the"
+            " session cookies and is no bearer token. If a proxy asks for a password, have it take the"
+            " header off.",
+        )
+
+
+class AmbiguousCookies(NotAuthenticated):
+    """A session cookie came with two different values, and nobody can tell which one is ours (CK-02)."""
+
+    code = "cookie_ambiguous"
+    title = "There are two different session cookies"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another site of this domain has set a session cookie, too. Delete the cookies of this site and"
+            " its domain. Whoever runs this app prevents it with DESCOPE_COOKIE_PREFIX=__Host-"
+        )
 
 
 class SessionEnded(NotAuthenticated):
@@ -254,15 +289,19 @@ class UpstreamRefused(UpstreamError):
 class UpstreamUnavailable(UpstreamError):
     """No verdict could be had: nothing is decided, and no cookie is touched.
 
-    ``retry_after`` is in seconds, 1 to 60 (requirements, section 1).
+    ``retry_after`` is in seconds, 1 to 60 (F5); ``failure`` is the kind of failure if there was no answer at
+    all, like ``ConnectError``.
     """
 
     status = 503
     code = "upstream_unavailable"
     title = "The sign-in service cannot be reached"
 
-    def __init__(self, retry_after: int = 5, detail: str | None = None) -> None:
+    def __init__(
+        self, retry_after: int = 5, detail: str | None = None, *, failure: str | None = None
+    ) -> None:
         self.retry_after = min(max(retry_after, 1), 60)
+        self.failure = failure
         super().__init__(detail)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
+    "CookieAmbiguous",
     "CrossSiteRefused",
     "Event",
     "Events",
@@ -67,20 +68,31 @@ class LoginFailed(Event):
     """A login start or callback ended without a session; ``reason`` is a word of ours.
 
     Or it is that of the ``LoginRejected`` with which a hook refused the user; one that failed instead is
-    ``hook_failed``.
+    ``hook_failed``. Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it
+    said.
     """
 
     name = "login_failed"
     reason: str
+    upstream_status: int | None = None
+    upstream_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRejected(Event):
-    """A presented token was refused."""
+    """A presented token was refused; ``scheme`` is that of an Authorization header that is no bearer."""
 
     name = "token_rejected"
     reason: str
     source: Literal["cookie", "bearer"]
+    scheme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CookieAmbiguous(Event):
+    """A session cookie came with two different values: somebody planted one, so neither counts (CK-02)."""
+
+    name = "cookie_ambiguous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +187,23 @@ class KeysFetched(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeysFailed(Event):
-    """A key set could not be loaded or used; the last good one stays in force."""
+    """A key set could not be loaded or used; the last good one stays in force.
+
+    Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it said.
+    """
 
     name = "keys_failed"
     reason: str
+    upstream_status: int | None = None
+    upstream_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreDegraded(Event):
-    """The shared refresh store does not answer; this process goes on alone."""
+    """The shared refresh store does not answer; this process goes on alone.
+
+    ``reason`` is the name of redis-py's error, or ``RedisCluster``, which is not supported.
+    """
 
     name = "store_degraded"
     reason: str

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from fastapi import FastAPI
 
@@ -18,7 +19,6 @@ from .core.token_pairs import TokenPairs
 from .core.tokens import TokenPolicy
 from .errors import ConfigurationError
 from .events import Event, Events
-from .redaction import install as redact_login_secrets
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
@@ -55,10 +55,12 @@ class Descope:
     Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
     ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
 
-    For tests: ``clock`` returns epoch seconds and drives every expiry and every cache; ``transport`` is an
-    ``httpx.AsyncBaseTransport`` that takes the calls to Descope. ``refresh_store`` replaces the memory of
-    refreshes; without it, it is this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app that
-    is built already is tested with ``fastapi_descope.testing``.
+    ``transport`` is an ``httpx.AsyncBaseTransport`` that takes the calls to Descope: in tests a fake, and in
+    production the one way through a proxy, because those that the environment names are not heeded:
+    ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``. ``clock`` is for tests; it
+    returns epoch seconds and drives every expiry and every cache. ``refresh_store`` replaces the memory of
+    refreshes, which is otherwise this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app
+    that is built already is tested with ``fastapi_descope.testing``.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Descope:
     ) -> None:
         self.settings = settings if settings is not None else DescopeSettings()
         self.events = Events()
-        self.events.subscribe(Telemetry())
+        self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks: list[LoginHook] = []
         self._options: list[OptionsHook] = []
         self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
@@ -87,9 +89,11 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions. Raises ``ConfigurationError`` if a dependency of the whole
-        app demands a session: the sign-in would need one too.
+        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or
+        if a dependency of the whole app demands a session: the sign-in would need one too.
         """
+        if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
+            raise ConfigurationError("This app has a Descope already; one app has one, made once")
         _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
@@ -110,16 +114,13 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
-        While it runs, codes, states and tokens are blanked in the lines of uvicorn's access log (LG-01).
         """
         if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
             _refuse_guard(app)
-        show_secrets_again = redact_login_secrets()
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
         finally:
-            show_secrets_again()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             await self.aclose()

@@ -11,12 +11,12 @@ that reason; a test that wants types asks for ``descope_emulation: Emulation``.
 """
 
 import os
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from operator import attrgetter
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from starlette.types import ASGIApp
@@ -28,12 +28,16 @@ __all__ = [
     "descope_client",
     "descope_emulation",
     "descope_emulator",
+    "descope_project",
     "expire_session",
     "pytest_addoption",
     "pytest_configure",
+    "pytest_load_initial_conftests",
     "revoke_session",
     "sign_in",
     "sign_in_async",
+    "walk_through_login",
+    "walk_through_login_async",
 ]
 
 _VARIABLE = "DESCOPE_PROJECT_ID"
@@ -53,25 +57,36 @@ class _Emulation(Protocol):
     @property
     def sign_in_async(self) -> Callable[..., object]: ...
     @property
+    def walk_through_login(self) -> Callable[..., object]: ...
+    @property
+    def walk_through_login_async(self) -> Callable[..., Awaitable[object]]: ...
+    @property
     def expire_session(self) -> Callable[..., None]: ...
     @property
     def revoke_session(self) -> Callable[..., None]: ...
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the configuration of pytest name the app."""
+    """Let the configuration of pytest name the app, and a file with the people who sign in to it."""
     parser.addini("descope_app", 'the app that signs in through Descope, as "module:attribute"', default="")
+    parser.addini(
+        "descope_seed", "a seed file with its tenants and users, from the configuration's folder", default=""
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Give an app that is named, and has no project id, one to be imported with.
+
+    Here, because a conftest.py may import the app, long before any fixture runs. A project id of the
+    environment stays.
+    """
+    _lend_project_id(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give an app that is named, and has no project id, one to be imported with.
-
-    Here, because test modules import apps before any fixture runs. A project id of the environment stays.
-    """
-    if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & os.environ.keys():
-        environment = pytest.MonkeyPatch()
-        environment.setenv(_VARIABLE, _PROJECT_ID)
-        config.add_cleanup(environment.undo)
+    """Do the same where a conftest.py brought this plugin along, which is then too late for the above."""
+    _lend_project_id(config)
 
 
 @pytest.fixture
@@ -92,15 +107,31 @@ def descope_app(pytestconfig: pytest.Config) -> object:
 
 
 @pytest.fixture
-def descope_emulation(descope_app: ASGIApp) -> Generator[_Emulation]:
-    """The app with a new emulator behind it (``fastapi_descope.testing.Emulation``)."""
+def descope_project(pytestconfig: pytest.Config) -> object:
+    """The tenants, users and settings of the emulator (``fastapi_descope.emulator.Project``).
+
+    Those of the file that ``descope_seed`` names, else None for its default ones. Override it for your own.
+    """
+    name: str = pytestconfig.getini("descope_seed")
+    if not name:
+        return None
+    with _needing_testing():
+        from .emulator.seed import SeedError, load  # noqa: PLC0415 - nothing is imported before a fixture asks
+    folder = pytestconfig.inipath.parent if pytestconfig.inipath else pytestconfig.rootpath
     try:
+        return load(folder / name)
+    except SeedError as error:
+        raise _failure(f"descope_seed: {error}") from None
+
+
+@pytest.fixture
+def descope_emulation(descope_app: ASGIApp, descope_project: Any) -> Generator[_Emulation]:
+    """The app with a new emulator behind it (``fastapi_descope.testing.Emulation``)."""
+    with _needing_testing():
         from .testing import emulated  # noqa: PLC0415 - nothing is imported before a fixture asks
-    except ModuleNotFoundError as missing:
-        raise _failure(f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'") from None
     with ExitStack() as stack:
         try:
-            emulation = stack.enter_context(emulated(descope_app))
+            emulation = stack.enter_context(emulated(descope_app, project=descope_project))
         except ConfigurationError as error:
             raise _failure(str(error)) from None
         yield emulation
@@ -134,6 +165,21 @@ def sign_in_async(descope_emulation: _Emulation) -> Callable[..., object]:
 
 
 @pytest.fixture
+def walk_through_login(descope_emulation: _Emulation) -> Callable[..., object]:
+    """Call it with a client to sign in by way of the app's login and callback: user, tenant, return_to.
+
+    See ``Emulation.walk_through_login``.
+    """
+    return descope_emulation.walk_through_login
+
+
+@pytest.fixture
+def walk_through_login_async(descope_emulation: _Emulation) -> Callable[..., Awaitable[object]]:
+    """As ``walk_through_login``, with a client of ``sign_in_async`` or ``async_client``, and awaited."""
+    return descope_emulation.walk_through_login_async
+
+
+@pytest.fixture
 def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
     """Call it with a client to let its session token expire; see ``Emulation.expire_session``."""
     return descope_emulation.expire_session
@@ -143,6 +189,22 @@ def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
 def revoke_session(descope_emulation: _Emulation) -> Callable[..., None]:
     """Call it with a client to end its user's sessions at Descope; see ``Emulation.revoke_session``."""
     return descope_emulation.revoke_session
+
+
+def _lend_project_id(config: pytest.Config) -> None:
+    names = {name.upper() for name in os.environ}
+    if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & names:
+        environment = pytest.MonkeyPatch()
+        environment.setenv(_VARIABLE, _PROJECT_ID)
+        config.add_cleanup(environment.undo)
+
+
+@contextmanager
+def _needing_testing() -> Generator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise _failure(f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'") from None
 
 
 def _imported(module: str) -> ModuleType:

@@ -1,13 +1,13 @@
 """Keeps login secrets out of the records of others: of the server, HTTP libraries, and tracing (LG-01).
 
 A server's access log holds the address of the callback, and with it the code and the state; so does the
-span of its request. Only the lines of the loggers named here are touched, and only from ``install`` until
-its undoing; and only the span of a request to one of our own routes.
+span of its request. Only the lines of the loggers named here are touched, from ``install`` on; and only the
+span of a request to one of our own routes.
 """
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Number
 from typing import cast
@@ -19,6 +19,7 @@ __all__ = ["RedactLoginSecrets", "install", "redact_span"]
 
 _LOGGERS = (
     "uvicorn.access",
+    "uvicorn.error",  # has the lines of WebSockets
     "httpx",
     "httpcore",
     # A filter does not see what child loggers hand up, so httpcore's are named too.
@@ -105,22 +106,16 @@ class RedactLoginSecrets(logging.Filter):
         return True
 
 
-def install() -> Callable[[], None]:
-    """Redact the lines of uvicorn's access log, httpx and httpcore from now on; the result ends that.
+_REDACT = RedactLoginSecrets()
 
-    Each call adds a filter of its own, so that the end of one app does not expose another in the same
-    process. A record that passes two is as one that passed one.
+
+def install() -> None:
+    """Redact the lines of uvicorn's logs, httpx and httpcore from now on, for the life of the process.
+
+    Any number of apps may ask for it: it is one filter, and a logger takes a filter once.
     """
-    redact = RedactLoginSecrets()
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    for logger in loggers:
-        logger.addFilter(redact)
-
-    def uninstall() -> None:
-        for logger in loggers:
-            logger.removeFilter(redact)
-
-    return uninstall
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_REDACT)
 
 
 def redact_span() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import fastapi.routing
 from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 from typing_extensions import override
@@ -36,9 +36,6 @@ _WORDS: Sequence[tuple[object, str]] = (
     (current_tenant, "a tenant"),
 )
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
-
-# Since 0.137 FastAPI keeps included routers as a tree; before, an app's routes were all in one list.
-_flat = getattr(fastapi.routing, "iter_route_contexts", iter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +118,8 @@ def _is_listed(path: str, listed: Iterable[str]) -> bool:
     return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in listed)
 
 
-def _rows(routes: Iterable[BaseRoute], prefix: str) -> Iterator[RouteRow]:
-    for route in _flat(routes):
+def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
+    for route in iter_route_contexts(routes):  # FastAPI keeps included routers as a tree
         path = prefix + (getattr(route, "path", None) or "")
         mounted = getattr(route, "routes", None)
         if mounted:

@@ -155,11 +155,13 @@ class DescopeSettings(BaseSettings):
     token_cache_size: Whole = Field(
         default=4096, ge=0, le=100_000, description="a number of tokens, 0 (off) to 100000"
     )
-    redis_url: RedisUrl | None = Field(default=None, description="a redis://, rediss:// or unix:// URL")
+    redis_url: RedisUrl | None = Field(
+        default=None, description="a redis:// or rediss:// URL with a host, or a unix:// URL"
+    )
 
     def __init__(self, **values: Unpack[SettingValues]) -> None:
         environment, fields = Environment(os.environ), type(self).model_fields
-        environment.warn_of_unknown(fields, stacklevel=2)
+        environment.warn_of_unknown(fields)
         given: dict[str, Any] = {**environment.indirect(fields), **values}
         problem = None
         try:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from opentelemetry import metrics, trace
 
 from .events import (
+    CookieAmbiguous,
     CrossSiteRefused,
     Event,
     KeysFailed,
@@ -46,6 +47,14 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 _IDS = frozenset({"user_id", "tenant_id"})
 """Fields that say who it was: for the extra fields of a line only."""
+
+_CLOCKS: Mapping[str, str] = MappingProxyType(
+    {
+        "expired": "this host's clock is ahead of Descope's; have NTP set it",
+        "not_yet_valid": "this host's clock is behind Descope's; have NTP set it",
+    }
+)
+"""What most likely makes tokens wrong that come fresh from Descope, by the reason."""
 
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
@@ -88,6 +97,7 @@ def _refused(kind: str) -> _Kind:
 
 _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
     {
+        CookieAmbiguous: _refused("cookie_ambiguous"),
         CrossSiteRefused: _refused("cross_site"),
         KeysFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
         KeysFetched: _result("descope.keys.fetches", "fetched"),
@@ -124,6 +134,7 @@ class Telemetry:
     refreshes, tenant switches and confirmed sign-outs are never left out.
 
     ``monotonic`` (seconds) measures that minute; ``meter`` and ``logger`` replace the package's own.
+    Lines about an outage name ``base_url``.
     """
 
     def __init__(
@@ -132,6 +143,7 @@ class Telemetry:
         monotonic: Callable[[], float] = time.monotonic,
         meter: metrics.Meter | None = None,
         logger: logging.Logger | None = None,
+        base_url: str | None = None,
     ) -> None:
         meter = meter or metrics.get_meter("fastapi_descope")
         self._counters = {
@@ -140,6 +152,8 @@ class Telemetry:
         }
         self._logger = logger or logging.getLogger("fastapi_descope.events")
         self._limit = _LineLimit(monotonic)
+        self._base_url = base_url
+        self._outage: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Tell of one event. Does not block, but for what handlers of the logger do."""
@@ -158,21 +172,48 @@ class Telemetry:
 
     def _write(self, event: Event, level: int, subject: tuple[str, ...]) -> None:
         line = _Line(0) if _proves_a_session(event) else self._limit.admit(subject)
-        if line is None:
+        if line is None or self._is_old_news(event):
             return
         values = {each.name: _shown(getattr(event, each.name)) for each in fields(event)}
         if line.suppressed:
             values["suppressed"] = line.suppressed
-        words = [event.name, *(f"{name}={value}" for name, value in values.items() if name not in _IDS)]
+        told = {name: value for name, value in values.items() if name not in _IDS and value is not None}
+        words = [event.name, *(f"{name}={value}" for name, value in told.items())]
+        if note := self._note(event):
+            words.append(f"({note})")
         if line.is_last:
             words.append(f"(more of these within {_INTERVAL_SECONDS:.0f} s are counted, not logged)")
         extra = {f"descope_{name}": value for name, value in values.items()}
-        self._logger.log(level, "%s", " ".join(words), extra={"descope_event": event.name, **extra})
+        # Under uvicorn's own set-up a line has neither the logger's name nor a level.
+        text = f"fastapi_descope: {' '.join(words)}"
+        self._logger.log(level, "%s", text, extra={"descope_event": event.name, **extra})
+
+    def _note(self, event: Event) -> str | None:
+        """What the reader of the line has to know or mend beyond the event itself."""
+        match event:
+            case SuspiciousAnswer(reason=reason):
+                return _CLOCKS.get(reason)
+            case KeysFailed() | UpstreamDegraded() if self._base_url:
+                return f"at {self._base_url}"
+            case _:
+                return None
+
+    def _is_old_news(self, event: Event) -> bool:
+        """Whether it says that the keys still cannot be had for the same reason: one outage, one line."""
+        match event:
+            case KeysFailed(reason=reason):
+                before, self._outage = self._outage, reason
+                return before == reason
+            case KeysFetched():
+                self._outage = None
+                return False
+            case _:
+                return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Leave to write a line: how many were left out before it, and whether silence follows."""
+    """Permission to write a line: how many were left out before it, and whether silence follows."""
 
     suppressed: int
     is_last: bool = False
@@ -180,7 +221,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Interval:
-    """How much was written and left out of one subject since a time."""
+    """How many lines on one subject were written, and left out, since a time."""
 
     since: float
     written: int = 0
@@ -195,7 +236,7 @@ class _LineLimit:
         self._intervals: dict[tuple[str, ...], _Interval] = {}
 
     def admit(self, subject: tuple[str, ...]) -> _Line | None:
-        """Leave to write, or None: the line is counted as left out."""
+        """Permission to write, or None: the line is then counted as left out."""
         now = self._monotonic()
         interval = self._intervals.setdefault(subject, _Interval(now))
         suppressed = 0

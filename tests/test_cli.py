@@ -1,54 +1,25 @@
 """The command line: exit statuses, and which stream says what."""
 
-import asyncio
-import base64
 import importlib
-import json
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from fastapi_descope.cli import main
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project
 from fastapi_descope.emulator.server import running
-from fastapi_descope.loopback_sign_in import sign_in
 from tests.support.sample_apps import PROJECT
+from tests.support.typed_command import Ended, Run, typed
 
 COMMAND = Path(sys.executable).parent / "fastapi-descope"
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended, and what it wrote."""
-
-    status: object
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
-
-    def command(*arguments: str) -> Ended:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        written = capsys.readouterr()
-        return Ended(ended.value.code, written.out, written.err)
-
-    return command
+    return typed(capsys)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +79,7 @@ def test_no_such_command(run: Run) -> None:
             ("emulator", "--seed", "no_such_file.toml"),
             "no_such_file.toml: cannot be read: No such file or directory",
         ),
+        (("emulator", "--seed", ""), ".: expected a file, and this is a directory"),
         (
             ("token", "--user", "ada@acme.example", "--base-url", "https://api.descope.com"),
             "Only the emulator gives tokens away, and DESCOPE_BASE_URL does not point to this machine",
@@ -156,6 +128,19 @@ def test_token_by_environment(run: Run, base_url: str, monkeypatch: pytest.Monke
     assert run("token", "--user", "grace@acme.example").status == 0
 
 
+def test_token_of_a_strict_project(run: Run, variables: Callable[..., None]) -> None:
+    """Its key and the address of its app come from the variables that the app has, too."""
+    strict = Project(PROJECT, auth_management_key="hush", approved_redirects=("https://app.example.com",))
+    with running(Emulator(strict)) as url:
+        variables(
+            DESCOPE_BASE_URL=url,
+            DESCOPE_PROJECT_ID=PROJECT,
+            DESCOPE_AUTH_MANAGEMENT_KEY="hush",
+            DESCOPE_PUBLIC_URL="https://app.example.com",
+        )
+        assert run("token", "--user", "grace@acme.example").status == 0
+
+
 def test_doctor(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings and a summary on standard output; warnings do not fail the command."""
     monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
@@ -200,131 +185,3 @@ def test_installed_command(tmp_path: Path) -> None:
         [COMMAND, "routes", "shop:app"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "METHOD  PATH  REQUIRES\n", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A running ``fastapi-descope emulator``: what it exports, and its console."""
-
-    process: subprocess.Popen[str]
-    exported: dict[str, str]
-
-    def console(self, view: str) -> dict[str, object]:
-        """A view of its console."""
-        answer = httpx.get(f"{self.exported['DESCOPE_BASE_URL']}/console/api/{view}")
-        found: dict[str, object] = answer.json()
-        return found
-
-    def lever(self, name: str) -> int:
-        """The status with which its console answers a lever."""
-        return httpx.post(f"{self.exported['DESCOPE_BASE_URL']}/console/api/{name}", json={}).status_code
-
-
-@contextmanager
-def emulator_running(*options: str) -> Generator[Started]:
-    """The command in a process of its own, ended by Ctrl+C; what it still says stays to be read."""
-    with subprocess.Popen(  # noqa: S603 - our own command
-        [COMMAND, "emulator", "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield Started(process, exports(process.stdout))
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-def exports(lines: Iterable[str]) -> dict[str, str]:
-    """The variables that the emulator's greeting exports."""
-    words = (line.split() for line in lines)
-    exported = (line[1].partition("=") for line in words if line[:1] == ["export"])
-    return {name: value for name, _, value in islice(exported, 2)}
-
-
-def test_emulator(run: Run) -> None:
-    """It prints what to export, serves the other command, tells of each request, and ends well on Ctrl+C."""
-    with emulator_running("--project", PROJECT, "--session-seconds", "77", "--rotate") as started:
-        exported = started.exported
-        where = ("--base-url", exported["DESCOPE_BASE_URL"], "--project", exported["DESCOPE_PROJECT_ID"])
-        asked = run("token", "--user", "ada@acme.example", *where)
-        breaking = started.lever("keys/rotate")
-        started.process.send_signal(signal.SIGINT)
-        assert started.process.stdout is not None
-        said = started.process.stdout.read().splitlines()
-        started.process.wait()
-    assert exported["DESCOPE_PROJECT_ID"] == PROJECT
-    claims = json.loads(base64.urlsafe_b64decode(asked.out.split(".")[1] + "=="))
-    assert claims["exp"] - claims["iat"] == 77
-    assert started.process.returncode == 0
-    assert breaking == 403
-    assert said[-6:] == [
-        "200  POST  /v1/auth/sso/authorize",
-        "200  GET   /signin/...",
-        "303  POST  /signin/...",
-        "200  POST  /v1/auth/sso/exchange",
-        "403  POST  /console/api/keys/rotate",
-        "Stopped.",
-    ]
-
-
-SEED = """
-project_id = "P2fromTheSeedFileaaaaaaaaaaa"
-session_seconds = 33
-rotate_refresh = true
-
-[[tenants]]
-id = "initech"
-name = "Initech"
-
-[[users]]
-login_id = "bill@initech.example"
-[users.tenants.initech]
-roles = ["boss"]
-"""
-
-
-def test_seed(tmp_path: Path) -> None:
-    """The file is the project; what is typed beside it comes first; --faults opens the levers."""
-    seed = tmp_path / "project.toml"
-    seed.write_text(SEED, encoding="utf-8")
-    with emulator_running("--seed", str(seed), "--session-seconds", "44", "--faults") as started:
-        users, breaking = started.console("users"), started.lever("keys/rotate")
-        token = asyncio.run(
-            sign_in(
-                started.exported["DESCOPE_BASE_URL"],
-                project_id="P2fromTheSeedFileaaaaaaaaaaa",
-                user="bill@initech.example",
-                tenant="initech",
-            )
-        )
-    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    assert started.exported["DESCOPE_PROJECT_ID"] == "P2fromTheSeedFileaaaaaaaaaaa"
-    assert users["tenants"] == [{"id": "initech", "name": "Initech", "domains": [], "users": 1}]
-    assert breaking == 200
-    assert claims["exp"] - claims["iat"] == 44
-    assert claims["tenants"] == {"initech": {"roles": ["boss"]}}
-
-
-def test_a_bad_seed(run: Run, tmp_path: Path) -> None:
-    """A mistake in the file is one sentence that says where it is."""
-    seed = tmp_path / "project.toml"
-    seed.write_text("sesion_seconds = 30", encoding="utf-8")
-    ended = run("emulator", "--seed", str(seed), "--port", "0")
-    assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith("Error: project.toml: sesion_seconds: there is no such key")
-    assert ended.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(("name", "value"), [("ENVIRONMENT", "production"), ("APP_ENV", "Prod-eu")])
-def test_em01_not_in_production(run: Run, variables: Callable[..., None], name: str, value: str) -> None:
-    """Where the environment calls itself production there is one clear line, and no socket (EM-01)."""
-    variables(**{name: value})
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # whoever opened a socket would stumble over it
-        ended = run("emulator", "--port", str(taken.getsockname()[1]))
-    assert ended == Ended(
-        1,
-        "",
-        f"Error: {name} says that this is production, and the emulator signs in anybody without a password\n",
-    )

@@ -94,6 +94,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("token_cache_size", "0", 0),
     ("token_cache_size", "100000", 100000),
     ("redis_url", "redis://localhost:6379/0", SecretStr("redis://localhost:6379/0")),
+    ("redis_url", "rediss://me:p%40@[::1]:1/0", SecretStr("rediss://me:p%40@[::1]:1/0")),
+    ("redis_url", "unix:///run/redis.sock?db=1", SecretStr("unix:///run/redis.sock?db=1")),
     ("redis_url", "rediss://u:p@cache.example", SecretStr("rediss://u:p@cache.example")),
     ("redis_url", "unix:///run/redis.sock", SecretStr("unix:///run/redis.sock")),
 ]
@@ -200,7 +202,20 @@ REFUSED: dict[str, list[str]] = {
     "upstream_timeout": ["0", "-1", "60.1", "inf", "nan", "False", "x"],
     "jwks_max_stale": ["59", "604801"],
     "token_cache_size": ["-1", "100001"],
-    "redis_url": ["", "localhost:6379", "http://localhost", "rediss:", "redis://a b", "rediss:/a"],
+    "redis_url": [
+        "",
+        "localhost:6379",
+        "http://localhost",
+        "rediss:",
+        "redis://a b",
+        "rediss:/a",
+        "redis://",
+        "redis:///0",
+        "redis://:6379",
+        "redis://?db=1",
+        "redis://user:pw@/0",
+        "unix://",
+    ],
 }
 
 

@@ -261,10 +261,12 @@ async def test_redis_is_not_installed(emulator: Emulator, variables: Variables) 
     [
         ("redis://:pw@10.255.255.1/0", True),
         ("redis://user:p%40w@[2001:db8::1]:6379", True),
-        ("redis://127.0.0.1:1/0", False),
-        ("redis://[::1]:1", False),
-        ("redis://localhost:1", False),
-        ("rediss://127.0.0.1:1/0", False),
+        ("redis://10.255.255.1/0", False),
+        ("redis://user@10.255.255.1/0", False),
+        ("redis://:pw@127.0.0.1:1/0", False),
+        ("redis://:pw@[::1]:1", False),
+        ("redis://:pw@localhost:1", False),
+        ("rediss://:pw@10.255.255.1/0", False),
         ("unix:///nowhere/redis.sock", False),
     ],
 )
@@ -274,7 +276,7 @@ async def test_passwords_in_the_clear(
     url: str,
     is_open: bool,  # noqa: FBT001 - a parameter of a test
 ) -> None:
-    """Plain redis to another machine is warned of; on this machine and under TLS there is no need."""
+    """One that goes to another machine over plain redis is warned of; here and under TLS there is no need."""
     variables(REDIS_URL=url)
     texts = [text for verdict, text in about(await examine(emulator), "redis") if verdict is Verdict.WARN]
     warning = "the password travels in the clear; use rediss:// unless the network is private"

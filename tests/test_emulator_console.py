@@ -123,3 +123,13 @@ def test_a_port_in_use() -> None:
         with pytest.raises(ConfigurationError) as refused:
             EmulatorConsole(Project(), print).run(host="127.0.0.1", port=port)
     assert str(refused.value) == f"Port {port}: Address already in use; choose another with --port"
+
+
+def test_another_failure_is_not_the_ports() -> None:
+    """Whatever goes wrong besides is told as what it is."""
+
+    def fail(line: str) -> None:
+        raise ConnectionAbortedError(line)
+
+    with pytest.raises(ConnectionAbortedError):
+        EmulatorConsole(Project(), fail).run(host="127.0.0.1", port=0)

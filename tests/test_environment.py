@@ -138,7 +138,7 @@ def test_a_file_has_a_limit(write: WriteFile) -> None:
 def test_an_unknown_name_is_pointed_out(name: str, message: str) -> None:
     """The warning names the variable and the nearest real one, blames the caller, holds no value."""
     with pytest.warns(UnknownSettingWarning) as caught:
-        Environment({name: "canary"}).warn_of_unknown(SETTINGS, stacklevel=1)
+        Environment({name: "canary"}).warn_of_unknown(SETTINGS)
 
     assert [str(warning.message) for warning in caught] == [message]
     assert caught[0].filename == __file__
@@ -163,7 +163,7 @@ def test_a_known_name_is_not(name: str) -> None:
     """Settings, their files, what Descope's own tools read, and foreign prefixes are silent."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        Environment({name: "x"}).warn_of_unknown(SETTINGS, stacklevel=1)
+        Environment({name: "x"}).warn_of_unknown(SETTINGS)
 
     assert caught == []
 

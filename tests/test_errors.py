@@ -12,6 +12,7 @@ from fastapi_descope.errors import DescopeError, TokenReason
 TREE = inspect.getdoc(errors) or ""
 
 EXAMPLES: tuple[DescopeError, ...] = (
+    errors.AmbiguousCookies(),
     errors.BadRequest(),
     errors.ConfigurationError(),
     errors.CrossSiteRequest(),
@@ -22,6 +23,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.MissingRoles(("admin", "editor")),
     errors.NoTenant(),
     errors.NotAuthenticated(),
+    errors.NotBearer("basic"),
     errors.RateLimited(7),
     errors.SessionEnded(),
     errors.SessionTooLarge(),
@@ -83,9 +85,10 @@ def test_everything_is_public() -> None:
 
 
 def test_codes_are_stable_words() -> None:
-    """A code names one class; only an expired token shares one, because clients react as to any other."""
+    """A code names one class; bad tokens of each kind share one, because clients react alike."""
     codes = {kind.__name__: kind.code for kind in KINDS}
     assert codes == {
+        "AmbiguousCookies": "cookie_ambiguous",
         "BadRequest": "bad_request",
         "ConfigurationError": "configuration_error",
         "CrossSiteRequest": "cross_site_request",
@@ -96,6 +99,7 @@ def test_codes_are_stable_words() -> None:
         "MissingRoles": "missing_roles",
         "NoTenant": "no_tenant",
         "NotAuthenticated": "not_authenticated",
+        "NotBearer": "invalid_token",
         "RateLimited": "rate_limited",
         "SessionEnded": "session_ended",
         "SessionTooLarge": "session_too_large",
@@ -112,9 +116,11 @@ def test_codes_are_stable_words() -> None:
 
 @EACH
 def test_lg02_shown_to_callers(error: DescopeError) -> None:
-    """Text and detail are the title of the class: evidence stays in attributes (LG-02)."""
-    assert str(error) == error.detail == type(error).title
-    assert error.args == (error.title,)
+    """Text and detail are the title of the class, or its advice: evidence stays in attributes (LG-02)."""
+    advises = isinstance(error, (errors.AmbiguousCookies, errors.NotBearer))
+    assert str(error) == error.detail
+    assert (error.detail == type(error).title) is not advises
+    assert error.args == (error.detail,)
     assert re.fullmatch(r"[A-Z][^\n.]+", error.title)
 
 
@@ -124,10 +130,12 @@ def test_lg02_holds_no_room_for_secrets(error: DescopeError) -> None:
     assert set(vars(error)) <= {
         "acr",
         "detail",
+        "failure",
         "max_age",
         "missing",
         "reason",
         "retry_after",
+        "scheme",
         "subject",
         "upstream_code",
         "upstream_status",

@@ -123,9 +123,11 @@ def test_lg07_no_room_for_secrets(kind: type[Event]) -> None:
         "first_seen",
         "keys",
         "reason",
+        "scheme",
         "source",
         "tenant_id",
         "upstream_code",
+        "upstream_status",
         "user_id",
     }
     assert {each.name for each in dataclasses.fields(kind)} <= allowed

@@ -4,86 +4,15 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from tests.support.newcomer import APP, GUARDED, LOADED, TESTS, settled
+
 pytest_plugins = ["pytester"]
-
-APP = """
-from fastapi import Depends, FastAPI
-from fastapi_descope import (
-    CurrentUser, Descope, require_mfa, require_permissions, require_roles, require_step_up, require_tenant
-)
-
-app = FastAPI()
-descope = Descope(app)
-
-@app.get("/me")
-async def me(user: CurrentUser):
-    return user.email
-
-@app.get("/reports", dependencies=[Depends(require_roles("admin"))])
-async def reports():
-    return []
-
-@app.get("/t/{tenant_id}/reports", dependencies=[Depends(require_tenant())])
-async def reports_of(tenant_id: str):
-    return []
-
-@app.post("/reports", dependencies=[Depends(require_permissions("reports.write"))])
-async def write():
-    return "written"
-
-@app.post("/payout", dependencies=[Depends(require_step_up())])
-async def payout():
-    return "paid"
-
-@app.delete("/reports", dependencies=[Depends(require_mfa())])
-async def delete():
-    return "gone"
-"""
-
-TESTS = """
-def test_me_needs_a_sign_in(descope_client, sign_in):
-    assert descope_client.get("/me").status_code == 401
-    assert sign_in().get("/me").status_code == 200
-
-def test_reports_need_an_admin(sign_in):
-    assert sign_in(roles=["viewer"]).get("/reports").status_code == 403
-    assert sign_in(roles=["admin"]).get("/reports").status_code == 200
-
-def test_reports_stay_in_their_tenant(sign_in):
-    assert sign_in(tenant="globex").get("/t/acme/reports").status_code == 403
-    assert sign_in(tenant="acme").get("/t/acme/reports").status_code == 200
-
-def test_reports_are_for_writers_to_write(sign_in):
-    assert sign_in(permissions=["reports.read"]).post("/reports").status_code == 403
-    assert sign_in(permissions=["reports.write"]).post("/reports").status_code == 200
-
-def test_a_payout_is_confirmed_first(sign_in):
-    assert sign_in().post("/payout").status_code == 401
-    assert sign_in(step_up=True).post("/payout").status_code == 200
-
-def test_reports_go_by_a_second_factor(sign_in):
-    assert sign_in(amr=["pwd"]).delete("/reports").status_code == 401
-    assert sign_in(amr=["pwd", "mfa"]).delete("/reports").status_code == 200
-"""
-
-GUARDED = 6
-
-INI = """
-[pytest]
-pythonpath = .
-descope_app = main:app
-"""
-
-# The plugin by the name of its module, whether or not the entry point is installed.
-LOADED = ("-p", "no:descope", "-p", "fastapi_descope.pytest_plugin", "-p", "no:cacheprovider")
 
 
 @pytest.fixture
 def newcomer(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with one app and the tests that the documentation suggests."""
-    pytester.makefile(".ini", pytest=INI)
-    pytester.makepyfile(main=APP, test_main=TESTS)
-    return pytester
+    return settled(pytester)
 
 
 def test_the_newcomers_tests_pass(newcomer: pytest.Pytester) -> None:
@@ -148,90 +77,26 @@ def test_every_fixture_is_at_hand(newcomer: pytest.Pytester) -> None:
     newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
 
 
-def test_tests_may_import_the_app_themselves(newcomer: pytest.Pytester) -> None:
-    """Before any fixture has run: the app has a project id by then, and afterwards it is gone."""
+def test_a_login_is_walked_through(newcomer: pytest.Pytester) -> None:
+    """By fixtures, for both kinds of client."""
     newcomer.makepyfile(
         test_main="""
-        from main import app, descope
+        import asyncio
 
-        def test_it(sign_in):
-            assert sign_in().get("/me").status_code == 200
-            assert descope.settings.project_id.startswith("P2TESTS")
-        """,
-    )
+        def test_it(descope_client, walk_through_login, descope_emulation, walk_through_login_async):
+            answer = walk_through_login(descope_client, "ada@acme.example", return_to="/me")
+            assert descope_client.get(answer.headers["location"]).json() == "ada@acme.example"
 
-    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
-    newcomer.runpytest_inprocess(*LOADED, "-o", "descope_app=").assert_outcomes(errors=1)
+            async def walk():
+                client = descope_emulation.async_client()
+                await walk_through_login_async(client)
+                return await client.get("/me")
 
-
-@pytest.mark.parametrize("variable", ["DESCOPE_PROJECT_ID", "DESCOPE_PROJECT_ID_FILE"])
-def test_a_project_id_of_the_environment_stays(
-    newcomer: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    """The emulator plays that project, then."""
-    project = "P" + "e" * 27
-    file = newcomer.maketxtfile(project_id=project)
-    monkeypatch.setenv(variable, str(file) if variable.endswith("_FILE") else project)
-    newcomer.makepyfile(
-        test_main=f"""
-        def test_it(sign_in, descope_emulator):
-            assert sign_in().get("/me").status_code == 200
-            assert descope_emulator.project_id == {project!r}
+            assert asyncio.run(walk()).json() == "user1@made-up.example"
         """
     )
 
     newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
-
-
-def test_an_app_made_by_a_function_comes_by_a_fixture(pytester: pytest.Pytester) -> None:
-    """It overrides the plugin's own, and nothing is configured."""
-    pytester.makeconftest(
-        """
-        import pytest
-        from fastapi import FastAPI
-        from fastapi_descope import Descope, DescopeSettings
-
-        @pytest.fixture
-        def descope_app():
-            app = FastAPI()
-            Descope(app, settings=DescopeSettings(project_id="P" + "f" * 27))
-            return app
-        """
-    )
-    pytester.makepyfile("def test_it(sign_in): assert sign_in().get('/session').status_code == 200")
-
-    pytester.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
-
-
-def test_a_project_that_names_no_app_is_told_to(pytester: pytest.Pytester) -> None:
-    """In words that say what to write."""
-    pytester.makepyfile("def test_it(sign_in): pass")
-
-    done = pytester.runpytest_inprocess(*LOADED)
-
-    done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(['*Say which app to test: descope_app = "module:attribute"*'])
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("main", '*Say which app to test: descope_app = "module:attribute"*'),
-        ("main:nothing", "descope_app: there is no nothing in the module main."),
-        ("nowhere:app", "descope_app: there is no module nowhere. Is its folder in the pythonpath*"),
-        ("main:FastAPI", "No Descope is installed in this type.*emulated(app, descope=...)*"),
-        ("bare:app", "No Descope is installed in this FastAPI.*emulated(app, descope=...)*"),
-    ],
-)
-def test_a_mistake_in_the_name_is_one_sentence(newcomer: pytest.Pytester, name: str, told: str) -> None:
-    """And no traceback, of which the reader knows nothing."""
-    newcomer.makepyfile(bare="from fastapi import FastAPI\napp = FastAPI()")
-
-    done = newcomer.runpytest_inprocess(*LOADED, "-o", f"descope_app={name}", "-k", "payout")
-
-    done.assert_outcomes(errors=1, deselected=GUARDED - 1)
-    done.stdout.fnmatch_lines([told])
-    done.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 def test_what_the_app_fails_to_import_is_shown(newcomer: pytest.Pytester) -> None:

@@ -34,6 +34,9 @@ _GROUPS = {
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _NOT_BUILT = ("Not offered", "Outside")
 
+_SCENARIOS = [f"F{number}" for number in range(1, 16)]
+_INVARIANTS = [f"I{number}" for number in range(1, 9)]
+
 _PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 _RANGE = re.compile(r"([a-z]{2})(\d\d)_to_\1(\d\d)")
 
@@ -52,13 +55,18 @@ class Row(NamedTuple):
         return not self.deviation.startswith(_NOT_BUILT)
 
 
+def _page() -> str:
+    return (ROOT / "docs" / "security-model.md").read_text(encoding="utf-8")
+
+
+def _cells(first: str) -> list[list[str]]:
+    """The cells of each row whose first one is spelt like ``first``."""
+    lines = [line for line in _page().splitlines() if re.match(rf"\| {first} \|", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
 def _rows() -> list[Row]:
-    lines = (ROOT / "docs" / "security-model.md").read_text(encoding="utf-8").splitlines()
-    return [
-        Row(*(cell.strip() for cell in line.strip("|").split("|")))
-        for line in lines
-        if re.match(r"\| [A-Z]{2}-\d\d \|", line)
-    ]
+    return [Row(*cells) for cells in _cells(r"[A-Z]{2}-\d\d")]
 
 
 @cache
@@ -118,3 +126,35 @@ def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
     assert [test for _, test in _PROOF.findall(row.proof) if wanted in _numbers_in(test)]
     assert row.number in _text_of("tests")
     assert row.number in _text_of("fastapi_descope") or row.number.startswith("SC-")
+
+
+def test_every_group_has_the_number_that_it_is_cited_by() -> None:
+    """``requirements 2.9`` is the group of that heading, in code and tests alike."""
+    headings = re.findall(r"^### (2\.\d+) .* \((\w\w)\)$", _page(), re.MULTILINE)
+    cited = re.findall(
+        r"requirements? (\d\.\d+)", _text_of("fastapi_descope") + _text_of("tests"), re.IGNORECASE
+    )
+
+    assert headings == [(f"2.{number}", group) for number, group in enumerate(_GROUPS, start=1)]
+    assert cited
+    assert set(cited) <= dict(headings).keys()
+
+
+def test_every_scenario_and_invariant_has_one_row() -> None:
+    """In order; and no other number is cited."""
+    text = _text_of("fastapi_descope") + _text_of("tests")
+
+    assert [cells[0] for cells in _cells(r"F\d+")] == _SCENARIOS
+    assert [cells[0] for cells in _cells(r"I\d")] == _INVARIANTS
+    assert set(re.findall(r"(?<![\w%+\"])F\d+\b(?![\"%])", text)) <= set(_SCENARIOS)
+    assert set(re.findall(r"\bI\d\b", text)) <= set(_INVARIANTS)
+
+
+@pytest.mark.parametrize("cells", _cells(r"F\d+"), ids=lambda cells: cells[0])
+def test_a_scenario_names_tests_that_exist(cells: list[str]) -> None:
+    """At least one each, and nothing but tests."""
+    proofs = _PROOF.findall(cells[2])
+
+    assert proofs
+    assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == cells[2]
+    assert [proof for proof in proofs if proof[1] not in _tests_of(proof[0])] == []

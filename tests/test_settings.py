@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from fastapi_descope import Descope
 from fastapi_descope.environment import UnknownSettingWarning
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.settings import DescopeSettings, SettingValues
@@ -207,6 +208,16 @@ def test_an_unknown_variable_is_warned_of(variables: SetVariables) -> None:
         "DESCOPE_TRUSTED_ORIGIN is no setting of fastapi_descope and has no effect;"
         " did you mean DESCOPE_TRUSTED_ORIGINS?"
     )
+
+
+def test_the_warning_is_of_the_users_own_line(variables: SetVariables) -> None:
+    """Also where ``Descope`` builds the settings for them."""
+    variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_TRUSTED_ORIGIN=CANARY)
+
+    with pytest.warns(UnknownSettingWarning) as caught:
+        Descope()
+
+    assert caught[0].filename == __file__
 
 
 def test_reading_happens_at_construction(variables: SetVariables) -> None:

@@ -48,7 +48,7 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
             " DESCOPE_COOKIE_SECURE=true sets it"
         ),
         "- DESCOPE_LEEWAY: expected whole seconds, 0 to 60",
-        "- DESCOPE_REDIS_URL: expected a redis://, rediss:// or unix:// URL",
+        "- DESCOPE_REDIS_URL: expected a redis:// or rediss:// URL with a host, or a unix:// URL",
     ]
 
 
@@ -59,8 +59,8 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
             {"public_url": "https://app.example.com/api"},
             (
                 "DESCOPE_PUBLIC_URL: expected an origin without a path, such as https://app.example.com;"
-                " a path that a proxy adds belongs into root_path"
-                " (uvicorn --root-path, or FastAPI(root_path=...))"
+                " a path that a proxy adds belongs into the root path"
+                " (uvicorn --root-path)"
             ),
         ),
         (

@@ -21,6 +21,7 @@ from fastapi_descope.telemetry import Telemetry
 USER, TENANT = "U2canaryuser", "T2canarytenant"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
+    events.CookieAmbiguous(): ("descope.refused", {"kind": "cookie_ambiguous"}, "WARNING"),
     events.CrossSiteRefused(): ("descope.refused", {"kind": "cross_site"}, "WARNING"),
     events.KeysFailed("upstream_unavailable"): (
         "descope.keys.fetches",
@@ -113,8 +114,10 @@ class _Observed:
         return dict(_series(data)) if data else {}
 
     def messages(self) -> list[str]:
-        """The text of every line."""
-        return [record.getMessage() for record in self.lines.records]
+        """The text of every line, behind the name that each begins with."""
+        texts = [record.getMessage() for record in self.lines.records]
+        assert all(text.startswith("fastapi_descope: ") for text in texts)
+        return [text.removeprefix("fastapi_descope: ") for text in texts]
 
     def close(self) -> None:
         """Stop collecting."""
@@ -193,7 +196,7 @@ def test_one_line(observe: Callable[[], _Observed], event: Event) -> None:
     expected = {f"descope_{each.name}": getattr(event, each.name) for each in fields(event)}
     assert extra == {"descope_event": event.name, **expected}
     assert record.levelname == SAMPLES[event][2]
-    assert record.getMessage().split()[0] == event.name
+    assert record.getMessage().split()[:2] == ["fastapi_descope:", event.name]
 
 
 @EACH
@@ -213,11 +216,45 @@ def test_text_of_a_line(observe: Callable[[], _Observed]) -> None:
     assert watched.messages() == ["token_rejected reason=signature source=cookie"]
 
 
+@pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])
+def test_a_wrong_clock_is_called_one(observe: Callable[[], _Observed], reason: str, side: str) -> None:
+    """Tokens fresh from Descope that are of another time: the line says where to look."""
+    watched = observe()
+    watched.tell(events.SuspiciousAnswer(reason))
+    (message,) = watched.messages()
+    assert message.endswith(f"(this host's clock is {side} Descope's; have NTP set it)")
+
+
+def test_an_outage_is_one_line_with_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
+    telemetry = Telemetry(base_url="https://api.example.com")
+    failed = events.KeysFailed("ConnectError")
+    for event in (failed, failed, events.KeysFailed("TimeoutError"), events.KeysFetched(1), failed):
+        telemetry(event)
+    line = "fastapi_descope: keys_failed reason={} (at https://api.example.com)"
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        line.format(reason) for reason in ("ConnectError", "TimeoutError", "ConnectError")
+    ]
+
+
+def test_what_descope_said_is_in_the_line(observe: Callable[[], _Observed]) -> None:
+    """Status and code of a refusal; nothing where there was none."""
+    watched = observe()
+    watched.tell(events.LoginFailed("authorize_refused", 400, "E011004"))
+    watched.tell(events.LoginFailed("state"))
+    assert watched.messages() == [
+        "login_failed reason=authorize_refused upstream_status=400 upstream_code=E011004",
+        "login_failed reason=state",
+    ]
+
+
 def test_the_package_logger_by_default(caplog: pytest.LogCaptureFixture) -> None:
     """Without a logger of one's own the lines go to ``fastapi_descope.events``."""
     with caplog.at_level(logging.INFO, "fastapi_descope.events"):
         Telemetry()(events.LoginStarted())
-    assert caplog.record_tuples == [("fastapi_descope.events", logging.INFO, "login_started")]
+    assert caplog.record_tuples == [
+        ("fastapi_descope.events", logging.INFO, "fastapi_descope: login_started")
+    ]
 
 
 def test_a_silenced_logger_costs_nothing(observe: Callable[[], _Observed]) -> None:

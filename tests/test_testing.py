@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
-from fastapi_descope import ConfigurationError, Descope, DescopeSettings
+from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope.testing import emulated
 from tests.support.guarded_app import PROJECT, guarded_app
 from tests.support.world import WorldFactory
@@ -158,6 +158,28 @@ def test_the_plugin_is_found_among_other_middleware() -> None:
 
     with emulated(app) as emulation:
         assert emulation.sign_in().get("/me").status_code == 200
+
+
+def test_a_middleware_made_of_ours_is_ours() -> None:
+    """Whatever it adds."""
+
+    class Louder(DescopeMiddleware):
+        pass
+
+    app = FastAPI()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    app.include_router(descope.router)
+    app.add_middleware(Louder, descope=descope)
+
+    with emulated(app) as emulation:
+        assert emulation.sign_in().get("/session").status_code == 200
+
+
+@pytest.mark.parametrize("app", [guarded_app, FastAPI, "main:app", None])
+def test_what_is_no_app_is_said_to_be_none(app: object) -> None:
+    """With the likely cause: a factory that was not called, or that returned nothing."""
+    with pytest.raises(ConfigurationError, match="a factory"), emulated(app):  # type: ignore[arg-type] # the mistake
+        pass
 
 
 def test_an_app_that_hides_its_plugin_names_it() -> None:

@@ -40,8 +40,24 @@ def test_a_known_user_comes_as_they_are() -> None:
 
         assert hank.get("/me").json() == ["hank@globex.example", "globex"]
         assert hank.get("/admin").status_code == 200
-        with pytest.raises(LookupError, match="not a member of tenant 'acme'"):
-            emulation.sign_in("hank@globex.example")
+
+
+def test_a_known_user_who_is_elsewhere_is_told_where() -> None:
+    """By the name that was typed; who is nowhere can come without a tenant."""
+    with emulated(guarded_app()) as emulation:
+        for user, tenant, told in (
+            (
+                "hank@globex.example",
+                "acme",
+                "'acme', which is the default; there is tenant='globex', tenant=None",
+            ),
+            ("nomad@example.org", "acme", "'acme', which is the default; there is tenant=None"),
+            ("nomad@example.org", "globex", "'globex'; there is tenant=None"),
+        ):
+            with pytest.raises(LookupError) as refused:
+                emulation.sign_in(user, tenant=tenant)
+            assert str(refused.value) == f"{user} is not a member of tenant {told}"
+        assert emulation.sign_in("nomad@example.org", tenant=None).get("/session").json()["tenant"] is None
 
 
 def test_what_is_given_replaces_what_a_user_holds() -> None:
@@ -56,6 +72,35 @@ def test_what_is_given_replaces_what_a_user_holds() -> None:
     assert before == after == [200, 403]
     assert person is not None
     assert person.held_in("globex").roles == ("viewer",)
+
+
+def test_what_is_given_is_the_users_in_every_session() -> None:
+    """As at Descope, where roles are no session's own: an earlier one has them from its next refresh on."""
+    with emulated(guarded_app()) as emulation:
+        before = emulation.sign_in("ada@acme.example")
+        emulation.sign_in("ada@acme.example", roles=["viewer"])
+        at_first = before.get("/admin").status_code
+        emulation.expire_session(before)
+
+        assert (at_first, before.get("/admin").status_code) == (200, 403)
+
+
+def test_none_is_not_given() -> None:
+    """So that a test's own helper can hand on what it was not given itself."""
+    with emulated(guarded_app()) as emulation:
+        ada = emulation.sign_in("ada@acme.example", roles=None, permissions=None, amr=None, claims=None)
+
+        assert ada.get("/admin").status_code == 200
+
+
+@pytest.mark.parametrize("user", [5, ["ada@acme.example"]])
+def test_who_is_no_name_is_refused(user: object) -> None:
+    """With the kind of name that was expected."""
+    with (
+        emulated(guarded_app()) as emulation,
+        pytest.raises(TypeError, match="expected a login id or a user"),
+    ):
+        emulation.sign_in(user)  # type: ignore[arg-type] # the mistake in question
 
 
 def test_users_and_tenants_that_nobody_knows_join_the_project() -> None:
@@ -79,6 +124,16 @@ def test_further_claims_go_into_the_session() -> None:
     """As a JWT template of the project would put them there."""
     with emulated(guarded_app()) as emulation:
         assert emulation.sign_in(claims={"plan": "pro"}).get("/plan").json() == "pro"
+
+
+def test_a_token_that_must_be_refused_is_a_bearers() -> None:
+    """A browser with one like it gets a good one by its refresh token, and nobody notices."""
+    with emulated(guarded_app(audience="reports")) as emulation:
+        wrong = {"aud": "somebody-else"}
+
+        assert emulation.sign_in(claims=wrong, bearer=True).get("/me").status_code == 401
+        assert emulation.sign_in(claims=wrong).get("/me").status_code == 200
+        assert emulation.emulator.requests.count("refresh") == 1
 
 
 @pytest.mark.parametrize("name", ["roles", "permissions", "amr"])

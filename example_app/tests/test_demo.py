@@ -25,7 +25,7 @@ def test_the_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_demo_says_where_it_is_and_ends_when_asked() -> None:
-    """It prints both addresses and the accounts, serves the home page, and Ctrl-C ends it with 0.
+    """It prints all addresses and the accounts, serves the home page, and Ctrl-C ends it with 0.
 
     The usual port of the app is taken, so it finds another one.
     """
@@ -40,6 +40,9 @@ def test_the_demo_says_where_it_is_and_ends_when_asked() -> None:
             address = re.search(r"Fieldnotes +(http://127\.0\.0\.1:\d+)", said)
             assert address is not None
             assert not address[1].endswith(":8000")
+            console = re.search(r"Its console +(http://localhost:\d+/console)", said)
+            assert console is not None
+            assert httpx.get(console[1], trust_env=False).status_code == 200
             assert "ada@acme.example     admin at Acme Corp, viewer at Globex" in said
             assert "Continue with single sign-on" in httpx.get(address[1], trust_env=False).text
         finally:

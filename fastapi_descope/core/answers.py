@@ -15,12 +15,12 @@ from typing import cast
 from ..errors import RateLimited, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
 from ..origin import Origin
 from .session import Tenant, UserProfile
+from .tokens import is_jwt_text
 
 __all__ = [
     "Reply",
     "TokenAnswer",
     "check_verdict",
-    "is_jwt_text",
     "read_login_url",
     "read_max_age",
     "read_profile",
@@ -28,7 +28,6 @@ __all__ = [
     "read_tokens",
 ]
 
-_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _ERROR_CODE = re.compile(r"E[0-9]{6}")
 _SECONDS = re.compile(r"[0-9]{1,19}")  # what a 64-bit integer holds; no longer text is parsed
 _MAX_AGE = re.compile(r"""(?:^|[\s,])max-age\s*=\s*"?([0-9]{1,9})(?![0-9])""", re.IGNORECASE)
@@ -67,11 +66,6 @@ class TokenAnswer:
     next_refresh_seconds: int = 0
     first_seen: bool = False
     profile: UserProfile | None = None
-
-
-def is_jwt_text(text: str) -> bool:
-    """Whether ``text`` is spelt like a JWT, and so is safe in a header. Says nothing about its truth."""
-    return _JWT.fullmatch(text) is not None
 
 
 def check_verdict(reply: Reply) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import TypeVar
 
+from ..advice import Advice
 from ..errors import (
     BadRequest,
     DescopeError,
@@ -43,6 +45,8 @@ Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
 The profile is the one that came with the tokens; None if none came.
 """
 
+T = TypeVar("T")
+
 _LOGOUT_SECONDS = 2.0
 """How long a logout may wait for Descope: the cookies go in any case (LO-01)."""
 
@@ -67,7 +71,7 @@ class LoginRequest:
 
 
 class Authenticator:
-    """Begins, switches and ends sessions. Holds nothing but the code exchanges in flight."""
+    """Begins, switches and ends sessions. Holds the code exchanges in flight, and what was advised."""
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class Authenticator:
         self._resolver = resolver
         self._refresher = refresher
         self._events = events
+        self._advice = Advice()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
@@ -100,9 +105,15 @@ class Authenticator:
                     return await self._authorize(request, await self._newest_refresh_jwt(presented))
                 request = replace(request, options=replace(options, stepup=False, mfa=False))
             return await self._authorize(request)
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
+            callback = request.redirect_url.partition("?")[0]  # its query is the state
+            self._advice.give(
+                f"Descope refuses {callback} or the tenant (status {refusal.upstream_status}, code"
+                f" {refusal.upstream_code or 'none'}): check the approved domains of the project,"
+                " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
+            )
             raise self._login_failed(
-                "authorize_refused", "This organisation is not known here, or has no single sign-on."
+                "authorize_refused", "This organisation is not known here, or has no single sign-on.", refusal
             ) from None
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
@@ -140,9 +151,9 @@ class Authenticator:
     async def _exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
         try:
             return await self._pairs.exchange(code)
-        except UpstreamRefused:
+        except UpstreamRefused as refusal:
             raise self._login_failed(
-                "code_refused", "The sign-in took too long, or was finished already."
+                "code_refused", "The sign-in took too long, or was finished already.", refusal
             ) from None
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
@@ -184,27 +195,42 @@ class Authenticator:
         self._events.emit(SignedOut(everywhere, confirmed))
 
     async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
-        """Descope's user object. One call.
+        """Descope's user object. One call, and another if the session's token was traded beside it.
 
         Raises ``NotAuthenticated``, ``SessionEnded`` if Descope ended the session meanwhile, and the
         ``UpstreamError`` family.
         """
-        jwt = await self._current_refresh_jwt(presented, resolution)
-        with _session_over():
-            return await self._client.me(jwt)
+        return await self._ask(self._client.me, presented, resolution)
 
     async def tenant_names(self, presented: Credentials, resolution: Resolution) -> dict[str, str]:
-        """Names of the user's tenants by id. One call; raises as ``profile`` does."""
+        """Names of the user's tenants by id. As many calls, and raises, as ``profile``."""
         ids = sorted(resolution.session.tenants) if resolution.session else []
         if not ids:
             return {}
-        jwt = await self._current_refresh_jwt(presented, resolution)
-        with _session_over():
-            return dict(await self._client.my_tenants(jwt, ids))
+        return dict(await self._ask(lambda jwt: self._client.my_tenants(jwt, ids), presented, resolution))
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
         await asyncio.gather(self._refresher.drain(seconds), self._exchanges.drain(seconds))
+
+    async def _ask(
+        self, ask: Callable[[str], Awaitable[T]], presented: Credentials, resolution: Resolution
+    ) -> T:
+        """What ``ask`` brings with the session's newest refresh token.
+
+        A token that a refresh or a switch beside us has just spent is refused like a dead one: the session
+        is over only if nothing took the token's place (RF-05).
+        """
+        jwt = await self._current_refresh_jwt(presented, resolution)
+        while True:
+            try:
+                with _session_over():
+                    return await ask(jwt)
+            except SessionEnded:
+                newest = await self._refresher.settled(jwt)
+                if newest is None or newest == jwt:
+                    raise
+            jwt = newest
 
     async def _current_refresh_jwt(self, presented: Credentials, resolution: Resolution) -> str:
         if resolution.pair is not None:  # refreshed in this very request: the presented one may be spent
@@ -214,8 +240,8 @@ class Authenticator:
     async def _newest_refresh_jwt(self, presented: Credentials) -> str:
         return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
 
-    def _login_failed(self, reason: str, detail: str) -> LoginRejected:
-        self._events.emit(LoginFailed(reason))
+    def _login_failed(self, reason: str, detail: str, refusal: UpstreamRefused) -> LoginRejected:
+        self._events.emit(LoginFailed(reason, refusal.upstream_status, refusal.upstream_code))
         return LoginRejected(detail, reason=reason)
 
 

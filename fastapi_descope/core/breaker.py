@@ -11,7 +11,7 @@ __all__ = ["Breaker"]
 class Breaker:
     """Closed while the service answers; open from too many failures until a trial has succeeded.
 
-    Too many are so many ``failures`` in a row, the last at most ``within`` seconds after the first of
+    Too many means ``failures`` of them in a row, the last at most ``within`` seconds after the first of
     them. The first trial is due after ``shortest`` seconds, each further one after twice the time, up to
     ``longest``; less up to half of it, so that many processes do not try in step. A trial may take
     ``trial`` seconds: for so long there is no other, and one that is never heard of again holds up nobody

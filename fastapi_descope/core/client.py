@@ -15,7 +15,6 @@ from ..events import Events
 from .answers import (
     Reply,
     TokenAnswer,
-    is_jwt_text,
     read_login_url,
     read_max_age,
     read_profile,
@@ -26,6 +25,7 @@ from .login_options import LoginOptions
 from .outbound import Outbound, Transport
 from .restraint import Restraint
 from .session import UserProfile
+from .tokens import is_jwt_text
 
 __all__ = ["DescopeClient", "LoginOptions", "TokenAnswer", "Transport"]
 
@@ -150,10 +150,9 @@ class DescopeClient:
         """Descope's user object, as it is now."""
         return read_profile(await self._call("GET", "/v1/auth/me", bearer=self._bearer(refresh_jwt)))
 
-    async def my_tenants(self, refresh_jwt: str, ids: Sequence[str] | None = None) -> Mapping[str, str]:
-        """Names by tenant id, of those among ``ids`` that are the user's; None asks for the current one."""
-        body: Mapping[str, object] = {"dct": True} if ids is None else {"ids": list(ids)}
-        return read_tenant_names(await self._post("/v1/auth/me/tenants", body, refresh_jwt))
+    async def my_tenants(self, refresh_jwt: str, ids: Sequence[str]) -> Mapping[str, str]:
+        """Names by tenant id, of those among ``ids`` that are the user's."""
+        return read_tenant_names(await self._post("/v1/auth/me/tenants", {"ids": list(ids)}, refresh_jwt))
 
     async def keys(self) -> tuple[bytes, int | None]:
         """The key set as Descope sent it, unparsed, and its ``max-age`` in seconds, if any."""

@@ -105,7 +105,7 @@ def _unfitness(member: Mapping[str, object], leaked: Container[object]) -> DropR
 
 
 def _is_public(member: Mapping[str, object], leaked: Container[object]) -> bool:
-    """Whether the private half is a secret still: one member that tells it spoils its twins (JW-10)."""
+    """Whether the private half is still a secret: one member that tells it spoils its twins (JW-10)."""
     return _PRIVATE.isdisjoint(member) and ("n" not in member or member["n"] not in leaked)
 
 

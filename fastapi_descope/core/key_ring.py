@@ -12,7 +12,8 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-from ..errors import RateLimited, UpstreamError, UpstreamNonsense, UpstreamUnavailable
+from ..advice import Advice
+from ..errors import RateLimited, UpstreamError, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
 from ..events import Events, KeysFailed, KeysFetched
 from .jwks import DropReason, KeySet, parse_key_set
 from .restraint import LeftAlone
@@ -56,6 +57,7 @@ class KeyRing:
         self._max_stale = max_stale
         self._on_change = on_change
         self._jitter = jitter
+        self._advice = Advice()
         self._flights = SingleFlight[str, None]()
         self._set = KeySet(MappingProxyType({}))
         self._failures = 0
@@ -134,7 +136,7 @@ class KeyRing:
 
     def _adopt(self, fetched: KeySet, max_age: int | None) -> None:
         now = self._monotonic()
-        # No header of upstream's makes a fetch a request, or a year without one (JW-13).
+        # Whatever the header says: neither a fetch for each request, nor a year without one (JW-13).
         fresh = _MAX_FRESH if max_age is None else min(max(max_age, _MIN_FRESH), _MAX_FRESH)
         self._due, self._dead_at = now + min(fresh, self._max_stale), now + self._max_stale
         self._retry_at = now
@@ -149,8 +151,14 @@ class KeyRing:
     def _note_failure(self, error: UpstreamError) -> None:
         self._retry_at = self._monotonic() + self._pause_after(error)
         self._due = max(self._due, self._retry_at)
-        reason = error.reason if isinstance(error, UpstreamNonsense) else error.code
-        self._events.emit(KeysFailed(reason))
+        if not isinstance(error, UpstreamRefused):
+            self._events.emit(KeysFailed(_reason(error)))
+            return
+        self._events.emit(KeysFailed(error.code, error.upstream_status, error.upstream_code))
+        self._advice.give(
+            f"Descope knows no keys of this project (status {error.upstream_status}, code"
+            f" {error.upstream_code or 'none'}): check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
+        )
 
     def _pause_after(self, error: UpstreamError) -> float:
         """Seconds until the next try."""
@@ -168,8 +176,18 @@ class KeyRing:
         return UpstreamUnavailable(math.ceil(max(wait, 1)))
 
 
+def _reason(error: UpstreamError) -> str:
+    match error:
+        case UpstreamNonsense(reason=reason):
+            return reason
+        case UpstreamUnavailable(failure=str(failure)):
+            return failure
+        case _:
+            return error.code
+
+
 def _report(fetched: KeySet) -> None:
-    """Say once per set what was left out; a private key in public is nothing to be warned of mildly."""
+    """Say once per set what was left out; a private key in public is more than a warning."""
     for key in fetched.dropped:
         level = logging.ERROR if key.reason is DropReason.PRIVATE else logging.WARNING
-        logger.log(level, "Key %s of the key set is not used: %s", key.kid_hash, key.reason)
+        logger.log(level, "fastapi_descope: key %s of the key set is not used: %s", key.kid_hash, key.reason)

@@ -1,7 +1,7 @@
 """Verifies tokens under Descope's current keys, and remembers those that passed.
 
-What a key set is lies in ``jwks``, when it is fetched in ``key_ring``, what a token must be in
-``tokens``; this puts the three behind two questions.
+``jwks`` says what a key set is, ``key_ring`` when it is fetched, and ``tokens`` what a token must be; this
+puts the three behind two questions.
 """
 
 import random

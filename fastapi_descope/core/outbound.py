@@ -30,7 +30,7 @@ _CONNECT_SECONDS = 2.0
 class Outbound:
     """Sends requests to one origin. Opens nothing until the first; may serve one event loop after another.
 
-    At most 20 requests are under way at once and 1,000 wait for their turn, the next one fails at once
+    At most 20 requests are under way at once and 1,000 wait for their turn; the next one fails at once
     (RF-08, RF-10). Each ends within ``timeout`` seconds, waiting included. One is repeated if no connection
     could be made, and never after a byte was sent: codes and rotating refresh tokens are good for one use
     (RF-07, CB-08). While ``restraint`` says so, nothing is sent, not even for those who wait already.
@@ -67,7 +67,7 @@ class Outbound:
             )
             if reply is None:
                 # Out here, so that the failure, whose text may hold the request, is not even its context.
-                raise UpstreamUnavailable
+                raise UpstreamUnavailable(failure=attempt.failure)
             check_verdict(reply)
             return reply
 

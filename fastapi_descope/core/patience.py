@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 __all__ = ["patience"]
 
 _PARTS = 50
-"""More turns of the loop than it takes to connect to Redis, be introduced, and have an answer: about 15."""
+"""More turns of the loop than it takes to connect to Redis, say hello, and have an answer: about 15."""
 
 
 @asynccontextmanager
@@ -21,18 +21,18 @@ async def patience(seconds: float) -> AsyncGenerator[None]:
 
     They pass in fifty parts, each of which lasts until the loop gets round to seeing it end. In a loop with
     nothing else to do that makes no difference; in one that is late, what the block waits for has had
-    fifty turns to arrive. So it takes ``seconds`` and what the loop was busy for at most.
+    fifty turns to arrive. So it takes at most ``seconds`` and the time that the loop was busy.
     """
     loop = asyncio.get_running_loop()
     part = seconds / _PARTS
     timers: list[asyncio.TimerHandle] = []
 
     def wait(parts: int) -> None:
-        """Let one of so many parts pass."""
+        """Let one part pass, of as many as are left."""
         timers[:] = [loop.call_later(part, end, parts - 1)]
 
     def end(parts: int) -> None:
-        """See that a part is over, with so many left."""
+        """A part is over: go on with the next, or call it a timeout."""
         if parts:
             wait(parts)
         else:

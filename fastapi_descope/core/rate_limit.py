@@ -34,7 +34,7 @@ class RateLimit:
         return max(0.0, self._until - self._monotonic())
 
     def met(self, caller: bytes, seconds: float) -> bool:
-        """``caller`` met a 429 and is to wait so long. True if from now on everybody is."""
+        """``caller`` met a 429 and is to wait ``seconds``. True if from now on everybody has to wait."""
         now = self._monotonic()
         before, last = self._last, _Limited(caller, now + seconds)
         self._last = last

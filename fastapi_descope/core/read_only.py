@@ -14,9 +14,10 @@ V = TypeVar("V")
 
 
 class ReadOnlyDict(dict[K, V]):
-    """A dict whose mutators raise ``TypeError``. Copies of it, deep or not, are itself.
+    """A dict whose mutators raise ``TypeError``; its values have to be read-only themselves.
 
-    That holds for what it was made of as long as its values are read-only too.
+    So ``copy.copy`` and ``copy.deepcopy`` need no copy, and return the object itself. Its method ``copy``
+    returns what ``dict`` makes of it: a plain dict, which may be changed.
     """
 
     __slots__ = ()

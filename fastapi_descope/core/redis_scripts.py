@@ -23,6 +23,7 @@ __all__ = [
     "RENEW",
     "SHORTEN",
     "TRIAL",
+    "Answer",
     "Script",
 ]
 
@@ -33,12 +34,20 @@ They are all that Redis can read. Whoever could forge one could as well delete t
 """
 
 
+Answer = tuple[bytes, bytes]
+"""A word and a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script, and the words that it may answer with: another one is not Redis speaking."""
+    """A Lua script, and the words that it may answer with: any other is not Redis speaking.
+
+    ``urgent``: what comes late costs a session, so it does not queue behind the rest.
+    """
 
     text: str
     words: frozenset[bytes]
+    urgent: bool = False
 
 
 _PRELUDE = f"""
@@ -56,8 +65,8 @@ end
 """
 
 
-def _script(body: str, *words: bytes) -> Script:
-    return Script(_PRELUDE + body, frozenset(words))
+def _script(body: str, *words: bytes, urgent: bool = False) -> Script:
+    return Script(_PRELUDE + body, frozenset(words), urgent)
 
 
 RECALL = _script("return {'remembered', value()}", b"remembered")
@@ -93,6 +102,7 @@ return {'done', ''}
 """,
     b"lost",
     b"done",
+    urgent=True,
 )
 """``done``, or ``lost`` if another holds the lease or brought a newer result.
 
@@ -109,6 +119,7 @@ return {'done', ''}
 """,
     b"lost",
     b"done",
+    urgent=True,
 )
 """``done``, or ``lost`` if the lease is not the holder's. Arguments: the holder's id, milliseconds."""
 
@@ -120,6 +131,7 @@ remember(ARGV[1], ARGV[2])
 return {'done', replaced}
 """,
     b"done",
+    urgent=True,
 )
 """``done`` and the sealed result that stood, or an empty text. Arguments: the sealed result, milliseconds."""
 
@@ -135,5 +147,17 @@ return {{'done', ''}}
 )
 """``done``; the end of a session stays as it is. Arguments: milliseconds."""
 
-TRIAL = _script("remember('', '1000') return {'done', ''}", b"done")
-"""``done`` if Redis takes writes: a replica or a full Redis answers a ``PING`` and is of no use."""
+TRIAL = _script(
+    """
+remember('', '1000')
+redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]))
+redis.call('GET', KEYS[1])
+redis.call('DEL', KEYS[1])
+return {'done', ''}
+""",
+    b"done",
+)
+"""``done`` if Redis runs every command of ours: a replica or a full one answers a ``PING`` and is of no use.
+
+Neither is one whose rules let us write but not, say, look at an end.
+"""

@@ -1,52 +1,45 @@
 """The refresh store of a fleet: one memory for all processes that share a Redis.
 
 Each operation is one round trip; an uncontended refresh takes two. For each refresh token there are at most
-two keys, ``h`` being a hash of project and token. The braces keep both on one node of a cluster:
+two keys, ``h`` being a hash of project and token:
 
     fastapi-descope:<project>:refresh:{h}    the result, sealed; for ten minutes at most
     fastapi-descope:<project>:lease:{h}      the holder's id; for seconds, renewed while it works
+
+The braces put both into one slot, which is what a cluster asks of the keys of one script. That is all there
+is for clusters: the client speaks to one server, or to a proxy that stands for one, and does not follow a
+cluster's redirections.
 
 Redis is never needed, and no token is verified with it (RD-01). Whatever it does wrong, this process
 goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left
 alone until a trial, made beside the requests, finds that it takes writes again (RD-02). What is
 remembered goes into that memory too, so that neither an outage nor an eviction between two steps loses a
-rotated token.
+rotated token; what Redis said goes there for half a minute, and what it could not be told is told later.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from pydantic import SecretStr
-from redis.asyncio import from_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import InvalidResponse, RedisError
 
-from ..errors import ConfigurationError
-from ..events import Events, StoreDegraded, StoreRecovered
+from ..events import Events
 from . import redis_scripts
 from .breaker import Breaker
-from .patience import patience
-from .redis_scripts import Script
+from .redis_backlog import RedisBacklog
+from .redis_scripts import Answer, Script
+from .redis_server import RedisServer
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
 from .sealed_results import ResultSealer
 
 __all__ = ["RedisRefreshStore"]
 
-_CONNECTIONS = 8
+_HEARD_SECONDS = 30.0
+"""How long what Redis said counts here, should it go away meanwhile: a response may be under way with it."""
 
 _LONGEST_LEASE_SECONDS = 60.0
 """When a holder that never finishes loses its lease for good; a call to Descope takes seconds."""
-
-_FAILURES = (RedisError, OSError, ValueError, RecursionError)
-"""What a call ends with if Redis is away, slow, unwilling or insane; the last two come from parsing."""
-
-_Answer = tuple[bytes, bytes]
-"""A word and a text, see ``redis_scripts.py``."""
 
 _LOST = (b"lost", b"")
 
@@ -82,14 +75,17 @@ class RedisRefreshStore:
         timeout: float = 0.25,
     ) -> None:
         self._prefix = f"fastapi-descope:{project_id}"
-        self._server = _Server(
+        self._server = RedisServer(
             url,
             trial_key=f"{self._prefix}:trial",
             timeout=timeout,
             breaker=Breaker(monotonic),
             events=events,
         )
+        self._backlog = RedisBacklog(self._server, monotonic)
         self._memory = MemoryRefreshStore(monotonic, lease_seconds=_LONGEST_LEASE_SECONDS)
+        self._heard = MemoryRefreshStore(monotonic)
+        self._logouts = MemoryRefreshStore(monotonic)
         self._sealer = ResultSealer(project_id)
         self._renewed_after = lease_seconds / 3
         self._lease = _milliseconds(lease_seconds)
@@ -121,34 +117,50 @@ class RedisRefreshStore:
         if not await self._memory.finish(token, Lease(lease.id), result, seconds):
             return False
         edition = b"" if shared is None else shared.edition
-        sealed = b"" if result is None else self._sealed(token, result)
-        answer = await self._ask(
-            redis_scripts.FINISH, token, lease.id, edition, sealed, _milliseconds(seconds)
-        )
+        if result is None:
+            answer = await self._ask(redis_scripts.FINISH, token, lease.id, edition, b"", 0)
+        else:
+            self._heard.forget(token)
+            parts = (lease.id, edition, self._sealed(token, result))
+            answer = await self._backlog.tell(redis_scripts.FINISH, self._keys(token), parts, seconds)
         if answer == _LOST and shared is not None:
-            await self._memory.shorten(token, 0.0)
+            self._memory.forget(token)
             return False
         return True
 
     async def recall(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.recall``. What Redis has lost, this process may still know."""
+        """See ``RefreshStore.recall``. What Redis has lost, or not heard yet, this process may know."""
+        if (over := await self._logouts.recall(token)) is not None:
+            return over
         answer = await self._ask(redis_scripts.RECALL, token)
-        return self._unsealed(token, answer) or await self._memory.recall(token)
+        return await self._said(token, answer) or await self._memory.recall(token)
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``. During an outage, other processes do not learn of it."""
+        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over."""
         local = await self._memory.overrule(token, result, seconds)
-        sealed = self._sealed(token, result)
-        answer = await self._ask(redis_scripts.OVERRULE, token, sealed, _milliseconds(seconds))
-        return self._unsealed(token, answer) or local
+        if result.ended:  # for good, whatever Redis says that has not heard of it
+            await self._logouts.overrule(token, result, seconds)
+        parts = (self._sealed(token, result),)
+        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds)
+        replaced = await self._said(token, answer)
+        self._heard.forget(token)
+        return replaced or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
         await self._memory.shorten(token, seconds)
         await self._ask(redis_scripts.SHORTEN, token, _milliseconds(seconds))
 
+    async def is_cluster(self) -> bool:
+        """Whether the URL leads to a Redis Cluster, which is of no use here."""
+        return await self._server.is_cluster()
+
     async def aclose(self) -> None:
-        """Close the connections of the running event loop; its leases are renewed no more."""
+        """Close the connections of the running event loop; its leases are renewed no more.
+
+        What Redis has not heard yet is told once more.
+        """
+        await self._backlog.aclose()
         await self._server.aclose()
 
     async def _begin_shared(self, token: str, local: Lease, *, anew: bool) -> RefreshResult | Lease | None:
@@ -157,23 +169,33 @@ class RedisRefreshStore:
         )
         match answer:
             case None:
-                return local
+                return (None if anew else await self._said(token, None)) or local
             case (b"granted", edition):
                 renewal = await self._server.spawn(self._keep(token, local))
                 return _SharedLease(local.id, edition, renewal)
             case (b"remembered", _) if not anew:
                 # What does not unseal is garbage or a forgery: as good as nothing, soon overwritten.
-                result = self._unsealed(token, answer)
+                result = await self._said(token, answer)
                 return result or await self._begin_shared(token, local, anew=True)
             case _:
                 return None
+
+    async def _said(self, token: str, answer: Answer | None) -> RefreshResult | None:
+        """The result that Redis answers with; while it is away, the one that it had a moment ago."""
+        if answer is None:
+            return await self._heard.recall(token)
+        result = self._unsealed(token, answer)
+        if result is not None:
+            # Only a session: an end or a pause may be over sooner.
+            await self._heard.overrule(token, result, _HEARD_SECONDS if result.session_jwt else 0.0)
+        return result
 
     def _sealed(self, token: str, result: RefreshResult) -> bytes:
         mark = redis_scripts.LASTING if result.ended else redis_scripts.PASSING
         return mark + self._sealer.seal(token, result)
 
-    def _unsealed(self, token: str, answer: _Answer | None) -> RefreshResult | None:
-        return None if answer is None else self._sealer.unseal(token, answer[1][1:])
+    def _unsealed(self, token: str, answer: Answer) -> RefreshResult | None:
+        return self._sealer.unseal(token, answer[1][1:])
 
     async def _keep(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""
@@ -183,159 +205,13 @@ class RedisRefreshStore:
             if answer == _LOST:
                 return
 
-    async def _ask(self, script: Script, token: str, *arguments: bytes | str | int) -> _Answer | None:
+    async def _ask(self, script: Script, token: str, *arguments: bytes | str | int) -> Answer | None:
+        return await self._server.ask(script, self._keys(token), arguments)
+
+    def _keys(self, token: str) -> tuple[str, str]:
         name = self._sealer.name(token)
-        keys = (f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}")
-        return await self._server.ask(script, keys, arguments)
+        return f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}"
 
 
 def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
-
-
-class _Server:
-    """Redis as seen from here: it answers, or it is away, which is an answer too."""
-
-    def __init__(
-        self, url: SecretStr, *, trial_key: str, timeout: float, breaker: Breaker, events: Events
-    ) -> None:
-        _client(url, timeout)  # a URL that is no good is refused now rather than by a request
-        self._url = url
-        self._trial_key = trial_key
-        self._timeout = timeout
-        self._breaker = breaker
-        self._events = events
-        self._line: _Line | None = None
-
-    async def ask(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> _Answer | None:
-        """What the script answers; None if Redis is away, which is found out in ``timeout`` seconds."""
-        if self._breaker.is_open():
-            if self._breaker.claim_trial():
-                await self.spawn(self._try())
-            return None
-        line = await self._connected()
-        async with line.slots:
-            # Whoever had to wait for a connection need not find out again that Redis does not answer. The
-            # wait itself is no sign of it: in a crowd it is this process that is slow.
-            return None if self._breaker.is_open() else await self._answer(line, script, keys, arguments)
-
-    async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run ``work`` beside the requests, until it ends or the connections are closed."""
-        return (await self._connected()).spawn(work)
-
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop. The next call opens new ones."""
-        line, self._line = self._line, None
-        if line is not None:
-            await line.aclose()
-
-    async def _answer(
-        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> _Answer | None:
-        try:
-            return await self._call(line, script, keys, arguments)
-        except _FAILURES as error:
-            if self._breaker.trip():
-                self._events.emit(StoreDegraded(type(error).__name__))
-            return None
-
-    async def _try(self) -> None:
-        """See whether Redis is back; it has to take a write, as everything here does."""
-        line = await self._connected()
-        with suppress(*_FAILURES):
-            async with line.slots:
-                await self._call(line, redis_scripts.TRIAL, (self._trial_key,), ())
-            self._breaker.close()
-            self._events.emit(StoreRecovered())
-
-    async def _call(
-        self, line: "_Line", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> _Answer:
-        async with patience(self._timeout):
-            answer = await line.client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
-        match answer:
-            case [bytes(word), bytes(text)] if word in script.words:
-                return word, text
-            case _:
-                raise InvalidResponse
-
-    async def _connected(self) -> "_Line":
-        line = self._line
-        if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._line = await _Line.open(_client(self._url, self._timeout))
-        return line
-
-
-class _Client(Protocol):
-    """What is used of redis-py's client, which leaves its types open."""
-
-    async def execute_command(self, *parts: bytes | str | int) -> object: ...
-
-    async def aclose(self) -> None: ...
-
-
-class _Line:
-    """The connections of one event loop, the queue in front of them, and what runs beside the requests."""
-
-    def __init__(self, client: _Client) -> None:
-        self.client = client
-        self.loop = asyncio.get_running_loop()
-        self.slots = asyncio.Semaphore(_CONNECTIONS)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lifetime = _closed_with_the_loop(client, self._tasks)
-
-    @classmethod
-    async def open(cls, client: _Client) -> "_Line":
-        """A line over ``client``; nothing is sent yet."""
-        line = cls(client)
-        await anext(line._lifetime)
-        return line
-
-    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run ``work`` until it ends or the line is closed."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def aclose(self) -> None:
-        """Close everything; or leave it to the line's own loop, if that is another one."""
-        if self.loop is asyncio.get_running_loop():
-            await self._lifetime.aclose()
-
-
-async def _closed_with_the_loop(
-    client: _Client, tasks: Collection[asyncio.Task[None]]
-) -> AsyncGenerator[None, None]:
-    """Ends ``tasks`` and closes ``client`` when it is closed itself, as an event loop does at its end.
-
-    So an app that never runs a lifespan, or a test client with a loop per request, leaks no socket.
-    """
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(*_FAILURES):
-            await client.aclose()
-
-
-def _client(url: SecretStr, timeout: float) -> _Client:
-    """A client that has not connected yet; raises ``ConfigurationError`` without the URL in it."""
-    ours = {
-        "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),  # a second try would take a second timeout
-        "socket_connect_timeout": timeout,
-        "socket_timeout": None,  # the deadline of a call covers it
-    }
-    with suppress(TypeError, ValueError, RedisError):
-        client = from_url(url.get_secret_value(), protocol=2)  # 3 takes a further round trip to connect
-        # Over what the URL's query may say.
-        client.connection_pool.max_connections = _CONNECTIONS
-        client.connection_pool.connection_kwargs.update(ours)
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
-        return client
-    raise ConfigurationError("DESCOPE_REDIS_URL is not a URL that redis-py can read")

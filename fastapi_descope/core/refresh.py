@@ -28,6 +28,7 @@ from .outcomes import Ended, Landing, NotReplaced, NoVerdict, Outcome, Renewed, 
 from .refresh_store import Lease, RefreshResult, RefreshStore
 from .session import RefreshToken, TokenPair
 from .single_flight import SingleFlight
+from .token_chain import TokenChain
 
 __all__ = ["Call", "Refresher", "Verify"]
 
@@ -36,9 +37,7 @@ _UNCLAIMED_SECONDS = 600.0
 
 _REFUSED_SECONDS = 30.0
 """How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
-an answer that is over as it comes keeps us from asking again (RF-17)."""
-
-_POLL_SECONDS = 0.05
+an answer that has expired on arrival keeps us from asking again (RF-17)."""
 
 Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
@@ -70,6 +69,7 @@ class Refresher:
         patience: float = 6.0,
     ) -> None:
         self._store = store
+        self._chain = TokenChain(store)
         self._call = call
         self._verify = verify
         self._events = events
@@ -77,6 +77,7 @@ class Refresher:
         self._grace = grace
         self._patience = patience
         self._flights: SingleFlight[bytes, Landing] = SingleFlight()
+        self._settlings: SingleFlight[bytes, str | None] = SingleFlight()
 
     async def refresh(self, held: RefreshToken) -> Outcome:
         """What became of the session of ``held``: from memory, from a refresh in flight, or from Descope.
@@ -122,10 +123,18 @@ class Refresher:
         while True:
             while (running := self._flights.current(_key(text))) is not None:
                 await asyncio.wait((running,))
-            later = await self._newest(text)
+            later = await self._chain.newest(text)
             if later == text and self._flights.current(_key(text)) is None:
                 return text
             text = later
+
+    async def settled(self, text: str) -> str | None:
+        """The newest token that follows ``text`` once nobody is at it, in no process; None if it is over.
+
+        Raises ``UpstreamUnavailable`` if that takes too long. A caller that is cancelled leaves no lease
+        behind.
+        """
+        return await self._settlings.run(_key(text), lambda: self._settled(text))
 
     async def end(self, held: RefreshToken, *, patience: float) -> str:
         """Have nothing revive the session from now on, and return its newest refresh token.
@@ -133,7 +142,7 @@ class Refresher:
         Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
         takes longer is cut off. One that lands just now is followed: each step tells what it replaced.
         """
-        await self._lease_newest(held.text, patience)
+        await self._chain.lease_newest(held.text, patience)
         newest, seen = held.text, set[str]()
         while newest not in seen:
             seen.add(newest)
@@ -154,18 +163,18 @@ class Refresher:
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for the refreshes in flight, so that a shutdown loses none."""
-        await self._flights.drain(seconds)
+        await asyncio.gather(self._flights.drain(seconds), self._settlings.drain(seconds))
 
     # The flights: nobody's cancellation reaches one, and none raises.
 
     async def _refresh(self, held: RefreshToken) -> Outcome:
         text = held.text
-        begun = await self._begin(text, self._patience, anew=False)
+        begun = await self._chain.begin(text, self._patience, anew=False)
         while isinstance(begun, RefreshResult):
             remembered = await self._remembered(held, begun)
             if not isinstance(remembered, str):
                 return remembered
-            begun = await self._begin(remembered, self._patience, anew=remembered == text)
+            begun = await self._chain.begin(remembered, self._patience, anew=remembered == text)
             text = remembered
         if begun is None:
             return self._outcome(UpstreamUnavailable())
@@ -185,7 +194,7 @@ class Refresher:
         return await self._known(held, text) or outcome
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
-        leased = await self._lease_newest(newest, self._patience)
+        leased = await self._chain.lease_newest(newest, self._patience)
         if not isinstance(leased, tuple):
             return leased
         text, lease = leased
@@ -194,25 +203,18 @@ class Refresher:
         kept = await self._store.finish(text, lease, result, self._useful_seconds(text, result, landing))
         if kept or isinstance(landing, NotReplaced):
             return landing
-        winner = await self._last(text)
+        winner = await self._chain.last(text)
         return Ended() if winner is not None and winner.ended else landing
 
-    async def _lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:
-        """The lease of the newest token: whoever had it before may have rotated the one that we know.
-
-        ``patience`` is for all of them: there may be a queue, and each who leaves it rotates once more.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        while isinstance(lease := await self._begin(text, deadline - loop.time(), anew=True), Lease):
-            known = await self._last(text)
-            if known is None or known.refresh_jwt == text:
-                return text, lease
-            await self._store.finish(text, lease, None, 0.0)
-            if known.refresh_jwt is None:
-                return Ended()
-            text = known.refresh_jwt
-        return NotReplaced(UpstreamUnavailable())
+    async def _settled(self, text: str) -> str | None:
+        leased = await self._chain.lease_newest(text, self._patience)
+        if isinstance(leased, tuple):
+            newest, lease = leased
+            await self._store.finish(newest, lease, None, 0.0)
+            return newest
+        if isinstance(leased, NotReplaced):
+            raise leased.error
+        return None
 
     async def _trade(
         self, held: RefreshToken, text: str, call: Call, verify: Verify
@@ -227,25 +229,15 @@ class Refresher:
         try:
             return await verify(result, held), result
         except (UpstreamNonsense, UpstreamUnavailable) as error:
-            # Without keys, or over by a clock of ours that is wrong. If Descope rotated, the old token is
+            # There are no keys to judge by, or our clock is wrong. If Descope rotated, the old token is
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
             if isinstance(error, UpstreamUnavailable):
                 return error, result
             return error, self._until_later(result) if _is_late(error) else None
 
     def _until_later(self, result: RefreshResult) -> RefreshResult:
-        """An answer that is over as it comes: a wrong clock of ours is to cost no call a request (RF-17)."""
+        """An answer that has expired on arrival: our wrong clock must not cost a call a request (RF-17)."""
         return replace(result, refresh_at=self._clock() + _REFUSED_SECONDS)
-
-    async def _begin(self, text: str, patience: float, *, anew: bool) -> RefreshResult | Lease | None:
-        """What the store says, after waiting out whoever is at it; None if that takes too long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        while (  # noqa: ASYNC110 - another process may hold the lease: there is no event of ours to await
-            begun := await self._store.begin(text, anew=anew)
-        ) is None and loop.time() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-        return begun
 
     async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | str:
         """The outcome that a remembered result leads to, or the token to refresh with if it is of no use.
@@ -255,7 +247,7 @@ class Refresher:
         if result.pauses_until is not None:
             return NoVerdict(max(1, ceil(result.pauses_until - self._clock())))
         if result.refresh_jwt and result.refresh_jwt != held.text:
-            result = await self._last(result.refresh_jwt) or result
+            result = await self._chain.last(result.refresh_jwt) or result
         if result.ended:
             return Ended()
         try:
@@ -264,30 +256,14 @@ class Refresher:
             return NoVerdict(error.retry_after)
         except UpstreamNonsense as error:
             wait = (result.refresh_at or 0) - self._clock()
-            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # over when it came: see _until_later
+            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # expired on arrival: see _until_later
                 return NoVerdict(ceil(wait))
             return (_is_late(error) and result.refresh_jwt) or held.text
 
     async def _known(self, held: RefreshToken, text: str) -> Outcome | None:
-        last = await self._last(text)
+        last = await self._chain.last(text)
         remembered = None if last is None else await self._remembered(held, last)
         return None if isinstance(remembered, str) else remembered
-
-    async def _last(self, text: str) -> RefreshResult | None:
-        """The end of the chain: the refresh token of a result may itself have been traded since.
-
-        A pause is no end: the session before it is still the latest.
-        """
-        last, seen = None, set[str]()
-        while text not in seen and (later := await self._store.recall(text)) is not None:
-            seen.add(text)
-            if later.pauses_until is None:
-                last, text = later, later.refresh_jwt or text
-        return last
-
-    async def _newest(self, text: str) -> str:
-        last = await self._last(text)
-        return text if last is None else last.refresh_jwt or text
 
     def _outcome(self, traded: TokenPair | UpstreamError) -> Outcome:
         outcome, event = judge(traded)

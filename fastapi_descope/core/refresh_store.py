@@ -20,10 +20,12 @@ __all__ = ["Lease", "MemoryRefreshStore", "RefreshResult", "RefreshStore"]
 class RefreshResult:
     """What one refresh, tenant switch or logout made of a refresh token.
 
-    With both tokens None the session has ended, or with ``refresh_at`` Descope asked not to be asked
-    before then. The tokens are texts as Descope sent them: whoever
-    recalls a result verifies them again, so a store need not be trusted (RD-03). ``refresh_at`` is
-    epoch seconds, from ``nextRefreshSeconds``.
+    The tokens are texts as Descope sent them: whoever recalls a result verifies them again, so a store need
+    not be trusted (RD-03). ``refresh_at`` (epoch seconds) is when Descope wants the next refresh, from
+    ``nextRefreshSeconds``.
+
+    With both tokens None the session has ended; or, if there is a ``refresh_at``, nothing is decided and
+    Descope may not be asked before then.
     """
 
     session_jwt: str | None = field(repr=False)
@@ -84,7 +86,7 @@ class RefreshStore(Protocol):
         ...
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """Remember ``result`` whoever holds the lease; the holder has lost it. What it took the place of.
+        """Remember ``result`` whoever holds the lease; the holder has lost it. Returns what it replaced.
 
         In one step: what a holder brings is either returned here, or lost.
         """
@@ -161,6 +163,12 @@ class MemoryRefreshStore:
         entry = self._entries.get(_key(token))
         if entry is not None and not (entry.result and entry.result.ended):
             entry.forget_at = min(entry.forget_at, self._monotonic() + seconds)
+
+    def forget(self, token: str) -> None:
+        """Forget the result at once, whatever it is; a lease stays."""
+        entry = self._entries.get(_key(token))
+        if entry is not None:
+            entry.result = None
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

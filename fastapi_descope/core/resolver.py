@@ -8,9 +8,11 @@ from typing import Literal, assert_never
 from zlib import crc32
 
 from ..errors import (
+    AmbiguousCookies,
     BadRequest,
     DescopeError,
     NotAuthenticated,
+    NotBearer,
     SessionEnded,
     TokenError,
     TokenExpired,
@@ -29,7 +31,7 @@ _AHEAD_PATIENCE_SECONDS = 1.0
 """How long a response waits for a refresh beside its handler. A later one is kept for the next request."""
 
 _Held = RefreshToken | TokenError | UpstreamUnavailable | None
-"""What became of a refresh cookie: a token, why it is none, that nobody can tell now, or no cookie."""
+"""A refresh cookie's token; the error, if it is none or cannot be checked now; None without a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Credentials:
     """What a request brought along, not yet believed.
 
     ``bearer`` is the text behind the scheme: None without an Authorization header, "" if the header is
-    not a single well-formed bearer. ``may_refresh`` is False for requests that must have no effect
-    (prefetch, OPTIONS: RF-13).
+    not a single well-formed bearer, and ``scheme`` then says what else it is. ``may_refresh`` is False for
+    requests that must have no effect (prefetch, OPTIONS: RF-13).
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -46,6 +48,7 @@ class Credentials:
     refresh: str | None = field(default=None, repr=False)
     ambiguous: bool = False
     may_refresh: bool = True
+    scheme: str = "bearer"
 
 
 class CookieChange(Enum):
@@ -105,8 +108,10 @@ class Resolver:
         refresh, shared with everyone else who carries it.
         """
         if presented.bearer is not None:
-            return await self._from_bearer(presented.bearer)
-        if presented.ambiguous or (presented.session is None and presented.refresh is None):
+            return await self._from_bearer(presented.bearer, presented.scheme)
+        if presented.ambiguous:
+            return Resolution(error=AmbiguousCookies())
+        if presented.session is None and presented.refresh is None:
             return Resolution(error=NotAuthenticated())
         try:
             return await self._from_cookies(presented)
@@ -143,9 +148,9 @@ class Resolver:
         ``UpstreamUnavailable`` while there are no keys to check it with.
         """
         if presented.bearer is not None:
-            raise BadRequest("This needs the session cookies; a bearer token has no refresh token")
+            raise BadRequest("This needs the session cookies: send it without an Authorization header")
         if presented.ambiguous:
-            raise NotAuthenticated
+            raise AmbiguousCookies
         held = await self._refresh_token(presented.refresh)
         if isinstance(held, UpstreamUnavailable):
             raise held
@@ -157,8 +162,11 @@ class Resolver:
             raise NotAuthenticated
         return held
 
-    async def _from_bearer(self, bearer: str) -> Resolution:
+    async def _from_bearer(self, bearer: str, scheme: str) -> Resolution:
         """A bearer is a session or nothing: cookies are not looked at, nothing refreshed (KD-04, KD-08)."""
+        if scheme != "bearer":
+            self._events.emit(TokenRejected(TokenReason.MALFORMED, "bearer", scheme))
+            return Resolution(error=NotBearer(scheme), source="bearer")
         try:
             return Resolution(await self._keys.session(bearer), source="bearer")
         except TokenError as error:

@@ -1,4 +1,4 @@
-"""Whether Descope may be called now, or is left alone because it fails or asked for its peace (RF-09)."""
+"""Whether Descope may be called now, or is left alone because it fails or told us to wait (RF-09)."""
 
 import math
 from collections.abc import Callable
@@ -31,10 +31,10 @@ class Restraint:
     **Failures.** No answer, or a 5xx, to five calls in a row within ten seconds: all calls fail for 5 to
     30 seconds, for longer if a 5xx asked for that. Then one call goes through while the others still fail,
     and its answer, whatever it says, ends it; each such trial that fails makes the next wait longer. Every
-    answer but a 5xx starts the count anew, so verdicts on users never add up to an outage. Failures are
-    often quicker than answers: one to a call that went out no earlier than those that failed shows that
-    Descope is there, and ends the wait as well. A call that ended in our own queue, or had spent most of
-    its time there, says nothing of Descope and is not counted.
+    answer but a 5xx starts the count anew, so verdicts on users never add up to an outage. A failure is often
+    known before an answer: an answer to a call that went out no earlier than those that failed shows that
+    Descope is there, and ends the wait as well. A call that ended in our own queue, or had spent most of its
+    time there, says nothing of Descope and is not counted.
 
     **Rate limits.** See ``RateLimit``; all calls fail until the time is over.
 

@@ -44,14 +44,6 @@ class Tenant:
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
 
-    def missing_roles(self, roles: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``roles`` that the user does not hold in this tenant, sorted."""
-        return tuple(sorted(set(roles).difference(self.roles)))
-
-    def missing_permissions(self, permissions: Iterable[str]) -> tuple[str, ...]:
-        """Those of ``permissions`` that the user does not hold in this tenant, sorted."""
-        return tuple(sorted(set(permissions).difference(self.permissions)))
-
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -119,7 +111,7 @@ class Session:
 
     ``tenant`` is the current tenant (claim ``dct``), or None: also when ``dct`` names a tenant that the
     user is not a member of, in which case ``tenant_claim`` still says what was claimed (TN-02). All of it
-    is as it was when the token was issued: who leaves a tenant is out with the next refresh (TN-12).
+    is as it was when the token was issued: whoever leaves a tenant is out with the next refresh (TN-12).
     """
 
     user: User

@@ -1,4 +1,4 @@
-"""Descope's answers, made into pairs of tokens whose both halves are verified.
+"""Descope's answers, made into pairs of tokens, both halves of which are verified.
 
 Nothing that came over the wire is believed because of where it came from: an answer passes the same
 checks as a token from a browser before a cookie is written from it (CB-07, KD-06).
@@ -48,6 +48,8 @@ class TokenPairs:
         except UpstreamNonsense as error:
             if error.reason == TokenReason.TOO_LARGE:
                 raise SessionTooLarge from None
+            if error.reason == TokenReason.EXPIRED:  # fresh from Descope, so it is our clock that is ahead
+                self._events.emit(SuspiciousAnswer(error.reason))
             raise
 
     async def refresh(self, refresh_jwt: str) -> RefreshResult:
@@ -103,7 +105,7 @@ class TokenPairs:
         )
 
     def _unproven(self, error: TokenError) -> UpstreamNonsense | UpstreamUnavailable:
-        """What an answer is worth, one of whose tokens did not pass.
+        """What an answer is worth of which one token did not pass.
 
         One that may pass later is not thrown away: it may be the only copy of a rotated token.
         """

@@ -25,7 +25,10 @@ from ..errors import TokenError, TokenExpired, TokenReason
 from . import base64url, strict_json
 from .session import Claims
 
-__all__ = ["Key", "TokenKind", "TokenPolicy", "UnknownKey", "verify"]
+__all__ = ["JWT_SPELLING", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "is_jwt_text", "verify"]
+
+JWT_SPELLING = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""What a token looks like before anything is known of it; no byte of it ends a header or a cookie."""
 
 _SEGMENTS = 3
 _MAX_HEADER = 1024  # bytes of the encoded segment
@@ -97,6 +100,11 @@ class UnknownKey(TokenError):
     def __init__(self, *, worth_a_fetch: bool) -> None:
         self.worth_a_fetch = worth_a_fetch
         super().__init__(TokenReason.UNKNOWN_KEY)
+
+
+def is_jwt_text(text: str) -> bool:
+    """Whether ``text`` is spelt like a JWT, and so is safe in a header. Says nothing about its truth."""
+    return text.isascii() and JWT_SPELLING.fullmatch(text.encode("ascii")) is not None
 
 
 def verify(

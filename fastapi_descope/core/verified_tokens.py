@@ -20,7 +20,7 @@ class _Entry(NamedTuple, Generic[T]):
 
 
 class VerifiedTokens(Generic[T]):
-    """What tokens of one kind were found to say; at most ``size`` of them, the least used go first.
+    """What tokens of one kind were found to say; at most ``size`` of them, the least recently used go first.
 
     Keys are digests of whole tokens: two sessions of one user are two (TN-10). That is sound because a
     token has exactly one spelling (TV-03).
@@ -47,5 +47,5 @@ class VerifiedTokens(Generic[T]):
             self._entries.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget everything: what was verified under other keys counts no longer."""
+        """Forget everything: what was verified under other keys no longer counts."""
         self._entries.clear()

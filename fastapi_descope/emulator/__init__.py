@@ -1,12 +1,12 @@
 """A Descope to develop against: a second opinion on the wire contract, never laxer than the real one (EM-07).
 
-It imports nothing of the package it serves, which does not import it either unless asked for it (EM-05), and
-needs the extra ``emulator``. Never expose it: it signs
-in anybody without a password, which is why it only listens on, and answers to, the loopback.
+It needs the extra ``emulator``. It imports nothing of the package it serves, which does not import it either
+unless asked for it (EM-05). Never expose it: it signs in anybody without a password, which is why it only
+listens on, and answers to, the loopback.
 
 ``project`` says what is emulated, ``seed`` reads that from a file, and ``guesses`` holds what nobody outside
 Descope knows. Behind ``service``, the HTTP API is in four parts, whose routes' names are those of faults and
-of the journal:
+of the journal. What is not among them is not played, such as one-time passwords and the management API:
 
 =====================  ========================================================================
 ``endpoints``          authorize, exchange, access_key, refresh, try_refresh, select, logout,
@@ -19,14 +19,20 @@ of the journal:
 =====================  ========================================================================
 """
 
-from .clock import Clock
-from .cookie_plan import CookiePlan
-from .faults import Faults
-from .guesses import Guesses
-from .journal import Call, Journal
-from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
-from .service import Emulator, Issued
-from .signing import SigningKey
+try:
+    from .clock import Clock
+    from .cookie_plan import CookiePlan
+    from .faults import Faults
+    from .guesses import Guesses
+    from .journal import Call, Journal
+    from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
+    from .service import Emulator, Issued
+    from .signing import SigningKey
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"fastapi_descope.emulator needs {missing.name}: pip install 'fastapi-descope[emulator]'",
+        name=missing.name,
+    ) from None
 
 __all__ = [
     "DEFAULT_PROJECT_ID",

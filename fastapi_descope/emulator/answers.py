@@ -1,6 +1,6 @@
 """The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
 
-from .authority import Minted, Visit
+from .minted import Minted, Visit
 from .project import Project, Tenant, User
 
 __all__ = ["NO_IDP_DETAILS", "history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
@@ -30,9 +30,9 @@ def user_json(user: User, project: Project) -> dict[str, object]:
         "givenName": given,
         "middleName": "",
         "familyName": family,
-        "email": user.login_id,
+        "email": user.email,
         "phone": user.phone,
-        "verifiedEmail": True,
+        "verifiedEmail": bool(user.email),
         "verifiedPhone": bool(user.phone),
         "roleNames": list(user.roles),
         "userTenants": [
@@ -44,11 +44,11 @@ def user_json(user: User, project: Project) -> dict[str, object]:
             }
             for tenant in project.tenants_of(user)
         ],
-        "status": "enabled",
+        "status": user.status,
         "externalIds": [],
-        "picture": "",
+        "picture": user.picture,
         "test": False,
-        "customAttributes": {},
+        "customAttributes": dict(user.custom_attributes),
         "createdTime": _CREATED,
         "TOTP": False,
         "SAML": "fed" in user.amr,
@@ -119,7 +119,11 @@ def signed_out() -> dict[str, object]:
 
 def tenants_json(tenants: tuple[Tenant, ...]) -> dict[str, object]:
     """The answer of ``/me/tenants``."""
-    return {"tenants": [{"id": tenant.id, "name": tenant.name, "customAttributes": {}} for tenant in tenants]}
+    return {"tenants": [_tenant_json(tenant) for tenant in tenants]}
+
+
+def _tenant_json(tenant: Tenant) -> dict[str, object]:
+    return {"id": tenant.id, "name": tenant.name, "customAttributes": dict(tenant.custom_attributes)}
 
 
 def history_json(visits: tuple[Visit, ...]) -> list[dict[str, object]]:

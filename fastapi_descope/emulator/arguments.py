@@ -10,6 +10,7 @@ from .refusals import Refusal
 __all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
 
 _BODY_BYTES = 64 * 1024
+_LEVELS = 32
 
 
 async def read_body(request: Request) -> bytes:
@@ -35,7 +36,19 @@ async def json_object(request: Request) -> dict[str, object]:
         raise Refusal.malformed("The body is not JSON") from None
     if not isinstance(parsed, dict):
         raise Refusal.malformed("The body is not a JSON object")
-    return cast("dict[str, object]", parsed)
+    found = cast("dict[str, object]", parsed)
+    if not _is_shallow(found, _LEVELS):
+        raise Refusal.malformed(f"The body is nested more than {_LEVELS} levels deep")
+    return found
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    """Whether it can be written again, for example into a token, however deep in a call that is."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = cast("dict[str, object] | list[object]", value)
+    values = inner.values() if isinstance(inner, dict) else inner
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in values)
 
 
 def text(body: dict[str, object], name: str) -> str:

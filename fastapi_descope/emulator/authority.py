@@ -4,56 +4,19 @@ import hmac
 import secrets
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from .claims import Bearer, TokenWriter, utc_text
 from .families import End, Families, Family, Ticket
 from .logins import Login, SignedIn
+from .minted import KeySession, Minted, Visit
 from .project import AccessKey, Project, User
 from .refusals import Refusal
 from .signing import KeyRing, SigningKey
 
-__all__ = ["Authority", "KeySession", "Minted", "Visit"]
+__all__ = ["Authority"]
 
 _VISITS_KEPT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A fresh session and what belongs to it. Times are epoch seconds.
-
-    ``refresh_jwt`` is empty where the presented one stays in use and is not repeated. ``next_refresh`` is
-    the number of seconds within which to refresh so as not to count as inactive; 0 if inactivity does not
-    matter.
-    """
-
-    session_jwt: str = field(repr=False)
-    refresh_jwt: str = field(repr=False)
-    user: User
-    session_ends: int
-    refresh_ends: int
-    next_refresh: int
-    session_id: str
-    first_seen: bool = False
-    sso_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeySession:
-    """What an access key was exchanged for. ``ends`` is in epoch seconds."""
-
-    key_id: str
-    session_jwt: str = field(repr=False)
-    ends: int
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One sign-in of a user, for the login history."""
-
-    user_id: str
-    at: int
-    tenant: str | None
 
 
 class Authority:
@@ -84,7 +47,8 @@ class Authority:
         documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
 
         ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
-        somebody who has signed in before.
+        somebody who has signed in before, for an update to somebody else's phone number,
+        and for who was disabled in the meantime.
         """
         login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
@@ -104,10 +68,15 @@ class Authority:
     def _updated(self, signed_in: SignedIn) -> User:
         """The user, with the phone number that the sign-in proved to be theirs."""
         login, user = signed_in.login, signed_in.user
+        if (self.project.user(user.user_id) or user).is_disabled:
+            raise Refusal.disabled_user()
         if login.purpose == "signup" and self.knows(user):
             raise Refusal.known_user()
         if not login.phone:
             return user
+        owner = self.project.user(login.phone)
+        if owner is not None and owner.user_id != user.user_id:
+            raise Refusal.known_user()
         updated = replace(user, phone=login.phone)
         users = tuple(updated if one.user_id == user.user_id else one for one in self.project.users)
         self.project = replace(self.project, users=users)
@@ -206,8 +175,8 @@ class Authority:
         self._families.end_all(user.user_id)
 
     def sessions(self) -> tuple[Family, ...]:
-        """The families that are alive, oldest first."""
-        return self._families.live(self._clock())
+        """The families that are alive and not idle, oldest first."""
+        return tuple(one for one in self._families.live(self._clock()) if not self._is_idle(one))
 
     def end(self, family_id: str) -> bool:
         """End one family by its id; False if none that is alive has it."""
@@ -249,8 +218,8 @@ class Authority:
     def _present(self, token: str) -> Ticket:
         """The ticket of a token whose family is alive.
 
-        Raises Refusal: E061005 for a token that was never issued or has expired, E064001 after a logout,
-        E064006 after a reuse.
+        Raises Refusal: E061005 for a token that was never issued, has expired or was idle for too long,
+        E064001 after a logout, E064006 after a reuse.
         """
         ticket = self._families.find(token)
         if ticket is None or not self.keys.holds(ticket.kid):
@@ -261,6 +230,8 @@ class Authority:
             raise Refusal.logged_out(self.project.guesses.revoked_status)
         if self._clock() >= ticket.family.ends_at:
             raise self._no_good("The refresh token has expired")
+        if self._is_idle(ticket.family):
+            raise self._no_good("The session was inactive for too long")
         return ticket
 
     def _current(self, token: str) -> Ticket:
@@ -275,10 +246,11 @@ class Authority:
         if self._is_replaced(ticket):
             ticket.family.end = End.REUSE
             raise self._reused()
-        limit = self.project.inactivity_seconds
-        if limit and self._clock() - ticket.family.last_used > limit:
-            raise self._no_good("The session was inactive for too long")
         return ticket, self._owner(ticket)
+
+    def _is_idle(self, family: Family) -> bool:
+        limit = self.project.inactivity_seconds
+        return limit > 0 and self._clock() - family.last_used > limit
 
     def _is_replaced(self, ticket: Ticket) -> bool:
         replaced_at = ticket.replaced_at
@@ -288,6 +260,8 @@ class Authority:
         user = self.project.user(ticket.family.user_id)
         if user is None:
             raise Refusal.unknown_user()
+        if user.is_disabled:
+            raise self._no_good("The user is disabled")
         return user
 
     def _renew(self, ticket: Ticket, user: User, tenant: str | None, *, new_refresh: bool) -> Minted:
@@ -326,7 +300,7 @@ class Authority:
             bearer.user,
             exp,
             rexp,
-            next_refresh=self.project.inactivity_seconds // 2,
+            next_refresh=(self.project.inactivity_seconds + 1) // 2,
             session_id=family.id,
         )
 

@@ -8,7 +8,15 @@ from starlette.requests import Request
 from .project import Project
 from .refusals import Refusal
 
-__all__ = ["Credentials", "access_key", "credentials", "refresh_token", "require_management_key"]
+__all__ = [
+    "Credentials",
+    "access_key",
+    "credentials",
+    "presented_token",
+    "refresh_token",
+    "require_management_key",
+    "require_project",
+]
 
 _DOTS_OF_A_JWT = 2
 
@@ -62,8 +70,28 @@ def credentials(request: Request, project: Project, *, key: str | None) -> Crede
     """
     sent = _sorted(_parts_for(request, project))
     if not _same(sent.key, key or ""):
-        raise Refusal.unauthorized("The bearer does not hold the management key of the project")
+        raise _wrong_key(key)
     return sent
+
+
+def _wrong_key(expected: str | None) -> Refusal:
+    if expected is None:
+        return Refusal.unauthorized(
+            "The bearer ends with a key, and the project has no management key: leave it out, or seed "
+            "auth_management_key"
+        )
+    return Refusal.unauthorized("The bearer does not hold the management key of the project")
+
+
+def require_project(request: Request, project: Project) -> None:
+    """Raise Refusal (401) unless the bearer begins with the project, and ends with its auth management key.
+
+    What else is in it does not matter: for an endpoint that takes any token, or none.
+    """
+    *others, last = _parts_for(request, project)
+    key = project.auth_management_key
+    if key is not None and not (others and _same(last, key)):
+        raise _wrong_key(key)
 
 
 def access_key(request: Request, project: Project) -> str:
@@ -79,16 +107,21 @@ def access_key(request: Request, project: Project) -> str:
         case [_, key, last] if last and _same(last, project.auth_management_key or ""):
             return key
         case _:
-            raise Refusal.unauthorized("The bearer does not hold the management key of the project")
+            raise _wrong_key(project.auth_management_key)
 
 
-def refresh_token(request: Request, project: Project) -> str:
-    """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4).
+def presented_token(request: Request, project: Project) -> str:
+    """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4), or "".
 
     Which one Descope prefers when both come is unknown; here it is the bearer. Raises Refusal.
     """
     sent = credentials(request, project, key=project.auth_management_key)
-    token = sent.token or request.cookies.get(project.cookies.refresh_name, "")
+    return sent.token or request.cookies.get(project.cookies.refresh_name, "")
+
+
+def refresh_token(request: Request, project: Project) -> str:
+    """The refresh JWT that a request presents. Raises Refusal, also if it presents none."""
+    token = presented_token(request, project)
     if not token:
         raise Refusal.bad_token("The request holds no refresh token", project.guesses.revoked_status)
     return token

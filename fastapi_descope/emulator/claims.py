@@ -42,7 +42,7 @@ class TokenWriter:
         claims = self._of_user(bearer, self.session_drn, now, exp)
         claims |= self._held(bearer.user, bearer.tenant) | {"rexp": utc_text(rexp)}
         if self._project.template_email:
-            claims |= {"email": bearer.user.login_id, "name": bearer.user.name}
+            claims |= {"email": bearer.user.email, "name": bearer.user.name}
         if bearer.su:
             claims["su"] = True
         if self._project.session_jti:

@@ -24,8 +24,8 @@ Form = dict[str, str]
 
 
 def is_console(path: str) -> bool:
-    """Whether a path is the console's."""
-    return path == "/console" or path.startswith("/console/")
+    """Whether a path is the console's: the root is, too, for whoever opens the emulator's bare address."""
+    return path in {"/", "/console"} or path.startswith("/console/")
 
 
 class Console:
@@ -44,12 +44,17 @@ class Console:
 
     @property
     def routes(self) -> list[Route]:
-        """The page, its one form target for each lever, and the API."""
+        """The page and what leads to it, its one form target for each lever, and the API."""
         return [
             *self._api.routes,
+            *(Route(path, self.lead_there, methods=["GET"]) for path in ("/", "/console/")),
             Route("/console", self.show, methods=["GET"]),
             Route("/console/{lever}", self.pull, methods=["POST"]),
         ]
+
+    async def lead_there(self, _: Request) -> Response:
+        """The way to the page."""
+        return RedirectResponse("/console", 303, QUIET)
 
     async def show(self, _: Request) -> Response:
         """The page."""

@@ -1,5 +1,6 @@
 """``/console/api``: the console for scripts. JSON in, JSON out, errors in the shape of Descope's."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from .refusals import Refusal
 __all__ = ["ConsoleApi"]
 
 _MOST_REQUESTS = 10_000
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -70,7 +72,7 @@ class ConsoleApi:
         """The latest requests; ``endpoint`` and ``limit`` in the query (100, at most 10,000)."""
         query = request.query_params
         limit = query.get("limit", "100")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:6]) <= _MOST_REQUESTS):
+        if not (_NUMBER.fullmatch(limit) and int(limit) <= _MOST_REQUESTS):
             raise Refusal.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
         found = self._overview.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
         return JSONResponse({"requests": found})

@@ -6,6 +6,8 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
+from .address import path_of
+
 __all__ = ["shared_with_pages"]
 
 _LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
@@ -24,7 +26,7 @@ def shared_with_pages(app: ASGIApp, scope: Scope) -> ASGIApp:
     is signed in here. Which headers a page sends is not restricted, for the SDKs have many of their own.
     """
     origin = Headers(scope=scope).get("origin", "")
-    if not (_LOOPBACK_ORIGIN.fullmatch(origin) and _SHARED_PATHS.fullmatch(scope["path"])):
+    if not (_LOOPBACK_ORIGIN.fullmatch(origin) and _SHARED_PATHS.fullmatch(path_of(scope))):
         return app
     return CORSMiddleware(
         app,

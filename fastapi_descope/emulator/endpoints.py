@@ -9,7 +9,14 @@ from starlette.routing import Route
 from .answers import NO_IDP_DETAILS, history_json, jwt_response, tenants_json, user_json
 from .arguments import flag, json_object, mapping, names, text
 from .authority import Authority
-from .bearer import access_key, credentials, refresh_token, require_management_key
+from .bearer import (
+    access_key,
+    credentials,
+    presented_token,
+    refresh_token,
+    require_management_key,
+    require_project,
+)
 from .logins import Login, LoginOptions, Logins
 from .project import Project, Tenant
 from .refusals import Refusal
@@ -63,7 +70,7 @@ class AuthApi:
 
     async def authorize(self, request: Request) -> Response:
         """Start SSO: the URL of the sign-in page (section 2.1)."""
-        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        token = presented_token(request, self._project)
         query = request.query_params
         tenant = self._tenant(query.get("tenant", ""))
         login = Login(
@@ -71,9 +78,10 @@ class AuthApi:
             redirect_url=redirect_url(request, self._project),
             options=LoginOptions.from_body(await json_object(request)),
             login_hint=query.get("loginHint", ""),
+            initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
-        page = self._logins.begin(asked_of(login, sent.token, self._authority))
+        page = self._logins.begin(asked_of(login, token, self._authority))
         return JSONResponse({"url": page_url(request, page)})
 
     async def exchange(self, request: Request) -> Response:
@@ -102,7 +110,7 @@ class AuthApi:
 
     async def try_refresh(self, request: Request) -> Response:
         """As refresh, but an empty object where that would refuse the token (section 2.6)."""
-        credentials(request, self._project, key=self._project.auth_management_key)
+        require_project(request, self._project)
         await json_object(request)
         try:
             minted = self._authority.refresh(refresh_token(request, self._project))

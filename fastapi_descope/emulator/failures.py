@@ -6,7 +6,7 @@ What Descope tells the app then is unknown (wire contract, section 2.1). Here it
 
 from dataclasses import dataclass
 
-__all__ = ["FAILURES", "REFUSED", "Failure"]
+__all__ = ["DISABLED", "FAILURES", "REFUSED", "STRANGER", "Failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,16 @@ class Failure:
 
 
 REFUSED = Failure("Refuse", "access_denied", "The sign-in was refused")
+DISABLED = Failure("The user is disabled", "access_denied", "The user is disabled")
+STRANGER = Failure(
+    "Somebody else signed in than was asked for",
+    "access_denied",
+    "The identity provider confirmed another user than the one asked for",
+)
 
 FAILURES = {
     "locked": Failure("The account is locked", "access_denied", "The account is locked"),
-    "stranger": Failure(
-        "Somebody else signed in than was asked for",
-        "access_denied",
-        "The identity provider confirmed another user than the one asked for",
-    ),
+    "stranger": STRANGER,
     "unassigned": Failure(
         "The person may not use this app",
         "access_denied",

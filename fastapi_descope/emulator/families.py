@@ -57,7 +57,8 @@ def _digest(token: str) -> bytes:
 class Families:
     """Every refresh token issued that is not past its end, by digest: what is not in here is no good.
 
-    The tokens themselves are not kept.
+    The tokens themselves are not kept. May be used from another thread than the one the emulator runs in:
+    whatever goes through them goes through a copy.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,9 @@ class Families:
     def add(self, token: str, ticket: Ticket, now: float) -> None:
         """Remember a token that has just been signed; now and then, forget those past their end."""
         if len(self._tickets) >= self._clean_at:
-            self._tickets = {d: kept for d, kept in self._tickets.items() if now < kept.family.ends_at}
+            for digest, kept in tuple(self._tickets.items()):
+                if now >= kept.family.ends_at:
+                    self._tickets.pop(digest, None)
             self._clean_at = max(_FEW, 2 * len(self._tickets))  # so that it costs each token a constant
         self._tickets[_digest(token)] = ticket
         ticket.family.tenant = ticket.tenant
@@ -81,11 +84,11 @@ class Families:
 
     def live(self, now: float) -> tuple[Family, ...]:
         """The families that are not over, oldest first."""
-        families = {ticket.family: None for ticket in self._tickets.values()}
+        families = {ticket.family: None for ticket in tuple(self._tickets.values())}
         return tuple(one for one in families if one.end is None and now < one.ends_at)
 
     def end_all(self, user_id: str) -> None:
         """End every family of a user that is not over already."""
-        for ticket in self._tickets.values():
+        for ticket in tuple(self._tickets.values()):
             if ticket.family.user_id == user_id and ticket.family.end is None:
                 ticket.family.end = End.LOGOUT

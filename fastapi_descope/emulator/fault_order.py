@@ -1,8 +1,10 @@
 """An order for a fault, from outside the process: what may be in it, and the fault that it means."""
 
+import re
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .faults import Faults
 from .refusals import Refusal
@@ -11,8 +13,42 @@ __all__ = ["FaultOrder"]
 
 _GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body>"
 _MOST_SECONDS = 3600
+_OUR_HEADERS = {"content-length", "transfer-encoding", "connection"}
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+_VALUE = re.compile(r"([!-~]([ -~]{0,998}[!-~])?)?")
+
+
+def _seconds_or_date(value: object) -> str:
+    """What stands in a ``Retry-After`` (RFC 9110, section 10.2.3)."""
+    text = str(value)
+    if isinstance(value, int | str) and (_NUMBER.fullmatch(text) or _is_date(text)):
+        return text
+    raise ValueError("expected a number of seconds, or an HTTP date")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(parsedate_to_datetime(text)) and _VALUE.fullmatch(text) is not None
+    except ValueError:
+        return False
+
+
+def _sendable(value: str) -> str:
+    if not _VALUE.fullmatch(value):
+        raise ValueError("expected visible characters")
+    return value
+
+
+def _header(name: str) -> str:
+    if not _HEADER.fullmatch(name) or name.lower() in _OUR_HEADERS:
+        raise ValueError("expected the name of a header that the server does not write itself")
+    return name
+
 
 _Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
+_RetryAfter = Annotated[str, BeforeValidator(_seconds_or_date)]
+_Headers = dict[Annotated[str, AfterValidator(_header)], Annotated[str, AfterValidator(_sendable)]]
 
 
 class FaultOrder(BaseModel):
@@ -25,17 +61,21 @@ class FaultOrder(BaseModel):
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: str | dict[str, object] | None = None
     garbage: bool = False
-    retry_after: Annotated[int, Field(ge=0)] | None = None
+    headers: _Headers | None = None
+    retry_after: _RetryAfter | None = None
     delay: _Seconds = 0
     drip: _Seconds = 0
     cut: Literal["reset", "close"] | None = None
     when: Literal["before", "after"] = "before"
 
     @classmethod
-    def parsed(cls, given: dict[str, object]) -> "FaultOrder":
-        """The order in a JSON object. Raises Refusal, which names the place and not what stood there."""
+    def parsed(cls, given: dict[str, object], *, strict: bool = True) -> "FaultOrder":
+        """The order in a JSON object. Raises Refusal, which names the place and not what stood there.
+
+        Unless ``strict``, text stands for numbers.
+        """
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(given, strict=strict)
         except ValidationError as error:
             raise Refusal.invalid(_told(error)) from None
 
@@ -55,18 +95,21 @@ class FaultOrder(BaseModel):
         order: dict[str, object] = {
             name: form[name] for name in ("endpoint", "times", "when") if name in form
         }
-        return cls.parsed(order | parts.get(form.get("kind", ""), {}))
+        return cls.parsed(order | parts.get(form.get("kind", ""), {}), strict=False)
 
     def placed_with(self, faults: Faults) -> None:
-        """Let it happen. Raises Refusal for an unknown endpoint, or an order for nothing."""
-        body = self.body.encode() if isinstance(self.body, str) else self.body
+        """Let it happen. Raises Refusal for an unknown endpoint, or for nothing or two things at once."""
+        if self.garbage and self.body is not None:
+            raise Refusal.invalid("garbage takes the place of the body: there is only one of them")
+        if not (self._has_answer or self.cut or self.delay or self.drip):
+            raise Refusal.invalid("a fault needs a status, a body, garbage, a delay, a drip or a cut")
         try:
             faults.add(
                 self.endpoint,
                 times=self.times,
                 status=self.status,
-                body=_GARBAGE if self.garbage else body,
-                headers={"content-type": "text/html"} if self.garbage else None,
+                body=self._body,
+                headers=self._sent_headers,
                 retry_after=self.retry_after,
                 delay=self.delay,
                 drip=self.drip,
@@ -76,8 +119,23 @@ class FaultOrder(BaseModel):
         except ValueError as error:
             raise Refusal.invalid(str(error)) from None
 
+    @property
+    def _has_answer(self) -> bool:
+        return self.garbage or self.status is not None or self.body is not None
+
+    @property
+    def _body(self) -> bytes | dict[str, object] | None:
+        if self.garbage:
+            return _GARBAGE
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+    @property
+    def _sent_headers(self) -> dict[str, str]:
+        kind = {"content-type": "text/html"} if self.garbage else {}
+        return kind | {name.lower(): value for name, value in (self.headers or {}).items()}
+
 
 def _told(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(step) for step in first["loc"]) or "the order"
-    return f"{place}: {first['msg']}"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"

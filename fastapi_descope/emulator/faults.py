@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
 from itertools import groupby
 from typing import Literal
 
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp
 
 from .gate import Gate
 from .mishap import Fault, Mishap
-from .refusals import error_body
+from .refusals import FAILURE, error_body
 
 __all__ = ["Faults"]
 
@@ -53,7 +54,8 @@ class Faults:
     ) -> None:
         """Let the next ``times`` calls of ``endpoint`` fail.
 
-        ``status`` alone answers with Descope's error JSON, ``body`` with these bytes or this JSON (200 if
+        ``status`` alone answers with error JSON in Descope's shape (with a made-up code, E000000, from 500
+        on), ``body`` with these bytes or this JSON (200 if
         no status is given). ``retry_after`` becomes the header of that name; a 429 without it has none.
         ``delay`` seconds pass first (by ``pause``); ``hold`` waits for ``release``; ``drip`` seconds pass
         between any two bytes of the body. Waiting alone leaves the real answer as it is.
@@ -74,6 +76,8 @@ class Faults:
             raise ValueError("times must be positive")
         if status is None and body is not None:
             status = 200
+        if status is None and (headers or retry_after is not None):
+            raise ValueError("headers and retry_after need a status or a body that they come with")
         fault = Fault(
             status, _content(status, body), _headers(headers, retry_after), delay, drip, hold, cut, when
         )
@@ -134,4 +138,5 @@ def _content(status: int | None, body: bytes | Mapping[str, object] | None) -> b
         return json.dumps(dict(body)).encode()
     if status == _RATE_LIMITED:
         return json.dumps(error_body("E130429", "API rate limit exceeded.")).encode()
-    return json.dumps(error_body("E011001", "A fault was asked for")).encode()
+    is_failure = status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return json.dumps(error_body(FAILURE if is_failure else "E011001", "A fault was asked for")).encode()

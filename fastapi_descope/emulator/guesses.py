@@ -25,6 +25,8 @@ class Guesses:
             under ``nsec``. They never replace a claim of Descope's.
         drn_is_cookie_name: a renamed cookie renames the ``drn`` of its token.
         sso_sets_tenant: a sign-in through a tenant's SSO makes it the current tenant.
+        enforces_initiated_email: a start with ``initiatedEmail`` fails where somebody confirms it who has
+            another e-mail address, and is not ignored.
         refresh_holds_grants: the refresh JWT says what the user holds, as the session JWT does.
     """
 
@@ -37,6 +39,7 @@ class Guesses:
     custom_claims_at_top: bool = False
     drn_is_cookie_name: bool = True
     sso_sets_tenant: bool = True
+    enforces_initiated_email: bool = True
     refresh_holds_grants: bool = False
 
     def failure(self, error: str, description: str, *, standard: bool) -> dict[str, str]:

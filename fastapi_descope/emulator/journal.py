@@ -45,7 +45,7 @@ class Journal:
 
     def to(self, endpoint: str) -> tuple[Call, ...]:
         """The requests to one endpoint, oldest first."""
-        return tuple(call for call in self._calls if call.endpoint == endpoint)
+        return tuple(call for call in self if call.endpoint == endpoint)
 
     def count(self, endpoint: str) -> int:
         """How many requests went to one endpoint."""

@@ -4,6 +4,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
 from .arguments import flag, mapping
@@ -57,13 +58,15 @@ class Login:
 
     Without a ``redirect_url`` the page is the end of it: the app polls for the session of ``pending``.
     ``user_id`` is set where nobody else may confirm. ``form_token`` ties the answer to the page that was
-    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP.
+    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP. With an ``initiated_email`` whoever
+    confirms has to have that address, if ``Guesses`` says so.
     """
 
     tenant: Tenant | None
     redirect_url: str = field(default="", repr=False)
     options: LoginOptions = field(default_factory=LoginOptions)
     login_hint: str = field(default="", repr=False)
+    initiated_email: str = field(default="", repr=False)
     sso_id: str = ""
     user_id: str | None = None
     amr: tuple[str, ...] = ()
@@ -86,6 +89,11 @@ class Login:
         """Who may confirm it, in the project's order."""
         users = project.users if self.tenant is None else project.members(self.tenant.id)
         return tuple(one for one in users if self.user_id in {None, one.user_id})
+
+    def is_for(self, email: str, project: Project) -> bool:
+        """Whether somebody with this e-mail address may confirm it."""
+        is_held = self.initiated_email and project.guesses.enforces_initiated_email
+        return not is_held or email.lower() == self.initiated_email.lower()
 
     def roles_of(self, user: User) -> tuple[str, ...]:
         """The roles that the user would have after it."""
@@ -117,7 +125,7 @@ class Pending:
 
 
 class _Slips(Generic[_Value]):
-    """Values under unguessable one-time names, forgotten after a while."""
+    """Values under unguessable one-time names, forgotten after a while. Threads may share them."""
 
     def __init__(self, clock: Callable[[], float], seconds: int) -> None:
         self._clock = clock
@@ -126,8 +134,8 @@ class _Slips(Generic[_Value]):
 
     def put(self, value: _Value) -> str:
         now = self._clock()
-        while self._values and next(iter(self._values.values()))[0] <= now:
-            del self._values[next(iter(self._values))]  # the oldest come first
+        for over in takewhile(lambda each: each[1][0] <= now, tuple(self._values.items())):
+            self._values.pop(over[0], None)  # the oldest come first
         name = secrets.token_urlsafe(32)
         self._values[name] = (now + self._seconds, value)
         return name
@@ -137,9 +145,8 @@ class _Slips(Generic[_Value]):
         return value if self._clock() < ends_at else None
 
     def take(self, name: str) -> _Value | None:
-        value = self.get(name)
-        self._values.pop(name, None)
-        return value
+        ends_at, value = self._values.pop(name, (0.0, None))
+        return value if self._clock() < ends_at else None
 
 
 class Logins:

@@ -42,11 +42,13 @@ class Fault:
     @override
     def __str__(self) -> str:
         """What it does, in a few words."""
+        kind = self.headers.get("content-type", "")
         parts = {
             f"waits {self.delay:g} s": self.delay,
             "is held": self.hold,
             "the work is done": self.when == "after",
             f"status {self.status}": self.status is not None,
+            f"as {kind}": self.status is not None and kind != "application/json",
             f"Retry-After {self.headers.get('retry-after')}": "retry-after" in self.headers,
             f"{self.drip:g} s between bytes": self.drip,
             "ends in mid-body": self.cut == "close",

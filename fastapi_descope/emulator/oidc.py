@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from .address import url_of
 from .arguments import read_body
-from .authority import Authority, Minted
+from .authority import Authority
 from .logins import Client, Login, Logins, SignedIn
+from .minted import Minted
 from .project import Project
 from .redirects import is_approved, with_parameters
 from .refusals import Refusal
@@ -56,11 +58,11 @@ class OidcApi:
         table = [
             ("/{project_id}" + document, self.discovery, ["GET"]),
             ("/{project_id}/{app_id}" + document, self.discovery, ["GET"]),
-            ("/oauth2/v1/authorize", self.oidc_authorize, ["GET"]),
+            ("/oauth2/v1/authorize", self.oidc_authorize, ["GET", "POST"]),
             ("/oauth2/v1/token", self.oidc_token, ["POST"]),
             ("/oauth2/v1/userinfo", self.oidc_userinfo, ["GET", "POST"]),
             ("/oauth2/v1/revoke", self.oidc_revoke, ["POST"]),
-            ("/oauth2/v1/logout", self.oidc_logout, ["GET"]),
+            ("/oauth2/v1/logout", self.oidc_logout, ["GET", "POST"]),
         ]
         return [Route(path, call, methods=methods, name=call.__name__) for path, call, methods in table]
 
@@ -73,11 +75,11 @@ class OidcApi:
         client = request.path_params.get("app_id", self._project.project_id)
         if request.path_params["project_id"] != self._project.project_id or not self._knows(client):
             raise Refusal.unacceptable("No such project or app", 404)
-        oauth = _on_origin(request, "/oauth2/v1")
+        oauth = url_of(request, "/oauth2/v1")
         return JSONResponse(
             {
                 "issuer": self._issuer(request, client),
-                "jwks_uri": _on_origin(request, f"/{self._project.project_id}/.well-known/jwks.json"),
+                "jwks_uri": url_of(request, f"/{self._project.project_id}/.well-known/jwks.json"),
                 "authorization_endpoint": f"{oauth}/authorize",
                 "token_endpoint": f"{oauth}/token",
                 "userinfo_endpoint": f"{oauth}/userinfo",
@@ -95,8 +97,11 @@ class OidcApi:
         )
 
     async def oidc_authorize(self, request: Request) -> Response:
-        """To the sign-in page; an unknown client or redirect URI gets an error and no redirect."""
-        query = dict(request.query_params)
+        """To the sign-in page; an unknown client or redirect URI gets an error and no redirect.
+
+        The arguments of a POST are in its form (OpenID Connect Core, section 3.1.2.1).
+        """
+        query = await _asked(request)
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if not self._knows(client_id):
             raise Refusal.unacceptable("No such client")
@@ -128,9 +133,9 @@ class OidcApi:
 
     async def oidc_userinfo(self, request: Request) -> Response:
         """The claims that the scope of the access token opens. 401 without a good one (RFC 6750)."""
-        token = request.headers.get("authorization", "").partition(" ")[2]
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
-            claims = self._authority.validate(token)
+            claims = self._authority.validate(token if scheme.lower() == "bearer" else "")
         except Refusal:
             claims = {}
         scope = str(claims.get("scope", "")).split()
@@ -141,7 +146,7 @@ class OidcApi:
         user = self._project.user(subject)
         told: dict[str, object] = {"sub": subject}
         if user is not None and "email" in scope:
-            told |= {"email": user.login_id, "email_verified": True}
+            told |= {"email": user.email, "email_verified": bool(user.email)}
         if user is not None and "profile" in scope:
             told |= {"name": user.name}
         return JSONResponse(told)
@@ -155,7 +160,7 @@ class OidcApi:
 
     async def oidc_logout(self, request: Request) -> Response:
         """End the session that an ID token belongs to, expired or not, and send the browser back."""
-        query = request.query_params
+        query = await _asked(request)
         hint = self._authority.keys.verified(query.get("id_token_hint", ""))
         if hint is None:
             raise Refusal.bad_token("id_token_hint is missing or not ours")
@@ -216,7 +221,7 @@ class OidcApi:
             "iat": now,
             "exp": minted.session_ends,
             "sid": minted.session_id,
-            "email": user.login_id,
+            "email": user.email,
             "name": user.name,
         }
         return claims | ({"nonce": client.nonce} if client.nonce else {})
@@ -225,16 +230,15 @@ class OidcApi:
         return client_id in {self._project.project_id, *self._project.federated_apps}
 
     def _issuer(self, request: Request, client_id: str) -> str:
-        own = _on_origin(request, f"/{self._project.project_id}")
+        own = url_of(request, f"/{self._project.project_id}")
         return own if client_id == self._project.project_id else f"{own}/{client_id}"
 
 
-def _on_origin(request: Request, path: str) -> str:
-    return str(request.url.replace(path=path, query=""))
-
-
 def _why_not(query: dict[str, str]) -> str | None:
-    """The error of RFC 6749, section 4.1.2.1, that the request of an authorization earns."""
+    """The error that the request of an authorization earns (RFC 6749, section 4.1.2.1; OpenID's 3.1.2.6).
+
+    Here nobody is signed in at the provider itself, so whoever may not be asked has to be turned away.
+    """
     if query.get("response_type") != "code":
         return "unsupported_response_type"
     if "openid" not in query.get("scope", "").split():
@@ -242,7 +246,7 @@ def _why_not(query: dict[str, str]) -> str | None:
     is_s256 = query.get("code_challenge_method") == "S256"
     if not is_s256 or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
         return "invalid_request"
-    return None
+    return "login_required" if "none" in query.get("prompt", "").split() else None
 
 
 def _is_for(client: Client, form: dict[str, str]) -> bool:
@@ -250,6 +254,11 @@ def _is_for(client: Client, form: dict[str, str]) -> bool:
     challenge = urlsafe_b64encode(digest).rstrip(b"=")
     same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.id, client.redirect_uri)
     return same_client and hmac.compare_digest(challenge, client.challenge.encode())
+
+
+async def _asked(request: Request) -> dict[str, str]:
+    """The arguments of a browser's request: in the query, or in the form of a POST."""
+    return await _form(request) if request.method == "POST" else dict(request.query_params)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Sign-ins that end elsewhere, while the app polls for the session (wire contract, section 2.16)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from starlette.requests import Request
@@ -10,13 +11,14 @@ from starlette.routing import Route
 from .answers import jwt_response, user_json
 from .arguments import json_object, mapping, text
 from .authority import Authority
-from .bearer import credentials, require_management_key
+from .bearer import credentials, presented_token, require_management_key
 from .logins import Login, LoginOptions, Logins
 from .project import Project, User
 from .redirects import is_approved, with_parameters
 from .refusals import Refusal
 from .session_response import with_tokens
 from .sign_in_start import asked_of, page_url
+from .sign_up import admitted
 
 __all__ = ["PendingApi"]
 
@@ -67,22 +69,23 @@ class PendingApi:
         return self._authority.project
 
     async def notp_start(self, request: Request) -> Response:
-        """Where to confirm, and the reference to poll with. Raises Refusal, also for an unknown login id."""
-        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        """Where to confirm, and the reference to poll with.
+
+        Raises Refusal, also for an unknown login id, unless one may sign up with it.
+        """
+        token = presented_token(request, self._project)
         body = await json_object(request)
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
-        known = self._user(text(body, "loginId")) if body.get("loginId") else None
-        if known is not None and purpose == "signup" and self._authority.knows(known):
-            raise Refusal.known_user()
         login = Login(
             tenant=None,
             options=LoginOptions.from_body(mapping(body, "loginOptions")),
-            user_id=None if known is None else known.user_id,
             method="whatsapp",
             purpose=purpose,
             phone=text(body, "phone") if purpose == "update" else "",
         )
-        login, reference = self._logins.await_session(asked_of(login, sent.token, self._authority))
+        if body.get("loginId"):
+            login = replace(login, user_id=self._owner(login, text(body, "loginId")).user_id)
+        login, reference = self._logins.await_session(asked_of(login, token, self._authority))
         where = page_url(request, self._logins.begin(login))
         return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
 
@@ -125,6 +128,15 @@ class PendingApi:
         user = user_json(minted.user, self._project)
         answer = jwt_response(minted, self._project, now=self._clock(), user=user)
         return with_tokens(answer, self._project, now=self._clock())
+
+    def _owner(self, login: Login, login_id: str) -> User:
+        """The one user who may confirm a sign-in that was started with a login id. Raises Refusal."""
+        user = self._project.user(login_id) or admitted(self._authority, login, login_id)
+        if user is None:
+            raise Refusal.unknown_user()
+        if login.purpose == "signup" and self._authority.knows(user):
+            raise Refusal.known_user()
+        return user
 
     def _user(self, reference: str) -> User:
         user = self._project.user(reference)

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
 from .cookie_plan import CookiePlan
 from .guesses import Guesses
 from .redirects import LOOPBACK_HOSTS
+from .soundness import check_key, check_project_id, check_redirects, check_times, refuse_twins
 
 __all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "Tenant", "User"]
 
@@ -16,7 +18,6 @@ DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
 """Well-formed (28 characters, so no region) and recognisably nobody's real project (EM-04)."""
 
 _FOUR_WEEKS = 28 * 24 * 3600
-_TEN_YEARS = 10 * 365 * 24 * 3600
 _SOCIAL_PROVIDERS = (
     "apple",
     "discord",
@@ -45,8 +46,9 @@ _NO_GRANTS = Grants()
 class Tenant:
     """A customer organisation with single sign-on.
 
-    ``domains`` route an e-mail to it. ``sso_ids`` are its SSO configurations besides the default one.
-    ``session_seconds`` replaces the project's while it is the current tenant; 0 leaves that as it is.
+    ``domains`` route an e-mail to it, in any case. ``sso_ids`` are its SSO configurations besides the
+    default one. ``session_seconds`` replaces the project's while it is the current tenant; 0 leaves that
+    as it is.
     """
 
     id: str
@@ -54,13 +56,25 @@ class Tenant:
     domains: tuple[str, ...] = ()
     sso_ids: tuple[str, ...] = ()
     session_seconds: int = 0
+    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def __post_init__(self) -> None:
+        check_times({"session_seconds": self.session_seconds}, least=0)
+        object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
+
+    def has_domain(self, domain: str) -> bool:
+        """Whether it is one of its domains, in any case."""
+        return domain.lower() in {one.lower() for one in self.domains}
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person. ``login_id`` is an e-mail address; ``tenants`` maps tenant ids to what is held there.
+    """A person. ``login_id`` is an e-mail address, as a rule; ``tenants`` says what is held in which tenant.
 
     ``user_id`` and ``name``, left empty, are derived from the login id: the same in every run.
+
+    ``status``: who is disabled can neither sign in nor refresh; what Descope answers then is unknown. Who is
+    invited can, and stays so (our choice).
     """
 
     login_id: str
@@ -71,6 +85,9 @@ class User:
     amr: tuple[str, ...] = ("fed",)
     user_id: str = ""
     phone: str = ""
+    picture: str = ""
+    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
+    status: Literal["enabled", "disabled", "invited"] = "enabled"
 
     def __post_init__(self) -> None:
         derived = hashlib.sha256(self.login_id.encode()).hexdigest()[:26]
@@ -78,6 +95,17 @@ class User:
         object.__setattr__(self, "user_id", self.user_id or f"U2{derived}")
         object.__setattr__(self, "name", self.name or name)
         object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
+        object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
+
+    @property
+    def email(self) -> str:
+        """The login id, if it is an e-mail address."""
+        return self.login_id if "@" in self.login_id else ""
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether the user is kept out."""
+        return self.status == "disabled"
 
     def held_in(self, tenant_id: str) -> Grants:
         """What the user holds in a tenant; nothing where not a member."""
@@ -90,6 +118,8 @@ class AccessKey:
 
     ``claims`` were set by whoever made the key, so they stand at the top of the JWT. ``expires_at`` is in
     epoch seconds; 0 is never.
+
+    Raises ValueError for a secret that no bearer can hold.
     """
 
     id: str
@@ -102,6 +132,9 @@ class AccessKey:
     expires_at: int = 0
 
     def __post_init__(self) -> None:
+        check_key("secret", self.secret, ends_bearer=False)
+        if self.expires_at < 0:
+            raise ValueError("expires_at must not be negative")
         object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
@@ -141,8 +174,9 @@ class Project:
     ``rotate_refresh``: every refresh replaces the refresh token, and presenting a replaced one more than
     ``reuse_grace`` seconds later ends the whole family. Descope's own grace is unknown, so it is none.
 
-    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. ``step_up_seconds``: how long
-    a session JWT with ``su`` may live.
+    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. Descope is known to look at it
+    when a session is refreshed; that an idle one opens nothing else either, such as ``/me``, is our choice,
+    the stricter one. ``step_up_seconds``: how long a session JWT with ``su`` may live.
 
     ``session_token_in`` and ``refresh_token_in``: a token in a cookie is in no body; ``cookies`` says
     which cookie (section 4).
@@ -158,7 +192,8 @@ class Project:
     session JWTs hold ``email`` and ``name``. ``override_subject``: ``sub`` is the login id, and the user
     id is in ``dsub``. ``session_jti``: session JWTs have an id.
 
-    ``approved_redirects``: hosts or URL prefixes that a sign-in may return to. ``social_providers`` are
+    ``approved_redirects``: hosts or URL prefixes that a sign-in may return to; none at all approves every
+    http(s) URL, as in Descope. ``social_providers`` are
     those of the OAuth endpoints. ``federated_apps``: ids of OIDC clients besides the project's own id.
 
     ``open_sign_up``: whoever types an unknown login id on the sign-in page joins the tenant.
@@ -203,21 +238,32 @@ class Project:
     guesses: Guesses = field(default_factory=Guesses)
 
     def __post_init__(self) -> None:
-        _refuse_twins("tenant id", [tenant.id for tenant in self.tenants])
-        _refuse_twins("user id", [user.user_id for user in self.users])
-        _refuse_twins("login id", [user.login_id.lower() for user in self.users])
-        _refuse_twins("access key id", [key.id for key in self.access_keys])
-        _refuse_twins("access key secret", [key.secret for key in self.access_keys])
+        check_project_id(self.project_id)
+        check_redirects(self.approved_redirects)
+        self._check_times()
+        for name in ("auth_management_key", "management_key"):
+            if (secret := getattr(self, name)) is not None:
+                check_key(name, secret)
+        self._refuse_twins()
         for user in self.users:
             self._refuse_strangers(f"user {user.login_id}", user.tenants)
         for key in self.access_keys:
             self._refuse_strangers(f"access key {key.id}", key.tenants)
-        for name in ("session", "refresh", "access_key", "step_up"):
-            seconds = getattr(self, f"{name}_seconds")
-            if seconds <= 0:
-                raise ValueError(f"{name}_seconds must be positive")
-            if seconds > _TEN_YEARS:
-                raise ValueError(f"{name}_seconds must be at most {_TEN_YEARS}, ten years")
+
+    def _check_times(self) -> None:
+        lives = ("session_seconds", "refresh_seconds", "access_key_seconds", "step_up_seconds")
+        check_times({name: getattr(self, name) for name in lives}, least=1)
+        check_times({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
+
+    def _refuse_twins(self) -> None:
+        refuse_twins("tenant id", [tenant.id for tenant in self.tenants])
+        domains = [{domain.lower() for domain in tenant.domains} for tenant in self.tenants]
+        refuse_twins("domain of a tenant", chain.from_iterable(domains))
+        refuse_twins("user id", [user.user_id for user in self.users])
+        names = [{user.login_id.lower(), user.phone} - {""} for user in self.users]
+        refuse_twins("login id or phone number", chain.from_iterable(names))
+        refuse_twins("access key id", [key.id for key in self.access_keys])
+        refuse_twins("access key secret", [key.secret for key in self.access_keys])
 
     def _refuse_strangers(self, who: str, tenants: Mapping[str, Grants]) -> None:
         strangers = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
@@ -234,9 +280,9 @@ class Project:
 
     def tenant(self, reference: str) -> Tenant | None:
         """The tenant with this id or name, or whose domain this e-mail address is in."""
-        domain = reference.rpartition("@")[2].lower() if "@" in reference else None
+        domain = reference.rpartition("@")[2] if "@" in reference else ""
         for tenant in self.tenants:
-            if reference in {tenant.id, tenant.name} or domain in tenant.domains:
+            if reference in {tenant.id, tenant.name} or (domain and tenant.has_domain(domain)):
                 return tenant
         return None
 
@@ -255,8 +301,3 @@ class Project:
     def members(self, tenant_id: str) -> tuple[User, ...]:
         """The users of a tenant, in the project's order."""
         return tuple(user for user in self.users if tenant_id in user.tenants)
-
-
-def _refuse_twins(what: str, values: list[str]) -> None:
-    if len(set(values)) < len(values):
-        raise ValueError(f"every {what} in a project must be unique")

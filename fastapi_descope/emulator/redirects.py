@@ -3,13 +3,17 @@
 Descope refuses a URL outside the project's approved domains (wire contract, section 2.1; EM-06).
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Mapping
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-__all__ = ["LOOPBACK_HOSTS", "form_target", "is_approved", "with_parameters"]
+__all__ = ["LOOPBACK_HOSTS", "is_approved", "is_redirect_rule", "with_parameters"]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 """The hosts approved by default: a developer's own machine."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_PORTS = {"http": 80, "https": 443}
 
 
 def _parsed(url: str) -> SplitResult | None:
@@ -34,6 +38,11 @@ def _host(parts: SplitResult) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    """Scheme, host and the port that is meant, also where it goes without saying."""
+    return parts.scheme, _host(parts), parts.port or _PORTS[parts.scheme]
+
+
 def _matches(parts: SplitResult, approved: str) -> bool:
     if "://" not in approved:
         return _host(parts) == approved.lower()
@@ -41,18 +50,23 @@ def _matches(parts: SplitResult, approved: str) -> bool:
     root = prefix.path.rstrip("/")
     if root and {".", ".."} & set(unquote(parts.path).split("/")):
         return False  # a browser would walk out of the prefix
-    same_origin = (parts.scheme, _host(parts), parts.port) == (prefix.scheme, _host(prefix), prefix.port)
-    return same_origin and f"{parts.path}/".startswith(f"{root}/")
+    return _origin(parts) == _origin(prefix) and f"{parts.path}/".startswith(f"{root}/")
 
 
-def is_approved(url: str, approved: Iterable[str]) -> bool:
+def is_redirect_rule(entry: str) -> bool:
+    """Whether ``entry`` can stand in a list of approved redirects: a host without a port, or a URL."""
+    return _parsed(entry) is not None if "://" in entry else _HOST.fullmatch(entry) is not None
+
+
+def is_approved(url: str, approved: Collection[str]) -> bool:
     """Whether the project allows sending a browser, and a code with it, to ``url``.
 
     An entry of ``approved`` is a host (any scheme, port and path) or a URL prefix, which must match whole
-    path segments: ``https://a.example/app`` allows ``/app/callback`` and not ``/application``.
+    path segments: ``https://a.example/app`` allows ``/app/callback`` and not ``/application``. No entry at
+    all approves every http(s) URL, as in Descope.
     """
     parts = _parsed(url)
-    return parts is not None and any(_matches(parts, entry) for entry in approved)
+    return parts is not None and (not approved or any(_matches(parts, entry) for entry in approved))
 
 
 def with_parameters(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:
@@ -68,15 +82,3 @@ def with_parameters(url: str, parameters: Mapping[str, str], *, rebuild: bool = 
         kept = [(n, v) for n, v in parse_qsl(parts.query, keep_blank_values=True) if n not in parameters]
         query = urlencode(sorted([*kept, *parameters.items()], key=lambda pair: pair[0]))
     return urlunsplit(parts._replace(query=query))
-
-
-def form_target(url: str) -> str:
-    """The source expression that lets a form's answer redirect to ``url`` (CSP ``form-action``).
-
-    CSP has no notation for IPv6 literals, so for those it is the bare scheme.
-    """
-    parts = urlsplit(url)
-    if ":" in (parts.hostname or ""):
-        return f"{parts.scheme}:"
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{parts.hostname}{port}"

@@ -4,9 +4,13 @@ Only 429 with E130429 is certain; other pairs of status and code are Descope's w
 and otherwise the emulator's choice, marked as such.
 """
 
-__all__ = ["Refusal", "error_body"]
+__all__ = ["FAILURE", "Refusal", "error_body"]
+
+FAILURE = "E000000"
+"""The code of a server that fails (5xx). Made up: Descope's are unknown, and SDKs want to read one."""
 
 _DESCRIPTIONS = {
+    FAILURE: "Internal failure",
     "E011001": "Request is malformed",
     "E011002": "Request is missing required arguments",
     "E011003": "Request is invalid",
@@ -96,6 +100,11 @@ class Refusal(Exception):
     def known_user(cls) -> "Refusal":
         """A sign-up of somebody who has an account. The code is Descope's, the 400 by analogy."""
         return cls(400, "E062107", "The user already exists")
+
+    @classmethod
+    def disabled_user(cls) -> "Refusal":
+        """The sign-in of somebody who is kept out. What Descope says is unknown: both are our choice."""
+        return cls(403, "E011004", "The user is disabled")
 
     @classmethod
     def logged_out(cls, status: int = 401) -> "Refusal":

@@ -63,8 +63,10 @@ def load(path: Path | str) -> Project:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
         parsed: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except IsADirectoryError:
+        raise SeedError(f"{path}: expected a file, and this is a directory") from None
     except OSError as error:
         raise SeedError(f"{path.name}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -83,6 +85,10 @@ def _told(error: ErrorDetails) -> str:
             return f"there is no such key; {_instead(error['loc'])}"
         case "missing":
             return "expected, and not there"
+        case "dataclass_type":
+            return f"expected an object with the keys {', '.join(_keys(_names(error['loc'])))}"
+        case "dict_type" | "mapping_type" if error["loc"][-1] == "tenants":
+            return "expected an object with the ids of tenants for keys, such as acme = {}"
         case _:
             said = error["msg"].removeprefix("Value error, ")
             return said.replace("Input should be", "expected")
@@ -97,10 +103,19 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def _instead(location: tuple[int | str, ...]) -> str:
     """The key that was meant, or else all there are in the place of a wrong one."""
-    *outer, wrong = (step for step in location if isinstance(step, str))
-    part = _PARTS[outer[0]] if outer else Project
-    if len(outer) > 1:  # users.tenants.acme
-        part = Grants
-    keys = sorted(each.name for each in fields(part))
+    *outer, wrong = _names(location)
+    keys = _keys(outer)
     close = get_close_matches(wrong, keys, 1)
     return f"is {close[0]} meant?" if close else f"expected one of {', '.join(keys)}"
+
+
+def _names(location: tuple[int | str, ...]) -> list[str]:
+    return [step for step in location if isinstance(step, str)]
+
+
+def _keys(place: list[str]) -> list[str]:
+    """The keys of the object that is expected in a place."""
+    part = _PARTS[place[0]] if place else Project
+    if len(place) > 1:  # users.tenants.acme
+        part = Grants
+    return sorted(each.name for each in fields(part))

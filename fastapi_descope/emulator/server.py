@@ -14,7 +14,7 @@ from typing_extensions import override
 from .hang_up import HANG_UP
 from .service import Emulator
 
-__all__ = ["running", "serve"]
+__all__ = ["CannotListen", "running", "serve"]
 
 _LOOPBACK = {
     "127.0.0.1": (socket.AF_INET, "127.0.0.1"),
@@ -26,6 +26,10 @@ _GRACE_SECONDS = 2
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
+class CannotListen(OSError):
+    """The port cannot be had: it is taken, or not for everybody."""
+
+
 def _listen(host: str, port: int) -> tuple[socket.socket, str]:
     """A listening socket and its URL. Whoever connects before the server runs waits in the backlog."""
     if host not in _LOOPBACK:
@@ -34,7 +38,10 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
             f"{', '.join(_LOOPBACK)} only, not on {host!r}"
         )
     family, name = _LOOPBACK[host]
-    listener = socket.create_server((name.strip("[]"), port), family=family, backlog=_BACKLOG)
+    try:
+        listener = socket.create_server((name.strip("[]"), port), family=family, backlog=_BACKLOG)
+    except OSError as failure:
+        raise CannotListen(failure.errno, failure.strerror) from None
     # Inherited by connections; asyncio leaves it off where a socket does not name its protocol, and an
     # answer in two writes would then take 40 ms (Nagle's algorithm and delayed acknowledgements).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -101,7 +108,7 @@ def serve(
     """Run the emulator until the process is interrupted. Port 0 picks a free one.
 
     ``ready`` is called once with the base URL, when connections are being taken. Raises ValueError for a
-    host that is not the loopback, OSError if the port cannot be had, KeyboardInterrupt when interrupted.
+    host that is not the loopback, CannotListen if the port cannot be had, KeyboardInterrupt when interrupted.
     """
     listener, emulator.base_url = _listen(host, port)
     with listener:

@@ -1,9 +1,11 @@
 """The emulator as one ASGI app: the door, the journal and the faults, and behind them the endpoints."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import TracebackType
 from typing import Literal, Self, cast
 
@@ -14,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .address import at_one_slash, path_of
 from .authority import Authority
 from .claims import Bearer
 from .clock import Clock
@@ -29,12 +32,14 @@ from .oidc import OidcApi
 from .overview import Overview
 from .pending_sign_ins import PendingApi
 from .project import Project, User
-from .refusals import Refusal, error_body
+from .refusals import FAILURE, Refusal, error_body
 from .signin import SignInPage
 from .signing import SigningKey
 from .social import SocialApi
 
 __all__ = ["Emulator", "Issued"]
+
+_API = re.compile(r"/(v[0-9]+|oauth2|scim)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class Emulator:
 
     Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``.
     It answers only requests whose ``Host`` is the loopback (EM-03), so point clients at a loopback URL in
-    both cases. Costs the making of one RSA key, unless it is given a ``signing_key``.
+    both cases. Mounted in another app, it gives out URLs with the prefix. Costs the making of one RSA key,
+    unless it is given a ``signing_key``.
 
     ``base_url`` matters for a project whose issuer has the URL form; ``server`` sets it. ``pause`` is how
     a delayed fault passes its seconds. ``console`` opens ``/console``: to look, or to break things, too.
@@ -90,7 +96,11 @@ class Emulator:
         self.faults = Faults({route.name for route in self._routes}, pause)
         self._app = Starlette(
             routes=[*self._routes, *self._console_routes(console)],
-            exception_handlers={Refusal: _refused, HTTPException: _no_such_thing},
+            exception_handlers={
+                Refusal: _refused,
+                HTTPException: _no_such_thing,
+                Exception: _failed,  # which is raised all the same: a server logs it, a test sees it
+            },
         )
         self._app.router.redirect_slashes = False
 
@@ -178,9 +188,8 @@ class Emulator:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = "/" + scope["path"].lstrip("/")  # an SDK sends "//v2/keys" for a base URL that ends in "/"
-        scope = {**scope, "path": path}
-        if is_console(path):
+        scope = at_one_slash(scope)
+        if is_console(path_of(scope)):
             await self._console(scope)(scope, receive, send)
             return
         call = self._call(scope)
@@ -221,7 +230,7 @@ class Emulator:
         endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
         return Call(
             method=request.method,
-            path="/signin/…" if endpoint == "signin" else scope["path"],
+            path="/signin/…" if endpoint == "signin" else path_of(scope),
             query=dict(request.query_params),
             endpoint=endpoint,
             caller=fingerprint(request.headers.get("authorization", "")),
@@ -247,7 +256,13 @@ def _refused(_: Request, error: Exception) -> Response:
     return JSONResponse(refusal.body, refusal.status)
 
 
-def _no_such_thing(_: Request, error: Exception) -> Response:
+def _no_such_thing(request: Request, error: Exception) -> Response:
     refusal = cast("HTTPException", error)
-    body = error_body("E011001", refusal.detail)
+    is_descopes = refusal.status_code == HTTPStatus.NOT_FOUND and _API.match(path_of(request.scope))
+    message = "The emulator does not play this endpoint" if is_descopes else refusal.detail
+    body = error_body("E011001", message)
     return JSONResponse(body, refusal.status_code, refusal.headers)
+
+
+def _failed(_: Request, __: Exception) -> Response:
+    return JSONResponse(error_body(FAILURE, "The emulator failed: its log says why"), 500)

@@ -2,6 +2,7 @@
 
 from starlette.requests import Request
 
+from .address import url_of
 from .authority import Authority
 from .logins import Login
 from .project import Project
@@ -39,4 +40,4 @@ def asked_of(login: Login, token: str, authority: Authority) -> Login:
 
 def page_url(request: Request, page: str) -> str:
     """The URL of a sign-in page, on the origin that the request went to."""
-    return str(request.url.replace(path=f"/signin/{page}", query=""))
+    return url_of(request, f"/signin/{page}")

@@ -1,4 +1,4 @@
-"""Whom a login id stands for that a person typed, and who may join by typing one."""
+"""Whom a login id stands for that a person typed, or an app sent, and who may join that way."""
 
 import re
 from dataclasses import replace
@@ -10,21 +10,28 @@ from .project import Grants, Project, User
 __all__ = ["admitted"]
 
 _E_MAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
+_PHONE = re.compile(r"\+[0-9]{4,15}")
 
 
 def admitted(authority: Authority, login: Login, typed: str) -> User | None:
     """The user to confirm a sign-in, by login id in any case; None for one who may not.
 
     In a project with ``open_sign_up`` an unknown one joins it, and a known one the tenant, without roles:
-    from then on they are there.
+    from then on they are there. One joins under an e-mail address, or by WhatsApp under a phone number.
     """
     login_id, project = typed.strip(), authority.project
     for one in login.choices(project):
         if one.login_id.lower() == login_id.lower():
             return one
-    if not (_may_join(login, project) and _E_MAIL.fullmatch(login_id)):
+    has_phone = login.method == "whatsapp" and _PHONE.fullmatch(login_id) is not None
+    if not (
+        _may_join(login, project)
+        and login.is_for(login_id, project)
+        and (has_phone or _E_MAIL.fullmatch(login_id))
+    ):
         return None
-    user = _joined(project.user(login_id) or User(login_id), login)
+    newcomer = User(login_id, phone=login_id if has_phone else "")
+    user = _joined(project.user(login_id) or newcomer, login)
     others = (one for one in project.users if one.user_id != user.user_id)
     authority.project = replace(project, users=(*others, user))
     return user
@@ -33,7 +40,8 @@ def admitted(authority: Authority, login: Login, typed: str) -> User | None:
 def _may_join(login: Login, project: Project) -> bool:
     """Nobody joins a tenant that is gone, by a step-up, or where only known users may sign in."""
     gone = login.tenant is not None and project.tenant_by_id(login.tenant.id) is None
-    return project.open_sign_up and login.user_id is None and login.purpose != "signin" and not gone
+    is_settled = login.user_id is not None or login.purpose in {"signin", "update"}
+    return project.open_sign_up and not is_settled and not gone
 
 
 def _joined(user: User, login: Login) -> User:

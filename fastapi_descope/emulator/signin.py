@@ -5,11 +5,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .authority import Authority
-from .failures import FAILURES, REFUSED, Failure
+from .failures import DISABLED, FAILURES, REFUSED, STRANGER, Failure
 from .logins import Login, Logins
 from .pages import QUIET, Pages, read_form
 from .project import User
-from .redirects import form_target, with_parameters
+from .redirects import with_parameters
 from .sign_up import admitted
 
 __all__ = ["SignInPage"]
@@ -72,7 +72,8 @@ class SignInPage:
 
     def _page(self, login: Login, *, unknown: str = "") -> Response:
         hint, users = login.login_hint.lower(), login.choices(self._authority.project)
-        target = f" {form_target(login.redirect_url)}" if login.redirect_url else ""
+        # Browsers hold every redirect that follows to it, also those of the app, which may lead anywhere.
+        target = " http: https:" if login.redirect_url else ""
         return self._pages.html(
             "signin.html",
             422 if unknown else 200,
@@ -86,6 +87,11 @@ class SignInPage:
         )
 
     def _confirm(self, page: str, login: Login, user: User) -> Response:
+        """Send the code, unless the user is not one whom the app can have."""
+        if user.is_disabled:
+            return self._fail(page, login, DISABLED)
+        if not login.is_for(user.email, self._authority.project):
+            return self._fail(page, login, STRANGER)
         self._logins.end(page)
         return self._back(login, {"code": self._logins.confirm(login, user)})
 

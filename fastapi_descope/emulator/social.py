@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from .arguments import json_object
 from .authority import Authority
-from .bearer import credentials
+from .bearer import presented_token
 from .logins import Login, LoginOptions, Logins
 from .refusals import Refusal
 from .sign_in_start import asked_of, page_url, redirect_url
@@ -39,8 +39,9 @@ class SocialApi:
     async def start(self, request: Request) -> Response:
         """The URL of the sign-in page."""
         project = self._authority.project
-        sent = credentials(request, project, key=project.auth_management_key)
-        provider = request.query_params.get("provider", "")
+        token = presented_token(request, project)
+        query = request.query_params
+        provider = query.get("provider", "")
         if not provider:
             raise Refusal.missing("provider is missing")
         if provider not in project.social_providers:
@@ -49,12 +50,13 @@ class SocialApi:
             tenant=None,
             redirect_url=redirect_url(request, project),
             options=LoginOptions.from_body(await json_object(request)),
-            login_hint=request.query_params.get("loginHint", ""),
+            login_hint=query.get("loginHint", ""),
+            initiated_email=query.get("initiatedEmail", ""),
             method="oauth",
             provider=provider,
             purpose=_purpose(request.url.path),
         )
-        page = self._logins.begin(asked_of(login, sent.token, self._authority))
+        page = self._logins.begin(asked_of(login, token, self._authority))
         return JSONResponse({"url": page_url(request, page)})
 
 

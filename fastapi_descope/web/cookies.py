@@ -15,7 +15,9 @@ from hashlib import sha256
 from typing import Self
 
 from ..core.session import TokenPair
+from ..core.tokens import JWT_SPELLING, is_jwt_text
 from ..errors import SessionTooLarge, TokenError, TokenReason
+from ..origin import Origin
 from ..settings import DescopeSettings
 
 __all__ = ["CookieKind", "Headers", "PresentedTokens", "SessionCookies", "cookie_pairs"]
@@ -26,10 +28,10 @@ Headers = Iterable[tuple[bytes, bytes]]
 _MAX_HEADER_BYTES = 65_536
 _MAX_PAIRS = 1_000
 _MAX_CHUNKS = 4
+_MAX_DOMAINS = 4
 # What a browser keeps: name and value together (RFC 6265bis, section 5.7).
 _MAX_COOKIE_BYTES = 4_096
 
-_JWT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 
 
@@ -130,7 +132,7 @@ def _join(chunks: list[bytes]) -> bytes | None:
     tags = {(generation, count) for generation, count, _ in parts}
     token = b"".join(part for _, _, part in parts)
     whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
-    return token if whole and _JWT.fullmatch(token) else None
+    return token if whole and JWT_SPELLING.fullmatch(token) else None
 
 
 class SessionCookies:
@@ -146,15 +148,18 @@ class SessionCookies:
         self._refresh = _TokenCookie(settings.refresh_cookie)
         cookies = (self._session, self._refresh)
         grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
-        grammars |= {cookie.name: _JWT for cookie in cookies}
+        grammars |= {cookie.name: JWT_SPELLING for cookie in cookies}
         self._grammars = {name.encode("ascii"): (name, of) for name, of in grammars.items()}
         self._leads = tuple(cookie.name.encode("ascii") for cookie in cookies)
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
         self._domain = settings.cookie_domain
+        # What a prefix promises, no twin can have: with __Host- there is no Domain.
+        others = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
+        self._other_domains = tuple(each for each in (None, *others) if each != self._domain)
         self._kinds = {
             (secure, domain): CookieKind.of(same_site=same_site, secure=secure, domain=domain)
             for secure in (False, True)
-            for domain in (None, settings.cookie_domain)
+            for domain in (self._domain, *self._other_domains)
         }
 
     def read(self, headers: Headers) -> PresentedTokens:
@@ -180,13 +185,15 @@ class SessionCookies:
     def write(self, pair: TokenPair, *, now: float, secure: bool, presented: PresentedTokens) -> list[bytes]:
         """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.
 
-        Each cookie lives as long as its token; the session's, under an inactivity timeout, only until
-        Descope wants to be asked again (``refresh_at``): then it is gone, and the next request refreshes.
-        Chunks that are no longer used go, and so does the whole
-        cookie that chunks replace (CK-08); no cookie is both set and deleted (CK-09). After an ambiguous
-        request under a ``Domain`` the host-only cookies of the same names go too: they are others.
-        Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a
-        text that is no JWT.
+        Each cookie lives as long as its token. Under an inactivity timeout the session's goes earlier, when
+        Descope wants to be asked again (``refresh_at``), so that the next request refreshes.
+
+        Chunks that are no longer used go, and so does the whole cookie that chunks replace (CK-08); no
+        cookie is both set and deleted (CK-09). After an ambiguous request the twins of the same names go
+        too: to a browser they are different cookies.
+
+        Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a text
+        that is no JWT.
         """
         kind = self._kind(self._domain, secure=secure)
         lines: list[bytes] = []
@@ -199,12 +206,19 @@ class SessionCookies:
             lines += [kind.setting(*item, max(0, int(expires_at - now))) for item in values.items()]
             kept.update(values)
         lines += kind.deletions(presented.names - kept)
-        return lines + self._host_only(presented.names, presented, secure=secure)
+        return lines + self._twins(presented.names, presented, secure=secure)
+
+    def heal(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+        """Deletions of whatever stands beside our own cookies after an ambiguous request (CK-02).
+
+        Twins that are bound to one path stay: nobody can see which path it is.
+        """
+        return self._twins(presented.names, presented, secure=secure)
 
     def clear(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
         """``Set-Cookie`` values that end the session in the browser: both cookies, and what it holds.
 
-        After an ambiguous request under a ``Domain`` they delete the host-only twins too (CK-02).
+        After an ambiguous request they delete the twins too (CK-02).
         """
         return self._clear((self._session, self._refresh), presented, secure=secure)
 
@@ -217,20 +231,27 @@ class SessionCookies:
     ) -> list[bytes]:
         names = {name for cookie in cookies for name in (cookie.name, *(cookie.names & presented.names))}
         lines = self._kind(self._domain, secure=secure).deletions(names)
-        return lines + self._host_only(names, presented, secure=secure)
+        return lines + self._twins(names, presented, secure=secure)
 
-    def _host_only(self, names: Iterable[str], presented: PresentedTokens, *, secure: bool) -> list[bytes]:
-        """Deletions of the cookies that this host set without ``Domain``, so that the browser heals."""
-        if self._domain is None or not presented.ambiguous:
-            return []
-        return self._kind(None, secure=secure).deletions(names)
+    def _twins(self, names: Iterable[str], presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+        """Deletions of the names under every other ``Domain`` that this host may use, and under none."""
+        names = tuple(names) if presented.ambiguous else ()
+        kinds = [self._kind(domain, secure=secure) for domain in self._other_domains]
+        return [line for kind in kinds for line in kind.deletions(names)]
 
     def _kind(self, domain: str | None, *, secure: bool) -> CookieKind:
         return self._kinds[secure or self._only_secure, domain]
 
 
+def _domains(public_url: str | None) -> list[str]:
+    """The ``Domain`` values that a browser may take from this host: its own name, and its parents'."""
+    origin = Origin.parse(public_url or "")
+    labels = [] if origin is None or origin.is_address else origin.host.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels) - 1)][-_MAX_DOMAINS:]
+
+
 def _checked(text: str) -> str:
     """The text, if its grammar is that of a JWT: what follows is a header line."""
-    if not (text.isascii() and _JWT.fullmatch(text.encode("ascii"))):
+    if not is_jwt_text(text):
         raise TokenError(TokenReason.MALFORMED)
     return text

@@ -145,11 +145,12 @@ CurrentTenant = Annotated[Tenant, Depends(current_tenant)]
 OptionalTenant = Annotated[Tenant | None, Depends(optional_tenant)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Requirement(SessionScheme):
     """What a route demands of a session, readable as data (``fastapi-descope routes`` lists it).
 
-    As a dependency it gives the session that meets the demand.
+    As a dependency it gives the session that meets the demand. It is equal to itself alone: FastAPI looks
+    dependencies up by hash on every request, and ``_same`` sees to it that one demand is one object.
     """
 
     roles: frozenset[str] = frozenset()

@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -12,14 +11,17 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ..core.authenticator import Admission, LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session, TokenPair, UserProfile
-from ..errors import Forbidden, LoginRejected
+from ..errors import AmbiguousCookies, Forbidden, LoginRejected
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
 from ..tenant_name import TENANT_NAME
+from .login_query import LoginQuery, parameter
 from .origins import Origins
-from .pages import PAGE_HEADERS, organisation_page
+from .own_routes import CALLBACK, LOGIN
+from .pages import PAGE_HEADERS, forwarding_page, organisation_page
+from .paths import path_in_app, path_in_browser
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker, is_sent_from_elsewhere
 from .transactions import LoginTransactions, Transaction
 
 __all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
@@ -33,14 +35,11 @@ OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
 
-_LOGIN, _CALLBACK = "/login/sso", "/callback"
 _UNNAMED = "Your organisation decides how you sign in."
 _NO_NAME = "That is neither a work e-mail nor the id of an organisation."
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
-_HINT = re.compile(r"[ -~]{1,256}")
-_TRUE = frozenset({"true", "1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,24 @@ class LoginRoutes:
         """
         pending = pending_session(request.scope)
         self._refuse_subresource(request)
+        pending.heal()
         return_to = self._return_to(request, pending)
-        named = "tenant" in request.query_params
-        tenant = _one(request, "tenant", TENANT_NAME) if named else self.settings.default_tenant
+        query, is_named = LoginQuery.of(request), "tenant" in request.query_params
+        named = parameter(request, "tenant", TENANT_NAME)
+        if named is not None and _is_sent_over_a_session(request, pending):
+            return _organisation_page(request, return_to, query, tenant=named)
+        options = await self._options(request, query)
+        tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
         if tenant is None:
-            return self._ask_for_organisation(request, return_to, _NO_NAME if named else _UNNAMED)
+            return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
         secure = self.origins.secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
         )
-        callback = (
-            f"{self.origins.public_origin(request.scope)}{_base(request, _LOGIN)}{_CALLBACK}?state={state}"
-        )
+        callback = self.origins.public_origin(request.scope) + _beside_login(request, CALLBACK.path)
         url = await pending.authenticator.begin_login(
-            await self._login_request(request, tenant, callback), presented=pending.credentials()
+            _login_request(tenant, f"{callback}?state={state}", options, query),
+            presented=pending.credentials(),
         )
         pending.queue(cookies)
         self.events.emit(LoginStarted())
@@ -85,16 +88,26 @@ class LoginRoutes:
         """Trade the one-time code for a session, and send the browser to where it wanted to go."""
         pending = pending_session(request.scope)
         transaction = self._transaction(request, pending)
+        if pending.credentials().ambiguous:
+            # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
+            pending.heal()
+            raise self._rejected("cookie_ambiguous", AmbiguousCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
-        code = _one(request, "code", _CODE)
+        code = parameter(request, "code", _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
         pair = await pending.authenticator.complete_login(code, self._admission(request, pending))
         pending.write(pair)  # over whatever session the browser had (CB-09)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=own_paths(pending))
-        return RedirectResponse(safe or self._landing(pending), HTTPStatus.SEE_OTHER, _LEAVING)
+        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=pending.own_paths)
+        return self._arrived(safe or self._landing(pending))
+
+    def _arrived(self, url: str) -> Response:
+        """On to ``url``: by a page where a redirect, begun at Descope, would leave Strict cookies behind."""
+        if self.settings.cookie_samesite == "strict":
+            return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
     def _admission(self, request: Request, pending: PendingSession) -> Admission:
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
@@ -106,7 +119,7 @@ class LoginRoutes:
 
     def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
-        state = _one(request, "state", _STATE)
+        state = parameter(request, "state", _STATE)
         headers, secure = request.scope["headers"], self.origins.secure(request.scope)
         found = None
         if state is not None:
@@ -124,7 +137,7 @@ class LoginRoutes:
         if not asked:
             return self._landing(pending)
         safe = (
-            self.origins.return_to(asked[0], request.scope, forbidden=own_paths(pending))
+            self.origins.return_to(asked[0], request.scope, forbidden=pending.own_paths)
             if len(asked) == 1
             else None
         )
@@ -135,32 +148,20 @@ class LoginRoutes:
     def _landing(self, pending: PendingSession) -> str:
         return pending.root_path + self.settings.post_login_path
 
-    async def _login_request(self, request: Request, tenant: str, redirect_url: str) -> LoginRequest:
+    async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
         options = LoginOptions()
         for hook in self.options:  # one at most
             options = await hook(request) or options
-        return LoginRequest(
-            tenant=tenant,
-            redirect_url=redirect_url,
-            login_hint=_one(request, "login_hint", _HINT),
-            sso_id=_one(request, "sso_id", TENANT_NAME),
-            prompt=_one(request, "prompt", _HINT),
-            force_authn=request.query_params.get("force_authn") in _TRUE,
-            # Anybody may ask to be checked more strictly.
-            options=replace(
-                options,
-                stepup=options.stepup or request.query_params.get("step_up") in _TRUE,
-                mfa=options.mfa or request.query_params.get("mfa") in _TRUE,
-            ),
-        )
+        # Anybody may ask to be checked more strictly.
+        stepup, mfa = options.stepup or query.step_up is not None, options.mfa or query.mfa is not None
+        return replace(options, stepup=stepup, mfa=mfa)
 
-    def _ask_for_organisation(self, request: Request, return_to: str, detail: str) -> Response:
+    def _ask_for_organisation(
+        self, request: Request, return_to: str, query: LoginQuery, detail: str
+    ) -> Response:
         if asker(request.scope) is not Asker.PERSON:
             raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
-        page = organisation_page(
-            detail=detail, login_path=_base(request, _LOGIN) + _LOGIN, return_to=return_to
-        )
-        return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
+        return _organisation_page(request, return_to, query, detail=detail)
 
     def _refuse_subresource(self, request: Request) -> None:
         """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
@@ -174,14 +175,48 @@ class LoginRoutes:
         return LoginRejected(detail, reason=reason)
 
 
-def _one(request: Request, name: str, grammar: re.Pattern[str]) -> str | None:
-    """The parameter, if it is there exactly once and well-formed; else None (CB-05, CB-12)."""
-    values = request.query_params.getlist(name)
-    return values[0] if len(values) == 1 and grammar.fullmatch(values[0]) else None
+def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginQuery) -> LoginRequest:
+    return LoginRequest(
+        tenant=tenant,
+        redirect_url=redirect_url,
+        login_hint=query.login_hint,
+        sso_id=query.sso_id,
+        prompt=query.prompt,
+        force_authn=query.force_authn is not None,
+        options=options,
+    )
 
 
-def _base(request: Request, own: str) -> str:
-    """The path, as browsers see it, under which the router is mounted; "" at the root."""
-    path, root = request.scope["path"], request.scope.get("root_path", "")
-    seen = path if path.startswith(root) else root + path
-    return quote(seen.removesuffix(own))
+async def _own_tenant(options: LoginOptions, pending: PendingSession) -> str | None:
+    """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
+    if not (options.stepup or options.mfa):
+        return None
+    session = (await pending.resolve()).session
+    return session.tenant_id if session else None
+
+
+def _is_sent_over_a_session(request: Request, pending: PendingSession) -> bool:
+    """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
+    held = pending.credentials()
+    has_session = held.session is not None or held.refresh is not None or held.ambiguous
+    return has_session and is_sent_from_elsewhere(request.headers)
+
+
+def _organisation_page(
+    request: Request, return_to: str, query: LoginQuery, *, detail: str = "", tenant: str = ""
+) -> Response:
+    """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
+    page = organisation_page(
+        detail=detail,
+        login_path=_beside_login(request, LOGIN.path),
+        carried={"return_to": return_to, **query.carried},
+        tenant=tenant,
+    )
+    status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST
+    return HTMLResponse(page, status, {**PAGE_HEADERS, **NO_STORE})
+
+
+def _beside_login(request: Request, path: str) -> str:
+    """Where browsers find ``path`` of the router, seen from the login."""
+    prefix = path_in_app(request.scope).removesuffix(LOGIN.path)
+    return path_in_browser(prefix + path, request.scope.get("root_path", ""))

@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import ConfigurationError, DescopeError, SessionEnded
+from ..errors import ConfigurationError, DescopeError
+from ..redaction import install as redact_logs
 from ..redaction import redact_span
+from .outgoing_response import OutgoingResponse
+from .own_routes import SECRET_PATHS
+from .paths import path_in_app
 from .pending_session import PendingSession, Sessions
-from .responses import SECRET_PATHS, ErrorResponses
+from .responses import ErrorResponses
 from .websocket_session import WebSocketSession
 
 __all__ = ["DescopeMiddleware"]
-
-_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class _Installed(Protocol):
@@ -35,7 +37,10 @@ class DescopeMiddleware:
     A public path is one exact path, or with ``/*`` at its end everything below it; case matters, and a
     path with dot segments or doubled slashes is below nothing (HP-02).
 
-    Lifespan and unknown scopes pass through untouched (WS-07), and so do preflight requests (CS-10).
+    Preflight requests carry no session, so a ``CORSMiddleware`` has to stand further out (CS-10). Lifespan
+    and unknown scopes pass through untouched (WS-07). From its construction on, codes, states and tokens are
+    blanked in the lines of uvicorn's logs (LG-01).
+
     Raises ``ConfigurationError`` for a public path that does not start with a slash.
     """
 
@@ -52,50 +57,53 @@ class DescopeMiddleware:
         self._errors = descope.errors
         self._protect = protect
         self._public = _PublicPaths(public_paths)
+        redact_logs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-            return
-        pending = self._sessions.open(scope)
+        elif (outer := self._sessions.pending_in(scope, self.app)) is not None:
+            await self._guard(
+                outer, scope
+            )  # this object's middleware a second time: the outer one does the rest
+            await self.app(scope, receive, send)
+        else:
+            await self._open(scope, receive, send)
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pending = self._sessions.open(scope, self.app)
         if scope["path"].endswith(SECRET_PATHS):
             redact_span()
-        started = False
-
-        async def send_with_cookies(message: Message) -> None:
-            nonlocal started
-            if message["type"] in _STARTS:
-                await pending.start_response(message)
-                started = True
-            await send(message)
-
+        response = OutgoingResponse(pending, scope, send)
         try:
-            await self._serve(pending, scope, receive, send_with_cookies)
+            await self._serve(pending, scope, receive, response.send)
+            await response.release()
         except DescopeError as error:
-            if isinstance(error, SessionEnded):
-                pending.clear()
-            if started and scope["type"] == "http":
+            response.drop()
+            if response.started and scope["type"] == "http":
                 raise  # half a response is out: the server has to cut it off
-            answer = self._errors.answer(error, pending, scope, started=started)
-            await answer(scope, receive, send_with_cookies)
+            if not response.closed:
+                answer = self._errors.answer(error, pending, scope, started=response.started)
+                await answer(scope, receive, response.send)
+                await response.release()
+        except Exception:
+            await response.release()
+            raise
         finally:
             self._sessions.close(scope)
 
     async def _serve(self, pending: PendingSession, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._protect and not self._is_open(pending, scope):
-            await pending.require()
+        await self._guard(pending, scope)
         if scope["type"] == "websocket":
             await WebSocketSession(pending, self._sessions.clock).serve(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    def _is_open(self, pending: PendingSession, scope: Scope) -> bool:
-        # A preflight; no other method, and no User-Agent, opens anything (HP-06).
-        if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            return True
-        path = _path(scope)
-        return path in self._public or self._errors.is_own_route(path, pending)
+    async def _guard(self, pending: PendingSession, scope: Scope) -> None:
+        # No method and no User-Agent opens anything (HP-06); preflights are for a CORSMiddleware further out.
+        if self._protect and path_in_app(scope) not in self._public and not pending.is_for_own_route():
+            await pending.require()
 
 
 class _PublicPaths:
@@ -120,10 +128,3 @@ def _is_plain(path: str) -> bool:
     return (
         not {"", ".", ".."}.intersection(segments) and not path.endswith(("/.", "/..")) and "\\" not in path
     )
-
-
-def _path(scope: Scope) -> str:
-    """The path inside the app: ``scope["path"]`` without ``root_path`` (never ``request.url``, HP-01)."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root + "/") else path

@@ -15,13 +15,15 @@ from ..errors import ConfigurationError
 from ..origin import Origin
 from ..settings import DescopeSettings
 
-__all__ = ["Origins"]
+__all__ = ["MAX_RETURN_TO", "Origins"]
+
+MAX_RETURN_TO = 1_024
+"""Characters of a return path (RT-11): the logins of one browser share 4 KB of cookies."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-_MAX_RETURN_TO = 1_024
 
 # An allow-list, so that what is not plainly a path is refused, not repaired: a second slash (RT-01, RT-08), a
 # backslash (RT-02), what browsers strip (RT-03), another scheme (RT-05), header lines (RT-09) and all that
@@ -70,8 +72,18 @@ class Origins:
             )
         return origin
 
+    def is_local(self, scope: Scope) -> bool:
+        """Whether both ends are this machine: the client's address, and the ``Host`` that it asked for.
+
+        A proxy on this machine that hides both looks the same; hence nothing but advice hangs on it.
+        """
+        client = scope.get("client")
+        url = f"http://[{client[0]}]" if client and ":" in client[0] else f"http://{client and client[0]}"
+        origin = Origin.parse(url)
+        return origin is not None and origin.is_loopback and _loopback_origin(scope) is not None
+
     def secure(self, scope: Scope) -> bool:
-        """Whether cookies are ``Secure``: always, but for plain http on loopback (CK-05)."""
+        """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:
             return self._secure
         inferred = _loopback_origin(scope)
@@ -84,7 +96,7 @@ class Origins:
         trusted one (RT-04); up to 1,024 characters either way. ``forbidden`` are paths of the app that
         would lead in circles (RT-13); they are compared decoded, without a slash at the end.
         """
-        if value is None or len(value) > _MAX_RETURN_TO:  # RT-11
+        if value is None or len(value) > MAX_RETURN_TO:  # RT-11
             return None
         absolute = _ABSOLUTE.match(value)
         origin = absolute[0] if absolute else ""
@@ -100,8 +112,8 @@ class Origins:
 
         The rule is that of Go 1.25's ``http.CrossOriginProtection``, with the scheme compared too (CS-01):
         a sibling domain is foreign (CS-02), a method is what the request line says (CS-03) and unsafe
-        unless it is known to be safe (CS-04), and Host vouches for nobody (CS-06). What no browser
-        evidence speaks against passes: a client without these headers is no browser.
+        unless it is known to be safe (CS-04), and Host vouches for nobody (CS-06). What nothing
+        speaks against passes: a client that sends none of these headers is no browser.
         """
         if method in _SAFE_METHODS:
             return True

@@ -1,7 +1,8 @@
 """The pages that people see when signing in does not work: one sentence, and a way on.
 
 Plain HTML with its style inside, no script and nothing loaded, so that they show even when everything
-else is down. Nothing from the request is ever printed on them (CB-06), but for the path of the login.
+else is down. Of the request they hold two things, both escaped: the path of the login, and on the page that
+asks for the organisation the return path, which has been checked by then (CB-06, RT-15).
 """
 
 from base64 import b64encode
@@ -9,9 +10,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 from string import Template
-from urllib.parse import quote
 
-from ..errors import DescopeError, UpstreamUnavailable
+from ..errors import ConfigurationError, DescopeError, SessionTooLarge, UpstreamUnavailable
 
 __all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
 
@@ -69,40 +69,76 @@ PAGE_HEADERS: Mapping[str, str] = {
 """Sent with every page. The code in a callback's address must not leak as a referrer (CB-10)."""
 
 
-def error_page(error: DescopeError, *, login_path: str | None, home_path: str, again: bool) -> str:
+def error_page(
+    error: DescopeError, *, login_path: str | None, home_path: str, again: bool, has_session: bool
+) -> str:
     """The page for ``error``: what happened, and a way to start again.
 
-    ``again`` tells that the same address may be asked for once more: an outage passes.
+    ``again`` tells that the same address may be asked for once more: an outage passes. ``has_session``
+    tells whether there is a session that the reader may worry about.
     """
     links: list[str] = []
     if again and isinstance(error, UpstreamUnavailable):
         links.append('<a href="">Try again</a>')  # an empty reference is the page's own address
-    elif login_path is not None and error.status != 500:  # noqa: PLR2004 - no login mends a configuration
+    elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
         links.append(f'<a href="{escape(login_path)}">Sign in again</a>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
-    detail = error.detail if error.detail != error.title else _WHAT_NOW.get(error.status, "")
+    detail = error.detail if error.detail != error.title else _what_now(error, has_session=has_session)
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
-def organisation_page(*, detail: str, login_path: str, return_to: str | None) -> str:
-    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id."""
-    back = f'<input type="hidden" name="return_to" value="{escape(return_to)}">' if return_to else ""
-    form = (
-        f'<form action="{escape(quote(login_path))}" method="get">{back}'
-        '<label for="tenant">Work e-mail or organisation</label>'
-        '<input id="tenant" name="tenant" required maxlength="254" autocomplete="username" autofocus>'
-        "<button>Continue</button></form>"
+def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str], tenant: str = "") -> str:
+    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id.
+
+    ``carried`` has been checked; it goes along with the answer. With ``tenant`` it asks somebody who is
+    signed in already whether to go on with that one, to which another site sent them.
+    """
+    hidden = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in carried.items()
     )
-    return _page("Sign in", detail, form)
+    form = (
+        f'<form action="{escape(login_path)}" method="get">{hidden}'
+        '<label for="tenant">Work e-mail or organisation</label>'
+        f'<input id="tenant" name="tenant" value="{escape(tenant)}" required maxlength="254"'
+        ' autocomplete="username" autofocus><button>Continue</button></form>'
+    )
+    return _page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
-_WHAT_NOW: Mapping[int, str] = {
-    400: "Nothing was changed. Start again; it usually works the second time.",
+def forwarding_page(url: str) -> str:
+    """The page that goes on to ``url`` by itself, which makes it a navigation of this site's own."""
+    go_on = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
+    return _page("Signed in", "One moment.", f'{go_on}<a href="{escape(url)}">Continue</a>')
+
+
+_ANOTHER_SITE = (
+    "Another site sent you here to sign in at the organisation below, and you are signed in already."
+    " Continue only if you want to sign in anew."
+)
+
+
+def _what_now(error: DescopeError, *, has_session: bool) -> str:
+    if has_session and isinstance(error, UpstreamUnavailable):
+        return "This is not your fault, and you are not signed out. Try again in a moment."
+    by_code = _WHAT_NOW.get(error.code)
+    return by_code or _WHAT_NOW_BY_STATUS.get(error.status, "")
+
+
+_WHAT_NOW: Mapping[str, str] = {
+    "login_rejected": "You can start again. If it does not help, ask the people who run this application.",
+    "session_too_large": "Your account has more in it than a browser keeps. Signing in again does not help:"
+    " the people who run this application have to look at it.",
+}
+"""What to do about an error that says no more than its title, by its code."""
+
+_WHAT_NOW_BY_STATUS: Mapping[int, str] = {
+    400: "Nothing was changed. Go back and start again.",
     401: "You are not signed in, or your session has ended.",
     403: "You are signed in, but your account is not allowed to do this.",
     500: "The people who run this application have to look at it.",
     502: "This is not your fault. Try again in a moment.",
-    503: "This is not your fault, and you are not signed out. Try again in a moment.",
+    503: "This is not your fault. Try again in a moment.",
 }
 
 

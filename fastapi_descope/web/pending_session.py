@@ -5,27 +5,35 @@ A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
 from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
 from ..core.session import Session, TokenPair, UserProfile
-from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated, SessionTooLarge
-from ..events import CrossSiteRefused, Events, ProfileRead
-from .cookies import PresentedTokens, SessionCookies
+from ..errors import (
+    ConfigurationError,
+    CrossSiteRequest,
+    NotAuthenticated,
+    SessionEnded,
+    SessionTooLarge,
+)
+from ..events import CookieAmbiguous, CrossSiteRefused, Events, ProfileRead
+from .cache_headers import tell_caches
+from .cookies import SessionCookies
 from .origins import Origins
+from .own_routes import OwnRoute, OwnRoutes
+from .paths import path_in_app
+from .presented import Presented
 
 __all__ = ["PendingSession", "Sessions", "pending_session"]
 
 _KEY = "fastapi_descope"
 
-_PURPOSES = frozenset({b"purpose", b"sec-purpose"})
-
-_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
-"""How the names of headers end that outrank ``Cache-Control`` somewhere (RFC 9213, and nginx)."""
+_ANSWERED = object()
+"""Stands in the scope of a request once the middleware is done with it."""
 
 
 def pending_session(scope: Scope) -> "PendingSession":
@@ -34,12 +42,17 @@ def pending_session(scope: Scope) -> "PendingSession":
     Raises ``ConfigurationError`` if the middleware is not installed.
     """
     pending = scope.get(_KEY)
-    if not isinstance(pending, PendingSession):
+    if isinstance(pending, PendingSession):
+        return pending
+    if pending is _ANSWERED:
         raise ConfigurationError(
-            "DescopeMiddleware has not seen this request. Write Descope(app), or"
-            " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+            "This request has been answered: a handler for 500 runs outside of DescopeMiddleware. Ask for the"
+            " session in the route, and keep it in request.state."
         )
-    return pending
+    raise ConfigurationError(
+        "DescopeMiddleware has not seen this request. Write Descope(app), or"
+        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+    )
 
 
 class Sessions:
@@ -63,15 +76,30 @@ class Sessions:
         self.origins = origins
         self.events = events
         self.clock = clock
+        self.own_routes = OwnRoutes()
 
-    def open(self, scope: Scope) -> "PendingSession":
-        """The pending session of a request, in its scope from now on."""
-        pending = scope[_KEY] = PendingSession(self, scope)
+    def open(self, scope: Scope, app: object) -> "PendingSession":
+        """The pending session of a request to ``app``, in its scope from now on.
+
+        Raises ``ConfigurationError`` if another ``Descope`` object has one of the same app there.
+        """
+        if self.pending_in(scope, app, of_any=True) is not None:
+            raise ConfigurationError(
+                "Two Descope objects guard one app. Give each an app of its own, and mount one in the other."
+            )
+        pending = scope[_KEY] = PendingSession(self, scope, app)
         return pending
+
+    def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "PendingSession | None":
+        """The pending session that this object, or any, has opened for this request to the same app."""
+        found = scope.get(_KEY)
+        if not isinstance(found, PendingSession) or found.app is not scope.get("app", app):
+            return None
+        return found if of_any or found.is_of(self) else None
 
     def close(self, scope: Scope) -> None:
         """Take it out again. They hold each other, so a request left whole would wait for the collector."""
-        scope.pop(_KEY, None)
+        scope[_KEY] = _ANSWERED
 
 
 class PendingSession:
@@ -90,7 +118,7 @@ class PendingSession:
         "root_path",
     )
 
-    def __init__(self, sessions: Sessions, scope: Scope) -> None:
+    def __init__(self, sessions: Sessions, scope: Scope, app: object) -> None:
         self._sessions = sessions
         self._scope = scope
         self._resolution: Resolution | None = None
@@ -98,9 +126,9 @@ class PendingSession:
         self._queued: list[bytes] = []
         self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
-        self.presented: _Presented | None = None
+        self.presented: Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
-        self.app: object = scope.get("app")
+        self.app: object = scope.get("app", app)
         self.root_path: str = scope.get("root_path", "")
 
     # ------------------------------------------------------------------ asking
@@ -148,7 +176,8 @@ class PendingSession:
         return profile or await self._ask_for_profile(Resolution(pair.session, pair=pair))
 
     async def _ask_for_profile(self, resolution: Resolution) -> UserProfile:
-        profile = await self.authenticator.profile(self.credentials(), resolution)
+        with self.cleared_at_its_end():
+            profile = await self.authenticator.profile(self.credentials(), resolution)
         self._sessions.events.emit(ProfileRead())
         return profile
 
@@ -178,7 +207,9 @@ class PendingSession:
         Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
         """
         if self.presented is None:
-            self.presented = _Presented(self._sessions.cookies, self._scope)
+            self.presented = Presented(self._sessions.cookies, self._scope)
+            if self.presented.tokens.ambiguous:
+                self._sessions.events.emit(CookieAmbiguous())
         presented = self.presented
         return Credentials(
             bearer=presented.bearer,
@@ -186,7 +217,29 @@ class PendingSession:
             refresh=presented.tokens.refresh,
             ambiguous=presented.tokens.ambiguous,
             may_refresh=presented.on_purpose and not self._started,
+            scheme=presented.scheme,
         )
+
+    def is_of(self, sessions: Sessions) -> bool:
+        """Whether it was opened by these."""
+        return self._sessions is sessions
+
+    def own_path(self, route: OwnRoute) -> str | None:
+        """The path of one of the plugin's routes in the app that the request came in by; None without it."""
+        return self._sessions.own_routes.path(route, self.app)
+
+    @property
+    def own_paths(self) -> frozenset[str]:
+        """The paths, with ``root_path``, of the routes that must work without a session.
+
+        To return to one would lead in circles.
+        """
+        return frozenset(self.root_path + path for path in self._sessions.own_routes.open_to_all(self.app))
+
+    def is_for_own_route(self) -> bool:
+        """Whether the request is for one of the plugin's routes that must work without a session."""
+        path, method = path_in_app(self._scope, self.root_path), self._scope.get("method", "")
+        return self._sessions.own_routes.is_open(path, method, self.app)
 
     def refuse_cross_site(self) -> None:
         """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
@@ -213,6 +266,24 @@ class PendingSession:
         """Have the response delete the session's cookies, whatever a refresh beside it brings."""
         self._written = CookieChange.CLEAR
 
+    @contextmanager
+    def cleared_at_its_end(self) -> Generator[None]:
+        """As ``clear``, if Descope says in here that the session is over: whoever answers the error."""
+        try:
+            yield
+        except SessionEnded:
+            self.clear()
+            raise
+
+    def heal(self) -> None:
+        """Have the response delete the twins of our cookies, if a name came with two values (CK-02).
+
+        Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
+        """
+        if self.credentials().ambiguous and self.presented is not None:
+            secure = self._sessions.origins.secure(self._scope)
+            self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
+
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
         self._queued += cookies
@@ -233,7 +304,7 @@ class PendingSession:
         # The app's own headers and cookies stay, in their order (CK-10).
         message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
         if self._scope["type"] == "http":
-            _tell_caches(MutableHeaders(scope=message), sets_cookies=bool(cookies))
+            tell_caches(message, sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
         change = self._written or await self._found()
@@ -257,58 +328,3 @@ class PendingSession:
             resolution = self._resolution = await resolver.settle(resolution)
             await resolver.delivered(resolution)
         return resolution.pair or resolution.cookies
-
-
-class _Presented:
-    """The credentials in a request's headers, and whether the request was made on purpose."""
-
-    __slots__ = ("bearer", "on_purpose", "tokens")
-
-    def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
-        authorization: list[bytes] = []
-        # Preflights and prefetches are nobody's wish: they must not have effects (RF-13).
-        self.on_purpose = scope["type"] != "http" or scope["method"] != "OPTIONS"
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization.append(value)
-            elif name in _PURPOSES and b"prefetch" in value.lower():
-                self.on_purpose = False
-        self.bearer = _bearer(authorization)
-        self.tokens: PresentedTokens = cookies.read(scope["headers"])
-
-
-def _bearer(values: list[bytes]) -> str | None:
-    """The bearer token; "" for anything else in the header, which then is a bad token (KD-08, RFC 6750)."""
-    if not values:
-        return None
-    scheme, _, token = values[0].decode("latin-1").partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token.isascii():
-        return ""
-    return "" if any(character <= " " or character == "," for character in token) else token
-
-
-def _tell_caches(headers: MutableHeaders, *, sets_cookies: bool) -> None:
-    """Say that the answer depends on who asks; and keep a ``Set-Cookie`` out of every shared cache.
-
-    A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947), whatever
-    the status: a 304 updates what a cache holds (CA-04).
-    """
-    _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
-    if not sets_cookies:
-        headers.setdefault("Cache-Control", "private")
-        return
-    headers["Cache-Control"] = "private, no-store"
-    for name in [name for name in headers if name.endswith(_SHARED_CACHE_HEADERS)]:
-        del headers[name]
-
-
-def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:
-    """Merge ``names`` into ``Vary``; the app's own entries stay first, and ``*`` says it all already."""
-    if "vary" not in headers:
-        headers.append("Vary", ", ".join(names))
-        return
-    present = [entry.strip() for line in headers.getlist("vary") for entry in line.split(",")]
-    known = {entry.lower() for entry in present}
-    if "*" not in known:
-        added = [name for name in names if name.lower() not in known]
-        headers["Vary"] = ", ".join([entry for entry in present if entry] + added)

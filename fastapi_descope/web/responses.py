@@ -4,18 +4,20 @@ The same error is a page with a way on for a person, a redirect to the login for
 in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
 """
 
+import logging
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..advice import Advice
 from ..errors import (
+    AmbiguousCookies,
+    ConfigurationError,
     DescopeError,
     MissingPermissions,
     MissingRoles,
@@ -25,31 +27,19 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from .origins import Origins
+from .own_routes import CALLBACK, LOGIN
 from .pages import PAGE_HEADERS, error_page
+from .paths import path_in_app, path_in_browser
 from .pending_session import PendingSession
 from .websocket_session import SESSION_ENDED
 
-__all__ = ["LOGIN_ROUTE", "NO_STORE", "SECRET_PATHS", "Asker", "ErrorResponses", "asker", "own_paths"]
-
-LOGIN_ROUTE = "descope_login"
-_OWN_ROUTES = {
-    LOGIN_ROUTE: "/login/sso",
-    "descope_callback": "/callback",
-    "descope_logout": "/logout",
-    "descope_logout_all": "/logout/all",
-}
-"""The routes that must work without a session: their names, and how their paths end."""
-
-_OWN_ENDS = tuple(_OWN_ROUTES.values())
-
-SECRET_PATHS = ("/login/sso", "/callback")
-"""How the paths end whose queries hold codes, states and addresses."""
+__all__ = ["NO_STORE", "Asker", "ErrorResponses", "asker", "htmx_redirect", "is_sent_from_elsewhere"]
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 """On every answer of ours (CA-05)."""
 
-_PATH = "/:@!$&'()*+,;="
-"""What a path may hold as it stands, beside letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
+_ADDRESS = "/:@!$&'()*+,;=%?#[]"
+"""What an address holds as it stands: it has its escapes already (RFC 3986, section 2)."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -76,11 +66,20 @@ def asker(scope: Scope) -> Asker:
     return Asker.PERSON if wants_page else Asker.PROGRAM
 
 
+def is_sent_from_elsewhere(headers: Headers) -> bool:
+    """Whether the way to this page began, or led, outside our own origin; False if nobody says.
+
+    Our own links and redirects are ``same-origin``, and a typed address is ``none``.
+    """
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
 class ErrorResponses:
     """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
+        self._advice = Advice()
 
     def answer(
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
@@ -88,28 +87,35 @@ class ErrorResponses:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
+        if isinstance(error, ConfigurationError):
+            self._advice.give(error.detail, level=logging.ERROR)
+            # The developer reads what to mend; a stranger has no use for it.
+            error = error if self._origins.is_local(scope) else ConfigurationError()
         login = self.login_path(pending)
-        if isinstance(error, NotAuthenticated) and login is not None:
+        if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
             if redirect is not None:
                 return redirect
         if asker(scope) is Asker.PERSON:
+            if isinstance(error, NotAuthenticated) and login is None:
+                self._advice.give(
+                    "A page needs somebody to be signed in, and this app has no login route: use"
+                    " Descope(app), or app.include_router(descope.router)"
+                )
             headers = {**PAGE_HEADERS, **self._headers(error, pending)}
             # A callback counts once, however it ends: asking for it again can only fail.
-            again = scope["method"] == "GET" and not scope["path"].endswith("/callback")
+            again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
             home = pending.root_path + "/"
-            page = error_page(error, login_path=login, home_path=home, again=again)
+            tokens = pending.presented.tokens if pending.presented else None
+            has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+            page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
             return HTMLResponse(page, error.status, headers)
         return self._problem(error, pending)
 
     def login_path(self, pending: PendingSession) -> str | None:
-        """The path of the login route in the app that the request came in by; None if it has none."""
-        return _path_of(LOGIN_ROUTE, pending)
-
-    def is_own_route(self, path: str, pending: PendingSession) -> bool:
-        """Whether ``path`` (without ``root_path``) is one of the routes that must work without a session."""
-        # To ask the app where they are costs more than all the rest of a request's protection.
-        return path.endswith(_OWN_ENDS) and pending.root_path + path in own_paths(pending)
+        """Where browsers find the login of the app that the request came in by; None if it has none."""
+        path = pending.own_path(LOGIN)
+        return None if path is None else path_in_browser(path, pending.root_path)
 
     def _to_login(
         self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
@@ -120,15 +126,14 @@ class ErrorResponses:
         )
         match asker(scope):
             case Asker.PERSON if scope["method"] == "GET":
-                here = quote(scope["path"], safe=_PATH) + (
-                    "?" + scope["query_string"].decode("latin-1")
-                ).rstrip("?")
+                path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
+                here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
                 url = self._login_url(login, here, query, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case Asker.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
                 answer = self._problem(error, pending)
-                answer.headers["HX-Redirect"] = self._login_url(login, here, query, scope)
+                answer.headers.update(htmx_redirect(self._login_url(login, here, query, scope)))
                 return answer
             case _:
                 return None
@@ -161,9 +166,20 @@ class ErrorResponses:
         return headers
 
 
-def own_paths(pending: PendingSession) -> frozenset[str]:
-    """The paths of the routes that must work without a session; to return to them would lead in circles."""
-    return frozenset(path for name in _OWN_ROUTES if (path := _path_of(name, pending)))
+def htmx_redirect(url: str) -> Mapping[str, str]:
+    """The header that has HTMX go to ``url``; only ASCII goes into a header."""
+    return {"HX-Redirect": quote(url, safe=_ADDRESS)}
+
+
+def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) -> bool:
+    """Whether whoever signs in would be back here with the same error, and so in a circle.
+
+    An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
+    another site may just have signed in (CK-02).
+    """
+    if pending.presented is not None and pending.presented.bearer is not None:
+        return True
+    return isinstance(error, AmbiguousCookies) and is_sent_from_elsewhere(Headers(scope=scope))
 
 
 def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:
@@ -174,15 +190,6 @@ def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:
         return f'Bearer error="insufficient_user_authentication"{age}{acr}'
     sent_bearer = pending.presented is not None and pending.presented.bearer is not None
     return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
-
-
-def _path_of(name: str, pending: PendingSession) -> str | None:
-    if not isinstance(pending.app, Starlette):
-        return None
-    try:
-        return pending.root_path + str(pending.app.url_path_for(name))
-    except NoMatchFound:
-        return None
 
 
 class _Close:

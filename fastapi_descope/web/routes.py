@@ -11,10 +11,10 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from ..errors import ConfigurationError, NotAuthenticated
+from ..errors import BadRequest, ConfigurationError, NotAuthenticated
 from .dependencies import current_session
 from .login_routes import LoginRoutes
-from .responses import LOGIN_ROUTE
+from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from .security_schemes import REFRESH, RefreshCookie
 from .session_routes import SessionRoutes
 from .session_view import ProfileView, SessionView, TenantNames
@@ -28,6 +28,7 @@ GUARDED_LOGIN = (
 
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
+_MAX_QUERY_BYTES = 8_192
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
@@ -38,11 +39,11 @@ def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan)
 
     ``lifespan`` runs with that of the app which includes the router.
     """
-    router = _FixedPaths(lifespan=lifespan, tags=["Sign-in"])
+    router = _FixedPaths(lifespan)
     _add_login(router, login)
     _add_sign_out(router, session)
     _add_session(router, session)
-    router.close()
+    router.seal()
     return router
 
 
@@ -54,20 +55,25 @@ class _FixedPaths(APIRouter):
     begins, never how it ends.
     """
 
-    def close(self) -> None:
-        """All routes are here; one that an app adds afterwards opens the gate again."""
-        self._closed_at = len(self.routes)
+    def __init__(self, lifespan: Lifespan) -> None:
+        super().__init__(lifespan=lifespan, tags=["Sign-in"])
+        self._sealed_at: int | None = None
+        self._ends: tuple[str, ...] = ()
+
+    def seal(self) -> None:
+        """All routes are here; one that an app adds afterwards breaks the seal."""
+        self._sealed_at = len(self.routes)
         self._ends = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
 
     @override
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if len(self.routes) == self._closed_at and not scope["path"].endswith(self._ends):
+        if len(self.routes) == self._sealed_at and not scope["path"].endswith(self._ends):
             return Match.NONE, {}
         return super().matches(scope)
 
 
 class _OpenRoute(APIRoute):
-    """A route that has to work without a session, whatever stands before it.
+    """A route that has to work without a session, whatever stands before it; its address has a bound.
 
     Nothing of ours raises ``NotAuthenticated`` here, so it comes from a dependency that the app put before
     the router. Answered as elsewhere it would send the browser to the login, which is where it is.
@@ -75,6 +81,8 @@ class _OpenRoute(APIRoute):
 
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(scope["query_string"]) > _MAX_QUERY_BYTES:  # before anybody parses it
+            raise BadRequest("The address is too long")
         try:
             await super().handle(scope, receive, send)
         except NotAuthenticated:
@@ -83,9 +91,9 @@ class _OpenRoute(APIRoute):
 
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
-        "/login/sso",
+        LOGIN.path,
         routes.login,
-        name=LOGIN_ROUTE,
+        name=LOGIN.name,
         route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
@@ -94,9 +102,9 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         ),
     )
     router.add_api_route(
-        "/callback",
+        CALLBACK.path,
         routes.callback,
-        name="descope_callback",
+        name=CALLBACK.name,
         route_class_override=_OpenRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
@@ -106,15 +114,12 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
 
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
     # POST alone, as everything that changes a session (CS-08).
-    for path, endpoint, name in (
-        ("/logout", routes.logout, "descope_logout"),
-        ("/logout/all", routes.logout_all, "descope_logout_all"),
-    ):
+    for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
         router.add_api_route(
-            path,
+            route.path,
             endpoint,
-            name=name,
-            methods=["POST"],
+            name=route.name,
+            methods=[route.method],
             route_class_override=_OpenRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),

@@ -14,7 +14,7 @@ from ..tenant_name import TENANT_NAME
 from .form import form_fields
 from .origins import Origins
 from .pending_session import PendingSession, pending_session
-from .responses import NO_STORE, Asker, asker, own_paths
+from .responses import NO_STORE, Asker, asker, htmx_redirect
 from .session_view import ProfileView, SessionView, TenantNames
 
 __all__ = ["SessionRoutes"]
@@ -48,7 +48,8 @@ class SessionRoutes:
         tenant = fields.get("tenant", "")
         if not TENANT_NAME.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
+        with pending.cleared_at_its_end():
+            pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
         if asker(request.scope) is Asker.PROGRAM:
             return _json(SessionView.of(pair.session))
@@ -67,15 +68,17 @@ class SessionRoutes:
         """The names of the user's tenants, asked of Descope anew each time."""
         pending = pending_session(request.scope)
         await pending.require()
-        names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
+        with pending.cleared_at_its_end():
+            names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
         return _json(TenantNames(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
         pending = pending_session(request.scope)
         pending.refuse_cross_site()
         presented = pending.credentials()
-        if presented.bearer is not None:  # LO-06
-            raise BadRequest("A bearer token cannot be signed out; let it expire")
+        if presented.bearer is not None:
+            # LO-06: what such a header says ends by itself, or with whoever sends it.
+            raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
         await pending.authenticator.logout(presented, everywhere=everywhere)
         pending.clear()
@@ -88,12 +91,12 @@ class SessionRoutes:
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
-        safe = self.origins.return_to(asked, request.scope, forbidden=own_paths(pending)) if asked else None
+        safe = self.origins.return_to(asked, request.scope, forbidden=pending.own_paths) if asked else None
         if asked and safe is None:
             self.events.emit(RedirectRejected())
         url = safe or pending.root_path + default
         if asker(request.scope) is Asker.HTMX:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, "HX-Redirect": url})
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
 
 

@@ -16,10 +16,10 @@ from typing import ClassVar, Self
 
 from ..settings import DescopeSettings
 from .cookies import CookieKind, Headers, cookie_pairs
+from .origins import MAX_RETURN_TO
 
 __all__ = ["LoginTransactions", "Transaction"]
 
-_MAX_RETURN_TO = 1_024
 # Clocks of two hosts behind one load balancer may differ by this much, in seconds.
 _MAX_SKEW = 60
 # More of our cookies than this were not set by us; the rest is not looked at.
@@ -146,7 +146,7 @@ class LoginTransactions:
         ends at the configured landing path.
         """
         family = self._families[secure]
-        storable = return_to.isascii() and len(return_to) <= _MAX_RETURN_TO
+        storable = return_to.isascii() and len(return_to) <= MAX_RETURN_TO
         state, name = token_urlsafe(32), family.new_name()
         value = Transaction(_hash(state), return_to if storable else "", int(now)).value
         held = family.held(headers)

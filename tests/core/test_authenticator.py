@@ -138,14 +138,21 @@ async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
     assert core.calls("authorize") == 1
 
 
-async def test_a_login_that_descope_refuses_is_rejected() -> None:
-    """An unknown tenant, say. What Descope said is not shown."""
+async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown tenant, say. What Descope said is told of, advised on once, and not shown."""
     core = Core()
-    with pytest.raises(LoginRejected) as caught:
-        await core.authenticator.begin_login(asked("nowhere"))
+    for _ in range(2):
+        with pytest.raises(LoginRejected) as caught:
+            await core.authenticator.begin_login(asked("nowhere"))
+    assert caplog.messages == [
+        (
+            "fastapi_descope: Descope refuses http://127.0.0.1:8000/callback or the tenant (status 400, code"
+            " E011004): check the approved domains of the project, DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
+        )
+    ]
     assert caught.value.reason == "authorize_refused"
     assert caught.value.__cause__ is None
-    assert core.told == [LoginFailed("authorize_refused")]
+    assert core.told == [LoginFailed("authorize_refused", 400, "E011004")] * 2
 
 
 async def test_a_login_during_an_outage_has_no_verdict() -> None:
@@ -177,7 +184,7 @@ async def test_cb08_a_code_that_descope_refuses_is_rejected(status: int) -> None
         await core.authenticator.complete_login("canary-code", anybody)
     assert caught.value.reason == "code_refused"
     assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
-    assert core.told_of(LoginFailed) == [LoginFailed("code_refused")]
+    assert core.told_of(LoginFailed) == [LoginFailed("code_refused", status, "E011001")]
     assert core.calls("exchange") == 1
 
 
@@ -253,6 +260,18 @@ async def test_cb16_twins_are_admitted_once() -> None:
     await asyncio.gather(*[core.authenticator.complete_login(code, admit) for _ in range(10)])
 
     assert admitted == [(ADA, ADA)]
+
+
+async def test_a_clock_that_is_ahead_is_told_of() -> None:
+    """Tokens that are fresh from Descope and over by our clock: it is ours that is wrong."""
+    core = Core()
+    core.next_tokens("exchange", *core.issue(session_seconds=-60))
+    with pytest.raises(UpstreamNonsense):
+        await core.authenticator.complete_login("code", anybody)
+    assert core.told_of(LoginFailed, SuspiciousAnswer) == [
+        SuspiciousAnswer("expired"),
+        LoginFailed("upstream_nonsense"),
+    ]
 
 
 async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:

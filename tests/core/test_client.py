@@ -93,10 +93,7 @@ ENDPOINTS: Mapping[str, Expected] = {
     "logout": Expected(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
     "logout everywhere": Expected(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
     "me": Expected(lambda c: c.me(REFRESH), "GET /v1/auth/me", body="", answer={"userId": "U1"}),
-    "current tenant": Expected(
-        lambda c: c.my_tenants(REFRESH), "POST /v1/auth/me/tenants", body='{"dct":true}'
-    ),
-    "some tenants": Expected(
+    "tenants": Expected(
         lambda c: c.my_tenants(REFRESH, ["acme", "globex"]),
         "POST /v1/auth/me/tenants",
         body='{"ids":["acme","globex"]}',
@@ -110,7 +107,7 @@ TOKEN_CALLS: Mapping[str, TokenCall] = {
     "logout": lambda client, token: client.logout(token),
     "logout everywhere": lambda client, token: client.logout_all(token),
     "me": lambda client, token: client.me(token),
-    "tenants": lambda client, token: client.my_tenants(token),
+    "tenants": lambda client, token: client.my_tenants(token, ["acme"]),
 }
 
 

@@ -112,7 +112,7 @@ async def test_me_gives_the_profile() -> None:
 async def test_my_tenants_gives_names() -> None:
     """Names by id."""
     client = Script(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
-    assert await client.my_tenants(REFRESH) == {"acme": "Acme Corp"}
+    assert await client.my_tenants(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
 
 
 @pytest.mark.parametrize(("cache_control", "seconds"), [("public, max-age=300", 300), ("no-store", None)])

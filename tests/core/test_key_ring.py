@@ -11,7 +11,7 @@ import pytest
 
 from fastapi_descope.core.key_ring import KeyRing
 from fastapi_descope.core.restraint import LeftAlone
-from fastapi_descope.errors import RateLimited, UpstreamNonsense, UpstreamUnavailable
+from fastapi_descope.errors import RateLimited, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
 from fastapi_descope.events import Event, Events, KeysFailed, KeysFetched
 from tests.support.publisher import Answer, Publisher, turns
 from tests.support.tampering import Forge
@@ -179,6 +179,27 @@ async def test_jw05_a_success_ends_the_outage(forge: Forge) -> None:
     ]
 
 
+async def test_a_project_that_descope_does_not_know_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The events have status and code; one sentence names the settings to look at."""
+    bench = Bench(UpstreamRefused(404, "E011003"), UpstreamRefused(404, "E011003"))
+    for pause in (0, 1):
+        await bench.later(pause)
+    assert bench.told == [KeysFailed("upstream_refused", 404, "E011003")] * 2
+    assert caplog.messages == [
+        (
+            "fastapi_descope: Descope knows no keys of this project (status 404, code E011003):"
+            " check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
+        )
+    ]
+
+
+async def test_an_outage_is_told_with_its_kind() -> None:
+    """What failed on the way, where there was no answer."""
+    bench = Bench(UpstreamUnavailable(failure="ConnectError"))
+    await bench.later(0)
+    assert bench.told == [KeysFailed("ConnectError")]
+
+
 async def test_jw06_keys_count_until_a_day_after_the_last_success(forge: Forge) -> None:
     """The age is counted from the last success, not from the last try; then there is no verdict (JW-06)."""
     bench = Bench(forge.key_set("A"), DOWN, max_stale=86400)
@@ -322,7 +343,7 @@ async def test_jw09_dropped_keys_are_logged_once_a_set(
     ]
     assert "evil" not in caplog.text
     hashes = [sha256(kid).hexdigest()[:12] for kid in (b"B", b"C", b"evil\nline")]
-    assert [record.getMessage().split()[1] for record in ours] == hashes
+    assert [record.getMessage().split()[2] for record in ours] == hashes
 
 
 async def test_closing_ends_a_fetch_and_answers_its_waiters(forge: Forge) -> None:
@@ -339,7 +360,7 @@ async def test_closing_ends_a_fetch_and_answers_its_waiters(forge: Forge) -> Non
 
 
 async def test_closing_an_idle_ring_does_nothing() -> None:
-    """Neither a ring that was never asked nor one closed before minds."""
+    """A ring that was never asked may be closed, and one that is closed already too."""
     bench = Bench(DOWN)
     await bench.ring.aclose()
     await bench.ring.aclose()

@@ -1,4 +1,4 @@
-"""RF-09 on the wire: how many requests reach Descope while it fails, or asks for its peace."""
+"""RF-09 on the wire: how many requests reach Descope while it fails, or tells us to wait."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ ENDPOINTS: Mapping[str, Callable[[DescopeClient], Awaitable[object]]] = {
     "logout": lambda client: client.logout(ADA),
     "logout everywhere": lambda client: client.logout_all(ADA),
     "me": lambda client: client.me(ADA),
-    "tenants": lambda client: client.my_tenants(ADA),
+    "tenants": lambda client: client.my_tenants(ADA, ["acme"]),
     "keys": lambda client: client.keys(),
 }
 

@@ -55,5 +55,6 @@ def test_it_is_written_out_like_any_dict() -> None:
     assert json.dumps(claims) == '{"a": {"b": [1, 2]}}'
     assert copy.copy(claims) is claims
     assert copy.deepcopy(claims) is claims
+    assert type(claims.copy()) is dict
     assert pickle.loads(pickle.dumps(claims)) == claims  # noqa: S301 - our own bytes
     assert dict(claims) | {"c": 1} == {"a": {"b": (1, 2)}, "c": 1}

@@ -324,7 +324,7 @@ def test_no_answer_raises(pieces: list[bytes]) -> None:
 
 def trials() -> set[asyncio.Task[object]]:
     """The trials under way."""
-    return {task for task in asyncio.all_tasks() if "_try" in repr(task)}
+    return {task for task in asyncio.all_tasks() if "try_again" in repr(task)}
 
 
 @contextlib.asynccontextmanager

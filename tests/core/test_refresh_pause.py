@@ -44,7 +44,7 @@ async def test_rf09_one_users_429_does_not_hold_up_another(world: WorldFactory) 
 
 
 async def test_rf01_a_live_session_does_not_notice_a_429(world: WorldFactory) -> None:
-    """It was to be refreshed ahead of its time; the old one still holds, and Descope has its peace."""
+    """It was to be refreshed ahead of its time; the old one still holds, and Descope is not asked."""
     town = world()
     browser = town.browser()
     await browser.sign_in()

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from fastapi_descope.core.resolver import Credentials
-from fastapi_descope.errors import BadRequest, NotAuthenticated, SessionEnded, UpstreamUnavailable
+from fastapi_descope.errors import (
+    AmbiguousCookies,
+    BadRequest,
+    NotAuthenticated,
+    SessionEnded,
+    UpstreamUnavailable,
+)
 from fastapi_descope.events import TokenPairMismatch, TokenRejected
 from tests.support.core import HANK, NOW, Core, cookies
 
@@ -36,12 +42,11 @@ async def test_lo06_a_bearer_has_no_refresh_token() -> None:
 
 
 async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
-    """None, two, a session token, garbage: nobody is signed in. An expired one: the session has ended."""
+    """None, a session token, garbage: nobody is signed in. Two, or an expired one: it says so."""
     core = Core()
     pair = core.issue()
     without = [
         Credentials(session=pair.session_jwt),
-        replace(cookies(pair), ambiguous=True),
         Credentials(refresh=pair.session_jwt),
         Credentials(refresh="garbage"),
     ]
@@ -49,6 +54,8 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
         with pytest.raises(NotAuthenticated) as caught:
             await core.resolver.required_refresh_token(presented)
         assert type(caught.value) is NotAuthenticated
+    with pytest.raises(AmbiguousCookies):
+        await core.resolver.required_refresh_token(replace(cookies(pair), ambiguous=True))
     core.clock.advance(FOUR_WEEKS + 10)
     with pytest.raises(SessionEnded):
         await core.resolver.required_refresh_token(cookies(pair))

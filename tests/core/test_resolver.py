@@ -10,6 +10,7 @@ import pytest
 
 from fastapi_descope.core.resolver import CookieChange, Credentials, Resolution
 from fastapi_descope.errors import (
+    AmbiguousCookies,
     NotAuthenticated,
     TokenError,
     TokenReason,
@@ -210,7 +211,7 @@ async def test_ck02_ambiguous_cookies_are_nobody() -> None:
     core = Core()
     resolution = await core.resolver.resolve(replace(cookies(core.issue()), ambiguous=True))
 
-    assert type(resolution.error) is NotAuthenticated
+    assert type(resolution.error) is AmbiguousCookies
     assert resolution.cookies is CookieChange.KEEP
     assert core.told == []
 

@@ -168,15 +168,6 @@ def test_times_that_are_no_numbers_are_long_past() -> None:
     assert (got.issued_at, got.expires_at) == (0, 0)
 
 
-def test_missing_roles_and_permissions_are_named_in_order() -> None:
-    """For the answer to whoever lacks them; all of them are needed."""
-    tenant = Tenant("acme", ("admin", "viewer"), ("read",))
-    assert tenant.missing_roles(["viewer", "admin"]) == ()
-    assert tenant.missing_roles(["owner", "admin", "auditor", "owner"]) == ("auditor", "owner")
-    assert tenant.missing_permissions(["write", "read"]) == ("write",)
-    assert Tenant("globex").missing_roles(["admin"]) == ("admin",)
-
-
 def test_email_and_name_are_there_if_the_template_gives_them() -> None:
     """As text, or not at all."""
     given_both = session(email="ada@acme.example", name="Ada").user

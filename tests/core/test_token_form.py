@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from fastapi_descope.core.session import Claims
+from fastapi_descope.core.tokens import is_jwt_text
 from fastapi_descope.errors import TokenError, TokenReason
 from tests.support.hostile_forms import NOT_STRICT_OBJECTS, NOT_TOKENS, RESHAPED
 from tests.support.tampering import POLICY, Forge, segment, twin, with_segment
@@ -88,3 +89,32 @@ def test_tv04_a_header_is_strict_json(token_refusal: Refusal, forge: Forge, raw:
     """A header is read as strictly as claims are, but before any signature."""
     error = token_refusal(forge.token(header=raw))
     assert error.reason in {TokenReason.MALFORMED, TokenReason.TOO_LARGE}
+
+
+@pytest.mark.parametrize("text", ["a.b.c", "A-_9.A-_9.A-_9"])
+def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
+    """Three segments of the base64url alphabet."""
+    assert is_jwt_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "a.b",
+        "a.b.c.d",
+        "a..c",
+        ".b.c",
+        "a.b.",
+        "a.b.c\n",
+        "a.b.c ",
+        "a:b.c.d",
+        "é.b.c",
+        "a.b.=",
+        "a.b.\x00",
+    ],
+)
+def test_what_no_header_may_carry_is_no_jwt(text: str) -> None:
+    """Padding, white space, colons, control and foreign characters are refused."""
+    assert not is_jwt_text(text)

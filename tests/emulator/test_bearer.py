@@ -89,11 +89,17 @@ async def test_demanded_key(call: Call, make: Make, key: str, status: int) -> No
     assert started.status_code == status
 
 
-async def test_unknown_key(call: Call, make: Make) -> None:
-    """A project without such a key takes none."""
+@pytest.mark.parametrize("path", [ME, "/v1/auth/accesskey/exchange"])
+async def test_unknown_key(call: Call, make: Make, path: str) -> None:
+    """A project without such a key takes none, and says what to do."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    assert (await call(emulator, "GET", ME, token=token, key="any")).status_code == 401
+    answer = await call(emulator, "GET" if path == ME else "POST", path, token=token, key="any")
+    assert answer.status_code == 401
+    assert answer.json()["errorMessage"] == (
+        "The bearer ends with a key, and the project has no management key: leave it out, or seed "
+        "auth_management_key"
+    )
 
 
 @pytest.mark.parametrize(

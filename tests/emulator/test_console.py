@@ -139,7 +139,7 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
         ({"kind": "drip", "seconds": "0.2"}, "0.2 s between bytes"),
         ({"kind": "reset"}, "connection reset"),
         ({"kind": "close", "when": "after"}, "the work is done, ends in mid-body"),
-        ({"kind": "garbage"}, "status 200"),
+        ({"kind": "garbage"}, "status 200, as text/html"),
     ],
 )
 async def test_letting_calls_fail(
@@ -163,7 +163,7 @@ async def test_letting_calls_fail(
         ({"endpoint": "me", "kind": "status", "status": "many"}, "status: Input should be a valid integer"),
         (
             {"endpoint": "me", "kind": "limit", "seconds": "1.5"},
-            "retry_after: Input should be a valid integer",
+            "retry_after: expected a number of seconds",
         ),
         ({"endpoint": "me", "kind": "delay", "seconds": "nan"}, "delay: Input should be"),
         ({"endpoint": "me", "kind": "delay"}, "a fault needs a status"),

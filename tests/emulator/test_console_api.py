@@ -94,6 +94,16 @@ async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> 
     assert grace["since"] == "2027-01-15T08:01:00Z"
 
 
+async def test_idle_sessions_are_not_listed(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """A session that was idle for too long is over."""
+    emulator = make_console(project=Project(inactivity_seconds=720))
+    emulator.issue("ada@acme.example")
+    for seconds, count in ((720, 1), (1, 0)):
+        clock.advance(seconds)
+        listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
+        assert len(listed) == count
+
+
 async def test_requests(call: Call, make_console: MakeConsole) -> None:
     """The latest first, without query, token or page id; the console's own are not among them."""
     emulator = make_console()
@@ -128,7 +138,7 @@ async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
     assert [one["path"] for one in two] == ["/v1/auth/me", "/nowhere"]
 
 
-@pytest.mark.parametrize("limit", ["0", "10001", "-1", "x", "", "²", "1e3", "9" * 5000])
+@pytest.mark.parametrize("limit", ["0", "10001", "-1", "x", "", "²", "1e3", "9" * 5000, "0" * 5 + "19" * 9])
 async def test_bad_limit(call: Call, make_console: MakeConsole, limit: str) -> None:
     """A limit that is none is said to be so."""
     answer = await call(make_console(), "GET", "/console/api/requests", params={"limit": limit})

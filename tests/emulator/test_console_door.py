@@ -107,7 +107,18 @@ async def test_slashes_do_not_lead_around_it(make_console: MakeConsole, path: st
     assert sent[0]["status"] == 403
 
 
-@pytest.mark.parametrize("path", ["/console/", "/consoles", "/console/api/secrets", "/Console"])
+@pytest.mark.parametrize("path", ["/", "/console/"])
+async def test_the_bare_address_leads_to_it(call: Call, make_console: MakeConsole, path: str) -> None:
+    """Whoever opens what the emulator prints lands somewhere useful; who sends something there does not."""
+    emulator = make_console()
+    answer = await call(emulator, "GET", path)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    assert (await call(emulator, "POST", path)).status_code in (404, 405)
+    assert len(emulator.requests) == 0
+    assert (await call(Emulator(), "GET", path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/consoles", "/console/api/secrets", "/Console"])
 async def test_there_is_nothing_beside_it(call: Call, make_console: MakeConsole, path: str) -> None:
     """Neighbouring paths do not exist."""
     assert (await call(make_console(), "GET", path)).status_code == 404

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.anyio
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 MakeConsole = Callable[..., Emulator]
 
+DATE = "Wed, 21 Oct 2037 07:28:00 GMT"
+
 
 @pytest.mark.parametrize(
     ("order", "fault"),
@@ -22,7 +24,9 @@ MakeConsole = Callable[..., Emulator]
         ({"drip": 0.1, "when": "after"}, "the work is done, 0.1 s between bytes"),
         ({"cut": "reset"}, "connection reset"),
         ({"cut": "close", "delay": 1}, "waits 1 s, ends in mid-body"),
-        ({"garbage": True}, "status 200"),
+        ({"status": 503, "retry_after": DATE}, f"status 503, Retry-After {DATE}"),
+        ({"garbage": True}, "status 200, as text/html"),
+        ({"garbage": True, "status": 502}, "status 502, as text/html"),
         ({"body": {"odd": 1}, "status": 418}, "status 418"),
     ],
 )
@@ -53,6 +57,19 @@ async def test_an_order_carried_out(
     answer = await call(emulator, "GET", "/v1/auth/me")
     assert (answer.status_code, answer.headers["content-type"], answer.text) == (status, kind, body)
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
+
+
+async def test_headers_of_an_order(call: Call, make_console: MakeConsole) -> None:
+    """They come with the answer, and may say that it is something else than JSON."""
+    emulator = make_console()
+    headers = {"X-Odd": "a b", "Content-Type": "text/plain"}
+    order = {"endpoint": "me", "status": 500, "retry_after": DATE, "headers": headers}
+    listed = (await call(emulator, "POST", "/console/api/faults", json=order)).json()["faults"]
+    answer = await call(emulator, "GET", "/v1/auth/me")
+    assert listed[0]["fault"] == f"status 500, as text/plain, Retry-After {DATE}"
+    assert answer.status_code == 500
+    assert [answer.headers[name] for name in ("x-odd", "content-type")] == ["a b", "text/plain"]
+    assert answer.headers["retry-after"] == DATE
 
 
 async def test_faults_are_listed_as_they_come(call: Call, make_console: MakeConsole) -> None:
@@ -93,6 +110,30 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
         ({"endpoint": "me", "delay": -1}, "delay: Input should be greater"),
         ({"endpoint": "me", "drip": 3601}, "drip: Input should be less"),
         ({"endpoint": "me", "cut": "off"}, "cut: Input should be 'reset' or 'close'"),
+        (
+            {"endpoint": "me", "garbage": True, "body": "x"},
+            "garbage takes the place of the body: there is only one of them",
+        ),
+        (
+            {"endpoint": "me", "garbage": False},
+            "a fault needs a status, a body, garbage, a delay, a drip or a cut",
+        ),
+        ({"endpoint": "me", "status": 500, "times": True}, "times: Input should be a valid integer"),
+        ({"endpoint": "me", "status": 500, "times": "2"}, "times: Input should be a valid integer"),
+        ({"endpoint": "me", "status": 500, "retry_after": -1}, "retry_after: expected a number of seconds"),
+        ({"endpoint": "me", "status": 500, "retry_after": True}, "retry_after: expected a number of"),
+        ({"endpoint": "me", "status": 500, "retry_after": "soon"}, "retry_after: expected a number"),
+        ({"endpoint": "me", "delay": 1, "retry_after": 5}, "headers and retry_after need a status or"),
+        ({"endpoint": "me", "delay": 1, "headers": {"x-a": "b"}}, "headers and retry_after need a status"),
+        (
+            {"endpoint": "me", "status": 500, "headers": {"x": "a\nb"}},
+            "headers.x: expected visible characters",
+        ),
+        ({"endpoint": "me", "status": 500, "headers": {"a b": ""}}, "headers.a b.[key]: expected the name"),
+        (
+            {"endpoint": "me", "status": 500, "headers": {"Connection": ""}},
+            "headers.Connection.[key]: expected",
+        ),
         ({"endpoint": "me", "cut": "reset", "status": 500}, "a reset takes the place of the answer"),
         ({"endpoint": "me", "status": 500, "open": "/etc/passwd"}, "open: Extra inputs are not permitted"),
     ],

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
 
@@ -113,6 +114,26 @@ async def test_refresh_by_cookie(call: Call, make: Make, project: Project) -> No
     assert (await call(emulator, "GET", "/v1/auth/me", headers=cookie)).status_code == 200
     tried = await call(emulator, "POST", "/v1/auth/try-refresh", headers=cookie)
     assert (tried.json()["sessionJwt"], list(_cookies(tried))) == ("", [project.cookies.session_name])
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "body"),
+    [
+        ("sso/authorize", {"tenant": "acme", "redirectURL": BACK}, {"stepup": True}),
+        ("oauth/authorize", {"provider": "google", "redirectURL": BACK}, {"mfa": True}),
+        ("oauth/authorize/update", {"provider": "google", "redirectURL": BACK}, {}),
+        ("notp/whatsapp/update", {}, {"loginId": "ada@acme.example", "phone": "+15550199"}),
+    ],
+)
+async def test_step_up_and_update_by_cookie(
+    call: Call, make: Make, path: str, query: dict[str, str], body: dict[str, object]
+) -> None:
+    """What asks the owner of a refresh token for more finds it in the cookie, too."""
+    emulator = make(RENAMED)
+    cookie = {"cookie": f"rid={emulator.issue('ada@acme.example', 'acme').refresh_jwt}"}
+    for headers, status in ((cookie, 200), ({}, 400)):
+        answer = await call(emulator, "POST", f"/v1/auth/{path}", headers=headers, params=query, json=body)
+        assert answer.status_code == status
 
 
 async def test_only_the_projects_cookie_counts(call: Call, make: Make) -> None:

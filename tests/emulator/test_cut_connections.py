@@ -294,12 +294,12 @@ def test_a_reset_has_no_answer(make: Make) -> None:
 
 def test_no_negative_figures(make: Make) -> None:
     """Nothing can wait for less than no time, or happen less than once."""
-    faults, message = make().faults, "times must be positive, and delay and drip must be 0 or more seconds"
+    faults, message = make().faults, "delay and drip must be 0 or more seconds"
     with pytest.raises(ValueError, match=message):
         faults.add("keys", delay=-1)
     with pytest.raises(ValueError, match=message):
         faults.add("keys", drip=-0.1)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="times must be positive"):
         faults.add("keys", status=500, times=0)
 
 

@@ -1,6 +1,7 @@
 """Exchanging the code of a sign-in for a session (wire contract, section 2.3)."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -215,3 +216,24 @@ async def test_inactivity_is_announced(call: Call, make: Make, get_code: GetCode
     emulator = make(Project(inactivity_seconds=720))
     body = (await call(emulator, "POST", PATH, json={"code": await get_code(emulator)})).json()
     assert body["nextRefreshSeconds"] == 360
+
+
+async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_code: GetCode) -> None:
+    """A code is of no use to somebody who was disabled after the sign-in."""
+    emulator = make()
+    code = await get_code(emulator)
+    users = tuple(replace(one, status="disabled") for one in emulator.project.users)
+    emulator.project = replace(emulator.project, users=users)
+    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011004")
+
+
+async def test_claims_as_deep_as_they_may_be(call: Call, make: Make, get_code: GetCode) -> None:
+    """What a start accepts, an exchange can write."""
+    emulator, deep = make(), {"a": "b"}
+    options: dict[str, object] = {"customClaims": deep}
+    for _ in range(29):
+        options = {"customClaims": options}
+    code = await get_code(emulator, options=options)
+    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert answer.status_code == 200

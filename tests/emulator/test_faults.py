@@ -26,8 +26,8 @@ async def test_status_a_number_of_times(call: Call, make: Make) -> None:
     assert [answer.status_code for answer in answers] == [500, 500, 200]
     assert answers[0].headers["content-type"] == "application/json"
     assert answers[0].json() == {
-        "errorCode": "E011001",
-        "errorDescription": "Request is malformed",
+        "errorCode": "E000000",
+        "errorDescription": "Internal failure",
         "errorMessage": "A fault was asked for",
         "message": "A fault was asked for",
     }

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +127,12 @@ def test_reuse_of_a_name(make: Make, read: Read) -> None:
     """A renamed cookie renames the ``drn`` of its token unless it is guessed otherwise."""
     emulator = make(Project(cookies=CookiePlan("sid", "rid")))
     assert [read(emulator, jwt)["drn"] for jwt in emulator.issue(ADA)] == ["sid", "rid"]
+
+
+async def test_initiated_email_is_ignored(call: Call, make: Make, confirm: Call) -> None:
+    """Whom a sign-in was started for may be of no account."""
+    emulator = make(Project(guesses=Guesses(enforces_initiated_email=False)))
+    query = {"tenant": "acme", "redirectURL": BACK, "initiatedEmail": ADA}
+    started = await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)
+    answer = await confirm(emulator, started.json()["url"], "grace@acme.example")
+    assert "code=" in answer.headers["location"]

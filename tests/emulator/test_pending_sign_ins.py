@@ -111,6 +111,35 @@ async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Ca
     assert _verdict(answer) == (400, "E062107")
 
 
+@pytest.mark.parametrize("login_id", ["new@acme.example", "+15550123"])
+@pytest.mark.parametrize("way", ["signup", "signup-in"])
+async def test_notp_admits_newcomers(call: Call, make: Make, confirm: Call, way: str, login_id: str) -> None:
+    """Where the project is open, who is unknown joins it, and nobody else can confirm in their place."""
+    emulator = make(Project(open_sign_up=True))
+    started = (await call(emulator, "POST", f"{NOTP}/{way}", json={"loginId": login_id})).json()
+    assert (await confirm(emulator, started["redirectUrl"], "ada@acme.example")).status_code == 400
+    assert (await confirm(emulator, started["redirectUrl"], login_id)).status_code == 200
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    user, is_phone = answer.json()["user"], login_id.startswith("+")
+    assert (answer.json()["firstSeen"], user["loginIds"]) == (True, [login_id])
+    assert (user["email"], user["phone"]) == (("", login_id) if is_phone else (login_id, ""))
+    assert (user["verifiedEmail"], user["verifiedPhone"]) == (not is_phone, is_phone)
+
+
+@pytest.mark.parametrize(
+    ("way", "login_id"),
+    [("signin", "new@acme.example"), ("update", "new@acme.example"), ("signup", "nobody"), ("signup", "+1")],
+)
+async def test_notp_does_not_admit(call: Call, make: Make, way: str, login_id: str) -> None:
+    """Nobody joins by a sign-in or an update, nor under what is neither address nor number."""
+    emulator = make(Project(open_sign_up=True))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    body = {"loginId": login_id, "phone": "+15550199"}
+    answer = await call(emulator, "POST", f"{NOTP}/{way}", token=token, json=body)
+    assert _verdict(answer) == (400, "E062108")
+    assert len(emulator.project.users) == 4
+
+
 async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
     """An update, confirmed by the owner of the refresh token, changes their phone number."""
     emulator = make()
@@ -122,6 +151,18 @@ async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
     assert answer.json()["user"]["phone"] == "+15550199"
     me = (await call(emulator, "GET", "/v1/auth/me", token=token)).json()
     assert (me["phone"], me["verifiedPhone"]) == ("+15550199", True)
+
+
+async def test_notp_update_to_the_number_of_somebody_else(call: Call, make: Make, confirm: Call) -> None:
+    """A phone number is one person's."""
+    grace = User("grace@acme.example", phone="+15550100")
+    emulator = make(Project(users=(grace, User("ada@acme.example"))))
+    token = emulator.issue("ada@acme.example").refresh_jwt
+    body = {"loginId": "ada@acme.example", "phone": "+15550100"}
+    started = (await call(emulator, "POST", f"{NOTP}/update", token=token, json=body)).json()
+    await confirm(emulator, started["redirectUrl"], "ada@acme.example")
+    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(answer) == (400, "E062107")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, CookiePlan, Grants, Project, Tenant, User
 
 
 def test_default_project_id_has_no_region() -> None:
@@ -50,6 +50,12 @@ def test_tenant_by_id_name_or_domain(reference: str, tenant_id: str) -> None:
     assert tenant.id == tenant_id
 
 
+def test_domains_in_any_case() -> None:
+    """A domain is the same however it is written, by the seed or by a person."""
+    project = Project(tenants=(Tenant("acme", domains=("Acme.Example",)),), users=())
+    assert project.tenant("ada@aCME.example") == project.tenants[0]
+
+
 @pytest.mark.parametrize("reference", ["", "ACME", "acme.example", "ada@example.org", "ada@"])
 def test_unknown_tenant(reference: str) -> None:
     """Nothing else is guessed to be a tenant."""
@@ -85,6 +91,15 @@ def test_user_by_phone_number() -> None:
         ),
         (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K1", "b"))), "access key id"),
         (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K2", "a"))), "access key secret"),
+        (
+            lambda: Project(users=(User("a@b.c", phone="+1"), User("d@e.f", phone="+1"))),
+            "every login id or phone number",
+        ),
+        (lambda: Project(users=(User("+1"), User("d@e.f", phone="+1"))), "every login id or phone number"),
+        (
+            lambda: Project(tenants=(Tenant("a", domains=("x.y",)), Tenant("b", domains=("X.Y",))), users=()),
+            "every domain of a tenant",
+        ),
         (lambda: Project(session_seconds=0), "session_seconds must be positive"),
         (lambda: Project(session_seconds=10**30), "session_seconds must be at most 315360000, ten years"),
         (lambda: Project(refresh_seconds=-1), "refresh_seconds must be positive"),
@@ -99,6 +114,9 @@ def test_user_by_phone_number() -> None:
         "strange-key",
         "key-twins",
         "secret-twins",
+        "phone-twins",
+        "phone-like-login",
+        "domain-twins",
         "no-session",
         "endless-session",
         "no-refresh",
@@ -110,6 +128,58 @@ def test_contradictions_are_refused(project: Callable[[], Project], message: str
     """A project whose parts do not fit each other cannot be made."""
     with pytest.raises(ValueError, match=message):
         project()
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: Project(""), "project_id: expected P, then 20 to 64 letters and digits"),
+        (lambda: Project("P/../etc/passwd0000000000"), "project_id: expected P"),
+        (lambda: Project(inactivity_seconds=-1), "inactivity_seconds must not be negative"),
+        (lambda: Project(reuse_grace=-1), "reuse_grace must not be negative"),
+        (lambda: Project(reuse_grace=10**400), "reuse_grace must be at most"),
+        (lambda: Project(auth_management_key=""), "auth_management_key: expected visible ASCII"),
+        (lambda: Project(management_key="a:b"), "management_key: expected visible ASCII"),
+        (lambda: Project(management_key="a.b.c"), "management_key: a key with two dots"),
+        (lambda: Tenant("a", session_seconds=-1), "session_seconds must not be negative"),
+        (lambda: AccessKey("K1", ""), "secret: expected visible ASCII characters"),
+        (lambda: AccessKey("K1", "one:two"), "secret: expected visible ASCII characters, and no colon"),
+        (lambda: AccessKey("K1", "a", expires_at=-1), "expires_at must not be negative"),
+        (lambda: CookiePlan("D S"), "session_name: expected letters, digits and"),
+        (lambda: CookiePlan(refresh_name=""), "refresh_name: expected letters, digits and"),
+        (lambda: CookiePlan(path="auth"), "path: expected /"),
+        (lambda: CookiePlan(path="/;x"), "path: expected /, and then"),
+        (lambda: CookiePlan(domain="a b"), "domain: expected a domain"),
+        (lambda: CookiePlan(session_domain="a;b"), "session_domain: expected a domain"),
+    ],
+)
+def test_what_could_never_work_is_refused(made: Callable[[], object], message: str) -> None:
+    """Such a value is a mistake at once, and not a failure in the middle of a request."""
+    with pytest.raises(ValueError, match=message):
+        made()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("*", "there are no wildcards; an empty list approves everything"),
+        ("*.a.example", "there are no wildcards"),
+        ("http://[::1", "expected a host without a port, or a URL"),
+        ("https://a:99999/x", "expected a host without a port"),
+        ("localhost:8000", "expected a host without"),
+        ("ftp://a/", "expected a host"),
+        ("", "expected a"),
+    ],
+)
+def test_redirects_that_approve_nothing_are_refused(entry: str, message: str) -> None:
+    """An entry that no URL could match is a mistake, too."""
+    with pytest.raises(ValueError, match=rf"^approved_redirects\[1\]: {message}"):
+        Project(approved_redirects=("localhost", entry))
+
+
+def test_an_access_key_may_have_dots() -> None:
+    """It always stands where no JWT can."""
+    assert AccessKey("K1", "a.b.c").secret == "a.b.c"
 
 
 def test_keys_stay_out_of_the_repr() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, form_target, is_approved, with_parameters
+from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, is_approved, with_parameters
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,30 @@ def test_origin_prefix_allows_every_path() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "entry", "approved"),
+    [
+        ("https://app.example/", "https://app.example:443", True),
+        ("https://app.example:443/", "https://app.example", True),
+        ("http://app.example:80/", "http://app.example/", True),
+        ("http://app.example:443/", "https://app.example", False),
+        ("https://app.example:80/", "http://app.example", False),
+    ],
+)
+def test_the_port_that_goes_without_saying(url: str, entry: str, *, approved: bool) -> None:
+    """A default port is the same port whether it is written or not."""
+    assert is_approved(url, (entry,)) is approved
+
+
+@pytest.mark.parametrize(
+    ("url", "approved"),
+    [("https://anywhere.example/cb", True), ("javascript:alert(1)", False), ("/cb", False)],
+)
+def test_no_entry_approves_every_url(url: str, *, approved: bool) -> None:
+    """An empty list lets every http(s) URL pass, and nothing that is none (wire contract, section 2.1)."""
+    assert is_approved(url, ()) is approved
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [
         ("http://localhost/cb", "http://localhost/cb?code=a+b"),
@@ -87,19 +111,6 @@ def test_origin_prefix_allows_every_path() -> None:
 def test_parameters_go_behind_the_query(url: str, expected: str) -> None:
     """The existing query stays as it is, and a fragment stays last."""
     assert with_parameters(url, {"code": "a b"}) == expected
-
-
-@pytest.mark.parametrize(
-    ("url", "source"),
-    [
-        ("http://localhost:8000/cb", "http://localhost:8000"),
-        ("http://localhost:/cb", "http://localhost"),
-        ("http://[::1]:8000/cb", "http:"),
-    ],
-)
-def test_form_target(url: str, source: str) -> None:
-    """The source expression is one that a browser understands."""
-    assert form_target(url) == source
 
 
 @given(st.text())

@@ -139,6 +139,30 @@ async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, st
     assert (await call(emulator, "POST", PATH, token=token)).status_code == status
 
 
+async def test_an_idle_session_opens_nothing(call: Call, make: Make, clock: Clock) -> None:
+    """What cannot be refreshed any more is not alive, and asks for no step-up, either."""
+    emulator = make(Project(inactivity_seconds=720))
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    clock.advance(721)
+    query = {"tenant": "acme", "redirectURL": "http://localhost:8000/"}
+    answers = [
+        await call(emulator, "GET", "/v1/auth/me", token=token),
+        await call(emulator, "POST", "/v1/auth/logout", token=token),
+        await call(
+            emulator, "POST", "/v1/auth/sso/authorize", token=token, params=query, json={"stepup": True}
+        ),
+    ]
+    assert [_verdict(answer) for answer in answers] == [(401, "E061005")] * 3
+
+
+@pytest.mark.parametrize(("allowed", "seconds"), [(0, 0), (1, 1), (720, 360), (721, 361)])
+async def test_when_to_refresh_next(call: Call, make: Make, allowed: int, seconds: int) -> None:
+    """At half of the timeout; 0 is left for projects that have none."""
+    emulator = make(Project(inactivity_seconds=allowed))
+    answer = await call(emulator, "POST", PATH, token=emulator.issue("ada@acme.example").refresh_jwt)
+    assert answer.json()["nextRefreshSeconds"] == seconds
+
+
 async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> None:
     """The session JWT refreshes nothing."""
     emulator = make()
@@ -199,6 +223,19 @@ async def test_deleted_user(call: Call, make: Make) -> None:
     assert _verdict(await call(emulator, "POST", PATH, token=token)) == (400, "E062108")
 
 
+async def test_disabled_user(call: Call, make: Make) -> None:
+    """A user who was disabled is told that the token is no good; enabled again, it is."""
+    emulator = make()
+    before = emulator.project
+    token = emulator.issue("grace@acme.example").refresh_jwt
+    grace = User("grace@acme.example", status="disabled")
+    emulator.project = replace(before, users=(grace,))
+    for method, path in (("POST", PATH), ("GET", "/v1/auth/me")):
+        assert _verdict(await call(emulator, method, path, token=token)) == (401, "E061005")
+    emulator.project = before
+    assert (await call(emulator, "POST", PATH, token=token)).status_code == 200
+
+
 async def test_try_refresh(call: Call, make: Make) -> None:
     """The lenient twin answers the same without user, firstSeen and idpResponse."""
     emulator = make()
@@ -209,10 +246,12 @@ async def test_try_refresh(call: Call, make: Make) -> None:
     assert answer.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c"])
+@pytest.mark.parametrize("token", ["", ":", ":abc", ":a.b.c", ":a.b.c:d.e.f", "::"])
 async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: str) -> None:
     """It answers an empty object where refresh would refuse the token."""
-    answer = await call(make(), "POST", "/v1/auth/try-refresh", token=token)
+    emulator = make()
+    headers = {"authorization": f"Bearer {emulator.project_id}{token}"}
+    answer = await call(emulator, "POST", "/v1/auth/try-refresh", headers=headers)
     assert (answer.status_code, answer.json()) == (200, {})
 
 
@@ -221,6 +260,17 @@ async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
     headers = {"authorization": "Bearer P123"}
     answer = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
     assert _verdict(answer) == (401, "E011003")
+
+
+@pytest.mark.parametrize(
+    ("token", "key", "status"),
+    [("", "right", 200), ("abc", "right", 200), ("", "wrong", 401), ("a.b.c", "wrong", 401), ("", "", 401)],
+)
+async def test_try_refresh_with_a_key(call: Call, make: Make, token: str, key: str, status: int) -> None:
+    """A key that the project demands is demanded here as well."""
+    emulator = make(Project(auth_management_key="right"))
+    answer = await call(emulator, "POST", "/v1/auth/try-refresh", token=token, key=key)
+    assert answer.status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -157,6 +157,21 @@ def test_example() -> None:
             "user x@a.b is in tenants the project lacks: ['a']",
         ),
         ('[[tenants]]\nname = "a"', "tenants[0].id: expected, and not there"),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\ntenants.acme = ["admin"]',
+            "users[0].tenants.acme: expected an object with the keys permissions, roles",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\ntenants = ["acme"]',
+            "users[0].tenants: expected an object with the ids of tenants for keys, such as acme = {}",
+        ),
+        (
+            'tenants = ["acme"]',
+            (
+                "tenants[0]: expected an object with the keys custom_attributes, domains, id, name,"
+                " session_seconds, sso_ids"
+            ),
+        ),
         ('[[tenants]]\nid = "a"\ndomains = "a.b"', "tenants[0].domains: expected a valid array"),
         ('issuer = "uri"', "issuer: expected 'id', 'url', 'app' or 'agentic'"),
         ("audience = 1\nsession_seconds = 1.5", "session_seconds: expected a valid integer (and 2 more)"),
@@ -165,6 +180,18 @@ def test_example() -> None:
         (
             '[cookies]\nsession_name = "a"\nrefresh_name = "a"',
             "cookies: the session and the refresh cookie need different names",
+        ),
+        (
+            'approved_redirects = ["a.example", "http://[::1"]',
+            "approved_redirects[1]: expected a host without a port, or a URL",
+        ),
+        (
+            '[[access_keys]]\nid = "K1"\nsecret = ""',
+            "access_keys[0]: secret: expected visible ASCII characters, and no colon among them",
+        ),
+        (
+            '[cookies]\npath = "x"',
+            "cookies: path: expected /, and then no control characters and no semicolon",
         ),
         ("reuse_grace = nan", "expected finite numbers and shallow nesting"),
         ("project_id =", "expected TOML: Invalid value (at end of document)"),
@@ -237,6 +264,20 @@ def test_no_file(tmp_path: Path) -> None:
         load(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("name", ["project.toml", "project.json"])
+def test_a_byte_order_mark_is_none_of_the_text(write: Write, name: str) -> None:
+    """Editors on Windows begin files with one."""
+    text = "session_seconds = 5" if name.endswith("toml") else '{"session_seconds": 5}'
+    assert load(write(b"\xef\xbb\xbf" + text.encode(), name)).session_seconds == 5
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_folder(name: str) -> None:
+    """An empty name is the folder that one is in: what a script gets from a variable that is not set."""
+    with pytest.raises(SeedError, match=r"^\.: expected a file, and this is a directory$"):
+        load(name)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -245,6 +286,9 @@ def test_no_file(tmp_path: Path) -> None:
         '[[access_keys]]\nid = "K1"\nsecret = "hush"\ntenants.a = {}',
         '[[access_keys]]\nid = "K1"\nsecret = "hush"\n[[access_keys]]\nid = "K2"\nsecret = "hush"',
         '[[access_keys]]\nid = "K1"\nsecret = ["hush"]',
+        '[[access_keys]]\nid = "K1"\nsecret = "hush:hush"',
+        'management_key = "hush:hush"',
+        'auth_management_key = "hu.hush.sh"',
         '[[access_keys]]\nid = "K1"\nsecrt = "hush"',
         'management_key = "hush',
     ],

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator import Emulator, Project, User
+from fastapi_descope.emulator.server import running
 
 pytestmark = pytest.mark.anyio
 
@@ -87,9 +88,9 @@ async def test_cross_site_links_come_in(call: Call, make: Make) -> None:
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/auth", "/v1/auth/me/", "/v1/auth/logoutprevious"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/nowhere", "/console"])
 async def test_unknown_path(call: Call, make: Make, path: str) -> None:
-    """What does not exist is a 404 in JSON, also with a slash too many."""
+    """What does not exist is a 404 in JSON."""
     answer = await call(make(), "GET", path)
     assert answer.status_code == 404
     assert answer.json() == {
@@ -98,6 +99,26 @@ async def test_unknown_path(call: Call, make: Make, path: str) -> None:
         "errorMessage": "Not Found",
         "message": "Not Found",
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/auth/me/",
+        "/v1/auth/logoutprevious",
+        "/v1/auth/otp/signin/email",
+        "/v1/auth/webauthn/signin/start",
+        "/v1/flow/start",
+        "/v1/mgmt/user/create",
+        "/v2/mgmt/user/search",
+        "/oauth2/v1/apps/token",
+    ],
+)
+async def test_endpoint_that_is_not_played(call: Call, make: Make, path: str) -> None:
+    """An endpoint that Descope has, or may have, and the emulator has not is said to be so."""
+    answer = await call(make(), "POST", path, json={})
+    assert (answer.status_code, answer.json()["errorCode"]) == (404, "E011001")
+    assert answer.json()["errorMessage"] == "The emulator does not play this endpoint"
 
 
 async def test_wrong_method(call: Call, make: Make) -> None:
@@ -175,6 +196,36 @@ async def test_journal_hides_pages(call: Call, make: Make) -> None:
     (one,) = emulator.requests.to("signin")
     assert one.path == "/signin/…"
     assert "secret" not in repr(one)
+
+
+@pytest.fixture
+def broken(make: Make) -> Emulator:
+    """An emulator that fails at ``/me``: its user has what no JSON can hold."""
+    return make(Project(users=(User("ada@acme.example", custom_attributes={"odd": object()}),)))
+
+
+async def test_a_failure_of_its_own_is_seen_by_a_test(call: Call, broken: Emulator) -> None:
+    """In-process it is raised."""
+    token = broken.issue("ada@acme.example").refresh_jwt
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        await call(broken, "GET", "/v1/auth/me", token=token)
+
+
+def test_a_failure_of_its_own_is_logged_and_told_in_json(
+    broken: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a socket the log has the traceback, and the caller an error in Descope's shape."""
+    bearer = f"Bearer {broken.project_id}:{broken.issue('ada@acme.example').refresh_jwt}"
+    with running(broken) as url:
+        answer = httpx.get(f"{url}/v1/auth/me", headers={"authorization": bearer})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "errorCode": "E000000",
+        "errorDescription": "Internal failure",
+        "errorMessage": "The emulator failed: its log says why",
+        "message": "The emulator failed: its log says why",
+    }
+    assert "not JSON serializable" in caplog.text
 
 
 async def test_context_manager(call: Call, make: Make) -> None:

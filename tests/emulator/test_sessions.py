@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +168,29 @@ async def test_my_tenants(call: Call, make: Make, body: dict[str, object], ids: 
     assert answer.json() == {
         "tenants": [{"id": one, "name": names[one], "customAttributes": {}} for one in ids]
     }
+
+
+async def test_what_a_seed_says_of_people_and_tenants(call: Call, make: Make) -> None:
+    """Picture, status and custom attributes are in the answers as they were seeded."""
+    tenant = Tenant("acme", custom_attributes={"plan": "gold"})
+    user = User(
+        "ada@acme.example",
+        tenants={"acme": Grants()},
+        picture="https://acme.example/ada.png",
+        custom_attributes={"badge": 7},
+        status="invited",
+    )
+    emulator = make(Project(tenants=(tenant,), users=(user,)))
+    token = emulator.issue("ada@acme.example", "acme").refresh_jwt
+    me = (await call(emulator, "GET", "/v1/auth/me", token=token)).json()
+    told = {name: me[name] for name in ("picture", "customAttributes", "status")}
+    assert told == {
+        "picture": "https://acme.example/ada.png",
+        "customAttributes": {"badge": 7},
+        "status": "invited",
+    }
+    mine = await call(emulator, "POST", "/v1/auth/me/tenants", token=token, json={"dct": True})
+    assert mine.json()["tenants"] == [{"id": "acme", "name": "", "customAttributes": {"plan": "gold"}}]
 
 
 async def test_my_tenants_without_a_current_one(call: Call, make: Make) -> None:

@@ -113,6 +113,17 @@ async def test_no_address(call: Call, start: Start, make: Make, typed: str) -> N
     assert len(emulator.project.users) == 4
 
 
+@pytest.mark.parametrize(("typed", "status"), [("new@acme.example", 303), ("eve@acme.example", 422)])
+async def test_joining_under_the_initiated_address(
+    call: Call, start: Start, make: Make, typed: str, status: int
+) -> None:
+    """Who was asked for may join, and nobody in their place."""
+    emulator = make(Project(open_sign_up=True))
+    url = await start(emulator, initiatedEmail="New@acme.example")
+    assert (await _typed(call, emulator, url, typed)).status_code == status
+    assert (emulator.project.user(typed) is not None) is (status == 303)
+
+
 async def test_nobody_joins_by_step_up(call: Call, start: Start, make: Make) -> None:
     """Who confirms a step-up is settled: the page has no field, and a forged form does not get in."""
     emulator = make(Project(open_sign_up=True))

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +34,7 @@ async def test_page(call: Call, start: Start, make: Make) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(
         r"default-src 'none'; style-src 'nonce-[0-9A-Za-z_-]{22}'; img-src data:; base-uri 'none'; "
-        r"frame-ancestors 'none'; form-action 'self' http://localhost:8000",
+        r"frame-ancestors 'none'; form-action 'self' http: https:",
         policy,
     )
     assert "<title>Sign in to Acme Corp</title>" in answer.text
@@ -196,3 +197,35 @@ async def test_member_who_left(start: Start, make: Make, confirm: Call) -> None:
 async def test_ipv6_redirect(make: Make, get_code: GetCode) -> None:
     """An IPv6 loopback may be returned to."""
     assert await get_code(make(), redirectURL="http://[::1]:8000/callback")
+
+
+@pytest.mark.parametrize("path", ["sso/authorize", "saml/authorize", "oauth/authorize"])
+async def test_initiated_email(call: Call, make: Make, confirm: Call, path: str) -> None:
+    """Who has another address than the sign-in was started for comes back with an error, not with a code."""
+    emulator = make()
+    query = {"tenant": "acme", "provider": "google", "redirectURL": BACK}
+    query["initiatedEmail"] = "ADA@acme.example"
+    outcomes: dict[str, str | None] = {}
+    for user in ("ada@acme.example", "grace@acme.example"):
+        started = await call(emulator, "POST", f"/v1/auth/{path}", params=query)
+        back = httpx.URL((await confirm(emulator, started.json()["url"], user)).headers["location"])
+        outcomes[user] = back.params.get("error", "code" if "code" in back.params else None)
+    assert outcomes == {"ada@acme.example": "code", "grace@acme.example": "access_denied"}
+
+
+async def test_disabled_user(start: Start, make: Make, confirm: Call) -> None:
+    """Who is disabled comes back with an error, and was told nothing else."""
+    ada = User("ada@acme.example", tenants={"acme": Grants()}, status="disabled")
+    emulator = make(Project(users=(ada,)))
+    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
+    query = httpx.URL(answer.headers["location"]).params
+    assert (query["error"], query["error_description"]) == ("access_denied", "The user is disabled")
+    assert "code" not in query
+
+
+async def test_invited_user(start: Start, make: Make, confirm: Call) -> None:
+    """Who is invited may come."""
+    ada = User("ada@acme.example", tenants={"acme": Grants()}, status="invited")
+    emulator = make(Project(users=(ada,)))
+    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
+    assert "code=" in answer.headers["location"]

@@ -16,6 +16,8 @@ Make = Callable[..., Emulator]
 PATH = "/v1/auth/sso/authorize"
 QUERY = {"tenant": "acme", "redirectURL": "http://localhost:8000/callback?state=1"}
 
+TOO_DEEP = "The body is nested more than 32 levels deep"
+
 
 def _error(code: str, description: str, message: str) -> dict[str, str]:
     return {
@@ -115,6 +117,8 @@ async def test_bad_query(
         (b'{"customClaims": {"a": "\\ud800"}}', "E011001", "The body is not JSON"),
         (b"[" * 50_000, "E011001", "The body is not JSON"),
         (b"[]", "E011001", "The body is not a JSON object"),
+        (b'{"customClaims":' + b'{"a":[' * 16 + b"]}" * 16 + b"}", "E011001", TOO_DEEP),
+        (b'{"customClaims":' + b'{"a":[' * 100 + b"]}" * 100 + b"}", "E011001", TOO_DEEP),
         (b" " * 65_537, "E011001", "The body is too large"),
         (b'{"stepup": "yes"}', "E011003", "stepup must be true or false"),
         (b'{"mfa": 1}', "E011003", "mfa must be true or false"),

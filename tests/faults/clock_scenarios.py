@@ -1,4 +1,4 @@
-"""What a wrong clock may do: scenario F6 of section 3 of the requirements.
+"""What a wrong clock may do: fault scenario F6.
 
 Wants a rig whose workers take the clock for the machine's: nothing but the time of day is wrong, and ages
 and pauses go by a clock that nobody can set.

@@ -1,4 +1,4 @@
-"""Workers that die in the middle of a refresh: scenario F8 of section 3 of the requirements.
+"""Workers that die in the middle of a refresh: fault scenario F8.
 
 ``docs/crashes.md`` tells what follows from each step.
 """

@@ -1,4 +1,4 @@
-"""What happens as Descope changes its keys: scenario F9 of section 3 of the requirements."""
+"""What happens as Descope changes its keys: fault scenario F9."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
 """Looks at a scenario from outside: at what browsers were told, at Descope's counts, at processes and logs.
 
-It asks nothing of the plugin and believes none of its events. The invariants are those of section 3 of the
-requirements: I1 no other 5xx than 502 and 503; I2 nobody sees another one; I3 nobody is logged out whose
+It asks nothing of the plugin and believes none of its events. The invariants are those of the
+security model: I1 no other 5xx than 502 and 503; I2 nobody sees another one; I3 nobody is logged out whose
 family is valid; I4 one refresh per family and rotation; I5 no dead token passes; I6 no secret in the logs;
 I7 no task lost, and nothing left behind.
 """

@@ -1,4 +1,4 @@
-"""What Redis may do to a fleet: scenario F7 of section 3 of the requirements, one fault after the other.
+"""What Redis may do to a fleet: fault scenario F7, one fault after the other.
 
 Without Redis every process goes on alone: one session that two of them refresh at once costs two calls,
 and that nobody is logged out by it takes the grace that Descope has for a replaced token (RF-03).

@@ -1,4 +1,4 @@
-"""What Descope may do to the app: scenarios F1 to F5 and F13 of section 3 of the requirements.
+"""What Descope may do to the app: fault scenarios F1 to F5 and F13.
 
 Each is told in the app's own time: ten minutes of outage are a jump of the clock.
 """

@@ -1,4 +1,4 @@
-"""Descope is away, or asks for its peace, and comes back: F1, F3 and RF-09 through the whole app."""
+"""Descope is away, or tells us to wait, and comes back: F1, F3 and RF-09 through the whole app."""
 
 import asyncio
 

@@ -38,10 +38,10 @@ class RedisServer:
         self.version = ""
         self.start()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start it, on the port that it had before, and wait until it answers."""
         arguments = f"--port {self.port} --bind 127.0.0.1 --appendonly no --daemonize no --save".split()
-        command = ["redis-server", *arguments, "", "--dir", str(self._directory)]
+        command = ["redis-server", *arguments, "", "--dir", str(self._directory), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
         self._client = cast("_Client", Redis(port=self.port))
         assert self._process.stdout is not None

@@ -58,6 +58,11 @@ class Socket:
         """The client goes."""
         self._in.put_nowait({"type": "websocket.disconnect", "code": 1001})
 
+    async def abandon(self) -> None:
+        """Cancel the app, as a server does that shuts down."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
     async def done(self) -> None:
         """Wait for the app to end."""
         await self._task

@@ -72,7 +72,7 @@ async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
     assert answer.status_code == 400
     assert "Sign in again" in answer.text
     assert not browser.names()
-    assert town.events[-1] == LoginFailed("code_refused")
+    assert town.events[-1] == LoginFailed("code_refused", 401, "E011001")
 
 
 async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: WorldFactory) -> None:

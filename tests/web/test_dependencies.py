@@ -25,6 +25,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.core.session import User
+from fastapi_descope.web.dependencies import Requirement
 from tests.support.world import Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
@@ -213,6 +214,12 @@ def test_a_factory_called_twice_gives_the_same_object() -> None:
     assert require_tenant() is require_tenant("tenant_id")
     assert require_step_up(max_age=1) is require_step_up(max_age=1)
     assert require_mfa() is require_mfa()
+
+
+def test_a_demand_is_equal_to_itself_alone() -> None:
+    """FastAPI looks it up by hash on every request, which must not read its fields each time."""
+    assert Requirement(mfa=True) != Requirement(mfa=True)
+    assert hash(require_mfa()) == object.__hash__(require_mfa())
     assert require_roles("a") is not require_roles("a", project=True)
 
 
@@ -235,6 +242,18 @@ async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> N
         return user.id
 
     assert (await town.browser().get("/who")).json() == "U-test"
+
+
+async def test_a_demand_can_be_overridden_in_tests(world: WorldFactory) -> None:
+    """By asking the factory for it once more."""
+    town = world()
+    town.app.dependency_overrides[require_roles("owner")] = lambda: None
+
+    @town.app.get("/ledger", dependencies=[Depends(require_roles("owner"))])
+    async def ledger() -> str:
+        return "open"
+
+    assert (await town.browser().get("/ledger")).json() == "open"
 
 
 async def test_values_can_be_returned_from_an_endpoint(world: WorldFactory) -> None:

@@ -185,7 +185,7 @@ async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> No
     assert answer.status_code == 400
     assert "This organisation is not known here" in answer.text
     assert "set-cookie" not in answer.headers
-    assert LoginFailed("authorize_refused") in town.events
+    assert LoginFailed("authorize_refused", 400, "E011004") in town.events
 
 
 @pytest.mark.parametrize(
@@ -331,15 +331,19 @@ async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
     assert len(asked) == 1
 
 
-async def test_without_a_public_url_off_loopback_the_login_names_the_variable() -> None:
-    """The person in front of it sees that it is not their fault; the log says what to set."""
+async def test_without_a_public_url_off_loopback_the_log_names_the_variable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The person in front of it sees that it is not their fault; the log says once what to set."""
     app = FastAPI()
     Descope(app, settings=DescopeSettings(project_id="P" + "a" * 27))
     browser = Browser(
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example.com")
     )
 
-    answer = await browser.http.get("http://app.example.com/login/sso?tenant=acme")
+    answers = [await browser.http.get("http://app.example.com/login/sso?tenant=acme") for _ in range(2)]
 
-    assert answer.status_code == 500
-    assert "DESCOPE_PUBLIC_URL" in answer.json()["detail"]
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert answers[0].json()["detail"] == answers[0].json()["title"]
+    (message,) = caplog.messages
+    assert "DESCOPE_PUBLIC_URL" in message

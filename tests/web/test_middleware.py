@@ -3,6 +3,7 @@
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -17,7 +18,7 @@ from fastapi_descope import (
     OptionalUser,
 )
 from fastapi_descope.core.session import RefreshToken, Session, TokenPair, User
-from fastapi_descope.web.pending_session import pending_session
+from fastapi_descope.web.pending_session import PendingSession, pending_session
 from tests.support.world import APP, Browser, World, WorldFactory, build_world
 
 pytestmark = pytest.mark.anyio
@@ -141,7 +142,7 @@ async def test_the_scope_is_left_clean_when_the_response_is_done() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(middleware), base_url=APP) as client:
         assert (await client.get("/")).text == "ok"
 
-    assert "fastapi_descope" not in scopes[0]
+    assert not isinstance(scopes[0]["fastapi_descope"], PendingSession)
 
 
 async def test_an_error_after_the_response_has_started_is_not_answered_twice() -> None:
@@ -216,12 +217,30 @@ async def test_the_plugins_own_routes_are_always_open(path: str, status: int) ->
     assert (await _protected(()).visit(path)).status_code == status
 
 
-async def test_cs10_a_preflight_passes_a_protected_app() -> None:
-    """Browsers send OPTIONS without credentials; what comes after it has to bring them."""
-    answer = await _protected(()).http.options(APP + "/api/anything")
+async def test_cs10_a_preflight_is_for_the_cors_middleware_further_out() -> None:
+    """It answers without a session or a cookie; no other OPTIONS gets past us (HP-06)."""
+    app = FastAPI()
+    descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
+    app.add_middleware(CORSMiddleware, allow_origins=["https://spa.example"], allow_credentials=True)
 
-    assert answer.status_code == 200
-    assert "set-cookie" not in answer.headers
+    @app.options("/data")
+    async def data() -> str:
+        return "secret"
+
+    browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
+    headers = {"origin": "https://spa.example", "access-control-request-method": "GET"}
+    preflight = await browser.http.options(APP + "/data", headers=headers)
+    other = await browser.http.options(APP + "/data")
+
+    assert (preflight.status_code, preflight.text) == (200, "OK")
+    assert "set-cookie" not in preflight.headers
+    assert other.status_code == 401
+
+
+async def test_an_apps_own_route_of_another_method_is_not_open() -> None:
+    """``GET /logout`` is none of the plugin's, so it needs a session as everything does."""
+    assert (await _protected(()).get("/api/auth/logout")).status_code == 401
 
 
 async def test_protection_sends_a_person_to_the_login_with_prefix_and_root_path() -> None:

@@ -41,6 +41,25 @@ def scope_of(*hosts: str, scheme: str = "https", **headers: str) -> Scope:
     return {"type": "http", "scheme": scheme, "headers": raw}
 
 
+@pytest.mark.parametrize(
+    ("host", "client", "local"),
+    [
+        ("localhost:8000", ("127.0.0.1", 50_000), True),
+        ("[::1]:8000", ("::1", 50_000), True),
+        ("app.example.com", ("127.0.0.1", 50_000), False),
+        ("localhost:8000", ("203.0.113.9", 50_000), False),
+        ("localhost:8000", ("2001:db8::9", 50_000), False),
+        ("localhost:8000", None, False),
+        ("localhost:8000", ("", 0), False),
+    ],
+)
+def test_a_request_is_local_if_both_ends_are(
+    origins: Origins, host: str, client: tuple[str, int] | None, *, local: bool
+) -> None:
+    """The developer at the same machine; a proxy in front gives itself away by the host or the client."""
+    assert origins.is_local({**scope_of(host, scheme="http"), "client": client}) is local
+
+
 AT_HOME = scope_of("app.example.com")
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from fastapi_descope import CurrentUser, OptionalUser
 from fastapi_descope.emulator import Project
 from fastapi_descope.errors import Forbidden
-from fastapi_descope.events import TokenRejected
+from fastapi_descope.events import CookieAmbiguous, TokenRejected
 from fastapi_descope.web.pending_session import pending_session
 from tests.support.world import APP, WorldFactory, no_routes
 
@@ -27,26 +27,26 @@ async def test_kd08_a_bearer_authenticates_whatever_its_case(world: WorldFactory
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "scheme"),
     [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer\t{token}",
-        "Bearer  {token}",
-        "Bearer {token} {token}",
-        "Bearer {token},{token}",
-        "Bearer {token}\t",
-        "Basic YTpi",
-        "DPoP {token}",
-        "{token}",
-        "Bearer é{token}",
+        ("", "other"),
+        ("Bearer", None),
+        ("Bearer ", None),
+        ("Bearer\t{token}", "other"),
+        ("Bearer  {token}", None),
+        ("Bearer {token} {token}", None),
+        ("Bearer {token},{token}", None),
+        ("Bearer {token}\t", None),
+        ("Basic YTpi", "basic"),
+        ("DPoP {token}", "dpop"),
+        ("{token}", "other"),
+        ("Bearer é{token}", None),
     ],
 )
 async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_consulted(
-    world: WorldFactory, header: str
+    world: WorldFactory, header: str, scheme: str | None
 ) -> None:
-    """401 although a good session cookie is there too, and nothing is refreshed."""
+    """401 although a good session cookie is there too, and nothing is refreshed; no secret is a scheme."""
     town = world()
     pair = town.emulator.issue("ada@acme.example", tenant="acme")
     headers = [
@@ -59,7 +59,7 @@ async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_c
     assert answer.status_code == 401
     assert answer.json()["code"] == "invalid_token"
     assert "set-cookie" not in answer.headers
-    assert town.events == [TokenRejected("malformed", "bearer")]
+    assert town.events == [TokenRejected("malformed", "bearer", scheme)]
 
 
 async def test_kd08_two_authorization_headers_are_a_bad_token(world: WorldFactory) -> None:
@@ -83,7 +83,8 @@ async def test_ck02_two_different_session_cookies_are_nobody(world: WorldFactory
     answer = await town.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
 
     assert answer.status_code == 401
-    assert answer.json()["code"] == "not_authenticated"
+    assert answer.json()["code"] == "cookie_ambiguous"
+    assert town.events == [CookieAmbiguous()]
 
 
 async def test_rf13_a_prefetch_refreshes_nothing(world: WorldFactory) -> None:

@@ -122,3 +122,17 @@ async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope)
 
     assert (await ask(app, "/auth/devices/7")).body == b'"7"'
     assert await _status(app, "/auth/session") == 401
+
+
+async def test_a_router_that_is_not_sealed_yet_finds_its_routes(descope: Descope) -> None:
+    """Sealing makes it quicker, and nothing else."""
+    router = type(descope.router)(lifespan=descope.lifespan)
+
+    @router.get("/open")
+    async def found() -> str:
+        return "found"
+
+    app = FastAPI()
+    app.include_router(router)
+
+    assert (await ask(app, "/open")).body == b'"found"'

@@ -104,7 +104,7 @@ async def test_hp06_no_user_agent_is_let_in(agent: str) -> None:
 
 @pytest.mark.parametrize("method", _METHODS)
 async def test_hp06_no_method_is_let_in(method: str) -> None:
-    """HP-06: every method but OPTIONS needs a session, whatever its case."""
+    """HP-06: every method needs a session, whatever its case."""
     app = _Protected()
 
     assert await app.status(method=method) == 401

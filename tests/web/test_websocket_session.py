@@ -5,6 +5,7 @@ Requirements WS-01, WS-02, WS-03, WS-04 and WS-05.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -221,6 +222,108 @@ async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) 
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
         await socket.done()
+
+
+async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(world: WorldFactory) -> None:
+    """It only pushes, and not just now. Its next frame fails as after a client that left: no error."""
+    town = world(routes=no_routes, leeway=0)
+    closed, failed = asyncio.Event(), asyncio.Event()
+
+    @town.app.websocket("/ws")
+    async def push(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        await closed.wait()
+        try:
+            await socket.send_text("too late")
+        except WebSocketDisconnect:
+            failed.set()
+            raise
+
+    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
+    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    await socket.open()
+    async with asyncio.timeout(3):
+        assert (await socket.next())["code"] == 4401
+    closed.set()
+    await socket.done()
+
+    assert failed.is_set()
+    assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
+
+
+async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(world: WorldFactory) -> None:
+    """An app that tidies up after the disconnect does nothing wrong, and nothing twice."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def tidy(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        town.emulator.clock.advance(606)
+        with suppress(WebSocketDisconnect):
+            await socket.receive_text()
+        await socket.close()
+
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    await socket.done()
+
+    assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
+    assert socket.sent[-1]["code"] == 4401
+
+
+async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(world: WorldFactory) -> None:
+    """What the app raises for its own reasons goes on."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def unprepared(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        await socket.receive_text()
+
+    socket = Socket(town.app, _cookies(town))
+    await socket.open()
+    socket.hang_up()
+
+    with pytest.raises(WebSocketDisconnect):
+        await socket.done()
+
+
+async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(world: WorldFactory) -> None:
+    """The end is known from then on."""
+    town = world(routes=no_routes, leeway=0)
+
+    @town.app.websocket("/ws")
+    async def late(socket: WebSocket) -> None:
+        await socket.accept()
+        await get_session(socket)
+        await socket.send_text("hello")
+        await asyncio.Event().wait()
+
+    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
+    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    await socket.open()
+    await socket.next()
+    async with asyncio.timeout(3):
+        assert (await socket.next())["code"] == 4401
+    await socket.abandon()
+
+
+async def test_ws05_an_error_after_the_close_says_nothing_more(world: WorldFactory) -> None:
+    """The app closed, or we did; a second close would be an error of the server."""
+    town = world(routes=no_routes)
+
+    @town.app.websocket("/ws")
+    async def late(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close(4000)
+        await _pending(socket)
+
+    socket = Socket(town.app, [])
+    await socket.open()
+    await socket.next()
+    await socket.done()
+
+    assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
 
 
 @pytest.mark.parametrize("denial", [False, True])

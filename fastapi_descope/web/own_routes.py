@@ -1,0 +1,67 @@
+"""The plugin's own routes, as the rest of the package speaks of them; and where an app has them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from starlette.applications import Starlette
+from starlette.routing import NoMatchFound
+
+__all__ = ["CALLBACK", "LOGIN", "LOGOUT", "LOGOUT_ALL", "SECRET_PATHS", "OwnRoute", "OwnRoutes"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRoute:
+    """A route of the plugin's router: its name, how its path ends wherever the router is, its method."""
+
+    name: str
+    path: str
+    method: str
+
+
+LOGIN = OwnRoute("descope_login", "/login/sso", "GET")
+CALLBACK = OwnRoute("descope_callback", "/callback", "GET")
+LOGOUT = OwnRoute("descope_logout", "/logout", "POST")
+LOGOUT_ALL = OwnRoute("descope_logout_all", "/logout/all", "POST")
+
+_WITHOUT_SESSION = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
+"""Those that must work without a session."""
+
+_ENDS = tuple(route.path for route in _WITHOUT_SESSION)
+
+SECRET_PATHS = (LOGIN.path, CALLBACK.path)
+"""How the paths end whose queries hold codes, states and addresses."""
+
+
+class OwnRoutes:
+    """Where an app has the routes: paths as the app knows them, without its ``root_path``.
+
+    Remembers what it has found. An app with hundreds of routes raises an exception in each to answer, and
+    whoever is not signed in may make us ask.
+    """
+
+    def __init__(self) -> None:
+        self._found: WeakKeyDictionary[Starlette, dict[str, str]] = WeakKeyDictionary()
+
+    def path(self, route: OwnRoute, app: object) -> str | None:
+        """The path of ``route`` in ``app``; None if it has none."""
+        if not isinstance(app, Starlette):
+            return None
+        found = self._found.setdefault(app, {})
+        if route.name not in found:
+            try:
+                found[route.name] = str(app.url_path_for(route.name))
+            except NoMatchFound:
+                return None
+        return found[route.name]
+
+    def open_to_all(self, app: object, *, method: str | None = None) -> Iterator[str]:
+        """The paths of those that must work without a session; those of one method, if it is given."""
+        for route in _WITHOUT_SESSION:
+            if method in (None, route.method) and (path := self.path(route, app)) is not None:
+                yield path
+
+    def is_open(self, path: str, method: str, app: object) -> bool:
+        """Whether a request for ``path`` is for one that must work without a session."""
+        # Most paths are none of ours, and that can be seen without asking the app.
+        return path.endswith(_ENDS) and path in self.open_to_all(app, method=method)

@@ -1,0 +1,160 @@
+"""What Redis missed it is told later: a bad connection loses no result and no logout (RF-03, LO-03)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from fastapi_descope.core.breaker import Breaker
+from fastapi_descope.core.redis_backlog import RedisBacklog
+from fastapi_descope.core.redis_scripts import OVERRULE
+from fastapi_descope.core.redis_server import RedisServer
+from fastapi_descope.core.refresh_store import Lease, RefreshResult
+from fastapi_descope.events import Events
+from tests.faults.redis_proxy import RedisProxy
+from tests.support.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
+from tests.support.redis_server import RedisServer as RealRedis
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+@pytest.fixture
+async def fleet(redis_server: RealRedis) -> AsyncIterator[Fleet]:
+    """Processes on one Redis, which is well throughout."""
+    async with Fleet(redis_server.url) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def line(redis_server: RealRedis) -> AsyncIterator[RedisProxy]:
+    """The line of one process, which breaks."""
+    async with RedisProxy(redis_server.port) as line:
+        yield line
+
+
+async def told(fleet: Fleet) -> None:
+    """Let the longest wait pass, and wait until everything is told."""
+    fleet.now += 31
+    telling = [task for task in asyncio.all_tasks() if "_tell_until_told" in repr(task)]
+    assert len(telling) == 1
+    await asyncio.wait_for(telling[0], 20)
+
+
+async def test_rf03_a_result_that_was_lost_on_the_way_arrives_later(
+    fleet: Fleet, line: RedisProxy, redis_server: RealRedis
+) -> None:
+    """Others wait for the lease meanwhile, and are given the result; for what is left of its time."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    lease = await lease_of(store)
+    line.cut()
+    assert await store.finish(TOKEN, lease, FIRST, 60) is True
+    assert await other.begin(TOKEN) is None
+
+    line.heal()
+    await told(fleet)
+
+    assert await other.begin(TOKEN) == FIRST
+    assert redis_server.command("PTTL", RESULT_KEY) in range(28_000, 29_001)
+
+
+async def test_lo03_a_logout_that_was_lost_on_the_way_arrives_later(fleet: Fleet, line: RedisProxy) -> None:
+    """Late twins in other processes learn that the session is over."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    line.cut()
+    await store.overrule(TOKEN, RefreshResult.over(), 600)
+    assert await other.recall(TOKEN) == FIRST
+
+    line.heal()
+    await told(fleet)
+
+    assert await other.recall(TOKEN) == RefreshResult.over()
+
+
+async def test_the_newest_word_on_a_token_is_told(fleet: Fleet, line: RedisProxy) -> None:
+    """And that alone, of as many tokens as there are; Redis is asked once in vain for all of them."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    line.cut()
+    await store.overrule("another token", FIRST, 600)
+    for result in (FIRST, SECOND):
+        await store.finish(TOKEN, await lease_of(store, anew=True), result, 600)
+
+    line.heal()
+    await told(fleet)
+
+    assert await other.recall(TOKEN) == SECOND
+    assert await other.recall("another token") == FIRST
+
+
+async def test_what_somebody_brought_meanwhile_stands(fleet: Fleet, line: RedisProxy) -> None:
+    """The lease ran out while the line was broken: a result that comes too late overwrites nothing."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    lease = await lease_of(store)
+    line.cut()
+    await store.finish(TOKEN, lease, FIRST, 600)
+    await other.overrule(TOKEN, SECOND, 600)
+
+    line.heal()
+    await told(fleet)
+
+    assert await other.recall(TOKEN) == SECOND
+
+
+async def test_what_is_past_its_time_is_not_told(fleet: Fleet, line: RedisProxy) -> None:
+    """It would be of no use to anybody."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    line.cut()
+    await store.overrule(TOKEN, FIRST, 20)
+
+    line.heal()
+    await told(fleet)
+
+    assert isinstance(await other.begin(TOKEN), Lease)
+
+
+async def test_closing_tells_once_more(fleet: Fleet, line: RedisProxy) -> None:
+    """A deploy right after the blip: nobody waits for a trial to be due."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    lease = await lease_of(store)
+    line.cut()
+    await store.finish(TOKEN, lease, FIRST, 600)
+    line.heal()
+
+    await store.aclose()
+
+    assert await other.recall(TOKEN) == FIRST
+
+
+async def test_closing_does_not_wait_for_a_redis_that_is_away(fleet: Fleet, line: RedisProxy) -> None:
+    """One try; what was not told is told by whoever goes on."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    line.cut()
+    await store.overrule(TOKEN, FIRST, 600)
+    await store.aclose()
+    line.heal()
+    await store.overrule("another token", FIRST, 600)
+    await told(fleet)
+    assert await other.recall(TOKEN) == FIRST
+
+
+async def test_a_long_outage_does_not_fill_the_memory(redis_victim: RealRedis) -> None:
+    """Ten thousand messages are kept, the oldest go."""
+    server = RedisServer(
+        SecretStr(redis_victim.url),
+        trial_key="trial",
+        timeout=10.0,
+        breaker=Breaker(lambda: 0.0),
+        events=Events(),
+    )
+    backlog = RedisBacklog(server, lambda: 0.0)
+    redis_victim.stop()
+    for number in range(10_001):
+        await backlog.tell(OVERRULE, (f"result {number}", f"lease {number}"), (b"sealed",), 60)
+    redis_victim.start()
+
+    await backlog.aclose()
+    await server.aclose()
+
+    assert redis_victim.command("DBSIZE") == 10_000
+    assert redis_victim.command("EXISTS", "result 0") == 0

@@ -1,0 +1,154 @@
+"""What a test asks of an emulator that serves in another thread: nothing breaks, and nothing is lost.
+
+No two threads meet here by chance. Somebody meddles in the middle of a look through everything, as the
+serving thread would, at the one point where it can: in a comparison or a hash.
+"""
+
+from collections.abc import Callable
+from threading import Thread
+
+import httpx
+import pytest
+from typing_extensions import override
+
+from fastapi_descope.emulator import Call, Emulator, Journal
+from fastapi_descope.emulator.families import End, Families, Family, Ticket
+from fastapi_descope.emulator.logins import Login, Logins
+from fastapi_descope.emulator.server import running
+
+
+class Meddling(str):
+    """A text that does something whenever it is compared."""
+
+    __slots__ = ("meddle",)
+    meddle: Callable[[], None]
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        self.meddle()
+        return str(self) == str(other)
+
+    __hash__ = str.__hash__
+
+
+class MeddlingFamily(Family):
+    """A family that does something whenever it is hashed."""
+
+    meddle: Callable[[], None] = staticmethod(lambda: None)
+
+    @override
+    def __hash__(self) -> int:
+        self.meddle()
+        return object.__hash__(self)
+
+
+class MeddlingTime(float):
+    """A time that does something whenever it is compared."""
+
+    __slots__ = ("meddle",)
+    meddle: Callable[[], None]
+
+    @override
+    def __ge__(self, other: float) -> bool:
+        self.meddle()
+        return float(self) >= other
+
+
+@pytest.fixture
+def newcomer() -> Ticket:
+    """A sign-in that happens in between."""
+    return Ticket(Family("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid")
+
+
+def _filled(family: Family, count: int = 3) -> Families:
+    families = Families()
+    for number in range(count):
+        families.add(f"token {number}", Ticket(family, None, "kid"), 0)
+    return families
+
+
+def _arrival(families: Families, newcomer: Ticket) -> Callable[[], None]:
+    """Something that lets a token be issued each time it is called."""
+
+    def arrive() -> None:
+        if len(families) < 5000:
+            families.add(f"late {len(families)}", newcomer, 0)
+
+    return arrive
+
+
+def test_users_are_revoked_while_others_sign_in(newcomer: Ticket) -> None:
+    """All of the user's, and none of the others'."""
+    family = Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
+    families, user = _filled(family), Meddling("U1")
+    user.meddle = _arrival(families, newcomer)
+
+    families.end_all(user)
+
+    assert (family.end, newcomer.family.end) == (End.LOGOUT, None)
+
+
+def test_sessions_are_listed_while_others_begin(newcomer: Ticket) -> None:
+    """Those that were there when it was asked for."""
+    family = MeddlingFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
+    families = _filled(family)
+    family.meddle = _arrival(families, newcomer)
+
+    assert families.live(0) == (family,)
+
+
+def test_the_old_are_forgotten_while_others_sign_in(newcomer: Ticket) -> None:
+    """A token that is issued in the meantime is not swept out with them."""
+    families = _filled(Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
+    now = MeddlingTime(200)
+    now.meddle = lambda: _arrival(families, newcomer)() if families.find("late 1000") is None else None
+
+    families.add("last", newcomer, now)
+
+    assert families.find("token 999") is None
+    assert families.find("late 1000") is newcomer
+
+
+def test_the_journal_is_read_while_it_is_written() -> None:
+    """As it was when it was opened."""
+    journal, asked = Journal(), Meddling("refresh")
+    journal.add(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
+    asked.meddle = lambda: journal.add(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
+
+    assert len(journal.to(asked)) == 1
+
+
+def test_a_code_is_good_for_one_of_two_threads() -> None:
+    """However close they are: whoever has it, has taken it."""
+    meddles: list[str] = []
+
+    def clock() -> float:
+        if meddles:
+            assert logins.redeem(meddles.pop()) is None
+        return 0.0
+
+    logins = Logins(clock)
+    code = logins.confirm(Login(tenant=None, redirect_url="http://127.0.0.1/"), Emulator().project.users[0])
+    meddles.append(code)
+
+    assert logins.redeem(code) is not None
+
+
+def test_a_running_emulator_is_driven_from_the_test() -> None:
+    """Sessions are made, listed and revoked here, while it serves there."""
+    emulator = Emulator(console="view")
+    with running(emulator) as base_url:
+
+        def look() -> None:
+            with httpx.Client(base_url=base_url) as visitor:
+                seen.extend(visitor.get("/console/api/sessions").status_code for _ in range(20))
+
+        seen: list[int] = []
+        visitor = Thread(target=look)
+        visitor.start()
+        while visitor.is_alive():
+            emulator.issue("ada@acme.example", "acme")
+            emulator.revoke("ada@acme.example")
+        visitor.join()
+
+    assert seen == [200] * 20

@@ -1,0 +1,117 @@
+"""What people read when something went wrong: true for them, and no more than they can use."""
+
+import logging
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
+
+from fastapi_descope import (
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    LoginRejected,
+    Session,
+    require_roles,
+    require_tenant,
+)
+from fastapi_descope.errors import SessionTooLarge
+from tests.support.world import APP, Browser, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+_SECOND_TIME = "second time"
+_NOT_SIGNED_OUT = "you are not signed out"
+
+
+def _too_large(app: FastAPI) -> None:
+    @app.get("/large")
+    async def large() -> None:
+        raise SessionTooLarge
+
+
+async def test_a_session_too_large_is_not_to_be_tried_again(world: WorldFactory) -> None:
+    """Signing in again brings the same session, so the page offers no such thing."""
+    answer = await world(routes=_too_large).browser().visit("/large")
+
+    assert answer.status_code == 400
+    assert "the people who run this application have to look at it" in answer.text
+    assert "Sign in again" not in answer.text
+    assert _SECOND_TIME not in answer.text
+
+
+async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
+    """An app's hook that gives no reason of its own: another try is refused as well."""
+    town = world()
+
+    @town.descope.on_login
+    async def nobody(_request: Request, _session: Session) -> None:
+        raise LoginRejected(reason="not_invited")
+
+    answer = await town.browser().sign_in()
+
+    assert answer.status_code == 400
+    assert "ask the people who run this application" in answer.text
+    assert _SECOND_TIME not in answer.text
+
+
+async def test_who_was_not_signed_in_is_not_told_that_they_still_are(world: WorldFactory) -> None:
+    """An outage at the start of a login, and in the middle of a session."""
+    town = world(refresh_ahead=0)
+    stranger, user = town.browser(), await town.signed_in()
+    town.emulator.faults.add("authorize", status=503)
+    town.emulator.faults.add("refresh", status=503)
+
+    refused = await stranger.visit("/login/sso?tenant=acme")
+    town.emulator.clock.advance(3_600)
+    waiting = await user.visit("/me")
+
+    assert (refused.status_code, waiting.status_code) == (503, 503)
+    assert _NOT_SIGNED_OUT not in refused.text
+    assert _NOT_SIGNED_OUT in waiting.text
+
+
+async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The middleware without the router: whoever runs the app reads what is missing."""
+    app = FastAPI()
+    settings = DescopeSettings(project_id="P" + "a" * 27, public_url=APP)
+    app.add_middleware(DescopeMiddleware, descope=Descope(settings=settings))
+    app.get("/page", dependencies=[Depends(require_roles("admin"))])(lambda: None)
+    browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
+
+    answers = [await browser.visit("/page") for _ in range(3)]
+
+    assert {answer.status_code for answer in answers} == {401}
+    (message,) = caplog.messages
+    assert message.endswith("use Descope(app), or app.include_router(descope.router)")
+
+
+async def test_a_developer_on_this_machine_reads_what_to_mend(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has it too, once, as an error."""
+
+    def guarded(app: FastAPI) -> None:
+        app.get("/reports", dependencies=[Depends(require_tenant("tenant"))])(lambda: None)
+
+    browser = await world(routes=guarded).signed_in()
+    caplog.clear()
+
+    answers = [await browser.get("/reports") for _ in range(2)]
+
+    assert "the route has no path parameter" in answers[0].json()["detail"]
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "the route has no path parameter" in record.getMessage()
+
+
+@pytest.mark.parametrize("path", ["/login/sso", "/callback"])
+async def test_a_long_query_is_refused_before_it_is_parsed(world: WorldFactory, path: str) -> None:
+    """400 over 8 KB, and not a byte less; nothing is asked or told."""
+    town = world()
+
+    long, longer = [await town.browser().get(f"{path}?{'a' * size}") for size in (8_192, 8_193)]
+
+    assert "too long" not in long.text
+    assert longer.status_code == 400
+    assert longer.json()["detail"] == "The address is too long"

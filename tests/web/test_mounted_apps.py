@@ -1,0 +1,246 @@
+"""Apps in apps, and apps behind a proxy: whose errors are answered, and which addresses come out."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from fastapi_descope import (
+    ConfigurationError,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    OptionalUser,
+    get_session,
+)
+from tests.support.world import APP, Browser, WorldFactory, no_routes
+
+pytestmark = pytest.mark.anyio
+
+
+def _inner() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user: CurrentUser) -> dict[str, str]:
+        return {"user": user.id}
+
+    @app.get("/broken")
+    async def broken(user: OptionalUser) -> None:
+        raise RuntimeError("their own")
+
+    @app.get("/answers-500")
+    async def answers(user: OptionalUser) -> PlainTextResponse:
+        return PlainTextResponse("theirs", 500, background=BackgroundTask(app.state.tasks.append, "done"))
+
+    @app.get("/streams-500")
+    async def streams(user: OptionalUser) -> StreamingResponse:
+        return StreamingResponse(iter(["a", "b"]), 500)
+
+    app.state.tasks = []
+    return app
+
+
+def _descope(**settings: object) -> Descope:
+    values: dict[str, object] = {"project_id": "P" + "a" * 27, "public_url": APP, **settings}
+    reply = httpx.MockTransport(lambda _: httpx.Response(500))
+    return Descope(settings=DescopeSettings(**values), transport=reply)  # type: ignore[arg-type] # any setting
+
+
+def _browser(app: ASGIApp, root_path: str = "", *, raises: bool = True) -> Browser:
+    transport = httpx.ASGITransport(app, root_path=root_path, raise_app_exceptions=raises)
+    return Browser(httpx.AsyncClient(transport=transport))
+
+
+def _outer(inner: ASGIApp, **settings: object) -> FastAPI:
+    app = FastAPI()
+    _descope(**settings).install(app)
+    app.mount("/sub", inner)
+    return app
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "starlette"])
+async def test_an_error_of_ours_in_a_mounted_app_is_answered_by_us(kind: str) -> None:
+    """The mounted app answers 500 to what it does not know; nobody gets to see that."""
+    inner = _inner() if kind == "fastapi" else Starlette(routes=[Mount("/", _inner())])
+    app = _outer(inner)
+
+    script, person = await _browser(app).get("/sub/me"), await _browser(app).visit("/sub/me?page=2")
+
+    assert (script.status_code, script.json()["code"]) == (401, "not_authenticated")
+    assert (person.status_code, person.headers["location"]) == (
+        303,
+        "/login/sso?return_to=%2Fsub%2Fme%3Fpage%3D2",
+    )
+
+
+async def test_a_500_of_a_mounted_app_stays_its_own() -> None:
+    """An exception, an answer and a stream; what runs after the answer runs as well."""
+    inner = _inner()
+    browser = _browser(_outer(inner), raises=False)
+
+    answers = [await browser.get(f"/sub/{path}") for path in ("broken", "answers-500", "streams-500")]
+
+    assert [answer.status_code for answer in answers] == [500, 500, 500]
+    assert [answer.text for answer in answers] == ["Internal Server Error", "theirs", "ab"]
+    assert inner.state.tasks == ["done"]
+    with pytest.raises(RuntimeError, match="their own"):
+        await _browser(_outer(inner)).get("/sub/broken")
+
+
+async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(world: WorldFactory) -> None:
+    """It is the same session, and its cookies go out with the mounted app's answer."""
+    town = world(routes=no_routes)
+    town.app.mount("/sub", _inner())
+    browser = await town.signed_in()
+    town.emulator.clock.advance(660)
+
+    answer = await browser.get("/sub/me")
+
+    assert answer.status_code == 200
+    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+
+
+async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
+    """Each answers for its own routes, under the address where it is."""
+    inner = _inner()
+    _descope().install(inner)
+    app = _outer(inner)
+
+    answer = await _browser(app).visit("/sub/me")
+
+    assert answer.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
+
+
+async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
+    """A login begun with the one would end with the other."""
+    app = FastAPI()
+    _descope().install(app)
+
+    with pytest.raises(ConfigurationError, match="has a Descope already"):
+        _descope().install(app)
+
+    app.add_middleware(DescopeMiddleware, descope=_descope())
+    answer = await _browser(app).get("/")
+    assert (answer.status_code, answer.json()["code"]) == (500, "configuration_error")
+    assert answer.json()["detail"].startswith("Two Descope objects guard one app.")
+
+
+async def test_one_descope_object_twice_is_once(world: WorldFactory) -> None:
+    """Somebody writes ``Descope(app)`` and adds the middleware to protect everything: both count."""
+    town = world(routes=no_routes)
+    town.app.mount("/sub", _inner())
+    town.app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True)
+    assert (await town.browser().get("/sub/answers-500")).status_code == 401
+    browser = await town.signed_in()
+    town.emulator.clock.advance(660)
+
+    answer = await browser.get("/sub/me")
+
+    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert answer.headers["vary"] == "Cookie"
+
+
+async def test_the_middleware_around_the_whole_app_knows_its_routes() -> None:
+    """As plain ASGI, outside of everything: the login is found, and open."""
+    descope, app = _descope(default_tenant="acme"), _inner()
+    app.include_router(descope.router)
+
+    guarded = _browser(DescopeMiddleware(app, descope=descope, protect=True))
+    asked = _browser(DescopeMiddleware(app, descope=descope))
+
+    assert (await guarded.visit("/login/sso")).status_code == 503
+    assert (await guarded.visit("/nothing")).headers["location"] == "/login/sso?return_to=%2Fnothing"
+    assert (await asked.visit("/me")).headers["location"] == "/login/sso?return_to=%2Fme"
+
+
+async def test_behind_a_proxy_that_strips_the_prefix_the_way_back_has_it() -> None:
+    """``FastAPI(root_path=...)``: the scope's path is without, the browser's is with it."""
+    app = _inner()
+    app.root_path = "/api"  # as an argument it is deprecated, and still there
+    _descope().install(app)
+
+    answer = await _browser(app).visit("/me")
+
+    assert answer.headers["location"] == "/api/login/sso?return_to=%2Fapi%2Fme"
+
+
+@pytest.mark.parametrize(
+    ("root_path", "prefix", "callback"),
+    [("/app", "/application", "/app/application/callback"), ("/a", "/auth", "/a/auth/callback")],
+)
+async def test_a_prefix_that_begins_like_the_root_path_is_another(
+    root_path: str, prefix: str, callback: str
+) -> None:
+    """Paths are compared by segments."""
+    asked: list[httpx.URL] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json={"url": "https://idp.example/"})
+
+    app = FastAPI()
+    settings = DescopeSettings(project_id="P" + "a" * 27, public_url=APP)
+    descope = Descope(settings=settings, transport=httpx.MockTransport(handler))
+    descope.install(app, prefix=prefix)
+
+    async def stripping(scope: dict[str, object], receive: object, send: object) -> None:
+        await app(scope | {"root_path": root_path}, receive, send)  # type: ignore[arg-type] # passed on
+
+    await _browser(stripping).visit(f"{prefix}/login/sso?tenant=acme")  # type: ignore[arg-type]
+
+    assert asked[0].params["redirectURL"].partition("?")[0] == APP + callback
+
+
+async def test_addresses_beyond_ascii_are_quoted_once() -> None:
+    """In the page, in ``Location`` and in HTMX's header, which takes ASCII alone."""
+    app = _inner()
+    _descope().install(app, prefix="/вход")
+    login = "/%D0%B2%D1%85%D0%BE%D0%B4/login/sso"
+
+    page = await _browser(app).visit(login)
+    person = await _browser(app).visit("/me")
+    htmx = await _browser(app).get("/me", hx_request="true")
+
+    assert f'action="{login}"' in page.text
+    assert person.headers["location"] == login + "?return_to=%2Fme"
+    assert htmx.headers["hx-redirect"] == login
+
+
+async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
+    """A mount with a parameter puts the client's own bytes into the root path."""
+    inner = FastAPI()
+    _descope().install(inner)
+    app = Starlette(routes=[Mount("/t/{org}", inner)])
+
+    for org, quoted in (("%0d%0aX-A:b", "%0D%0AX-A:b"), ("%E2%82%AC", "%E2%82%AC")):
+        answer = await _browser(app).post(f"/t/{org}/logout", {}, hx_request="true")
+        assert answer.headers["hx-redirect"] == f"/t/{quoted}/"
+        assert "x-a" not in answer.headers
+
+
+async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:
+    """Such a handler runs outside of every middleware of the app."""
+    app = FastAPI()
+    _descope().install(app)
+    told: list[str] = []
+
+    @app.exception_handler(Exception)
+    async def handler(request: object, _error: Exception) -> PlainTextResponse:
+        with pytest.raises(ConfigurationError) as caught:
+            await get_session(request)  # type: ignore[arg-type] # Starlette types handlers loosely
+        told.append(str(caught.value))
+        return PlainTextResponse("sorry", 500)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    await _browser(app, raises=False).get("/broken")
+
+    assert "handler for 500 runs outside of DescopeMiddleware" in told[0]

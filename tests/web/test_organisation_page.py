@@ -1,0 +1,178 @@
+"""The page that asks whose single sign-on it is to be: when it is shown, and what goes along with the answer.
+
+Requirements CB-12 and CB-15.
+"""
+
+import re
+from html import unescape
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+
+from fastapi_descope import Session, require_mfa, require_step_up
+from tests.support.world import IDP, Browser, WorldFactory, add_routes
+
+pytestmark = pytest.mark.anyio
+
+ELSEWHERE = pytest.mark.parametrize("site", ["cross-site", "same-site"])
+
+
+def _guarded(app: FastAPI) -> None:
+    add_routes(app)
+
+    @app.get("/payout")
+    async def payout(session: Annotated[Session, Depends(require_step_up(max_age=300))]) -> str:
+        return session.tenant_id or ""
+
+    @app.get("/vault")
+    async def vault(session: Annotated[Session, Depends(require_mfa())]) -> str:
+        return session.tenant_id or ""
+
+
+def _fields(page: httpx.Response) -> dict[str, str]:
+    """What the form holds before anybody types."""
+    inputs = re.findall(r'<input [^>]*name="([^"]+)" value="([^"]*)"', page.text)
+    return {name: unescape(value) for name, value in inputs}
+
+
+async def _answer(browser: Browser, page: httpx.Response, **typed: str) -> httpx.Response:
+    """Press "Continue"."""
+    action = re.search(r'<form action="([^"]+)"', page.text)
+    assert action
+    query = httpx.QueryParams({**_fields(page), **typed})
+    return await browser.visit(f"{unescape(action[1])}?{query}", sec_fetch_site="same-origin")
+
+
+async def _finish(browser: Browser, started: httpx.Response, user: str) -> httpx.Response:
+    """Sign in at Descope, and follow the way back."""
+    chosen = await browser.choose(await browser.visit(started.headers["location"]), user)
+    returned = await browser.visit(chosen.headers["location"], sec_fetch_site="cross-site")
+    return await browser.visit(returned.headers["location"], sec_fetch_site="cross-site")
+
+
+async def test_a_step_up_without_a_default_tenant_ends_at_the_page(world: WorldFactory) -> None:
+    """It is for the organisation of the session, so nobody is asked; one trip, and the page is there."""
+    town = world(routes=_guarded)
+    browser = await town.signed_in()
+    refused = await browser.visit("/payout")
+
+    started = await browser.visit(refused.headers["location"], sec_fetch_site="same-origin")
+    page = await _finish(browser, started, "ada@acme.example")
+
+    assert started.headers["location"].startswith(IDP)
+    assert (page.status_code, page.json()) == (200, "acme")
+
+
+async def test_a_second_factor_without_a_default_tenant_is_asked_of_the_own_organisation(
+    world: WorldFactory,
+) -> None:
+    """The same for MFA, and without a call beyond the login's own."""
+    town = world(routes=_guarded)
+    browser = await town.signed_in()
+    refused = await browser.visit("/vault")
+    before = len(list(town.emulator.requests))
+
+    started = await browser.visit(refused.headers["location"])
+
+    assert refused.headers["location"] == "/login/sso?mfa=true&return_to=%2Fvault"
+    assert started.headers["location"].startswith(IDP)
+    (call,) = list(town.emulator.requests)[before:]
+    assert dict(call.query)["tenant"] == "acme"
+
+
+async def test_the_own_organisation_comes_before_the_default(world: WorldFactory) -> None:
+    """Whoever confirms who they are stays in the tenant of their session."""
+    town = world(routes=_guarded, default_tenant="globex")
+    browser = await town.signed_in()
+
+    await browser.visit("/login/sso?step_up=true")
+
+    (*_, call) = town.emulator.requests
+    assert dict(call.query)["tenant"] == "acme"
+
+
+async def test_a_step_up_of_nobody_asks_for_the_organisation_first(world: WorldFactory) -> None:
+    """There is no session that could tell it."""
+    answer = await world().browser().visit("/login/sso?step_up=true&return_to=/me")
+
+    assert answer.status_code == 400
+    assert _fields(answer) == {"return_to": "/me", "step_up": "true", "tenant": ""}
+
+
+async def test_the_answer_goes_on_with_all_that_was_asked_for(world: WorldFactory) -> None:
+    """Step-up, MFA, hint, SSO configuration, prompt and forced authentication are in the form, escaped."""
+    asked = {
+        "return_to": "/a?b=1&c=2",
+        "step_up": "true",
+        "mfa": "1",
+        "force_authn": "true",
+        "login_hint": 'a"<b>@acme.example',
+        "sso_id": "okta",
+        "prompt": "login",
+    }
+
+    page = await world().browser().visit(f"/login/sso?{httpx.QueryParams(asked)}")
+
+    assert page.status_code == 400
+    assert _fields(page) == {**asked, "tenant": ""}
+    assert 'a"<b>' not in page.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["step_up=yes", "mfa=true&mfa=true", "login_hint=%0a", "sso_id=a%20b", "prompt=", "x=1"],
+)
+async def test_cb12_what_is_not_well_formed_is_not_carried_along(world: WorldFactory, query: str) -> None:
+    """As at the login itself (CB-12)."""
+    page = await world().browser().visit(f"/login/sso?{query}")
+
+    assert _fields(page) == {"return_to": "/", "tenant": ""}
+
+
+@ELSEWHERE
+async def test_cb15_another_site_cannot_swap_the_user_without_a_word(world: WorldFactory, site: str) -> None:
+    """Who is signed in is asked; nothing is begun, and the session is as it was. One click goes on."""
+    town = world()
+    browser = await town.signed_in()
+
+    page = await browser.visit("/login/sso?tenant=globex&return_to=/me", sec_fetch_site=site)
+
+    assert page.status_code == 200
+    assert "Another site sent you here" in page.text
+    assert _fields(page) == {"return_to": "/me", "tenant": "globex"}
+    assert "set-cookie" not in page.headers
+    assert town.calls("authorize") == 1
+    assert (await browser.get("/me")).json()["tenant"] == "acme"
+    started = await _answer(browser, page)
+    assert (await _finish(browser, started, "hank@globex.example")).json()["tenant"] == "globex"
+
+
+@ELSEWHERE
+async def test_a_tile_of_a_portal_signs_in_whoever_is_not(world: WorldFactory, site: str) -> None:
+    """Without a session there is none to swap: the login goes on."""
+    answer = await world().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
+
+    assert answer.headers["location"].startswith(IDP)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("tenant=acme", {"sec_fetch_site": "same-origin"}),
+        ("tenant=acme", {"sec_fetch_site": "none"}),
+        ("tenant=acme", {}),
+        ("step_up=true&return_to=/me", {"sec_fetch_site": "cross-site"}),
+    ],
+    ids=["a link of ours", "typed", "no such header", "a step-up that a link from elsewhere led to"],
+)
+async def test_cb15_our_own_ways_to_the_login_are_not_asked(
+    world: WorldFactory, query: str, headers: dict[str, str]
+) -> None:
+    """Only a tenant that another site named can be the attacker's."""
+    browser = await world().signed_in()
+
+    answer = await browser.visit(f"/login/sso?{query}", **headers)
+
+    assert answer.headers["location"].startswith(IDP)
