@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 
 from fastapi_descope import (
     ConfigurationError,
@@ -147,6 +148,17 @@ async def test_without_a_lifespan_everything_works_lazily(world: WorldFactory) -
     await town.browser().sign_in()
 
     assert town.calls("keys") == 1
+
+
+async def test_the_lifespan_serves_an_app_of_any_kind() -> None:
+    """One of Starlette's, say, that runs it as its own."""
+    emulator = Emulator()
+    descope = Descope(
+        settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
+    )
+
+    async with descope.lifespan(Starlette()):
+        pass
 
 
 async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
