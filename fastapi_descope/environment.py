@@ -5,16 +5,17 @@ Descope's Python SDK calls ``DESCOPE_BASE_URL``, and a name that nobody reads is
 Names match in any case, as pydantic has them.
 """
 
-import sys
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import currentframe
 from pathlib import Path
 
 __all__ = ["PREFIX", "Environment", "UnknownSettingWarning", "Unusable"]
 
 PREFIX = "DESCOPE_"
+_PACKAGE = f"{__name__.partition('.')[0]}."
 _FILE = "_FILE"
 _MAX_FILE_BYTES = 65536
 _SYNONYMS = {"BASE_URI": "BASE_URL"}
@@ -48,10 +49,9 @@ def _content(path: str) -> str | Unusable:
 
 
 def _levels_to_user() -> int:
-    """How far up the stack the caller's caller is that is not of this package, for ``warnings.warn``."""
-    frame, level = sys._getframe(1), 1  # noqa: SLF001 - documented, and inspect reads files for the same
-    package = __name__.partition(".")[0]
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+    """How far up the stack the line is that is not of this package, for the caller's ``warnings.warn``."""
+    frame, level = currentframe(), 0
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     return level
 
