@@ -153,7 +153,7 @@ class Telemetry:
         self._logger = logger or logging.getLogger("fastapi_descope.events")
         self._limit = _LineLimit(monotonic)
         self._base_url = base_url
-        self._outage: str | None = None
+        self._outage = frozenset[str]()
 
     def __call__(self, event: Event) -> None:
         """Tell of one event. Does not block, but for what handlers of the logger do."""
@@ -202,10 +202,11 @@ class Telemetry:
         """Whether it says that the keys still cannot be had for the same reason: one outage, one line."""
         match event:
             case KeysFailed(reason=reason):
-                before, self._outage = self._outage, reason
-                return before == reason
+                is_old = reason in self._outage
+                self._outage |= {reason}
+                return is_old
             case KeysFetched():
-                self._outage = None
+                self._outage = frozenset()
                 return False
             case _:
                 return False

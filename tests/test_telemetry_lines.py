@@ -42,7 +42,7 @@ def test_other_suspicious_answers_are_no_matter_of_clocks(lines: pytest.LogCaptu
 def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture) -> None:
     """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
     failed = events.KeysFailed("ConnectError")
-    _tell(failed, failed, events.KeysFailed("TimeoutError"), events.KeysFetched(1), failed)
+    _tell(failed, failed, events.KeysFailed("TimeoutError"), failed, events.KeysFetched(1), failed)
 
     assert lines.messages == [
         f"fastapi_descope: keys_failed reason={reason} (at {API})"

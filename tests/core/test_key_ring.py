@@ -226,6 +226,7 @@ async def test_rf09_a_fetch_that_was_held_back_is_made_when_descope_is_tried_aga
     bench = Bench(forge.key_set("A"), LeftAlone(9))
     await bench.ring.keys()
     await bench.later(600)
+    assert bench.told == [KeysFetched(1)]
     for fetches in (2, 3, 4):
         assert bench.fetches == fetches
         await bench.later(8.9)
