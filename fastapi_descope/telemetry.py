@@ -167,12 +167,12 @@ class Telemetry:
                 f"descope.{event.name}",
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
-        if self._logger.isEnabledFor(kind.level):
+        if not self._is_old_news(event) and self._logger.isEnabledFor(kind.level):
             self._write(event, kind.level, (event.name, *labels.values()))
 
     def _write(self, event: Event, level: int, subject: tuple[str, ...]) -> None:
         line = _Line(0) if _proves_a_session(event) else self._limit.admit(subject)
-        if line is None or self._is_old_news(event):
+        if line is None:
             return
         values = {each.name: _shown(getattr(event, each.name)) for each in fields(event)}
         if line.suppressed:
