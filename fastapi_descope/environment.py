@@ -15,6 +15,7 @@ from pathlib import Path
 __all__ = ["PREFIX", "Environment", "UnknownSettingWarning", "Unusable"]
 
 PREFIX = "DESCOPE_"
+_PACKAGE = f"{__name__.partition('.')[0]}."
 _FILE = "_FILE"
 _MAX_FILE_BYTES = 65536
 _SYNONYMS = {"BASE_URI": "BASE_URL"}
@@ -48,9 +49,9 @@ def _content(path: str) -> str | Unusable:
 
 
 def _levels_to_user() -> int:
-    """How far up the stack the caller's caller is that is not of this package, for ``warnings.warn``."""
-    frame, level, package = currentframe(), 0, __name__.partition(".")[0]
-    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+    """How far up the stack the line is that is not of this package, for the caller's ``warnings.warn``."""
+    frame, level = currentframe(), 0
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     return level
 

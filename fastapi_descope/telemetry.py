@@ -153,7 +153,7 @@ class Telemetry:
         self._logger = logger or logging.getLogger("fastapi_descope.events")
         self._limit = _LineLimit(monotonic)
         self._base_url = base_url
-        self._outage: str | None = None
+        self._outage = frozenset[str]()
 
     def __call__(self, event: Event) -> None:
         """Tell of one event. Does not block, but for what handlers of the logger do."""
@@ -167,12 +167,12 @@ class Telemetry:
                 f"descope.{event.name}",
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
-        if self._logger.isEnabledFor(kind.level):
+        if not self._is_old_news(event) and self._logger.isEnabledFor(kind.level):
             self._write(event, kind.level, (event.name, *labels.values()))
 
     def _write(self, event: Event, level: int, subject: tuple[str, ...]) -> None:
         line = _Line(0) if _proves_a_session(event) else self._limit.admit(subject)
-        if line is None or self._is_old_news(event):
+        if line is None:
             return
         values = {each.name: _shown(getattr(event, each.name)) for each in fields(event)}
         if line.suppressed:
@@ -202,10 +202,11 @@ class Telemetry:
         """Whether it says that the keys still cannot be had for the same reason: one outage, one line."""
         match event:
             case KeysFailed(reason=reason):
-                before, self._outage = self._outage, reason
-                return before == reason
+                is_old = reason in self._outage
+                self._outage |= {reason}
+                return is_old
             case KeysFetched():
-                self._outage = None
+                self._outage = frozenset()
                 return False
             case _:
                 return False

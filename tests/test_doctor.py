@@ -104,42 +104,6 @@ async def test_descope_itself(emulator: Emulator, variables: Variables) -> None:
     assert about(list(findings), "api") == [(Verdict.OK, seen)]
 
 
-@pytest.mark.parametrize(
-    ("headers", "leeway", "finding"),
-    [
-        ({}, "5", (Verdict.OK, "this host's clock is Descope's")),
-        ({"age": "300"}, "5", (Verdict.FAIL, "this host's clock is 300 s behind Descope's; have NTP set it")),
-        ({"date": "Tue, 14 Nov 2023 22:13:15 GMT"}, "5", (Verdict.OK, "this host's clock is Descope's")),
-        (
-            {"date": "Tue, 14 Nov 2023 22:13:10 GMT"},
-            "30",
-            (Verdict.WARN, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
-        ),
-        (
-            {"date": "Tue, 14 Nov 2023 22:13:10 GMT"},
-            "5",
-            (Verdict.FAIL, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
-        ),
-        ({"date": "yesterday"}, "5", None),
-        ({"age": "a while"}, "5", (Verdict.OK, "this host's clock is Descope's")),
-    ],
-)
-async def test_the_clock(
-    emulator: Emulator,
-    variables: Variables,
-    headers: dict[str, str],
-    leeway: str,
-    finding: tuple[Verdict, str] | None,
-) -> None:
-    """Tokens are dated by Descope's clock: beyond the leeway no sign-in works. A cached answer has an age."""
-    variables(LEEWAY=leeway)
-    body = {"keys": list(emulator.public_keys)}
-    dated = {"date": "Tue, 14 Nov 2023 22:13:20 GMT", **headers}
-    keys = httpx.MockTransport(lambda _: httpx.Response(200, json=body, headers=dated))
-    doctor = Doctor(variables={}, transport=keys, monotonic=ticking(), clock=lambda: 1_700_000_000.4)
-    assert about(list(await doctor.examine()), "clock") == ([finding] if finding else [])
-
-
 async def test_settings_that_are_wrong(emulator: Emulator, variables: Variables) -> None:
     """Each wrong variable is a line of its own; without settings there is nothing else to examine."""
     variables(LEEWAY="-1", PUBLIC_URL="http://app.example")

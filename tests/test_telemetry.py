@@ -216,38 +216,6 @@ def test_text_of_a_line(observe: Callable[[], _Observed]) -> None:
     assert watched.messages() == ["token_rejected reason=signature source=cookie"]
 
 
-@pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])
-def test_a_wrong_clock_is_called_one(observe: Callable[[], _Observed], reason: str, side: str) -> None:
-    """Tokens fresh from Descope that are of another time: the line says where to look."""
-    watched = observe()
-    watched.tell(events.SuspiciousAnswer(reason))
-    (message,) = watched.messages()
-    assert message.endswith(f"(this host's clock is {side} Descope's; have NTP set it)")
-
-
-def test_an_outage_is_one_line_with_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
-    telemetry = Telemetry(base_url="https://api.example.com")
-    failed = events.KeysFailed("ConnectError")
-    for event in (failed, failed, events.KeysFailed("TimeoutError"), events.KeysFetched(1), failed):
-        telemetry(event)
-    line = "fastapi_descope: keys_failed reason={} (at https://api.example.com)"
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        line.format(reason) for reason in ("ConnectError", "TimeoutError", "ConnectError")
-    ]
-
-
-def test_what_descope_said_is_in_the_line(observe: Callable[[], _Observed]) -> None:
-    """Status and code of a refusal; nothing where there was none."""
-    watched = observe()
-    watched.tell(events.LoginFailed("authorize_refused", 400, "E011004"))
-    watched.tell(events.LoginFailed("state"))
-    assert watched.messages() == [
-        "login_failed reason=authorize_refused upstream_status=400 upstream_code=E011004",
-        "login_failed reason=state",
-    ]
-
-
 def test_the_package_logger_by_default(caplog: pytest.LogCaptureFixture) -> None:
     """Without a logger of one's own the lines go to ``fastapi_descope.events``."""
     with caplog.at_level(logging.INFO, "fastapi_descope.events"):

@@ -151,6 +151,8 @@ class KeyRing:
     def _note_failure(self, error: UpstreamError) -> None:
         self._retry_at = self._monotonic() + self._pause_after(error)
         self._due = max(self._due, self._retry_at)
+        if isinstance(error, LeftAlone):  # nothing was sent, and why is told already
+            return
         if not isinstance(error, UpstreamRefused):
             self._events.emit(KeysFailed(_reason(error)))
             return

@@ -85,37 +85,45 @@ class ErrorResponses:
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
     ) -> ASGIApp:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
+        if isinstance(error, ConfigurationError):
+            error = self._advised(error, scope)
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
-        if isinstance(error, ConfigurationError):
-            self._advice.give(error.detail, level=logging.ERROR)
-            # The developer reads what to mend; a stranger has no use for it.
-            error = error if self._origins.is_local(scope) else ConfigurationError()
         login = self.login_path(pending)
         if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
             if redirect is not None:
                 return redirect
         if asker(scope) is Asker.PERSON:
-            if isinstance(error, NotAuthenticated) and login is None:
-                self._advice.give(
-                    "A page needs somebody to be signed in, and this app has no login route: use"
-                    " Descope(app), or app.include_router(descope.router)"
-                )
-            headers = {**PAGE_HEADERS, **self._headers(error, pending)}
-            # A callback counts once, however it ends: asking for it again can only fail.
-            again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
-            home = pending.root_path + "/"
-            tokens = pending.presented.tokens if pending.presented else None
-            has_session = tokens is not None and bool(tokens.session or tokens.refresh)
-            page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
-            return HTMLResponse(page, error.status, headers)
+            return self._page(error, pending, scope, login)
         return self._problem(error, pending)
 
     def login_path(self, pending: PendingSession) -> str | None:
         """Where browsers find the login of the app that the request came in by; None if it has none."""
         path = pending.own_path(LOGIN)
         return None if path is None else path_in_browser(path, pending.root_path)
+
+    def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
+        """The error as the client may read it: what to mend is for the log, and a developer right here."""
+        self._advice.give(error.detail, level=logging.ERROR)
+        return error if self._origins.is_local(scope) else ConfigurationError()
+
+    def _page(
+        self, error: DescopeError, pending: PendingSession, scope: Scope, login: str | None
+    ) -> Response:
+        if isinstance(error, NotAuthenticated) and login is None:
+            self._advice.give(
+                "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
+                " app.include_router(descope.router)"
+            )
+        headers = {**PAGE_HEADERS, **self._headers(error, pending)}
+        # A callback counts once, however it ends: asking for it again can only fail.
+        again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
+        home = pending.root_path + "/"
+        tokens = pending.presented.tokens if pending.presented else None
+        has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+        page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
+        return HTMLResponse(page, error.status, headers)
 
     def _to_login(
         self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str

@@ -165,6 +165,38 @@ def test_ck11_with_plain_names_a_tossed_cookie_is_nobody_rather_than_the_attacke
     expect(page.get_by_role("heading")).to_have_text("nobody")
 
 
+def test_ck02_a_tossed_cookie_ends_in_a_page_that_says_so(sites: SitesFactory, page: Page) -> None:
+    """CK-02: the login deletes what it can reach; what is left leads to a page, and never in a circle."""
+    here = sites()
+    here.sign_in(page)
+
+    page.goto(f"{here.sibling}/toss/DS")
+    page.goto(here.app + "/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
+    expect(page.get_by_text("DESCOPE_COOKIE_PREFIX=__Host-")).to_be_visible()
+    page.goto(here.app + "/")
+    expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
+
+
+@pytest.mark.parametrize("who", ["sibling", "foreign"])
+def test_cb15_another_site_cannot_swap_the_user(sites: SitesFactory, page: Page, who: str) -> None:
+    """CB-15: who is signed in is asked; our own links to the very same address go on."""
+    here = sites()
+    here.sign_in(page)
+    address = f"{here.app}/login/sso?tenant=globex&return_to=/reports"
+
+    page.goto(f"{getattr(here, who)}/form?to=/")
+    page.evaluate("address => { location.href = address }", address)
+    expect(page.get_by_role("heading")).to_have_text("Sign in again?")
+    page.goto(here.app + "/")
+    page.evaluate("address => { location.href = address }", address)
+
+    page.get_by_role("button", name="hank@globex.example").click()
+    expect(page.get_by_role("heading")).to_have_text("globex")
+
+
 @pytest.mark.parametrize("who", ["sibling", "foreign"])
 @pytest.mark.parametrize("to", ["/logout", "/logout/all", "/tenant/select", "/act"])
 def test_cs01_cs02_cs09_a_foreign_form_does_nothing(

@@ -16,6 +16,7 @@ from fastapi_descope.errors import (
     TokenError,
     TokenExpired,
     TokenReason,
+    UpstreamRefused,
     UpstreamUnavailable,
 )
 from fastapi_descope.events import Event, Events, KeysFailed
@@ -84,6 +85,29 @@ async def test_jw07_warming_in_an_outage_is_an_event() -> None:
     await cache.warm()
     assert told == [KeysFailed("upstream_unavailable")]
     assert descope.fetches == 1
+
+
+async def test_an_outage_is_told_with_its_kind() -> None:
+    """What failed on the way, where there was no answer."""
+    told: list[Event] = []
+    events = Events()
+    events.subscribe(told.append)
+    await Publisher(UpstreamUnavailable(failure="ConnectError")).cache(events=events).warm()
+    assert told == [KeysFailed("ConnectError")]
+
+
+async def test_a_project_that_descope_does_not_know_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The event has status and code; a sentence in the log names the settings to look at."""
+    told: list[Event] = []
+    events = Events()
+    events.subscribe(told.append)
+    await Publisher(UpstreamRefused(404, "E011003")).cache(events=events).warm()
+    assert told == [KeysFailed("upstream_refused", 404, "E011003")]
+    (message,) = caplog.messages
+    assert message == (
+        "fastapi_descope: Descope knows no keys of this project (status 404, code E011003):"
+        " check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
+    )
 
 
 async def test_jw07_a_cold_outage_refuses_nobody(forge: Forge) -> None:
