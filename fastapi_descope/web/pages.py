@@ -11,7 +11,7 @@ from hashlib import sha256
 from html import escape
 from string import Template
 
-from ..errors import ConfigurationError, DescopeError, SessionTooLarge, UpstreamUnavailable
+from ..errors import ConfigurationError, DescopeError, SessionTooLarge, StepUpRequired, UpstreamUnavailable
 
 __all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
 
@@ -81,7 +81,8 @@ def error_page(
     if again and isinstance(error, UpstreamUnavailable):
         links.append('<a href="">Try again</a>')  # an empty reference is the page's own address
     elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
-        links.append(f'<a href="{escape(login_path)}">Sign in again</a>')
+        words = "Confirm who you are" if isinstance(error, StepUpRequired) else "Sign in again"
+        links.append(f'<a href="{escape(login_path)}">{words}</a>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
     detail = error.detail if error.detail != error.title else _what_now(error, has_session=has_session)
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
@@ -127,6 +128,8 @@ def _what_now(error: DescopeError, *, has_session: bool) -> str:
 
 _WHAT_NOW: Mapping[str, str] = {
     "login_rejected": "You can start again. If it does not help, ask the people who run this application.",
+    "step_up_required": "You are signed in, and this needs to be confirmed. What you have just sent was not"
+    " kept: confirm, and send it again.",
     "session_too_large": "Your account has more in it than a browser keeps. Signing in again does not help:"
     " the people who run this application have to look at it.",
 }

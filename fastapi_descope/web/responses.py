@@ -116,6 +116,9 @@ class ErrorResponses:
                 "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
                 " app.include_router(descope.router)"
             )
+        if isinstance(error, NotAuthenticated) and login is not None:
+            # What was sent is lost; the way back is to the page that it was sent from.
+            login = self._login_url(login, Headers(scope=scope).get("referer", ""), _checks(error), scope)
         headers = {**PAGE_HEADERS, **self._headers(error, pending)}
         # A callback counts once, however it ends: asking for it again can only fail.
         again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
@@ -129,9 +132,7 @@ class ErrorResponses:
         self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
     ) -> Response | None:
         """The way to the login and back here, for those who can go there; None for the others."""
-        query = (
-            {"mfa" if error.acr == "mfa" else "step_up": "true"} if isinstance(error, StepUpRequired) else {}
-        )
+        query = _checks(error)
         match asker(scope):
             case Asker.PERSON if scope["method"] == "GET":
                 path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
@@ -146,9 +147,9 @@ class ErrorResponses:
             case _:
                 return None
 
-    def _login_url(self, login: str, here: str, query: dict[str, str], scope: Scope) -> str:
+    def _login_url(self, login: str, here: str, query: Mapping[str, str], scope: Scope) -> str:
         back = self._origins.return_to(here, scope)
-        return "?".join(filter(None, (login, urlencode(query | ({"return_to": back} if back else {})))))
+        return "?".join(filter(None, (login, urlencode({**query, **({"return_to": back} if back else {})}))))
 
     def _problem(self, error: DescopeError, pending: PendingSession) -> JSONResponse:
         body: dict[str, object] = {
@@ -177,6 +178,13 @@ class ErrorResponses:
 def htmx_redirect(url: str) -> Mapping[str, str]:
     """The header that has HTMX go to ``url``; only ASCII goes into a header."""
     return {"HX-Redirect": quote(url, safe=_ADDRESS)}
+
+
+def _checks(error: NotAuthenticated) -> Mapping[str, str]:
+    """What a login has to ask for so that the error does not come again."""
+    if not isinstance(error, StepUpRequired):
+        return {}
+    return {"mfa" if error.acr == "mfa" else "step_up": "true"}
 
 
 def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) -> bool:

@@ -13,7 +13,9 @@ from fastapi_descope import (
     DescopeSettings,
     LoginRejected,
     Session,
+    current_user,
     require_roles,
+    require_step_up,
     require_tenant,
 )
 from fastapi_descope.errors import SessionTooLarge
@@ -39,6 +41,43 @@ async def test_a_session_too_large_is_not_to_be_tried_again(world: WorldFactory)
     assert "the people who run this application have to look at it" in answer.text
     assert "Sign in again" not in answer.text
     assert _SECOND_TIME not in answer.text
+
+
+def _payout(app: FastAPI) -> None:
+    app.post("/payout", dependencies=[Depends(require_step_up(max_age=300))])(lambda: None)
+    app.post("/note", dependencies=[Depends(current_user)])(lambda: None)
+
+
+@pytest.mark.parametrize("referer", [APP + "/payout?draft=1", "https://evil.example/", None])
+async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
+    world: WorldFactory, referer: str | None
+) -> None:
+    """A redirect would lose what was sent without a word; the page says so, and where to go is ours."""
+    town = world(routes=_payout)
+    browser = await town.signed_in()
+    town.emulator.clock.advance(400)
+    headers = {"referer": referer} if referer else {}
+
+    answer = await browser.post("/payout", {}, sec_fetch_mode="navigate", **headers)
+
+    back = (
+        "&amp;return_to=http%3A%2F%2F127.0.0.1%3A8000%2Fpayout%3Fdraft%3D1" if "draft" in str(referer) else ""
+    )
+    assert answer.status_code == 401
+    assert "You are signed in, and this needs to be confirmed." in answer.text
+    assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in answer.text
+
+
+async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(world: WorldFactory) -> None:
+    """The session ran out over a long text, say."""
+    browser = world(routes=_payout).browser()
+
+    answer = await browser.post("/note", {}, sec_fetch_mode="navigate", referer=APP + "/write")
+
+    assert (
+        '<a href="/login/sso?return_to=http%3A%2F%2F127.0.0.1%3A8000%2Fwrite">Sign in again</a>'
+        in answer.text
+    )
 
 
 async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
