@@ -1,7 +1,7 @@
 """The session of one request: nothing is read, checked or asked for until somebody wants to know.
 
 The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
-A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
+A page that never asks costs next to nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
