@@ -206,7 +206,8 @@ def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.
     """One sentence. ``None`` in ``sys.modules`` is Python's own way to say that a package is not there."""
     for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "fastapi_descope.core.redis_store", raising=False)
+    for name in [name for name in sys.modules if name.startswith("fastapi_descope.core.redis_")]:
+        monkeypatch.delitem(sys.modules, name)
     settings = DescopeSettings(project_id=PROJECT, redis_url="redis://127.0.0.1:1/0")
 
     with pytest.raises(ConfigurationError, match="fastapi-descope\\[redis\\]"):
