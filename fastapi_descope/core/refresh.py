@@ -9,6 +9,7 @@ What upstream's answer means is for ``outcomes`` to say.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from math import ceil
@@ -21,6 +22,7 @@ from ..errors import (
     TokenReason,
     UpstreamError,
     UpstreamNonsense,
+    UpstreamRefused,
     UpstreamUnavailable,
 )
 from ..events import Events
@@ -77,6 +79,7 @@ class Refresher:
         self._grace = grace
         self._patience = patience
         self._flights: SingleFlight[bytes, Landing] = SingleFlight()
+        self._endings: SingleFlight[bytes, str] = SingleFlight()
         self._settlings: SingleFlight[bytes, str | None] = SingleFlight()
 
     async def refresh(self, held: RefreshToken) -> Outcome:
@@ -141,14 +144,9 @@ class Refresher:
 
         Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
         takes longer is cut off. One that lands just now is followed: each step tells what it replaced.
+        A caller that is cancelled leaves it running: a logout that was begun counts.
         """
-        await self._chain.lease_newest(held.text, patience)
-        newest, seen = held.text, set[str]()
-        while newest not in seen:
-            seen.add(newest)
-            replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
-            newest = (replaced and replaced.refresh_jwt) or newest
-        return newest
+        return await self._endings.run(_key(held.text), lambda: self._end(held.text, patience))
 
     async def latest(self, held: RefreshToken) -> Outcome | None:
         """What is remembered of the session by now, tenant switches and logouts included; None if nothing.
@@ -163,7 +161,8 @@ class Refresher:
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for the refreshes in flight, so that a shutdown loses none."""
-        await asyncio.gather(self._flights.drain(seconds), self._settlings.drain(seconds))
+        flights = (self._flights, self._endings, self._settlings)
+        await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     # The flights: nobody's cancellation reaches one, and none raises.
 
@@ -191,7 +190,8 @@ class Refresher:
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
         # (RF-05).
-        return await self._known(held, text) or outcome
+        known = await self._known(held, text)
+        return known or (NoVerdict() if isinstance(outcome, Ended) else outcome)
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
         leased = await self._chain.lease_newest(newest, self._patience)
@@ -201,10 +201,25 @@ class Refresher:
         traded, result = await self._trade(held, text, call, verify)
         landing = Renewed(traded) if isinstance(traded, TokenPair) else NotReplaced(traded)
         kept = await self._store.finish(text, lease, result, self._useful_seconds(text, result, landing))
-        if kept or isinstance(landing, NotReplaced):
+        if kept:
             return landing
+        if isinstance(landing, NotReplaced):
+            # Without the lease, a refusal may only mean that the winner has spent the token (RF-05).
+            is_refusal = isinstance(landing.error, UpstreamRefused)
+            return NotReplaced(UpstreamUnavailable()) if is_refusal else landing
         winner = await self._chain.last(text)
         return Ended() if winner is not None and winner.ended else landing
+
+    async def _end(self, text: str, patience: float) -> str:
+        newest, seen = text, set[str]()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):  # the store may be slow too
+                await self._chain.lease_newest(text, patience)
+        while newest not in seen:
+            seen.add(newest)
+            replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
+            newest = (replaced and replaced.refresh_jwt) or newest
+        return newest
 
     async def _settled(self, text: str) -> str | None:
         leased = await self._chain.lease_newest(text, self._patience)
