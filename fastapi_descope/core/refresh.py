@@ -41,6 +41,10 @@ _REFUSED_SECONDS = 30.0
 """How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
 an answer that is over as it comes keeps us from asking again (RF-17)."""
 
+_NONSENSE_SECONDS = 5.0
+"""How long an answer without a verdict keeps us from asking again: a firewall's page comes at once, and would
+be asked for by every request."""
+
 Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
 
@@ -186,6 +190,8 @@ class Refresher:
             result = RefreshResult.over()
         elif isinstance(traded, RateLimited):
             result = RefreshResult.pause(self._clock() + traded.retry_after)
+        elif isinstance(traded, (UpstreamNonsense, UpstreamRefused)) and result is None:
+            result = RefreshResult.pause(self._clock() + _NONSENSE_SECONDS)
         if await self._store.finish(text, lease, result, self._useful_seconds(text, result, outcome)):
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts

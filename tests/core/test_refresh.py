@@ -196,7 +196,7 @@ async def test_no_verdict_is_forgotten_at_once() -> None:
     """When Descope is back, so is the session."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    descope.script = [UpstreamUnavailable(9), UpstreamRefused(404)]
+    descope.script = [UpstreamUnavailable(9), UpstreamUnavailable(5)]
 
     assert await refresher.refresh(held) == NoVerdict(9)
     assert await refresher.refresh(held) == NoVerdict(5)
@@ -212,6 +212,7 @@ async def test_a_token_that_cannot_be_sent_decides_nothing() -> None:
 
     assert await refresher.refresh(held) == NoVerdict(5)
     assert descope.told == [RefreshFailed("refresh_token")]
+    descope.now += 5
     assert isinstance(await refresher.refresh(held), Renewed)
 
 
