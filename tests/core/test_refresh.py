@@ -9,7 +9,7 @@ import pytest
 
 from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
 from fastapi_descope.core.refresh_store import RefreshResult
-from fastapi_descope.errors import TokenError, TokenReason, UpstreamRefused, UpstreamUnavailable
+from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.support.publisher import turns
 from tests.support.strict_descope import LIFETIME, StrictDescope
