@@ -172,12 +172,13 @@ class Refresher:
 
     async def _refresh(self, held: RefreshToken) -> Outcome:
         text = held.text
-        begun = await self._chain.begin(text, self._patience, anew=False)
+        begun = await self._chain.begin(text, self._patience)
         while isinstance(begun, RefreshResult):
             remembered = await self._remembered(held, begun)
             if not isinstance(remembered, str):
                 return remembered
-            begun = await self._chain.begin(remembered, self._patience, anew=remembered == text)
+            begin = self._chain.begin_again if remembered == text else self._chain.begin
+            begun = await begin(remembered, self._patience)
             text = remembered
         if begun is None:
             return self._outcome(UpstreamUnavailable())
@@ -217,14 +218,20 @@ class Refresher:
         return Ended() if winner is not None and winner.ended else landing
 
     async def _end(self, text: str, patience: float) -> str:
-        newest, seen = text, set[str]()
+        # What is overruled tells what it was, so that nothing lands unseen; where that word is lost, what was
+        # the newest a moment before is still known.
+        tokens, newest, seen = [text], text, set[str]()
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):  # the store may be slow too
-                await self._chain.lease_newest(text, patience)
-        while newest not in seen:
-            seen.add(newest)
-            replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
-            newest = (replaced and replaced.refresh_jwt) or newest
+                leased = await self._chain.lease_newest(text, patience)
+                tokens += [leased[0]] if isinstance(leased, tuple) else []
+        for token in tokens:
+            later: str | None = token
+            while later is not None and later not in seen:
+                newest = later
+                seen.add(newest)
+                replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
+                later = replaced.refresh_jwt if replaced else None
         return newest
 
     async def _settled(self, text: str) -> str | None:

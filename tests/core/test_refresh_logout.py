@@ -16,6 +16,16 @@ from tests.support.virtual_time import VirtualTimeLoop
 pytestmark = pytest.mark.anyio
 
 
+class SilentStore(MemoryRefreshStore):
+    """Overrules, and does not say what."""
+
+    @override
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+        """As in memory, but for the answer."""
+        await super().overrule(token, result, seconds)
+        return None
+
+
 class SlowStore(MemoryRefreshStore):
     """Takes most of a second to say anything that a logout asks."""
 
@@ -135,6 +145,34 @@ async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) 
 
     assert await process.refresh(held) == Ended()
     assert asyncio.get_running_loop().time() < 1
+
+
+@pytest.mark.parametrize("steps", range(0, 120, 4))
+async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: int) -> None:
+    """Without rotation: what is remembered is of no use, and the same token is about to be used again."""
+    descope = StrictDescope()
+    descope.rotates = False
+    store = DistantStore(descope.clock)
+    held, process = descope.sign_in(), descope.refresher(store)
+    await store.overrule(held.text, RefreshResult("session of nobody", held.text), 600)
+    refresh = asyncio.create_task(process.refresh(held))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await store.overrule(held.text, RefreshResult.over(), 600)
+    await refresh
+
+    assert await process.refresh(held) == Ended()
+
+
+async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too() -> None:
+    """The store did what it was told, and its answer, what that took the place of, is lost."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher(SilentStore(descope.clock))
+    await process.refresh(held)
+
+    assert await process.end(held, patience=1) == "ada/1/acme"
+
+    assert await process.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
 
 
 async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
