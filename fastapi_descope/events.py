@@ -221,17 +221,20 @@ class UpstreamDegraded(Event):
     """Descope fails, or limits all of us: for a while it is not called. Once per outage or limit (RF-09).
 
     ``reason`` is ``rate_limited``, ``server_error``, or the kind of the last failure, like ``ConnectError``.
+    ``calls`` are ``logins``, which strangers can begin at will, or ``sessions``, all others.
     """
 
     name = "upstream_degraded"
     reason: str
+    calls: str = "sessions"
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRecovered(Event):
-    """Descope was called again, and answered."""
+    """Descope was called again, and answered; ``calls`` as in ``UpstreamDegraded``."""
 
     name = "upstream_recovered"
+    calls: str = "sessions"
 
 
 Subscriber = Callable[[Event], None]

@@ -36,7 +36,10 @@ from .web.transactions import LoginTransactions
 __all__ = ["Descope"]
 
 _DRAIN_SECONDS = 10.0
-"""How long a shutdown waits for refreshes in flight: longer than one call may take."""
+"""How long a shutdown waits for refreshes in flight, if no call may take longer."""
+
+_LEASE_SECONDS = 5.0
+"""How long a process that died holds up the next request (F8)."""
 
 
 class Descope:
@@ -126,11 +129,12 @@ class Descope:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Wait at most ten seconds for refreshes in flight, then close connections.
+        """Wait for refreshes in flight, then close connections.
 
+        Ten seconds at most, or as long as a call may take and one more: whichever is longer.
         The lifespan does it. The object can be used again afterwards; connections are made anew.
         """
-        await self._core.authenticator.aclose(_DRAIN_SECONDS)
+        await self._core.authenticator.aclose(max(_DRAIN_SECONDS, self.settings.upstream_timeout + 1))
         await self._core.keys.aclose()
         await self._core.client.aclose()
         await self._core.store.aclose()
@@ -252,7 +256,8 @@ def _build_core(
         events=events,
         clock=clock,
         grace=settings.refresh_grace,
-        patience=settings.upstream_timeout + 1,
+        # Long enough for the call of another process, and for the lease of one that died.
+        patience=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
     )
     resolver = Resolver(
         keys=keys,
@@ -326,5 +331,9 @@ def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], fl
             " pip install 'fastapi-descope[redis]'"
         ) from None
     return RedisRefreshStore(
-        settings.redis_url, project_id=settings.project_id, events=events, monotonic=monotonic
+        settings.redis_url,
+        project_id=settings.project_id,
+        events=events,
+        monotonic=monotonic,
+        lease_seconds=_LEASE_SECONDS,
     )

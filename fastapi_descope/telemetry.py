@@ -116,8 +116,8 @@ _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
         TenantSwitched: _Kind("descope.tenant_switches"),
         TokenPairMismatch: _refused("token_pair"),
         TokenRejected: _Kind("descope.tokens.rejected", labels=("reason", "source"), level=logging.WARNING),
-        UpstreamDegraded: _result("descope.upstream", "degraded", "reason", level=logging.WARNING),
-        UpstreamRecovered: _result("descope.upstream", "recovered"),
+        UpstreamDegraded: _result("descope.upstream", "degraded", "reason", "calls", level=logging.WARNING),
+        UpstreamRecovered: _result("descope.upstream", "recovered", "calls"),
     }
 )
 

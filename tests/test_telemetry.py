@@ -62,10 +62,14 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     ),
     events.UpstreamDegraded("ConnectError"): (
         "descope.upstream",
-        {"result": "degraded", "reason": "connecterror"},
+        {"result": "degraded", "reason": "connecterror", "calls": "sessions"},
         "WARNING",
     ),
-    events.UpstreamRecovered(): ("descope.upstream", {"result": "recovered"}, "INFO"),
+    events.UpstreamRecovered("logins"): (
+        "descope.upstream",
+        {"result": "recovered", "calls": "logins"},
+        "INFO",
+    ),
 }
 """One event of each kind: its counter, its labels, the level of its line."""
 

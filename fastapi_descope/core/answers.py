@@ -197,7 +197,8 @@ def _object(reply: Reply) -> Mapping[str, object]:
 
 def _token(answer: Mapping[str, object], name: str) -> str | None:
     value = answer.get(name)
-    if value is not None and not isinstance(value, str):
+    # A lone surrogate, which JSON can hold, could not even be hashed.
+    if value is not None and not (isinstance(value, str) and value.isascii()):
         raise UpstreamNonsense("token_type")
     return value or None
 

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from urllib.parse import quote, urlencode
 
@@ -33,6 +34,13 @@ _BODY_BYTES = 256 * 1024
 _KEYS_BYTES = 64 * 1024
 _QUERY_CHARACTERS = 8192
 
+_CONNECTIONS, _WAITING = 20, 1000
+"""How many calls for sessions and keys are under way at once, and how many wait."""
+
+_LOGIN_CONNECTIONS, _LOGINS_WAITING = 5, 100
+"""The same for the calls of logins, which anybody can cause: a crowd of strangers, or one tenant whose single
+sign-on is broken, holds up other logins, and nobody who is signed in."""
+
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; a colon would split the bearer
 
@@ -49,7 +57,8 @@ class DescopeClient:
     * ``TokenError``: the refresh token is not even spelt like a JWT; nothing was sent.
 
     How calls queue, and which are never repeated, is ``Outbound``'s to say; when none is made at all,
-    ``Restraint``'s.
+    ``Restraint``'s. The calls of logins have a queue and a restraint of their own: nothing that they meet
+    holds up sessions and keys. While Descope fails those, it is left alone by logins too.
     """
 
     def __init__(
@@ -80,8 +89,12 @@ class DescopeClient:
             raise ConfigurationError("DESCOPE_AUTH_MANAGEMENT_KEY holds characters that no header may carry")
         # A copy that was vendored rather than installed has no version to tell.
         version = next((found.version for found in metadata.distributions(name="fastapi-descope")), "0")
-        restraint = Restraint(monotonic=monotonic, events=events or Events(), longest_call=timeout)
-        self._outbound = Outbound(base_url, timeout=timeout, transport=transport, restraint=restraint)
+        outbound = partial(Outbound, base_url, timeout=timeout, transport=transport)
+        restraint = partial(Restraint, monotonic=monotonic, events=events or Events(), longest_call=timeout)
+        sessions = restraint(calls="sessions")
+        logins = restraint(calls="logins", also=sessions)
+        self._sessions = outbound(restraint=sessions, connections=_CONNECTIONS, waiting=_WAITING)
+        self._logins = outbound(restraint=logins, connections=_LOGIN_CONNECTIONS, waiting=_LOGINS_WAITING)
         self._project_id = project_id
         self._management_key = management_key
         self._headers = {
@@ -123,12 +136,13 @@ class DescopeClient:
                 "/v1/auth/sso/authorize" + _query_string(query),
                 options.body(),
                 refresh_jwt if options.stepup or options.mfa else None,
+                through=self._logins,
             )
         )
 
     async def sso_exchange(self, code: str) -> TokenAnswer:
         """The tokens for the one-time code of a callback."""
-        return read_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}))
+        return read_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, through=self._logins))
 
     async def refresh(self, refresh_jwt: str) -> TokenAnswer:
         """A new session token, and a new refresh token if the project rotates them."""
@@ -166,10 +180,19 @@ class DescopeClient:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
-        await self._outbound.aclose()
+        await self._sessions.aclose()
+        await self._logins.aclose()
 
-    async def _post(self, path: str, body: Mapping[str, object], refresh_jwt: str | None = None) -> Reply:
-        return await self._call("POST", path, bearer=self._bearer(refresh_jwt), content=_json_bytes(body))
+    async def _post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        refresh_jwt: str | None = None,
+        *,
+        through: Outbound | None = None,
+    ) -> Reply:
+        bearer, content = self._bearer(refresh_jwt), _json_bytes(body)
+        return await self._call("POST", path, bearer=bearer, content=content, through=through)
 
     def _bearer(self, refresh_jwt: str | None) -> str:
         # h11 puts a header value that it refuses into the text of its exception: nothing odd gets there.
@@ -179,13 +202,21 @@ class DescopeClient:
         return "Bearer " + ":".join(filter(None, (self._project_id, refresh_jwt, key)))
 
     async def _call(
-        self, method: str, path: str, *, bearer: str, content: bytes | None = None, limit: int = _BODY_BYTES
+        self,
+        method: str,
+        path: str,
+        *,
+        bearer: str,
+        content: bytes | None = None,
+        limit: int = _BODY_BYTES,
+        through: Outbound | None = None,
     ) -> Reply:
         """The reply to one request, if it is a yes."""
         headers = {**self._headers, "Authorization": bearer}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        return await self._outbound.call(method, path, headers=headers, content=content, limit=limit)
+        outbound = through or self._sessions
+        return await outbound.call(method, path, headers=headers, content=content, limit=limit)
 
 
 def _query_string(query: Mapping[str, str | None]) -> str:

@@ -21,8 +21,6 @@ __all__ = ["Outbound", "Transport"]
 Transport = httpx.AsyncBaseTransport
 """What carries the requests: httpx's own, or in tests an ``ASGITransport`` or a ``MockTransport``."""
 
-_CONNECTIONS = 20
-_WAITING = 1000
 _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 
@@ -30,18 +28,28 @@ _CONNECT_SECONDS = 2.0
 class Outbound:
     """Sends requests to one origin. Opens nothing until the first; may serve one event loop after another.
 
-    At most 20 requests are under way at once and 1,000 wait for their turn; the next one fails at once
-    (RF-08, RF-10). Each ends within ``timeout`` seconds, waiting included. One is repeated if no connection
-    could be made, and never after a byte was sent: codes and rotating refresh tokens are good for one use
-    (RF-07, CB-08). While ``restraint`` says so, nothing is sent, not even for those who wait already.
+    As many requests as there are ``connections`` are under way at once and ``waiting`` wait for their turn;
+    the next one fails at once (RF-08, RF-10). Each ends within ``timeout`` seconds, waiting included. One is
+    repeated if no connection could be made, and never after a byte was sent: codes and rotating refresh
+    tokens are good for one use (RF-07, CB-08). While ``restraint`` says so, nothing is sent, not even for
+    those who wait already.
 
     ``transport`` is used instead of connections of its own, and closed with it.
     """
 
     def __init__(
-        self, base_url: str, *, timeout: float, transport: Transport | None, restraint: Restraint
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        transport: Transport | None,
+        restraint: Restraint,
+        connections: int,
+        waiting: int,
     ) -> None:
         self._base_url = base_url
+        self._connections = connections
+        self._waiting = waiting
         self._timeout = timeout
         self._transport = transport
         self._restraint = restraint
@@ -101,25 +109,29 @@ class Outbound:
     async def _connected(self) -> "_Line":
         line = self._line
         if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._line = await _Line.open(self._transport)
+            line = self._line = await _Line.open(self._transports(), self._waiting)
         return line
+
+    def _transports(self) -> list[Transport]:
+        return [self._transport] * self._connections if self._transport else _transports(self._connections)
 
 
 class _Line:
     """The connections of one event loop, and the queue in front of them."""
 
-    def __init__(self, transports: Sequence[Transport]) -> None:
+    def __init__(self, transports: Sequence[Transport], waiting: int) -> None:
         self.loop = asyncio.get_running_loop()
         self._free = list(transports)
         self._lifetime = _closed_with_the_loop(frozenset(transports))
         self._slots = asyncio.Semaphore(len(transports))
+        self._room = len(transports) + waiting
         self._calls = 0
         self._closed = False
 
     @classmethod
-    async def open(cls, transport: Transport | None) -> "_Line":
-        """A line over ``transport``, or over connections of its own."""
-        line = cls([transport] * _CONNECTIONS if transport else _connections())
+    async def open(cls, transports: Sequence[Transport], waiting: int) -> "_Line":
+        """A line over ``transports``; nothing is sent yet."""
+        line = cls(transports, waiting)
         await anext(line._lifetime)
         return line
 
@@ -135,7 +147,7 @@ class _Line:
         ``begin`` gives the request when its turn has come: built one by one, a thousand of them do not
         hold up the event loop. It may raise to have nothing sent.
         """
-        if self._calls >= _CONNECTIONS + _WAITING:
+        if self._calls >= self._room:
             raise UpstreamUnavailable
         self._calls += 1
         try:
@@ -153,7 +165,7 @@ class _Line:
             self._calls -= 1
 
 
-def _connections() -> list[Transport]:
+def _transports(connections: int) -> list[Transport]:
     """Transports of one connection each: what a pool of httpx costs grows with the square of its size.
 
     They share what takes 20 ms to load, the certificates of the authorities.
@@ -161,7 +173,7 @@ def _connections() -> list[Transport]:
     context = httpx.create_ssl_context(trust_env=False)
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE_SECONDS)
     return [
-        httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False) for _ in range(_CONNECTIONS)
+        httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False) for _ in range(connections)
     ]
 
 

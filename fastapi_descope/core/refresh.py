@@ -9,6 +9,7 @@ What upstream's answer means is for ``outcomes`` to say.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from math import ceil
@@ -21,6 +22,7 @@ from ..errors import (
     TokenReason,
     UpstreamError,
     UpstreamNonsense,
+    UpstreamRefused,
     UpstreamUnavailable,
 )
 from ..events import Events
@@ -38,6 +40,10 @@ _UNCLAIMED_SECONDS = 600.0
 _REFUSED_SECONDS = 30.0
 """How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
 an answer that has expired on arrival keeps us from asking again (RF-17)."""
+
+_NONSENSE_SECONDS = 5.0
+"""How long an answer without a verdict keeps us from asking again: a firewall's page comes at once, and would
+be asked for by every request."""
 
 Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
@@ -77,6 +83,7 @@ class Refresher:
         self._grace = grace
         self._patience = patience
         self._flights: SingleFlight[bytes, Landing] = SingleFlight()
+        self._endings: SingleFlight[bytes, str] = SingleFlight()
         self._settlings: SingleFlight[bytes, str | None] = SingleFlight()
 
     async def refresh(self, held: RefreshToken) -> Outcome:
@@ -141,14 +148,9 @@ class Refresher:
 
         Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
         takes longer is cut off. One that lands just now is followed: each step tells what it replaced.
+        A caller that is cancelled leaves it running: a logout that was begun counts.
         """
-        await self._chain.lease_newest(held.text, patience)
-        newest, seen = held.text, set[str]()
-        while newest not in seen:
-            seen.add(newest)
-            replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
-            newest = (replaced and replaced.refresh_jwt) or newest
-        return newest
+        return await self._endings.run(_key(held.text), lambda: self._end(held.text, patience))
 
     async def latest(self, held: RefreshToken) -> Outcome | None:
         """What is remembered of the session by now, tenant switches and logouts included; None if nothing.
@@ -163,18 +165,20 @@ class Refresher:
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for the refreshes in flight, so that a shutdown loses none."""
-        await asyncio.gather(self._flights.drain(seconds), self._settlings.drain(seconds))
+        flights = (self._flights, self._endings, self._settlings)
+        await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     # The flights: nobody's cancellation reaches one, and none raises.
 
     async def _refresh(self, held: RefreshToken) -> Outcome:
         text = held.text
-        begun = await self._chain.begin(text, self._patience, anew=False)
+        begun = await self._chain.begin(text, self._patience)
         while isinstance(begun, RefreshResult):
             remembered = await self._remembered(held, begun)
             if not isinstance(remembered, str):
                 return remembered
-            begun = await self._chain.begin(remembered, self._patience, anew=remembered == text)
+            begin = self._chain.begin_again if remembered == text else self._chain.begin
+            begun = await begin(remembered, self._patience)
             text = remembered
         if begun is None:
             return self._outcome(UpstreamUnavailable())
@@ -187,11 +191,14 @@ class Refresher:
             result = RefreshResult.over()
         elif isinstance(traded, RateLimited):
             result = RefreshResult.pause(self._clock() + traded.retry_after)
+        elif isinstance(traded, (UpstreamNonsense, UpstreamRefused)) and result is None:
+            result = RefreshResult.pause(self._clock() + _NONSENSE_SECONDS)
         if await self._store.finish(text, lease, result, self._useful_seconds(text, result, outcome)):
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
         # (RF-05).
-        return await self._known(held, text) or outcome
+        known = await self._known(held, text)
+        return known or (NoVerdict() if isinstance(outcome, Ended) else outcome)
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
         leased = await self._chain.lease_newest(newest, self._patience)
@@ -201,10 +208,31 @@ class Refresher:
         traded, result = await self._trade(held, text, call, verify)
         landing = Renewed(traded) if isinstance(traded, TokenPair) else NotReplaced(traded)
         kept = await self._store.finish(text, lease, result, self._useful_seconds(text, result, landing))
-        if kept or isinstance(landing, NotReplaced):
+        if kept:
             return landing
+        if isinstance(landing, NotReplaced):
+            # Without the lease, a refusal may only mean that the winner has spent the token (RF-05).
+            is_refusal = isinstance(landing.error, UpstreamRefused)
+            return NotReplaced(UpstreamUnavailable()) if is_refusal else landing
         winner = await self._chain.last(text)
         return Ended() if winner is not None and winner.ended else landing
+
+    async def _end(self, text: str, patience: float) -> str:
+        # What is overruled tells what it was, so that nothing lands unseen; where that word is lost, what was
+        # the newest a moment before is still known.
+        tokens, newest, seen = [text], text, set[str]()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):  # the store may be slow too
+                leased = await self._chain.lease_newest(text, patience)
+                tokens += [leased[0]] if isinstance(leased, tuple) else []
+        for token in tokens:
+            later: str | None = token
+            while later is not None and later not in seen:
+                newest = later
+                seen.add(newest)
+                replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
+                later = replaced.refresh_jwt if replaced else None
+        return newest
 
     async def _settled(self, text: str) -> str | None:
         leased = await self._chain.lease_newest(text, self._patience)

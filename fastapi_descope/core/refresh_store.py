@@ -16,6 +16,9 @@ from typing import Protocol, Self
 __all__ = ["Lease", "MemoryRefreshStore", "RefreshResult", "RefreshStore"]
 
 
+_SWEEP_SECONDS = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
     """What one refresh, tenant switch or logout made of a refresh token.
@@ -116,8 +119,9 @@ class _Entry:
 
 
 class MemoryRefreshStore:
-    """The store of one process. It keeps no token as a key, and nothing past its time.
+    """The store of one process. It keeps no token as a key, and nothing for long past its time.
 
+    What is over goes when there are many, and once a minute when something is refreshed.
     ``monotonic`` returns seconds; ``lease_seconds`` is how long a holder that vanished blocks others.
     """
 
@@ -126,6 +130,7 @@ class MemoryRefreshStore:
         self._lease_seconds = lease_seconds
         self._entries: dict[bytes, _Entry] = {}
         self._sweep_at_size = 1024
+        self._sweep_at = monotonic() + _SWEEP_SECONDS
 
     async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
         """See ``RefreshStore.begin``; never waits."""
@@ -184,19 +189,16 @@ class MemoryRefreshStore:
         return entry.result
 
     def _entry(self, token: str) -> _Entry:
-        key = _key(token)
-        entry = self._entries.get(key)
-        if entry is None:
-            if len(self._entries) >= self._sweep_at_size:
-                self._sweep()
-            entry = self._entries[key] = _Entry()
-        return entry
-
-    def _sweep(self) -> None:
-        """Drop what is past its time; doubling the next threshold makes this constant per entry."""
         now = self._monotonic()
+        if len(self._entries) >= self._sweep_at_size or now >= self._sweep_at:
+            self._sweep(now)
+        return self._entries.setdefault(_key(token), _Entry())
+
+    def _sweep(self, now: float) -> None:
+        """Drop what is past its time; doubling the next threshold makes this constant per entry."""
         self._entries = {key: entry for key, entry in self._entries.items() if not entry.idle_at(now)}
         self._sweep_at_size = max(1024, 2 * len(self._entries))
+        self._sweep_at = now + _SWEEP_SECONDS
 
 
 def _key(token: str) -> bytes:

@@ -38,10 +38,11 @@ class Restraint:
 
     **Rate limits.** See ``RateLimit``; all calls fail until the time is over.
 
-    All endpoints count as one, the key set included: they stand and fall together often enough, and
-    ``KeyRing`` takes a call that was held back for what it is. One restraint serves one client, in
-    however many event loops. ``monotonic`` returns seconds; ``longest_call`` is for how many of them a
-    call may be under way; ``jitter`` is ``Breaker``'s.
+    All ``calls`` of one kind, a word for the events, count as one: refreshes and the key set stand and fall
+    together often enough, and ``KeyRing`` takes a call that was held back for what it is. One restraint
+    serves one ``Outbound``, in however many event loops. While ``also`` holds its calls back, ours are held
+    back too; it learns nothing from ours. ``monotonic`` returns seconds; ``longest_call`` is for how many of
+    them a call may be under way; ``jitter`` is ``Breaker``'s.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Restraint:
         monotonic: Callable[[], float],
         events: Events,
         longest_call: float,
+        calls: str = "sessions",
+        also: "Restraint | None" = None,
         jitter: Callable[[], float] = random,
     ) -> None:
         self._breaker = Breaker(
@@ -64,6 +67,8 @@ class Restraint:
         self._limit = RateLimit(monotonic)
         self._monotonic = monotonic
         self._events = events
+        self._calls = calls
+        self._also = also
         self._trial: Attempt | None = None
         self._first_failure = math.inf
         self._is_degraded = False
@@ -73,12 +78,12 @@ class Restraint:
 
         Raises ``RateLimited`` or ``LeftAlone`` if Descope is to be left alone.
         """
-        self._check()
+        self.check()
         return Attempt(self, sha256(bearer.encode()).digest())
 
     def admit(self, attempt: "Attempt") -> None:
         """Have ``attempt`` go out now; raises like ``attempt``, for things change while a call queues."""
-        self._check()
+        self.check()
         attempt.began_at = self._monotonic()
         if self._breaker.claim_trial():
             self._trial = attempt
@@ -104,7 +109,10 @@ class Restraint:
             case _:
                 pass
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ``RateLimited`` or ``LeftAlone`` if Descope is to be left alone."""
+        if self._also is not None:
+            self._also.check()
         if (pause := self._limit.seconds_left()) > 0:
             raise RateLimited(math.ceil(pause))
         if (wait := self._breaker.seconds_left()) > 0:
@@ -124,11 +132,11 @@ class Restraint:
         self._breaker.close()
         if self._is_degraded and self._limit.seconds_left() == 0:
             self._is_degraded = False
-            self._events.emit(UpstreamRecovered())
+            self._events.emit(UpstreamRecovered(self._calls))
 
     def _degrade(self, reason: str) -> None:
         self._is_degraded = True
-        self._events.emit(UpstreamDegraded(reason))
+        self._events.emit(UpstreamDegraded(reason, self._calls))
 
 
 class Attempt:

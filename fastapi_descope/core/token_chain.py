@@ -38,7 +38,7 @@ class TokenChain:
         last = await self.last(text)
         return text if last is None else last.refresh_jwt or text
 
-    async def begin(self, text: str, patience: float, *, anew: bool) -> RefreshResult | Lease | None:
+    async def begin(self, text: str, patience: float, *, anew: bool = False) -> RefreshResult | Lease | None:
         """What the store says, after waiting out whoever is at it; None if that takes too long."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + patience, _SHORTEST_POLL_SECONDS
@@ -49,6 +49,15 @@ class TokenChain:
             # the more others may be waiting, so it is asked less and less often.
             await asyncio.sleep(min(pause, left))
             pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
+        return begun
+
+    async def begin_again(self, text: str, patience: float) -> RefreshResult | Lease | None:
+        """A lease for what has a result that is of no use any more; or the end, if a logout was quicker."""
+        begun = await self.begin(text, patience, anew=True)
+        known = await self._store.recall(text) if isinstance(begun, Lease) else None
+        if isinstance(begun, Lease) and known is not None and known.ended:
+            await self._store.finish(text, begun, None, 0.0)
+            return known
         return begun
 
     async def lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:

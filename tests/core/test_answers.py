@@ -179,7 +179,9 @@ class TestTokens:
         assert read_tokens(reply(dict.fromkeys(fields))) == TokenAnswer(None, None)
 
     @pytest.mark.parametrize("name", ["sessionJwt", "refreshJwt"])
-    @pytest.mark.parametrize("value", [0, 1, True, False, [], {}, [SESSION], {"jwt": SESSION}])
+    @pytest.mark.parametrize(
+        "value", [0, 1, True, False, [], {}, [SESSION], {"jwt": SESSION}, "\ud800", "a.\xe9.c"]
+    )
     def test_a_token_that_is_not_text_is_nonsense(self, name: str, value: object) -> None:
         """It is not taken for a missing token: a missing refresh token has a meaning of its own."""
         with pytest.raises(UpstreamNonsense) as caught:

@@ -9,7 +9,7 @@ import pytest
 
 from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
 from fastapi_descope.core.refresh_store import RefreshResult
-from fastapi_descope.errors import TokenError, TokenReason, UpstreamRefused, UpstreamUnavailable
+from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.support.publisher import turns
 from tests.support.strict_descope import LIFETIME, StrictDescope
@@ -196,7 +196,7 @@ async def test_no_verdict_is_forgotten_at_once() -> None:
     """When Descope is back, so is the session."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    descope.script = [UpstreamUnavailable(9), UpstreamRefused(404)]
+    descope.script = [UpstreamUnavailable(9), UpstreamUnavailable(5)]
 
     assert await refresher.refresh(held) == NoVerdict(9)
     assert await refresher.refresh(held) == NoVerdict(5)
@@ -212,6 +212,7 @@ async def test_a_token_that_cannot_be_sent_decides_nothing() -> None:
 
     assert await refresher.refresh(held) == NoVerdict(5)
     assert descope.told == [RefreshFailed("refresh_token")]
+    descope.now += 5
     assert isinstance(await refresher.refresh(held), Renewed)
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
 from fastapi_descope.core.refresh_store import Lease
-from fastapi_descope.errors import SessionEnded, UpstreamRefused, UpstreamUnavailable
+from fastapi_descope.errors import (
+    DescopeError,
+    SessionEnded,
+    UpstreamNonsense,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.support.publisher import turns
 from tests.support.strict_descope import StrictDescope
@@ -111,6 +117,45 @@ async def test_a_holder_whose_lease_passed_on_to_somebody_still_at_work_goes_by_
     hanging.set()
 
     assert await late == Renewed(descope.pair_of("ada/1/acme"))
+
+
+async def test_rf05_a_refusal_of_who_lost_the_lease_decides_nothing() -> None:
+    """The winner has spent the token and has no answer yet: nobody deletes the cookies it will write."""
+    descope = StrictDescope()
+    held, loser = descope.sign_in(), descope.refresher()
+    descope.script = [UpstreamRefused(400, "E064006")]
+    hanging = descope.hold()
+    late = asyncio.create_task(loser.refresh(held))
+    await turns()
+    descope.now += 31
+    await descope.store.begin(held.text)
+    hanging.set()
+
+    assert await late == NoVerdict()
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [(UpstreamRefused(401, "E064006"), UpstreamUnavailable), (UpstreamNonsense("html"), UpstreamNonsense)],
+)
+async def test_rf05_a_switch_that_lost_the_lease_does_not_end_the_session(
+    answer: DescopeError, raised: type[DescopeError]
+) -> None:
+    """A refusal says that the winner was quicker; what is no verdict anyway stays what it is."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    slow, quick = descope.refresher(), descope.refresher()
+    descope.script = [answer]
+    hanging = descope.hold()
+    switch = asyncio.create_task(slow.replace(held, *descope.select("globex")))
+    await turns()
+    descope.now += 31
+    descope.serve()
+    assert isinstance(await quick.refresh(held), Renewed)
+    hanging.set()
+
+    with pytest.raises(raised):
+        await switch
 
 
 async def test_whoever_goes_on_with_the_newest_token_waits_for_another_process_too() -> None:

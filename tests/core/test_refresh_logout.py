@@ -3,16 +3,49 @@
 import asyncio
 
 import pytest
+from typing_extensions import override
 
 from fastapi_descope.core.outcomes import Ended, Renewed
-from fastapi_descope.core.refresh_store import RefreshResult
+from fastapi_descope.core.refresh_store import Lease, MemoryRefreshStore, RefreshResult
 from fastapi_descope.core.session import TokenPair
 from fastapi_descope.errors import SessionEnded
 from tests.support.publisher import turns
-from tests.support.strict_descope import StrictDescope
+from tests.support.strict_descope import DistantStore, StrictDescope
 from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
+
+
+class SilentStore(MemoryRefreshStore):
+    """Overrules, and does not say what."""
+
+    @override
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+        """As in memory, but for the answer."""
+        await super().overrule(token, result, seconds)
+        return None
+
+
+class SlowStore(MemoryRefreshStore):
+    """Takes most of a second to say anything that a logout asks."""
+
+    @override
+    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+        """As in memory, later."""
+        await asyncio.sleep(0.9)
+        return await super().begin(token, anew=anew)
+
+    @override
+    async def recall(self, token: str) -> RefreshResult | None:
+        """As in memory, later."""
+        await asyncio.sleep(0.9)
+        return await super().recall(token)
+
+    @override
+    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+        """As in memory, later."""
+        await asyncio.sleep(0.9)
+        return await super().overrule(token, result, seconds)
 
 
 @pytest.fixture
@@ -95,6 +128,62 @@ async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() ->
     hanging.set()
     assert await refresh == Ended()
     assert await refresher.refresh(held) == Ended()
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 3))
+async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) -> None:
+    """The client hangs up: the logout goes on, and leaves no lease that the next request would wait for."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher(DistantStore(descope.clock))
+    logout = asyncio.create_task(process.end(held, patience=1))
+    for _ in range(steps + 1):
+        await asyncio.sleep(0)
+    logout.cancel()
+    await asyncio.wait([logout])
+
+    await process.drain(10)
+
+    assert await process.refresh(held) == Ended()
+    assert asyncio.get_running_loop().time() < 1
+
+
+@pytest.mark.parametrize("steps", range(0, 120, 4))
+async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: int) -> None:
+    """Without rotation: what is remembered is of no use, and the same token is about to be used again."""
+    descope = StrictDescope()
+    descope.rotates = False
+    store = DistantStore(descope.clock)
+    held, process = descope.sign_in(), descope.refresher(store)
+    await store.overrule(held.text, RefreshResult("session of nobody", held.text), 600)
+    refresh = asyncio.create_task(process.refresh(held))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await store.overrule(held.text, RefreshResult.over(), 600)
+    await refresh
+
+    assert await process.refresh(held) == Ended()
+
+
+async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too() -> None:
+    """The store did what it was told, and its answer, what that took the place of, is lost."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher(SilentStore(descope.clock))
+    await process.refresh(held)
+
+    assert await process.end(held, patience=1) == "ada/1/acme"
+
+    assert await process.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+
+
+async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
+    """Each step takes it 0.9 seconds: after one second the session is ended, whoever may be at it."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher(SlowStore(descope.clock))
+
+    await process.end(held, patience=1)
+
+    assert asyncio.get_running_loop().time() == pytest.approx(1.9)
+    assert await process.refresh(held) == Ended()
 
 
 async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:

@@ -1,4 +1,4 @@
-"""RF-01: a 429 is obeyed. Nothing is decided, and Descope is not asked again before it wants to be."""
+"""RF-01: a 429 is obeyed, and an answer that is no verdict is not asked for by every request."""
 
 import pytest
 
@@ -48,7 +48,7 @@ async def test_rf01_a_live_session_does_not_notice_a_429(world: WorldFactory) ->
     town = world()
     browser = town.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(545)
+    town.emulator.clock.advance(560)
     town.emulator.faults.add("refresh", status=429, retry_after=30)
 
     statuses = [(await browser.get("/session-of")).status_code for _ in range(5)]
@@ -72,3 +72,40 @@ async def test_a_pause_does_not_stand_in_the_way_of_a_switch(world: WorldFactory
 
     assert switched.json()["tenant"]["id"] == "globex"
     assert late.json()["tenant"] == "globex"
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
+    world: WorldFactory, status: int
+) -> None:
+    """A firewall's, say: a hundred requests get 503 and keep their cookies; then the session goes on."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=status, body=b"<h1>Blocked by policy</h1>", times=100)
+
+    refused = [await browser.get("/session-of") for _ in range(100)]
+
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert not any("set-cookie" in answer.headers for answer in refused)
+    assert town.calls("refresh") == 1
+    town.emulator.faults.clear()
+    town.emulator.clock.advance(5)
+    assert (await browser.get("/session-of")).status_code == 200
+
+
+async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(world: WorldFactory) -> None:
+    """It was to be refreshed ahead of its time; the old one still holds."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(560)
+    town.emulator.faults.add("refresh", status=403, body=b"<h1>Blocked by policy</h1>", times=5)
+
+    answers = [await browser.get("/session-of") for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert not any("set-cookie" in answer.headers for answer in answers)
+    assert town.calls("refresh") == 1

@@ -32,6 +32,20 @@ async def test_what_is_over_goes() -> None:
     assert [await store.recall(f"token-{name}") for name in (999, 1000, 1023)] == [None, RESULT, RESULT]
 
 
+async def test_what_is_over_goes_from_a_small_app_too() -> None:
+    """Within a minute and the next refresh, also of a session that is known already; not at every one."""
+    clock = HandClock()
+    store = MemoryRefreshStore(clock)
+    await fill(store, range(10), 30)
+    await fill(store, range(10, 12), 3600)
+    clock.now += 59
+    await store.begin("token-11", anew=True)
+    assert len(store) == 12
+    clock.now += 1
+    await store.begin("token-11", anew=True)
+    assert len(store) == 2
+
+
 async def test_a_lease_keeps_its_entry() -> None:
     """A holder at work keeps the lease, however many tokens come and go meanwhile."""
     store = MemoryRefreshStore(HandClock(), lease_seconds=5)

@@ -1,0 +1,93 @@
+"""Deadlines that follow ``DESCOPE_UPSTREAM_TIMEOUT``: of a shutdown, of a wait for the dead (F8, F15)."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from fastapi_descope import Descope, DescopeSettings
+from fastapi_descope.core.refresh_store import MemoryRefreshStore
+from fastapi_descope.emulator import Clock, Emulator, Issued, Project
+from tests.support.signing_key import signing_key
+from tests.support.virtual_time import VirtualTimeLoop
+from tests.support.world import APP, IDP, add_routes
+
+pytestmark = pytest.mark.anyio
+
+EPOCH = 1_800_000_000.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Deadlines pass at once."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+class Process:
+    """An app with a Descope that may be slow, and a store whose leases last as long as those in Redis."""
+
+    def __init__(self, *, upstream_timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        clock = Clock(lambda: EPOCH + loop.time())
+        self.emulator = Emulator(
+            Project(rotate_refresh=True), clock=clock, base_url=IDP, signing_key=signing_key()
+        )
+        self.store = MemoryRefreshStore(clock, lease_seconds=5.0)
+        self.app = FastAPI()
+        self.descope = Descope(
+            self.app,
+            settings=DescopeSettings(
+                project_id=self.emulator.project_id,
+                base_url=IDP,
+                public_url=APP,
+                upstream_timeout=upstream_timeout,
+            ),
+            clock=clock,
+            transport=httpx.ASGITransport(self.emulator),
+            refresh_store=self.store,
+        )
+        add_routes(self.app)
+
+    def dead_session(self) -> Issued:
+        """A pair whose session is over."""
+        return self.emulator.issue("ada@acme.example", session_seconds=-60)
+
+    async def request(self, pair: Issued) -> int:
+        """The status of a request with its refresh token."""
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=APP) as browser:
+            return (
+                await browser.get("/session-of", headers={"cookie": f"DSR={pair.refresh_jwt}"})
+            ).status_code
+
+
+@pytest.mark.parametrize("upstream_timeout", [5.0, 30.0])
+async def test_f15_a_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout: float) -> None:
+    """Descope has rotated, and says so just before the deadline; the client is gone already."""
+    process = Process(upstream_timeout=upstream_timeout)
+    pair = process.dead_session()
+    process.emulator.faults.add("refresh", hold=True, when="after")
+    asking = asyncio.create_task(process.request(pair))
+    await process.emulator.faults.arrived()
+    asking.cancel()
+    loop = asyncio.get_running_loop()
+    loop.call_later(upstream_timeout - 1, process.emulator.faults.release)
+    begun = loop.time()
+
+    await process.descope.aclose()
+
+    assert await process.store.recall(pair.refresh_jwt) is not None
+    assert loop.time() - begun == pytest.approx(upstream_timeout - 1, abs=0.1)
+
+
+@pytest.mark.parametrize("upstream_timeout", [0.5, 2.0, 5.0])
+async def test_f8_a_lease_of_a_dead_process_is_waited_out_however_short_a_call_may_be(
+    upstream_timeout: float,
+) -> None:
+    """Five seconds, then the request that waited refreshes: no 503."""
+    process = Process(upstream_timeout=upstream_timeout)
+    pair = process.dead_session()
+    await process.store.begin(pair.refresh_jwt)
+
+    assert await process.request(pair) == 200
+    assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.5)
