@@ -153,7 +153,7 @@ class Telemetry:
         self._logger = logger or logging.getLogger("fastapi_descope.events")
         self._limit = _LineLimit(monotonic)
         self._base_url = base_url
-        self._outage = frozenset[str]()
+        self._outage: frozenset[str] = frozenset()
 
     def __call__(self, event: Event) -> None:
         """Tell of one event. Does not block, but for what handlers of the logger do."""

@@ -5,11 +5,13 @@ A page that never asks costs nothing, gets no ``Vary`` and cannot be slowed down
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
+import logging
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
+from ..advice import Advice
 from ..core.authenticator import Authenticator
 from ..core.resolver import CookieChange, Credentials, Resolution, Resolver
 from ..core.session import Session, TokenPair
@@ -21,6 +23,13 @@ from .origins import Origins
 __all__ = ["PendingSession", "Sessions", "pending_session"]
 
 _KEY = "fastapi_descope"
+
+_UNSEEN = (
+    "DescopeMiddleware has not seen this request. Write Descope(app), or"
+    " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+)
+
+_advice = Advice()
 
 _SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
 """Schemes of an Authorization header that may be named; a bare token would be its own scheme."""
@@ -38,10 +47,8 @@ def pending_session(scope: Scope) -> "PendingSession":
     """
     pending = scope.get(_KEY)
     if not isinstance(pending, PendingSession):
-        raise ConfigurationError(
-            "DescopeMiddleware has not seen this request. Write Descope(app), or"
-            " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
-        )
+        _advice.give(_UNSEEN, level=logging.ERROR)  # no middleware, so nobody else would
+        raise ConfigurationError(_UNSEEN)
     return pending
 
 
