@@ -7,7 +7,7 @@ import pytest
 
 from fastapi_descope.core.refresh_store import Lease
 from fastapi_descope.events import StoreDegraded
-from tests.support.gated_redis import DONE, GatedRedis, node_of_a_cluster
+from tests.support.gated_redis import GatedRedis, always_done, node_of_a_cluster
 from tests.support.redis_fleet import FIRST, TOKEN, Fleet, lease_of
 from tests.support.redis_server import RedisServer
 
@@ -37,16 +37,12 @@ async def test_rd02_a_cluster_is_told_of_once(node: GatedRedis) -> None:
         assert fleet.happened == [ALONE]
 
 
-def _plainly(_text: bytes, _keys: int) -> bytes:
-    return DONE
-
-
 async def test_what_is_a_cluster_no_more_counts_again(node: GatedRedis) -> None:
     """The address leads to a plain Redis by now."""
     async with Fleet(node.url) as fleet:
         store = fleet.store()
         await store.recall(TOKEN)
-        node.answer = _plainly
+        node.answer = always_done
         await fleet.heal(store)
         assert fleet.happened[0] == ALONE
         assert len(fleet.happened) == 2

@@ -12,6 +12,11 @@ _QUESTION = re.compile(rb"\$4\r\nEVAL\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", 
 """The text of a script and the number of its keys."""
 
 
+def always_done(_text: bytes, _keys: int) -> bytes:
+    """The answer of a Redis that does whatever it is told."""
+    return DONE
+
+
 class GatedRedis:
     """Answers questions one packet at a time while ``gate`` is open, and introductions always.
 
@@ -19,7 +24,7 @@ class GatedRedis:
     that came, those of one packet together.
     """
 
-    def __init__(self, answer: Callable[[bytes, int], bytes] = lambda _text, _keys: DONE) -> None:
+    def __init__(self, answer: Callable[[bytes, int], bytes] = always_done) -> None:
         self.answer = answer
         self.packets: list[list[bytes]] = []
         self.gate = asyncio.Event()
@@ -65,8 +70,5 @@ class GatedRedis:
 
 
 def node_of_a_cluster(_text: bytes, keys: int) -> bytes:
-    """What a node answers to a script over a token's two keys, to one over a single key, to one over three.
-
-    By the slots of the keys: those of a token are elsewhere, a single one is here.
-    """
+    """What a node answers to a script over so many keys: a token's are elsewhere, a single one is here."""
     return DONE if keys == 1 else b"-MOVED 1234 127.0.0.1:7001\r\n"
