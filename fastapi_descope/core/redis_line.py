@@ -1,6 +1,6 @@
 """The connections of one event loop to Redis, and the queue in front of them. No other file knows redis-py.
 
-Whoever asks while every connection is busy shares the next one that gets free with all who wait: up to 64
+Whoever asks while every connection is busy shares the next one that gets free with all who wait: some thirty
 questions are one round trip. So a crowd costs a slow Redis a few round trips rather than one each, and what
 must not come late, a lease that has to be renewed or a result that others wait for, stands behind nobody
 who only wants to see whether it is there yet.
@@ -31,10 +31,10 @@ from .redis_scripts import Answer, Script
 
 __all__ = ["Failure", "RedisLine"]
 
-_CONNECTIONS = 8
+_CONNECTIONS = 16
 
-_TOGETHER = 64
-"""How many questions go out as one: a hundredth of a second of Redis' time at most."""
+_PACKET_BYTES = 14_000
+"""How much goes out as one: what TCP sends over a new connection before it waits for an answer itself."""
 
 _FAILURES = (RedisError, OSError, ValueError, RecursionError)
 """What a call ends with if Redis is away, slow, unwilling or insane; the last two come from parsing."""
@@ -68,6 +68,11 @@ class _Question:
     script: Script
     parts: Sequence[bytes | str | int]
     reply: asyncio.Future[_Reply]
+
+    def command(self, *, known: bool) -> Sequence[bytes | str | int]:
+        """What Redis is sent: by its name, a script that was sent whole in the same packet before."""
+        how = ("EVALSHA", self.script.name) if known else ("EVAL", self.script.text)
+        return (*how, *self.parts)
 
     def settle(self, reply: _Reply) -> None:
         """Tell whoever asked, unless nobody waits any more."""
@@ -109,8 +114,7 @@ class RedisLine:
 
         A connection that fails fails for all who wait: none of them has to find out again.
         """
-        parts = ("EVAL", script.text, len(keys), *keys, *arguments)
-        question = _Question(script, parts, self.loop.create_future())
+        question = _Question(script, (len(keys), *keys, *arguments), self.loop.create_future())
         (self._urgent if script.urgent else self._waiting).append(question)
         if self._busy < _CONNECTIONS:
             self._busy += 1
@@ -144,16 +148,20 @@ class RedisLine:
     def _next(self) -> list[_Question]:
         """Those whose turn it is and who still wait, the urgent ones first."""
         questions: list[_Question] = []
+        size = 0
         for queue in (self._urgent, self._waiting):
-            while queue and len(questions) < _TOGETHER:
+            while queue and size < _PACKET_BYTES:
                 if not (question := queue.popleft()).reply.done():
                     questions.append(question)
+                    size += sum(len(part) for part in question.parts if not isinstance(part, int))
         return questions
 
     async def _deliver(self, questions: Sequence[_Question]) -> None:
         pipeline = self._client.pipeline(transaction=False)
+        known: set[Script] = set()
         for question in questions:
-            pipeline.execute_command(*question.parts)
+            pipeline.execute_command(*question.command(known=question.script in known))
+            known.add(question.script)
         try:
             async with patience(self._seconds):
                 answers = await pipeline.execute(raise_on_error=False)

@@ -1,7 +1,8 @@
 """What Redis runs for the refresh store: one script for each operation, so that each is one round trip.
 
 Every script gets the two keys of one refresh token, its result and its lease, and answers with a word and
-a text. They are sent whole, so there is nothing to load first and nothing that a restart could lose.
+a text. They are sent whole, in each packet once, so there is nothing to load first and nothing that a restart
+could lose.
 
 ``pcall`` turns a key of a wrong type into an error table, which counts as absent; ``SET`` and ``DEL`` put
 it right. A value is a mark, which tells the end of a session from the rest, and a sealed result. One is told
@@ -10,6 +11,8 @@ written without an end.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha1
 
 from .sealed_results import NONCE_BYTES
 
@@ -38,7 +41,7 @@ Answer = tuple[bytes, bytes]
 """A word and a text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Script:
     """A Lua script, and the words that it may answer with: any other is not Redis speaking.
 
@@ -48,6 +51,11 @@ class Script:
     text: str
     words: frozenset[bytes]
     urgent: bool = False
+
+    @cached_property
+    def name(self) -> str:
+        """What Redis calls it once it has seen it."""
+        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 _PRELUDE = f"""

@@ -37,15 +37,15 @@ async def line(redis: GatedRedis) -> AsyncIterator[RedisLine]:
 
 async def crowd(line: RedisLine, size: int, script: Script = PATIENT) -> list[asyncio.Task[Reply]]:
     """So many who ask at once."""
-    asking = [asyncio.create_task(line.ask(script, ("key",), ())) for _ in range(size)]
+    asking = [asyncio.create_task(line.ask(script, ("key",), (b"x" * 400,))) for _ in range(size)]
     await turns()
     return asking
 
 
 async def occupy(line: RedisLine, redis: GatedRedis) -> list[asyncio.Task[Reply]]:
-    """Have all eight connections wait for an answer."""
+    """Have all sixteen connections wait for an answer."""
     asking: list[asyncio.Task[Reply]] = []
-    for number in range(8):
+    for number in range(16):
         asking += await crowd(line, 1)
         await redis.arrived(number + 1)
     return asking
@@ -59,13 +59,16 @@ async def test_a_lone_question_is_one_round_trip(line: RedisLine, redis: GatedRe
 
 
 async def test_a_crowd_shares_round_trips(line: RedisLine, redis: GatedRedis) -> None:
-    """Five hundred who find every connection busy are asked for in eight packets, 64 in each."""
+    """Who finds every connection busy is asked for with 34 others: 14 KB. A packet has its script once."""
     first = await occupy(line, redis)
     rest = await crowd(line, 500)
     redis.gate.set()
 
-    assert await asyncio.gather(*first, *rest) == [(b"done", b"")] * 508
-    assert sorted(map(len, redis.packets[8:])) == [500 - 7 * 64] + 7 * [64]
+    assert await asyncio.gather(*first, *rest) == [(b"done", b"")] * 516
+    assert sorted(map(len, redis.packets[16:])) == [500 - 14 * 35] + 14 * [35]
+    assert all(
+        packet == [b"patient", *[PATIENT.name.encode()] * (len(packet) - 1)] for packet in redis.packets
+    )
 
 
 async def test_rf03_what_is_urgent_does_not_queue(line: RedisLine, redis: GatedRedis) -> None:
@@ -76,7 +79,7 @@ async def test_rf03_what_is_urgent_does_not_queue(line: RedisLine, redis: GatedR
     redis.gate.set()
 
     await asyncio.gather(*first, *rest, *urgent)
-    assert redis.packets[8][:3] == [b"urgent", b"urgent", b"patient"]
+    assert redis.packets[16][:3] == [b"urgent", URGENT.name.encode(), b"patient"]
 
 
 async def test_nobody_is_asked_for_who_gave_up(line: RedisLine, redis: GatedRedis) -> None:
@@ -88,8 +91,8 @@ async def test_nobody_is_asked_for_who_gave_up(line: RedisLine, redis: GatedRedi
     await turns()
     redis.gate.set()
 
-    assert await asyncio.gather(*first[4:], rest[99]) == [(b"done", b"")] * 5
-    assert redis.packets[8:] == [[b"patient"]]
+    assert await asyncio.gather(*first[4:], rest[99]) == [(b"done", b"")] * 13
+    assert redis.packets[16:] == [[b"patient"]]
 
 
 async def test_a_broken_connection_tells_all_who_wait(line: RedisLine, redis: GatedRedis) -> None:
@@ -99,7 +102,7 @@ async def test_a_broken_connection_tells_all_who_wait(line: RedisLine, redis: Ga
     redis.cut()
 
     assert set(await asyncio.gather(*first, *rest)) == {Failure("ConnectionError")}
-    assert len(redis.packets) == 8
+    assert len(redis.packets) == 16
 
 
 async def test_an_error_is_the_answer_to_one_question_alone(line: RedisLine, redis: GatedRedis) -> None:
@@ -111,7 +114,7 @@ async def test_an_error_is_the_answer_to_one_question_alone(line: RedisLine, red
     done = (b"done", b"")
     assert list(await asyncio.gather(good, odd, more)) == [done, Failure("ResponseError"), done]
     await asyncio.gather(*first)
-    assert redis.packets[8:] == [[b"patient", b"odd", b"patient"]]
+    assert redis.packets[16:] == [[b"patient", b"odd", PATIENT.name.encode()]]
 
 
 async def test_closing_tells_all_who_wait_nothing(line: RedisLine, redis: GatedRedis) -> None:

@@ -336,8 +336,8 @@ async def answering(answer: bytes, *, close: bool = False) -> AsyncGenerator[tup
         with contextlib.suppress(ConnectionError):
             while request := await reader.read(65536):
                 requests.append(request)
-                # The client introduces itself with two commands at once.
-                writer.write(answer * max(1, request.count(b"SETINFO")))
+                # The client introduces itself with two commands at once, and may ask several questions.
+                writer.write(answer * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
                 await writer.drain()
                 if close:
                     break

@@ -94,8 +94,8 @@ class RedisProxy:
         self, request: bytes, client: asyncio.StreamWriter, server: asyncio.StreamWriter
     ) -> None:
         if self.answer is not None:
-            # A client introduces itself with two commands at once.
-            client.write(self.answer * max(1, request.count(b"SETINFO")))
+            # A client introduces itself with two commands at once, and may ask several questions.
+            client.write(self.answer * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
             return
         await self._flowing.wait()
         server.write(request)

@@ -62,7 +62,7 @@ async def test_f3_four_workers_bear_a_flapping_descope_too(workers: Rig) -> None
 
 
 async def test_f4_garbage_decides_nothing(rig: Rig) -> None:
-    """No identity is taken from it, no cookie cleared for it, and the next request is well again."""
+    """No identity is taken from it, no cookie cleared for it, and five seconds later all is well."""
     check(await garbage(rig, Scale.SHORT))
 
 

@@ -179,6 +179,9 @@ async def _flap(rig: Rig, calls: int) -> None:
 
 
 _HTML = b"<!doctype html><title>Bad gateway</title>"
+_PAUSE_SECONDS = 5.1
+"""For so long, less a little, an answer without a verdict keeps its session from asking again."""
+
 _BOMB = gzip.compress(b"0" * 50_000_000)
 
 _GARBAGE: dict[str, tuple[bytes | None, FaultOptions]] = {
@@ -202,7 +205,7 @@ _GARBAGE: dict[str, tuple[bytes | None, FaultOptions]] = {
 
 
 async def garbage(rig: Rig, scale: Scale) -> Report:
-    """F4. Whatever comes back, a dead session gets a 503 and keeps its cookies, a live one goes on."""
+    """F4. A dead session gets a 503 and keeps its cookies, a live one goes on; soon both are well again."""
     thrown = f"garbage: {len(_GARBAGE) + 2} answers that are none"
     observer = await Observer.watching(rig, "F4", thrown)
     everybody: list[Browser] = []
@@ -239,6 +242,7 @@ async def _garbage_row(
         answer = await browser.get()
         fine = _is_kept(answer) if browser is dead else answer.status == _OK and not answer.set_cookies
         observer.expect(fine, f"{name}: {answer.status} with {len(answer.set_cookies)} cookies")
+        await rig.pass_time(_PAUSE_SECONDS)
         again = await browser.get()
         observer.expect(again.status == _OK and bool(again.written.get("DS")), f"{name}: then {again.status}")
     return [dead, live]
@@ -249,6 +253,7 @@ async def _oversize(rig: Rig, observer: Observer, size: int) -> list[Browser]:
     browser = await rig.browser(session_seconds=DEAD)
     await rig.upstream.flood(size)
     observer.expect(_is_kept(await browser.get()), "oversize: not a 503")
+    await rig.pass_time(_PAUSE_SECONDS)
     observer.expect((await browser.get()).status == _OK, "oversize: not well again")
     return [browser]
 

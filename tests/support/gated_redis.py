@@ -8,8 +8,8 @@ from typing import Self
 
 DONE = b"*2\r\n$4\r\ndone\r\n$0\r\n\r\n"
 
-_QUESTION = re.compile(rb"\$4\r\nEVAL\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", re.DOTALL)
-"""The text of a script and the number of its keys."""
+_QUESTION = re.compile(rb"\$\d\r\nEVAL(?:SHA)?\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", re.DOTALL)
+"""The text or the name of a script, and the number of its keys."""
 
 
 def always_done(_text: bytes, _keys: int) -> bytes:
