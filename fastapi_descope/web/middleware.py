@@ -86,7 +86,6 @@ class DescopeMiddleware:
             if not response.closed:
                 answer = self._errors.answer(error, pending, scope, started=response.started)
                 await answer(scope, receive, response.send)
-                await response.release()
         except Exception:
             await response.release()
             raise

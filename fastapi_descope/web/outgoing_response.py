@@ -8,6 +8,7 @@ from .pending_session import PendingSession
 
 __all__ = ["OutgoingResponse"]
 
+_FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -26,40 +27,39 @@ class OutgoingResponse:
         self._scope = scope
         self._send = send
         self._app: object = scope.get("app")
-        self._held: list[Message] = []
+        self._held: list[Message] | None = None
         self.started = False
         self.closed = False
 
+    # One function for what every message passes through: a frame more would be felt on every request.
     async def send(self, message: Message) -> None:
         """Pass a message on, or hold it. Raises ``SessionTooLarge`` at a start."""
-        if not self._held and not self._is_in_doubt(message):
-            await self._pass_on(message)
+        kind = message["type"]
+        if self._held is not None:
+            self._held.append(message)
+            if message.get("more_body"):
+                await self.release()
             return
-        self._held.append(message)
-        if message.get("more_body"):
-            await self.release()
+        if kind in _STARTS:
+            if kind == "http.response.start" and message["status"] == _FAILED and self._is_anothers():
+                self._held = [message]
+                return
+            await self._pending.start_response(message)
+            self.started = True
+        elif kind == "websocket.close":
+            self.closed = True
+        await self._send(message)
 
     async def release(self) -> None:
         """Send what was held: it was no error of ours."""
-        held, self._held = self._held, []
-        for message in held:
-            await self._pass_on(message)
+        for message in self.drop():
+            await self.send(message)
 
-    def drop(self) -> None:
-        """Forget what was held."""
-        self._held = []
+    def drop(self) -> list[Message]:
+        """What was held; from now on nothing is."""
+        held, self._held = self._held, None
+        self._app = self._scope.get("app")
+        return held or []
 
-    def _is_in_doubt(self, message: Message) -> bool:
-        return (
-            message["type"] == "http.response.start"
-            and message["status"] == HTTPStatus.INTERNAL_SERVER_ERROR
-            and not self.started
-            and self._scope.get("app") is not self._app
-        )
-
-    async def _pass_on(self, message: Message) -> None:
-        if message["type"] in _STARTS:
-            await self._pending.start_response(message)
-            self.started = True
-        self.closed = self.closed or message["type"] == "websocket.close"
-        await self._send(message)
+    def _is_anothers(self) -> bool:
+        return not self.started and self._scope.get("app") is not self._app
