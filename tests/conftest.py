@@ -17,6 +17,12 @@ settings.register_profile("slow", deadline=None, max_examples=50_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+def pytest_configure() -> None:
+    """Of the processes that a worker of pytest-xdist starts, none is measured."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COVERAGE_PROCESS_START", None)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """The package is asyncio's: uvicorn, redis-py and background refreshes all live there."""

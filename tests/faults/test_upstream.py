@@ -21,7 +21,7 @@ from .upstream_scenarios import (
     slowness,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from tests.support.world import World, WorldFactory
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SESSIONS = 1000
 
