@@ -115,6 +115,9 @@ class Authenticator:
             raise self._login_failed(
                 "authorize_refused", "This organisation is not known here, or has no single sign-on.", refusal
             ) from None
+        except UpstreamError as error:
+            self._events.emit(LoginFailed(error.code))
+            raise
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
         return await self._client.sso_authorize(

@@ -157,12 +157,13 @@ async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptur
 
 
 async def test_a_login_during_an_outage_has_no_verdict() -> None:
-    """503, with the time to wait."""
+    """503, with the time to wait; who runs the app is told of it."""
     core = Core()
     core.emulator.faults.add("authorize", status=503, retry_after=11)
     with pytest.raises(UpstreamUnavailable) as caught:
         await core.authenticator.begin_login(asked())
     assert caught.value.retry_after == 11
+    assert core.told_of(LoginFailed) == [LoginFailed("upstream_unavailable")]
 
 
 async def test_a_code_becomes_a_verified_pair() -> None:
