@@ -147,7 +147,7 @@ def token(
     ] = None,
     project: Annotated[str, typer.Option(envvar="DESCOPE_PROJECT_ID")] = DEFAULT_PROJECT_ID,
     base_url: Annotated[
-        str, typer.Option(envvar="DESCOPE_BASE_URL", help="Where the emulator runs.")
+        str, typer.Option(envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="Where the emulator runs.")
     ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
     auth_management_key: Annotated[
         str | None, typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="If the project demands one.")

@@ -134,8 +134,12 @@ def _begun(emulator: _Emulator, user: str, tenant: str | None, redirect_url: str
             raise
         try:
             return emulator.start(_SOCIAL, {"provider": "google", **query})
-        except _Refused:
-            raise refused from None
+        except _Refused as unsocial:
+            if str(unsocial) == str(refused):
+                raise refused from None
+            raise ConfigurationError(
+                f"{refused}. Without a tenant it takes google among the social_providers. {unsocial}"
+            ) from None
 
 
 def _code(emulator: _Emulator, path: str, user: str) -> str:

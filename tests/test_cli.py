@@ -121,9 +121,10 @@ def test_token(run: Run, base_url: str) -> None:
     assert (ended.out.count("."), ended.out.count("\n")) == (2, 1)
 
 
-def test_token_by_environment(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that the emulator prints are all that it takes."""
-    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+@pytest.mark.parametrize("name", ["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"])
+def test_token_by_environment(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The variables that the emulator prints are all that it takes, also as Descope's SDK names them."""
+    monkeypatch.setenv(name, base_url)
     monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
     assert run("token", "--user", "grace@acme.example").status == 0
 

@@ -93,9 +93,12 @@ def test_a_user_of_no_tenant(started: Running) -> None:
 
 
 def test_a_user_of_no_tenant_where_there_is_no_other_way(started: Running) -> None:
-    """Then it is the way of the tenants that was refused."""
-    started.emulator.project = replace(started.emulator.project, social_providers=())
-    sentence = "The emulator refuses: No such tenant, or it has no SSO"
+    """Both refusals are told: that of the tenants, and that of the way without one."""
+    started.emulator.project = replace(started.emulator.project, social_providers=("github",))
+    sentence = (
+        "The emulator refuses: No such tenant, or it has no SSO. Without a tenant it takes google among the"
+        " social_providers. The emulator refuses: The project has no such provider"
+    )
     assert refusal(started, "nomad@example.org") == sentence
 
 

@@ -1,5 +1,7 @@
 """The testing kit goes the whole way of a login: the app's routes, the emulator's page, the app's hooks."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
@@ -105,6 +107,28 @@ def test_the_apps_default_tenant_is_asked_for_by_none() -> None:
         emulation.walk_through_login(client, "peter@initech.example", tenant=None)
 
         assert client.get("/me").json() == ["peter@initech.example", "initech"]
+
+
+@pytest.mark.parametrize("user", ["ada@acme.example", "new@acme.example"])
+def test_the_tenant_may_be_named_by_an_e_mail(user: str) -> None:
+    """As people do on the app's own page; no tenant of that name comes of it."""
+    with emulated(guarded_app()) as emulation:
+        client = emulation.client()
+        emulation.walk_through_login(client, user, tenant="somebody@acme.example")
+
+        assert client.get("/me").json() == [user, "acme"]
+        assert [tenant.id for tenant in emulation.emulator.project.tenants] == ["acme", "globex"]
+
+
+async def test_a_client_of_the_other_kind_is_said_to_be_one() -> None:
+    """With the name of what goes with it, in place of a coroutine that nobody awaits."""
+    with emulated(guarded_app()) as emulation:
+        wrong: Any = emulation.async_client()
+        with pytest.raises(TypeError, match=r"await walk_through_login_async\(client\)"):
+            emulation.walk_through_login(wrong)
+        wrong = emulation.client()
+        with pytest.raises(TypeError, match=r"walk_through_login\(client\), without await"):
+            await emulation.walk_through_login_async(wrong)
 
 
 def test_a_known_user_who_is_elsewhere_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The testing kit with tenants, users and settings of one's own."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -40,6 +41,18 @@ def test_the_app_fits_into_it(settings: dict[str, object]) -> None:
 
         assert client.get("/me").json() == ["bill@initech.example", "initech"]
         assert emulation.emulator.project_id == PROJECT
+
+
+@pytest.mark.parametrize("issuer", ["id", "url", "app"])
+def test_the_app_takes_every_issuer_that_it_knows(issuer: Literal["id", "url", "app"]) -> None:
+    """Also those with the address that the app has for Descope, with a sign-in or a walk through one."""
+    with emulated(guarded_app(), project=Project(issuer=issuer)) as emulation:
+        walked = emulation.client()
+        emulation.walk_through_login(walked, "ada@acme.example")
+
+        assert emulation.sign_in("ada@acme.example").get("/me").status_code == 200
+        assert emulation.sign_in("ada@acme.example", bearer=True).get("/me").status_code == 200
+        assert walked.get("/me").status_code == 200
 
 
 def test_a_project_changes_under_the_app_and_keeps_its_id() -> None:

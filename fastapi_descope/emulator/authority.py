@@ -48,7 +48,7 @@ class Authority:
 
         ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
         somebody who has signed in before, for an update to somebody else's phone number,
-        and for who was disabled in the meantime.
+        and for who was disabled or removed in the meantime.
         """
         login, user = signed_in.login, self._updated(signed_in)
         if login.options.revoke_others:
@@ -66,9 +66,11 @@ class Authority:
         return replace(self.open(bearer, extra=extra), first_seen=first_seen, sso_id=login.sso_id)
 
     def _updated(self, signed_in: SignedIn) -> User:
-        """The user, with the phone number that the sign-in proved to be theirs."""
-        login, user = signed_in.login, signed_in.user
-        if (self.project.user(user.user_id) or user).is_disabled:
+        """The user as they are now, with the phone number that the sign-in proved to be theirs."""
+        login, user = signed_in.login, self.project.user(signed_in.user.user_id)
+        if user is None:
+            raise Refusal.unknown_user()
+        if user.is_disabled:
             raise Refusal.disabled_user()
         if login.purpose == "signup" and self.knows(user):
             raise Refusal.known_user()
@@ -175,8 +177,9 @@ class Authority:
         self._families.end_all(user.user_id)
 
     def sessions(self) -> tuple[Family, ...]:
-        """The families that are alive and not idle, oldest first."""
-        return tuple(one for one in self._families.live(self._clock()) if not self._is_idle(one))
+        """The families whose newest refresh token is good, oldest first."""
+        alive = self._families.live(self._clock())
+        return tuple(one for one in alive if self.keys.holds(one.kid) and not self._is_idle(one))
 
     def end(self, family_id: str) -> bool:
         """End one family by its id; False if none that is alive has it."""
@@ -204,8 +207,12 @@ class Authority:
         return next((key for key in keys if hmac.compare_digest(key.secret.encode(), sent)), None)
 
     def _tenant_after(self, login: Login, user: User) -> str | None:
-        """The current tenant after a sign-in."""
-        if login.tenant is not None and self.project.guesses.sso_sets_tenant:
+        """The current tenant after a sign-in: none that the user has left since the page."""
+        if (
+            login.tenant is not None
+            and self.project.guesses.sso_sets_tenant
+            and login.tenant.id in user.tenants
+        ):
             return login.tenant.id
         return self.project.automatic_tenant(user)
 
@@ -254,7 +261,8 @@ class Authority:
 
     def _is_replaced(self, ticket: Ticket) -> bool:
         replaced_at = ticket.replaced_at
-        return replaced_at is not None and self._clock() >= replaced_at + self.project.reuse_grace
+        # A clock that was turned back forgives nothing.
+        return replaced_at is not None and abs(self._clock() - replaced_at) >= self.project.reuse_grace
 
     def _owner(self, ticket: Ticket) -> User:
         user = self.project.user(ticket.family.user_id)

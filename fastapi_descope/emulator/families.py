@@ -24,8 +24,8 @@ class Family:
 
     ``custom`` are the custom claims of the login options, ``extra`` claims that every session JWT gets as
     they are. ``ends_at`` does not move: Descope's sessions end four weeks after the sign-in, however often
-    they are refreshed (our choice, the stricter one). ``tenant`` is the current one of the newest token.
-    ``id`` is for people to name the session by.
+    they are refreshed (our choice, the stricter one). ``tenant`` is the current one of the newest token,
+    and ``kid`` names the key that signed it. ``id`` is for people to name the session by.
     """
 
     user_id: str
@@ -34,6 +34,7 @@ class Family:
     ends_at: int
     last_used: float
     tenant: str | None = None
+    kid: str = ""
     custom: Mapping[str, object] = field(default_factory=dict[str, object])
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
     end: End | None = None
@@ -76,7 +77,7 @@ class Families:
                     self._tickets.pop(digest, None)
             self._clean_at = max(_FEW, 2 * len(self._tickets))  # so that it costs each token a constant
         self._tickets[_digest(token)] = ticket
-        ticket.family.tenant = ticket.tenant
+        ticket.family.tenant, ticket.family.kid = ticket.tenant, ticket.kid
 
     def find(self, token: str) -> Ticket | None:
         """The ticket of a token, or None if it was never issued or is long over."""

@@ -10,7 +10,7 @@ from typing import Literal
 from .cookie_plan import CookiePlan
 from .guesses import Guesses
 from .redirects import LOOPBACK_HOSTS
-from .soundness import check_key, check_project_id, check_redirects, check_times, refuse_twins
+from .soundness import check_key, check_named, check_project_id, check_redirects, check_times, refuse_twins
 
 __all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "Tenant", "User"]
 
@@ -59,6 +59,7 @@ class Tenant:
     custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
+        check_named("tenant id", self.id)
         check_times({"session_seconds": self.session_seconds}, least=0)
         object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
 
@@ -90,6 +91,7 @@ class User:
     status: Literal["enabled", "disabled", "invited"] = "enabled"
 
     def __post_init__(self) -> None:
+        check_named("login_id", self.login_id)
         derived = hashlib.sha256(self.login_id.encode()).hexdigest()[:26]
         name = self.login_id.partition("@")[0].capitalize()
         object.__setattr__(self, "user_id", self.user_id or f"U2{derived}")

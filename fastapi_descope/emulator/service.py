@@ -204,7 +204,7 @@ class Emulator:
         shut = shut_out(scope)
         if shut:
             return _closed(shut)
-        fault = self.faults.take(endpoint)
+        fault = self.faults.take(endpoint) if endpoint else None  # a preflight, say, is no call of the API
         return self._app if fault is None else self.faults.befall(fault, self._app)
 
     def _console(self, scope: Scope) -> ASGIApp:

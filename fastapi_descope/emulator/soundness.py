@@ -11,6 +11,7 @@ from .redirects import is_redirect_rule
 __all__ = [
     "check_cookie",
     "check_key",
+    "check_named",
     "check_project_id",
     "check_redirects",
     "check_times",
@@ -30,6 +31,12 @@ def check_project_id(project_id: str) -> None:
     """What the package's settings, and the command's ``--project``, take for one."""
     if not re.fullmatch(r"P[A-Za-z0-9]{20,64}", project_id):
         raise ValueError("project_id: expected P, then 20 to 64 letters and digits")
+
+
+def check_named(what: str, name: str) -> None:
+    """A name that is there: an empty one is the same as none to whoever asks for it."""
+    if not name.strip():
+        raise ValueError(f"{what} must not be empty")
 
 
 def check_times(times: Mapping[str, int], *, least: int) -> None:

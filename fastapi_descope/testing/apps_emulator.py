@@ -21,7 +21,11 @@ class AppsEmulator(Emulator):
 
     def __init__(self, settings: DescopeSettings, origin: str, project: Project | None) -> None:
         fitted = _fitted(project or Project(approved_redirects=()), settings, origin)
-        super().__init__(fitted, signing_key=_signing_key().under_another_id())
+        super().__init__(
+            fitted,
+            base_url=settings.base_url,  # what the app expects of an issuer that is an address
+            signing_key=_signing_key().under_another_id(),
+        )
 
     @property
     @override

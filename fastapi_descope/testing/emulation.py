@@ -140,12 +140,12 @@ class Emulation:
         Args:
             client: A client of this emulation, signed in or not.
             user: As in ``sign_in``.
-            tenant: Whose single sign-on it is; None for ``DESCOPE_DEFAULT_TENANT``.
+            tenant: Whose single sign-on it is, by id or e-mail address; None for ``DESCOPE_DEFAULT_TENANT``.
             return_to: Where in the app to go afterwards.
             refuse: Press *Refuse* on the page.
 
         Raises LookupError for a known user who is not in the tenant, or an app in which no login route can
-        be found.
+        be found, TypeError for a client of the other kind.
         """
         return self._walk(user, tenant, return_to, refuse=refuse).walk(client)
 
@@ -200,10 +200,15 @@ class Emulation:
     def _walk(
         self, user: str | None, tenant: str | None, return_to: str | None, *, refuse: bool
     ) -> LoginWalk:
-        person = self._people.member(user, tenant or self._default_tenant, None)
+        person = self._people.member(user, self._tenant_id(tenant or self._default_tenant), None)
         asked = {"tenant": tenant, "return_to": return_to}
         query = {name: value for name, value in asked.items() if value is not None}
         return LoginWalk(self._idp, login_path(self._app), query, None if refuse else person.login_id)
+
+    def _tenant_id(self, named: str | None) -> str | None:
+        """The id of the tenant that a login names, be it by an e-mail address of its domain."""
+        known = self.emulator.project.tenant(named) if named else None
+        return known.id if known else named
 
     def _set_cookies(self, issued: Issued) -> list[bytes]:
         """The very lines with which the app would set this session."""

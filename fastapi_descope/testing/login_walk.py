@@ -36,6 +36,8 @@ class LoginWalk:
 
     def walk(self, client: TestClient) -> httpx2.Response:
         """The app's answer to the callback."""
+        if not isinstance(client, TestClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
+            raise TypeError("This client is asynchronous: await walk_through_login_async(client)")
         begun = client.get(self.path, params=dict(self.query), follow_redirects=False)
         page = _page(begun)
         if page is None:
@@ -46,6 +48,8 @@ class LoginWalk:
 
     async def walk_async(self, client: httpx.AsyncClient) -> httpx.Response:
         """The same with an asynchronous client."""
+        if not isinstance(client, httpx.AsyncClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
+            raise TypeError("This client is not asynchronous: walk_through_login(client), without await")
         begun = await client.get(self.path, params=dict(self.query), follow_redirects=False)
         page = _page(begun)
         if page is None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, User
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +226,30 @@ async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_cod
     emulator.project = replace(emulator.project, users=users)
     answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
     assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011004")
+
+
+async def test_user_removed_before_the_exchange(call: Call, make: Make, get_code: GetCode) -> None:
+    """Nor to somebody who is gone by then."""
+    emulator = make()
+    code = await get_code(emulator)
+    emulator.project = replace(emulator.project, users=())
+    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, "E062108")
+
+
+async def test_user_changed_before_the_exchange(
+    call: Call, make: Make, get_code: GetCode, read: Read
+) -> None:
+    """The tokens hold what the user is at the exchange, and no tenant that they have left."""
+    emulator = make()
+    code = await get_code(emulator)
+    ada = User("ada@acme.example", "Ada King", {"globex": Grants(("owner",))})
+    emulator.project = replace(emulator.project, users=(ada,))
+    body = (await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})).json()
+    claims = read(emulator, body["sessionJwt"])
+    assert body["user"]["name"] == "Ada King"
+    assert claims["tenants"] == {"globex": {"roles": ["owner"]}}
+    assert "dct" not in claims
 
 
 async def test_claims_as_deep_as_they_may_be(call: Call, make: Make, get_code: GetCode) -> None:

@@ -82,6 +82,17 @@ def test_one_session_ends(authority: Authority) -> None:
     assert [session.id for session in authority.sessions()] == [other.session_id]
 
 
+def test_a_session_of_a_dropped_key_is_over(authority: Authority) -> None:
+    """Nobody can refresh it; one that was renewed under the new key since is alive."""
+    authority.open(_bearer(authority))
+    renewed = authority.open(_bearer(authority, "acme"))
+    authority.keys.rotate()
+    authority.select(renewed.refresh_jwt, "globex")
+    assert len(authority.sessions()) == 2
+    authority.keys.drop_old()
+    assert [session.id for session in authority.sessions()] == [renewed.session_id]
+
+
 def test_a_thousand_sign_ins(clock: Clock) -> None:
     """A thousand sessions that are alive take less than a megabyte."""
     authority = Authority(Project(), clock, "http://127.0.0.1")

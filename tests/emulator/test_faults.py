@@ -70,6 +70,16 @@ async def test_order_and_star(call: Call, make: Make) -> None:
     assert [answer.status_code for answer in answers] == [500, 502, 503, 401]
 
 
+async def test_star_waits_for_a_call(call: Call, make: Make) -> None:
+    """A browser's preflight, or its look for an icon, is none."""
+    emulator = make()
+    emulator.faults.add("*", status=503)
+    preflight = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
+    assert (await call(emulator, "OPTIONS", "/v1/auth/me", headers=preflight)).status_code == 200
+    assert (await call(emulator, "GET", "/favicon.ico")).status_code == 404
+    assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 503
+
+
 async def test_clear(call: Call, make: Make) -> None:
     """Faults that have not happened can be called off."""
     emulator = make()

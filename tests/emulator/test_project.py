@@ -141,6 +141,8 @@ def test_contradictions_are_refused(project: Callable[[], Project], message: str
         (lambda: Project(auth_management_key=""), "auth_management_key: expected visible ASCII"),
         (lambda: Project(management_key="a:b"), "management_key: expected visible ASCII"),
         (lambda: Project(management_key="a.b.c"), "management_key: a key with two dots"),
+        (lambda: Tenant(""), "tenant id must not be empty"),
+        (lambda: User(" "), "login_id must not be empty"),
         (lambda: Tenant("a", session_seconds=-1), "session_seconds must not be negative"),
         (lambda: AccessKey("K1", ""), "secret: expected visible ASCII characters"),
         (lambda: AccessKey("K1", "one:two"), "secret: expected visible ASCII characters, and no colon"),

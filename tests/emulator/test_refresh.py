@@ -89,6 +89,16 @@ async def test_reuse_grace(call: Call, make: Make, clock: Clock, seconds: int, s
     assert (await call(emulator, "POST", PATH, token=old)).status_code == status
 
 
+async def test_a_clock_turned_back_forgives_no_reuse(call: Call, make: Make, clock: Clock) -> None:
+    """A replaced token is as spent before its replacement as after it."""
+    emulator = make(Project(rotate_refresh=True))
+    clock.advance(600)
+    old = emulator.issue("ada@acme.example").refresh_jwt
+    await call(emulator, "POST", PATH, token=old)
+    clock.advance(-600)
+    assert _verdict(await call(emulator, "POST", PATH, token=old)) == (400, "E064006")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/auth/me"), ("POST", "/v1/auth/logout"), ("POST", "/v1/auth/logoutall")]
 )
