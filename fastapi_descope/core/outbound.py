@@ -7,7 +7,7 @@ environment, no decompression (JW-12) and no log line to switch off.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from typing import cast
 
 import httpx
@@ -109,29 +109,33 @@ class Outbound:
     async def _connected(self) -> "_Line":
         line = self._line
         if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._line = await _Line.open(self._transports(), self._waiting)
+            line = self._line = await _Line.open(self._source(), self._connections, self._waiting)
         return line
 
-    def _transports(self) -> list[Transport]:
-        return [self._transport] * self._connections if self._transport else _transports(self._connections)
+    def _source(self) -> Callable[[], Transport]:
+        """What gives the transport for each connection: the one and only, or always a new one."""
+        given = self._transport
+        return _one_connection_each() if given is None else lambda: given
 
 
 class _Line:
     """The connections of one event loop, and the queue in front of them."""
 
-    def __init__(self, transports: Sequence[Transport], waiting: int) -> None:
+    def __init__(self, source: Callable[[], Transport], connections: int, waiting: int) -> None:
         self.loop = asyncio.get_running_loop()
-        self._free = list(transports)
-        self._lifetime = _closed_with_the_loop(frozenset(transports))
-        self._slots = asyncio.Semaphore(len(transports))
-        self._room = len(transports) + waiting
+        self._source = source
+        self._free = [source() for _ in range(connections)]
+        self._open = set(self._free)
+        self._lifetime = _closed_with_the_loop(self._open)
+        self._slots = asyncio.Semaphore(connections)
+        self._room = connections + waiting
         self._calls = 0
         self._closed = False
 
     @classmethod
-    async def open(cls, transports: Sequence[Transport], waiting: int) -> "_Line":
-        """A line over ``transports``; nothing is sent yet."""
-        line = cls(transports, waiting)
+    async def open(cls, source: Callable[[], Transport], connections: int, waiting: int) -> "_Line":
+        """A line over so many transports of the ``source``; nothing is sent yet."""
+        line = cls(source, connections, waiting)
         await anext(line._lifetime)
         return line
 
@@ -158,23 +162,38 @@ class _Line:
                 # The one used last, so that a quiet app keeps few connections open.
                 transport = self._free.pop()
                 try:
-                    return await _sent(transport, request, limit)
-                finally:
-                    self._free.append(transport)
+                    reply = await _sent(transport, request, limit)
+                except BaseException:
+                    await self._replace(transport)
+                    raise
+                self._free.append(transport)
+                return reply
         finally:
             self._calls -= 1
 
+    async def _replace(self, transport: Transport) -> None:
+        """Trust none again that a request has failed on.
 
-def _transports(connections: int) -> list[Transport]:
-    """Transports of one connection each: what a pool of httpx costs grows with the square of its size.
+        A task that is cancelled, by a deadline too, while httpcore takes one of its locks leaves a
+        connection behind that counts as busy for ever; being the only one of its pool, no other call would
+        get through.
+        """
+        fresh = self._source()
+        self._free.append(fresh)
+        self._open.add(fresh)
+        if fresh is not transport:
+            self._open.remove(transport)
+            await transport.aclose()
+
+
+def _one_connection_each() -> Callable[[], Transport]:
+    """Makes transports of one connection: what a pool of httpx costs grows with the square of its size.
 
     They share what takes 20 ms to load, the certificates of the authorities.
     """
     context = httpx.create_ssl_context(trust_env=False)
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE_SECONDS)
-    return [
-        httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False) for _ in range(connections)
-    ]
+    return lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
 
 async def _closed_with_the_loop(transports: Collection[Transport]) -> AsyncGenerator[None, None]:
@@ -185,7 +204,7 @@ async def _closed_with_the_loop(transports: Collection[Transport]) -> AsyncGener
     try:
         yield
     finally:
-        for transport in transports:
+        for transport in tuple(transports):
             await transport.aclose()
 
 
