@@ -322,7 +322,9 @@ def _policy(settings: DescopeSettings) -> TokenPolicy:
 def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], float]) -> RefreshStore:
     """The fleet's store, if there is a Redis; the process's own otherwise."""
     if settings.redis_url is None:
-        return MemoryRefreshStore(monotonic)
+        # Longer than any refresh takes, its verification included: nobody else is there to take over.
+        lease_seconds = 2 * settings.upstream_timeout + _DRAIN_SECONDS
+        return MemoryRefreshStore(monotonic, lease_seconds=lease_seconds)
     try:
         from .core.redis_store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
     except ModuleNotFoundError:

@@ -22,6 +22,7 @@ from ..errors import (
     SessionTooLarge,
     UpstreamError,
     UpstreamRefused,
+    UpstreamUnavailable,
 )
 from ..events import (
     Events,
@@ -33,7 +34,7 @@ from ..events import (
 from .client import DescopeClient, LoginOptions, TokenAnswer
 from .refresh import Refresher
 from .resolver import Credentials, Resolution, Resolver
-from .session import TokenPair, UserProfile
+from .session import RefreshToken, TokenPair, UserProfile
 from .single_flight import SingleFlight
 from .token_pairs import TokenPairs
 
@@ -89,6 +90,7 @@ class Authenticator:
         self._events = events
         self._advice = Advice()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
+        self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
 
     async def begin_login(self, request: LoginRequest, *, presented: Credentials | None = None) -> str:
         """The URL to send the browser to. One call, or two.
@@ -141,6 +143,16 @@ class Authenticator:
         """
         return await self._exchanges.run(sha256(code.encode()).digest(), lambda: self._sign_in(code, admit))
 
+    async def supersede(self, presented: Credentials, pair: TokenPair) -> None:
+        """Have no response that is still under way write the browser's former session over ``pair`` (CB-09).
+
+        Never raises; no call. At Descope that session lives on.
+        """
+        with suppress(NotAuthenticated, BadRequest, UpstreamError):
+            former = await self._resolver.required_refresh_token(presented)
+            if former.text != pair.refresh.text:
+                await self._refresher.supersede(former)
+
     async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
         pair, answer = await self._exchange(code)
         try:
@@ -185,17 +197,33 @@ class Authenticator:
 
         Without a refresh token there is nothing to tell Descope, and nothing to do (LO-02). A copy of the
         session token holds until its end, here and elsewhere: it is verified offline (LO-04).
+
+        A caller that is cancelled leaves it running: a logout that was begun counts.
         """
+        if presented.refresh is None:
+            await self._log_out(presented, everywhere=everywhere)
+            return
+        key = (sha256(presented.refresh.encode()).digest(), everywhere)
+        await self._logouts.run(key, lambda: self._log_out(presented, everywhere=everywhere))
+
+    async def _log_out(self, presented: Credentials, *, everywhere: bool) -> None:
         confirmed = False
         try:
             async with asyncio.timeout(_LOGOUT_SECONDS):
-                held = await self._resolver.required_refresh_token(presented)
+                held = await self._leaving(presented)
                 newest = await self._refresher.end(held, patience=_LOGOUT_SECONDS / 2)
                 await (self._client.logout_all(newest) if everywhere else self._client.logout(newest))
             confirmed = True
         except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
             pass
         self._events.emit(SignedOut(everywhere, confirmed))
+
+    async def _leaving(self, presented: Credentials) -> RefreshToken:
+        """The refresh token to sign out with, also where the session token cannot be checked just now."""
+        try:
+            return await self._resolver.required_refresh_token(presented)
+        except UpstreamUnavailable:
+            return await self._resolver.required_refresh_token(replace(presented, session=None))
 
     async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
         """Descope's user object. One call, and another if the session's token was traded beside it.
@@ -214,7 +242,8 @@ class Authenticator:
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
-        await asyncio.gather(self._refresher.drain(seconds), self._exchanges.drain(seconds))
+        flights = (self._refresher, self._exchanges, self._logouts)
+        await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def _ask(
         self, ask: Callable[[str], Awaitable[T]], presented: Credentials, resolution: Resolution

@@ -2,7 +2,7 @@
 
 answer of Descope                      outcome      cookies
 200, both tokens verified              Renewed      both written
-400, 401, 403 with a Descope error     Ended        cleared
+400, 401, 403 with a Descope error     Ended        cleared, unless superseded
 anything else                          NoVerdict    kept
 """
 
@@ -28,7 +28,13 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Descope, or a logout here, ended the session."""
+    """Descope, or a logout here, ended the session.
+
+    ``superseded``: that was done beside the request, by a sign-out or another sign-in of its browser. Their
+    responses have seen to the cookies, and those it has by now may be a new session's: not to be touched.
+    """
+
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from math import ceil
-from typing import assert_never
+from typing import assert_never, cast
 
 from ..errors import (
     RateLimited,
@@ -152,6 +152,13 @@ class Refresher:
         """
         return await self._endings.run(_key(held.text), lambda: self._end(held.text, patience))
 
+    async def supersede(self, held: RefreshToken) -> None:
+        """Have nothing bring the session back to its browser, which has just signed in anew.
+
+        Other than by ``end``, nobody's cookies are cleared for it. Waits for nobody.
+        """
+        await self._overrule(held.text, RefreshResult.over(superseded=True), set())
+
     async def latest(self, held: RefreshToken) -> Outcome | None:
         """What is remembered of the session by now, tenant switches and logouts included; None if nothing.
 
@@ -198,6 +205,8 @@ class Refresher:
         # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
         # (RF-05).
         known = await self._known(held, text)
+        if isinstance(known, Ended):
+            return Ended(superseded=True)  # whose response has cleared the cookies; a login may have followed
         return known or (NoVerdict() if isinstance(outcome, Ended) else outcome)
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
@@ -226,12 +235,20 @@ class Refresher:
                 leased = await self._chain.lease_newest(text, patience)
                 tokens += [leased[0]] if isinstance(leased, tuple) else []
         for token in tokens:
-            later: str | None = token
-            while later is not None and later not in seen:
-                newest = later
-                seen.add(newest)
-                replaced = await self._store.overrule(newest, RefreshResult.over(), _UNCLAIMED_SECONDS)
-                later = replaced.refresh_jwt if replaced else None
+            newest = await self._overrule(token, RefreshResult.over(), seen) or newest
+        return newest
+
+    async def _overrule(self, token: str, result: RefreshResult, seen: set[str]) -> str | None:
+        """Put ``result`` in the place of what ``token`` was traded for, and of all that followed.
+
+        Returns the newest of them that is not in ``seen``, where all of them are afterwards.
+        """
+        newest, later = None, cast("str | None", token)
+        while later is not None and later not in seen:
+            newest = later
+            seen.add(newest)
+            replaced = await self._store.overrule(newest, result, _UNCLAIMED_SECONDS)
+            later = replaced.refresh_jwt if replaced else None
         return newest
 
     async def _settled(self, text: str) -> str | None:
@@ -277,7 +294,7 @@ class Refresher:
         if result.refresh_jwt and result.refresh_jwt != held.text:
             result = await self._chain.last(result.refresh_jwt) or result
         if result.ended:
-            return Ended()
+            return Ended(result.superseded)
         try:
             return Renewed(await self._verify(result, held))
         except UpstreamUnavailable as error:

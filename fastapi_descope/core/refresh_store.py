@@ -28,12 +28,14 @@ class RefreshResult:
     ``nextRefreshSeconds``.
 
     With both tokens None the session has ended; or, if there is a ``refresh_at``, nothing is decided and
-    Descope may not be asked before then.
+    Descope may not be asked before then. ``superseded``: it ended because its browser signed in anew, and
+    has other cookies since.
     """
 
     session_jwt: str | None = field(repr=False)
     refresh_jwt: str | None = field(repr=False)
     refresh_at: float | None = None
+    superseded: bool = False
 
     @property
     def ended(self) -> bool:
@@ -46,9 +48,9 @@ class RefreshResult:
         return self.refresh_at if self.session_jwt is None else None
 
     @classmethod
-    def over(cls) -> Self:
-        """The result of a logout or a refusal."""
-        return cls(session_jwt=None, refresh_jwt=None)
+    def over(cls, *, superseded: bool = False) -> Self:
+        """The result of a logout or a refusal, or of another login."""
+        return cls(session_jwt=None, refresh_jwt=None, superseded=superseded)
 
     @classmethod
     def pause(cls, until: float) -> Self:

@@ -122,8 +122,9 @@ class Resolver:
         """The resolution as the response that starts now is to carry it.
 
         Waits a second at most for the refresh beside the handler; what arrives later is remembered and
-        goes out with the next request. A pair that a tenant switch or a logout has overtaken while the
-        handler ran is not written any more (TN-09, LO-03).
+        goes out with the next request. A pair that a tenant switch, a logout or another login has overtaken
+        while the handler ran is not written any more (TN-09, LO-03, CB-09). Nor are cookies cleared for it:
+        whoever overtook it has seen to them, and they may be those of a new session.
         """
         if resolution.renewal is not None:
             resolution = await self._with_renewal(resolution, resolution.renewal)
@@ -132,8 +133,7 @@ class Resolver:
         latest = await self._refresher.latest(resolution.held)
         if isinstance(latest, Renewed):
             return replace(resolution, pair=latest.pair)
-        change = CookieChange.CLEAR if isinstance(latest, Ended) else CookieChange.KEEP
-        return replace(resolution, pair=None, cookies=change)
+        return replace(resolution, pair=None, cookies=CookieChange.KEEP)
 
     async def delivered(self, resolution: Resolution) -> None:
         """The cookies of a refresh are in a response that has started."""
@@ -247,8 +247,9 @@ class Resolver:
         match outcome:
             case Renewed(pair):
                 return replace(before, session=pair.session, pair=pair, cookies=CookieChange.WRITE)
-            case Ended():
-                return replace(before, error=None if alive else SessionEnded(), cookies=CookieChange.CLEAR)
+            case Ended(superseded):
+                change = CookieChange.KEEP if superseded else CookieChange.CLEAR
+                return replace(before, error=None if alive else SessionEnded(), cookies=change)
             case NoVerdict(seconds):
                 return replace(before, error=None if alive else UpstreamUnavailable(seconds))
             case _:

@@ -58,7 +58,8 @@ class ResultSealer:
                 "refresh_jwt": str() | None as refresh_jwt,
                 "refresh_at": int() | float() | None as refresh_at,
             }:
-                return RefreshResult(session_jwt, refresh_jwt, refresh_at)
+                # A word of its own since later than the others: not there is False.
+                return RefreshResult(session_jwt, refresh_jwt, refresh_at, members.get("superseded") is True)
             case _:
                 return None
 

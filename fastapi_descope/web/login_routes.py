@@ -98,7 +98,9 @@ class LoginRoutes:
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
         pair = await pending.authenticator.complete_login(code, self._admission(request, pending))
-        pending.write(pair)  # over whatever session the browser had (CB-09)
+        # Over whatever session the browser had (CB-09).
+        await pending.authenticator.supersede(pending.credentials(), pair)
+        pending.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
         safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=pending.own_paths)
         return self._arrived(safe or self._landing(pending))

@@ -7,6 +7,7 @@ import pytest
 
 from fastapi_descope.core.authenticator import LoginRequest
 from fastapi_descope.core.client import LoginOptions
+from fastapi_descope.core.outcomes import Ended, Renewed
 from fastapi_descope.core.resolver import Credentials
 from fastapi_descope.core.session import TokenPair, UserProfile
 from fastapi_descope.emulator.journal import fingerprint
@@ -331,3 +332,32 @@ def test_a_login_request_shows_neither_state_nor_e_mail() -> None:
     request = LoginRequest("canary@acme.example", CALLBACK, login_hint="canary", sso_id="acme-okta")
     assert "canary" not in repr(request)
     assert "acme-okta" in repr(request)
+
+
+async def test_cb09_a_login_supersedes_the_session_before_it() -> None:
+    """Whoever still has its tokens gets no new ones here, and is not told to drop what he has."""
+    core = Core()
+    former, pair = core.issue(), await core.pair(core.issue("grace@acme.example"))
+    await core.authenticator.supersede(cookies(former), pair)
+
+    assert await core.refresher.refresh(await core.held(former)) == Ended(superseded=True)
+    assert core.calls("refresh") == core.calls("logout") == 0
+
+
+@pytest.mark.parametrize(
+    "presented",
+    [Credentials(), Credentials(bearer="a.b.c"), Credentials(ambiguous=True), Credentials(refresh="x")],
+)
+async def test_a_login_over_no_session_supersedes_nothing(presented: Credentials) -> None:
+    """Nor does it fail."""
+    core = Core()
+    await core.authenticator.supersede(presented, await core.pair(core.issue()))
+
+
+async def test_a_login_does_not_supersede_itself() -> None:
+    """A callback that is asked for again comes with the cookies of its own login."""
+    core = Core()
+    issued = core.issue()
+    await core.authenticator.supersede(cookies(issued), await core.pair(issued))
+
+    assert isinstance(await core.refresher.refresh(await core.held(issued)), Renewed)

@@ -175,3 +175,36 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
     assert isinstance((await refresh).error, UpstreamUnavailable)
     await asyncio.wait([login])
     assert login.cancelled()
+
+
+async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
+    """At a deploy, say: a shutdown waits for it, Descope is told, and so is who listens."""
+    core = Core()
+    issued = core.issue()
+    core.emulator.faults.add("logout", hold=True)
+    logout = asyncio.create_task(core.authenticator.logout(cookies(issued)))
+    await core.emulator.faults.arrived()
+
+    logout.cancel()
+    await asyncio.wait([logout])
+    core.emulator.faults.release()
+    await core.authenticator.aclose(10)
+
+    assert logout.cancelled()
+    assert core.calls("logout") == 1
+    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+
+
+async def test_lo03_a_session_token_that_cannot_be_checked_holds_no_logout_up() -> None:
+    """Its key cannot be had just now; the refresh token, which is all that it takes, is good."""
+    core = Core()
+    old = core.issue()
+    await core.held(old)
+    core.emulator.rotate_keys()
+    new = core.issue()
+    core.emulator.faults.add("keys", status=503, times=9)
+
+    await core.authenticator.logout(Credentials(session=new.session_jwt, refresh=old.refresh_jwt))
+
+    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert await core.refresher.refresh(await core.held(old)) == Ended()

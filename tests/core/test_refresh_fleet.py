@@ -101,7 +101,7 @@ async def test_rf03_a_late_holder_overwrites_nothing() -> None:
 
     assert await quick.refresh(held) == Ended()  # Descope takes it for a theft
     hanging.set()
-    assert await late == Ended()
+    assert await late == Ended(superseded=True)
     assert await slow.latest(held) == Ended()
 
 
@@ -235,7 +235,7 @@ async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> No
     await second.end(held, patience=1)
     hanging.set()
 
-    assert await refresh == Ended()
+    assert await refresh == Ended(superseded=True)
     assert await first.refresh(held) == Ended()
 
 

@@ -103,7 +103,7 @@ async def test_lease_ids_cannot_be_guessed() -> None:
 
 def test_a_result_hides_its_tokens() -> None:
     """``repr`` shows when to refresh, and neither token (LG-02)."""
-    assert repr(RESULT) == "RefreshResult(refresh_at=1800000000)"
+    assert repr(RESULT) == "RefreshResult(refresh_at=1800000000, superseded=False)"
 
 
 def test_a_result_says_whether_the_session_is_over() -> None:

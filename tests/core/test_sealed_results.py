@@ -58,6 +58,13 @@ def test_it_opens_for_its_token_only(token: str, project: str) -> None:
     assert ResultSealer(project).unseal(token, SEALER.seal(TOKEN, RESULT)) is None
 
 
+@pytest.mark.parametrize("superseded", [True, False])
+def test_the_end_of_a_session_says_whose_it_is(superseded: bool) -> None:  # noqa: FBT001 - a member
+    """A logout or a refusal, or another login in its place."""
+    result = RefreshResult.over(superseded=superseded)
+    assert SEALER.unseal(TOKEN, SEALER.seal(TOKEN, result)) == result
+
+
 def test_every_bit_counts() -> None:
     """With one bit changed anywhere, it is nothing."""
     sealed = SEALER.seal(TOKEN, RESULT)

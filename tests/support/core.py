@@ -10,7 +10,7 @@ from fastapi_descope.core.authenticator import Authenticator
 from fastapi_descope.core.client import DescopeClient
 from fastapi_descope.core.keys import KeyCache
 from fastapi_descope.core.refresh import Call, Refresher, Verify
-from fastapi_descope.core.refresh_store import MemoryRefreshStore
+from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshResult
 from fastapi_descope.core.resolver import Credentials, Resolution, Resolver
 from fastapi_descope.core.session import RefreshToken, TokenPair, UserProfile
 from fastapi_descope.core.token_pairs import TokenPairs
@@ -93,6 +93,10 @@ class Core:
     async def held(self, issued: Issued) -> RefreshToken:
         """The verified refresh token of a pair."""
         return await self.keys.refresh_token(issued.refresh_jwt)
+
+    async def pair(self, issued: Issued) -> TokenPair:
+        """The verified pair."""
+        return await self.pairs.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
 
     async def resolve(self, issued: Issued) -> Resolution:
         """Who is calling with both cookies of a pair."""
