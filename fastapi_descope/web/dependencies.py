@@ -19,6 +19,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ..core.session import Session, Tenant, User, UserProfile
+from ..core.unreadable import never_uncalled
 from ..errors import (
     ConfigurationError,
     MissingPermissions,
@@ -199,6 +200,7 @@ class Requirement(SessionScheme):
 _same = cache(Requirement)
 
 
+@never_uncalled
 def require_roles(*roles: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``roles`` in the current tenant, or with ``project`` in the project.
 
@@ -208,6 +210,7 @@ def require_roles(*roles: str, project: bool = False) -> Requirement:
     return _same(roles=_demanded(roles, "require_roles"), project=project)
 
 
+@never_uncalled
 def require_permissions(*permissions: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``permissions``, where ``require_roles`` looks for roles.
 
@@ -216,6 +219,7 @@ def require_permissions(*permissions: str, project: bool = False) -> Requirement
     return _same(permissions=_demanded(permissions, "require_permissions"), project=project)
 
 
+@never_uncalled
 def require_tenant(path_param: str = "tenant_id") -> Requirement:
     """A dependency: the path parameter ``path_param`` is the current tenant's id, exactly (TN-03).
 
@@ -225,6 +229,7 @@ def require_tenant(path_param: str = "tenant_id") -> Requirement:
     return _same(tenant_from=path_param)
 
 
+@never_uncalled
 def require_step_up(*, max_age: int | None = None) -> Requirement:
     """A dependency: the user has confirmed who they are for this session (claim ``su``).
 
@@ -234,6 +239,7 @@ def require_step_up(*, max_age: int | None = None) -> Requirement:
     return _same(step_up=True, max_age=max_age)
 
 
+@never_uncalled
 def require_mfa() -> Requirement:
     """A dependency: a second factor was part of the sign-in (``amr``). Raises as ``require_step_up``."""
     return _same(mfa=True)
