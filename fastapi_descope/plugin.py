@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
@@ -32,6 +33,7 @@ from .web.routes import GUARDED_LOGIN, build_router
 from .web.security_schemes import SessionScheme
 from .web.session_routes import SessionRoutes
 from .web.transactions import LoginTransactions
+from .web.wiring import refuse_mistakes
 
 __all__ = ["Descope"]
 
@@ -117,9 +119,15 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
+
+        Raises ``ConfigurationError`` for routes that would let somebody in whom nobody meant to: scopes of
+        ``Security`` that nothing checks, parameters like ``user: User``, and a route of the app's own in the
+        place of one of the plugin's.
         """
         if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
             _refuse_guard(app)
+        if isinstance(app, Starlette):
+            refuse_mistakes(app)
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield

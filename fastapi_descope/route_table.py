@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -23,9 +22,8 @@ from .web.dependencies import (
     optional_tenant,
     optional_user,
 )
-from .web.login_routes import LoginRoutes
 from .web.middleware import DescopeMiddleware
-from .web.session_routes import SessionRoutes
+from .web.wiring import dependants, is_own
 
 __all__ = ["RouteRow", "RouteTable"]
 
@@ -131,14 +129,13 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
 
 
 def _row(route: object, path: str) -> RouteRow:
-    calls = tuple(_calls(getattr(route, "dependant", None)))
-    endpoint = getattr(route, "endpoint", None)
+    calls = tuple(each.call for each in dependants(getattr(route, "dependant", None)))
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
         demands=_demands(calls),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
-        is_own=isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, SessionRoutes)),
+        is_own=is_own(getattr(route, "endpoint", None)),
     )
 
 
@@ -149,14 +146,6 @@ def _methods(route: object) -> tuple[str, ...]:
     if "GET" in methods:
         methods.discard("HEAD")
     return tuple(sorted(methods)) or ("ANY",)
-
-
-def _calls(dependant: Dependant | None) -> Iterator[object]:
-    """Whatever a route depends on, directly or not."""
-    if dependant is not None:
-        yield dependant.call
-        for each in dependant.dependencies:
-            yield from _calls(each)
 
 
 def _demands(calls: Iterable[object]) -> tuple[str, ...]:
