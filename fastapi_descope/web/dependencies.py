@@ -10,7 +10,7 @@ Every dependency is one object for the life of the process, also those from a fa
 twice with the same arguments, so ``app.dependency_overrides`` finds it. All work on WebSockets too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Generic, TypeVar
@@ -205,7 +205,7 @@ def require_roles(*roles: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``roles`` in the current tenant, or with ``project`` in the project.
 
     Raises ``MissingRoles`` (403), ``NoTenant`` (403), and as ``current_session`` does. Without any role,
-    ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05).
+    ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05). So with what is no text.
     """
     return _same(roles=_demanded(roles, "require_roles"), project=project)
 
@@ -245,7 +245,12 @@ def require_mfa() -> Requirement:
     return _same(mfa=True)
 
 
-def _demanded(names: tuple[str, ...], factory: str) -> frozenset[str]:
+def _demanded(names: Sequence[object], factory: str) -> frozenset[str]:
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) != len(names):  # an Enum's member, say, or a list: nobody holds a role that is no text
+        raise ConfigurationError(
+            f"{factory}() takes names as texts, one by one: a member of an Enum by its value"
+        )
     if not names or not all(names):
         raise ConfigurationError(f"{factory}() needs at least one name, and none of them empty")
-    return frozenset(names)
+    return frozenset(texts)

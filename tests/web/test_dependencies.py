@@ -1,6 +1,7 @@
 """What endpoints ask for: present, optional, and demanded (TN-03, TN-04, TN-05)."""
 
 from collections.abc import Callable
+from enum import Enum, StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -232,6 +233,34 @@ def test_tn05_an_empty_demand_is_a_mistake() -> None:
             wrong()
         with pytest.raises(ConfigurationError, match=wrong.__name__):
             wrong("")
+
+
+class _Role(Enum):
+    ADMIN = "admin"
+
+
+class _TextRole(StrEnum):
+    ADMIN = "admin"
+
+
+@pytest.mark.parametrize("name", [_Role.ADMIN, ("admin", "viewer"), ["admin"], None, 7])
+def test_tn05_a_name_is_a_text(name: object) -> None:
+    """Of anything else the user holds none, and the answer that says so could not be written."""
+    for wrong in (require_roles, require_permissions):
+        with pytest.raises(ConfigurationError, match=wrong.__name__ + r"\(\) takes names as texts"):
+            wrong("editor", name)  # type: ignore[arg-type] # the mistake
+
+
+async def test_names_from_an_enumeration_of_texts(world: WorldFactory) -> None:
+    """Its members are texts, and the same demand."""
+    town = world()
+    assert require_roles(_TextRole.ADMIN) is require_roles("admin")
+
+    @town.app.get("/project", dependencies=[Depends(require_roles(_TextRole.ADMIN, project=True))])
+    async def project() -> None: ...
+
+    answer = await town.browser().get("/project", authorization=_bearer(town))
+    assert (answer.status_code, answer.json()["missing"]) == (403, ["admin"])
 
 
 @pytest.mark.parametrize(
