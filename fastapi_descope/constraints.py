@@ -190,6 +190,10 @@ def _distinct(name: str, info: ValidationInfo) -> str:
     session = _known(info, "session_cookie_name") or ""
     if name == session or name.startswith(f"{session}.") or session.startswith(f"{name}."):
         refuse("expected another name than DESCOPE_SESSION_COOKIE_NAME, also up to the first dot")
+    if (
+        session == "DSR" or name == "DS"
+    ):  # what tokens call themselves in projects that rename nothing (KD-03)
+        refuse("DS is the name of session tokens alone, and DSR that of refresh tokens")
     return name
 
 

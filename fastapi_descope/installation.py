@@ -14,6 +14,7 @@ from .plugin import Descope
 from .settings import DescopeSettings
 from .web.middleware import DescopeMiddleware
 from .web.own_routes import CALLBACK, LOGIN
+from .web.wiring import mistakes
 
 __all__ = ["Installation"]
 
@@ -76,6 +77,7 @@ class Installation:
             yield _middleware(part)
         for part in guarded or self._parts[:1]:
             yield _routes(part)
+        yield from (Finding(Verdict.FAIL, "routes", text) for text in mistakes(self._parts[0].app))
         yield from self._cors()
 
     def _cors(self) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
@@ -27,11 +28,13 @@ from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
 from .web.origins import Origins
 from .web.pending_session import Sessions
+from .web.registered import refuse_async, refuse_sync
 from .web.responses import ErrorResponses
 from .web.routes import GUARDED_LOGIN, build_router
 from .web.security_schemes import SessionScheme
 from .web.session_routes import SessionRoutes
 from .web.transactions import LoginTransactions
+from .web.wiring import refuse_mistakes
 
 __all__ = ["Descope"]
 
@@ -117,9 +120,15 @@ class Descope:
 
         The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
         does not keep the app from starting; without a lifespan everything happens when first needed.
+
+        Raises ``ConfigurationError`` for routes that would let somebody in whom nobody meant to: scopes of
+        ``Security`` that nothing checks, parameters like ``user: User``, and a route of the app's own in the
+        place of one of the plugin's.
         """
         if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
             _refuse_guard(app)
+        if isinstance(app, Starlette):
+            refuse_mistakes(app)
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
@@ -162,8 +171,10 @@ class Descope:
 
         It may provision the user in the app's own database. If it raises, nobody is signed in, and the
         event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
-        in order, once for each login, and to their end also if the browser does not wait.
+        in order, once for each login, and to their end also if the browser does not wait. Raises
+        ``ConfigurationError`` for a hook that is not ``async``.
         """
+        refuse_sync(hook, "on_login")
         self._hooks.append(hook)
         return hook
 
@@ -171,8 +182,9 @@ class Descope:
         """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
 
         It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
-        because a login has one set of options.
+        because a login has one set of options, and for one that is not ``async``.
         """
+        refuse_sync(hook, "login_options")
         if self._options:
             raise ConfigurationError("login_options is there already; let one hook decide")
         self._options.append(hook)
@@ -181,8 +193,10 @@ class Descope:
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
 
-        It runs inside the request, so it must not block. What it raises is logged and swallowed.
+        It runs inside the request, so it must not block. What it raises is logged and swallowed. Raises
+        ``ConfigurationError`` for an ``async`` one, which nobody would await.
         """
+        refuse_async(subscriber)
         return self.events.subscribe(subscriber)
 
     # ------------------------------------------------------------------ building the parts

@@ -4,14 +4,15 @@ It reads the demands from the dependencies, where they are data (``Requirement``
 that protects by default. What a handler asks of a session by itself is not seen.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvertor, UUIDConvertor
+from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
 from .web.dependencies import (
@@ -23,9 +24,8 @@ from .web.dependencies import (
     optional_tenant,
     optional_user,
 )
-from .web.login_routes import LoginRoutes
 from .web.middleware import DescopeMiddleware
-from .web.session_routes import SessionRoutes
+from .web.wiring import dependants, is_own
 
 __all__ = ["RouteRow", "RouteTable"]
 
@@ -35,6 +35,8 @@ _WORDS: Sequence[tuple[object, str]] = (
     (current_user, _SIGNED_IN),
     (current_tenant, "a tenant"),
 )
+_ANY = ("ANY",)
+_WITHIN_A_SEGMENT = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
 
 
@@ -75,8 +77,7 @@ class RouteTable:
     """
 
     def __init__(self, app: Starlette) -> None:
-        guard = _Guard(app)
-        self.rows = tuple(guard.applied(row) for row in _rows(app.routes, ""))
+        self.rows = _guarded(app)
 
     def unprotected(self, public: Iterable[str] = ()) -> tuple[RouteRow, ...]:
         """The public routes that are not meant to be: all but those whose path is in ``public``.
@@ -103,42 +104,74 @@ class _Guard:
         self._protects = bool(protecting)
         self._public = tuple(path for each in protecting for path in _paths(each))
 
-    def applied(self, row: RouteRow) -> RouteRow:
-        """The row as it is behind the middleware."""
-        if not self._protects or not row.is_public or _is_listed(row.path, self._public):
+    def applied(self, row: RouteRow, before: Sequence[RouteRow]) -> RouteRow:
+        """The row as it is behind the middleware; ``before`` are those that match sooner."""
+        if not self._protects or not row.is_public or self._opens(row, before):
             return row
-        return RouteRow(row.path, row.methods, (_SIGNED_IN,))
+        return replace(row, demands=(_SIGNED_IN,), is_optional=False)
+
+    def _opens(self, row: RouteRow, before: Sequence[RouteRow]) -> bool:
+        """Whether the route answers at a public path, as ``/{section}/all`` does at ``/static/*``."""
+        met = (each for each in self._public if _meets(row.path.split("/"), each.split("/")))
+        return any(not any(_answers(other, path, row.methods) for other in before) for path in met)
 
 
 def _paths(options: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(cast("Iterable[str]", options.get("public_paths", ())))
 
 
+def _answers(row: RouteRow, path: str, methods: Iterable[str]) -> bool:
+    """Whether a request for what is listed as ``path`` never gets past this row."""
+    return row.path == path and (row.methods == _ANY or set(methods) <= set(row.methods))
+
+
+def _meets(route: Sequence[str], listed: Sequence[str]) -> bool:
+    """Whether a path of the route is one that is listed, segment by segment."""
+    if not (route and listed):
+        return not (route or listed)
+    if listed == ["*"] or route == ["*"] or (pattern := _within(route[0])) is None:
+        return True
+    return pattern.match(f"/{listed[0]}") is not None and _meets(route[1:], listed[1:])
+
+
+def _within(segment: str) -> re.Pattern[str] | None:
+    """What matches a segment of a route; None if that goes on beyond it, as ``{path:path}`` does."""
+    pattern, _, convertors = compile_path(f"/{segment}")
+    return pattern if all(isinstance(each, _WITHIN_A_SEGMENT) for each in convertors.values()) else None
+
+
 def _is_listed(path: str, listed: Iterable[str]) -> bool:
     return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in listed)
+
+
+def _guarded(app: Starlette) -> tuple[RouteRow, ...]:
+    rows, guard = tuple(_rows(app.routes, "")), _Guard(app)
+    return tuple(guard.applied(row, rows[:at]) for at, row in enumerate(rows))
 
 
 def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
     for route in iter_route_contexts(routes):  # FastAPI keeps included routers as a tree
         path = prefix + (getattr(route, "path", None) or "")
         mounted = getattr(route, "routes", None)
-        if mounted:
+        inner: object = getattr(route, "app", None)
+        if mounted and isinstance(inner, Starlette):
+            yield from (replace(row, path=path + row.path) for row in _guarded(inner))
+        elif mounted:
             yield from _rows(mounted, path)
         elif mounted is not None:
-            yield RouteRow(f"{path}/*", ("ANY",))
+            yield RouteRow(f"{path}/*", _ANY)
         else:
             yield _row(route, path)
 
 
 def _row(route: object, path: str) -> RouteRow:
-    calls = tuple(_calls(getattr(route, "dependant", None)))
-    endpoint = getattr(route, "endpoint", None)
+    calls = tuple(each.call for each in dependants(getattr(route, "dependant", None)))
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
         demands=_demands(calls),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
-        is_own=isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, SessionRoutes)),
+        is_own=is_own(getattr(route, "endpoint", None)),
     )
 
 
@@ -148,15 +181,7 @@ def _methods(route: object) -> tuple[str, ...]:
     methods: set[str] = set(getattr(route, "methods", None) or ())
     if "GET" in methods:
         methods.discard("HEAD")
-    return tuple(sorted(methods)) or ("ANY",)
-
-
-def _calls(dependant: Dependant | None) -> Iterator[object]:
-    """Whatever a route depends on, directly or not."""
-    if dependant is not None:
-        yield dependant.call
-        for each in dependant.dependencies:
-            yield from _calls(each)
+    return tuple(sorted(methods)) or _ANY
 
 
 def _demands(calls: Iterable[object]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def configured(values: Mapping[str, object]) -> DescopeSettings:
         {**LOOPBACK, "cookie_prefix": "__Host-", "cookie_secure": True},
         {**HTTPS, "cookie_prefix": "__Secure-", "cookie_domain": "example.com"},
         {**HTTPS, "cookie_domain": "app.example.com"},
-        {"session_cookie_name": "DSR", "refresh_cookie_name": "DSQ"},
+        {"session_cookie_name": "DSX", "refresh_cookie_name": "DSQ"},
     ],
 )
 def test_what_fits_together(values: dict[str, object]) -> None:
@@ -95,6 +95,27 @@ def test_what_fits_together(values: dict[str, object]) -> None:
             (
                 "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
                 " also up to the first dot"
+            ),
+        ),
+        (
+            {"session_cookie_name": "DSR", "refresh_cookie_name": "DS"},
+            (
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
+                " and DSR that of refresh tokens"
+            ),
+        ),
+        (
+            {"session_cookie_name": "DSR", "refresh_cookie_name": "DSX"},
+            (
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
+                " and DSR that of refresh tokens"
+            ),
+        ),
+        (
+            {"session_cookie_name": "DSX", "refresh_cookie_name": "DS"},
+            (
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
+                " and DSR that of refresh tokens"
             ),
         ),
         (

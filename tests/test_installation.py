@@ -113,3 +113,15 @@ def test_other_cors_is_nothing_to_warn_of(options: dict[str, object]) -> None:
     app.add_middleware(CORSMiddleware, **options)  # type: ignore[arg-type] # any option, by keyword
 
     assert _verdicts(app) == [("ok", "middleware"), ("ok", "routes")]
+
+
+def test_a_route_of_the_app_in_the_place_of_ours() -> None:
+    """What would keep the app from starting is found before."""
+    app = FastAPI()
+    descope = _descope()
+    app.get("/callback")(lambda: "another provider's")
+    app.include_router(descope.router)
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
+
+    assert _verdicts(app) == [("ok", "middleware"), ("ok", "routes"), ("fail", "routes")]
+    assert _findings(app)[-1].text.startswith("GET /callback is answered by another route of the app")

@@ -151,14 +151,15 @@ async def test_without_a_lifespan_everything_works_lazily(world: WorldFactory) -
 
 
 async def test_the_lifespan_serves_an_app_of_any_kind() -> None:
-    """One of Starlette's, say, that runs it as its own."""
+    """One of Starlette's, say, that runs it as its own, or one whose routes nobody can see."""
     emulator = Emulator()
     descope = Descope(
         settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
     )
 
-    async with descope.lifespan(Starlette()):
-        pass
+    for app in (Starlette(), object()):
+        async with descope.lifespan(app):
+            pass
 
 
 async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:

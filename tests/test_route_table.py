@@ -1,5 +1,6 @@
 """Who may do what, read off an app: each kind of route and each kind of demand."""
 
+import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -200,6 +201,71 @@ def test_protected_by_default() -> None:
         "/assets/logo": "public",
         "/reports": "signed in",
         "/admin": "roles admin",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "public", "words"),
+    [
+        ("/{section}/all-customers", "/static/*", "public"),
+        ("/{section}/all-customers", "/static/logo", "signed in"),
+        ("/static/{name}", "/static/*", "public"),
+        ("/{anything:path}", "/static/*", "public"),
+        ("/{kind}-{name}/x", "/static/*", "signed in"),
+        ("/{number:int}/x", "/static/*", "signed in"),
+        ("/{number:int}/x", "/7/*", "public"),
+        ("/{section}", "/static/*", "signed in"),
+        ("/{section}", "/about", "public"),
+        ("/api/{section}", "/about", "signed in"),
+        ("/{section}", "/*", "public"),
+    ],
+)
+def test_a_route_with_parameters_that_may_be_public(path: str, public: str, words: str) -> None:
+    """The middleware opens a path, whichever route answers there."""
+    app = bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=[public])
+    app.get(path)(nothing)
+
+    assert access(app) == {path: words}
+
+
+def test_a_public_path_that_another_route_answers() -> None:
+    """What comes first answers, if it takes the method; what comes behind it is not opened."""
+    app = bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    public = ["/about", "/static/*"]
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=public)
+    app.get("/about")(nothing)
+    app.mount("/static", PlainTextResponse("a file"))
+    app.get("/{section}")(nothing)
+    app.get("/{section}/{name}")(nothing)
+    app.post("/{other}")(nothing)
+
+    assert access(app) == {
+        "/about": "public",
+        "/static/*": "public",
+        "/{section}": "signed in",
+        "/{section}/{name}": "signed in",
+        "/{other}": "public",
+    }
+
+
+def test_a_mounted_app_that_is_protected_by_itself() -> None:
+    """Its public paths are its own; the app around it stays as open as it is."""
+    app, inside = bare_app(), bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    inside.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=["/about"])
+    for path in ("/about", "/reports"):
+        inside.get(path)(nothing)
+        app.get(path)(nothing)
+    app.mount("/sub", inside)
+
+    assert access(app) == {
+        "/about": "public",
+        "/reports": "public",
+        "/sub/about": "public",
+        "/sub/reports": "signed in",
     }
 
 

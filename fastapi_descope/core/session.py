@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self, cast
 
 from .read_only import ReadOnlyDict
+from .unreadable import never_from_a_request
 
 __all__ = ["Claims", "RefreshToken", "Session", "Tenant", "TokenPair", "User", "UserProfile"]
 
@@ -36,6 +37,7 @@ def _mapping(value: object) -> Mapping[str, object] | None:
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
 
 
+@never_from_a_request("tenant: CurrentTenant")
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A customer organisation, and what the user may do in it."""
@@ -45,6 +47,7 @@ class Tenant:
     permissions: tuple[str, ...] = ()
 
 
+@never_from_a_request("user: CurrentUser")
 @dataclass(frozen=True, slots=True)
 class User:
     """The person, or the access key, that a session speaks for.
@@ -105,6 +108,7 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
     }
 
 
+@never_from_a_request("session: CurrentSession")
 @dataclass(frozen=True, slots=True)
 class Session:
     """A verified session: who, in which tenant, until when. Times are epoch seconds.
@@ -196,6 +200,7 @@ class TokenPair:
     refresh_at: float | None = None
 
 
+@never_from_a_request("await get_profile(request)")
 @dataclass(frozen=True, slots=True)
 class UserProfile:
     """Descope's user object (``GET /v1/auth/me``); only ``user_id`` is always there.

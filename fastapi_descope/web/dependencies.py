@@ -10,7 +10,7 @@ Every dependency is one object for the life of the process, also those from a fa
 twice with the same arguments, so ``app.dependency_overrides`` finds it. All work on WebSockets too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Generic, TypeVar
@@ -19,6 +19,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ..core.session import Session, Tenant, User, UserProfile
+from ..core.unreadable import never_uncalled
 from ..errors import (
     ConfigurationError,
     MissingPermissions,
@@ -199,15 +200,17 @@ class Requirement(SessionScheme):
 _same = cache(Requirement)
 
 
+@never_uncalled
 def require_roles(*roles: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``roles`` in the current tenant, or with ``project`` in the project.
 
     Raises ``MissingRoles`` (403), ``NoTenant`` (403), and as ``current_session`` does. Without any role,
-    ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05).
+    ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05). So with what is no text.
     """
     return _same(roles=_demanded(roles, "require_roles"), project=project)
 
 
+@never_uncalled
 def require_permissions(*permissions: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``permissions``, where ``require_roles`` looks for roles.
 
@@ -216,6 +219,7 @@ def require_permissions(*permissions: str, project: bool = False) -> Requirement
     return _same(permissions=_demanded(permissions, "require_permissions"), project=project)
 
 
+@never_uncalled
 def require_tenant(path_param: str = "tenant_id") -> Requirement:
     """A dependency: the path parameter ``path_param`` is the current tenant's id, exactly (TN-03).
 
@@ -225,6 +229,7 @@ def require_tenant(path_param: str = "tenant_id") -> Requirement:
     return _same(tenant_from=path_param)
 
 
+@never_uncalled
 def require_step_up(*, max_age: int | None = None) -> Requirement:
     """A dependency: the user has confirmed who they are for this session (claim ``su``).
 
@@ -234,12 +239,18 @@ def require_step_up(*, max_age: int | None = None) -> Requirement:
     return _same(step_up=True, max_age=max_age)
 
 
+@never_uncalled
 def require_mfa() -> Requirement:
     """A dependency: a second factor was part of the sign-in (``amr``). Raises as ``require_step_up``."""
     return _same(mfa=True)
 
 
-def _demanded(names: tuple[str, ...], factory: str) -> frozenset[str]:
+def _demanded(names: Sequence[object], factory: str) -> frozenset[str]:
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) != len(names):  # an Enum's member, say, or a list: nobody holds a role that is no text
+        raise ConfigurationError(
+            f"{factory}() takes names as texts, one by one: a member of an Enum by its value"
+        )
     if not names or not all(names):
         raise ConfigurationError(f"{factory}() needs at least one name, and none of them empty")
-    return frozenset(names)
+    return frozenset(texts)

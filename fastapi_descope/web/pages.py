@@ -11,7 +11,14 @@ from hashlib import sha256
 from html import escape
 from string import Template
 
-from ..errors import ConfigurationError, DescopeError, SessionTooLarge, StepUpRequired, UpstreamUnavailable
+from ..errors import (
+    ConfigurationError,
+    DescopeError,
+    Forbidden,
+    SessionTooLarge,
+    StepUpRequired,
+    UpstreamUnavailable,
+)
 
 __all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
 
@@ -122,6 +129,8 @@ _ANOTHER_SITE = (
 def _what_now(error: DescopeError, *, has_session: bool) -> str:
     if has_session and isinstance(error, UpstreamUnavailable):
         return "This is not your fault, and you are not signed out. Try again in a moment."
+    if not has_session and isinstance(error, Forbidden):  # a login hook says so, and nobody is signed in
+        return "Your account is not allowed to do this."
     by_code = _WHAT_NOW.get(error.code)
     return by_code or _WHAT_NOW_BY_STATUS.get(error.status, "")
 

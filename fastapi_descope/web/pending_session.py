@@ -24,7 +24,7 @@ from ..events import CookieAmbiguous, CrossSiteRefused, Events, ProfileRead
 from .cache_headers import tell_caches
 from .cookies import SessionCookies
 from .origins import Origins
-from .own_routes import OwnRoute, OwnRoutes
+from .own_routes import LOGIN, OwnRoute, OwnRoutes
 from .paths import path_in_app
 from .presented import Presented
 
@@ -87,7 +87,9 @@ class Sessions:
             raise ConfigurationError(
                 "Two Descope objects guard one app. Give each an app of its own, and mount one in the other."
             )
-        pending = scope[_KEY] = PendingSession(self, scope, app)
+        found = scope.get(_KEY)  # of the app around this one
+        around = found if isinstance(found, PendingSession) and found.is_of(self) else None
+        pending = scope[_KEY] = PendingSession(self, scope, app, around)
         return pending
 
     def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "PendingSession | None":
@@ -106,6 +108,8 @@ class PendingSession:
     """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
 
     __slots__ = (
+        "_around",
+        "_home",
         "_login",
         "_queued",
         "_resolution",
@@ -114,11 +118,15 @@ class PendingSession:
         "_started",
         "_written",
         "app",
+        "app_root_path",
         "presented",
-        "root_path",
     )
 
-    def __init__(self, sessions: Sessions, scope: Scope, app: object) -> None:
+    def __init__(
+        self, sessions: Sessions, scope: Scope, app: object, around: "PendingSession | None" = None
+    ) -> None:
+        self._around = around
+        self._home: PendingSession | None = None
         self._sessions = sessions
         self._scope = scope
         self._resolution: Resolution | None = None
@@ -129,7 +137,7 @@ class PendingSession:
         self.presented: Presented | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
         self.app: object = scope.get("app", app)
-        self.root_path: str = scope.get("root_path", "")
+        self.app_root_path: str = scope.get("root_path", "")
 
     # ------------------------------------------------------------------ asking
 
@@ -224,9 +232,22 @@ class PendingSession:
         """Whether it was opened by these."""
         return self._sessions is sessions
 
+    @property
+    def home(self) -> "PendingSession":
+        """That of the app where people sign in: the one around this, if this is mounted and has no login."""
+        if self._around is not None and self._home is None:  # an app with many routes is not quick to say
+            has_login = self._sessions.own_routes.path(LOGIN, self.app) is not None
+            self._home = self if has_login else self._around.home
+        return self._home or self
+
+    @property
+    def root_path(self) -> str:
+        """What stands before the paths of the app where people sign in."""
+        return self.home.app_root_path
+
     def own_path(self, route: OwnRoute) -> str | None:
-        """The path of one of the plugin's routes in the app that the request came in by; None without it."""
-        return self._sessions.own_routes.path(route, self.app)
+        """The path of one of the plugin's routes, without ``root_path``; None if there is none."""
+        return self._sessions.own_routes.path(route, self.home.app)
 
     @property
     def own_paths(self) -> frozenset[str]:
@@ -234,11 +255,12 @@ class PendingSession:
 
         To return to one would lead in circles.
         """
-        return frozenset(self.root_path + path for path in self._sessions.own_routes.open_to_all(self.app))
+        paths = self._sessions.own_routes.open_to_all(self.home.app)
+        return frozenset(self.root_path + path for path in paths)
 
     def is_for_own_route(self) -> bool:
         """Whether the request is for one of the plugin's routes that must work without a session."""
-        path, method = path_in_app(self._scope, self.root_path), self._scope.get("method", "")
+        path, method = path_in_app(self._scope, self.app_root_path), self._scope.get("method", "")
         return self._sessions.own_routes.is_open(path, method, self.app)
 
     def refuse_cross_site(self) -> None:

@@ -1,5 +1,8 @@
 """What endpoints ask for: present, optional, and demanded (TN-03, TN-04, TN-05)."""
 
+from collections.abc import Callable
+from enum import Enum, StrEnum
+from functools import partial
 from typing import Annotated
 
 import pytest
@@ -24,9 +27,9 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
-from fastapi_descope.core.session import User
+from fastapi_descope.core.session import Tenant, User
 from fastapi_descope.web.dependencies import Requirement
-from tests.support.world import Browser, World, WorldFactory
+from tests.support.world import APP, Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -232,6 +235,71 @@ def test_tn05_an_empty_demand_is_a_mistake() -> None:
             wrong("")
 
 
+class _Role(Enum):
+    ADMIN = "admin"
+
+
+class _TextRole(StrEnum):
+    ADMIN = "admin"
+
+
+@pytest.mark.parametrize("name", [_Role.ADMIN, ("admin", "viewer"), ["admin"], None, 7])
+def test_tn05_a_name_is_a_text(name: object) -> None:
+    """Of anything else the user holds none, and the answer that says so could not be written."""
+    for wrong in (require_roles, require_permissions):
+        with pytest.raises(ConfigurationError, match=wrong.__name__ + r"\(\) takes names as texts"):
+            wrong("editor", name)  # type: ignore[arg-type] # the mistake
+
+
+async def test_names_from_an_enumeration_of_texts(world: WorldFactory) -> None:
+    """Its members are texts, and the same demand."""
+    town = world()
+    assert require_roles(_TextRole.ADMIN) is require_roles("admin")
+
+    @town.app.get("/project", dependencies=[Depends(require_roles(_TextRole.ADMIN, project=True))])
+    async def project() -> None: ...
+
+    answer = await town.browser().get("/project", authorization=_bearer(town))
+    assert (answer.status_code, answer.json()["missing"]) == (403, ["admin"])
+
+
+@pytest.mark.parametrize(
+    "factory", [require_mfa, require_step_up, require_tenant, require_roles, require_permissions]
+)
+def test_tn05_a_factory_without_its_parentheses_is_a_mistake(factory: Callable[..., Requirement]) -> None:
+    """The route would be open: FastAPI would call the factory and throw away the demand."""
+    for declared in (Depends(factory), Depends(partial(factory))):
+        with pytest.raises(ConfigurationError, match=rf"{factory.__name__}\(\) needs its parentheses"):
+            FastAPI(dependencies=[declared]).get("/{path_param}")(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "instead"), [(User, "CurrentUser"), (Tenant, "CurrentTenant"), (Session, "CurrentSession")]
+)
+def test_nobody_is_who_the_query_says(kind: type[object], instead: str) -> None:
+    """``Annotated[User, Depends()]`` would have FastAPI make a user of the query."""
+
+    async def forgeable(value: object) -> None: ...
+
+    forgeable.__annotations__["value"] = Annotated[kind, Depends()]
+    with pytest.raises(ConfigurationError, match=instead):
+        FastAPI().get("/")(forgeable)
+
+
+async def test_nobody_is_who_the_body_says(world: WorldFactory) -> None:
+    """``user: User``, meant as ``user: CurrentUser``: whoever calls reads what is wrong, and is nobody."""
+    town = world()
+
+    @town.app.post("/whoever")
+    async def whoever(user: User) -> str:
+        return user.id
+
+    answer = await town.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
+
+    assert answer.status_code == 422
+    assert "write user: CurrentUser" in answer.text
+
+
 async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> None:
     """The usual FastAPI way, for those who test without tokens."""
     town = world()
@@ -275,6 +343,21 @@ async def test_values_can_be_returned_from_an_endpoint(world: WorldFactory) -> N
     assert loose["all"]["tenants"]["globex"]["roles"] == ["viewer"]
     assert loose["claims"]["tenants"]["acme"]["roles"] == ["admin"]
     assert loose["user"]["id"] == strict["id"] == loose["claims"]["sub"]
+    assert list(strict) == ["id", "roles", "permissions", "claims"]
+
+
+@pytest.mark.filterwarnings("ignore:Default value")  # pydantic's, on any default factory
+async def test_values_in_answers_are_described(world: WorldFactory) -> None:
+    """``-> User`` is as good as any model for OpenAPI, and None where it may be."""
+    town = world()
+
+    @town.app.get("/anybody")
+    async def anybody(user: OptionalUser) -> User | None:
+        return user
+
+    assert (await town.browser().get("/anybody")).json() is None
+    document = (await town.browser().get("/openapi.json")).json()
+    assert list(document["components"]["schemas"]["User"]["properties"])[:2] == ["id", "roles"]
 
 
 async def test_without_the_middleware_the_mistake_is_named() -> None:

@@ -11,6 +11,7 @@ from fastapi_descope import (
     Descope,
     DescopeMiddleware,
     DescopeSettings,
+    Forbidden,
     LoginRejected,
     Session,
     current_user,
@@ -24,6 +25,7 @@ from tests.support.world import APP, Browser, WorldFactory
 pytestmark = pytest.mark.anyio
 
 _SECOND_TIME = "second time"
+_SIGNED_IN = "You are signed in"
 _NOT_SIGNED_OUT = "you are not signed out"
 
 
@@ -41,6 +43,10 @@ async def test_a_session_too_large_is_not_to_be_tried_again(world: WorldFactory)
     assert "the people who run this application have to look at it" in answer.text
     assert "Sign in again" not in answer.text
     assert _SECOND_TIME not in answer.text
+
+
+def _admins(app: FastAPI) -> None:
+    app.get("/admins", dependencies=[Depends(require_roles("owner"))])(lambda: None)
 
 
 def _payout(app: FastAPI) -> None:
@@ -93,6 +99,22 @@ async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
     assert answer.status_code == 400
     assert "ask the people who run this application" in answer.text
     assert _SECOND_TIME not in answer.text
+
+
+async def test_who_may_not_sign_in_is_not_told_that_they_are(world: WorldFactory) -> None:
+    """A hook may refuse with any error; who is signed in and may not do something reads that they are."""
+    town = world(routes=_admins)
+
+    answer = await (await town.signed_in()).visit("/admins")
+    assert (answer.status_code, _SIGNED_IN in answer.text) == (403, True)
+
+    @town.descope.on_login
+    async def nobody(_request: Request, _session: Session) -> None:
+        raise Forbidden
+
+    answer = await town.browser().sign_in()
+    assert (answer.status_code, _SIGNED_IN in answer.text) == (403, False)
+    assert "Your account is not allowed to do this." in answer.text
 
 
 async def test_who_was_not_signed_in_is_not_told_that_they_still_are(world: WorldFactory) -> None:

@@ -117,6 +117,48 @@ async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
     assert answer.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
 
 
+async def test_a_mounted_app_may_be_the_only_one_that_is_protected(world: WorldFactory) -> None:
+    """People sign in at the app around it, and come back; one refresh renews the cookies of both."""
+    town, inner = world(routes=no_routes), _inner()
+    innermost = _inner()
+    for app in (inner, innermost):
+        app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True, public_paths=["/docs"])
+    inner.mount("/deep", innermost)
+    town.app.mount("/sub", inner)
+    stranger = town.browser()
+
+    person = await stranger.visit("/sub/broken?page=2")
+    deep = await stranger.visit("/sub/deep/broken")
+    script = await stranger.get("/sub/broken")
+
+    assert person.headers["location"] == "/login/sso?return_to=%2Fsub%2Fbroken%3Fpage%3D2"
+    assert deep.headers["location"] == "/login/sso?return_to=%2Fsub%2Fdeep%2Fbroken"
+    assert (script.status_code, script.json()["login_url"]) == (401, "/login/sso")
+    assert (await stranger.get("/sub/docs")).status_code == 200
+
+    browser = await town.signed_in()
+    town.emulator.clock.advance(660)
+    answer = await browser.get("/sub/me")
+
+    assert answer.status_code == 200
+    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert town.calls("refresh") == 1
+
+
+async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(world: WorldFactory) -> None:
+    """Also if it is the same ``Descope``: its routes are wherever its router is included."""
+    town, inner = world(routes=no_routes, default_tenant="acme"), _inner()
+    inner.include_router(town.descope.router)
+    inner.add_middleware(DescopeMiddleware, descope=town.descope, protect=True)
+    town.app.mount("/sub", inner)
+    stranger = town.browser()
+
+    answer = await stranger.visit("/sub/me")
+
+    assert answer.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
+    assert (await stranger.visit("/sub/login/sso")).status_code == 303
+
+
 async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
     """A login begun with the one would end with the other."""
     app = FastAPI()
