@@ -208,7 +208,7 @@ class Descope:
         self.errors = ErrorResponses(origins)
         login = LoginRoutes(
             settings=settings,
-            transactions=LoginTransactions(settings),
+            transactions=LoginTransactions(),
             origins=origins,
             events=events,
             options=self._options,

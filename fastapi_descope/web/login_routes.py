@@ -19,7 +19,7 @@ from .login_query import LoginQuery, parameter
 from .origins import Origins
 from .own_routes import CALLBACK, LOGIN
 from .pages import PAGE_HEADERS, forwarding_page, organisation_page
-from .paths import path_in_app, path_in_browser
+from .paths import address_in_browser, path_in_app, path_in_browser
 from .pending_session import PendingSession, pending_session
 from .responses import NO_STORE, Asker, asker, is_sent_from_elsewhere
 from .transactions import LoginTransactions, Transaction
@@ -146,7 +146,7 @@ class LoginRoutes:
         return safe or self._landing(pending)
 
     def _landing(self, pending: PendingSession) -> str:
-        return pending.root_path + self.settings.post_login_path
+        return address_in_browser(self.settings.post_login_path, pending.root_path)
 
     async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
         options = LoginOptions()

@@ -122,7 +122,7 @@ class ErrorResponses:
         headers = {**PAGE_HEADERS, **self._headers(error, pending)}
         # A callback counts once, however it ends: asking for it again can only fail.
         again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
-        home = pending.root_path + "/"
+        home = path_in_browser("/", pending.root_path)
         tokens = pending.presented.tokens if pending.presented else None
         has_session = tokens is not None and bool(tokens.session or tokens.refresh)
         page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
