@@ -3,7 +3,11 @@
 Requirements LO-01, LO-02, LO-03, LO-04 and LO-06; TN-12.
 """
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+
 import pytest
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
 
 from fastapi_descope.events import SignedOut
 from tests.support.cookie_jars import deleted_names
@@ -38,6 +42,31 @@ async def test_lo01_the_cookies_go_whatever_descope_says(world: WorldFactory, st
     assert answer.status_code == 204
     assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
     assert town.events[-1] == SignedOut(everywhere=False, confirmed=False)
+
+
+@pytest.mark.parametrize(
+    "reader", [Request.form, Request.body, Request.stream], ids=["form", "body", "stream"]
+)
+async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
+    world: WorldFactory, reader: Callable[[Request], Awaitable[object] | AsyncIterator[bytes]]
+) -> None:
+    """One of the whole app looks for a token against forgery in it, before our route is reached."""
+
+    async def check(request: Request) -> None:
+        found = reader(request)
+        if isinstance(found, AsyncIterator):
+            [_ async for _ in found]
+        else:
+            await found
+
+    town = world(app=FastAPI(dependencies=[Depends(check)]))
+    browser = await town.signed_in()
+
+    answer = await browser.post("/logout", {"return_to": "/bye"}, sec_fetch_mode="navigate")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == ("/" if reader is Request.stream else "/bye")
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_lo02_signing_out_without_a_session_is_fine(world: WorldFactory) -> None:
