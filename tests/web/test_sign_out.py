@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 
+from fastapi_descope import DescopeAuthBackend, optional_user
 from fastapi_descope.events import SignedOut
 from tests.support.cookie_jars import deleted_names
-from tests.support.world import APP, WorldFactory
+from tests.support.world import APP, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +69,31 @@ async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
 
     assert answer.status_code == 303
     assert answer.headers["location"] == ("/" if reader is Request.stream else "/bye")
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+
+
+def _with_backend(town: World) -> None:
+    # Innermost: what an app adds later stands further out than DescopeMiddleware.
+    town.app.user_middleware.append(Middleware(AuthenticationMiddleware, backend=DescopeAuthBackend()))
+
+
+@pytest.mark.parametrize("by", ["backend", "dependency"])
+async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signed_in(
+    world: WorldFactory, by: str
+) -> None:
+    """A dead session that cannot be refreshed is an outage elsewhere; here it is over, and a login begins."""
+    town = world(app=FastAPI(dependencies=[Depends(optional_user)] if by == "dependency" else []))
+    if by == "backend":
+        _with_backend(town)
+    browser = await town.signed_in()
+    town.emulator.faults.add("refresh", status=503)
+    town.emulator.clock.advance(660)
+
+    assert (await browser.get("/public")).status_code == 503
+    assert (await browser.visit("/login/sso?tenant=acme")).status_code == 303
+    answer = await browser.post("/logout")
+
+    assert answer.status_code == 204
     assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
