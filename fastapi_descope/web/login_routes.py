@@ -110,10 +110,14 @@ class LoginRoutes:
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
     def _admission(self, request: Request, pending: PendingSession) -> Admission:
+        # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
+        request.scope.setdefault("state", {})  # what they keep there is for the app to see
+        for_hooks = Request(dict(request.scope), request.receive)
+
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             pending.sign_in(pair, profile)
             for hook in self.hooks:
-                await hook(request, pair.session)
+                await hook(for_hooks, pair.session)
 
         return admit
 
