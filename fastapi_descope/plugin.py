@@ -161,7 +161,8 @@ class Descope:
         """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
 
         It may provision the user in the app's own database. If it raises, nobody is signed in, and the
-        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
+        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``, or that of a
+        ``NotAuthenticated``, which is the same here. A decorator; hooks run
         in order, once for each login, and to their end also if the browser does not wait.
         """
         self._hooks.append(hook)
@@ -170,8 +171,9 @@ class Descope:
     def login_options(self, hook: OptionsHook) -> OptionsHook:
         """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
 
-        It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
-        because a login has one set of options.
+        It returns ``LoginOptions``, or None. A decorator. Nobody needs to be signed in by then:
+        ``get_session`` may give None, and a ``NotAuthenticated`` of the hook is a mistake of the app (500).
+        Raises ``ConfigurationError`` for a second hook, because a login has one set of options.
         """
         if self._options:
             raise ConfigurationError("login_options is there already; let one hook decide")

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ..core.authenticator import Admission, LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session, TokenPair, UserProfile
-from ..errors import AmbiguousCookies, Forbidden, LoginRejected
+from ..errors import AmbiguousCookies, ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
 from ..tenant_name import TENANT_NAME
@@ -27,16 +27,24 @@ from .transactions import LoginTransactions, Transaction
 __all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
 
 LoginHook = Callable[[Request, Session], Awaitable[None]]
-"""Called with the verified session of a login, before its cookies; ``LoginRejected`` refuses it."""
+"""Called with the verified session of a login, before its cookies.
+
+``LoginRejected`` refuses it, and so does ``NotAuthenticated``.
+"""
 
 OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
-"""Called as a login begins, for what it asks beyond an identity."""
+"""Called as a login begins, for what it asks beyond an identity. Nobody needs to be signed in by then."""
 
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
 
 _UNNAMED = "Your organisation decides how you sign in."
 _NO_NAME = "That is neither a work e-mail nor the id of an organisation."
+
+_NEEDS_SESSION = (
+    "The login_options hook demands a session, and at a login there need not be one: ask with get_session,"
+    " which gives None, and catch NotAuthenticated around get_profile"
+)
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
@@ -117,7 +125,11 @@ class LoginRoutes:
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             pending.sign_in(pair, profile)
             for hook in self.hooks:
-                await hook(for_hooks, pair.session)
+                try:
+                    await hook(for_hooks, pair.session)
+                except NotAuthenticated as error:
+                    # Elsewhere it sends a person to the login, which has just been.
+                    raise _refusal(error) from error
 
         return admit
 
@@ -155,7 +167,10 @@ class LoginRoutes:
     async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
         options = LoginOptions()
         for hook in self.options:  # one at most
-            options = await hook(request) or options
+            try:
+                options = await hook(request) or options
+            except NotAuthenticated as error:
+                raise ConfigurationError(_NEEDS_SESSION) from error
         # Anybody may ask to be checked more strictly.
         stepup, mfa = options.stepup or query.step_up is not None, options.mfa or query.mfa is not None
         return replace(options, stepup=stepup, mfa=mfa)
@@ -177,6 +192,10 @@ class LoginRoutes:
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
         return LoginRejected(detail, reason=reason)
+
+
+def _refusal(error: NotAuthenticated) -> LoginRejected:
+    return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
 
 
 def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginQuery) -> LoginRequest:
