@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
@@ -22,6 +23,7 @@ from .events import Event, Events
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
+from .web.inner_errors import InnerErrors
 from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
@@ -92,7 +94,9 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or
+        outside ours and does not see sessions; what it has already stands inside, and sees our errors as
+        answers. A mounted app with a handler for every ``Exception`` answers our errors by itself, unless it
+        answers 500. Raises ``ConfigurationError`` if the app has one already, or
         if a dependency of the whole app demands a session: the sign-in would need one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
@@ -100,6 +104,7 @@ class Descope:
         _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
+        app.user_middleware.append(Middleware(InnerErrors, errors=self.errors))  # the innermost, and it stays
         self.describe(app)
 
     def describe(self, app: FastAPI) -> None:

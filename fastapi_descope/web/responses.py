@@ -27,6 +27,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from .origins import Origins
+from .outgoing_response import OutgoingResponse
 from .own_routes import CALLBACK, LOGIN
 from .pages import PAGE_HEADERS, error_page
 from .paths import path_in_app, path_in_browser
@@ -80,6 +81,21 @@ class ErrorResponses:
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._advice = Advice()
+
+    async def send(
+        self, error: DescopeError, pending: PendingSession, response: OutgoingResponse, receive: Receive
+    ) -> None:
+        """Send the answer to ``error``, in place of what was held back.
+
+        Raises ``error`` itself if half a response is out: the server has to cut it off.
+        """
+        response.drop()
+        scope = pending.scope
+        if response.started and scope["type"] == "http":
+            raise error
+        if not response.closed:
+            answer = self.answer(error, pending, scope, started=response.started)
+            await answer(scope, receive, response.send)
 
     def answer(
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
