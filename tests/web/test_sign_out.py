@@ -86,7 +86,7 @@ async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signe
     if by == "backend":
         _with_backend(town)
     browser = await town.signed_in()
-    town.emulator.faults.add("refresh", status=503)
+    town.emulator.faults.add("refresh", times=9, status=503)
     town.emulator.clock.advance(660)
 
     assert (await browser.get("/public")).status_code == 503
