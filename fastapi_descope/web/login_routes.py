@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from ..advice import Advice
 from ..core.authenticator import Admission, LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session, TokenPair, UserProfile
@@ -46,6 +47,12 @@ _NEEDS_SESSION = (
     " which gives None, and catch NotAuthenticated around get_profile"
 )
 
+_ANOTHER_HOST = (
+    "A sign-in was begun under another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
+    " header, it cannot end: the browser comes back to DESCOPE_PUBLIC_URL, and its cookie stays where it was."
+    " Open the app there (localhost and 127.0.0.1 are two hosts), or redirect other hosts to it"
+)
+
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
 
@@ -60,6 +67,7 @@ class LoginRoutes:
     events: Events
     options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
+    advice: Advice = field(default_factory=Advice)
 
     # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
     async def login(self, request: Request) -> Response:
@@ -79,6 +87,7 @@ class LoginRoutes:
         tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
         if tenant is None:
             return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
+        self._advise(request)
         secure = self.origins.secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
@@ -188,6 +197,10 @@ class LoginRoutes:
         if mode != "navigate" or asker(request.scope) is Asker.PREFETCH:
             self.events.emit(LoginFailed("not_a_navigation"))
             raise Forbidden("Go to this address with a browser; a script cannot follow it.")
+
+    def _advise(self, request: Request) -> None:
+        if self.origins.is_another_host(request.scope):
+            self.advice.give(_ANOTHER_HOST)  # without its name, which a stranger may have made up
 
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))

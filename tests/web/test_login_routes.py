@@ -246,6 +246,31 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
     assert answer.headers["location"] == "/"
 
 
+async def test_a_login_under_another_host_is_advised_against_once(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could only fail at its end, with a sentence about the browser; the host's name is not repeated."""
+    town = world()
+
+    for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
+        answer = await town.browser().visit("/login/sso?tenant=acme", host=host)
+        assert answer.status_code == 303
+
+    (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
+    assert "evil" not in line
+    assert "DESCOPE_PUBLIC_URL" in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])
+async def test_a_login_where_it_belongs_is_not(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    """Cookies know no ports, and a Host that names nobody tells nothing."""
+    await world().browser().visit("/login/sso?tenant=acme", host=host)
+
+    assert "another host" not in caplog.text
+
+
 async def test_login_options_that_need_a_session_are_named(world: WorldFactory) -> None:
     """Nobody is signed in before a login; the developer is told which code expects it."""
     town = world()
