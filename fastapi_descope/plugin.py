@@ -9,6 +9,7 @@ from typing import cast
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from .core.authenticator import Authenticator
 from .core.client import DescopeClient, Transport
@@ -23,6 +24,7 @@ from .events import Event, Events
 from .settings import DescopeSettings
 from .telemetry import Telemetry
 from .web.cookies import SessionCookies
+from .web.inner_errors import InnerErrors
 from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
 from .web.middleware import DescopeMiddleware
 from .web.openapi import describe_security
@@ -95,7 +97,9 @@ class Descope:
         """Add the router, the middleware and the OpenAPI security schemes to ``app``.
 
         ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions. Raises ``ConfigurationError`` if the app has one already, or
+        outside ours and does not see sessions; what it has already stands inside, and sees our errors as
+        answers. A mounted app with a handler for every ``Exception`` answers our errors by itself, unless it
+        answers 500. Raises ``ConfigurationError`` if the app has one already, or
         if a dependency of the whole app demands a session: the sign-in would need one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
@@ -103,6 +107,7 @@ class Descope:
         _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
+        app.user_middleware.append(Middleware(InnerErrors, errors=self.errors))  # the innermost, and it stays
         self.describe(app)
 
     def describe(self, app: FastAPI) -> None:
@@ -170,9 +175,10 @@ class Descope:
         """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
 
         It may provision the user in the app's own database. If it raises, nobody is signed in, and the
-        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``. A decorator; hooks run
-        in order, once for each login, and to their end also if the browser does not wait. Raises
-        ``ConfigurationError`` for a hook that is not ``async``.
+        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``, or that of a
+        ``NotAuthenticated``, which is the same here. A decorator; hooks run in order, once for each login,
+        and to their end also if the browser does not wait. Raises ``ConfigurationError`` for a hook that is
+        not ``async``.
         """
         refuse_sync(hook, "on_login")
         self._hooks.append(hook)
@@ -181,8 +187,10 @@ class Descope:
     def login_options(self, hook: OptionsHook) -> OptionsHook:
         """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
 
-        It returns ``LoginOptions``, or None. A decorator. Raises ``ConfigurationError`` for a second hook,
-        because a login has one set of options, and for one that is not ``async``.
+        It returns ``LoginOptions``, or None. A decorator. Nobody needs to be signed in by then:
+        ``get_session`` may give None, and a ``NotAuthenticated`` of the hook is a mistake of the app (500).
+        Raises ``ConfigurationError`` for a second hook, because a login has one set of options, and for one
+        that is not ``async``.
         """
         refuse_sync(hook, "login_options")
         if self._options:
@@ -222,7 +230,7 @@ class Descope:
         self.errors = ErrorResponses(origins)
         login = LoginRoutes(
             settings=settings,
-            transactions=LoginTransactions(settings),
+            transactions=LoginTransactions(),
             origins=origins,
             events=events,
             options=self._options,

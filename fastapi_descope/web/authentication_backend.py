@@ -34,13 +34,15 @@ class SignedInUser(BaseUser):
 class DescopeAuthBackend(AuthenticationBackend):
     """Gives Starlette the session of a request; scopes: ``authenticated`` and the tenant's permissions.
 
-    Goes inside ``DescopeMiddleware``. Every request is then resolved, also those to public pages. Raises
-    what ``get_session`` raises; ``DescopeMiddleware`` answers it.
+    Goes inside ``DescopeMiddleware``. Every request is then resolved, also those to public pages, but not
+    those to the plugin's own login, callback and logout: they have to work while Descope is away (LO-01), so
+    nobody is there. Raises what ``get_session`` raises; ``DescopeMiddleware`` answers it.
     """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """The credentials and the user, or None if nobody is signed in."""
-        session = await pending_session(conn.scope).session()
+        pending = pending_session(conn.scope)
+        session = None if pending.is_for_own_route() else await pending.session()
         if session is None:
             return None
         granted = session.tenant.permissions if session.tenant else ()

@@ -27,6 +27,7 @@ from ..errors import (
     NoTenant,
     StepUpRequired,
     TenantMismatch,
+    UpstreamUnavailable,
 )
 from .pending_session import pending_session
 from .security_schemes import OptionalSessionScheme, SessionScheme
@@ -92,13 +93,23 @@ class _Required(SessionScheme, Generic[T]):
 
 
 class _Optional(OptionalSessionScheme, Generic[T]):
-    """Something of the session; None without one."""
+    """Something of the session; None without one.
+
+    Before every route of an app it stands before the login and the logout too, which work while Descope is
+    away (LO-01). There, who cannot be known is nobody.
+    """
 
     def __init__(self, pick: Callable[[Session], T | None]) -> None:
         self._pick = pick
 
     async def __call__(self, connection: HTTPConnection) -> T | None:
-        session = await pending_session(connection.scope).session()
+        pending = pending_session(connection.scope)
+        try:
+            session = await pending.session()
+        except UpstreamUnavailable:
+            if pending.is_for_own_route():
+                return None
+            raise
         return None if session is None else self._pick(session)
 
 

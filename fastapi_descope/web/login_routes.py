@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from ..advice import Advice
 from ..core.authenticator import Admission, LoginRequest
 from ..core.login_options import LoginOptions
 from ..core.session import Session, TokenPair, UserProfile
-from ..errors import AmbiguousCookies, Forbidden, LoginRejected
+from ..errors import AmbiguousCookies, ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
 from ..events import Events, LoginFailed, LoginStarted, RedirectRejected
 from ..settings import DescopeSettings
 from ..tenant_name import TENANT_NAME
@@ -19,7 +20,7 @@ from .login_query import LoginQuery, parameter
 from .origins import Origins
 from .own_routes import CALLBACK, LOGIN
 from .pages import PAGE_HEADERS, forwarding_page, organisation_page
-from .paths import path_in_app, path_in_browser
+from .paths import address_in_browser, path_in_app, path_in_browser
 from .pending_session import PendingSession, pending_session
 from .responses import NO_STORE, Asker, asker, is_sent_from_elsewhere
 from .transactions import LoginTransactions, Transaction
@@ -27,16 +28,30 @@ from .transactions import LoginTransactions, Transaction
 __all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
 
 LoginHook = Callable[[Request, Session], Awaitable[None]]
-"""Called with the verified session of a login, before its cookies; ``LoginRejected`` refuses it."""
+"""Called with the verified session of a login, before its cookies.
+
+``LoginRejected`` refuses it, and so does ``NotAuthenticated``.
+"""
 
 OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
-"""Called as a login begins, for what it asks beyond an identity."""
+"""Called as a login begins, for what it asks beyond an identity. Nobody needs to be signed in by then."""
 
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
 
 _UNNAMED = "Your organisation decides how you sign in."
 _NO_NAME = "That is neither a work e-mail nor the id of an organisation."
+
+_NEEDS_SESSION = (
+    "The login_options hook demands a session, and at a login there need not be one: ask with get_session,"
+    " which gives None, and catch NotAuthenticated around get_profile"
+)
+
+_ANOTHER_HOST = (
+    "A sign-in was begun under another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
+    " header, it cannot end: the browser comes back to DESCOPE_PUBLIC_URL, and its cookie stays where it was."
+    " Open the app there (localhost and 127.0.0.1 are two hosts), or redirect other hosts to it"
+)
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
@@ -52,6 +67,7 @@ class LoginRoutes:
     events: Events
     options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
+    advice: Advice = field(default_factory=Advice)
 
     # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
     async def login(self, request: Request) -> Response:
@@ -71,6 +87,7 @@ class LoginRoutes:
         tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
         if tenant is None:
             return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
+        self._advise(request)
         secure = self.origins.secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
@@ -112,10 +129,18 @@ class LoginRoutes:
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
     def _admission(self, request: Request, pending: PendingSession) -> Admission:
+        # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
+        request.scope.setdefault("state", {})  # what they keep there is for the app to see
+        for_hooks = Request(dict(request.scope), request.receive)
+
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             pending.sign_in(pair, profile)
             for hook in self.hooks:
-                await hook(request, pair.session)
+                try:
+                    await hook(for_hooks, pair.session)
+                except NotAuthenticated as error:
+                    # Elsewhere it sends a person to the login, which has just been.
+                    raise _refusal(error) from error
 
         return admit
 
@@ -148,12 +173,15 @@ class LoginRoutes:
         return safe or self._landing(pending)
 
     def _landing(self, pending: PendingSession) -> str:
-        return pending.root_path + self.settings.post_login_path
+        return address_in_browser(self.settings.post_login_path, pending.root_path)
 
     async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
         options = LoginOptions()
         for hook in self.options:  # one at most
-            options = await hook(request) or options
+            try:
+                options = await hook(request) or options
+            except NotAuthenticated as error:
+                raise ConfigurationError(_NEEDS_SESSION) from error
         # Anybody may ask to be checked more strictly.
         stepup, mfa = options.stepup or query.step_up is not None, options.mfa or query.mfa is not None
         return replace(options, stepup=stepup, mfa=mfa)
@@ -172,9 +200,17 @@ class LoginRoutes:
             self.events.emit(LoginFailed("not_a_navigation"))
             raise Forbidden("Go to this address with a browser; a script cannot follow it.")
 
+    def _advise(self, request: Request) -> None:
+        if self.origins.is_another_host(request.scope):
+            self.advice.give(_ANOTHER_HOST)  # without its name, which a stranger may have made up
+
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
         return LoginRejected(detail, reason=reason)
+
+
+def _refusal(error: NotAuthenticated) -> LoginRejected:
+    return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
 
 
 def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginQuery) -> LoginRequest:

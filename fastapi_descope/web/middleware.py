@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..errors import ConfigurationError, DescopeError
 from ..redaction import install as redact_logs
 from ..redaction import redact_span
+from .inner_errors import InnerErrors
 from .outgoing_response import OutgoingResponse
 from .own_routes import SECRET_PATHS
 from .paths import path_in_app
@@ -37,6 +38,9 @@ class DescopeMiddleware:
     A public path is one exact path, or with ``/*`` at its end everything below it; case matters, and a
     path with dot segments or doubled slashes is below nothing (HP-02).
 
+    What the app added as middleware before stands further in. There our errors pass as exceptions, so what
+    catches everything belongs further out; of ``Descope(app)`` they are answered before they get there.
+
     Preflight requests carry no session, so a ``CORSMiddleware`` has to stand further out (CS-10). Lifespan
     and unknown scopes pass through untouched (WS-07). From its construction on, codes, states and tokens are
     blanked in the lines of uvicorn's logs (LG-01).
@@ -53,6 +57,7 @@ class DescopeMiddleware:
         public_paths: Iterable[str] = (),
     ) -> None:
         self.app = app
+        self._next = app.app if isinstance(app, InnerErrors) else app
         self._sessions = descope.sessions
         self._errors = descope.errors
         self._protect = protect
@@ -75,17 +80,12 @@ class DescopeMiddleware:
         pending = self._sessions.open(scope, self.app)
         if scope["path"].endswith(SECRET_PATHS):
             redact_span()
-        response = OutgoingResponse(pending, scope, send)
+        response = OutgoingResponse(pending.start_response, scope, send)
         try:
             await self._serve(pending, scope, receive, response.send)
             await response.release()
         except DescopeError as error:
-            response.drop()
-            if response.started and scope["type"] == "http":
-                raise  # half a response is out: the server has to cut it off
-            if not response.closed:
-                answer = self._errors.answer(error, pending, scope, started=response.started)
-                await answer(scope, receive, response.send)
+            await self._errors.send(error, pending, response, receive)
         except Exception:
             await response.release()
             raise
@@ -95,9 +95,9 @@ class DescopeMiddleware:
     async def _serve(self, pending: PendingSession, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(pending, scope)
         if scope["type"] == "websocket":
-            await WebSocketSession(pending, self._sessions.clock).serve(self.app, scope, receive, send)
+            await WebSocketSession(pending, self._sessions.clock).serve(self._next, scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._next(scope, receive, send)
 
     async def _guard(self, pending: PendingSession, scope: Scope) -> None:
         # No method and no User-Agent opens anything (HP-06); preflights are for a CORSMiddleware further out.

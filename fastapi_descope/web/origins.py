@@ -82,6 +82,17 @@ class Origins:
         origin = Origin.parse(url)
         return origin is not None and origin.is_loopback and _loopback_origin(scope) is not None
 
+    def is_another_host(self, scope: Scope) -> bool:
+        """Whether ``Host`` plainly names another one than ``DESCOPE_PUBLIC_URL``.
+
+        Nothing but advice hangs on it. Browsers keep cookies by host, whatever the port; and a proxy may have
+        replaced the header.
+        """
+        hosts = _values(scope["headers"], b"host")
+        public = Origin.parse(self._public or "")
+        asked = Origin.parse(f"http://{hosts[0]}") if len(hosts) == 1 else None
+        return public is not None and asked is not None and asked.host != public.host
+
     def secure(self, scope: Scope) -> bool:
         """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:

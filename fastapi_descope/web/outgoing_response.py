@@ -1,10 +1,9 @@
-"""What goes out in answer to one request: our cookies with its start, and nothing twice."""
+"""What goes out in answer to one request: what we add to its start, and nothing twice."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.types import Message, Scope, Send
-
-from .pending_session import PendingSession
 
 __all__ = ["OutgoingResponse"]
 
@@ -20,10 +19,10 @@ class OutgoingResponse:
     goes out, or an answer to our error takes its place. One that streams does not wait.
     """
 
-    __slots__ = ("_app", "_held", "_pending", "_scope", "_send", "closed", "started")
+    __slots__ = ("_app", "_held", "_scope", "_send", "_start", "closed", "started")
 
-    def __init__(self, pending: PendingSession, scope: Scope, send: Send) -> None:
-        self._pending = pending
+    def __init__(self, start: Callable[[Message], Awaitable[None]], scope: Scope, send: Send) -> None:
+        self._start = start
         self._scope = scope
         self._send = send
         self._app: object = scope.get("app")
@@ -33,7 +32,7 @@ class OutgoingResponse:
 
     # One function for what every message passes through: a frame more would be felt on every request.
     async def send(self, message: Message) -> None:
-        """Pass a message on, or hold it. Raises ``SessionTooLarge`` at a start."""
+        """Pass a message on, or hold it. Raises what ``start``, which sees the first one, raises."""
         kind = message["type"]
         if self._held is not None:
             self._held.append(message)
@@ -44,7 +43,7 @@ class OutgoingResponse:
             if kind == "http.response.start" and message["status"] == _FAILED and self._is_anothers():
                 self._held = [message]
                 return
-            await self._pending.start_response(message)
+            await self._start(message)
             self.started = True
         elif kind == "websocket.close":
             self.closed = True

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
-__all__ = ["path_in_app", "path_in_browser"]
+__all__ = ["address_in_browser", "path_in_app", "path_in_browser"]
 
 _AS_IT_STANDS = "/:@!$&'()*+,;="
 """What a path may hold as it stands, beside letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
@@ -22,5 +22,14 @@ def path_in_app(scope: Scope, root_path: str | None = None) -> str:
 
 
 def path_in_browser(path: str, root_path: str) -> str:
-    """A path of the app as it stands in an address."""
-    return quote(root_path + path, safe=_AS_IT_STANDS)
+    """A path of the app as it stands in an address, and as no browser takes it for another site's (RT-15).
+
+    An app under a mount with a parameter has a ``root_path`` that whoever sends the request can choose.
+    """
+    quoted = quote(root_path + path, safe=_AS_IT_STANDS)
+    return f"/%2F{quoted[2:]}" if quoted.startswith("//") else quoted
+
+
+def address_in_browser(address: str, root_path: str) -> str:
+    """An address within the app, which has its escapes already and may have a query, as browsers have it."""
+    return path_in_browser("", root_path.rstrip("/")) + address

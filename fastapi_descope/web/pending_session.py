@@ -113,13 +113,13 @@ class PendingSession:
         "_login",
         "_queued",
         "_resolution",
-        "_scope",
         "_sessions",
         "_started",
         "_written",
         "app",
         "app_root_path",
         "presented",
+        "scope",
     )
 
     def __init__(
@@ -128,7 +128,7 @@ class PendingSession:
         self._around = around
         self._home: PendingSession | None = None
         self._sessions = sessions
-        self._scope = scope
+        self.scope = scope
         self._resolution: Resolution | None = None
         self._written: TokenPair | CookieChange | None = None
         self._queued: list[bytes] = []
@@ -215,7 +215,7 @@ class PendingSession:
         Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
         """
         if self.presented is None:
-            self.presented = Presented(self._sessions.cookies, self._scope)
+            self.presented = Presented(self._sessions.cookies, self.scope)
             if self.presented.tokens.ambiguous:
                 self._sessions.events.emit(CookieAmbiguous())
         presented = self.presented
@@ -260,12 +260,12 @@ class PendingSession:
 
     def is_for_own_route(self) -> bool:
         """Whether the request is for one of the plugin's routes that must work without a session."""
-        path, method = path_in_app(self._scope, self.app_root_path), self._scope.get("method", "")
+        path, method = path_in_app(self.scope, self.app_root_path), self.scope.get("method", "")
         return self._sessions.own_routes.is_open(path, method, self.app)
 
     def refuse_cross_site(self) -> None:
         """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
-        scope, origins = self._scope, self._sessions.origins
+        scope, origins = self.scope, self._sessions.origins
         if scope["type"] == "websocket":
             permitted = origins.permits_websocket(scope["headers"], scope)
         else:
@@ -303,7 +303,7 @@ class PendingSession:
         Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
         """
         if self.credentials().ambiguous and self.presented is not None:
-            secure = self._sessions.origins.secure(self._scope)
+            secure = self._sessions.origins.secure(self.scope)
             self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
 
     def queue(self, cookies: list[bytes]) -> None:
@@ -325,14 +325,14 @@ class PendingSession:
             raise
         # The app's own headers and cookies stay, in their order (CK-10).
         message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
-        if self._scope["type"] == "http":
+        if self.scope["type"] == "http":
             tell_caches(message, sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
         change = self._written or await self._found()
         if change is CookieChange.KEEP:
             return []
-        cookies, scope = self._sessions.cookies, self._scope
+        cookies, scope = self._sessions.cookies, self.scope
         secure = self._sessions.origins.secure(scope)
         tokens = self.presented.tokens if self.presented else cookies.read(scope["headers"])
         if isinstance(change, TokenPair):

@@ -27,6 +27,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from .origins import Origins
+from .outgoing_response import OutgoingResponse
 from .own_routes import CALLBACK, LOGIN
 from .pages import PAGE_HEADERS, error_page
 from .paths import path_in_app, path_in_browser
@@ -81,6 +82,21 @@ class ErrorResponses:
         self._origins = origins
         self._advice = Advice()
 
+    async def send(
+        self, error: DescopeError, pending: PendingSession, response: OutgoingResponse, receive: Receive
+    ) -> None:
+        """Send the answer to ``error``, in place of what was held back.
+
+        Raises ``error`` itself if half a response is out: the server has to cut it off.
+        """
+        response.drop()
+        scope = pending.scope
+        if response.started and scope["type"] == "http":
+            raise error
+        if not response.closed:
+            answer = self.answer(error, pending, scope, started=response.started)
+            await answer(scope, receive, response.send)
+
     def answer(
         self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
     ) -> ASGIApp:
@@ -122,7 +138,7 @@ class ErrorResponses:
         headers = {**PAGE_HEADERS, **self._headers(error, pending)}
         # A callback counts once, however it ends: asking for it again can only fail.
         again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
-        home = pending.root_path + "/"
+        home = path_in_browser("/", pending.root_path)
         tokens = pending.presented.tokens if pending.presented else None
         has_session = tokens is not None and bool(tokens.session or tokens.refresh)
         page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)

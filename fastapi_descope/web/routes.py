@@ -75,8 +75,8 @@ class _FixedPaths(APIRouter):
 class _OpenRoute(APIRoute):
     """A route that has to work without a session, whatever stands before it; its address has a bound.
 
-    Nothing of ours raises ``NotAuthenticated`` here, so it comes from a dependency that the app put before
-    the router. Answered as elsewhere it would send the browser to the login, which is where it is.
+    Nothing of ours raises ``NotAuthenticated`` here, nor does a hook, so it comes from a dependency that the
+    app put before the router. Answered as elsewhere it would send the browser to the login, where it is.
     """
 
     @override

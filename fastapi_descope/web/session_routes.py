@@ -13,6 +13,7 @@ from ..settings import DescopeSettings
 from ..tenant_name import TENANT_NAME
 from .form import form_fields
 from .origins import Origins
+from .paths import address_in_browser
 from .pending_session import PendingSession, pending_session
 from .responses import NO_STORE, Asker, asker, htmx_redirect
 from .session_view import ProfileView, SessionView, TenantNames
@@ -94,7 +95,7 @@ class SessionRoutes:
         safe = self.origins.return_to(asked, request.scope, forbidden=pending.own_paths) if asked else None
         if asked and safe is None:
             self.events.emit(RedirectRejected())
-        url = safe or pending.root_path + default
+        url = safe or address_in_browser(default, pending.root_path)
         if asker(request.scope) is Asker.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)

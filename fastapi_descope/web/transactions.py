@@ -8,13 +8,12 @@ with ``__Host-``, so that no sibling domain can write it either.
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
-from ..settings import DescopeSettings
 from .cookies import CookieKind, Headers, cookie_pairs
 from .origins import MAX_RETURN_TO
 
@@ -134,16 +133,15 @@ class LoginTransactions:
     BUDGET: ClassVar[int] = 4_096
     """Bytes of all these cookies together, names included (CB-04). The oldest give way."""
 
-    def __init__(self, settings: DescopeSettings) -> None:
-        self._landing = settings.post_login_path
+    def __init__(self) -> None:
         self._families = {secure: _Family(secure=secure) for secure in (False, True)}
 
     def begin(self, headers: Headers, *, return_to: str, now: float, secure: bool) -> tuple[str, list[bytes]]:
         """A new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
 
         They set one cookie and delete those that are too old, broken, or beyond ``LIMIT`` and
-        ``BUDGET``. A ``return_to`` over 1,024 characters, or not ASCII, is not stored: the login then
-        ends at the configured landing path.
+        ``BUDGET``. A ``return_to`` over 1,024 characters, or not ASCII, is not stored: ``""`` is
+        found in its place.
         """
         family = self._families[secure]
         storable = return_to.isascii() and len(return_to) <= MAX_RETURN_TO
@@ -162,10 +160,7 @@ class LoginTransactions:
         """
         matching = self._families[secure].matching(headers, state)
         live = {transaction for _, transaction in matching if transaction.is_live(now)}
-        if len(live) != 1:
-            return None
-        (found,) = live
-        return found if found.return_to else replace(found, return_to=self._landing)
+        return live.pop() if len(live) == 1 else None
 
     def end(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
         """The ``Set-Cookie`` values that delete this login's cookie, so that it counts once (CB-04).

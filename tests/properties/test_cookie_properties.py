@@ -14,7 +14,7 @@ from tests.support.cookie_jars import PlainJar
 NOW = 1_700_000_000
 SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")
 COOKIES = SessionCookies(SETTINGS)
-LOGINS = LoginTransactions(SETTINGS)
+LOGINS = LoginTransactions()
 NAMES = [base + suffix for base in ("DS", "DSR") for suffix in ("", ".0", ".1", ".2", ".3")]
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -151,7 +151,7 @@ def test_cb04_the_last_five_logins_are_found(targets: list[str], noise: bytes, *
         headers = [*browser.headers, (b"cookie", noise)]
         state, lines = LOGINS.begin(headers, return_to=target, now=NOW + second, secure=secure)
         browser.receive(lines)
-        begun.append((state, target if target and target.isascii() else "/"))
+        begun.append((state, target if target.isascii() else ""))
     assert browser.size <= 4_096
     for state, target in begun[1:][-5:]:
         found = LOGINS.find(browser.headers, state=state, now=NOW + 10, secure=secure)

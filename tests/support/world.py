@@ -163,6 +163,7 @@ WorldFactory = Callable[..., World]
 
 def build_world(
     *,
+    app: FastAPI | None = None,
     project: Project | None = None,
     emulator: Emulator | None = None,
     routes: Callable[[FastAPI], None] = add_routes,
@@ -171,7 +172,7 @@ def build_world(
 ) -> World:
     """A world; further keywords are settings."""
     emulator = emulator or Emulator(project, signing_key=signing_key())
-    app = FastAPI()
+    app = app or FastAPI()
     values: dict[str, object] = {
         "project_id": emulator.project_id,
         "base_url": IDP,

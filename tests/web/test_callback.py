@@ -6,7 +6,7 @@ Requirements CB-04 to CB-10, CB-15 and LG-07.
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import LoginRejected, Session
+from fastapi_descope import LoginRejected, NotAuthenticated, Session, StepUpRequired
 from fastapi_descope.events import LoginFailed, SignedIn
 from tests.support.world import IDP, WorldFactory
 
@@ -127,6 +127,34 @@ async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory
     answer = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
 
     assert answer.headers["location"].startswith(f"{IDP}/signin/")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "reason"),
+    [
+        (NotAuthenticated("Your account is locked."), "Your account is locked.", "not_authenticated"),
+        (NotAuthenticated(), "You can start again.", "not_authenticated"),
+        (StepUpRequired(acr="mfa"), "You can start again.", "step_up_required"),
+    ],
+    ids=["with a sentence", "without", "step-up"],
+)
+async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
+    world: WorldFactory, error: NotAuthenticated, sentence: str, reason: str
+) -> None:
+    """It is no 401, which would lead to the login again, and no fault of the app."""
+    town = world()
+
+    @town.descope.on_login
+    async def hook(request: Request, session: Session) -> None:
+        raise error
+
+    browser = town.browser()
+    answer = await browser.sign_in()
+
+    assert (answer.status_code, browser.names()) == (400, set())
+    assert sentence in answer.text
+    assert 'href="/login/sso">Sign in again' in answer.text
+    assert town.events[-1] == LoginFailed(reason)
 
 
 async def test_cb10_the_callbacks_redirect_leaks_nothing(world: WorldFactory) -> None:

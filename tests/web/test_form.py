@@ -1,6 +1,6 @@
 """Small forms: JSON or URL-encoded, bounded, and unambiguous."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from fastapi_descope.web.form import form_fields
 pytestmark = pytest.mark.anyio
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=x"
 
 
 def _request(body: bytes, media_type: str, chunk: int = 1 << 20) -> Request:
@@ -47,7 +48,7 @@ async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[s
     ("body", "media_type"),
     [
         (b"tenant=acme", "text/plain"),
-        (b"tenant=acme", "multipart/form-data; boundary=x"),
+        (b"tenant=acme", MULTIPART),
         (b"tenant=a&tenant=b", FORM),
         (b"tenant", FORM),
         (b"tenant=%ff", FORM),
@@ -88,6 +89,59 @@ async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> N
     """And never another exception."""
     with pytest.raises(BadRequest):
         await form_fields(_request(body, media_type))
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "fields"),
+    [
+        (b"", FORM, {}),
+        (b"tenant=acme&return_to=%2Fa%3Fb%3D1", FORM, {"tenant": "acme", "return_to": "/a?b=1"}),
+        (b'{"tenant": "acme"}', "application/json", {"tenant": "acme"}),
+    ],
+    ids=["empty", "form", "json"],
+)
+@pytest.mark.parametrize("reader", [Request.form, Request.body], ids=["form", "body"])
+async def test_what_a_dependency_has_read_is_read_once_more(
+    reader: Callable[[Request], Awaitable[object]], body: bytes, media_type: str, fields: dict[str, str]
+) -> None:
+    """The stream is gone, and Starlette has kept what was in it."""
+    request = _request(body, media_type)
+    await reader(request)
+
+    assert await form_fields(request) == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"tenant=a&tenant=b", FORM),
+        (b"&".join(b"a%d=1" % n for n in range(17)), FORM),
+        (b"tenant=" + b"a" * 8186, FORM),
+        (b'--x\r\nContent-Disposition: form-data; name="tenant"\r\n\r\nacme\r\n--x--', MULTIPART),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="tenant"\r\n\r\n+2AA-\r\n--x--',
+            MULTIPART + "; charset=utf-7",
+        ),
+    ],
+    ids=["twice", "many fields", "large", "multipart", "multipart with a lone surrogate"],
+)
+async def test_the_bounds_hold_for_a_form_that_was_read_before(body: bytes, media_type: str) -> None:
+    """Starlette's own are wider, or there are none."""
+    request = _request(body, media_type)
+    await request.form()
+
+    with pytest.raises(BadRequest):
+        await form_fields(request)
+
+
+async def test_a_body_that_somebody_took_away_is_a_bad_request() -> None:
+    """Nobody can tell what was in it."""
+    request = _request(b"tenant=acme", FORM)
+    async for _ in request.stream():
+        pass
+
+    with pytest.raises(BadRequest, match="was read before"):
+        await form_fields(request)
 
 
 async def test_a_large_body_is_not_read_to_its_end() -> None:

@@ -1,13 +1,16 @@
 """``get_profile``: Descope's user object, in a login hook and anywhere else."""
 
+import asyncio
 import json
 
 import pytest
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
+from starlette.responses import Response
 
 from fastapi_descope import Session, get_profile
 from fastapi_descope.emulator import Project
-from fastapi_descope.events import ProfileRead
+from fastapi_descope.events import Event, LoginFailed, ProfileRead, SignedIn
 from tests.support.world import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +58,52 @@ async def test_a_login_hook_asks_where_none_came_along(world: WorldFactory) -> N
 
     assert names == ["Grace Hopper"]
     assert town.calls("me") == 1
+
+
+async def test_a_login_hook_asks_also_after_a_browser_that_does_not_wait(world: WorldFactory) -> None:
+    """It runs to its end, and all that it has works as long."""
+    town, names = world(project=PLAIN), list[str | None]()
+    begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @town.descope.subscribe
+    def hear(event: Event) -> None:
+        if isinstance(event, (SignedIn, LoginFailed)):
+            ended.set()
+
+    @town.descope.on_login
+    async def provision(request: Request, session: Session) -> None:
+        begun.set()
+        await gone.wait()
+        names.append((await get_profile(request)).name)
+
+    browser = town.browser()
+    callback = asyncio.ensure_future(browser.visit(await browser.to_callback()))
+    await begun.wait()
+    callback.cancel()
+    await asyncio.wait([callback])
+    gone.set()
+    await ended.wait()
+
+    assert names == ["Ada Lovelace"]
+
+
+async def test_what_a_login_hook_keeps_in_the_request_is_for_the_app_to_see(world: WorldFactory) -> None:
+    """In its state, as elsewhere."""
+    town, seen = world(), list[str]()
+
+    @town.app.middleware("http")
+    async def look(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        answer = await call_next(request)
+        seen.append(getattr(request.state, "provisioned", "nobody"))
+        return answer
+
+    @town.descope.on_login
+    async def provision(request: Request, session: Session) -> None:
+        request.state.provisioned = session.user.name
+
+    await town.signed_in()
+
+    assert seen == ["nobody", "Ada Lovelace"]
 
 
 async def test_a_handler_asks_for_the_profile_of_its_session(world: WorldFactory) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_profile
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.support.world import APP, IDP, Browser, World, WorldFactory
@@ -244,6 +244,45 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
     answer = await browser.visit(chosen.headers["location"])
 
     assert answer.headers["location"] == "/"
+
+
+async def test_a_login_under_another_host_is_advised_against_once(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could only fail at its end, with a sentence about the browser; the host's name is not repeated."""
+    town = world()
+
+    for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
+        answer = await town.browser().visit("/login/sso?tenant=acme", host=host)
+        assert answer.status_code == 303
+
+    (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
+    assert "evil" not in line
+    assert "DESCOPE_PUBLIC_URL" in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])
+async def test_a_login_where_it_belongs_is_not(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    """Cookies know no ports, and a Host that names nobody tells nothing."""
+    await world().browser().visit("/login/sso?tenant=acme", host=host)
+
+    assert "another host" not in caplog.text
+
+
+async def test_login_options_that_need_a_session_are_named(world: WorldFactory) -> None:
+    """Nobody is signed in before a login; the developer is told which code expects it."""
+    town = world()
+
+    @town.descope.login_options
+    async def by_profile(request: Request) -> LoginOptions:
+        return LoginOptions(mfa=(await get_profile(request)).email is not None)
+
+    answer = await town.browser().visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 500
+    assert "The login_options hook demands a session" in answer.text
 
 
 async def test_login_options_come_from_code() -> None:

@@ -1,5 +1,7 @@
 """Apps in apps, and apps behind a proxy: whose errors are answered, and which addresses come out."""
 
+import re
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -18,7 +20,7 @@ from fastapi_descope import (
     OptionalUser,
     get_session,
 )
-from tests.support.world import APP, Browser, WorldFactory, no_routes
+from tests.support.world import APP, Browser, World, WorldFactory, no_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -264,6 +266,71 @@ async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
         answer = await _browser(app).post(f"/t/{org}/logout", {}, hx_request="true")
         assert answer.headers["hx-redirect"] == f"/t/{quoted}/"
         assert "x-a" not in answer.headers
+
+
+def _mounted(town: World, path: str) -> Browser:
+    """A browser of a world whose app is mounted in another."""
+    outer = Starlette(routes=[Mount(path, town.app)])
+    town.mounts[f"{APP}/"] = httpx.ASGITransport(outer)
+    return town.browser()
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "base"),
+    [
+        ("/{org}", "/%5Cevil.example", "/%5Cevil.example"),
+        ("/{base:path}", "/%2Fevil.example", "/%2Fevil.example"),
+        ("/{base:path}", "/%2F%2Fevil.example", "/%2F/evil.example"),
+        ("/{org}", "/%09", "/%09"),
+    ],
+    ids=["backslash", "slashes", "three slashes", "what browsers strip"],
+)
+async def test_rt15_a_mount_with_a_parameter_leads_to_no_other_site(
+    world: WorldFactory, path: str, asked: str, base: str
+) -> None:
+    """Whoever chose the path gets it back quoted, wherever an address of the app is written."""
+    browser = _mounted(world(routes=no_routes), path)
+
+    failed = await browser.visit(f"{asked}/callback?state=x")
+    refused = await browser.visit(f"{asked}/session")
+    signed_out = await browser.post(f"{asked}/logout", sec_fetch_mode="navigate")
+
+    assert f'href="{base}/"' in failed.text
+    assert f'href="{base}/login/sso"' in failed.text
+    assert refused.headers["location"] == f"{base}/login/sso"
+    assert signed_out.headers["location"] == f"{base}/"
+
+
+async def test_rt15_nor_does_the_page_at_the_end_of_a_login(world: WorldFactory) -> None:
+    """Where a redirect would leave Strict cookies behind, the page that takes its place has the path too."""
+    browser = _mounted(world(routes=no_routes, cookie_samesite="strict"), "/{org}")
+
+    page = await browser.sign_in(prefix="/%5Cevil.example", return_to="/%5Cevil.example/")
+
+    assert re.findall(r'(?:url=|href=")([^"]*)"', page.text) == ["/%5Cevil.example/"] * 2
+
+
+async def test_the_landing_path_is_within_a_mount_beyond_ascii(world: WorldFactory) -> None:
+    """Also where no safe return path was asked for, and where the address is too long to be kept."""
+    town = world(routes=no_routes, post_login_path="/home?from=login")
+    browser = _mounted(town, "/café {x}")
+
+    for letters in ("x", "x" * 1_100):
+        prefix = f"/caf%C3%A9%20{letters}"
+        answer = await browser.sign_in(prefix=prefix, return_to="//evil.example")
+        assert answer.headers["location"] == f"{prefix}/home?from=login"
+
+
+async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_path(
+    world: WorldFactory,
+) -> None:
+    """Two slashes at the start would name a host."""
+    town = world(routes=no_routes, post_logout_path="/bye")
+    browser = _browser(town.app, root_path="/")
+
+    answer = await browser.post("/logout", sec_fetch_mode="navigate")
+
+    assert answer.headers["location"] == "/bye"
 
 
 async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:

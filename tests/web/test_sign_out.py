@@ -3,11 +3,18 @@
 Requirements LO-01, LO-02, LO-03, LO-04 and LO-06; TN-12.
 """
 
-import pytest
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pytest
+from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+
+from fastapi_descope import DescopeAuthBackend, optional_user
 from fastapi_descope.events import SignedOut
 from tests.support.cookie_jars import deleted_names
-from tests.support.world import APP, WorldFactory
+from tests.support.world import APP, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -38,6 +45,56 @@ async def test_lo01_the_cookies_go_whatever_descope_says(world: WorldFactory, st
     assert answer.status_code == 204
     assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
     assert town.events[-1] == SignedOut(everywhere=False, confirmed=False)
+
+
+@pytest.mark.parametrize(
+    "reader", [Request.form, Request.body, Request.stream], ids=["form", "body", "stream"]
+)
+async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
+    world: WorldFactory, reader: Callable[[Request], Awaitable[object] | AsyncIterator[bytes]]
+) -> None:
+    """One of the whole app looks for a token against forgery in it, before our route is reached."""
+
+    async def check(request: Request) -> None:
+        found = reader(request)
+        if isinstance(found, AsyncIterator):
+            [_ async for _ in found]
+        else:
+            await found
+
+    town = world(app=FastAPI(dependencies=[Depends(check)]))
+    browser = await town.signed_in()
+
+    answer = await browser.post("/logout", {"return_to": "/bye"}, sec_fetch_mode="navigate")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == ("/" if reader is Request.stream else "/bye")
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+
+
+def _with_backend(town: World) -> None:
+    # Innermost: what an app adds later stands further out than DescopeMiddleware.
+    town.app.user_middleware.append(Middleware(AuthenticationMiddleware, backend=DescopeAuthBackend()))
+
+
+@pytest.mark.parametrize("by", ["backend", "dependency"])
+async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signed_in(
+    world: WorldFactory, by: str
+) -> None:
+    """A dead session that cannot be refreshed is an outage elsewhere; here it is over, and a login begins."""
+    town = world(app=FastAPI(dependencies=[Depends(optional_user)] if by == "dependency" else []))
+    if by == "backend":
+        _with_backend(town)
+    browser = await town.signed_in()
+    town.emulator.faults.add("refresh", times=9, status=503)
+    town.emulator.clock.advance(660)
+
+    assert (await browser.get("/public")).status_code == 503
+    assert (await browser.visit("/login/sso?tenant=acme")).status_code == 303
+    answer = await browser.post("/logout")
+
+    assert answer.status_code == 204
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_lo02_signing_out_without_a_session_is_fine(world: WorldFactory) -> None:
