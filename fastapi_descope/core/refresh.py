@@ -28,7 +28,7 @@ from ..errors import (
 from ..events import Events
 from .outcomes import Ended, Landing, NotReplaced, NoVerdict, Outcome, Renewed, judge
 from .refresh_store import Lease, RefreshResult, RefreshStore
-from .session import RefreshToken, TokenPair
+from .session import RefreshToken, Session, TokenPair
 from .single_flight import SingleFlight
 from .token_chain import TokenChain
 
@@ -272,7 +272,8 @@ class Refresher:
         except TokenError:  # a remembered token, kept unverified, that no header can carry
             return UpstreamNonsense("refresh_token"), None
         try:
-            return await verify(result, held), result
+            pair = await verify(result, held)
+            return pair, self._until_later(result) if self._is_nearly_over(pair.session) else result
         except (UpstreamNonsense, UpstreamUnavailable) as error:
             # There are no keys to judge by, or our clock is wrong. If Descope rotated, the old token is
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
@@ -283,6 +284,11 @@ class Refresher:
     def _until_later(self, result: RefreshResult) -> RefreshResult:
         """An answer that has expired on arrival: our wrong clock must not cost a call a request (RF-17)."""
         return replace(result, refresh_at=self._clock() + _REFUSED_SECONDS)
+
+    def _is_nearly_over(self, session: Session) -> bool:
+        """Whether a session that Descope has just begun is at its end by our clock, which is wrong then."""
+        left = session.expires_at - self._clock()
+        return left < min(_REFUSED_SECONDS, (session.expires_at - session.issued_at) / 2)
 
     async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | str:
         """The outcome that a remembered result leads to, or the token to refresh with if it is of no use.
@@ -322,6 +328,8 @@ class Refresher:
         match landing:
             case Renewed(pair) if pair.refresh.text == text:
                 # Not rotated, so nothing can be lost: never so long as to stand in for the next refresh.
+                if self._is_nearly_over(pair.session):
+                    return _REFUSED_SECONDS
                 left = pair.session.expires_at - self._clock()
                 return min(_UNCLAIMED_SECONDS, 0.75 * left)
             case Ended():

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope.core.outcomes import Ended, NoVerdict, Renewed
+from fastapi_descope.core.outcomes import Ended, NoVerdict, Outcome, Renewed
 from fastapi_descope.core.refresh_store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
@@ -147,6 +147,30 @@ async def test_rf17_a_session_that_is_over_by_our_clock_is_not_remembered_as_goo
     assert len(descope.calls) == 1
     descope.now += 30
     assert isinstance(await refresher.refresh(held), Renewed)
+
+
+@pytest.mark.parametrize("left", [1, 10, 24])
+async def test_rf17_a_session_that_is_nearly_over_by_our_clock_costs_no_call_a_request(left: int) -> None:
+    """It is good for what is left of it; Descope is asked again in half a minute."""
+    descope = StrictDescope()
+    descope.rotates, descope.lifetime = False, 50
+    held, refresher = descope.sign_in(), descope.refresher()
+    hanging = descope.hold()
+    running = asyncio.create_task(refresher.refresh(held))
+    await turns()
+    descope.now += 50 - left
+    hanging.set()
+    assert isinstance(await running, Renewed)
+
+    kinds = list[type[Outcome]]()
+    for _ in range(29):
+        descope.now += 1
+        kinds.append(type(await refresher.refresh(held)))
+
+    good = kinds.count(Renewed)
+    assert good == pytest.approx(left, abs=1)
+    assert kinds == [Renewed] * good + [NoVerdict] * (29 - good)
+    assert len(descope.calls) == 1
 
 
 async def test_rf17_a_rotated_token_is_kept_though_our_clock_is_ahead() -> None:
