@@ -22,6 +22,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -138,15 +139,17 @@ class RedisRefreshStore:
         return await self._said(token, answer) or await self._memory.recall(token)
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over."""
+        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over.
+
+        An end then takes along what they have made of the token meanwhile: nobody else follows it any more.
+        """
         local = await self._memory.overrule(token, result, seconds)
         if result.ended:  # for good, whatever Redis says that has not heard of it
             await self._logouts.overrule(token, result, seconds)
         parts = (self._sealed(token, result),)
-        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds)
-        replaced = await self._said(token, answer)
-        self._heard.forget(token)
-        return replaced or local
+        follow = partial(self._follow, token, result, seconds) if result.ended else None
+        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds, follow)
+        return await self._replaced(token, answer) or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
@@ -182,6 +185,17 @@ class RedisRefreshStore:
                 return result or await self._begin_shared(token, local, anew=True)
             case _:
                 return None
+
+    async def _follow(self, token: str, over: RefreshResult, seconds: float, answer: Answer) -> None:
+        replaced, ended = await self._replaced(token, answer), {token}
+        while replaced is not None and (later := replaced.refresh_jwt) and later not in ended:
+            ended.add(later)
+            replaced = await self.overrule(later, over, seconds)
+
+    async def _replaced(self, token: str, answer: Answer | None) -> RefreshResult | None:
+        result = await self._said(token, answer)
+        self._heard.forget(token)
+        return result
 
     async def _said(self, token: str, answer: Answer | None) -> RefreshResult | None:
         """The result that Redis answers with; if it has none, or is away, the one that it had a moment ago.
