@@ -1,12 +1,13 @@
 """What Redis has to be told and was away for: it is told as soon as it is back.
 
 A result that never arrives costs a session: others take the lease of whoever has it for a dead process's, and
-spend the token once more. A logout that never arrives is undone by the result that stands there.
+spend the token once more. A logout that never arrives is undone by the result that stands there; one that
+arrives late is told what stood there by then, and ends that too.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from .redis_scripts import Answer, Script
 from .redis_server import RedisServer
@@ -19,12 +20,16 @@ _AGAIN_SECONDS = 0.25
 _MOST = 10_000
 """How many messages are kept: twenty megabytes or so, after a long outage of a large site."""
 
+_PORTION = 250
+"""How many are told at once: all of them would keep the event loop busy for a tenth of a second and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Message:
     script: Script
     arguments: tuple[bytes | str | int, ...]
     until: float
+    answered: Callable[[Answer], Awaitable[None]] | None = field(repr=False)
 
 
 class RedisBacklog:
@@ -40,14 +45,19 @@ class RedisBacklog:
         self._telling: asyncio.Task[None] | None = None
 
     async def tell(
-        self, script: Script, keys: tuple[str, str], arguments: tuple[bytes | str | int, ...], seconds: float
+        self,
+        script: Script,
+        keys: tuple[str, str],
+        arguments: tuple[bytes | str | int, ...],
+        seconds: float,
+        answered: Callable[[Answer], Awaitable[None]] | None = None,
     ) -> Answer | None:
         """What ``script`` answers to ``arguments`` and ``seconds``; None if Redis is away, and told later.
 
-        What takes longer than ``seconds`` is not told any more.
+        ``answered`` gets an answer that comes later. What takes longer than ``seconds`` is not told any more.
         """
         self._messages.pop(keys, None)
-        message = _Message(script, arguments, self._monotonic() + seconds)
+        message = _Message(script, arguments, self._monotonic() + seconds, answered)
         answer = await self._send(keys, message)
         if answer is None:
             await self._keep(keys, message)
@@ -59,7 +69,9 @@ class RedisBacklog:
         self._messages = {keys: told for keys, told in self._messages.items() if now < told.until}
         waiting = list(self._messages.items())
         if waiting and await self._deliver(*waiting[0]):
-            await asyncio.gather(*(self._deliver(*each) for each in waiting[1:]))
+            for start in range(1, len(waiting), _PORTION):
+                portion = waiting[start : start + _PORTION]
+                await asyncio.gather(*(self._deliver(*each) for each in portion))
 
     async def aclose(self) -> None:
         """Try once more, at most for as long as Redis may take for an answer."""
@@ -81,10 +93,16 @@ class RedisBacklog:
             await self.flush()
 
     async def _deliver(self, keys: tuple[str, str], message: _Message) -> bool:
-        told = await self._send(keys, message) is not None
-        if told and self._messages.get(keys) is message:
+        if self._messages.get(keys) is not message:
+            return True  # a newer one has taken its place meanwhile
+        answer = await self._send(keys, message)
+        if answer is None:
+            return False
+        if self._messages.get(keys) is message:
             del self._messages[keys]
-        return told
+        if message.answered is not None:
+            await message.answered(answer)
+        return True
 
     async def _send(self, keys: tuple[str, str], message: _Message) -> Answer | None:
         milliseconds = round(1000 * (message.until - self._monotonic()))

@@ -8,7 +8,7 @@ who only wants to see whether it is there yet.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,8 +36,8 @@ _CONNECTIONS = 16
 _PACKET_BYTES = 14_000
 """How much goes out as one: what TCP sends over a new connection before it waits for an answer itself."""
 
-_FAILURES = (RedisError, OSError, ValueError, RecursionError)
-"""What a call ends with if Redis is away, slow, unwilling or insane; the last two come from parsing."""
+_PING = b"*2\r\n$4\r\nPING\r\n$1\r\n1\r\n"
+"""A command as Redis reads it, which some encodings that a URL may ask for are not."""
 
 _CLUSTER_ANSWERS = (AskError, ClusterCrossSlotError, ClusterDownError)
 """What only the node of a cluster says, a ``MOVED`` among them."""
@@ -157,21 +157,24 @@ class RedisLine:
         return questions
 
     async def _deliver(self, questions: Sequence[_Question]) -> None:
-        pipeline = self._client.pipeline(transaction=False)
-        known: set[Script] = set()
-        for question in questions:
-            pipeline.execute_command(*question.command(known=question.script in known))
-            known.add(question.script)
         try:
-            async with patience(self._seconds):
-                answers = await pipeline.execute(raise_on_error=False)
-        except _FAILURES as error:
+            answers = await self._answers(questions)
+        except Exception as error:  # noqa: BLE001 - Redis is away, slow, unwilling or insane: parsers raise anything
             failure = Failure.of(error)
             _settle(questions, failure)
             self._settle_all(failure)
             return
         for question, answer in zip(questions, answers, strict=True):
             question.settle(_read(question.script, answer))
+
+    async def _answers(self, questions: Sequence[_Question]) -> list[object]:
+        pipeline = self._client.pipeline(transaction=False)
+        known: set[Script] = set()
+        for question in questions:
+            pipeline.execute_command(*question.command(known=question.script in known))
+            known.add(question.script)
+        async with patience(self._seconds):
+            return await pipeline.execute(raise_on_error=False)
 
     def _settle_all(self, reply: _Reply) -> None:
         for queue in (self._urgent, self._waiting):
@@ -185,6 +188,12 @@ class _Pipeline(Protocol):
     def execute_command(self, *parts: bytes | str | int) -> object: ...
 
     async def execute(self, *, raise_on_error: bool) -> list[object]: ...
+
+
+class _Connection(Protocol):
+    """What is used of redis-py's connection."""
+
+    def pack_command(self, *parts: str) -> Iterable[bytes]: ...
 
 
 class _Client(Protocol):
@@ -224,7 +233,7 @@ async def _closed_with_the_loop(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(*_FAILURES):
+        with suppress(Exception):  # a line that is broken anyway
             await client.aclose()
 
 
@@ -236,11 +245,12 @@ def _client(url: SecretStr, seconds: float) -> _Client:
         "socket_connect_timeout": seconds,
         "socket_timeout": None,  # the deadline of a call covers it
     }
-    with suppress(TypeError, ValueError, RedisError):
+    with suppress(TypeError, ValueError, LookupError, RedisError):
         client = from_url(url.get_secret_value(), protocol=2)  # 3 takes a further round trip to connect
         # Over what the URL's query may say.
         client.connection_pool.max_connections = _CONNECTIONS
         client.connection_pool.connection_kwargs.update(ours)
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
-        return client
+        connection: _Connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        if b"".join(connection.pack_command("PING", "1")) == _PING:
+            return client
     raise ConfigurationError("DESCOPE_REDIS_URL is not a URL that redis-py can read")

@@ -7,9 +7,11 @@ could lose.
 ``pcall`` turns a key of a wrong type into an error table, which counts as absent; ``SET`` and ``DEL`` put
 it right. A value is a mark, which tells the end of a session from the rest, and a sealed result. One is told
 from another by its edition: the mark and the nonce that the sealed result begins with. Nothing is ever
-written without an end.
+written without an end, and with a value goes how long it has left, or nobody could tell later whether it was
+over or was lost.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
@@ -28,6 +30,7 @@ __all__ = [
     "TRIAL",
     "Answer",
     "Script",
+    "Standing",
 ]
 
 LASTING, PASSING = b"!", b"."
@@ -39,6 +42,22 @@ They are all that Redis can read. Whoever could forge one could as well delete t
 
 Answer = tuple[bytes, bytes]
 """A word and a text."""
+
+_LEFT_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands under a token: ``sealed`` is empty if nothing does; for how many ``seconds`` more."""
+
+    sealed: bytes
+    seconds: float
+
+    @classmethod
+    def of(cls, text: bytes) -> "Standing":
+        """The text of an answer, whatever it is: what has no end of ours will stand for ever."""
+        left, sealed = text[:_LEFT_DIGITS], text[_LEFT_DIGITS + len(PASSING) :]
+        return cls(sealed, int(left) / 1000 if left.isdigit() else math.inf)
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,9 @@ local function text(key)
 end
 local function value() return text(KEYS[1]) end
 local function holder() return text(KEYS[2]) end
+local function standing()
+  return string.format('%0{_LEFT_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
+end
 local function edition() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
 local function remember(sealed, milliseconds)
   if tonumber(milliseconds) > 0 then redis.call('SET', KEYS[1], sealed, 'PX', milliseconds)
@@ -77,13 +99,13 @@ def _script(body: str, *words: bytes, urgent: bool = False) -> Script:
     return Script(_PRELUDE + body, frozenset(words), urgent)
 
 
-RECALL = _script("return {'remembered', value()}", b"remembered")
-"""The sealed result, or an empty text."""
+RECALL = _script("return {'remembered', standing()}", b"remembered")
+"""What stands."""
 
 BEGIN = _script(
     """
 local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
-if not anew and value() ~= '' then return {'remembered', value()} end
+if not anew and value() ~= '' then return {'remembered', standing()} end
 local left = redis.call('PTTL', KEYS[2])
 if holder() ~= '' and left >= 0 and left <= longest then return {'busy', ''} end
 redis.call('SET', KEYS[2], id, 'PX', lease)
@@ -93,7 +115,7 @@ return {'granted', edition()}
     b"busy",
     b"granted",
 )
-"""``remembered`` and the sealed result, ``busy``, or ``granted`` and the edition that stands.
+"""``remembered`` and what stands, ``busy``, or ``granted`` and the edition that stands.
 
 Arguments: the holder's id, the lease in milliseconds, the longest that any lease lasts, 1 for anew. A
 lease without an end, or with one further off than any of ours, is not ours and blocks nobody.
@@ -133,7 +155,7 @@ return {'done', ''}
 
 OVERRULE = _script(
     """
-local replaced = value()
+local replaced = standing()
 redis.call('DEL', KEYS[2])
 remember(ARGV[1], ARGV[2])
 return {'done', replaced}
@@ -141,7 +163,7 @@ return {'done', replaced}
     b"done",
     urgent=True,
 )
-"""``done`` and the sealed result that stood, or an empty text. Arguments: the sealed result, milliseconds."""
+"""``done`` and what stood. Arguments: the sealed result, milliseconds."""
 
 SHORTEN = _script(
     f"""

@@ -14,13 +14,15 @@ Redis is never needed, and no token is verified with it (RD-01). Whatever it doe
 goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left
 alone until a trial, made beside the requests, finds that it takes writes again (RD-02). What is
 remembered goes into that memory too, so that neither an outage nor an eviction between two steps loses a
-rotated token; what Redis said goes there for half a minute, and what it could not be told is told later.
+rotated token. So does what Redis said, for half a minute or until its end, whichever is sooner: it counts
+while Redis is away or has lost it. What Redis could not be told is told later.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -28,7 +30,7 @@ from ..events import Events
 from . import redis_scripts
 from .breaker import Breaker
 from .redis_backlog import RedisBacklog
-from .redis_scripts import Answer, Script
+from .redis_scripts import Answer, Script, Standing
 from .redis_server import RedisServer
 from .refresh_store import Lease, MemoryRefreshStore, RefreshResult
 from .sealed_results import ResultSealer
@@ -36,7 +38,7 @@ from .sealed_results import ResultSealer
 __all__ = ["RedisRefreshStore"]
 
 _HEARD_SECONDS = 30.0
-"""How long what Redis said counts here, should it go away meanwhile: a response may be under way with it."""
+"""How long what Redis said counts here, should Redis lose it: a response may be under way with it."""
 
 _LONGEST_LEASE_SECONDS = 60.0
 """When a holder that never finishes loses its lease for good; a call to Descope takes seconds."""
@@ -93,7 +95,8 @@ class RedisRefreshStore:
 
     async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
         """See ``RefreshStore.begin``. While Redis is away, a lease holds in this process only."""
-        local = await self._memory.begin(token, anew=anew)
+        heard = None if anew else await self._heard.recall(token)
+        local = heard or await self._memory.begin(token, anew=anew)
         if not isinstance(local, Lease):
             return None if anew else await self.recall(token)
         begun: RefreshResult | Lease | None = None
@@ -136,19 +139,22 @@ class RedisRefreshStore:
         return await self._said(token, answer) or await self._memory.recall(token)
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over."""
+        """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over.
+
+        An end then takes along what they have made of the token meanwhile: nobody else follows it any more.
+        """
         local = await self._memory.overrule(token, result, seconds)
         if result.ended:  # for good, whatever Redis says that has not heard of it
             await self._logouts.overrule(token, result, seconds)
         parts = (self._sealed(token, result),)
-        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds)
-        replaced = await self._said(token, answer)
-        self._heard.forget(token)
-        return replaced or local
+        follow = partial(self._follow, token, result, seconds) if result.ended else None
+        answer = await self._backlog.tell(redis_scripts.OVERRULE, self._keys(token), parts, seconds, follow)
+        return await self._replaced(token, answer) or local
 
     async def shorten(self, token: str, seconds: float) -> None:
         """See ``RefreshStore.shorten``."""
         await self._memory.shorten(token, seconds)
+        await self._heard.shorten(token, seconds)
         await self._ask(redis_scripts.SHORTEN, token, _milliseconds(seconds))
 
     async def is_cluster(self) -> bool:
@@ -180,22 +186,34 @@ class RedisRefreshStore:
             case _:
                 return None
 
+    async def _follow(self, token: str, over: RefreshResult, seconds: float, answer: Answer) -> None:
+        replaced, ended = await self._replaced(token, answer), {token}
+        while replaced is not None and (later := replaced.refresh_jwt) and later not in ended:
+            ended.add(later)
+            replaced = await self.overrule(later, over, seconds)
+
+    async def _replaced(self, token: str, answer: Answer | None) -> RefreshResult | None:
+        result = await self._said(token, answer)
+        self._heard.forget(token)
+        return result
+
     async def _said(self, token: str, answer: Answer | None) -> RefreshResult | None:
-        """The result that Redis answers with; while it is away, the one that it had a moment ago."""
-        if answer is None:
+        """The result that Redis answers with; if it has none, or is away, the one that it had a moment ago.
+
+        That counts for as long as Redis would have had it: what is over is not lost.
+        """
+        standing = Standing.of(answer[1] if answer else b"")
+        result = self._sealer.unseal(token, standing.sealed) if standing.sealed else None
+        if result is None:
             return await self._heard.recall(token)
-        result = self._unsealed(token, answer)
-        if result is not None:
-            # Only a session: an end or a pause may be over sooner.
-            await self._heard.overrule(token, result, _HEARD_SECONDS if result.session_jwt else 0.0)
+        # Only a session: an end or a pause may be over sooner.
+        seconds = min(_HEARD_SECONDS, standing.seconds) if result.session_jwt else 0.0
+        await self._heard.overrule(token, result, seconds)
         return result
 
     def _sealed(self, token: str, result: RefreshResult) -> bytes:
         mark = redis_scripts.LASTING if result.ended else redis_scripts.PASSING
         return mark + self._sealer.seal(token, result)
-
-    def _unsealed(self, token: str, answer: Answer) -> RefreshResult | None:
-        return self._sealer.unseal(token, answer[1][1:])
 
     async def _keep(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""

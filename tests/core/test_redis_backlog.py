@@ -1,20 +1,24 @@
 """What Redis missed it is told later: a bad connection loses no result and no logout (RF-03, LO-03)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from pydantic import SecretStr
 
 from fastapi_descope.core.breaker import Breaker
+from fastapi_descope.core.outcomes import Ended, Renewed
 from fastapi_descope.core.redis_backlog import RedisBacklog
-from fastapi_descope.core.redis_scripts import OVERRULE
+from fastapi_descope.core.redis_scripts import OVERRULE, RECALL
 from fastapi_descope.core.redis_server import RedisServer
 from fastapi_descope.core.refresh_store import Lease, RefreshResult
 from fastapi_descope.events import Events
 from tests.faults.redis_proxy import RedisProxy
+from tests.support.publisher import turns
 from tests.support.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
 from tests.support.redis_server import RedisServer as RealRedis
+from tests.support.strict_descope import StrictDescope
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -65,6 +69,45 @@ async def test_lo03_a_logout_that_was_lost_on_the_way_arrives_later(fleet: Fleet
     line.cut()
     await store.overrule(TOKEN, RefreshResult.over(), 600)
     assert await other.recall(TOKEN) == FIRST
+
+    line.heal()
+    await told(fleet)
+
+    assert await other.recall(TOKEN) == RefreshResult.over()
+
+
+async def test_lo03_a_logout_that_arrives_late_ends_what_became_of_the_session(
+    fleet: Fleet, line: RedisProxy
+) -> None:
+    """The others have rotated the token twice by then, and whoever has one of theirs is signed out too."""
+    descope = StrictDescope()
+    held = descope.sign_in()
+    cut_off, others = descope.refresher(fleet.store(url=line.url)), descope.refresher(fleet.store())
+    line.cut()
+    tokens = [held]
+    for _ in range(2):
+        renewed = await others.refresh(tokens[-1])
+        assert isinstance(renewed, Renewed)
+        tokens.append(renewed.pair.refresh)
+    await cut_off.end(held, patience=1)
+
+    line.heal()
+    await told(fleet)
+
+    for token in tokens:
+        assert await others.refresh(token) == Ended()
+        assert await cut_off.refresh(token) == Ended()
+    assert len(descope.calls) == 2
+
+
+async def test_lo03_a_logout_that_arrives_late_ends_a_session_without_rotation(
+    fleet: Fleet, line: RedisProxy
+) -> None:
+    """What the others have made of the token leads to the token itself."""
+    store, other = fleet.store(url=line.url), fleet.store()
+    line.cut()
+    await other.overrule(TOKEN, RefreshResult("their session", TOKEN), 600)
+    await store.overrule(TOKEN, RefreshResult.over(), 600)
 
     line.heal()
     await told(fleet)
@@ -140,21 +183,48 @@ async def test_closing_does_not_wait_for_a_redis_that_is_away(fleet: Fleet, line
 
 async def test_a_long_outage_does_not_fill_the_memory(redis_victim: RealRedis) -> None:
     """Ten thousand messages are kept, the oldest go."""
-    server = RedisServer(
-        SecretStr(redis_victim.url),
-        trial_key="trial",
-        timeout=10.0,
-        breaker=Breaker(lambda: 0.0),
-        events=Events(),
-    )
-    backlog = RedisBacklog(server, lambda: 0.0)
-    redis_victim.stop()
-    for number in range(10_001):
-        await backlog.tell(OVERRULE, (f"result {number}", f"lease {number}"), (b"sealed",), 60)
-    redis_victim.start()
-
-    await backlog.aclose()
-    await server.aclose()
+    async with left_behind(redis_victim, 10_001) as (backlog, _):
+        await backlog.aclose()
 
     assert redis_victim.command("DBSIZE") == 10_000
     assert redis_victim.command("EXISTS", "result 0") == 0
+
+
+async def test_nobody_queues_behind_a_long_backlog(redis_victim: RealRedis) -> None:
+    """It is told in portions: whoever asks meanwhile is answered before most of it is told."""
+    async with left_behind(redis_victim, 2_000) as (backlog, server):
+        telling = asyncio.create_task(backlog.flush())
+        while redis_victim.command("DBSIZE") in {0, 1}:
+            await turns()
+        await server.ask(RECALL, ("result", "lease"), ())
+
+        assert redis_victim.command("DBSIZE") in range(2, 1_000)
+        await telling
+        assert redis_victim.command("DBSIZE") == 2_000
+
+
+async def test_a_newer_word_while_others_are_told_is_the_last(redis_victim: RealRedis) -> None:
+    """It takes the place of one whose turn has not come: that is not told after it."""
+    async with left_behind(redis_victim, 2) as (backlog, _):
+        telling = asyncio.create_task(backlog.flush())
+        await asyncio.sleep(0)
+        await backlog.tell(OVERRULE, ("result 1", "lease 1"), (b"newer",), 60)
+        await telling
+
+    assert redis_victim.command("GET", "result 0") == b"sealed"
+    assert redis_victim.command("GET", "result 1") == b"newer"
+
+
+@asynccontextmanager
+async def left_behind(redis: RealRedis, messages: int) -> AsyncGenerator[tuple[RedisBacklog, RedisServer]]:
+    """A backlog of so many messages when an outage is over."""
+    breaker = Breaker(lambda: 0.0)
+    url = SecretStr(redis.url)
+    server = RedisServer(url, trial_key="trial", timeout=10.0, breaker=breaker, events=Events())
+    backlog = RedisBacklog(server, lambda: 0.0)
+    breaker.trip()
+    for number in range(messages):
+        await backlog.tell(OVERRULE, (f"result {number}", f"lease {number}"), (b"sealed",), 60)
+    breaker.close()
+    yield backlog, server
+    await server.aclose()

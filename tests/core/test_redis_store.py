@@ -205,7 +205,14 @@ async def test_projects_share_nothing(fleet: Fleet, redis_server: RedisServer) -
 
 
 @pytest.mark.parametrize(
-    "query", ["decode_responses=true", "socket_timeout=0.000001", "protocol=3", "retry_on_timeout=yes"]
+    "query",
+    [
+        "decode_responses=true",
+        "socket_timeout=0.000001",
+        "protocol=3",
+        "retry_on_timeout=yes",
+        "encoding=latin-1",
+    ],
 )
 async def test_the_url_cannot_spoil_it(fleet: Fleet, redis_server: RedisServer, query: str) -> None:
     """What the store relies on holds, whatever the query of the URL says."""
@@ -226,6 +233,8 @@ async def test_the_url_cannot_spoil_it(fleet: Fleet, redis_server: RedisServer, 
         "redis://host?canary=1",
         "redis://host?protocol=7",
         "rediss://host?ssl_cert_reqs=canary",
+        "redis://host?encoding=canary",
+        "redis://host?encoding=utf-16",
     ],
 )
 def test_rd06_a_bad_url_is_refused_at_the_start(url: str) -> None:

@@ -1,12 +1,14 @@
-"""What a process remembers for when Redis is away, or has not heard everything (RD-02, RF-04, LO-03)."""
+"""What a process remembers for when Redis is away, has lost or has not heard it (RD-02, RF-04, LO-03)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from fastapi_descope.core.outcomes import Renewed
 from fastapi_descope.core.refresh_store import Lease, RefreshResult
 from tests.support.redis_fleet import FIRST, SECOND, TOKEN, Fleet, lease_of
 from tests.support.redis_server import RedisServer
+from tests.support.strict_descope import StrictDescope
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -32,6 +34,119 @@ async def test_rf04_another_processs_result_outlives_redis_for_half_a_minute(
     await lease_of(store, anew=True)
     fleet.now += 30
     assert await store.recall(TOKEN) is None
+
+
+def flush(server: RedisServer) -> None:
+    """Somebody empties it."""
+    server.command("FLUSHALL")
+
+
+def evict(server: RedisServer) -> None:
+    """It is full for a moment."""
+    server.evict_everything()
+
+
+LOSSES = pytest.mark.parametrize("lose", [flush, evict])
+
+
+@LOSSES
+async def test_rf04_a_response_under_way_outlives_what_redis_loses(
+    fleet: Fleet, redis_victim: RedisServer, lose: Callable[[RedisServer], None]
+) -> None:
+    """Another process rotated the token, and nobody has the new one yet: nothing is spent twice."""
+    descope = StrictDescope()
+    held, refreshed = descope.sign_in(), descope.refresher(fleet.store())
+    answering = descope.refresher(fleet.store())
+    await refreshed.refresh(held)
+    pair = await answering.refresh(held)
+    lose(redis_victim)  # while the handler runs
+
+    assert isinstance(pair, Renewed)
+    assert await answering.latest(held) == pair
+    assert await answering.refresh(held) == pair
+    assert await answering.newest(held) == pair.pair.refresh.text
+    assert descope.calls == [held.text]
+
+
+@LOSSES
+async def test_rf04_what_redis_lost_is_known_for_half_a_minute(
+    fleet: Fleet, redis_victim: RedisServer, lose: Callable[[RedisServer], None]
+) -> None:
+    """Whoever wants a newer result gets the lease all the same; then the token is as good as new."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    assert await store.recall(TOKEN) == FIRST
+    lose(redis_victim)
+
+    assert await store.begin(TOKEN) == FIRST
+    lease = await lease_of(store, anew=True)
+    assert await store.begin(TOKEN) == FIRST
+    await store.finish(TOKEN, lease, None, 0)
+    fleet.now += 30
+    assert await store.recall(TOKEN) is None
+    await lease_of(store)
+
+
+async def test_rf04_what_was_heard_outlives_a_restart(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Redis was away for a second and is back, empty."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    assert await store.begin(TOKEN) == FIRST
+    redis_victim.stop()
+    assert await store.recall(TOKEN) == FIRST
+    redis_victim.start()
+    await fleet.heal(store, after=1.1)
+
+    assert await store.recall(TOKEN) == FIRST
+    assert await store.begin(TOKEN) == FIRST
+
+
+async def test_what_redis_let_go_of_in_time_is_not_lost(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A result counts here for as long as it would have counted there."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 10)
+    assert await store.recall(TOKEN) == FIRST
+    fleet.now += 9
+    flush(redis_victim)
+    assert await store.recall(TOKEN) == FIRST
+    fleet.now += 1
+    assert await store.recall(TOKEN) is None
+    await lease_of(store)
+
+
+async def test_what_was_heard_is_shortened_too(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A response has carried it: from then on only the grace is left."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    assert await store.recall(TOKEN) == FIRST
+    await store.shorten(TOKEN, 5)
+    flush(redis_victim)
+    fleet.now += 5
+    assert await store.recall(TOKEN) is None
+
+
+@pytest.mark.parametrize("newer", [SECOND, RefreshResult.over(), RefreshResult.pause(2e9)])
+async def test_lo03_what_redis_loses_brings_nothing_older_back(
+    fleet: Fleet, redis_victim: RedisServer, newer: RefreshResult
+) -> None:
+    """A switch, a logout or a pause was heard of after it: that is what was lost."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    assert await store.recall(TOKEN) == FIRST
+    await other.overrule(TOKEN, newer, 600)
+    assert await store.recall(TOKEN) == newer
+    flush(redis_victim)
+    assert await store.recall(TOKEN) == (newer if newer.session_jwt else None)
+
+
+async def test_lo03_a_logout_follows_what_redis_lost(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """The other process's token is the newest, and nobody else knows it any more."""
+    store, other = fleet.store(), fleet.store()
+    await other.overrule(TOKEN, FIRST, 600)
+    assert await store.recall(TOKEN) == FIRST
+    flush(redis_victim)
+    assert await store.overrule(TOKEN, RefreshResult.over(), 600) == FIRST
+    assert await store.recall(TOKEN) == RefreshResult.over()
 
 
 async def test_what_was_heard_gives_way_to_what_was_done_since(

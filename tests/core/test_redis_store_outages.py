@@ -286,6 +286,20 @@ async def test_nonsense_is_an_outage(answer: bytes) -> None:
             assert "canary" not in event.reason
 
 
+async def test_an_answer_that_breaks_the_parser_is_an_outage() -> None:
+    """It fails with what redis-py never meant to raise: nobody is left waiting, and it is told of."""
+    async with (
+        answering(b"%1\r\n*0\r\n+canary\r\n") as (url, requests),
+        Fleet(url + "?protocol=3", timeout=5.0) as fleet,
+    ):
+        store = fleet.store()
+        asking = [store.recall(f"token-{number}") for number in range(1500)]
+        assert set(await asyncio.wait_for(asyncio.gather(*asking), 60)) == {None}
+        assert len(requests) <= 16
+        await refresh(fleet)
+        assert fleet.happened == [StoreDegraded("TypeError")] * 3
+
+
 @pytest.mark.parametrize("word", ["granted", "remembered", "busy", "lost", "done", "canary"])
 async def test_a_lie_raises_nothing(word: str) -> None:
     """One well-formed answer to every question is an outage as soon as it does not fit the question."""

@@ -15,7 +15,7 @@ from .fleet_scenarios import call_longer_than_the_lease, crowd, deploy, hang_ups
 from .interleaving_scenarios import interleavings
 from .key_scenarios import key_rotation
 from .observer import Report
-from .redis_scenarios import REDIS_FAULTS, redis_fails
+from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, redis_fails, redis_loses
 from .rig import Rig, Scale, Setup, running_rig
 from .upstream_scenarios import IMPATIENT, flapping, garbage, many_tabs, outage, rate_limits, slowness
 
@@ -56,11 +56,12 @@ def _rigs(patience: Setup) -> list[Stand[Rig]]:
 
 def _fleets() -> list[Stand[Fleet]]:
     redis = [partial(redis_fails, name=name) for name in REDIS_FAULTS]
+    losses = [partial(redis_loses, name=name) for name in REDIS_LOSSES]
     kept = [partial(crash, step=step, calls=1) for step in ("leased", "remembered", "delivered")]
     saved = [partial(crash, step=step, calls=2, reuse_grace=10) for step in ("sent", "answered")]
     alone = partial(crash, step="delivered", calls=2, reuse_grace=10)
     return [
-        _fleet(partial(running_fleet, workers=4, variables=PATIENT), crowd, hang_ups, *kept, *saved),
+        _fleet(partial(running_fleet, workers=4, variables=PATIENT), crowd, hang_ups, *losses, *kept, *saved),
         _fleet(
             partial(running_fleet, workers=2, variables=LEAVING),
             call_longer_than_the_lease,

@@ -1,7 +1,8 @@
 """What Redis may do to a fleet: fault scenario F7, one fault after the other.
 
 Without Redis every process goes on alone: one session that two of them refresh at once costs two calls,
-and that nobody is logged out by it takes the grace that Descope has for a replaced token (RF-03).
+and that nobody is logged out by it takes the grace that Descope has for a replaced token (RF-03). What Redis
+loses while responses are under way with it takes none (RF-04).
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from .observer import Observer, Report
 from .redis_proxy import GARBAGE
 from .rig import Scale, until
 
-__all__ = ["REDIS_FAULTS", "redis_fails"]
+__all__ = ["REDIS_FAULTS", "REDIS_LOSSES", "redis_fails", "redis_loses"]
 
 _OK = 200
 _TABS = 2
@@ -92,6 +93,9 @@ REDIS_FAULTS: Mapping[str, RedisFault] = MappingProxyType(
 )
 """Every fault, by what Redis is then."""
 
+REDIS_LOSSES = tuple(name for name, fault in REDIS_FAULTS.items() if not fault.lasts)
+"""Those after which it is well, and knows nothing."""
+
 
 async def redis_fails(fleet: Fleet, scale: Scale, name: str) -> Report:
     """F7: Redis fails while calls are under way; then people go on coming; then it is well again."""
@@ -111,6 +115,26 @@ async def redis_fails(fleet: Fleet, scale: Scale, name: str) -> Report:
     measured = _expect_no_delay(observer, during)
     browsers += await _heal(fleet)
     return await observer.report(browsers, calls_per_family=_TABS, measured=measured)
+
+
+async def redis_loses(fleet: Fleet, scale: Scale, name: str) -> Report:
+    """F7: Redis loses all results while handlers run, and no browser has its new cookies yet. No grace."""
+    people = 8 if scale is Scale.SHORT else 100
+    observer = await fleet.watched("F7", f"Redis is {name} while handlers run, no grace")
+    browsers = await fleet.returning(people)
+
+    async def all_are_held() -> bool:
+        vitals = await fleet.rig.app.vitals()
+        return sum(each.held for each in vitals.values()) == people * _TABS
+
+    with fleet.rig.holding():
+        asking = [asyncio.create_task(browser.get("/held")) for browser in browsers for _ in range(_TABS)]
+        await until(all_are_held)
+        await REDIS_FAULTS[name].throw(fleet)
+    answers = await asyncio.gather(*asking)
+    observer.expect(all(answer.status == _OK for answer in answers), "somebody was not let in")
+    observer.expect(all(answer.written.get("DSR") for answer in answers), "somebody got no new cookies")
+    return await observer.report(browsers)
 
 
 @asynccontextmanager

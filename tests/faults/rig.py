@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -55,6 +55,7 @@ class Vitals:
     """One of the app's processes. ``lag``: the longest block of its loop since last asked, in seconds.
 
     ``came`` and ``under_way``: how many requests it has had, and how many of them it has yet to answer.
+    ``held``: how many handlers wait for the end of ``Rig.holding``.
     """
 
     pid: int
@@ -64,6 +65,7 @@ class Vitals:
     resident: int
     came: int
     under_way: int
+    held: int
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
@@ -138,12 +140,13 @@ class App:
 class Rig:
     """Everything that a scenario needs."""
 
-    def __init__(self, setup: Setup, app: App, upstream: Upstream, clock: SharedClock) -> None:
+    def __init__(self, setup: Setup, app: App, upstream: Upstream, clock: SharedClock, hold: Path) -> None:
         self.setup = setup
         self.app = app
         self.upstream = upstream
         self.clock = clock
         self.line = Line(app.url, clock)
+        self._hold = hold
 
     async def fresh(self) -> None:
         """Begin a scenario: nothing is wrong, nothing is counted, nobody is there."""
@@ -162,6 +165,15 @@ class Rig:
         """One new person's browser; see ``browsers``."""
         (browser,) = await self.browsers(1, session_seconds=session_seconds, **claims)
         return browser
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Have the handlers of ``/held`` that come into the block go on when it ends."""
+        self._hold.touch()
+        try:
+            yield
+        finally:
+            self._hold.unlink()
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for Descope and the app, and at once."""
@@ -191,9 +203,10 @@ async def running_rig(setup: Setup, directory: Path) -> AsyncGenerator[Rig]:
             "DESCOPE_BASE_URL": relay.url,
             "RIG_CLOCK": str(directory / "clock"),
             "RIG_CLOCK_IS": setup.clock,
+            "RIG_HOLD": str(directory / "hold"),
         }
         app = App(setup, environment, directory / "app.log", clock)
-        rig = Rig(setup, app, upstream, clock)
+        rig = Rig(setup, app, upstream, clock, directory / "hold")
         stack.push_async_callback(rig.line.aclose)
         stack.push_async_callback(app.stop)
         await app.start()

@@ -11,7 +11,7 @@ from .crash_scenarios import crash
 from .fleet import LEAVING, PATIENT, Fleet, running_fleet
 from .kill_points import Step
 from .observer import Report
-from .redis_scenarios import REDIS_FAULTS, redis_fails
+from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, redis_fails, redis_loses
 from .rig import Scale
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -88,6 +88,14 @@ async def test_f15_a_deploy_loses_no_refresh_whose_client_was_cut_off(leaving: F
 async def test_f7_nobody_notices_what_redis_does(fragile: Fleet, name: str) -> None:
     """All are let in, at two calls for two windows at most, and without a delay; then it heals."""
     check(await redis_fails(fragile, Scale.SHORT, name))
+
+
+@pytest.mark.parametrize("name", REDIS_LOSSES)
+async def test_f7_what_redis_loses_under_a_response_is_carried_all_the_same(
+    patient: Fleet, name: str
+) -> None:
+    """Whichever process refreshed: one call each, the new cookies for both windows, and without a grace."""
+    check(await redis_loses(patient, Scale.SHORT, name))
 
 
 @pytest.mark.parametrize("fleet", ["patient", "alone"], indirect=True)

@@ -6,6 +6,7 @@ RIG_CLOCK        the file of the ``SharedClock`` that gives the time
 RIG_CLOCK_IS     ``seam`` (default): it is handed to ``Descope(clock=...)``, so every age follows it, as
                  if that time had passed; ``machine``: it is the wall clock of the whole process, so
                  ages do not follow it, as if somebody had set the machine's clock
+RIG_HOLD         a file: while it is there, handlers of ``/held`` wait
 
 What ``altered_parts`` reads goes with the seam only.
 """
@@ -29,6 +30,7 @@ from .shared_clock import SharedClock
 __all__ = ["app"]
 
 _TICK_SECONDS = 0.005
+_HOLD = Path(os.environ["RIG_HOLD"])
 
 
 class _Lag:
@@ -59,6 +61,7 @@ class _Traffic:
 
     came = 0
     under_way = 0
+    held = 0
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -105,6 +108,16 @@ async def slow(user: CurrentUser, tenant: CurrentTenant, seconds: float = 0.2) -
     return {"user": user.id, "tenant": tenant.id}
 
 
+@app.get("/held")
+async def held(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
+    """Who is asking, when the rig lets it go on."""
+    _Traffic.held += 1
+    while _HOLD.exists():  # noqa: ASYNC110, ASYNC240 - another process takes it away
+        await asyncio.sleep(_TICK_SECONDS)
+    _Traffic.held -= 1
+    return {"user": user.id, "tenant": tenant.id}
+
+
 @app.get("/rig/vitals")
 async def vitals() -> dict[str, int | float]:
     """What this process is, and what is going on in it."""
@@ -115,4 +128,5 @@ async def vitals() -> dict[str, int | float]:
         "lag": _lag.take(),
         "came": _Traffic.came,
         "under_way": _Traffic.under_way,
+        "held": _Traffic.held,
     }

@@ -49,9 +49,9 @@ class Fleet:
         self._stores.append(store)
         return store
 
-    async def heal(self, store: RedisRefreshStore) -> None:
-        """Let the longest wait pass, have a request come by, and wait for the trial to succeed."""
-        self.now += 31
+    async def heal(self, store: RedisRefreshStore, *, after: float = 31) -> None:
+        """Let a wait pass, the longest by default, have a request come by, and wait for the trial."""
+        self.now += after
         self.recovered.clear()
         await store.recall("whatever")
         await asyncio.wait_for(self.recovered.wait(), 10)
