@@ -184,9 +184,10 @@ class Refresher:
             remembered = await self._remembered(held, begun)
             if not isinstance(remembered, str):
                 return remembered
-            begin = self._chain.begin_again if remembered == text else self._chain.begin
-            begun = await begin(remembered, self._patience)
-            text = remembered
+            if remembered == text:
+                begun = await self._chain.begin_again(text, self._patience, stale=begun)
+            else:
+                text, begun = remembered, await self._chain.begin(remembered, self._patience)
         if begun is None:
             return self._outcome(UpstreamUnavailable())
         return await self._renew(held, text, begun)

@@ -51,11 +51,16 @@ class TokenChain:
             pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
         return begun
 
-    async def begin_again(self, text: str, patience: float) -> RefreshResult | Lease | None:
-        """A lease for what has a result that is of no use any more; or the end, if a logout was quicker."""
+    async def begin_again(
+        self, text: str, patience: float, *, stale: RefreshResult
+    ) -> RefreshResult | Lease | None:
+        """A lease for what has a ``stale`` result, of no use any more; or what another has put in its place.
+
+        Of many processes that find the same result stale, one asks Descope, and a logout is not overtaken.
+        """
         begun = await self.begin(text, patience, anew=True)
         known = await self._store.recall(text) if isinstance(begun, Lease) else None
-        if isinstance(begun, Lease) and known is not None and known.ended:
+        if isinstance(begun, Lease) and known is not None and known != stale:
             await self._store.finish(text, begun, None, 0.0)
             return known
         return begun

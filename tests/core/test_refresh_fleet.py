@@ -15,7 +15,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.support.publisher import turns
-from tests.support.strict_descope import StrictDescope
+from tests.support.strict_descope import DistantStore, StrictDescope
 from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
@@ -254,3 +254,17 @@ async def test_a_switch_whose_lease_lapsed_is_a_switch_all_the_same() -> None:
     hanging.set()
 
     assert (await switch).session.tenant_id == "globex"
+
+
+@pytest.mark.parametrize("rotates", [True, False], ids=["rotating", "not rotating"])
+async def test_rf17_of_many_processes_with_a_wrong_clock_one_asks(*, rotates: bool) -> None:
+    """All of them find the remembered answer over, half a minute later; it is one call all the same."""
+    descope = StrictDescope()
+    descope.rotates, descope.lifetime = rotates, -600
+    held, shared = descope.sign_in(), DistantStore(descope.clock)
+    fleet = [descope.refresher(shared) for _ in range(4)]
+    for calls in range(1, 4):
+        outcomes = await asyncio.gather(*(process.refresh(held) for process in fleet))
+        assert {type(outcome) for outcome in outcomes} == {NoVerdict}
+        assert len(descope.calls) == calls
+        descope.now += 31
