@@ -136,7 +136,10 @@ class RedisRefreshStore:
         if (over := await self._logouts.recall(token)) is not None:
             return over
         answer = await self._ask(redis_scripts.RECALL, token)
-        return await self._said(token, answer) or await self._memory.recall(token)
+        said = await self._said(token, answer)
+        if said is not None and said.ended:
+            self._memory.forget(token)  # or our own older word would count again if Redis lost the end
+        return said or await self._memory.recall(token)
 
     async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
         """See ``RefreshStore.overrule``. During an outage, other processes learn of it when it is over.
@@ -206,9 +209,11 @@ class RedisRefreshStore:
         result = self._sealer.unseal(token, standing.sealed) if standing.sealed else None
         if result is None:
             return await self._heard.recall(token)
-        # Only a session: an end or a pause may be over sooner.
-        seconds = min(_HEARD_SECONDS, standing.seconds) if result.session_jwt else 0.0
-        await self._heard.overrule(token, result, seconds)
+        # After a pause, which may be over sooner, the session before it is still the latest.
+        if result.session_jwt:
+            await self._heard.overrule(token, result, min(_HEARD_SECONDS, standing.seconds))
+        elif result.ended:
+            self._heard.forget(token)
         return result
 
     def _sealed(self, token: str, result: RefreshResult) -> bytes:
