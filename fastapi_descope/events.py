@@ -264,5 +264,5 @@ class Events:
         for subscriber in self._subscribers:
             try:
                 subscriber(event)
-            except Exception:  # the user's code, not ours; the one broad except of the package
+            except Exception:  # the user's code, not ours
                 logger.exception("An event subscriber failed on %s", event.name)
