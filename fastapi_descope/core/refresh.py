@@ -10,13 +10,11 @@ What upstream's answer means is for ``outcomes`` to say.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from hashlib import sha256
 from math import ceil
-from typing import assert_never, cast
+from typing import cast
 
 from ..errors import (
-    RateLimited,
     SessionEnded,
     TokenError,
     TokenReason,
@@ -28,22 +26,12 @@ from ..errors import (
 from ..events import Events
 from .outcomes import Ended, Landing, NotReplaced, NoVerdict, Outcome, Renewed, judge
 from .refresh_store import Lease, RefreshResult, RefreshStore
-from .session import RefreshToken, Session, TokenPair
+from .retention import REFUSED_SECONDS, UNCLAIMED_SECONDS, Retention
+from .session import RefreshToken, TokenPair
 from .single_flight import SingleFlight
 from .token_chain import TokenChain
 
 __all__ = ["Call", "Refresher", "Verify"]
-
-_UNCLAIMED_SECONDS = 600.0
-"""How long a result is kept that no response has carried to the browser yet (RF-06, RF-14)."""
-
-_REFUSED_SECONDS = 30.0
-"""How long a refusal is remembered, so that a dead token costs one call in that time (RF-16); and how long
-an answer that has expired on arrival keeps us from asking again (RF-17)."""
-
-_NONSENSE_SECONDS = 5.0
-"""How long an answer without a verdict keeps us from asking again: a firewall's page comes at once, and would
-be asked for by every request."""
 
 Call = Callable[[str], Awaitable[RefreshResult]]
 """Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
@@ -80,6 +68,7 @@ class Refresher:
         self._verify = verify
         self._events = events
         self._clock = clock
+        self._retention = Retention(clock)
         self._grace = grace
         self._patience = patience
         self._flights: SingleFlight[bytes, Landing] = SingleFlight()
@@ -195,20 +184,31 @@ class Refresher:
     async def _renew(self, held: RefreshToken, text: str, lease: Lease) -> Outcome:
         traded, result = await self._trade(held, text, self._call, self._verify)
         outcome = self._outcome(traded)
-        if isinstance(outcome, Ended):
-            result = RefreshResult.over()
-        elif isinstance(traded, RateLimited):
-            result = RefreshResult.pause(self._clock() + traded.retry_after)
-        elif isinstance(traded, (UpstreamNonsense, UpstreamRefused)) and result is None:
-            result = RefreshResult.pause(self._clock() + _NONSENSE_SECONDS)
-        if await self._store.finish(text, lease, result, self._useful_seconds(text, result, outcome)):
+        result = self._retention.of(traded, result, outcome)
+        seconds = self._retention.seconds(text, result, outcome)
+        if await self._store.finish(text, lease, result, seconds):
             return outcome
         # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
         # (RF-05).
         known = await self._known(held, text)
+        if known is None and isinstance(outcome, Renewed):
+            known = await self._word_of_winner(held, text, result, seconds)
         if isinstance(known, Ended):
             return Ended(superseded=True)  # whose response has cleared the cookies; a login may have followed
         return known or (NoVerdict() if isinstance(outcome, Ended) else outcome)
+
+    async def _word_of_winner(
+        self, held: RefreshToken, text: str, result: RefreshResult | None, seconds: float
+    ) -> Outcome | None:
+        """What whoever took the lease away brings, who is still at it.
+
+        None if that comes to nothing: ours is remembered then, or no response would carry it (RF-04).
+        """
+        lease = await self._chain.begin(text, self._patience, anew=True)
+        known = await self._known(held, text)
+        if isinstance(lease, Lease):
+            await self._store.finish(text, lease, None if known else result, seconds)
+        return known
 
     async def _replace(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> Landing:
         leased = await self._chain.lease_newest(newest, self._patience)
@@ -217,7 +217,7 @@ class Refresher:
         text, lease = leased
         traded, result = await self._trade(held, text, call, verify)
         landing = Renewed(traded) if isinstance(traded, TokenPair) else NotReplaced(traded)
-        kept = await self._store.finish(text, lease, result, self._useful_seconds(text, result, landing))
+        kept = await self._store.finish(text, lease, result, self._retention.seconds(text, result, landing))
         if kept:
             return landing
         if isinstance(landing, NotReplaced):
@@ -248,7 +248,7 @@ class Refresher:
         while later is not None and later not in seen:
             newest = later
             seen.add(newest)
-            replaced = await self._store.overrule(newest, result, _UNCLAIMED_SECONDS)
+            replaced = await self._store.overrule(newest, result, UNCLAIMED_SECONDS)
             later = replaced.refresh_jwt if replaced else None
         return newest
 
@@ -274,22 +274,14 @@ class Refresher:
             return UpstreamNonsense("refresh_token"), None
         try:
             pair = await verify(result, held)
-            return pair, self._until_later(result) if self._is_nearly_over(pair.session) else result
+            is_late = self._retention.is_nearly_over(pair.session)
+            return pair, self._retention.until_later(result) if is_late else result
         except (UpstreamNonsense, UpstreamUnavailable) as error:
             # There are no keys to judge by, or our clock is wrong. If Descope rotated, the old token is
             # spent and this answer is the only copy of the new one: kept, and verified when recalled.
             if isinstance(error, UpstreamUnavailable):
                 return error, result
-            return error, self._until_later(result) if _is_late(error) else None
-
-    def _until_later(self, result: RefreshResult) -> RefreshResult:
-        """An answer that has expired on arrival: our wrong clock must not cost a call a request (RF-17)."""
-        return replace(result, refresh_at=self._clock() + _REFUSED_SECONDS)
-
-    def _is_nearly_over(self, session: Session) -> bool:
-        """Whether a session that Descope has just begun is at its end by our clock, which is wrong then."""
-        left = session.expires_at - self._clock()
-        return left < min(_REFUSED_SECONDS, (session.expires_at - session.issued_at) / 2)
+            return error, self._retention.until_later(result) if _is_late(error) else None
 
     async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | str:
         """The outcome that a remembered result leads to, or the token to refresh with if it is of no use.
@@ -308,7 +300,7 @@ class Refresher:
             return NoVerdict(error.retry_after)
         except UpstreamNonsense as error:
             wait = (result.refresh_at or 0) - self._clock()
-            if _is_late(error) and 0 < wait <= _REFUSED_SECONDS:  # expired on arrival: see _until_later
+            if _is_late(error) and 0 < wait <= REFUSED_SECONDS:  # expired on arrival: see ``until_later``
                 return NoVerdict(ceil(wait))
             return (_is_late(error) and result.refresh_jwt) or held.text
 
@@ -321,24 +313,6 @@ class Refresher:
         outcome, event = judge(traded)
         self._events.emit(event)
         return outcome
-
-    def _useful_seconds(self, text: str, result: RefreshResult | None, landing: Landing) -> float:
-        """How long to remember what became of ``text``."""
-        if result is not None and result.pauses_until is not None:
-            return result.pauses_until - self._clock()
-        match landing:
-            case Renewed(pair) if pair.refresh.text == text:
-                # Not rotated, so nothing can be lost: never so long as to stand in for the next refresh.
-                if self._is_nearly_over(pair.session):
-                    return _REFUSED_SECONDS
-                left = pair.session.expires_at - self._clock()
-                return min(_UNCLAIMED_SECONDS, 0.75 * left)
-            case Ended():
-                return _REFUSED_SECONDS
-            case Renewed() | NoVerdict() | NotReplaced():
-                return _UNCLAIMED_SECONDS
-            case _:
-                assert_never(landing)
 
 
 async def _landed(flight: asyncio.Task[Landing]) -> Landing:

@@ -105,8 +105,46 @@ async def test_rf03_a_late_holder_overwrites_nothing() -> None:
     assert await slow.latest(held) == Ended()
 
 
-async def test_a_holder_whose_lease_passed_on_to_somebody_still_at_work_goes_by_its_own_answer() -> None:
-    """There is no other word yet."""
+async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_next() -> None:
+    """Or its pair would be in no memory, and no response would carry it; the next one's is in both."""
+    descope = StrictDescope()
+    descope.rotates = False
+    held = descope.sign_in()
+    slow, quick = descope.refresher(), descope.refresher()
+    first = descope.hold()
+    late = asyncio.create_task(slow.refresh(held))
+    await turns()
+    descope.now += 31
+    second = descope.hold()
+    winner = asyncio.create_task(quick.refresh(held))
+    await turns()
+    first.set()
+    await turns()
+    assert not late.done()
+    second.set()
+
+    assert isinstance(await winner, Renewed)
+    assert await late == await winner == await slow.latest(held)
+
+
+async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_remembered() -> None:
+    """With rotation it is the only copy there is."""
+    descope = StrictDescope()
+    held, process = descope.sign_in(), descope.refresher()
+    hanging = descope.hold()
+    late = asyncio.create_task(process.refresh(held))
+    await turns()
+    descope.now += 31
+    await descope.store.begin(held.text)
+    hanging.set()
+    await turns()
+    descope.now += 31
+
+    assert await late == Renewed(descope.pair_of("ada/1/acme")) == await process.latest(held)
+
+
+async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_answer() -> None:
+    """There is no other word in the time that anybody waits."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
     hanging = descope.hold()
