@@ -79,7 +79,7 @@ class FleetSession:
         self._signed_out = False
         self._sign_out_begun = False
         self._certain = _Certain()
-        self._visits: list[asyncio.Task[None]] = []
+        self._visits: dict[asyncio.Task[None], _Process] = {}
         self._gates: list[asyncio.Event] = []
 
     # ------------------------------------------------------------------ time
@@ -123,16 +123,19 @@ class FleetSession:
 
     def request(self, process: int, held: RefreshToken, fate: Fate = Fate.ARRIVES) -> None:
         """Begin a request with a dead session."""
-        self._begin(self._request(self._processes[process].refresher, held, fate))
+        of = self._processes[process]
+        self._begin(of, self._request(of.refresher, held, fate))
 
     def switch(self, process: int, held: RefreshToken, tenant: str) -> None:
         """Begin a tenant switch."""
-        self._begin(self._switch(self._processes[process], held, tenant))
+        of = self._processes[process]
+        self._begin(of, self._switch(of, held, tenant))
 
     def sign_out(self, process: int, held: RefreshToken, *, reaches_descope: bool) -> None:
         """Begin a logout."""
         self._sign_out_begun = True
-        self._begin(self._sign_out(self._processes[process].refresher, held, reaches_descope=reaches_descope))
+        of = self._processes[process]
+        self._begin(of, self._sign_out(of.refresher, held, reaches_descope=reaches_descope))
 
     def hang_up(self, number: int) -> None:
         """Cancel one of those who wait, if anybody does."""
@@ -145,6 +148,9 @@ class FleetSession:
     def crash(self, process: int) -> None:
         """Cut off whatever a process has in flight; another takes its place, with the store's memory only."""
         dying, self._processes[process] = self._processes[process], self._process()
+        for visit, of in self._visits.items():
+            if of is dying:  # or whoever waits there would begin something new after its end
+                visit.cancel()
         self.loop.create_task(self._bury(dying))
 
     def hold(self) -> None:
@@ -191,8 +197,8 @@ class FleetSession:
     def _process(self) -> _Process:
         return _Process(self.descope, self._store)
 
-    def _begin(self, visit: Coroutine[Any, Any, None]) -> None:
-        self._visits.append(self.loop.create_task(visit))
+    def _begin(self, process: _Process, visit: Coroutine[Any, Any, None]) -> None:
+        self._visits[self.loop.create_task(visit)] = process
 
     async def _request(self, refresher: Refresher, held: RefreshToken, fate: Fate) -> None:
         certain = self._now_certain()
@@ -270,7 +276,7 @@ class FleetSession:
         for visit in self._visits:
             if visit.done() and not visit.cancelled():
                 visit.result()
-        self._visits = [visit for visit in self._visits if not visit.done()]
+        self._visits = {visit: process for visit, process in self._visits.items() if not visit.done()}
         assert self.descope.presented_twice == []
         assert self.descope.most_under_way <= 1
         if not asyncio.all_tasks(self.loop):
