@@ -7,7 +7,16 @@ from weakref import WeakKeyDictionary
 from starlette.applications import Starlette
 from starlette.routing import NoMatchFound
 
-__all__ = ["CALLBACK", "LOGIN", "LOGOUT", "LOGOUT_ALL", "SECRET_PATHS", "OwnRoute", "OwnRoutes"]
+__all__ = [
+    "CALLBACK",
+    "LOGIN",
+    "LOGOUT",
+    "LOGOUT_ALL",
+    "SECRET_PATHS",
+    "WITHOUT_SESSION",
+    "OwnRoute",
+    "OwnRoutes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +33,10 @@ CALLBACK = OwnRoute("descope_callback", "/callback", "GET")
 LOGOUT = OwnRoute("descope_logout", "/logout", "POST")
 LOGOUT_ALL = OwnRoute("descope_logout_all", "/logout/all", "POST")
 
-_WITHOUT_SESSION = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
-"""Those that must work without a session."""
+WITHOUT_SESSION = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
+"""Those that must work without a session, and that ``protect`` leaves open, by path and method."""
 
-_ENDS = tuple(route.path for route in _WITHOUT_SESSION)
+_ENDS = tuple(route.path for route in WITHOUT_SESSION)
 
 SECRET_PATHS = (LOGIN.path, CALLBACK.path)
 """How the paths end whose queries hold codes, states and addresses."""
@@ -57,7 +66,7 @@ class OwnRoutes:
 
     def open_to_all(self, app: object, *, method: str | None = None) -> Iterator[str]:
         """The paths of those that must work without a session; those of one method, if it is given."""
-        for route in _WITHOUT_SESSION:
+        for route in WITHOUT_SESSION:
             if method in (None, route.method) and (path := self.path(route, app)) is not None:
                 yield path
 

@@ -14,14 +14,11 @@ from starlette.types import Scope
 from ..core.unreadable import objection_to
 from ..errors import ConfigurationError
 from .login_routes import LoginRoutes
-from .own_routes import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL, OwnRoute, OwnRoutes
+from .own_routes import LOGIN, WITHOUT_SESSION, OwnRoute, OwnRoutes
 from .security_schemes import OptionalSessionScheme, SessionScheme
 from .session_routes import SessionRoutes
 
 __all__ = ["dependants", "is_own", "mistakes", "refuse_mistakes"]
-
-_OPEN = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
-"""Those that ``protect`` leaves open, by path and method."""
 
 
 def refuse_mistakes(app: Starlette) -> None:
@@ -87,7 +84,7 @@ def _parameter(dependant: Dependant) -> str | None:
 def _shadows(app: Starlette) -> Iterator[str]:
     """What ``protect`` leaves open has to be ours, and whoever signs in has to arrive."""
     own_routes = OwnRoutes()
-    for route in _OPEN:
+    for route in WITHOUT_SESSION:
         path = own_routes.path(route, app)
         if path is not None and not is_own(_first_to_answer(app.routes, _request(route, path))):
             yield (

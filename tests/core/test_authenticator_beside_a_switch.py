@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fastapi_descope.core.resolver import Credentials, Resolution
+from fastapi_descope.emulator import Issued
 from fastapi_descope.errors import SessionEnded
 from tests.support.core import ADA, Core, cookies
 
@@ -25,6 +26,15 @@ async def tenant_names(core: Core, presented: Credentials, resolution: Resolutio
     return await core.authenticator.tenant_names(presented, resolution)
 
 
+async def asked(core: Core, issued: Issued, ask: Question, endpoint: str) -> asyncio.Task[object]:
+    """The question under way: Descope has it, and holds it back."""
+    resolution = await core.resolve(issued)
+    core.emulator.faults.add(endpoint, hold=True)
+    asking = asyncio.create_task(ask(core, cookies(issued), resolution))
+    await core.emulator.faults.arrived()
+    return asking
+
+
 QUESTIONS = pytest.mark.parametrize(
     ("ask", "endpoint", "answer"),
     [(profile, "me", ADA), (tenant_names, "my_tenants", {"acme": "Acme Corp", "globex": "Globex"})],
@@ -38,10 +48,7 @@ async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_toke
     """Descope refuses the token that the switch has spent meanwhile: no word on the session."""
     core = Core()
     issued = core.issue()
-    resolution = await core.resolve(issued)
-    core.emulator.faults.add(endpoint, hold=True)
-    asking = asyncio.create_task(ask(core, cookies(issued), resolution))
-    await core.emulator.faults.arrived()
+    asking = await asked(core, issued, ask, endpoint)
 
     pair = await core.authenticator.select_tenant(cookies(issued), "globex")
     core.emulator.faults.release()
@@ -58,10 +65,7 @@ async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
     """Nothing took the place of the refused token; it is not asked twice."""
     core = Core()
     issued = core.issue()
-    resolution = await core.resolve(issued)
-    core.emulator.faults.add(endpoint, hold=True)
-    asking = asyncio.create_task(ask(core, cookies(issued), resolution))
-    await core.emulator.faults.arrived()
+    asking = await asked(core, issued, ask, endpoint)
 
     await core.authenticator.logout(cookies(issued))
     core.emulator.faults.release()

@@ -1,6 +1,8 @@
 """Several processes with one store: one of them refreshes, the others take its result (RF-03, RF-05)."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,11 +22,24 @@ from tests.support.virtual_time import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
+T = TypeVar("T")
+
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
     """Deadlines pass at once."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+async def late_for_its_lease(
+    descope: StrictDescope, trading: Coroutine[Any, Any, T]
+) -> tuple[asyncio.Task[T], asyncio.Event]:
+    """``trading`` under way, its lease over, and the event that hands out Descope's answer to it."""
+    hanging = descope.hold()
+    late = asyncio.create_task(trading)
+    await turns()
+    descope.now += 31
+    return late, hanging
 
 
 async def test_rf03_four_processes_cost_one_call() -> None:
@@ -74,10 +89,7 @@ async def test_rf05_a_late_loser_takes_the_result_of_the_winner() -> None:
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
     descope.script = [UpstreamRefused(400, "E064006")]
-    hanging = descope.hold()
-    loser = asyncio.create_task(slow.refresh(held))
-    await turns()
-    descope.now += 31
+    loser, hanging = await late_for_its_lease(descope, slow.refresh(held))
     descope.serve()
     winner = await quick.refresh(held)
     hanging.set()
@@ -93,10 +105,7 @@ async def test_rf03_a_late_holder_overwrites_nothing() -> None:
     descope = StrictDescope()
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    hanging = descope.hold()
-    late = asyncio.create_task(slow.refresh(held))
-    await turns()
-    descope.now += 31
+    late, hanging = await late_for_its_lease(descope, slow.refresh(held))
     descope.serve()
 
     assert await quick.refresh(held) == Ended()  # Descope takes it for a theft
@@ -111,10 +120,7 @@ async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_nex
     descope.rotates = False
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    first = descope.hold()
-    late = asyncio.create_task(slow.refresh(held))
-    await turns()
-    descope.now += 31
+    late, first = await late_for_its_lease(descope, slow.refresh(held))
     second = descope.hold()
     winner = asyncio.create_task(quick.refresh(held))
     await turns()
@@ -131,10 +137,7 @@ async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_
     """With rotation it is the only copy there is."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
-    hanging = descope.hold()
-    late = asyncio.create_task(process.refresh(held))
-    await turns()
-    descope.now += 31
+    late, hanging = await late_for_its_lease(descope, process.refresh(held))
     await descope.store.begin(held.text)
     hanging.set()
     await turns()
@@ -147,10 +150,7 @@ async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_
     """There is no other word in the time that anybody waits."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
-    hanging = descope.hold()
-    late = asyncio.create_task(process.refresh(held))
-    await turns()
-    descope.now += 31
+    late, hanging = await late_for_its_lease(descope, process.refresh(held))
     await descope.store.begin(held.text)
     hanging.set()
 
@@ -162,10 +162,7 @@ async def test_rf05_a_refusal_of_who_lost_the_lease_decides_nothing() -> None:
     descope = StrictDescope()
     held, loser = descope.sign_in(), descope.refresher()
     descope.script = [UpstreamRefused(400, "E064006")]
-    hanging = descope.hold()
-    late = asyncio.create_task(loser.refresh(held))
-    await turns()
-    descope.now += 31
+    late, hanging = await late_for_its_lease(descope, loser.refresh(held))
     await descope.store.begin(held.text)
     hanging.set()
 
@@ -184,10 +181,7 @@ async def test_rf05_a_switch_that_lost_the_lease_does_not_end_the_session(
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
     descope.script = [answer]
-    hanging = descope.hold()
-    switch = asyncio.create_task(slow.replace(held, *descope.select("globex")))
-    await turns()
-    descope.now += 31
+    switch, hanging = await late_for_its_lease(descope, slow.replace(held, *descope.select("globex")))
     descope.serve()
     assert isinstance(await quick.refresh(held), Renewed)
     hanging.set()
@@ -283,10 +277,7 @@ async def test_a_switch_whose_lease_lapsed_is_a_switch_all_the_same() -> None:
     descope.rotates = False
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    hanging = descope.hold()
-    switch = asyncio.create_task(slow.replace(held, *descope.select("globex")))
-    await turns()
-    descope.now += 31
+    switch, hanging = await late_for_its_lease(descope, slow.replace(held, *descope.select("globex")))
     descope.serve()
     await quick.refresh(held)
     hanging.set()

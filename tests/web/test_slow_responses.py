@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 
 from fastapi_descope import CurrentUser
@@ -14,25 +15,23 @@ pytestmark = pytest.mark.anyio
 HANK, GRACE = ("hank@globex.example", "globex"), ("grace@acme.example", "acme")
 LIVE_AND_DUE, DEAD = 570, 660
 
-SlowPage = Callable[[World], tuple[str, asyncio.Event, asyncio.Event]]
+Loading = tuple[asyncio.Task[httpx.Response], asyncio.Event]
+"""A page under way, and the event that lets it answer."""
 
 
-@pytest.fixture
-def slow_page() -> SlowPage:
-    """Gives an app a page that says when it is at work, and answers when it is told to."""
+async def slow_page(town: World, browser: Browser) -> Loading:
+    """Load a page whose handler is at work, and answers when it is told to."""
+    begun, gate = asyncio.Event(), asyncio.Event()
 
-    def add(town: World) -> tuple[str, asyncio.Event, asyncio.Event]:
-        begun, gate = asyncio.Event(), asyncio.Event()
+    @town.app.get("/slow")
+    async def slow(user: CurrentUser) -> str:
+        begun.set()
+        await gate.wait()
+        return user.id
 
-        @town.app.get("/slow")
-        async def slow(user: CurrentUser) -> str:
-            begun.set()
-            await gate.wait()
-            return user.id
-
-        return "/slow", begun, gate
-
-    return add
+    loading = asyncio.create_task(browser.get("/slow"))
+    await begun.wait()
+    return loading, gate
 
 
 async def sign_in_anew(browser: Browser) -> None:
@@ -56,18 +55,15 @@ async def choose_another_tenant(browser: Browser) -> None:
 @pytest.mark.parametrize("login", [sign_in_anew, sign_out_and_in, choose_another_tenant])
 async def test_cb09_a_slow_response_leaves_a_login_alone(
     world: WorldFactory,
-    slow_page: SlowPage,
     login: Callable[[Browser], Awaitable[None]],
     age: int,
     rotate: bool,  # noqa: FBT001 - a project's setting
 ) -> None:
     """The page has refreshed the session before; its answer neither writes nor clears a cookie."""
     town = world(project=Project(rotate_refresh=rotate))
-    path, begun, gate = slow_page(town)
     browser = await town.signed_in()
     town.emulator.clock.advance(age)
-    loading = asyncio.create_task(browser.get(path))
-    await begun.wait()
+    loading, gate = await slow_page(town, browser)
 
     await login(browser)
     after = browser.cookie("DS"), browser.cookie("DSR")
@@ -80,16 +76,12 @@ async def test_cb09_a_slow_response_leaves_a_login_alone(
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
-async def test_cb09_nor_does_one_with_an_older_token_of_the_session(
-    world: WorldFactory, slow_page: SlowPage
-) -> None:
+async def test_cb09_nor_does_one_with_an_older_token_of_the_session(world: WorldFactory) -> None:
     """The refresh that it began has reached the browser by another response before the login."""
     town = world(project=Project(rotate_refresh=True))
-    path, begun, gate = slow_page(town)
     browser = await town.signed_in()
     town.emulator.clock.advance(DEAD)
-    loading = asyncio.create_task(browser.get(path))
-    await begun.wait()
+    loading, gate = await slow_page(town, browser)
     await browser.get("/me")  # brings the new tokens
 
     await sign_in_anew(browser)
