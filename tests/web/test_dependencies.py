@@ -89,7 +89,7 @@ async def _ada(town: World) -> Browser:
 def _bearer(
     town: World, user: str = "ada@acme.example", tenant: str | None = "acme", **claims: object
 ) -> str:
-    return f"Bearer {town.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type]
+    return f"Bearer {town.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type] # any claim
 
 
 async def test_the_aliases_give_session_user_and_tenant(world: WorldFactory) -> None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_descope import (
     ConfigurationError,
@@ -233,10 +233,10 @@ async def test_a_prefix_that_begins_like_the_root_path_is_another(
     descope = Descope(settings=settings, transport=httpx.MockTransport(handler))
     descope.install(app, prefix=prefix)
 
-    async def stripping(scope: dict[str, object], receive: object, send: object) -> None:
-        await app(scope | {"root_path": root_path}, receive, send)  # type: ignore[arg-type] # passed on
+    async def stripping(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": root_path}, receive, send)
 
-    await _browser(stripping).visit(f"{prefix}/login/sso?tenant=acme")  # type: ignore[arg-type]
+    await _browser(stripping).visit(f"{prefix}/login/sso?tenant=acme")
 
     assert asked[0].params["redirectURL"].partition("?")[0] == APP + callback
 
