@@ -50,6 +50,13 @@ def _cookies(town: World, *, expired: bool = False, origin: str | None = APP) ->
     return [cookie] + ([(b"origin", origin.encode())] if origin else [])
 
 
+def last_second(town: World) -> Socket:
+    """A connection whose session ends in a second: a whole one, though tokens know of no parts of it."""
+    town.emulator.clock.advance(-(town.emulator.clock() % 1))
+    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
+    return Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+
+
 async def test_a_cookie_session_of_our_own_page_is_let_in(world: WorldFactory) -> None:
     """The same dependency as over HTTP."""
     town = world(routes=_echo)
@@ -214,8 +221,7 @@ async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(wor
 async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) -> None:
     """Nobody says anything; a second after the end it is closed all the same."""
     town = world(routes=_echo, leeway=0)
-    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
-    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    socket = last_second(town)
     await socket.open()
     await socket.next()
 
@@ -239,8 +245,7 @@ async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(worl
             failed.set()
             raise
 
-    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
-    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    socket = last_second(town)
     await socket.open()
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
@@ -299,8 +304,7 @@ async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(wor
         await socket.send_text("hello")
         await asyncio.Event().wait()
 
-    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
-    socket = Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    socket = last_second(town)
     await socket.open()
     await socket.next()
     async with asyncio.timeout(3):
