@@ -13,8 +13,8 @@ from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp, Message, Scope
 
 from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSettings
+from fastapi_descope._web.dependencies import get_session
 from fastapi_descope.emulator import Emulator
-from fastapi_descope.web.dependencies import get_session
 
 from .rounds import Contender
 

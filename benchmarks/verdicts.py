@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from fastapi_descope import DescopeSettings
-from fastapi_descope.core import base64url
-from fastapi_descope.core.jwks import parse_key_set
-from fastapi_descope.core.keys import KeyCache
-from fastapi_descope.core.tokens import TokenKind, TokenPolicy, verify
+from fastapi_descope._encoding import base64url
+from fastapi_descope._tokens.claims import TokenKind, TokenPolicy, verify
+from fastapi_descope._tokens.jwks import parse_key_set
+from fastapi_descope._tokens.verifier import KeyCache
+from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.errors import TokenError
 from fastapi_descope.events import Events
-from fastapi_descope.web.cookies import SessionCookies
 
 from .rounds import Contender
 

@@ -8,9 +8,9 @@ import httpx
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from example_app import api, pages
 from fastapi_descope import Descope, DescopeSettings
 
-from . import api, pages
 from .error_pages import add_error_pages
 from .people import People
 from .samples import sample_library

@@ -11,29 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .core.login_options import LoginOptions
-    from .core.session import Session, Tenant, User, UserProfile
-    from .errors import (
-        ConfigurationError,
-        CrossSiteRequest,
-        DescopeError,
-        Forbidden,
-        LoginRejected,
-        MissingPermissions,
-        MissingRoles,
-        NotAuthenticated,
-        NoTenant,
-        SessionEnded,
-        StepUpRequired,
-        TenantMismatch,
-        TokenError,
-        UpstreamError,
-        UpstreamUnavailable,
-    )
-    from .plugin import Descope
-    from .settings import DescopeSettings
-    from .web.authentication_backend import DescopeAuthBackend
-    from .web.dependencies import (
+    from ._upstream.login_options import LoginOptions
+    from ._web.dependencies import (
         CurrentSession,
         CurrentTenant,
         CurrentUser,
@@ -54,7 +33,28 @@ if TYPE_CHECKING:
         require_step_up,
         require_tenant,
     )
-    from .web.middleware import DescopeMiddleware
+    from ._web.middleware import DescopeMiddleware
+    from ._web.starlette_auth import DescopeAuthBackend
+    from .errors import (
+        ConfigurationError,
+        CrossSiteRequest,
+        DescopeError,
+        Forbidden,
+        LoginRejected,
+        MissingPermissions,
+        MissingRoles,
+        NotAuthenticated,
+        NoTenant,
+        SessionEnded,
+        StepUpRequired,
+        TenantMismatch,
+        TokenError,
+        UpstreamError,
+        UpstreamUnavailable,
+    )
+    from .plugin import Descope
+    from .session import Session, Tenant, User, UserProfile
+    from .settings import DescopeSettings
 
 __all__ = [
     "ConfigurationError",
@@ -104,13 +104,13 @@ __all__ = [
 
 _HOMES = (
     ".errors",
-    ".core.session",
-    ".core.login_options",
+    ".session",
+    "._upstream.login_options",
     ".settings",
     ".plugin",
-    ".web.authentication_backend",
-    ".web.dependencies",
-    ".web.middleware",
+    "._web.starlette_auth",
+    "._web.dependencies",
+    "._web.middleware",
 )
 """The modules that the names above are from."""
 

@@ -25,7 +25,7 @@
         +-- UpstreamNonsense      an answer outside the wire contract              502
 
 Every class carries ``status``, a stable ``code`` for programs and a ``title`` for people; one renderer
-(``web/responses.py``) reads them. No error ever holds a token, a code, a state, a cookie or an e-mail
+(``_web/error_responses.py``) reads them. No error ever holds a token, a code, a state, a cookie or an e-mail
 (requirement LG-02): evidence is enums, ids and numbers.
 """
 
@@ -35,6 +35,7 @@ from typing import ClassVar
 __all__ = [
     "AmbiguousCookies",
     "BadRequest",
+    "CircuitOpen",
     "ConfigurationError",
     "CrossSiteRequest",
     "DescopeError",
@@ -303,6 +304,10 @@ class UpstreamUnavailable(UpstreamError):
         self.retry_after = min(max(retry_after, 1), 60)
         self.failure = failure
         super().__init__(detail)
+
+
+class CircuitOpen(UpstreamUnavailable):
+    """The circuit breaker is open: no call was made. ``retry_after`` is the time until the next probe."""
 
 
 class RateLimited(UpstreamUnavailable):

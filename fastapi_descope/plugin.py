@@ -11,32 +11,32 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from .core.authenticator import Authenticator
-from .core.client import DescopeClient, Transport
-from .core.keys import KeyCache
-from .core.refresh import Refresher
-from .core.refresh_store import MemoryRefreshStore, RefreshStore
-from .core.resolver import Resolver
-from .core.token_pairs import TokenPairs
-from .core.tokens import TokenPolicy
+from ._auth.authenticator import Resolver
+from ._auth.login import Authenticator
+from ._auth.token_service import TokenPairs
+from ._refresh.coordinator import Refresher
+from ._refresh.store import MemoryRefreshStore, RefreshStore
+from ._telemetry.otel import Telemetry
+from ._tokens.claims import TokenPolicy
+from ._tokens.verifier import KeyCache
+from ._upstream.api import DescopeClient, Transport
+from ._web.cookies import SessionCookies
+from ._web.error_middleware import InnerErrors
+from ._web.error_responses import ErrorResponses
+from ._web.hooks import refuse_async, refuse_sync
+from ._web.login_transactions import LoginTransactions
+from ._web.middleware import DescopeMiddleware
+from ._web.openapi import describe_security
+from ._web.redirects import Origins
+from ._web.request_auth import Sessions
+from ._web.routes.checks import refuse_mistakes
+from ._web.routes.login import LoginHook, LoginRoutes, OptionsHook
+from ._web.routes.router import GUARDED_LOGIN, build_router
+from ._web.routes.session import SessionRoutes
+from ._web.security_schemes import SessionScheme
 from .errors import ConfigurationError
 from .events import Event, Events
 from .settings import DescopeSettings
-from .telemetry import Telemetry
-from .web.cookies import SessionCookies
-from .web.inner_errors import InnerErrors
-from .web.login_routes import LoginHook, LoginRoutes, OptionsHook
-from .web.middleware import DescopeMiddleware
-from .web.openapi import describe_security
-from .web.origins import Origins
-from .web.pending_session import Sessions
-from .web.registered import refuse_async, refuse_sync
-from .web.responses import ErrorResponses
-from .web.routes import GUARDED_LOGIN, build_router
-from .web.security_schemes import SessionScheme
-from .web.session_routes import SessionRoutes
-from .web.transactions import LoginTransactions
-from .web.wiring import refuse_mistakes
 
 __all__ = ["Descope"]
 
@@ -348,7 +348,7 @@ def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], fl
         lease_seconds = 2 * settings.upstream_timeout + _DRAIN_SECONDS
         return MemoryRefreshStore(monotonic, lease_seconds=lease_seconds)
     try:
-        from .core.redis_store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
+        from ._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
     except ModuleNotFoundError:
         raise ConfigurationError(
             "DESCOPE_REDIS_URL is set, and the redis package is not installed:"

@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from .constraints import (
+from ._config.env import PREFIX, Environment, Unusable
+from ._config.setting_types import (
     REFUSED,
     ApiOrigin,
     CookieDomain,
@@ -38,7 +39,6 @@ from .constraints import (
     Whole,
     refuse,
 )
-from .environment import PREFIX, Environment, Unusable
 from .errors import ConfigurationError
 
 __all__ = ["DescopeSettings", "SettingValues"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
-from tests.support.emulator_command import emulator_command
-from tests.support.redis_server import RedisServer
-from tests.support.world import WorldFactory, build_world
+from tests.helpers.app_harness import WorldFactory, build_world
+from tests.helpers.emulator_process import emulator_command
+from tests.helpers.redis_server import RedisServer
 
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
 # each time; HYPOTHESIS_PROFILE=slow tries new ones, and 50 000 of each.

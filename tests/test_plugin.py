@@ -23,10 +23,10 @@ from fastapi_descope import (
     optional_user,
     require_roles,
 )
-from fastapi_descope.core.refresh_store import MemoryRefreshStore
+from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import KeysFetched, StoreDegraded
-from tests.support.world import APP, IDP, Browser, WorldFactory, add_routes
+from tests.helpers.app_harness import APP, IDP, Browser, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -245,7 +245,7 @@ def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.
     """One sentence. ``None`` in ``sys.modules`` is Python's own way to say that a package is not there."""
     for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in [name for name in sys.modules if name.startswith("fastapi_descope.core.redis_")]:
+    for name in [name for name in sys.modules if name.startswith("fastapi_descope._auth.redis_")]:
         monkeypatch.delitem(sys.modules, name)
     settings = DescopeSettings(project_id=PROJECT, redis_url="redis://127.0.0.1:1/0")
 

@@ -7,11 +7,11 @@ import pytest
 from fastapi import FastAPI
 
 from fastapi_descope import Descope, DescopeSettings
-from fastapi_descope.core.refresh_store import MemoryRefreshStore
+from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import Clock, Emulator, Issued, Project
-from tests.support.signing_key import signing_key
-from tests.support.virtual_time import VirtualTimeLoop
-from tests.support.world import APP, IDP, add_routes
+from tests.helpers.app_harness import APP, IDP, add_routes
+from tests.helpers.event_loop import VirtualTimeLoop
+from tests.helpers.signing_key import signing_key
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ _TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".yml", ".yaml", ".cfg
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|[\"']d[\"']\s*:\s*[\"'][A-Za-z0-9_-]{40}")
 _LOGIN = """
 import asyncio, sys
-from tests.support.world import build_world
+from tests.helpers.app_harness import build_world
 
 async def login():
     town = build_world()

@@ -20,10 +20,10 @@ of the journal. What is not among them is not played, such as one-time passwords
 """
 
 try:
+    from .assumptions import Guesses
     from .clock import Clock
     from .cookie_plan import CookiePlan
     from .faults import Faults
-    from .guesses import Guesses
     from .journal import Call, Journal
     from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
     from .service import Emulator, Issued

@@ -1,6 +1,6 @@
 """The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
 
-from .minted import Minted, Visit
+from .issued import Minted, Visit
 from .project import Project, Tenant, User
 
 __all__ = ["NO_IDP_DETAILS", "history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]

@@ -5,7 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from .refusals import Refusal
+from .api_errors import Refusal
 
 __all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from .api_errors import Refusal
 from .project import Project
-from .refusals import Refusal
 
 __all__ = [
     "Credentials",

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from .api_errors import Refusal
 from .console_api import ConsoleApi
 from .controls import Controls
 from .fault_order import FaultOrder
 from .overview import Overview
 from .pages import QUIET, Pages, read_form
-from .refusals import Refusal
 
 __all__ = ["Console", "is_console"]
 

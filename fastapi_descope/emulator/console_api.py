@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .api_errors import Refusal
 from .arguments import json_object, text
 from .controls import Controls
 from .fault_order import FaultOrder
 from .overview import Overview
-from .refusals import Refusal
 
 __all__ = ["ConsoleApi"]
 

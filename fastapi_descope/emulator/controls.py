@@ -1,10 +1,10 @@
 """What a person at the console, or a script through its API, does to a running emulator."""
 
-from .authority import Authority
+from .api_errors import Refusal
+from .auth_server import Authority
 from .clock import Clock
 from .fault_order import FaultOrder
 from .faults import Faults
-from .refusals import Refusal
 
 __all__ = ["Controls"]
 

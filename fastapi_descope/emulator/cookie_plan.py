@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .soundness import check_cookie
+from .validation import check_cookie
 
 __all__ = ["CookiePlan"]
 

@@ -7,8 +7,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .answers import NO_IDP_DETAILS, history_json, jwt_response, tenants_json, user_json
+from .api_errors import Refusal
 from .arguments import flag, json_object, mapping, names, text
-from .authority import Authority
+from .auth_server import Authority
 from .bearer import (
     access_key,
     credentials,
@@ -19,7 +20,6 @@ from .bearer import (
 )
 from .logins import Login, LoginOptions, Logins
 from .project import Project, Tenant
-from .refusals import Refusal
 from .session_response import goodbye, with_tokens
 from .sign_in_start import asked_of, page_url, redirect_url
 

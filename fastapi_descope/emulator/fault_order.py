@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .api_errors import Refusal
 from .faults import Faults
-from .refusals import Refusal
 
 __all__ = ["FaultOrder"]
 

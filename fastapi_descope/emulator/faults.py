@@ -10,9 +10,9 @@ from typing import Literal
 
 from starlette.types import ASGIApp
 
+from .api_errors import FAILURE, error_body
 from .gate import Gate
 from .mishap import Fault, Mishap
-from .refusals import FAILURE, error_body
 
 __all__ = ["Faults"]
 

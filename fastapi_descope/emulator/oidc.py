@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from .address import url_of
+from .api_errors import Refusal
 from .arguments import read_body
-from .authority import Authority
+from .auth_server import Authority
+from .issued import Minted
 from .logins import Client, Login, Logins, SignedIn
-from .minted import Minted
 from .project import Project
 from .redirects import is_approved, with_parameters
-from .refusals import Refusal
 from .sign_in_start import page_url
 
 __all__ = ["OidcApi"]

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from .authority import Authority
+from .auth_server import Authority
 from .claims import utc_text
 from .clock import Clock
 from .faults import Faults

@@ -9,13 +9,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .answers import jwt_response, user_json
+from .api_errors import Refusal
 from .arguments import json_object, mapping, text
-from .authority import Authority
+from .auth_server import Authority
 from .bearer import credentials, presented_token, require_management_key
 from .logins import Login, LoginOptions, Logins
 from .project import Project, User
 from .redirects import is_approved, with_parameters
-from .refusals import Refusal
 from .session_response import with_tokens
 from .sign_in_start import asked_of, page_url
 from .sign_up import admitted

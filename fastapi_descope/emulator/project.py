@@ -7,10 +7,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
+from .assumptions import Guesses
 from .cookie_plan import CookiePlan
-from .guesses import Guesses
 from .redirects import LOOPBACK_HOSTS
-from .soundness import check_key, check_named, check_project_id, check_redirects, check_times, refuse_twins
+from .validation import check_key, check_named, check_project_id, check_redirects, check_times, refuse_twins
 
 __all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "Tenant", "User"]
 

@@ -15,8 +15,8 @@ from typing import cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
+from .assumptions import Guesses
 from .cookie_plan import CookiePlan
-from .guesses import Guesses
 from .project import AccessKey, Grants, Project, Tenant, User
 
 __all__ = ["SeedError", "load"]

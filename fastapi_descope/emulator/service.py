@@ -17,22 +17,22 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .address import at_one_slash, path_of
-from .authority import Authority
+from .api_errors import FAILURE, Refusal, error_body
+from .auth_server import Authority
 from .claims import Bearer
 from .clock import Clock
 from .console import Console, is_console
 from .controls import Controls
 from .cors import shared_with_pages
-from .door import shut_out, shut_out_of_console
 from .endpoints import AuthApi
 from .faults import Faults
+from .host_check import shut_out, shut_out_of_console
 from .journal import Call, Journal, fingerprint
 from .logins import Logins
 from .oidc import OidcApi
 from .overview import Overview
 from .pending_sign_ins import PendingApi
 from .project import Project, User
-from .refusals import FAILURE, Refusal, error_body
 from .signin import SignInPage
 from .signing import SigningKey
 from .social import SocialApi

@@ -3,11 +3,11 @@
 from starlette.requests import Request
 
 from .address import url_of
-from .authority import Authority
+from .api_errors import Refusal
+from .auth_server import Authority
 from .logins import Login
 from .project import Project
 from .redirects import is_approved
-from .refusals import Refusal
 
 __all__ = ["asked_of", "page_url", "redirect_url"]
 

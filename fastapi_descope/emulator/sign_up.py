@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from .authority import Authority
+from .auth_server import Authority
 from .logins import Login
 from .project import Grants, Project, User
 

@@ -4,8 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .authority import Authority
-from .failures import DISABLED, FAILURES, REFUSED, STRANGER, Failure
+from .auth_server import Authority
+from .idp_errors import DISABLED, FAILURES, REFUSED, STRANGER, Failure
 from .logins import Login, Logins
 from .pages import QUIET, Pages, read_form
 from .project import User

@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .api_errors import Refusal
 from .arguments import json_object
-from .authority import Authority
+from .auth_server import Authority
 from .bearer import presented_token
 from .logins import Login, LoginOptions, Logins
-from .refusals import Refusal
 from .sign_in_start import asked_of, page_url, redirect_url
 
 __all__ = ["SocialApi"]

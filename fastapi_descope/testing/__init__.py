@@ -11,8 +11,8 @@ Needs the extra ``testing``. With pytest, the fixtures of ``pytest_plugin`` say 
 """
 
 try:
-    from .emulation import Emulation, emulated
-    from .holding import Holding
+    from .harness import Emulation, emulated
+    from .sign_in_options import Holding
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
-from tests.support.served import listening, served
+from tests.helpers.live_server import listening, served
 
 QUIET = (
     "--no-sandbox",

@@ -24,7 +24,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.browser.conftest import add_pages
-from tests.support.served import listening, served
+from tests.helpers.live_server import listening, served
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SiteFactory
-from tests.support.served import listening, served
+from tests.helpers.live_server import listening, served
 
 pytestmark = pytest.mark.browser
 

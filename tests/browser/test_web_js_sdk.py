@@ -1,6 +1,6 @@
 """The published browser SDK, unmodified, in a real Chromium against the emulator.
 
-The page is a front end without a back end, as Descope's guide has it (``tests/support/front_end.py``). It
+The page is a front end without a back end, as Descope's guide has it (``tests/browser/front_end.py``). It
 and the emulator are two ports of ``localhost``, which makes them two origins of one site.
 """
 
@@ -16,8 +16,8 @@ from playwright.sync_api import Page
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, CookiePlan, Emulator, Project, SigningKey, User
 from fastapi_descope.emulator.server import running
-from tests.support.front_end import ADA, FrontEnd, add_front_end
-from tests.support.served import listening, served
+from tests.browser.front_end import ADA, FrontEnd, add_front_end
+from tests.helpers.live_server import listening, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.sdk("web-js")]
 

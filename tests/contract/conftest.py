@@ -10,13 +10,13 @@ import pytest
 from descope import DescopeClient, DescopeClientAsync
 from pydantic import SecretStr
 
-from fastapi_descope.core.redis_store import RedisRefreshStore
-from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshStore
+from fastapi_descope._refresh.redis.store import RedisRefreshStore
+from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
 from fastapi_descope.emulator.server import running
 from fastapi_descope.events import Events
-from tests.support.hand_clock import HandClock
-from tests.support.redis_server import RedisServer
+from tests.helpers.fake_clock import HandClock
+from tests.helpers.redis_server import RedisServer
 
 TENANT_KEY = AccessKey(
     "K2TENANT", "tenant-access-key", tenants={"acme": Grants(("viewer",), ("reports.read",))}

@@ -15,7 +15,7 @@ import pytest
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, SigningKey, User
 from fastapi_descope.emulator.server import running
 from tests.contract.conftest import TENANT_KEY
-from tests.support.node_sdks import SDKS
+from tests.contract.node_sdks import SDKS
 
 HERE = Path(__file__).parent / "node"
 NAMES = [

@@ -14,8 +14,8 @@ from descope import AccessKeyLoginOptions, AuthException, LoginOptions
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, User
 from tests.contract.conftest import Client, Connect, Serve
-from tests.support.python_sdk import ADA, CALLBACK, error_of, sign_in, told
-from tests.support.sign_in_page import choose
+from tests.contract.python_sdk import ADA, CALLBACK, error_of, sign_in, told
+from tests.helpers.sign_in_page import choose
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
 

@@ -12,7 +12,7 @@ from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimi
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, User
 from tests.contract.conftest import TENANT_KEY, Connect, Serve
-from tests.support.python_sdk import ADA, CALLBACK, error_of, sign_in, told
+from tests.contract.python_sdk import ADA, CALLBACK, error_of, sign_in, told
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope.core.refresh_store import Lease, RefreshResult, RefreshStore
+from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 
 from .conftest import Bench
 

@@ -12,9 +12,7 @@ import httpx
 import pytest
 from jose import jwt
 
-from tests.support.wire_record import exchanges, refusals, shapes, with_tokens
-from tests.support.wire_shapes import complaints
-from tests.support.wire_subjects import (
+from tests.contract.contract_targets import (
     Claims,
     Emulated,
     Recorded,
@@ -24,6 +22,8 @@ from tests.support.wire_subjects import (
     in_process,
     switchboard,
 )
+from tests.contract.wire_record import exchanges, refusals, shapes, with_tokens
+from tests.contract.wire_shapes import complaints
 
 pytestmark = pytest.mark.anyio
 

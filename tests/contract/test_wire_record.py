@@ -7,9 +7,9 @@ import pytest
 from starlette.routing import Match, Route
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
-from tests.support.wire_record import exchanges, filled, sdks, shapes, tokens
-from tests.support.wire_shapes import complaints
-from tests.support.wire_stage import SITUATIONS
+from tests.contract.contract_setup import SITUATIONS
+from tests.contract.wire_record import exchanges, filled, sdks, shapes, tokens
+from tests.contract.wire_shapes import complaints
 
 SDKS = {"PY", "NODE", "JS", "GO", "NET", "JAVA", "SWIFT", "KT"}
 SOURCES = SDKS | {"TF", "DJ", "FA", "ML", "AI", "D", "SEED", "3P"}

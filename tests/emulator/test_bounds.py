@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Call, Clock, Emulator, Journal
-from fastapi_descope.emulator.families import Family
 from fastapi_descope.emulator.logins import Login, SignedIn
+from fastapi_descope.emulator.token_families import Family
 
 pytestmark = pytest.mark.anyio
 

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from fastapi_descope.emulator import Emulator
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 
 _LISTED = """
 import sys, fastapi_descope
-ours = ("fastapi_descope.emulator", "fastapi_descope.testing", "fastapi_descope.cli")
+ours = ("fastapi_descope.emulator", "fastapi_descope.testing", "fastapi_descope._cli.main")
 print(*(name for name in sys.modules if name.startswith((*ours, "jinja2", "uvicorn", "typer"))))
 """
 

@@ -12,9 +12,9 @@ import pytest
 from typing_extensions import override
 
 from fastapi_descope.emulator import Call, Emulator, Journal
-from fastapi_descope.emulator.families import End, Families, Family, Ticket
 from fastapi_descope.emulator.logins import Login, Logins
 from fastapi_descope.emulator.server import running
+from fastapi_descope.emulator.token_families import End, Families, Family, Ticket
 
 
 class Meddling(str):

@@ -13,9 +13,9 @@ from typing import TypedDict
 import httpx
 from pydantic import SecretStr
 
-from fastapi_descope.core.client import Transport
-from fastapi_descope.core.redis_store import RedisRefreshStore
-from fastapi_descope.core.refresh_store import MemoryRefreshStore, RefreshStore
+from fastapi_descope._refresh.redis.store import RedisRefreshStore
+from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
+from fastapi_descope._upstream.api import Transport
 from fastapi_descope.events import Events
 
 from .kill_points import KillPoints, MortalStore, MortalTransport

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.cookie_jars import StandardJar
+from tests.helpers.cookie_jar import StandardJar
 
 from .upstream import Guest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from tests.support.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
 
 from .browsers import Browser
 from .kill_points import KillPoints

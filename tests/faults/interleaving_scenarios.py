@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from typing_extensions import override
 
-from tests.support.session_machine import STEPS, SessionMachine
+from tests.helpers.fleet_state_machine import STEPS, SessionMachine
 
 from .observer import Report
 from .rig import Scale
@@ -45,7 +45,9 @@ async def interleavings(_: None, scale: Scale) -> Report:
     try:
         await asyncio.to_thread(run_state_machine_as_test, Counted, settings=plays)
     except AssertionError as error:
-        broken = (str(error) or "a promise was broken; tests/core/test_session_interleavings.py shows how",)
+        broken = (
+            str(error) or "a promise was broken; tests/refresh/test_session_interleavings.py shows how",
+        )
     return Report(
         "F14",
         f"switch, refresh, logout, crash: {len(calls)} sessions of {STEPS} steps",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID
-from tests.support.tampering import Forge
+from tests.helpers.tampering import Forge
 
 from .browsers import Answer, Browser
 from .observer import Observer, Report

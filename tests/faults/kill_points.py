@@ -11,7 +11,7 @@ from typing import Literal
 import httpx
 from typing_extensions import override
 
-from fastapi_descope.core.refresh_store import Lease, RefreshResult, RefreshStore
+from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 
 __all__ = ["KillPoints", "MortalStore", "MortalTransport", "Step"]
 

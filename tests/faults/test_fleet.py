@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from . import fleet_scenarios
+from tests.faults import fleet_scenarios
+
 from .crash_scenarios import crash
 from .fleet import LEAVING, PATIENT, Fleet, running_fleet
 from .kill_points import Step

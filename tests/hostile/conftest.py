@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.besieged_app import BesiegedApp
-from tests.support.tampering import Forge
+from tests.helpers.attack_target_app import BesiegedApp
+from tests.helpers.tampering import Forge
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fastapi_descope import CurrentUser, OptionalUser, require_roles
-from tests.support.asgi_wire import Answer, ask
-from tests.support.besieged_app import BesiegedApp, bearer, cookie, tokens_answer
-from tests.support.hostile_tokens import good
-from tests.support.shared_cache import PUBLIC, STATUSES, TELLS_CACHES, SharedCache
-from tests.support.tampering import NOW, Forge
+from tests.helpers.asgi_client import Answer, ask
+from tests.helpers.attack_target_app import BesiegedApp, bearer, cookie, tokens_answer
+from tests.helpers.tampering import NOW, Forge
+from tests.hostile.tables.shared_cache import PUBLIC, STATUSES, TELLS_CACHES, SharedCache
+from tests.hostile.tables.tokens import good
 
 pytestmark = pytest.mark.anyio
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.settings import DescopeSettings
-from fastapi_descope.web.cookies import SessionCookies
-from tests.support.besieged_app import BesiegedApp, cookie
-from tests.support.hostile_cookies import HEADERS, chunks
-from tests.support.hostile_tokens import good
-from tests.support.redirect_targets import OWN
-from tests.support.tampering import PROJECT, Forge
+from tests.helpers.attack_target_app import BesiegedApp, cookie
+from tests.helpers.tampering import PROJECT, Forge
+from tests.hostile.tables.cookies import HEADERS, chunks
+from tests.hostile.tables.redirect_targets import OWN
+from tests.hostile.tables.tokens import good
 
 pytestmark = pytest.mark.anyio
 

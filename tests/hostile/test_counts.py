@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from tests.support.hostile_cookies import HEADERS
-from tests.support.hostile_counts import COUNTS
-from tests.support.hostile_key_sets import MIXED, UNUSABLE
-from tests.support.hostile_tokens import TOKENS
-from tests.support.redirect_targets import ACCEPTED, CIRCULAR, REJECTED
-from tests.support.tampering import Forge
+from tests.helpers.tampering import Forge
+from tests.hostile.tables.cookies import HEADERS
+from tests.hostile.tables.counts import COUNTS
+from tests.hostile.tables.key_sets import MIXED, UNUSABLE
+from tests.hostile.tables.redirect_targets import ACCEPTED, CIRCULAR, REJECTED
+from tests.hostile.tables.tokens import TOKENS
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_rt_the_return_paths_are_distinct() -> None:
 
 def test_the_counts_are_printed_one_line_a_group() -> None:
     """What ``scripts/hostile`` shows."""
-    command = [sys.executable, "-m", "tests.support.hostile_counts"]
+    command = [sys.executable, "-m", "tests.hostile.tables.counts"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own
     assert [line.strip() for line in shown.splitlines()[: len(COUNTS)]] == [
         f"{count:,} {group}" for group, count in COUNTS.items()

@@ -9,14 +9,14 @@ from itertools import count
 
 import pytest
 
+from fastapi_descope._web.redirects import Origins
 from fastapi_descope.settings import DescopeSettings
-from fastapi_descope.web.origins import Origins
-from tests.support.asgi_wire import Answer
-from tests.support.besieged_app import BesiegedApp, bearer, cookie, tokens_answer
-from tests.support.cross_site import CASES, SAFE_METHODS, UNSAFE_METHODS, Case
-from tests.support.hostile_tokens import good
-from tests.support.redirect_targets import OWN, TRUSTED
-from tests.support.tampering import NOW, PROJECT, Forge
+from tests.helpers.asgi_client import Answer
+from tests.helpers.attack_target_app import BesiegedApp, bearer, cookie, tokens_answer
+from tests.helpers.tampering import NOW, PROJECT, Forge
+from tests.hostile.tables.cross_site import CASES, SAFE_METHODS, UNSAFE_METHODS, Case
+from tests.hostile.tables.redirect_targets import OWN, TRUSTED
+from tests.hostile.tables.tokens import good
 
 pytestmark = pytest.mark.anyio
 

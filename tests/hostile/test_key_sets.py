@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.core.keys import parse_jwks
+from fastapi_descope._tokens.verifier import parse_jwks
 from fastapi_descope.errors import UpstreamNonsense
-from tests.support.besieged_app import BesiegedApp, bearer
-from tests.support.hostile_key_sets import MIXED, UNUSABLE
-from tests.support.publisher import turns
-from tests.support.tampering import NOW, Forge
+from tests.helpers.attack_target_app import BesiegedApp, bearer
+from tests.helpers.jwks_publisher import turns
+from tests.helpers.tampering import NOW, Forge
+from tests.hostile.tables.key_sets import MIXED, UNUSABLE
 
 pytestmark = pytest.mark.anyio
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from fastapi_descope.events import RedirectRejected
-from tests.support.asgi_wire import Answer
-from tests.support.besieged_app import BesiegedApp, cookie, tokens_answer
-from tests.support.redirect_targets import ACCEPTED, CIRCULAR, REJECTED
-from tests.support.tampering import Forge
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
+from tests.helpers.asgi_client import Answer
+from tests.helpers.attack_target_app import BesiegedApp, cookie, tokens_answer
+from tests.helpers.tampering import Forge
+from tests.hostile.tables.redirect_targets import ACCEPTED, CIRCULAR, REJECTED
 
 pytestmark = pytest.mark.anyio
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.core.keys import parse_jwks
-from fastapi_descope.core.tokens import TokenKind, verify
+from fastapi_descope._tokens.claims import TokenKind, verify
+from fastapi_descope._tokens.verifier import parse_jwks
 from fastapi_descope.errors import TokenError
-from tests.support.asgi_wire import Answer
-from tests.support.besieged_app import BesiegedApp, bearer, cookie, on_the_wire
-from tests.support.hostile_tokens import TOKENS, good, texts
-from tests.support.redirect_targets import OWN
-from tests.support.tampering import NOW, POLICY, Forge
+from tests.helpers.asgi_client import Answer
+from tests.helpers.attack_target_app import BesiegedApp, bearer, cookie, on_the_wire
+from tests.helpers.tampering import NOW, POLICY, Forge
+from tests.hostile.tables.redirect_targets import OWN
+from tests.hostile.tables.tokens import TOKENS, good, texts
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import pytest
 
 from fastapi_descope import ConfigurationError, Descope
 from fastapi_descope.events import LoginFailed
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 

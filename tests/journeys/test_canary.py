@@ -24,8 +24,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
-from tests.support.served import listening, served
-from tests.support.world import Browser, add_routes
+from tests.helpers.app_harness import Browser, add_routes
+from tests.helpers.live_server import listening, served
 
 pytestmark = pytest.mark.anyio
 

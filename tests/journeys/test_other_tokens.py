@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project
-from tests.support.world import IDP, World, WorldFactory
+from tests.helpers.app_harness import IDP, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 
 from fastapi_descope.emulator import Issued
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
-from tests.support.world import Browser, World, WorldFactory
+from tests.helpers.app_harness import Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

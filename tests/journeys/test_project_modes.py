@@ -19,7 +19,7 @@ from fastapi_descope.emulator import (
     User,
 )
 from fastapi_descope.events import SuspiciousAnswer
-from tests.support.world import IDP, Browser, World, WorldFactory
+from tests.helpers.app_harness import IDP, Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

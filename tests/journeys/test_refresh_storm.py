@@ -6,7 +6,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from tests.support.world import World, WorldFactory
+from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

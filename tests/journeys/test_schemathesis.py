@@ -32,7 +32,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.emulator import Emulator
-from tests.support.world import build_world
+from tests.helpers.app_harness import build_world
 
 _EXAMPLES = 8
 _BODIES = ("application/json", "application/x-www-form-urlencoded")

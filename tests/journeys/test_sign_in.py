@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 

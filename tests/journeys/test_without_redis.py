@@ -4,7 +4,7 @@ import pytest
 
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import StoreDegraded
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.core.session import RefreshToken, Session, TokenPair
+from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
+from fastapi_descope._web.login_transactions import LoginTransactions
+from fastapi_descope.session import RefreshToken, Session, TokenPair
 from fastapi_descope.settings import DescopeSettings
-from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
-from fastapi_descope.web.transactions import LoginTransactions
-from tests.support.cookie_jars import PlainJar
+from tests.helpers.cookie_jar import PlainJar
 
 NOW = 1_700_000_000
 SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")

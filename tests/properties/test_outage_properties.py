@@ -5,10 +5,16 @@ import math
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from fastapi_descope.core.restraint import Attempt, LeftAlone
-from fastapi_descope.errors import UpstreamError, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
+from fastapi_descope._upstream.resilience import Attempt
+from fastapi_descope.errors import (
+    CircuitOpen,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
-from tests.support.restrained import ADA, GRACE, Desk, end
+from tests.helpers.breaker_harness import ADA, GRACE, Desk, end
 
 
 class Outage(RuleBasedStateMachine):
@@ -99,7 +105,7 @@ class Outage(RuleBasedStateMachine):
     def _begun(self, bearer: str) -> Attempt | None:
         try:
             self.under_way.append(self.desk.begin(bearer))
-        except LeftAlone:
+        except CircuitOpen:
             return None
         return self.under_way[-1]
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
+from fastapi_descope._web.redirects import Origins
 from fastapi_descope.settings import DescopeSettings
-from fastapi_descope.web.origins import Origins
 
 OWN = "https://app.example.com"
 TRUSTED = "https://admin.example.com:8443"

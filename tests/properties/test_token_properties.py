@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.core import base64url, strict_json
-from fastapi_descope.core.keys import parse_jwks
-from fastapi_descope.core.session import Claims, RefreshToken, Session
-from fastapi_descope.core.tokens import Key, TokenKind, verify
+from fastapi_descope._encoding import base64url, strict_json
+from fastapi_descope._tokens.claims import Key, TokenKind, verify
+from fastapi_descope._tokens.verifier import parse_jwks
 from fastapi_descope.errors import TokenError, UpstreamNonsense
-from tests.support.tampering import NOW, POLICY, PROJECT, Forge, encode
+from fastapi_descope.session import Claims, RefreshToken, Session
+from tests.helpers.tampering import NOW, POLICY, PROJECT, Forge, encode
 
 FORGE = Forge()
 KEYS = parse_jwks(FORGE.key_set("A"))

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from fastapi_descope.core.session import RefreshToken, Session, TokenPair
+from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope.session import RefreshToken, Session, TokenPair
 from fastapi_descope.settings import DescopeSettings, SettingValues
-from fastapi_descope.web.cookies import SessionCookies
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 NOW = 1_700_000_000

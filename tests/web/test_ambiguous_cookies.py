@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import CookieAmbiguous, LoginFailed
-from tests.support.signing_key import signing_key
-from tests.support.world import APP, IDP, Browser, World, WorldFactory, add_routes
+from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory, add_routes
+from tests.helpers.signing_key import signing_key
 
 pytestmark = pytest.mark.anyio
 

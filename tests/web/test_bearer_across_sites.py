@@ -3,7 +3,7 @@
 import pytest
 from httpx import Response
 
-from tests.support.world import Browser, WorldFactory
+from tests.helpers.app_harness import Browser, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

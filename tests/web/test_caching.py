@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from fastapi_descope import CurrentUser
-from tests.support.world import Browser, World, WorldFactory, add_routes
+from tests.helpers.app_harness import Browser, World, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
-from tests.support.publisher import turns
-from tests.support.strict_descope import DistantStore
-from tests.support.world import APP, IDP, add_routes
+from tests.helpers.app_harness import APP, IDP, add_routes
+from tests.helpers.jwks_publisher import turns
+from tests.helpers.strict_upstream import DistantStore
 
 pytestmark = pytest.mark.anyio
 

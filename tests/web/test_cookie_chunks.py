@@ -5,10 +5,10 @@ from hashlib import sha256
 
 import pytest
 
-from fastapi_descope.core.session import TokenPair
+from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
 from fastapi_descope.errors import SessionTooLarge
-from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
-from tests.support.cookie_jars import StandardJar
+from fastapi_descope.session import TokenPair
+from tests.helpers.cookie_jar import StandardJar
 
 NOW = 1_700_000_000
 NOTHING = PresentedTokens()

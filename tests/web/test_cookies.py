@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.web.cookies import PresentedTokens, SessionCookies, cookie_pairs
-from tests.support.hostile_cookies import AMBIGUOUS, OTHER_NAMES, OTHER_VALUES
+from fastapi_descope._web.cookies import PresentedTokens, SessionCookies, cookie_pairs
+from tests.hostile.tables.cookies import AMBIGUOUS, OTHER_NAMES, OTHER_VALUES
 
 NOTHING = PresentedTokens()
 

@@ -27,9 +27,9 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
-from fastapi_descope.core.session import Tenant, User
-from fastapi_descope.web.dependencies import Requirement
-from tests.support.world import APP, Browser, World, WorldFactory
+from fastapi_descope._web.dependencies import Requirement
+from fastapi_descope.session import Tenant, User
+from tests.helpers.app_harness import APP, Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.errors import SessionTooLarge
-from tests.support.world import APP, Browser, WorldFactory
+from tests.helpers.app_harness import APP, Browser, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from fastapi_descope import Session, get_profile
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import Event, LoginFailed, ProfileRead, SignedIn
-from tests.support.world import World, WorldFactory
+from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

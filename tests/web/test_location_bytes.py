@@ -4,7 +4,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from tests.support.world import Browser, WorldFactory
+from tests.helpers.app_harness import Browser, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

@@ -17,9 +17,9 @@ from fastapi_descope import (
     NotAuthenticated,
     OptionalUser,
 )
-from fastapi_descope.core.session import RefreshToken, Session, TokenPair, User
-from fastapi_descope.web.pending_session import PendingSession, pending_session
-from tests.support.world import APP, Browser, World, WorldFactory, build_world
+from fastapi_descope._web.request_auth import PendingSession, pending_session
+from fastapi_descope.session import RefreshToken, Session, TokenPair, User
+from tests.helpers.app_harness import APP, Browser, World, WorldFactory, build_world
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from fastapi_descope import (
     OptionalUser,
     get_session,
 )
-from tests.support.world import APP, Browser, World, WorldFactory, no_routes
+from tests.helpers.app_harness import APP, Browser, World, WorldFactory, no_routes
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Security
 
 from fastapi_descope import CurrentUser, Descope, DescopeSettings, OptionalUser, current_user, require_roles
-from tests.support.world import WorldFactory, add_routes, no_routes
+from tests.helpers.app_harness import WorldFactory, add_routes, no_routes
 
 COOKIE: dict[str, list[str]] = {"DescopeSession": []}
 BEARER: dict[str, list[str]] = {"DescopeBearer": []}

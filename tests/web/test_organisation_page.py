@@ -12,7 +12,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from fastapi_descope import Session, require_mfa, require_step_up
-from tests.support.world import IDP, Browser, WorldFactory, add_routes
+from tests.helpers.app_harness import IDP, Browser, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 

@@ -6,11 +6,11 @@ from typing import cast
 import pytest
 from starlette.types import Scope
 
+from fastapi_descope._web.redirects import Origins
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.settings import DescopeSettings, SettingValues
-from fastapi_descope.web.origins import Origins
-from tests.support.cross_site import ORIGIN_HEADERS, TRUTH
-from tests.support.redirect_targets import OWN, TRUSTED
+from tests.hostile.tables.cross_site import ORIGIN_HEADERS, TRUTH
+from tests.hostile.tables.redirect_targets import OWN, TRUSTED
 
 OriginsOf = Callable[..., Origins]
 

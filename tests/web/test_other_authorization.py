@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.support.world import WorldFactory
+from tests.helpers.app_harness import WorldFactory
 
 pytestmark = pytest.mark.anyio
 

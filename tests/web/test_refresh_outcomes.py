@@ -11,7 +11,7 @@ import pytest
 
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import RefreshRefused, SuspiciousAnswer
-from tests.support.world import World, WorldFactory
+from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

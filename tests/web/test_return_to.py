@@ -4,9 +4,9 @@ import pytest
 from ada_url import URL
 from starlette.types import Scope
 
+from fastapi_descope._web.redirects import Origins
 from fastapi_descope.settings import DescopeSettings
-from fastapi_descope.web.origins import Origins
-from tests.support.redirect_targets import ACCEPTED, OWN, REJECTED, TRUSTED
+from tests.hostile.tables.redirect_targets import ACCEPTED, OWN, REJECTED, TRUSTED
 
 AT_HOME: Scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example.com")]}
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.core.session import TokenPair
+from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
 from fastapi_descope.errors import TokenError, TokenReason
-from fastapi_descope.web.cookies import PresentedTokens, SessionCookies
-from tests.support.cookie_jars import StandardJar
+from fastapi_descope.session import TokenPair
+from tests.helpers.cookie_jar import StandardJar
 
 NOW = 1_700_000_000
 DELETION = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"

@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_descope import CurrentUser
 from fastapi_descope.emulator import Project
-from tests.support.world import Browser, World, WorldFactory
+from tests.helpers.app_harness import Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

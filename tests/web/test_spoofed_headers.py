@@ -5,7 +5,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings
-from tests.support.world import APP
+from tests.helpers.app_harness import APP
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Scope
 
 from fastapi_descope import CurrentUser
-from tests.support.world import World, WorldFactory
+from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 

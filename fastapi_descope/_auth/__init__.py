@@ -1,0 +1,1 @@
+"""Authentication and the session life cycle, without a web framework."""

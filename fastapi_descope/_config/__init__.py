@@ -1,0 +1,1 @@
+"""Building blocks of the settings: value types, environment sources, origins."""

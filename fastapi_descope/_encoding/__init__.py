@@ -1,0 +1,1 @@
+"""Strict base64url and JSON decoding, and an immutable dict."""

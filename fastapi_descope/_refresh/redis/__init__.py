@@ -1,0 +1,1 @@
+"""The refresh store that a fleet shares through Redis."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry metrics and spans, log lines, and redaction of secrets."""

@@ -1,0 +1,1 @@
+"""JWT verification under Descope's JWKS."""

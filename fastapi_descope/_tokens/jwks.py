@@ -1,0 +1,143 @@
+"""A JWKS document, parsed into the keys that may be trusted (RFC 7517; requirements JW-08 to JW-11)."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from itertools import combinations
+from types import MappingProxyType
+from typing import cast
+
+from .._encoding import base64url, strict_json
+from ..errors import UpstreamNonsense
+from .claims import Key
+
+__all__ = ["DropReason", "DroppedKey", "KeySet", "parse_key_set"]
+
+_MAX_BYTES = 64 * 1024
+_MAX_KEYS = 32
+_MAX_KID = 256
+_MIN_BITS, _MAX_BITS = 2048, 8192
+_MIN_EXPONENT, _MAX_EXPONENT = 65537, 2**32
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class DropReason(StrEnum):
+    """Why a member of a key set is not used; the vocabulary of the log."""
+
+    PRIVATE = "private"
+    TYPE = "type"
+    KEY_ID = "key_id"
+    ALGORITHM = "algorithm"
+    USE = "use"
+    MODULUS = "modulus"
+    EXPONENT = "exponent"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedKey:
+    """A member that is not used. ``kid_hash`` is the start of the SHA-256 of its kid, or "-"."""
+
+    kid_hash: str
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The usable keys of a document, by kid, and what was left out."""
+
+    keys: Mapping[str, Key]
+    dropped: tuple[DroppedKey, ...] = ()
+
+
+def parse_key_set(body: bytes) -> KeySet:
+    """The keys of ``body``, which is what Descope's ``/v2/keys/{project}`` answers (wire contract 2.13).
+
+    A member that is broken or unfit is dropped and the others are used (JW-09); of two different keys
+    with one kid neither is (JW-10). Raises UpstreamNonsense, and nothing else, for a document that has
+    more than 64 KiB or 32 keys, is no strict JSON or no key set, or holds no usable key: such an answer
+    must never replace keys that work (JW-08, JW-11).
+    """
+    members = _members(body)
+    leaked = tuple(m["n"] for m in members if "n" in m and not _PRIVATE.isdisjoint(m))
+    judged = [(member, _unfitness(member, leaked)) for member in members]
+    keys = [_key(member) for member, reason in judged if reason is None]
+    ambiguous = {a.kid for a, b in combinations(keys, 2) if a.kid == b.kid and a != b}
+    usable = {key.kid: key for key in keys if key.kid not in ambiguous}
+    if not usable:
+        raise UpstreamNonsense("no_usable_key")
+    dropped = [DroppedKey(_hash(member.get("kid")), reason) for member, reason in judged if reason]
+    dropped += [DroppedKey(_hash(kid), DropReason.AMBIGUOUS) for kid in sorted(ambiguous)]
+    return KeySet(MappingProxyType(usable), tuple(dropped))
+
+
+def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
+    """The members of the document; what is no JSON object is an empty one, which fits nothing."""
+    if len(body) > _MAX_BYTES:
+        raise UpstreamNonsense("key_set_too_large")
+    try:
+        listed = strict_json.parse_object(body).get("keys")
+    except ValueError:
+        listed = None
+    if not isinstance(listed, tuple):
+        raise UpstreamNonsense("not_a_key_set")
+    members = cast("tuple[object, ...]", listed)
+    if len(members) > _MAX_KEYS:
+        raise UpstreamNonsense("too_many_keys")
+    return tuple(
+        cast("Mapping[str, object]", member) if isinstance(member, Mapping) else {} for member in members
+    )
+
+
+def _unfitness(member: Mapping[str, object], leaked: Container[object]) -> DropReason | None:
+    """The first reason not to use a member, or None; the order puts the gravest first."""
+    checks = (
+        (_is_public(member, leaked), DropReason.PRIVATE),
+        (member.get("kty") == "RSA", DropReason.TYPE),
+        (member.get("alg") == "RS256", DropReason.ALGORITHM),
+        (_is_for_verifying(member), DropReason.USE),
+        (_is_name(member.get("kid")), DropReason.KEY_ID),
+        (_is_modulus(_number(member.get("n"))), DropReason.MODULUS),
+        (_is_exponent(_number(member.get("e"))), DropReason.EXPONENT),
+    )
+    return next((reason for holds, reason in checks if not holds), None)
+
+
+def _is_public(member: Mapping[str, object], leaked: Container[object]) -> bool:
+    """Whether the private half is still a secret: one member that tells it spoils its twins (JW-10)."""
+    return _PRIVATE.isdisjoint(member) and ("n" not in member or member["n"] not in leaked)
+
+
+def _is_for_verifying(member: Mapping[str, object]) -> bool:
+    return member.get("use", "sig") == "sig" and member.get("key_ops", ("verify",)) == ("verify",)
+
+
+def _is_name(kid: object) -> bool:
+    return isinstance(kid, str) and 0 < len(kid) <= _MAX_KID
+
+
+def _is_modulus(number: int) -> bool:
+    return number % 2 == 1 and _MIN_BITS <= number.bit_length() <= _MAX_BITS
+
+
+def _is_exponent(number: int) -> bool:
+    return number % 2 == 1 and _MIN_EXPONENT <= number < _MAX_EXPONENT
+
+
+def _number(text: object) -> int:
+    """The number that a Base64urlUInt spells (RFC 7518 section 2), or 0, which is fit for nothing."""
+    octets = text.encode() if isinstance(text, str) else b""
+    if not base64url.is_canonical(octets):
+        return 0
+    number = base64url.decode(octets)
+    return int.from_bytes(number) if number[0] else 0
+
+
+def _key(member: Mapping[str, object]) -> Key:
+    """The key of a member that has been found fit: the three are strings by then."""
+    return Key.from_jwk(*(str(member[name]) for name in ("kid", "n", "e")))
+
+
+def _hash(kid: object) -> str:
+    return sha256(kid.encode()).hexdigest()[:12] if isinstance(kid, str) else "-"

@@ -1,0 +1,1 @@
+"""The ASGI middleware, the dependencies and the routes."""

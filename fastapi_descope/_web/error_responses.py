@@ -1,0 +1,244 @@
+"""Our errors as HTTP answers: what a browser, a script, HTMX or a WebSocket client can do something with.
+
+The same error is a page with a way on for a person, a redirect to the login for a person who is not signed
+in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
+"""
+
+import logging
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .._telemetry.log_once import Advice
+from ..errors import (
+    AmbiguousCookies,
+    ConfigurationError,
+    DescopeError,
+    MissingPermissions,
+    MissingRoles,
+    NotAuthenticated,
+    StepUpRequired,
+    TokenError,
+    UpstreamUnavailable,
+)
+from .pages import PAGE_HEADERS, error_page
+from .paths import path_in_app, path_in_browser
+from .redirects import Origins
+from .request_auth import PendingSession
+from .route_names import CALLBACK, LOGIN
+from .send_wrapper import OutgoingResponse
+from .websocket import SESSION_ENDED
+
+__all__ = ["NO_STORE", "Asker", "ErrorResponses", "asker", "htmx_redirect", "is_sent_from_elsewhere"]
+
+NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+"""On every answer of ours (CA-05)."""
+
+_ADDRESS = "/:@!$&'()*+,;=%?#[]"
+"""What an address holds as it stands: it has its escapes already (RFC 3986, section 2)."""
+
+_POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
+
+
+class Asker(Enum):
+    """Who waits for the answer."""
+
+    PERSON = "person"
+    PREFETCH = "prefetch"
+    HTMX = "htmx"
+    PROGRAM = "program"
+
+
+def asker(scope: Scope) -> Asker:
+    """Who waits for the answer: Fetch Metadata says it, or ``Accept`` where a browser sends none."""
+    headers = Headers(scope=scope)
+    if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
+        return Asker.PREFETCH
+    if headers.get("hx-request") == "true":
+        return Asker.HTMX
+    mode = headers.get("sec-fetch-mode")
+    wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
+    return Asker.PERSON if wants_page else Asker.PROGRAM
+
+
+def is_sent_from_elsewhere(headers: Headers) -> bool:
+    """Whether the way to this page began, or led, outside our own origin; False if nobody says.
+
+    Our own links and redirects are ``same-origin``, and a typed address is ``none``.
+    """
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
+class ErrorResponses:
+    """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._advice = Advice()
+
+    async def send(
+        self, error: DescopeError, pending: PendingSession, response: OutgoingResponse, receive: Receive
+    ) -> None:
+        """Send the answer to ``error``, in place of what was held back.
+
+        Raises ``error`` itself if half a response is out: the server has to cut it off.
+        """
+        response.drop()
+        scope = pending.scope
+        if response.started and scope["type"] == "http":
+            raise error
+        if not response.closed:
+            answer = self.answer(error, pending, scope, started=response.started)
+            await answer(scope, receive, response.send)
+
+    def answer(
+        self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
+    ) -> ASGIApp:
+        """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
+        if isinstance(error, ConfigurationError):
+            error = self._advised(error, scope)
+        if scope["type"] == "websocket":
+            return _Close(error, denial=None if started else self._problem(error, pending))
+        login = self.login_path(pending)
+        if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
+            redirect = self._to_login(error, pending, scope, login)
+            if redirect is not None:
+                return redirect
+        if asker(scope) is Asker.PERSON:
+            return self._page(error, pending, scope, login)
+        return self._problem(error, pending)
+
+    def login_path(self, pending: PendingSession) -> str | None:
+        """Where browsers find the login of the app that the request came in by; None if it has none."""
+        path = pending.own_path(LOGIN)
+        return None if path is None else path_in_browser(path, pending.root_path)
+
+    def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
+        """The error as the client may read it: what to mend is for the log, and a developer right here."""
+        self._advice.give(error.detail, level=logging.ERROR)
+        return error if self._origins.is_local(scope) else ConfigurationError()
+
+    def _page(
+        self, error: DescopeError, pending: PendingSession, scope: Scope, login: str | None
+    ) -> Response:
+        if isinstance(error, NotAuthenticated) and login is None:
+            self._advice.give(
+                "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
+                " app.include_router(descope.router)"
+            )
+        if isinstance(error, NotAuthenticated) and login is not None:
+            # What was sent is lost; the way back is to the page that it was sent from.
+            login = self._login_url(login, Headers(scope=scope).get("referer", ""), _checks(error), scope)
+        headers = {**PAGE_HEADERS, **self._headers(error, pending)}
+        # A callback counts once, however it ends: asking for it again can only fail.
+        again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
+        home = path_in_browser("/", pending.root_path)
+        tokens = pending.presented.tokens if pending.presented else None
+        has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+        page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
+        return HTMLResponse(page, error.status, headers)
+
+    def _to_login(
+        self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
+    ) -> Response | None:
+        """The way to the login and back here, for those who can go there; None for the others."""
+        query = _checks(error)
+        match asker(scope):
+            case Asker.PERSON if scope["method"] == "GET":
+                path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
+                here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
+                url = self._login_url(login, here, query, scope)
+                return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
+            case Asker.HTMX:
+                here = Headers(scope=scope).get("hx-current-url", "")
+                answer = self._problem(error, pending)
+                answer.headers.update(htmx_redirect(self._login_url(login, here, query, scope)))
+                return answer
+            case _:
+                return None
+
+    def _login_url(self, login: str, here: str, query: Mapping[str, str], scope: Scope) -> str:
+        back = self._origins.return_to(here, scope)
+        return "?".join(filter(None, (login, urlencode({**query, **({"return_to": back} if back else {})}))))
+
+    def _problem(self, error: DescopeError, pending: PendingSession) -> JSONResponse:
+        body: dict[str, object] = {
+            "type": f"urn:fastapi-descope:{error.code}",
+            "title": error.title,
+            "status": error.status,
+            "code": error.code,
+            "detail": error.detail,
+        }
+        if isinstance(error, (MissingRoles, MissingPermissions)):
+            body["missing"] = list(error.missing)
+        if isinstance(error, NotAuthenticated) and (login := self.login_path(pending)):
+            body["login_url"] = login
+        headers = self._headers(error, pending)
+        return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+
+    def _headers(self, error: DescopeError, pending: PendingSession) -> dict[str, str]:
+        headers = dict(NO_STORE)
+        if isinstance(error, UpstreamUnavailable):
+            headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, NotAuthenticated):
+            headers["WWW-Authenticate"] = _challenge(error, pending)
+        return headers
+
+
+def htmx_redirect(url: str) -> Mapping[str, str]:
+    """The header that has HTMX go to ``url``; only ASCII goes into a header."""
+    return {"HX-Redirect": quote(url, safe=_ADDRESS)}
+
+
+def _checks(error: NotAuthenticated) -> Mapping[str, str]:
+    """What a login has to ask for so that the error does not come again."""
+    if not isinstance(error, StepUpRequired):
+        return {}
+    return {"mfa" if error.acr == "mfa" else "step_up": "true"}
+
+
+def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) -> bool:
+    """Whether whoever signs in would be back here with the same error, and so in a circle.
+
+    An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
+    another site may just have signed in (CK-02).
+    """
+    if pending.presented is not None and pending.presented.bearer is not None:
+        return True
+    return isinstance(error, AmbiguousCookies) and is_sent_from_elsewhere(Headers(scope=scope))
+
+
+def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:
+    """The ``WWW-Authenticate`` of RFC 6750, and of RFC 9470 for a step-up."""
+    if isinstance(error, StepUpRequired):
+        age = "" if error.max_age is None else f', max_age="{error.max_age}"'
+        acr = "" if error.acr is None else f', acr_values="{error.acr}"'
+        return f'Bearer error="insufficient_user_authentication"{age}{acr}'
+    sent_bearer = pending.presented is not None and pending.presented.bearer is not None
+    return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
+
+
+class _Close:
+    """Ends a WebSocket: refused with an HTTP answer where the server can, closed with a code otherwise."""
+
+    def __init__(self, error: DescopeError, *, denial: Response | None) -> None:
+        self._error = error
+        self._denial = denial
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._denial is not None and "websocket.http.response" in scope.get("extensions", {}):
+            await self._denial(scope, receive, send)
+            return
+        await send({"type": "websocket.close", "code": _close_code(self._error), "reason": self._error.code})
+
+
+def _close_code(error: DescopeError) -> int:
+    if isinstance(error, NotAuthenticated):
+        return SESSION_ENDED
+    return _TRY_AGAIN_LATER if isinstance(error, UpstreamUnavailable) else _POLICY_VIOLATION

@@ -1,0 +1,352 @@
+"""The session of one request: nothing is read, checked or asked for until somebody wants to know.
+
+The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
+A page that never asks costs next to nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
+What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from starlette.types import Message, Scope
+
+from .._auth.authenticator import CookieChange, Credentials, Resolution, Resolver
+from .._auth.login import Authenticator
+from ..errors import (
+    ConfigurationError,
+    CrossSiteRequest,
+    NotAuthenticated,
+    SessionEnded,
+    SessionTooLarge,
+)
+from ..events import CookieAmbiguous, CrossSiteRefused, Events, ProfileRead
+from ..session import Session, TokenPair, UserProfile
+from .cache_headers import tell_caches
+from .cookies import SessionCookies
+from .credentials import Presented
+from .paths import path_in_app
+from .redirects import Origins
+from .route_names import LOGIN, OwnRoute, OwnRoutes
+
+__all__ = ["PendingSession", "Sessions", "pending_session"]
+
+_KEY = "fastapi_descope"
+
+_ANSWERED = object()
+"""Stands in the scope of a request once the middleware is done with it."""
+
+
+def pending_session(scope: Scope) -> "PendingSession":
+    """The pending session that the middleware put into ``scope``; no cost.
+
+    Raises ``ConfigurationError`` if the middleware is not installed.
+    """
+    pending = scope.get(_KEY)
+    if isinstance(pending, PendingSession):
+        return pending
+    if pending is _ANSWERED:
+        raise ConfigurationError(
+            "This request has been answered: a handler for 500 runs outside of DescopeMiddleware. Ask for the"
+            " session in the route, and keep it in request.state."
+        )
+    raise ConfigurationError(
+        "DescopeMiddleware has not seen this request. Write Descope(app), or"
+        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+    )
+
+
+class Sessions:
+    """Opens the pending session of each request; one for each ``Descope`` object."""
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        authenticator: Authenticator,
+        cookies: SessionCookies,
+        origins: Origins,
+        events: Events,
+        clock: Callable[[], float],
+        leeway: float,
+    ) -> None:
+        self.leeway = leeway
+        self.resolver = resolver
+        self.authenticator = authenticator
+        self.cookies = cookies
+        self.origins = origins
+        self.events = events
+        self.clock = clock
+        self.own_routes = OwnRoutes()
+
+    def open(self, scope: Scope, app: object) -> "PendingSession":
+        """The pending session of a request to ``app``, in its scope from now on.
+
+        Raises ``ConfigurationError`` if another ``Descope`` object has one of the same app there.
+        """
+        if self.pending_in(scope, app, of_any=True) is not None:
+            raise ConfigurationError(
+                "Two Descope objects guard one app. Give each an app of its own, and mount one in the other."
+            )
+        found = scope.get(_KEY)  # of the app around this one
+        around = found if isinstance(found, PendingSession) and found.is_of(self) else None
+        pending = scope[_KEY] = PendingSession(self, scope, app, around)
+        return pending
+
+    def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "PendingSession | None":
+        """The pending session that this object, or any, has opened for this request to the same app."""
+        found = scope.get(_KEY)
+        if not isinstance(found, PendingSession) or found.app is not scope.get("app", app):
+            return None
+        return found if of_any or found.is_of(self) else None
+
+    def close(self, scope: Scope) -> None:
+        """Take it out again. They hold each other, so a request left whole would wait for the collector."""
+        scope[_KEY] = _ANSWERED
+
+
+class PendingSession:
+    """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
+
+    __slots__ = (
+        "_around",
+        "_home",
+        "_login",
+        "_queued",
+        "_resolution",
+        "_sessions",
+        "_started",
+        "_written",
+        "app",
+        "app_root_path",
+        "presented",
+        "scope",
+    )
+
+    def __init__(
+        self, sessions: Sessions, scope: Scope, app: object, around: "PendingSession | None" = None
+    ) -> None:
+        self._around = around
+        self._home: PendingSession | None = None
+        self._sessions = sessions
+        self.scope = scope
+        self._resolution: Resolution | None = None
+        self._written: TokenPair | CookieChange | None = None
+        self._queued: list[bytes] = []
+        self._login: tuple[TokenPair, UserProfile | None] | None = None
+        self._started = False
+        self.presented: Presented | None = None
+        # A mounted app replaces these in the very same scope; the error pages need ours.
+        self.app: object = scope.get("app", app)
+        self.app_root_path: str = scope.get("root_path", "")
+
+    # ------------------------------------------------------------------ asking
+
+    async def session(self) -> Session | None:
+        """The session, or None if nobody is signed in.
+
+        Raises ``CrossSiteRequest`` for a foreign page's request with the user's cookies, and
+        ``UpstreamUnavailable`` if a dead session cannot be refreshed right now. Costs two look-ups for a
+        known token; a call to Descope only for a dead session.
+        """
+        resolution = self._resolution or await self.resolve()
+        if resolution.session is None and not isinstance(resolution.error, NotAuthenticated):
+            raise resolution.error or NotAuthenticated
+        return resolution.session
+
+    async def require(self) -> Session:
+        """The session. Raises the ``NotAuthenticated`` family without one, else as ``session`` does."""
+        resolution = self._resolution or await self.resolve()
+        if resolution.session is None:
+            raise resolution.error or NotAuthenticated
+        return resolution.session
+
+    async def resolve(self) -> Resolution:
+        """What was found out; see ``_auth/authenticator.py``. Raises ``CrossSiteRequest`` only."""
+        if self._resolution is None:
+            presented = self.credentials()
+            # A bearer is sent by the caller's own code, never by a browser alone (CS-05, CS-09).
+            if presented.bearer is None and (presented.session or presented.refresh):
+                self.refuse_cross_site()
+            self._resolution = await self._sessions.resolver.resolve(presented)
+        return self._resolution
+
+    async def profile(self) -> UserProfile:
+        """Descope's user object: of whom a login hook is about, else of the session, asked for anew.
+
+        Raises as ``require`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
+        ``UpstreamError`` family.
+        """
+        if self._login is None:
+            await self.require()
+            return await self._ask_for_profile(await self.resolve())
+        # The request's own session, if it has one, is still that of whoever was signed in before.
+        pair, profile = self._login
+        return profile or await self._ask_for_profile(Resolution(pair.session, pair=pair))
+
+    async def _ask_for_profile(self, resolution: Resolution) -> UserProfile:
+        with self.cleared_at_its_end():
+            profile = await self.authenticator.profile(self.credentials(), resolution)
+        self._sessions.events.emit(ProfileRead())
+        return profile
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """What begins, switches and ends sessions."""
+        return self._sessions.authenticator
+
+    def now(self) -> float:
+        """Epoch seconds, by the clock of the ``Descope`` object."""
+        return self._sessions.clock()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked who is there, and no route has decided on a cookie."""
+        return self.presented is None and self._written is None and not self._queued
+
+    @property
+    def ends_at(self) -> float | None:
+        """When the session that was found is over (epoch seconds, leeway included); None without one."""
+        session = self._resolution.session if self._resolution else None
+        return None if session is None else session.expires_at + self._sessions.leeway
+
+    def credentials(self) -> Credentials:
+        """What the request brought along; read from its headers once, and never from its address (WS-02).
+
+        Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
+        """
+        if self.presented is None:
+            self.presented = Presented(self._sessions.cookies, self.scope)
+            if self.presented.tokens.ambiguous:
+                self._sessions.events.emit(CookieAmbiguous())
+        presented = self.presented
+        return Credentials(
+            bearer=presented.bearer,
+            session=presented.tokens.session,
+            refresh=presented.tokens.refresh,
+            ambiguous=presented.tokens.ambiguous,
+            may_refresh=presented.on_purpose and not self._started,
+            scheme=presented.scheme,
+        )
+
+    def is_of(self, sessions: Sessions) -> bool:
+        """Whether it was opened by these."""
+        return self._sessions is sessions
+
+    @property
+    def home(self) -> "PendingSession":
+        """That of the app where people sign in: the one around this, if this is mounted and has no login."""
+        if self._around is not None and self._home is None:  # an app with many routes is not quick to say
+            has_login = self._sessions.own_routes.path(LOGIN, self.app) is not None
+            self._home = self if has_login else self._around.home
+        return self._home or self
+
+    @property
+    def root_path(self) -> str:
+        """What stands before the paths of the app where people sign in."""
+        return self.home.app_root_path
+
+    def own_path(self, route: OwnRoute) -> str | None:
+        """The path of one of the plugin's routes, without ``root_path``; None if there is none."""
+        return self._sessions.own_routes.path(route, self.home.app)
+
+    @property
+    def own_paths(self) -> frozenset[str]:
+        """The paths, with ``root_path``, of the routes that must work without a session.
+
+        To return to one would lead in circles.
+        """
+        paths = self._sessions.own_routes.open_to_all(self.home.app)
+        return frozenset(self.root_path + path for path in paths)
+
+    def is_for_own_route(self) -> bool:
+        """Whether the request is for one of the plugin's routes that must work without a session."""
+        path, method = path_in_app(self.scope, self.app_root_path), self.scope.get("method", "")
+        return self._sessions.own_routes.is_open(path, method, self.app)
+
+    def refuse_cross_site(self) -> None:
+        """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
+        scope, origins = self.scope, self._sessions.origins
+        if scope["type"] == "websocket":
+            permitted = origins.permits_websocket(scope["headers"], scope)
+        else:
+            permitted = origins.permits(scope["method"], scope["headers"], scope)
+        if not permitted:
+            self._sessions.events.emit(CrossSiteRefused())
+            raise CrossSiteRequest
+
+    # ------------------------------------------------------------------ answering
+
+    def sign_in(self, pair: TokenPair, profile: UserProfile | None) -> None:
+        """Say whose login the hooks are about; no cookie is written before they agree."""
+        self._login = pair, profile
+
+    def write(self, pair: TokenPair) -> None:
+        """Have the response carry the cookies of ``pair``, whatever a refresh beside it brings."""
+        self._written = pair
+
+    def clear(self) -> None:
+        """Have the response delete the session's cookies, whatever a refresh beside it brings."""
+        self._written = CookieChange.CLEAR
+
+    @contextmanager
+    def cleared_at_its_end(self) -> Generator[None]:
+        """As ``clear``, if Descope says in here that the session is over: whoever answers the error."""
+        try:
+            yield
+        except SessionEnded:
+            self.clear()
+            raise
+
+    def heal(self) -> None:
+        """Have the response delete the twins of our cookies, if a name came with two values (CK-02).
+
+        Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
+        """
+        if self.credentials().ambiguous and self.presented is not None:
+            secure = self._sessions.origins.secure(self.scope)
+            self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
+
+    def queue(self, cookies: list[bytes]) -> None:
+        """Have the response carry further ``Set-Cookie`` values."""
+        self._queued += cookies
+
+    async def start_response(self, message: Message) -> None:
+        """Put the cookies, and what caches must know, into the message that starts a response.
+
+        Waits for a refresh beside the handler, a second at most. Raises ``SessionTooLarge``.
+        """
+        self._started = True
+        if self.untouched:
+            return
+        try:
+            cookies = self._queued + await self._cookies()
+        except SessionTooLarge:
+            self._written = CookieChange.KEEP  # the error page starts a response too
+            raise
+        # The app's own headers and cookies stay, in their order (CK-10).
+        message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
+        if self.scope["type"] == "http":
+            tell_caches(message, sets_cookies=bool(cookies))
+
+    async def _cookies(self) -> list[bytes]:
+        change = self._written or await self._found()
+        if change is CookieChange.KEEP:
+            return []
+        cookies, scope = self._sessions.cookies, self.scope
+        secure = self._sessions.origins.secure(scope)
+        tokens = self.presented.tokens if self.presented else cookies.read(scope["headers"])
+        if isinstance(change, TokenPair):
+            return cookies.write(change, now=self.now(), secure=secure, presented=tokens)
+        if change is CookieChange.CLEAR_REFRESH:
+            return cookies.clear_refresh(tokens, secure=secure)
+        return cookies.clear(tokens, secure=secure)
+
+    async def _found(self) -> TokenPair | CookieChange:
+        """What is to become of the cookies by what was found out about the request's own session."""
+        resolution, resolver = self._resolution, self._sessions.resolver
+        if resolution is None:
+            return CookieChange.KEEP
+        if resolution.renewal is not None or resolution.pair is not None:
+            resolution = self._resolution = await resolver.settle(resolution)
+            await resolver.delivered(resolution)
+        return resolution.pair or resolution.cookies

@@ -1,0 +1,1 @@
+"""The routes of the plugin: login, callback, logout, tenant switch, session."""

@@ -1,0 +1,260 @@
+"""Signing in: the way to Descope and the way back."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ..._auth.login import Admission, LoginRequest
+from ..._config.tenant_hint import TENANT_NAME
+from ..._telemetry.log_once import Advice
+from ..._upstream.login_options import LoginOptions
+from ...errors import AmbiguousCookies, ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
+from ...events import Events, LoginFailed, LoginStarted, RedirectRejected
+from ...session import Session, TokenPair, UserProfile
+from ...settings import DescopeSettings
+from ..error_responses import NO_STORE, Asker, asker, is_sent_from_elsewhere
+from ..login_transactions import LoginTransactions, Transaction
+from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
+from ..paths import address_in_browser, path_in_app, path_in_browser
+from ..redirects import Origins
+from ..request_auth import PendingSession, pending_session
+from ..route_names import CALLBACK, LOGIN
+from .login_params import LoginQuery, parameter
+
+__all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
+
+LoginHook = Callable[[Request, Session], Awaitable[None]]
+"""Called with the verified session of a login, before its cookies.
+
+``LoginRejected`` refuses it, and so does ``NotAuthenticated``.
+"""
+
+OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
+"""Called as a login begins, for what it asks beyond an identity. Nobody needs to be signed in by then."""
+
+_LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
+"""For redirects away from an address that has a code or a state in it (CB-10)."""
+
+_UNNAMED = "Your organisation decides how you sign in."
+_NO_NAME = "That is neither a work e-mail nor the id of an organisation."
+
+_NEEDS_SESSION = (
+    "The login_options hook demands a session, and at a login there need not be one: ask with get_session,"
+    " which gives None, and catch NotAuthenticated around get_profile"
+)
+
+_ANOTHER_HOST = (
+    "A sign-in was begun under another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
+    " header, it cannot end: the browser comes back to DESCOPE_PUBLIC_URL, and its cookie stays where it was."
+    " Open the app there (localhost and 127.0.0.1 are two hosts), or redirect other hosts to it"
+)
+
+_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
+_CODE = re.compile(r"[!-~]{1,2048}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRoutes:
+    """``GET /login/sso`` and ``GET /callback``."""
+
+    settings: DescopeSettings
+    transactions: LoginTransactions
+    origins: Origins
+    events: Events
+    options: Sequence[OptionsHook]
+    hooks: Sequence[LoginHook]
+    advice: Advice = field(default_factory=Advice)
+
+    # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
+    async def login(self, request: Request) -> Response:
+        """Send the browser to the organisation's single sign-on.
+
+        `tenant` is the id of a tenant, or a work e-mail whose domain belongs to one.
+        """
+        pending = pending_session(request.scope)
+        self._refuse_subresource(request)
+        pending.heal()
+        return_to = self._return_to(request, pending)
+        query, is_named = LoginQuery.of(request), "tenant" in request.query_params
+        named = parameter(request, "tenant", TENANT_NAME)
+        if named is not None and _is_sent_over_a_session(request, pending):
+            return _organisation_page(request, return_to, query, tenant=named)
+        options = await self._options(request, query)
+        tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
+        if tenant is None:
+            return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
+        self._advise(request)
+        secure = self.origins.secure(request.scope)
+        state, cookies = self.transactions.begin(
+            request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
+        )
+        callback = self.origins.public_origin(request.scope) + _beside_login(request, CALLBACK.path)
+        url = await pending.authenticator.begin_login(
+            _login_request(tenant, f"{callback}?state={state}", options, query),
+            presented=pending.credentials(),
+        )
+        pending.queue(cookies)
+        self.events.emit(LoginStarted())
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
+
+    async def callback(self, request: Request) -> Response:
+        """Trade the one-time code for a session, and send the browser to where it wanted to go."""
+        pending = pending_session(request.scope)
+        transaction = self._transaction(request, pending)
+        if pending.credentials().ambiguous:
+            # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
+            pending.heal()
+            raise self._rejected("cookie_ambiguous", AmbiguousCookies().detail)
+        if any(name in request.query_params for name in ("err", "error")):
+            raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
+        code = parameter(request, "code", _CODE)
+        if code is None:
+            raise self._rejected("code", "The sign-in service sent no usable code.")
+        pair = await pending.authenticator.complete_login(code, self._admission(request, pending))
+        # Over whatever session the browser had (CB-09).
+        await pending.authenticator.supersede(pending.credentials(), pair)
+        pending.write(pair)
+        # Checked when it was stored; and once more now, because the cookie was in the browser since.
+        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=pending.own_paths)
+        return self._arrived(safe or self._landing(pending))
+
+    def _arrived(self, url: str) -> Response:
+        """On to ``url``: by a page where a redirect, begun at Descope, would leave Strict cookies behind."""
+        if self.settings.cookie_samesite == "strict":
+            return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
+
+    def _admission(self, request: Request, pending: PendingSession) -> Admission:
+        # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
+        request.scope.setdefault("state", {})  # what they keep there is for the app to see
+        for_hooks = Request(dict(request.scope), request.receive)
+
+        async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
+            pending.sign_in(pair, profile)
+            for hook in self.hooks:
+                try:
+                    await hook(for_hooks, pair.session)
+                except NotAuthenticated as error:
+                    # Elsewhere it sends a person to the login, which has just been.
+                    raise _refusal(error) from error
+
+        return admit
+
+    def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
+        """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
+        state = parameter(request, "state", _STATE)
+        headers, secure = request.scope["headers"], self.origins.secure(request.scope)
+        found = None
+        if state is not None:
+            found = self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
+            pending.queue(self.transactions.end(headers, state=state, secure=secure))
+        if found is None:
+            raise self._rejected(
+                "state", "This sign-in is too old, was begun in another browser, or has been used already."
+            )
+        return found
+
+    def _return_to(self, request: Request, pending: PendingSession) -> str:
+        """Where to go after the login: what was asked for if it is safe, else the landing path."""
+        asked = request.query_params.getlist("return_to")
+        if not asked:
+            return self._landing(pending)
+        safe = (
+            self.origins.return_to(asked[0], request.scope, forbidden=pending.own_paths)
+            if len(asked) == 1
+            else None
+        )
+        if safe is None:
+            self.events.emit(RedirectRejected())
+        return safe or self._landing(pending)
+
+    def _landing(self, pending: PendingSession) -> str:
+        return address_in_browser(self.settings.post_login_path, pending.root_path)
+
+    async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
+        options = LoginOptions()
+        for hook in self.options:  # one at most
+            try:
+                options = await hook(request) or options
+            except NotAuthenticated as error:
+                raise ConfigurationError(_NEEDS_SESSION) from error
+        # Anybody may ask to be checked more strictly.
+        stepup, mfa = options.stepup or query.step_up is not None, options.mfa or query.mfa is not None
+        return replace(options, stepup=stepup, mfa=mfa)
+
+    def _ask_for_organisation(
+        self, request: Request, return_to: str, query: LoginQuery, detail: str
+    ) -> Response:
+        if asker(request.scope) is not Asker.PERSON:
+            raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
+        return _organisation_page(request, return_to, query, detail=detail)
+
+    def _refuse_subresource(self, request: Request) -> None:
+        """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
+        mode = request.headers.get("sec-fetch-mode", "navigate")
+        if mode != "navigate" or asker(request.scope) is Asker.PREFETCH:
+            self.events.emit(LoginFailed("not_a_navigation"))
+            raise Forbidden("Go to this address with a browser; a script cannot follow it.")
+
+    def _advise(self, request: Request) -> None:
+        if self.origins.is_another_host(request.scope):
+            self.advice.give(_ANOTHER_HOST)  # without its name, which a stranger may have made up
+
+    def _rejected(self, reason: str, detail: str) -> LoginRejected:
+        self.events.emit(LoginFailed(reason))
+        return LoginRejected(detail, reason=reason)
+
+
+def _refusal(error: NotAuthenticated) -> LoginRejected:
+    return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
+
+
+def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginQuery) -> LoginRequest:
+    return LoginRequest(
+        tenant=tenant,
+        redirect_url=redirect_url,
+        login_hint=query.login_hint,
+        sso_id=query.sso_id,
+        prompt=query.prompt,
+        force_authn=query.force_authn is not None,
+        options=options,
+    )
+
+
+async def _own_tenant(options: LoginOptions, pending: PendingSession) -> str | None:
+    """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
+    if not (options.stepup or options.mfa):
+        return None
+    session = (await pending.resolve()).session
+    return session.tenant_id if session else None
+
+
+def _is_sent_over_a_session(request: Request, pending: PendingSession) -> bool:
+    """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
+    held = pending.credentials()
+    has_session = held.session is not None or held.refresh is not None or held.ambiguous
+    return has_session and is_sent_from_elsewhere(request.headers)
+
+
+def _organisation_page(
+    request: Request, return_to: str, query: LoginQuery, *, detail: str = "", tenant: str = ""
+) -> Response:
+    """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
+    page = organisation_page(
+        detail=detail,
+        login_path=_beside_login(request, LOGIN.path),
+        carried={"return_to": return_to, **query.carried},
+        tenant=tenant,
+    )
+    status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST
+    return HTMLResponse(page, status, {**PAGE_HEADERS, **NO_STORE})
+
+
+def _beside_login(request: Request, path: str) -> str:
+    """Where browsers find ``path`` of the router, seen from the login."""
+    prefix = path_in_app(request.scope).removesuffix(LOGIN.path)
+    return path_in_browser(prefix + path, request.scope.get("root_path", ""))

@@ -1,0 +1,108 @@
+"""What a front end may see of a session: who, where, until when. No token, and no claim we do not know."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...session import Session, Tenant, User, UserProfile
+
+__all__ = ["ProfileView", "SessionView", "TenantNames"]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TenantView(_View):
+    """A tenant, and what the user may do in it."""
+
+    id: str
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> Self:
+        """The view of ``tenant``."""
+        return cls(id=tenant.id, roles=tenant.roles, permissions=tenant.permissions)
+
+
+class UserView(_View):
+    """The user; name and e-mail if the project's JWT template has them."""
+
+    id: str
+    name: str | None
+    email: str | None
+    roles: tuple[str, ...] = Field(description="Roles in the project, not in a tenant.")
+    permissions: tuple[str, ...] = Field(description="Permissions in the project, not in a tenant.")
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """The view of ``user``."""
+        return cls(
+            id=user.id, name=user.name, email=user.email, roles=user.roles, permissions=user.permissions
+        )
+
+
+class SessionView(_View):
+    """A session. Times are epoch seconds."""
+
+    user: UserView
+    tenant: TenantView | None
+    tenants: tuple[TenantView, ...]
+    methods: tuple[str, ...] = Field(description="How the user signed in, such as fed and mfa (RFC 8176).")
+    stepped_up: bool
+    issued_at: int
+    expires_at: int
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """The view of ``session``."""
+        return cls(
+            user=UserView.of(session.user),
+            tenant=TenantView.of(session.tenant) if session.tenant else None,
+            tenants=tuple(TenantView.of(tenant) for tenant in session.tenants.values()),
+            methods=session.methods,
+            stepped_up=session.stepped_up,
+            issued_at=session.issued_at,
+            expires_at=session.expires_at,
+        )
+
+
+class ProfileView(_View):
+    """Descope's user object, the parts that a front end shows."""
+
+    user_id: str
+    login_ids: tuple[str, ...]
+    name: str | None
+    given_name: str | None
+    family_name: str | None
+    email: str | None
+    verified_email: bool
+    phone: str | None
+    verified_phone: bool
+    picture: str | None
+    tenants: Mapping[str, str] = Field(description="Names of the user's tenants, by id.")
+
+    @classmethod
+    def of(cls, profile: UserProfile) -> Self:
+        """The view of ``profile``."""
+        return cls(
+            user_id=profile.user_id,
+            login_ids=profile.login_ids,
+            name=profile.name,
+            given_name=profile.given_name,
+            family_name=profile.family_name,
+            email=profile.email,
+            verified_email=profile.verified_email,
+            phone=profile.phone,
+            verified_phone=profile.verified_phone,
+            picture=profile.picture,
+            tenants={tenant_id: profile.tenant_names.get(tenant_id, "") for tenant_id in profile.tenants},
+        )
+
+
+class TenantNames(_View):
+    """Names of the user's tenants, by id."""
+
+    tenants: Mapping[str, str]

@@ -1,1 +1,0 @@
-"""Decides who is calling; knows no web framework."""

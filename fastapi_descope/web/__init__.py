@@ -1,1 +1,0 @@
-"""Speaks ASGI and FastAPI; decides nothing about tokens."""

@@ -1,0 +1,244 @@
+"""When a request refreshes, what it does not wait for, and what its response may still carry (RF-13)."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from fastapi_descope._auth.authenticator import CookieChange, Credentials
+from fastapi_descope.emulator import Grants, User
+from fastapi_descope.errors import (
+    NotAuthenticated,
+    SessionEnded,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from tests.helpers.auth_harness import NOW, STRICT, Core, cookies
+from tests.helpers.event_loop import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+LIFETIME = 600
+AHEAD = LIFETIME - 50
+"""An age at which a session is still good, and due for its refresh."""
+
+DEAD = LIFETIME + 10
+FOUR_WEEKS = 28 * 86400
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Deadlines pass at once."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
+    """Then there is no verdict; a rotated token that arrives later cannot be had."""
+    core = Core(timeout=5)
+    core.emulator.faults.add("refresh", hold=True)
+    resolution = await core.resolve(core.issue(session_seconds=-60))
+
+    assert isinstance(resolution.error, UpstreamUnavailable)
+    assert resolution.cookies is CookieChange.KEEP
+    assert asyncio.get_running_loop().time() == pytest.approx(5)
+
+
+async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
+    """It goes out without; the next request gets what has arrived meanwhile, at no further call."""
+    core = Core()
+    pair = core.issue()
+    core.clock.advance(AHEAD)
+    core.emulator.faults.add("refresh", hold=True)
+    resolution = await core.resolve(pair)
+    assert asyncio.get_running_loop().time() == 0
+
+    assert await core.resolver.settle(resolution) == resolution
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
+    core.emulator.faults.release()
+
+    later = await core.resolver.settle(await core.resolve(pair))
+    assert later.cookies is CookieChange.WRITE
+    assert core.calls("refresh") == 1
+
+
+async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> None:
+    """Its own time is over: both cookies go."""
+    core = Core()
+    pair = core.issue()
+    core.clock.advance(FOUR_WEEKS + 10)
+
+    for presented in (cookies(pair), Credentials(refresh=pair.refresh_jwt)):
+        resolution = await core.resolver.resolve(presented)
+        assert isinstance(resolution.error, SessionEnded)
+        assert resolution.cookies is CookieChange.CLEAR
+    assert core.calls("refresh") == 0
+
+
+async def test_a_session_outlives_its_refresh_token() -> None:
+    """It is verified by itself; nothing is refreshed and nothing deleted."""
+    core = Core()
+    core.emulator.project = replace(STRICT, refresh_seconds=60)
+    short = core.issue()
+    long = core.emulator.issue("ada@acme.example", "acme", claims={"exp": int(core.clock()) + LIFETIME})
+    core.clock.advance(100)
+
+    resolution = await core.resolver.resolve(Credentials(session=long.session_jwt, refresh=short.refresh_jwt))
+
+    assert resolution.session is not None
+    assert (resolution.held, resolution.cookies) == (None, CookieChange.KEEP)
+
+
+async def test_an_expired_session_alone_is_refused_and_kept() -> None:
+    """Without a refresh token there is nothing to heal it with."""
+    core = Core()
+    pair = core.issue(session_seconds=-60)
+    resolution = await core.resolver.resolve(Credentials(session=pair.session_jwt))
+    assert isinstance(resolution.error, NotAuthenticated)
+    assert resolution.cookies is CookieChange.KEEP
+
+
+async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> None:
+    """Prefetch and OPTIONS: a dead session is nobody, a live one is not renewed ahead of time."""
+    core = Core()
+    pair = core.issue()
+    quiet = replace(cookies(pair), may_refresh=False)
+    core.clock.advance(AHEAD)
+    live = await core.resolver.resolve(quiet)
+    core.clock.advance(DEAD)
+    dead = await core.resolver.resolve(quiet)
+
+    assert (live.session is not None, live.renewal) == (True, None)
+    assert type(dead.error) is NotAuthenticated
+    assert (dead.session, dead.cookies) == (None, CookieChange.KEEP)
+    assert core.calls("refresh") == 0
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "ahead", "least", "most"),
+    [(600, 60, 54, 66), (100, 60, 22.5, 27.5), (600, 600, 135, 165)],
+)
+async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
+    lifetime: int, ahead: float, least: float, most: float
+) -> None:
+    """Ahead of the end by what is set, a quarter of the lifetime at most, and 10 % more or less."""
+    users = tuple(User(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
+    core = Core(replace(STRICT, session_seconds=lifetime, users=users), refresh_ahead=ahead)
+    crowd = [cookies(core.issue(user.login_id)) for user in users]
+
+    async def due_before_the_end(seconds: float) -> int:
+        core.clock.advance(NOW + lifetime - seconds - core.clock())
+        resolutions = [await core.resolver.resolve(presented) for presented in crowd]
+        return sum(resolution.renewal is not None for resolution in resolutions)
+
+    assert await due_before_the_end(most + 0.1) == 0
+    assert 5 < await due_before_the_end((most + least) / 2) < 35
+    assert await due_before_the_end(least - 0.1) == 40
+    await core.refresher.drain(5)
+
+
+async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
+    """The handler was slow: its response must not bring the old tenant back."""
+    core = Core()
+    pair = core.issue()
+    core.clock.advance(DEAD)
+    slow = await core.resolve(pair)
+    switched = await core.authenticator.select_tenant(cookies(pair), "globex")
+
+    settled = await core.resolver.settle(slow)
+
+    assert slow.pair != switched
+    assert settled.pair == switched
+    assert settled.cookies is CookieChange.WRITE
+
+
+@pytest.mark.parametrize("age", [AHEAD, DEAD], ids=["live", "dead"])
+async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> None:
+    """The user has signed out while the handler ran: its response revives nothing.
+
+    Nor does it clear anything: the sign-out has, and the user may have signed in again since.
+    """
+    core = Core()
+    pair = core.issue()
+    core.clock.advance(age)
+    slow = await core.resolve(pair)
+    await core.authenticator.logout(cookies(pair))
+
+    settled = await core.resolver.settle(slow)
+
+    assert slow.session is not None
+    assert (settled.cookies, settled.pair) == (CookieChange.KEEP, None)
+    again = await core.resolver.settle(await core.resolve(pair))
+    assert (again.cookies, again.pair) == (CookieChange.CLEAR, None)
+
+
+async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
+    """Another response has delivered it, and the browser may have a newer one since."""
+    core = Core()
+    pair = core.issue(session_seconds=-60)
+    slow, quick = await core.resolve(pair), await core.resolve(pair)
+    await core.resolver.delivered(quick)
+    core.clock.advance(30)
+
+    settled = await core.resolver.settle(slow)
+
+    assert (settled.cookies, settled.pair) == (CookieChange.KEEP, None)
+
+
+async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> None:
+    """Twins within thirty seconds of it get the same pair; later ones ask Descope."""
+    core = Core(replace(STRICT, rotate_refresh=False))
+    pair = core.issue(session_seconds=-60)
+    first = await core.resolve(pair)
+    core.clock.advance(100)
+    await core.resolver.delivered(first)
+    core.clock.advance(29)
+    twin = await core.resolve(pair)
+    assert core.calls("refresh") == 1
+    assert twin.pair == first.pair
+    core.clock.advance(1)
+    await core.resolve(pair)
+    assert core.calls("refresh") == 2
+
+
+async def test_a_response_without_new_cookies_delivers_nothing() -> None:
+    """A result that waits for its browser goes on waiting."""
+    core = Core(replace(STRICT, rotate_refresh=False))
+    pair = core.issue()
+    core.clock.advance(AHEAD)
+    live = await core.resolve(pair)
+    await core.resolver.settle(live)
+    await core.resolver.delivered(live)
+    await core.resolver.delivered(await core.resolver.resolve(Credentials()))
+    core.clock.advance(60)
+
+    assert (await core.resolve(pair)).cookies is CookieChange.WRITE
+    assert core.calls("refresh") == 1
+
+
+async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
+    """It had joined the switch, which says nothing about the session."""
+    core = Core()
+    pair = core.issue()
+    await core.resolve(pair)
+    core.clock.advance(AHEAD)
+    core.emulator.faults.add("select", status=403, hold=True)
+    switch = asyncio.create_task(core.refresher.replace(await core.held(pair), *core.switch("globex")))
+    await core.emulator.faults.arrived()
+    resolution = await core.resolve(pair)
+    core.emulator.faults.release()
+
+    assert await core.resolver.settle(resolution) == resolution
+    with pytest.raises(UpstreamRefused):
+        await switch
+
+
+async def test_a_refresh_that_a_shutdown_cuts_off_changes_nothing() -> None:
+    """The response goes out as if there had been none."""
+    core = Core()
+    pair = core.issue()
+    core.clock.advance(AHEAD)
+    core.emulator.faults.add("refresh", hold=True)
+    resolution = await core.resolve(pair)
+    await core.refresher.drain(0)
+
+    assert await core.resolver.settle(resolution) == resolution

@@ -1,0 +1,75 @@
+"""Profile and tenant names beside a switch or a refresh of the same session: nobody is signed out (RF-05)."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from fastapi_descope._auth.authenticator import Credentials, Resolution
+from fastapi_descope.emulator import Issued
+from fastapi_descope.errors import SessionEnded
+from tests.helpers.auth_harness import ADA, Core, cookies
+
+pytestmark = pytest.mark.anyio
+
+Question = Callable[[Core, Credentials, Resolution], Coroutine[Any, Any, object]]
+
+
+async def profile(core: Core, presented: Credentials, resolution: Resolution) -> object:
+    """The user's e-mail."""
+    return (await core.authenticator.profile(presented, resolution)).email
+
+
+async def tenant_names(core: Core, presented: Credentials, resolution: Resolution) -> object:
+    """Names by tenant id."""
+    return await core.authenticator.tenant_names(presented, resolution)
+
+
+async def asked(core: Core, issued: Issued, ask: Question, endpoint: str) -> asyncio.Task[object]:
+    """The question under way: Descope has it, and holds it back."""
+    resolution = await core.resolve(issued)
+    core.emulator.faults.add(endpoint, hold=True)
+    asking = asyncio.create_task(ask(core, cookies(issued), resolution))
+    await core.emulator.faults.arrived()
+    return asking
+
+
+QUESTIONS = pytest.mark.parametrize(
+    ("ask", "endpoint", "answer"),
+    [(profile, "me", ADA), (tenant_names, "my_tenants", {"acme": "Acme Corp", "globex": "Globex"})],
+)
+
+
+@QUESTIONS
+async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_token(
+    ask: Question, endpoint: str, answer: object
+) -> None:
+    """Descope refuses the token that the switch has spent meanwhile: no word on the session."""
+    core = Core()
+    issued = core.issue()
+    asking = await asked(core, issued, ask, endpoint)
+
+    pair = await core.authenticator.select_tenant(cookies(issued), "globex")
+    core.emulator.faults.release()
+
+    assert await asking == answer
+    assert core.calls(endpoint) == 2
+    assert (await core.resolver.resolve(Credentials(refresh=pair.refresh.text))).session is not None
+
+
+@QUESTIONS
+async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
+    ask: Question, endpoint: str, answer: object
+) -> None:
+    """Nothing took the place of the refused token; it is not asked twice."""
+    core = Core()
+    issued = core.issue()
+    asking = await asked(core, issued, ask, endpoint)
+
+    await core.authenticator.logout(cookies(issued))
+    core.emulator.faults.release()
+
+    with pytest.raises(SessionEnded):
+        await asking
+    assert core.calls(endpoint) == 1

@@ -1,0 +1,251 @@
+"""No answer of Descope is believed because of where it came from (CB-07, KD-06, TN-07)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_descope._refresh.store import RefreshResult
+from fastapi_descope.emulator import Issued, Project
+from fastapi_descope.errors import SessionTooLarge, UpstreamNonsense, UpstreamUnavailable
+from fastapi_descope.events import SuspiciousAnswer
+from tests.helpers.auth_harness import ADA, HANK, NOW, Core, foreign
+from tests.helpers.tampering import segment, with_segment
+
+pytestmark = pytest.mark.anyio
+
+
+def changed(token: str) -> str:
+    """The token with the claims of another one."""
+    claims = segment(token, 1)
+    return with_segment(token, 1, claims[:20] + ("A" if claims[20] != "A" else "B") + claims[21:])
+
+
+def swapped(core: Core) -> tuple[str, str]:
+    """A genuine pair, each token in the other's place."""
+    session_jwt, refresh_jwt = core.issue()
+    return refresh_jwt, session_jwt
+
+
+def another_projects(_core: Core) -> tuple[str, str]:
+    """A pair that is genuine elsewhere."""
+    session_jwt, refresh_jwt = foreign()
+    return session_jwt, refresh_jwt
+
+
+ANSWERS: dict[str, tuple[Callable[[Core], tuple[object, object]], str]] = {
+    "nothing": (lambda core: (None, None), "token_missing"),
+    "no session": (lambda core: (None, core.issue().refresh_jwt), "token_missing"),
+    "no refresh token": (lambda core: (core.issue().session_jwt, None), "token_missing"),
+    "empty texts": (lambda core: ("", ""), "token_missing"),
+    "a number": (lambda core: (17, core.issue().refresh_jwt), "token_type"),
+    "no tokens": (lambda core: ("abc", "def"), "malformed"),
+    "two sessions": (lambda core: (core.issue().session_jwt, core.issue().session_jwt), "kind"),
+    "two refresh tokens": (lambda core: (core.issue().refresh_jwt, core.issue().refresh_jwt), "kind"),
+    "the two swapped": (swapped, "kind"),
+    "another project's": (another_projects, "unknown_key"),
+    "two users'": (lambda core: (core.issue().session_jwt, core.issue(HANK, None).refresh_jwt), "subject"),
+    "a changed session": (
+        lambda core: (changed(core.issue().session_jwt), core.issue().refresh_jwt),
+        "signature",
+    ),
+    "a changed refresh token": (
+        lambda core: (core.issue().session_jwt, changed(core.issue().refresh_jwt)),
+        "signature",
+    ),
+}
+
+
+def result(issued: Issued) -> RefreshResult:
+    """A pair as a store remembers it."""
+    return RefreshResult(issued.session_jwt, issued.refresh_jwt)
+
+
+async def test_a_code_is_traded_for_a_verified_pair() -> None:
+    """Both halves, verified, and what Descope said beside them."""
+    core = Core()
+    issued = core.issue()
+    user = {"userId": "U2ada", "name": "Ada"}
+    core.next_answer(
+        "exchange",
+        {"sessionJwt": issued.session_jwt, "refreshJwt": issued.refresh_jwt, "user": user, "firstSeen": True},
+    )
+
+    pair, answer = await core.pairs.exchange("code")
+
+    assert (pair.session_jwt, pair.refresh.text) == tuple(issued)
+    assert pair.session.tenant_id == "acme"
+    assert pair.refresh.subject == pair.session.user.id
+    assert pair.refresh_at is None
+    assert answer.first_seen
+    assert answer.profile is not None
+    assert answer.profile.name == "Ada"
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(answer: str) -> None:
+    """A precise reason, one event if tokens failed, and never a pair."""
+    core = Core()
+    tokens, reason = ANSWERS[answer]
+    core.next_tokens("exchange", *tokens(core))
+
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.exchange("code")
+
+    assert caught.value.reason == reason
+    assert caught.value.__cause__ is None
+    told = [] if reason.startswith("token_") else [SuspiciousAnswer(reason)]
+    assert core.told_of(SuspiciousAnswer) == told
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>sign in</html>", b"null", b"\xff"])
+async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: bytes) -> None:
+    """A page, half an answer, another type."""
+    core = Core()
+    core.next_answer("exchange", body)
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.exchange("code")
+    assert caught.value.reason == "not_json"
+
+
+async def test_ck08_a_user_with_too_many_grants_is_told_so() -> None:
+    """The tokens are Descope's all right, and fit into no cookie: the app's owner has to mend that."""
+    core = Core()
+    big = core.emulator.issue(ADA, "acme", claims={"bulk": "x" * 9000})
+    core.next_tokens("exchange", *big)
+    with pytest.raises(SessionTooLarge):
+        await core.pairs.exchange("code")
+
+
+async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
+    """Descope leaves it out of the answer (wire contract, section 5.2)."""
+    core = Core(Project())
+    issued = core.issue()
+
+    brought = await core.pairs.refresh(issued.refresh_jwt)
+
+    assert brought.refresh_jwt == issued.refresh_jwt
+    assert brought.session_jwt is not None
+    assert brought.refresh_at is None
+    assert (await core.pairs.verify(brought)).refresh.text == issued.refresh_jwt
+
+
+async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
+    """And says when an inactive session would be over."""
+    core = Core(Project(rotate_refresh=True, inactivity_seconds=1200))
+    issued = core.issue()
+
+    brought = await core.pairs.refresh(issued.refresh_jwt)
+
+    assert brought.refresh_jwt not in {None, issued.refresh_jwt}
+    assert brought.refresh_at == NOW + 600
+    assert (await core.pairs.verify(brought)).refresh_at == NOW + 600
+
+
+async def test_kd06_a_pair_of_another_user_than_the_one_who_asked_is_refused() -> None:
+    """Both halves are genuine and fit each other; they are somebody else's."""
+    core = Core()
+    held = await core.held(core.issue())
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.verify(result(core.issue(HANK, "globex")), held)
+    assert caught.value.reason == "subject"
+    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("subject")]
+
+
+async def test_a_result_without_tokens_is_refused() -> None:
+    """That of a logout, for one."""
+    core = Core()
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.verify(RefreshResult.over())
+    assert caught.value.reason == "token_missing"
+
+
+async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None:
+    """It may be the only copy of a rotated token: no verdict, and no alarm."""
+    core = Core()
+    core.emulator.faults.add("keys", status=503)
+    with pytest.raises(UpstreamUnavailable):
+        await core.pairs.verify(result(core.issue()))
+    assert core.told_of(SuspiciousAnswer) == []
+
+
+async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> None:
+    """Somebody has just asked for an unknown key; ours is there half a minute later."""
+    core = Core()
+    await core.resolve(core.issue())
+    core.emulator.rotate_keys()
+    await core.pairs.verify(result(core.issue()))
+    core.emulator.rotate_keys()
+    newest = result(core.issue())
+    with pytest.raises(UpstreamUnavailable):
+        await core.pairs.verify(newest)
+    assert core.told_of(SuspiciousAnswer) == []
+
+    core.clock.advance(30)
+
+    assert (await core.pairs.verify(newest)).session.tenant_id == "acme"
+
+
+async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> None:
+    """Its reason tells so, for those who can go on with its refresh token."""
+    core = Core()
+    issued = core.issue()
+    await core.pairs.verify(result(issued))
+    core.clock.advance(700)
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.verify(result(issued))
+    assert caught.value.reason == "expired"
+    assert core.told_of(SuspiciousAnswer) == []
+
+
+async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
+    """Our clock is behind: it is told of, and becomes good in time."""
+    core = Core()
+    times = {"iat": int(NOW) + 60, "exp": int(NOW) + 660}
+    early = result(core.emulator.issue(ADA, "acme", claims=times))
+    with pytest.raises(UpstreamUnavailable):
+        await core.pairs.verify(early)
+    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("not_yet_valid")]
+
+    core.clock.advance(60)
+
+    assert (await core.pairs.verify(early)).session.expires_at == times["exp"]
+
+
+async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
+    """Asked with the refresh token, verified like any other."""
+    core = Core()
+    issued = core.issue()
+    select, verify = core.switch("globex")
+
+    pair = await verify(await select(issued.refresh_jwt), await core.held(issued))
+
+    assert pair.session.tenant_id == "globex"
+    assert pair.session.tenant is not None
+    assert pair.session.tenant.roles == ("viewer",)
+
+
+@pytest.mark.parametrize("tenant", ["acme", None])
+async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> None:
+    """A genuine pair of the same user, in another tenant than was asked for, or in none."""
+    core = Core()
+    issued = core.issue()
+    core.next_tokens("select", *core.issue(tenant=tenant))
+    select, verify = core.switch("globex")
+    brought = await select(issued.refresh_jwt)
+
+    with pytest.raises(UpstreamNonsense) as caught:
+        await verify(brought, await core.held(issued))
+
+    assert caught.value.reason == "tenant"
+    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("tenant")]
+
+
+async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
+    """Nor does what it came from (LG-02)."""
+    core = Core()
+    core.next_tokens("refresh", "canary.canary", "canary")
+    brought = await core.pairs.refresh(core.issue().refresh_jwt)
+    with pytest.raises(UpstreamNonsense) as caught:
+        await core.pairs.verify(brought)
+    shown = (brought, caught.value, caught.value.args, caught.value.__cause__, core.told)
+    assert "canary" not in repr(shown)

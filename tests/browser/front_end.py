@@ -1,0 +1,71 @@
+"""A front end that signs in with Descope's browser SDK, as its guide has it, and the tab that it runs in."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
+from playwright.sync_api import Page, expect
+
+from fastapi_descope import CurrentSession
+from tests.contract.node_sdks import SDKS
+
+ADA = "ada@acme.example"
+
+_PAGE = Path(__file__).with_name("front_end.html")
+_SDK = SDKS / "node_modules" / "@descope" / "web-js-sdk" / "dist" / "index.umd.js"
+_OIDC = SDKS / "node_modules" / "oidc-client-ts" / "dist" / "browser" / "oidc-client-ts.min.js"
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """The page in a tab. ``ask`` has the SDK do something; its value is what the SDK answers."""
+
+    url: str
+    page: Page
+
+    def ask(self, call: str) -> dict[str, Any]:
+        """The answer of the SDK to one of its calls, given as JavaScript."""
+        answer: dict[str, Any] = self.page.evaluate(f"plain(sdk.{call})")
+        return answer
+
+    def look(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self.page.evaluate(expression)
+
+    def open(self, host: str = "localhost") -> None:
+        """Load the page."""
+        self.page.goto(self.url.replace("localhost", host))
+
+    def sign_in(self) -> None:
+        """Ada signs in, as a person does."""
+        self.open()
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name=ADA).click()
+        expect(self.page.get_by_role("heading")).to_have_text(ADA)
+
+
+def add_front_end(app: FastAPI, options: dict[str, object]) -> None:
+    """The page, what it loads, the SDK's options for it, and a question to the back end."""
+
+    @app.get("/")
+    async def index() -> FileResponse:
+        return FileResponse(_PAGE)
+
+    @app.get("/sdk.js")
+    async def sdk() -> FileResponse:
+        return FileResponse(_SDK)
+
+    @app.get("/oidc.js")
+    async def oidc() -> FileResponse:
+        return FileResponse(_OIDC)
+
+    @app.get("/options.js")
+    async def sdk_options() -> Response:
+        return Response(f"const OPTIONS = {json.dumps(options)};", media_type="text/javascript")
+
+    @app.get("/who")
+    async def who(session: CurrentSession) -> dict[str, str | None]:
+        return {"user": session.user.id, "tenant": session.tenant_id}

@@ -1,0 +1,25 @@
+"""The doctor on a Redis that answers and is of no use."""
+
+import httpx
+import pytest
+
+from fastapi_descope._cli.doctor import Doctor, Finding, Verdict
+from fastapi_descope.emulator import Emulator
+from tests.helpers.redis_server import RedisServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.redis]
+
+
+async def test_a_redis_cluster_fails(redis_victim: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of one answers pings and has some of our keys: the finding says what to use instead."""
+    redis_victim.stop()
+    redis_victim.start("--cluster-enabled", "yes")
+    emulator = Emulator()
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", emulator.project_id)
+    monkeypatch.setenv("DESCOPE_BASE_URL", "http://127.0.0.1:8787")
+    monkeypatch.setenv("DESCOPE_REDIS_URL", redis_victim.url)
+
+    findings = list(await Doctor(variables={}, transport=httpx.ASGITransport(emulator)).examine())
+
+    text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
+    assert Finding(Verdict.FAIL, "redis", text) in findings

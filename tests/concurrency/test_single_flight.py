@@ -1,0 +1,243 @@
+"""Single flight: one call for all who ask at once, whoever of them stays (RF-02, RF-06)."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Coroutine
+
+import pytest
+
+from fastapi_descope._concurrency.single_flight import SingleFlight
+
+pytestmark = pytest.mark.anyio
+
+
+class Call:
+    """A call that counts how often it is made, and ends when the test says how."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.landed = 0
+        self._outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self) -> str:
+        """What ``land`` was given."""
+        self.made += 1
+        outcome = await asyncio.shield(self._outcome)
+        self.landed += 1
+        return outcome
+
+    def land(self, outcome: str | BaseException) -> None:
+        """End the call with a result or an error."""
+        if isinstance(outcome, str):
+            self._outcome.set_result(outcome)
+        else:
+            self._outcome.set_exception(outcome)
+            self._outcome.exception()
+
+
+async def turn(times: int = 3) -> None:
+    """Let everything that can go on do so."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+def begin(waiting: Coroutine[None, None, str]) -> asyncio.Task[str]:
+    """Somebody who waits."""
+    return asyncio.get_running_loop().create_task(waiting)
+
+
+async def test_a_thousand_ask_and_one_call_is_made() -> None:
+    """All of them get its outcome."""
+    flights, call = SingleFlight[str, str](), Call()
+    waiters = [begin(flights.run("key", call)) for _ in range(1000)]
+    await turn()
+    call.land("result")
+    assert await asyncio.gather(*waiters) == ["result"] * 1000
+    assert call.made == 1
+
+
+async def test_all_get_the_error() -> None:
+    """What the call raised reaches every waiter, and the next asker makes a new call."""
+    flights, call, retry = SingleFlight[str, str](), Call(), Call()
+    waiters = [begin(flights.run("key", call)) for _ in range(3)]
+    await turn()
+    error = LookupError("no")
+    call.land(error)
+    assert await asyncio.gather(*waiters, return_exceptions=True) == [error] * 3
+    retry.land("better")
+    assert await flights.run("key", retry) == "better"
+
+
+async def test_keys_do_not_wait_for_each_other() -> None:
+    """While one call hangs, another key's goes through."""
+    flights, slow, quick = SingleFlight[str, str](), Call(), Call()
+    waiter = begin(flights.run("slow", slow))
+    quick.land("quick")
+    assert await flights.run("quick", quick) == "quick"
+    assert not waiter.done()
+    slow.land("slow")
+    assert await waiter == "slow"
+
+
+async def test_who_comes_after_the_landing_makes_a_call() -> None:
+    """A flight is shared while it is in the air; remembering is somebody else's job."""
+    flights, first, second = SingleFlight[str, str](), Call(), Call()
+    first.land("first")
+    second.land("second")
+    assert await flights.run("key", first) == "first"
+    assert await flights.run("key", second) == "second"
+    assert (first.made, second.made) == (1, 1)
+
+
+async def test_a_waiter_that_leaves_ends_nothing() -> None:
+    """The call goes on for the others, and for itself when nobody is left (RF-06)."""
+    flights, call = SingleFlight[str, str](), Call()
+    impatient, patient = (begin(flights.run("key", call)) for _ in range(2))
+    await turn()
+    impatient.cancel()
+    await turn()
+    assert impatient.cancelled()
+    call.land("result")
+    assert await patient == "result"
+    assert (call.made, call.landed) == (1, 1)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_lonely_call_is_finished(turns: int) -> None:
+    """Wherever its only waiter is cancelled, a call that has begun brings its result home."""
+    flights, call = SingleFlight[str, str](), Call()
+    waiter = begin(flights.run("key", call))
+    await turn(turns)
+    flight = flights.current("key")
+    waiter.cancel()
+    await turn()
+    assert (flight is None) == (turns == 0)
+    call.land("result")
+    await turn()
+    assert call.landed == call.made == min(turns, 1)
+    assert flights.current("key") is None
+
+
+async def test_an_error_that_nobody_sees_is_not_reported() -> None:
+    """A flight whose waiters all left and that then fails is no bug: nothing reaches the loop's handler."""
+    reports: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    flights, call = SingleFlight[str, str](), Call()
+    flights.start("key", call)
+    await turn()
+    call.land(LookupError("no"))
+    await turn()
+    gc.collect()
+    assert flights.current("key") is None
+    assert reports == []
+
+
+async def test_starting_joins() -> None:
+    """``start`` and ``run`` share a flight, and ``current`` is that flight."""
+    flights, call = SingleFlight[str, str](), Call()
+    assert flights.current("key") is None
+    flight = flights.start("key", call)
+    waiter = begin(flights.run("key", call))
+    assert flights.start("key", call) is flight
+    assert flights.current("key") is flight
+    call.land("result")
+    assert (await flight, await waiter, call.made) == ("result", "result", 1)
+
+
+async def test_a_cancelled_flight_cancels_its_waiters() -> None:
+    """Only a shutdown does that; the key is then free."""
+    flights, call = SingleFlight[str, str](), Call()
+    waiter = begin(flights.run("key", call))
+    await turn()
+    flights.start("key", call).cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert flights.current("key") is None
+
+
+async def test_draining_waits_for_what_is_in_the_air() -> None:
+    """A shutdown loses nothing that lands in time (F15)."""
+    flights, calls = SingleFlight[int, str](), [Call() for _ in range(100)]
+    for key, call in enumerate(calls):
+        flights.start(key, call)
+    draining = asyncio.get_running_loop().create_task(flights.drain(60))
+    await turn()
+    assert not draining.done()
+    for call in calls:
+        call.land("result")
+    await draining
+    assert [call.landed for call in calls] == [1] * 100
+
+
+async def test_draining_has_an_end() -> None:
+    """What has not landed by then is cancelled, and has ended when ``drain`` returns."""
+    flights, late, early = SingleFlight[str, str](), Call(), Call()
+    flight = flights.start("late", late)
+    flights.start("early", early)
+    early.land("result")
+    await flights.drain(0.01)
+    assert flight.cancelled()
+    assert (early.landed, late.landed) == (1, 0)
+    assert flights.current("late") is None
+
+
+async def test_draining_nothing() -> None:
+    """Without flights there is nothing to wait for."""
+    await asyncio.wait_for(SingleFlight[str, str]().drain(3600), 5)
+
+
+def test_what_a_dead_loop_left_behind_is_forgotten() -> None:
+    """A flight of a loop that has ended is neither joined nor drained; the next loop makes its own call."""
+    flights = SingleFlight[str, str]()
+    left_behind = asyncio.new_event_loop()
+    never = left_behind.create_future()
+
+    async def hang() -> str:
+        return str(await never)
+
+    async def leave() -> asyncio.Task[str]:
+        return flights.start("key", hang)
+
+    async def arrive() -> str:
+        assert flights.current("key") is None
+        await asyncio.wait_for(flights.drain(3600), 5)
+        call = Call()
+        call.land("result")
+        return await flights.run("key", call)
+
+    flight = left_behind.run_until_complete(leave())
+    assert asyncio.run(arrive()) == "result"
+    flight.cancel()
+    left_behind.run_until_complete(asyncio.gather(flight, return_exceptions=True))
+    left_behind.close()
+    held = weakref.ref(flight)
+    del flight
+    gc.collect()
+    assert held() is None
+
+
+def test_a_late_landing_does_not_take_the_new_flight_along() -> None:
+    """If the old loop ends after the new one has begun its flight, the new flight stays known."""
+    flights = SingleFlight[str, str]()
+    old, new = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def wait_on(future: asyncio.Future[str]) -> str:
+        return await future
+
+    async def start(future: asyncio.Future[str]) -> asyncio.Task[str]:
+        return flights.start("key", lambda: wait_on(future))
+
+    async def current() -> asyncio.Task[str] | None:
+        return flights.current("key")
+
+    outcomes = (old.create_future(), new.create_future())
+    first = old.run_until_complete(start(outcomes[0]))
+    second = new.run_until_complete(start(outcomes[1]))
+    outcomes[0].set_result("old")
+    assert old.run_until_complete(first) == "old"
+    assert new.run_until_complete(current()) is second
+    outcomes[1].set_result("new")
+    assert new.run_until_complete(second) == "new"
+    old.close()
+    new.close()

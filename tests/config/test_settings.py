@@ -1,0 +1,231 @@
+"""Where settings come from, what they tell when they are wrong, and what they never tell."""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from fastapi_descope import Descope
+from fastapi_descope._config.env import UnknownSettingWarning
+from fastapi_descope.errors import ConfigurationError
+from fastapi_descope.settings import DescopeSettings, SettingValues
+
+PROJECT = "P" + "a" * 27
+REGIONAL = "Puse1" + "a" * 27
+CANARY = "canary-5f3a"
+
+SetVariables = Callable[..., None]
+
+
+def test_a_project_id_is_all_it_takes(variables: SetVariables) -> None:
+    """One variable to start; every default is the documented one."""
+    variables(DESCOPE_PROJECT_ID=PROJECT)
+
+    assert DescopeSettings().model_dump() == {
+        "project_id": PROJECT,
+        "base_url": "https://api.descope.com",
+        "public_url": None,
+        "default_tenant": None,
+        "auth_management_key": None,
+        "audience": None,
+        "extra_issuers": (),
+        "cookie_secure": None,
+        "cookie_samesite": "lax",
+        "cookie_prefix": "",
+        "cookie_domain": None,
+        "session_cookie_name": "DS",
+        "refresh_cookie_name": "DSR",
+        "trusted_origins": (),
+        "post_login_path": "/",
+        "post_logout_path": "/",
+        "leeway": 5,
+        "refresh_ahead": 60,
+        "refresh_grace": 30,
+        "upstream_timeout": 5.0,
+        "jwks_max_stale": 86400,
+        "token_cache_size": 4096,
+        "redis_url": None,
+    }
+
+
+def test_st08_there_is_no_setting_for_less_security() -> None:
+    """Algorithms, verification and state cannot be switched off (ST-08)."""
+    words = ("alg", "verify", "state", "insecure", "skip")
+
+    assert [name for name in DescopeSettings.model_fields if any(word in name for word in words)] == []
+
+
+def test_keywords_take_what_python_has() -> None:
+    """Lists, secrets and paths need no text form in code."""
+    settings = DescopeSettings(
+        project_id=PROJECT,
+        public_url="https://app.example.com",
+        auth_management_key=SecretStr("K2x"),
+        trusted_origins=["https://a.example"],
+        extra_issuers=("https://b.example/x",),
+        upstream_timeout=2,
+    )
+
+    assert settings.trusted_origins == ("https://a.example",)
+    assert settings.extra_issuers == ("https://b.example/x",)
+    assert settings.auth_management_key == SecretStr("K2x")
+    assert settings.upstream_timeout == 2.0
+
+
+def test_the_typed_keywords_are_the_settings() -> None:
+    """A type checker knows exactly the keywords that are accepted."""
+    assert set(SettingValues.__annotations__) == {*DescopeSettings.model_fields, "_secrets_dir"}
+
+
+def test_names_match_in_any_case(variables: SetVariables) -> None:
+    """Variables may be written in lower case, as pydantic has them."""
+    variables(descope_project_id=PROJECT, Descope_Leeway="7")
+
+    assert DescopeSettings().leeway == 7
+
+
+def test_the_nearer_source_wins(variables: SetVariables, tmp_path: Path) -> None:
+    """Keyword, then named file or variable, then secrets directory, then default."""
+    (tmp_path / "named").write_text("11\n")
+    for name in ("refresh_ahead", "refresh_grace", "leeway", "jwks_max_stale"):
+        (tmp_path / f"descope_{name}").write_text("99\n")
+    variables(
+        DESCOPE_PROJECT_ID=PROJECT,
+        DESCOPE_REFRESH_AHEAD_FILE=str(tmp_path / "named"),
+        DESCOPE_REFRESH_GRACE="12",
+        DESCOPE_LEEWAY_FILE=str(tmp_path / "named"),
+    )
+
+    settings = DescopeSettings(leeway=13, _secrets_dir=tmp_path)
+
+    assert settings.leeway == 13
+    assert settings.refresh_ahead == 11
+    assert settings.refresh_grace == 12
+    assert settings.jwks_max_stale == 99
+    assert settings.token_cache_size == 4096
+
+
+def test_base_uri_is_read_too(variables: SetVariables) -> None:
+    """The variable of Descope's Python SDK works, and is checked alike."""
+    variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_BASE_URI="https://auth.example.com/")
+
+    assert DescopeSettings().base_url == "https://auth.example.com"
+
+
+def test_two_base_urls_are_refused(variables: SetVariables) -> None:
+    """Different values under both names leave open which API is meant."""
+    variables(
+        DESCOPE_PROJECT_ID=PROJECT,
+        DESCOPE_BASE_URI=f"https://{CANARY}-1.example",
+        DESCOPE_BASE_URL=f"https://{CANARY}-2.example",
+    )
+
+    with pytest.raises(ConfigurationError) as caught:
+        DescopeSettings()
+
+    assert str(caught.value) == (
+        "DESCOPE_BASE_URL: given more than once, with different values;"
+        " keep one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
+    )
+
+
+def test_a_keyword_settles_what_the_environment_leaves_open(variables: SetVariables) -> None:
+    """An unreadable file does not matter for a setting that the code gives."""
+    variables(DESCOPE_LEEWAY_FILE="/nonexistent")
+
+    assert DescopeSettings(project_id=PROJECT, leeway=3).leeway == 3
+
+
+@pytest.mark.parametrize(
+    ("project_id", "base_url"),
+    [
+        ("P" + "a" * 27, "https://api.descope.com"),
+        ("P" + "a" * 30, "https://api.descope.com"),
+        ("P" + "b" * 31, "https://api.bbbb.descope.com"),
+        (REGIONAL, "https://api.use1.descope.com"),
+        ("PEUC1" + "a" * 27, "https://api.euc1.descope.com"),
+    ],
+)
+def test_the_region_is_part_of_a_long_project_id(project_id: str, base_url: str) -> None:
+    """From 32 characters on, as Descope's Python SDK has it (wire contract 1.1)."""
+    assert DescopeSettings(project_id=project_id).base_url == base_url
+
+
+def test_a_base_url_overrides_the_region() -> None:
+    """The region only matters where no API is named."""
+    settings = DescopeSettings(project_id=REGIONAL, base_url="https://auth.example.com")
+
+    assert settings.base_url == "https://auth.example.com"
+
+
+def test_issuers_follow_the_base_url() -> None:
+    """Three forms of this project at this API and what was added; never the default API besides."""
+    settings = DescopeSettings(
+        project_id=PROJECT, base_url="https://auth.example.com", extra_issuers="https://old.example/x"
+    )
+
+    assert settings.issuers == {
+        PROJECT,
+        f"https://auth.example.com/{PROJECT}",
+        f"https://auth.example.com/v1/apps/{PROJECT}",
+        "https://old.example/x",
+    }
+
+
+def test_ck03_cookie_names_carry_the_prefix() -> None:
+    """Exactly one name is used for each cookie (CK-03)."""
+    plain = DescopeSettings(project_id=PROJECT)
+    prefixed = DescopeSettings(project_id=PROJECT, cookie_prefix="__Host-", refresh_cookie_name="R")
+
+    assert (plain.session_cookie, plain.refresh_cookie) == ("DS", "DSR")
+    assert (prefixed.session_cookie, prefixed.refresh_cookie) == ("__Host-DS", "__Host-R")
+
+
+def test_settings_are_frozen_values() -> None:
+    """Nothing changes after the checks; equal settings are equal, hash alike and survive copies."""
+    settings = DescopeSettings(project_id=PROJECT, redis_url="redis://localhost")
+
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(settings, "leeway", 3)  # noqa: B010 - a type checker refuses the assignment
+    assert copy.deepcopy(settings) == settings
+    assert hash(copy.deepcopy(settings)) == hash(settings)
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own bytes
+
+
+def test_an_unknown_variable_is_warned_of(variables: SetVariables) -> None:
+    """A typing error in a name is pointed out where the settings are built."""
+    variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_TRUSTED_ORIGIN=CANARY)
+
+    with pytest.warns(UnknownSettingWarning) as caught:
+        DescopeSettings()
+
+    assert caught[0].filename == __file__
+    assert str(caught[0].message) == (
+        "DESCOPE_TRUSTED_ORIGIN is no setting of fastapi_descope and has no effect;"
+        " did you mean DESCOPE_TRUSTED_ORIGINS?"
+    )
+
+
+def test_the_warning_is_of_the_users_own_line(variables: SetVariables) -> None:
+    """Also where ``Descope`` builds the settings for them."""
+    variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_TRUSTED_ORIGIN=CANARY)
+
+    with pytest.warns(UnknownSettingWarning) as caught:
+        Descope()
+
+    assert caught[0].filename == __file__
+
+
+def test_reading_happens_at_construction(variables: SetVariables) -> None:
+    """What the environment says when settings are built counts, not when the module was imported."""
+    variables(DESCOPE_PROJECT_ID=PROJECT)
+    first = DescopeSettings()
+    variables(DESCOPE_LEEWAY="9")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (first.leeway, DescopeSettings().leeway) == (5, 9)

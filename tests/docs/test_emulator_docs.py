@@ -1,0 +1,61 @@
+"""The guide to the emulator keeps its word: curl makes its calls as they stand, its seed is a project."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator.seed import load
+from fastapi_descope.emulator.server import running
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "develop-without-an-account.md").read_text("utf-8")
+CALLS = re.findall(r"^\$ (curl .*/console/api/.*)$", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Emulator:
+    """One that may be broken, and has somebody signed in."""
+    emulator = Emulator(console="faults")
+    emulator.issue("ada@acme.example")
+    return emulator
+
+
+@pytest.fixture(scope="module")
+def base_url(emulator: Emulator) -> Iterator[str]:
+    """Where it runs."""
+    with running(emulator) as url:
+        yield url
+
+
+def test_there_are_calls() -> None:
+    """Each path of the console's API is shown."""
+    paths = {re.findall(r"/console/api/([\w/]+)", line)[0] for line in CALLS}
+    views, levers = {"state", "users", "sessions", "requests"}, {"faults", "revoke", "clock"}
+    assert paths == views | levers | {"keys/rotate", "keys/drop"}
+
+
+@pytest.mark.parametrize("line", CALLS)
+def test_each_call(base_url: str, line: str) -> None:
+    """It succeeds, and answers with JSON."""
+    command = line.replace("http://127.0.0.1:8787", base_url).replace(
+        "curl", "curl -sS --fail --noproxy '*'", 1
+    )
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)  # noqa: S603, S607 - the page's own lines
+    assert (done.returncode, done.stderr) == (0, "")
+    assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_its_seed(tmp_path: Path) -> None:
+    """The file is a project, with the people it names."""
+    seed = re.findall(r"```toml\n(# project\.toml\n.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "project.toml").write_text(seed[0], encoding="utf-8")
+    project = load(tmp_path / "project.toml")
+    assert [user.login_id for user in project.members("initech")] == [
+        "bill@initech.example",
+        "milton@initech.example",
+    ]
+    assert (project.session_seconds, project.rotate_refresh, project.open_sign_up) == (300, True, True)

@@ -1,0 +1,160 @@
+"""docs/security-model.md keeps its word: every rule is in it, is in the code, and is proved by a test."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+
+_GROUPS = {
+    "TV": 19,
+    "KD": 8,
+    "JW": 14,
+    "CB": 16,
+    "RT": 16,
+    "CK": 12,
+    "CS": 10,
+    "CA": 5,
+    "RF": 17,
+    "WS": 7,
+    "HP": 6,
+    "LG": 7,
+    "TN": 12,
+    "LO": 6,
+    "RD": 6,
+    "ST": 9,
+    "EM": 8,
+    "SC": 8,
+}
+_NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
+_NOT_BUILT = ("Not offered", "Outside")
+
+_SCENARIOS = [f"F{number}" for number in range(1, 16)]
+_INVARIANTS = [f"I{number}" for number in range(1, 9)]
+
+_PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
+_RANGE = re.compile(r"([a-z]{2})(\d\d)_to_\1(\d\d)")
+
+
+class Row(NamedTuple):
+    """One row of a table."""
+
+    number: str
+    rule: str
+    proof: str
+    deviation: str
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is anything to prove, or a reason why not."""
+        return not self.deviation.startswith(_NOT_BUILT)
+
+
+def _page() -> str:
+    return (ROOT / "docs" / "security-model.md").read_text(encoding="utf-8")
+
+
+def _cells(first: str) -> list[list[str]]:
+    """The cells of each row whose first one is spelt like ``first``."""
+    lines = [line for line in _page().splitlines() if re.match(rf"\| {first} \|", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def _rows() -> list[Row]:
+    return [Row(*cells) for cells in _cells(r"[A-Z]{2}-\d\d")]
+
+
+@cache
+def _tests_of(file: str) -> frozenset[str]:
+    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
+    return frozenset(
+        node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+
+
+@cache
+def _text_of(folder: str) -> str:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return "\n".join(path.read_text(encoding="utf-8") for path in files if path.name != Path(__file__).name)
+
+
+def _numbers_in(name: str) -> set[str]:
+    """The numbers that the name of a test carries: ``test_tv11_tv12_...``, ``test_rt01_to_rt11_...``."""
+    numbers = {
+        f"{group}{number:02}"
+        for group, first, last in _RANGE.findall(name)
+        for number in range(int(first), int(last) + 1)
+    }
+    return numbers | set(re.findall(r"(?<=_)[a-z]{2}\d\d(?=_)", name))
+
+
+def test_every_requirement_has_one_row() -> None:
+    """None is missing, none is there twice, none is invented; and they are in order."""
+    assert [row.number for row in _rows()] == _NUMBERS
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
+def test_a_row_says_what_holds_and_why_not(row: Row) -> None:
+    """A rule is a sentence, a deviation too; what is not built has a reason."""
+    assert row.rule.endswith(".")
+    assert not row.deviation or row.deviation.endswith(".")
+    assert row.is_built or len(row.deviation.split()) > 3
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
+def test_a_row_names_tests_that_exist(row: Row) -> None:
+    """The proof is a list of tests, and nothing else; each of them is there."""
+    proofs = _PROOF.findall(row.proof)
+
+    assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == row.proof
+    assert [proof for proof in proofs if proof[1] not in _tests_of(proof[0])] == []
+
+
+@pytest.mark.parametrize("row", [row for row in _rows() if row.is_built], ids=lambda row: row.number)
+def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
+    """A search for the number finds a test by name, a docstring or case, and the code that keeps the rule.
+
+    For the supply chain the tests and scripts are the code.
+    """
+    wanted = row.number.lower().replace("-", "")
+
+    assert [test for _, test in _PROOF.findall(row.proof) if wanted in _numbers_in(test)]
+    assert row.number in _text_of("tests")
+    assert row.number in _text_of("fastapi_descope") or row.number.startswith("SC-")
+
+
+def test_every_group_has_the_number_that_it_is_cited_by() -> None:
+    """``requirements 2.9`` is the group of that heading, in code and tests alike."""
+    headings = re.findall(r"^### (2\.\d+) .* \((\w\w)\)$", _page(), re.MULTILINE)
+    cited = re.findall(
+        r"requirements? (\d\.\d+)", _text_of("fastapi_descope") + _text_of("tests"), re.IGNORECASE
+    )
+
+    assert headings == [(f"2.{number}", group) for number, group in enumerate(_GROUPS, start=1)]
+    assert cited
+    assert set(cited) <= dict(headings).keys()
+
+
+def test_every_scenario_and_invariant_has_one_row() -> None:
+    """In order; and no other number is cited."""
+    text = _text_of("fastapi_descope") + _text_of("tests")
+
+    assert [cells[0] for cells in _cells(r"F\d+")] == _SCENARIOS
+    assert [cells[0] for cells in _cells(r"I\d")] == _INVARIANTS
+    assert set(re.findall(r"(?<![\w%+\"])F\d+\b(?![\"%])", text)) <= set(_SCENARIOS)
+    assert set(re.findall(r"\bI\d\b", text)) <= set(_INVARIANTS)
+
+
+@pytest.mark.parametrize("cells", _cells(r"F\d+"), ids=lambda cells: cells[0])
+def test_a_scenario_names_tests_that_exist(cells: list[str]) -> None:
+    """At least one each, and nothing but tests."""
+    proofs = _PROOF.findall(cells[2])
+
+    assert proofs
+    assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == cells[2]
+    assert [proof for proof in proofs if proof[1] not in _tests_of(proof[0])] == []

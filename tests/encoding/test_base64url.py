@@ -1,0 +1,51 @@
+"""Base64url has one spelling for each text of bytes; all the others are told apart (requirement TV-03)."""
+
+from base64 import urlsafe_b64encode
+
+import pytest
+
+from fastapi_descope._encoding import base64url
+
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@pytest.mark.parametrize("length", range(1, 50))
+def test_the_canonical_spelling_is_read(length: int) -> None:
+    """What a strict encoder writes without padding is canonical and decodes to the same bytes."""
+    for raw in (bytes(length), b"\xff" * length, bytes(range(200, 200 + length))):
+        text = urlsafe_b64encode(raw).rstrip(b"=")
+        assert base64url.is_canonical(text)
+        assert base64url.decode(text) == raw
+
+
+@pytest.mark.parametrize("length", range(1, 4))
+def test_of_all_last_characters_those_with_zero_bits_count(length: int) -> None:
+    """Exactly as many last characters are canonical as there are values of the last byte's bits."""
+    text = urlsafe_b64encode(bytes(length)).rstrip(b"=")
+    spellings = [text[:-1] + bytes([last]) for last in ALPHABET]
+    canonical = [spelling for spelling in spellings if base64url.is_canonical(spelling)]
+    assert len(canonical) == {1: 4, 2: 16, 3: 64}[length]
+    assert len({base64url.decode(spelling) for spelling in canonical}) == len(canonical)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"A",
+        b"AAAAA",
+        b"AA==",
+        b"AAA=",
+        b"AA=",
+        b"====",
+        b"AA+A",
+        b"AA/A",
+        b"A A",
+        b"AA\n",
+        b"A.A",
+        b"\xff\xff",
+    ],
+)
+def test_other_texts_are_not_canonical(text: bytes) -> None:
+    """Nothing, padding, the other alphabet, white space, dots and impossible lengths are refused."""
+    assert not base64url.is_canonical(text)

@@ -1,0 +1,88 @@
+"""Strict JSON: what is accepted, exactly where the bounds are, and that the result is read-only.
+
+What is refused is proved where it matters, on whole tokens, in ``test_token_form``. Requirement TV-04.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import pytest
+
+from fastapi_descope._encoding.frozen_dict import ReadOnlyDict
+from fastapi_descope._encoding.strict_json import parse_object
+
+NOTHING: Mapping[str, object] = {}
+PLAIN = [
+    pytest.param(b"{}", {}, id="empty"),
+    pytest.param(b' \t\r\n{ "a" : 1 }\n\r\t ', {"a": 1}, id="white space around"),
+    pytest.param(b'{"":0}', {"": 0}, id="empty name"),
+    pytest.param(b'{"a":[true,false,null]}', {"a": (True, False, None)}, id="constants"),
+    pytest.param(b'{"a":-0}', {"a": 0}, id="negative zero"),
+    pytest.param(b'{"a":-1.5e2}', {"a": -150.0}, id="real"),
+    pytest.param(b'{"a":99999999999999999999}', {"a": 99999999999999999999}, id="20 digits"),
+    pytest.param(b'{"a":-99999999999999999999}', {"a": -99999999999999999999}, id="20 negative digits"),
+    pytest.param(b'{"a":-1.0000000000000000000}', {"a": -1.0}, id="20 digits with a point"),
+    pytest.param(b'{"a":1.0000000000000000000e10}', {"a": 1e10}, id="20 digits and an exponent"),
+    pytest.param(b'{"a":0.00015932551501219558}', {"a": 0.00015932551501219558}, id="leading zeros"),
+    pytest.param(b'{"a":-1.7976931348623157E+308}', {"a": -1.7976931348623157e308}, id="largest double"),
+    pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="tiny"),
+    pytest.param(b'{"a":"\\"\\\\\\/\\b\\f\\n\\r\\t"}', {"a": '"\\/\b\f\n\r\t'}, id="escapes"),
+    pytest.param(b'{"\\u00e9":"\\u003c"}', {"\xe9": "<"}, id="escaped character"),
+    pytest.param(b'{"a":"\\ud83d\\ude00 \\uD83D\\uDE00"}', {"a": "\U0001f600 \U0001f600"}, id="escaped pair"),
+    pytest.param(b'{"a":"\\\\ud800"}', {"a": "\\ud800"}, id="escaped backslash"),
+    pytest.param(b'{"a":"\\ud7ff"}', {"a": "\ud7ff"}, id="escaped d but no surrogate"),
+    pytest.param('{"a":"\U0001f600\ufeff"}'.encode(), {"a": "\U0001f600\ufeff"}, id="utf-8"),
+    pytest.param(b'{"a":{"a":1},"b":{"a":1}}', {"a": {"a": 1}, "b": {"a": 1}}, id="one name in two objects"),
+    pytest.param(
+        b'{"__proto__":{},"constructor":1}', {"__proto__": {}, "constructor": 1}, id="like a prototype"
+    ),
+    pytest.param(b'{"a":[' + b",".join([b"[{}]"] * 99) + b"]}", {"a": ((NOTHING,),) * 99}, id="many shallow"),
+    pytest.param(b'{"a":"' + b"[" * 99 + b'","b":[]}', {"a": "[" * 99, "b": ()}, id="brackets in a string"),
+    pytest.param(
+        b'{"a":"\\"' + b"[" * 99 + b'","b":"\\\\"}',
+        {"a": '"' + "[" * 99, "b": "\\"},
+        id="brackets and quotes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "value"), PLAIN)
+def test_what_has_one_reading_is_read(raw: bytes, value: object) -> None:
+    """Unusual but unambiguous JSON is accepted, and means what it says."""
+    assert parse_object(raw) == value
+
+
+@pytest.mark.parametrize("beside", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"c":', b"}")], ids=["lists", "objects"])
+def test_32_levels_are_read(begin: bytes, end: bytes, beside: bytes) -> None:
+    """Depth is counted in levels, however many brackets there are; one level more is refused."""
+    assert parse_object(b"{" + beside + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
+    with pytest.raises(ValueError, match="too deep"):
+        parse_object(b"{" + beside + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
+
+
+def is_frozen(value: object) -> bool:
+    """Whether nothing in a value can be assigned to, at any depth."""
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, object]", value)
+        return isinstance(members, ReadOnlyDict) and all(map(is_frozen, members.values()))
+    if isinstance(value, tuple):
+        return all(map(is_frozen, cast("tuple[object, ...]", value)))
+    return value is None or isinstance(value, (str, int, float))
+
+
+def test_tv17_nothing_in_the_result_can_be_changed() -> None:
+    """Objects are read-only mappings and lists are tuples, so that no caller poisons the next one."""
+    parsed = parse_object(b'{"a":[[[{"b":[1,[{"c":[]}]]}]],"x"],"d":{"e":{"f":[null]}}}')
+    assert parsed == {
+        "a": ((({"b": (1, ({"c": ()},))},),), "x"),
+        "d": {"e": {"f": (None,)}},
+    }
+    assert is_frozen(parsed)
+
+
+@pytest.mark.parametrize("quote", [b'"', b'\\"', b'"\\', b"\\", b'"[', b'\\"['])
+def test_no_text_makes_the_depth_check_try_twice(quote: bytes) -> None:
+    """Quotes and backslashes without end are refused in one pass: 4 MB of them take no minutes."""
+    with pytest.raises(ValueError, match=r"deep|string|escape|Expecting"):
+        parse_object(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))

@@ -1,0 +1,196 @@
+"""A small world to test in: an app with the plugin, the emulator as its Descope, and browsers.
+
+Everything runs in the process over ASGI, with one clock for all. Tokens are signed by the emulator and
+verified by the plugin; nothing of security is switched off.
+"""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+import httpx
+from fastapi import FastAPI
+
+from fastapi_descope import (
+    CurrentSession,
+    CurrentTenant,
+    CurrentUser,
+    Descope,
+    DescopeSettings,
+    OptionalUser,
+)
+from fastapi_descope.emulator import Emulator, Project
+from fastapi_descope.events import Event
+from tests.helpers.signing_key import signing_key
+
+APP = "http://127.0.0.1:8000"
+IDP = "http://127.0.0.1:8787"
+
+_ENDPOINTS = frozenset(
+    {"authorize", "exchange", "refresh", "select", "logout", "logout_all", "me", "my_tenants", "keys"}
+)
+
+
+def add_routes(app: FastAPI) -> None:
+    """The routes that most tests need."""
+
+    @app.get("/public")
+    async def public() -> dict[str, str]:
+        return {"page": "public"}
+
+    @app.get("/maybe")
+    async def maybe(user: OptionalUser) -> dict[str, str | None]:
+        return {"user": user.id if user else None}
+
+    @app.get("/me")
+    async def me(user: CurrentUser, tenant: CurrentTenant) -> dict[str, object]:
+        return {"user": user.id, "tenant": tenant.id, "roles": tenant.roles}
+
+    @app.get("/session-of")
+    @app.post("/session-of", include_in_schema=False)
+    async def session_of(session: CurrentSession) -> dict[str, object]:
+        return {"user": session.user.id, "tenant": session.tenant_id, "expires_at": session.expires_at}
+
+
+def no_routes(app: FastAPI) -> None:
+    """For tests that bring routes of their own."""
+
+
+@dataclass
+class Browser:
+    """A browser: one cookie jar, and the headers that a person's navigation carries only if asked for."""
+
+    http: httpx.AsyncClient
+    log: list[httpx.Response] = field(default_factory=list[httpx.Response])
+
+    async def get(self, url: str, **headers: str) -> httpx.Response:
+        """GET as a script would; header names with underscores for dashes."""
+        return await self._ask("GET", url, headers)
+
+    async def visit(self, url: str, **headers: str) -> httpx.Response:
+        """GET as a person who follows a link to a page."""
+        return await self._ask(
+            "GET", url, {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", **headers}
+        )
+
+    async def post(self, url: str, data: dict[str, str] | None = None, **headers: str) -> httpx.Response:
+        """POST a form as a page of the app itself would."""
+        return await self._ask("POST", url, {"sec-fetch-site": "same-origin", **headers}, data)
+
+    async def sign_in(
+        self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
+    ) -> httpx.Response:
+        """The whole way through the emulator's page; the answer of the callback."""
+        callback = await self.to_callback(user, tenant, return_to, prefix)
+        return await self.visit(callback)
+
+    async def to_callback(
+        self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
+    ) -> str:
+        """As far as the emulator's redirect: the address of the callback, not yet visited."""
+        query = str(httpx.QueryParams({"tenant": tenant, "return_to": return_to}))
+        started = await self.visit(f"{prefix}/login/sso?{query}")
+        assert started.status_code == 303, started.text
+        page = await self.visit(started.headers["location"])
+        return (await self.choose(page, user)).headers["location"]
+
+    async def choose(self, page: httpx.Response, user: str) -> httpx.Response:
+        """Press the button of ``user`` on the emulator's page."""
+        token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+        pattern = r'name="user" value="([^"]+)"(?:(?!</button>).)*?' + re.escape(html.escape(user))
+        button = re.search(pattern, page.text, re.DOTALL)
+        assert token, page.text
+        assert button, page.text
+        data = {"form_token": token[1], "user": button[1]}
+        return await self._ask("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
+
+    async def refuse(self, page: httpx.Response) -> httpx.Response:
+        """Press "Refuse" on the emulator's page."""
+        token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+        assert token
+        data = {"form_token": token[1], "refuse": "yes"}
+        return await self._ask("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
+
+    def cookie(self, name: str) -> str | None:
+        """The value of a cookie in the jar."""
+        return next((cookie.value for cookie in self.http.cookies.jar if cookie.name == name), None)
+
+    def names(self) -> set[str]:
+        """Names of the cookies that the app set and the browser holds."""
+        return {cookie.name for cookie in self.http.cookies.jar}
+
+    async def _ask(
+        self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None
+    ) -> httpx.Response:
+        wire = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = await self.http.request(method, urljoin(APP, url), headers=wire, data=data)
+        self.log.append(answer)
+        return answer
+
+
+@dataclass
+class World:
+    """One app, one emulator, any number of browsers."""
+
+    app: FastAPI
+    descope: Descope
+    emulator: Emulator
+    events: list[Event]
+    mounts: dict[str, httpx.AsyncBaseTransport]
+
+    def browser(self, **headers: str) -> Browser:
+        """A new browser with an empty jar; ``headers`` go with every request."""
+        wire = {name.replace("_", "-"): value for name, value in headers.items()}
+        transport = self.mounts[f"{APP}/"]  # given, because httpx would load its certificates without one
+        return Browser(httpx.AsyncClient(transport=transport, mounts=self.mounts, headers=wire))
+
+    async def signed_in(self, **headers: str) -> Browser:
+        """A new browser, in which Ada has signed in at Acme."""
+        browser = self.browser(**headers)
+        await browser.sign_in()
+        return browser
+
+    def calls(self, endpoint: str) -> int:
+        """How many calls of an endpoint reached the emulator."""
+        assert endpoint in _ENDPOINTS, endpoint
+        return sum(call.endpoint == endpoint for call in self.emulator.requests)
+
+
+WorldFactory = Callable[..., World]
+
+
+def build_world(
+    *,
+    app: FastAPI | None = None,
+    project: Project | None = None,
+    emulator: Emulator | None = None,
+    routes: Callable[[FastAPI], None] = add_routes,
+    prefix: str = "",
+    **settings: object,
+) -> World:
+    """A world; further keywords are settings."""
+    emulator = emulator or Emulator(project, signing_key=signing_key())
+    app = app or FastAPI()
+    values: dict[str, object] = {
+        "project_id": emulator.project_id,
+        "base_url": IDP,
+        "public_url": APP,
+        **settings,
+    }
+    descope = Descope(
+        app,
+        settings=DescopeSettings(**values),  # type: ignore[arg-type] # any setting, by keyword
+        prefix=prefix,
+        clock=emulator.clock,
+        transport=httpx.ASGITransport(emulator),
+    )
+    routes(app)
+    events: list[Event] = []
+    descope.subscribe(events.append)
+    mounts: dict[str, httpx.AsyncBaseTransport] = {
+        f"{APP}/": httpx.ASGITransport(app),
+        f"{IDP}/": httpx.ASGITransport(emulator),
+    }
+    return World(app, descope, emulator, events, mounts)

@@ -1,0 +1,49 @@
+"""Calls to Descope without a network: they begin when a restraint lets them, and end as a test says."""
+
+import pytest
+
+from fastapi_descope._upstream.resilience import Attempt, Restraint
+from fastapi_descope.errors import UpstreamUnavailable
+from fastapi_descope.events import Event, Events
+from tests.helpers.fake_clock import HandClock
+
+ADA, GRACE = "Bearer P:ada", "Bearer P:grace"
+
+
+class Desk:
+    """A restraint, its clock, what it told, and calls that end as they are told to."""
+
+    def __init__(self, jitter: float = 0.0, longest_call: float = 5.0) -> None:
+        self.clock = HandClock()
+        self.told: list[Event] = []
+        events = Events()
+        events.subscribe(self.told.append)
+        self.restraint = Restraint(
+            monotonic=self.clock, events=events, longest_call=longest_call, jitter=lambda: jitter
+        )
+
+    def begin(self, bearer: str = ADA) -> Attempt:
+        """A call that has gone out."""
+        attempt = self.restraint.attempt(bearer)
+        attempt.begin()
+        return attempt
+
+    def call(self, error: BaseException | None, bearer: str = ADA) -> None:
+        """A call that ends at once, so."""
+        end(self.begin(bearer), error)
+
+    def fail(self, times: int = 5) -> None:
+        """Calls that are not answered."""
+        for _ in range(times):
+            self.call(UpstreamUnavailable())
+
+    def held_back(self, bearer: str = ADA) -> UpstreamUnavailable:
+        """What a call meets that does not go out."""
+        with pytest.raises(UpstreamUnavailable) as caught:
+            self.restraint.attempt(bearer)
+        return caught.value
+
+
+def end(attempt: Attempt, error: BaseException | None) -> None:
+    """Leave the context of a call, with an error or without."""
+    attempt.__exit__(None if error is None else type(error), error, None)

@@ -1,0 +1,76 @@
+"""Processes that share a Redis: a store for each, and what happened to all of them."""
+
+import asyncio
+from typing import Self
+
+from pydantic import SecretStr
+
+from fastapi_descope._refresh.redis.encryption import ResultSealer
+from fastapi_descope._refresh.redis.store import RedisRefreshStore
+from fastapi_descope._refresh.store import Lease, RefreshResult
+from fastapi_descope.events import Event, Events, StoreRecovered
+
+PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
+TOKEN = "canary-head.canary-body.canary-seal"
+FIRST = RefreshResult("canary-session", "canary-refresh", 1_800_000_000.0)
+SECOND = RefreshResult("second-session", "second-refresh")
+
+SEALER = ResultSealer(PROJECT)
+RESULT_KEY = f"fastapi-descope:{PROJECT}:refresh:{{{SEALER.name(TOKEN)}}}"
+LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{SEALER.name(TOKEN)}}}"
+
+
+class Fleet:
+    """Makes stores, closes them, and notes their events; ``now`` is their monotonic clock.
+
+    ``timeout`` is long by default, so that a busy machine does not look like an outage.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._stores: list[RedisRefreshStore] = []
+        self._events = Events()
+        self._events.subscribe(self._note)
+        self.happened: list[Event] = []
+        self.recovered = asyncio.Event()
+        self.now = 1000.0
+
+    def store(self, *, url: str | None = None, lease_seconds: float = 10.0) -> RedisRefreshStore:
+        """The store of one more process."""
+        store = RedisRefreshStore(
+            SecretStr(url or self._url),
+            project_id=PROJECT,
+            events=self._events,
+            monotonic=lambda: self.now,
+            lease_seconds=lease_seconds,
+            timeout=self._timeout,
+        )
+        self._stores.append(store)
+        return store
+
+    async def heal(self, store: RedisRefreshStore, *, after: float = 31) -> None:
+        """Let a wait pass, the longest by default, have a request come by, and wait for the trial."""
+        self.now += after
+        self.recovered.clear()
+        await store.recall("whatever")
+        await asyncio.wait_for(self.recovered.wait(), 10)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for store in self._stores:
+            await store.aclose()
+
+    def _note(self, event: Event) -> None:
+        self.happened.append(event)
+        if isinstance(event, StoreRecovered):
+            self.recovered.set()
+
+
+async def lease_of(store: RedisRefreshStore, *, anew: bool = False) -> Lease:
+    """The lease that a store grants for the token, as it has to."""
+    begun = await store.begin(TOKEN, anew=anew)
+    assert isinstance(begun, Lease)
+    return begun

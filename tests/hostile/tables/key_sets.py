@@ -1,0 +1,191 @@
+"""Key sets that are none, and members of key sets that are no keys (requirements JW-08 to JW-11)."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+
+from fastapi_descope._tokens.jwks import DropReason
+from tests.helpers.tampering import Forge
+
+Change = Callable[[int], object]
+
+
+def encode(number: int, *, octets: int = 0) -> str:
+    """A number as a JWK spells it, in at least ``octets`` bytes."""
+    raw = number.to_bytes(max(octets, (number.bit_length() + 7) // 8))
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode(text: object) -> int:
+    """The number in a member that ``encode`` wrote."""
+    return int.from_bytes(urlsafe_b64decode(f"{text}=="))
+
+
+DOCUMENTS: Mapping[str, bytes] = {
+    "empty": b"",
+    "html": b"<!doctype html><title>Sign in to the WiFi</title>",
+    "null": b"null",
+    "text": b'"keys"',
+    "number": b"1",
+    "bare list": b"[]",
+    "object": b"{}",
+    "error": b'{"errorCode":"E011001","errorDescription":"Request is invalid"}',
+    "keys null": b'{"keys":null}',
+    "keys object": b'{"keys":{}}',
+    "keys text": b'{"keys":"[]"}',
+    "keys number": b'{"keys":1}',
+    "Keys": b'{"Keys":[]}',
+    "truncated": b'{"keys":[{"kty":"RSA"',
+    "trailing data": b'{"keys":[]}x',
+    "two documents": b'{"keys":[]}{"keys":[]}',
+    "keys twice": b'{"keys":[],"keys":[]}',
+    "bom": b'\xef\xbb\xbf{"keys":[]}',
+    "utf-16": '{"keys":[]}'.encode("utf-16"),
+    "not utf-8": b'{"keys":["\xff"]}',
+    "NaN": b'{"keys":[NaN]}',
+    "lone surrogate": b'{"keys":[{"kid":"\\ud800"}]}',
+    "deep": b'{"keys":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03",
+}
+
+NOT_KEYS: tuple[object, ...] = (None, True, 1, 1.5, "key", [], ["RSA"], {}, {"kid": "X"})
+
+UNFIT: Mapping[str, tuple[Mapping[str, object], DropReason]] = {
+    "kty missing": ({"kty": ...}, DropReason.TYPE),
+    "kty EC": ({"kty": "EC"}, DropReason.TYPE),
+    "kty oct": ({"kty": "oct"}, DropReason.TYPE),
+    "kty OKP": ({"kty": "OKP"}, DropReason.TYPE),
+    "kty lower": ({"kty": "rsa"}, DropReason.TYPE),
+    "kty list": ({"kty": ["RSA"]}, DropReason.TYPE),
+    "kty int": ({"kty": 1}, DropReason.TYPE),
+    "alg missing": ({"alg": ...}, DropReason.ALGORITHM),
+    "alg RS384": ({"alg": "RS384"}, DropReason.ALGORITHM),
+    "alg PS256": ({"alg": "PS256"}, DropReason.ALGORITHM),
+    "alg HS256": ({"alg": "HS256"}, DropReason.ALGORITHM),
+    "alg ES384": ({"alg": "ES384"}, DropReason.ALGORITHM),
+    "alg none": ({"alg": "none"}, DropReason.ALGORITHM),
+    "alg lower": ({"alg": "rs256"}, DropReason.ALGORITHM),
+    "alg list": ({"alg": ["RS256"]}, DropReason.ALGORITHM),
+    "use enc": ({"use": "enc"}, DropReason.USE),
+    "use empty": ({"use": ""}, DropReason.USE),
+    "use list": ({"use": ["sig"]}, DropReason.USE),
+    "key_ops sign": ({"key_ops": ["sign"]}, DropReason.USE),
+    "key_ops both": ({"key_ops": ["sign", "verify"]}, DropReason.USE),
+    "key_ops empty": ({"key_ops": []}, DropReason.USE),
+    "key_ops text": ({"key_ops": "verify"}, DropReason.USE),
+    "key_ops twice": ({"key_ops": ["verify", "verify"]}, DropReason.USE),
+    "kid missing": ({"kid": ...}, DropReason.KEY_ID),
+    "kid empty": ({"kid": ""}, DropReason.KEY_ID),
+    "kid int": ({"kid": 1}, DropReason.KEY_ID),
+    "kid list": ({"kid": ["B"]}, DropReason.KEY_ID),
+    "kid 257": ({"kid": "B" * 257}, DropReason.KEY_ID),
+    "n missing": ({"n": ...}, DropReason.MODULUS),
+    "n empty": ({"n": ""}, DropReason.MODULUS),
+    "n int": ({"n": 65537}, DropReason.MODULUS),
+    "n list": ({"n": ["AQAB"]}, DropReason.MODULUS),
+    "n object": ({"n": {}}, DropReason.MODULUS),
+    "n small": ({"n": "AQAB"}, DropReason.MODULUS),
+    "n not ascii": ({"n": "\u0410QAB"}, DropReason.MODULUS),
+    "n 8193 bits": ({"n": encode(2**8192 + 1)}, DropReason.MODULUS),
+    "n a million bits": ({"n": encode(2**300_000 + 1)}, DropReason.MODULUS),
+    "e missing": ({"e": ...}, DropReason.EXPONENT),
+    "e empty": ({"e": ""}, DropReason.EXPONENT),
+    "e int": ({"e": 65537}, DropReason.EXPONENT),
+    "e list": ({"e": ["AQAB"]}, DropReason.EXPONENT),
+    "e 0": ({"e": "AA"}, DropReason.EXPONENT),
+    "e 1": ({"e": "AQ"}, DropReason.EXPONENT),
+    "e 3": ({"e": "Aw"}, DropReason.EXPONENT),
+    "e 65535": ({"e": encode(65535)}, DropReason.EXPONENT),
+    "e 65536": ({"e": encode(65536)}, DropReason.EXPONENT),
+    "e 65538": ({"e": encode(65538)}, DropReason.EXPONENT),
+    "e 2^32": ({"e": encode(2**32)}, DropReason.EXPONENT),
+    "e 2^32 + 1": ({"e": encode(2**32 + 1)}, DropReason.EXPONENT),
+    "e huge": ({"e": encode(2**2040 + 1)}, DropReason.EXPONENT),
+    "e padded": ({"e": "AQAB="}, DropReason.EXPONENT),
+    "e with a leading zero": ({"e": "AAEAAQ"}, DropReason.EXPONENT),
+    "e with unused bits": ({"e": "AQABAB"}, DropReason.EXPONENT),
+    "e with white space": ({"e": "AQAB\n"}, DropReason.EXPONENT),
+    "d": ({"d": "AQAB"}, DropReason.PRIVATE),
+    "d empty": ({"d": ""}, DropReason.PRIVATE),
+    "p": ({"p": "AQAB"}, DropReason.PRIVATE),
+    "q": ({"q": "AQAB"}, DropReason.PRIVATE),
+    "dp": ({"dp": "AQAB"}, DropReason.PRIVATE),
+    "dq": ({"dq": "AQAB"}, DropReason.PRIVATE),
+    "qi": ({"qi": "AQAB"}, DropReason.PRIVATE),
+    "oth": ({"oth": []}, DropReason.PRIVATE),
+    "k": ({"kty": "oct", "k": "AQAB"}, DropReason.PRIVATE),
+}
+
+MODULI: Mapping[str, Change] = {
+    "even": lambda n: encode(n + 1),
+    "2047 bits": lambda n: encode(n >> 1 | 1),
+    "leading zero": lambda n: encode(n, octets=257),
+    "padded": lambda n: encode(n) + "==",
+    "unused bits": lambda n: encode(n)[:-1] + chr(ord(encode(n)[-1]) + 1),
+    "white space": lambda n: f"{encode(n)} ",
+    "other alphabet": lambda n: "+" + encode(n)[1:],
+}
+
+KeySetRecipe = Callable[[Forge], bytes]
+
+
+def _as_it_is(body: bytes) -> KeySetRecipe:
+    return lambda _forge: body
+
+
+def _of(*members: object) -> KeySetRecipe:
+    return lambda forge: forge.key_set(*members)
+
+
+def _beside(changes: Mapping[str, object], *, good: bool) -> KeySetRecipe:
+    """A set with a tampered member; key A is good in it, or is that member itself."""
+    if good:
+        return lambda forge: forge.key_set(forge.jwk("B", **changes), "A")
+    return lambda forge: forge.key_set(forge.jwk("A", **{"kid": "A", **changes}))
+
+
+def _with_modulus(change: Change, *, good: bool) -> KeySetRecipe:
+    def make(forge: Forge) -> bytes:
+        member = forge.jwk("B" if good else "A")
+        tampered = member | {"n": change(decode(member["n"]))}
+        return forge.key_set(tampered, "A") if good else forge.key_set(tampered)
+
+    return make
+
+
+def _leak(*, good: bool) -> KeySetRecipe:
+    """A private key in public, under another id: its public half is no key any more (JW-10)."""
+
+    def make(forge: Forge) -> bytes:
+        name = "B" if good else "A"
+        leaked = forge.jwk(name, kid="leak", d=encode(forge.private(name).private_numbers().d))
+        return forge.key_set(leaked, *dict.fromkeys((name, "A")))
+
+    return make
+
+
+UNUSABLE: Mapping[str, KeySetRecipe] = {
+    **{f"JW-08 {name}": _as_it_is(body) for name, body in DOCUMENTS.items()},
+    **{f"JW-09 only {member!r}": _of(member) for member in NOT_KEYS},
+    **{f"JW-10 only {name}": _beside(changes, good=False) for name, (changes, _) in UNFIT.items()},
+    **{f"JW-10 only modulus {name}": _with_modulus(c, good=False) for name, c in MODULI.items()},
+    "JW-08 no member": lambda forge: forge.key_set(),
+    "JW-10 1024 bits": lambda forge: forge.key_set(forge.jwk("A", 1024)),
+    "JW-10 two keys of one id": lambda forge: forge.key_set("A", forge.jwk("B", kid="A")),
+    "JW-10 leaked": _leak(good=False),
+    "JW-11 one byte too many": lambda forge: forge.key_set("A").ljust(65_537),
+    "JW-11 64 MiB": lambda forge: forge.key_set("A").ljust(64 * 1024 * 1024),
+    "JW-11 33 members": lambda forge: forge.key_set("A", *[None] * 32),
+}
+"""Key sets of which nothing can be used."""
+
+MIXED: Mapping[str, KeySetRecipe] = {
+    **{f"JW-09 beside {member!r}": _of(member, "A") for member in NOT_KEYS},
+    **{f"JW-10 beside {name}": _beside(changes, good=True) for name, (changes, _) in UNFIT.items()},
+    **{f"JW-10 beside modulus {name}": _with_modulus(c, good=True) for name, c in MODULI.items()},
+    "JW-10 beside 1024 bits": lambda forge: forge.key_set(forge.jwk("B", 1024), "A"),
+    "JW-10 beside two keys of one id": lambda f: f.key_set("B", "A", f.jwk("C", kid="B")),
+    "JW-10 beside leaked": _leak(good=True),
+    "JW-11 beside exactly 64 KiB": lambda forge: forge.key_set("A").ljust(65_536),
+    "JW-11 beside exactly 32 members": lambda forge: forge.key_set("A", *[None] * 31),
+}
+"""Key sets in which key A is good and nothing else is."""

@@ -1,0 +1,111 @@
+"""RF-01: a 429 is obeyed, and an answer that is no verdict is not asked for by every request."""
+
+import pytest
+
+from fastapi_descope.emulator import Project
+from tests.helpers.app_harness import WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(world: WorldFactory) -> None:
+    """503 with what is left of the time, cookies kept, one call; after it the session goes on."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=429, retry_after=20)
+
+    first = await browser.get("/session-of")
+    town.emulator.clock.advance(12)
+    second = await browser.get("/session-of")
+    town.emulator.clock.advance(9)
+    third = await browser.get("/session-of")
+
+    assert [answer.status_code for answer in (first, second, third)] == [503, 503, 200]
+    assert first.headers["retry-after"] == "20"
+    assert 7 <= int(second.headers["retry-after"]) <= 9
+    assert "set-cookie" not in first.headers
+    assert "set-cookie" not in second.headers
+    assert town.calls("refresh") == 2
+
+
+async def test_rf09_one_users_429_does_not_hold_up_another(world: WorldFactory) -> None:
+    """The pause belongs to the session that met it."""
+    town = world()
+    ada, grace = town.browser(), town.browser()
+    await ada.sign_in()
+    await grace.sign_in("grace@acme.example")
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=429, retry_after=60)
+
+    assert (await ada.get("/session-of")).status_code == 503
+    assert (await grace.get("/session-of")).status_code == 200
+
+
+async def test_rf01_a_live_session_does_not_notice_a_429(world: WorldFactory) -> None:
+    """It was to be refreshed ahead of its time; the old one still holds, and Descope is not asked."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(560)
+    town.emulator.faults.add("refresh", status=429, retry_after=30)
+
+    statuses = [(await browser.get("/session-of")).status_code for _ in range(5)]
+
+    assert statuses == [200] * 5
+    assert town.calls("refresh") == 1
+
+
+async def test_a_pause_does_not_stand_in_the_way_of_a_switch(world: WorldFactory) -> None:
+    """A tenant switch asks another endpoint; what it brings is the session from then on."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=429, retry_after=30)
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    await browser.get("/session-of")
+
+    switched = await browser.post("/tenant/select", {"tenant": "globex"})
+    late = await town.browser().get("/session-of", cookie=old)
+
+    assert switched.json()["tenant"]["id"] == "globex"
+    assert late.json()["tenant"] == "globex"
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
+    world: WorldFactory, status: int
+) -> None:
+    """A firewall's, say: a hundred requests get 503 and keep their cookies; then the session goes on."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", status=status, body=b"<h1>Blocked by policy</h1>", times=100)
+
+    refused = [await browser.get("/session-of") for _ in range(100)]
+
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert not any("set-cookie" in answer.headers for answer in refused)
+    assert town.calls("refresh") == 1
+    town.emulator.faults.clear()
+    town.emulator.clock.advance(5)
+    assert (await browser.get("/session-of")).status_code == 200
+
+
+async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(world: WorldFactory) -> None:
+    """It was to be refreshed ahead of its time; the old one still holds."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(560)
+    town.emulator.faults.add("refresh", status=403, body=b"<h1>Blocked by policy</h1>", times=5)
+
+    answers = [await browser.get("/session-of") for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert not any("set-cookie" in answer.headers for answer in answers)
+    assert town.calls("refresh") == 1

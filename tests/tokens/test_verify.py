@@ -1,0 +1,161 @@
+"""A token's signature, and the keys it is checked with.
+
+Requirements TV-16 and TV-19, JW-02 for unknown keys, SC-01. The form of a token, its header and its
+claims have tests of their own.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+
+import pytest
+from jose.backends.cryptography_backend import CryptographyRSAKey
+from typing_extensions import override
+
+from fastapi_descope._tokens.claims import Key, TokenKind, UnknownKey, verify
+from fastapi_descope._tokens.verifier import parse_jwks
+from fastapi_descope.errors import TokenError, TokenReason
+from fastapi_descope.session import Claims
+from tests.helpers.tampering import NOW, POLICY, Forge, segment, with_segment
+
+Refusal = Callable[..., TokenError]
+Verify = Callable[..., Claims]
+
+
+def test_a_good_token_gives_its_claims(token_verify: Verify, forge: Forge) -> None:
+    """A token in which everything holds gives the claims that were signed."""
+    claims = token_verify(forge.token())
+    assert claims["sub"] == "U2forge"
+    assert claims["amr"] == ("fed",)
+
+
+def test_every_bit_of_a_signature_counts(token_refusal: Refusal, forge: Forge) -> None:
+    """No signature with one bit changed, moved, cut or made longer passes."""
+    token = forge.token()
+    good = urlsafe_b64decode(segment(token, 2) + "==")
+    flipped = [good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :] for i in range(256)]
+    wrong = [*flipped, good[1:] + good[:1], good[:-1], b"\0" + good, good * 2, b"\0" * 256]
+    for signature in wrong:
+        text = urlsafe_b64encode(signature).rstrip(b"=").decode()
+        tampered = with_segment(token, 2, text)
+        assert token_refusal(tampered).reason is TokenReason.SIGNATURE
+
+
+def test_a_signature_covers_header_and_claims(token_refusal: Refusal, forge: Forge) -> None:
+    """A header or a payload of another good token does not go with this signature."""
+    token = forge.token()
+    other_header = forge.token(header={"alg": "RS256", "kid": "A"})
+    other_claims = forge.token({"sub": "U2other"})
+    for index, donor in ((0, other_header), (1, other_claims), (2, other_claims)):
+        tampered = with_segment(token, index, segment(donor, index))
+        assert token_refusal(tampered).reason is TokenReason.SIGNATURE
+
+
+@pytest.mark.parametrize("claims", [b"{", b"null", b'{"exp":1}'], ids=["broken", "null", "expired"])
+def test_tv16_nothing_is_read_before_the_signature_holds(
+    token_refusal: Refusal, forge: Forge, claims: bytes
+) -> None:
+    """Wrongly signed claims are never judged: neither as malformed nor as expired."""
+    token = forge.token(claims)
+    unsigned = with_segment(token, 2, segment(forge.token(), 2))
+    assert token_refusal(unsigned).reason is TokenReason.SIGNATURE
+
+
+def test_tv19_one_signature_is_checked_however_many_keys_there_are(
+    key_pair: Mapping[str, Key], forge: Forge
+) -> None:
+    """A token costs the one RSA operation of the key that it names."""
+    used: list[str] = []
+
+    class Counting(CryptographyRSAKey):
+        def __init__(self, kid: str) -> None:
+            self.kid = kid
+
+        @override
+        def verify(self, msg: bytes, sig: bytes) -> bool:
+            used.append(self.kid)
+            return key_pair["A"].rsa.verify(msg, sig)
+
+    keys = {kid: Key(kid, Counting(kid), "") for kid in ("A", *map(str, range(31)))}
+    verify(forge.token(), kind=TokenKind.SESSION, keys=keys, policy=POLICY, now=NOW)
+    assert used == ["A"]
+
+
+def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
+    """Verifying keeps nothing between calls, so a set may be replaced at any moment as a whole (JW-14)."""
+    sets = [parse_jwks(forge.key_set(*names)) for names in ("A", "AB", "BA")]
+    current = sets[:1]
+    token = forge.token()
+
+    def subjects() -> set[object]:
+        check = partial(verify, token, kind=TokenKind.SESSION, policy=POLICY, now=NOW)
+        return {check(keys=current[0])["sub"] for _ in range(100)}
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(subjects) for _ in range(50)]
+        for swap in range(1000):
+            current[0] = sets[swap % 3]
+        assert [answer.result() for answer in answers] == [{"U2forge"}] * 50
+
+
+def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]) -> None:
+    """The key class is the one on top of cryptography, not a fallback of python-jose."""
+    assert {type(key.rsa) for key in key_pair.values()} == {CryptographyRSAKey}
+
+
+def test_a_key_is_known_by_its_material(forge: Forge) -> None:
+    """The fingerprint depends on modulus and exponent; ``repr`` shows no key object."""
+    one, same, other = (forge.jwk(name) for name in ("A", "A", "B"))
+    first, again, second = (Key.from_jwk("kid", str(k["n"]), str(k["e"])) for k in (one, same, other))
+    assert first == again
+    assert first != second
+    assert first.fingerprint == sha256(f"{one['n']}.{one['e']}".encode()).hexdigest()
+    assert "RSA" not in repr(first)
+
+
+PLAUSIBLE: Mapping[str, Mapping[str, object]] = {
+    "as a good one": {},
+    "of another user": {"sub": "U2other"},
+    "of the second issuer": {"iss": "https://api.descope.com/P2forgeforgeforgeforgeforgefo"},
+}
+IMPLAUSIBLE: Mapping[str, Mapping[str, object]] = {
+    "expired": {"exp": 1_799_999_000, "iat": 1_799_998_000},
+    "of the future": {"iat": 1_900_000_000, "exp": 1_900_000_600},
+    "of another issuer": {"iss": "https://evil.example/P2"},
+    "for another audience": {"aud": "P2other"},
+    "of another kind": {"drn": "DSR"},
+    "without a user": {"sub": ""},
+    "without a time": {"exp": None},
+}
+
+
+@pytest.mark.parametrize("changes", PLAUSIBLE.values(), ids=PLAUSIBLE)
+def test_jw02_an_unknown_key_may_be_worth_a_fetch(
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
+) -> None:
+    """A token that a newer key could make valid says so."""
+    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
+    assert isinstance(error, UnknownKey)
+    assert error.worth_a_fetch
+
+
+@pytest.mark.parametrize("changes", IMPLAUSIBLE.values(), ids=IMPLAUSIBLE)
+def test_jw02_junk_is_not_worth_a_fetch(
+    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
+) -> None:
+    """A token that no key could make valid causes no request upstream."""
+    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
+    assert isinstance(error, UnknownKey)
+    assert not error.worth_a_fetch
+
+
+@pytest.mark.parametrize("raw", [b"{", b"[]", b'{"a":NaN}'])
+def test_jw02_a_payload_that_is_no_json_is_not_worth_a_fetch(
+    token_refusal: Refusal, forge: Forge, raw: bytes
+) -> None:
+    """Nor does a payload that cannot be read."""
+    error = token_refusal(forge.token(raw, key="C"))
+    assert isinstance(error, UnknownKey)
+    assert not error.worth_a_fetch

@@ -1,0 +1,266 @@
+"""Each call to Descope is one exact request, and holds nothing that it should not."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from fastapi_descope._upstream.api import DescopeClient, LoginOptions
+from fastapi_descope.errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamError
+
+pytestmark = pytest.mark.anyio
+
+BASE = "https://api.descope.test"
+PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
+REFRESH = "canary-head.canary-body.canary-seal"
+URL_ANSWER = {"url": "https://idp.example/"}
+
+Call = Callable[[DescopeClient], Awaitable[object]]
+TokenCall = Callable[[DescopeClient, str], Awaitable[object]]
+
+
+class Wire:
+    """The other end: keeps every request, and answers all of them alike."""
+
+    def __init__(self, answer: object = None, status: int = 200) -> None:
+        self.sent: list[httpx.Request] = []
+        self._answer = httpx.Response(status, json={} if answer is None else answer)
+
+    def client(self, management_key: SecretStr | None = None) -> DescopeClient:
+        """A client whose requests end here."""
+        return DescopeClient(
+            base_url=BASE,
+            project_id=PROJECT,
+            management_key=management_key,
+            transport=httpx.MockTransport(self._receive),
+        )
+
+    def _receive(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        return self._answer
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A call, what must be sent for it, and an answer that it understands."""
+
+    call: Call
+    line: str
+    bearer: str = f"Bearer {PROJECT}:{REFRESH}"
+    body: str = "{}"
+    answer: object = None
+
+
+ENDPOINTS: Mapping[str, Expected] = {
+    "authorize": Expected(
+        lambda c: c.sso_authorize(tenant="acme", redirect_url="https://app.example/callback?state=x"),
+        "POST /v1/auth/sso/authorize?tenant=acme"
+        "&redirectURL=https%3A%2F%2Fapp.example%2Fcallback%3Fstate%3Dx",
+        bearer=f"Bearer {PROJECT}",
+        answer=URL_ANSWER,
+    ),
+    "authorize with everything": Expected(
+        lambda c: c.sso_authorize(
+            tenant="ada+x@acme.example",
+            redirect_url="https://app.example/c",
+            login_hint="ada x&y=z#é",
+            sso_id="main",
+            prompt="login",
+            force_authn=True,
+            options=LoginOptions(stepup=True, custom_claims={"plan": "gold"}),
+            refresh_jwt=REFRESH,
+        ),
+        "POST /v1/auth/sso/authorize?tenant=ada%2Bx%40acme.example"
+        "&redirectURL=https%3A%2F%2Fapp.example%2Fc&loginHint=ada%20x%26y%3Dz%23%C3%A9"
+        "&ssoId=main&prompt=login&forceAuthn=true",
+        body='{"stepup":true,"customClaims":{"plan":"gold"}}',
+        answer=URL_ANSWER,
+    ),
+    "exchange": Expected(
+        lambda c: c.sso_exchange("one-time"),
+        "POST /v1/auth/sso/exchange",
+        bearer=f"Bearer {PROJECT}",
+        body='{"code":"one-time"}',
+    ),
+    "refresh": Expected(lambda c: c.refresh(REFRESH), "POST /v1/auth/refresh"),
+    "select": Expected(
+        lambda c: c.tenant_select(REFRESH, "acme"), "POST /v1/auth/tenant/select", body='{"tenant":"acme"}'
+    ),
+    "logout": Expected(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
+    "logout everywhere": Expected(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
+    "me": Expected(lambda c: c.me(REFRESH), "GET /v1/auth/me", body="", answer={"userId": "U1"}),
+    "tenants": Expected(
+        lambda c: c.my_tenants(REFRESH, ["acme", "globex"]),
+        "POST /v1/auth/me/tenants",
+        body='{"ids":["acme","globex"]}',
+    ),
+    "keys": Expected(lambda c: c.keys(), f"GET /v2/keys/{PROJECT}", bearer=f"Bearer {PROJECT}", body=""),
+}
+
+TOKEN_CALLS: Mapping[str, TokenCall] = {
+    "refresh": lambda client, token: client.refresh(token),
+    "select": lambda client, token: client.tenant_select(token, "acme"),
+    "logout": lambda client, token: client.logout(token),
+    "logout everywhere": lambda client, token: client.logout_all(token),
+    "me": lambda client, token: client.me(token),
+    "tenants": lambda client, token: client.my_tenants(token, ["acme"]),
+}
+
+
+@pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
+async def test_a_call_is_one_exact_request(expected: Expected) -> None:
+    """Method, path, query, bearer and body are those of the wire contract, sections 1 and 2."""
+    wire = Wire(expected.answer)
+    await expected.call(wire.client())
+    [request] = wire.sent
+    assert f"{request.method} {request.url.raw_path.decode()}" == expected.line
+    assert request.headers["authorization"] == expected.bearer
+    assert request.content.decode() == expected.body
+
+
+@pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
+@pytest.mark.parametrize("status", [302, 401, 404, 429, 500])
+async def test_no_call_takes_a_no_for_a_yes(expected: Expected, status: int) -> None:
+    """Every endpoint judges the status before it reads the body."""
+    wire = Wire(expected.answer, status)
+    with pytest.raises(UpstreamError):
+        await expected.call(wire.client())
+    assert len(wire.sent) == 1
+
+
+async def test_the_management_key_comes_last_in_the_bearer() -> None:
+    """It follows the refresh token, or the project id where there is none."""
+    wire = Wire(URL_ANSWER)
+    client = wire.client(SecretStr("K-secret"))
+    await client.sso_authorize(tenant="acme", redirect_url="https://app.example/")
+    await client.refresh(REFRESH)
+    assert [request.headers["authorization"] for request in wire.sent] == [
+        f"Bearer {PROJECT}:K-secret",
+        f"Bearer {PROJECT}:{REFRESH}:K-secret",
+    ]
+
+
+async def test_keys_are_public_and_get_no_secret() -> None:
+    """A key set needs no management key, so that call does not carry it."""
+    wire = Wire()
+    await wire.client(SecretStr("K-secret")).keys()
+    assert wire.sent[0].headers["authorization"] == f"Bearer {PROJECT}"
+
+
+async def test_an_empty_management_key_is_none() -> None:
+    """An empty variable adds no colon to the bearer."""
+    wire = Wire()
+    await wire.client(SecretStr("")).refresh(REFRESH)
+    assert wire.sent[0].headers["authorization"] == f"Bearer {PROJECT}:{REFRESH}"
+
+
+@pytest.mark.parametrize(
+    ("options", "bearer"),
+    [
+        (None, f"Bearer {PROJECT}"),
+        (LoginOptions(), f"Bearer {PROJECT}"),
+        (LoginOptions(revoke_other_sessions=True), f"Bearer {PROJECT}"),
+        (LoginOptions(mfa=True), f"Bearer {PROJECT}:{REFRESH}"),
+        (LoginOptions(stepup=True), f"Bearer {PROJECT}:{REFRESH}"),
+    ],
+)
+async def test_a_login_carries_the_refresh_token_only_to_step_up(
+    options: LoginOptions | None, bearer: str
+) -> None:
+    """An ordinary login is nobody's yet, whoever the browser belongs to."""
+    wire = Wire(URL_ANSWER)
+    await wire.client().sso_authorize(
+        tenant="acme", redirect_url="https://app.example/", options=options, refresh_jwt=REFRESH
+    )
+    assert wire.sent[0].headers["authorization"] == bearer
+
+
+@pytest.mark.parametrize("text", ["\ud800", "é", "\r\nX: y", "\x00", '"', "a" * 10_000])
+async def test_any_code_and_any_tenant_can_be_sent(text: str) -> None:
+    """Text from a browser is escaped into ASCII JSON, whatever is in it; Descope judges it."""
+    wire = Wire()
+    await wire.client().sso_exchange(text)
+    await wire.client().tenant_select(REFRESH, text)
+    assert [json.loads(request.content) for request in wire.sent] == [{"code": text}, {"tenant": text}]
+    assert all(request.content.isascii() for request in wire.sent)
+
+
+async def test_a_lone_surrogate_in_a_query_is_replaced() -> None:
+    """What UTF-8 cannot say arrives as a question mark, and fails there rather than here."""
+    wire = Wire(URL_ANSWER)
+    await wire.client().sso_authorize(tenant="a\ud800\r\n", redirect_url="x")
+    assert wire.sent[0].url.query == b"tenant=a%3F%0D%0A&redirectURL=x"
+
+
+async def test_a_login_that_no_url_can_hold_is_refused() -> None:
+    """A query above 8 KiB is the browser's fault and not sent."""
+    wire = Wire(URL_ANSWER)
+    fits = 8192 - len("tenant=&redirectURL=x")
+    await wire.client().sso_authorize(tenant="a" * fits, redirect_url="x")
+    with pytest.raises(BadRequest):
+        await wire.client().sso_authorize(tenant="a" * (fits + 1), redirect_url="x")
+    assert len(wire.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"e": {"canary"}}, {"e": float("nan")}, {"e": MappingProxyType({"canary": 1})}, {("canary",): 1}],
+)
+async def test_custom_claims_must_be_json(claims: Mapping[str, object]) -> None:
+    """The app is told which option is wrong, without the value."""
+    wire = Wire()
+    with pytest.raises(ConfigurationError, match="LoginOptions") as caught:
+        await wire.client().sso_authorize(
+            tenant="acme", redirect_url="x", options=LoginOptions(custom_claims=claims)
+        )
+    assert wire.sent == []
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "canary",
+        "a.b.canary\n",
+        "a.b.c\r\nX: canary",
+        "a.b.canary:K",
+        "a.b.canaryé",
+        "a.b.\ud800",
+        "a.b.c d",
+    ],
+)
+@pytest.mark.parametrize("call", TOKEN_CALLS.values(), ids=TOKEN_CALLS)
+async def test_lg02_a_token_that_no_header_may_carry_is_not_sent(call: TokenCall, token: str) -> None:
+    """It would end in the text of h11's own exception; here it is a malformed token."""
+    wire = Wire()
+    with pytest.raises(TokenError) as caught:
+        await call(wire.client(), token)
+    assert wire.sent == []
+    assert vars(caught.value) == {"reason": TokenReason.MALFORMED, "detail": "The session is not valid"}
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("project_id", ["", "P/../x", "P x", "P\n", "P%2F", "P?x", "Pé", "P" * 129])
+def test_jw12_a_project_id_that_would_change_the_path_is_refused(project_id: str) -> None:
+    """It becomes part of a path and of a header, so it is checked before."""
+    with pytest.raises(ConfigurationError, match="DESCOPE_PROJECT_ID"):
+        DescopeClient(base_url=BASE, project_id=project_id)
+
+
+@pytest.mark.parametrize("key", ["canary\n", "canary key", "canary:key", "canaryé"])
+def test_a_management_key_that_no_header_may_carry_is_refused(key: str) -> None:
+    """The variable is named and its value is not."""
+    with pytest.raises(ConfigurationError, match="DESCOPE_AUTH_MANAGEMENT_KEY") as caught:
+        Wire().client(SecretStr(key))
+    assert "canary" not in repr(caught.value)
+
+
+def test_lg06_no_secret_in_repr() -> None:
+    """Neither ``repr`` nor the attributes show the management key."""
+    client = Wire().client(SecretStr("canary"))
+    assert "canary" not in repr(client) + repr(vars(client))

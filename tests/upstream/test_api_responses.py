@@ -1,0 +1,237 @@
+"""What a caller learns of Descope's answer: a value, or one precise error without a word of the call.
+
+LG-02, RF-07.
+"""
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+
+import httpx
+import pytest
+
+from fastapi_descope._upstream.api import DescopeClient, TokenAnswer
+from fastapi_descope.errors import (
+    RateLimited,
+    UpstreamError,
+    UpstreamNonsense,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from fastapi_descope.session import UserProfile
+
+pytestmark = pytest.mark.anyio
+
+SESSION = "session-head.session-body.session-seal"
+REFRESH = "canary-head.canary-body.canary-seal"
+ILLEGAL = f"Illegal header value b'Bearer P:{REFRESH}'"
+
+Outcome = httpx.Response | Exception
+Call = Callable[[DescopeClient], Awaitable[object]]
+
+
+class Script:
+    """The other end: plays its outcomes in turn and then the last one for ever; counts the requests."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.sent = 0
+        self._outcomes = outcomes
+        self.client = DescopeClient(
+            base_url="https://api.descope.test", project_id="P1", transport=httpx.MockTransport(self._play)
+        )
+
+    def _play(self, _: httpx.Request) -> httpx.Response:
+        outcome = self._outcomes[min(self.sent, len(self._outcomes) - 1)]
+        self.sent += 1
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def everything_in(error: BaseException | None) -> str:
+    """All text that an exception and its chain can show to a log or an error tracker."""
+    if error is None:
+        return ""
+    own = f"{error!s} {error!r} {error.args!r} {vars(error)!r}"
+    return own + everything_in(error.__cause__) + everything_in(error.__context__)
+
+
+def ok(value: object) -> httpx.Response:
+    """A 200 with ``value`` as JSON."""
+    return httpx.Response(200, json=value)
+
+
+def html(status: int) -> httpx.Response:
+    """A page of a proxy."""
+    return httpx.Response(status, html="<title>canary</title>")
+
+
+def signed(status: int, code: str) -> httpx.Response:
+    """An error of Descope, with the token in its text."""
+    return httpx.Response(status, json={"errorCode": code, "errorDescription": REFRESH, "message": REFRESH})
+
+
+async def test_a_login_start_gives_the_url() -> None:
+    """The URL is handed on as Descope wrote it."""
+    client = Script(ok({"url": "https://idp.example/?a=b"})).client
+    assert await client.sso_authorize(tenant="acme", redirect_url="x") == "https://idp.example/?a=b"
+
+
+async def test_tokens_are_handed_on() -> None:
+    """Every endpoint that issues tokens returns both, with what was said beside them."""
+    answer = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
+    client = Script(ok(answer)).client
+    expected = TokenAnswer(SESSION, REFRESH, 90, first_seen=True)
+    assert await client.sso_exchange("one-time") == expected
+    assert await client.refresh(REFRESH) == expected
+    assert await client.tenant_select(REFRESH, "acme") == expected
+
+
+async def test_tokens_may_come_as_cookies() -> None:
+    """A project in cookie mode answers with Set-Cookie; each header line counts."""
+    cookies = [("Set-Cookie", f"DS={SESSION}; Path=/"), ("Set-Cookie", f"DSR={REFRESH}; Path=/")]
+    client = Script(httpx.Response(200, headers=cookies, json={})).client
+    assert await client.refresh(REFRESH) == TokenAnswer(SESSION, REFRESH)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"<html>", b'{"sessionJwt": 1}'])
+async def test_any_yes_confirms_a_logout(body: bytes) -> None:
+    """There is nothing to read in it, so nothing is asked of its body."""
+    script = Script(httpx.Response(200, content=body))
+    await script.client.logout(REFRESH)
+    await script.client.logout_all(REFRESH)
+    assert script.sent == 2
+
+
+async def test_me_gives_the_profile() -> None:
+    """The flat user object becomes a value."""
+    client = Script(ok({"userId": "U1", "name": "Ada"})).client
+    assert await client.me(REFRESH) == UserProfile("U1", name="Ada")
+
+
+async def test_my_tenants_gives_names() -> None:
+    """Names by id."""
+    client = Script(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
+    assert await client.my_tenants(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
+
+
+@pytest.mark.parametrize(("cache_control", "seconds"), [("public, max-age=300", 300), ("no-store", None)])
+async def test_keys_are_handed_on_unparsed(cache_control: str, seconds: int | None) -> None:
+    """The bytes as they came, whatever type they claim to be, and the seconds they may be kept."""
+    headers = {"Cache-Control": cache_control, "Content-Type": "text/html"}
+    client = Script(httpx.Response(200, headers=headers, content=b'{"keys":[]} ')).client
+    assert await client.keys() == (b'{"keys":[]} ', seconds)
+
+
+FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
+    "html 200": (html(200), UpstreamNonsense),
+    "empty 200": (httpx.Response(200), UpstreamNonsense),
+    "no content": (httpx.Response(204), UpstreamNonsense),
+    "list": (ok([REFRESH]), UpstreamNonsense),
+    "cut json": (httpx.Response(200, content=f'{{"sessionJwt": "{REFRESH}'), UpstreamNonsense),
+    "token of a wrong type": (ok({"sessionJwt": [REFRESH]}), UpstreamNonsense),
+    "oversize": (httpx.Response(200, content=b"canary" * 50_000), UpstreamNonsense),
+    "redirect": (httpx.Response(302, headers={"Location": f"https://x/{REFRESH}"}), UpstreamNonsense),
+    "html 401": (html(401), UpstreamNonsense),
+    "html 403": (html(403), UpstreamNonsense),
+    "oversize 401": (httpx.Response(401, content=b"canary" * 50_000), UpstreamNonsense),
+    "signed 400": (signed(400, "E064006"), UpstreamRefused),
+    "signed 401": (signed(401, "E064001"), UpstreamRefused),
+    "signed 403": (signed(403, REFRESH), UpstreamRefused),
+    "rate limit": (httpx.Response(429, json={"message": REFRESH}), RateLimited),
+    "signed 500": (signed(500, "E061005"), UpstreamUnavailable),
+    "html 503": (html(503), UpstreamUnavailable),
+    "oversize 503": (httpx.Response(503, content=b"canary" * 50_000), UpstreamUnavailable),
+    "illegal header": (httpx.LocalProtocolError(ILLEGAL), UpstreamUnavailable),
+    "protocol": (httpx.RemoteProtocolError(ILLEGAL), UpstreamUnavailable),
+    "connect": (httpx.ConnectError(ILLEGAL), UpstreamUnavailable),
+    "connect timeout": (httpx.ConnectTimeout(ILLEGAL), UpstreamUnavailable),
+    "read": (httpx.ReadError(ILLEGAL), UpstreamUnavailable),
+    "read timeout": (httpx.ReadTimeout(ILLEGAL), UpstreamUnavailable),
+    "write": (httpx.WriteError(ILLEGAL), UpstreamUnavailable),
+    "write timeout": (httpx.WriteTimeout(ILLEGAL), UpstreamUnavailable),
+    "pool": (httpx.PoolTimeout(ILLEGAL), UpstreamUnavailable),
+    "proxy": (httpx.ProxyError(ILLEGAL), UpstreamUnavailable),
+    "tls": (ssl.SSLError(1, ILLEGAL), UpstreamUnavailable),
+    "operating system": (ConnectionResetError(ILLEGAL), UpstreamUnavailable),
+    "timeout": (TimeoutError(ILLEGAL), UpstreamUnavailable),
+}
+
+
+@pytest.mark.parametrize(("failure", "kind"), FAILURES.values(), ids=FAILURES)
+async def test_lg02_a_failure_is_ours_and_holds_no_token(
+    failure: Outcome, kind: type[UpstreamError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The class is exact, nothing is chained to it, and neither it nor any log line holds a token."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(UpstreamError) as caught:
+        await Script(failure).client.refresh(REFRESH)
+    assert type(caught.value) is kind
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "canary" not in everything_in(caught.value) + caplog.text
+
+
+async def test_a_refusal_keeps_status_and_code() -> None:
+    """They are what the caller decides by."""
+    with pytest.raises(UpstreamRefused) as caught:
+        await Script(signed(401, "E064001")).client.refresh(REFRESH)
+    assert (caught.value.upstream_status, caught.value.upstream_code) == (401, "E064001")
+
+
+async def test_a_rate_limit_says_how_long() -> None:
+    """Descope's ``Retry-After`` is kept."""
+    with pytest.raises(RateLimited) as caught:
+        await Script(httpx.Response(429, headers={"Retry-After": "7"})).client.refresh(REFRESH)
+    assert caught.value.retry_after == 7
+
+
+async def log_out(client: DescopeClient) -> None:
+    """A call that reads nothing in the body."""
+    await client.logout(REFRESH)
+
+
+async def fetch_keys(client: DescopeClient) -> None:
+    """The call with the smaller limit."""
+    await client.keys()
+
+
+@pytest.mark.parametrize(("limit", "call"), [(256 * 1024, log_out), (64 * 1024, fetch_keys)])
+async def test_a_body_may_be_as_large_as_the_limit(limit: int, call: Call) -> None:
+    """256 KiB, and 64 KiB for keys; one byte more is nonsense."""
+    await call(Script(httpx.Response(200, content=b"x" * limit)).client)
+    with pytest.raises(UpstreamNonsense) as caught:
+        await call(Script(httpx.Response(200, content=b"x" * (limit + 1))).client)
+    assert caught.value.reason == "oversize"
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
+async def test_rf07_no_connection_is_tried_once_more(failure: httpx.TransportError) -> None:
+    """Nothing was sent, so a second try is safe; a third is not made."""
+    recovering, down = Script(failure, ok({"sessionJwt": SESSION})), Script(failure)
+    assert (await recovering.client.refresh(REFRESH)).session_jwt == SESSION
+    with pytest.raises(UpstreamUnavailable):
+        await down.client.refresh(REFRESH)
+    assert (recovering.sent, down.sent) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        httpx.ReadError("reset"),
+        httpx.ReadTimeout("slow"),
+        httpx.WriteError("reset"),
+        httpx.RemoteProtocolError("garbage"),
+        httpx.PoolTimeout("busy"),
+        *(httpx.Response(status) for status in (429, 500, 502, 503, 504, 520)),
+    ],
+    ids=repr,
+)
+async def test_rf07_nothing_else_is_tried_again(outcome: Outcome) -> None:
+    """A request that may have arrived is never repeated: its code or token may be used up.
+
+    Not even after a 503, which Descope's own SDKs repeat for ten seconds.
+    """
+    script = Script(outcome)
+    with pytest.raises(UpstreamUnavailable):
+        await script.client.sso_exchange("one-time")
+    assert script.sent == 1

@@ -1,0 +1,286 @@
+"""The client over real sockets: the bytes it sends, and the faults that a network has (RF-15)."""
+
+import asyncio
+import datetime as dt
+import gc
+import gzip
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope.errors import UpstreamError, UpstreamNonsense, UpstreamUnavailable
+from tests.helpers.raw_server import Script, answer_of, server_answering
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
+REFRESH = "canary-head.canary-body.canary-seal"
+
+
+def client_of(url: str, seconds: float = 5.0) -> DescopeClient:
+    """A client with connections of its own."""
+    return DescopeClient(base_url=url, project_id=PROJECT, timeout=seconds)
+
+
+async def test_every_byte_of_a_request_is_known() -> None:
+    """No cookie, no compression, nothing that a library adds of its own."""
+    async with server_answering(answer_of(b'{"userId":"U1"}')) as server:
+        client = client_of(server.url)
+        await client.refresh(REFRESH)
+        await client.me(REFRESH)
+        await client.aclose()
+    post, get = server.requests
+    same = (
+        f"Host: {server.url.removeprefix('http://')}\r\n"
+        "Accept: application/json\r\n"
+        "Accept-Encoding: identity\r\n"
+        f"User-Agent: fastapi-descope/{metadata.version('fastapi-descope')}\r\n"
+        f"x-descope-project-id: {PROJECT}\r\n"
+        "x-descope-sdk-name: fastapi-descope\r\n"
+        f"Authorization: Bearer {PROJECT}:{REFRESH}\r\n"
+    )
+    content = "Content-Type: application/json\r\nContent-Length: 2\r\n"
+    assert post.decode() == f"POST /v1/auth/refresh HTTP/1.1\r\n{same}{content}\r\n{{}}"
+    assert get.decode() == f"GET /v1/auth/me HTTP/1.1\r\n{same}\r\n"
+
+
+async def test_lg01_no_library_logs_the_url(caplog: pytest.LogCaptureFixture) -> None:
+    """A login's redirect URL holds the state; httpx's own client would log it at INFO."""
+    caplog.set_level(logging.DEBUG)
+    async with server_answering(answer_of(b'{"url": "https://idp.example/"}')) as server:
+        client = client_of(server.url)
+        await client.sso_authorize(tenant="acme", redirect_url="https://app.example/?state=canary")
+        await client.refresh(REFRESH)
+        await client.aclose()
+    assert len(server.requests) == 2
+    assert "canary" not in caplog.text
+
+
+async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
+    """User A's cookies never appear in user B's request."""
+    reply = answer_of(b"{}", f"Set-Cookie: DSR={REFRESH}; Path=/", "Set-Cookie: other=canary")
+    async with server_answering(reply) as server:
+        client = client_of(server.url)
+        await client.refresh("a.a.a")
+        await client.refresh("b.b.b")
+        await client.aclose()
+    assert len(server.requests) == 2
+    assert b"cookie" not in server.requests[1].lower()
+    assert b"canary" not in server.requests[1]
+
+
+async def test_jw12_a_redirect_is_not_followed() -> None:
+    """The other host is never contacted (JW-12)."""
+    async with server_answering(answer_of(b"{}")) as other:
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
+        async with server_answering(moved) as server:
+            client = client_of(server.url)
+            with pytest.raises(UpstreamNonsense):
+                await client.keys()
+            await client.aclose()
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+async def test_rf15_the_environment_does_not_reroute_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies, certificate files and ``.netrc`` of the process are not for tokens to travel by."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    async with server_answering(answer_of(b"{}")) as server:
+        client = client_of(server.url)
+        await client.refresh(REFRESH)
+        await client.aclose()
+    assert len(server.requests) == 1
+
+
+async def test_rf15_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
+    """TLS is verified: a self-signed host sees no request."""
+    context = self_signed(tmp_path / "certificate.pem")
+    async with server_answering(answer_of(b"{}"), tls=context) as server:
+        client = client_of(server.url)
+        with pytest.raises(UpstreamUnavailable):
+            await client.refresh(REFRESH)
+        await client.aclose()
+    assert server.requests == []
+
+
+async def test_connections_are_kept() -> None:
+    """Two calls, one connection."""
+    async with server_answering(answer_of(b"{}")) as server:
+        client = client_of(server.url)
+        await client.refresh(REFRESH)
+        await client.refresh(REFRESH)
+        await client.aclose()
+    assert (len(server.requests), server.connections) == (2, 1)
+
+
+def test_each_loop_has_sockets_of_its_own() -> None:
+    """Loops one after the other over a real socket: every call works and none is left open."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+        async def one_call() -> int:
+            async with server_answering(answer_of(b"{}"), listener=listener.dup()) as server:
+                await client.refresh(REFRESH)
+                return len(server.requests)
+
+        assert [asyncio.run(one_call()) for _ in range(3)] == [1, 1, 1]
+    gc.collect()  # a socket that was left open warns here, and warnings are errors
+
+
+def self_signed(path: Path) -> ssl.SSLContext:
+    """A server's TLS context for 127.0.0.1 that no authority vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A body that always goes on and never ends: one byte each turn of the loop."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
+async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A body without an end, as fast as it is read."""
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        await writer.drain()
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The connection is dropped instead of an answer."""
+    writer.transport.abort()
+
+
+async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Nothing, for as long as the client stays."""
+    await reader.read()
+
+
+def then_close(answer: bytes) -> Script:
+    """An answer after which the connection ends."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    return script
+
+
+SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
+    "drip": (drip, UpstreamUnavailable),
+    "silence": (silence, UpstreamUnavailable),
+    "reset": (reset, UpstreamUnavailable),
+    "close without an answer": (then_close(b""), UpstreamUnavailable),
+    "close in the head": (then_close(b"HTTP/1.1 200 OK\r\nContent-"), UpstreamUnavailable),
+    "close in the body": (
+        then_close(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"url":'),
+        UpstreamUnavailable,
+    ),
+    "not http": (then_close(b"SSH-2.0-OpenSSH_9.9\r\n"), UpstreamUnavailable),
+    "endless head": (then_close(b"HTTP/1.1 200 OK\r\n" + b"X-A: y\r\n" * 50_000), UpstreamUnavailable),
+    "flood": (flood, UpstreamNonsense),
+    "gzip bomb": (answer_of(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip"), UpstreamNonsense),
+    "gzip": (answer_of(gzip.compress(b'{"sessionJwt":"a.b.c"}'), "Content-Encoding: gzip"), UpstreamNonsense),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind"), SOCKET_FAULTS.values(), ids=SOCKET_FAULTS)
+async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind: type[UpstreamError]) -> None:
+    """One request is sent, never two, and the next call can still be made."""
+    async with server_answering(fault) as server:
+        client = client_of(server.url, 0.2)
+        for sent in (1, 2):
+            with pytest.raises(UpstreamError) as caught:
+                await client.refresh(REFRESH)
+            assert len(server.requests) == sent
+            assert type(caught.value) is kind
+            assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        await client.aclose()
+
+
+async def test_rf07_a_kept_connection_that_breaks_is_one_request_too() -> None:
+    """It served a call before; what was sent over it the second time may have had its effect."""
+
+    async def once_and_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer_of(b"{}"))
+        server.requests.append(await reader.readuntil(b"\r\n\r\n{}"))
+        writer.transport.abort()
+
+    async with server_answering(once_and_no_more) as server:
+        client = client_of(server.url)
+        await client.refresh(REFRESH)
+        with pytest.raises(UpstreamUnavailable):
+            await client.refresh(REFRESH)
+        await client.aclose()
+    assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_a_closed_port_is_an_outage() -> None:
+    """Nobody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    client = client_of(f"http://127.0.0.1:{port}")
+    with pytest.raises(UpstreamUnavailable):
+        await client.refresh(REFRESH)
+    await client.aclose()
+
+
+async def test_a_port_without_tls_is_an_outage() -> None:
+    """A handshake that fails sent nothing, so it is tried once more, and not again."""
+    greeted: list[int] = []
+
+    def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeted.append(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with await asyncio.start_server(greet, sock=listener):
+        client = client_of(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(UpstreamUnavailable):
+            await client.refresh(REFRESH)
+        await client.aclose()
+    assert len(greeted) == 2
+
+
+async def test_twenty_sockets_serve_fifty_calls() -> None:
+    """The bound holds for connections, not only for calls."""
+    async with server_answering(answer_of(b"{}")) as server:
+        client = client_of(server.url)
+        await asyncio.gather(*(client.refresh(REFRESH) for _ in range(50)))
+        await client.aclose()
+    assert len(server.requests) == 50
+    assert 1 <= server.connections <= 20

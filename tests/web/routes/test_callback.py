@@ -1,0 +1,203 @@
+"""``/callback``: a code becomes a session, once, and what the browser is told then.
+
+Requirements CB-04 to CB-10, CB-15 and LG-07.
+"""
+
+import pytest
+from starlette.requests import Request
+
+from fastapi_descope import LoginRejected, NotAuthenticated, Session, StepUpRequired
+from fastapi_descope.events import LoginFailed, SignedIn
+from tests.helpers.app_harness import IDP, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("code=", "kode="),
+        ("code=", "code=second&code="),
+        ("code=", "code=%0d%0a"),
+        ("code=", "code=" + "a" * 2048),
+        ("code=", "code=%C3%A9"),
+        ("code=", "code[]="),
+    ],
+    ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
+)
+async def test_cb05_a_code_outside_the_grammar_is_refused(world: WorldFactory, old: str, new: str) -> None:
+    """Before anything is asked upstream; and the login is over (CB-05)."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+
+    answer = await browser.visit(callback.replace(old, new))
+
+    assert answer.status_code == 400
+    assert town.calls("exchange") == 0
+    assert not browser.names()
+
+
+async def test_cb04_a_callback_counts_once(world: WorldFactory) -> None:
+    """Coming back a second time is refused without a call, and the session stays."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+
+    first, second = await browser.visit(callback), await browser.visit(callback)
+
+    assert (first.status_code, second.status_code) == (303, 400)
+    assert town.calls("exchange") == 1
+    assert (await browser.get("/me")).status_code == 200
+
+
+async def test_cb04_two_tabs_sign_in_side_by_side(world: WorldFactory) -> None:
+    """In any order: each login has its own cookie."""
+    browser = world().browser()
+    one, two = await browser.to_callback(return_to="/one"), await browser.to_callback(return_to="/two")
+
+    assert (await browser.visit(two)).headers["location"] == "/two"
+    assert (await browser.visit(one)).headers["location"] == "/one"
+
+
+async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
+    """400, no session cookies, one call (CB-08)."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=401)
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 400
+    assert "Sign in again" in answer.text
+    assert not browser.names()
+    assert town.events[-1] == LoginFailed("code_refused", 401, "E011001")
+
+
+async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: WorldFactory) -> None:
+    """A code is good for one use: nobody knows whether it was used."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=502)
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert '<a href="/login/sso">Sign in again</a>' in answer.text
+    assert town.calls("exchange") == 1
+
+
+async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory) -> None:
+    """502: what came back is outside the contract."""
+    town = world()
+    browser = town.browser()
+    callback = await browser.to_callback()
+    town.emulator.faults.add("exchange", status=200, body=b"{}")
+
+    answer = await browser.visit(callback)
+
+    assert answer.status_code == 502
+    assert not browser.names()
+
+
+async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> None:
+    """Whoever was signed in before is not any more (CB-09)."""
+    browser = world().browser()
+    await browser.sign_in("ada@acme.example")
+    before = browser.cookie("DS"), browser.cookie("DSR")
+
+    answer = await browser.sign_in("grace@acme.example")
+
+    assert browser.cookie("DS") != before[0]
+    assert browser.cookie("DSR") != before[1]
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")][-2:] == [
+        "DS",
+        "DSR",
+    ]
+
+
+async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory) -> None:
+    """It is no silent redirect to the return path (CB-15)."""
+    browser = world().browser()
+    await browser.sign_in()
+
+    answer = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
+
+    assert answer.headers["location"].startswith(f"{IDP}/signin/")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "reason"),
+    [
+        (NotAuthenticated("Your account is locked."), "Your account is locked.", "not_authenticated"),
+        (NotAuthenticated(), "You can start again.", "not_authenticated"),
+        (StepUpRequired(acr="mfa"), "You can start again.", "step_up_required"),
+    ],
+    ids=["with a sentence", "without", "step-up"],
+)
+async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
+    world: WorldFactory, error: NotAuthenticated, sentence: str, reason: str
+) -> None:
+    """It is no 401, which would lead to the login again, and no fault of the app."""
+    town = world()
+
+    @town.descope.on_login
+    async def hook(request: Request, session: Session) -> None:
+        raise error
+
+    browser = town.browser()
+    answer = await browser.sign_in()
+
+    assert (answer.status_code, browser.names()) == (400, set())
+    assert sentence in answer.text
+    assert 'href="/login/sso">Sign in again' in answer.text
+    assert town.events[-1] == LoginFailed(reason)
+
+
+async def test_cb10_the_callbacks_redirect_leaks_nothing(world: WorldFactory) -> None:
+    """No referrer, no cache, and no token in the body."""
+    answer = await world().browser().sign_in()
+
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.content == b""
+
+
+async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -> None:
+    """They see the verified session, and may refuse it."""
+    town = world()
+    seen: list[str] = []
+
+    @town.descope.on_login
+    async def provision(request: Request, session: Session) -> None:
+        seen.append(f"{request.url.path} {session.user.email}")
+
+    @town.descope.on_login
+    async def only_ada(request: Request, session: Session) -> None:
+        if session.user.email != "ada@acme.example":
+            raise LoginRejected("You have not been invited yet.")
+
+    ada, grace = town.browser(), town.browser()
+    welcome, refused = await ada.sign_in(), await grace.sign_in("grace@acme.example")
+
+    assert seen == ["/callback ada@acme.example", "/callback grace@acme.example"]
+    assert welcome.status_code == 303
+    assert refused.status_code == 400
+    assert "You have not been invited yet." in refused.text
+    assert not grace.names()
+    assert [event for event in town.events if isinstance(event, (SignedIn, LoginFailed))] == [
+        SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True),
+        LoginFailed("refused"),
+    ]
+
+
+async def test_lg07_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:
+    """LG-07: who and where; whether Descope had seen the user before."""
+    town = world()
+
+    await town.browser().sign_in()
+
+    assert town.events[-1] == SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True)

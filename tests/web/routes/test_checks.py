@@ -1,0 +1,177 @@
+"""An app whose routes would let somebody in does not start, and the sentence says what to write."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Body, Depends, FastAPI, Security, WebSocket
+from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+
+from fastapi_descope import (
+    ConfigurationError,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    Session,
+    Tenant,
+    User,
+    current_user,
+    optional_user,
+    require_mfa,
+    require_roles,
+)
+from fastapi_descope._web.routes.checks import mistakes, refuse_mistakes
+
+PROJECT = "P2" + "w" * 26
+
+
+def _descope(app: FastAPI | None = None) -> Descope:
+    return Descope(app, settings=DescopeSettings(project_id=PROJECT))
+
+
+async def nothing() -> None:
+    """An endpoint."""
+
+
+def test_an_app_in_order_has_no_mistakes() -> None:
+    """Scopes of the app's own making, values in answers, and paths that are only alike are its business."""
+    app = FastAPI()
+    descope = _descope(app)
+
+    async def editor(user: CurrentUser) -> User:
+        return user
+
+    @app.get("/scoped")
+    async def scoped(user: Annotated[User, Security(editor, scopes=["edit"])]) -> User:
+        return user
+
+    @app.get("/unscoped")
+    async def unscoped(user: Annotated[User, Security(current_user)], names: list[str]) -> None: ...
+
+    app.put("/logout")(nothing)
+    app.get("/logout")(nothing)
+    inner = FastAPI()
+    inner.include_router(descope.router)
+    app.mount("/{org}/inner", inner)
+    app.mount("/files", PlainTextResponse("a file"))
+
+    assert list(mistakes(app)) == []
+    refuse_mistakes(app)
+
+
+@pytest.mark.parametrize("dependency", [current_user, optional_user, require_roles("admin")])
+def test_scopes_that_nothing_checks(dependency: object) -> None:
+    """OpenAPI would publish them, and everybody who is signed in would be let in."""
+    app, router = FastAPI(), APIRouter()
+    guard = Security(dependency, scopes=["payouts.write", "payouts.read"])  # type: ignore[arg-type] # callable
+    router.get("/payouts", dependencies=[guard])(nothing)
+    app.include_router(router, prefix="/v1")
+
+    (sentence,) = mistakes(app)
+    assert sentence.startswith("/v1/payouts: the scopes of Security() are not looked at")
+    assert "use Depends(require_permissions('payouts.write', 'payouts.read'))" in sentence
+
+
+def test_parameters_that_no_request_fills() -> None:
+    """Wherever they would be read from, in dependencies and mounted apps too."""
+    app, inner = FastAPI(), FastAPI()
+
+    async def of_a_dependency(user: User) -> None: ...
+
+    @app.post("/body")
+    async def body(tenant: Annotated[Tenant | None, Body()] = None) -> None: ...
+
+    @app.websocket("/socket")
+    async def socket(socket: WebSocket, session: Session) -> None: ...
+
+    inner.post("/deep", dependencies=[Depends(of_a_dependency)])(nothing)
+    app.mount("/inner", inner)
+    found = list(mistakes(app))
+
+    assert [each.split(":", 1)[0] for each in found] == ["/body", "/socket", "/deep"]
+    for sentence, instead in zip(found, ("CurrentTenant", "CurrentSession", "CurrentUser"), strict=True):
+        assert instead in sentence
+
+
+def _own_logout(app: FastAPI) -> None:
+    app.post("/logout")(nothing)
+
+
+def _own_callback(app: FastAPI) -> None:
+    app.get("/{provider}")(nothing)
+
+
+def _catch_all(app: FastAPI) -> None:
+    app.mount("/", Starlette(routes=[Mount("/", PlainTextResponse(""))]))
+
+
+@pytest.mark.parametrize(
+    ("declare", "shadowed"),
+    [
+        (_own_logout, {"POST /logout"}),
+        (_own_callback, {"GET /callback"}),
+        (_catch_all, {"GET /login/sso", "GET /callback", "POST /logout", "POST /logout/all"}),
+    ],
+)
+def test_a_route_in_the_place_of_one_of_ours(declare: object, shadowed: set[str]) -> None:
+    """``protect`` leaves the path open, so the app's handler would be."""
+    app = FastAPI()
+    descope = _descope()
+    assert callable(declare)
+    declare(app)
+    app.include_router(descope.router)
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
+
+    assert {each.split(" is answered", 1)[0] for each in mistakes(app)} == shadowed
+    with pytest.raises(ConfigurationError, match="in place of the plugin's"), TestClient(app):
+        pass
+
+
+def test_a_mounted_app_with_such_a_route() -> None:
+    """Its paths are its own, and those of the app that it is in; a mount answers for all below it."""
+    app, inner = FastAPI(), FastAPI()
+    inner.mount("/login", Starlette(routes=[Mount("/page", PlainTextResponse(""))]))
+    inner.add_route("/callback", nothing)  # type: ignore[arg-type] # never called
+    _descope(inner)
+    app.mount("/inner", inner)
+
+    assert {each.split(" is answered", 1)[0] for each in mistakes(app)} == {
+        "GET /login/sso",
+        "GET /callback",
+        "GET /inner/login/sso",
+        "GET /inner/callback",
+    }
+
+
+def test_a_parameter_before_our_routes() -> None:
+    """Neither errors nor ``protect`` would find the login, whose path depends on who asks."""
+    app = FastAPI()
+    app.include_router(_descope().router, prefix="/{org}")
+
+    with pytest.raises(ConfigurationError, match=r"/\{org\}/login/sso: with a parameter"):
+        refuse_mistakes(app)
+
+
+def test_a_router_whose_dependency_was_not_called() -> None:
+    """FastAPI puts the dependencies of a router and its routes together late."""
+    app, router = FastAPI(), APIRouter()
+    router.get("/")(nothing)
+    app.include_router(router, prefix="/x", dependencies=[Depends(require_mfa)])
+
+    with pytest.raises(ConfigurationError, match="parentheses"):
+        refuse_mistakes(app)
+
+
+def test_an_app_with_a_mistake_does_not_start() -> None:
+    """The lifespan that the router brings along looks."""
+    app = FastAPI()
+    _descope(app)
+
+    @app.get("/limited")
+    async def limited(user: User) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="user: CurrentUser"), TestClient(app):
+        pass

@@ -1,0 +1,388 @@
+"""``/login/sso``: what is accepted, what goes upstream, and where the browser is sent."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_profile
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
+from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory
+
+pytestmark = pytest.mark.anyio
+
+
+def _redirect_url(town: World) -> str:
+    """Where Descope was told to send the browser."""
+    (call,) = [call for call in town.emulator.requests if call.endpoint == "authorize"]
+    return dict(call.query)["redirectURL"]
+
+
+def _recorded(reply: httpx.Response) -> tuple[Browser, list[httpx.Request]]:
+    """A browser at an app whose Descope gives one reply to everything; and what it was asked."""
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return reply
+
+    app = FastAPI()
+    settings = DescopeSettings(project_id="P" + "a" * 27, base_url=IDP, public_url=APP)
+    Descope(app, settings=settings, transport=httpx.MockTransport(handler))
+    return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app))), asked
+
+
+async def test_the_login_sends_the_browser_to_where_descope_says(world: WorldFactory) -> None:
+    """303, never cached, no referrer; the state is in the redirect URL and its hash in a cookie."""
+    town = world()
+
+    answer = await town.browser().visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{IDP}/signin/")
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert cookie.startswith("descope_login_")
+    assert cookie.endswith("; Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
+    callback = urlsplit(_redirect_url(town))
+    assert f"{callback.scheme}://{callback.netloc}{callback.path}" == f"{APP}/callback"
+    assert len(parse_qs(callback.query)["state"][0]) == 43
+    assert town.events == [LoginStarted()]
+
+
+async def test_the_callback_address_follows_prefix_and_root_path(world: WorldFactory) -> None:
+    """Mounted under a prefix, behind a server's root path: the address that browsers see."""
+    town = world(prefix="/auth")
+    transport = httpx.ASGITransport(town.app, root_path="/api")
+    browser = Browser(httpx.AsyncClient(transport=transport))
+
+    await browser.visit("/api/auth/login/sso?tenant=acme")
+
+    assert _redirect_url(town).startswith(f"{APP}/api/auth/callback?state=")
+
+
+@pytest.mark.parametrize("header", ["host", "x_forwarded_host", "x_forwarded_proto", "forwarded"])
+async def test_cb12_headers_do_not_move_the_callback(world: WorldFactory, header: str) -> None:
+    """It is built from the configured public URL alone."""
+    town = world()
+
+    await town.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
+
+    assert _redirect_url(town).startswith(f"{APP}/callback?")
+
+
+async def test_what_a_login_may_pass_on_is_passed_on(world: WorldFactory) -> None:
+    """Hint, SSO configuration, prompt and forced authentication reach Descope; nothing else does."""
+    town = world()
+
+    await town.browser().visit(
+        "/login/sso?tenant=acme&login_hint=ada%40acme.example&sso_id=okta&prompt=login&force_authn=true&x=1"
+    )
+
+    (call,) = town.emulator.requests
+    query = dict(call.query)
+    del query["redirectURL"]
+    assert query == {
+        "tenant": "acme",
+        "loginHint": "ada@acme.example",
+        "ssoId": "okta",
+        "prompt": "login",
+        "forceAuthn": "true",
+    }
+
+
+async def test_without_a_tenant_a_person_is_asked_for_it(world: WorldFactory) -> None:
+    """400 with a form that goes on to the login, return path included and escaped."""
+    town = world(prefix="/auth")
+
+    answer = await town.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
+
+    assert answer.status_code == 400
+    assert '<form action="/auth/login/sso" method="get">' in answer.text
+    assert '<input type="hidden" name="return_to" value="/a?b=1&amp;c=2">' in answer.text
+    assert "set-cookie" not in answer.headers
+    assert list(town.emulator.requests) == []
+
+
+async def test_without_a_tenant_a_script_gets_a_problem(world: WorldFactory) -> None:
+    """It says which parameter is missing."""
+    answer = await world().browser().get("/login/sso")
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "login_rejected"
+    assert "tenant" in answer.json()["detail"]
+
+
+async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
+    """``DESCOPE_DEFAULT_TENANT`` is for apps with a single organisation."""
+    town = world(default_tenant="globex")
+
+    assert (await town.browser().visit("/login/sso")).status_code == 303
+    assert dict(next(iter(town.emulator.requests)).query)["tenant"] == "globex"
+
+
+@pytest.mark.parametrize("default", [None, "globex"])
+@pytest.mark.parametrize(
+    "tenant", ["a b", "a" * 129, "acme\x00", "é", "", "ada@", "@acme.example", "a@b@c", 'a"b', "acme\n"]
+)
+async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
+    world: WorldFactory, tenant: str, default: str | None
+) -> None:
+    """Nothing odd is passed on, and nobody is sent to another organisation than the one they named."""
+    town = world(default_tenant=default)
+    query = httpx.QueryParams({"tenant": tenant})
+
+    page = await town.browser().visit(f"/login/sso?{query}")
+    problem = await town.browser().get(f"/login/sso?{query}")
+
+    assert (page.status_code, problem.status_code) == (400, 400)
+    assert "<p>That is neither a work e-mail nor the id of an organisation.</p>" in page.text
+    assert problem.json()["detail"].startswith("That is neither a work e-mail")
+    assert list(town.emulator.requests) == []
+
+
+async def test_cb12_two_tenants_are_none(world: WorldFactory) -> None:
+    """Which one is meant cannot be told, and the default is not."""
+    town = world(default_tenant="globex")
+
+    assert (await town.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
+    assert list(town.emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["o'brien@acme.example", "ada+test@acme.example", "acme&prompt=none", "../acme", "acme%00"],
+)
+async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(world: WorldFactory, tenant: str) -> None:
+    """An address may hold what means something in a URL: it arrives at Descope as it was typed."""
+    town = world()
+
+    await town.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
+
+    (call,) = town.emulator.requests.to("authorize")
+    assert call.query["tenant"] == tenant
+    assert call.query.keys() == {"tenant", "redirectURL"}
+
+
+async def test_o_brien_signs_in(world: WorldFactory) -> None:
+    """From the page that asks for an e-mail, to the end."""
+    browser = world().browser()
+
+    assert (await browser.sign_in(tenant="o'brien@acme.example")).status_code == 303
+    assert (await browser.get("/me")).json()["tenant"] == "acme"
+
+
+async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
+    """Descope refuses it: a page that says so, with a new start, and no cookie."""
+    town = world()
+
+    answer = await town.browser().visit("/login/sso?tenant=nobody")
+
+    assert answer.status_code == 400
+    assert "This organisation is not known here" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert LoginFailed("authorize_refused", 400, "E011004") in town.events
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_mode": "no-cors", "sec_fetch_dest": "image"},
+        {"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"},
+        {"sec_fetch_mode": "navigate", "sec_purpose": "prefetch"},
+        {"sec_fetch_mode": "navigate", "purpose": "prefetch"},
+    ],
+)
+async def test_cb13_a_login_is_not_started_by_a_subresource(
+    world: WorldFactory, headers: dict[str, str]
+) -> None:
+    """403 without a cookie: nobody flushes the logins under way by embedding an image."""
+    town = world()
+
+    answer = await town.browser().get("/login/sso?tenant=acme", **headers)
+
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert list(town.emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "/callback",
+        "/login/sso?tenant=x",
+        "/logout",
+    ],
+)
+async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
+    world: WorldFactory, return_to: str
+) -> None:
+    """The login goes on; it ends at the landing path, and an event tells."""
+    town = world(post_login_path="/home")
+    browser = town.browser()
+
+    answer = await browser.sign_in(return_to=return_to)
+
+    assert answer.headers["location"] == "/home"
+    assert RedirectRejected() in town.events
+
+
+async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
+    """Which one is meant cannot be told (RT-14)."""
+    town = world()
+    browser = town.browser()
+    page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
+
+    chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    answer = await browser.visit(chosen.headers["location"])
+
+    assert answer.headers["location"] == "/"
+
+
+async def test_a_login_under_another_host_is_advised_against_once(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It could only fail at its end, with a sentence about the browser; the host's name is not repeated."""
+    town = world()
+
+    for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
+        answer = await town.browser().visit("/login/sso?tenant=acme", host=host)
+        assert answer.status_code == 303
+
+    (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
+    assert "evil" not in line
+    assert "DESCOPE_PUBLIC_URL" in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])
+async def test_a_login_where_it_belongs_is_not(
+    world: WorldFactory, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    """Cookies know no ports, and a Host that names nobody tells nothing."""
+    await world().browser().visit("/login/sso?tenant=acme", host=host)
+
+    assert "another host" not in caplog.text
+
+
+async def test_login_options_that_need_a_session_are_named(world: WorldFactory) -> None:
+    """Nobody is signed in before a login; the developer is told which code expects it."""
+    town = world()
+
+    @town.descope.login_options
+    async def by_profile(request: Request) -> LoginOptions:
+        return LoginOptions(mfa=(await get_profile(request)).email is not None)
+
+    answer = await town.browser().visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 500
+    assert "The login_options hook demands a session" in answer.text
+
+
+async def test_login_options_come_from_code() -> None:
+    """A hook says what logins ask for, or that they ask for nothing; the request can only ask for more."""
+    app, emulator = FastAPI(), Emulator()
+    asked: list[httpx.Request] = []
+
+    class Recording(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            return await httpx.ASGITransport(emulator).handle_async_request(request)
+
+    settings = DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP)
+    descope = Descope(app, settings=settings, transport=Recording(), clock=emulator.clock)
+
+    @descope.login_options
+    async def strict(request: Request) -> LoginOptions | None:
+        locale = request.headers.get("accept-language")
+        return LoginOptions(revoke_other_sessions=True, locale=locale) if locale else None
+
+    browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
+
+    await browser.visit("/login/sso?tenant=acme", accept_language="de")
+    await browser.visit("/login/sso?tenant=acme")
+
+    assert [call.content for call in asked] == [b'{"revokeOtherSessions":true,"locale":"de"}', b"{}"]
+
+
+async def test_a_login_has_one_set_of_options(world: WorldFactory) -> None:
+    """A second hook is a mistake, found when the app is built."""
+    town = world()
+
+    async def nothing(request: Request) -> None:
+        """It asks for nothing."""
+
+    town.descope.login_options(nothing)
+
+    with pytest.raises(ConfigurationError, match="login_options"):
+        town.descope.login_options(nothing)
+    assert (await town.browser().visit("/login/sso?tenant=acme")).status_code == 303
+
+
+async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: WorldFactory) -> None:
+    """The whole round trip: the new session has the claim ``su``."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/me")
+
+    confirmed = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    await browser.visit(confirmed.headers["location"])
+
+    assert (await browser.get("/session")).json()["stepped_up"] is True
+
+
+@pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
+async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destination(
+    world: WorldFactory, ended: str
+) -> None:
+    """There is no session to confirm: the user signs in, and the page they wanted asks for the rest."""
+    town = world()
+    browser = town.browser() if ended == "never begun" else await town.signed_in()
+    if ended == "expired":
+        town.emulator.clock.advance(60 * 86_400)
+    if ended == "revoked":
+        town.emulator.revoke("ada@acme.example")
+
+    page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
+    chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
+    answer = await browser.visit(chosen.headers["location"])
+
+    assert answer.headers["location"] == "/payout"
+    assert (await browser.get("/session")).json()["stepped_up"] is False
+    assert RedirectRejected() not in town.events
+
+
+async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
+    """CB-11: nobody is redirected to what is not an address."""
+    browser, asked = _recorded(httpx.Response(200, json={"url": "javascript:alert(1)"}))
+
+    answer = await browser.visit("/login/sso?tenant=acme")
+
+    assert answer.status_code == 502
+    assert "set-cookie" not in answer.headers
+    assert len(asked) == 1
+
+
+async def test_without_a_public_url_off_loopback_the_log_names_the_variable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The person in front of it sees that it is not their fault; the log says once what to set."""
+    app = FastAPI()
+    Descope(app, settings=DescopeSettings(project_id="P" + "a" * 27))
+    browser = Browser(
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example.com")
+    )
+
+    answers = [await browser.http.get("http://app.example.com/login/sso?tenant=acme") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert answers[0].json()["detail"] == answers[0].json()["title"]
+    (message,) = caplog.messages
+    assert "DESCOPE_PUBLIC_URL" in message

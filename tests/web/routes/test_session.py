@@ -1,0 +1,198 @@
+"""``/session`` and what is below it: being signed in; and whom the session's routes refuse.
+
+Requirements CK-12, CS-01, CS-08 and TN-12.
+"""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from fastapi_descope.emulator import Grants, Project, User
+from fastapi_descope.events import CrossSiteRefused
+from tests.helpers.app_harness import WorldFactory
+from tests.helpers.cookie_jar import deleted_names
+
+pytestmark = pytest.mark.anyio
+
+ADA = "U22a1322415fff1b1aceaebe7855"
+
+
+async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) -> None:
+    """Everything a front end needs to draw its header; CK-12: no JWT in it."""
+    town = world()
+    browser = await town.signed_in()
+
+    answer = await browser.get("/session")
+
+    body = answer.json()
+    assert answer.headers["cache-control"] == "no-store"
+    assert body["user"] == {
+        "id": ADA,
+        "name": "Ada Lovelace",
+        "email": "ada@acme.example",
+        "roles": [],
+        "permissions": [],
+    }
+    assert body["tenant"]["id"] == "acme"
+    assert body["tenant"]["roles"] == ["admin"]
+    assert {tenant["id"] for tenant in body["tenants"]} == {"acme", "globex"}
+    assert body["methods"] == ["fed"]
+    assert body["expires_at"] - body["issued_at"] == 600
+    assert "eyJ" not in answer.text
+
+
+async def test_without_a_session_the_session_is_401(world: WorldFactory) -> None:
+    """A front end learns where the login is."""
+    answer = await world(prefix="/auth").browser().get("/auth/session")
+
+    assert answer.status_code == 401
+    assert answer.json()["login_url"] == "/auth/login/sso"
+
+
+async def test_the_profile_is_descopes_own_user_object(world: WorldFactory) -> None:
+    """Asked for anew each time, with the names of the tenants."""
+    town = world()
+    browser = await town.signed_in()
+
+    body = (await browser.get("/session/profile")).json()
+
+    assert body["user_id"] == ADA
+    assert body["email"] == "ada@acme.example"
+    assert body["tenants"] == {"acme": "Acme Corp", "globex": "Globex"}
+    assert town.calls("me") == 1
+
+
+async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(world: WorldFactory) -> None:
+    """With rotation on, the presented refresh token is spent by then."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = await town.signed_in()
+    town.emulator.clock.advance(660)
+
+    assert (await browser.get("/session/profile")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
+async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path: str) -> None:
+    """The session token still holds; Descope knows better, and what it says counts."""
+    town = world()
+    browser = await town.signed_in()
+    town.emulator.revoke("ada@acme.example")
+
+    answer = await browser.get(path)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "session_ended"
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+
+
+async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
+    """The session cookie lives until Descope wants to be asked again, not until the token expires."""
+    town = world(project=Project(inactivity_seconds=120))
+    browser = town.browser()
+    await browser.sign_in()
+
+    answer = await browser.sign_in()
+
+    ages = [re.search(r"Max-Age=(\d+)", cookie) for cookie in answer.headers.get_list("set-cookie")]
+    session_age = [
+        int(age[1])
+        for cookie, age in zip(answer.headers.get_list("set-cookie"), ages, strict=True)
+        if age and cookie.startswith("DS=")
+    ]
+    assert 55 <= session_age[0] <= 60
+
+
+async def test_tenant_names_are_asked_of_descope(world: WorldFactory) -> None:
+    """For a switcher: ids and names."""
+    browser = await world().signed_in()
+
+    assert (await browser.get("/session/tenants")).json() == {
+        "tenants": {"acme": "Acme Corp", "globex": "Globex"}
+    }
+
+
+async def test_a_user_without_tenants_has_no_names_to_ask_for(world: WorldFactory) -> None:
+    """No call is made for nothing."""
+    town = world()
+    pair = town.emulator.issue("nomad@example.org")
+    cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+
+    answer = await town.browser().get("/session/tenants", cookie=cookie)
+
+    assert answer.json() == {"tenants": {}}
+    assert town.calls("my_tenants") == 0
+
+
+@pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
+async def test_a_bearer_session_has_no_refresh_token_to_ask_with(world: WorldFactory, path: str) -> None:
+    """400 says what is missing."""
+    town = world()
+    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+
+    answer = await town.browser().get(path, authorization=f"Bearer {pair.session_jwt}")
+
+    assert answer.status_code == 400
+    assert "cookies" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
+    world: WorldFactory, path: str, site: str
+) -> None:
+    """403, nothing is asked upstream, no cookie changes."""
+    town = world()
+    browser = await town.signed_in()
+
+    answer = await browser.post(
+        path, {"tenant": "globex"}, sec_fetch_site=site, origin="https://evil.example"
+    )
+
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "cross_site_request"
+    assert "set-cookie" not in answer.headers
+    assert town.calls("logout") + town.calls("logout_all") + town.calls("select") == 0
+    assert town.events[-1] == CrossSiteRefused()
+
+
+async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_refresh(
+    world: WorldFactory,
+) -> None:
+    """The check comes before the refresh, on every route that asks for the session."""
+    town = world()
+    browser = await town.signed_in()
+    town.emulator.clock.advance(660)
+
+    answer = await browser.post("/session-of", sec_fetch_site="cross-site", origin="https://evil.example")
+
+    assert answer.status_code == 403
+    assert town.calls("refresh") == 0
+
+
+@pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
+async def test_cs08_what_changes_a_session_is_not_a_get(world: WorldFactory, path: str) -> None:
+    """A link or a prefetch cannot do it (CS-08)."""
+    town = world()
+    browser = await town.signed_in()
+
+    answer = await browser.visit(path)
+
+    assert answer.status_code == 405
+    assert "set-cookie" not in answer.headers
+
+
+async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(world: WorldFactory) -> None:
+    """Until then the session says otherwise: its lifetime is the bound."""
+    kim = User("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
+    town = world(project=Project(users=(kim,)))
+    pair = town.emulator.issue("kim@acme.example", "acme")
+    cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+    town.emulator.project = Project(users=(replace(kim, tenants={"globex": Grants()}),))
+
+    before = await town.browser().get("/me", cookie=cookie)
+    town.emulator.clock.advance(660)
+    after = await town.browser().get("/me", cookie=cookie)
+
+    assert before.json()["tenant"] == "acme"
+    assert (after.status_code, after.json()["code"]) == (403, "no_tenant")

@@ -1,0 +1,327 @@
+"""Who may do what, read off an app: each kind of route and each kind of demand."""
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, Router
+
+from fastapi_descope import (
+    CurrentSession,
+    CurrentTenant,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    OptionalUser,
+    require_mfa,
+    require_permissions,
+    require_roles,
+    require_step_up,
+    require_tenant,
+)
+from fastapi_descope._web.dependencies import Requirement
+from fastapi_descope._web.routes.table import RouteRow, RouteTable
+
+PROJECT = "P" + "a" * 27
+
+
+def bare_app() -> FastAPI:
+    """An app without the routes that FastAPI adds of its own accord."""
+    return FastAPI(openapi_url=None)
+
+
+async def nothing() -> None:
+    """An endpoint."""
+
+
+def access(app: Starlette) -> dict[str, str]:
+    """The last column by path."""
+    return {row.path: row.access for row in RouteTable(app).rows}
+
+
+def demanding(*dependencies: object) -> str:
+    """What the table says of a route with these dependencies."""
+    app = bare_app()
+    app.get("/", dependencies=[Depends(each) for each in dependencies])(nothing)  # type: ignore[arg-type] # callable
+    return access(app)["/"]
+
+
+def test_demands_in_words() -> None:
+    """Each kind of demand has its words."""
+    assert demanding(require_roles("editor", "admin")) == "roles admin, editor"
+    assert demanding(require_roles("owner", project=True)) == "project roles owner"
+    assert demanding(require_permissions("read", "write")) == "permissions read, write"
+    assert demanding(require_tenant("tenant_id")) == "tenant = {tenant_id}"
+    assert demanding(require_mfa()) == "MFA"
+    assert demanding(require_step_up()) == "step-up"
+    assert demanding(require_step_up(max_age=300)) == "step-up within 300 s"
+    assert demanding(Requirement()) == "signed in"
+    assert demanding() == "public"
+
+
+def test_demands_together() -> None:
+    """Several are listed in the order of the route, each once; being signed in is not worth a word then."""
+    together = (Requirement(), require_mfa(), require_roles("admin"), require_mfa())
+    assert demanding(*together) == "MFA; roles admin"
+
+
+def test_views_as_parameters() -> None:
+    """The annotated views count as what they demand, wherever they stand in the signature."""
+    app = bare_app()
+
+    @app.get("/user")
+    async def user(user: CurrentUser) -> None: ...
+
+    @app.get("/session")
+    async def session(session: CurrentSession, user: OptionalUser) -> None: ...
+
+    @app.get("/tenant")
+    async def tenant(user: CurrentUser, tenant: CurrentTenant) -> None: ...
+
+    @app.get("/maybe")
+    async def maybe(user: OptionalUser) -> None: ...
+
+    assert access(app) == {
+        "/user": "signed in",
+        "/session": "signed in",
+        "/tenant": "a tenant",
+        "/maybe": "public, knows who is signed in",
+    }
+
+
+def test_demands_of_demands() -> None:
+    """A dependency of the app's own that depends on ours passes the demand on."""
+
+    async def editor(user: CurrentUser) -> str:
+        return user.id
+
+    async def reader(editor: str = Depends(editor)) -> str:
+        return editor
+
+    assert demanding(reader) == "signed in"
+
+
+def test_routers() -> None:
+    """What a router demands holds for its routes, and for those of the routers that it includes."""
+    inner = APIRouter(prefix="/users", dependencies=[Depends(require_roles("admin"))])
+    inner.get("/{user_id}")(nothing)
+    inner.delete("/{user_id}")(nothing)
+    outer = APIRouter(dependencies=[Depends(require_mfa())])
+    outer.include_router(inner, prefix="/tenant", dependencies=[Depends(require_permissions("manage"))])
+    app = bare_app()
+    app.include_router(outer, prefix="/v1")
+    assert RouteTable(app).rows == (
+        RouteRow("/v1/tenant/users/{user_id}", ("GET",), ("MFA", "permissions manage", "roles admin")),
+        RouteRow("/v1/tenant/users/{user_id}", ("DELETE",), ("MFA", "permissions manage", "roles admin")),
+    )
+
+
+def test_app_dependencies() -> None:
+    """What the app demands holds everywhere."""
+    app = FastAPI(openapi_url=None, dependencies=[Depends(require_tenant())])
+    app.get("/{tenant_id}")(nothing)
+    assert access(app) == {"/{tenant_id}": "tenant = {tenant_id}"}
+
+
+def test_websockets() -> None:
+    """A WebSocket has no method; its demands are read alike, in a router too."""
+    app, router = bare_app(), APIRouter(dependencies=[Depends(require_mfa())])
+
+    @app.websocket("/open")
+    async def open_socket(socket: WebSocket) -> None: ...
+
+    @router.websocket("/closed")
+    async def closed_socket(socket: WebSocket) -> None: ...
+
+    app.include_router(router, prefix="/ws")
+    assert RouteTable(app).rows == (
+        RouteRow("/open", ("WS",)),
+        RouteRow("/ws/closed", ("WS",), ("MFA",)),
+    )
+
+
+def test_methods() -> None:
+    """Methods in order; HEAD, which comes along with GET, is not listed, and a route may take any."""
+    app = bare_app()
+    app.api_route("/both", methods=["POST", "GET"])(nothing)
+    app.add_route("/plain", nothing)  # type: ignore[arg-type] # never called
+    app.router.routes.append(Route("/any", PlainTextResponse("")))
+    assert [(row.path, row.methods) for row in RouteTable(app).rows] == [
+        ("/both", ("GET", "POST")),
+        ("/plain", ("GET",)),
+        ("/any", ("ANY",)),
+    ]
+
+
+def test_mounted_apps() -> None:
+    """A mounted app's routes are listed below its path; one that lists none is one line, and public."""
+    inside = bare_app()
+
+    @inside.get("/me")
+    async def me(user: CurrentUser) -> None: ...
+
+    app = bare_app()
+    app.mount("/api", inside)
+    app.mount("/static", PlainTextResponse("a file"))
+    app.routes.append(Mount("/group", app=Router([Route("/x", PlainTextResponse(""), methods=["GET"])])))
+    assert RouteTable(app).rows == (
+        RouteRow("/api/me", ("GET",), ("signed in",)),
+        RouteRow("/static/*", ("ANY",)),
+        RouteRow("/group/x", ("GET",)),
+    )
+
+
+def test_own_routes() -> None:
+    """The plugin's own routes are marked: they look after themselves."""
+    app = bare_app()
+    Descope(app, settings=DescopeSettings(project_id=PROJECT), prefix="/auth")
+    rows = RouteTable(app).rows
+    assert {row.access for row in rows} == {"(fastapi_descope)"}
+    assert "/auth/login/sso" in {row.path for row in rows}
+    assert RouteTable(app).unprotected() == ()
+
+
+def test_protected_by_default() -> None:
+    """With ``protect``, all but the public paths demand a session; other demands stand as they are."""
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    app = bare_app()
+    app.include_router(descope.router)
+    app.add_middleware(
+        DescopeMiddleware, descope=descope, protect=True, public_paths=["/about", "/assets/*", "/nowhere"]
+    )
+    for path in ("/about", "/about/us", "/assets/logo", "/reports"):
+        app.get(path)(nothing)
+    app.get("/admin", dependencies=[Depends(require_roles("admin"))])(nothing)
+    seen = {path: words for path, words in access(app).items() if words != "(fastapi_descope)"}
+    assert seen == {
+        "/about": "public",
+        "/about/us": "signed in",
+        "/assets/logo": "public",
+        "/reports": "signed in",
+        "/admin": "roles admin",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "public", "words"),
+    [
+        ("/{section}/all-customers", "/static/*", "public"),
+        ("/{section}/all-customers", "/static/logo", "signed in"),
+        ("/static/{name}", "/static/*", "public"),
+        ("/{anything:path}", "/static/*", "public"),
+        ("/{kind}-{name}/x", "/static/*", "signed in"),
+        ("/{number:int}/x", "/static/*", "signed in"),
+        ("/{number:int}/x", "/7/*", "public"),
+        ("/{section}", "/static/*", "signed in"),
+        ("/{section}", "/about", "public"),
+        ("/api/{section}", "/about", "signed in"),
+        ("/{section}", "/*", "public"),
+    ],
+)
+def test_a_route_with_parameters_that_may_be_public(path: str, public: str, words: str) -> None:
+    """The middleware opens a path, whichever route answers there."""
+    app = bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=[public])
+    app.get(path)(nothing)
+
+    assert access(app) == {path: words}
+
+
+def test_a_public_path_that_another_route_answers() -> None:
+    """What comes first answers, if it takes the method; what comes behind it is not opened."""
+    app = bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    public = ["/about", "/static/*"]
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=public)
+    app.get("/about")(nothing)
+    app.mount("/static", PlainTextResponse("a file"))
+    app.get("/{section}")(nothing)
+    app.get("/{section}/{name}")(nothing)
+    app.post("/{other}")(nothing)
+
+    assert access(app) == {
+        "/about": "public",
+        "/static/*": "public",
+        "/{section}": "signed in",
+        "/{section}/{name}": "signed in",
+        "/{other}": "public",
+    }
+
+
+def test_a_mounted_app_that_is_protected_by_itself() -> None:
+    """Its public paths are its own; the app around it stays as open as it is."""
+    app, inside = bare_app(), bare_app()
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+    inside.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=["/about"])
+    for path in ("/about", "/reports"):
+        inside.get(path)(nothing)
+        app.get(path)(nothing)
+    app.mount("/sub", inside)
+
+    assert access(app) == {
+        "/about": "public",
+        "/reports": "public",
+        "/sub/about": "public",
+        "/sub/reports": "signed in",
+    }
+
+
+def test_other_middleware_protects_nothing() -> None:
+    """The middleware without ``protect``, and anybody else's, add no demand."""
+    descope = Descope(settings=DescopeSettings(project_id=PROJECT))
+
+    def foreign(app: object, *, protect: bool) -> object:
+        return app
+
+    app = Starlette(
+        routes=[Route("/", PlainTextResponse(""), methods=["GET"])],
+        middleware=[
+            Middleware(foreign, protect=True),  # type: ignore[arg-type] # never called
+            Middleware(DescopeMiddleware, descope=descope),
+        ],
+    )
+    assert access(app) == {"/": "public"}
+
+
+def app_of(*paths: str) -> FastAPI:
+    """An app with public routes and one protected one."""
+    app = bare_app()
+    for path in paths:
+        app.get(path)(nothing)
+    app.get("/me", dependencies=[Depends(require_mfa())])(nothing)
+    return app
+
+
+def test_unprotected() -> None:
+    """All that is public and not listed; a star lists everything below a path, and not the path itself."""
+    table = RouteTable(app_of("/", "/docs", "/docs/a", "/docs/a/b", "/document"))
+
+    def paths(*public: str) -> list[str]:
+        return [row.path for row in table.unprotected(public)]
+
+    everything = ["/", "/docs", "/docs/a", "/docs/a/b", "/document"]
+    assert paths() == everything
+    assert paths("/") == everything[1:]
+    assert paths("/", "/docs") == everything[2:]
+    assert paths("/docs/*") == ["/", "/docs", "/document"]
+    assert paths("/*") == []
+
+
+def test_as_text() -> None:
+    """Aligned columns under a headline, without trailing blanks."""
+    app = app_of("/a-rather-long-path")
+    app.api_route("/x", methods=["DELETE", "PATCH"], dependencies=[Depends(require_roles("admin"))])(nothing)
+    assert str(RouteTable(app)) == (
+        "METHOD        PATH                 REQUIRES\n"
+        "GET           /a-rather-long-path  public\n"
+        "GET           /me                  MFA\n"
+        "DELETE,PATCH  /x                   roles admin"
+    )
+
+
+def test_an_app_without_routes() -> None:
+    """Only the headline."""
+    assert str(RouteTable(bare_app())) == "METHOD  PATH  REQUIRES"

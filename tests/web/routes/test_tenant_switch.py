@@ -1,0 +1,157 @@
+"""``/tenant/select``: the same user in another tenant.
+
+Requirements RT-16, TN-07, TN-08, TN-09 and TN-10.
+"""
+
+import asyncio
+
+import pytest
+
+from fastapi_descope.emulator import Grants, Project, User
+from fastapi_descope.events import RedirectRejected, TenantSwitched
+from tests.helpers.app_harness import APP, WorldFactory
+from tests.helpers.cookie_jar import deleted_names
+
+pytestmark = pytest.mark.anyio
+
+ADA = "U22a1322415fff1b1aceaebe7855"
+
+
+async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(world: WorldFactory) -> None:
+    """From JSON as from a form."""
+    town = world()
+    browser = await town.signed_in()
+
+    answer = await browser.http.post(
+        APP + "/tenant/select", json={"tenant": "globex"}, headers={"sec-fetch-site": "same-origin"}
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["tenant"]["id"] == "globex"
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert [cookie[:4] for cookie in answer.headers.get_list("set-cookie")] == ["DS=e", "DSR="]
+    assert town.events[-1] == TenantSwitched(ADA, "globex")
+
+
+@pytest.mark.parametrize(
+    ("return_to", "location"), [("/reports", "/reports"), ("//evil.example", "/home"), (None, "/home")]
+)
+async def test_rt16_a_switch_by_a_page_goes_on_to_a_safe_path(
+    world: WorldFactory, return_to: str | None, location: str
+) -> None:
+    """RT-16: the same rule as after a login."""
+    town = world(post_login_path="/home")
+    browser = await town.signed_in()
+    form = {"tenant": "globex"} | ({"return_to": return_to} if return_to else {})
+
+    answer = await browser.post("/tenant/select", form, sec_fetch_mode="navigate")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == location
+    assert (RedirectRejected() in town.events) is (return_to == "//evil.example")
+
+
+async def test_a_switch_by_htmx_moves_the_page(world: WorldFactory) -> None:
+    """HTMX swaps fragments; a new tenant is a new page."""
+    browser = await world().signed_in()
+
+    answer = await browser.post("/tenant/select", {"tenant": "globex", "return_to": "/x"}, hx_request="true")
+
+    assert answer.status_code == 204
+    assert answer.headers["hx-redirect"] == "/x"
+
+
+async def test_tn07_a_tenant_one_is_not_in_is_403_and_keeps_the_session(world: WorldFactory) -> None:
+    """Descope decides, because the token may be out of date."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in("grace@acme.example")
+
+    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "forbidden"
+    assert "set-cookie" not in answer.headers
+    assert (await browser.get("/me")).json()["tenant"] == "acme"
+
+
+async def test_a_switch_with_a_revoked_session_ends_it(world: WorldFactory) -> None:
+    """401, and the cookies go."""
+    town = world()
+    browser = await town.signed_in()
+    town.emulator.revoke("ada@acme.example")
+
+    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "session_ended"
+    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+
+
+async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(world: WorldFactory) -> None:
+    """The old tenant stays."""
+    town = world()
+    browser = await town.signed_in()
+    town.emulator.faults.add("select", status=500)
+
+    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+
+    assert answer.status_code == 503
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("tenant", ["", "a" * 129, "a\nb", "a b"])
+async def test_a_switch_to_no_tenant_is_400(world: WorldFactory, tenant: str) -> None:
+    """Nothing is asked upstream."""
+    town = world()
+    browser = await town.signed_in()
+
+    assert (await browser.post("/tenant/select", {"tenant": tenant})).status_code == 400
+    assert town.calls("select") == 0
+
+
+async def test_a_switch_of_nobody_is_401(world: WorldFactory) -> None:
+    """There is no session to switch."""
+    assert (await world().browser().post("/tenant/select", {"tenant": "globex"})).status_code == 401
+
+
+async def test_tn09_a_slow_refresh_does_not_undo_a_switch(world: WorldFactory) -> None:
+    """Switch and refresh of one session run one after the other, rotation and all."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = await town.signed_in()
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    town.emulator.clock.advance(660)
+    town.emulator.faults.add("refresh", hold=True)
+    refresh = asyncio.ensure_future(town.browser().get("/session-of", cookie=old))
+    await town.emulator.faults.arrived()
+
+    switch = asyncio.ensure_future(browser.post("/tenant/select", {"tenant": "globex"}))
+    await asyncio.sleep(0)
+    town.emulator.faults.release()
+    refreshed, switched = await refresh, await switch
+    late = await town.browser().get("/session-of", cookie=old)
+
+    assert refreshed.status_code == 200
+    assert switched.json()["tenant"]["id"] == "globex"
+    assert late.json()["tenant"] == "globex"
+
+
+async def test_tn10_the_tenants_of_a_session_keep_their_own_roles(world: WorldFactory) -> None:
+    """The same user in alternation, always with the roles of the tenant at hand."""
+    people = (
+        User(
+            login_id="kim@acme.example",
+            name="Kim",
+            tenants={"acme": Grants(roles=("a",)), "globex": Grants(roles=("b",))},
+        ),
+    )
+    town = world(project=Project(users=people))
+    tokens = {
+        tenant: town.emulator.issue("kim@acme.example", tenant=tenant).session_jwt
+        for tenant in ("acme", "globex")
+    }
+
+    for _ in range(50):
+        for tenant, role in (("acme", "a"), ("globex", "b")):
+            answer = await town.browser().get("/me", authorization=f"Bearer {tokens[tenant]}")
+            assert (answer.json()["tenant"], answer.json()["roles"]) == (tenant, [role])

@@ -1,0 +1,235 @@
+"""Middleware of the app that stands further in than ours: it sees our errors as answers, not as crashes."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI, WebSocket
+from starlette.middleware import Middleware
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastapi_descope import CurrentUser, DescopeMiddleware, Forbidden, MissingRoles, NotAuthenticated
+from fastapi_descope._web.request_auth import pending_session
+from fastapi_descope.session import RefreshToken, Session, TokenPair, User
+from tests.helpers.app_harness import Browser, World, WorldFactory, add_routes
+from tests.helpers.websocket_client import Socket
+
+pytestmark = pytest.mark.anyio
+
+
+class _CatchAll:
+    """Makes a 500 of every exception; and copies the scope, as the ASGI specification asks."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app({**scope}, receive, note)
+        except Exception as error:
+            if started:
+                raise
+            await JSONResponse({"crash": type(error).__name__}, 500)(scope, receive, send)
+
+
+def _town(world: WorldFactory, *inner: Middleware) -> World:
+    town = world(app=FastAPI(middleware=inner), routes=_routes)
+    town.app.mount("/sub", _mounted())
+    return town
+
+
+def _routes(app: FastAPI) -> None:
+    add_routes(app)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError
+
+    @app.get("/half")
+    async def half() -> StreamingResponse:
+        async def parts() -> AsyncIterator[str]:
+            yield "half"
+            raise NotAuthenticated
+
+        return StreamingResponse(parts())
+
+    @app.get("/admins")
+    async def admins() -> None:
+        raise MissingRoles(("admin",))
+
+    @app.get("/oversized")
+    async def oversized(request: Request) -> None:
+        session = Session(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
+        refresh = RefreshToken("r.r.r", "U1", 0, 2_000_000_000)
+        pending_session(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+
+
+def _mounted() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user: CurrentUser) -> str:
+        return user.id
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("their own")
+
+    @app.get("/answers-500")
+    async def answers() -> PlainTextResponse:
+        return PlainTextResponse("theirs", 500)
+
+    return app
+
+
+def _raising(town: World) -> Browser:
+    """A browser whose requests raise nothing, as over a network."""
+    transport = httpx.ASGITransport(town.app, raise_app_exceptions=False)
+    return Browser(httpx.AsyncClient(transport=transport))
+
+
+@pytest.mark.parametrize("path", ["/me", "/sub/me"])
+async def test_one_that_catches_everything_makes_no_crash_of_a_401(world: WorldFactory, path: str) -> None:
+    """A script and a person get what they get without it, in the app and in a mounted one."""
+    town = _town(world, Middleware(_CatchAll))
+
+    script, person = await town.browser().get(path), await town.browser().visit(path)
+
+    assert (script.status_code, script.json()["code"]) == (401, "not_authenticated")
+    assert script.headers["vary"] == "Cookie, Authorization"
+    assert person.status_code == 303
+    assert person.headers["location"] == f"/login/sso?return_to={path.replace('/', '%2F')}"
+
+
+async def test_nor_does_starlettes_own_kind(world: WorldFactory) -> None:
+    """``@app.middleware("http")``, written before ``Descope(app)``; the callback's errors are errors, too."""
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def catch_all(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        try:
+            return await call_next(request)
+        except Exception:  # noqa: BLE001 - what such code does
+            return PlainTextResponse("crash", 500)
+
+    town = world(app=app, routes=_routes)
+
+    assert (await town.browser().get("/me")).status_code == 401
+    assert (await town.browser().visit("/callback?state=x")).status_code == 400
+    assert (await town.browser().get("/broken")).text == "crash"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/broken", '{"crash":"RuntimeError"}'),
+        ("/sub/broken", "Internal Server Error"),
+        ("/sub/answers-500", "theirs"),
+    ],
+)
+async def test_what_is_no_error_of_ours_is_its_own_affair(world: WorldFactory, path: str, text: str) -> None:
+    """It sees what it would see without us."""
+    town = _town(world, Middleware(_CatchAll))
+
+    answer = await _raising(town).get(path)
+
+    assert (answer.status_code, answer.text) == (500, text)
+
+
+async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(world: WorldFactory) -> None:
+    """What the error says of them is still written."""
+    town = _town(world, Middleware(_CatchAll))
+    browser = await town.signed_in()
+    town.emulator.faults.add("refresh", status=401)
+    town.emulator.clock.advance(660)
+
+    answer = await browser.get("/me")
+
+    assert answer.status_code == 401
+    assert [line[:5] for line in answer.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
+
+
+async def test_a_start_that_cannot_be_made_is_answered_further_out(world: WorldFactory) -> None:
+    """The cookies are known when the response starts, and that is outside."""
+    answer = await _town(world, Middleware(_CatchAll)).browser().get("/oversized")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "session_too_large")
+
+
+async def test_half_a_response_is_cut_off(world: WorldFactory) -> None:
+    """Nobody can answer twice."""
+    town = _town(world, Middleware(_CatchAll))
+
+    with pytest.raises(NotAuthenticated):
+        await town.browser().get("/half")
+
+
+async def test_the_apps_own_handler_comes_first(world: WorldFactory) -> None:
+    """Also one for a family of our errors, whenever it was added."""
+    town = _town(world, Middleware(_CatchAll))
+
+    @town.app.exception_handler(Forbidden)
+    async def handler(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("theirs", 403)
+
+    assert (await town.browser().get("/admins")).text == "theirs"
+
+
+async def test_between_two_of_ours_it_sees_answers_as_well(world: WorldFactory) -> None:
+    """Somebody adds the middleware once more to protect everything."""
+    town = world(routes=_routes)
+    town.app.add_middleware(_CatchAll)
+    town.app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True, public_paths=["/admins"])
+
+    answer = await town.browser().get("/admins")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing_roles")
+
+
+async def test_a_websocket_is_closed_as_ever(world: WorldFactory) -> None:
+    """By its code, before it was accepted and afterwards."""
+    town = _town(world, Middleware(_CatchAll))
+
+    @town.app.websocket("/ws")
+    async def ws(socket: WebSocket) -> None:
+        if "late" in socket.query_params:
+            await socket.accept()
+            raise Forbidden
+        raise NotAuthenticated
+
+    refused, ended = Socket(town.app, []), Socket(town.app, [], query=b"late=1")
+
+    assert await refused.open() == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+    assert (await ended.open())["type"] == "websocket.accept"
+    assert await ended.next() == {"type": "websocket.close", "code": 1008, "reason": "forbidden"}
+
+
+async def test_a_lifespan_passes_through(world: WorldFactory) -> None:
+    """There is nothing to answer."""
+    town = _town(world, Middleware(_CatchAll))
+
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await town.app({"type": "lifespan", "state": {}}, receive, send)
+
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]

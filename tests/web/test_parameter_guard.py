@@ -1,0 +1,100 @@
+"""What no request may fill: values of the package. And what may be done with them as before."""
+
+import inspect
+from dataclasses import replace
+from typing import Annotated, Any
+from unittest.mock import create_autospec
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from fastapi_descope._encoding.parameter_guard import never_uncalled, objection_to
+from fastapi_descope.errors import ConfigurationError
+from fastapi_descope.session import Session, Tenant, User, UserProfile
+
+CLAIMS: dict[str, object] = {"sub": "U1", "iat": 1, "exp": 2, "dct": "acme", "tenants": {"acme": {}}}
+SESSION = Session.from_claims(CLAIMS)
+ACME = Tenant("acme")
+
+
+class Visit(BaseModel):
+    """An answer, or a body, with values of ours in it."""
+
+    user: User
+    tenants: list[Tenant] = []
+    note: str = ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (User, {"id": "admin"}),
+        (Tenant, {"id": "acme", "roles": ["owner"]}),
+        (UserProfile, {"user_id": "admin"}),
+        (User | None, {"id": "admin"}),
+        (list[User], [{"id": "admin"}]),
+        (Visit, {"user": {"id": "admin"}}),
+    ],
+)
+def test_no_data_becomes_a_value(kind: Any, data: object) -> None:
+    """Neither by itself nor as a part of something; the sentence says what to write instead."""
+    with pytest.raises(ValidationError, match="A request never says who sent it"):
+        TypeAdapter[object](kind).validate_python(data)
+
+
+def test_values_stay_what_they_are() -> None:
+    """Those that the package made pass as they are, and become JSON as those of any dataclass do."""
+    assert TypeAdapter[object](Session).validate_python(SESSION) is SESSION
+    assert TypeAdapter[object](User | None).validate_python(None) is None
+    assert TypeAdapter[object](str | User).validate_python("nobody") == "nobody"
+    assert Visit(user=SESSION.user, tenants=[ACME]).model_dump()["tenants"] == [
+        {"id": "acme", "roles": (), "permissions": ()}
+    ]
+    assert b'"tenant_id"' not in TypeAdapter(Session).dump_json(SESSION)
+
+
+def test_a_schema_of_the_answer_names_the_fields() -> None:
+    """OpenAPI shows what an endpoint gives."""
+    schema = TypeAdapter[object](Tenant).json_schema(mode="serialization")
+
+    assert list(schema["properties"]) == ["id", "roles", "permissions"]
+
+
+def test_python_code_makes_them_as_ever() -> None:
+    """The parameters are the same for whoever looks, and for doubles in tests."""
+    assert list(inspect.signature(Tenant).parameters) == ["id", "roles", "permissions"]
+    assert replace(ACME, roles=("owner",)) == Tenant("acme", ("owner",))
+    assert create_autospec(User, instance=True).roles is not None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "instead"),
+    [
+        (User, "user: CurrentUser"),
+        (Tenant | None, "tenant: CurrentTenant"),
+        (Annotated[list[Session], "anything"], "session: CurrentSession"),
+        (UserProfile, "await get_profile"),
+    ],
+)
+def test_an_objection_names_what_to_write(annotation: object, instead: str) -> None:
+    """Wherever in the annotation the class is."""
+    assert instead in (objection_to(annotation) or "")
+
+
+@pytest.mark.parametrize("annotation", [str, dict[str, int], None, "User"])
+def test_no_objection_to_anything_else(annotation: object) -> None:
+    """Apps have types of their own."""
+    assert objection_to(annotation) is None
+
+
+def test_a_factory_that_is_not_called_cannot_be_read() -> None:
+    """Not even one without parameters; called it does what it did."""
+
+    @never_uncalled
+    def demand_nothing() -> str:
+        return "made"
+
+    (parameter,) = inspect.signature(demand_nothing).parameters.values()
+    with pytest.raises(ConfigurationError, match=r"demand_nothing\(\) needs its parentheses"):
+        TypeAdapter[object](parameter.annotation)
+    assert demand_nothing() == "made"

@@ -1,0 +1,332 @@
+"""The session of one request: found out once, read as RFC 6750 says (KD-08, RF-14, TN-11)."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import BackgroundTasks, FastAPI, HTTPException
+from starlette.requests import Request
+
+from fastapi_descope import CurrentUser, OptionalUser
+from fastapi_descope._web.request_auth import pending_session
+from fastapi_descope.emulator import Project
+from fastapi_descope.errors import Forbidden
+from fastapi_descope.events import CookieAmbiguous, TokenRejected
+from tests.helpers.app_harness import APP, WorldFactory, no_routes
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_kd08_a_bearer_authenticates_whatever_its_case(world: WorldFactory, scheme: str) -> None:
+    """The scheme is case-insensitive (RFC 9110)."""
+    town = world()
+    token = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt
+
+    assert (await town.browser().get("/me", authorization=f"{scheme} {token}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "scheme"),
+    [
+        ("", "other"),
+        ("Bearer", None),
+        ("Bearer ", None),
+        ("Bearer\t{token}", "other"),
+        ("Bearer  {token}", None),
+        ("Bearer {token} {token}", None),
+        ("Bearer {token},{token}", None),
+        ("Bearer {token}\t", None),
+        ("Basic YTpi", "basic"),
+        ("DPoP {token}", "dpop"),
+        ("{token}", "other"),
+        ("Bearer é{token}", None),
+    ],
+)
+async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_consulted(
+    world: WorldFactory, header: str, scheme: str | None
+) -> None:
+    """401 although a good session cookie is there too, and nothing is refreshed; no secret is a scheme."""
+    town = world()
+    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+    headers = [
+        (b"authorization", header.format(token=pair.session_jwt).encode("latin-1")),
+        (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode()),
+    ]
+
+    answer = await town.browser().http.get(APP + "/me", headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "invalid_token"
+    assert "set-cookie" not in answer.headers
+    assert town.events == [TokenRejected("malformed", "bearer", scheme)]
+
+
+async def test_kd08_two_authorization_headers_are_a_bad_token(world: WorldFactory) -> None:
+    """Which one is meant cannot be told."""
+    town = world()
+    good = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
+
+    answer = await town.browser().http.get(
+        APP + "/me", headers=[("authorization", good), ("authorization", good)]
+    )
+
+    assert answer.status_code == 401
+
+
+async def test_ck02_two_different_session_cookies_are_nobody(world: WorldFactory) -> None:
+    """A sibling sub-domain may have planted one of them."""
+    town = world()
+    mine = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt
+    planted = town.emulator.issue("hank@globex.example", tenant="globex").session_jwt
+
+    answer = await town.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "cookie_ambiguous"
+    assert town.events == [CookieAmbiguous()]
+
+
+async def test_rf13_a_prefetch_refreshes_nothing(world: WorldFactory) -> None:
+    """It is nobody's wish; the session is as if it were not there, and the cookies stay."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    answer = await browser.get("/session-of", sec_purpose="prefetch")
+
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert town.calls("refresh") == 0
+
+
+async def test_rf13_an_options_request_refreshes_nothing(world: WorldFactory) -> None:
+    """Also where a route of the app answers OPTIONS and asks who is there."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.options("/maybe")
+    async def maybe(user: OptionalUser) -> bool:
+        return user is not None
+
+    assert (await browser.http.options(APP + "/maybe")).json() is False
+    assert town.calls("refresh") == 0
+
+
+async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(world: WorldFactory) -> None:
+    """The body is the app's: nobody reads it for a refresh."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.post("/echo")
+    async def echo(request: Request, user: CurrentUser) -> str:
+        return (await request.body()).decode()
+
+    answer = await browser.post("/echo", {"text": "hello"})
+
+    assert answer.json() == "text=hello"
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert town.calls("refresh") == 1
+
+
+async def test_a_refresh_ahead_runs_beside_the_handler(world: WorldFactory) -> None:
+    """The handler has the old session, still good, while Descope is asked; the cookies go out with it."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(560)
+    town.emulator.faults.add("refresh", hold=True)
+
+    @town.app.get("/slow")
+    async def slow(user: CurrentUser) -> str:
+        await town.emulator.faults.arrived()
+        town.emulator.faults.release()
+        return user.id
+
+    answer = await browser.get("/slow")
+
+    assert answer.status_code == 200
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert town.calls("refresh") == 1
+
+
+async def test_an_outage_during_a_refresh_ahead_is_not_noticed(world: WorldFactory) -> None:
+    """The old session still holds: 200, and the cookies stay."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(560)
+    town.emulator.faults.add("refresh", status=500)
+
+    answer = await browser.get("/session-of")
+
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+
+
+async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(world: WorldFactory) -> None:
+    """The app failed after the refresh, the server's 500 had no cookies; the next request gets them."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.get("/broken")
+    async def broken(user: CurrentUser) -> None:
+        raise RuntimeError(user.id)
+
+    with pytest.raises(RuntimeError):
+        await browser.get("/broken")
+    town.emulator.clock.advance(200)
+    answer = await browser.get("/session-of")
+
+    assert answer.status_code == 200
+    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert town.calls("refresh") == 1
+
+
+@pytest.mark.parametrize("status", [418, 403])
+async def test_rf14_a_refusal_by_the_app_carries_the_cookies(world: WorldFactory, status: int) -> None:
+    """An HTTPException or an error of ours, raised after the refresh: answered inside, with the new pair."""
+    town = world(project=Project(rotate_refresh=True))
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.get("/refused")
+    async def refused(user: CurrentUser) -> None:
+        raise HTTPException(status) if status == 418 else Forbidden
+
+    answer = await browser.get("/refused")
+
+    assert answer.status_code == status
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert (await browser.get("/session-of")).status_code == 200
+    assert town.calls("refresh") == 1
+
+
+async def test_kd05_cookies_of_two_users_are_nobody_and_go(world: WorldFactory) -> None:
+    """One of the two was planted; nobody is signed in to the wrong account."""
+    town = world()
+    ada, hank = town.emulator.issue("ada@acme.example"), town.emulator.issue("hank@globex.example")
+
+    answer = await town.browser().get("/me", cookie=f"DS={ada.session_jwt}; DSR={hank.refresh_jwt}")
+
+    assert answer.status_code == 401
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+
+
+async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(world: WorldFactory) -> None:
+    """It is never sent upstream."""
+    town = world()
+    pair = town.emulator.issue("ada@acme.example")
+
+    answer = await town.browser().get("/me", cookie=f"DSR={pair.session_jwt}")
+
+    assert answer.status_code == 401
+    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DSR"]
+    assert town.calls("refresh") == 0
+
+
+async def test_ck09_what_a_route_writes_wins_over_a_refresh(world: WorldFactory) -> None:
+    """CK-09: a response never sets and clears the same cookie."""
+    town = world()
+    browser = town.browser()
+    await browser.sign_in()
+    town.emulator.clock.advance(660)
+
+    @town.app.get("/leave")
+    async def leave(request: Request, user: CurrentUser) -> str:
+        pending_session(request.scope).clear()
+        return user.id
+
+    answer = await browser.get("/leave")
+
+    assert all("Max-Age=0" in cookie for cookie in answer.headers.get_list("set-cookie"))
+    assert len(answer.headers.get_list("set-cookie")) == 2
+
+
+async def test_a_queued_cookie_goes_out_without_a_session(world: WorldFactory) -> None:
+    """And keeps the response out of shared caches like any other."""
+    town = world(routes=no_routes)
+
+    @town.app.get("/queue")
+    async def queue(request: Request) -> None:
+        pending_session(request.scope).queue([b"a=b"])
+
+    answer = await town.browser().get("/queue")
+
+    assert answer.headers.get_list("set-cookie") == ["a=b"]
+    assert answer.headers["cache-control"] == "private, no-store"
+
+
+async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
+    """Two Descope objects in one process: each request belongs to the innermost one."""
+    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - two worlds, by hand
+
+    outer, inner = build_world(), build_world(project=Project(project_id="P2inner" + "0" * 21))
+    outer.app.mount("/inner", inner.app)
+    theirs = inner.emulator.issue("hank@globex.example", tenant="globex").session_jwt
+    ours = outer.emulator.issue("ada@acme.example", tenant="acme").session_jwt
+    browser = outer.browser()
+
+    assert (await browser.get("/inner/me", authorization=f"Bearer {theirs}")).json()["tenant"] == "globex"
+    assert (await browser.get("/inner/me", authorization=f"Bearer {ours}")).status_code == 401
+    assert (await browser.get("/me", authorization=f"Bearer {ours}")).json()["tenant"] == "acme"
+    assert (await browser.get("/me", authorization=f"Bearer {theirs}")).status_code == 401
+
+
+async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
+    """Nothing of one request is seen by another."""
+    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - with routes of its own
+
+    def routes(app: FastAPI) -> None:
+        @app.get("/who")
+        async def who(user: CurrentUser) -> str:
+            await asyncio.sleep(0)
+            return user.id
+
+    town = build_world(routes=routes)
+    tokens = {
+        f"U{n}": town.emulator.issue("ada@acme.example", claims={"sub": f"U{n}"}).session_jwt
+        for n in range(1000)
+    }
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
+        answers = await asyncio.gather(
+            *(client.get("/who", headers={"authorization": f"Bearer {jwt}"}) for jwt in tokens.values())
+        )
+
+    assert [answer.json() for answer in answers] == list(tokens)
+
+
+async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
+    """Identity travels in the scope of one request, so there is nothing that a thread could mix up."""
+    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - with routes of its own
+
+    noted: dict[str, str] = {}
+
+    def routes(app: FastAPI) -> None:
+        @app.get("/note/{name}")
+        def note(name: str, user: CurrentUser, later: BackgroundTasks) -> str:
+            later.add_task(noted.__setitem__, name, user.id)
+            return user.id
+
+    town = build_world(routes=routes)
+    names = [f"U{number}" for number in range(200)]
+    tokens = [town.emulator.issue("ada@acme.example", claims={"sub": name}).session_jwt for name in names]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
+        answers = await asyncio.gather(
+            *(
+                client.get(f"/note/{name}", headers={"authorization": f"Bearer {jwt}"})
+                for name, jwt in zip(names, tokens, strict=True)
+            )
+        )
+
+    assert [answer.json() for answer in answers] == names
+    assert noted == {name: name for name in names}
