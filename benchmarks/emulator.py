@@ -29,7 +29,7 @@ from fastapi import FastAPI
 
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
-from fastapi_descope.testing import emulated
+from fastapi_descope.testing import emulated_descope
 
 from .rounds import Contender, Timings, measure
 
@@ -91,7 +91,7 @@ def _repeated(call: Callable[[], object]) -> Callable[[int], Callable[[], Awaita
 
 
 def _emulate(app: FastAPI) -> None:
-    with emulated(app):
+    with emulated_descope(app):
         pass
 
 
@@ -100,7 +100,7 @@ def call_timings() -> Timings:
     app, emulator = FastAPI(), Emulator()
     Descope(app, settings=DescopeSettings(project_id=DEFAULT_PROJECT_ID))
     key, text = generate_private_key(65537, 2048), b"x" * 400
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         contenders = {
             _RAW: Contender(40, _repeated(lambda: key.sign(text, PKCS1v15(), SHA256()))),
             _ISSUE: Contender(20, _repeated(lambda: emulator.issue(*_ADA))),

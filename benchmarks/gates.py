@@ -45,7 +45,7 @@ GATES = (
 
 GOALS = (
     Bound("public page, middleware only", BASE, 1.10),
-    Bound("get_session(request)", BASE, 1.25),
+    Bound("get_auth_session(request)", BASE, 1.25),
     Bound("CurrentUser by DS", BASE, 1.45),
     Bound("CurrentUser by DS", "no-op async Depends", 1.20),
     Bound("CurrentUser by DS", "SDK validate_session", 0.22),

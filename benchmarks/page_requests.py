@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp, Message, Scope
 
 from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSettings
-from fastapi_descope._web.dependencies import get_session
+from fastapi_descope._web.dependencies import get_auth_session
 from fastapi_descope.emulator import Emulator
 
 from .rounds import Contender
@@ -41,7 +41,7 @@ def request_contenders(emulator: Emulator) -> Mapping[str, Contender]:
         "public page, middleware only": _contender(_public(emulator, router=None), session),
         "public page, router behind it": _contender(_public(emulator, router="after"), session),
         "public page, router before it": _contender(_public(emulator, router="before"), session),
-        "get_session(request)": _contender(_asking(emulator), session),
+        "get_auth_session(request)": _contender(_asking(emulator), session),
         "CurrentUser by DS": _contender(_with_user(emulator), session),
         "CurrentUser by DS and DSR": _contender(_with_user(emulator), both),
         "CurrentUser, nothing remembered": _contender(_with_user(emulator, token_cache_size=0), session),
@@ -115,7 +115,7 @@ def _asking(emulator: Emulator) -> FastAPI:
 
     @app.get(PATH)
     async def page(request: Request) -> dict[str, str]:
-        session = await get_session(request)
+        session = await get_auth_session(request)
         return {"page": session.user.id if session else "nobody"}
 
     app.add_middleware(DescopeMiddleware, descope=_descope(emulator))

@@ -15,11 +15,11 @@ from fastapi_descope import DescopeSettings
 from fastapi_descope._encoding import base64url
 from fastapi_descope._tokens.claims import TokenKind, TokenPolicy, verify
 from fastapi_descope._tokens.jwks import parse_key_set
-from fastapi_descope._tokens.verifier import KeyCache
+from fastapi_descope._tokens.verifier import TokenVerifier
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.errors import TokenError
-from fastapi_descope.events import Events
+from fastapi_descope.events import EventBus
 
 from .rounds import Contender
 
@@ -115,7 +115,9 @@ def _known(case: _Case) -> _Prepare:
     async def fetch() -> tuple[bytes, int | None]:
         return case.key_set, 600
 
-    cache = KeyCache(fetch, policy=case.policy, clock=time.time, monotonic=time.monotonic, events=Events())
+    cache = TokenVerifier(
+        fetch, policy=case.policy, clock=time.time, monotonic=time.monotonic, events=EventBus()
+    )
 
     def prepare(size: int) -> Callable[[], Awaitable[None]]:
         # New objects, as from a socket: a string remembers its hash.
@@ -123,7 +125,7 @@ def _known(case: _Case) -> _Prepare:
 
         async def batch() -> None:
             for text in texts:
-                await cache.session(text)
+                await cache.verify_session(text)
 
         return batch
 

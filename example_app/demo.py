@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI
 
 from fastapi_descope import DescopeSettings
-from fastapi_descope.emulator import Clock, Emulator, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Project, SeedUser
 from fastapi_descope.emulator.server import running
 
 from .app import create_app
@@ -124,7 +124,7 @@ def _welcome(emulator: Emulator, app_url: str, descope_url: str) -> str:
 """
 
 
-def _introduction(user: User) -> str:
+def _introduction(user: SeedUser) -> str:
     places = [
         f"{' and '.join(grants.roles)} at {NAMES.get(tenant_id, tenant_id)}"
         for tenant_id, grants in user.tenants.items()

@@ -12,7 +12,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from fastapi_descope import MissingPermissions, MissingRoles, NoTenant, get_session
+from fastapi_descope import MissingPermissions, MissingRoles, NoTenant, get_auth_session
 
 from .page import Page
 
@@ -29,7 +29,7 @@ async def show_refusal(request: Request, error: Exception) -> Response:
     """A page that says what is missing and where to go; scripts get the plugin's problem document."""
     if not _wants_page(request):
         raise error
-    page = Page(request, await get_session(request))
+    page = Page(request, await get_auth_session(request))
     missing = error.missing if isinstance(error, (MissingRoles, MissingPermissions)) else ()
     kind = "role" if isinstance(error, MissingRoles) else "permission"
     return page.render("refused.html", status=HTTPStatus.FORBIDDEN, missing=missing, kind=kind)
@@ -40,7 +40,7 @@ async def show_http_error(request: Request, error: Exception) -> Response:
     refused = cast("HTTPException", error)
     if refused.status_code != HTTPStatus.NOT_FOUND or not _wants_page(request):
         return await http_exception_handler(request, refused)
-    page = Page(request, await get_session(request))
+    page = Page(request, await get_auth_session(request))
     return page.render("missing.html", status=HTTPStatus.NOT_FOUND)
 
 

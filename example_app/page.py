@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from fastapi_descope import OptionalSession, Session
+from fastapi_descope import AuthSession, OptionalSession
 
 from .samples import NAMES
 
@@ -72,7 +72,7 @@ class Page:
     """What every page knows: the request, and the session if somebody is signed in."""
 
     request: Request
-    session: Session | None
+    session: AuthSession | None
 
     def render(self, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
         context = {"session": self.session, "now": self.request.app.state.clock(), **values}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from fastapi_descope import CurrentTenant, Session, get_profile
+from fastapi_descope import AuthSession, CurrentTenant, get_user_profile
 
 __all__ = ["Colleagues", "People", "Person"]
 
@@ -27,9 +27,9 @@ class People:
     def __init__(self) -> None:
         self._people: dict[str, dict[str, Person]] = {}
 
-    async def remember(self, request: Request, session: Session) -> None:
+    async def remember(self, request: Request, session: AuthSession) -> None:
         """The hook for ``descope.on_login``: runs after every login, before its cookies are set."""
-        user_id, profile = session.user.id, await get_profile(request)
+        user_id, profile = session.user.id, await get_user_profile(request)
         for tenant in session.tenants.values():
             person = Person(
                 user_id, profile.name or user_id, profile.email or "", tenant.roles, session.issued_at

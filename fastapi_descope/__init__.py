@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         current_session,
         current_tenant,
         current_user,
-        get_profile,
-        get_session,
+        get_auth_session,
+        get_user_profile,
         optional_session,
         optional_tenant,
         optional_user,
@@ -53,10 +53,11 @@ if TYPE_CHECKING:
         UpstreamUnavailable,
     )
     from .plugin import Descope
-    from .session import Session, Tenant, User, UserProfile
+    from .session import AuthSession, Tenant, User, UserProfile
     from .settings import DescopeSettings
 
 __all__ = [
+    "AuthSession",
     "ConfigurationError",
     "CrossSiteRequest",
     "CurrentSession",
@@ -77,7 +78,6 @@ __all__ = [
     "OptionalSession",
     "OptionalTenant",
     "OptionalUser",
-    "Session",
     "SessionEnded",
     "StepUpRequired",
     "Tenant",
@@ -90,8 +90,8 @@ __all__ = [
     "current_session",
     "current_tenant",
     "current_user",
-    "get_profile",
-    "get_session",
+    "get_auth_session",
+    "get_user_profile",
     "optional_session",
     "optional_tenant",
     "optional_user",

@@ -5,8 +5,8 @@
     +-- NotAuthenticated          nobody is signed in                              401
     |   +-- TokenError            a token was refused; ``reason`` says why         401
     |   |   +-- TokenExpired      everything else about it held                    401
-    |   |   +-- NotBearer         another kind of Authorization header            401
-    |   +-- AmbiguousCookies      one name with two values: nobody can choose      401
+    |   |   +-- UnsupportedAuthScheme         another kind of Authorization header            401
+    |   +-- ConflictingCookies      one name with two values: nobody can choose      401
     |   +-- SessionEnded          Descope ended the session: cookies go            401
     |   +-- StepUpRequired        signed in, but not freshly or strongly enough    401
     +-- Forbidden                 signed in, but may not                           403
@@ -19,10 +19,10 @@
     |   +-- LoginRejected         a login or callback cannot go on                 400
     |   +-- SessionTooLarge       the tokens do not fit into cookies               400
     +-- UpstreamError             Descope's API
-        +-- UpstreamRefused       a well-formed "no"                               400
+        +-- UpstreamRejected       a well-formed "no"                               400
         +-- UpstreamUnavailable   no verdict: keep the cookies, come back          503
         |   +-- RateLimited       Descope asks to wait                             503
-        +-- UpstreamNonsense      an answer outside the wire contract              502
+        +-- InvalidUpstreamResponse      an answer outside the wire contract              502
 
 Every class carries ``status``, a stable ``code`` for programs and a ``title`` for people; one renderer
 (``_web/error_responses.py``) reads them. No error ever holds a token, a code, a state, a cookie or an e-mail
@@ -33,19 +33,19 @@ from enum import StrEnum
 from typing import ClassVar
 
 __all__ = [
-    "AmbiguousCookies",
     "BadRequest",
     "CircuitOpen",
     "ConfigurationError",
+    "ConflictingCookies",
     "CrossSiteRequest",
     "DescopeError",
     "Forbidden",
+    "InvalidUpstreamResponse",
     "LoginRejected",
     "MissingPermissions",
     "MissingRoles",
     "NoTenant",
     "NotAuthenticated",
-    "NotBearer",
     "RateLimited",
     "SessionEnded",
     "SessionTooLarge",
@@ -54,9 +54,9 @@ __all__ = [
     "TokenError",
     "TokenExpired",
     "TokenReason",
+    "UnsupportedAuthScheme",
     "UpstreamError",
-    "UpstreamNonsense",
-    "UpstreamRefused",
+    "UpstreamRejected",
     "UpstreamUnavailable",
 ]
 
@@ -131,7 +131,7 @@ class TokenExpired(TokenError):
         super().__init__(TokenReason.EXPIRED)
 
 
-class NotBearer(TokenError):
+class UnsupportedAuthScheme(TokenError):
     """The Authorization header is of another kind, as behind a proxy that asks for a password (KD-08).
 
     ``scheme`` is a well-known one in lower case, or "other": anything else could be a secret.
@@ -149,10 +149,10 @@ class NotBearer(TokenError):
         )
 
 
-class AmbiguousCookies(NotAuthenticated):
+class ConflictingCookies(NotAuthenticated):
     """A session cookie came with two different values, and nobody can tell which one is ours (CK-02)."""
 
-    code = "cookie_ambiguous"
+    code = "conflicting_cookies"
     title = "There are two different session cookies"
 
     def __init__(self) -> None:
@@ -271,14 +271,14 @@ class UpstreamError(DescopeError):
     title = "The sign-in service answered with an error"
 
 
-class UpstreamRefused(UpstreamError):
+class UpstreamRejected(UpstreamError):
     """Descope understood the call and said no.
 
     ``upstream_status`` is its HTTP status; ``upstream_code`` its error code (``E061301``), or "".
     """
 
     status = 400
-    code = "upstream_refused"
+    code = "upstream_rejected"
     title = "The sign-in service refused the request"
 
     def __init__(self, upstream_status: int, upstream_code: str = "") -> None:
@@ -317,13 +317,13 @@ class RateLimited(UpstreamUnavailable):
     title = "The sign-in service is busy"
 
 
-class UpstreamNonsense(UpstreamError):
+class InvalidUpstreamResponse(UpstreamError):
     """Descope's answer is outside the wire contract: HTML, half a body, another user's token.
 
     ``reason`` is a short word for logs.
     """
 
-    code = "upstream_nonsense"
+    code = "invalid_upstream_response"
     title = "The sign-in service answered something unexpected"
 
     def __init__(self, reason: str) -> None:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
-    "CookieAmbiguous",
+    "ConflictingCookies",
     "CrossSiteRefused",
     "Event",
-    "Events",
-    "KeysFailed",
-    "KeysFetched",
+    "EventBus",
+    "JwksFetchFailed",
+    "JwksFetched",
     "LoginFailed",
     "LoginStarted",
-    "ProfileRead",
+    "ProfileFetched",
     "RedirectRejected",
     "RefreshFailed",
     "RefreshRefused",
@@ -28,12 +28,12 @@ __all__ = [
     "StoreDegraded",
     "StoreRecovered",
     "Subscriber",
-    "SuspiciousAnswer",
     "TenantSwitched",
     "TokenPairMismatch",
     "TokenRejected",
     "UpstreamDegraded",
     "UpstreamRecovered",
+    "UpstreamTokenRejected",
 ]
 
 logger = logging.getLogger("fastapi_descope")
@@ -89,10 +89,10 @@ class TokenRejected(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class CookieAmbiguous(Event):
+class ConflictingCookies(Event):
     """A session cookie came with two different values: somebody planted one, so neither counts (CK-02)."""
 
-    name = "cookie_ambiguous"
+    name = "conflicting_cookies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,10 @@ class RefreshFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SuspiciousAnswer(Event):
+class UpstreamTokenRejected(Event):
     """Descope answered with tokens that fail verification or belong to somebody else (KD-06)."""
 
-    name = "suspicious_answer"
+    name = "upstream_token_rejected"
     reason: str
 
 
@@ -157,10 +157,10 @@ class SignedOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileRead(Event):
+class ProfileFetched(Event):
     """The user object was asked of Descope."""
 
-    name = "profile_read"
+    name = "profile_fetched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +178,21 @@ class RedirectRejected(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class KeysFetched(Event):
+class JwksFetched(Event):
     """A key set was loaded; ``keys`` is how many keys of it are usable."""
 
-    name = "keys_fetched"
+    name = "jwks_fetched"
     keys: int
 
 
 @dataclass(frozen=True, slots=True)
-class KeysFailed(Event):
+class JwksFetchFailed(Event):
     """A key set could not be loaded or used; the last good one stays in force.
 
     Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it said.
     """
 
-    name = "keys_failed"
+    name = "jwks_fetch_failed"
     reason: str
     upstream_status: int | None = None
     upstream_code: str | None = None
@@ -240,7 +240,7 @@ class UpstreamRecovered(Event):
 Subscriber = Callable[[Event], None]
 
 
-class Events:
+class EventBus:
     """Those who want to know, told in the order in which they subscribed."""
 
     def __init__(self) -> None:

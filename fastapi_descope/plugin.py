@@ -11,31 +11,31 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ._auth.authenticator import Resolver
-from ._auth.login import Authenticator
-from ._auth.token_service import TokenPairs
-from ._refresh.coordinator import Refresher
+from ._auth.authenticator import Authenticator
+from ._auth.login import LoginFlow
+from ._auth.token_service import TokenService
+from ._refresh.coordinator import RefreshCoordinator
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.otel import Telemetry
 from ._tokens.claims import TokenPolicy
-from ._tokens.verifier import KeyCache
-from ._upstream.api import DescopeClient, Transport
+from ._tokens.verifier import TokenVerifier
+from ._upstream.api import DescopeApi, Transport
 from ._web.cookies import SessionCookies
-from ._web.error_middleware import InnerErrors
+from ._web.error_middleware import ErrorMiddleware
 from ._web.error_responses import ErrorResponses
-from ._web.hooks import refuse_async, refuse_sync
+from ._web.hooks import require_async, require_sync
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware
 from ._web.openapi import describe_security
 from ._web.redirects import Origins
-from ._web.request_auth import Sessions
-from ._web.routes.checks import refuse_mistakes
+from ._web.request_auth import RequestAuthFactory
+from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginHook, LoginRoutes, OptionsHook
-from ._web.routes.router import GUARDED_LOGIN, build_router
+from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.security_schemes import SessionScheme
 from .errors import ConfigurationError
-from .events import Event, Events
+from .events import Event, EventBus
 from .settings import DescopeSettings
 
 __all__ = ["Descope"]
@@ -82,7 +82,7 @@ class Descope:
         refresh_store: RefreshStore | None = None,
     ) -> None:
         self.settings = settings if settings is not None else DescopeSettings()
-        self.events = Events()
+        self.events = EventBus()
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks: list[LoginHook] = []
         self._options: list[OptionsHook] = []
@@ -107,10 +107,12 @@ class Descope:
         _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
-        app.user_middleware.append(Middleware(InnerErrors, errors=self.errors))  # the innermost, and it stays
-        self.describe(app)
+        app.user_middleware.append(
+            Middleware(ErrorMiddleware, errors=self.errors)
+        )  # the innermost, and it stays
+        self.add_openapi_security(app)
 
-    def describe(self, app: FastAPI) -> None:
+    def add_openapi_security(self, app: FastAPI) -> None:
         """Have the OpenAPI document of ``app`` name the cookies as configured, and the bearer beside them.
 
         ``install`` does it. For apps that it was not called with: that of the explicit form, and mounted
@@ -133,7 +135,7 @@ class Descope:
         if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
             _refuse_guard(app)
         if isinstance(app, Starlette):
-            refuse_mistakes(app)
+            raise_on_errors(app)
         warming = asyncio.create_task(self._core.keys.warm())
         try:
             yield
@@ -154,7 +156,7 @@ class Descope:
         await self._core.store.aclose()
 
     @contextmanager
-    def connected_to(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
+    def override_upstream(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
         """For tests of an app that is built already: another Descope and another clock behind it.
 
         For the length of a ``with`` all is as if ``transport`` and ``clock`` had been given to the
@@ -180,7 +182,7 @@ class Descope:
         and to their end also if the browser does not wait. Raises ``ConfigurationError`` for a hook that is
         not ``async``.
         """
-        refuse_sync(hook, "on_login")
+        require_async(hook, "on_login")
         self._hooks.append(hook)
         return hook
 
@@ -188,11 +190,12 @@ class Descope:
         """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
 
         It returns ``LoginOptions``, or None. A decorator. Nobody needs to be signed in by then:
-        ``get_session`` may give None, and a ``NotAuthenticated`` of the hook is a mistake of the app (500).
+        ``get_auth_session`` may give None, and a ``NotAuthenticated`` of the hook is a mistake of the app
+        (500).
         Raises ``ConfigurationError`` for a second hook, because a login has one set of options, and for one
         that is not ``async``.
         """
-        refuse_sync(hook, "login_options")
+        require_async(hook, "login_options")
         if self._options:
             raise ConfigurationError("login_options is there already; let one hook decide")
         self._options.append(hook)
@@ -204,7 +207,7 @@ class Descope:
         It runs inside the request, so it must not block. What it raises is logged and swallowed. Raises
         ``ConfigurationError`` for an ``async`` one, which nobody would await.
         """
-        refuse_async(subscriber)
+        require_sync(subscriber)
         return self.events.subscribe(subscriber)
 
     # ------------------------------------------------------------------ building the parts
@@ -212,15 +215,15 @@ class Descope:
     def _use(self, core: "_Core") -> None:
         """Exchange what the web wing works with: ``Sessions`` is all that holds on to the core."""
         self._core = core
-        self.sessions.resolver, self.sessions.authenticator = core.resolver, core.authenticator
+        self.sessions.authenticator, self.sessions.login_flow = core.resolver, core.authenticator
         self.sessions.clock = core.clock
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events
         origins = Origins(settings)
-        self.sessions = Sessions(
-            resolver=self._core.resolver,
-            authenticator=self._core.authenticator,
+        self.sessions = RequestAuthFactory(
+            authenticator=self._core.resolver,
+            login_flow=self._core.authenticator,
             cookies=SessionCookies(settings),
             origins=origins,
             events=events,
@@ -242,7 +245,7 @@ class Descope:
 
 def _refuse_guard(app: FastAPI) -> None:
     if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
-        raise ConfigurationError(GUARDED_LOGIN)
+        raise ConfigurationError(LOGIN_BEHIND_AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,16 +253,16 @@ class _Core:
     """The parts that know Descope or the time."""
 
     clock: Callable[[], float]
-    client: DescopeClient
-    keys: KeyCache
+    client: DescopeApi
+    keys: TokenVerifier
     store: RefreshStore
-    resolver: Resolver
-    authenticator: Authenticator
+    resolver: Authenticator
+    authenticator: LoginFlow
 
 
 def _build_core(
     settings: DescopeSettings,
-    events: Events,
+    events: EventBus,
     clock: Callable[[], float],
     transport: Transport | None,
     store: RefreshStore | None,
@@ -270,8 +273,8 @@ def _build_core(
     client = _client(settings, events, monotonic, transport)
     keys = _keys(settings, events, clock, monotonic, client)
     store = store if store is not None else _store(settings, events, monotonic)
-    pairs = TokenPairs(client, keys, events=events, clock=clock)
-    refresher = Refresher(
+    pairs = TokenService(client, keys, events=events, clock=clock)
+    refresher = RefreshCoordinator(
         store=store,
         call=pairs.refresh,
         verify=pairs.verify,
@@ -279,28 +282,28 @@ def _build_core(
         clock=clock,
         grace=settings.refresh_grace,
         # Long enough for the call of another process, and for the lease of one that died.
-        patience=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
+        wait_timeout=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
     )
-    resolver = Resolver(
-        keys=keys,
-        refresher=refresher,
+    resolver = Authenticator(
+        verifier=keys,
+        coordinator=refresher,
         events=events,
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
     )
-    authenticator = Authenticator(
-        client=client, pairs=pairs, resolver=resolver, refresher=refresher, events=events
+    authenticator = LoginFlow(
+        api=client, tokens=pairs, authenticator=resolver, coordinator=refresher, events=events
     )
     return _Core(clock, client, keys, store, resolver, authenticator)
 
 
 def _client(
     settings: DescopeSettings,
-    events: Events,
+    events: EventBus,
     monotonic: Callable[[], float],
     transport: Transport | None,
-) -> DescopeClient:
-    return DescopeClient(
+) -> DescopeApi:
+    return DescopeApi(
         base_url=settings.base_url,
         project_id=settings.project_id,
         management_key=settings.auth_management_key,
@@ -313,12 +316,12 @@ def _client(
 
 def _keys(
     settings: DescopeSettings,
-    events: Events,
+    events: EventBus,
     clock: Callable[[], float],
     monotonic: Callable[[], float],
-    client: DescopeClient,
-) -> KeyCache:
-    return KeyCache(
+    client: DescopeApi,
+) -> TokenVerifier:
+    return TokenVerifier(
         client.keys,
         policy=_policy(settings),
         clock=clock,
@@ -341,7 +344,7 @@ def _policy(settings: DescopeSettings) -> TokenPolicy:
     )
 
 
-def _store(settings: DescopeSettings, events: Events, monotonic: Callable[[], float]) -> RefreshStore:
+def _store(settings: DescopeSettings, events: EventBus, monotonic: Callable[[], float]) -> RefreshStore:
     """The fleet's store, if there is a Redis; the process's own otherwise."""
     if settings.redis_url is None:
         # Longer than any refresh takes, its verification included: nobody else is there to take over.

@@ -7,7 +7,7 @@
 pytest finds it by itself (entry point ``descope``) and has to be told one thing, ``descope_app``. Without
 that nothing happens: no fixture is used unasked, and what the fixtures need (``testing``, and with it the
 emulator and the test client) is imported when one is asked for. Annotations name no type of theirs for
-that reason; a test that wants types asks for ``descope_emulation: Emulation``.
+that reason; a test that wants types asks for ``descope_harness: TestHarness``.
 """
 
 import os
@@ -26,18 +26,18 @@ from .errors import ConfigurationError
 __all__ = [
     "descope_app",
     "descope_client",
-    "descope_emulation",
     "descope_emulator",
+    "descope_harness",
     "descope_project",
     "expire_session",
+    "log_in",
+    "log_in_async",
     "pytest_addoption",
     "pytest_configure",
     "pytest_load_initial_conftests",
     "revoke_session",
     "sign_in",
     "sign_in_async",
-    "walk_through_login",
-    "walk_through_login_async",
 ]
 
 _VARIABLE = "DESCOPE_PROJECT_ID"
@@ -45,8 +45,8 @@ _PROJECT_ID = "P2TESTSofAnAppWithFakeTenants"
 """Well-formed, and nobody's. The emulator plays whichever project the app is configured for."""
 
 
-class _Emulation(Protocol):
-    """``testing.Emulation``, as far as the fixtures hand it on."""
+class _Harness(Protocol):
+    """``testing.TestHarness``, as far as the fixtures hand it on."""
 
     @property
     def emulator(self) -> object: ...
@@ -57,9 +57,9 @@ class _Emulation(Protocol):
     @property
     def sign_in_async(self) -> Callable[..., object]: ...
     @property
-    def walk_through_login(self) -> Callable[..., object]: ...
+    def log_in(self) -> Callable[..., object]: ...
     @property
-    def walk_through_login_async(self) -> Callable[..., Awaitable[object]]: ...
+    def log_in_async(self) -> Callable[..., Awaitable[object]]: ...
     @property
     def expire_session(self) -> Callable[..., None]: ...
     @property
@@ -125,70 +125,70 @@ def descope_project(pytestconfig: pytest.Config) -> object:
 
 
 @pytest.fixture
-def descope_emulation(descope_app: ASGIApp, descope_project: Any) -> Generator[_Emulation]:
-    """The app with a new emulator behind it (``fastapi_descope.testing.Emulation``)."""
+def descope_harness(descope_app: ASGIApp, descope_project: Any) -> Generator[_Harness]:
+    """The app with a new emulator behind it (``fastapi_descope.testing.TestHarness``)."""
     with _needing_testing():
-        from .testing import emulated  # noqa: PLC0415 - nothing is imported before a fixture asks
+        from .testing import emulated_descope  # noqa: PLC0415 - nothing is imported before a fixture asks
     with ExitStack() as stack:
         try:
-            emulation = stack.enter_context(emulated(descope_app, project=descope_project))
+            emulation = stack.enter_context(emulated_descope(descope_app, project=descope_project))
         except ConfigurationError as error:
             raise _failure(str(error)) from None
         yield emulation
 
 
 @pytest.fixture
-def descope_emulator(descope_emulation: _Emulation) -> object:
+def descope_emulator(descope_harness: _Harness) -> object:
     """The emulator behind the app: its users and tenants, its clock, its failures, what it was asked."""
-    return descope_emulation.emulator
+    return descope_harness.emulator
 
 
 @pytest.fixture
-def descope_client(descope_emulation: _Emulation) -> object:
-    """A test client in which nobody is signed in; see ``Emulation.client``."""
-    return descope_emulation.client()
+def descope_client(descope_harness: _Harness) -> object:
+    """A test client in which nobody is signed in; see ``TestHarness.client``."""
+    return descope_harness.client()
 
 
 @pytest.fixture
-def sign_in(descope_emulation: _Emulation) -> Callable[..., object]:
+def sign_in(descope_harness: _Harness) -> Callable[..., object]:
     """Call it for a test client with a session: user, tenant, roles, permissions, amr, step_up, bearer.
 
-    See ``Emulation.sign_in``.
+    See ``TestHarness.sign_in``.
     """
-    return descope_emulation.sign_in
+    return descope_harness.sign_in
 
 
 @pytest.fixture
-def sign_in_async(descope_emulation: _Emulation) -> Callable[..., object]:
+def sign_in_async(descope_harness: _Harness) -> Callable[..., object]:
     """As ``sign_in``, with an ``httpx.AsyncClient`` in the event loop of the test."""
-    return descope_emulation.sign_in_async
+    return descope_harness.sign_in_async
 
 
 @pytest.fixture
-def walk_through_login(descope_emulation: _Emulation) -> Callable[..., object]:
+def log_in(descope_harness: _Harness) -> Callable[..., object]:
     """Call it with a client to sign in by way of the app's login and callback: user, tenant, return_to.
 
-    See ``Emulation.walk_through_login``.
+    See ``TestHarness.log_in``.
     """
-    return descope_emulation.walk_through_login
+    return descope_harness.log_in
 
 
 @pytest.fixture
-def walk_through_login_async(descope_emulation: _Emulation) -> Callable[..., Awaitable[object]]:
-    """As ``walk_through_login``, with a client of ``sign_in_async`` or ``async_client``, and awaited."""
-    return descope_emulation.walk_through_login_async
+def log_in_async(descope_harness: _Harness) -> Callable[..., Awaitable[object]]:
+    """As ``log_in``, with a client of ``sign_in_async`` or ``async_client``, and awaited."""
+    return descope_harness.log_in_async
 
 
 @pytest.fixture
-def expire_session(descope_emulation: _Emulation) -> Callable[..., None]:
-    """Call it with a client to let its session token expire; see ``Emulation.expire_session``."""
-    return descope_emulation.expire_session
+def expire_session(descope_harness: _Harness) -> Callable[..., None]:
+    """Call it with a client to let its session token expire; see ``TestHarness.expire_session``."""
+    return descope_harness.expire_session
 
 
 @pytest.fixture
-def revoke_session(descope_emulation: _Emulation) -> Callable[..., None]:
-    """Call it with a client to end its user's sessions at Descope; see ``Emulation.revoke_session``."""
-    return descope_emulation.revoke_session
+def revoke_session(descope_harness: _Harness) -> Callable[..., None]:
+    """Call it with a client to end its user's sessions at Descope; see ``TestHarness.revoke_session``."""
+    return descope_harness.revoke_session
 
 
 def _lend_project_id(config: pytest.Config) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self, cast
 
-from ._encoding.frozen_dict import ReadOnlyDict
-from ._encoding.parameter_guard import never_from_a_request
+from ._encoding.frozen_dict import FrozenDict
+from ._encoding.parameter_guard import not_a_request_parameter
 
-__all__ = ["Claims", "RefreshToken", "Session", "Tenant", "TokenPair", "User", "UserProfile"]
+__all__ = ["AuthSession", "Claims", "RefreshToken", "Tenant", "TokenPair", "User", "UserProfile"]
 
 Claims = Mapping[str, object]
 """The verified claims of a token, read-only at every depth: objects are mappings, lists are tuples."""
 
-_NO_CLAIMS: Claims = ReadOnlyDict()
+_NO_CLAIMS: Claims = FrozenDict()
 
 
 def _no_claims() -> Claims:
@@ -37,7 +37,7 @@ def _mapping(value: object) -> Mapping[str, object] | None:
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
 
 
-@never_from_a_request("tenant: CurrentTenant")
+@not_a_request_parameter("tenant: CurrentTenant")
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A customer organisation, and what the user may do in it."""
@@ -47,7 +47,7 @@ class Tenant:
     permissions: tuple[str, ...] = ()
 
 
-@never_from_a_request("user: CurrentUser")
+@not_a_request_parameter("user: CurrentUser")
 @dataclass(frozen=True, slots=True)
 class User:
     """The person, or the access key, that a session speaks for.
@@ -108,9 +108,9 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
     }
 
 
-@never_from_a_request("session: CurrentSession")
+@not_a_request_parameter("session: CurrentSession")
 @dataclass(frozen=True, slots=True)
-class Session:
+class AuthSession:
     """A verified session: who, in which tenant, until when. Times are epoch seconds.
 
     ``tenant`` is the current tenant (claim ``dct``), or None: also when ``dct`` names a tenant that the
@@ -123,8 +123,8 @@ class Session:
     tenants: Mapping[str, Tenant]
     issued_at: int
     expires_at: int
-    methods: tuple[str, ...] = ()
-    stepped_up: bool = False
+    amr: tuple[str, ...] = ()
+    step_up: bool = False
 
     @property
     def claims(self) -> Claims:
@@ -144,12 +144,12 @@ class Session:
     @property
     def used_mfa(self) -> bool:
         """Whether a second factor was part of the sign-in (claim ``amr`` holds ``mfa``)."""
-        return "mfa" in self.methods
+        return "mfa" in self.amr
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
         """The session of verified claims: ``iat`` and ``exp`` are known to be numbers by then."""
-        tenants = ReadOnlyDict(_tenants(claims))
+        tenants = FrozenDict(_tenants(claims))
         current = _text(claims.get("dct"))
         return cls(
             user=User.from_claims(claims),
@@ -157,8 +157,8 @@ class Session:
             tenants=tenants,
             issued_at=_seconds(claims.get("iat")),
             expires_at=_seconds(claims.get("exp")),
-            methods=_names(claims.get("amr")),
-            stepped_up=claims.get("su") is True,
+            amr=_names(claims.get("amr")),
+            step_up=claims.get("su") is True,
         )
 
 
@@ -195,12 +195,12 @@ class TokenPair:
     """
 
     session_jwt: str = field(repr=False)
-    session: Session
+    session: AuthSession
     refresh: RefreshToken
     refresh_at: float | None = None
 
 
-@never_from_a_request("await get_profile(request)")
+@not_a_request_parameter("await get_user_profile(request)")
 @dataclass(frozen=True, slots=True)
 class UserProfile:
     """Descope's user object (``GET /v1/auth/me``); only ``user_id`` is always there.

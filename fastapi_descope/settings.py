@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from ._config.env import PREFIX, Environment, Unusable
+from ._config.env import PREFIX, Environment, InvalidValue
 from ._config.setting_types import (
     REFUSED,
     ApiOrigin,
@@ -31,7 +31,7 @@ from ._config.setting_types import (
     RedisUrl,
     RefreshCookieName,
     SameSite,
-    TenantName,
+    TenantHint,
     Text,
     Timeout,
     TrustedOrigins,
@@ -120,7 +120,7 @@ class DescopeSettings(BaseSettings):
         default=None,
         description="the https origin where browsers reach the app, such as https://app.example.com",
     )
-    default_tenant: TenantName | None = Field(
+    default_tenant: TenantHint | None = Field(
         default=None, repr=False, description="a tenant id, or an e-mail address"
     )
     auth_management_key: VisibleSecret | None = Field(
@@ -162,7 +162,7 @@ class DescopeSettings(BaseSettings):
     def __init__(self, **values: Unpack[SettingValues]) -> None:
         environment, fields = Environment(os.environ), type(self).model_fields
         environment.warn_of_unknown(fields)
-        given: dict[str, Any] = {**environment.indirect(fields), **values}
+        given: dict[str, Any] = {**environment.file_and_alias_values(fields), **values}
         problem = None
         try:
             super().__init__(**given)
@@ -176,7 +176,7 @@ class DescopeSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _usable(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, Unusable):
+        if isinstance(value, InvalidValue):
             refuse(value.reason)
         blank = isinstance(value, str) and not value.strip()
         if blank and info.field_name not in _MAY_BE_EMPTY:

@@ -12,7 +12,7 @@ from fastapi_descope.errors import DescopeError, TokenReason
 TREE = inspect.getdoc(errors) or ""
 
 EXAMPLES: tuple[DescopeError, ...] = (
-    errors.AmbiguousCookies(),
+    errors.ConflictingCookies(),
     errors.BadRequest(),
     errors.ConfigurationError(),
     errors.CrossSiteRequest(),
@@ -23,7 +23,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.MissingRoles(("admin", "editor")),
     errors.NoTenant(),
     errors.NotAuthenticated(),
-    errors.NotBearer("basic"),
+    errors.UnsupportedAuthScheme("basic"),
     errors.RateLimited(7),
     errors.SessionEnded(),
     errors.SessionTooLarge(),
@@ -32,8 +32,8 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.TokenError(TokenReason.SIGNATURE),
     errors.TokenExpired("U2subject"),
     errors.UpstreamError(),
-    errors.UpstreamNonsense("html"),
-    errors.UpstreamRefused(401, "E061301"),
+    errors.InvalidUpstreamResponse("html"),
+    errors.UpstreamRejected(401, "E061301"),
     errors.UpstreamUnavailable(),
 )
 KINDS = tuple(type(error) for error in EXAMPLES)
@@ -88,7 +88,7 @@ def test_codes_are_stable_words() -> None:
     """A code names one class; bad tokens of each kind share one, because clients react alike."""
     codes = {kind.__name__: kind.code for kind in KINDS}
     assert codes == {
-        "AmbiguousCookies": "cookie_ambiguous",
+        "ConflictingCookies": "conflicting_cookies",
         "BadRequest": "bad_request",
         "ConfigurationError": "configuration_error",
         "CrossSiteRequest": "cross_site_request",
@@ -99,7 +99,7 @@ def test_codes_are_stable_words() -> None:
         "MissingRoles": "missing_roles",
         "NoTenant": "no_tenant",
         "NotAuthenticated": "not_authenticated",
-        "NotBearer": "invalid_token",
+        "UnsupportedAuthScheme": "invalid_token",
         "RateLimited": "rate_limited",
         "SessionEnded": "session_ended",
         "SessionTooLarge": "session_too_large",
@@ -108,8 +108,8 @@ def test_codes_are_stable_words() -> None:
         "TokenError": "invalid_token",
         "TokenExpired": "invalid_token",
         "UpstreamError": "upstream_error",
-        "UpstreamNonsense": "upstream_nonsense",
-        "UpstreamRefused": "upstream_refused",
+        "InvalidUpstreamResponse": "invalid_upstream_response",
+        "UpstreamRejected": "upstream_rejected",
         "UpstreamUnavailable": "upstream_unavailable",
     }
 
@@ -117,7 +117,7 @@ def test_codes_are_stable_words() -> None:
 @EACH
 def test_lg02_shown_to_callers(error: DescopeError) -> None:
     """Text and detail are the title of the class, or its advice: evidence stays in attributes (LG-02)."""
-    advises = isinstance(error, (errors.AmbiguousCookies, errors.NotBearer))
+    advises = isinstance(error, (errors.ConflictingCookies, errors.UnsupportedAuthScheme))
     assert str(error) == error.detail
     assert (error.detail == type(error).title) is not advises
     assert error.args == (error.detail,)
@@ -177,14 +177,14 @@ def test_retry_after_unless_told() -> None:
 def test_evidence() -> None:
     """What a handler may read off an error."""
     step_up = errors.StepUpRequired(max_age=300, acr="mfa")
-    refused = errors.UpstreamRefused(401, "E061301")
+    refused = errors.UpstreamRejected(401, "E061301")
     expired = errors.TokenExpired("U2subject")
     assert (step_up.max_age, step_up.acr) == (300, "mfa")
     assert (refused.upstream_status, refused.upstream_code) == (401, "E061301")
     assert (expired.subject, expired.reason) == ("U2subject", TokenReason.EXPIRED)
     assert errors.MissingRoles(("admin",)).missing == ("admin",)
     assert errors.MissingPermissions(("read",)).missing == ("read",)
-    assert errors.UpstreamNonsense("html").reason == "html"
+    assert errors.InvalidUpstreamResponse("html").reason == "html"
 
 
 def test_four_different_troubles() -> None:

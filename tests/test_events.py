@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope import events
-from fastapi_descope.events import Event, Events, LoginStarted, ProfileRead
+from fastapi_descope.events import Event, EventBus, LoginStarted, ProfileFetched
 
 KINDS = sorted(
     (kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)),
@@ -25,23 +25,23 @@ def recorder(into: list[tuple[str, Event]], name: str) -> Callable[[Event], None
 def test_told_in_order() -> None:
     """Every subscriber is told every event, in the order of subscription."""
     seen: list[tuple[str, Event]] = []
-    emitter = Events()
+    emitter = EventBus()
     emitter.subscribe(recorder(seen, "first"))
     emitter.subscribe(recorder(seen, "second"))
     emitter.emit(LoginStarted())
-    emitter.emit(ProfileRead())
+    emitter.emit(ProfileFetched())
     assert seen == [
         ("first", LoginStarted()),
         ("second", LoginStarted()),
-        ("first", ProfileRead()),
-        ("second", ProfileRead()),
+        ("first", ProfileFetched()),
+        ("second", ProfileFetched()),
     ]
 
 
 def test_unsubscribed() -> None:
     """The result of subscribing ends it, for that subscriber alone; ending it twice is ending it once."""
     seen: list[tuple[str, Event]] = []
-    emitter = Events()
+    emitter = EventBus()
     end = emitter.subscribe(recorder(seen, "leaves"))
     emitter.subscribe(recorder(seen, "stays"))
     end()
@@ -53,7 +53,7 @@ def test_unsubscribed() -> None:
 def test_unsubscribing_while_told() -> None:
     """A subscriber may leave in the middle of an event; the others still hear of it."""
     seen: list[tuple[str, Event]] = []
-    emitter = Events()
+    emitter = EventBus()
 
     def once(event: Event) -> None:
         seen.append(("once", event))
@@ -62,14 +62,14 @@ def test_unsubscribing_while_told() -> None:
     end = emitter.subscribe(once)
     emitter.subscribe(recorder(seen, "always"))
     emitter.emit(LoginStarted())
-    emitter.emit(ProfileRead())
-    assert seen == [("once", LoginStarted()), ("always", LoginStarted()), ("always", ProfileRead())]
+    emitter.emit(ProfileFetched())
+    assert seen == [("once", LoginStarted()), ("always", LoginStarted()), ("always", ProfileFetched())]
 
 
 def test_a_failing_subscriber_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """What a subscriber raises is logged with its event's name; the next one is told all the same."""
     seen: list[tuple[str, Event]] = []
-    emitter = Events()
+    emitter = EventBus()
 
     def fail(event: Event) -> None:
         raise RuntimeError("the audit database is away")
@@ -86,7 +86,7 @@ def test_a_failing_subscriber_harms_nobody(caplog: pytest.LogCaptureFixture) -> 
 
 def test_an_interrupt_is_no_failure() -> None:
     """Only ordinary exceptions are swallowed: the process can still be stopped."""
-    emitter = Events()
+    emitter = EventBus()
 
     def interrupt(event: Event) -> None:
         raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def test_an_interrupt_is_no_failure() -> None:
 def test_nobody_listens() -> None:
     """Without subscribers an event goes nowhere, and two emitters do not share any."""
     seen: list[tuple[str, Event]] = []
-    first, second = Events(), Events()
+    first, second = EventBus(), EventBus()
     first.subscribe(recorder(seen, "first"))
     second.emit(LoginStarted())
     assert seen == []

@@ -25,7 +25,7 @@ from fastapi_descope import (
 )
 from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
-from fastapi_descope.events import KeysFetched, StoreDegraded
+from fastapi_descope.events import JwksFetched, StoreDegraded
 from tests.helpers.app_harness import APP, IDP, Browser, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
@@ -54,9 +54,9 @@ async def test_the_explicit_form_works_as_the_one_line_form_does() -> None:
     add_routes(app)
     browser = _browser(app, emulator)
 
-    answer = await browser.sign_in(prefix="/auth")
+    response = await browser.sign_in(prefix="/auth")
 
-    assert answer.headers["location"] == "/me"
+    assert response.headers["location"] == "/me"
     assert (await browser.get("/me")).status_code == 200
     assert (await browser.post("/auth/logout")).status_code == 204
 
@@ -123,7 +123,7 @@ def test_the_lifespan_of_the_router_loads_the_keys_and_closes() -> None:
     with TestClient(app) as client, pytest.raises(ConfigurationError, match="add_middleware"):
         client.get("/session")  # there is no middleware: the mistake is named
 
-    assert seen == [KeysFetched(1)]
+    assert seen == [JwksFetched(1)]
 
 
 def test_a_descope_out_of_reach_does_not_keep_the_app_from_starting() -> None:
@@ -186,7 +186,7 @@ async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
     await closing
 
     assert (await asking).status_code == 200
-    assert await store.recall(pair.refresh_jwt) is not None
+    assert await store.get(pair.refresh_jwt) is not None
 
 
 async def test_it_can_be_used_again_after_it_was_closed(world: WorldFactory) -> None:

@@ -76,7 +76,7 @@ async def test_f15_a_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout:
 
     await process.descope.aclose()
 
-    assert await process.store.recall(pair.refresh_jwt) is not None
+    assert await process.store.get(pair.refresh_jwt) is not None
     assert loop.time() - begun == pytest.approx(upstream_timeout - 1, abs=0.1)
 
 
@@ -87,7 +87,7 @@ async def test_f8_a_lease_of_a_dead_process_is_waited_out_however_short_a_call_m
     """Five seconds, then the request that waited refreshes: no 503."""
     process = Process(upstream_timeout=upstream_timeout)
     pair = process.dead_session()
-    await process.store.begin(pair.refresh_jwt)
+    await process.store.acquire(pair.refresh_jwt)
 
     assert await process.request(pair) == 200
     assert asyncio.get_running_loop().time() == pytest.approx(5, abs=0.5)

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.anyio
 async def test_me_says_who_is_calling(visit: Visit, emulator: Emulator) -> None:
     """User, tenant and the roles held there."""
     browser = await visit(ADA, "globex", accept="application/json")
-    answer = await browser.get("/api/me")
-    assert answer.status_code == 200
-    assert answer.json() == {
+    response = await browser.get("/api/me")
+    assert response.status_code == 200
+    assert response.json() == {
         "user": emulator.project.users[0].user_id,
         "tenant": "globex",
         "roles": ["viewer"],
@@ -24,20 +24,20 @@ async def test_me_takes_a_bearer(visit: Visit, emulator: Emulator) -> None:
     """A program without a cookie jar sends the session token, and gets no cookie for it."""
     browser = await visit(accept="application/json")
     token = emulator.issue(ADA, "acme").session_jwt
-    answer = await browser.get("/api/me", headers={"Authorization": f"Bearer {token}"})
-    assert answer.json()["roles"] == ["admin"]
-    assert "set-cookie" not in answer.headers
+    response = await browser.get("/api/me", headers={"Authorization": f"Bearer {token}"})
+    assert response.json()["roles"] == ["admin"]
+    assert "set-cookie" not in response.headers
 
 
 async def test_me_refuses_strangers(visit: Visit) -> None:
     """With a problem document, and no redirect that a script could not follow."""
     browser = await visit(accept="application/json")
-    answer = await browser.get("/api/me")
-    assert answer.status_code == 401
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json()["code"] == "not_authenticated"
-    assert answer.json()["login_url"] == "/login/sso"
+    response = await browser.get("/api/me")
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["code"] == "not_authenticated"
+    assert response.json()["login_url"] == "/login/sso"
 
 
 async def test_pages_stay_out_of_the_api_description(visit: Visit) -> None:

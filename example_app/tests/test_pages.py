@@ -18,31 +18,31 @@ SECURITY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none
 async def test_home_is_public(visit: Visit, emulator: Emulator) -> None:
     """A stranger gets the sign-in form; no cookie is set, and nobody is called."""
     browser = await visit()
-    answer = await browser.get("/")
-    assert answer.status_code == 200
-    assert 'action="/login/sso"' in answer.text
-    assert "set-cookie" not in answer.headers
-    assert answer.headers["content-security-policy"] == SECURITY
+    response = await browser.get("/")
+    assert response.status_code == 200
+    assert 'action="/login/sso"' in response.text
+    assert "set-cookie" not in response.headers
+    assert response.headers["content-security-policy"] == SECURITY
     assert len(emulator.requests) == 0
 
 
 async def test_home_depends_on_who_asks(visit: Visit) -> None:
     """It greets who is signed in, so caches are told that it varies; still no cookie is set."""
     browser = await visit(ADA, "acme")
-    answer = await browser.get("/")
-    assert "Welcome back, Ada Lovelace" in answer.text
-    assert answer.headers["vary"] == "Cookie, Authorization"
-    assert answer.headers["cache-control"] == "private"
-    assert "set-cookie" not in answer.headers
+    response = await browser.get("/")
+    assert "Welcome back, Ada Lovelace" in response.text
+    assert response.headers["vary"] == "Cookie, Authorization"
+    assert response.headers["cache-control"] == "private"
+    assert "set-cookie" not in response.headers
 
 
 async def test_home_offers_accounts_to_try(visit: Visit, emulator: Emulator) -> None:
     """The demo's accounts are one click away, and the click leads to the sign-in."""
     browser = await visit()
     links = re.findall(r'href="(/login/sso\?tenant=[^"]+)"', (await browser.get("/")).text)
-    answers = [await browser.get(unescape(link)) for link in links]
-    assert [answer.status_code for answer in answers] == [303, 303]
-    assert all(answer.headers["location"].startswith(f"{DESCOPE}/signin/") for answer in answers)
+    responses = [await browser.get(unescape(link)) for link in links]
+    assert [response.status_code for response in responses] == [303, 303]
+    assert all(response.headers["location"].startswith(f"{DESCOPE}/signin/") for response in responses)
     assert [call.query["tenant"] for call in emulator.requests.to("authorize")] == [ADA, HANK]
 
 
@@ -50,9 +50,9 @@ async def test_home_offers_accounts_to_try(visit: Visit, emulator: Emulator) -> 
 async def test_what_asks_for_nobody_varies_by_nobody(visit: Visit, path: str) -> None:
     """A path that never asks who is calling gets neither a cookie nor a Vary, even with a session."""
     browser = await visit(ADA, "acme")
-    answer = await browser.get(path)
-    assert answer.status_code == 200
-    assert not {"set-cookie", "vary"} & set(answer.headers)
+    response = await browser.get(path)
+    assert response.status_code == 200
+    assert not {"set-cookie", "vary"} & set(response.headers)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ async def test_what_asks_for_nobody_varies_by_nobody(visit: Visit, path: str) ->
 async def test_strangers_are_sent_to_the_login(visit: Visit, path: str, back: str) -> None:
     """A page that needs a session sends a person to the sign-in, and notes where they wanted to go."""
     browser = await visit()
-    answer = await browser.get(path)
-    assert answer.status_code == 303
-    assert answer.headers["location"] == f"/login/sso?return_to={back}"
+    response = await browser.get(path)
+    assert response.status_code == 303
+    assert response.headers["location"] == f"/login/sso?return_to={back}"
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ async def test_an_organisation_sees_its_own_reports(
 ) -> None:
     """The current tenant decides what is listed, whoever the user is elsewhere."""
     browser = await visit(user, tenant)
-    answer = await browser.get("/reports")
-    assert answer.status_code == 200
-    assert theirs in answer.text
-    assert others not in answer.text
+    response = await browser.get("/reports")
+    assert response.status_code == 200
+    assert theirs in response.text
+    assert others not in response.text
 
 
 async def test_a_report_is_there_for_its_organisation_alone(visit: Visit) -> None:
@@ -104,18 +104,18 @@ async def test_an_unknown_organisation_starts_out_empty(visit: Visit, emulator: 
     member = replace(ada, tenants={"newcomer": ada.tenants["acme"]})
     emulator.project = replace(emulator.project, tenants=tenants, users=(member,))
     browser = await visit(ADA, "newcomer")
-    answer = await browser.get("/reports")
-    assert answer.status_code == 200
-    assert "No reports yet" in answer.text
-    assert "newcomer" in answer.text
+    response = await browser.get("/reports")
+    assert response.status_code == 200
+    assert "No reports yet" in response.text
+    assert "newcomer" in response.text
 
 
 async def test_the_account_shows_the_session(visit: Visit, emulator: Emulator) -> None:
     """User, tenant, roles, permissions, method, and the times in UTC."""
     browser = await visit(ADA, "acme")
     emulator.clock.advance(75)
-    answer = await browser.get("/account")
-    assert answer.status_code == 200
+    response = await browser.get("/account")
+    assert response.status_code == 200
     for shown in (
         emulator.project.users[0].user_id,
         ADA,
@@ -127,7 +127,7 @@ async def test_the_account_shows_the_session(visit: Visit, emulator: Emulator) -
         "08:10:00 UTC, 15 Jan 2027",
         "8 min 45 s",
     ):
-        assert shown in answer.text
+        assert shown in response.text
 
 
 async def test_names_are_text_and_never_markup(visit: Visit, emulator: Emulator) -> None:
@@ -135,9 +135,9 @@ async def test_names_are_text_and_never_markup(visit: Visit, emulator: Emulator)
     ada = replace(emulator.project.users[0], name="<script>alert(1)</script>")
     emulator.project = replace(emulator.project, users=(ada,))
     browser = await visit(ADA, "acme")
-    answer = await browser.get("/account")
-    assert "<script>" not in answer.text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
+    response = await browser.get("/account")
+    assert "<script>" not in response.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in response.text
 
 
 async def test_an_address_that_leads_nowhere(visit: Visit) -> None:

@@ -12,9 +12,9 @@ from hashlib import sha256
 from typing import TypeVar
 
 from .._concurrency.single_flight import SingleFlight
-from .._refresh.coordinator import Refresher
-from .._telemetry.log_once import Advice
-from .._upstream.api import DescopeClient, LoginOptions, TokenAnswer
+from .._refresh.coordinator import RefreshCoordinator
+from .._telemetry.log_once import LogOnce
+from .._upstream.api import DescopeApi, LoginOptions, TokenResponse
 from ..errors import (
     BadRequest,
     DescopeError,
@@ -24,21 +24,21 @@ from ..errors import (
     SessionEnded,
     SessionTooLarge,
     UpstreamError,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from ..events import (
-    Events,
+    EventBus,
     LoginFailed,
     SignedIn,
     SignedOut,
     TenantSwitched,
 )
 from ..session import RefreshToken, TokenPair, UserProfile
-from .authenticator import Credentials, Resolution, Resolver
-from .token_service import TokenPairs
+from .authenticator import Authenticator, AuthResult, Credentials
+from .token_service import TokenService
 
-__all__ = ["Admission", "Authenticator", "LoginRequest"]
+__all__ = ["Admission", "LoginFlow", "LoginRequest"]
 
 Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
 """The app's word on who has signed in: returns to let them in, raises to refuse them.
@@ -71,24 +71,24 @@ class LoginRequest:
     options: LoginOptions | None = None
 
 
-class Authenticator:
+class LoginFlow:
     """Begins, switches and ends sessions. Holds the code exchanges in flight, and what was advised."""
 
     def __init__(
         self,
         *,
-        client: DescopeClient,
-        pairs: TokenPairs,
-        resolver: Resolver,
-        refresher: Refresher,
-        events: Events,
+        api: DescopeApi,
+        tokens: TokenService,
+        authenticator: Authenticator,
+        coordinator: RefreshCoordinator,
+        events: EventBus,
     ) -> None:
-        self._client = client
-        self._pairs = pairs
-        self._resolver = resolver
-        self._refresher = refresher
+        self._api = api
+        self._tokens = tokens
+        self._authenticator = authenticator
+        self._coordinator = coordinator
         self._events = events
-        self._advice = Advice()
+        self._advice = LogOnce()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
         self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
 
@@ -107,9 +107,9 @@ class Authenticator:
                     return await self._authorize(request, await self._newest_refresh_jwt(presented))
                 request = replace(request, options=replace(options, stepup=False, mfa=False))
             return await self._authorize(request)
-        except UpstreamRefused as refusal:
+        except UpstreamRejected as refusal:
             callback = request.redirect_url.partition("?")[0]  # its query is the state
-            self._advice.give(
+            self._advice.warning(
                 f"Descope refuses {callback} or the tenant (status {refusal.upstream_status}, code"
                 f" {refusal.upstream_code or 'none'}): check the approved domains of the project,"
                 " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
@@ -122,7 +122,7 @@ class Authenticator:
             raise
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
-        return await self._client.sso_authorize(
+        return await self._api.sso_authorize(
             tenant=request.tenant,
             redirect_url=request.redirect_url,
             login_hint=request.login_hint,
@@ -149,9 +149,9 @@ class Authenticator:
         Never raises; no call. At Descope that session lives on.
         """
         with suppress(NotAuthenticated, BadRequest, UpstreamError):
-            former = await self._resolver.required_refresh_token(presented)
+            former = await self._authenticator.required_refresh_token(presented)
             if former.text != pair.refresh.text:
-                await self._refresher.supersede(former)
+                await self._coordinator.supersede(former)
 
     async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
         pair, answer = await self._exchange(code)
@@ -163,10 +163,10 @@ class Authenticator:
         self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, answer.first_seen))
         return pair
 
-    async def _exchange(self, code: str) -> tuple[TokenPair, TokenAnswer]:
+    async def _exchange(self, code: str) -> tuple[TokenPair, TokenResponse]:
         try:
-            return await self._pairs.exchange(code)
-        except UpstreamRefused as refusal:
+            return await self._tokens.exchange(code)
+        except UpstreamRejected as refusal:
             raise self._login_failed(
                 "code_refused", "The sign-in took too long, or was finished already.", refusal
             ) from None
@@ -181,13 +181,13 @@ class Authenticator:
         ``SessionEnded`` if it is revoked, ``Forbidden`` if Descope refuses the tenant, else the
         ``UpstreamError`` family.
         """
-        held = await self._resolver.required_refresh_token(presented)
+        held = await self._authenticator.required_refresh_token(presented)
         try:
             with _session_over():
-                pair = await self._refresher.replace(
-                    held, self._pairs.select(tenant), self._pairs.in_tenant(tenant)
+                pair = await self._coordinator.switch(
+                    held, self._tokens.select(tenant), self._tokens.in_tenant(tenant)
                 )
-        except UpstreamRefused:
+        except UpstreamRejected:
             raise Forbidden("You are not a member of this organisation") from None
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
         return pair
@@ -211,8 +211,8 @@ class Authenticator:
         try:
             async with asyncio.timeout(_LOGOUT_SECONDS):
                 held = await self._leaving(presented)
-                newest = await self._refresher.end(held, patience=_LOGOUT_SECONDS / 2)
-                await (self._client.logout_all(newest) if everywhere else self._client.logout(newest))
+                newest = await self._coordinator.revoke(held, wait_timeout=_LOGOUT_SECONDS / 2)
+                await (self._api.logout_all(newest) if everywhere else self._api.logout(newest))
             confirmed = True
         except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
             pass
@@ -221,32 +221,32 @@ class Authenticator:
     async def _leaving(self, presented: Credentials) -> RefreshToken:
         """The refresh token to sign out with, also where the session token cannot be checked just now."""
         try:
-            return await self._resolver.required_refresh_token(presented)
+            return await self._authenticator.required_refresh_token(presented)
         except UpstreamUnavailable:
-            return await self._resolver.required_refresh_token(replace(presented, session=None))
+            return await self._authenticator.required_refresh_token(replace(presented, session=None))
 
-    async def profile(self, presented: Credentials, resolution: Resolution) -> UserProfile:
+    async def profile(self, presented: Credentials, resolution: AuthResult) -> UserProfile:
         """Descope's user object. One call, and another if the session's token was traded beside it.
 
         Raises ``NotAuthenticated``, ``SessionEnded`` if Descope ended the session meanwhile, and the
         ``UpstreamError`` family.
         """
-        return await self._ask(self._client.me, presented, resolution)
+        return await self._ask(self._api.me, presented, resolution)
 
-    async def tenant_names(self, presented: Credentials, resolution: Resolution) -> dict[str, str]:
+    async def tenant_names(self, presented: Credentials, resolution: AuthResult) -> dict[str, str]:
         """Names of the user's tenants by id. As many calls, and raises, as ``profile``."""
         ids = sorted(resolution.session.tenants) if resolution.session else []
         if not ids:
             return {}
-        return dict(await self._ask(lambda jwt: self._client.my_tenants(jwt, ids), presented, resolution))
+        return dict(await self._ask(lambda jwt: self._api.my_tenants(jwt, ids), presented, resolution))
 
     async def aclose(self, seconds: float) -> None:
         """Let what is in flight land, at most ``seconds``."""
-        flights = (self._refresher, self._exchanges, self._logouts)
+        flights = (self._coordinator, self._exchanges, self._logouts)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def _ask(
-        self, ask: Callable[[str], Awaitable[T]], presented: Credentials, resolution: Resolution
+        self, ask: Callable[[str], Awaitable[T]], presented: Credentials, resolution: AuthResult
     ) -> T:
         """What ``ask`` brings with the session's newest refresh token.
 
@@ -259,20 +259,22 @@ class Authenticator:
                 with _session_over():
                     return await ask(jwt)
             except SessionEnded:
-                newest = await self._refresher.settled(jwt)
+                newest = await self._coordinator.wait_idle(jwt)
                 if newest is None or newest == jwt:
                     raise
             jwt = newest
 
-    async def _current_refresh_jwt(self, presented: Credentials, resolution: Resolution) -> str:
+    async def _current_refresh_jwt(self, presented: Credentials, resolution: AuthResult) -> str:
         if resolution.pair is not None:  # refreshed in this very request: the presented one may be spent
             return resolution.pair.refresh.text
         return await self._newest_refresh_jwt(presented)
 
     async def _newest_refresh_jwt(self, presented: Credentials) -> str:
-        return await self._refresher.newest(await self._resolver.required_refresh_token(presented))
+        return await self._coordinator.current_token(
+            await self._authenticator.required_refresh_token(presented)
+        )
 
-    def _login_failed(self, reason: str, detail: str, refusal: UpstreamRefused) -> LoginRejected:
+    def _login_failed(self, reason: str, detail: str, refusal: UpstreamRejected) -> LoginRejected:
         self._events.emit(LoginFailed(reason, refusal.upstream_status, refusal.upstream_code))
         return LoginRejected(detail, reason=reason)
 
@@ -289,7 +291,7 @@ def _session_over() -> Generator[None]:
     """Turns the refusals with which Descope says that a session is over into ``SessionEnded``."""
     try:
         yield
-    except UpstreamRefused as refusal:
+    except UpstreamRejected as refusal:
         unauthorised = refusal.upstream_status == NotAuthenticated.status
         if unauthorised or refusal.upstream_code in _SESSION_OVER_CODES:
             raise SessionEnded from None

@@ -11,12 +11,12 @@ from starlette.routing import NoMatchFound
 
 from .._web.middleware import DescopeMiddleware
 from .._web.route_names import CALLBACK, LOGIN
-from .._web.routes.checks import mistakes
+from .._web.routes.checks import check_routes
 from ..plugin import Descope
 from ..settings import DescopeSettings
-from .checks import Finding, Verdict
+from .checks import CheckResult, Severity
 
-__all__ = ["Installation"]
+__all__ = ["AppChecks"]
 
 _MISSING = "DescopeMiddleware is missing; use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
 
@@ -55,7 +55,7 @@ class _Part:
                 yield from cast("Iterable[str]", layer.options.get("allow_origins", ()))
 
 
-class Installation:
+class AppChecks:
     """The app, the apps mounted in it, and what is to be said of how the plugin is in them."""
 
     def __init__(self, app: Starlette) -> None:
@@ -68,19 +68,19 @@ class Installation:
         descopes = (each.get("descope") for each in options)
         return next((each.settings for each in descopes if isinstance(each, Descope)), None)
 
-    def findings(self) -> Iterator[Finding]:
+    def results(self) -> Iterator[CheckResult]:
         """What works and what does not, part by part. A part without the plugin is fine if another has it."""
         guarded = [part for part in self._parts if part.is_guarded]
         if not guarded:
-            yield Finding(Verdict.FAIL, "middleware", _MISSING)
+            yield CheckResult(Severity.FAIL, "middleware", _MISSING)
         for part in guarded:
             yield _middleware(part)
         for part in guarded or self._parts[:1]:
             yield _routes(part)
-        yield from (Finding(Verdict.FAIL, "routes", text) for text in mistakes(self._parts[0].app))
+        yield from (CheckResult(Severity.FAIL, "routes", text) for text in check_routes(self._parts[0].app))
         yield from self._cors()
 
-    def _cors(self) -> Iterator[Finding]:
+    def _cors(self) -> Iterator[CheckResult]:
         """Origins whose scripts may read answers but not send anything that changes something (CS-01)."""
         settings = self.settings
         if settings is None:
@@ -91,7 +91,7 @@ class Installation:
                 f"CORSMiddleware lets {origin} in with cookies, and its POSTs are refused as cross-site;"
                 " add it to DESCOPE_TRUSTED_ORIGINS"
             )
-            yield Finding(Verdict.WARN, "origins", text)
+            yield CheckResult(Severity.WARN, "origins", text)
 
 
 def _parts(app: Starlette, path: str) -> Iterator[_Part]:
@@ -103,32 +103,32 @@ def _parts(app: Starlette, path: str) -> Iterator[_Part]:
             yield from _parts(mounted, f"{path}{getattr(route, 'path', '')}")
 
 
-def _middleware(part: _Part) -> Finding:
+def _middleware(part: _Part) -> CheckResult:
     times = part.kinds.count(DescopeMiddleware)
     if times > 1:
         text = f"DescopeMiddleware is there {times} times; keep one Descope for an app"
-        return Finding(Verdict.FAIL, "middleware", text + _where(part))
+        return CheckResult(Severity.FAIL, "middleware", text + _where(part))
     if CORSMiddleware in part.kinds[part.kinds.index(DescopeMiddleware) :]:
         text = (
             "CORSMiddleware is inside DescopeMiddleware, so browsers hide our 401 from scripts;"
             " add it after Descope(app): the last one added is the outermost"
         )
-        return Finding(Verdict.FAIL, "middleware", text + _where(part))
-    return Finding(Verdict.OK, "middleware", f"DescopeMiddleware is installed{_where(part)}")
+        return CheckResult(Severity.FAIL, "middleware", text + _where(part))
+    return CheckResult(Severity.OK, "middleware", f"DescopeMiddleware is installed{_where(part)}")
 
 
-def _routes(part: _Part) -> Finding:
+def _routes(part: _Part) -> CheckResult:
     times = sum(getattr(route, "name", None) == LOGIN.name for route in iter_route_contexts(part.app.routes))
     if times > 1:
         text = f"the sign-in routes are there {times} times; Descope(app) includes descope.router by itself"
-        return Finding(Verdict.FAIL, "routes", text + _where(part))
+        return CheckResult(Severity.FAIL, "routes", text + _where(part))
     try:
         login, callback = (part.app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
     except NoMatchFound:
         text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"
-        return Finding(Verdict.FAIL, "routes", text + _where(part))
+        return CheckResult(Severity.FAIL, "routes", text + _where(part))
     text = f"{login} begins a sign-in, {callback} ends it"
-    return Finding(Verdict.OK, "routes", text + _where(part))
+    return CheckResult(Severity.OK, "routes", text + _where(part))
 
 
 def _where(part: _Part) -> str:

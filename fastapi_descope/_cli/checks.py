@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-__all__ = ["Finding", "Verdict"]
+__all__ = ["CheckResult", "Severity"]
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is. Only ``FAIL`` means that something does not work."""
 
     OK = "ok"
@@ -17,13 +17,13 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What was seen and, if it is not well, the fix. Holds no secret."""
 
-    verdict: Verdict
+    severity: Severity
     subject: str
     text: str
 
     @override
     def __str__(self) -> str:
-        return f"{self.verdict:<4}  {self.subject:<10}  {self.text}"
+        return f"{self.severity:<4}  {self.subject:<10}  {self.text}"

@@ -12,15 +12,15 @@ from starlette.applications import Starlette
 
 from .._config.origin import Origin
 from .._tokens.verifier import parse_jwks
-from .._upstream.api import DescopeClient, Transport
-from .._upstream.responses import Reply
-from ..errors import ConfigurationError, UpstreamError, UpstreamNonsense, UpstreamRefused
-from ..events import Event, Events, StoreDegraded
+from .._upstream.api import DescopeApi, Transport
+from .._upstream.responses import ApiResponse
+from ..errors import ConfigurationError, InvalidUpstreamResponse, UpstreamError, UpstreamRejected
+from ..events import Event, EventBus, StoreDegraded
 from ..settings import DescopeSettings
-from .app_checks import Installation
-from .checks import Finding, Verdict
+from .app_checks import AppChecks
+from .checks import CheckResult, Severity
 
-__all__ = ["Doctor", "Finding", "Verdict"]
+__all__ = ["CheckResult", "Doctor", "Severity"]
 
 _CLOCK_SECONDS = 5
 """By how much clocks may differ before it is worth a word."""
@@ -53,20 +53,20 @@ class Doctor:
         self._monotonic = monotonic
         self._clock = clock
 
-    async def examine(self) -> tuple[Finding, ...]:
+    async def examine(self) -> tuple[CheckResult, ...]:
         """Every finding, in order. One call to Descope, and one to Redis if there is to be one."""
-        installation = Installation(self._app) if self._app is not None else None
+        installation = AppChecks(self._app) if self._app is not None else None
         settings, findings = _settings(installation)
         if settings is not None:
             findings += await self._api(settings)
             findings += [_public_url(settings), *_cookies(settings)]
             findings += await self._store(settings)
         if installation is not None:
-            findings += installation.findings()
+            findings += installation.results()
         return tuple(findings)
 
-    async def _api(self, settings: DescopeSettings) -> list[Finding]:
-        client = DescopeClient(
+    async def _api(self, settings: DescopeSettings) -> list[CheckResult]:
+        client = DescopeApi(
             base_url=settings.base_url,
             project_id=settings.project_id,
             timeout=settings.upstream_timeout,
@@ -77,21 +77,21 @@ class Doctor:
             reply = await client.key_set()
             keys = len(parse_jwks(reply.body or b""))
         except UpstreamError as error:
-            return [Finding(Verdict.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
+            return [CheckResult(Severity.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
         finally:
             await client.aclose()
         took = f"{(self._monotonic() - began) * 1000:.0f} ms"
         seen = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {took}"
-        findings = [Finding(Verdict.OK, "api", seen)]
+        findings = [CheckResult(Severity.OK, "api", seen)]
         findings += self._clocks(reply, settings.leeway)
         if _is_loopback(settings.base_url):
             # An app that the world reaches is in production, whatever it calls itself (EM-04).
             is_public = settings.public_url is not None and not _is_loopback(settings.public_url)
             text = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
-            findings.append(Finding(Verdict.FAIL if is_public else Verdict.WARN, "api", text))
+            findings.append(CheckResult(Severity.FAIL if is_public else Severity.WARN, "api", text))
         return findings
 
-    def _clocks(self, reply: Reply, leeway: int) -> Iterator[Finding]:
+    def _clocks(self, reply: ApiResponse, leeway: int) -> Iterator[CheckResult]:
         """Whether the clock of this host is that of Descope, which dates its tokens."""
         try:
             theirs = parsedate_to_datetime(reply.date).timestamp()
@@ -100,39 +100,41 @@ class Doctor:
         age = int(reply.age[:6]) if reply.age.isdecimal() else 0  # what a cache answered is older than now
         ahead = round(self._clock() - theirs - age)
         if abs(ahead) <= _CLOCK_SECONDS:
-            yield Finding(Verdict.OK, "clock", "this host's clock is Descope's")
+            yield CheckResult(Severity.OK, "clock", "this host's clock is Descope's")
             return
         side = "ahead of" if ahead > 0 else "behind"
         text = f"this host's clock is {abs(ahead)} s {side} Descope's; have NTP set it"
-        yield Finding(Verdict.FAIL if abs(ahead) > leeway else Verdict.WARN, "clock", text)
+        yield CheckResult(Severity.FAIL if abs(ahead) > leeway else Severity.WARN, "clock", text)
 
-    async def _store(self, settings: DescopeSettings) -> list[Finding]:
+    async def _store(self, settings: DescopeSettings) -> list[CheckResult]:
         if settings.redis_url is not None:
             return [await _redis(settings.redis_url, settings.project_id), *_encryption(settings.redis_url)]
         workers = self._variables.get("WEB_CONCURRENCY", "1")
         if workers in {"", "1"}:
             text = "refreshes are coordinated within a process; with several, set DESCOPE_REDIS_URL"
-            return [Finding(Verdict.OK, "refresh", text)]
+            return [CheckResult(Severity.OK, "refresh", text)]
         text = (
             f"WEB_CONCURRENCY={workers} and no DESCOPE_REDIS_URL: each process refreshes a session on its"
             " own, which ends it in projects that rotate refresh tokens; set DESCOPE_REDIS_URL"
         )
-        return [Finding(Verdict.WARN, "refresh", text)]
+        return [CheckResult(Severity.WARN, "refresh", text)]
 
 
-def _settings(installation: Installation | None) -> tuple[DescopeSettings | None, list[Finding]]:
+def _settings(installation: AppChecks | None) -> tuple[DescopeSettings | None, list[CheckResult]]:
     """The settings to examine, if there are any to be had."""
     installed = installation.settings if installation is not None else None
     if installed is not None:
-        return installed, [Finding(Verdict.OK, "settings", "those of the app")]
+        return installed, [CheckResult(Severity.OK, "settings", "those of the app")]
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             settings = DescopeSettings()
     except ConfigurationError as error:
-        return None, [Finding(Verdict.FAIL, "settings", line) for line in _sentences(str(error))]
-    unknown = [Finding(Verdict.WARN, "settings", str(warning.message)) for warning in caught]
-    return settings, unknown or [Finding(Verdict.OK, "settings", "the DESCOPE_* variables are well-formed")]
+        return None, [CheckResult(Severity.FAIL, "settings", line) for line in _sentences(str(error))]
+    unknown = [CheckResult(Severity.WARN, "settings", str(warning.message)) for warning in caught]
+    return settings, unknown or [
+        CheckResult(Severity.OK, "settings", "the DESCOPE_* variables are well-formed")
+    ]
 
 
 def _sentences(text: str) -> list[str]:
@@ -143,52 +145,52 @@ def _sentences(text: str) -> list[str]:
 
 def _trouble(error: UpstreamError) -> str:
     match error:
-        case UpstreamRefused(upstream_status=status):
+        case UpstreamRejected(upstream_status=status):
             return f"knows no such project (status {status}); check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
-        case UpstreamNonsense(reason=reason):
+        case InvalidUpstreamResponse(reason=reason):
             return f"did not answer with a key set ({reason}); is DESCOPE_BASE_URL Descope's API?"
         case _:
             return "cannot be reached; check DESCOPE_BASE_URL, and that this host may connect to it"
 
 
-def _public_url(settings: DescopeSettings) -> Finding:
+def _public_url(settings: DescopeSettings) -> CheckResult:
     url = settings.public_url
     if url is None:
         text = "not set, so signing in works on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
-        return Finding(Verdict.WARN, "public url", text)
+        return CheckResult(Severity.WARN, "public url", text)
     if _is_loopback(url):
-        return Finding(Verdict.WARN, "public url", f"{url} is this machine: for development only")
-    return Finding(Verdict.OK, "public url", url)
+        return CheckResult(Severity.WARN, "public url", f"{url} is this machine: for development only")
+    return CheckResult(Severity.OK, "public url", url)
 
 
-def _cookies(settings: DescopeSettings) -> Iterator[Finding]:
+def _cookies(settings: DescopeSettings) -> Iterator[CheckResult]:
     names = f"{settings.session_cookie} and {settings.refresh_cookie}"
     better = "__Secure-" if settings.cookie_domain else "__Host-"
     insecure = settings.cookie_secure is False or (settings.public_url or "").startswith("http:")
     if settings.cookie_prefix or insecure:  # no browser takes a prefix without Secure
-        yield Finding(Verdict.OK, "cookies", names)
+        yield CheckResult(Severity.OK, "cookies", names)
     else:
         text = (
             f"{names} can be planted by a sibling domain; set DESCOPE_COOKIE_PREFIX={better}"
             " unless a Descope front-end SDK has to read them"
         )
-        yield Finding(Verdict.WARN, "cookies", text)
+        yield CheckResult(Severity.WARN, "cookies", text)
     if settings.cookie_samesite == "none":
         text = "SameSite=None sends them with every site's requests; use lax unless the app lives in a frame"
-        yield Finding(Verdict.WARN, "cookies", text)
+        yield CheckResult(Severity.WARN, "cookies", text)
 
 
-def _encryption(url: SecretStr) -> Iterator[Finding]:
+def _encryption(url: SecretStr) -> Iterator[CheckResult]:
     found = _REDIS_PASSWORD.match(url.get_secret_value())
     if found is not None and not _is_loopback(f"http://{found['host']}"):
         text = "the password travels in the clear; use rediss:// unless the network is private"
-        yield Finding(Verdict.WARN, "redis", text)
+        yield CheckResult(Severity.WARN, "redis", text)
 
 
-async def _redis(url: SecretStr, project_id: str) -> Finding:
+async def _redis(url: SecretStr, project_id: str) -> CheckResult:
     """Whether Redis answers, seen through the store itself: it reports what it has to do without."""
     seen: list[Event] = []
-    events = Events()
+    events = EventBus()
     events.subscribe(seen.append)
     try:
         from .._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
@@ -196,20 +198,20 @@ async def _redis(url: SecretStr, project_id: str) -> Finding:
         store = RedisRefreshStore(url, project_id=project_id, events=events, timeout=_REDIS_SECONDS)
     except ModuleNotFoundError:
         text = "DESCOPE_REDIS_URL is set, and redis is not installed: pip install 'fastapi-descope[redis]'"
-        return Finding(Verdict.FAIL, "redis", text)
+        return CheckResult(Severity.FAIL, "redis", text)
     except ConfigurationError as error:
-        return Finding(Verdict.FAIL, "redis", str(error))
-    await store.recall(secrets.token_hex())
+        return CheckResult(Severity.FAIL, "redis", str(error))
+    await store.get(secrets.token_hex())
     is_cluster = await store.is_cluster()
     await store.aclose()
     if is_cluster:
         text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
-        return Finding(Verdict.FAIL, "redis", text)
+        return CheckResult(Severity.FAIL, "redis", text)
     degraded = next((event for event in seen if isinstance(event, StoreDegraded)), None)
     if degraded is not None:
         text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
-        return Finding(Verdict.FAIL, "redis", text)
-    return Finding(Verdict.OK, "redis", "answers: refreshes are coordinated across processes")
+        return CheckResult(Severity.FAIL, "redis", text)
+    return CheckResult(Severity.OK, "redis", "answers: refreshes are coordinated across processes")
 
 
 def _is_loopback(url: str) -> bool:

@@ -9,17 +9,17 @@ from urllib.parse import quote
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
-from ..emulator import Emulator, Project, User
+from ..emulator import Emulator, Project, SeedUser
 from ..emulator.server import CannotListen, serve
 from ..errors import ConfigurationError
 
-__all__ = ["EmulatorConsole"]
+__all__ = ["EmulatorRunner"]
 
 _SIGN_IN = "/signin/"
 _CONSOLE = "/console"
 
 
-class EmulatorConsole:
+class EmulatorRunner:
     """Runs an emulator and tells about it through ``say``, line by line.
 
     No line holds a token, a code or a query: a request is its method, its path and the answer's status.
@@ -61,7 +61,7 @@ class EmulatorConsole:
         self._say("")
 
 
-def _memberships(user: User) -> str:
+def _memberships(user: SeedUser) -> str:
     each = (f"{tenant}: {', '.join(held.roles) or 'no roles'}" for tenant, held in user.tenants.items())
     return "; ".join(each) or "no tenant"
 

@@ -25,14 +25,14 @@ try:
     from ..emulator.production import production_variable
     from ..emulator.seed import SeedError, load
     from .doctor import Doctor
-    from .emulator import EmulatorConsole
+    from .emulator import EmulatorRunner
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
 
 from .._web.routes.table import RouteTable
 from ..settings import DescopeSettings
-from .checks import Finding, Verdict
-from .token import NOWHERE, sign_in
+from .checks import CheckResult, Severity
+from .token import NOWHERE, issue_token
 
 __all__ = ["app", "main"]
 
@@ -99,7 +99,7 @@ def emulator(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--session-seconds") from None
-    EmulatorConsole(played, say, console="faults" if faults else "view").run(host=host, port=port)
+    EmulatorRunner(played, say, console="faults" if faults else "view").run(host=host, port=port)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def doctor(
     for finding in findings:
         typer.echo(str(finding))
     typer.echo(_summary(findings))
-    raise typer.Exit(int(any(finding.verdict is Verdict.FAIL for finding in findings)))
+    raise typer.Exit(int(any(finding.severity is Severity.FAIL for finding in findings)))
 
 
 @app.command()
@@ -161,7 +161,7 @@ def token(
 
     Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
-    got = sign_in(
+    got = issue_token(
         base_url,
         project_id=project,
         user=user,
@@ -213,6 +213,6 @@ def _examined(name: str) -> Starlette | None:
         raise
 
 
-def _summary(findings: Sequence[Finding]) -> str:
-    counts = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Verdict}
-    return f"\n{counts[Verdict.OK]} ok, {counts[Verdict.WARN]} to look at, {counts[Verdict.FAIL]} failed"
+def _summary(findings: Sequence[CheckResult]) -> str:
+    counts = {verdict: sum(each.severity is verdict for each in findings) for verdict in Severity}
+    return f"\n{counts[Severity.OK]} ok, {counts[Severity.WARN]} to look at, {counts[Severity.FAIL]} failed"

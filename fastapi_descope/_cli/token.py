@@ -13,11 +13,11 @@ from typing import cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from .._config.origin import Origin
-from .._upstream.responses import Reply, read_tokens
-from ..emulator.client import filled_in
-from ..errors import ConfigurationError, UpstreamNonsense
+from .._upstream.responses import ApiResponse, parse_tokens
+from ..emulator.client import submit_login_form
+from ..errors import ConfigurationError, InvalidUpstreamResponse
 
-__all__ = ["NOWHERE", "sign_in"]
+__all__ = ["NOWHERE", "issue_token"]
 
 NOWHERE = "http://127.0.0.1/"
 """Nobody listens there: the code is read off the redirect, which is never followed."""
@@ -28,7 +28,7 @@ _ERROR, _NO_SUCH_USER = 400, 422
 _SSO, _SOCIAL = "/v1/auth/sso/authorize", "/v1/auth/oauth/authorize"
 
 
-def sign_in(
+def issue_token(
     base_url: str,
     *,
     project_id: str,
@@ -53,8 +53,8 @@ def sign_in(
     emulator = _Emulator(origin, ":".join(filter(None, (project_id, auth_management_key))))
     page = _begun(emulator, user, tenant, redirect_url)
     reply = emulator.call("/v1/auth/sso/exchange", {"code": _code(emulator, page, user)})
-    with contextlib.suppress(UpstreamNonsense):
-        token = read_tokens(Reply(reply.status, reply.body, set_cookies=reply.set_cookies)).session_jwt
+    with contextlib.suppress(InvalidUpstreamResponse):
+        token = parse_tokens(ApiResponse(reply.status, reply.body, set_cookies=reply.set_cookies)).session_jwt
         if token is not None:
             return token
     raise ConfigurationError("The emulator answered without a session token")
@@ -146,7 +146,7 @@ def _code(emulator: _Emulator, path: str, user: str) -> str:
     """The code that the sign-in page gives for the user."""
     page = emulator.request("GET", path).body.decode(errors="replace")
     try:
-        form = urlencode(filled_in(page, user), errors="replace")
+        form = urlencode(submit_login_form(page, user), errors="replace")
     except LookupError as error:
         raise ConfigurationError(str(error)) from None
     answer = emulator.request("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"})

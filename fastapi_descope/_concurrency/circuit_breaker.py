@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from random import random
 
-__all__ = ["Breaker"]
+__all__ = ["CircuitBreaker"]
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while the service answers; open from too many failures until a trial has succeeded.
 
     Too many means ``failures`` of them in a row, the last at most ``within`` seconds after the first of
@@ -23,21 +23,21 @@ class Breaker:
         monotonic: Callable[[], float],
         *,
         failures: int = 1,
-        within: float = math.inf,
-        shortest: float = 1.0,
-        longest: float = 30.0,
-        trial: float = 0.0,
+        window: float = math.inf,
+        min_delay: float = 1.0,
+        max_delay: float = 30.0,
+        probe_timeout: float = 0.0,
         jitter: Callable[[], float] = random,
     ) -> None:
         self._monotonic = monotonic
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._failures = failures
-        self._within = within
-        self._shortest = shortest
-        self._longest = longest
-        self._trial_seconds = trial
+        self._within = window
+        self._shortest = min_delay
+        self._longest = max_delay
+        self._trial_seconds = probe_timeout
         self._jitter = jitter
-        self._wait = shortest
+        self._wait = min_delay
         self._trial_at: float | None = None
 
     def is_open(self) -> bool:
@@ -48,7 +48,7 @@ class Breaker:
         """How long the service is to be left alone altogether: 0 if a trial is due, and while closed."""
         return 0.0 if self._trial_at is None else max(0.0, self._trial_at - self._monotonic())
 
-    def trip(self, wait: float = 0.0) -> bool:
+    def record_failure(self, wait: float = 0.0) -> bool:
         """Count a failure. True if it opens the breaker; if that was open already, it stays as it is.
 
         No trial is due before ``wait`` seconds from now: what the service itself asked for.
@@ -63,19 +63,19 @@ class Breaker:
         self._schedule(self._shortest, at_least=wait)
         return True
 
-    def claim_trial(self) -> bool:
+    def try_probe(self) -> bool:
         """Whether the caller is to try the service now. The next trial is due later in any case."""
         if self._trial_at is None or self.seconds_left() > 0:
             return False
         self._schedule(min(2 * self._wait, self._longest), at_least=self._trial_seconds)
         return True
 
-    def give_back_trial(self) -> None:
+    def release_probe(self) -> None:
         """The trial came to nothing, good or bad: the next caller is to try."""
         if self._trial_at is not None:
             self._wait, self._trial_at = self._wait / 2, self._monotonic()
 
-    def close(self) -> None:
+    def record_success(self) -> None:
         """The service answered: failures before are forgotten."""
         self._trial_at = None
         self._failed_at.clear()

@@ -37,7 +37,7 @@ class SingleFlight(Generic[K, V]):
         if flight is None:
             flight = asyncio.get_running_loop().create_task(call())
             self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._land(key, done))
+            flight.add_done_callback(lambda done: self._run(key, done))
         return flight
 
     def current(self, key: K) -> asyncio.Task[V] | None:
@@ -58,7 +58,7 @@ class SingleFlight(Generic[K, V]):
             flight.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    def _land(self, key: K, flight: asyncio.Task[V]) -> None:
+    def _run(self, key: K, flight: asyncio.Task[V]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
         # Reading the outcome marks it as seen: a flight whose waiters all left is not a bug to report.

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from inspect import currentframe
 from pathlib import Path
 
-__all__ = ["PREFIX", "Environment", "UnknownSettingWarning", "Unusable"]
+__all__ = ["PREFIX", "Environment", "InvalidValue", "UnknownSettingWarning"]
 
 PREFIX = "DESCOPE_"
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -30,13 +30,13 @@ class UnknownSettingWarning(UserWarning):
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class InvalidValue:
     """Stands in for a value that could not be had; ``reason`` is safe to show."""
 
     reason: str
 
 
-def _content(path: str) -> str | Unusable:
+def _content(path: str) -> str | InvalidValue:
     """The text of a file, without the blanks around it. Blocks on the disk, at start only."""
     try:
         with Path(path).open("rb") as file:
@@ -44,8 +44,8 @@ def _content(path: str) -> str | Unusable:
         if len(body) <= _MAX_FILE_BYTES:
             return body.decode().strip()
     except (OSError, ValueError):  # ValueError: not UTF-8, or a path that holds a NUL
-        return Unusable("its file cannot be read as UTF-8 text; check the path and its permissions")
-    return Unusable(f"its file is larger than {_MAX_FILE_BYTES} bytes")
+        return InvalidValue("its file cannot be read as UTF-8 text; check the path and its permissions")
+    return InvalidValue(f"its file is larger than {_MAX_FILE_BYTES} bytes")
 
 
 def _levels_to_user() -> int:
@@ -66,7 +66,7 @@ class Environment:
             if name.upper().startswith(PREFIX)
         }
 
-    def indirect(self, settings: Collection[str]) -> dict[str, str | Unusable]:
+    def file_and_alias_values(self, settings: Collection[str]) -> dict[str, str | InvalidValue]:
         """The values of ``settings`` that pydantic does not find itself, by setting.
 
         Reads the files that are named. A setting given twice with different values is ``Unusable``.
@@ -87,15 +87,15 @@ class Environment:
                 message = f"{PREFIX}{name} is no setting of fastapi_descope and has no effect{hint}"
                 warnings.warn(message, UnknownSettingWarning, stacklevel=_levels_to_user())
 
-    def _indirect(self, name: str) -> str | Unusable | None:
+    def _indirect(self, name: str) -> str | InvalidValue | None:
         spellings = (name, *(synonym for synonym, meant in _SYNONYMS.items() if meant == name))
         names = [n for s in spellings for n in (s, s + _FILE) if n in self._variables]
         values = {self._value(each) for each in names}
         if len(values) > 1:
             listed = ", ".join(PREFIX + each for each in names)
-            return Unusable(f"given more than once, with different values; keep one of {listed}")
+            return InvalidValue(f"given more than once, with different values; keep one of {listed}")
         return None if name in names else next(iter(values), None)
 
-    def _value(self, name: str) -> str | Unusable:
+    def _value(self, name: str) -> str | InvalidValue:
         text = self._variables[name]
         return _content(text) if name.endswith(_FILE) else text

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from .origin import Origin
-from .tenant_hint import TENANT_PATTERN
+from .tenant_hint import TENANT_HINT_PATTERN
 
 __all__ = [
     "REFUSED",
@@ -30,7 +30,7 @@ __all__ = [
     "RedisUrl",
     "RefreshCookieName",
     "SameSite",
-    "TenantName",
+    "TenantHint",
     "Text",
     "Timeout",
     "TrustedOrigins",
@@ -206,7 +206,7 @@ ApiOrigin = Annotated[str, AfterValidator(_api)]
 PublicOrigin = Annotated[str, AfterValidator(_public)]
 TrustedOrigins = Annotated[Items, AfterValidator(_trusted)]
 OwnPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_own_path)]
-TenantName = Annotated[str, Field(pattern=TENANT_PATTERN)]
+TenantHint = Annotated[str, Field(pattern=TENANT_HINT_PATTERN)]
 VisibleSecret = Annotated[SecretStr, AfterValidator(_visible)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 CookieSecure = Annotated[bool | None, BeforeValidator(_auto), AfterValidator(_secure)]

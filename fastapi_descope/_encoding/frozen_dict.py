@@ -7,13 +7,13 @@ FastAPI's encoder take a dict for a dict, and fail on a proxy.
 
 from typing import NoReturn, Self, TypeVar
 
-__all__ = ["ReadOnlyDict"]
+__all__ = ["FrozenDict"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class ReadOnlyDict(dict[K, V]):
+class FrozenDict(dict[K, V]):
     """A dict whose mutators raise ``TypeError``; its values have to be read-only themselves.
 
     So ``copy.copy`` and ``copy.deepcopy`` need no copy, and return the object itself. Its method ``copy``

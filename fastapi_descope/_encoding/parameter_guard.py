@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 
 from ..errors import ConfigurationError
 
-__all__ = ["never_from_a_request", "never_uncalled", "objection_to"]
+__all__ = ["dependency_factory", "not_a_request_parameter", "parameter_error"]
 
 C = TypeVar("C", bound=Callable[..., object])
 T = TypeVar("T")
@@ -33,14 +33,14 @@ class _Unreadable:
         raise ConfigurationError(self.why)
 
 
-def never_uncalled(factory: C) -> C:
+def dependency_factory(factory: C) -> C:
     """Have ``Depends(factory)`` raise ``ConfigurationError``, which would else throw away what it makes."""
     name: str = getattr(factory, "__name__")  # noqa: B009 - a Callable need not have one
     _mark(factory, f"{name}() needs its parentheses: Depends({name}) demands nothing of anybody")
     return factory
 
 
-def never_from_a_request(instead: str) -> Callable[[type[T]], type[T]]:
+def not_a_request_parameter(instead: str) -> Callable[[type[T]], type[T]]:
     """Have the values of a class come from the package alone: ``instead`` is what an endpoint has to ask for.
 
     As a dependency it raises ``ConfigurationError`` where the route is declared. A body does not fit, by
@@ -66,11 +66,11 @@ def never_from_a_request(instead: str) -> Callable[[type[T]], type[T]]:
     return mark
 
 
-def objection_to(annotation: object) -> str | None:
+def parameter_error(annotation: object) -> str | None:
     """Why no parameter with this annotation may be read from a request; None if one may."""
     why: object = getattr(annotation, _WHY, None)
     parts: Iterable[object] = get_args(annotation)
-    return why if isinstance(why, str) else next(filter(None, map(objection_to, parts)), None)
+    return why if isinstance(why, str) else next(filter(None, map(parameter_error, parts)), None)
 
 
 def _mark(call: Callable[..., object], why: str) -> None:

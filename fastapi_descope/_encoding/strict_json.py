@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn, cast
 
-from .frozen_dict import ReadOnlyDict
+from .frozen_dict import FrozenDict
 
 __all__ = ["parse_object"]
 
@@ -63,7 +63,7 @@ def _object(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
     for name, value in pairs:
         if type(value) is list:
             members[name] = _tuple(cast("list[object]", value))
-    return ReadOnlyDict(members)
+    return FrozenDict(members)
 
 
 def _tuple(items: list[object]) -> tuple[object, ...]:

@@ -7,42 +7,44 @@ use of one for a theft.
 import asyncio
 
 from ..errors import UpstreamUnavailable
-from .outcome import Ended, NotReplaced
+from .outcome import Ended, SwitchFailed
 from .store import Lease, RefreshResult, RefreshStore
 
-__all__ = ["TokenChain"]
+__all__ = ["TokenFamily"]
 
 _SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.05, 0.4
 
 
-class TokenChain:
+class TokenFamily:
     """Chains as ``store`` remembers them. Tokens are texts, and nothing is verified here."""
 
     def __init__(self, store: RefreshStore) -> None:
         self._store = store
 
-    async def last(self, text: str) -> RefreshResult | None:
+    async def latest_result(self, text: str) -> RefreshResult | None:
         """The end of the chain: the refresh token of a result may itself have been traded since.
 
         A pause is no end: the session before it is still the latest.
         """
         last, seen = None, set[str]()
-        while text not in seen and (later := await self._store.recall(text)) is not None:
+        while text not in seen and (later := await self._store.get(text)) is not None:
             seen.add(text)
-            if later.pauses_until is None:
+            if later.retry_at is None:
                 last, text = later, later.refresh_jwt or text
         return last
 
-    async def newest(self, text: str) -> str:
+    async def current_token(self, text: str) -> str:
         """The newest token that follows ``text``, which may be itself."""
-        last = await self.last(text)
+        last = await self.latest_result(text)
         return text if last is None else last.refresh_jwt or text
 
-    async def begin(self, text: str, patience: float, *, anew: bool = False) -> RefreshResult | Lease | None:
+    async def acquire_lease(
+        self, text: str, wait_timeout: float, *, ignore_cached: bool = False
+    ) -> RefreshResult | Lease | None:
         """What the store says, after waiting out whoever is at it; None if that takes too long."""
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + patience, _SHORTEST_POLL_SECONDS
-        while (begun := await self._store.begin(text, anew=anew)) is None:
+        deadline, pause = loop.time() + wait_timeout, _SHORTEST_POLL_SECONDS
+        while (begun := await self._store.acquire(text, ignore_cached=ignore_cached)) is None:
             if (left := deadline - loop.time()) <= 0:
                 break
             # Another process may hold the lease: there is no event of ours to await. The longer it takes,
@@ -51,33 +53,37 @@ class TokenChain:
             pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
         return begun
 
-    async def begin_again(
-        self, text: str, patience: float, *, stale: RefreshResult
+    async def reacquire_lease(
+        self, text: str, wait_timeout: float, *, stale: RefreshResult
     ) -> RefreshResult | Lease | None:
         """A lease for what has a ``stale`` result, of no use any more; or what another has put in its place.
 
         Of many processes that find the same result stale, one asks Descope, and a logout is not overtaken.
         """
-        begun = await self.begin(text, patience, anew=True)
-        known = await self._store.recall(text) if isinstance(begun, Lease) else None
+        begun = await self.acquire_lease(text, wait_timeout, ignore_cached=True)
+        known = await self._store.get(text) if isinstance(begun, Lease) else None
         if isinstance(begun, Lease) and known is not None and known != stale:
-            await self._store.finish(text, begun, None, 0.0)
+            await self._store.complete(text, begun, None, 0.0)
             return known
         return begun
 
-    async def lease_newest(self, text: str, patience: float) -> tuple[str, Lease] | Ended | NotReplaced:
+    async def acquire_current(
+        self, text: str, wait_timeout: float
+    ) -> tuple[str, Lease] | Ended | SwitchFailed:
         """The lease of the newest token: whoever had it before may have rotated the one that we know.
 
         ``patience`` is for all of them: there may be a queue, and each who leaves it rotates once more.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        while isinstance(lease := await self.begin(text, deadline - loop.time(), anew=True), Lease):
-            known = await self.last(text)
+        deadline = loop.time() + wait_timeout
+        while isinstance(
+            lease := await self.acquire_lease(text, deadline - loop.time(), ignore_cached=True), Lease
+        ):
+            known = await self.latest_result(text)
             if known is None or known.refresh_jwt == text:
                 return text, lease
-            await self._store.finish(text, lease, None, 0.0)
+            await self._store.complete(text, lease, None, 0.0)
             if known.refresh_jwt is None:
                 return Ended()
             text = known.refresh_jwt
-        return NotReplaced(UpstreamUnavailable())
+        return SwitchFailed(UpstreamUnavailable())

@@ -3,17 +3,23 @@
 answer of Descope                      outcome      cookies
 200, both tokens verified              Renewed      both written
 400, 401, 403 with a Descope error     Ended        cleared, unless superseded
-anything else                          NoVerdict    kept
+anything else                          Unavailable    kept
 """
 
 from dataclasses import dataclass
 from typing import assert_never
 
-from ..errors import DescopeError, UpstreamError, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
+from ..errors import (
+    DescopeError,
+    InvalidUpstreamResponse,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
 from ..events import Event, RefreshFailed, RefreshRefused, SessionRefreshed
 from ..session import TokenPair
 
-__all__ = ["Ended", "Landing", "NoVerdict", "NotReplaced", "Outcome", "Renewed", "judge"]
+__all__ = ["Ended", "FlightResult", "Outcome", "Renewed", "SwitchFailed", "Unavailable", "classify"]
 
 _OVER = frozenset({400, 401, 403})
 """The statuses with which Descope, in a well-formed error, says that a session is over."""
@@ -38,37 +44,37 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class NoVerdict:
+class Unavailable:
     """Nothing is known: an outage, a rate limit, nonsense. ``retry_after`` is in seconds."""
 
     retry_after: int = 5
 
 
-Outcome = Renewed | Ended | NoVerdict
+Outcome = Renewed | Ended | Unavailable
 
 
 @dataclass(frozen=True, slots=True)
-class NotReplaced:
+class SwitchFailed:
     """A tenant switch failed; whoever waited behind it for a refresh has to refresh after all."""
 
     error: DescopeError
 
 
-Landing = Outcome | NotReplaced
+FlightResult = Outcome | SwitchFailed
 
 
-def judge(traded: TokenPair | UpstreamError) -> tuple[Outcome, Event]:
+def classify(traded: TokenPair | UpstreamError) -> tuple[Outcome, Event]:
     """What a refresh came to, and what to tell of it: given the verified pair, or the error in its place."""
     match traded:
         case TokenPair(session=session):
             return Renewed(traded), SessionRefreshed(session.user.id, session.tenant_id)
-        case UpstreamRefused(upstream_status=status, upstream_code=code) if status in _OVER:
+        case UpstreamRejected(upstream_status=status, upstream_code=code) if status in _OVER:
             return Ended(), RefreshRefused(code)
         case UpstreamUnavailable(retry_after=seconds):
-            return NoVerdict(seconds), RefreshFailed(traded.code)
-        case UpstreamNonsense(reason=reason):
-            return NoVerdict(), RefreshFailed(reason)
+            return Unavailable(seconds), RefreshFailed(traded.code)
+        case InvalidUpstreamResponse(reason=reason):
+            return Unavailable(), RefreshFailed(reason)
         case UpstreamError():
-            return NoVerdict(), RefreshFailed(traded.code)
+            return Unavailable(), RefreshFailed(traded.code)
         case _:
             assert_never(traded)

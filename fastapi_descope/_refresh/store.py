@@ -38,22 +38,22 @@ class RefreshResult:
     superseded: bool = False
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
         """Whether the session is over."""
         return self.session_jwt is None and self.refresh_at is None
 
     @property
-    def pauses_until(self) -> float | None:
+    def retry_at(self) -> float | None:
         """When Descope may be asked again (epoch seconds), if that is all it said; else None."""
         return self.refresh_at if self.session_jwt is None else None
 
     @classmethod
-    def over(cls, *, superseded: bool = False) -> Self:
+    def ended(cls, *, superseded: bool = False) -> Self:
         """The result of a logout or a refusal, or of another login."""
         return cls(session_jwt=None, refresh_jwt=None, superseded=superseded)
 
     @classmethod
-    def pause(cls, until: float) -> Self:
+    def backoff(cls, until: float) -> Self:
         """The result of a 429: nothing is decided, and nothing may be asked before ``until``."""
         return cls(session_jwt=None, refresh_jwt=None, refresh_at=until)
 
@@ -72,32 +72,32 @@ class RefreshStore(Protocol):
     goes on as if alone, and says so with an event (RD-02).
     """
 
-    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
         """The remembered result, or else a lease, or None while somebody else holds the lease.
 
         With ``anew`` a remembered result is passed over: the caller wants a newer one.
         """
         ...
 
-    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
+    async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
         """Remember ``result`` for ``seconds`` (None: nothing to remember) and give the lease back.
 
         False, with nothing remembered, if the lease was lost in between.
         """
         ...
 
-    async def recall(self, token: str) -> RefreshResult | None:
+    async def get(self, token: str) -> RefreshResult | None:
         """The remembered result, or None."""
         ...
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """Remember ``result`` whoever holds the lease; the holder has lost it. Returns what it replaced.
 
         In one step: what a holder brings is either returned here, or lost.
         """
         ...
 
-    async def shorten(self, token: str, seconds: float) -> None:
+    async def reduce_ttl(self, token: str, ttl: float) -> None:
         """Forget the result in ``seconds`` at the latest; one that is to go sooner stays as it is.
 
         So does the end of a session: a response that went out beside a logout is no reason to forget it.
@@ -134,42 +134,42 @@ class MemoryRefreshStore:
         self._sweep_at_size = 1024
         self._sweep_at = monotonic() + _SWEEP_SECONDS
 
-    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.begin``; never waits."""
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
+        """See ``RefreshStore.acquire``; never waits."""
         now, entry = self._monotonic(), self._entry(token)
-        if entry.result is not None and now < entry.forget_at and not anew:
+        if entry.result is not None and now < entry.forget_at and not ignore_cached:
             return entry.result
         if entry.lease is not None and now < entry.lease_until:
             return None
         entry.lease, entry.lease_until = Lease(token_hex(16)), now + self._lease_seconds
         return entry.lease
 
-    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
-        """See ``RefreshStore.finish``."""
+    async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
+        """See ``RefreshStore.complete``."""
         entry = self._entry(token)
         if entry.lease != lease:
             return False
         entry.lease, entry.lease_until = None, 0.0
         if result is not None:
-            entry.result, entry.forget_at = result, self._monotonic() + seconds
+            entry.result, entry.forget_at = result, self._monotonic() + ttl
         return True
 
-    async def recall(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.recall``."""
+    async def get(self, token: str) -> RefreshResult | None:
+        """See ``RefreshStore.get``."""
         return self._remembered(token)
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``."""
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
+        """See ``RefreshStore.force_set``."""
         replaced, entry = self._remembered(token), self._entry(token)
         entry.lease, entry.lease_until = None, 0.0
-        entry.result, entry.forget_at = result, self._monotonic() + seconds
+        entry.result, entry.forget_at = result, self._monotonic() + ttl
         return replaced
 
-    async def shorten(self, token: str, seconds: float) -> None:
-        """See ``RefreshStore.shorten``."""
+    async def reduce_ttl(self, token: str, ttl: float) -> None:
+        """See ``RefreshStore.reduce_ttl``."""
         entry = self._entries.get(_key(token))
-        if entry is not None and not (entry.result and entry.result.ended):
-            entry.forget_at = min(entry.forget_at, self._monotonic() + seconds)
+        if entry is not None and not (entry.result and entry.result.is_ended):
+            entry.forget_at = min(entry.forget_at, self._monotonic() + ttl)
 
     def forget(self, token: str) -> None:
         """Forget the result at once, whatever it is; a lease stays."""

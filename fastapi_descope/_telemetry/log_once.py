@@ -2,20 +2,20 @@
 
 import logging
 
-__all__ = ["Advice"]
+__all__ = ["LogOnce"]
 
 _MOST = 100
 
 logger = logging.getLogger("fastapi_descope")
 
 
-class Advice:
+class LogOnce:
     """Sentences that were said already are not said again; after a hundred there are no more."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def give(self, sentence: str, *, level: int = logging.WARNING) -> None:
+    def warning(self, sentence: str, *, level: int = logging.WARNING) -> None:
         """Log ``sentence``, which holds no secret and nothing that a stranger can choose at will."""
         if sentence not in self._said and len(self._said) < _MOST:
             self._said.add(sentence)

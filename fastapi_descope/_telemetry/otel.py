@@ -14,14 +14,14 @@ from types import MappingProxyType
 from opentelemetry import metrics, trace
 
 from ..events import (
-    CookieAmbiguous,
+    ConflictingCookies,
     CrossSiteRefused,
     Event,
-    KeysFailed,
-    KeysFetched,
+    JwksFetched,
+    JwksFetchFailed,
     LoginFailed,
     LoginStarted,
-    ProfileRead,
+    ProfileFetched,
     RedirectRejected,
     RefreshFailed,
     RefreshRefused,
@@ -30,12 +30,12 @@ from ..events import (
     SignedOut,
     StoreDegraded,
     StoreRecovered,
-    SuspiciousAnswer,
     TenantSwitched,
     TokenPairMismatch,
     TokenRejected,
     UpstreamDegraded,
     UpstreamRecovered,
+    UpstreamTokenRejected,
 )
 
 __all__ = ["Telemetry"]
@@ -97,13 +97,13 @@ def _refused(kind: str) -> _Kind:
 
 _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
     {
-        CookieAmbiguous: _refused("cookie_ambiguous"),
+        ConflictingCookies: _refused("conflicting_cookies"),
         CrossSiteRefused: _refused("cross_site"),
-        KeysFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
-        KeysFetched: _result("descope.keys.fetches", "fetched"),
+        JwksFetchFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
+        JwksFetched: _result("descope.keys.fetches", "fetched"),
         LoginFailed: _result("descope.logins", "failed", "reason", level=logging.WARNING),
         LoginStarted: _result("descope.logins", "started"),
-        ProfileRead: _Kind("descope.profile_reads"),
+        ProfileFetched: _Kind("descope.profile_reads"),
         RedirectRejected: _refused("redirect"),
         RefreshFailed: _result("descope.refreshes", "failed", "reason", level=logging.WARNING),
         RefreshRefused: _result("descope.refreshes", "refused", level=logging.WARNING),
@@ -112,7 +112,7 @@ _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
         SignedOut: _Kind("descope.sign_outs", labels=("everywhere", "confirmed")),
         StoreDegraded: _result("descope.store", "degraded", "reason", level=logging.WARNING),
         StoreRecovered: _result("descope.store", "recovered"),
-        SuspiciousAnswer: _Kind("descope.answers.suspicious", labels=("reason",), level=logging.WARNING),
+        UpstreamTokenRejected: _Kind("descope.answers.suspicious", labels=("reason",), level=logging.WARNING),
         TenantSwitched: _Kind("descope.tenant_switches"),
         TokenPairMismatch: _refused("token_pair"),
         TokenRejected: _Kind("descope.tokens.rejected", labels=("reason", "source"), level=logging.WARNING),
@@ -151,7 +151,7 @@ class Telemetry:
             for name, description in _COUNTERS.items()
         }
         self._logger = logger or logging.getLogger("fastapi_descope.events")
-        self._limit = _LineLimit(monotonic)
+        self._limit = _LogRateLimiter(monotonic)
         self._base_url = base_url
         self._outage: frozenset[str] = frozenset()
 
@@ -167,7 +167,7 @@ class Telemetry:
                 f"descope.{event.name}",
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
-        if not self._is_old_news(event) and self._logger.isEnabledFor(kind.level):
+        if not self._is_repeat(event) and self._logger.isEnabledFor(kind.level):
             self._write(event, kind.level, (event.name, *labels.values()))
 
     def _write(self, event: Event, level: int, subject: tuple[str, ...]) -> None:
@@ -191,21 +191,21 @@ class Telemetry:
     def _note(self, event: Event) -> str | None:
         """What the reader of the line has to know or mend beyond the event itself."""
         match event:
-            case SuspiciousAnswer(reason=reason):
+            case UpstreamTokenRejected(reason=reason):
                 return _CLOCKS.get(reason)
-            case KeysFailed() | UpstreamDegraded() if self._base_url:
+            case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
             case _:
                 return None
 
-    def _is_old_news(self, event: Event) -> bool:
+    def _is_repeat(self, event: Event) -> bool:
         """Whether it says that the keys still cannot be had for the same reason: one outage, one line."""
         match event:
-            case KeysFailed(reason=reason):
+            case JwksFetchFailed(reason=reason):
                 is_old = reason in self._outage
                 self._outage |= {reason}
                 return is_old
-            case KeysFetched():
+            case JwksFetched():
                 self._outage = frozenset()
                 return False
             case _:
@@ -229,7 +229,7 @@ class _Interval:
     suppressed: int = 0
 
 
-class _LineLimit:
+class _LogRateLimiter:
     """At most ten lines a minute on one subject."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

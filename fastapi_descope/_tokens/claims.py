@@ -25,9 +25,9 @@ from .._encoding import base64url, strict_json
 from ..errors import TokenError, TokenExpired, TokenReason
 from ..session import Claims
 
-__all__ = ["JWT_SPELLING", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "is_jwt_text", "verify"]
+__all__ = ["COMPACT_JWS", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "looks_like_jwt", "verify"]
 
-JWT_SPELLING = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+COMPACT_JWS = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """What a token looks like before anything is known of it; no byte of it ends a header or a cookie."""
 
 _SEGMENTS = 3
@@ -93,18 +93,18 @@ class TokenPolicy:
 class UnknownKey(TokenError):
     """The token names a key that is not in the set: forged, or signed after a rotation.
 
-    ``worth_a_fetch`` is False where no key could make the token valid, so that junk costs no request
+    ``should_refetch`` is False where no key could make the token valid, so that junk costs no request
     upstream (JW-02).
     """
 
-    def __init__(self, *, worth_a_fetch: bool) -> None:
-        self.worth_a_fetch = worth_a_fetch
+    def __init__(self, *, should_refetch: bool) -> None:
+        self.should_refetch = should_refetch
         super().__init__(TokenReason.UNKNOWN_KEY)
 
 
-def is_jwt_text(text: str) -> bool:
+def looks_like_jwt(text: str) -> bool:
     """Whether ``text`` is spelt like a JWT, and so is safe in a header. Says nothing about its truth."""
-    return text.isascii() and JWT_SPELLING.fullmatch(text.encode("ascii")) is not None
+    return text.isascii() and COMPACT_JWS.fullmatch(text.encode("ascii")) is not None
 
 
 def verify(
@@ -119,7 +119,7 @@ def verify(
     header, payload, signature = _segments(token, policy.max_bytes)
     key = keys.get(_key_id(_json(header)))  # no other key is tried (TV-07)
     if key is None:
-        raise UnknownKey(worth_a_fetch=_is_plausible(payload, kind, policy, now))
+        raise UnknownKey(should_refetch=_is_plausible(payload, kind, policy, now))
     if not key.rsa.verify(header + b"." + payload, base64url.decode(signature)):
         _refuse(TokenReason.SIGNATURE)
     claims = _json(payload)

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import cast
 
 from .._encoding import base64url, strict_json
-from ..errors import UpstreamNonsense
+from ..errors import InvalidUpstreamResponse
 from .claims import Key
 
-__all__ = ["DropReason", "DroppedKey", "KeySet", "parse_key_set"]
+__all__ = ["KeySet", "RejectReason", "RejectedKey", "parse_key_set"]
 
 _MAX_BYTES = 64 * 1024
 _MAX_KEYS = 32
@@ -22,7 +22,7 @@ _MIN_EXPONENT, _MAX_EXPONENT = 65537, 2**32
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
-class DropReason(StrEnum):
+class RejectReason(StrEnum):
     """Why a member of a key set is not used; the vocabulary of the log."""
 
     PRIVATE = "private"
@@ -36,11 +36,11 @@ class DropReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedKey:
+class RejectedKey:
     """A member that is not used. ``kid_hash`` is the start of the SHA-256 of its kid, or "-"."""
 
     kid_hash: str
-    reason: DropReason
+    reason: RejectReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +48,58 @@ class KeySet:
     """The usable keys of a document, by kid, and what was left out."""
 
     keys: Mapping[str, Key]
-    dropped: tuple[DroppedKey, ...] = ()
+    rejected: tuple[RejectedKey, ...] = ()
 
 
 def parse_key_set(body: bytes) -> KeySet:
     """The keys of ``body``, which is what Descope's ``/v2/keys/{project}`` answers (wire contract 2.13).
 
     A member that is broken or unfit is dropped and the others are used (JW-09); of two different keys
-    with one kid neither is (JW-10). Raises UpstreamNonsense, and nothing else, for a document that has
+    with one kid neither is (JW-10). Raises InvalidUpstreamResponse, and nothing else, for a document that has
     more than 64 KiB or 32 keys, is no strict JSON or no key set, or holds no usable key: such an answer
     must never replace keys that work (JW-08, JW-11).
     """
     members = _members(body)
     leaked = tuple(m["n"] for m in members if "n" in m and not _PRIVATE.isdisjoint(m))
-    judged = [(member, _unfitness(member, leaked)) for member in members]
+    judged = [(member, _reject_reason(member, leaked)) for member in members]
     keys = [_key(member) for member, reason in judged if reason is None]
     ambiguous = {a.kid for a, b in combinations(keys, 2) if a.kid == b.kid and a != b}
     usable = {key.kid: key for key in keys if key.kid not in ambiguous}
     if not usable:
-        raise UpstreamNonsense("no_usable_key")
-    dropped = [DroppedKey(_hash(member.get("kid")), reason) for member, reason in judged if reason]
-    dropped += [DroppedKey(_hash(kid), DropReason.AMBIGUOUS) for kid in sorted(ambiguous)]
+        raise InvalidUpstreamResponse("no_usable_key")
+    dropped = [RejectedKey(_hash(member.get("kid")), reason) for member, reason in judged if reason]
+    dropped += [RejectedKey(_hash(kid), RejectReason.AMBIGUOUS) for kid in sorted(ambiguous)]
     return KeySet(MappingProxyType(usable), tuple(dropped))
 
 
 def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
     """The members of the document; what is no JSON object is an empty one, which fits nothing."""
     if len(body) > _MAX_BYTES:
-        raise UpstreamNonsense("key_set_too_large")
+        raise InvalidUpstreamResponse("key_set_too_large")
     try:
         listed = strict_json.parse_object(body).get("keys")
     except ValueError:
         listed = None
     if not isinstance(listed, tuple):
-        raise UpstreamNonsense("not_a_key_set")
+        raise InvalidUpstreamResponse("not_a_key_set")
     members = cast("tuple[object, ...]", listed)
     if len(members) > _MAX_KEYS:
-        raise UpstreamNonsense("too_many_keys")
+        raise InvalidUpstreamResponse("too_many_keys")
     return tuple(
         cast("Mapping[str, object]", member) if isinstance(member, Mapping) else {} for member in members
     )
 
 
-def _unfitness(member: Mapping[str, object], leaked: Container[object]) -> DropReason | None:
+def _reject_reason(member: Mapping[str, object], leaked: Container[object]) -> RejectReason | None:
     """The first reason not to use a member, or None; the order puts the gravest first."""
     checks = (
-        (_is_public(member, leaked), DropReason.PRIVATE),
-        (member.get("kty") == "RSA", DropReason.TYPE),
-        (member.get("alg") == "RS256", DropReason.ALGORITHM),
-        (_is_for_verifying(member), DropReason.USE),
-        (_is_name(member.get("kid")), DropReason.KEY_ID),
-        (_is_modulus(_number(member.get("n"))), DropReason.MODULUS),
-        (_is_exponent(_number(member.get("e"))), DropReason.EXPONENT),
+        (_is_public(member, leaked), RejectReason.PRIVATE),
+        (member.get("kty") == "RSA", RejectReason.TYPE),
+        (member.get("alg") == "RS256", RejectReason.ALGORITHM),
+        (_is_for_verifying(member), RejectReason.USE),
+        (_is_name(member.get("kid")), RejectReason.KEY_ID),
+        (_is_modulus(_number(member.get("n"))), RejectReason.MODULUS),
+        (_is_exponent(_number(member.get("e"))), RejectReason.EXPONENT),
     )
     return next((reason for holds, reason in checks if not holds), None)
 

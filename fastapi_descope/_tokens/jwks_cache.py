@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from .._concurrency.single_flight import SingleFlight
-from .._telemetry.log_once import Advice
+from .._telemetry.log_once import LogOnce
 from ..errors import (
     CircuitOpen,
+    InvalidUpstreamResponse,
     RateLimited,
     UpstreamError,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
-from ..events import Events, KeysFailed, KeysFetched
+from ..events import EventBus, JwksFetched, JwksFetchFailed
 from .claims import Key
-from .jwks import DropReason, KeySet, parse_key_set
+from .jwks import KeySet, RejectReason, parse_key_set
 
-__all__ = ["Fetch", "KeyRing"]
+__all__ = ["Fetch", "JwksCache"]
 
 Fetch = Callable[[], Awaitable[tuple[bytes, int | None]]]
 """Fetches the key set: its body, and the ``max-age`` of its Cache-Control header in seconds, if any."""
@@ -39,7 +39,7 @@ _BETWEEN_LOOKS = 30
 logger = logging.getLogger("fastapi_descope")
 
 
-class KeyRing:
+class JwksCache:
     """Keeps one key set current. The times of ``monotonic`` and ``max_stale`` are seconds.
 
     At most one fetch runs at a time, whoever asked for it and whoever stops waiting (JW-03). After a
@@ -52,7 +52,7 @@ class KeyRing:
         fetch: Fetch,
         *,
         monotonic: Callable[[], float],
-        events: Events,
+        events: EventBus,
         max_stale: float,
         on_change: Callable[[], None],
         jitter: Callable[[], float] = random.random,
@@ -63,7 +63,7 @@ class KeyRing:
         self._max_stale = max_stale
         self._on_change = on_change
         self._jitter = jitter
-        self._advice = Advice()
+        self._advice = LogOnce()
         self._flights = SingleFlight[str, None]()
         self._set = KeySet(MappingProxyType({}))
         self._failures = 0
@@ -71,14 +71,14 @@ class KeyRing:
         # failure allows another try, and when an unknown key may cause a fetch again.
         self._due = self._dead_at = self._retry_at = self._look_at = -math.inf
 
-    def ready(self, *, first: bool = True) -> Mapping[str, Key] | None:
+    def get_nowait(self, *, fetch_if_empty: bool = True) -> Mapping[str, Key] | None:
         """The keys in force, or None if there are none; never waits. Begins a fetch if one is due.
 
         Without ``first`` it renews a set, but does not begin with one: what asks may not even be
         well-formed, and nonsense must not cause a fetch (JW-02).
         """
         now = self._monotonic()
-        if now >= self._due and (first or self._set.keys):
+        if now >= self._due and (fetch_if_empty or self._set.keys):
             self._flights.start("keys", self._renew)
         return self._in_force(now)
 
@@ -88,7 +88,7 @@ class KeyRing:
         Raises UpstreamUnavailable if that does not bring them, or if it is too early for another try: an
         outage before the first fetch refuses nobody (JW-07).
         """
-        keys = self.ready()
+        keys = self.get_nowait()
         if keys is None:
             await self._landing()
             keys = self._in_force(self._monotonic())
@@ -96,7 +96,7 @@ class KeyRing:
             raise self._unavailable()
         return keys
 
-    async def look_again(self) -> bool:
+    async def refetch_for_unknown_kid(self) -> bool:
         """Whether the set was fetched once more, so that asking it for an unknown key anew makes sense.
 
         Joins a fetch under way, or begins one: 30 seconds apart at most, however many unknown keys are
@@ -152,18 +152,18 @@ class KeyRing:
             self._on_change()
         if fetched != before:
             _report(fetched)
-        self._events.emit(KeysFetched(len(fetched.keys)))
+        self._events.emit(JwksFetched(len(fetched.keys)))
 
     def _note_failure(self, error: UpstreamError) -> None:
         self._retry_at = self._monotonic() + self._pause_after(error)
         self._due = max(self._due, self._retry_at)
         if isinstance(error, CircuitOpen):  # nothing was sent, and why is told already
             return
-        if not isinstance(error, UpstreamRefused):
-            self._events.emit(KeysFailed(_reason(error)))
+        if not isinstance(error, UpstreamRejected):
+            self._events.emit(JwksFetchFailed(_reason(error)))
             return
-        self._events.emit(KeysFailed(error.code, error.upstream_status, error.upstream_code))
-        self._advice.give(
+        self._events.emit(JwksFetchFailed(error.code, error.upstream_status, error.upstream_code))
+        self._advice.warning(
             f"Descope knows no keys of this project (status {error.upstream_status}, code"
             f" {error.upstream_code or 'none'}): check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
         )
@@ -186,7 +186,7 @@ class KeyRing:
 
 def _reason(error: UpstreamError) -> str:
     match error:
-        case UpstreamNonsense(reason=reason):
+        case InvalidUpstreamResponse(reason=reason):
             return reason
         case UpstreamUnavailable(failure=str(failure)):
             return failure
@@ -196,6 +196,6 @@ def _reason(error: UpstreamError) -> str:
 
 def _report(fetched: KeySet) -> None:
     """Say once per set what was left out; a private key in public is more than a warning."""
-    for key in fetched.dropped:
-        level = logging.ERROR if key.reason is DropReason.PRIVATE else logging.WARNING
+    for key in fetched.rejected:
+        level = logging.ERROR if key.reason is RejectReason.PRIVATE else logging.WARNING
         logger.log(level, "fastapi_descope: key %s of the key set is not used: %s", key.kid_hash, key.reason)

@@ -8,18 +8,18 @@ from typing import Generic, NamedTuple, TypeVar
 
 from ..errors import TokenExpired
 
-__all__ = ["VerifiedTokens"]
+__all__ = ["TokenCache"]
 
 T = TypeVar("T")
 
 
 class _Entry(NamedTuple, Generic[T]):
     value: T
-    dies_at: float
+    expires_at: float
     subject: str
 
 
-class VerifiedTokens(Generic[T]):
+class TokenCache(Generic[T]):
     """What tokens of one kind were found to say; at most ``size`` of them, the least recently used go first.
 
     Keys are digests of whole tokens: two sessions of one user are two (TN-10). That is sound because a
@@ -36,13 +36,13 @@ class VerifiedTokens(Generic[T]):
         if entry is None:
             return None
         self._entries.move_to_end(digest)
-        if now >= entry.dies_at:
+        if now >= entry.expires_at:
             raise TokenExpired(entry.subject)
         return entry.value
 
-    def put(self, digest: bytes, value: T, *, dies_at: float, subject: str) -> None:
-        """Remember ``value`` until ``dies_at`` (epoch seconds), for a token that has just been verified."""
-        self._entries[digest] = _Entry(value, dies_at, subject)
+    def put(self, digest: bytes, value: T, *, expires_at: float, subject: str) -> None:
+        """Cache the ``value`` of a token that has just been verified until ``expires_at`` (epoch seconds)."""
+        self._entries[digest] = _Entry(value, expires_at, subject)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 

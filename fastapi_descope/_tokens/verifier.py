@@ -11,24 +11,24 @@ from hashlib import sha256
 from typing import TypeVar, cast
 
 from ..errors import TokenError, TokenReason, UpstreamUnavailable
-from ..events import Events
-from ..session import Claims, RefreshToken, Session
+from ..events import EventBus
+from ..session import AuthSession, Claims, RefreshToken
 from .claims import Key, TokenKind, TokenPolicy, UnknownKey, verify
 from .jwks import parse_key_set
-from .jwks_cache import Fetch, KeyRing
-from .token_cache import VerifiedTokens
+from .jwks_cache import Fetch, JwksCache
+from .token_cache import TokenCache
 
-__all__ = ["Fetch", "KeyCache", "parse_jwks"]
+__all__ = ["Fetch", "TokenVerifier", "parse_jwks"]
 
 T = TypeVar("T")
 
 
 def parse_jwks(body: bytes) -> Mapping[str, Key]:
-    """The usable keys of a JWKS document, by kid. Raises UpstreamNonsense only; see ``jwks``."""
+    """The usable keys of a JWKS document, by kid. Raises InvalidUpstreamResponse only; see ``jwks``."""
     return parse_key_set(body).keys
 
 
-class KeyCache:
+class TokenVerifier:
     """Tokens in, verified values out, under keys that are fetched and renewed as needed.
 
     ``clock`` tells epoch seconds and judges claims; ``monotonic`` measures ages and pauses. Keys are
@@ -45,16 +45,16 @@ class KeyCache:
         policy: TokenPolicy,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
-        events: Events,
+        events: EventBus,
         max_stale: float = 86400,
         cache_size: int = 4096,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
         self._clock = clock
-        self._sessions = VerifiedTokens[Session](cache_size)
-        self._refresh_tokens = VerifiedTokens[RefreshToken](cache_size)
-        self._ring = KeyRing(
+        self._sessions = TokenCache[AuthSession](cache_size)
+        self._refresh_tokens = TokenCache[RefreshToken](cache_size)
+        self._jwks = JwksCache(
             fetch,
             monotonic=monotonic,
             events=events,
@@ -63,7 +63,7 @@ class KeyCache:
             jitter=jitter,
         )
 
-    async def session(self, token: str) -> Session:
+    async def verify_session(self, token: str) -> AuthSession:
         """The session that ``token`` proves. Costs a hash if it was verified before, else one RSA operation.
 
         Raises TokenError, or TokenExpired if all but the time holds, or UpstreamUnavailable if there are
@@ -75,11 +75,11 @@ class KeyCache:
         if known is not None:
             return known
         claims = await self._claims(token, TokenKind.SESSION)
-        session = Session.from_claims(claims)
-        self._sessions.put(digest, session, dies_at=self._death(claims), subject=session.user.id)
+        session = AuthSession.from_claims(claims)
+        self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
         return session
 
-    async def refresh_token(self, token: str) -> RefreshToken:
+    async def verify_refresh_token(self, token: str) -> RefreshToken:
         """The refresh token that ``token`` is; costs and raises what ``session`` does."""
         digest = self._digest(token)
         known = self._known(self._refresh_tokens, digest)
@@ -90,44 +90,48 @@ class KeyCache:
         self._refresh_tokens.put(
             digest,
             replace(refresh, text=""),
-            dies_at=self._death(claims),
+            expires_at=self._expires_at(claims),
             subject=refresh.subject,
         )
         return refresh
 
     async def warm(self) -> None:
-        """Fetch the keys if there are none. Never raises: a failure is a ``KeysFailed`` event."""
+        """Fetch the keys if there are none. Never raises: a failure is a ``JwksFetchFailed`` event."""
         try:
-            await self._ring.keys()
+            await self._jwks.keys()
         except UpstreamUnavailable:
             return
 
     async def aclose(self) -> None:
         """End a fetch under way, if any; those who wait for it get UpstreamUnavailable."""
-        await self._ring.aclose()
+        await self._jwks.aclose()
 
     def _digest(self, token: str) -> bytes:
         if len(token) > self._policy.max_bytes:
             raise TokenError(TokenReason.TOO_LARGE)
         return sha256(token.encode(errors="surrogatepass")).digest()
 
-    def _known(self, tokens: VerifiedTokens[T], digest: bytes) -> T | None:
+    def _known(self, tokens: TokenCache[T], digest: bytes) -> T | None:
         # Without keys nothing is known, however lately it was verified (JW-06).
-        return None if self._ring.ready(first=False) is None else tokens.get(digest, self._clock())
+        return (
+            None if self._jwks.get_nowait(fetch_if_empty=False) is None else tokens.get(digest, self._clock())
+        )
 
     async def _claims(self, token: str, kind: TokenKind) -> Claims:
-        keys = self._ring.ready(first=False)
+        keys = self._jwks.get_nowait(fetch_if_empty=False)
         # Ends: the ring says no as soon as no fetch is under way and none may be begun.
         while True:
             try:
                 # Before the first keys are there, what is no token at all is told apart without them.
                 return verify(token, kind=kind, keys=keys or {}, policy=self._policy, now=self._clock())
             except UnknownKey as unknown:
-                if keys is not None and not (unknown.worth_a_fetch and await self._ring.look_again()):
+                if keys is not None and not (
+                    unknown.should_refetch and await self._jwks.refetch_for_unknown_kid()
+                ):
                     raise
-            keys = await self._ring.keys()
+            keys = await self._jwks.keys()
 
-    def _death(self, claims: Claims) -> float:
+    def _expires_at(self, claims: Claims) -> float:
         return cast("float", claims["exp"]) + self._policy.leeway
 
     def _forget(self) -> None:

@@ -11,24 +11,24 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
-from .._tokens.claims import is_jwt_text
+from .._tokens.claims import looks_like_jwt
 from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason
-from ..events import Events
+from ..events import EventBus
 from ..session import UserProfile
 from .login_options import LoginOptions
-from .resilience import Restraint
+from .resilience import UpstreamGuard
 from .responses import (
-    Reply,
-    TokenAnswer,
-    read_login_url,
-    read_max_age,
-    read_profile,
-    read_tenant_names,
-    read_tokens,
+    ApiResponse,
+    TokenResponse,
+    parse_login_url,
+    parse_max_age,
+    parse_profile,
+    parse_tenant_names,
+    parse_tokens,
 )
-from .transport import Outbound, Transport
+from .transport import Transport, UpstreamTransport
 
-__all__ = ["DescopeClient", "LoginOptions", "TokenAnswer", "Transport"]
+__all__ = ["DescopeApi", "LoginOptions", "TokenResponse", "Transport"]
 
 _BODY_BYTES = 256 * 1024
 _KEYS_BYTES = 64 * 1024
@@ -45,15 +45,15 @@ _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; a colon would split the bearer
 
 
-class DescopeClient:
+class DescopeApi:
     """Calls Descope. Opens nothing until the first call; one client per app.
 
     Every method is one network call with a deadline of ``timeout`` seconds, waiting for its turn
     included, and may raise:
 
-    * ``UpstreamRefused``: Descope understood and said no;
+    * ``UpstreamRejected``: Descope understood and said no;
     * ``UpstreamUnavailable``: no verdict (outage, deadline, too many waiting), ``RateLimited`` among them;
-    * ``UpstreamNonsense``: the answer is not Descope's, or outside the wire contract;
+    * ``InvalidUpstreamResponse``: the answer is not Descope's, or outside the wire contract;
     * ``TokenError``: the refresh token is not even spelt like a JWT; nothing was sent.
 
     How calls queue, and which are never repeated, is ``Outbound``'s to say; when none is made at all,
@@ -70,7 +70,7 @@ class DescopeClient:
         timeout: float = 5.0,
         transport: Transport | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        events: Events | None = None,
+        events: EventBus | None = None,
     ) -> None:
         """Check what goes into paths and headers; raises ``ConfigurationError``.
 
@@ -89,12 +89,12 @@ class DescopeClient:
             raise ConfigurationError("DESCOPE_AUTH_MANAGEMENT_KEY holds characters that no header may carry")
         # A copy that was vendored rather than installed has no version to tell.
         version = next((found.version for found in metadata.distributions(name="fastapi-descope")), "0")
-        outbound = partial(Outbound, base_url, timeout=timeout, transport=transport)
-        restraint = partial(Restraint, monotonic=monotonic, events=events or Events(), longest_call=timeout)
-        sessions = restraint(calls="sessions")
-        logins = restraint(calls="logins", also=sessions)
-        self._sessions = outbound(restraint=sessions, connections=_CONNECTIONS, waiting=_WAITING)
-        self._logins = outbound(restraint=logins, connections=_LOGIN_CONNECTIONS, waiting=_LOGINS_WAITING)
+        pool = partial(UpstreamTransport, base_url, timeout=timeout, transport=transport)
+        guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), longest_call=timeout)
+        sessions = guard(calls="sessions")
+        logins = guard(calls="logins", parent=sessions)
+        self._sessions = pool(guard=sessions, connections=_CONNECTIONS, waiting=_WAITING)
+        self._logins = pool(guard=logins, connections=_LOGIN_CONNECTIONS, waiting=_LOGINS_WAITING)
         self._project_id = project_id
         self._management_key = management_key
         self._headers = {
@@ -131,7 +131,7 @@ class DescopeClient:
             "prompt": prompt,
             "forceAuthn": "true" if force_authn else None,
         }
-        return read_login_url(
+        return parse_login_url(
             await self._post(
                 "/v1/auth/sso/authorize" + _query_string(query),
                 options.body(),
@@ -140,17 +140,17 @@ class DescopeClient:
             )
         )
 
-    async def sso_exchange(self, code: str) -> TokenAnswer:
+    async def sso_exchange(self, code: str) -> TokenResponse:
         """The tokens for the one-time code of a callback."""
-        return read_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, through=self._logins))
+        return parse_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, through=self._logins))
 
-    async def refresh(self, refresh_jwt: str) -> TokenAnswer:
+    async def refresh(self, refresh_jwt: str) -> TokenResponse:
         """A new session token, and a new refresh token if the project rotates them."""
-        return read_tokens(await self._post("/v1/auth/refresh", {}, refresh_jwt))
+        return parse_tokens(await self._post("/v1/auth/refresh", {}, refresh_jwt))
 
-    async def tenant_select(self, refresh_jwt: str, tenant: str) -> TokenAnswer:
+    async def tenant_select(self, refresh_jwt: str, tenant: str) -> TokenResponse:
         """Tokens whose current tenant is ``tenant``: both, and both must be kept."""
-        return read_tokens(await self._post("/v1/auth/tenant/select", {"tenant": tenant}, refresh_jwt))
+        return parse_tokens(await self._post("/v1/auth/tenant/select", {"tenant": tenant}, refresh_jwt))
 
     async def logout(self, refresh_jwt: str) -> None:
         """End this session: its refresh token is revoked. Session tokens live until they expire."""
@@ -162,18 +162,18 @@ class DescopeClient:
 
     async def me(self, refresh_jwt: str) -> UserProfile:
         """Descope's user object, as it is now."""
-        return read_profile(await self._call("GET", "/v1/auth/me", bearer=self._bearer(refresh_jwt)))
+        return parse_profile(await self._call("GET", "/v1/auth/me", bearer=self._bearer(refresh_jwt)))
 
     async def my_tenants(self, refresh_jwt: str, ids: Sequence[str]) -> Mapping[str, str]:
         """Names by tenant id, of those among ``ids`` that are the user's."""
-        return read_tenant_names(await self._post("/v1/auth/me/tenants", {"ids": list(ids)}, refresh_jwt))
+        return parse_tenant_names(await self._post("/v1/auth/me/tenants", {"ids": list(ids)}, refresh_jwt))
 
     async def keys(self) -> tuple[bytes, int | None]:
         """The key set as Descope sent it, unparsed, and its ``max-age`` in seconds, if any."""
         reply = await self.key_set()
-        return reply.body or b"", read_max_age(reply)
+        return reply.body or b"", parse_max_age(reply)
 
-    async def key_set(self) -> Reply:
+    async def key_set(self) -> ApiResponse:
         """The whole answer that holds the key set, with when it was sent."""
         path, bearer = f"/v2/keys/{self._project_id}", f"Bearer {self._project_id}"
         return await self._call("GET", path, bearer=bearer, limit=_KEYS_BYTES)
@@ -189,14 +189,14 @@ class DescopeClient:
         body: Mapping[str, object],
         refresh_jwt: str | None = None,
         *,
-        through: Outbound | None = None,
-    ) -> Reply:
+        through: UpstreamTransport | None = None,
+    ) -> ApiResponse:
         bearer, content = self._bearer(refresh_jwt), _json_bytes(body)
         return await self._call("POST", path, bearer=bearer, content=content, through=through)
 
     def _bearer(self, refresh_jwt: str | None) -> str:
         # h11 puts a header value that it refuses into the text of its exception: nothing odd gets there.
-        if refresh_jwt is not None and not is_jwt_text(refresh_jwt):
+        if refresh_jwt is not None and not looks_like_jwt(refresh_jwt):
             raise TokenError(TokenReason.MALFORMED)
         key = self._management_key.get_secret_value() if self._management_key else None
         return "Bearer " + ":".join(filter(None, (self._project_id, refresh_jwt, key)))
@@ -209,8 +209,8 @@ class DescopeClient:
         bearer: str,
         content: bytes | None = None,
         limit: int = _BODY_BYTES,
-        through: Outbound | None = None,
-    ) -> Reply:
+        through: UpstreamTransport | None = None,
+    ) -> ApiResponse:
         """The reply to one request, if it is a yes."""
         headers = {**self._headers, "Authorization": bearer}
         if content is not None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["RateLimit"]
+__all__ = ["SharedRateLimit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class _Limited:
     until: float
 
 
-class RateLimit:
+class SharedRateLimit:
     """Tells a limit on everybody from a limit on one user (RF-09). ``monotonic`` returns seconds.
 
     A 429 does not say what it counts; most of Descope's limits count addresses (wire contract, section
@@ -33,7 +33,7 @@ class RateLimit:
         """How long everybody has to wait; 0 if nobody has to."""
         return max(0.0, self._until - self._monotonic())
 
-    def met(self, caller: bytes, seconds: float) -> bool:
+    def record_429(self, caller: bytes, seconds: float) -> bool:
         """``caller`` met a 429 and is to wait ``seconds``. True if from now on everybody has to wait."""
         now = self._monotonic()
         before, last = self._last, _Limited(caller, now + seconds)
@@ -46,6 +46,6 @@ class RateLimit:
         self._until = max(before.until, last.until)
         return True
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Somebody's call was answered, so that the limit met before it is not everybody's."""
         self._last = None

@@ -7,12 +7,12 @@ from random import random
 from types import TracebackType
 from typing import Self
 
-from .._concurrency.circuit_breaker import Breaker
-from ..errors import CircuitOpen, RateLimited, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
-from ..events import Events, UpstreamDegraded, UpstreamRecovered
-from .rate_limit import RateLimit
+from .._concurrency.circuit_breaker import CircuitBreaker
+from ..errors import CircuitOpen, InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
+from ..events import EventBus, UpstreamDegraded, UpstreamRecovered
+from .rate_limit import SharedRateLimit
 
-__all__ = ["Attempt", "Restraint"]
+__all__ = ["CallPermit", "UpstreamGuard"]
 
 _FAILURES = 5
 _WITHIN_SECONDS = 10.0
@@ -21,7 +21,7 @@ _WITHIN_SECONDS = 10.0
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 10.0, 30.0
 
 
-class Restraint:
+class UpstreamGuard:
     """Holds calls back while they would do no good. Costs no time, and no byte is sent for a call held back.
 
     **Failures.** No answer, or a 5xx, to five calls in a row within ten seconds: all calls fail for 5 to
@@ -35,7 +35,7 @@ class Restraint:
     **Rate limits.** See ``RateLimit``; all calls fail until the time is over.
 
     All ``calls`` of one kind, a word for the events, count as one: refreshes and the key set stand and fall
-    together often enough, and ``KeyRing`` takes a call that was held back for what it is. One restraint
+    together often enough, and ``JwksCache`` takes a call that was held back for what it is. One restraint
     serves one ``Outbound``, in however many event loops. While ``also`` holds its calls back, ours are held
     back too; it learns nothing from ours. ``monotonic`` returns seconds; ``longest_call`` is for how many of
     them a call may be under way; ``jitter`` is ``Breaker``'s.
@@ -45,46 +45,46 @@ class Restraint:
         self,
         *,
         monotonic: Callable[[], float],
-        events: Events,
+        events: EventBus,
         longest_call: float,
         calls: str = "sessions",
-        also: "Restraint | None" = None,
+        parent: "UpstreamGuard | None" = None,
         jitter: Callable[[], float] = random,
     ) -> None:
-        self._breaker = Breaker(
+        self._breaker = CircuitBreaker(
             monotonic,
             failures=_FAILURES,
-            within=_WITHIN_SECONDS,
-            shortest=_SHORTEST_SECONDS,
-            longest=_LONGEST_SECONDS,
-            trial=longest_call + 1,
+            window=_WITHIN_SECONDS,
+            min_delay=_SHORTEST_SECONDS,
+            max_delay=_LONGEST_SECONDS,
+            probe_timeout=longest_call + 1,
             jitter=jitter,
         )
-        self._limit = RateLimit(monotonic)
+        self._limit = SharedRateLimit(monotonic)
         self._monotonic = monotonic
         self._events = events
         self._calls = calls
-        self._also = also
-        self._trial: Attempt | None = None
+        self._parent = parent
+        self._trial: CallPermit | None = None
         self._first_failure = math.inf
         self._is_degraded = False
 
-    def attempt(self, bearer: str) -> "Attempt":
+    def call(self, bearer: str) -> "CallPermit":
         """A call that is about to be made with ``bearer``, to be entered with ``with``.
 
         Raises ``RateLimited`` or ``CircuitOpen`` if Descope is to be left alone.
         """
         self.check()
-        return Attempt(self, sha256(bearer.encode()).digest())
+        return CallPermit(self, sha256(bearer.encode()).digest())
 
-    def admit(self, attempt: "Attempt") -> None:
+    def acquire(self, attempt: "CallPermit") -> None:
         """Have ``attempt`` go out now; raises like ``attempt``, for things change while a call queues."""
         self.check()
         attempt.began_at = self._monotonic()
-        if self._breaker.claim_trial():
+        if self._breaker.try_probe():
             self._trial = attempt
 
-    def settle(self, attempt: "Attempt", error: BaseException | None) -> None:
+    def record(self, attempt: "CallPermit", error: BaseException | None) -> None:
         """Learn from how a call ended that did go out: with ``error``, or with a yes."""
         is_trial = self._trial is attempt
         if is_trial:
@@ -93,31 +93,31 @@ class Restraint:
         match error:
             case RateLimited(retry_after=seconds):
                 self._answered(is_news=is_news)
-                if self._limit.met(attempt.caller, seconds):
+                if self._limit.record_429(attempt.caller, seconds):
                     self._degrade(error.code)
             case UpstreamUnavailable(retry_after=seconds) if attempt.failure:
                 self._failed(attempt, attempt.failure, seconds)
-            case None | UpstreamRefused() | UpstreamNonsense():
-                self._limit.answered()
+            case None | UpstreamRejected() | InvalidUpstreamResponse():
+                self._limit.record_success()
                 self._answered(is_news=is_news)
             case _ if is_trial:  # cancelled, say: nothing was learnt
-                self._breaker.give_back_trial()
+                self._breaker.release_probe()
             case _:
                 pass
 
     def check(self) -> None:
         """Raise ``RateLimited`` or ``CircuitOpen`` if Descope is to be left alone."""
-        if self._also is not None:
-            self._also.check()
+        if self._parent is not None:
+            self._parent.check()
         if (pause := self._limit.seconds_left()) > 0:
             raise RateLimited(math.ceil(pause))
         if (wait := self._breaker.seconds_left()) > 0:
             raise CircuitOpen(math.ceil(wait))
 
-    def _failed(self, attempt: "Attempt", reason: str, seconds: float) -> None:
+    def _failed(self, attempt: "CallPermit", reason: str, seconds: float) -> None:
         if not self._breaker.is_open():
             self._first_failure = min(self._first_failure, attempt.began_at)
-        if self._breaker.trip(seconds):
+        if self._breaker.record_failure(seconds):
             self._degrade(reason)
 
     def _answered(self, *, is_news: bool) -> None:
@@ -125,7 +125,7 @@ class Restraint:
         if self._breaker.is_open() and not is_news:
             return
         self._first_failure = math.inf
-        self._breaker.close()
+        self._breaker.record_success()
         if self._is_degraded and self._limit.seconds_left() == 0:
             self._is_degraded = False
             self._events.emit(UpstreamRecovered(self._calls))
@@ -135,7 +135,7 @@ class Restraint:
         self._events.emit(UpstreamDegraded(reason, self._calls))
 
 
-class Attempt:
+class CallPermit:
     """One call to Descope, from before it queues until its verdict is read, as a context.
 
     What is raised in the context is what became of the call. ``caller`` identifies its bearer; ``began_at``
@@ -143,7 +143,7 @@ class Attempt:
     replaced by whoever knows better, with None if it was not Descope.
     """
 
-    def __init__(self, restraint: Restraint, caller: bytes) -> None:
+    def __init__(self, restraint: UpstreamGuard, caller: bytes) -> None:
         self.caller = caller
         self.began_at = 0.0
         self.failure: str | None = "server_error"
@@ -152,7 +152,7 @@ class Attempt:
 
     def begin(self) -> None:
         """The request goes out now. Raises ``RateLimited`` or ``CircuitOpen`` if it must not any more."""
-        self._restraint.admit(self)
+        self._restraint.acquire(self)
         self._has_begun = True
 
     def __enter__(self) -> Self:
@@ -162,4 +162,4 @@ class Attempt:
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._has_begun:
-            self._restraint.settle(self, error)
+            self._restraint.record(self, error)

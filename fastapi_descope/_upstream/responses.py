@@ -13,19 +13,19 @@ from types import MappingProxyType
 from typing import cast
 
 from .._config.origin import Origin
-from .._tokens.claims import is_jwt_text
-from ..errors import RateLimited, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
+from .._tokens.claims import looks_like_jwt
+from ..errors import InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
 from ..session import Tenant, UserProfile
 
 __all__ = [
-    "Reply",
-    "TokenAnswer",
-    "check_verdict",
-    "read_login_url",
-    "read_max_age",
-    "read_profile",
-    "read_tenant_names",
-    "read_tokens",
+    "ApiResponse",
+    "TokenResponse",
+    "parse_login_url",
+    "parse_max_age",
+    "parse_profile",
+    "parse_tenant_names",
+    "parse_tokens",
+    "raise_for_status",
 ]
 
 _ERROR_CODE = re.compile(r"E[0-9]{6}")
@@ -42,7 +42,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiResponse:
     """One HTTP reply. ``body`` is None if it was larger than the caller allows."""
 
     status: int
@@ -55,7 +55,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenResponse:
     """The tokens that Descope issued, **unverified**, and what it said beside them.
 
     A token is None if the answer holds none: without rotation a refresh may leave out the refresh token.
@@ -70,7 +70,7 @@ class TokenAnswer:
     profile: UserProfile | None = None
 
 
-def check_verdict(reply: Reply) -> None:
+def raise_for_status(reply: ApiResponse) -> None:
     """Return if Descope said yes (2xx); otherwise raise what its answer means (requirements 2.9).
 
     A "no" counts only if Descope signed it with its error shape (section 6): a proxy's or firewall's
@@ -79,8 +79,8 @@ def check_verdict(reply: Reply) -> None:
     Raises:
         RateLimited: 429.
         UpstreamUnavailable: 5xx.
-        UpstreamRefused: any other 4xx with a well-formed Descope error.
-        UpstreamNonsense: everything else: a redirect, or a 4xx of somebody else.
+        UpstreamRejected: any other 4xx with a well-formed Descope error.
+        InvalidUpstreamResponse: everything else: a redirect, or a 4xx of somebody else.
     """
     if reply.status == 429:  # noqa: PLR2004 - Too Many Requests
         raise RateLimited(_retry_after(reply))
@@ -89,22 +89,22 @@ def check_verdict(reply: Reply) -> None:
     if reply.status >= 400:  # noqa: PLR2004 - client errors
         raise _refusal(reply)
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - success
-        raise UpstreamNonsense("redirect")
+        raise InvalidUpstreamResponse("redirect")
     if reply.body is None:
-        raise UpstreamNonsense("oversize")
+        raise InvalidUpstreamResponse("oversize")
 
 
-def read_tokens(reply: Reply) -> TokenAnswer:
+def parse_tokens(reply: ApiResponse) -> TokenResponse:
     """The JWTResponse of a reply (section 2.0).
 
     In cookie mode the tokens come as cookies (section 4); those of the body win. What the answer says of
     cookie domain, path and age is for browsers that Descope serves itself and is ignored (CK-06).
 
     Raises:
-        UpstreamNonsense: no JSON object, or a token that is not text.
+        InvalidUpstreamResponse: no JSON object, or a token that is not text.
     """
     answer = _object(reply)
-    return TokenAnswer(
+    return TokenResponse(
         session_jwt=_token(answer, "sessionJwt") or _cookie(reply, answer, "sessionCookieName", "DS"),
         refresh_jwt=_token(answer, "refreshJwt") or _cookie(reply, answer, "cookieName", "DSR"),
         next_refresh_seconds=_seconds(answer.get("nextRefreshSeconds")),
@@ -113,44 +113,44 @@ def read_tokens(reply: Reply) -> TokenAnswer:
     )
 
 
-def read_login_url(reply: Reply) -> str:
+def parse_login_url(reply: ApiResponse) -> str:
     """Where to send the browser to sign in (section 2.1), checked for its form alone (CB-11).
 
     Any host may be an identity provider, so the host is not compared with Descope's.
 
     Raises:
-        UpstreamNonsense: not an https URL (http on loopback) of at most 8 KiB of printable ASCII, or one
-            with credentials in it.
+        InvalidUpstreamResponse: not an https URL (http on loopback) of at most 8 KiB of printable ASCII, or
+            one with credentials in it.
     """
     url = _text(_object(reply).get("url")) or ""
     found = _URL.fullmatch(url) if len(url) <= _URL_CHARACTERS else None
     origin = Origin.parse(found["origin"]) if found else None
     if origin is None or (origin.scheme == "http" and not origin.is_loopback):
-        raise UpstreamNonsense("login_url")
+        raise InvalidUpstreamResponse("login_url")
     return url
 
 
-def read_profile(reply: Reply) -> UserProfile:
+def parse_profile(reply: ApiResponse) -> UserProfile:
     """The flat ResponseUser of ``/v1/auth/me`` (section 2.9). A field of the wrong type counts as absent.
 
     Raises:
-        UpstreamNonsense: no JSON object, or no user id in it.
+        InvalidUpstreamResponse: no JSON object, or no user id in it.
     """
     profile = _profile(_object(reply))
     if profile is None:
-        raise UpstreamNonsense("profile")
+        raise InvalidUpstreamResponse("profile")
     return profile
 
 
-def read_tenant_names(reply: Reply) -> Mapping[str, str]:
+def parse_tenant_names(reply: ApiResponse) -> Mapping[str, str]:
     """Tenant names by id (section 2.10); a tenant without a name has its id for one.
 
     Raises:
-        UpstreamNonsense: no JSON object, or ``tenants`` is not a list.
+        InvalidUpstreamResponse: no JSON object, or ``tenants`` is not a list.
     """
     listed = _object(reply).get("tenants")
     if listed is not None and not isinstance(listed, list):
-        raise UpstreamNonsense("tenants")
+        raise InvalidUpstreamResponse("tenants")
     return MappingProxyType(
         {
             tenant_id: _text(entry.get("name")) or tenant_id
@@ -160,24 +160,24 @@ def read_tenant_names(reply: Reply) -> Mapping[str, str]:
     )
 
 
-def read_max_age(reply: Reply) -> int | None:
+def parse_max_age(reply: ApiResponse) -> int | None:
     """The ``max-age`` of the reply's Cache-Control in seconds, or None without a sane one."""
     found = _MAX_AGE.search(reply.cache_control)
     return int(found[1]) if found else None
 
 
-def _retry_after(reply: Reply) -> int:
+def _retry_after(reply: ApiResponse) -> int:
     """Seconds to wait; the error clamps them. A date or anything odd counts as absent."""
     text = reply.retry_after.strip()
     return int(text) if _SECONDS.fullmatch(text) else _RETRY_AFTER
 
 
-def _refusal(reply: Reply) -> UpstreamRefused | UpstreamNonsense:
+def _refusal(reply: ApiResponse) -> UpstreamRejected | InvalidUpstreamResponse:
     answer = _mapping(_json(reply.body)) or _NOTHING
     code = answer.get("errorCode")
     if not isinstance(code, str) or not code:
-        return UpstreamNonsense("unsigned_refusal")
-    return UpstreamRefused(reply.status, code if _ERROR_CODE.fullmatch(code) else "")
+        return InvalidUpstreamResponse("unsigned_refusal")
+    return UpstreamRejected(reply.status, code if _ERROR_CODE.fullmatch(code) else "")
 
 
 def _json(body: bytes | None) -> object:
@@ -188,10 +188,10 @@ def _json(body: bytes | None) -> object:
     return None
 
 
-def _object(reply: Reply) -> Mapping[str, object]:
+def _object(reply: ApiResponse) -> Mapping[str, object]:
     value = _mapping(_json(reply.body))
     if value is None:
-        raise UpstreamNonsense("not_json")
+        raise InvalidUpstreamResponse("not_json")
     return value
 
 
@@ -199,11 +199,11 @@ def _token(answer: Mapping[str, object], name: str) -> str | None:
     value = answer.get(name)
     # A lone surrogate, which JSON can hold, could not even be hashed.
     if value is not None and not (isinstance(value, str) and value.isascii()):
-        raise UpstreamNonsense("token_type")
+        raise InvalidUpstreamResponse("token_type")
     return value or None
 
 
-def _cookie(reply: Reply, answer: Mapping[str, object], announced: str, default: str) -> str | None:
+def _cookie(reply: ApiResponse, answer: Mapping[str, object], announced: str, default: str) -> str | None:
     """The token that the reply sets as a cookie, under the name it announces or Descope's default."""
     name = _text(answer.get(announced)) or default
     if _COOKIE_NAME.fullmatch(name) is None:
@@ -211,7 +211,7 @@ def _cookie(reply: Reply, answer: Mapping[str, object], announced: str, default:
     found = None
     for header in reply.set_cookies:
         key, _, value = header.partition(";")[0].partition("=")
-        if key.strip() == name and is_jwt_text(value.strip()):
+        if key.strip() == name and looks_like_jwt(value.strip()):
             found = value.strip()
     return found
 

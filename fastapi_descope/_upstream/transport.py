@@ -13,10 +13,10 @@ from typing import cast
 import httpx
 
 from ..errors import UpstreamUnavailable
-from .resilience import Attempt, Restraint
-from .responses import Reply, check_verdict
+from .resilience import CallPermit, UpstreamGuard
+from .responses import ApiResponse, raise_for_status
 
-__all__ = ["Outbound", "Transport"]
+__all__ = ["Transport", "UpstreamTransport"]
 
 Transport = httpx.AsyncBaseTransport
 """What carries the requests: httpx's own, or in tests an ``ASGITransport`` or a ``MockTransport``."""
@@ -25,7 +25,7 @@ _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 
 
-class Outbound:
+class UpstreamTransport:
     """Sends requests to one origin. Opens nothing until the first; may serve one event loop after another.
 
     As many requests as there are ``connections`` are under way at once and ``waiting`` wait for their turn;
@@ -43,7 +43,7 @@ class Outbound:
         *,
         timeout: float,
         transport: Transport | None,
-        restraint: Restraint,
+        guard: UpstreamGuard,
         connections: int,
         waiting: int,
     ) -> None:
@@ -52,22 +52,22 @@ class Outbound:
         self._waiting = waiting
         self._timeout = timeout
         self._transport = transport
-        self._restraint = restraint
-        self._line: _Line | None = None
+        self._guard = guard
+        self._pool: _Pool | None = None
         self._extensions = {
             "timeout": httpx.Timeout(timeout, connect=min(_CONNECT_SECONDS, timeout)).as_dict()
         }
 
     async def call(
         self, method: str, path: str, *, headers: Mapping[str, str], content: bytes | None, limit: int
-    ) -> Reply:
+    ) -> ApiResponse:
         """The reply to one request, if it is a yes; its body is read up to ``limit`` bytes.
 
-        Raises what ``check_verdict`` raises, and ``UpstreamUnavailable`` without any reply. The
+        Raises what ``raise_for_status`` raises, and ``UpstreamUnavailable`` without any reply. The
         ``Authorization`` among ``headers`` tells one caller from another.
         """
         url, extensions = self._base_url + path, self._extensions
-        with self._restraint.attempt(headers["Authorization"]) as attempt:
+        with self._guard.call(headers["Authorization"]) as attempt:
             reply = await self._reply(
                 lambda: httpx.Request(method, url, headers=headers, content=content, extensions=extensions),
                 limit,
@@ -76,16 +76,18 @@ class Outbound:
             if reply is None:
                 # Out here, so that the failure, whose text may hold the request, is not even its context.
                 raise UpstreamUnavailable(failure=attempt.failure)
-            check_verdict(reply)
+            raise_for_status(reply)
             return reply
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
-        line, self._line = self._line, None
+        line, self._pool = self._pool, None
         if line is not None:
             await line.aclose()
 
-    async def _reply(self, build: Callable[[], httpx.Request], limit: int, attempt: Attempt) -> Reply | None:
+    async def _reply(
+        self, build: Callable[[], httpx.Request], limit: int, attempt: CallPermit
+    ) -> ApiResponse | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
         left = self._timeout
@@ -106,10 +108,10 @@ class Outbound:
             attempt.failure = type(error).__name__
         return None
 
-    async def _connected(self) -> "_Line":
-        line = self._line
+    async def _connected(self) -> "_Pool":
+        line = self._pool
         if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._line = await _Line.open(self._source(), self._connections, self._waiting)
+            line = self._pool = await _Pool.open(self._source(), self._connections, self._waiting)
         return line
 
     def _source(self) -> Callable[[], Transport]:
@@ -118,7 +120,7 @@ class Outbound:
         return _one_connection_each() if given is None else lambda: given
 
 
-class _Line:
+class _Pool:
     """The connections of one event loop, and the queue in front of them."""
 
     def __init__(self, source: Callable[[], Transport], connections: int, waiting: int) -> None:
@@ -133,7 +135,7 @@ class _Line:
         self._closed = False
 
     @classmethod
-    async def open(cls, source: Callable[[], Transport], connections: int, waiting: int) -> "_Line":
+    async def open(cls, source: Callable[[], Transport], connections: int, waiting: int) -> "_Pool":
         """A line over so many transports of the ``source``; nothing is sent yet."""
         line = cls(source, connections, waiting)
         await anext(line._lifetime)
@@ -145,7 +147,7 @@ class _Line:
         if self.loop is asyncio.get_running_loop():
             await self._lifetime.aclose()
 
-    async def send(self, begin: Callable[[], httpx.Request], limit: int) -> Reply:
+    async def send(self, begin: Callable[[], httpx.Request], limit: int) -> ApiResponse:
         """The reply once a connection is free; at once ``UpstreamUnavailable`` if too many wait (RF-08).
 
         ``begin`` gives the request when its turn has come: built one by one, a thousand of them do not
@@ -208,7 +210,7 @@ async def _closed_with_the_loop(transports: Collection[Transport]) -> AsyncGener
             await transport.aclose()
 
 
-async def _sent(transport: Transport, request: httpx.Request, limit: int) -> Reply:
+async def _sent(transport: Transport, request: httpx.Request, limit: int) -> ApiResponse:
     try:
         response = await transport.handle_async_request(request)
     except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -229,8 +231,8 @@ async def _body(response: httpx.Response, limit: int) -> bytes | None:
     return bytes(body)
 
 
-def _reply(response: httpx.Response, body: bytes | None) -> Reply:
-    return Reply(
+def _reply(response: httpx.Response, body: bytes | None) -> ApiResponse:
+    return ApiResponse(
         status=response.status_code,
         body=body,
         retry_after=response.headers.get("retry-after", ""),

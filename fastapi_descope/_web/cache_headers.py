@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message
 
-__all__ = ["tell_caches"]
+__all__ = ["set_cache_headers"]
 
 _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
 """How the names of headers end that outrank ``Cache-Control`` somewhere (RFC 9213, and nginx)."""
@@ -15,7 +15,7 @@ _SPOKEN_OF = frozenset({b"cache-control", b"vary"})
 _PRIVATE = ((b"vary", b"Cookie, Authorization"), (b"cache-control", b"private"))
 
 
-def tell_caches(message: Message, *, sets_cookies: bool) -> None:
+def set_cache_headers(message: Message, *, sets_cookies: bool) -> None:
     """Say in the start of a response that it depends on who asks; keep ``Set-Cookie`` out of shared caches.
 
     A cached ``Set-Cookie`` hands one user's session to the next (CA-01, CA-02; CVE-2025-48947), whatever

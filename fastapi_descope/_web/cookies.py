@@ -15,12 +15,12 @@ from hashlib import sha256
 from typing import Self
 
 from .._config.origin import Origin
-from .._tokens.claims import JWT_SPELLING, is_jwt_text
+from .._tokens.claims import COMPACT_JWS, looks_like_jwt
 from ..errors import SessionTooLarge, TokenError, TokenReason
 from ..session import TokenPair
 from ..settings import DescopeSettings
 
-__all__ = ["CookieKind", "Headers", "PresentedTokens", "SessionCookies", "cookie_pairs"]
+__all__ = ["CookieAttributes", "Headers", "PresentedTokens", "SessionCookies", "cookie_pairs"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Request headers as ASGI hands them over: lower-case names, repeats kept apart."""
@@ -51,7 +51,7 @@ def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tu
 
 
 @dataclass(frozen=True, slots=True)
-class CookieKind:
+class CookieAttributes:
     """The attributes that a family of cookies shares, written out once."""
 
     attributes: str
@@ -132,7 +132,7 @@ def _join(chunks: list[bytes]) -> bytes | None:
     tags = {(generation, count) for generation, count, _ in parts}
     token = b"".join(part for _, _, part in parts)
     whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
-    return token if whole and JWT_SPELLING.fullmatch(token) else None
+    return token if whole and COMPACT_JWS.fullmatch(token) else None
 
 
 class SessionCookies:
@@ -148,7 +148,7 @@ class SessionCookies:
         self._refresh = _TokenCookie(settings.refresh_cookie)
         cookies = (self._session, self._refresh)
         grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
-        grammars |= {cookie.name: JWT_SPELLING for cookie in cookies}
+        grammars |= {cookie.name: COMPACT_JWS for cookie in cookies}
         self._grammars = {name.encode("ascii"): (name, of) for name, of in grammars.items()}
         self._leads = tuple(cookie.name.encode("ascii") for cookie in cookies)
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
@@ -157,7 +157,7 @@ class SessionCookies:
         others = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
         self._other_domains = tuple(each for each in (None, *others) if each != self._domain)
         self._kinds = {
-            (secure, domain): CookieKind.of(same_site=same_site, secure=secure, domain=domain)
+            (secure, domain): CookieAttributes.of(same_site=same_site, secure=secure, domain=domain)
             for secure in (False, True)
             for domain in (self._domain, *self._other_domains)
         }
@@ -202,18 +202,18 @@ class SessionCookies:
             (self._session, pair.session_jwt, min(pair.session.expires_at, pair.refresh_at or math.inf)),
             (self._refresh, pair.refresh.text, pair.refresh.expires_at),
         ):
-            values = cookie.cookies(_checked(token))
+            values = cookie.cookies(_require_jwt(token))
             lines += [kind.setting(*item, max(0, int(expires_at - now))) for item in values.items()]
             kept.update(values)
         lines += kind.deletions(presented.names - kept)
-        return lines + self._twins(presented.names, presented, secure=secure)
+        return lines + self._duplicate_deletions(presented.names, presented, secure=secure)
 
-    def heal(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+    def drop_duplicates(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
         """Deletions of whatever stands beside our own cookies after an ambiguous request (CK-02).
 
         Twins that are bound to one path stay: nobody can see which path it is.
         """
-        return self._twins(presented.names, presented, secure=secure)
+        return self._duplicate_deletions(presented.names, presented, secure=secure)
 
     def clear(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
         """``Set-Cookie`` values that end the session in the browser: both cookies, and what it holds.
@@ -231,15 +231,17 @@ class SessionCookies:
     ) -> list[bytes]:
         names = {name for cookie in cookies for name in (cookie.name, *(cookie.names & presented.names))}
         lines = self._kind(self._domain, secure=secure).deletions(names)
-        return lines + self._twins(names, presented, secure=secure)
+        return lines + self._duplicate_deletions(names, presented, secure=secure)
 
-    def _twins(self, names: Iterable[str], presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+    def _duplicate_deletions(
+        self, names: Iterable[str], presented: PresentedTokens, *, secure: bool
+    ) -> list[bytes]:
         """Deletions of the names under every other ``Domain`` that this host may use, and under none."""
         names = tuple(names) if presented.ambiguous else ()
         kinds = [self._kind(domain, secure=secure) for domain in self._other_domains]
         return [line for kind in kinds for line in kind.deletions(names)]
 
-    def _kind(self, domain: str | None, *, secure: bool) -> CookieKind:
+    def _kind(self, domain: str | None, *, secure: bool) -> CookieAttributes:
         return self._kinds[secure or self._only_secure, domain]
 
 
@@ -250,8 +252,8 @@ def _domains(public_url: str | None) -> list[str]:
     return [".".join(labels[start:]) for start in range(len(labels) - 1)][-_MAX_DOMAINS:]
 
 
-def _checked(text: str) -> str:
+def _require_jwt(text: str) -> str:
     """The text, if its grammar is that of a JWT: what follows is a header line."""
-    if not is_jwt_text(text):
+    if not looks_like_jwt(text):
         raise TokenError(TokenReason.MALFORMED)
     return text

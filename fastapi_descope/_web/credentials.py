@@ -15,17 +15,17 @@ _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 class Presented:
     """The credentials in a request's headers, and whether the request was made on purpose."""
 
-    __slots__ = ("bearer", "on_purpose", "scheme", "tokens")
+    __slots__ = ("bearer", "is_user_initiated", "scheme", "tokens")
 
     def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
         authorization: list[bytes] = []
         # Preflights and prefetches are nobody's wish: they must not have effects (RF-13).
-        self.on_purpose = scope["type"] != "http" or scope["method"] != "OPTIONS"
+        self.is_user_initiated = scope["type"] != "http" or scope["method"] != "OPTIONS"
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
-                self.on_purpose = False
+                self.is_user_initiated = False
         self.bearer, self.scheme = _bearer(authorization)
         self.tokens: PresentedTokens = cookies.read(scope["headers"])
 

@@ -18,7 +18,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from .._encoding.parameter_guard import never_uncalled
+from .._encoding.parameter_guard import dependency_factory
 from ..errors import (
     ConfigurationError,
     MissingPermissions,
@@ -28,8 +28,8 @@ from ..errors import (
     TenantMismatch,
     UpstreamUnavailable,
 )
-from ..session import Session, Tenant, User, UserProfile
-from .request_auth import pending_session
+from ..session import AuthSession, Tenant, User, UserProfile
+from .request_auth import request_auth
 from .security_schemes import OptionalSessionScheme, SessionScheme
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
     "current_session",
     "current_tenant",
     "current_user",
-    "get_profile",
-    "get_session",
+    "get_auth_session",
+    "get_user_profile",
     "optional_session",
     "optional_tenant",
     "optional_user",
@@ -58,16 +58,16 @@ __all__ = [
 T = TypeVar("T")
 
 
-async def get_session(connection: HTTPConnection) -> Session | None:
+async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
     """The session of a request or WebSocket, where no dependency fits; None if nobody is signed in.
 
     Raises ``CrossSiteRequest`` and ``UpstreamUnavailable``, which the middleware answers. Costs two
     look-ups for a session known to the process, and a call to Descope only for one that has expired.
     """
-    return await pending_session(connection.scope).session()
+    return await request_auth(connection.scope).session()
 
 
-async def get_profile(connection: HTTPConnection) -> UserProfile:
+async def get_user_profile(connection: HTTPConnection) -> UserProfile:
     """Descope's user object: name, e-mail, login ids and attributes, whatever is in the token.
 
     In an ``on_login`` hook it is that of the user who signs in, which came along with the tokens; anywhere
@@ -75,7 +75,7 @@ async def get_profile(connection: HTTPConnection) -> UserProfile:
     Raises as ``current_session`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
     ``UpstreamError`` family.
     """
-    return await pending_session(connection.scope).profile()
+    return await request_auth(connection.scope).profile()
 
 
 class _Required(SessionScheme, Generic[T]):
@@ -85,11 +85,11 @@ class _Required(SessionScheme, Generic[T]):
     further dependency of a route costs more than finding the session does.
     """
 
-    def __init__(self, pick: Callable[[Session], T]) -> None:
-        self._pick = pick
+    def __init__(self, selector: Callable[[AuthSession], T]) -> None:
+        self._selector = selector
 
     async def __call__(self, connection: HTTPConnection) -> T:
-        return self._pick(await pending_session(connection.scope).require())
+        return self._selector(await request_auth(connection.scope).require())
 
 
 class _Optional(OptionalSessionScheme, Generic[T]):
@@ -99,35 +99,35 @@ class _Optional(OptionalSessionScheme, Generic[T]):
     away (LO-01). There, who cannot be known is nobody.
     """
 
-    def __init__(self, pick: Callable[[Session], T | None]) -> None:
-        self._pick = pick
+    def __init__(self, selector: Callable[[AuthSession], T | None]) -> None:
+        self._selector = selector
 
     async def __call__(self, connection: HTTPConnection) -> T | None:
-        pending = pending_session(connection.scope)
+        pending = request_auth(connection.scope)
         try:
             session = await pending.session()
         except UpstreamUnavailable:
-            if pending.is_for_own_route():
+            if pending.is_public_auth_route():
                 return None
             raise
-        return None if session is None else self._pick(session)
+        return None if session is None else self._selector(session)
 
 
-def _session(session: Session) -> Session:
+def _session(session: AuthSession) -> AuthSession:
     return session
 
 
-def _user(session: Session) -> User:
+def _user(session: AuthSession) -> User:
     return session.user
 
 
-def _tenant(session: Session) -> Tenant:
+def _tenant(session: AuthSession) -> Tenant:
     if session.tenant is None:
         raise NoTenant
     return session.tenant
 
 
-def _tenant_or_none(session: Session) -> Tenant | None:
+def _tenant_or_none(session: AuthSession) -> Tenant | None:
     return session.tenant
 
 
@@ -149,8 +149,8 @@ current_tenant = _Required(_tenant)
 optional_tenant = _Optional(_tenant_or_none)
 """The current tenant, or None, also if nobody is signed in. Raises as ``optional_session`` does."""
 
-CurrentSession = Annotated[Session, Depends(current_session)]
-OptionalSession = Annotated[Session | None, Depends(optional_session)]
+CurrentSession = Annotated[AuthSession, Depends(current_session)]
+OptionalSession = Annotated[AuthSession | None, Depends(optional_session)]
 CurrentUser = Annotated[User, Depends(current_user)]
 OptionalUser = Annotated[User | None, Depends(optional_user)]
 CurrentTenant = Annotated[Tenant, Depends(current_tenant)]
@@ -173,23 +173,23 @@ class Requirement(SessionScheme):
     step_up: bool = False
     max_age: int | None = None
 
-    async def __call__(self, connection: HTTPConnection) -> Session:
+    async def __call__(self, connection: HTTPConnection) -> AuthSession:
         """The session; raises the error of the first demand that it does not meet."""
-        pending = pending_session(connection.scope)
+        pending = request_auth(connection.scope)
         session = await pending.require()
         self._check_strength(session, pending.now())
         self._check_tenant(session, connection)
         self._check_grants(session)
         return session
 
-    def _check_strength(self, session: Session, now: float) -> None:
+    def _check_strength(self, session: AuthSession, now: float) -> None:
         if self.mfa and not session.used_mfa:
             raise StepUpRequired(acr="mfa")
         too_old = self.max_age is not None and now - session.issued_at > self.max_age
-        if self.step_up and (too_old or not session.stepped_up):
+        if self.step_up and (too_old or not session.step_up):
             raise StepUpRequired(max_age=self.max_age)
 
-    def _check_tenant(self, session: Session, connection: HTTPConnection) -> None:
+    def _check_tenant(self, session: AuthSession, connection: HTTPConnection) -> None:
         if self.tenant_from is None:
             return
         if self.tenant_from not in connection.path_params:
@@ -198,7 +198,7 @@ class Requirement(SessionScheme):
         if _tenant(session).id != connection.path_params[self.tenant_from]:
             raise TenantMismatch
 
-    def _check_grants(self, session: Session) -> None:
+    def _check_grants(self, session: AuthSession) -> None:
         if not (self.roles or self.permissions):
             return
         holder = session.user if self.project else _tenant(session)
@@ -208,55 +208,55 @@ class Requirement(SessionScheme):
             raise MissingPermissions(tuple(sorted(missing)))
 
 
-_same = cache(Requirement)
+_interned = cache(Requirement)
 
 
-@never_uncalled
+@dependency_factory
 def require_roles(*roles: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``roles`` in the current tenant, or with ``project`` in the project.
 
     Raises ``MissingRoles`` (403), ``NoTenant`` (403), and as ``current_session`` does. Without any role,
     ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05). So with what is no text.
     """
-    return _same(roles=_demanded(roles, "require_roles"), project=project)
+    return _interned(roles=_validated_names(roles, "require_roles"), project=project)
 
 
-@never_uncalled
+@dependency_factory
 def require_permissions(*permissions: str, project: bool = False) -> Requirement:
     """A dependency: the user holds all ``permissions``, where ``require_roles`` looks for roles.
 
     Raises ``MissingPermissions`` (403), else as ``require_roles`` does.
     """
-    return _same(permissions=_demanded(permissions, "require_permissions"), project=project)
+    return _interned(permissions=_validated_names(permissions, "require_permissions"), project=project)
 
 
-@never_uncalled
+@dependency_factory
 def require_tenant(path_param: str = "tenant_id") -> Requirement:
     """A dependency: the path parameter ``path_param`` is the current tenant's id, exactly (TN-03).
 
     Raises ``TenantMismatch`` (403), ``NoTenant`` (403), and as ``current_session`` does; and
     ``ConfigurationError`` if the route has no such parameter.
     """
-    return _same(tenant_from=path_param)
+    return _interned(tenant_from=path_param)
 
 
-@never_uncalled
+@dependency_factory
 def require_step_up(*, max_age: int | None = None) -> Requirement:
     """A dependency: the user has confirmed who they are for this session (claim ``su``).
 
     ``max_age`` (seconds): and the session is no older. Raises ``StepUpRequired`` (401, RFC 9470), which
     for a page becomes a trip through Descope and back; else as ``current_session`` does.
     """
-    return _same(step_up=True, max_age=max_age)
+    return _interned(step_up=True, max_age=max_age)
 
 
-@never_uncalled
+@dependency_factory
 def require_mfa() -> Requirement:
     """A dependency: a second factor was part of the sign-in (``amr``). Raises as ``require_step_up``."""
-    return _same(mfa=True)
+    return _interned(mfa=True)
 
 
-def _demanded(names: Sequence[object], factory: str) -> frozenset[str]:
+def _validated_names(names: Sequence[object], factory: str) -> frozenset[str]:
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) != len(names):  # an Enum's member, say, or a list: nobody holds a role that is no text
         raise ConfigurationError(

@@ -4,13 +4,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import DescopeError
 from .error_responses import ErrorResponses
-from .request_auth import pending_session
-from .send_wrapper import OutgoingResponse
+from .request_auth import request_auth
+from .send_wrapper import SendWrapper
 
-__all__ = ["InnerErrors"]
+__all__ = ["ErrorMiddleware"]
 
 
-class InnerErrors:
+class ErrorMiddleware:
     """The innermost middleware of an app: what stands between it and ours sees answers, never our errors.
 
     Otherwise one that catches everything would make a crash of each 401. ``DescopeMiddleware`` leaves it
@@ -26,14 +26,14 @@ class InnerErrors:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        response = OutgoingResponse(_as_it_is, scope, send)
+        response = SendWrapper(_as_it_is, scope, send)
         try:
             await self.app(scope, receive, response.send)
-            await response.release()
+            await response.flush()
         except DescopeError as error:
-            await self._errors.send(error, pending_session(scope), response, receive)
+            await self._errors.send(error, request_auth(scope), response, receive)
         except Exception:
-            await response.release()
+            await response.flush()
             raise
 
 

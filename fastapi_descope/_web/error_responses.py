@@ -14,10 +14,10 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .._telemetry.log_once import Advice
+from .._telemetry.log_once import LogOnce
 from ..errors import (
-    AmbiguousCookies,
     ConfigurationError,
+    ConflictingCookies,
     DescopeError,
     MissingPermissions,
     MissingRoles,
@@ -29,12 +29,19 @@ from ..errors import (
 from .pages import PAGE_HEADERS, error_page
 from .paths import path_in_app, path_in_browser
 from .redirects import Origins
-from .request_auth import PendingSession
+from .request_auth import RequestAuth
 from .route_names import CALLBACK, LOGIN
-from .send_wrapper import OutgoingResponse
+from .send_wrapper import SendWrapper
 from .websocket import SESSION_ENDED
 
-__all__ = ["NO_STORE", "Asker", "ErrorResponses", "asker", "htmx_redirect", "is_sent_from_elsewhere"]
+__all__ = [
+    "NO_STORE",
+    "ClientKind",
+    "ErrorResponses",
+    "client_kind",
+    "htmx_redirect",
+    "is_cross_origin_navigation",
+]
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 """On every answer of ours (CA-05)."""
@@ -46,7 +53,7 @@ _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 
 
-class Asker(Enum):
+class ClientKind(Enum):
     """Who waits for the answer."""
 
     PERSON = "person"
@@ -55,19 +62,19 @@ class Asker(Enum):
     PROGRAM = "program"
 
 
-def asker(scope: Scope) -> Asker:
+def client_kind(scope: Scope) -> ClientKind:
     """Who waits for the answer: Fetch Metadata says it, or ``Accept`` where a browser sends none."""
     headers = Headers(scope=scope)
     if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
-        return Asker.PREFETCH
+        return ClientKind.PREFETCH
     if headers.get("hx-request") == "true":
-        return Asker.HTMX
+        return ClientKind.HTMX
     mode = headers.get("sec-fetch-mode")
     wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
-    return Asker.PERSON if wants_page else Asker.PROGRAM
+    return ClientKind.PERSON if wants_page else ClientKind.PROGRAM
 
 
-def is_sent_from_elsewhere(headers: Headers) -> bool:
+def is_cross_origin_navigation(headers: Headers) -> bool:
     """Whether the way to this page began, or led, outside our own origin; False if nobody says.
 
     Our own links and redirects are ``same-origin``, and a typed address is ``none``.
@@ -80,16 +87,16 @@ class ErrorResponses:
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
-        self._advice = Advice()
+        self._advice = LogOnce()
 
     async def send(
-        self, error: DescopeError, pending: PendingSession, response: OutgoingResponse, receive: Receive
+        self, error: DescopeError, pending: RequestAuth, response: SendWrapper, receive: Receive
     ) -> None:
         """Send the answer to ``error``, in place of what was held back.
 
         Raises ``error`` itself if half a response is out: the server has to cut it off.
         """
-        response.drop()
+        response.discard()
         scope = pending.scope
         if response.started and scope["type"] == "http":
             raise error
@@ -98,7 +105,7 @@ class ErrorResponses:
             await answer(scope, receive, response.send)
 
     def answer(
-        self, error: DescopeError, pending: PendingSession, scope: Scope, *, started: bool = False
+        self, error: DescopeError, pending: RequestAuth, scope: Scope, *, started: bool = False
     ) -> ASGIApp:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
         if isinstance(error, ConfigurationError):
@@ -106,29 +113,27 @@ class ErrorResponses:
         if scope["type"] == "websocket":
             return _Close(error, denial=None if started else self._problem(error, pending))
         login = self.login_path(pending)
-        if isinstance(error, NotAuthenticated) and login and not _is_in_vain(error, pending, scope):
+        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, pending, scope):
             redirect = self._to_login(error, pending, scope, login)
             if redirect is not None:
                 return redirect
-        if asker(scope) is Asker.PERSON:
+        if client_kind(scope) is ClientKind.PERSON:
             return self._page(error, pending, scope, login)
         return self._problem(error, pending)
 
-    def login_path(self, pending: PendingSession) -> str | None:
+    def login_path(self, pending: RequestAuth) -> str | None:
         """Where browsers find the login of the app that the request came in by; None if it has none."""
         path = pending.own_path(LOGIN)
         return None if path is None else path_in_browser(path, pending.root_path)
 
     def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
         """The error as the client may read it: what to mend is for the log, and a developer right here."""
-        self._advice.give(error.detail, level=logging.ERROR)
+        self._advice.warning(error.detail, level=logging.ERROR)
         return error if self._origins.is_local(scope) else ConfigurationError()
 
-    def _page(
-        self, error: DescopeError, pending: PendingSession, scope: Scope, login: str | None
-    ) -> Response:
+    def _page(self, error: DescopeError, pending: RequestAuth, scope: Scope, login: str | None) -> Response:
         if isinstance(error, NotAuthenticated) and login is None:
-            self._advice.give(
+            self._advice.warning(
                 "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
                 " app.include_router(descope.router)"
             )
@@ -145,17 +150,17 @@ class ErrorResponses:
         return HTMLResponse(page, error.status, headers)
 
     def _to_login(
-        self, error: NotAuthenticated, pending: PendingSession, scope: Scope, login: str
+        self, error: NotAuthenticated, pending: RequestAuth, scope: Scope, login: str
     ) -> Response | None:
         """The way to the login and back here, for those who can go there; None for the others."""
         query = _checks(error)
-        match asker(scope):
-            case Asker.PERSON if scope["method"] == "GET":
+        match client_kind(scope):
+            case ClientKind.PERSON if scope["method"] == "GET":
                 path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
                 here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
                 url = self._login_url(login, here, query, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
-            case Asker.HTMX:
+            case ClientKind.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
                 answer = self._problem(error, pending)
                 answer.headers.update(htmx_redirect(self._login_url(login, here, query, scope)))
@@ -164,10 +169,10 @@ class ErrorResponses:
                 return None
 
     def _login_url(self, login: str, here: str, query: Mapping[str, str], scope: Scope) -> str:
-        back = self._origins.return_to(here, scope)
+        back = self._origins.safe_redirect(here, scope)
         return "?".join(filter(None, (login, urlencode({**query, **({"return_to": back} if back else {})}))))
 
-    def _problem(self, error: DescopeError, pending: PendingSession) -> JSONResponse:
+    def _problem(self, error: DescopeError, pending: RequestAuth) -> JSONResponse:
         body: dict[str, object] = {
             "type": f"urn:fastapi-descope:{error.code}",
             "title": error.title,
@@ -182,7 +187,7 @@ class ErrorResponses:
         headers = self._headers(error, pending)
         return JSONResponse(body, error.status, headers, media_type="application/problem+json")
 
-    def _headers(self, error: DescopeError, pending: PendingSession) -> dict[str, str]:
+    def _headers(self, error: DescopeError, pending: RequestAuth) -> dict[str, str]:
         headers = dict(NO_STORE)
         if isinstance(error, UpstreamUnavailable):
             headers["Retry-After"] = str(error.retry_after)
@@ -203,7 +208,7 @@ def _checks(error: NotAuthenticated) -> Mapping[str, str]:
     return {"mfa" if error.acr == "mfa" else "step_up": "true"}
 
 
-def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) -> bool:
+def _would_loop(error: NotAuthenticated, pending: RequestAuth, scope: Scope) -> bool:
     """Whether whoever signs in would be back here with the same error, and so in a circle.
 
     An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
@@ -211,10 +216,10 @@ def _is_in_vain(error: NotAuthenticated, pending: PendingSession, scope: Scope) 
     """
     if pending.presented is not None and pending.presented.bearer is not None:
         return True
-    return isinstance(error, AmbiguousCookies) and is_sent_from_elsewhere(Headers(scope=scope))
+    return isinstance(error, ConflictingCookies) and is_cross_origin_navigation(Headers(scope=scope))
 
 
-def _challenge(error: NotAuthenticated, pending: PendingSession) -> str:
+def _challenge(error: NotAuthenticated, pending: RequestAuth) -> str:
     """The ``WWW-Authenticate`` of RFC 6750, and of RFC 9470 for a step-up."""
     if isinstance(error, StepUpRequired):
         age = "" if error.max_age is None else f', max_age="{error.max_age}"'

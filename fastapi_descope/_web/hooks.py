@@ -7,16 +7,16 @@ from typing import cast
 
 from ..errors import ConfigurationError
 
-__all__ = ["refuse_async", "refuse_sync"]
+__all__ = ["require_async", "require_sync"]
 
 
-def refuse_sync(hook: Callable[..., object], decorator: str) -> None:
+def require_async(hook: Callable[..., object], decorator: str) -> None:
     """Raise ``ConfigurationError`` for what cannot be awaited: it would run, and then every login fail."""
     if not _is_async(hook):
         raise ConfigurationError(f"{decorator}: a hook is awaited, so write async def")
 
 
-def refuse_async(subscriber: Callable[..., object]) -> None:
+def require_sync(subscriber: Callable[..., object]) -> None:
     """Raise ``ConfigurationError`` for what has to be awaited: nobody would, and nothing be written down."""
     if _is_async(subscriber):
         raise ConfigurationError("subscribe: a subscriber is called, not awaited, so write def")

@@ -14,7 +14,7 @@ from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
-from .cookies import CookieKind, Headers, cookie_pairs
+from .cookies import CookieAttributes, Headers, cookie_pairs
 from .redirects import MAX_RETURN_TO
 
 __all__ = ["LoginTransactions", "Transaction"]
@@ -77,7 +77,7 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _StoredTransaction:
     """A cookie of ours in the browser; no ``transaction`` if it cannot be read."""
 
     name: str
@@ -85,24 +85,24 @@ class _Held:
     transaction: Transaction | None
 
 
-class _Family:
+class _CookieSet:
     """The cookies of all logins over one kind of connection."""
 
     def __init__(self, *, secure: bool) -> None:
         self._prefix = "__Host-descope_login_" if secure else "descope_login_"
-        self.kind = CookieKind.of(same_site="lax", secure=secure)
+        self.kind = CookieAttributes.of(same_site="lax", secure=secure)
 
     def new_name(self) -> str:
         """A random name, which tells nothing about the state."""
         return self._prefix + token_hex(8)
 
-    def held(self, headers: Headers) -> list[_Held]:
+    def held(self, headers: Headers) -> list[_StoredTransaction]:
         """The cookies of this family, the broken ones too."""
         start = len(self._prefix)
         pairs = cookie_pairs(headers, self._prefix.encode("ascii"))
         ours = [pair for pair in pairs if _SUFFIX.fullmatch(pair[0], start)][:_MAX_HELD]
         return [
-            _Held(name.decode("ascii"), len(name) + len(value), Transaction.parse(value))
+            _StoredTransaction(name.decode("ascii"), len(name) + len(value), Transaction.parse(value))
             for name, value in ours
         ]
 
@@ -134,7 +134,7 @@ class LoginTransactions:
     """Bytes of all these cookies together, names included (CB-04). The oldest give way."""
 
     def __init__(self) -> None:
-        self._families = {secure: _Family(secure=secure) for secure in (False, True)}
+        self._families = {secure: _CookieSet(secure=secure) for secure in (False, True)}
 
     def begin(self, headers: Headers, *, return_to: str, now: float, secure: bool) -> tuple[str, list[bytes]]:
         """A new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
@@ -170,7 +170,7 @@ class LoginTransactions:
         family = self._families[secure]
         return family.kind.deletions({name for name, _ in family.matching(headers, state)})
 
-    def _kept(self, held: list[_Held], *, budget: int, now: float) -> set[str]:
+    def _kept(self, held: list[_StoredTransaction], *, budget: int, now: float) -> set[str]:
         """The names of the newest logins that fit beside a new one."""
         live = [
             (cookie.transaction.started_at, cookie.name, cookie.size)

@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
-from .error_middleware import InnerErrors
+from .error_middleware import ErrorMiddleware
 from .error_responses import ErrorResponses
 from .paths import path_in_app
-from .request_auth import PendingSession, Sessions
-from .route_names import SECRET_PATHS
-from .send_wrapper import OutgoingResponse
+from .request_auth import RequestAuth, RequestAuthFactory
+from .route_names import SENSITIVE_PATHS
+from .send_wrapper import SendWrapper
 from .websocket import WebSocketSession
 
 __all__ = ["DescopeMiddleware"]
@@ -23,7 +23,7 @@ class _Installed(Protocol):
     """What the middleware needs of a ``Descope`` object."""
 
     @property
-    def sessions(self) -> Sessions: ...
+    def sessions(self) -> RequestAuthFactory: ...
 
     @property
     def errors(self) -> ErrorResponses: ...
@@ -33,7 +33,7 @@ class DescopeMiddleware:
     """Puts the session of each request within reach, and writes its cookies when the response starts.
 
     Pure ASGI: bodies are never buffered (WS-06) and background tasks are never touched. Nothing is read
-    or asked unless the app asks (``CurrentUser``, ``await get_session(request)``), except with
+    or asked unless the app asks (``CurrentUser``, ``await get_auth_session(request)``), except with
     ``protect``: then every path needs a signed-in user but ``public_paths`` and the plugin's own routes.
     A public path is one exact path, or with ``/*`` at its end everything below it; case matters, and a
     path with dot segments or doubled slashes is below nothing (HP-02).
@@ -57,7 +57,7 @@ class DescopeMiddleware:
         public_paths: Iterable[str] = (),
     ) -> None:
         self.app = app
-        self._next = app.app if isinstance(app, InnerErrors) else app
+        self._next = app.app if isinstance(app, ErrorMiddleware) else app
         self._sessions = descope.sessions
         self._errors = descope.errors
         self._protect = protect
@@ -78,30 +78,30 @@ class DescopeMiddleware:
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         pending = self._sessions.open(scope, self.app)
-        if scope["path"].endswith(SECRET_PATHS):
+        if scope["path"].endswith(SENSITIVE_PATHS):
             redact_span()
-        response = OutgoingResponse(pending.start_response, scope, send)
+        response = SendWrapper(pending.start_response, scope, send)
         try:
             await self._serve(pending, scope, receive, response.send)
-            await response.release()
+            await response.flush()
         except DescopeError as error:
             await self._errors.send(error, pending, response, receive)
         except Exception:
-            await response.release()
+            await response.flush()
             raise
         finally:
             self._sessions.close(scope)
 
-    async def _serve(self, pending: PendingSession, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, pending: RequestAuth, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(pending, scope)
         if scope["type"] == "websocket":
             await WebSocketSession(pending, self._sessions.clock).serve(self._next, scope, receive, send)
         else:
             await self._next(scope, receive, send)
 
-    async def _guard(self, pending: PendingSession, scope: Scope) -> None:
+    async def _guard(self, pending: RequestAuth, scope: Scope) -> None:
         # No method and no User-Agent opens anything (HP-06); preflights are for a CORSMiddleware further out.
-        if self._protect and path_in_app(scope) not in self._public and not pending.is_for_own_route():
+        if self._protect and path_in_app(scope) not in self._public and not pending.is_public_auth_route():
             await pending.require()
 
 

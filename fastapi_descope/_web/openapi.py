@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from .security_schemes import REFRESH, SESSION, SESSION_IF_ANY
+from .security_schemes import OPTIONAL_SESSION, REFRESH, SESSION
 
 __all__ = ["describe_security"]
 
@@ -43,7 +43,7 @@ def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str)
 
 def _complete(document: dict[str, Any], cookies: Mapping[str, str]) -> None:
     schemes = document.get("components", {}).get("securitySchemes", {})
-    optional = schemes.pop(SESSION_IF_ANY, None)
+    optional = schemes.pop(OPTIONAL_SESSION, None)
     if optional is not None:
         schemes.setdefault(SESSION, optional)
     for scheme, cookie in cookies.items():
@@ -58,7 +58,7 @@ def _complete(document: dict[str, Any], cookies: Mapping[str, str]) -> None:
 
 def _completed(security: _Alternatives) -> _Alternatives:
     """The alternatives of one route: bearer beside cookie, and neither where the session is optional."""
-    wanted = [each for each in security if SESSION_IF_ANY not in each]
+    wanted = [each for each in security if OPTIONAL_SESSION not in each]
     if security and not wanted:
         return [{SESSION: []}, {_BEARER: []}, {}]
     if any(_BEARER in each for each in wanted):  # this app was described before

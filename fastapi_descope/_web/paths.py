@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
-__all__ = ["address_in_browser", "path_in_app", "path_in_browser"]
+__all__ = ["path_in_app", "path_in_browser", "public_path"]
 
 _AS_IT_STANDS = "/:@!$&'()*+,;="
 """What a path may hold as it stands, beside letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
@@ -30,6 +30,6 @@ def path_in_browser(path: str, root_path: str) -> str:
     return f"/%2F{quoted[2:]}" if quoted.startswith("//") else quoted
 
 
-def address_in_browser(address: str, root_path: str) -> str:
+def public_path(address: str, root_path: str) -> str:
     """An address within the app, which has its escapes already and may have a query, as browsers have it."""
     return path_in_browser("", root_path.rstrip("/")) + address

@@ -93,14 +93,14 @@ class Origins:
         asked = Origin.parse(f"http://{hosts[0]}") if len(hosts) == 1 else None
         return public is not None and asked is not None and asked.host != public.host
 
-    def secure(self, scope: Scope) -> bool:
+    def use_secure(self, scope: Scope) -> bool:
         """Whether cookies are ``Secure``: always, except for plain http on loopback (CK-05)."""
         if self._secure is not None:
             return self._secure
         inferred = _loopback_origin(scope)
         return inferred is None or inferred.scheme == "https"
 
-    def return_to(self, value: str | None, scope: Scope, *, forbidden: Container[str] = ()) -> str | None:
+    def safe_redirect(self, value: str | None, scope: Scope, *, forbidden: Container[str] = ()) -> str | None:
         """``value`` itself if a browser may be sent there, else None (requirements 2.5).
 
         It may be a path of this app, or an absolute URL whose origin is exactly the app's own or a
@@ -118,7 +118,7 @@ class Origins:
         circular = path in forbidden or path.rstrip("/") in forbidden
         return None if circular and origin in ("", self._own(scope)) else value
 
-    def permits(self, method: str, headers: Headers, scope: Scope) -> bool:
+    def is_allowed(self, method: str, headers: Headers, scope: Scope) -> bool:
         """Whether a request that a cookie authenticates may act (requirements 2.7).
 
         The rule is that of Go 1.25's ``http.CrossOriginProtection``, with the scheme compared too (CS-01):
@@ -137,7 +137,7 @@ class Origins:
             return own_page or _is_one_of(origins, self._trusted)
         return not origins or _is_one_of(origins, self._accepted(scope))
 
-    def permits_websocket(self, headers: Headers, scope: Scope) -> bool:
+    def is_websocket_allowed(self, headers: Headers, scope: Scope) -> bool:
         """Whether a WebSocket that a cookie authenticates may open: its Origin is ours or trusted (WS-01).
 
         Browsers always send the header here, so its absence refuses.

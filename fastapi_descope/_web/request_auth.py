@@ -1,6 +1,6 @@
 """The session of one request: nothing is read, checked or asked for until somebody wants to know.
 
-The middleware puts a ``PendingSession`` into every scope and looks at it again when the response starts.
+The middleware puts a ``RequestAuth`` into every scope and looks at it again when the response starts.
 A page that never asks costs next to nothing, gets no ``Vary`` and cannot be slowed down by Descope (CA-03).
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from starlette.types import Message, Scope
 
-from .._auth.authenticator import CookieChange, Credentials, Resolution, Resolver
-from .._auth.login import Authenticator
+from .._auth.authenticator import Authenticator, AuthResult, CookieAction, Credentials
+from .._auth.login import LoginFlow
 from ..errors import (
     ConfigurationError,
     CrossSiteRequest,
@@ -19,16 +19,16 @@ from ..errors import (
     SessionEnded,
     SessionTooLarge,
 )
-from ..events import CookieAmbiguous, CrossSiteRefused, Events, ProfileRead
-from ..session import Session, TokenPair, UserProfile
-from .cache_headers import tell_caches
+from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched
+from ..session import AuthSession, TokenPair, UserProfile
+from .cache_headers import set_cache_headers
 from .cookies import SessionCookies
 from .credentials import Presented
 from .paths import path_in_app
 from .redirects import Origins
-from .route_names import LOGIN, OwnRoute, OwnRoutes
+from .route_names import LOGIN, PluginRoute, PluginRoutes
 
-__all__ = ["PendingSession", "Sessions", "pending_session"]
+__all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
 
 _KEY = "fastapi_descope"
 
@@ -36,13 +36,13 @@ _ANSWERED = object()
 """Stands in the scope of a request once the middleware is done with it."""
 
 
-def pending_session(scope: Scope) -> "PendingSession":
+def request_auth(scope: Scope) -> "RequestAuth":
     """The pending session that the middleware put into ``scope``; no cost.
 
     Raises ``ConfigurationError`` if the middleware is not installed.
     """
     pending = scope.get(_KEY)
-    if isinstance(pending, PendingSession):
+    if isinstance(pending, RequestAuth):
         return pending
     if pending is _ANSWERED:
         raise ConfigurationError(
@@ -55,30 +55,30 @@ def pending_session(scope: Scope) -> "PendingSession":
     )
 
 
-class Sessions:
+class RequestAuthFactory:
     """Opens the pending session of each request; one for each ``Descope`` object."""
 
     def __init__(
         self,
         *,
-        resolver: Resolver,
         authenticator: Authenticator,
+        login_flow: LoginFlow,
         cookies: SessionCookies,
         origins: Origins,
-        events: Events,
+        events: EventBus,
         clock: Callable[[], float],
         leeway: float,
     ) -> None:
         self.leeway = leeway
-        self.resolver = resolver
         self.authenticator = authenticator
+        self.login_flow = login_flow
         self.cookies = cookies
         self.origins = origins
         self.events = events
         self.clock = clock
-        self.own_routes = OwnRoutes()
+        self.own_routes = PluginRoutes()
 
-    def open(self, scope: Scope, app: object) -> "PendingSession":
+    def open(self, scope: Scope, app: object) -> "RequestAuth":
         """The pending session of a request to ``app``, in its scope from now on.
 
         Raises ``ConfigurationError`` if another ``Descope`` object has one of the same app there.
@@ -88,14 +88,14 @@ class Sessions:
                 "Two Descope objects guard one app. Give each an app of its own, and mount one in the other."
             )
         found = scope.get(_KEY)  # of the app around this one
-        around = found if isinstance(found, PendingSession) and found.is_of(self) else None
-        pending = scope[_KEY] = PendingSession(self, scope, app, around)
+        around = found if isinstance(found, RequestAuth) and found.is_of(self) else None
+        pending = scope[_KEY] = RequestAuth(self, scope, app, around)
         return pending
 
-    def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "PendingSession | None":
+    def pending_in(self, scope: Scope, app: object, *, of_any: bool = False) -> "RequestAuth | None":
         """The pending session that this object, or any, has opened for this request to the same app."""
         found = scope.get(_KEY)
-        if not isinstance(found, PendingSession) or found.app is not scope.get("app", app):
+        if not isinstance(found, RequestAuth) or found.app is not scope.get("app", app):
             return None
         return found if of_any or found.is_of(self) else None
 
@@ -104,13 +104,13 @@ class Sessions:
         scope[_KEY] = _ANSWERED
 
 
-class PendingSession:
+class RequestAuth:
     """Who is behind one HTTP request or WebSocket: found out once, when first asked."""
 
     __slots__ = (
-        "_around",
-        "_home",
         "_login",
+        "_login_app",
+        "_parent",
         "_queued",
         "_resolution",
         "_sessions",
@@ -123,14 +123,14 @@ class PendingSession:
     )
 
     def __init__(
-        self, sessions: Sessions, scope: Scope, app: object, around: "PendingSession | None" = None
+        self, sessions: RequestAuthFactory, scope: Scope, app: object, around: "RequestAuth | None" = None
     ) -> None:
-        self._around = around
-        self._home: PendingSession | None = None
+        self._parent = around
+        self._login_app: RequestAuth | None = None
         self._sessions = sessions
         self.scope = scope
-        self._resolution: Resolution | None = None
-        self._written: TokenPair | CookieChange | None = None
+        self._resolution: AuthResult | None = None
+        self._written: TokenPair | CookieAction | None = None
         self._queued: list[bytes] = []
         self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
@@ -141,33 +141,33 @@ class PendingSession:
 
     # ------------------------------------------------------------------ asking
 
-    async def session(self) -> Session | None:
+    async def session(self) -> AuthSession | None:
         """The session, or None if nobody is signed in.
 
         Raises ``CrossSiteRequest`` for a foreign page's request with the user's cookies, and
         ``UpstreamUnavailable`` if a dead session cannot be refreshed right now. Costs two look-ups for a
         known token; a call to Descope only for a dead session.
         """
-        resolution = self._resolution or await self.resolve()
+        resolution = self._resolution or await self.authenticate()
         if resolution.session is None and not isinstance(resolution.error, NotAuthenticated):
             raise resolution.error or NotAuthenticated
         return resolution.session
 
-    async def require(self) -> Session:
+    async def require(self) -> AuthSession:
         """The session. Raises the ``NotAuthenticated`` family without one, else as ``session`` does."""
-        resolution = self._resolution or await self.resolve()
+        resolution = self._resolution or await self.authenticate()
         if resolution.session is None:
             raise resolution.error or NotAuthenticated
         return resolution.session
 
-    async def resolve(self) -> Resolution:
+    async def authenticate(self) -> AuthResult:
         """What was found out; see ``_auth/authenticator.py``. Raises ``CrossSiteRequest`` only."""
         if self._resolution is None:
             presented = self.credentials()
             # A bearer is sent by the caller's own code, never by a browser alone (CS-05, CS-09).
             if presented.bearer is None and (presented.session or presented.refresh):
                 self.refuse_cross_site()
-            self._resolution = await self._sessions.resolver.resolve(presented)
+            self._resolution = await self._sessions.authenticator.authenticate(presented)
         return self._resolution
 
     async def profile(self) -> UserProfile:
@@ -178,21 +178,21 @@ class PendingSession:
         """
         if self._login is None:
             await self.require()
-            return await self._ask_for_profile(await self.resolve())
+            return await self._ask_for_profile(await self.authenticate())
         # The request's own session, if it has one, is still that of whoever was signed in before.
         pair, profile = self._login
-        return profile or await self._ask_for_profile(Resolution(pair.session, pair=pair))
+        return profile or await self._ask_for_profile(AuthResult(pair.session, pair=pair))
 
-    async def _ask_for_profile(self, resolution: Resolution) -> UserProfile:
-        with self.cleared_at_its_end():
-            profile = await self.authenticator.profile(self.credentials(), resolution)
-        self._sessions.events.emit(ProfileRead())
+    async def _ask_for_profile(self, resolution: AuthResult) -> UserProfile:
+        with self.clear_if_ended():
+            profile = await self.login_flow.profile(self.credentials(), resolution)
+        self._sessions.events.emit(ProfileFetched())
         return profile
 
     @property
-    def authenticator(self) -> Authenticator:
+    def login_flow(self) -> LoginFlow:
         """What begins, switches and ends sessions."""
-        return self._sessions.authenticator
+        return self._sessions.login_flow
 
     def now(self) -> float:
         """Epoch seconds, by the clock of the ``Descope`` object."""
@@ -217,37 +217,39 @@ class PendingSession:
         if self.presented is None:
             self.presented = Presented(self._sessions.cookies, self.scope)
             if self.presented.tokens.ambiguous:
-                self._sessions.events.emit(CookieAmbiguous())
+                self._sessions.events.emit(ConflictingCookies())
         presented = self.presented
         return Credentials(
             bearer=presented.bearer,
             session=presented.tokens.session,
             refresh=presented.tokens.refresh,
             ambiguous=presented.tokens.ambiguous,
-            may_refresh=presented.on_purpose and not self._started,
+            may_refresh=presented.is_user_initiated and not self._started,
             scheme=presented.scheme,
         )
 
-    def is_of(self, sessions: Sessions) -> bool:
+    def is_of(self, sessions: RequestAuthFactory) -> bool:
         """Whether it was opened by these."""
         return self._sessions is sessions
 
     @property
-    def home(self) -> "PendingSession":
+    def login_app(self) -> "RequestAuth":
         """That of the app where people sign in: the one around this, if this is mounted and has no login."""
-        if self._around is not None and self._home is None:  # an app with many routes is not quick to say
+        if (
+            self._parent is not None and self._login_app is None
+        ):  # an app with many routes is not quick to say
             has_login = self._sessions.own_routes.path(LOGIN, self.app) is not None
-            self._home = self if has_login else self._around.home
-        return self._home or self
+            self._login_app = self if has_login else self._parent.login_app
+        return self._login_app or self
 
     @property
     def root_path(self) -> str:
         """What stands before the paths of the app where people sign in."""
-        return self.home.app_root_path
+        return self.login_app.app_root_path
 
-    def own_path(self, route: OwnRoute) -> str | None:
+    def own_path(self, route: PluginRoute) -> str | None:
         """The path of one of the plugin's routes, without ``root_path``; None if there is none."""
-        return self._sessions.own_routes.path(route, self.home.app)
+        return self._sessions.own_routes.path(route, self.login_app.app)
 
     @property
     def own_paths(self) -> frozenset[str]:
@@ -255,21 +257,21 @@ class PendingSession:
 
         To return to one would lead in circles.
         """
-        paths = self._sessions.own_routes.open_to_all(self.home.app)
+        paths = self._sessions.own_routes.public_paths(self.login_app.app)
         return frozenset(self.root_path + path for path in paths)
 
-    def is_for_own_route(self) -> bool:
+    def is_public_auth_route(self) -> bool:
         """Whether the request is for one of the plugin's routes that must work without a session."""
         path, method = path_in_app(self.scope, self.app_root_path), self.scope.get("method", "")
-        return self._sessions.own_routes.is_open(path, method, self.app)
+        return self._sessions.own_routes.is_public(path, method, self.app)
 
     def refuse_cross_site(self) -> None:
         """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
         scope, origins = self.scope, self._sessions.origins
         if scope["type"] == "websocket":
-            permitted = origins.permits_websocket(scope["headers"], scope)
+            permitted = origins.is_websocket_allowed(scope["headers"], scope)
         else:
-            permitted = origins.permits(scope["method"], scope["headers"], scope)
+            permitted = origins.is_allowed(scope["method"], scope["headers"], scope)
         if not permitted:
             self._sessions.events.emit(CrossSiteRefused())
             raise CrossSiteRequest
@@ -286,10 +288,10 @@ class PendingSession:
 
     def clear(self) -> None:
         """Have the response delete the session's cookies, whatever a refresh beside it brings."""
-        self._written = CookieChange.CLEAR
+        self._written = CookieAction.CLEAR
 
     @contextmanager
-    def cleared_at_its_end(self) -> Generator[None]:
+    def clear_if_ended(self) -> Generator[None]:
         """As ``clear``, if Descope says in here that the session is over: whoever answers the error."""
         try:
             yield
@@ -297,14 +299,14 @@ class PendingSession:
             self.clear()
             raise
 
-    def heal(self) -> None:
+    def drop_duplicate_cookies(self) -> None:
         """Have the response delete the twins of our cookies, if a name came with two values (CK-02).
 
         Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
         """
         if self.credentials().ambiguous and self.presented is not None:
-            secure = self._sessions.origins.secure(self.scope)
-            self.queue(self._sessions.cookies.heal(self.presented.tokens, secure=secure))
+            secure = self._sessions.origins.use_secure(self.scope)
+            self.queue(self._sessions.cookies.drop_duplicates(self.presented.tokens, secure=secure))
 
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
@@ -321,31 +323,31 @@ class PendingSession:
         try:
             cookies = self._queued + await self._cookies()
         except SessionTooLarge:
-            self._written = CookieChange.KEEP  # the error page starts a response too
+            self._written = CookieAction.KEEP  # the error page starts a response too
             raise
         # The app's own headers and cookies stay, in their order (CK-10).
         message["headers"] = [*message.get("headers", ()), *((b"set-cookie", value) for value in cookies)]
         if self.scope["type"] == "http":
-            tell_caches(message, sets_cookies=bool(cookies))
+            set_cache_headers(message, sets_cookies=bool(cookies))
 
     async def _cookies(self) -> list[bytes]:
         change = self._written or await self._found()
-        if change is CookieChange.KEEP:
+        if change is CookieAction.KEEP:
             return []
         cookies, scope = self._sessions.cookies, self.scope
-        secure = self._sessions.origins.secure(scope)
+        secure = self._sessions.origins.use_secure(scope)
         tokens = self.presented.tokens if self.presented else cookies.read(scope["headers"])
         if isinstance(change, TokenPair):
             return cookies.write(change, now=self.now(), secure=secure, presented=tokens)
-        if change is CookieChange.CLEAR_REFRESH:
+        if change is CookieAction.CLEAR_REFRESH:
             return cookies.clear_refresh(tokens, secure=secure)
         return cookies.clear(tokens, secure=secure)
 
-    async def _found(self) -> TokenPair | CookieChange:
+    async def _found(self) -> TokenPair | CookieAction:
         """What is to become of the cookies by what was found out about the request's own session."""
-        resolution, resolver = self._resolution, self._sessions.resolver
+        resolution, resolver = self._resolution, self._sessions.authenticator
         if resolution is None:
-            return CookieChange.KEEP
+            return CookieAction.KEEP
         if resolution.renewal is not None or resolution.pair is not None:
             resolution = self._resolution = await resolver.settle(resolution)
             await resolver.delivered(resolution)

@@ -12,15 +12,15 @@ __all__ = [
     "LOGIN",
     "LOGOUT",
     "LOGOUT_ALL",
-    "SECRET_PATHS",
-    "WITHOUT_SESSION",
-    "OwnRoute",
-    "OwnRoutes",
+    "PUBLIC_ROUTES",
+    "SENSITIVE_PATHS",
+    "PluginRoute",
+    "PluginRoutes",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnRoute:
+class PluginRoute:
     """A route of the plugin's router: its name, how its path ends wherever the router is, its method."""
 
     name: str
@@ -28,21 +28,21 @@ class OwnRoute:
     method: str
 
 
-LOGIN = OwnRoute("descope_login", "/login/sso", "GET")
-CALLBACK = OwnRoute("descope_callback", "/callback", "GET")
-LOGOUT = OwnRoute("descope_logout", "/logout", "POST")
-LOGOUT_ALL = OwnRoute("descope_logout_all", "/logout/all", "POST")
+LOGIN = PluginRoute("descope_login", "/login/sso", "GET")
+CALLBACK = PluginRoute("descope_callback", "/callback", "GET")
+LOGOUT = PluginRoute("descope_logout", "/logout", "POST")
+LOGOUT_ALL = PluginRoute("descope_logout_all", "/logout/all", "POST")
 
-WITHOUT_SESSION = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
+PUBLIC_ROUTES = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
 """Those that must work without a session, and that ``protect`` leaves open, by path and method."""
 
-_ENDS = tuple(route.path for route in WITHOUT_SESSION)
+_ENDS = tuple(route.path for route in PUBLIC_ROUTES)
 
-SECRET_PATHS = (LOGIN.path, CALLBACK.path)
+SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
 """How the paths end whose queries hold codes, states and addresses."""
 
 
-class OwnRoutes:
+class PluginRoutes:
     """Where an app has the routes: paths as the app knows them, without its ``root_path``.
 
     Remembers what it has found. An app with hundreds of routes raises an exception in each to answer, and
@@ -52,7 +52,7 @@ class OwnRoutes:
     def __init__(self) -> None:
         self._found: WeakKeyDictionary[Starlette, dict[str, str]] = WeakKeyDictionary()
 
-    def path(self, route: OwnRoute, app: object) -> str | None:
+    def path(self, route: PluginRoute, app: object) -> str | None:
         """The path of ``route`` in ``app``; None if it has none."""
         if not isinstance(app, Starlette):
             return None
@@ -64,13 +64,13 @@ class OwnRoutes:
                 return None
         return found[route.name]
 
-    def open_to_all(self, app: object, *, method: str | None = None) -> Iterator[str]:
+    def public_paths(self, app: object, *, method: str | None = None) -> Iterator[str]:
         """The paths of those that must work without a session; those of one method, if it is given."""
-        for route in WITHOUT_SESSION:
+        for route in PUBLIC_ROUTES:
             if method in (None, route.method) and (path := self.path(route, app)) is not None:
                 yield path
 
-    def is_open(self, path: str, method: str, app: object) -> bool:
+    def is_public(self, path: str, method: str, app: object) -> bool:
         """Whether a request for ``path`` is for one that must work without a session."""
         # Most paths are none of ours, and that can be seen without asking the app.
-        return path.endswith(_ENDS) and path in self.open_to_all(app, method=method)
+        return path.endswith(_ENDS) and path in self.public_paths(app, method=method)

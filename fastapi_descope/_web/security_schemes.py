@@ -7,10 +7,17 @@ scheme is one object for all apps of a process; ``openapi.py`` puts in how they 
 from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
 
-__all__ = ["REFRESH", "SESSION", "SESSION_IF_ANY", "OptionalSessionScheme", "RefreshCookie", "SessionScheme"]
+__all__ = [
+    "OPTIONAL_SESSION",
+    "REFRESH",
+    "SESSION",
+    "OptionalSessionScheme",
+    "RefreshCookie",
+    "SessionScheme",
+]
 
 SESSION = "DescopeSession"
-SESSION_IF_ANY = "DescopeSessionIfAny"
+OPTIONAL_SESSION = "DescopeSessionIfAny"
 REFRESH = "DescopeRefresh"
 
 
@@ -28,7 +35,7 @@ class SessionScheme(SecurityBase):
 class OptionalSessionScheme(SecurityBase):
     """A dependency that looks at a session, where there is one."""
 
-    scheme_name = SESSION_IF_ANY
+    scheme_name = OPTIONAL_SESSION
     model = _cookie("DS", "The session cookie, if somebody has signed in.")
 
 

@@ -5,13 +5,13 @@ from http import HTTPStatus
 
 from starlette.types import Message, Scope, Send
 
-__all__ = ["OutgoingResponse"]
+__all__ = ["SendWrapper"]
 
 _FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
-class OutgoingResponse:
+class SendWrapper:
     """Stands between the app and the server, and knows how far the answer to a request has come.
 
     A mounted app has a ``ServerErrorMiddleware`` of its own, which answers 500 before it lets an error of
@@ -37,7 +37,7 @@ class OutgoingResponse:
         if self._held is not None:
             self._held.append(message)
             if message.get("more_body"):
-                await self.release()
+                await self.flush()
             return
         if kind in _STARTS:
             if kind == "http.response.start" and message["status"] == _FAILED and self._is_anothers():
@@ -49,12 +49,12 @@ class OutgoingResponse:
             self.closed = True
         await self._send(message)
 
-    async def release(self) -> None:
+    async def flush(self) -> None:
         """Send what was held: it was no error of ours."""
-        for message in self.drop():
+        for message in self.discard():
             await self.send(message)
 
-    def drop(self) -> list[Message]:
+    def discard(self) -> list[Message]:
         """What was held; from now on nothing is."""
         held, self._held = self._held, None
         self._app = self._scope.get("app")

@@ -3,8 +3,8 @@
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
 from starlette.requests import HTTPConnection
 
-from ..session import Session
-from .request_auth import pending_session
+from ..session import AuthSession
+from .request_auth import request_auth
 
 __all__ = ["DescopeAuthBackend", "SignedInUser"]
 
@@ -12,7 +12,7 @@ __all__ = ["DescopeAuthBackend", "SignedInUser"]
 class SignedInUser(BaseUser):
     """A session in the shape that Starlette wants a user to have."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: AuthSession) -> None:
         self.session = session
 
     @property
@@ -36,13 +36,13 @@ class DescopeAuthBackend(AuthenticationBackend):
 
     Goes inside ``DescopeMiddleware``. Every request is then resolved, also those to public pages, but not
     those to the plugin's own login, callback and logout: they have to work while Descope is away (LO-01), so
-    nobody is there. Raises what ``get_session`` raises; ``DescopeMiddleware`` answers it.
+    nobody is there. Raises what ``get_auth_session`` raises; ``DescopeMiddleware`` answers it.
     """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """The credentials and the user, or None if nobody is signed in."""
-        pending = pending_session(conn.scope)
-        session = None if pending.is_for_own_route() else await pending.session()
+        pending = request_auth(conn.scope)
+        session = None if pending.is_public_auth_route() else await pending.session()
         if session is None:
             return None
         granted = session.tenant.permissions if session.tenant else ()

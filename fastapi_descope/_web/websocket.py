@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from .request_auth import PendingSession
+from .request_auth import RequestAuth
 
 __all__ = ["SESSION_ENDED", "WebSocketSession"]
 
@@ -24,7 +24,7 @@ class WebSocketSession:
     ``OSError`` from its next frame. Accepting is the app's affair, and a socket is closed once (WS-05).
     """
 
-    def __init__(self, pending: PendingSession, clock: Callable[[], float]) -> None:
+    def __init__(self, pending: RequestAuth, clock: Callable[[], float]) -> None:
         self._pending = pending
         self._clock = clock
         self._next: asyncio.Task[Message] | None = None

@@ -20,12 +20,12 @@ of the journal. What is not among them is not played, such as one-time passwords
 """
 
 try:
-    from .assumptions import Guesses
+    from .assumptions import Assumptions
     from .clock import Clock
     from .cookie_plan import CookiePlan
     from .faults import Faults
     from .journal import Call, Journal
-    from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, Tenant, User
+    from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, SeedTenant, SeedUser
     from .service import Emulator, Issued
     from .signing import SigningKey
 except ModuleNotFoundError as missing:
@@ -37,17 +37,17 @@ except ModuleNotFoundError as missing:
 __all__ = [
     "DEFAULT_PROJECT_ID",
     "AccessKey",
+    "Assumptions",
     "Call",
     "Clock",
     "CookiePlan",
     "Emulator",
     "Faults",
     "Grants",
-    "Guesses",
     "Issued",
     "Journal",
     "Project",
+    "SeedTenant",
+    "SeedUser",
     "SigningKey",
-    "Tenant",
-    "User",
 ]

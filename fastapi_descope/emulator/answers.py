@@ -1,7 +1,7 @@
 """The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
 
-from .issued import Minted, Visit
-from .project import Project, Tenant, User
+from .issued import IssuedTokens, LoginRecord
+from .project import Project, SeedTenant, SeedUser
 
 __all__ = ["NO_IDP_DETAILS", "history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
 
@@ -20,7 +20,7 @@ NO_IDP_DETAILS: dict[str, object] = {
 }
 
 
-def user_json(user: User, project: Project) -> dict[str, object]:
+def user_json(user: SeedUser, project: Project) -> dict[str, object]:
     """ResponseUser: roles are ``roleNames`` here, and ``roles`` in the JWT."""
     given, _, family = user.name.partition(" ")
     return {
@@ -66,7 +66,7 @@ def user_json(user: User, project: Project) -> dict[str, object]:
 
 
 def jwt_response(
-    minted: Minted,
+    minted: IssuedTokens,
     project: Project,
     *,
     now: float,
@@ -117,21 +117,21 @@ def signed_out() -> dict[str, object]:
     }
 
 
-def tenants_json(tenants: tuple[Tenant, ...]) -> dict[str, object]:
+def tenants_json(tenants: tuple[SeedTenant, ...]) -> dict[str, object]:
     """The answer of ``/me/tenants``."""
     return {"tenants": [_tenant_json(tenant) for tenant in tenants]}
 
 
-def _tenant_json(tenant: Tenant) -> dict[str, object]:
+def _tenant_json(tenant: SeedTenant) -> dict[str, object]:
     return {"id": tenant.id, "name": tenant.name, "customAttributes": dict(tenant.custom_attributes)}
 
 
-def history_json(visits: tuple[Visit, ...]) -> list[dict[str, object]]:
+def history_json(visits: tuple[LoginRecord, ...]) -> list[dict[str, object]]:
     """The answer of ``/me/history``: a bare array."""
     return [_visit_json(visit) for visit in visits]
 
 
-def _visit_json(visit: Visit) -> dict[str, object]:
+def _visit_json(visit: LoginRecord) -> dict[str, object]:
     place: dict[str, object] = {"city": "", "country": "", "ip": "127.0.0.1"}
     tenant = {} if visit.tenant is None else {"selectedTenant": visit.tenant}
     return {"userId": visit.user_id, "loginTime": visit.at} | place | tenant

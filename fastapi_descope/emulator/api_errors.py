@@ -4,7 +4,7 @@ Only 429 with E130429 is certain; other pairs of status and code are Descope's w
 and otherwise the emulator's choice, marked as such.
 """
 
-__all__ = ["FAILURE", "Refusal", "error_body"]
+__all__ = ["FAILURE", "ApiError", "error_body"]
 
 FAILURE = "E000000"
 """The code of a server that fails (5xx). Made up: Descope's are unknown, and SDKs want to read one."""
@@ -40,7 +40,7 @@ def error_body(code: str, message: str) -> dict[str, object]:
     }
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """A request that gets an error for an answer: HTTP ``status`` and error ``code``."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -55,88 +55,88 @@ class Refusal(Exception):
         return error_body(self.code, self.message)
 
     @classmethod
-    def malformed(cls, message: str) -> "Refusal":
+    def malformed(cls, message: str) -> "ApiError":
         """The body or the header cannot be read at all."""
         return cls(400, "E011001", message)
 
     @classmethod
-    def missing(cls, message: str) -> "Refusal":
+    def missing(cls, message: str) -> "ApiError":
         """A required argument is not there."""
         return cls(400, "E011002", message)
 
     @classmethod
-    def invalid(cls, message: str) -> "Refusal":
+    def invalid(cls, message: str) -> "ApiError":
         """An argument has the wrong type or shape."""
         return cls(400, "E011003", message)
 
     @classmethod
-    def unacceptable(cls, message: str, status: int = 400) -> "Refusal":
+    def unacceptable(cls, message: str, status: int = 400) -> "ApiError":
         """An argument is well-formed and names something that may not be."""
         return cls(status, "E011004", message)
 
     @classmethod
-    def unauthorized(cls, message: str) -> "Refusal":
+    def unauthorized(cls, message: str) -> "ApiError":
         """The bearer does not belong to the project. The status is Descope's, the code our choice."""
         return cls(401, "E011003", message)
 
     @classmethod
     def bad_token(
         cls, message: str = "Failed to validate invalid JWT for any token", status: int = 401
-    ) -> "Refusal":
+    ) -> "ApiError":
         """A JWT that is not ours, has expired or has been idle too long: 401 unless ``Guesses`` says."""
         return cls(status, "E061005", message)
 
     @classmethod
-    def bad_code(cls) -> "Refusal":
+    def bad_code(cls) -> "ApiError":
         """A sign-in code that is unknown, used or too old: 400 by our choice."""
         return cls(400, "E061301", "The code is unknown, was used, or has expired")
 
     @classmethod
-    def unknown_user(cls) -> "Refusal":
+    def unknown_user(cls) -> "ApiError":
         """The token's user is gone from the project."""
         return cls(400, "E062108", "The user does not exist")
 
     @classmethod
-    def known_user(cls) -> "Refusal":
+    def known_user(cls) -> "ApiError":
         """A sign-up of somebody who has an account. The code is Descope's, the 400 by analogy."""
         return cls(400, "E062107", "The user already exists")
 
     @classmethod
-    def disabled_user(cls) -> "Refusal":
+    def disabled_user(cls) -> "ApiError":
         """The sign-in of somebody who is kept out. What Descope says is unknown: both are our choice."""
         return cls(403, "E011004", "The user is disabled")
 
     @classmethod
-    def logged_out(cls, status: int = 401) -> "Refusal":
+    def logged_out(cls, status: int = 401) -> "ApiError":
         """The refresh token was revoked by a logout: 401 is presumed, the code is Descope's."""
         return cls(status, "E064001", "The token was revoked by a logout")
 
     @classmethod
-    def family_invalidated(cls, status: int = 400) -> "Refusal":
+    def family_invalidated(cls, status: int = 400) -> "ApiError":
         """A replaced refresh token came back. The code and the 400 are from captured answers."""
         return cls(status, "E064006", "JWT family ID invalidated, cannot use this token")
 
     @classmethod
-    def no_access_key(cls) -> "Refusal":
+    def no_access_key(cls) -> "ApiError":
         """The bearer ends with the project id. The code is Descope's, the 401 our choice."""
         return cls(401, "E062802", "The request holds no access key")
 
     @classmethod
-    def bad_access_key(cls) -> "Refusal":
+    def bad_access_key(cls) -> "ApiError":
         """An access key that is unknown or expired. The code is Descope's, the 401 our choice."""
         return cls(401, "E062803", "The access key is unknown or has expired")
 
     @classmethod
-    def link_pending(cls) -> "Refusal":
+    def link_pending(cls) -> "ApiError":
         """Nobody has followed the enchanted link yet: 401, as Go's tests have it."""
         return cls(401, "E062503", "The enchanted link has not been followed yet")
 
     @classmethod
-    def notp_pending(cls) -> "Refusal":
+    def notp_pending(cls) -> "ApiError":
         """Nobody has confirmed the nOTP yet. The code is Descope's, the 401 by analogy."""
         return cls(401, "E066103", "The sign-in has not been confirmed yet")
 
     @classmethod
-    def no_such_link(cls) -> "Refusal":
+    def no_such_link(cls) -> "ApiError":
         """A pending reference or a link's token that is unknown, used or too old: 400 by our choice."""
         return cls(400, "E062504", "The sign-in is unknown, was finished, or has expired")

@@ -5,7 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 
 __all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
 
@@ -14,17 +14,17 @@ _LEVELS = 32
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises Refusal once it exceeds 64 KiB, without reading the rest."""
+    """The body. Raises ApiError once it exceeds 64 KiB, without reading the rest."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _BODY_BYTES:
-            raise Refusal.malformed("The body is too large")
+            raise ApiError.malformed("The body is too large")
     return body
 
 
 async def json_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body. No body is an empty object, as an SDK sends it. Raises Refusal."""
+    """The JSON object in the body. No body is an empty object, as an SDK sends it. Raises ApiError."""
     body = await read_body(request)
     if not body.strip():
         return {}
@@ -33,12 +33,12 @@ async def json_object(request: Request) -> dict[str, object]:
         # Python reads NaN and lone surrogates, which no answer could hold.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise Refusal.malformed("The body is not JSON") from None
+        raise ApiError.malformed("The body is not JSON") from None
     if not isinstance(parsed, dict):
-        raise Refusal.malformed("The body is not a JSON object")
+        raise ApiError.malformed("The body is not a JSON object")
     found = cast("dict[str, object]", parsed)
     if not _is_shallow(found, _LEVELS):
-        raise Refusal.malformed(f"The body is nested more than {_LEVELS} levels deep")
+        raise ApiError.malformed(f"The body is nested more than {_LEVELS} levels deep")
     return found
 
 
@@ -52,39 +52,39 @@ def _is_shallow(value: object, levels: int) -> bool:
 
 
 def text(body: dict[str, object], name: str) -> str:
-    """A string that has to be there. Raises Refusal."""
+    """A string that has to be there. Raises ApiError."""
     value = body.get(name)
     if value is None or value == "":
-        raise Refusal.missing(f"{name} is missing")
+        raise ApiError.missing(f"{name} is missing")
     if not isinstance(value, str):
-        raise Refusal.invalid(f"{name} must be a string")
+        raise ApiError.invalid(f"{name} must be a string")
     return value
 
 
 def flag(body: dict[str, object], name: str) -> bool:
-    """A boolean, false where absent or null. Raises Refusal for anything else."""
+    """A boolean, false where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise Refusal.invalid(f"{name} must be true or false")
+        raise ApiError.invalid(f"{name} must be true or false")
     return bool(value)
 
 
 def mapping(body: dict[str, object], name: str) -> dict[str, object]:
-    """An object, empty where absent or null. Raises Refusal for anything else."""
+    """An object, empty where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
-        raise Refusal.invalid(f"{name} must be an object")
+        raise ApiError.invalid(f"{name} must be an object")
     return cast("dict[str, object]", value or {})
 
 
 def names(body: dict[str, object], name: str) -> tuple[str, ...]:
-    """A list of strings, empty where absent or null. Raises Refusal for anything else."""
+    """A list of strings, empty where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise Refusal.invalid(f"{name} must be a list")
+        raise ApiError.invalid(f"{name} must be a list")
     found = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
     if len(found) != len(cast("list[object]", value)):
-        raise Refusal.invalid(f"{name} must hold strings only")
+        raise ApiError.invalid(f"{name} must hold strings only")
     return found

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Guesses"]
+__all__ = ["Assumptions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Guesses:
+class Assumptions:
     """Unknown behaviour: the default is the likelier guess, and a client should survive the other too.
 
     Attributes:

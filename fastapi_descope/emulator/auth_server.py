@@ -6,20 +6,20 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from .api_errors import Refusal
-from .claims import Bearer, TokenWriter, utc_text
-from .issued import KeySession, Minted, Visit
+from .api_errors import ApiError
+from .claims import Principal, TokenWriter, utc_text
+from .issued import IssuedTokens, KeySession, LoginRecord
 from .logins import Login, SignedIn
-from .project import AccessKey, Project, User
-from .signing import KeyRing, SigningKey
-from .token_families import End, Families, Family, Ticket
+from .project import AccessKey, Project, SeedUser
+from .signing import JwksCache, SigningKey
+from .token_families import End, Families, Family, RefreshTokenRecord
 
-__all__ = ["Authority"]
+__all__ = ["AuthServer"]
 
 _VISITS_KEPT = 100
 
 
-class Authority:
+class AuthServer:
     """The state of an emulator. Every method runs to its end without awaiting, so it is atomic.
 
     ``project`` may be replaced while it runs; what is issued from then on follows the new one.
@@ -35,18 +35,18 @@ class Authority:
     ) -> None:
         self.project = project
         self.base_url = base_url
-        self.keys = KeyRing(signing_key)
+        self.keys = JwksCache(signing_key)
         self._clock = clock
         self._families = Families()
-        self._visits: defaultdict[str, deque[Visit]] = defaultdict(lambda: deque(maxlen=_VISITS_KEPT))
+        self._visits: defaultdict[str, deque[LoginRecord]] = defaultdict(lambda: deque(maxlen=_VISITS_KEPT))
 
-    def sign_in(self, signed_in: SignedIn, extra: Mapping[str, object] | None = None) -> Minted:
+    def sign_in(self, signed_in: SignedIn, extra: Mapping[str, object] | None = None) -> IssuedTokens:
         """Open the session that a confirmed sign-in earned.
 
         The tenant of an SSO becomes the current tenant (a guess: that SSO sets ``dct`` is not
         documented). Step-up puts ``su`` into this session JWT alone; MFA adds to ``amr`` for good.
 
-        ``extra`` stands in every session JWT to come. Raises Refusal (E062107) for the sign-up of
+        ``extra`` stands in every session JWT to come. Raises ApiError (E062107) for the sign-up of
         somebody who has signed in before, for an update to somebody else's phone number,
         and for who was disabled or removed in the meantime.
         """
@@ -55,7 +55,7 @@ class Authority:
             self._families.end_all(user.user_id)
         proved = user.amr if login.method == "sso" else (login.method,)
         added = ("mfa",) if login.options.mfa else ()
-        bearer = Bearer(
+        bearer = Principal(
             user,
             self._tenant_after(login, user),
             tuple(dict.fromkeys((*login.amr, *proved, *added))),
@@ -65,43 +65,43 @@ class Authority:
         first_seen = not self.knows(user)
         return replace(self.open(bearer, extra=extra), first_seen=first_seen, sso_id=login.sso_id)
 
-    def _updated(self, signed_in: SignedIn) -> User:
+    def _updated(self, signed_in: SignedIn) -> SeedUser:
         """The user as they are now, with the phone number that the sign-in proved to be theirs."""
         login, user = signed_in.login, self.project.user(signed_in.user.user_id)
         if user is None:
-            raise Refusal.unknown_user()
+            raise ApiError.unknown_user()
         if user.is_disabled:
-            raise Refusal.disabled_user()
+            raise ApiError.disabled_user()
         if login.purpose == "signup" and self.knows(user):
-            raise Refusal.known_user()
+            raise ApiError.known_user()
         if not login.phone:
             return user
         owner = self.project.user(login.phone)
         if owner is not None and owner.user_id != user.user_id:
-            raise Refusal.known_user()
+            raise ApiError.known_user()
         updated = replace(user, phone=login.phone)
         users = tuple(updated if one.user_id == user.user_id else one for one in self.project.users)
         self.project = replace(self.project, users=users)
         return updated
 
-    def knows(self, user: User) -> bool:
+    def knows(self, user: SeedUser) -> bool:
         """Whether the user has signed in before."""
         return bool(self._visits.get(user.user_id))
 
     def open(
         self,
-        bearer: Bearer,
+        bearer: Principal,
         *,
         session_seconds: int | None = None,
         overrides: Mapping[str, object] | None = None,
         extra: Mapping[str, object] | None = None,
-    ) -> Minted:
+    ) -> IssuedTokens:
         """Begin a family and mint its first pair; ``overrides`` replace claims of its session JWT.
 
         ``extra`` does so in every session JWT of the family.
         """
         now = int(self._clock())
-        self._visits[bearer.user.user_id].append(Visit(bearer.user.user_id, now, bearer.tenant))
+        self._visits[bearer.user.user_id].append(LoginRecord(bearer.user.user_id, now, bearer.tenant))
         family = Family(
             bearer.user.user_id,
             bearer.amr,
@@ -115,64 +115,64 @@ class Authority:
             family, bearer, new_refresh=True, session_seconds=session_seconds, overrides=overrides or {}
         )
 
-    def refresh(self, token: str) -> Minted:
-        """A new session; with rotation also a new refresh token. Raises Refusal.
+    def refresh(self, token: str) -> IssuedTokens:
+        """A new session; with rotation also a new refresh token. Raises ApiError.
 
         The current tenant stays, unless the user has left it: then there is none (our choice).
         """
         ticket, user = self._usable(token)
         tenant = ticket.tenant if ticket.tenant in user.tenants else None
         minted = self._renew(ticket, user, tenant, new_refresh=self.project.rotate_refresh)
-        if self.project.guesses.refresh_repeats_token and not minted.refresh_jwt:
+        if self.project.assumptions.refresh_repeats_token and not minted.refresh_jwt:
             return replace(minted, refresh_jwt=token)
         return minted
 
-    def select(self, token: str, tenant_id: str) -> Minted:
-        """A new pair whose current tenant is this one. Raises Refusal, also for one not a member (403)."""
+    def select(self, token: str, tenant_id: str) -> IssuedTokens:
+        """A new pair whose current tenant is this one. Raises ApiError, also for one not a member (403)."""
         ticket, user = self._usable(token)
         if tenant_id not in user.tenants:
-            raise Refusal.unacceptable("The user is not a member of the tenant", 403)
+            raise ApiError.unacceptable("The user is not a member of the tenant", 403)
         return self._renew(ticket, user, tenant_id, new_refresh=True)
 
     def exchange_key(self, secret: str, tenant: str | None, custom: Mapping[str, object]) -> KeySession:
-        """A session JWT for an access key. Raises Refusal: E062802 without one, E062803 for a wrong one."""
+        """A session JWT for an access key. Raises ApiError: E062802 without one, E062803 for a wrong one."""
         if not secret:
-            raise Refusal.no_access_key()
+            raise ApiError.no_access_key()
         key, now = self._access_key(secret), int(self._clock())
         if key is None or 0 < key.expires_at <= now:
-            raise Refusal.bad_access_key()
+            raise ApiError.bad_access_key()
         if tenant is not None and tenant not in key.tenants:
-            raise Refusal.unacceptable("The access key is not a member of the tenant", 403)
+            raise ApiError.unacceptable("The access key is not a member of the tenant", 403)
         exp = now + self.project.access_key_seconds
         writer = TokenWriter(self.project, self.base_url)
         claims = writer.access_key(key, tenant, custom, now=now, exp=exp)
         return KeySession(key.id, self.keys.sign(claims), exp)
 
-    def visitor(self, token: str) -> Bearer:
-        """Whom a refresh token speaks for. Raises Refusal.
+    def visitor(self, token: str) -> Principal:
+        """Whom a refresh token speaks for. Raises ApiError.
 
         A replaced token is refused here too, but only renewing with one counts as its reuse.
         """
         ticket = self._current(token)
-        return Bearer(self._owner(ticket), ticket.tenant, ticket.family.amr)
+        return Principal(self._owner(ticket), ticket.tenant, ticket.family.amr)
 
     def extra_claims(self, token: str) -> Mapping[str, object]:
-        """The claims that every session JWT of a refresh token's family gets besides. Raises Refusal."""
+        """The claims that every session JWT of a refresh token's family gets besides. Raises ApiError."""
         return self._present(token).family.extra
 
-    def visits(self, user: User) -> tuple[Visit, ...]:
+    def visits(self, user: SeedUser) -> tuple[LoginRecord, ...]:
         """The sign-ins of a user, newest first."""
         return tuple(reversed(self._visits[user.user_id]))
 
     def log_out(self, token: str) -> None:
-        """End the family of a refresh token. Raises Refusal, also if it is over already."""
+        """End the family of a refresh token. Raises ApiError, also if it is over already."""
         self._current(token).family.end = End.LOGOUT
 
     def log_out_all(self, token: str) -> None:
-        """End every family of the token's user. Raises Refusal."""
+        """End every family of the token's user. Raises ApiError."""
         self._families.end_all(self._current(token).family.user_id)
 
-    def revoke(self, user: User) -> None:
+    def revoke(self, user: SeedUser) -> None:
         """End every family of a user, as an administrator does."""
         self._families.end_all(user.user_id)
 
@@ -189,7 +189,7 @@ class Authority:
         return family is not None
 
     def validate(self, token: str) -> dict[str, object]:
-        """The claims of a session JWT, its times as text, as Descope answers. Raises Refusal (E061005).
+        """The claims of a session JWT, its times as text, as Descope answers. Raises ApiError (E061005).
 
         A logout does not end session JWTs that are out already.
         """
@@ -206,26 +206,26 @@ class Authority:
         keys = self.project.access_keys
         return next((key for key in keys if hmac.compare_digest(key.secret.encode(), sent)), None)
 
-    def _tenant_after(self, login: Login, user: User) -> str | None:
+    def _tenant_after(self, login: Login, user: SeedUser) -> str | None:
         """The current tenant after a sign-in: none that the user has left since the page."""
         if (
             login.tenant is not None
-            and self.project.guesses.sso_sets_tenant
+            and self.project.assumptions.sso_sets_tenant
             and login.tenant.id in user.tenants
         ):
             return login.tenant.id
         return self.project.automatic_tenant(user)
 
-    def _no_good(self, message: str = "Failed to validate invalid JWT for any token") -> Refusal:
-        return Refusal.bad_token(message, self.project.guesses.revoked_status)
+    def _no_good(self, message: str = "Failed to validate invalid JWT for any token") -> ApiError:
+        return ApiError.bad_token(message, self.project.assumptions.revoked_status)
 
-    def _reused(self) -> Refusal:
-        return Refusal.family_invalidated(self.project.guesses.reuse_status)
+    def _reused(self) -> ApiError:
+        return ApiError.family_invalidated(self.project.assumptions.reuse_status)
 
-    def _present(self, token: str) -> Ticket:
+    def _present(self, token: str) -> RefreshTokenRecord:
         """The ticket of a token whose family is alive.
 
-        Raises Refusal: E061005 for a token that was never issued, has expired or was idle for too long,
+        Raises ApiError: E061005 for a token that was never issued, has expired or was idle for too long,
         E064001 after a logout, E064006 after a reuse.
         """
         ticket = self._families.find(token)
@@ -234,20 +234,20 @@ class Authority:
         if ticket.family.end is End.REUSE:
             raise self._reused()
         if ticket.family.end is End.LOGOUT:
-            raise Refusal.logged_out(self.project.guesses.revoked_status)
+            raise ApiError.logged_out(self.project.assumptions.revoked_status)
         if self._clock() >= ticket.family.ends_at:
             raise self._no_good("The refresh token has expired")
         if self._is_idle(ticket.family):
             raise self._no_good("The session was inactive for too long")
         return ticket
 
-    def _current(self, token: str) -> Ticket:
+    def _current(self, token: str) -> RefreshTokenRecord:
         ticket = self._present(token)
         if self._is_replaced(ticket):
             raise self._reused()
         return ticket
 
-    def _usable(self, token: str) -> tuple[Ticket, User]:
+    def _usable(self, token: str) -> tuple[RefreshTokenRecord, SeedUser]:
         """The ticket to renew a session with. One that was replaced ends its family: it may be stolen."""
         ticket = self._present(token)
         if self._is_replaced(ticket):
@@ -259,28 +259,30 @@ class Authority:
         limit = self.project.inactivity_seconds
         return limit > 0 and self._clock() - family.last_used > limit
 
-    def _is_replaced(self, ticket: Ticket) -> bool:
+    def _is_replaced(self, ticket: RefreshTokenRecord) -> bool:
         replaced_at = ticket.replaced_at
         # A clock that was turned back forgives nothing.
         return replaced_at is not None and abs(self._clock() - replaced_at) >= self.project.reuse_grace
 
-    def _owner(self, ticket: Ticket) -> User:
+    def _owner(self, ticket: RefreshTokenRecord) -> SeedUser:
         user = self.project.user(ticket.family.user_id)
         if user is None:
-            raise Refusal.unknown_user()
+            raise ApiError.unknown_user()
         if user.is_disabled:
             raise self._no_good("The user is disabled")
         return user
 
-    def _renew(self, ticket: Ticket, user: User, tenant: str | None, *, new_refresh: bool) -> Minted:
+    def _renew(
+        self, ticket: RefreshTokenRecord, user: SeedUser, tenant: str | None, *, new_refresh: bool
+    ) -> IssuedTokens:
         family = ticket.family
         family.last_used = self._clock()
         if self.project.rotate_refresh and ticket.replaced_at is None:
             ticket.replaced_at = family.last_used
-        bearer = Bearer(user, tenant, family.amr, custom=family.custom)
+        bearer = Principal(user, tenant, family.amr, custom=family.custom)
         return self._mint(family, bearer, new_refresh=new_refresh)
 
-    def _session_seconds(self, bearer: Bearer) -> int:
+    def _session_seconds(self, bearer: Principal) -> int:
         """How long a session JWT lives: as its tenant says, else the project; step-up may be shorter."""
         tenant = self.project.tenant_by_id(bearer.tenant)
         seconds = (tenant and tenant.session_seconds) or self.project.session_seconds
@@ -289,12 +291,12 @@ class Authority:
     def _mint(
         self,
         family: Family,
-        bearer: Bearer,
+        bearer: Principal,
         *,
         new_refresh: bool,
         session_seconds: int | None = None,
         overrides: Mapping[str, object] | None = None,
-    ) -> Minted:
+    ) -> IssuedTokens:
         seconds = self._session_seconds(bearer) if session_seconds is None else session_seconds
         now, rexp = int(self._clock()), family.ends_at
         exp = min(now + seconds, rexp)
@@ -302,7 +304,7 @@ class Authority:
         writer, jti = TokenWriter(self.project, self.base_url), secrets.token_hex(16)
         session = writer.session(bearer, now=iat, exp=exp, rexp=rexp, jti=jti)
         session |= {**family.extra, **(overrides or {})}
-        return Minted(
+        return IssuedTokens(
             self.keys.sign(session),
             self._refresh_jwt(writer, family, bearer, now) if new_refresh else "",
             bearer.user,
@@ -312,8 +314,8 @@ class Authority:
             session_id=family.id,
         )
 
-    def _refresh_jwt(self, writer: TokenWriter, family: Family, bearer: Bearer, now: int) -> str:
+    def _refresh_jwt(self, writer: TokenWriter, family: Family, bearer: Principal, now: int) -> str:
         claims = writer.refresh(bearer, now=now, exp=family.ends_at, jti=secrets.token_hex(16))
         token = self.keys.sign(claims)
-        self._families.add(token, Ticket(family, bearer.tenant, self.keys.kid), now)
+        self._families.add(token, RefreshTokenRecord(family, bearer.tenant, self.keys.kid), now)
         return token

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .project import Project
 
 __all__ = [
@@ -32,14 +32,14 @@ class Credentials:
 def _parts(request: Request) -> list[str]:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value.strip():
-        raise Refusal.unauthorized("The request holds no bearer")
+        raise ApiError.unauthorized("The request holds no bearer")
     return value.strip().split(":")
 
 
 def _parts_for(request: Request, project: Project) -> list[str]:
     parts = _parts(request)
     if parts[0] != project.project_id:
-        raise Refusal.unauthorized("The bearer names another project")
+        raise ApiError.unauthorized("The bearer names another project")
     return parts
 
 
@@ -55,7 +55,7 @@ def _sorted(parts: list[str]) -> Credentials:
         case [_, token, key] if token.count(".") == _DOTS_OF_A_JWT and key:
             return Credentials(token, key)
         case _:
-            raise Refusal.unauthorized("The bearer has an unknown form")
+            raise ApiError.unauthorized("The bearer has an unknown form")
 
 
 def _same(sent: str, expected: str) -> bool:
@@ -66,7 +66,7 @@ def credentials(request: Request, project: Project, *, key: str | None) -> Crede
     """The credentials of a request for this project.
 
     ``key`` is the one that must come with it, or None if none may: a key nobody configured is as wrong as
-    another one. Raises Refusal (401) for another project or key, or none.
+    another one. Raises ApiError (401) for another project or key, or none.
     """
     sent = _sorted(_parts_for(request, project))
     if not _same(sent.key, key or ""):
@@ -74,17 +74,17 @@ def credentials(request: Request, project: Project, *, key: str | None) -> Crede
     return sent
 
 
-def _wrong_key(expected: str | None) -> Refusal:
+def _wrong_key(expected: str | None) -> ApiError:
     if expected is None:
-        return Refusal.unauthorized(
+        return ApiError.unauthorized(
             "The bearer ends with a key, and the project has no management key: leave it out, or seed "
             "auth_management_key"
         )
-    return Refusal.unauthorized("The bearer does not hold the management key of the project")
+    return ApiError.unauthorized("The bearer does not hold the management key of the project")
 
 
 def require_project(request: Request, project: Project) -> None:
-    """Raise Refusal (401) unless the bearer begins with the project, and ends with its auth management key.
+    """Raise ApiError (401) unless the bearer begins with the project, and ends with its auth management key.
 
     What else is in it does not matter: for an endpoint that takes any token, or none.
     """
@@ -95,7 +95,7 @@ def require_project(request: Request, project: Project) -> None:
 
 
 def access_key(request: Request, project: Project) -> str:
-    """The access key of the bearer; empty if it is the project id alone. Raises Refusal (401).
+    """The access key of the bearer; empty if it is the project id alone. Raises ApiError (401).
 
     The auth management key may follow it, and need not: .NET's SDK leaves it out here (section 1.4).
     """
@@ -113,22 +113,22 @@ def access_key(request: Request, project: Project) -> str:
 def presented_token(request: Request, project: Project) -> str:
     """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4), or "".
 
-    Which one Descope prefers when both come is unknown; here it is the bearer. Raises Refusal.
+    Which one Descope prefers when both come is unknown; here it is the bearer. Raises ApiError.
     """
     sent = credentials(request, project, key=project.auth_management_key)
     return sent.token or request.cookies.get(project.cookies.refresh_name, "")
 
 
 def refresh_token(request: Request, project: Project) -> str:
-    """The refresh JWT that a request presents. Raises Refusal, also if it presents none."""
+    """The refresh JWT that a request presents. Raises ApiError, also if it presents none."""
     token = presented_token(request, project)
     if not token:
-        raise Refusal.bad_token("The request holds no refresh token", project.guesses.revoked_status)
+        raise ApiError.bad_token("The request holds no refresh token", project.assumptions.revoked_status)
     return token
 
 
 def require_management_key(request: Request, project: Project) -> None:
-    """Raise Refusal (401) unless the bearer holds the project's management key, and it has one."""
+    """Raise ApiError (401) unless the bearer holds the project's management key, and it has one."""
     if project.management_key is None:
-        raise Refusal.unauthorized("The project has no management key")
+        raise ApiError.unauthorized("The project has no management key")
     credentials(request, project, key=project.management_key)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .project import AccessKey, Project, User
+from .project import AccessKey, Project, SeedUser
 
-__all__ = ["Bearer", "TokenWriter", "utc_text"]
+__all__ = ["Principal", "TokenWriter", "utc_text"]
 
 
 def utc_text(epoch: float) -> str:
@@ -15,10 +15,10 @@ def utc_text(epoch: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
+class Principal:
     """Whom a token pair speaks for: the user, the current tenant, and how they proved it."""
 
-    user: User
+    user: SeedUser
     tenant: str | None
     amr: tuple[str, ...]
     su: bool = False
@@ -37,7 +37,7 @@ class TokenWriter:
             "agentic": f"{base_url}/v1/apps/agentic/{project.project_id}/emulator",
         }[project.issuer]
 
-    def session(self, bearer: Bearer, *, now: int, exp: int, rexp: int, jti: str) -> dict[str, object]:
+    def session(self, bearer: Principal, *, now: int, exp: int, rexp: int, jti: str) -> dict[str, object]:
         """The claims of a session JWT. Times are epoch seconds. ``jti`` is there if the project wants it."""
         claims = self._of_user(bearer, self.session_drn, now, exp)
         claims |= self._held(bearer.user, bearer.tenant) | {"rexp": utc_text(rexp)}
@@ -49,13 +49,13 @@ class TokenWriter:
             claims["jti"] = jti
         return self._with_custom(claims, bearer.custom)
 
-    def refresh(self, bearer: Bearer, *, now: int, exp: int, jti: str) -> dict[str, object]:
+    def refresh(self, bearer: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
         """The claims of a refresh JWT: never ``su``, and no roles, which a refresh looks up anew.
 
         ``jti`` tells apart two that are made in the same second; Descope's own way is unknown.
         """
         claims = self._of_user(bearer, self._refresh_drn, now, exp) | {"jti": jti}
-        if self._project.guesses.refresh_holds_grants:
+        if self._project.assumptions.refresh_holds_grants:
             claims |= self._held(bearer.user, bearer.tenant)
         return claims
 
@@ -72,15 +72,15 @@ class TokenWriter:
     @property
     def session_drn(self) -> str:
         """The ``drn`` of a session JWT (section 3.2)."""
-        named = self._project.guesses.drn_is_cookie_name
+        named = self._project.assumptions.drn_is_cookie_name
         return self._project.cookies.session_name if named else "DS"
 
     @property
     def _refresh_drn(self) -> str:
-        named = self._project.guesses.drn_is_cookie_name
+        named = self._project.assumptions.drn_is_cookie_name
         return self._project.cookies.refresh_name if named else "DSR"
 
-    def _of_user(self, bearer: Bearer, drn: str, now: int, exp: int) -> dict[str, object]:
+    def _of_user(self, bearer: Principal, drn: str, now: int, exp: int) -> dict[str, object]:
         user = bearer.user
         claims = self._shared(user.user_id, bearer.tenant, drn, now, exp) | {"amr": list(bearer.amr)}
         if self._project.override_subject:
@@ -102,7 +102,7 @@ class TokenWriter:
             claims["dct"] = tenant
         return claims
 
-    def _held(self, holder: User | AccessKey, tenant: str | None) -> dict[str, object]:
+    def _held(self, holder: SeedUser | AccessKey, tenant: str | None) -> dict[str, object]:
         """Roles and permissions, where the project's JWT template puts them."""
         if self._project.auth_schema == "none":
             return {}
@@ -136,6 +136,6 @@ class TokenWriter:
         """
         if not custom:
             return claims
-        if self._project.guesses.custom_claims_at_top:
+        if self._project.assumptions.custom_claims_at_top:
             return {**custom, **claims}
         return claims | {"nsec": dict(custom)}

@@ -3,12 +3,12 @@
 import re
 from html import unescape
 
-__all__ = ["filled_in"]
+__all__ = ["submit_login_form"]
 
 _FORM_TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 
 
-def filled_in(page: str, login_id: str | None) -> dict[str, str]:
+def submit_login_form(page: str, login_id: str | None) -> dict[str, str]:
     """What the form sends for whoever types this login id; without one, for whoever refuses.
 
     Raises LookupError for another page, such as that of a sign-in that is over.

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .console_api import ConsoleApi
 from .controls import Controls
 from .fault_order import FaultOrder
@@ -91,7 +91,7 @@ class Console:
             )
         try:
             lever(self._controls, form)
-        except Refusal as refusal:
+        except ApiError as refusal:
             return self._pages.notice(refusal.status, "That cannot be done", refusal.message)
         return RedirectResponse("/console", 303, QUIET)
 
@@ -118,4 +118,4 @@ def _seconds(form: Form) -> float:
     try:
         return float(form.get("seconds", ""))
     except ValueError:
-        raise Refusal.invalid("The clock moves by a number of seconds") from None
+        raise ApiError.invalid("The clock moves by a number of seconds") from None

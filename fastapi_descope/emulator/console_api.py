@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .arguments import json_object, text
 from .controls import Controls
 from .fault_order import FaultOrder
@@ -73,7 +73,7 @@ class ConsoleApi:
         query = request.query_params
         limit = query.get("limit", "100")
         if not (_NUMBER.fullmatch(limit) and int(limit) <= _MOST_REQUESTS):
-            raise Refusal.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
+            raise ApiError.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
         found = self._overview.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
         return JSONResponse({"requests": found})
 
@@ -110,7 +110,7 @@ class ConsoleApi:
         """Move the clock by ``advance`` seconds, backwards if negative; answers with the state."""
         seconds = (await json_object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise Refusal.invalid("advance must be a number of seconds")
+            raise ApiError.invalid("advance must be a number of seconds")
         controls.move_clock(seconds)
         return JSONResponse(self._overview.state())
 
@@ -122,9 +122,9 @@ class ConsoleApi:
 
         async def guarded(request: Request) -> Response:
             if self._controls is None:
-                raise Refusal.unacceptable("Start the emulator with --faults to break things", 403)
+                raise ApiError.unacceptable("Start the emulator with --faults to break things", 403)
             if request.method == "POST" and not _is_json(request):
-                raise Refusal.unacceptable("Send it as application/json", 415)
+                raise ApiError.unacceptable("Send it as application/json", 415)
             return await call(request, self._controls)
 
         return guarded

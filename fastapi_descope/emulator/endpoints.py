@@ -7,9 +7,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .answers import NO_IDP_DETAILS, history_json, jwt_response, tenants_json, user_json
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .arguments import flag, json_object, mapping, names, text
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .bearer import (
     access_key,
     credentials,
@@ -19,9 +19,9 @@ from .bearer import (
     require_project,
 )
 from .logins import Login, LoginOptions, Logins
-from .project import Project, Tenant
-from .session_response import goodbye, with_tokens
-from .sign_in_start import asked_of, page_url, redirect_url
+from .project import Project, SeedTenant
+from .session_response import logout_response, with_tokens
+from .sign_in_start import login_for, page_url, redirect_url
 
 __all__ = ["AuthApi"]
 
@@ -31,7 +31,7 @@ _OTHER_NAMES = {"keys_v1": "keys", "exchange_query": "exchange"}
 class AuthApi:
     """The endpoints of wire contract section 2 that need a project, its logins and its authority."""
 
-    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -81,7 +81,7 @@ class AuthApi:
             initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
-        page = self._logins.begin(asked_of(login, token, self._authority))
+        page = self._logins.begin(login_for(login, token, self._authority))
         return JSONResponse({"url": page_url(request, page)})
 
     async def exchange(self, request: Request) -> Response:
@@ -114,7 +114,7 @@ class AuthApi:
         await json_object(request)
         try:
             minted = self._authority.refresh(refresh_token(request, self._project))
-        except Refusal:
+        except ApiError:
             return JSONResponse({})
         answer = jwt_response(minted, self._project, now=self._clock())
         for name in ("user", "firstSeen", "idpResponse"):
@@ -132,13 +132,13 @@ class AuthApi:
         """End the session of a refresh JWT (section 2.8)."""
         await json_object(request)
         self._authority.log_out(refresh_token(request, self._project))
-        return goodbye(self._project)
+        return logout_response(self._project)
 
     async def logout_all(self, request: Request) -> Response:
         """End every session of the user (section 2.8)."""
         await json_object(request)
         self._authority.log_out_all(refresh_token(request, self._project))
-        return goodbye(self._project)
+        return logout_response(self._project)
 
     async def me(self, request: Request) -> Response:
         """The user, flat (section 2.9)."""
@@ -162,7 +162,7 @@ class AuthApi:
         sent = credentials(request, self._project, key=self._project.auth_management_key)
         await json_object(request)
         claims = self._authority.validate(sent.token)
-        return JSONResponse({"parsedJWT": claims} if self._project.guesses.validate_wraps else claims)
+        return JSONResponse({"parsedJWT": claims} if self._project.assumptions.validate_wraps else claims)
 
     async def keys(self, request: Request) -> Response:
         """The public keys as a JWK set; no bearer needed (section 2.13)."""
@@ -179,21 +179,21 @@ class AuthApi:
 
     def _public_keys(self, request: Request) -> list[dict[str, str]]:
         if request.path_params["project_id"] != self._project.project_id:
-            raise Refusal.unacceptable("No such project", 404)
+            raise ApiError.unacceptable("No such project", 404)
         return list(self._authority.keys.public_keys)
 
-    def _tenant(self, reference: str) -> Tenant:
+    def _tenant(self, reference: str) -> SeedTenant:
         if not reference:
-            raise Refusal.missing("tenant is missing")
+            raise ApiError.missing("tenant is missing")
         tenant = self._project.tenant(reference)
         if tenant is None:
-            raise Refusal.unacceptable("No such tenant, or it has no SSO")
+            raise ApiError.unacceptable("No such tenant, or it has no SSO")
         return tenant
 
     def _exchange(self, code: str) -> Response:
         signed_in = self._logins.redeem(code)
         if signed_in is None or signed_in.login.client is not None:
-            raise Refusal.bad_code()
+            raise ApiError.bad_code()
         minted = self._authority.sign_in(signed_in)
         user = user_json(minted.user, self._project)
         answer = jwt_response(minted, self._project, now=self._clock(), user=user, idp=NO_IDP_DETAILS)
@@ -203,9 +203,9 @@ class AuthApi:
         return with_tokens(answer, self._project, now=self._clock())
 
 
-def _sso_id(sso_id: str, tenant: Tenant) -> str:
+def _sso_id(sso_id: str, tenant: SeedTenant) -> str:
     if sso_id and sso_id not in tenant.sso_ids:
-        raise Refusal.unacceptable("The tenant has no such SSO configuration")
+        raise ApiError.unacceptable("The tenant has no such SSO configuration")
     return sso_id
 
 
@@ -213,5 +213,5 @@ def _wanted_tenants(body: dict[str, object], current: str | None) -> set[str]:
     """Exactly one of ``dct: true`` and a list of ids; SDKs send the other one along, empty or false."""
     ids, current_only = names(body, "ids"), flag(body, "dct")
     if current_only == bool(ids):
-        raise Refusal.invalid("Send either dct or ids")
+        raise ApiError.invalid("Send either dct or ids")
     return set(ids) if ids else {current or ""}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .faults import Faults
 
 __all__ = ["FaultOrder"]
@@ -70,18 +70,18 @@ class FaultOrder(BaseModel):
 
     @classmethod
     def parsed(cls, given: dict[str, object], *, strict: bool = True) -> "FaultOrder":
-        """The order in a JSON object. Raises Refusal, which names the place and not what stood there.
+        """The order in a JSON object. Raises ApiError, which names the place and not what stood there.
 
         Unless ``strict``, text stands for numbers.
         """
         try:
             return cls.model_validate(given, strict=strict)
         except ValidationError as error:
-            raise Refusal.invalid(_told(error)) from None
+            raise ApiError.invalid(_told(error)) from None
 
     @classmethod
     def of_form(cls, form: dict[str, str]) -> "FaultOrder":
-        """The order in the console's form: one kind of fault, and the figures it needs. Raises Refusal."""
+        """The order in the console's form: one kind of fault, and the figures it needs. Raises ApiError."""
         seconds = form.get("seconds", "0")
         parts: dict[str, dict[str, object]] = {
             "status": {"status": form.get("status")},
@@ -98,11 +98,11 @@ class FaultOrder(BaseModel):
         return cls.parsed(order | parts.get(form.get("kind", ""), {}), strict=False)
 
     def placed_with(self, faults: Faults) -> None:
-        """Let it happen. Raises Refusal for an unknown endpoint, or for nothing or two things at once."""
+        """Let it happen. Raises ApiError for an unknown endpoint, or for nothing or two things at once."""
         if self.garbage and self.body is not None:
-            raise Refusal.invalid("garbage takes the place of the body: there is only one of them")
+            raise ApiError.invalid("garbage takes the place of the body: there is only one of them")
         if not (self._has_answer or self.cut or self.delay or self.drip):
-            raise Refusal.invalid("a fault needs a status, a body, garbage, a delay, a drip or a cut")
+            raise ApiError.invalid("a fault needs a status, a body, garbage, a delay, a drip or a cut")
         try:
             faults.add(
                 self.endpoint,
@@ -117,7 +117,7 @@ class FaultOrder(BaseModel):
                 when=self.when,
             )
         except ValueError as error:
-            raise Refusal.invalid(str(error)) from None
+            raise ApiError.invalid(str(error)) from None
 
     @property
     def _has_answer(self) -> bool:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from .api_errors import FAILURE, error_body
 from .gate import Gate
-from .mishap import Fault, Mishap
+from .mishap import Fault, FaultyApp
 
 __all__ = ["Faults"]
 
@@ -118,9 +118,9 @@ class Faults:
                 return waiting.popleft()
         return None
 
-    def befall(self, fault: Fault, app: ASGIApp) -> Mishap:
+    def befall(self, fault: Fault, app: ASGIApp) -> FaultyApp:
         """``app`` as a single call gets to see it, to which the fault happens."""
-        return Mishap(fault, app, self._pause, self._held, self._impatience)
+        return FaultyApp(fault, app, self._pause, self._held, self._impatience)
 
 
 def _headers(given: Mapping[str, str] | None, retry_after: int | str | None) -> Mapping[str, str]:

@@ -5,14 +5,14 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-__all__ = ["shut_out", "shut_out_of_console"]
+__all__ = ["console_rejection_reason", "rejection_reason"]
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
-def shut_out(scope: Scope) -> str | None:
+def rejection_reason(scope: Scope) -> str | None:
     """Why a request may not come in at all, or None.
 
     A page of another site could reach the loopback by rebinding its DNS name, which shows in ``Host``, or
@@ -27,7 +27,7 @@ def shut_out(scope: Scope) -> str | None:
     return None
 
 
-def shut_out_of_console(scope: Scope) -> str | None:
+def console_rejection_reason(scope: Scope) -> str | None:
     """Why a request may not come into the console, or None. Reading is no different from writing.
 
     The app under development is of the same site, for a site has no port, and may have holes: what
@@ -37,5 +37,5 @@ def shut_out_of_console(scope: Scope) -> str | None:
     own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
     if set(sites) <= _OWN_SITES and set(origins) <= {own}:
-        return shut_out(scope)
+        return rejection_reason(scope)
     return "The console takes no requests from other pages: open it from the address bar"

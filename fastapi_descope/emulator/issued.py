@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from .project import User
+from .project import SeedUser
 
-__all__ = ["KeySession", "Minted", "Visit"]
+__all__ = ["IssuedTokens", "KeySession", "LoginRecord"]
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class IssuedTokens:
     """A fresh session and what belongs to it. Times are epoch seconds.
 
     ``refresh_jwt`` is empty where the presented one stays in use and is not repeated. ``next_refresh`` is
@@ -18,7 +18,7 @@ class Minted:
 
     session_jwt: str = field(repr=False)
     refresh_jwt: str = field(repr=False)
-    user: User
+    user: SeedUser
     session_ends: int
     refresh_ends: int
     next_refresh: int
@@ -37,7 +37,7 @@ class KeySession:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class LoginRecord:
     """One sign-in of a user, for the login history."""
 
     user_id: str

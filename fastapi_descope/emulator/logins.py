@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
 from .arguments import flag, mapping
-from .project import Project, Tenant, User
+from .project import Project, SeedTenant, SeedUser
 
 __all__ = ["Client", "Login", "LoginOptions", "Logins", "Pending", "SignedIn"]
 
@@ -29,7 +29,7 @@ class LoginOptions:
 
     @classmethod
     def from_body(cls, body: dict[str, object]) -> "LoginOptions":
-        """The options in a request body. Raises Refusal if one has the wrong type."""
+        """The options in a request body. Raises ApiError if one has the wrong type."""
         return cls(
             stepup=flag(body, "stepup"),
             mfa=flag(body, "mfa"),
@@ -62,7 +62,7 @@ class Login:
     confirms has to have that address, if ``Guesses`` says so.
     """
 
-    tenant: Tenant | None
+    tenant: SeedTenant | None
     redirect_url: str = field(default="", repr=False)
     options: LoginOptions = field(default_factory=LoginOptions)
     login_hint: str = field(default="", repr=False)
@@ -85,17 +85,17 @@ class Login:
             return self.tenant.name or self.tenant.id
         return self.provider.capitalize() or "Descope"
 
-    def choices(self, project: Project) -> tuple[User, ...]:
+    def choices(self, project: Project) -> tuple[SeedUser, ...]:
         """Who may confirm it, in the project's order."""
         users = project.users if self.tenant is None else project.members(self.tenant.id)
         return tuple(one for one in users if self.user_id in {None, one.user_id})
 
     def is_for(self, email: str, project: Project) -> bool:
         """Whether somebody with this e-mail address may confirm it."""
-        is_held = self.initiated_email and project.guesses.enforces_initiated_email
+        is_held = self.initiated_email and project.assumptions.enforces_initiated_email
         return not is_held or email.lower() == self.initiated_email.lower()
 
-    def roles_of(self, user: User) -> tuple[str, ...]:
+    def roles_of(self, user: SeedUser) -> tuple[str, ...]:
         """The roles that the user would have after it."""
         return user.roles if self.tenant is None else user.held_in(self.tenant.id).roles
 
@@ -113,7 +113,7 @@ class SignedIn:
     """A sign-in that somebody confirmed on the page, waiting for its code to be exchanged."""
 
     login: Login
-    user: User
+    user: SeedUser
 
 
 @dataclass(slots=True, eq=False)
@@ -187,7 +187,7 @@ class Logins:
         """Close a page: it was answered."""
         self._pages.take(page)
 
-    def confirm(self, login: Login, user: User) -> str:
+    def confirm(self, login: Login, user: SeedUser) -> str:
         """The one-time code for a sign-in that this user confirmed; empty for a pending one."""
         signed_in = SignedIn(login, user)
         if login.pending is None:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from .gate import Gate
 from .hang_up import hang_up
 
-__all__ = ["Fault", "Mishap"]
+__all__ = ["Fault", "FaultyApp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Mishap:
+class FaultyApp:
     """``app`` with a fault: an ASGI app for one request.
 
     ``pause`` passes seconds. A call that is to be held waits in ``held``, and whoever waits for seconds to

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from .address import url_of
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .arguments import read_body
-from .auth_server import Authority
-from .issued import Minted
+from .auth_server import AuthServer
+from .issued import IssuedTokens
 from .logins import Client, Login, Logins, SignedIn
 from .project import Project
 from .redirects import is_approved, with_parameters
@@ -46,7 +46,7 @@ class OidcApi:
     secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
     """
 
-    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -74,7 +74,7 @@ class OidcApi:
         """The document of the project, or of one of its federated apps."""
         client = request.path_params.get("app_id", self._project.project_id)
         if request.path_params["project_id"] != self._project.project_id or not self._knows(client):
-            raise Refusal.unacceptable("No such project or app", 404)
+            raise ApiError.unacceptable("No such project or app", 404)
         oauth = url_of(request, "/oauth2/v1")
         return JSONResponse(
             {
@@ -104,9 +104,9 @@ class OidcApi:
         query = await _asked(request)
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if not self._knows(client_id):
-            raise Refusal.unacceptable("No such client")
+            raise ApiError.unacceptable("No such client")
         if not is_approved(redirect_uri, self._project.approved_redirects):
-            raise Refusal.unacceptable("redirect_uri is not in the approved domains of the project")
+            raise ApiError.unacceptable("redirect_uri is not in the approved domains of the project")
         back = with_parameters(redirect_uri, {"state": query["state"]} if "state" in query else {})
         error = _why_not(query)
         if error is not None:
@@ -136,12 +136,12 @@ class OidcApi:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
             claims = self._authority.validate(token if scheme.lower() == "bearer" else "")
-        except Refusal:
+        except ApiError:
             claims = {}
         scope = str(claims.get("scope", "")).split()
         if "openid" not in scope:  # no token, or a session JWT that no OIDC client was given
             challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
-            return JSONResponse(Refusal.bad_token().body, 401, challenge)
+            return JSONResponse(ApiError.bad_token().body, 401, challenge)
         subject = str(claims.get("dsub") or claims["sub"])
         user = self._project.user(subject)
         told: dict[str, object] = {"sub": subject}
@@ -154,7 +154,7 @@ class OidcApi:
     async def oidc_revoke(self, request: Request) -> Response:
         """End the session of a refresh token; what is no token any more is fine too (RFC 7009)."""
         token = (await _form(request)).get("token", "")
-        with contextlib.suppress(Refusal):
+        with contextlib.suppress(ApiError):
             self._authority.log_out(token)
         return JSONResponse({})
 
@@ -163,13 +163,13 @@ class OidcApi:
         query = await _asked(request)
         hint = self._authority.keys.verified(query.get("id_token_hint", ""))
         if hint is None:
-            raise Refusal.bad_token("id_token_hint is missing or not ours")
+            raise ApiError.bad_token("id_token_hint is missing or not ours")
         self._authority.end(str(hint.get("sid", "")))
         back = query.get("post_logout_redirect_uri", "")
         if not back:
             return JSONResponse({})
         if not is_approved(back, self._project.approved_redirects):
-            raise Refusal.unacceptable("post_logout_redirect_uri is not in the approved domains")
+            raise ApiError.unacceptable("post_logout_redirect_uri is not in the approved domains")
         state = {"state": query["state"]} if "state" in query else {}
         return RedirectResponse(with_parameters(back, state), 303)
 
@@ -200,10 +200,10 @@ class OidcApi:
             if extra.get("azp", "") != form.get("client_id"):
                 raise _OAuthError("invalid_grant", "The refresh token is another client's")
             return self._tokens(self._authority.refresh(token), str(extra["scope"]))
-        except Refusal as refusal:
+        except ApiError as refusal:
             raise _OAuthError("invalid_grant", refusal.message) from None
 
-    def _tokens(self, minted: Minted, scope: str) -> dict[str, object]:
+    def _tokens(self, minted: IssuedTokens, scope: str) -> dict[str, object]:
         answer: dict[str, object] = {
             "access_token": minted.session_jwt,
             "token_type": "Bearer",
@@ -212,7 +212,7 @@ class OidcApi:
         }
         return answer | ({"refresh_token": minted.refresh_jwt} if minted.refresh_jwt else {})
 
-    def _identity(self, signed_in: SignedIn, client: Client, minted: Minted) -> dict[str, object]:
+    def _identity(self, signed_in: SignedIn, client: Client, minted: IssuedTokens) -> dict[str, object]:
         """The claims of an ID token but for its issuer. ``sid`` names the session to a logout."""
         user, now = signed_in.user, int(self._clock())
         claims: dict[str, object] = {

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .claims import utc_text
 from .clock import Clock
 from .faults import Faults
@@ -17,7 +17,7 @@ Row = dict[str, object]
 class Overview:
     """The emulator as it is now. Times are RFC 3339 text in UTC, by the emulator's clock."""
 
-    def __init__(self, authority: Authority, faults: Faults, journal: Journal, clock: Clock) -> None:
+    def __init__(self, authority: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
         self._authority = authority
         self._faults = faults
         self._journal = journal

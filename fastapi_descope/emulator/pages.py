@@ -63,7 +63,7 @@ class Pages:
 async def read_form(request: Request) -> dict[str, str]:
     """The first value of each field of an urlencoded form, empty ones left out.
 
-    Raises Refusal for a form of more than 64 KiB.
+    Raises ApiError for a form of more than 64 KiB.
     """
     fields = parse_qs((await read_body(request)).decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}

@@ -9,16 +9,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .answers import jwt_response, user_json
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .arguments import json_object, mapping, text
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .bearer import credentials, presented_token, require_management_key
 from .logins import Login, LoginOptions, Logins
-from .project import Project, User
+from .project import Project, SeedUser
 from .redirects import is_approved, with_parameters
 from .session_response import with_tokens
-from .sign_in_start import asked_of, page_url
-from .sign_up import admitted
+from .sign_in_start import login_for, page_url
+from .sign_up import resolve_or_sign_up
 
 __all__ = ["PendingApi"]
 
@@ -47,7 +47,7 @@ class PendingApi:
     it is unknown, and so nobody can find out which ones exist.
     """
 
-    def __init__(self, authority: Authority, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -71,7 +71,7 @@ class PendingApi:
     async def notp_start(self, request: Request) -> Response:
         """Where to confirm, and the reference to poll with.
 
-        Raises Refusal, also for an unknown login id, unless one may sign up with it.
+        Raises ApiError, also for an unknown login id, unless one may sign up with it.
         """
         token = presented_token(request, self._project)
         body = await json_object(request)
@@ -85,13 +85,13 @@ class PendingApi:
         )
         if body.get("loginId"):
             login = replace(login, user_id=self._owner(login, text(body, "loginId")).user_id)
-        login, reference = self._logins.await_session(asked_of(login, token, self._authority))
+        login, reference = self._logins.await_session(login_for(login, token, self._authority))
         where = page_url(request, self._logins.begin(login))
         return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
 
     async def notp_pending(self, request: Request) -> Response:
         """The session, once, when the sign-in is confirmed; E066103 until then."""
-        return await self._session(request, "whatsapp", Refusal.notp_pending())
+        return await self._session(request, "whatsapp", ApiError.notp_pending())
 
     async def enchanted_generate(self, request: Request) -> Response:
         """An enchanted link for a user, for whoever holds the management key."""
@@ -99,7 +99,7 @@ class PendingApi:
         body = await json_object(request)
         user, uri = self._user(text(body, "loginId")), text(body, "URI")
         if not is_approved(uri, self._project.approved_redirects):
-            raise Refusal.unacceptable("URI is not in the approved domains of the project")
+            raise ApiError.unacceptable("URI is not in the approved domains of the project")
         options = LoginOptions.from_body(mapping(body, "loginOptions"))
         login = Login(tenant=None, options=options, user_id=user.user_id, method="email")
         login, reference = self._logins.await_session(login)
@@ -111,15 +111,15 @@ class PendingApi:
         credentials(request, self._project, key=self._project.auth_management_key)
         login = self._logins.follow(text(await json_object(request), "token"))
         if login is None:
-            raise Refusal.no_such_link()
+            raise ApiError.no_such_link()
         self._logins.confirm(login, self._user(login.user_id or ""))
         return JSONResponse({})
 
     async def enchanted_pending(self, request: Request) -> Response:
         """The session, once, when the link was followed; E062503 until then."""
-        return await self._session(request, "email", Refusal.link_pending())
+        return await self._session(request, "email", ApiError.link_pending())
 
-    async def _session(self, request: Request, method: str, pending: Refusal) -> Response:
+    async def _session(self, request: Request, method: str, pending: ApiError) -> Response:
         credentials(request, self._project, key=self._project.auth_management_key)
         signed_in = self._logins.collect(text(await json_object(request), "pendingRef"), method)
         if signed_in is None:
@@ -129,17 +129,17 @@ class PendingApi:
         answer = jwt_response(minted, self._project, now=self._clock(), user=user)
         return with_tokens(answer, self._project, now=self._clock())
 
-    def _owner(self, login: Login, login_id: str) -> User:
-        """The one user who may confirm a sign-in that was started with a login id. Raises Refusal."""
-        user = self._project.user(login_id) or admitted(self._authority, login, login_id)
+    def _owner(self, login: Login, login_id: str) -> SeedUser:
+        """The one user who may confirm a sign-in that was started with a login id. Raises ApiError."""
+        user = self._project.user(login_id) or resolve_or_sign_up(self._authority, login, login_id)
         if user is None:
-            raise Refusal.unknown_user()
+            raise ApiError.unknown_user()
         if login.purpose == "signup" and self._authority.knows(user):
-            raise Refusal.known_user()
+            raise ApiError.known_user()
         return user
 
-    def _user(self, reference: str) -> User:
+    def _user(self, reference: str) -> SeedUser:
         user = self._project.user(reference)
         if user is None:
-            raise Refusal.unknown_user()
+            raise ApiError.unknown_user()
         return user

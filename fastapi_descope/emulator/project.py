@@ -7,12 +7,12 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
-from .assumptions import Guesses
+from .assumptions import Assumptions
 from .cookie_plan import CookiePlan
 from .redirects import LOOPBACK_HOSTS
-from .validation import check_key, check_named, check_project_id, check_redirects, check_times, refuse_twins
+from .validation import check_key, check_named, check_project_id, check_redirects, check_times, check_unique
 
-__all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "Tenant", "User"]
+__all__ = ["DEFAULT_PROJECT_ID", "AccessKey", "Grants", "Project", "SeedTenant", "SeedUser"]
 
 DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
 """Well-formed (28 characters, so no region) and recognisably nobody's real project (EM-04)."""
@@ -43,7 +43,7 @@ _NO_GRANTS = Grants()
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
+class SeedTenant:
     """A customer organisation with single sign-on.
 
     ``domains`` route an e-mail to it, in any case. ``sso_ids`` are its SSO configurations besides the
@@ -69,7 +69,7 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class SeedUser:
     """A person. ``login_id`` is an e-mail address, as a rule; ``tenants`` says what is held in which tenant.
 
     ``user_id`` and ``name``, left empty, are derived from the login id: the same in every run.
@@ -145,21 +145,21 @@ class AccessKey:
         return self.tenants.get(tenant_id, _NO_GRANTS)
 
 
-def _default_tenants() -> tuple[Tenant, ...]:
+def _default_tenants() -> tuple[SeedTenant, ...]:
     return (
-        Tenant("acme", "Acme Corp", ("acme.example",), ("acme-okta",)),
-        Tenant("globex", "Globex", ("globex.example",)),
+        SeedTenant("acme", "Acme Corp", ("acme.example",), ("acme-okta",)),
+        SeedTenant("globex", "Globex", ("globex.example",)),
     )
 
 
-def _default_users() -> tuple[User, ...]:
+def _default_users() -> tuple[SeedUser, ...]:
     admin = Grants(("admin",), ("reports.read", "reports.write", "users.manage"))
     viewer = Grants(("viewer",), ("reports.read",))
     return (
-        User("ada@acme.example", "Ada Lovelace", {"acme": admin, "globex": viewer}),
-        User("grace@acme.example", "Grace Hopper", {"acme": viewer}),
-        User("hank@globex.example", "Hank Scorpio", {"globex": admin}),
-        User("nomad@example.org", "Nomad"),
+        SeedUser("ada@acme.example", "Ada Lovelace", {"acme": admin, "globex": viewer}),
+        SeedUser("grace@acme.example", "Grace Hopper", {"acme": viewer}),
+        SeedUser("hank@globex.example", "Hank Scorpio", {"globex": admin}),
+        SeedUser("nomad@example.org", "Nomad"),
     )
 
 
@@ -209,8 +209,8 @@ class Project:
     """
 
     project_id: str = DEFAULT_PROJECT_ID
-    tenants: tuple[Tenant, ...] = field(default_factory=_default_tenants)
-    users: tuple[User, ...] = field(default_factory=_default_users)
+    tenants: tuple[SeedTenant, ...] = field(default_factory=_default_tenants)
+    users: tuple[SeedUser, ...] = field(default_factory=_default_users)
     session_seconds: int = 600
     refresh_seconds: int = _FOUR_WEEKS
     rotate_refresh: bool = False
@@ -237,7 +237,7 @@ class Project:
     social_providers: tuple[str, ...] = _SOCIAL_PROVIDERS
     federated_apps: tuple[str, ...] = ()
     open_sign_up: bool = False
-    guesses: Guesses = field(default_factory=Guesses)
+    assumptions: Assumptions = field(default_factory=Assumptions)
 
     def __post_init__(self) -> None:
         check_project_id(self.project_id)
@@ -258,21 +258,21 @@ class Project:
         check_times({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
 
     def _refuse_twins(self) -> None:
-        refuse_twins("tenant id", [tenant.id for tenant in self.tenants])
+        check_unique("tenant id", [tenant.id for tenant in self.tenants])
         domains = [{domain.lower() for domain in tenant.domains} for tenant in self.tenants]
-        refuse_twins("domain of a tenant", chain.from_iterable(domains))
-        refuse_twins("user id", [user.user_id for user in self.users])
+        check_unique("domain of a tenant", chain.from_iterable(domains))
+        check_unique("user id", [user.user_id for user in self.users])
         names = [{user.login_id.lower(), user.phone} - {""} for user in self.users]
-        refuse_twins("login id or phone number", chain.from_iterable(names))
-        refuse_twins("access key id", [key.id for key in self.access_keys])
-        refuse_twins("access key secret", [key.secret for key in self.access_keys])
+        check_unique("login id or phone number", chain.from_iterable(names))
+        check_unique("access key id", [key.id for key in self.access_keys])
+        check_unique("access key secret", [key.secret for key in self.access_keys])
 
     def _refuse_strangers(self, who: str, tenants: Mapping[str, Grants]) -> None:
         strangers = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
         if strangers:
             raise ValueError(f"{who} is in tenants the project lacks: {strangers}")
 
-    def user(self, reference: str) -> User | None:
+    def user(self, reference: str) -> SeedUser | None:
         """The user with this login id (in any case), user id or phone number."""
         login_id = reference.lower()
         for user in self.users:
@@ -280,7 +280,7 @@ class Project:
                 return user
         return None
 
-    def tenant(self, reference: str) -> Tenant | None:
+    def tenant(self, reference: str) -> SeedTenant | None:
         """The tenant with this id or name, or whose domain this e-mail address is in."""
         domain = reference.rpartition("@")[2] if "@" in reference else ""
         for tenant in self.tenants:
@@ -288,18 +288,18 @@ class Project:
                 return tenant
         return None
 
-    def tenant_by_id(self, tenant_id: str | None) -> Tenant | None:
+    def tenant_by_id(self, tenant_id: str | None) -> SeedTenant | None:
         """The tenant with exactly this id."""
         return next((tenant for tenant in self.tenants if tenant.id == tenant_id), None)
 
-    def automatic_tenant(self, user: User) -> str | None:
+    def automatic_tenant(self, user: SeedUser) -> str | None:
         """The current tenant of a user who chose none: their only one, if the project says so."""
         return next(iter(user.tenants)) if self.auto_tenant and len(user.tenants) == 1 else None
 
-    def tenants_of(self, user: User) -> tuple[Tenant, ...]:
+    def tenants_of(self, user: SeedUser) -> tuple[SeedTenant, ...]:
         """The tenants of a user, in the project's order."""
         return tuple(tenant for tenant in self.tenants if tenant.id in user.tenants)
 
-    def members(self, tenant_id: str) -> tuple[User, ...]:
+    def members(self, tenant_id: str) -> tuple[SeedUser, ...]:
         """The users of a tenant, in the project's order."""
         return tuple(user for user in self.users if tenant_id in user.tenants)

@@ -15,20 +15,20 @@ from typing import cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
-from .assumptions import Guesses
+from .assumptions import Assumptions
 from .cookie_plan import CookiePlan
-from .project import AccessKey, Grants, Project, Tenant, User
+from .project import AccessKey, Grants, Project, SeedTenant, SeedUser
 
 __all__ = ["SeedError", "load"]
 
 _PEOPLE = ("tenants", "users", "access_keys")
 _UNION_MEMBERS = ("str", "tuple[str, ...]")
 _PARTS: dict[str, type] = {
-    "tenants": Tenant,
-    "users": User,
+    "tenants": SeedTenant,
+    "users": SeedUser,
     "access_keys": AccessKey,
     "cookies": CookiePlan,
-    "guesses": Guesses,
+    "guesses": Assumptions,
 }
 
 for part in (Project, Grants, *_PARTS.values()):

@@ -17,22 +17,22 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .address import at_one_slash, path_of
-from .api_errors import FAILURE, Refusal, error_body
-from .auth_server import Authority
-from .claims import Bearer
+from .api_errors import FAILURE, ApiError, error_body
+from .auth_server import AuthServer
+from .claims import Principal
 from .clock import Clock
 from .console import Console, is_console
 from .controls import Controls
 from .cors import shared_with_pages
 from .endpoints import AuthApi
 from .faults import Faults
-from .host_check import shut_out, shut_out_of_console
+from .host_check import console_rejection_reason, rejection_reason
 from .journal import Call, Journal, fingerprint
 from .logins import Logins
 from .oidc import OidcApi
 from .overview import Overview
 from .pending_sign_ins import PendingApi
-from .project import Project, User
+from .project import Project, SeedUser
 from .signin import SignInPage
 from .signing import SigningKey
 from .social import SocialApi
@@ -84,7 +84,7 @@ class Emulator:
     ) -> None:
         self.clock = clock or Clock()
         self.requests = Journal()
-        self._authority = Authority(project or Project(), self.clock, base_url, signing_key)
+        self._authority = AuthServer(project or Project(), self.clock, base_url, signing_key)
         logins = Logins(self.clock)
         self._routes: list[Route] = [
             *AuthApi(self._authority, logins, self.clock).routes,
@@ -97,7 +97,7 @@ class Emulator:
         self._app = Starlette(
             routes=[*self._routes, *self._console_routes(console)],
             exception_handlers={
-                Refusal: _refused,
+                ApiError: _refused,
                 HTTPException: _no_such_thing,
                 Exception: _failed,  # which is raised all the same: a server logs it, a test sees it
             },
@@ -179,7 +179,7 @@ class Emulator:
             raise LookupError(f"{person.user_id} is not a member of tenant {tenant!r}")
         if tenant is None and self.project.auto_tenant and len(person.tenants) == 1:
             tenant = next(iter(person.tenants))
-        bearer = Bearer(person, tenant, (*person.amr, *amr), su=su)
+        bearer = Principal(person, tenant, (*person.amr, *amr), su=su)
         minted = self._authority.open(bearer, session_seconds=session_seconds, overrides=claims)
         return Issued(minted.session_jwt, minted.refresh_jwt)
 
@@ -201,7 +201,7 @@ class Emulator:
 
     def _answer(self, scope: Scope, endpoint: str) -> ASGIApp:
         """What answers a request: the door, a fault, or the endpoint."""
-        shut = shut_out(scope)
+        shut = rejection_reason(scope)
         if shut:
             return _closed(shut)
         fault = self.faults.take(endpoint) if endpoint else None  # a preflight, say, is no call of the API
@@ -209,7 +209,7 @@ class Emulator:
 
     def _console(self, scope: Scope) -> ASGIApp:
         """What answers at the console: no fault happens to it, and no journal has it."""
-        shut = shut_out_of_console(scope)
+        shut = console_rejection_reason(scope)
         return _closed(shut) if shut else self._app
 
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
@@ -219,7 +219,7 @@ class Emulator:
         controls = Controls(self._authority, self.faults, self.clock)
         return Console(overview, controls if console == "faults" else None).routes
 
-    def _user(self, reference: str) -> User:
+    def _user(self, reference: str) -> SeedUser:
         user = self.project.user(reference)
         if user is None:
             raise LookupError("the project has no such user")
@@ -252,7 +252,7 @@ def _noting(call: Call, send: Send) -> Send:
 
 
 def _refused(_: Request, error: Exception) -> Response:
-    refusal = cast("Refusal", error)
+    refusal = cast("ApiError", error)
     return JSONResponse(refusal.body, refusal.status)
 
 

@@ -6,7 +6,7 @@ from .answers import signed_out
 from .cookie_plan import CookiePlan
 from .project import Project
 
-__all__ = ["goodbye", "with_tokens"]
+__all__ = ["logout_response", "with_tokens"]
 
 
 def with_tokens(answer: dict[str, object], project: Project, *, now: float) -> Response:
@@ -24,7 +24,7 @@ def with_tokens(answer: dict[str, object], project: Project, *, now: float) -> R
     return response
 
 
-def goodbye(project: Project) -> Response:
+def logout_response(project: Project) -> Response:
     """The answer to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
     response = JSONResponse(signed_out())
     for is_session in (True, False):

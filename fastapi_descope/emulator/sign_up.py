@@ -3,17 +3,17 @@
 import re
 from dataclasses import replace
 
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .logins import Login
-from .project import Grants, Project, User
+from .project import Grants, Project, SeedUser
 
-__all__ = ["admitted"]
+__all__ = ["resolve_or_sign_up"]
 
 _E_MAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
 _PHONE = re.compile(r"\+[0-9]{4,15}")
 
 
-def admitted(authority: Authority, login: Login, typed: str) -> User | None:
+def resolve_or_sign_up(authority: AuthServer, login: Login, typed: str) -> SeedUser | None:
     """The user to confirm a sign-in, by login id in any case; None for one who may not.
 
     In a project with ``open_sign_up`` an unknown one joins it, and a known one the tenant, without roles:
@@ -30,7 +30,7 @@ def admitted(authority: Authority, login: Login, typed: str) -> User | None:
         and (has_phone or _E_MAIL.fullmatch(login_id))
     ):
         return None
-    newcomer = User(login_id, phone=login_id if has_phone else "")
+    newcomer = SeedUser(login_id, phone=login_id if has_phone else "")
     user = _joined(project.user(login_id) or newcomer, login)
     others = (one for one in project.users if one.user_id != user.user_id)
     authority.project = replace(project, users=(*others, user))
@@ -44,7 +44,7 @@ def _may_join(login: Login, project: Project) -> bool:
     return project.open_sign_up and not is_settled and not gone
 
 
-def _joined(user: User, login: Login) -> User:
+def _joined(user: SeedUser, login: Login) -> SeedUser:
     if login.tenant is None:
         return user
     return replace(user, tenants={**user.tenants, login.tenant.id: Grants()})

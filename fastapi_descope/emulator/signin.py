@@ -4,13 +4,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .idp_errors import DISABLED, FAILURES, REFUSED, STRANGER, Failure
 from .logins import Login, Logins
 from .pages import QUIET, Pages, read_form
-from .project import User
+from .project import SeedUser
 from .redirects import with_parameters
-from .sign_up import admitted
+from .sign_up import resolve_or_sign_up
 
 __all__ = ["SignInPage"]
 
@@ -24,7 +24,7 @@ class SignInPage:
     a token of its own, and the emulator refuses cross-site posts.
     """
 
-    def __init__(self, authority: Authority, logins: Logins) -> None:
+    def __init__(self, authority: AuthServer, logins: Logins) -> None:
         self._authority = authority
         self._logins = logins
         self._pages = Pages()
@@ -63,7 +63,7 @@ class SignInPage:
             case [("user", user_id)] if (user := self._choice(login, user_id)) is not None:
                 return self._confirm(page, login, user)
             case [("login_id", typed)]:
-                someone = admitted(self._authority, login, typed)
+                someone = resolve_or_sign_up(self._authority, login, typed)
                 return self._confirm(page, login, someone) if someone else self._page(login, unknown=typed)
             case _:
                 return self._pages.notice(
@@ -86,7 +86,7 @@ class SignInPage:
             open_sign_up=self._authority.project.open_sign_up,
         )
 
-    def _confirm(self, page: str, login: Login, user: User) -> Response:
+    def _confirm(self, page: str, login: Login, user: SeedUser) -> Response:
         """Send the code, unless the user is not one whom the app can have."""
         if user.is_disabled:
             return self._fail(page, login, DISABLED)
@@ -101,7 +101,7 @@ class SignInPage:
             return self._pages.notice(
                 200, "Nothing more happens here", "The app waits, and nobody comes back."
             )
-        guesses = self._authority.project.guesses
+        guesses = self._authority.project.assumptions
         is_oidc = login.client is not None
         return self._back(login, guesses.failure(failure.error, failure.description, standard=is_oidc))
 
@@ -109,11 +109,11 @@ class SignInPage:
         """Back to the app, if the browser came from one."""
         if not login.redirect_url:
             return self._pages.notice(200, "That is all here", "Go back to the app: it has been told.")
-        rebuild = self._authority.project.guesses.redirect_query == "rebuild"
+        rebuild = self._authority.project.assumptions.redirect_query == "rebuild"
         location = with_parameters(login.redirect_url, parameters, rebuild=rebuild)
         return Response(status_code=303, headers={"location": location} | QUIET)
 
-    def _choice(self, login: Login, user_id: str) -> User | None:
+    def _choice(self, login: Login, user_id: str) -> SeedUser | None:
         users = login.choices(self._authority.project)
         return next((one for one in users if one.user_id == user_id), None)
 

@@ -12,7 +12,7 @@ from jose import jws
 from jose.backends.cryptography_backend import CryptographyRSAKey
 from jose.utils import base64url_decode, long_to_base64
 
-__all__ = ["KeyRing", "SigningKey"]
+__all__ = ["JwksCache", "SigningKey"]
 
 _SEGMENTS = 3
 
@@ -58,7 +58,7 @@ def _new_kid() -> str:
     return f"SK2{secrets.token_hex(13)}"
 
 
-class KeyRing:
+class JwksCache:
     """The newest key signs; all keys in the ring are published and verify. Makes the first unless given."""
 
     def __init__(self, first: SigningKey | None = None) -> None:

@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .api_errors import Refusal
+from .api_errors import ApiError
 from .arguments import json_object
-from .auth_server import Authority
+from .auth_server import AuthServer
 from .bearer import presented_token
 from .logins import Login, LoginOptions, Logins
-from .sign_in_start import asked_of, page_url, redirect_url
+from .sign_in_start import login_for, page_url, redirect_url
 
 __all__ = ["SocialApi"]
 
@@ -23,7 +23,7 @@ class SocialApi:
     asks its owner. The project's users are all known already, so ``/signin`` refuses nobody.
     """
 
-    def __init__(self, authority: Authority, logins: Logins) -> None:
+    def __init__(self, authority: AuthServer, logins: Logins) -> None:
         self._authority = authority
         self._logins = logins
 
@@ -43,9 +43,9 @@ class SocialApi:
         query = request.query_params
         provider = query.get("provider", "")
         if not provider:
-            raise Refusal.missing("provider is missing")
+            raise ApiError.missing("provider is missing")
         if provider not in project.social_providers:
-            raise Refusal.unacceptable("The project has no such provider")
+            raise ApiError.unacceptable("The project has no such provider")
         login = Login(
             tenant=None,
             redirect_url=redirect_url(request, project),
@@ -56,7 +56,7 @@ class SocialApi:
             provider=provider,
             purpose=_purpose(request.url.path),
         )
-        page = self._logins.begin(asked_of(login, token, self._authority))
+        page = self._logins.begin(login_for(login, token, self._authority))
         return JSONResponse({"url": page_url(request, page)})
 
 

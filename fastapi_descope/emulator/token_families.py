@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["End", "Families", "Family", "Ticket"]
+__all__ = ["End", "Families", "Family", "RefreshTokenRecord"]
 
 _FEW = 1000
 
@@ -42,7 +42,7 @@ class Family:
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class RefreshTokenRecord:
     """One issued refresh token. The tenant is the token's own: an older one keeps the older tenant."""
 
     family: Family
@@ -63,13 +63,13 @@ class Families:
     """
 
     def __init__(self) -> None:
-        self._tickets: dict[bytes, Ticket] = {}
+        self._tickets: dict[bytes, RefreshTokenRecord] = {}
         self._clean_at = _FEW
 
     def __len__(self) -> int:
         return len(self._tickets)
 
-    def add(self, token: str, ticket: Ticket, now: float) -> None:
+    def add(self, token: str, ticket: RefreshTokenRecord, now: float) -> None:
         """Remember a token that has just been signed; now and then, forget those past their end."""
         if len(self._tickets) >= self._clean_at:
             for digest, kept in tuple(self._tickets.items()):
@@ -79,7 +79,7 @@ class Families:
         self._tickets[_digest(token)] = ticket
         ticket.family.tenant, ticket.family.kid = ticket.tenant, ticket.kid
 
-    def find(self, token: str) -> Ticket | None:
+    def find(self, token: str) -> RefreshTokenRecord | None:
         """The ticket of a token, or None if it was never issued or is long over."""
         return self._tickets.get(_digest(token))
 

@@ -15,7 +15,7 @@ __all__ = [
     "check_project_id",
     "check_redirects",
     "check_times",
-    "refuse_twins",
+    "check_unique",
 ]
 
 _TEN_YEARS = 10 * 365 * 24 * 3600
@@ -81,7 +81,7 @@ def check_redirects(approved: Iterable[str]) -> None:
             raise ValueError(f"approved_redirects[{place}]: expected a host without a port, or a URL")
 
 
-def refuse_twins(what: str, values: Iterable[str]) -> None:
+def check_unique(what: str, values: Iterable[str]) -> None:
     """Every value is there once."""
     found = list(values)
     if len(set(found)) < len(found):

@@ -11,12 +11,12 @@ Needs the extra ``testing``. With pytest, the fixtures of ``pytest_plugin`` say 
 """
 
 try:
-    from .harness import Emulation, emulated
-    from .sign_in_options import Holding
+    from .harness import TestHarness, emulated_descope
+    from .sign_in_options import SignInOptions
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",
         name=missing.name,
     ) from None
 
-__all__ = ["Emulation", "Holding", "emulated"]
+__all__ = ["SignInOptions", "TestHarness", "emulated_descope"]

@@ -10,10 +10,10 @@ from ..emulator import Emulator, Project, SigningKey
 from ..settings import DescopeSettings
 from .clients import EMULATOR_HOST
 
-__all__ = ["AppsEmulator"]
+__all__ = ["AppEmulator"]
 
 
-class AppsEmulator(Emulator):
+class AppEmulator(Emulator):
     """Plays ``project`` (the emulator's default one without) under the id and with the keys of the settings.
 
     ``origin`` is where the app is reached: sign-ins may lead back there.

@@ -39,7 +39,7 @@ class Browser(TestClient):
     def __init__(self, app: ASGIApp, origin: str) -> None:
         super().__init__(app, base_url=origin, follow_redirects=False)
         self._origin = origin
-        self.event_hooks = {"request": [_Fence(origin).check]}
+        self.event_hooks = {"request": [_OriginGuard(origin).check]}
 
     @override
     def websocket_connect(
@@ -59,11 +59,11 @@ def async_browser(app: ASGIApp, origin: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url=origin,
-        event_hooks={"request": [_Fence(origin).check_async]},
+        event_hooks={"request": [_OriginGuard(origin).check_async]},
     )
 
 
-class _Fence:
+class _OriginGuard:
     """Keeps a client of the app from the emulator: it would find the app's own 404 there, and a riddle."""
 
     def __init__(self, origin: str) -> None:
@@ -74,7 +74,7 @@ class _Fence:
         if f"//{EMULATOR_HOST}/" in url.partition("?")[0] and not url.startswith(self._origin):
             raise LookupError(
                 "This is the sign-in page of the emulator, and the client is the app's alone."
-                " To sign in by way of that page: walk_through_login(client, user)"
+                " To sign in by way of that page: log_in(client, user)"
             )
 
     async def check_async(self, request: _HasAddress) -> None:

@@ -18,24 +18,24 @@ from .._web.middleware import DescopeMiddleware
 from ..emulator import Emulator, Issued, Project
 from ..errors import ConfigurationError
 from ..plugin import Descope
-from ..session import Claims, RefreshToken, Session, TokenPair
-from .app_emulator import AppsEmulator
+from ..session import AuthSession, Claims, RefreshToken, TokenPair
+from .app_emulator import AppEmulator
 from .clients import Browser, Client, async_browser, receive, sent
-from .login_flow import LoginWalk, login_path
-from .sign_in_options import Holding, grants, refuse_unknown, several
-from .users import DEFAULT_TENANT, People
+from .login_flow import LoginFlow, login_path
+from .sign_in_options import SignInOptions, grants, refuse_unknown, several
+from .users import DEFAULT_TENANT, TestUsers
 
-__all__ = ["Emulation", "emulated"]
+__all__ = ["TestHarness", "emulated_descope"]
 
 _LOOPBACK = "https://127.0.0.1"
 """Where the app is reached unless ``DESCOPE_PUBLIC_URL`` says: https, so that a jar gives back any cookie."""
 
 
 @contextmanager
-def emulated(
+def emulated_descope(
     app: ASGIApp, *, descope: Descope | None = None, project: Project | None = None
-) -> Generator["Emulation"]:
-    """Put an emulator behind ``app`` for the length of a ``with``; see ``Emulation``.
+) -> Generator["TestHarness"]:
+    """Put an emulator behind ``app`` for the length of a ``with``; see ``TestHarness``.
 
     ``descope`` is for an app in which it cannot be found: one that is wrapped in other ASGI middleware,
     or that only mounts the app which has it. ``project`` has tenants, users and settings of your own
@@ -49,13 +49,13 @@ def emulated(
     Raises ``ConfigurationError`` if there is no ``Descope`` to be found.
     """
     found = descope or _installed(app)
-    emulator = AppsEmulator(found.settings, found.settings.public_url or _LOOPBACK, project)
+    emulator = AppEmulator(found.settings, found.settings.public_url or _LOOPBACK, project)
     transport = httpx.ASGITransport(emulator.on_loopback)
-    with found.connected_to(transport, clock=emulator.clock):
-        yield Emulation(app, found, emulator)
+    with found.override_upstream(transport, clock=emulator.clock):
+        yield TestHarness(app, found, emulator)
 
 
-class Emulation:
+class TestHarness:
     """An app under test, and the emulator behind it.
 
     Attributes:
@@ -64,14 +64,14 @@ class Emulation:
         origin: where its clients reach the app: ``DESCOPE_PUBLIC_URL`` or a loopback address.
     """
 
-    def __init__(self, app: ASGIApp, descope: Descope, emulator: AppsEmulator) -> None:
+    def __init__(self, app: ASGIApp, descope: Descope, emulator: AppEmulator) -> None:
         self.emulator: Emulator = emulator
         self.origin = descope.settings.public_url or _LOOPBACK
         self._app = app
         self._cookies = descope.sessions.cookies
         self._leeway = descope.settings.leeway
         self._default_tenant = descope.settings.default_tenant
-        self._people = People(emulator)
+        self._people = TestUsers(emulator)
         self._idp = emulator.on_loopback
 
     def client(self) -> TestClient:
@@ -89,11 +89,11 @@ class Emulation:
         """
         return async_browser(self._app, self.origin)
 
-    def sign_in(self, user: str | None = None, **holding: Unpack[Holding]) -> TestClient:
+    def sign_in(self, user: str | None = None, **holding: Unpack[SignInOptions]) -> TestClient:
         """A ``client`` with the cookies of a new session.
 
         No sign-in takes place: ``on_login`` hooks do not run, and no time passes. For those there is
-        ``walk_through_login``.
+        ``log_in``.
 
         Args:
             user: Login id or user id. One that the emulator does not know joins its project; without
@@ -118,11 +118,11 @@ class Emulation:
         """
         return self._signed_in(self.client(), user, holding)
 
-    def sign_in_async(self, user: str | None = None, **holding: Unpack[Holding]) -> httpx.AsyncClient:
+    def sign_in_async(self, user: str | None = None, **holding: Unpack[SignInOptions]) -> httpx.AsyncClient:
         """An ``async_client`` with a new session; the rest is as in ``sign_in``. Not a coroutine."""
         return self._signed_in(self.async_client(), user, holding)
 
-    def walk_through_login(
+    def log_in(
         self,
         client: TestClient,
         user: str | None = None,
@@ -147,9 +147,9 @@ class Emulation:
         Raises LookupError for a known user who is not in the tenant, or an app in which no login route can
         be found, TypeError for a client of the other kind.
         """
-        return self._walk(user, tenant, return_to, refuse=refuse).walk(client)
+        return self._walk(user, tenant, return_to, refuse=refuse).log_in(client)
 
-    async def walk_through_login_async(
+    async def log_in_async(
         self,
         client: httpx.AsyncClient,
         user: str | None = None,
@@ -159,7 +159,7 @@ class Emulation:
         refuse: bool = False,
     ) -> httpx.Response:
         """The same with an ``async_client``; awaited, other than ``sign_in_async``."""
-        return await self._walk(user, tenant, return_to, refuse=refuse).walk_async(client)
+        return await self._walk(user, tenant, return_to, refuse=refuse).log_in_async(client)
 
     def expire_session(self, client: TestClient | httpx.AsyncClient) -> None:
         """Let time pass until the session token of ``client`` is over, leeway included.
@@ -180,10 +180,10 @@ class Emulation:
         """
         self.emulator.revoke(self._session(client).user.id)
 
-    def _signed_in(self, client: Client, user: str | None, holding: Holding) -> Client:
+    def _signed_in(self, client: Client, user: str | None, holding: SignInOptions) -> Client:
         refuse_unknown(holding)
         tenant = holding.get("tenant", DEFAULT_TENANT)
-        person = self._people.member(user, tenant, grants(holding))
+        person = self._people.get_or_create(user, tenant, grants(holding))
         issued = self.emulator.issue(
             person.login_id,
             tenant,
@@ -199,11 +199,11 @@ class Emulation:
 
     def _walk(
         self, user: str | None, tenant: str | None, return_to: str | None, *, refuse: bool
-    ) -> LoginWalk:
-        person = self._people.member(user, self._tenant_id(tenant or self._default_tenant), None)
+    ) -> LoginFlow:
+        person = self._people.get_or_create(user, self._tenant_id(tenant or self._default_tenant), None)
         asked = {"tenant": tenant, "return_to": return_to}
         query = {name: value for name, value in asked.items() if value is not None}
-        return LoginWalk(self._idp, login_path(self._app), query, None if refuse else person.login_id)
+        return LoginFlow(self._idp, login_path(self._app), query, None if refuse else person.login_id)
 
     def _tenant_id(self, named: str | None) -> str | None:
         """The id of the tenant that a login names, be it by an e-mail address of its domain."""
@@ -212,7 +212,7 @@ class Emulation:
 
     def _set_cookies(self, issued: Issued) -> list[bytes]:
         """The very lines with which the app would set this session."""
-        session = Session.from_claims(_claims(issued.session_jwt))
+        session = AuthSession.from_claims(_claims(issued.session_jwt))
         refresh = RefreshToken.from_claims(issued.refresh_jwt, _claims(issued.refresh_jwt))
         return self._cookies.write(
             TokenPair(issued.session_jwt, session, refresh),
@@ -221,14 +221,14 @@ class Emulation:
             presented=PresentedTokens(),
         )
 
-    def _session(self, client: TestClient | httpx.AsyncClient) -> Session:
+    def _session(self, client: TestClient | httpx.AsyncClient) -> AuthSession:
         """What the client's session token says; the app is the one to verify it."""
         bearer = client.headers.get("Authorization", "").removeprefix("Bearer ")
         cookie = sent(client.cookies.jar, self.origin).encode()
         token = bearer or self._cookies.read([(b"cookie", cookie)]).session
         if not token:
             raise LookupError("nobody is signed in with this client")
-        return Session.from_claims(_claims(token))
+        return AuthSession.from_claims(_claims(token))
 
 
 def _installed(app: ASGIApp) -> Descope:
@@ -249,7 +249,7 @@ def _likely_cause(app: object) -> str:
     if not callable(app):
         return "Hand over the app itself; a factory has to return it, and so has a fixture descope_app."
     return (
-        "If it is behind something else, name it: emulated(app, descope=...), in a fixture descope_emulation"
+        "If it is behind something else, name it: emulated(app, descope=...), in a fixture descope_harness"
         " of your own if you use the fixtures."
     )
 

@@ -11,17 +11,17 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from .._web.routes.table import RouteTable
-from ..emulator.client import filled_in
+from ..emulator.client import submit_login_form
 from .clients import EMULATOR_HOST
 
-__all__ = ["LoginWalk", "login_path"]
+__all__ = ["LoginFlow", "login_path"]
 
 _LOGIN = "/login/sso"
 _EMULATOR = f"http://{EMULATOR_HOST}"
 
 
 @dataclass(frozen=True, slots=True)
-class LoginWalk:
+class LoginFlow:
     """One login, to be walked through with a client of the app.
 
     ``idp`` is the emulator, and ``path`` that of the app's login route.
@@ -34,29 +34,29 @@ class LoginWalk:
     query: Mapping[str, str]
     login_id: str | None
 
-    def walk(self, client: TestClient) -> httpx2.Response:
+    def log_in(self, client: TestClient) -> httpx2.Response:
         """The app's answer to the callback."""
         if not isinstance(client, TestClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
-            raise TypeError("This client is asynchronous: await walk_through_login_async(client)")
+            raise TypeError("This client is asynchronous: await log_in_async(client)")
         begun = client.get(self.path, params=dict(self.query), follow_redirects=False)
         page = _page(begun)
         if page is None:
             return begun
         person = TestClient(self.idp, base_url=_EMULATOR, follow_redirects=False)
-        form = filled_in(person.get(page).text, self.login_id)
+        form = submit_login_form(person.get(page).text, self.login_id)
         return client.get(_callback(person.post(page, data=form)), follow_redirects=False)
 
-    async def walk_async(self, client: httpx.AsyncClient) -> httpx.Response:
+    async def log_in_async(self, client: httpx.AsyncClient) -> httpx.Response:
         """The same with an asynchronous client."""
         if not isinstance(client, httpx.AsyncClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
-            raise TypeError("This client is not asynchronous: walk_through_login(client), without await")
+            raise TypeError("This client is not asynchronous: log_in(client), without await")
         begun = await client.get(self.path, params=dict(self.query), follow_redirects=False)
         page = _page(begun)
         if page is None:
             return begun
         transport = httpx.ASGITransport(self.idp)
         async with httpx.AsyncClient(transport=transport, base_url=_EMULATOR) as person:
-            form = filled_in((await person.get(page)).text, self.login_id)
+            form = submit_login_form((await person.get(page)).text, self.login_id)
             back = await person.post(page, data=form)
         return await client.get(_callback(back), follow_redirects=False)
 

@@ -5,11 +5,11 @@ from typing import TypedDict
 
 from ..emulator import Grants
 
-__all__ = ["Holding", "grants", "refuse_unknown", "several"]
+__all__ = ["SignInOptions", "grants", "refuse_unknown", "several"]
 
 
-class Holding(TypedDict, total=False):
-    """What a session is to hold, for ``Emulation.sign_in``."""
+class SignInOptions(TypedDict, total=False):
+    """What a session is to hold, for ``TestHarness.sign_in``."""
 
     tenant: str | None
     roles: Sequence[str] | None
@@ -20,13 +20,15 @@ class Holding(TypedDict, total=False):
     bearer: bool
 
 
-def refuse_unknown(holding: Holding) -> None:
+def refuse_unknown(holding: SignInOptions) -> None:
     """A misspelt keyword would sign in somebody who lacks what the test is about, and prove nothing."""
-    for name in holding.keys() - Holding.__annotations__.keys():
-        raise TypeError(f"sign_in has no {name!r}; there are user, {', '.join(Holding.__annotations__)}")
+    for name in holding.keys() - SignInOptions.__annotations__.keys():
+        raise TypeError(
+            f"sign_in has no {name!r}; there are user, {', '.join(SignInOptions.__annotations__)}"
+        )
 
 
-def grants(holding: Holding) -> Grants | None:
+def grants(holding: SignInOptions) -> Grants | None:
     """The roles and permissions that are given; None if neither is."""
     roles, permissions = holding.get("roles"), holding.get("permissions")
     if roles is None and permissions is None:

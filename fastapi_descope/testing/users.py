@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from ..emulator import Emulator, Grants, Tenant, User
+from ..emulator import Emulator, Grants, SeedTenant, SeedUser
 
-__all__ = ["DEFAULT_TENANT", "People"]
+__all__ = ["DEFAULT_TENANT", "TestUsers"]
 
 DEFAULT_TENANT = "acme"
 
 
-class People:
+class TestUsers:
     """The users of an emulator, as tests name them."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._made_up = 0
 
-    def member(self, user: str | None, tenant: str | None, grants: Grants | None) -> User:
+    def get_or_create(self, user: str | None, tenant: str | None, grants: Grants | None) -> SeedUser:
         """The user of this login id or user id, who is in the tenant (None: in none is well, too).
 
         One whom nobody knows joins the project, and one who is given ``grants`` the tenant, with these from
@@ -32,7 +32,7 @@ class People:
         if known is not None and grants is None:
             self._refuse_stranger(known, user, tenant)
             return known
-        person = known or User(user or self._new_login_id())
+        person = known or SeedUser(user or self._new_login_id())
         held = grants or Grants()
         if tenant is None:
             person = replace(person, roles=held.roles, permissions=held.permissions)
@@ -41,7 +41,7 @@ class People:
         self._admit(person, tenant)
         return person
 
-    def _refuse_stranger(self, person: User, user: str | None, tenant: str | None) -> None:
+    def _refuse_stranger(self, person: SeedUser, user: str | None, tenant: str | None) -> None:
         if tenant is None or tenant in person.tenants:
             return
         default = ", which is the default" if tenant == DEFAULT_TENANT else ""
@@ -52,12 +52,12 @@ class People:
         self._made_up += 1
         return f"user{self._made_up}@made-up.example"
 
-    def _admit(self, person: User, tenant: str | None) -> None:
+    def _admit(self, person: SeedUser, tenant: str | None) -> None:
         """Have the emulator's project hold the person as they are, and their tenant."""
         project = self._emulator.project
         others = tuple(each for each in project.users if each.user_id != person.user_id)
         is_known = tenant is None or tenant in {each.id for each in project.tenants}
-        founded = () if is_known else (Tenant(str(tenant)),)
+        founded = () if is_known else (SeedTenant(str(tenant)),)
         self._emulator.project = replace(
             project, tenants=(*project.tenants, *founded), users=(*others, person)
         )

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieChange, Credentials, Resolution
+from fastapi_descope._auth.authenticator import AuthResult, CookieAction, Credentials
 from fastapi_descope.errors import (
-    AmbiguousCookies,
+    ConflictingCookies,
     NotAuthenticated,
     TokenError,
     TokenReason,
@@ -31,7 +31,7 @@ def tampered(token: str) -> str:
     return with_segment(token, 1, payload[:-1] + ("A" if payload[-1] != "A" else "E"))
 
 
-def reason(resolution: Resolution) -> TokenReason:
+def reason(resolution: AuthResult) -> TokenReason:
     """Why the token was refused."""
     assert isinstance(resolution.error, TokenError)
     return resolution.error.reason
@@ -70,10 +70,10 @@ async def test_kd01_only_a_session_is_a_session(
     token: str = getattr(Tokens(core), sort)
     presented = Credentials(session=token) if place == "cookie" else Credentials(bearer=token)
 
-    resolution = await core.resolver.resolve(presented)
+    resolution = await core.resolver.authenticate(presented)
 
     assert (resolution.session is None) is (refused is not None)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
     assert resolution.source == place
     if refused is not None:
         assert reason(resolution) is refused
@@ -84,19 +84,19 @@ async def test_kd01_only_a_session_is_a_session(
 @pytest.mark.parametrize(
     ("sort", "change", "refreshes"),
     [
-        ("refresh", CookieChange.WRITE, 1),
-        ("session", CookieChange.CLEAR_REFRESH, 0),
-        ("access_key", CookieChange.CLEAR_REFRESH, 0),
-        ("foreign_refresh", CookieChange.KEEP, 0),
-        ("foreign_session", CookieChange.KEEP, 0),
+        ("refresh", CookieAction.WRITE, 1),
+        ("session", CookieAction.CLEAR_REFRESH, 0),
+        ("access_key", CookieAction.CLEAR_REFRESH, 0),
+        ("foreign_refresh", CookieAction.KEEP, 0),
+        ("foreign_session", CookieAction.KEEP, 0),
     ],
 )
-async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieChange, refreshes: int) -> None:
+async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieAction, refreshes: int) -> None:
     """Alone in the refresh cookie: nothing else goes to Descope, and a session token there goes for good."""
     core = Core()
     token: str = getattr(Tokens(core), sort)
 
-    resolution = await core.resolver.resolve(Credentials(refresh=token))
+    resolution = await core.resolver.authenticate(Credentials(refresh=token))
 
     assert resolution.cookies is change
     assert core.calls("refresh") == refreshes
@@ -107,22 +107,22 @@ async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieChan
 @pytest.mark.parametrize(
     ("sort", "change"),
     [
-        ("refresh", CookieChange.KEEP),
-        ("session", CookieChange.CLEAR_REFRESH),
-        ("access_key", CookieChange.CLEAR_REFRESH),
-        ("foreign_refresh", CookieChange.KEEP),
-        ("foreign_session", CookieChange.KEEP),
+        ("refresh", CookieAction.KEEP),
+        ("session", CookieAction.CLEAR_REFRESH),
+        ("access_key", CookieAction.CLEAR_REFRESH),
+        ("foreign_refresh", CookieAction.KEEP),
+        ("foreign_session", CookieAction.KEEP),
     ],
 )
 async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
-    sort: str, change: CookieChange
+    sort: str, change: CookieAction
 ) -> None:
     """A token in the wrong place logs nobody out."""
     core = Core()
     tokens = Tokens(core)
     presented = Credentials(session=tokens.session, refresh=getattr(tokens, sort))
 
-    resolution = await core.resolver.resolve(presented)
+    resolution = await core.resolver.authenticate(presented)
 
     assert resolution.session is not None
     assert resolution.cookies is change
@@ -136,12 +136,12 @@ async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -
     core = Core()
     tokens = Tokens(core)
 
-    resolution = await core.resolver.resolve(
+    resolution = await core.resolver.authenticate(
         Credentials(session=getattr(tokens, sort), refresh=tokens.refresh)
     )
 
     assert resolution.session is not None
-    assert resolution.cookies is CookieChange.WRITE
+    assert resolution.cookies is CookieAction.WRITE
     assert len(core.told_of(TokenRejected)) == 1
     assert core.calls("refresh") == 1
 
@@ -151,7 +151,9 @@ async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
     core = Core()
     forged = tampered(core.issue(HANK, "globex").session_jwt)
 
-    resolution = await core.resolver.resolve(Credentials(session=forged, refresh=core.issue().refresh_jwt))
+    resolution = await core.resolver.authenticate(
+        Credentials(session=forged, refresh=core.issue().refresh_jwt)
+    )
 
     assert resolution.session is not None
     assert resolution.session.tenant_id == "acme"
@@ -167,13 +169,13 @@ async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refres
     core.clock.advance(refresh_age + 10)
     planted = core.issue(HANK, "globex", session_seconds=session_seconds)
 
-    resolution = await core.resolver.resolve(
+    resolution = await core.resolver.authenticate(
         Credentials(session=planted.session_jwt, refresh=old.refresh_jwt)
     )
 
     assert resolution.session is None
     assert type(resolution.error) is NotAuthenticated
-    assert resolution.cookies is CookieChange.CLEAR
+    assert resolution.cookies is CookieAction.CLEAR
     assert core.told_of(TokenPairMismatch) == [TokenPairMismatch()]
     assert core.calls("refresh") == 0
 
@@ -183,14 +185,14 @@ async def test_kd08_a_bearer_decides_alone() -> None:
     core = Core()
     pair = core.issue()
 
-    refused = await core.resolver.resolve(replace(cookies(pair), bearer=tampered(pair.session_jwt)))
-    empty = await core.resolver.resolve(replace(cookies(pair), bearer=""))
-    good = await core.resolver.resolve(Credentials(bearer=pair.session_jwt, session="x", refresh="y"))
+    refused = await core.resolver.authenticate(replace(cookies(pair), bearer=tampered(pair.session_jwt)))
+    empty = await core.resolver.authenticate(replace(cookies(pair), bearer=""))
+    good = await core.resolver.authenticate(Credentials(bearer=pair.session_jwt, session="x", refresh="y"))
 
     assert reason(refused) is TokenReason.SIGNATURE
     assert reason(empty) is TokenReason.MALFORMED
     assert [r.source for r in (refused, empty, good)] == ["bearer"] * 3
-    assert [r.cookies for r in (refused, empty, good)] == [CookieChange.KEEP] * 3
+    assert [r.cookies for r in (refused, empty, good)] == [CookieAction.KEEP] * 3
     assert good.session is not None
     assert good.held is None
 
@@ -200,7 +202,7 @@ async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
     core = Core()
     pair = core.issue(session_seconds=-60)
 
-    resolution = await core.resolver.resolve(replace(cookies(pair), bearer=pair.session_jwt))
+    resolution = await core.resolver.authenticate(replace(cookies(pair), bearer=pair.session_jwt))
 
     assert reason(resolution) is TokenReason.EXPIRED
     assert core.calls("refresh") == 0
@@ -209,17 +211,17 @@ async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
 async def test_ck02_ambiguous_cookies_are_nobody() -> None:
     """Two values of one name: neither is looked at, and both stay."""
     core = Core()
-    resolution = await core.resolver.resolve(replace(cookies(core.issue()), ambiguous=True))
+    resolution = await core.resolver.authenticate(replace(cookies(core.issue()), ambiguous=True))
 
-    assert type(resolution.error) is AmbiguousCookies
-    assert resolution.cookies is CookieChange.KEEP
+    assert type(resolution.error) is ConflictingCookies
+    assert resolution.cookies is CookieAction.KEEP
     assert core.told == []
 
 
 async def test_without_credentials_nobody_is_calling() -> None:
     """That costs nothing: not even the keys are asked for."""
     core = Core()
-    resolution = await core.resolver.resolve(Credentials())
+    resolution = await core.resolver.authenticate(Credentials())
 
     assert resolution.session is None
     assert type(resolution.error) is NotAuthenticated
@@ -231,10 +233,10 @@ async def test_without_credentials_nobody_is_calling() -> None:
 async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
     """Whatever was in them, nobody is calling; nothing is refreshed and nothing deleted."""
     core = Core()
-    resolution = await core.resolver.resolve(Credentials(session=text, refresh=text))
+    resolution = await core.resolver.authenticate(Credentials(session=text, refresh=text))
 
     assert isinstance(resolution.error, TokenError)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
     assert core.calls("refresh") == 0
 
 
@@ -244,7 +246,7 @@ async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
     pair = core.issue()
     assert (await core.resolve(pair)).session is not None
 
-    resolution = await core.resolver.resolve(Credentials(session=twin(pair.session_jwt)))
+    resolution = await core.resolver.authenticate(Credentials(session=twin(pair.session_jwt)))
 
     assert reason(resolution) is TokenReason.MALFORMED
 
@@ -255,11 +257,11 @@ async def test_without_keys_nobody_can_tell() -> None:
     pair = core.issue()
     for presented, source in ((cookies(pair), "cookie"), (Credentials(bearer=pair.session_jwt), "bearer")):
         core.emulator.faults.add("keys", status=503)
-        resolution = await core.resolver.resolve(presented)
+        resolution = await core.resolver.authenticate(presented)
 
         assert resolution.session is None
         assert isinstance(resolution.error, UpstreamUnavailable)
-        assert resolution.cookies is CookieChange.KEEP
+        assert resolution.cookies is CookieAction.KEEP
         assert resolution.source == source
     assert core.calls("refresh") == 0
 
@@ -273,13 +275,13 @@ async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked(
     unknown = core.issue()
     core.emulator.faults.add("keys", status=503)
 
-    resolution = await core.resolver.resolve(
+    resolution = await core.resolver.authenticate(
         Credentials(session=live.session_jwt, refresh=unknown.refresh_jwt)
     )
 
     assert resolution.session is not None
     assert (resolution.error, resolution.held) == (None, None)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
 
 
 @pytest.mark.parametrize("session", ["dead", "unknown", "none"])
@@ -293,10 +295,12 @@ async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(se
     texts = {"dead": old.session_jwt, "unknown": unknown.session_jwt, "none": None}
     core.emulator.faults.add("keys", status=503, times=2)
 
-    resolution = await core.resolver.resolve(Credentials(session=texts[session], refresh=unknown.refresh_jwt))
+    resolution = await core.resolver.authenticate(
+        Credentials(session=texts[session], refresh=unknown.refresh_jwt)
+    )
 
     assert isinstance(resolution.error, UpstreamUnavailable)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
     assert core.calls("refresh") == 0
 
 
@@ -305,7 +309,7 @@ async def test_neither_credentials_nor_resolutions_show_a_token() -> None:
     core = Core()
     pair = core.issue(session_seconds=-60)
     presented = replace(cookies(pair), bearer=None)
-    resolution = await core.resolver.resolve(presented)
+    resolution = await core.resolver.authenticate(presented)
     assert resolution.pair is not None
     shown = repr(presented) + repr(Credentials(bearer=pair.session_jwt)) + repr(resolution)
     secrets = [*pair, resolution.pair.session_jwt, resolution.pair.refresh.text, "ada@acme.example"]

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieChange
+from fastapi_descope._auth.authenticator import CookieAction
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
-from fastapi_descope.events import RefreshFailed, SuspiciousAnswer
+from fastapi_descope.events import RefreshFailed, UpstreamTokenRejected
 from tests.helpers.auth_harness import HANK, STRICT, Core, foreign
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ def body(text: bytes) -> Callable[[Core], None]:
 def somebody_elses(*, session: bool, refresh: bool) -> Callable[[Core], None]:
     """A yes with a genuine token of another user in one place, or in both."""
 
-    def answer(core: Core) -> None:
+    def response(core: Core) -> None:
         mine, theirs = core.issue(), core.issue(HANK, "globex")
         core.next_tokens(
             "refresh",
@@ -50,7 +50,7 @@ def somebody_elses(*, session: bool, refresh: bool) -> Callable[[Core], None]:
             (theirs if refresh else mine).refresh_jwt,
         )
 
-    return answer
+    return response
 
 
 def swapped(core: Core) -> None:
@@ -109,7 +109,7 @@ async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
 
     resolution = await core.resolver.settle(await core.resolve(pair))
 
-    assert resolution.cookies is CookieChange.WRITE
+    assert resolution.cookies is CookieAction.WRITE
     assert resolution.pair is not None
     assert resolution.session == resolution.pair.session
     assert resolution.pair.session.issued_at == int(core.clock())
@@ -128,8 +128,8 @@ async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler()
 
     assert at_once.session is not None
     assert at_once.session.expires_at == core.clock() + 50
-    assert (at_once.cookies, at_once.pair) == (CookieChange.KEEP, None)
-    assert settled.cookies is CookieChange.WRITE
+    assert (at_once.cookies, at_once.pair) == (CookieAction.KEEP, None)
+    assert settled.cookies is CookieAction.WRITE
     assert settled.pair is not None
     assert settled.session == settled.pair.session
     assert settled.pair.session.expires_at == core.clock() + LIFETIME
@@ -147,18 +147,18 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
     alive = await core.resolver.settle(await core.resolve(live))
 
     assert isinstance(ended.error, SessionEnded)
-    assert (ended.session, ended.cookies) == (None, CookieChange.CLEAR)
+    assert (ended.session, ended.cookies) == (None, CookieAction.CLEAR)
     assert alive.session is not None
-    assert (alive.error, alive.cookies) == (None, CookieChange.CLEAR)
+    assert (alive.error, alive.cookies) == (None, CookieAction.CLEAR)
 
 
 @pytest.mark.parametrize("answer", NO_VERDICT)
-async def test_rf01_anything_else_keeps_a_dead_session_waiting(answer: str) -> None:
+async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) -> None:
     """503 with the time to wait; the cookies stay, and after that time a request may succeed."""
     core = Core(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(DEAD)
-    answer_next, retry_after = NO_VERDICT[answer]
+    answer_next, retry_after = NO_VERDICT[response]
     answer_next(core)
 
     waiting = await core.resolver.settle(await core.resolve(pair))
@@ -166,24 +166,24 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(answer: str) -> N
     assert waiting.session is None
     assert isinstance(waiting.error, UpstreamUnavailable)
     assert waiting.error.retry_after == retry_after
-    assert (waiting.cookies, waiting.pair) == (CookieChange.KEEP, None)
+    assert (waiting.cookies, waiting.pair) == (CookieAction.KEEP, None)
     core.clock.advance(retry_after)
-    assert (await core.resolve(pair)).cookies is CookieChange.WRITE
+    assert (await core.resolve(pair)).cookies is CookieAction.WRITE
 
 
 @pytest.mark.parametrize("answer", NO_VERDICT)
-async def test_rf01_anything_else_leaves_a_live_session_as_it_was(answer: str) -> None:
+async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str) -> None:
     """The old identity goes on, and no cookie is touched."""
     core = Core()
     pair = core.issue()
     core.clock.advance(AHEAD)
-    NO_VERDICT[answer][0](core)
+    NO_VERDICT[response][0](core)
 
     resolution = await core.resolver.settle(await core.resolve(pair))
 
     assert resolution.session is not None
     assert (resolution.error, resolution.pair) == (None, None)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
     assert len(core.told_of(RefreshFailed)) == 1
 
 
@@ -193,7 +193,7 @@ async def test_kd06_an_answer_with_another_users_tokens_is_told_of() -> None:
     pair = core.issue(session_seconds=-60)
     somebody_elses(session=True, refresh=True)(core)
     await core.resolve(pair)
-    assert core.told_of(SuspiciousAnswer, RefreshFailed) == [
-        SuspiciousAnswer("subject"),
+    assert core.told_of(UpstreamTokenRejected, RefreshFailed) == [
+        UpstreamTokenRejected("subject"),
         RefreshFailed("subject"),
     ]

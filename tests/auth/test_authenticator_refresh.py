@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieChange, Credentials
-from fastapi_descope.emulator import Grants, User
+from fastapi_descope._auth.authenticator import CookieAction, Credentials
+from fastapi_descope.emulator import Grants, SeedUser
 from fastapi_descope.errors import (
     NotAuthenticated,
     SessionEnded,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from tests.helpers.auth_harness import NOW, STRICT, Core, cookies
@@ -39,7 +39,7 @@ async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
     resolution = await core.resolve(core.issue(session_seconds=-60))
 
     assert isinstance(resolution.error, UpstreamUnavailable)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
     assert asyncio.get_running_loop().time() == pytest.approx(5)
 
 
@@ -57,7 +57,7 @@ async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
     core.emulator.faults.release()
 
     later = await core.resolver.settle(await core.resolve(pair))
-    assert later.cookies is CookieChange.WRITE
+    assert later.cookies is CookieAction.WRITE
     assert core.calls("refresh") == 1
 
 
@@ -68,9 +68,9 @@ async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> Non
     core.clock.advance(FOUR_WEEKS + 10)
 
     for presented in (cookies(pair), Credentials(refresh=pair.refresh_jwt)):
-        resolution = await core.resolver.resolve(presented)
+        resolution = await core.resolver.authenticate(presented)
         assert isinstance(resolution.error, SessionEnded)
-        assert resolution.cookies is CookieChange.CLEAR
+        assert resolution.cookies is CookieAction.CLEAR
     assert core.calls("refresh") == 0
 
 
@@ -82,19 +82,21 @@ async def test_a_session_outlives_its_refresh_token() -> None:
     long = core.emulator.issue("ada@acme.example", "acme", claims={"exp": int(core.clock()) + LIFETIME})
     core.clock.advance(100)
 
-    resolution = await core.resolver.resolve(Credentials(session=long.session_jwt, refresh=short.refresh_jwt))
+    resolution = await core.resolver.authenticate(
+        Credentials(session=long.session_jwt, refresh=short.refresh_jwt)
+    )
 
     assert resolution.session is not None
-    assert (resolution.held, resolution.cookies) == (None, CookieChange.KEEP)
+    assert (resolution.held, resolution.cookies) == (None, CookieAction.KEEP)
 
 
 async def test_an_expired_session_alone_is_refused_and_kept() -> None:
     """Without a refresh token there is nothing to heal it with."""
     core = Core()
     pair = core.issue(session_seconds=-60)
-    resolution = await core.resolver.resolve(Credentials(session=pair.session_jwt))
+    resolution = await core.resolver.authenticate(Credentials(session=pair.session_jwt))
     assert isinstance(resolution.error, NotAuthenticated)
-    assert resolution.cookies is CookieChange.KEEP
+    assert resolution.cookies is CookieAction.KEEP
 
 
 async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> None:
@@ -103,13 +105,13 @@ async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> Non
     pair = core.issue()
     quiet = replace(cookies(pair), may_refresh=False)
     core.clock.advance(AHEAD)
-    live = await core.resolver.resolve(quiet)
+    live = await core.resolver.authenticate(quiet)
     core.clock.advance(DEAD)
-    dead = await core.resolver.resolve(quiet)
+    dead = await core.resolver.authenticate(quiet)
 
     assert (live.session is not None, live.renewal) == (True, None)
     assert type(dead.error) is NotAuthenticated
-    assert (dead.session, dead.cookies) == (None, CookieChange.KEEP)
+    assert (dead.session, dead.cookies) == (None, CookieAction.KEEP)
     assert core.calls("refresh") == 0
 
 
@@ -121,13 +123,13 @@ async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
     lifetime: int, ahead: float, least: float, most: float
 ) -> None:
     """Ahead of the end by what is set, a quarter of the lifetime at most, and 10 % more or less."""
-    users = tuple(User(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
+    users = tuple(SeedUser(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
     core = Core(replace(STRICT, session_seconds=lifetime, users=users), refresh_ahead=ahead)
     crowd = [cookies(core.issue(user.login_id)) for user in users]
 
     async def due_before_the_end(seconds: float) -> int:
         core.clock.advance(NOW + lifetime - seconds - core.clock())
-        resolutions = [await core.resolver.resolve(presented) for presented in crowd]
+        resolutions = [await core.resolver.authenticate(presented) for presented in crowd]
         return sum(resolution.renewal is not None for resolution in resolutions)
 
     assert await due_before_the_end(most + 0.1) == 0
@@ -148,7 +150,7 @@ async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
 
     assert slow.pair != switched
     assert settled.pair == switched
-    assert settled.cookies is CookieChange.WRITE
+    assert settled.cookies is CookieAction.WRITE
 
 
 @pytest.mark.parametrize("age", [AHEAD, DEAD], ids=["live", "dead"])
@@ -166,9 +168,9 @@ async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> No
     settled = await core.resolver.settle(slow)
 
     assert slow.session is not None
-    assert (settled.cookies, settled.pair) == (CookieChange.KEEP, None)
+    assert (settled.cookies, settled.pair) == (CookieAction.KEEP, None)
     again = await core.resolver.settle(await core.resolve(pair))
-    assert (again.cookies, again.pair) == (CookieChange.CLEAR, None)
+    assert (again.cookies, again.pair) == (CookieAction.CLEAR, None)
 
 
 async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
@@ -181,7 +183,7 @@ async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
 
     settled = await core.resolver.settle(slow)
 
-    assert (settled.cookies, settled.pair) == (CookieChange.KEEP, None)
+    assert (settled.cookies, settled.pair) == (CookieAction.KEEP, None)
 
 
 async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> None:
@@ -208,10 +210,10 @@ async def test_a_response_without_new_cookies_delivers_nothing() -> None:
     live = await core.resolve(pair)
     await core.resolver.settle(live)
     await core.resolver.delivered(live)
-    await core.resolver.delivered(await core.resolver.resolve(Credentials()))
+    await core.resolver.delivered(await core.resolver.authenticate(Credentials()))
     core.clock.advance(60)
 
-    assert (await core.resolve(pair)).cookies is CookieChange.WRITE
+    assert (await core.resolve(pair)).cookies is CookieAction.WRITE
     assert core.calls("refresh") == 1
 
 
@@ -222,13 +224,13 @@ async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
     await core.resolve(pair)
     core.clock.advance(AHEAD)
     core.emulator.faults.add("select", status=403, hold=True)
-    switch = asyncio.create_task(core.refresher.replace(await core.held(pair), *core.switch("globex")))
+    switch = asyncio.create_task(core.refresher.switch(await core.held(pair), *core.switch("globex")))
     await core.emulator.faults.arrived()
     resolution = await core.resolve(pair)
     core.emulator.faults.release()
 
     assert await core.resolver.settle(resolution) == resolution
-    with pytest.raises(UpstreamRefused):
+    with pytest.raises(UpstreamRejected):
         await switch
 
 

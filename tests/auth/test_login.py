@@ -12,13 +12,13 @@ from fastapi_descope._upstream.api import LoginOptions
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
     Forbidden,
+    InvalidUpstreamResponse,
     LoginRejected,
     RateLimited,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
-from fastapi_descope.events import LoginFailed, SignedIn, SuspiciousAnswer
+from fastapi_descope.events import LoginFailed, SignedIn, UpstreamTokenRejected
 from fastapi_descope.session import TokenPair, UserProfile
 from tests.helpers.auth_harness import ADA, Core, anybody, cookies
 
@@ -80,7 +80,7 @@ async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> Non
     """It is about the user who is signed in; the newest token counts, the presented one may be spent."""
     core = Core()
     issued = core.issue()
-    renewed = await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.pair is not None
 
     await core.authenticator.begin_login(asked(options=options), presented=cookies(issued))
@@ -97,7 +97,7 @@ async def test_a_step_up_makes_a_stepped_up_session() -> None:
         asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
     )
     pair = await core.authenticator.complete_login(await core.code(url), anybody)
-    assert pair.session.stepped_up
+    assert pair.session.step_up
 
 
 @pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
@@ -110,7 +110,7 @@ async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: Login
     )
 
     pair = await core.authenticator.complete_login(await core.code(url), anybody)
-    assert not pair.session.stepped_up
+    assert not pair.session.step_up
     assert not pair.session.used_mfa
     assert core.calls("authorize") == 1
 
@@ -217,11 +217,11 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
     """502; told of as a failed login and as a suspicious answer."""
     core = Core()
     core.next_tokens("exchange", *reversed([*core.issue()]))
-    with pytest.raises(UpstreamNonsense):
+    with pytest.raises(InvalidUpstreamResponse):
         await core.authenticator.complete_login("code", anybody)
-    assert core.told_of(LoginFailed, SuspiciousAnswer, SignedIn) == [
-        SuspiciousAnswer("kind"),
-        LoginFailed("upstream_nonsense"),
+    assert core.told_of(LoginFailed, UpstreamTokenRejected, SignedIn) == [
+        UpstreamTokenRejected("kind"),
+        LoginFailed("invalid_upstream_response"),
     ]
 
 
@@ -231,7 +231,7 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
         (LoginRejected("You are suspended."), "refused"),
         (LoginRejected(reason="suspended"), "suspended"),
         (Forbidden(), "forbidden"),
-        (UpstreamRefused(401), "upstream_refused"),
+        (UpstreamRejected(401), "upstream_rejected"),
         (KeyError("accounts"), "hook_failed"),
     ],
     ids=["refused", "with a reason", "forbidden", "of another upstream", "failed"],
@@ -269,11 +269,11 @@ async def test_a_clock_that_is_ahead_is_told_of() -> None:
     """Tokens that are fresh from Descope and over by our clock: it is ours that is wrong."""
     core = Core()
     core.next_tokens("exchange", *core.issue(session_seconds=-60))
-    with pytest.raises(UpstreamNonsense):
+    with pytest.raises(InvalidUpstreamResponse):
         await core.authenticator.complete_login("code", anybody)
-    assert core.told_of(LoginFailed, SuspiciousAnswer) == [
-        SuspiciousAnswer("expired"),
-        LoginFailed("upstream_nonsense"),
+    assert core.told_of(LoginFailed, UpstreamTokenRejected) == [
+        UpstreamTokenRejected("expired"),
+        LoginFailed("invalid_upstream_response"),
     ]
 
 

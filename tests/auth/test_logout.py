@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieChange, Credentials
+from fastapi_descope._auth.authenticator import CookieAction, Credentials
 from fastapi_descope._refresh.outcome import Ended
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
@@ -31,10 +31,10 @@ async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
 
     assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
     assert (
-        await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
-    ).cookies is CookieChange.CLEAR
+        await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+    ).cookies is CookieAction.CLEAR
     assert core.calls("refresh") == 0
-    assert (await core.resolver.resolve(Credentials(refresh=elsewhere.refresh_jwt))).session is not None
+    assert (await core.resolver.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).session is not None
 
 
 async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
@@ -46,7 +46,7 @@ async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
 
     assert core.told_of(SignedOut) == [SignedOut(everywhere=True, confirmed=True)]
     assert isinstance(
-        (await core.resolver.resolve(Credentials(refresh=elsewhere.refresh_jwt))).error, SessionEnded
+        (await core.resolver.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).error, SessionEnded
     )
 
 
@@ -55,7 +55,7 @@ async def test_a_logout_revokes_the_newest_token(*, everywhere: bool) -> None:
     """The presented one is spent: Descope would not know what to end."""
     core = Core()
     issued = core.issue()
-    renewed = await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
 
     await core.authenticator.logout(cookies(issued), everywhere=everywhere)
 
@@ -155,7 +155,7 @@ async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
     request = asyncio.create_task(core.resolve(issued))
     await turns()
     await core.authenticator.aclose(10)
-    assert (await request).cookies is CookieChange.WRITE
+    assert (await request).cookies is CookieAction.WRITE
 
 
 @in_virtual_time

@@ -6,8 +6,8 @@ import pytest
 
 from fastapi_descope._auth.authenticator import Credentials
 from fastapi_descope.errors import (
-    AmbiguousCookies,
     BadRequest,
+    ConflictingCookies,
     NotAuthenticated,
     SessionEnded,
     UpstreamUnavailable,
@@ -54,7 +54,7 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
         with pytest.raises(NotAuthenticated) as caught:
             await core.resolver.required_refresh_token(presented)
         assert type(caught.value) is NotAuthenticated
-    with pytest.raises(AmbiguousCookies):
+    with pytest.raises(ConflictingCookies):
         await core.resolver.required_refresh_token(replace(cookies(pair), ambiguous=True))
     core.clock.advance(FOUR_WEEKS + 10)
     with pytest.raises(SessionEnded):

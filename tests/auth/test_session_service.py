@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieChange, Credentials
+from fastapi_descope._auth.authenticator import CookieAction, Credentials
 from fastapi_descope.errors import (
     BadRequest,
     Forbidden,
+    InvalidUpstreamResponse,
     NotAuthenticated,
     SessionEnded,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
-from fastapi_descope.events import SuspiciousAnswer, TenantSwitched
+from fastapi_descope.events import TenantSwitched, UpstreamTokenRejected
 from tests.helpers.auth_harness import ADA, STRICT, Core, cookies
 from tests.helpers.jwks_publisher import turns
 
@@ -32,7 +32,7 @@ async def test_tn08_a_switch_brings_a_verified_pair_of_the_tenant() -> None:
     assert pair.session.tenant_id == "globex"
     assert pair.refresh.text != issued.refresh_jwt
     assert core.told_of(TenantSwitched) == [TenantSwitched(pair.session.user.id, "globex")]
-    assert (await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))).pair == pair
+    assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).pair == pair
     assert core.calls("refresh") == 0
 
 
@@ -40,7 +40,7 @@ async def test_a_switch_uses_the_newest_token() -> None:
     """The tab has missed a refresh: its own token is spent, and would end the session."""
     core = Core()
     issued = core.issue()
-    await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+    await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
 
     pair = await core.authenticator.select_tenant(cookies(issued), "globex")
 
@@ -74,7 +74,7 @@ async def test_a_tenant_that_is_not_the_users_is_forbidden() -> None:
         await core.authenticator.select_tenant(cookies(issued), "nowhere")
     assert caught.value.__cause__ is None
     assert core.told_of(TenantSwitched) == []
-    assert (await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))).session is not None
+    assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).session is not None
 
 
 async def test_a_switch_of_a_revoked_session_ends_it() -> None:
@@ -104,12 +104,12 @@ async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
     issued = core.issue()
     core.next_tokens("select", *core.issue(tenant="acme"))
 
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.authenticator.select_tenant(cookies(issued), "globex")
 
     assert caught.value.reason == "tenant"
-    assert core.told_of(SuspiciousAnswer, TenantSwitched) == [SuspiciousAnswer("tenant")]
-    renewed = await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+    assert core.told_of(UpstreamTokenRejected, TenantSwitched) == [UpstreamTokenRejected("tenant")]
+    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.session is not None
     assert renewed.session.tenant_id == "acme"
 
@@ -150,7 +150,7 @@ async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_to
     core = Core()
     issued = core.issue(session_seconds=-60)
     resolution = await core.resolve(issued)
-    assert resolution.cookies is CookieChange.WRITE
+    assert resolution.cookies is CookieAction.WRITE
     core.clock.advance(700)  # and no store knows of the new one any more
     assert (await core.authenticator.profile(cookies(issued), resolution)).email == ADA
 
@@ -161,7 +161,7 @@ async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token
     core = Core()
     issued = core.issue()
     if age == 0:
-        await core.resolver.resolve(Credentials(refresh=issued.refresh_jwt))
+        await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     core.clock.advance(age)
     resolution = await core.resolve(issued)
     assert (resolution.renewal is not None) is (age > 0)
@@ -186,7 +186,7 @@ async def test_a_profile_that_descope_refuses_is_an_error() -> None:
     issued = core.issue()
     resolution = await core.resolve(issued)
     core.emulator.faults.add("me", status=404)
-    with pytest.raises(UpstreamRefused):
+    with pytest.raises(UpstreamRejected):
         await core.authenticator.profile(cookies(issued), resolution)
 
 
@@ -203,6 +203,6 @@ async def test_a_user_without_tenants_has_no_names_to_ask_for() -> None:
     core = Core()
     nomad = core.issue("nomad@example.org", None)
     assert await core.authenticator.tenant_names(cookies(nomad), await core.resolve(nomad)) == {}
-    nobody = await core.resolver.resolve(Credentials())
+    nobody = await core.resolver.authenticate(Credentials())
     assert await core.authenticator.tenant_names(Credentials(), nobody) == {}
     assert core.calls("my_tenants") == 0

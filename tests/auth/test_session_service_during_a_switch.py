@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials, Resolution
+from fastapi_descope._auth.authenticator import AuthResult, Credentials
 from fastapi_descope.emulator import Issued
 from fastapi_descope.errors import SessionEnded
 from tests.helpers.auth_harness import ADA, Core, cookies
 
 pytestmark = pytest.mark.anyio
 
-Question = Callable[[Core, Credentials, Resolution], Coroutine[Any, Any, object]]
+Question = Callable[[Core, Credentials, AuthResult], Coroutine[Any, Any, object]]
 
 
-async def profile(core: Core, presented: Credentials, resolution: Resolution) -> object:
+async def profile(core: Core, presented: Credentials, resolution: AuthResult) -> object:
     """The user's e-mail."""
     return (await core.authenticator.profile(presented, resolution)).email
 
 
-async def tenant_names(core: Core, presented: Credentials, resolution: Resolution) -> object:
+async def tenant_names(core: Core, presented: Credentials, resolution: AuthResult) -> object:
     """Names by tenant id."""
     return await core.authenticator.tenant_names(presented, resolution)
 
@@ -43,7 +43,7 @@ QUESTIONS = pytest.mark.parametrize(
 
 @QUESTIONS
 async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_token(
-    ask: Question, endpoint: str, answer: object
+    ask: Question, endpoint: str, response: object
 ) -> None:
     """Descope refuses the token that the switch has spent meanwhile: no word on the session."""
     core = Core()
@@ -53,14 +53,14 @@ async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_toke
     pair = await core.authenticator.select_tenant(cookies(issued), "globex")
     core.emulator.faults.release()
 
-    assert await asking == answer
+    assert await asking == response
     assert core.calls(endpoint) == 2
-    assert (await core.resolver.resolve(Credentials(refresh=pair.refresh.text))).session is not None
+    assert (await core.resolver.authenticate(Credentials(refresh=pair.refresh.text))).session is not None
 
 
 @QUESTIONS
 async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
-    ask: Question, endpoint: str, answer: object
+    ask: Question, endpoint: str, response: object
 ) -> None:
     """Nothing took the place of the refused token; it is not asked twice."""
     core = Core()

@@ -6,8 +6,8 @@ import pytest
 
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Issued, Project
-from fastapi_descope.errors import SessionTooLarge, UpstreamNonsense, UpstreamUnavailable
-from fastapi_descope.events import SuspiciousAnswer
+from fastapi_descope.errors import InvalidUpstreamResponse, SessionTooLarge, UpstreamUnavailable
+from fastapi_descope.events import UpstreamTokenRejected
 from tests.helpers.auth_harness import ADA, HANK, NOW, Core, foreign
 from tests.helpers.tampering import segment, with_segment
 
@@ -70,31 +70,31 @@ async def test_a_code_is_traded_for_a_verified_pair() -> None:
         {"sessionJwt": issued.session_jwt, "refreshJwt": issued.refresh_jwt, "user": user, "firstSeen": True},
     )
 
-    pair, answer = await core.pairs.exchange("code")
+    pair, response = await core.pairs.exchange("code")
 
     assert (pair.session_jwt, pair.refresh.text) == tuple(issued)
     assert pair.session.tenant_id == "acme"
     assert pair.refresh.subject == pair.session.user.id
     assert pair.refresh_at is None
-    assert answer.first_seen
-    assert answer.profile is not None
-    assert answer.profile.name == "Ada"
+    assert response.first_seen
+    assert response.profile is not None
+    assert response.profile.name == "Ada"
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(answer: str) -> None:
+async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(response: str) -> None:
     """A precise reason, one event if tokens failed, and never a pair."""
     core = Core()
-    tokens, reason = ANSWERS[answer]
+    tokens, reason = ANSWERS[response]
     core.next_tokens("exchange", *tokens(core))
 
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.exchange("code")
 
     assert caught.value.reason == reason
     assert caught.value.__cause__ is None
-    told = [] if reason.startswith("token_") else [SuspiciousAnswer(reason)]
-    assert core.told_of(SuspiciousAnswer) == told
+    told = [] if reason.startswith("token_") else [UpstreamTokenRejected(reason)]
+    assert core.told_of(UpstreamTokenRejected) == told
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>sign in</html>", b"null", b"\xff"])
@@ -102,7 +102,7 @@ async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: byte
     """A page, half an answer, another type."""
     core = Core()
     core.next_answer("exchange", body)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.exchange("code")
     assert caught.value.reason == "not_json"
 
@@ -145,17 +145,17 @@ async def test_kd06_a_pair_of_another_user_than_the_one_who_asked_is_refused() -
     """Both halves are genuine and fit each other; they are somebody else's."""
     core = Core()
     held = await core.held(core.issue())
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(result(core.issue(HANK, "globex")), held)
     assert caught.value.reason == "subject"
-    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("subject")]
+    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
 
 
 async def test_a_result_without_tokens_is_refused() -> None:
     """That of a logout, for one."""
     core = Core()
-    with pytest.raises(UpstreamNonsense) as caught:
-        await core.pairs.verify(RefreshResult.over())
+    with pytest.raises(InvalidUpstreamResponse) as caught:
+        await core.pairs.verify(RefreshResult.ended())
     assert caught.value.reason == "token_missing"
 
 
@@ -165,7 +165,7 @@ async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(result(core.issue()))
-    assert core.told_of(SuspiciousAnswer) == []
+    assert core.told_of(UpstreamTokenRejected) == []
 
 
 async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> None:
@@ -178,7 +178,7 @@ async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> No
     newest = result(core.issue())
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(newest)
-    assert core.told_of(SuspiciousAnswer) == []
+    assert core.told_of(UpstreamTokenRejected) == []
 
     core.clock.advance(30)
 
@@ -191,10 +191,10 @@ async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> N
     issued = core.issue()
     await core.pairs.verify(result(issued))
     core.clock.advance(700)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(result(issued))
     assert caught.value.reason == "expired"
-    assert core.told_of(SuspiciousAnswer) == []
+    assert core.told_of(UpstreamTokenRejected) == []
 
 
 async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
@@ -204,7 +204,7 @@ async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
     early = result(core.emulator.issue(ADA, "acme", claims=times))
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(early)
-    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("not_yet_valid")]
+    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("not_yet_valid")]
 
     core.clock.advance(60)
 
@@ -233,11 +233,11 @@ async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> Non
     select, verify = core.switch("globex")
     brought = await select(issued.refresh_jwt)
 
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await verify(brought, await core.held(issued))
 
     assert caught.value.reason == "tenant"
-    assert core.told_of(SuspiciousAnswer) == [SuspiciousAnswer("tenant")]
+    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("tenant")]
 
 
 async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
@@ -245,7 +245,7 @@ async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
     core = Core()
     core.next_tokens("refresh", "canary.canary", "canary")
     brought = await core.pairs.refresh(core.issue().refresh_jwt)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(brought)
     shown = (brought, caught.value, caught.value.args, caught.value.__cause__, core.told)
     assert "canary" not in repr(shown)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Page
 
 from fastapi_descope import Descope, DescopeSettings
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, CookiePlan, Emulator, Project, SigningKey, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, CookiePlan, Emulator, Project, SeedUser, SigningKey
 from fastapi_descope.emulator.server import running
 from tests.browser.front_end import ADA, FrontEnd, add_front_end
 from tests.helpers.live_server import listening, served
@@ -99,7 +99,7 @@ def test_reload(at_home: FrontEnd) -> None:
 def test_who_she_is(at_home: FrontEnd) -> None:
     """The user, her tenants and her sign-ins, read across origins."""
     me = at_home.ask("me()")
-    assert (me["code"], me["data"]["userId"]) == (200, User(ADA).user_id)
+    assert (me["code"], me["data"]["userId"]) == (200, SeedUser(ADA).user_id)
     tenants = at_home.ask("myTenants(['acme', 'globex'])")["data"]["tenants"]
     assert [one["name"] for one in tenants] == ["Acme Corp", "Globex"]
     assert at_home.ask("history()")["data"][0]["selectedTenant"] == "acme"
@@ -237,7 +237,7 @@ def test_the_back_end_shares_the_cookies(front_end: FrontEndFactory, emulated: E
     here.open()
     assert here.look("fetch('/who').then((answer) => answer.status)") == 401
     here.sign_in()
-    ada = User(ADA).user_id
+    ada = SeedUser(ADA).user_id
     assert here.look("fetch('/who').then((answer) => answer.json())") == {"user": ada, "tenant": "acme"}
     here.ask("selectTenant('globex')")
     assert here.look("fetch('/who').then((answer) => answer.json())") == {"user": ada, "tenant": "globex"}
@@ -254,7 +254,7 @@ def test_the_back_end_shares_a_cookie_of_the_sdk(
     here.sign_in()
     assert [one.get("name") for one in page.context.cookies()] == ["DS"]
     assert here.look("fetch('/who').then((answer) => answer.json())") == {
-        "user": User(ADA).user_id,
+        "user": SeedUser(ADA).user_id,
         "tenant": "acme",
     }
 

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings
-from fastapi_descope._cli.app_checks import Installation
-from fastapi_descope._cli.checks import Finding, Verdict
+from fastapi_descope._cli.app_checks import AppChecks
+from fastapi_descope._cli.checks import CheckResult, Severity
 
 KNOWN = "https://known.example.com"
 SPA = "https://spa.example.com"
@@ -21,12 +21,12 @@ def _descope(app: FastAPI | None = None, *, trusted_origins: Sequence[str] = ())
     return Descope(app, settings=settings)
 
 
-def _findings(app: FastAPI) -> list[Finding]:
-    return list(Installation(app).findings())
+def _findings(app: FastAPI) -> list[CheckResult]:
+    return list(AppChecks(app).results())
 
 
 def _verdicts(app: FastAPI) -> list[tuple[str, str]]:
-    return [(found.verdict.value, found.subject) for found in _findings(app)]
+    return [(found.severity.value, found.subject) for found in _findings(app)]
 
 
 def test_an_app_that_mounts_one_with_the_plugin_needs_none_itself() -> None:
@@ -36,10 +36,12 @@ def test_an_app_that_mounts_one_with_the_plugin_needs_none_itself() -> None:
     app.mount("/crm", inner)
 
     assert _findings(app) == [
-        Finding(Verdict.OK, "middleware", "DescopeMiddleware is installed (in the app at /crm)"),
-        Finding(Verdict.OK, "routes", "/login/sso begins a sign-in, /callback ends it (in the app at /crm)"),
+        CheckResult(Severity.OK, "middleware", "DescopeMiddleware is installed (in the app at /crm)"),
+        CheckResult(
+            Severity.OK, "routes", "/login/sso begins a sign-in, /callback ends it (in the app at /crm)"
+        ),
     ]
-    assert Installation(app).settings is descope.settings
+    assert AppChecks(app).settings is descope.settings
 
 
 def test_two_mounted_apps_are_looked_at_both() -> None:
@@ -64,8 +66,8 @@ def test_two_descopes_in_one_app() -> None:
     _descope(app)
     app.add_middleware(DescopeMiddleware, descope=_descope())
 
-    assert _findings(app)[0] == Finding(
-        Verdict.FAIL, "middleware", "DescopeMiddleware is there 2 times; keep one Descope for an app"
+    assert _findings(app)[0] == CheckResult(
+        Severity.FAIL, "middleware", "DescopeMiddleware is there 2 times; keep one Descope for an app"
     )
 
 
@@ -75,8 +77,8 @@ def test_the_router_is_included_twice() -> None:
     descope = _descope(app)
     app.include_router(descope.router, prefix="/auth")
 
-    assert _findings(app)[-1] == Finding(
-        Verdict.FAIL,
+    assert _findings(app)[-1] == CheckResult(
+        Severity.FAIL,
         "routes",
         "the sign-in routes are there 2 times; Descope(app) includes descope.router by itself",
     )
@@ -88,8 +90,8 @@ def test_cors_lets_in_whom_we_refuse() -> None:
     _descope(app)
     app.add_middleware(CORSMiddleware, allow_origins=[SPA], allow_credentials=True)
 
-    assert _findings(app)[-1] == Finding(
-        Verdict.WARN,
+    assert _findings(app)[-1] == CheckResult(
+        Severity.WARN,
         "origins",
         f"CORSMiddleware lets {SPA} in with cookies, and its POSTs are refused as cross-site;"
         " add it to DESCOPE_TRUSTED_ORIGINS",

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings
-from fastapi_descope._cli.checks import Finding, Verdict
+from fastapi_descope._cli.checks import CheckResult, Severity
 from fastapi_descope._cli.doctor import Doctor
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.settings import SettingValues
@@ -52,16 +52,16 @@ def ticking() -> Callable[[], float]:
     return lambda: next(times)
 
 
-async def examine(emulator: Emulator, app: FastAPI | None = None, **variables: str) -> list[Finding]:
+async def examine(emulator: Emulator, app: FastAPI | None = None, **variables: str) -> list[CheckResult]:
     """All findings, with the emulator as Descope's API."""
     transport = httpx.ASGITransport(emulator)
     doctor = Doctor(app, variables=variables, transport=transport, monotonic=ticking())
     return list(await doctor.examine())
 
 
-def about(findings: list[Finding], subject: str) -> list[tuple[Verdict, str]]:
+def about(findings: list[CheckResult], subject: str) -> list[tuple[Severity, str]]:
     """What is said of a subject."""
-    return [(found.verdict, found.text) for found in findings if found.subject == subject]
+    return [(found.severity, found.text) for found in findings if found.subject == subject]
 
 
 def installed(**values: object) -> FastAPI:
@@ -80,19 +80,19 @@ async def test_all_well(emulator: Emulator, variables: Variables) -> None:
     emulation = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
     together = "refreshes are coordinated within a process; with several, set DESCOPE_REDIS_URL"
     assert await examine(emulator) == [
-        Finding(Verdict.OK, "settings", "the DESCOPE_* variables are well-formed"),
-        Finding(Verdict.OK, "api", seen),
-        Finding(Verdict.FAIL, "api", emulation),
-        Finding(Verdict.OK, "public url", "https://app.example"),
-        Finding(Verdict.OK, "cookies", "__Host-DS and __Host-DSR"),
-        Finding(Verdict.OK, "refresh", together),
+        CheckResult(Severity.OK, "settings", "the DESCOPE_* variables are well-formed"),
+        CheckResult(Severity.OK, "api", seen),
+        CheckResult(Severity.FAIL, "api", emulation),
+        CheckResult(Severity.OK, "public url", "https://app.example"),
+        CheckResult(Severity.OK, "cookies", "__Host-DS and __Host-DSR"),
+        CheckResult(Severity.OK, "refresh", together),
     ]
 
 
 def test_as_text() -> None:
     """Verdict, subject and text in columns."""
-    assert str(Finding(Verdict.OK, "api", "fine")) == "ok    api         fine"
-    assert str(Finding(Verdict.FAIL, "public url", "bad")) == "fail  public url  bad"
+    assert str(CheckResult(Severity.OK, "api", "fine")) == "ok    api         fine"
+    assert str(CheckResult(Severity.FAIL, "public url", "bad")) == "fail  public url  bad"
 
 
 async def test_descope_itself(emulator: Emulator, variables: Variables) -> None:
@@ -101,26 +101,26 @@ async def test_descope_itself(emulator: Emulator, variables: Variables) -> None:
     keys = httpx.MockTransport(lambda _: httpx.Response(200, json={"keys": list(emulator.public_keys)}))
     findings = await Doctor(variables={}, transport=keys, monotonic=ticking()).examine()
     seen = f"https://api.descope.com has 1 usable key(s) for {emulator.project_id}, in 250 ms"
-    assert about(list(findings), "api") == [(Verdict.OK, seen)]
+    assert about(list(findings), "api") == [(Severity.OK, seen)]
 
 
 async def test_settings_that_are_wrong(emulator: Emulator, variables: Variables) -> None:
     """Each wrong variable is a line of its own; without settings there is nothing else to examine."""
     variables(LEEWAY="-1", PUBLIC_URL="http://app.example")
     assert await examine(emulator) == [
-        Finding(
-            Verdict.FAIL,
+        CheckResult(
+            Severity.FAIL,
             "settings",
             "DESCOPE_PUBLIC_URL: plain http is for localhost, 127.0.0.1 and [::1] only; use https",
         ),
-        Finding(Verdict.FAIL, "settings", "DESCOPE_LEEWAY: expected whole seconds, 0 to 60"),
+        CheckResult(Severity.FAIL, "settings", "DESCOPE_LEEWAY: expected whole seconds, 0 to 60"),
     ]
 
 
 async def test_a_setting_that_is_missing(emulator: Emulator) -> None:
     """The one that must be there is named, with where to get it."""
     ((verdict, text),) = about(await examine(emulator), "settings")
-    assert verdict is Verdict.FAIL
+    assert verdict is Severity.FAIL
     assert text.startswith("DESCOPE_PROJECT_ID is missing.")
 
 
@@ -128,7 +128,7 @@ async def test_a_variable_that_nothing_reads(emulator: Emulator, variables: Vari
     """A typing error is pointed out with the nearest name."""
     variables(PUBLIC_ULR="https://app.example")
     ((verdict, text),) = about(await examine(emulator), "settings")
-    assert verdict is Verdict.WARN
+    assert verdict is Severity.WARN
     assert "did you mean DESCOPE_PUBLIC_URL?" in text
 
 
@@ -137,7 +137,7 @@ async def test_no_such_project(emulator: Emulator, variables: Variables) -> None
     variables(PROJECT_ID=PROJECT)
     assert about(await examine(emulator), "api") == [
         (
-            Verdict.FAIL,
+            Severity.FAIL,
             f"{API} knows no such project (status 404); check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL",
         )
     ]
@@ -148,7 +148,7 @@ async def test_no_api_at_all(emulator: Emulator, variables: Variables) -> None:
     variables()
     emulator.faults.add("keys", body=b"<html>a portal</html>")
     ((verdict, text),) = about(await examine(emulator), "api")
-    assert verdict is Verdict.FAIL
+    assert verdict is Severity.FAIL
     assert text.startswith(f"{API} did not answer with a key set (")
     assert text.endswith("); is DESCOPE_BASE_URL Descope's API?")
 
@@ -158,14 +158,14 @@ async def test_out_of_reach(emulator: Emulator, variables: Variables) -> None:
     variables()
     emulator.faults.add("keys", status=503)
     fix = "cannot be reached; check DESCOPE_BASE_URL, and that this host may connect to it"
-    assert about(await examine(emulator), "api") == [(Verdict.FAIL, f"{API} {fix}")]
+    assert about(await examine(emulator), "api") == [(Severity.FAIL, f"{API} {fix}")]
 
 
 async def test_no_public_url(emulator: Emulator, variables: Variables) -> None:
     """Without one, production logins do not work."""
     variables()
     text = "not set, so signing in works on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
-    assert about(await examine(emulator), "public url") == [(Verdict.WARN, text)]
+    assert about(await examine(emulator), "public url") == [(Severity.WARN, text)]
 
 
 async def test_a_public_url_on_loopback(emulator: Emulator, variables: Variables) -> None:
@@ -173,8 +173,8 @@ async def test_a_public_url_on_loopback(emulator: Emulator, variables: Variables
     variables(PUBLIC_URL="http://localhost:8000")
     findings = await examine(emulator)
     text = "http://localhost:8000 is this machine: for development only"
-    assert about(findings, "public url") == [(Verdict.WARN, text)]
-    assert about(findings, "cookies") == [(Verdict.OK, "DS and DSR")]
+    assert about(findings, "public url") == [(Severity.WARN, text)]
+    assert about(findings, "cookies") == [(Severity.OK, "DS and DSR")]
 
 
 @pytest.mark.parametrize(
@@ -186,22 +186,22 @@ async def test_cookies_without_a_prefix(
     """The strongest prefix that fits is recommended."""
     variables(PUBLIC_URL="https://app.example.org", **domain)
     ((verdict, text),) = about(await examine(emulator), "cookies")
-    assert verdict is Verdict.WARN
+    assert verdict is Severity.WARN
     assert f"set DESCOPE_COOKIE_PREFIX={prefix} unless" in text
 
 
 async def test_cookies_that_cannot_have_a_prefix(emulator: Emulator, variables: Variables) -> None:
     """Nothing is recommended that the settings would refuse."""
     variables(COOKIE_SECURE="false")
-    assert about(await examine(emulator), "cookies") == [(Verdict.OK, "DS and DSR")]
+    assert about(await examine(emulator), "cookies") == [(Severity.OK, "DS and DSR")]
 
 
 async def test_cookies_for_every_site(emulator: Emulator, variables: Variables) -> None:
     """SameSite=None is a decision worth a second thought."""
     variables(PUBLIC_URL="https://app.example", COOKIE_PREFIX="__Host-", COOKIE_SAMESITE="none")
     ok, loose = about(await examine(emulator), "cookies")
-    assert ok == (Verdict.OK, "__Host-DS and __Host-DSR")
-    assert loose[0] is Verdict.WARN
+    assert ok == (Severity.OK, "__Host-DS and __Host-DSR")
+    assert loose[0] is Severity.WARN
     assert loose[1].startswith("SameSite=None sends them with every site's requests; use lax")
 
 
@@ -222,7 +222,7 @@ async def test_redis(emulator: Emulator, variables: Variables, redis_server: Red
     variables(REDIS_URL=redis_server.url)
     findings = await examine(emulator, WEB_CONCURRENCY="4")
     text = "answers: refreshes are coordinated across processes"
-    assert about(findings, "redis") == [(Verdict.OK, text)]
+    assert about(findings, "redis") == [(Severity.OK, text)]
     assert about(findings, "refresh") == []
     assert redis_server.keys() == []
 
@@ -233,7 +233,7 @@ async def test_redis_is_away(emulator: Emulator, variables: Variables, redis_vic
     variables(REDIS_URL=redis_victim.url.replace("//", "//:canary@"))
     redis_victim.stop()
     ((verdict, text),) = about(await examine(emulator), "redis")
-    assert verdict is Verdict.FAIL
+    assert verdict is Severity.FAIL
     assert text.startswith("not usable (")
     assert text.endswith("), so each process goes on alone; check DESCOPE_REDIS_URL")
     assert "canary" not in text
@@ -243,7 +243,7 @@ async def test_a_redis_url_that_is_none(emulator: Emulator, variables: Variables
     """What redis-py cannot read is a finding like any other."""
     variables(REDIS_URL="redis://127.0.0.1:canary/0")
     ((verdict, text),) = about(await examine(emulator), "redis")
-    assert verdict is Verdict.FAIL
+    assert verdict is Severity.FAIL
     assert "DESCOPE_REDIS_URL" in text
     assert "canary" not in text
 
@@ -253,7 +253,7 @@ async def test_redis_is_not_installed(emulator: Emulator, variables: Variables) 
     """Without the extra the fix is its name."""
     variables(REDIS_URL="redis://127.0.0.1/0")
     text = "DESCOPE_REDIS_URL is set, and redis is not installed: pip install 'fastapi-descope[redis]'"
-    assert about(await examine(emulator), "redis") == [(Verdict.FAIL, text)]
+    assert about(await examine(emulator), "redis") == [(Severity.FAIL, text)]
 
 
 @pytest.mark.usefixtures("without_redis_package")  # so that no test knocks at another machine
@@ -279,7 +279,7 @@ async def test_passwords_in_the_clear(
 ) -> None:
     """One that goes to another machine over plain redis is warned of; here and under TLS there is no need."""
     variables(REDIS_URL=url)
-    texts = [text for verdict, text in about(await examine(emulator), "redis") if verdict is Verdict.WARN]
+    texts = [text for verdict, text in about(await examine(emulator), "redis") if verdict is Severity.WARN]
     warning = "the password travels in the clear; use rediss:// unless the network is private"
     assert texts == [warning] * is_open
 
@@ -287,10 +287,10 @@ async def test_passwords_in_the_clear(
 async def test_an_app(emulator: Emulator) -> None:
     """An app is examined with its own settings; its sign-in paths are listed."""
     findings = await examine(emulator, installed(project_id=emulator.project_id))
-    assert about(findings, "settings") == [(Verdict.OK, "those of the app")]
-    assert about(findings, "middleware") == [(Verdict.OK, "DescopeMiddleware is installed")]
+    assert about(findings, "settings") == [(Severity.OK, "those of the app")]
+    assert about(findings, "middleware") == [(Severity.OK, "DescopeMiddleware is installed")]
     text = "/login/sso begins a sign-in, /callback ends it"
-    assert about(findings, "routes") == [(Verdict.OK, text)]
+    assert about(findings, "routes") == [(Severity.OK, text)]
 
 
 async def test_an_app_without_the_plugin(emulator: Emulator, variables: Variables) -> None:
@@ -299,16 +299,16 @@ async def test_an_app_without_the_plugin(emulator: Emulator, variables: Variable
     app = FastAPI()
     app.add_middleware(CORSMiddleware)
     findings = await examine(emulator, app)
-    assert about(findings, "settings") == [(Verdict.OK, "the DESCOPE_* variables are well-formed")]
+    assert about(findings, "settings") == [(Severity.OK, "the DESCOPE_* variables are well-formed")]
     assert about(findings, "middleware") == [
         (
-            Verdict.FAIL,
+            Severity.FAIL,
             "DescopeMiddleware is missing; use Descope(app), or app.add_middleware(DescopeMiddleware, ...)",
         )
     ]
     assert about(findings, "routes") == [
         (
-            Verdict.FAIL,
+            Severity.FAIL,
             "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)",
         )
     ]
@@ -320,8 +320,8 @@ async def test_an_app_with_half_of_it(emulator: Emulator) -> None:
     settings: SettingValues = {"project_id": PROJECT, "base_url": API}
     app.add_middleware(DescopeMiddleware, descope=Descope(settings=DescopeSettings(**settings)))
     findings = await examine(emulator, app)
-    assert about(findings, "middleware")[0][0] is Verdict.OK
-    assert about(findings, "routes")[0][0] is Verdict.FAIL
+    assert about(findings, "middleware")[0][0] is Severity.OK
+    assert about(findings, "routes")[0][0] is Severity.FAIL
 
 
 async def test_cors_inside(emulator: Emulator) -> None:
@@ -331,7 +331,7 @@ async def test_cors_inside(emulator: Emulator) -> None:
     Descope(app, settings=DescopeSettings(project_id=PROJECT, base_url=API))
     assert about(await examine(emulator, app), "middleware") == [
         (
-            Verdict.FAIL,
+            Severity.FAIL,
             (
                 "CORSMiddleware is inside DescopeMiddleware, so browsers hide our 401 from scripts;"
                 " add it after Descope(app): the last one added is the outermost"
@@ -345,4 +345,4 @@ async def test_cors_outside(emulator: Emulator) -> None:
     app = installed()
     app.add_middleware(CORSMiddleware)
     findings = await examine(emulator, app)
-    assert about(findings, "middleware") == [(Verdict.OK, "DescopeMiddleware is installed")]
+    assert about(findings, "middleware") == [(Severity.OK, "DescopeMiddleware is installed")]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from fastapi_descope._cli.checks import Verdict
+from fastapi_descope._cli.checks import Severity
 from fastapi_descope._cli.doctor import Doctor
 from fastapi_descope.emulator import Emulator
 from tests.helpers.signing_key import signing_key
@@ -16,28 +16,32 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(
     ("headers", "leeway", "finding"),
     [
-        ({}, "5", (Verdict.OK, "this host's clock is Descope's")),
-        ({"age": "300"}, "5", (Verdict.FAIL, "this host's clock is 300 s behind Descope's; have NTP set it")),
-        ({"date": "Tue, 14 Nov 2023 22:13:15 GMT"}, "5", (Verdict.OK, "this host's clock is Descope's")),
+        ({}, "5", (Severity.OK, "this host's clock is Descope's")),
+        (
+            {"age": "300"},
+            "5",
+            (Severity.FAIL, "this host's clock is 300 s behind Descope's; have NTP set it"),
+        ),
+        ({"date": "Tue, 14 Nov 2023 22:13:15 GMT"}, "5", (Severity.OK, "this host's clock is Descope's")),
         (
             {"date": "Tue, 14 Nov 2023 22:13:10 GMT"},
             "30",
-            (Verdict.WARN, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
+            (Severity.WARN, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
         ),
         (
             {"date": "Tue, 14 Nov 2023 22:13:10 GMT"},
             "5",
-            (Verdict.FAIL, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
+            (Severity.FAIL, "this host's clock is 10 s ahead of Descope's; have NTP set it"),
         ),
         ({"date": "yesterday"}, "5", None),
-        ({"age": "a while"}, "5", (Verdict.OK, "this host's clock is Descope's")),
+        ({"age": "a while"}, "5", (Severity.OK, "this host's clock is Descope's")),
     ],
 )
 async def test_the_clock(
     variables: Callable[..., None],
     headers: dict[str, str],
     leeway: str,
-    finding: tuple[Verdict, str] | None,
+    finding: tuple[Severity, str] | None,
 ) -> None:
     """Tokens are dated by Descope's clock: beyond the leeway no sign-in works. A cached answer has an age."""
     emulator = Emulator(signing_key=signing_key())
@@ -46,5 +50,5 @@ async def test_the_clock(
     dated = {"date": "Tue, 14 Nov 2023 22:13:20 GMT", **headers}
     keys = httpx.MockTransport(lambda _: httpx.Response(200, json=body, headers=dated))
     found = await Doctor(variables={}, transport=keys, clock=lambda: 1_700_000_000.4).examine()
-    clock = [(each.verdict, each.text) for each in found if each.subject == "clock"]
+    clock = [(each.severity, each.text) for each in found if each.subject == "clock"]
     assert clock == ([finding] if finding else [])

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from fastapi_descope._cli.doctor import Doctor, Finding, Verdict
+from fastapi_descope._cli.doctor import CheckResult, Doctor, Severity
 from fastapi_descope.emulator import Emulator
 from tests.helpers.redis_server import RedisServer
 
@@ -22,4 +22,4 @@ async def test_a_redis_cluster_fails(redis_victim: RedisServer, monkeypatch: pyt
     findings = list(await Doctor(variables={}, transport=httpx.ASGITransport(emulator)).examine())
 
     text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
-    assert Finding(Verdict.FAIL, "redis", text) in findings
+    assert CheckResult(Severity.FAIL, "redis", text) in findings

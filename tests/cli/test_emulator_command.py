@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from fastapi_descope._cli.main import say
-from fastapi_descope._cli.token import sign_in
+from fastapi_descope._cli.token import issue_token
 from tests.helpers.cli_runner import Ended, Run, typed
 from tests.helpers.sample_apps import PROJECT
 
@@ -39,8 +39,8 @@ class Started:
 
     def console(self, view: str) -> dict[str, object]:
         """A view of its console."""
-        answer = httpx.get(f"{self.exported['DESCOPE_BASE_URL']}/console/api/{view}")
-        found: dict[str, object] = answer.json()
+        response = httpx.get(f"{self.exported['DESCOPE_BASE_URL']}/console/api/{view}")
+        found: dict[str, object] = response.json()
         return found
 
     def lever(self, name: str) -> int:
@@ -141,7 +141,7 @@ def test_seed(tmp_path: Path) -> None:
     seed.write_text(SEED, encoding="utf-8")
     with emulator_running("--seed", str(seed), "--session-seconds", "44", "--faults") as started:
         users, breaking = started.console("users"), started.lever("keys/rotate")
-        token = sign_in(
+        token = issue_token(
             started.exported["DESCOPE_BASE_URL"],
             project_id="P2fromTheSeedFileaaaaaaaaaaa",
             user="bill@initech.example",

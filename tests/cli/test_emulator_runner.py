@@ -10,8 +10,8 @@ from typing import Literal
 import httpx
 import pytest
 
-from fastapi_descope._cli.emulator import EmulatorConsole
-from fastapi_descope.emulator import Grants, Project, Tenant, User
+from fastapi_descope._cli.emulator import EmulatorRunner
+from fastapi_descope.emulator import Grants, Project, SeedTenant, SeedUser
 from fastapi_descope.errors import ConfigurationError
 
 
@@ -35,7 +35,7 @@ def run_until_interrupted(
             threads.append(Thread(target=visit, args=(line.split()[1],)))
             threads[0].start()
 
-    EmulatorConsole(project, say, console=console).run(host="127.0.0.1", port=0)
+    EmulatorRunner(project, say, console=console).run(host="127.0.0.1", port=0)
     threads[0].join()
     return said
 
@@ -43,10 +43,10 @@ def run_until_interrupted(
 def test_greeting() -> None:
     """It says where it is, what to export, and whom it knows; and it ends quietly."""
     users = (
-        User("ada@acme.example", tenants={"acme": Grants(("admin", "editor")), "globex": Grants()}),
-        User("bo@x.example"),
+        SeedUser("ada@acme.example", tenants={"acme": Grants(("admin", "editor")), "globex": Grants()}),
+        SeedUser("bo@x.example"),
     )
-    project = Project("P2" + "c" * 26, (Tenant("acme"), Tenant("globex")), users)
+    project = Project("P2" + "c" * 26, (SeedTenant("acme"), SeedTenant("globex")), users)
     said = run_until_interrupted(project, lambda _: None)
     url = said[1].split()[1]
     assert said == [
@@ -111,7 +111,7 @@ def test_console_that_shows() -> None:
 
 def test_not_for_the_network() -> None:
     """Any other host than the loopback is refused before a socket is opened, with the reason (EM-02)."""
-    console = EmulatorConsole(Project(), print)
+    console = EmulatorRunner(Project(), print)
     with pytest.raises(ConfigurationError, match=r"listens on 127\.0\.0\.1, localhost, ::1 only"):
         console.run(host="0.0.0.0", port=0)  # noqa: S104 - refused
 
@@ -121,7 +121,7 @@ def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError) as refused:
-            EmulatorConsole(Project(), print).run(host="127.0.0.1", port=port)
+            EmulatorRunner(Project(), print).run(host="127.0.0.1", port=port)
     assert str(refused.value) == f"Port {port}: Address already in use; choose another with --port"
 
 
@@ -132,4 +132,4 @@ def test_another_failure_is_not_the_ports() -> None:
         raise ConnectionAbortedError(line)
 
     with pytest.raises(ConnectionAbortedError):
-        EmulatorConsole(Project(), fail).run(host="127.0.0.1", port=0)
+        EmulatorRunner(Project(), fail).run(host="127.0.0.1", port=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fastapi_descope._cli.token import sign_in
+from fastapi_descope._cli.token import issue_token
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from fastapi_descope.errors import ConfigurationError
@@ -23,7 +23,7 @@ class Running:
 
     def token(self, user: str, tenant: str | None = None) -> str:
         """What the command would print."""
-        return sign_in(self.base_url, project_id=self.emulator.project_id, user=user, tenant=tenant)
+        return issue_token(self.base_url, project_id=self.emulator.project_id, user=user, tenant=tenant)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_no_such_tenant(started: Running) -> None:
 def test_another_project(started: Running) -> None:
     """The emulator plays one project."""
     with pytest.raises(ConfigurationError, match="refuses: The bearer names another project"):
-        sign_in(started.base_url, project_id="P2" + "x" * 26, user="ada@acme.example")
+        issue_token(started.base_url, project_id="P2" + "x" * 26, user="ada@acme.example")
 
 
 def test_a_user_of_no_tenant(started: Running) -> None:
@@ -106,10 +106,10 @@ def test_a_project_that_demands_its_key(started: Running) -> None:
     """It is sent along; without it the emulator says what is missing, and the key is in no sentence."""
     started.emulator.project = replace(started.emulator.project, auth_management_key="hush")
     where = {"project_id": started.emulator.project_id, "user": "ada@acme.example"}
-    assert claims(sign_in(started.base_url, **where, auth_management_key="hush"))["dct"] == "acme"
+    assert claims(issue_token(started.base_url, **where, auth_management_key="hush"))["dct"] == "acme"
     assert "does not hold the management key" in refusal(started, "ada@acme.example")
     with pytest.raises(ConfigurationError, match="no header may carry") as refused:
-        sign_in(started.base_url, **where, auth_management_key="hush\n")
+        issue_token(started.base_url, **where, auth_management_key="hush\n")
     assert "hush" not in str(refused.value)
 
 
@@ -118,7 +118,7 @@ def test_a_project_that_approves_of_few_redirects(started: Running) -> None:
     project = replace(started.emulator.project, approved_redirects=("https://app.example.com",))
     started.emulator.project = project
     where = {"project_id": project.project_id, "user": "ada@acme.example"}
-    token = sign_in(started.base_url, **where, redirect_url="https://app.example.com")
+    token = issue_token(started.base_url, **where, redirect_url="https://app.example.com")
     assert claims(token)["dct"] == "acme"
     sentence = "The emulator refuses: redirectURL is not in the approved domains of the project"
     assert refusal(started, "ada@acme.example") == sentence
@@ -171,7 +171,7 @@ def test_nobody_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         base_url = f"http://127.0.0.1:{closing.getsockname()[1]}"
     with pytest.raises(ConfigurationError) as refused:
-        sign_in(base_url, project_id=Emulator().project_id, user="ada@acme.example")
+        issue_token(base_url, project_id=Emulator().project_id, user="ada@acme.example")
     expected = f"No emulator answers at {base_url}; start one with: fastapi-descope emulator"
     assert str(refused.value) == expected
 
@@ -182,4 +182,4 @@ def test_nobody_there() -> None:
 def test_nobody_but_the_loopback_is_asked(base_url: str) -> None:
     """Whatever is not this machine is refused without a request."""
     with pytest.raises(ConfigurationError, match="does not point to this machine"):
-        sign_in(base_url, project_id=Emulator().project_id, user="ada@acme.example")
+        issue_token(base_url, project_id=Emulator().project_id, user="ada@acme.example")

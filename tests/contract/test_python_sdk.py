@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from descope import AccessKeyLoginOptions, AuthException, LoginOptions
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, SeedUser
 from tests.contract.conftest import Client, Connect, Serve
 from tests.contract.python_sdk import ADA, CALLBACK, error_of, sign_in, told
 from tests.helpers.sign_in_page import choose
@@ -38,14 +38,14 @@ async def test_sign_in(client: Client) -> None:
     )
     back = choose(started["url"], ADA)
     assert back.params["state"] == "xyz"
-    answer = await told(client.sso.exchange_token(back.params["code"]))
-    assert answer["projectId"] == DEFAULT_PROJECT_ID
-    assert answer["userId"] == answer["user"]["userId"] == User(ADA).user_id
-    assert answer["user"]["loginIds"] == [ADA]
-    assert answer["sessionToken"]["drn"] == "DS"
-    assert answer["refreshSessionToken"]["drn"] == "DSR"
-    assert answer["cookieData"]["path"] == "/"
-    assert (await told(client.validate_session(answer["sessionToken"]["jwt"])))["dct"] == "acme"
+    response = await told(client.sso.exchange_token(back.params["code"]))
+    assert response["projectId"] == DEFAULT_PROJECT_ID
+    assert response["userId"] == response["user"]["userId"] == SeedUser(ADA).user_id
+    assert response["user"]["loginIds"] == [ADA]
+    assert response["sessionToken"]["drn"] == "DS"
+    assert response["refreshSessionToken"]["drn"] == "DSR"
+    assert response["cookieData"]["path"] == "/"
+    assert (await told(client.validate_session(response["sessionToken"]["jwt"])))["dct"] == "acme"
 
 
 async def test_first_seen(connect: Connect, serve: Serve) -> None:
@@ -64,17 +64,17 @@ async def test_saml_names(client: Client) -> None:
     """The older names of the same calls work alike."""
     started = await told(client.saml.start("acme", CALLBACK))
     back = choose(started["url"], ADA)
-    answer = await told(client.saml.exchange_token(back.params["code"]))
-    assert answer["sessionToken"]["dct"] == "acme"
+    response = await told(client.saml.exchange_token(back.params["code"]))
+    assert response["sessionToken"]["dct"] == "acme"
 
 
 async def test_social_sign_in(client: Client) -> None:
     """A social provider signs in to the project, and to no tenant."""
     started = await told(client.oauth.start("google", CALLBACK))
-    answer = await told(client.oauth.exchange_token(choose(started["url"], ADA).params["code"]))
-    assert answer["userId"] == User(ADA).user_id
-    assert answer["sessionToken"]["amr"] == ["oauth"]
-    assert "dct" not in answer["sessionToken"]
+    response = await told(client.oauth.exchange_token(choose(started["url"], ADA).params["code"]))
+    assert response["userId"] == SeedUser(ADA).user_id
+    assert response["sessionToken"]["amr"] == ["oauth"]
+    assert "dct" not in response["sessionToken"]
 
 
 async def test_refusal_on_the_page(client: Client) -> None:
@@ -107,7 +107,7 @@ async def test_refresh(client: Client) -> None:
     refresh = signed_in["refreshSessionToken"]["jwt"]
     renewed = await told(client.refresh_session(refresh))
     assert renewed["refreshSessionToken"]["jwt"] == refresh
-    assert renewed["sessionToken"]["sub"] == User(ADA).user_id
+    assert renewed["sessionToken"]["sub"] == SeedUser(ADA).user_id
     assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["dct"] == "acme"
 
 
@@ -132,7 +132,7 @@ async def test_who_she_is(client: Client) -> None:
     """The user, her tenants by either question, and her sign-ins, newest first."""
     refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
     me = await told(client.me(refresh))
-    assert (me["loginIds"], me["userId"], me["name"]) == ([ADA], User(ADA).user_id, "Ada Lovelace")
+    assert (me["loginIds"], me["userId"], me["name"]) == ([ADA], SeedUser(ADA).user_id, "Ada Lovelace")
     assert {one["tenantId"]: one["roleNames"] for one in me["userTenants"]} == {
         "acme": ["admin"],
         "globex": ["viewer"],
@@ -142,7 +142,7 @@ async def test_who_she_is(client: Client) -> None:
     asked = await told(client.my_tenants(refresh, ids=["globex", "umbrella"]))
     assert [one["id"] for one in asked["tenants"]] == ["globex"]
     history: list[dict[str, Any]] = await told(client.history(refresh))
-    assert history[0]["userId"] == User(ADA).user_id
+    assert history[0]["userId"] == SeedUser(ADA).user_id
     assert history[0]["selectedTenant"] == "acme"
     assert history[0]["loginTime"] >= history[-1]["loginTime"] > 0
 
@@ -172,19 +172,19 @@ async def test_step_up(client: Client) -> None:
     """A step-up marks the session alone; custom claims of the client are nested."""
     refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
     options = LoginOptions(stepup=True, custom_claims={"plan": "gold"})
-    answer = await sign_in(client, login_options=options, refresh_token=refresh)
-    assert answer["sessionToken"]["su"] is True
-    assert answer["sessionToken"]["nsec"] == {"plan": "gold"}
-    assert "su" not in answer["refreshSessionToken"]
-    renewed = await told(client.refresh_session(answer["refreshSessionToken"]["jwt"]))
+    response = await sign_in(client, login_options=options, refresh_token=refresh)
+    assert response["sessionToken"]["su"] is True
+    assert response["sessionToken"]["nsec"] == {"plan": "gold"}
+    assert "su" not in response["refreshSessionToken"]
+    renewed = await told(client.refresh_session(response["refreshSessionToken"]["jwt"]))
     assert "su" not in renewed["sessionToken"]
 
 
 async def test_second_factor(client: Client) -> None:
     """A second factor is added to the ways in which she proved who she is."""
     refresh = (await sign_in(client))["refreshSessionToken"]["jwt"]
-    answer = await sign_in(client, login_options=LoginOptions(mfa=True), refresh_token=refresh)
-    assert set(answer["sessionToken"]["amr"]) == {"fed", "mfa"}
+    response = await sign_in(client, login_options=LoginOptions(mfa=True), refresh_token=refresh)
+    assert set(response["sessionToken"]["amr"]) == {"fed", "mfa"}
 
 
 async def test_revoking_other_sessions(client: Client) -> None:
@@ -199,13 +199,13 @@ async def test_revoking_other_sessions(client: Client) -> None:
 async def test_access_key(client: Client) -> None:
     """A machine gets a session of its own, with its roles, and nothing to refresh it with."""
     options = AccessKeyLoginOptions(custom_claims={"job": "nightly"})
-    answer = await told(client.exchange_access_key(ACCESS_KEY, login_options=options))
-    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
-    assert answer["keyId"] == claims["sub"] == "K2EMULATORnightlyReports0001"
+    response = await told(client.exchange_access_key(ACCESS_KEY, login_options=options))
+    claims = await told(client.validate_session(response["sessionToken"]["jwt"]))
+    assert response["keyId"] == claims["sub"] == "K2EMULATORnightlyReports0001"
     assert client.validate_roles(claims, ["reporter"])
     assert client.validate_permissions(claims, ["reports.read"])
     assert claims["nsec"] == {"job": "nightly"}
-    assert "refreshSessionToken" not in answer
+    assert "refreshSessionToken" not in response
 
 
 async def test_wrong_access_key(client: Client) -> None:
@@ -253,8 +253,8 @@ async def test_a_code_works_once(client: Client) -> None:
 async def test_base_url_with_a_slash(connect: Connect, typed_emulator: str) -> None:
     """The SDK does not strip the slash at the end, so its paths begin with two."""
     client = connect(f"{typed_emulator}/")
-    answer = await sign_in(client)
-    assert (await told(client.validate_session(answer["sessionToken"]["jwt"])))["dct"] == "acme"
+    response = await sign_in(client)
+    assert (await told(client.validate_session(response["sessionToken"]["jwt"])))["dct"] == "acme"
 
 
 async def test_tampered_tokens(client: Client) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimitException
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, SeedUser
 from tests.contract.conftest import TENANT_KEY, Connect, Serve
 from tests.contract.python_sdk import ADA, CALLBACK, error_of, sign_in, told
 
@@ -70,7 +70,9 @@ async def test_expired_session_is_renewed(serve: Serve, connect: Connect) -> Non
     with pytest.raises(AuthException, match="expired"):
         await told(client.validate_session(pair.session_jwt))
     renewed = await told(client.validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
-    assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["sub"] == User(ADA).user_id
+    assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["sub"] == SeedUser(
+        ADA
+    ).user_id
     assert emulator.requests.count("refresh") == 1
 
 
@@ -81,7 +83,7 @@ async def test_token_forms(serve: Serve, connect: Connect) -> None:
     for project in FORMS:
         emulator.project = project
         claims = await told(client.validate_session(emulator.issue(ADA).session_jwt))
-        assert claims["userId"] == User(ADA).user_id
+        assert claims["userId"] == SeedUser(ADA).user_id
         if project.issuer != "agentic":  # the SDK takes the last part of a URL for the project's id
             assert claims["projectId"] == DEFAULT_PROJECT_ID
 
@@ -114,7 +116,7 @@ async def test_inactivity(serve: Serve, connect: Connect) -> None:
     emulator.clock.advance(-601)
     idle = emulator.issue(ADA).refresh_jwt
     emulator.clock.advance(601)
-    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == User(ADA).user_id
+    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
     with pytest.raises(AuthException) as caught:
         await told(client.refresh_session(idle))
     assert error_of(caught) == (401, "E061005")
@@ -124,9 +126,9 @@ async def test_refresh_token_in_a_cookie(serve: Serve, connect: Connect) -> None
     """The SDK takes the refresh token out of Set-Cookie when it is in no body, and sends it as a bearer."""
     _, base_url = serve(Project(refresh_token_in="cookie"))
     client = connect(base_url)
-    answer = await sign_in(client)
-    refresh = answer["refreshSessionToken"]["jwt"]
-    assert answer["refreshSessionToken"]["drn"] == "DSR"
+    response = await sign_in(client)
+    refresh = response["refreshSessionToken"]["jwt"]
+    assert response["refreshSessionToken"]["drn"] == "DSR"
     switched = await told(client.select_tenant("globex", refresh))
     moved = switched["refreshSessionToken"]["jwt"]
     assert (await told(client.refresh_session(moved)))["sessionToken"]["dct"] == "globex"
@@ -140,9 +142,9 @@ async def test_both_tokens_in_cookies(serve: Serve, connect: Connect) -> None:
     """A known gap of the SDK: it reads the refresh token from its cookie, and never the session token."""
     _, base_url = serve(Project(session_token_in="cookie", refresh_token_in="cookie"))
     client = connect(base_url)
-    answer = await sign_in(client)
-    assert "sessionToken" not in answer
-    renewed = await told(client.refresh_session(answer["refreshSessionToken"]["jwt"]))
+    response = await sign_in(client)
+    assert "sessionToken" not in response
+    renewed = await told(client.refresh_session(response["refreshSessionToken"]["jwt"]))
     assert "sessionToken" not in renewed
     assert renewed["refreshSessionToken"]["drn"] == "DSR"
 
@@ -153,8 +155,8 @@ async def test_management_keys(serve: Serve, connect: Connect) -> None:
     keyed = connect(base_url, auth_key="for-auth")
     refresh = (await sign_in(keyed))["refreshSessionToken"]["jwt"]
     assert (await told(keyed.me(refresh)))["loginIds"] == [ADA]
-    answer = await told(keyed.exchange_access_key("emulator-access-key"))
-    assert answer["sessionToken"]["sub"] == answer["keyId"]
+    response = await told(keyed.exchange_access_key("emulator-access-key"))
+    assert response["sessionToken"]["sub"] == response["keyId"]
     for client in (connect(base_url), connect(base_url, auth_key="another")):
         with pytest.raises(AuthException) as caught:
             await told(client.me(refresh))
@@ -171,9 +173,9 @@ async def test_enchanted_link(serve: Serve, connect: Connect) -> None:
         await told(client.enchantedlink.get_session(made["pendingRef"]))
     assert error_of(caught) == (401, "E062503")
     await told(client.enchantedlink.verify(httpx.URL(made["link"]).params["t"]))
-    answer = await told(client.enchantedlink.get_session(made["pendingRef"]))
-    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
-    assert claims["sub"] == answer["userId"] == User(ADA).user_id
+    response = await told(client.enchantedlink.get_session(made["pendingRef"]))
+    claims = await told(client.validate_session(response["sessionToken"]["jwt"]))
+    assert claims["sub"] == response["userId"] == SeedUser(ADA).user_id
 
 
 async def test_access_key_of_a_tenant(serve: Serve, connect: Connect) -> None:
@@ -181,8 +183,8 @@ async def test_access_key_of_a_tenant(serve: Serve, connect: Connect) -> None:
     _, base_url = serve(Project(access_keys=(TENANT_KEY,)))
     client = connect(base_url)
     options = AccessKeyLoginOptions(selected_tenant="acme")
-    answer = await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
-    claims = await told(client.validate_session(answer["sessionToken"]["jwt"]))
+    response = await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
+    claims = await told(client.validate_session(response["sessionToken"]["jwt"]))
     assert claims["dct"] == "acme"
     assert client.validate_tenant_roles(claims, "acme", ["viewer"])
     options = AccessKeyLoginOptions(selected_tenant="globex")
@@ -231,7 +233,7 @@ async def test_outage(serve: Serve, connect: Connect) -> None:
     with pytest.raises(AuthException) as caught:
         await told(client.refresh_session(refresh))
     assert caught.value.status_code == 500
-    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == User(ADA).user_id
+    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
 
 
 async def test_step_up_of_another_user(serve: Serve, connect: Connect) -> None:

@@ -18,19 +18,19 @@ LONG = 3600.0
 
 async def lease_of(store: RefreshStore, token: str = TOKEN, *, anew: bool = False) -> Lease:
     """The lease that a store grants, as it has to."""
-    begun = await store.begin(token, anew=anew)
+    begun = await store.acquire(token, ignore_cached=anew)
     assert isinstance(begun, Lease)
     return begun
 
 
 async def remember(store: RefreshStore, result: RefreshResult, seconds: float, token: str = TOKEN) -> None:
     """A refresh from its beginning to its end."""
-    assert await store.finish(token, await lease_of(store, token), result, seconds)
+    assert await store.complete(token, await lease_of(store, token), result, seconds)
 
 
 async def test_an_unknown_token_gets_a_lease(bench: Bench) -> None:
     """Nothing is remembered of it, so whoever asks first may refresh."""
-    assert await bench.store.recall(TOKEN) is None
+    assert await bench.store.get(TOKEN) is None
     await lease_of(bench.store)
 
 
@@ -40,7 +40,7 @@ async def test_an_unknown_token_gets_a_lease(bench: Bench) -> None:
         FIRST,
         SECOND,
         RefreshResult("session", None),
-        RefreshResult.over(),
+        RefreshResult.ended(),
         RefreshResult("š\ud7ff\x00\N{GRINNING FACE}", '"\\', 1_800_000_000),
     ],
 )
@@ -48,18 +48,18 @@ async def test_a_result_comes_back_as_it_was(bench: Bench, result: RefreshResult
     """Every field, for the process that refreshed and for every other."""
     await remember(bench.store, result, 30)
     for store in (bench.store, bench.other):
-        assert await store.recall(TOKEN) == result
-        assert await store.begin(TOKEN) == result
+        assert await store.get(TOKEN) == result
+        assert await store.acquire(TOKEN) == result
 
 
 async def test_a_result_is_forgotten_in_time(bench: Bench) -> None:
     """After its seconds it is gone for everybody, and the token may be refreshed again."""
     await remember(bench.store, FIRST, 30)
     bench.elapse(29)
-    assert await bench.other.recall(TOKEN) == FIRST
+    assert await bench.other.get(TOKEN) == FIRST
     bench.elapse(1.1)
-    assert await bench.other.recall(TOKEN) is None
-    assert await bench.store.recall(TOKEN) is None
+    assert await bench.other.get(TOKEN) is None
+    assert await bench.store.get(TOKEN) is None
     await lease_of(bench.store)
 
 
@@ -68,18 +68,18 @@ async def test_no_time_is_no_memory(bench: Bench, seconds: float) -> None:
     """A result without a future is not remembered, and replaces what was."""
     await remember(bench.store, FIRST, 30)
     lease = await lease_of(bench.store, anew=True)
-    assert await bench.store.finish(TOKEN, lease, SECOND, seconds)
-    assert await bench.other.recall(TOKEN) is None
-    assert await bench.store.recall(TOKEN) is None
+    assert await bench.store.complete(TOKEN, lease, SECOND, seconds)
+    assert await bench.other.get(TOKEN) is None
+    assert await bench.store.get(TOKEN) is None
 
 
 async def test_one_lease_at_a_time(bench: Bench) -> None:
     """While somebody refreshes, nobody else does, whether they want any result or a newer one."""
     lease = await lease_of(bench.store)
     for store in (bench.store, bench.other):
-        assert await store.begin(TOKEN) is None
-        assert await store.begin(TOKEN, anew=True) is None
-    assert await bench.store.finish(TOKEN, lease, None, 0)
+        assert await store.acquire(TOKEN) is None
+        assert await store.acquire(TOKEN, ignore_cached=True) is None
+    assert await bench.store.complete(TOKEN, lease, None, 0)
     await lease_of(bench.other)
 
 
@@ -87,14 +87,14 @@ async def test_one_lease_at_a_time(bench: Bench) -> None:
 async def test_a_crowd_gets_one_lease(bench: Bench, *, anew: bool) -> None:
     """Of fifty that begin at once, from two processes, one refreshes (RF-02, RF-03)."""
     stores = [bench.store, bench.other] * 25
-    begun = await asyncio.gather(*(store.begin(TOKEN, anew=anew) for store in stores))
+    begun = await asyncio.gather(*(store.acquire(TOKEN, ignore_cached=anew) for store in stores))
     assert [type(each) for each in begun].count(type(None)) == 49
 
 
 async def test_a_crowd_gets_the_result(bench: Bench) -> None:
     """Fifty latecomers are served from memory, all of them."""
     await remember(bench.store, FIRST, 30)
-    begun = await asyncio.gather(*(bench.other.begin(TOKEN) for _ in range(50)))
+    begun = await asyncio.gather(*(bench.other.acquire(TOKEN) for _ in range(50)))
     assert begun == [FIRST] * 50
 
 
@@ -102,9 +102,9 @@ async def test_tokens_do_not_touch_each_other(bench: Bench) -> None:
     """A lease and a result belong to one token."""
     await remember(bench.store, FIRST, 30, token="one")
     lease = await lease_of(bench.store, "two")
-    assert await bench.store.recall("two") is None
-    assert await bench.store.finish("one", lease, SECOND, 30) is False
-    assert await bench.store.recall("one") == FIRST
+    assert await bench.store.get("two") is None
+    assert await bench.store.complete("one", lease, SECOND, 30) is False
+    assert await bench.store.get("one") == FIRST
     await lease_of(bench.other, "three")
 
 
@@ -120,115 +120,115 @@ async def test_a_late_holder_cannot_overwrite(bench: Bench) -> None:
     late = await lease_of(bench.store)
     bench.elapse(61)
     newer = await lease_of(bench.other)
-    assert await bench.store.finish(TOKEN, late, FIRST, LONG) is False
-    assert await bench.store.recall(TOKEN) is None
-    assert await bench.other.begin(TOKEN) is None
-    assert await bench.other.finish(TOKEN, newer, SECOND, LONG) is True
-    assert await bench.store.recall(TOKEN) == SECOND
-    assert await bench.store.finish(TOKEN, late, FIRST, LONG) is False
-    assert await bench.other.recall(TOKEN) == SECOND
+    assert await bench.store.complete(TOKEN, late, FIRST, LONG) is False
+    assert await bench.store.get(TOKEN) is None
+    assert await bench.other.acquire(TOKEN) is None
+    assert await bench.other.complete(TOKEN, newer, SECOND, LONG) is True
+    assert await bench.store.get(TOKEN) == SECOND
+    assert await bench.store.complete(TOKEN, late, FIRST, LONG) is False
+    assert await bench.other.get(TOKEN) == SECOND
 
 
 async def test_a_lease_is_good_for_one_finish(bench: Bench) -> None:
     """The second time it is lost."""
     lease = await lease_of(bench.store)
-    assert await bench.store.finish(TOKEN, lease, FIRST, 30) is True
-    assert await bench.store.finish(TOKEN, lease, SECOND, 30) is False
-    assert await bench.store.recall(TOKEN) == FIRST
+    assert await bench.store.complete(TOKEN, lease, FIRST, 30) is True
+    assert await bench.store.complete(TOKEN, lease, SECOND, 30) is False
+    assert await bench.store.get(TOKEN) == FIRST
 
 
 async def test_nothing_to_remember(bench: Bench) -> None:
     """Giving the lease back without a result leaves nothing, or what was there before."""
-    assert await bench.store.finish(TOKEN, await lease_of(bench.store), None, 30) is True
-    assert await bench.other.recall(TOKEN) is None
+    assert await bench.store.complete(TOKEN, await lease_of(bench.store), None, 30) is True
+    assert await bench.other.get(TOKEN) is None
     await remember(bench.store, FIRST, 30)
     lease = await lease_of(bench.store, anew=True)
-    assert await bench.store.finish(TOKEN, lease, None, 30) is True
-    assert await bench.other.recall(TOKEN) == FIRST
+    assert await bench.store.complete(TOKEN, lease, None, 30) is True
+    assert await bench.other.get(TOKEN) == FIRST
 
 
 async def test_anew_replaces(bench: Bench) -> None:
     """Anew passes over what is remembered; until it is done, others still get the old result."""
     await remember(bench.store, FIRST, LONG)
     lease = await lease_of(bench.other, anew=True)
-    assert await bench.store.begin(TOKEN) == FIRST
-    assert await bench.other.begin(TOKEN) == FIRST
-    assert await bench.other.finish(TOKEN, lease, SECOND, LONG) is True
-    assert await bench.store.recall(TOKEN) == SECOND
-    assert await bench.other.recall(TOKEN) == SECOND
+    assert await bench.store.acquire(TOKEN) == FIRST
+    assert await bench.other.acquire(TOKEN) == FIRST
+    assert await bench.other.complete(TOKEN, lease, SECOND, LONG) is True
+    assert await bench.store.get(TOKEN) == SECOND
+    assert await bench.other.get(TOKEN) == SECOND
 
 
 async def test_overruling_takes_the_lease_away(bench: Bench) -> None:
     """A logout during a refresh stands: the refresh cannot revive the session (LO-03)."""
     lease = await lease_of(bench.store)
-    await bench.other.overrule(TOKEN, RefreshResult.over(), LONG)
-    assert await bench.store.finish(TOKEN, lease, FIRST, LONG) is False
+    await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
+    assert await bench.store.complete(TOKEN, lease, FIRST, LONG) is False
     for store in (bench.store, bench.other):
-        assert await store.begin(TOKEN) == RefreshResult.over()
+        assert await store.acquire(TOKEN) == RefreshResult.ended()
 
 
 async def test_overruling_tells_what_it_replaced(bench: Bench) -> None:
     """What a holder brought before is handed over; what it brings later is lost (LO-03)."""
-    assert await bench.store.overrule("unknown", RefreshResult.over(), LONG) is None
+    assert await bench.store.force_set("unknown", RefreshResult.ended(), LONG) is None
     await remember(bench.store, FIRST, LONG)
-    assert await bench.other.overrule(TOKEN, RefreshResult.over(), 30) == FIRST
-    assert await bench.store.overrule(TOKEN, SECOND, 30) == RefreshResult.over()
+    assert await bench.other.force_set(TOKEN, RefreshResult.ended(), 30) == FIRST
+    assert await bench.store.force_set(TOKEN, SECOND, 30) == RefreshResult.ended()
     bench.elapse(31)
-    assert await bench.other.overrule(TOKEN, FIRST, LONG) is None
+    assert await bench.other.force_set(TOKEN, FIRST, LONG) is None
 
 
 async def test_overruling_without_a_lease(bench: Bench) -> None:
     """What is remembered is replaced, and the token is free for a newer result."""
     await remember(bench.store, FIRST, LONG)
-    await bench.other.overrule(TOKEN, SECOND, 30)
-    assert await bench.store.recall(TOKEN) == SECOND
+    await bench.other.force_set(TOKEN, SECOND, 30)
+    assert await bench.store.get(TOKEN) == SECOND
     await lease_of(bench.other, anew=True)
 
 
 async def test_shortening(bench: Bench) -> None:
     """A result that was to stay an hour is gone after the seconds it was left (RF-04)."""
     await remember(bench.store, FIRST, LONG)
-    await bench.store.shorten(TOKEN, 30)
+    await bench.store.reduce_ttl(TOKEN, 30)
     bench.elapse(29)
-    assert await bench.other.recall(TOKEN) == FIRST
+    assert await bench.other.get(TOKEN) == FIRST
     bench.elapse(1.1)
-    assert await bench.other.recall(TOKEN) is None
-    assert await bench.store.recall(TOKEN) is None
+    assert await bench.other.get(TOKEN) is None
+    assert await bench.store.get(TOKEN) is None
 
 
 async def test_shortening_never_lengthens(bench: Bench) -> None:
     """A result that is to go sooner goes sooner."""
     await remember(bench.store, FIRST, 10)
-    await bench.store.shorten(TOKEN, LONG)
+    await bench.store.reduce_ttl(TOKEN, LONG)
     bench.elapse(10.1)
-    assert await bench.store.recall(TOKEN) is None
-    assert await bench.other.recall(TOKEN) is None
+    assert await bench.store.get(TOKEN) is None
+    assert await bench.other.get(TOKEN) is None
 
 
 async def test_the_end_of_a_session_is_not_shortened(bench: Bench) -> None:
     """A response that went out beside a logout makes nobody forget the logout (LO-03)."""
     await remember(bench.store, FIRST, LONG)
-    await bench.other.overrule(TOKEN, RefreshResult.over(), LONG)
-    await bench.store.shorten(TOKEN, 30)
+    await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
+    await bench.store.reduce_ttl(TOKEN, 30)
     bench.elapse(60)
-    assert await bench.other.recall(TOKEN) == RefreshResult.over()
-    assert await bench.store.recall(TOKEN) == RefreshResult.over()
+    assert await bench.other.get(TOKEN) == RefreshResult.ended()
+    assert await bench.store.get(TOKEN) == RefreshResult.ended()
 
 
 async def test_shortening_to_nothing(bench: Bench) -> None:
     """No seconds left is forgotten at once; of an unknown token there is nothing to forget."""
     await remember(bench.store, FIRST, LONG)
-    await bench.store.shorten(TOKEN, 0)
-    assert await bench.other.recall(TOKEN) is None
-    await bench.store.shorten("unknown", 30)
-    assert await bench.store.recall("unknown") is None
+    await bench.store.reduce_ttl(TOKEN, 0)
+    assert await bench.other.get(TOKEN) is None
+    await bench.store.reduce_ttl("unknown", 30)
+    assert await bench.store.get("unknown") is None
 
 
 async def test_closing_forgets_nothing(bench: Bench) -> None:
     """A store that was closed can be used again, and knows what it knew."""
     await remember(bench.store, FIRST, LONG)
     await bench.store.aclose()
-    assert await bench.store.recall(TOKEN) == FIRST
+    assert await bench.store.get(TOKEN) == FIRST
     await lease_of(bench.store, anew=True)
 
 
@@ -236,7 +236,7 @@ async def test_nothing_shows_a_token(bench: Bench) -> None:
     """Neither the store nor a lease has a token in its ``repr`` (LG-02)."""
     lease = await lease_of(bench.store)
     shown = repr((bench.store, lease))
-    assert await bench.store.finish(TOKEN, lease, FIRST, 30)
+    assert await bench.store.complete(TOKEN, lease, FIRST, 30)
     shown += repr((bench.store, FIRST))
     assert "canary" not in shown
     assert "first-" not in shown

@@ -51,21 +51,21 @@ class WireContract:
 
         EM-07.
         """
-        answer = exchanges()[name].answer
+        response = exchanges()[name].answer
         reply = await descope.ask(name)
-        if answer.status_is in {"measured", "documented"}:
-            assert reply.status == answer.status
-        assert reply.status // 100 == answer.status // 100
+        if response.status_is in {"measured", "documented"}:
+            assert reply.status == response.status
+        assert reply.status // 100 == response.status // 100
         assert reply.headers["content-type"].partition(";")[0] == "application/json"
-        assert complaints(answer.shape, reply.body, shapes()) == []
+        assert complaints(response.shape, reply.body, shapes()) == []
 
     @pytest.mark.parametrize("name", refusals())
     async def test_refusals_have_a_code(self, descope: Subject, name: str) -> None:
         """Descope's own, wherever a source names it (section 6); without one Go takes it for garbage."""
-        answer = exchanges()[name].answer
+        response = exchanges()[name].answer
         reply = await descope.ask(name)
-        if answer.code_is != "unknown":
-            assert reply.fields["errorCode"] == cast("Claims", answer.body)["errorCode"]
+        if response.code_is != "unknown":
+            assert reply.fields["errorCode"] == cast("Claims", response.body)["errorCode"]
         assert reply.fields["errorDescription"] != ""
         assert reply.cookies == []
 
@@ -285,11 +285,11 @@ class WireContract:
 
     async def test_access_keys(self, descope: Subject) -> None:
         """A session for the key itself: no user, no refresh token (section 2.15)."""
-        answer = (await descope.ask("access key")).fields
-        claims = claims_of(answer["sessionJwt"])
+        response = (await descope.ask("access key")).fields
+        claims = claims_of(response["sessionJwt"])
         assert complaints("SessionClaims", claims, shapes()) == []
-        assert (claims["sub"], claims["drn"]) == (answer["keyId"], "DS")
-        assert answer["expiration"] == claims["exp"]
+        assert (claims["sub"], claims["drn"]) == (response["keyId"], "DS")
+        assert response["expiration"] == claims["exp"]
 
     async def test_discovery(self, descope: Subject) -> None:
         """The issuer is where the document was found, of the project or of an app (section 2.14)."""

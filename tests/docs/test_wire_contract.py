@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_descope.emulator import Guesses
+from fastapi_descope.emulator import Assumptions
 from tests.contract.wire_record import exchanges, sdks, shapes, tokens
 
 ROOT = Path(__file__).parents[2]
@@ -64,4 +64,4 @@ def test_every_guess_has_its_question() -> None:
     """What is unknown, and which way the emulator takes it, is one table."""
     rows = PAGE.split("## 10.")[1].split("|---|---|")[1]
 
-    assert set(re.findall(r"\| `(\w+)` \|", rows)) == {field.name for field in fields(Guesses)}
+    assert set(re.findall(r"\| `(\w+)` \|", rows)) == {field.name for field in fields(Assumptions)}

@@ -87,8 +87,8 @@ def start(call: Call) -> Callable[..., Coroutine[None, None, str]]:
     async def started(emulator: Emulator, token: str = "", **more: str) -> str:
         query = {"tenant": "acme", "redirectURL": BACK} | more
         path, options = "/v1/auth/sso/authorize", {"stepup": bool(token)}
-        answer = await call(emulator, "POST", path, token=token, params=query, json=options)
-        url: str = answer.json()["url"]
+        response = await call(emulator, "POST", path, token=token, params=query, json=options)
+        url: str = response.json()["url"]
         return url
 
     return started

@@ -31,10 +31,10 @@ PROJECT = Project(access_keys=(KEY,))
 async def test_whole_answer(call: Call, make: Make, read: Read) -> None:
     """Key id, session token and its end, and nothing else; the key is the subject of the token."""
     emulator = make(PROJECT)
-    answer = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": {}})
-    body = answer.json()
-    assert answer.status_code == 200
-    assert "set-cookie" not in answer.headers
+    response = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": {}})
+    body = response.json()
+    assert response.status_code == 200
+    assert "set-cookie" not in response.headers
     assert read(emulator, body.pop("sessionJwt")) == {
         "drn": "DS",
         "exp": NOW + 600,
@@ -51,16 +51,16 @@ async def test_whole_answer(call: Call, make: Make, read: Read) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"loginOptions": null}', b'{"loginOptions": {}}'])
 async def test_options_may_be_left_out(call: Call, make: Make, content: bytes) -> None:
     """SDKs send no options in several ways."""
-    answer = await call(make(PROJECT), "POST", PATH, key="opensesame", content=content)
-    assert answer.status_code == 200
+    response = await call(make(PROJECT), "POST", PATH, key="opensesame", content=content)
+    assert response.status_code == 200
 
 
 async def test_login_options(call: Call, make: Make, read: Read) -> None:
     """The selected tenant becomes the current one, and custom claims are nested."""
     emulator = make(PROJECT)
     options = {"selectedTenant": "acme", "customClaims": {"roles": ["admin"]}}
-    answer = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": options})
-    claims = read(emulator, answer.json()["sessionJwt"])
+    response = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": options})
+    claims = read(emulator, response.json()["sessionJwt"])
     assert (claims["dct"], claims["nsec"], claims["roles"]) == ("acme", {"roles": ["admin"]}, ["robot"])
 
 
@@ -68,8 +68,8 @@ async def test_tenant_only_template(call: Call, make: Make, read: Read) -> None:
     """With the tenant-only template the key's roles in its tenant are at the top."""
     emulator = make(replace(PROJECT, auth_schema="tenantOnly"))
     options = {"selectedTenant": "acme"}
-    answer = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": options})
-    claims = read(emulator, answer.json()["sessionJwt"])
+    response = await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": options})
+    claims = read(emulator, response.json()["sessionJwt"])
     assert (claims["roles"], "tenants" in claims) == (["viewer"], False)
 
 
@@ -77,8 +77,8 @@ async def test_token_is_good(call: Call, make: Make) -> None:
     """Descope itself takes the token for a session token."""
     emulator = make(PROJECT)
     token = (await call(emulator, "POST", PATH, key="opensesame")).json()["sessionJwt"]
-    answer = await call(emulator, "POST", "/v1/auth/validate", token=token)
-    assert answer.json()["sub"] == "K2nightly"
+    response = await call(emulator, "POST", "/v1/auth/validate", token=token)
+    assert response.json()["sub"] == "K2nightly"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ async def test_refusals(
     call: Call, make: Make, key: str, options: dict[str, object], status: int, code: str
 ) -> None:
     """A missing key and a wrong one have codes of their own."""
-    answer = await call(make(PROJECT), "POST", PATH, key=key, json={"loginOptions": options})
-    assert (answer.status_code, answer.json()["errorCode"]) == (status, code)
+    response = await call(make(PROJECT), "POST", PATH, key=key, json={"loginOptions": options})
+    assert (response.status_code, response.json()["errorCode"]) == (status, code)
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(59, 200), (60, 401)])
@@ -122,8 +122,8 @@ async def test_expiry(call: Call, make: Make, clock: Clock, seconds: int, status
 async def test_auth_management_key_may_follow(call: Call, make: Make, bearer: str, status: int) -> None:
     """The auth management key may follow the access key and need not, as SDKs differ in this."""
     emulator = make(replace(PROJECT, auth_management_key="for-auth"))
-    answer = await call(emulator, "POST", PATH, headers={"authorization": f"Bearer {bearer}"})
-    assert answer.status_code == status
+    response = await call(emulator, "POST", PATH, headers={"authorization": f"Bearer {bearer}"})
+    assert response.status_code == status
 
 
 async def test_no_management_key_to_follow(call: Call, make: Make) -> None:
@@ -134,8 +134,8 @@ async def test_no_management_key_to_follow(call: Call, make: Make) -> None:
 
 async def test_default_key(call: Call, make: Make) -> None:
     """The default project has a key to try it with."""
-    answer = await call(make(), "POST", PATH, key="emulator-access-key")
-    assert answer.json()["keyId"] == "K2EMULATORnightlyReports0001"
+    response = await call(make(), "POST", PATH, key="emulator-access-key")
+    assert response.json()["keyId"] == "K2EMULATORnightlyReports0001"
 
 
 def test_secret_stays_out_of_the_repr() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+from fastapi_descope.emulator import Assumptions, CookiePlan, Emulator, Project
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -20,23 +20,27 @@ REFRESH = "/v1/auth/refresh"
 NOW = 1_800_000_000
 
 
-def _verdict(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["errorCode"]
+def _verdict(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errorCode"]
 
 
 async def test_status_of_a_token_that_is_over(call: Call, make: Make) -> None:
     """Revoked, unknown, missing and unreadable refresh tokens may be a 400 in place of a 401."""
-    emulator = make(Project(guesses=Guesses(revoked_status=400)))
+    emulator = make(Project(assumptions=Assumptions(revoked_status=400)))
     revoked = emulator.issue(ADA).refresh_jwt
     emulator.revoke(ADA)
-    answers = [await call(emulator, "POST", REFRESH, token=token) for token in (revoked, "a.b.c", "")]
-    assert [_verdict(answer) for answer in answers] == [(400, "E064001"), (400, "E061005"), (400, "E061005")]
+    responses = [await call(emulator, "POST", REFRESH, token=token) for token in (revoked, "a.b.c", "")]
+    assert [_verdict(response) for response in responses] == [
+        (400, "E064001"),
+        (400, "E061005"),
+        (400, "E061005"),
+    ]
 
 
 @pytest.mark.parametrize("path", [REFRESH, "/v1/auth/logout"])
 async def test_status_of_a_reuse(call: Call, make: Make, path: str) -> None:
     """The reuse of a replaced token may be a 401 in place of a 400."""
-    emulator = make(Project(rotate_refresh=True, guesses=Guesses(reuse_status=401)))
+    emulator = make(Project(rotate_refresh=True, assumptions=Assumptions(reuse_status=401)))
     old = emulator.issue(ADA).refresh_jwt
     await call(emulator, "POST", REFRESH, token=old)
     assert _verdict(await call(emulator, "POST", path, token=old)) == (401, "E064006")
@@ -45,7 +49,7 @@ async def test_status_of_a_reuse(call: Call, make: Make, path: str) -> None:
 @pytest.mark.parametrize("rotate", [True, False])
 async def test_refresh_token_is_repeated(call: Call, make: Make, *, rotate: bool) -> None:
     """Without rotation the answer may repeat the refresh token; with it there is a new one anyway."""
-    emulator = make(Project(rotate_refresh=rotate, guesses=Guesses(refresh_repeats_token=True)))
+    emulator = make(Project(rotate_refresh=rotate, assumptions=Assumptions(refresh_repeats_token=True)))
     token = emulator.issue(ADA).refresh_jwt
     body = (await call(emulator, "POST", REFRESH, token=token)).json()
     assert (body["refreshJwt"] == token) is not rotate
@@ -54,27 +58,27 @@ async def test_refresh_token_is_repeated(call: Call, make: Make, *, rotate: bool
 @pytest.mark.parametrize(
     ("guesses", "parameters"),
     [
-        (Guesses(failed_sign_in="err"), {"err": "access_denied"}),
+        (Assumptions(failed_sign_in="err"), {"err": "access_denied"}),
         (
-            Guesses(failed_sign_in="error"),
+            Assumptions(failed_sign_in="error"),
             {"error": "access_denied", "error_description": "The sign-in was refused"},
         ),
     ],
 )
 async def test_how_a_failure_is_told(
-    call: Call, make: Make, confirm: Call, guesses: Guesses, parameters: dict[str, str]
+    call: Call, make: Make, confirm: Call, guesses: Assumptions, parameters: dict[str, str]
 ) -> None:
     """A failed sign-in may be told in either spelling alone."""
-    emulator = make(Project(guesses=guesses))
+    emulator = make(Project(assumptions=guesses))
     query = {"tenant": "acme", "redirectURL": "http://localhost:8000/callback?state=1"}
     url = (await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)).json()["url"]
-    answer = await confirm(emulator, url, None)
-    assert dict(httpx.URL(answer.headers["location"]).params) == {"state": "1"} | parameters
+    response = await confirm(emulator, url, None)
+    assert dict(httpx.URL(response.headers["location"]).params) == {"state": "1"} | parameters
 
 
 async def test_query_may_be_rebuilt(call: Call, make: Make, confirm: Call) -> None:
     """The app's query may come back sorted and written anew, its own ``code`` replaced."""
-    emulator = make(Project(guesses=Guesses(redirect_query="rebuild")))
+    emulator = make(Project(assumptions=Assumptions(redirect_query="rebuild")))
     back = "http://localhost:8000/callback?state=a%20b&empty=&code=mine#top"
     query = {"tenant": "acme", "redirectURL": back}
     url = (await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)).json()["url"]
@@ -86,7 +90,7 @@ async def test_query_may_be_rebuilt(call: Call, make: Make, confirm: Call) -> No
 
 async def test_validate_may_wrap(call: Call, make: Make, read: Read) -> None:
     """The claims may be under ``parsedJWT``."""
-    emulator = make(Project(guesses=Guesses(validate_wraps=True)))
+    emulator = make(Project(assumptions=Assumptions(validate_wraps=True)))
     token = emulator.issue(ADA).session_jwt
     body = (await call(emulator, "POST", "/v1/auth/validate", token=token)).json()
     assert list(body) == ["parsedJWT"]
@@ -96,7 +100,7 @@ async def test_validate_may_wrap(call: Call, make: Make, read: Read) -> None:
 
 async def test_custom_claims_may_be_at_the_top(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
     """Custom claims may stand beside Descope's own, which they never replace."""
-    emulator = make(Project(guesses=Guesses(custom_claims_at_top=True)))
+    emulator = make(Project(assumptions=Assumptions(custom_claims_at_top=True)))
     code = await get_code(emulator, options={"customClaims": {"plan": "gold", "sub": "U1", "tenants": {}}})
     body = (await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})).json()
     claims = read(emulator, body["sessionJwt"])
@@ -108,7 +112,7 @@ async def test_custom_claims_may_be_at_the_top(call: Call, make: Make, get_code:
 
 async def test_sso_may_leave_the_tenant_open(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
     """A sign-in through a tenant may leave it to the app to select that tenant."""
-    emulator = make(Project(guesses=Guesses(sso_sets_tenant=False)))
+    emulator = make(Project(assumptions=Assumptions(sso_sets_tenant=False)))
     body = (
         await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": await get_code(emulator)})
     ).json()
@@ -117,7 +121,7 @@ async def test_sso_may_leave_the_tenant_open(call: Call, make: Make, get_code: G
 
 def test_refresh_token_may_hold_grants(make: Make, read: Read) -> None:
     """The refresh token may say what the user holds, as the session token does."""
-    emulator = make(Project(guesses=Guesses(refresh_holds_grants=True)))
+    emulator = make(Project(assumptions=Assumptions(refresh_holds_grants=True)))
     session, refresh = (read(emulator, jwt) for jwt in emulator.issue(ADA, "acme"))
     assert refresh["tenants"] == session["tenants"]
     assert refresh["drn"] == "DSR"
@@ -131,8 +135,8 @@ def test_reuse_of_a_name(make: Make, read: Read) -> None:
 
 async def test_initiated_email_is_ignored(call: Call, make: Make, confirm: Call) -> None:
     """Whom a sign-in was started for may be of no account."""
-    emulator = make(Project(guesses=Guesses(enforces_initiated_email=False)))
+    emulator = make(Project(assumptions=Assumptions(enforces_initiated_email=False)))
     query = {"tenant": "acme", "redirectURL": BACK, "initiatedEmail": ADA}
     started = await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)
-    answer = await confirm(emulator, started.json()["url"], "grace@acme.example")
-    assert "code=" in answer.headers["location"]
+    response = await confirm(emulator, started.json()["url"], "grace@acme.example")
+    assert "code=" in response.headers["location"]

@@ -46,15 +46,15 @@ async def test_scheme_in_any_case(call: Call, make: Make, scheme: str) -> None:
 @pytest.mark.parametrize("path", ["/v1/auth/sso/exchange", "/v1/auth/refresh", "/v1/auth/validate"])
 async def test_wrong_bearer(call: Call, make: Make, path: str, header: str) -> None:
     """A bearer that is not this project's, or of no known form, is refused everywhere."""
-    answer = await call(make(), "POST", path, headers={"authorization": header})
-    assert (answer.status_code, answer.json()["errorCode"]) == (401, "E011003")
+    response = await call(make(), "POST", path, headers={"authorization": header})
+    assert (response.status_code, response.json()["errorCode"]) == (401, "E011003")
 
 
 async def test_no_token_at_all(call: Call, make: Make) -> None:
     """The bare project id opens nothing that belongs to a user."""
-    answer = await call(make(), "GET", ME)
-    assert answer.status_code == 401
-    assert answer.json() == {
+    response = await call(make(), "GET", ME)
+    assert response.status_code == 401
+    assert response.json() == {
         "errorCode": "E061005",
         "errorDescription": "Invalid token",
         "errorMessage": "The request holds no refresh token",
@@ -66,16 +66,16 @@ async def test_cookie_stands_in(call: Call, make: Make) -> None:
     """Without a JWT in the bearer, the cookie ``DSR`` counts."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "GET", ME, headers={"cookie": f"DSR={token}"})
-    assert (answer.status_code, answer.json()["email"]) == (200, "ada@acme.example")
+    response = await call(emulator, "GET", ME, headers={"cookie": f"DSR={token}"})
+    assert (response.status_code, response.json()["email"]) == (200, "ada@acme.example")
 
 
 async def test_bearer_wins_over_the_cookie(call: Call, make: Make) -> None:
     """With both, the bearer's JWT counts."""
     emulator = make()
     ada, grace = (emulator.issue(user).refresh_jwt for user in ("ada@acme.example", "grace@acme.example"))
-    answer = await call(emulator, "GET", ME, token=ada, headers={"cookie": f"DSR={grace}"})
-    assert answer.json()["email"] == "ada@acme.example"
+    response = await call(emulator, "GET", ME, token=ada, headers={"cookie": f"DSR={grace}"})
+    assert response.json()["email"] == "ada@acme.example"
 
 
 @pytest.mark.parametrize(("key", "status"), [("right", 200), ("wrong", 401), ("", 401)])
@@ -94,9 +94,9 @@ async def test_unknown_key(call: Call, make: Make, path: str) -> None:
     """A project without such a key takes none, and says what to do."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "GET" if path == ME else "POST", path, token=token, key="any")
-    assert answer.status_code == 401
-    assert answer.json()["errorMessage"] == (
+    response = await call(emulator, "GET" if path == ME else "POST", path, token=token, key="any")
+    assert response.status_code == 401
+    assert response.json()["errorMessage"] == (
         "The bearer ends with a key, and the project has no management key: leave it out, or seed "
         "auth_management_key"
     )
@@ -108,10 +108,10 @@ async def test_unknown_key(call: Call, make: Make, path: str) -> None:
 async def test_license(call: Call, make: Make, configured: str | None, sent: str, status: int) -> None:
     """The license is for whoever holds the management key."""
     emulator = make(Project(management_key=configured))
-    answer = await call(emulator, "GET", "/v1/mgmt/license", key=sent)
-    assert answer.status_code == status
+    response = await call(emulator, "GET", "/v1/mgmt/license", key=sent)
+    assert response.status_code == status
     expected = {"rateLimitTier": "tier1"} if status == 200 else {"errorCode": "E011003"}
-    assert expected.items() <= answer.json().items()
+    assert expected.items() <= response.json().items()
 
 
 _EMULATOR = Emulator()
@@ -143,10 +143,10 @@ async def test_hostile_bytes_get_an_orderly_no(header: bytes, body: bytes, path:
     transport = httpx.ASGITransport(_EMULATOR)
     prefix = f"Bearer {_EMULATOR.project_id}".encode()
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        answer = await client.post(
+        response = await client.post(
             f"/v1/auth/{path}",
             content=body,
             headers=[(b"authorization", prefix + header), (b"cookie", b"DSR=" + header)],
         )
-    assert answer.status_code in {400, 401}
-    assert list(answer.json()) == ["errorCode", "errorDescription", "errorMessage", "message"]
+    assert response.status_code in {400, 401}
+    assert list(response.json()) == ["errorCode", "errorDescription", "errorMessage", "message"]

@@ -6,7 +6,15 @@ from typing import Literal
 
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Clock, Emulator, Grants, Project, Tenant, User
+from fastapi_descope.emulator import (
+    DEFAULT_PROJECT_ID,
+    Clock,
+    Emulator,
+    Grants,
+    Project,
+    SeedTenant,
+    SeedUser,
+)
 
 Make = Callable[..., Emulator]
 Read = Callable[[Emulator, str], dict[str, object]]
@@ -29,7 +37,7 @@ def test_session_claims(make: Make, read: Read) -> None:
         "iss": DEFAULT_PROJECT_ID,
         "name": "Ada Lovelace",
         "rexp": "2027-02-12T08:00:00Z",
-        "sub": User("ada@acme.example").user_id,
+        "sub": SeedUser("ada@acme.example").user_id,
         "tenants": {
             "acme": {
                 "roles": ["admin"],
@@ -54,7 +62,7 @@ def test_refresh_claims(make: Make, read: Read) -> None:
         "exp": NOW + FOUR_WEEKS,
         "iat": NOW,
         "iss": DEFAULT_PROJECT_ID,
-        "sub": User("ada@acme.example").user_id,
+        "sub": SeedUser("ada@acme.example").user_id,
     }
 
 
@@ -88,7 +96,7 @@ def test_audience(make: Make, read: Read) -> None:
     assert {read(emulator, jwt)["aud"] for jwt in emulator.issue("ada@acme.example")} == {"my-api"}
 
 
-_OWNER = User(
+_OWNER = SeedUser(
     "owner@acme.example",
     tenants={"acme": Grants(("admin",), ("write",)), "globex": Grants()},
     roles=("owner",),
@@ -139,7 +147,7 @@ def test_issue_options(make: Make, read: Read) -> None:
     """What ``issue`` is told goes into the session token; ``amr`` into both."""
     emulator = make()
     pair = emulator.issue(
-        User("ada@acme.example").user_id,
+        SeedUser("ada@acme.example").user_id,
         "acme",
         session_seconds=30,
         amr=("mfa",),
@@ -254,7 +262,7 @@ def test_overridden_subject(make: Make, read: Read) -> None:
         claims = read(emulator, jwt)
         assert (claims["sub"], claims["dsub"]) == (
             "ada@acme.example",
-            User("ada@acme.example").user_id,
+            SeedUser("ada@acme.example").user_id,
         )
 
 
@@ -267,7 +275,7 @@ def test_session_ids(make: Make, read: Read) -> None:
 
 def test_tenants_own_session_length(make: Make, read: Read) -> None:
     """A tenant's own session length counts while it is the current one."""
-    tenants = (Tenant("acme", session_seconds=180), Tenant("globex"))
+    tenants = (SeedTenant("acme", session_seconds=180), SeedTenant("globex"))
     emulator = make(Project(tenants=tenants))
     ends = [
         read(emulator, emulator.issue("ada@acme.example", tenant).session_jwt)["exp"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -42,25 +42,25 @@ def pull(call: Call) -> Pull:
 
 async def test_page(call: Call, make_console: MakeConsole) -> None:
     """The page is not to be cached, framed or opened by others, and runs no script but its own."""
-    answer = await call(make_console(), "GET", "/console")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "same-origin"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    response = await call(make_console(), "GET", "/console")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["referrer-policy"] == "same-origin"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cross-origin-opener-policy"] == "same-origin"
     policy = re.fullmatch(
         r"default-src 'none'; style-src 'nonce-([\w-]{22})'; img-src data:; base-uri 'none'; "
         r"frame-ancestors 'none'; form-action 'self'; script-src 'nonce-\1'; connect-src 'self'",
-        answer.headers["content-security-policy"],
+        response.headers["content-security-policy"],
     )
     assert policy is not None
-    assert re.findall(r"<(?:script|style)[^>]*>", answer.text) == [
+    assert re.findall(r"<(?:script|style)[^>]*>", response.text) == [
         f'<style nonce="{policy[1]}">',
         f'<script nonce="{policy[1]}">',
     ]
-    assert re.findall(r'(?:src|href)="([^"]*)"', answer.text) == ["data:,"]
-    assert not re.search(r"\bon\w+=|style=|url\(", answer.text)
+    assert re.findall(r'(?:src|href)="([^"]*)"', response.text) == ["data:,"]
+    assert not re.search(r"\bon\w+=|style=|url\(", response.text)
 
 
 async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock) -> None:
@@ -103,8 +103,10 @@ async def test_an_empty_one(call: Call, make_console: MakeConsole) -> None:
 
 async def test_names_are_escaped(call: Call, make_console: MakeConsole) -> None:
     """Names of the seed and paths that anybody asked for are text, not markup."""
-    user = User("x@acme.example", "<b>Bold</b>", tenants={"acme": Grants(("<i>",))})
-    emulator = make_console(project=Project(tenants=(Tenant("acme", "<u>"),), users=(user,), access_keys=()))
+    user = SeedUser("x@acme.example", "<b>Bold</b>", tenants={"acme": Grants(("<i>",))})
+    emulator = make_console(
+        project=Project(tenants=(SeedTenant("acme", "<u>"),), users=(user,), access_keys=())
+    )
     await call(emulator, "GET", "/<s>path</s>")
     text = (await call(emulator, "GET", "/console")).text
     assert not re.search("<(b|i|u|s)>", text)
@@ -121,11 +123,11 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
     assert "<form" not in page.text
     assert "start it with <code>--faults</code>" in page.text
     for lever in LEVERS:
-        answer = await pull(
+        response = await pull(
             emulator, lever, user="ada@acme.example", seconds="60", endpoint="me", kind="reset"
         )
-        assert answer.status_code == 403
-        assert "Start the emulator with --faults to break things." in answer.text
+        assert response.status_code == 403
+        assert "Start the emulator with --faults to break things." in response.text
     assert (emulator.public_keys, emulator.clock.offset, emulator.faults.waiting()) == (keys, 0, ())
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 1
 
@@ -148,9 +150,9 @@ async def test_letting_calls_fail(
     """Each kind of the form is a fault; figures that the kind does not need are left aside."""
     emulator = make_console()
     given = {"endpoint": "me", "times": "2", "status": "500", "seconds": "1", "when": "before"} | fields
-    answer = await pull(emulator, "fail", **given)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
-    assert answer.headers["cache-control"] == "no-store"
+    response = await pull(emulator, "fail", **given)
+    assert (response.status_code, response.headers["location"]) == (303, "/console")
+    assert response.headers["cache-control"] == "no-store"
     assert [(name, str(one), times) for name, one, times in emulator.faults.waiting()] == [("me", fault, 2)]
 
 
@@ -174,10 +176,10 @@ async def test_a_form_that_makes_no_sense(
 ) -> None:
     """The page says what is wrong, and nothing is going to fail."""
     emulator = make_console()
-    answer = await pull(emulator, "fail", **fields)
-    assert answer.status_code == 400
-    assert "That cannot be done" in answer.text
-    assert says in answer.text
+    response = await pull(emulator, "fail", **fields)
+    assert response.status_code == 400
+    assert "That cannot be done" in response.text
+    assert says in response.text
     assert emulator.faults.waiting() == ()
 
 
@@ -206,7 +208,7 @@ async def test_revoking(call: Call, make_console: MakeConsole, pull: Pull) -> No
     assert (await pull(emulator, "revoke", session=session)).status_code == 303
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 2
     assert (await pull(emulator, "revoke", session=session)).status_code == 404
-    assert (await pull(emulator, "revoke", user=User("ada@acme.example").user_id)).status_code == 303
+    assert (await pull(emulator, "revoke", user=SeedUser("ada@acme.example").user_id)).status_code == 303
     assert "Nobody is signed in." in (await call(emulator, "GET", "/console")).text
     assert "The project has no such user" in (await pull(emulator, "revoke")).text
 
@@ -225,9 +227,9 @@ async def test_forged_forms(call: Call, make_console: MakeConsole, lever: str, t
     """A form without the token of this console is refused, wherever it comes from."""
     emulator = make_console()
     body = b"endpoint=me&kind=reset&seconds=60&form_token=" + token.encode("utf-8", "surrogateescape")
-    answer = await call(emulator, "POST", f"/console/{lever}", content=body)
-    assert answer.status_code == 403
-    assert "That did not come from this console" in answer.text
+    response = await call(emulator, "POST", f"/console/{lever}", content=body)
+    assert response.status_code == 403
+    assert "That did not come from this console" in response.text
     assert (emulator.faults.waiting(), emulator.clock.offset) == ((), 0)
     assert len(emulator.public_keys) == 1
 

@@ -5,21 +5,21 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 
 pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 MakeConsole = Callable[..., Emulator]
 
-ADA, GRACE = User("ada@acme.example").user_id, User("grace@acme.example").user_id
+ADA, GRACE = SeedUser("ada@acme.example").user_id, SeedUser("grace@acme.example").user_id
 REFRESH = "/v1/auth/refresh"
 
 
-def message(answer: httpx.Response) -> str:
+def message(response: httpx.Response) -> str:
     """What an error says, in the shape of Descope's errors."""
-    assert answer.json()["message"] == answer.json()["errorMessage"]
-    text: str = answer.json()["message"]
+    assert response.json()["message"] == response.json()["errorMessage"]
+    text: str = response.json()["message"]
     return text
 
 
@@ -29,10 +29,10 @@ async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> Non
     emulator.issue("ada@acme.example")
     emulator.faults.add("refresh", times=2, status=503)
     clock.advance(-60)
-    answer = await call(emulator, "GET", "/console/api/state")
-    state = answer.json()
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    response = await call(emulator, "GET", "/console/api/state")
+    state = response.json()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
     endpoints = state.pop("endpoints")
     assert endpoints[0] == "*"
     assert {"authorize", "exchange", "refresh", "keys", "signin"} < set(endpoints)
@@ -51,20 +51,20 @@ async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> Non
 async def test_users(call: Call, make_console: MakeConsole) -> None:
     """Tenants and users, with what each holds where."""
     project = Project(
-        tenants=(Tenant("acme", "Acme", ("acme.example",)),),
+        tenants=(SeedTenant("acme", "Acme", ("acme.example",)),),
         users=(
-            User("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("read",))}),
-            User("bo@x.example"),
+            SeedUser("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("read",))}),
+            SeedUser("bo@x.example"),
         ),
     )
-    answer = await call(make_console(project=project), "GET", "/console/api/users")
+    response = await call(make_console(project=project), "GET", "/console/api/users")
     held = {"roles": ["admin"], "permissions": ["read"]}
-    assert answer.json() == {
+    assert response.json() == {
         "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "users": 1}],
         "users": [
             {"user_id": ADA, "login_id": "ada@acme.example", "name": "Ada", "tenants": {"acme": held}},
             {
-                "user_id": User("bo@x.example").user_id,
+                "user_id": SeedUser("bo@x.example").user_id,
                 "login_id": "bo@x.example",
                 "name": "Bo",
                 "tenants": {},
@@ -111,8 +111,8 @@ async def test_requests(call: Call, make_console: MakeConsole) -> None:
     await call(emulator, "GET", "/v1/auth/me", token=token, params={"canary": "query"})
     await call(emulator, "GET", "/signin/canary-page")
     await call(emulator, "GET", "/console/api/requests")
-    answer = await call(emulator, "GET", "/console/api/requests")
-    first, second = answer.json()["requests"]
+    response = await call(emulator, "GET", "/console/api/requests")
+    first, second = response.json()["requests"]
     assert (first["path"], first["endpoint"], first["status"]) == ("/signin/…", "signin", 404)
     assert second == {
         "time": "2027-01-15T08:00:00Z",
@@ -122,8 +122,8 @@ async def test_requests(call: Call, make_console: MakeConsole) -> None:
         "status": 200,
         "caller": emulator.requests.to("me")[0].caller,
     }
-    assert "canary" not in answer.text
-    assert token not in answer.text
+    assert "canary" not in response.text
+    assert token not in response.text
 
 
 async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
@@ -141,8 +141,8 @@ async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
 @pytest.mark.parametrize("limit", ["0", "10001", "-1", "x", "", "²", "1e3", "9" * 5000, "0" * 5 + "19" * 9])
 async def test_bad_limit(call: Call, make_console: MakeConsole, limit: str) -> None:
     """A limit that is none is said to be so."""
-    answer = await call(make_console(), "GET", "/console/api/requests", params={"limit": limit})
-    assert (answer.status_code, message(answer)) == (400, "limit must be a number from 1 to 10000")
+    response = await call(make_console(), "GET", "/console/api/requests", params={"limit": limit})
+    assert (response.status_code, message(response)) == (400, "limit must be a number from 1 to 10000")
 
 
 async def test_keys(call: Call, make_console: MakeConsole) -> None:
@@ -164,10 +164,10 @@ async def test_revoking_a_session(call: Call, make_console: MakeConsole) -> None
     first, second = (emulator.issue("ada@acme.example").refresh_jwt for _ in range(2))
     listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
     body = {"session": listed[1]["id"]}
-    answer = await call(emulator, "POST", "/console/api/revoke", json=body)
-    assert answer.json()["sessions"] == listed[:1]
-    answers = [await call(emulator, "POST", REFRESH, token=token) for token in (first, second)]
-    assert [one.status_code for one in answers] == [401, 200]
+    response = await call(emulator, "POST", "/console/api/revoke", json=body)
+    assert response.json()["sessions"] == listed[:1]
+    responses = [await call(emulator, "POST", REFRESH, token=token) for token in (first, second)]
+    assert [one.status_code for one in responses] == [401, 200]
     again = await call(emulator, "POST", "/console/api/revoke", json=body)
     assert (again.status_code, message(again)) == (404, "There is no such session")
 
@@ -177,8 +177,8 @@ async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
     emulator = make_console()
     for user in ("ada@acme.example", "ada@acme.example", "grace@acme.example"):
         emulator.issue(user)
-    answer = await call(emulator, "POST", "/console/api/revoke", json={"user": "ADA@acme.example"})
-    assert [one["user_id"] for one in answer.json()["sessions"]] == [GRACE]
+    response = await call(emulator, "POST", "/console/api/revoke", json={"user": "ADA@acme.example"})
+    assert [one["user_id"] for one in response.json()["sessions"]] == [GRACE]
     nobody = await call(emulator, "POST", "/console/api/revoke", json={"user": "canary@x.example"})
     assert (nobody.status_code, message(nobody)) == (404, "The project has no such user")
 
@@ -193,9 +193,9 @@ async def test_clock(call: Call, make_console: MakeConsole, clock: Clock) -> Non
     """The clock moves, and sessions end by it."""
     emulator = make_console()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", "/console/api/clock", json={"advance": 28 * 24 * 3600})
-    assert answer.json()["clock_offset"] == clock.offset == 28 * 24 * 3600
-    assert answer.json()["now"] == "2027-02-12T08:00:00Z"
+    response = await call(emulator, "POST", "/console/api/clock", json={"advance": 28 * 24 * 3600})
+    assert response.json()["clock_offset"] == clock.offset == 28 * 24 * 3600
+    assert response.json()["now"] == "2027-02-12T08:00:00Z"
     assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 401
     back = await call(emulator, "POST", "/console/api/clock", json={"advance": -28 * 24 * 3600.0})
     assert back.json()["clock_offset"] == 0
@@ -204,8 +204,8 @@ async def test_clock(call: Call, make_console: MakeConsole, clock: Clock) -> Non
 @pytest.mark.parametrize("advance", [None, True, "60", [], 1e9, -1e9, 10**400])
 async def test_bad_clock(call: Call, make_console: MakeConsole, clock: Clock, advance: object) -> None:
     """The clock stays within ten years of the real time, and moves by numbers alone."""
-    answer = await call(make_console(), "POST", "/console/api/clock", json={"advance": advance})
-    assert answer.status_code == 400
+    response = await call(make_console(), "POST", "/console/api/clock", json={"advance": advance})
+    assert response.status_code == 400
     assert clock.offset == 0
 
 
@@ -227,8 +227,11 @@ async def test_em08_nothing_breaks_without_the_flag(
     body = {"endpoint": "*", "status": 500, "user": "ada@acme.example", "advance": 1}
     emulator = make_console("view")
     before = emulator.public_keys
-    answer = await call(emulator, method, f"/console/api/{path}", json=body)
-    assert (answer.status_code, message(answer)) == (403, "Start the emulator with --faults to break things")
+    response = await call(emulator, method, f"/console/api/{path}", json=body)
+    assert (response.status_code, message(response)) == (
+        403,
+        "Start the emulator with --faults to break things",
+    )
     assert (emulator.faults.waiting(), emulator.public_keys, emulator.clock.offset) == ((), before, 0)
     assert (await call(emulator, "GET", "/console/api/state")).status_code == 200
 
@@ -247,25 +250,25 @@ async def test_no_console_unless_asked_for(
 async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> None:
     """What a form of a browser can send is no order, whatever it holds."""
     emulator = make_console()
-    answer = await call(
+    response = await call(
         emulator,
         "POST",
         "/console/api/faults",
         content=b'{"endpoint":"*","status":500}',
         headers={"content-type": kind},
     )
-    assert (answer.status_code, message(answer)) == (415, "Send it as application/json")
+    assert (response.status_code, message(response)) == (415, "Send it as application/json")
     assert emulator.faults.waiting() == ()
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"{", b'{"a":NaN}', b"\xff", b"[" * 50_000, b" " * 70_000])
 async def test_broken_json(call: Call, make_console: MakeConsole, content: bytes) -> None:
     """Bytes that are no JSON object, or too many, are a 400."""
-    answer = await call(
+    response = await call(
         make_console(),
         "POST",
         "/console/api/faults",
         content=content,
         headers={"content-type": "application/json; charset=utf-8"},
     )
-    assert answer.status_code == 400
+    assert response.status_code == 400

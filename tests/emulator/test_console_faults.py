@@ -32,11 +32,11 @@ DATE = "Wed, 21 Oct 2037 07:28:00 GMT"
 )
 async def test_orders(call: Call, make_console: MakeConsole, order: dict[str, object], fault: str) -> None:
     """Each kind of fault can be ordered, and is listed until it has happened."""
-    answer = await call(
+    response = await call(
         make_console(), "POST", "/console/api/faults", json={"endpoint": "me", "times": 3} | order
     )
-    assert answer.status_code == 201
-    assert answer.json() == {"faults": [{"endpoint": "me", "times": 3, "fault": fault}]}
+    assert response.status_code == 201
+    assert response.json() == {"faults": [{"endpoint": "me", "times": 3, "fault": fault}]}
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ async def test_an_order_carried_out(
     """The next call suffers what was ordered, the one after it nothing."""
     emulator = make_console()
     await call(emulator, "POST", "/console/api/faults", json={"endpoint": "me"} | order)
-    answer = await call(emulator, "GET", "/v1/auth/me")
-    assert (answer.status_code, answer.headers["content-type"], answer.text) == (status, kind, body)
+    response = await call(emulator, "GET", "/v1/auth/me")
+    assert (response.status_code, response.headers["content-type"], response.text) == (status, kind, body)
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 
@@ -65,11 +65,11 @@ async def test_headers_of_an_order(call: Call, make_console: MakeConsole) -> Non
     headers = {"X-Odd": "a b", "Content-Type": "text/plain"}
     order = {"endpoint": "me", "status": 500, "retry_after": DATE, "headers": headers}
     listed = (await call(emulator, "POST", "/console/api/faults", json=order)).json()["faults"]
-    answer = await call(emulator, "GET", "/v1/auth/me")
+    response = await call(emulator, "GET", "/v1/auth/me")
     assert listed[0]["fault"] == f"status 500, as text/plain, Retry-After {DATE}"
-    assert answer.status_code == 500
-    assert [answer.headers[name] for name in ("x-odd", "content-type")] == ["a b", "text/plain"]
-    assert answer.headers["retry-after"] == DATE
+    assert response.status_code == 500
+    assert [response.headers[name] for name in ("x-odd", "content-type")] == ["a b", "text/plain"]
+    assert response.headers["retry-after"] == DATE
 
 
 async def test_faults_are_listed_as_they_come(call: Call, make_console: MakeConsole) -> None:
@@ -91,8 +91,8 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
     """Whoever let every endpoint fail can still call it off."""
     emulator = make_console()
     await call(emulator, "POST", "/console/api/faults", json={"endpoint": "*", "status": 500, "times": 9})
-    answer = await call(emulator, "DELETE", "/console/api/faults")
-    assert (answer.status_code, answer.json()) == (200, {"faults": []})
+    response = await call(emulator, "DELETE", "/console/api/faults")
+    assert (response.status_code, response.json()) == (200, {"faults": []})
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 
@@ -141,8 +141,8 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
 async def test_bad_orders(call: Call, make_console: MakeConsole, order: dict[str, object], says: str) -> None:
     """An order that cannot be carried out is refused with its place, and nothing is going to fail."""
     emulator = make_console()
-    answer = await call(emulator, "POST", "/console/api/faults", json=order)
-    assert answer.status_code == 400
-    assert answer.json()["message"].startswith(says)
-    assert "canary" not in answer.text
+    response = await call(emulator, "POST", "/console/api/faults", json=order)
+    assert response.status_code == 400
+    assert response.json()["message"].startswith(says)
+    assert "canary" not in response.text
     assert emulator.faults.waiting() == ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import CookiePlan, Emulator, Guesses, Project
+from fastapi_descope.emulator import Assumptions, CookiePlan, Emulator, Project
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -26,10 +26,10 @@ RENAMED = Project(
 )
 
 
-def _cookies(answer: httpx.Response) -> dict[str, tuple[str, str]]:
+def _cookies(response: httpx.Response) -> dict[str, tuple[str, str]]:
     """Value and attributes of each cookie that an answer sets."""
     found: dict[str, tuple[str, str]] = {}
-    for line in answer.headers.get_list("set-cookie"):
+    for line in response.headers.get_list("set-cookie"):
         name, _, rest = line.partition("=")
         value, _, attributes = rest.partition("; ")
         found[name] = (value, attributes)
@@ -43,8 +43,8 @@ async def _exchanged(call: Call, emulator: Emulator, get_code: GetCode) -> httpx
 async def test_both_in_cookies(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
     """Both tokens are in HttpOnly cookies alone; the body says where, and until when."""
     emulator = make(BOTH)
-    answer = await _exchanged(call, emulator, get_code)
-    body, cookies = answer.json(), _cookies(answer)
+    response = await _exchanged(call, emulator, get_code)
+    body, cookies = response.json(), _cookies(response)
     assert (body["sessionJwt"], body["refreshJwt"]) == ("", "")
     assert (body["cookieName"], body["sessionCookieName"], body["cookiePath"]) == ("DSR", "DS", "/")
     assert body["sessionExpiration"] == 1_800_000_600
@@ -65,16 +65,16 @@ async def test_one_in_a_cookie(
     call: Call, make: Make, get_code: GetCode, project: Project, in_body: str, in_cookie: str
 ) -> None:
     """Each token has a place of its own."""
-    answer = await _exchanged(call, make(project), get_code)
-    assert list(_cookies(answer)) == [in_cookie]
-    assert [name for name in ("sessionJwt", "refreshJwt") if answer.json()[name]] == [in_body]
+    response = await _exchanged(call, make(project), get_code)
+    assert list(_cookies(response)) == [in_cookie]
+    assert [name for name in ("sessionJwt", "refreshJwt") if response.json()[name]] == [in_body]
 
 
 async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
     """The project's names, domains, path and policy are in cookies, body and tokens."""
     emulator = make(RENAMED)
-    answer = await _exchanged(call, emulator, get_code)
-    body, cookies = answer.json(), _cookies(answer)
+    response = await _exchanged(call, emulator, get_code)
+    body, cookies = response.json(), _cookies(response)
     assert {name: body[name] for name in body if "ookie" in name} == {
         "cookieDomain": "example",
         "cookiePath": "/auth",
@@ -91,12 +91,12 @@ async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, r
 
 async def test_drn_of_a_renamed_cookie(call: Call, make: Make, read: Read) -> None:
     """Whether a renamed cookie renames ``drn`` is unknown: it can be told not to."""
-    guesses = Guesses(drn_is_cookie_name=False)
-    emulator = make(Project(cookies=CookiePlan("sid", "rid"), guesses=guesses))
+    guesses = Assumptions(drn_is_cookie_name=False)
+    emulator = make(Project(cookies=CookiePlan("sid", "rid"), assumptions=guesses))
     pair = emulator.issue("ada@acme.example")
     assert [read(emulator, jwt)["drn"] for jwt in pair] == ["DS", "DSR"]
-    answer = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
-    assert answer.status_code == 200
+    response = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("project", [BOTH, RENAMED])
@@ -132,8 +132,8 @@ async def test_step_up_and_update_by_cookie(
     emulator = make(RENAMED)
     cookie = {"cookie": f"rid={emulator.issue('ada@acme.example', 'acme').refresh_jwt}"}
     for headers, status in ((cookie, 200), ({}, 400)):
-        answer = await call(emulator, "POST", f"/v1/auth/{path}", headers=headers, params=query, json=body)
-        assert answer.status_code == status
+        response = await call(emulator, "POST", f"/v1/auth/{path}", headers=headers, params=query, json=body)
+        assert response.status_code == status
 
 
 async def test_only_the_projects_cookie_counts(call: Call, make: Make) -> None:
@@ -147,9 +147,9 @@ async def test_rotation_sets_the_new_cookie(call: Call, make: Make) -> None:
     """With rotation each refresh brings a new refresh cookie."""
     emulator = make(Project(refresh_token_in="cookie", rotate_refresh=True))
     old = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", REFRESH, token=old)
-    assert answer.json()["refreshJwt"] == ""
-    assert _cookies(answer)["DSR"][0] not in {"", old}
+    response = await call(emulator, "POST", REFRESH, token=old)
+    assert response.json()["refreshJwt"] == ""
+    assert _cookies(response)["DSR"][0] not in {"", old}
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ async def test_logout_clears(call: Call, make: Make, project: Project, lines: li
     """A logout clears both cookies with the attributes they were set with."""
     emulator = make(project)
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", path, token=token)
-    assert answer.headers.get_list("set-cookie") == lines
+    response = await call(emulator, "POST", path, token=token)
+    assert response.headers.get_list("set-cookie") == lines
 
 
 async def test_web_sdk_headers_do_no_harm(call: Call, make: Make) -> None:

@@ -19,9 +19,9 @@ PREFLIGHT = {
 }
 
 
-def cors(answer: httpx.Response) -> dict[str, str]:
+def cors(response: httpx.Response) -> dict[str, str]:
     """The CORS headers of an answer."""
-    return {name: value for name, value in answer.headers.items() if name.startswith("access-control")}
+    return {name: value for name, value in response.headers.items() if name.startswith("access-control")}
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) 
     emulator.faults.add("refresh", status=429, retry_after=7)
 
     for status in (429, 401):
-        answer = await call(emulator, "POST", "/v1/auth/refresh", headers={"origin": origin})
-        assert answer.status_code == status
-        assert answer.headers["vary"] == "Origin"
-        assert cors(answer) == {
+        response = await call(emulator, "POST", "/v1/auth/refresh", headers={"origin": origin})
+        assert response.status_code == status
+        assert response.headers["vary"] == "Origin"
+        assert cors(response) == {
             "access-control-allow-origin": origin,
             "access-control-allow-credentials": "true",
             "access-control-expose-headers": "Retry-After",
@@ -60,10 +60,10 @@ async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) 
 )
 async def test_loopback_pages_may_ask_first(call: Call, make: Make, path: str) -> None:
     """The preflight allows the methods of the API and whichever headers the SDK names."""
-    answer = await call(make(), "OPTIONS", path, headers={"origin": PAGE} | PREFLIGHT)
+    response = await call(make(), "OPTIONS", path, headers={"origin": PAGE} | PREFLIGHT)
 
-    assert answer.status_code == 200
-    assert cors(answer) == {
+    assert response.status_code == 200
+    assert cors(response) == {
         "access-control-allow-origin": PAGE,
         "access-control-allow-credentials": "true",
         "access-control-allow-methods": "GET, POST",
@@ -141,14 +141,14 @@ async def test_a_page_learns_why_it_was_shut_out(call: Call, make: Make) -> None
     """From 127.0.0.1 to localhost is across sites, which the answer says where the developer can read it."""
     headers = {"origin": "http://127.0.0.1:3000", "sec-fetch-site": "cross-site"}
 
-    answer = await call(make(), "POST", "/v1/auth/refresh", headers=headers)
+    response = await call(make(), "POST", "/v1/auth/refresh", headers=headers)
 
-    assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011001")
-    assert cors(answer)["access-control-allow-origin"] == "http://127.0.0.1:3000"
+    assert (response.status_code, response.json()["errorCode"]) == (403, "E011001")
+    assert cors(response)["access-control-allow-origin"] == "http://127.0.0.1:3000"
 
 
 async def test_callers_without_an_origin_see_no_difference(call: Call, make: Make) -> None:
     """Servers send no Origin and get no CORS header."""
-    answer = await call(make(), "POST", "/v1/auth/refresh")
-    assert cors(answer) == {}
-    assert "vary" not in answer.headers
+    response = await call(make(), "POST", "/v1/auth/refresh")
+    assert cors(response) == {}
+    assert "vary" not in response.headers

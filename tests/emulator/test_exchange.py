@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +25,11 @@ async def test_whole_answer(call: Call, make: Make, get_code: GetCode, path: str
     """Every field of the answer, with its exact name and type, on all three paths."""
     emulator = make()
     code = await get_code(emulator, "grace@acme.example", ssoId="acme-okta")
-    answer = await call(emulator, "POST", path, json={"code": code})
-    body = answer.json()
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert "set-cookie" not in answer.headers
+    response = await call(emulator, "POST", path, json={"code": code})
+    body = response.json()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert "set-cookie" not in response.headers
     assert body.pop("sessionJwt").count(".") == 2
     assert body.pop("refreshJwt").count(".") == 2
     assert body == {
@@ -60,7 +60,7 @@ async def test_whole_answer(call: Call, make: Make, get_code: GetCode, path: str
         },
         "user": {
             "loginIds": ["grace@acme.example"],
-            "userId": User("grace@acme.example").user_id,
+            "userId": SeedUser("grace@acme.example").user_id,
             "name": "Grace Hopper",
             "givenName": "Grace",
             "middleName": "",
@@ -112,11 +112,11 @@ async def test_tokens_carry_the_sso_tenant(call: Call, make: Make, get_code: Get
 async def test_first_seen_once(call: Call, make: Make, get_code: GetCode) -> None:
     """``firstSeen`` is true for a user's first sign-in alone."""
     emulator = make()
-    answers = [
+    responses = [
         await call(emulator, "POST", PATH, json={"code": await get_code(emulator, user)})
         for user in ("ada@acme.example", "ada@acme.example", "grace@acme.example")
     ]
-    assert [answer.json()["firstSeen"] for answer in answers] == [True, False, True]
+    assert [response.json()["firstSeen"] for response in responses] == [True, False, True]
 
 
 def _bad_code() -> dict[str, str]:
@@ -161,8 +161,8 @@ async def test_code_lives_two_minutes(
 )
 async def test_bad_body(call: Call, make: Make, content: bytes, code: str) -> None:
     """A body without a usable code is refused by its kind."""
-    answer = await call(make(), "POST", PATH, content=content)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
+    response = await call(make(), "POST", PATH, content=content)
+    assert (response.status_code, response.json()["errorCode"]) == (400, code)
 
 
 async def test_step_up(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
@@ -207,8 +207,8 @@ async def test_revoke_other_sessions(call: Call, make: Make, get_code: GetCode) 
     other = emulator.issue("grace@acme.example").refresh_jwt
     code = await get_code(emulator, options={"revokeOtherSessions": True})
     new = (await call(emulator, "POST", PATH, json={"code": code})).json()["refreshJwt"]
-    answers = [await call(emulator, "POST", "/v1/auth/refresh", token=jwt) for jwt in (own, other, new)]
-    assert [answer.status_code for answer in answers] == [401, 200, 200]
+    responses = [await call(emulator, "POST", "/v1/auth/refresh", token=jwt) for jwt in (own, other, new)]
+    assert [response.status_code for response in responses] == [401, 200, 200]
 
 
 async def test_inactivity_is_announced(call: Call, make: Make, get_code: GetCode) -> None:
@@ -224,8 +224,8 @@ async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_cod
     code = await get_code(emulator)
     users = tuple(replace(one, status="disabled") for one in emulator.project.users)
     emulator.project = replace(emulator.project, users=users)
-    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
-    assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011004")
+    response = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert (response.status_code, response.json()["errorCode"]) == (403, "E011004")
 
 
 async def test_user_removed_before_the_exchange(call: Call, make: Make, get_code: GetCode) -> None:
@@ -233,8 +233,8 @@ async def test_user_removed_before_the_exchange(call: Call, make: Make, get_code
     emulator = make()
     code = await get_code(emulator)
     emulator.project = replace(emulator.project, users=())
-    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, "E062108")
+    response = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert (response.status_code, response.json()["errorCode"]) == (400, "E062108")
 
 
 async def test_user_changed_before_the_exchange(
@@ -243,7 +243,7 @@ async def test_user_changed_before_the_exchange(
     """The tokens hold what the user is at the exchange, and no tenant that they have left."""
     emulator = make()
     code = await get_code(emulator)
-    ada = User("ada@acme.example", "Ada King", {"globex": Grants(("owner",))})
+    ada = SeedUser("ada@acme.example", "Ada King", {"globex": Grants(("owner",))})
     emulator.project = replace(emulator.project, users=(ada,))
     body = (await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})).json()
     claims = read(emulator, body["sessionJwt"])
@@ -259,5 +259,5 @@ async def test_claims_as_deep_as_they_may_be(call: Call, make: Make, get_code: G
     for _ in range(29):
         options = {"customClaims": options}
     code = await get_code(emulator, options=options)
-    answer = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
-    assert answer.status_code == 200
+    response = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
+    assert response.status_code == 200

@@ -22,10 +22,10 @@ async def test_status_a_number_of_times(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", times=2, status=500)
-    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [500, 500, 200]
-    assert answers[0].headers["content-type"] == "application/json"
-    assert answers[0].json() == {
+    responses = [await call(emulator, "POST", REFRESH, token=token) for _ in range(3)]
+    assert [response.status_code for response in responses] == [500, 500, 200]
+    assert responses[0].headers["content-type"] == "application/json"
+    assert responses[0].json() == {
         "errorCode": "E000000",
         "errorDescription": "Internal failure",
         "errorMessage": "A fault was asked for",
@@ -37,10 +37,10 @@ async def test_rate_limit(call: Call, make: Make) -> None:
     """A 429 has the one error code that is certain, and the Retry-After that was asked for."""
     emulator = make()
     emulator.faults.add("keys", status=429, retry_after=3)
-    answer = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}")
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "3"
-    assert answer.json() == {
+    response = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}")
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "3"
+    assert response.json() == {
         "errorCode": "E130429",
         "errorDescription": "https://docs.descope.com/rate-limit",
         "errorMessage": "API rate limit exceeded.",
@@ -66,8 +66,8 @@ async def test_order_and_star(call: Call, make: Make) -> None:
     emulator.faults.add("*", status=503)
     emulator.faults.add("me", status=500)
     emulator.faults.add("me", status=502)
-    answers = [await call(emulator, "GET", "/v1/auth/me") for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [500, 502, 503, 401]
+    responses = [await call(emulator, "GET", "/v1/auth/me") for _ in range(4)]
+    assert [response.status_code for response in responses] == [500, 502, 503, 401]
 
 
 async def test_star_waits_for_a_call(call: Call, make: Make) -> None:
@@ -93,8 +93,8 @@ async def test_before_leaves_the_work_undone(call: Call, make: Make) -> None:
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", status=502)
-    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [502, 200]
+    responses = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
+    assert [response.status_code for response in responses] == [502, 200]
 
 
 async def test_after_loses_the_answer(call: Call, make: Make) -> None:
@@ -102,10 +102,10 @@ async def test_after_loses_the_answer(call: Call, make: Make) -> None:
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", status=504, body=b"", when="after")
-    answers = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [504, 400]
-    assert answers[0].content == b""
-    assert answers[1].json()["errorCode"] == "E064006"
+    responses = [await call(emulator, "POST", REFRESH, token=token) for _ in range(2)]
+    assert [response.status_code for response in responses] == [504, 400]
+    assert responses[0].content == b""
+    assert responses[1].json()["errorCode"] == "E064006"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -120,8 +120,8 @@ async def test_delay(call: Call, when: str) -> None:
     emulator = Emulator(pause=pause)
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", delay=4.5, when="after" if when == "after" else "before")
-    answer = await call(emulator, "POST", REFRESH, token=token)
-    assert (answer.status_code, waited) == (200, [4.5])
+    response = await call(emulator, "POST", REFRESH, token=token)
+    assert (response.status_code, waited) == (200, [4.5])
 
 
 async def test_hold(call: Call, make: Make) -> None:

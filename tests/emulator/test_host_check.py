@@ -44,9 +44,9 @@ async def test_welcome(
 ) -> None:
     """Tools, the address bar, and the console itself."""
     emulator = make_console()
-    answer = await call(emulator, method, path, json=ORDER, headers=headers)
-    assert answer.status_code == done
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = await call(emulator, method, path, json=ORDER, headers=headers)
+    assert response.status_code == done
+    assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 @requests_to_it
@@ -72,9 +72,9 @@ async def test_em03_turned_away(
     """Other sites, and other ports of the same one: neither read nor write, and no CORS header to read by."""
     emulator = make_console()
     emulator.faults.add("me", status=502)
-    answer = await call(emulator, method, path, json=ORDER, headers=headers)
-    assert (answer.status_code, answer.json()["message"]) == (403, CLOSED), done
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = await call(emulator, method, path, json=ORDER, headers=headers)
+    assert (response.status_code, response.json()["message"]) == (403, CLOSED), done
+    assert not [name for name in response.headers if name.startswith("access-control")]
     assert [endpoint for endpoint, _, _ in emulator.faults.waiting()] == ["me"]
 
 
@@ -85,9 +85,9 @@ async def test_rebound_names(
 ) -> None:
     """A name that was rebound to the loopback shows in ``Host``, whatever else the request says."""
     headers = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
-    answer = await call(make_console(), method, path, json=ORDER, headers=headers)
-    assert answer.status_code == 403, done
-    assert answer.json()["message"] == "The emulator answers only to loopback hosts"
+    response = await call(make_console(), method, path, json=ORDER, headers=headers)
+    assert response.status_code == 403, done
+    assert response.json()["message"] == "The emulator answers only to loopback hosts"
 
 
 @pytest.mark.parametrize("path", ["//console", "///console/api/state"])
@@ -111,8 +111,8 @@ async def test_slashes_do_not_lead_around_it(make_console: MakeConsole, path: st
 async def test_the_bare_address_leads_to_it(call: Call, make_console: MakeConsole, path: str) -> None:
     """Whoever opens what the emulator prints lands somewhere useful; who sends something there does not."""
     emulator = make_console()
-    answer = await call(emulator, "GET", path)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    response = await call(emulator, "GET", path)
+    assert (response.status_code, response.headers["location"]) == (303, "/console")
     assert (await call(emulator, "POST", path)).status_code in (404, 405)
     assert len(emulator.requests) == 0
     assert (await call(Emulator(), "GET", path)).status_code == 404
@@ -127,6 +127,6 @@ async def test_there_is_nothing_beside_it(call: Call, make_console: MakeConsole,
 async def test_no_preflight_is_answered(call: Call, make_console: MakeConsole) -> None:
     """A page of another origin that asks first is not let in."""
     headers = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
-    answer = await call(make_console(), "OPTIONS", "/console/api/faults", headers=headers)
-    assert answer.status_code == 403
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = await call(make_console(), "OPTIONS", "/console/api/faults", headers=headers)
+    assert response.status_code == 403
+    assert not [name for name in response.headers if name.startswith("access-control")]

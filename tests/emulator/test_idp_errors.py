@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Emulator, User
+from fastapi_descope.emulator import Emulator, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +40,9 @@ async def test_ways_to_fail(
     page = await call(emulator, "GET", url)
     assert f'name="fail" value="{name}"' in page.text
     token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
-    answer = await _sent(call, emulator, url, form_token=token, fail=name)
-    assert answer.status_code == 303
-    parameters = httpx.URL(answer.headers["location"]).params
+    response = await _sent(call, emulator, url, form_token=token, fail=name)
+    assert response.status_code == 303
+    parameters = httpx.URL(response.headers["location"]).params
     assert dict(parameters) == {
         "state": "a b",
         "err": error,
@@ -58,10 +58,10 @@ async def test_nobody_comes_back(call: Call, start: Start, make: Make) -> None:
     url = await start(emulator)
     page = await call(emulator, "GET", url)
     token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
-    answer = await _sent(call, emulator, url, form_token=token, fail="silence")
-    assert answer.status_code == 200
-    assert "location" not in answer.headers
-    assert "Nothing more happens here" in answer.text
+    response = await _sent(call, emulator, url, form_token=token, fail="silence")
+    assert response.status_code == 200
+    assert "location" not in response.headers
+    assert "Nothing more happens here" in response.text
     assert (await call(emulator, "GET", url)).status_code == 404
 
 
@@ -70,7 +70,7 @@ async def test_nobody_comes_back(call: Call, start: Start, make: Make) -> None:
     [
         {"fail": "explode"},
         {"fail": "locked", "refuse": "yes"},
-        {"login_id": "ada@acme.example", "user": User("ada@acme.example").user_id},
+        {"login_id": "ada@acme.example", "user": SeedUser("ada@acme.example").user_id},
         {"refuse": "no"},
         {"form_token": "guessed", "fail": "locked"},
         {"form_token": "guessed", "login_id": "ada@acme.example"},

@@ -37,5 +37,5 @@ async def test_its_tokens_are_good_nowhere_else(world: WorldFactory) -> None:
     browser = town.browser()
     for signer, status in ((town.emulator, 200), (stranger, 401)):
         token = signer.issue("ada@acme.example", "acme").session_jwt
-        answer = await browser.get("/me", authorization=f"Bearer {token}")
-        assert answer.status_code == status
+        response = await browser.get("/me", authorization=f"Bearer {token}")
+        assert response.status_code == status

@@ -17,18 +17,18 @@ Make = Callable[..., Emulator]
 async def test_key_set(call: Call, make: Make, path: str) -> None:
     """The keys are a JWK set, with no bearer needed and extra slashes in front tolerated."""
     emulator = make()
-    answer = await call(
+    response = await call(
         emulator, "GET", f"http://localhost{path.format(emulator.project_id)}", headers={"authorization": ""}
     )
-    assert answer.status_code == 200
-    assert answer.json() == {"keys": list(emulator.public_keys)}
+    assert response.status_code == 200
+    assert response.json() == {"keys": list(emulator.public_keys)}
 
 
 async def test_key_array(call: Call, make: Make) -> None:
     """The first version of the endpoint answers with a bare array."""
     emulator = make()
-    answer = await call(emulator, "GET", f"/v1/keys/{emulator.project_id}")
-    assert (answer.status_code, answer.json()) == (200, list(emulator.public_keys))
+    response = await call(emulator, "GET", f"/v1/keys/{emulator.project_id}")
+    assert (response.status_code, response.json()) == (200, list(emulator.public_keys))
 
 
 async def test_rotation_is_published(call: Call, make: Make) -> None:
@@ -49,5 +49,5 @@ async def test_rotation_is_published(call: Call, make: Make) -> None:
 @pytest.mark.parametrize("path", ["/v2/keys/P123", "/v1/keys/P123", "/P123/.well-known/jwks.json"])
 async def test_another_project(call: Call, make: Make, path: str) -> None:
     """Another project's keys are not here."""
-    answer = await call(make(), "GET", path)
-    assert (answer.status_code, answer.json()["errorCode"]) == (404, "E011004")
+    response = await call(make(), "GET", path)
+    assert (response.status_code, response.json()["errorCode"]) == (404, "E011004")

@@ -60,8 +60,8 @@ async def test_slash_too_many(client: httpx.AsyncClient) -> None:
 
 async def test_pages_may_call_it(client: httpx.AsyncClient) -> None:
     """What is shared with pages of this machine is shared behind a prefix, too."""
-    answer = await client.post(AUTHORIZE, headers={"origin": "http://localhost:5173"})
-    assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"
+    response = await client.post(AUTHORIZE, headers={"origin": "http://localhost:5173"})
+    assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
 
 
 async def test_console(make_console: Callable[..., Emulator]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Clock, Emulator, Guesses, Project, User
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Assumptions, Clock, Emulator, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -64,9 +64,9 @@ async def _tokens(call: Call, confirm: Call, emulator: Emulator, **changes: str)
 
 async def test_discovery(call: Call, make: Make) -> None:
     """The document of the project promises what is there, and nothing else."""
-    answer = await call(make(), "GET", f"/{DEFAULT_PROJECT_ID}{DOCUMENT}", headers={"authorization": ""})
-    assert answer.status_code == 200
-    assert answer.json() == {
+    response = await call(make(), "GET", f"/{DEFAULT_PROJECT_ID}{DOCUMENT}", headers={"authorization": ""})
+    assert response.status_code == 200
+    assert response.json() == {
         "issuer": f"{ORIGIN}/{DEFAULT_PROJECT_ID}",
         "jwks_uri": f"{ORIGIN}/{DEFAULT_PROJECT_ID}/.well-known/jwks.json",
         "authorization_endpoint": f"{ORIGIN}/oauth2/v1/authorize",
@@ -98,23 +98,23 @@ async def test_every_promised_endpoint_answers(call: Call, make: Make) -> None:
 
 async def test_discovery_of_an_app(call: Call, make: Make) -> None:
     """A federated app has a document, and an issuer, of its own."""
-    answer = await call(make(PROJECT), "GET", f"/{DEFAULT_PROJECT_ID}/SA2reports{DOCUMENT}")
-    assert answer.json()["issuer"] == f"{ORIGIN}/{DEFAULT_PROJECT_ID}/SA2reports"
+    response = await call(make(PROJECT), "GET", f"/{DEFAULT_PROJECT_ID}/SA2reports{DOCUMENT}")
+    assert response.json()["issuer"] == f"{ORIGIN}/{DEFAULT_PROJECT_ID}/SA2reports"
 
 
 @pytest.mark.parametrize("path", ["/P123", "/P123/SA2reports", f"/{DEFAULT_PROJECT_ID}/SA2unknown"])
 async def test_discovery_of_nothing(call: Call, make: Make, path: str) -> None:
     """Other projects and apps have none here."""
-    answer = await call(make(PROJECT), "GET", f"{path}{DOCUMENT}")
-    assert (answer.status_code, answer.json()["errorCode"]) == (404, "E011004")
+    response = await call(make(PROJECT), "GET", f"{path}{DOCUMENT}")
+    assert (response.status_code, response.json()["errorCode"]) == (404, "E011004")
 
 
 async def test_code_flow(call: Call, make: Make, confirm: Call, read: Read) -> None:
     """From the authorization to an ID token for this client and nonce, and an access token of its scope."""
     emulator = make()
-    answer = await _tokens(call, confirm, emulator)
-    body = answer.json()
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    response = await _tokens(call, confirm, emulator)
+    body = response.json()
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
     assert body["scope"] == "openid email profile"
     identity = read(emulator, body["id_token"])
@@ -122,7 +122,7 @@ async def test_code_flow(call: Call, make: Make, confirm: Call, read: Read) -> N
     assert identity == {
         "iss": f"{ORIGIN}/{DEFAULT_PROJECT_ID}",
         "aud": DEFAULT_PROJECT_ID,
-        "sub": User("ada@acme.example").user_id,
+        "sub": SeedUser("ada@acme.example").user_id,
         "iat": NOW,
         "exp": NOW + 600,
         "nonce": "n1",
@@ -184,8 +184,8 @@ async def test_client_without_state(call: Call, make: Make, confirm: Call) -> No
 )
 async def test_untrusted_client_is_not_sent_anywhere(call: Call, make: Make, change: dict[str, str]) -> None:
     """An unknown client or address gets an error in place of a redirect."""
-    answer = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, "E011004")
+    response = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
+    assert (response.status_code, response.json()["errorCode"]) == (400, "E011004")
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ async def test_untrusted_client_is_not_sent_anywhere(call: Call, make: Make, cha
 )
 async def test_bad_authorization(call: Call, make: Make, change: dict[str, str], error: str) -> None:
     """A known client learns what is wrong by a redirect (RFC 6749, section 4.1.2.1)."""
-    answer = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
-    assert answer.status_code == 303
-    assert answer.headers["location"] == f"{CALLBACK}&state=xyz&error={error}"
+    response = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
+    assert response.status_code == 303
+    assert response.headers["location"] == f"{CALLBACK}&state=xyz&error={error}"
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ async def test_code_is_for_its_client(call: Call, make: Make, confirm: Call, cha
         "redirect_uri": CALLBACK,
         "code_verifier": VERIFIER,
     }
-    answer = await _post(call, emulator, "/oauth2/v1/token", **(form | change))
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    response = await _post(call, emulator, "/oauth2/v1/token", **(form | change))
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
     again = await _post(call, emulator, "/oauth2/v1/token", **form)
     assert again.status_code == (200 if "code" in change else 400)
 
@@ -244,8 +244,8 @@ async def test_codes_of_the_two_worlds(call: Call, make: Make, confirm: Call, ge
 @pytest.mark.parametrize("grant", ["password", ""])
 async def test_other_grants(call: Call, make: Make, grant: str) -> None:
     """There are two grants."""
-    answer = await _post(call, make(), "/oauth2/v1/token", grant_type=grant)
-    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+    response = await _post(call, make(), "/oauth2/v1/token", grant_type=grant)
+    assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
 
 
 @pytest.mark.parametrize("rotate", [True, False])
@@ -271,8 +271,8 @@ async def test_refresh_token_of_a_session(call: Call, make: Make) -> None:
     emulator = make()
     for token in (emulator.issue("ada@acme.example").refresh_jwt, "a.b.c"):
         form = {"refresh_token": token, "client_id": DEFAULT_PROJECT_ID}
-        answer = await _post(call, emulator, "/oauth2/v1/token", grant_type="refresh_token", **form)
-        assert answer.json()["error"] == "invalid_grant"
+        response = await _post(call, emulator, "/oauth2/v1/token", grant_type="refresh_token", **form)
+        assert response.json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ async def test_userinfo(
     body = (await _tokens(call, confirm, emulator, scope=scope)).json()
     headers = {"authorization": f"Bearer {body['access_token']}"}
     for method in ("GET", "POST"):
-        answer = await call(emulator, method, "/oauth2/v1/userinfo", headers=headers)
-        assert sorted(answer.json()) == names
-        assert answer.json()["sub"] == User("ada@acme.example").user_id
+        response = await call(emulator, method, "/oauth2/v1/userinfo", headers=headers)
+        assert sorted(response.json()) == names
+        assert response.json()["sub"] == SeedUser("ada@acme.example").user_id
 
 
 async def test_userinfo_of_a_user_who_left(call: Call, make: Make, confirm: Call) -> None:
@@ -311,15 +311,15 @@ async def test_userinfo_refuses(call: Call, make: Make) -> None:
     emulator = make()
     for token in ("", "a.b.c", emulator.issue("ada@acme.example").session_jwt):
         headers = {"authorization": f"Bearer {token}"}
-        answer = await call(emulator, "GET", "/oauth2/v1/userinfo", headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
-        assert answer.json()["errorCode"] == "E061005"
+        response = await call(emulator, "GET", "/oauth2/v1/userinfo", headers=headers)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert response.json()["errorCode"] == "E061005"
 
 
 async def test_a_refusal_is_told_in_the_standard_way(call: Call, make: Make, confirm: Call) -> None:
     """However Descope's own starts may tell it (RFC 6749, section 4.1.2.1)."""
-    emulator = make(Project(guesses=Guesses(failed_sign_in="err")))
+    emulator = make(Project(assumptions=Assumptions(failed_sign_in="err")))
     started = await call(emulator, "GET", "/oauth2/v1/authorize", params=AUTHORIZE)
     refused = await confirm(emulator, started.headers["location"], None)
     query = httpx.URL(refused.headers["location"]).params
@@ -331,10 +331,10 @@ async def test_revocation(call: Call, make: Make, confirm: Call) -> None:
     emulator = make()
     token = (await _tokens(call, confirm, emulator)).json()["refresh_token"]
     for form in ({"token": token}, {"token": token}, {}):
-        answer = await _post(call, emulator, "/oauth2/v1/revoke", **form)
-        assert (answer.status_code, answer.json()) == (200, {})
-    answer = await call(emulator, "POST", "/v1/auth/refresh", token=token)
-    assert (answer.status_code, answer.json()["errorCode"]) == (401, "E064001")
+        response = await _post(call, emulator, "/oauth2/v1/revoke", **form)
+        assert (response.status_code, response.json()) == (200, {})
+    response = await call(emulator, "POST", "/v1/auth/refresh", token=token)
+    assert (response.status_code, response.json()["errorCode"]) == (401, "E064001")
 
 
 async def test_logout(call: Call, make: Make, confirm: Call) -> None:
@@ -346,14 +346,14 @@ async def test_logout(call: Call, make: Make, confirm: Call) -> None:
         "post_logout_redirect_uri": "http://localhost:8000/bye?a=b",
         "state": "s1",
     }
-    answer = await call(emulator, "GET", "/oauth2/v1/logout", params=query)
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "http://localhost:8000/bye?a=b&state=s1"
-    answers = [
+    response = await call(emulator, "GET", "/oauth2/v1/logout", params=query)
+    assert response.status_code == 303
+    assert response.headers["location"] == "http://localhost:8000/bye?a=b&state=s1"
+    responses = [
         await call(emulator, "POST", "/v1/auth/refresh", token=each["refresh_token"])
         for each in (body, other)
     ]
-    assert [answer.status_code for answer in answers] == [401, 200]
+    assert [response.status_code for response in responses] == [401, 200]
 
 
 @pytest.mark.parametrize(
@@ -372,8 +372,8 @@ async def test_logout_edges(
     """Nowhere to go is fine; a foreign address or token is not."""
     emulator = make()
     hint = (await _tokens(call, confirm, emulator)).json()["id_token"]
-    answer = await call(emulator, "GET", "/oauth2/v1/logout", params={"id_token_hint": hint} | change)
-    assert answer.status_code == status
+    response = await call(emulator, "GET", "/oauth2/v1/logout", params={"id_token_hint": hint} | change)
+    assert response.status_code == status
 
 
 _EMULATOR = Emulator()

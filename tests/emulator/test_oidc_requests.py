@@ -40,8 +40,8 @@ async def test_by_link_and_by_form(call: Call, make: Make, confirm: Call, method
     tokens = await _signed_in(call, confirm, emulator, method)
     query = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": CALLBACK, "state": "s1"}
     sent = {"params": query} if method == "GET" else _form(**query)
-    answer = await call(emulator, method, "/oauth2/v1/logout", **sent)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"{CALLBACK}&state=s1")
+    response = await call(emulator, method, "/oauth2/v1/logout", **sent)
+    assert (response.status_code, response.headers["location"]) == (303, f"{CALLBACK}&state=s1")
     refreshed = await call(emulator, "POST", "/v1/auth/refresh", token=tokens["refresh_token"])
     assert refreshed.status_code == 401
 
@@ -49,16 +49,16 @@ async def test_by_link_and_by_form(call: Call, make: Make, confirm: Call, method
 @pytest.mark.parametrize("path", ["authorize", "logout"])
 async def test_a_form_has_no_query(call: Call, make: Make, path: str) -> None:
     """Arguments in the query of a POST are none."""
-    answer = await call(make(), "POST", f"/oauth2/v1/{path}", params=AUTHORIZE)
-    assert answer.status_code in {400, 401}
+    response = await call(make(), "POST", f"/oauth2/v1/{path}", params=AUTHORIZE)
+    assert response.status_code in {400, 401}
 
 
 async def test_nobody_may_be_asked(call: Call, make: Make) -> None:
     """With ``prompt=none`` the browser comes straight back, for nobody is signed in at the provider."""
     query = AUTHORIZE | {"prompt": "none"}
-    answer = await call(make(), "GET", "/oauth2/v1/authorize", params=query)
-    assert answer.status_code == 303
-    assert answer.headers["location"] == f"{CALLBACK}&state=xyz&error=login_required"
+    response = await call(make(), "GET", "/oauth2/v1/authorize", params=query)
+    assert response.status_code == 303
+    assert response.headers["location"] == f"{CALLBACK}&state=xyz&error=login_required"
 
 
 @pytest.mark.parametrize(

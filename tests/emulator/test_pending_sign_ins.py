@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +24,8 @@ LINK = {"loginId": "ada@acme.example", "URI": "http://localhost:8000/verify?a=b"
 MANAGED = Project(management_key="for-management")
 
 
-def _verdict(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["errorCode"]
+def _verdict(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errorCode"]
 
 
 @pytest.mark.parametrize("way", ["signup", "signin", "signup-in"])
@@ -45,9 +45,9 @@ async def test_notp(call: Call, make: Make, confirm: Call, read: Read, way: str)
     page = await confirm(emulator, started["redirectUrl"], "ada@acme.example")
     assert (page.status_code, "location" in page.headers) == (200, False)
     assert "Go back to the app" in page.text
-    answer = await call(emulator, "POST", NOTP_SESSION, json=body)
-    assert (answer.status_code, answer.json()["user"]["email"]) == (200, "ada@acme.example")
-    assert read(emulator, answer.json()["sessionJwt"])["amr"] == ["whatsapp"]
+    response = await call(emulator, "POST", NOTP_SESSION, json=body)
+    assert (response.status_code, response.json()["user"]["email"]) == (200, "ada@acme.example")
+    assert read(emulator, response.json()["sessionJwt"])["amr"] == ["whatsapp"]
     assert _verdict(await call(emulator, "POST", NOTP_SESSION, json=body)) == (401, "E066103")
 
 
@@ -61,8 +61,8 @@ async def test_notp_image(call: Call, make: Make) -> None:
 
 async def test_notp_for_somebody(call: Call, make: Make, confirm: Call) -> None:
     """With a login id, e-mail or phone number, that user alone can confirm."""
-    grace = User("grace@acme.example", phone="+15550100")
-    emulator = make(Project(users=(grace, User("ada@acme.example"))))
+    grace = SeedUser("grace@acme.example", phone="+15550100")
+    emulator = make(Project(users=(grace, SeedUser("ada@acme.example"))))
     for login_id in ("grace@acme.example", "+15550100"):
         url = (await call(emulator, "POST", f"{NOTP}/signin", json={"loginId": login_id})).json()[
             "redirectUrl"
@@ -77,8 +77,8 @@ async def test_notp_refused(call: Call, make: Make, confirm: Call) -> None:
     started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
     page = await confirm(emulator, started["redirectUrl"], None)
     assert page.status_code == 200
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert _verdict(answer) == (401, "E066103")
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(response) == (401, "E066103")
 
 
 async def test_notp_page_sends_its_form_home(call: Call, make: Make) -> None:
@@ -95,8 +95,8 @@ async def test_notp_options(call: Call, make: Make, confirm: Call, read: Read) -
     body = {"loginId": "ada@acme.example", "loginOptions": {"customClaims": {"plan": "gold"}}}
     started = (await call(emulator, "POST", f"{NOTP}/signup-in", json=body)).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert read(emulator, answer.json()["sessionJwt"])["nsec"] == {"plan": "gold"}
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert read(emulator, response.json()["sessionJwt"])["nsec"] == {"plan": "gold"}
 
 
 async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -> None:
@@ -107,8 +107,8 @@ async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Ca
     assert _verdict(named) == (400, "E062107")
     started = (await call(emulator, "POST", f"{NOTP}/signup")).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert _verdict(answer) == (400, "E062107")
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(response) == (400, "E062107")
 
 
 @pytest.mark.parametrize("login_id", ["new@acme.example", "+15550123"])
@@ -119,9 +119,9 @@ async def test_notp_admits_newcomers(call: Call, make: Make, confirm: Call, way:
     started = (await call(emulator, "POST", f"{NOTP}/{way}", json={"loginId": login_id})).json()
     assert (await confirm(emulator, started["redirectUrl"], "ada@acme.example")).status_code == 400
     assert (await confirm(emulator, started["redirectUrl"], login_id)).status_code == 200
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    user, is_phone = answer.json()["user"], login_id.startswith("+")
-    assert (answer.json()["firstSeen"], user["loginIds"]) == (True, [login_id])
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    user, is_phone = response.json()["user"], login_id.startswith("+")
+    assert (response.json()["firstSeen"], user["loginIds"]) == (True, [login_id])
     assert (user["email"], user["phone"]) == (("", login_id) if is_phone else (login_id, ""))
     assert (user["verifiedEmail"], user["verifiedPhone"]) == (not is_phone, is_phone)
 
@@ -135,8 +135,8 @@ async def test_notp_does_not_admit(call: Call, make: Make, way: str, login_id: s
     emulator = make(Project(open_sign_up=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     body = {"loginId": login_id, "phone": "+15550199"}
-    answer = await call(emulator, "POST", f"{NOTP}/{way}", token=token, json=body)
-    assert _verdict(answer) == (400, "E062108")
+    response = await call(emulator, "POST", f"{NOTP}/{way}", token=token, json=body)
+    assert _verdict(response) == (400, "E062108")
     assert len(emulator.project.users) == 4
 
 
@@ -147,22 +147,22 @@ async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
     body = {"loginId": "ada@acme.example", "phone": "+15550199"}
     started = (await call(emulator, "POST", f"{NOTP}/update", token=token, json=body)).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert answer.json()["user"]["phone"] == "+15550199"
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert response.json()["user"]["phone"] == "+15550199"
     me = (await call(emulator, "GET", "/v1/auth/me", token=token)).json()
     assert (me["phone"], me["verifiedPhone"]) == ("+15550199", True)
 
 
 async def test_notp_update_to_the_number_of_somebody_else(call: Call, make: Make, confirm: Call) -> None:
     """A phone number is one person's."""
-    grace = User("grace@acme.example", phone="+15550100")
-    emulator = make(Project(users=(grace, User("ada@acme.example"))))
+    grace = SeedUser("grace@acme.example", phone="+15550100")
+    emulator = make(Project(users=(grace, SeedUser("ada@acme.example"))))
     token = emulator.issue("ada@acme.example").refresh_jwt
     body = {"loginId": "ada@acme.example", "phone": "+15550100"}
     started = (await call(emulator, "POST", f"{NOTP}/update", token=token, json=body)).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert _verdict(answer) == (400, "E062107")
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert _verdict(response) == (400, "E062107")
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ async def test_reference_lives_ten_minutes(
     started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
     clock.advance(seconds)
-    answer = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
-    assert answer.status_code == status
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": started["pendingRef"]})
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize(("path", "code"), [(NOTP_SESSION, "E066103"), (LINK_SESSION, "E062503")])
@@ -216,8 +216,8 @@ async def test_enchanted_link(call: Call, make: Make, read: Read) -> None:
     verified = await call(emulator, "POST", VERIFY, json={"token": link.params["t"]})
     assert (verified.status_code, verified.json()) == (200, {})
     assert _verdict(await call(emulator, "POST", NOTP_SESSION, json=body)) == (401, "E066103")
-    answer = await call(emulator, "POST", LINK_SESSION, json=body)
-    claims = read(emulator, answer.json()["sessionJwt"])
+    response = await call(emulator, "POST", LINK_SESSION, json=body)
+    claims = read(emulator, response.json()["sessionJwt"])
     assert (claims["email"], claims["amr"]) == ("ada@acme.example", ["email"])
     assert claims["nsec"] == {"plan": "gold"}
     assert _verdict(await call(emulator, "POST", LINK_SESSION, json=body)) == (401, "E062503")

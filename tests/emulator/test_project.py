@@ -5,7 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, CookiePlan, Grants, Project, Tenant, User
+from fastapi_descope.emulator import (
+    DEFAULT_PROJECT_ID,
+    AccessKey,
+    CookiePlan,
+    Grants,
+    Project,
+    SeedTenant,
+    SeedUser,
+)
 
 
 def test_default_project_id_has_no_region() -> None:
@@ -30,13 +38,13 @@ def test_user_ids_are_deterministic() -> None:
     """The same login id has the same user id in every run, in Descope's form."""
     assert [user.user_id for user in Project().users] == [user.user_id for user in Project().users]
     assert all(re.fullmatch(r"U[0-9A-Za-z]{27}", user.user_id) for user in Project().users)
-    assert User("ada@acme.example").user_id == "U22a1322415fff1b1aceaebe7855"
+    assert SeedUser("ada@acme.example").user_id == "U22a1322415fff1b1aceaebe7855"
 
 
 def test_derived_and_given_values() -> None:
     """Name and user id are derived unless given."""
-    assert User("zoe@acme.example").name == "Zoe"
-    assert User("zoe@acme.example", "Zoë", user_id="Uzoe").user_id == "Uzoe"
+    assert SeedUser("zoe@acme.example").name == "Zoe"
+    assert SeedUser("zoe@acme.example", "Zoë", user_id="Uzoe").user_id == "Uzoe"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,7 @@ def test_tenant_by_id_name_or_domain(reference: str, tenant_id: str) -> None:
 
 def test_domains_in_any_case() -> None:
     """A domain is the same however it is written, by the seed or by a person."""
-    project = Project(tenants=(Tenant("acme", domains=("Acme.Example",)),), users=())
+    project = Project(tenants=(SeedTenant("acme", domains=("Acme.Example",)),), users=())
     assert project.tenant("ada@aCME.example") == project.tenants[0]
 
 
@@ -74,17 +82,23 @@ def test_user_by_login_id_or_user_id() -> None:
 
 def test_user_by_phone_number() -> None:
     """A user who has a phone number is found by it."""
-    ada, grace = User("ada@acme.example"), User("grace@acme.example", phone="+15550100")
+    ada, grace = SeedUser("ada@acme.example"), SeedUser("grace@acme.example", phone="+15550100")
     assert Project(users=(ada, grace)).user("+15550100") is grace
 
 
 @pytest.mark.parametrize(
     ("project", "message"),
     [
-        (lambda: Project(tenants=(Tenant("a"), Tenant("a")), users=()), "every tenant id"),
-        (lambda: Project(users=(User("a@b.c", user_id="U1"), User("d@e.f", user_id="U1"))), "every user id"),
-        (lambda: Project(users=(User("a@b.c", user_id="U1"), User("A@b.c", user_id="U2"))), "every login id"),
-        (lambda: Project(users=(User("a@b.c", tenants={"x": Grants()}),)), r"the project lacks: \['x'\]"),
+        (lambda: Project(tenants=(SeedTenant("a"), SeedTenant("a")), users=()), "every tenant id"),
+        (
+            lambda: Project(users=(SeedUser("a@b.c", user_id="U1"), SeedUser("d@e.f", user_id="U1"))),
+            "every user id",
+        ),
+        (
+            lambda: Project(users=(SeedUser("a@b.c", user_id="U1"), SeedUser("A@b.c", user_id="U2"))),
+            "every login id",
+        ),
+        (lambda: Project(users=(SeedUser("a@b.c", tenants={"x": Grants()}),)), r"the project lacks: \['x'\]"),
         (
             lambda: Project(access_keys=(AccessKey("K1", "a", tenants={"x": Grants()}),)),
             r"access key K1 is in tenants the project lacks: \['x'\]",
@@ -92,12 +106,17 @@ def test_user_by_phone_number() -> None:
         (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K1", "b"))), "access key id"),
         (lambda: Project(access_keys=(AccessKey("K1", "a"), AccessKey("K2", "a"))), "access key secret"),
         (
-            lambda: Project(users=(User("a@b.c", phone="+1"), User("d@e.f", phone="+1"))),
+            lambda: Project(users=(SeedUser("a@b.c", phone="+1"), SeedUser("d@e.f", phone="+1"))),
             "every login id or phone number",
         ),
-        (lambda: Project(users=(User("+1"), User("d@e.f", phone="+1"))), "every login id or phone number"),
         (
-            lambda: Project(tenants=(Tenant("a", domains=("x.y",)), Tenant("b", domains=("X.Y",))), users=()),
+            lambda: Project(users=(SeedUser("+1"), SeedUser("d@e.f", phone="+1"))),
+            "every login id or phone number",
+        ),
+        (
+            lambda: Project(
+                tenants=(SeedTenant("a", domains=("x.y",)), SeedTenant("b", domains=("X.Y",))), users=()
+            ),
             "every domain of a tenant",
         ),
         (lambda: Project(session_seconds=0), "session_seconds must be positive"),
@@ -141,9 +160,9 @@ def test_contradictions_are_refused(project: Callable[[], Project], message: str
         (lambda: Project(auth_management_key=""), "auth_management_key: expected visible ASCII"),
         (lambda: Project(management_key="a:b"), "management_key: expected visible ASCII"),
         (lambda: Project(management_key="a.b.c"), "management_key: a key with two dots"),
-        (lambda: Tenant(""), "tenant id must not be empty"),
-        (lambda: User(" "), "login_id must not be empty"),
-        (lambda: Tenant("a", session_seconds=-1), "session_seconds must not be negative"),
+        (lambda: SeedTenant(""), "tenant id must not be empty"),
+        (lambda: SeedUser(" "), "login_id must not be empty"),
+        (lambda: SeedTenant("a", session_seconds=-1), "session_seconds must not be negative"),
         (lambda: AccessKey("K1", ""), "secret: expected visible ASCII characters"),
         (lambda: AccessKey("K1", "one:two"), "secret: expected visible ASCII characters, and no colon"),
         (lambda: AccessKey("K1", "a", expires_at=-1), "expires_at must not be negative"),

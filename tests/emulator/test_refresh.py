@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -19,8 +19,8 @@ NOW = 1_800_000_000
 FOUR_WEEKS = 28 * 24 * 3600
 
 
-def _verdict(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["errorCode"]
+def _verdict(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errorCode"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -29,9 +29,9 @@ async def test_without_rotation(call: Call, make: Make, clock: Clock, read: Read
     emulator = make()
     pair = emulator.issue("ada@acme.example", "acme")
     clock.advance(100)
-    answer = await call(emulator, method, PATH, token=pair.refresh_jwt)
-    body = answer.json()
-    assert answer.status_code == 200
+    response = await call(emulator, method, PATH, token=pair.refresh_jwt)
+    body = response.json()
+    assert response.status_code == 200
     assert body["refreshJwt"] == ""
     assert body["user"] is None
     assert body["idpResponse"] is None
@@ -51,8 +51,8 @@ async def test_any_body_an_sdk_sends(call: Call, make: Make, content: bytes) -> 
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     query = {"dcs": "t", "dcr": "f"}
-    answer = await call(emulator, "POST", PATH, token=token, content=content, params=query)
-    assert answer.status_code == 200
+    response = await call(emulator, "POST", PATH, token=token, content=content, params=query)
+    assert response.status_code == 200
 
 
 async def test_rotation(call: Call, make: Make, read: Read) -> None:
@@ -117,10 +117,10 @@ async def test_expiry(call: Call, make: Make, clock: Clock, seconds: int, status
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     clock.advance(seconds)
-    answer = await call(emulator, "POST", PATH, token=token)
-    assert answer.status_code == status
+    response = await call(emulator, "POST", PATH, token=token)
+    assert response.status_code == status
     expected = {"sessionExpiration": NOW + FOUR_WEEKS} if status == 200 else {"errorCode": "E061005"}
-    assert expected.items() <= answer.json().items()
+    assert expected.items() <= response.json().items()
 
 
 async def test_revoked(call: Call, make: Make) -> None:
@@ -128,9 +128,9 @@ async def test_revoked(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.revoke("ada@acme.example")
-    answer = await call(emulator, "POST", PATH, token=token)
-    assert answer.status_code == 401
-    assert answer.json() == {
+    response = await call(emulator, "POST", PATH, token=token)
+    assert response.status_code == 401
+    assert response.json() == {
         "errorCode": "E064001",
         "errorDescription": "Token expired due to logout",
         "errorMessage": "The token was revoked by a logout",
@@ -155,22 +155,22 @@ async def test_an_idle_session_opens_nothing(call: Call, make: Make, clock: Cloc
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     clock.advance(721)
     query = {"tenant": "acme", "redirectURL": "http://localhost:8000/"}
-    answers = [
+    responses = [
         await call(emulator, "GET", "/v1/auth/me", token=token),
         await call(emulator, "POST", "/v1/auth/logout", token=token),
         await call(
             emulator, "POST", "/v1/auth/sso/authorize", token=token, params=query, json={"stepup": True}
         ),
     ]
-    assert [_verdict(answer) for answer in answers] == [(401, "E061005")] * 3
+    assert [_verdict(response) for response in responses] == [(401, "E061005")] * 3
 
 
 @pytest.mark.parametrize(("allowed", "seconds"), [(0, 0), (1, 1), (720, 360), (721, 361)])
 async def test_when_to_refresh_next(call: Call, make: Make, allowed: int, seconds: int) -> None:
     """At half of the timeout; 0 is left for projects that have none."""
     emulator = make(Project(inactivity_seconds=allowed))
-    answer = await call(emulator, "POST", PATH, token=emulator.issue("ada@acme.example").refresh_jwt)
-    assert answer.json()["nextRefreshSeconds"] == seconds
+    response = await call(emulator, "POST", PATH, token=emulator.issue("ada@acme.example").refresh_jwt)
+    assert response.json()["nextRefreshSeconds"] == seconds
 
 
 async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> None:
@@ -209,7 +209,7 @@ async def test_changed_roles_show(call: Call, make: Make, read: Read) -> None:
     """Roles are looked up anew at every refresh."""
     emulator = make()
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
-    promoted = User("grace@acme.example", tenants={"acme": Grants(("admin",))})
+    promoted = SeedUser("grace@acme.example", tenants={"acme": Grants(("admin",))})
     emulator.project = replace(emulator.project, users=(promoted,))
     body = (await call(emulator, "POST", PATH, token=token)).json()
     assert read(emulator, body["sessionJwt"])["tenants"] == {"acme": {"roles": ["admin"]}}
@@ -219,7 +219,7 @@ async def test_lost_membership_loses_the_tenant(call: Call, make: Make, read: Re
     """Who has left the current tenant has none after the refresh."""
     emulator = make()
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
-    emulator.project = replace(emulator.project, users=(User("grace@acme.example"),))
+    emulator.project = replace(emulator.project, users=(SeedUser("grace@acme.example"),))
     claims = read(emulator, (await call(emulator, "POST", PATH, token=token)).json()["sessionJwt"])
     assert "dct" not in claims
     assert "tenants" not in claims
@@ -238,7 +238,7 @@ async def test_disabled_user(call: Call, make: Make) -> None:
     emulator = make()
     before = emulator.project
     token = emulator.issue("grace@acme.example").refresh_jwt
-    grace = User("grace@acme.example", status="disabled")
+    grace = SeedUser("grace@acme.example", status="disabled")
     emulator.project = replace(before, users=(grace,))
     for method, path in (("POST", PATH), ("GET", "/v1/auth/me")):
         assert _verdict(await call(emulator, method, path, token=token)) == (401, "E061005")
@@ -251,9 +251,9 @@ async def test_try_refresh(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     full = (await call(emulator, "POST", PATH, token=token)).json()
-    answer = await call(emulator, "POST", "/v1/auth/try-refresh", token=token)
-    assert answer.status_code == 200
-    assert answer.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
+    response = await call(emulator, "POST", "/v1/auth/try-refresh", token=token)
+    assert response.status_code == 200
+    assert response.json() == {k: v for k, v in full.items() if k not in {"user", "firstSeen", "idpResponse"}}
 
 
 @pytest.mark.parametrize("token", ["", ":", ":abc", ":a.b.c", ":a.b.c:d.e.f", "::"])
@@ -261,15 +261,15 @@ async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: s
     """It answers an empty object where refresh would refuse the token."""
     emulator = make()
     headers = {"authorization": f"Bearer {emulator.project_id}{token}"}
-    answer = await call(emulator, "POST", "/v1/auth/try-refresh", headers=headers)
-    assert (answer.status_code, answer.json()) == (200, {})
+    response = await call(emulator, "POST", "/v1/auth/try-refresh", headers=headers)
+    assert (response.status_code, response.json()) == (200, {})
 
 
 async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
     """It is lenient about the token and nothing else."""
     headers = {"authorization": "Bearer P123"}
-    answer = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
-    assert _verdict(answer) == (401, "E011003")
+    response = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
+    assert _verdict(response) == (401, "E011003")
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
 async def test_try_refresh_with_a_key(call: Call, make: Make, token: str, key: str, status: int) -> None:
     """A key that the project demands is demanded here as well."""
     emulator = make(Project(auth_management_key="right"))
-    answer = await call(emulator, "POST", "/v1/auth/try-refresh", token=token, key=key)
-    assert answer.status_code == status
+    response = await call(emulator, "POST", "/v1/auth/try-refresh", token=token, key=key)
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

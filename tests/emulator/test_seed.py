@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from fastapi_descope.emulator import (
     AccessKey,
+    Assumptions,
     CookiePlan,
     Emulator,
     Grants,
-    Guesses,
     Project,
-    Tenant,
-    User,
+    SeedTenant,
+    SeedUser,
 )
 from fastapi_descope.emulator.seed import SeedError, load
 
@@ -47,8 +47,8 @@ EVERYTHING: dict[str, object] = {
 }
 PROJECT = Project(
     "P2EMULATORforTheSeedFileTest",
-    tenants=(Tenant("acme", "Acme", ("acme.example",), ("okta",)),),
-    users=(User("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("write",))}),),
+    tenants=(SeedTenant("acme", "Acme", ("acme.example",), ("okta",)),),
+    users=(SeedUser("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("write",))}),),
     session_seconds=300,
     rotate_refresh=True,
     issuer="url",
@@ -57,7 +57,7 @@ PROJECT = Project(
     management_key="for-management",
     access_keys=(AccessKey("K1", "opensesame", tenants={"acme": Grants()}, claims={"plan": {"of": [1]}}),),
     cookies=CookiePlan("sid", same_site="lax"),
-    guesses=Guesses(revoked_status=400),
+    assumptions=Assumptions(revoked_status=400),
 )
 TOML = """
 project_id = "P2EMULATORforTheSeedFileTest"
@@ -125,7 +125,9 @@ def test_settings_keep_the_people(write: Write) -> None:
 
 def test_people_come_together(write: Write) -> None:
     """Whoever names tenants gets those, and nobody of the default people."""
-    assert load(write('[[tenants]]\nid = "a"')) == Project(tenants=(Tenant("a"),), users=(), access_keys=())
+    assert load(write('[[tenants]]\nid = "a"')) == Project(
+        tenants=(SeedTenant("a"),), users=(), access_keys=()
+    )
 
 
 def test_example() -> None:

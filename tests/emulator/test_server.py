@@ -43,9 +43,9 @@ def test_running(make: Make, host: str, prefix: str) -> None:
     with running(emulator, host=host) as base_url:
         assert base_url.startswith(prefix)
         assert emulator.base_url == base_url
-        answer = httpx.get(f"{base_url}/v2/keys/{emulator.project_id}")
-        assert answer.json() == {"keys": list(emulator.public_keys)}
-        assert "server" not in answer.headers
+        response = httpx.get(f"{base_url}/v2/keys/{emulator.project_id}")
+        assert response.json() == {"keys": list(emulator.public_keys)}
+        assert "server" not in response.headers
     with pytest.raises(httpx.ConnectError):
         httpx.get(base_url)
     assert "descope-emulator" not in {thread.name for thread in threads()}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_descope.emulator import Emulator, Project, User
+from fastapi_descope.emulator import Emulator, Project, SeedUser
 from fastapi_descope.emulator.server import running
 
 pytestmark = pytest.mark.anyio
@@ -43,9 +43,9 @@ async def test_loopback_hosts_come_in(call: Call, make: Make, host: str) -> None
 async def test_em03_other_hosts_stay_out(call: Call, make: Make, host: str) -> None:
     """A request by another name is a rebound one (EM-03)."""
     emulator = make()
-    answer = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"host": host})
-    assert answer.status_code == 403
-    assert answer.json() == {
+    response = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"host": host})
+    assert response.status_code == 403
+    assert response.json() == {
         "errorCode": "E011001",
         "errorDescription": "Request is malformed",
         "errorMessage": "The emulator answers only to loopback hosts",
@@ -78,22 +78,22 @@ async def test_exactly_one_host(make: Make, hosts: list[str]) -> None:
 @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 401), ("none", 401)])
 async def test_cross_site_posts_stay_out(call: Call, make: Make, site: str, status: int) -> None:
     """A form on another site cannot post here."""
-    answer = await call(make(), "POST", "/v1/auth/refresh", headers={"sec-fetch-site": site})
-    assert answer.status_code == status
+    response = await call(make(), "POST", "/v1/auth/refresh", headers={"sec-fetch-site": site})
+    assert response.status_code == status
 
 
 async def test_cross_site_links_come_in(call: Call, make: Make) -> None:
     """Following a link from another site is how every sign-in begins."""
-    answer = await call(make(), "GET", "/signin/unknown", headers={"sec-fetch-site": "cross-site"})
-    assert answer.status_code == 404
+    response = await call(make(), "GET", "/signin/unknown", headers={"sec-fetch-site": "cross-site"})
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/nowhere", "/console"])
 async def test_unknown_path(call: Call, make: Make, path: str) -> None:
     """What does not exist is a 404 in JSON."""
-    answer = await call(make(), "GET", path)
-    assert answer.status_code == 404
-    assert answer.json() == {
+    response = await call(make(), "GET", path)
+    assert response.status_code == 404
+    assert response.json() == {
         "errorCode": "E011001",
         "errorDescription": "Request is malformed",
         "errorMessage": "Not Found",
@@ -116,16 +116,16 @@ async def test_unknown_path(call: Call, make: Make, path: str) -> None:
 )
 async def test_endpoint_that_is_not_played(call: Call, make: Make, path: str) -> None:
     """An endpoint that Descope has, or may have, and the emulator has not is said to be so."""
-    answer = await call(make(), "POST", path, json={})
-    assert (answer.status_code, answer.json()["errorCode"]) == (404, "E011001")
-    assert answer.json()["errorMessage"] == "The emulator does not play this endpoint"
+    response = await call(make(), "POST", path, json={})
+    assert (response.status_code, response.json()["errorCode"]) == (404, "E011001")
+    assert response.json()["errorMessage"] == "The emulator does not play this endpoint"
 
 
 async def test_wrong_method(call: Call, make: Make) -> None:
     """A wrong method is a 405 in JSON that names the right one."""
-    answer = await call(make(), "GET", "/v1/auth/logout")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json()["errorMessage"] == "Method Not Allowed"
+    response = await call(make(), "GET", "/v1/auth/logout")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.json()["errorMessage"] == "Method Not Allowed"
 
 
 async def test_default_project() -> None:
@@ -201,7 +201,7 @@ async def test_journal_hides_pages(call: Call, make: Make) -> None:
 @pytest.fixture
 def broken(make: Make) -> Emulator:
     """An emulator that fails at ``/me``: its user has what no JSON can hold."""
-    return make(Project(users=(User("ada@acme.example", custom_attributes={"odd": object()}),)))
+    return make(Project(users=(SeedUser("ada@acme.example", custom_attributes={"odd": object()}),)))
 
 
 async def test_a_failure_of_its_own_is_seen_by_a_test(call: Call, broken: Emulator) -> None:
@@ -217,9 +217,9 @@ def test_a_failure_of_its_own_is_logged_and_told_in_json(
     """On a socket the log has the traceback, and the caller an error in Descope's shape."""
     bearer = f"Bearer {broken.project_id}:{broken.issue('ada@acme.example').refresh_jwt}"
     with running(broken) as url:
-        answer = httpx.get(f"{url}/v1/auth/me", headers={"authorization": bearer})
-    assert answer.status_code == 500
-    assert answer.json() == {
+        response = httpx.get(f"{url}/v1/auth/me", headers={"authorization": bearer})
+    assert response.status_code == 500
+    assert response.json() == {
         "errorCode": "E000000",
         "errorDescription": "Internal failure",
         "errorMessage": "The emulator failed: its log says why",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -38,18 +38,18 @@ EMPTY_ANSWER: dict[str, object] = {
 }
 
 
-def _verdict(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["errorCode"]
+def _verdict(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["errorCode"]
 
 
 async def test_select_changes_both_tokens(call: Call, make: Make, read: Read) -> None:
     """Selecting a tenant puts it into the session token and into a new refresh token."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
-    answer = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
-    body = answer.json()
-    assert answer.status_code == 200
-    assert body["user"]["userId"] == User("ada@acme.example").user_id
+    response = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
+    body = response.json()
+    assert response.status_code == 200
+    assert body["user"]["userId"] == SeedUser("ada@acme.example").user_id
     assert read(emulator, body["sessionJwt"])["dct"] == "globex"
     assert read(emulator, body["refreshJwt"])["dct"] == "globex"
 
@@ -79,9 +79,9 @@ async def test_select_needs_membership(call: Call, make: Make) -> None:
     """A tenant one is not in is refused, and the refresh token stays good."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
-    answer = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
-    assert answer.status_code == 403
-    assert answer.json() == {
+    response = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
+    assert response.status_code == 403
+    assert response.json() == {
         "errorCode": "E011004",
         "errorDescription": "Request holds invalid arguments",
         "errorMessage": "The user is not a member of the tenant",
@@ -105,9 +105,9 @@ async def test_logout(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     other = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", "/v1/auth/logout", token=token)
-    assert (answer.status_code, answer.json()) == (200, EMPTY_ANSWER)
-    cookies = answer.headers.get_list("set-cookie")
+    response = await call(emulator, "POST", "/v1/auth/logout", token=token)
+    assert (response.status_code, response.json()) == (200, EMPTY_ANSWER)
+    cookies = response.headers.get_list("set-cookie")
     assert [cookie.partition("=")[0] for cookie in cookies] == ["DS", "DSR"]
     assert all("Max-Age=0; Path=/; SameSite=none; Secure" in cookie for cookie in cookies)
     assert _verdict(await call(emulator, "POST", REFRESH, token=token)) == (401, "E064001")
@@ -120,20 +120,20 @@ async def test_logout_everywhere(call: Call, make: Make) -> None:
     emulator = make()
     own = [emulator.issue("ada@acme.example").refresh_jwt for _ in range(2)]
     other = emulator.issue("grace@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", "/v1/auth/logoutall", token=own[0])
-    assert (answer.status_code, answer.json()) == (200, EMPTY_ANSWER)
-    answers = [await call(emulator, "POST", REFRESH, token=jwt) for jwt in (*own, other)]
-    assert [answer.status_code for answer in answers] == [401, 401, 200]
+    response = await call(emulator, "POST", "/v1/auth/logoutall", token=own[0])
+    assert (response.status_code, response.json()) == (200, EMPTY_ANSWER)
+    responses = [await call(emulator, "POST", REFRESH, token=jwt) for jwt in (*own, other)]
+    assert [response.status_code for response in responses] == [401, 401, 200]
 
 
 async def test_me(call: Call, make: Make) -> None:
     """The user object is the root of the answer, with the tenants by their exact names."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "GET", "/v1/auth/me", token=token)
-    assert answer.status_code == 200
-    assert answer.json()["loginIds"] == ["ada@acme.example"]
-    assert answer.json()["userTenants"] == [
+    response = await call(emulator, "GET", "/v1/auth/me", token=token)
+    assert response.status_code == 200
+    assert response.json()["loginIds"] == ["ada@acme.example"]
+    assert response.json()["userTenants"] == [
         {
             "tenantId": "acme",
             "tenantName": "Acme Corp",
@@ -163,17 +163,17 @@ async def test_my_tenants(call: Call, make: Make, body: dict[str, object], ids: 
     """The current tenant, or those asked for that the user is in."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "globex").refresh_jwt
-    answer = await call(emulator, "POST", TENANTS, token=token, json=body)
+    response = await call(emulator, "POST", TENANTS, token=token, json=body)
     names = {"acme": "Acme Corp", "globex": "Globex"}
-    assert answer.json() == {
+    assert response.json() == {
         "tenants": [{"id": one, "name": names[one], "customAttributes": {}} for one in ids]
     }
 
 
 async def test_what_a_seed_says_of_people_and_tenants(call: Call, make: Make) -> None:
     """Picture, status and custom attributes are in the answers as they were seeded."""
-    tenant = Tenant("acme", custom_attributes={"plan": "gold"})
-    user = User(
+    tenant = SeedTenant("acme", custom_attributes={"plan": "gold"})
+    user = SeedUser(
         "ada@acme.example",
         tenants={"acme": Grants()},
         picture="https://acme.example/ada.png",
@@ -197,8 +197,8 @@ async def test_my_tenants_without_a_current_one(call: Call, make: Make) -> None:
     """Without a current tenant there is none to list."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    answer = await call(emulator, "POST", TENANTS, token=token, json={"dct": True})
-    assert (answer.status_code, answer.json()) == (200, {"tenants": []})
+    response = await call(emulator, "POST", TENANTS, token=token, json={"dct": True})
+    assert (response.status_code, response.json()) == (200, {"tenants": []})
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_history(call: Call, make: Make, clock: Clock) -> None:
     clock.advance(60)
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     place = {
-        "userId": User("ada@acme.example").user_id,
+        "userId": SeedUser("ada@acme.example").user_id,
         "city": "",
         "country": "",
         "ip": "127.0.0.1",
@@ -242,9 +242,9 @@ async def test_validate(call: Call, make: Make, read: Read) -> None:
     """The claims are the root of the answer, and all times are text."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "acme").session_jwt
-    answer = await call(emulator, "POST", "/v1/auth/validate", token=token, json={})
-    assert answer.status_code == 200
-    assert answer.json() == read(emulator, token) | {
+    response = await call(emulator, "POST", "/v1/auth/validate", token=token, json={})
+    assert response.status_code == 200
+    assert response.json() == read(emulator, token) | {
         "iat": "2027-01-15T08:00:00Z",
         "exp": "2027-01-15T08:10:00Z",
         "rexp": "2027-02-12T08:00:00Z",
@@ -259,14 +259,14 @@ async def test_validate_refuses(call: Call, make: Make, clock: Clock) -> None:
     odd = [emulator.issue("ada@acme.example", claims={name: "soon"}).session_jwt for name in ("exp", "iat")]
     foreign = make().issue("ada@acme.example").session_jwt
     for token in ("", "a.b.c", pair.refresh_jwt, over, *odd, foreign):
-        answer = await call(emulator, "POST", "/v1/auth/validate", token=token)
-        assert answer.status_code == 401
-        assert answer.json() == {
+        response = await call(emulator, "POST", "/v1/auth/validate", token=token)
+        assert response.status_code == 401
+        assert response.json() == {
             "errorCode": "E061005",
             "errorDescription": "Invalid token",
             "errorMessage": "Failed to validate invalid JWT for any token",
             "message": "Failed to validate invalid JWT for any token",
         }
     clock.advance(600)
-    answer = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
-    assert _verdict(answer) == (401, "E061005")
+    response = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
+    assert _verdict(response) == (401, "E061005")

@@ -8,7 +8,7 @@ from html import escape
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Emulator, Grants, Project, User
+from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -34,23 +34,24 @@ async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.
 async def test_typing_a_member(call: Call, start: Start, make: Make, typed: str) -> None:
     """A member may be typed as well as chosen."""
     emulator = make()
-    answer = await _typed(call, emulator, await start(emulator), typed)
-    assert answer.status_code == 303
-    assert "code=" in answer.headers["location"]
+    response = await _typed(call, emulator, await start(emulator), typed)
+    assert response.status_code == 303
+    assert "code=" in response.headers["location"]
 
 
 @pytest.mark.parametrize(
-    "typed", ["eve@acme.example", "hank@globex.example", "<b>@acme.example", User("ada@acme.example").user_id]
+    "typed",
+    ["eve@acme.example", "hank@globex.example", "<b>@acme.example", SeedUser("ada@acme.example").user_id],
 )
 async def test_typing_somebody_else(call: Call, start: Start, make: Make, typed: str) -> None:
     """Whoever is not in the tenant is told so on the same page, which stays open."""
     emulator = make()
     url = await start(emulator)
     before = emulator.project
-    answer = await _typed(call, emulator, url, typed)
-    assert answer.status_code == 422
-    assert "Acme Corp has no such account." in answer.text
-    assert f'value="{escape(typed)}"' in answer.text
+    response = await _typed(call, emulator, url, typed)
+    assert response.status_code == 422
+    assert "Acme Corp has no such account." in response.text
+    assert f'value="{escape(typed)}"' in response.text
     assert emulator.project is before
     assert (await _typed(call, emulator, url, "ada@acme.example")).status_code == 303
 
@@ -66,8 +67,8 @@ async def test_hint_for_a_stranger(call: Call, start: Start, make: Make) -> None
 async def test_newcomer(call: Call, start: Start, make: Make) -> None:
     """Where the project is open, whoever types an address joins the tenant, without roles, and is there."""
     emulator = make(Project(open_sign_up=True))
-    answer = await _typed(call, emulator, await start(emulator), "New@acme.example")
-    assert answer.status_code == 303
+    response = await _typed(call, emulator, await start(emulator), "New@acme.example")
+    assert response.status_code == 303
     user = emulator.project.user("new@acme.example")
     assert user is not None
     assert (user.login_id, dict(user.tenants)) == ("New@acme.example", {"acme": Grants()})
@@ -107,9 +108,9 @@ async def test_newcomer_without_a_tenant(call: Call, make: Make) -> None:
 async def test_no_address(call: Call, start: Start, make: Make, typed: str) -> None:
     """Nobody joins under what is no e-mail address."""
     emulator = make(Project(open_sign_up=True))
-    answer = await _typed(call, emulator, await start(emulator), typed)
-    assert answer.status_code == 422
-    assert "That is no e-mail address that could join." in answer.text
+    response = await _typed(call, emulator, await start(emulator), typed)
+    assert response.status_code == 422
+    assert "That is no e-mail address that could join." in response.text
     assert len(emulator.project.users) == 4
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, Tenant, User
+from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -25,33 +25,33 @@ def _people(page: str) -> list[str]:
 async def test_page(call: Call, start: Start, make: Make) -> None:
     """The page names the tenant and lists its members with their roles, and may not be cached or framed."""
     emulator = make()
-    answer = await call(emulator, "GET", await start(emulator))
-    policy = answer.headers["content-security-policy"]
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    response = await call(emulator, "GET", await start(emulator))
+    policy = response.headers["content-security-policy"]
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(
         r"default-src 'none'; style-src 'nonce-[0-9A-Za-z_-]{22}'; img-src data:; base-uri 'none'; "
         r"frame-ancestors 'none'; form-action 'self' http: https:",
         policy,
     )
-    assert "<title>Sign in to Acme Corp</title>" in answer.text
-    assert _people(answer.text) == ["ada@acme.example", "grace@acme.example"]
-    assert "ada@acme.example · admin<" in answer.text
-    assert "autofocus" not in answer.text
+    assert "<title>Sign in to Acme Corp</title>" in response.text
+    assert _people(response.text) == ["ada@acme.example", "grace@acme.example"]
+    assert "ada@acme.example · admin<" in response.text
+    assert "autofocus" not in response.text
 
 
 async def test_page_is_self_contained(call: Call, start: Start, make: Make) -> None:
     """The page loads nothing from anywhere, and only its own style is allowed."""
     emulator = make()
-    answer = await call(emulator, "GET", await start(emulator))
-    nonce = re.search(r"'nonce-([^']+)'", answer.headers["content-security-policy"])
+    response = await call(emulator, "GET", await start(emulator))
+    nonce = re.search(r"'nonce-([^']+)'", response.headers["content-security-policy"])
     assert nonce is not None
-    assert f'<style nonce="{nonce[1]}">' in answer.text
-    assert re.findall(r'(?:src|href)="([^"]*)"', answer.text) == ["data:,"]
-    assert "url(" not in answer.text
+    assert f'<style nonce="{nonce[1]}">' in response.text
+    assert re.findall(r'(?:src|href)="([^"]*)"', response.text) == ["data:,"]
+    assert "url(" not in response.text
 
 
 async def test_tokens_of_a_page_are_its_own(call: Call, start: Start, make: Make) -> None:
@@ -69,7 +69,7 @@ async def test_login_hint_preselects(call: Call, start: Start, make: Make) -> No
     emulator = make()
     page = await call(emulator, "GET", await start(emulator, loginHint="GRACE@acme.example"))
     assert re.findall(r'value="([^"]+)" data-hinted autofocus', page.text) == [
-        User("grace@acme.example").user_id
+        SeedUser("grace@acme.example").user_id
     ]
 
 
@@ -84,7 +84,7 @@ async def test_step_up_asks_the_same_person(call: Call, start: Start, make: Make
 
 async def test_nobody_to_choose(call: Call, start: Start, make: Make) -> None:
     """A tenant without members says so; refusing is still possible."""
-    emulator = make(Project(tenants=(Tenant("acme"),), users=()))
+    emulator = make(Project(tenants=(SeedTenant("acme"),), users=()))
     page = await call(emulator, "GET", await start(emulator))
     assert "Sign in to acme" in page.text
     assert "Nobody is a member of this tenant." in page.text
@@ -93,8 +93,8 @@ async def test_nobody_to_choose(call: Call, start: Start, make: Make) -> None:
 
 async def test_names_are_escaped(call: Call, start: Start, make: Make) -> None:
     """Names from the seed are text, not markup."""
-    user = User("x@acme.example", "<script>alert(1)</script>", tenants={"acme": Grants()})
-    emulator = make(Project(tenants=(Tenant("acme", '"><b>'),), users=(user,)))
+    user = SeedUser("x@acme.example", "<script>alert(1)</script>", tenants={"acme": Grants()})
+    emulator = make(Project(tenants=(SeedTenant("acme", '"><b>'),), users=(user,)))
     page = await call(emulator, "GET", await start(emulator))
     assert "<script" not in page.text
     assert "<b>" not in page.text
@@ -103,22 +103,22 @@ async def test_names_are_escaped(call: Call, start: Start, make: Make) -> None:
 async def test_choosing_sends_the_code(start: Start, make: Make, confirm: Call) -> None:
     """The browser goes back by 303, the code behind the query as the app wrote it, the fragment last."""
     emulator = make()
-    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
-    assert answer.status_code == 303
-    assert answer.content == b""
-    assert answer.headers["cache-control"] == "no-store"
+    response = await confirm(emulator, await start(emulator), "ada@acme.example")
+    assert response.status_code == 303
+    assert response.content == b""
+    assert response.headers["cache-control"] == "no-store"
     assert re.fullmatch(
         r"http://localhost:8000/callback\?state=a%20b&code=[0-9A-Za-z_-]{43}#top",
-        answer.headers["location"],
+        response.headers["location"],
     )
 
 
 async def test_refusing_sends_the_error(start: Start, make: Make, confirm: Call) -> None:
     """A refusal goes back in both spellings that apps look for, without a code."""
     emulator = make()
-    answer = await confirm(emulator, await start(emulator), None)
-    assert answer.status_code == 303
-    assert answer.headers["location"] == (
+    response = await confirm(emulator, await start(emulator), None)
+    assert response.status_code == 303
+    assert response.headers["location"] == (
         "http://localhost:8000/callback?state=a%20b&err=access_denied&error=access_denied"
         "&error_description=The+sign-in+was+refused#top"
     )
@@ -131,10 +131,10 @@ async def test_page_works_once(call: Call, start: Start, make: Make, confirm: Ca
     url = await start(emulator)
     await confirm(emulator, url, user)
     for method in ("GET", "POST"):
-        answer = await call(emulator, method, url)
-        assert answer.status_code == 404
-        assert "This sign-in is over" in answer.text
-        assert answer.headers["content-security-policy"].endswith("form-action 'none'")
+        response = await call(emulator, method, url)
+        assert response.status_code == 404
+        assert "This sign-in is over" in response.text
+        assert response.headers["content-security-policy"].endswith("form-action 'none'")
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(599, 200), (600, 404)])
@@ -155,7 +155,7 @@ async def test_page_lives_ten_minutes(
         {"form_token": "guessed"},
         {"form_token": ""},
         {"user": "Unobody"},
-        {"user": User("hank@globex.example").user_id},
+        {"user": SeedUser("hank@globex.example").user_id},
         {"user": ""},
         {"refuse": "yes"},
     ],
@@ -164,9 +164,9 @@ async def test_foreign_form(start: Start, make: Make, confirm: Call, changes: di
     """A form without the page's token, for a stranger, or with two answers is refused; the page stays."""
     emulator = make()
     url = await start(emulator)
-    answer = await confirm(emulator, url, "ada@acme.example", **changes)
-    assert answer.status_code == 400
-    assert "location" not in answer.headers
+    response = await confirm(emulator, url, "ada@acme.example", **changes)
+    assert response.status_code == 400
+    assert "location" not in response.headers
     assert (await confirm(emulator, url, "ada@acme.example")).status_code == 303
 
 
@@ -174,23 +174,23 @@ async def test_foreign_form(start: Start, make: Make, confirm: Call, changes: di
 async def test_garbage_form(call: Call, start: Start, make: Make, content: bytes) -> None:
     """Bytes that are no form are no answer."""
     emulator = make()
-    answer = await call(emulator, "POST", await start(emulator), content=content)
-    assert answer.status_code == 400
+    response = await call(emulator, "POST", await start(emulator), content=content)
+    assert response.status_code == 400
 
 
 async def test_step_up_by_another_person(start: Start, make: Make, confirm: Call) -> None:
     """Another member cannot confirm somebody's step-up."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
-    answer = await confirm(emulator, await start(emulator, token), "ada@acme.example")
-    assert answer.status_code == 400
+    response = await confirm(emulator, await start(emulator, token), "ada@acme.example")
+    assert response.status_code == 400
 
 
 async def test_member_who_left(start: Start, make: Make, confirm: Call) -> None:
     """Membership is looked at when the form arrives."""
     emulator = make()
     url = await start(emulator)
-    emulator.project = replace(emulator.project, users=(User("ada@acme.example"),))
+    emulator.project = replace(emulator.project, users=(SeedUser("ada@acme.example"),))
     assert (await confirm(emulator, url, "ada@acme.example")).status_code == 400
 
 
@@ -215,17 +215,17 @@ async def test_initiated_email(call: Call, make: Make, confirm: Call, path: str)
 
 async def test_disabled_user(start: Start, make: Make, confirm: Call) -> None:
     """Who is disabled comes back with an error, and was told nothing else."""
-    ada = User("ada@acme.example", tenants={"acme": Grants()}, status="disabled")
+    ada = SeedUser("ada@acme.example", tenants={"acme": Grants()}, status="disabled")
     emulator = make(Project(users=(ada,)))
-    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
-    query = httpx.URL(answer.headers["location"]).params
+    response = await confirm(emulator, await start(emulator), "ada@acme.example")
+    query = httpx.URL(response.headers["location"]).params
     assert (query["error"], query["error_description"]) == ("access_denied", "The user is disabled")
     assert "code" not in query
 
 
 async def test_invited_user(start: Start, make: Make, confirm: Call) -> None:
     """Who is invited may come."""
-    ada = User("ada@acme.example", tenants={"acme": Grants()}, status="invited")
+    ada = SeedUser("ada@acme.example", tenants={"acme": Grants()}, status="invited")
     emulator = make(Project(users=(ada,)))
-    answer = await confirm(emulator, await start(emulator), "ada@acme.example")
-    assert "code=" in answer.headers["location"]
+    response = await confirm(emulator, await start(emulator), "ada@acme.example")
+    assert "code=" in response.headers["location"]

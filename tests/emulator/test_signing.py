@@ -8,21 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
-from fastapi_descope.emulator.signing import KeyRing, SigningKey
+from fastapi_descope.emulator.signing import JwksCache, SigningKey
 
-_RING = KeyRing()
+_RING = JwksCache()
 _TOKEN = _RING.sign({"sub": "U1"})
 
 
 def test_each_ring_has_its_own_key() -> None:
     """A key is made anew at every start."""
-    assert KeyRing().public_keys[0]["n"] != KeyRing().public_keys[0]["n"]
+    assert JwksCache().public_keys[0]["n"] != JwksCache().public_keys[0]["n"]
 
 
 def test_a_key_under_another_id_is_another_key() -> None:
     """It costs no new RSA key, and what one ring signed is void in the other, its header changed or not."""
     key = SigningKey.fresh()
-    one, other = KeyRing(key), KeyRing(key.under_another_id())
+    one, other = JwksCache(key), JwksCache(key.under_another_id())
     token = one.sign({"sub": "U1"})
     header = other.sign({"sub": "U2"}).split(".")[0]
 
@@ -55,7 +55,7 @@ def test_verified_gives_the_claims_back() -> None:
 
 def test_rotation_keeps_or_voids_the_old_key() -> None:
     """A rotation signs with a new key; the old one lasts until it is dropped."""
-    ring = KeyRing()
+    ring = JwksCache()
     old_kid, token = ring.kid, ring.sign({"sub": "U1"})
     ring.rotate()
     assert ring.kid != old_kid
@@ -68,7 +68,7 @@ def test_rotation_keeps_or_voids_the_old_key() -> None:
 
 def test_abrupt_rotation() -> None:
     """Without the old key, what it signed is void at once."""
-    ring = KeyRing()
+    ring = JwksCache()
     token = ring.sign({"sub": "U1"})
     ring.rotate(keep_old=False)
     assert len(ring.public_keys) == 1
@@ -85,7 +85,7 @@ def _other_spelling(segment: str) -> str:
 def test_every_segment_counts(position: int) -> None:
     """A token with any segment of another token is refused."""
     segments = _TOKEN.split(".")
-    segments[position] = KeyRing().sign({"sub": "U2"}).split(".")[position]
+    segments[position] = JwksCache().sign({"sub": "U2"}).split(".")[position]
     assert _RING.verified(".".join(segments)) is None
 
 
@@ -123,5 +123,5 @@ def test_foreign_payload_is_refused(payload: bytes) -> None:
 
 def test_private_key_stays_out_of_the_repr() -> None:
     """A printed ring shows no key material."""
-    assert "PRIVATE" not in repr(vars(KeyRing()))
-    assert "Cryptography" not in repr(vars(KeyRing()))
+    assert "PRIVATE" not in repr(vars(JwksCache()))
+    assert "Cryptography" not in repr(vars(JwksCache()))

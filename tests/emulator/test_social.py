@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Emulator, Grants, Project, User
+from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +30,10 @@ async def test_sign_in(call: Call, make: Make, confirm: Call, read: Read) -> Non
     """Any user of the project may sign in; the token says how, and names no tenant."""
     emulator = make()
     code = await _code(call, confirm, emulator, "nomad@example.org")
-    answer = await call(emulator, "POST", EXCHANGE, json={"code": code})
-    assert answer.json()["user"]["loginIds"] == ["nomad@example.org"]
-    assert answer.json()["tenantSSOID"] == ""
-    claims = read(emulator, answer.json()["sessionJwt"])
+    response = await call(emulator, "POST", EXCHANGE, json={"code": code})
+    assert response.json()["user"]["loginIds"] == ["nomad@example.org"]
+    assert response.json()["tenantSSOID"] == ""
+    claims = read(emulator, response.json()["sessionJwt"])
     assert claims["amr"] == ["oauth"]
     assert "dct" not in claims
 
@@ -48,7 +48,7 @@ async def test_only_tenant_is_chosen(call: Call, make: Make, confirm: Call, read
 
 async def test_page_names_the_provider(call: Call, make: Make) -> None:
     """The page is called after the provider and lists everybody with their roles in the project."""
-    owner = User("owner@acme.example", tenants={"acme": Grants(("admin",))}, roles=("owner",))
+    owner = SeedUser("owner@acme.example", tenants={"acme": Grants(("admin",))}, roles=("owner",))
     emulator = make(Project(users=(owner,)))
     url = (await call(emulator, "POST", PATH, params=QUERY)).json()["url"]
     page = (await call(emulator, "GET", url)).text
@@ -68,8 +68,8 @@ async def test_page_names_the_provider(call: Call, make: Make) -> None:
 )
 async def test_bad_query(call: Call, make: Make, change: dict[str, str], code: str) -> None:
     """A provider has to be named, and to be one of the project's."""
-    answer = await call(make(), "POST", PATH, params=QUERY | change)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
+    response = await call(make(), "POST", PATH, params=QUERY | change)
+    assert (response.status_code, response.json()["errorCode"]) == (400, code)
 
 
 @pytest.mark.parametrize("provider", ["apple", "discord", "facebook", "github", "gitlab", "linkedin"])
@@ -81,17 +81,17 @@ async def test_descopes_providers(call: Call, make: Make, provider: str) -> None
 async def test_own_provider(call: Call, make: Make) -> None:
     """A project may have a provider of its own, and lack the others."""
     emulator = make(Project(social_providers=("guild",)))
-    answers = [
+    responses = [
         await call(emulator, "POST", PATH, params=QUERY | {"provider": provider})
         for provider in ("guild", "google")
     ]
-    assert [answer.status_code for answer in answers] == [200, 400]
+    assert [response.status_code for response in responses] == [200, 400]
 
 
 async def test_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -> None:
     """Who has signed in before cannot sign up; whoever has not, can, and once."""
     emulator = make()
-    answers = [
+    responses = [
         await call(
             emulator,
             "POST",
@@ -100,8 +100,8 @@ async def test_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -
         )
         for _ in range(2)
     ]
-    assert (answers[0].status_code, answers[0].json()["firstSeen"]) == (200, True)
-    assert (answers[1].status_code, answers[1].json()["errorCode"]) == (400, "E062107")
+    assert (responses[0].status_code, responses[0].json()["firstSeen"]) == (200, True)
+    assert (responses[1].status_code, responses[1].json()["errorCode"]) == (400, "E062107")
 
 
 async def test_sign_in_variant(call: Call, make: Make, confirm: Call) -> None:
@@ -128,10 +128,10 @@ async def test_code_by_query(call: Call, make: Make, confirm: Call) -> None:
     """The code may also be exchanged by ``GET /v1/auth/exchange``, once."""
     emulator = make()
     code = await _code(call, confirm, emulator, "ada@acme.example")
-    answers = [
+    responses = [
         await call(emulator, "GET", "/v1/auth/exchange", params={"code": one}) for one in (code, code, "")
     ]
-    assert [answer.status_code for answer in answers] == [200, 400, 400]
-    assert answers[0].json()["user"]["email"] == "ada@acme.example"
-    assert [answer.json()["errorCode"] for answer in answers[1:]] == ["E061301", "E011002"]
+    assert [response.status_code for response in responses] == [200, 400, 400]
+    assert responses[0].json()["user"]["email"] == "ada@acme.example"
+    assert [response.json()["errorCode"] for response in responses[1:]] == ["E061301", "E011002"]
     assert emulator.requests.count("exchange") == 3

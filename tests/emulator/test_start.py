@@ -44,8 +44,8 @@ async def test_answers_with_a_sign_in_page(call: Call, make: Make, path: str) ->
 async def test_tenant_by_id_name_or_email(call: Call, make: Make, tenant: str) -> None:
     """The tenant may be named by id, by name, or by an e-mail address of its domain."""
     emulator = make()
-    answer = await call(emulator, "POST", PATH, params=QUERY | {"tenant": tenant})
-    page = await call(emulator, "GET", answer.json()["url"])
+    response = await call(emulator, "POST", PATH, params=QUERY | {"tenant": tenant})
+    page = await call(emulator, "GET", response.json()["url"])
     assert "Sign in to Acme Corp" in page.text
 
 
@@ -102,10 +102,10 @@ async def test_bad_query(
     call: Call, make: Make, change: dict[str, str], code: str, description: str, message: str
 ) -> None:
     """A query that Descope could not serve is refused with the full error shape."""
-    answer = await call(make(), "POST", PATH, params=QUERY | change)
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == _error(code, description, message)
+    response = await call(make(), "POST", PATH, params=QUERY | change)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == _error(code, description, message)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ async def test_bad_query(
 )
 async def test_bad_login_options(call: Call, make: Make, content: bytes, code: str, message: str) -> None:
     """Login options of the wrong shape are refused, and step-up without somebody to step up."""
-    answer = await call(make(), "POST", PATH, params=QUERY, content=content)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
-    assert answer.json()["errorMessage"] == message
+    response = await call(make(), "POST", PATH, params=QUERY, content=content)
+    assert (response.status_code, response.json()["errorCode"]) == (400, code)
+    assert response.json()["errorMessage"] == message
 
 
 async def test_step_up_needs_a_member(call: Call, make: Make) -> None:
@@ -140,8 +140,8 @@ async def test_step_up_needs_a_member(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     query = QUERY | {"tenant": "globex"}
-    answer = await call(emulator, "POST", PATH, token=token, params=query, json={"stepup": True})
-    assert (answer.status_code, answer.json()["errorCode"]) == (403, "E011004")
+    response = await call(emulator, "POST", PATH, token=token, params=query, json={"stepup": True})
+    assert (response.status_code, response.json()["errorCode"]) == (403, "E011004")
 
 
 async def test_step_up_needs_a_live_session(call: Call, make: Make) -> None:
@@ -149,8 +149,8 @@ async def test_step_up_needs_a_live_session(call: Call, make: Make) -> None:
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     emulator.revoke("grace@acme.example")
-    answer = await call(emulator, "POST", PATH, token=token, params=QUERY, json={"stepup": True})
-    assert (answer.status_code, answer.json()["errorCode"]) == (401, "E064001")
+    response = await call(emulator, "POST", PATH, token=token, params=QUERY, json={"stepup": True})
+    assert (response.status_code, response.json()["errorCode"]) == (401, "E064001")
 
 
 async def test_approved_redirects_replace_the_default(call: Call, make: Make) -> None:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from fastapi_descope.emulator import Call, Emulator, Journal
 from fastapi_descope.emulator.logins import Login, Logins
 from fastapi_descope.emulator.server import running
-from fastapi_descope.emulator.token_families import End, Families, Family, Ticket
+from fastapi_descope.emulator.token_families import End, Families, Family, RefreshTokenRecord
 
 
 class Meddling(str):
@@ -55,19 +55,19 @@ class MeddlingTime(float):
 
 
 @pytest.fixture
-def newcomer() -> Ticket:
+def newcomer() -> RefreshTokenRecord:
     """A sign-in that happens in between."""
-    return Ticket(Family("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid")
+    return RefreshTokenRecord(Family("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid")
 
 
 def _filled(family: Family, count: int = 3) -> Families:
     families = Families()
     for number in range(count):
-        families.add(f"token {number}", Ticket(family, None, "kid"), 0)
+        families.add(f"token {number}", RefreshTokenRecord(family, None, "kid"), 0)
     return families
 
 
-def _arrival(families: Families, newcomer: Ticket) -> Callable[[], None]:
+def _arrival(families: Families, newcomer: RefreshTokenRecord) -> Callable[[], None]:
     """Something that lets a token be issued each time it is called."""
 
     def arrive() -> None:
@@ -77,7 +77,7 @@ def _arrival(families: Families, newcomer: Ticket) -> Callable[[], None]:
     return arrive
 
 
-def test_users_are_revoked_while_others_sign_in(newcomer: Ticket) -> None:
+def test_users_are_revoked_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
     """All of the user's, and none of the others'."""
     family = Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families, user = _filled(family), Meddling("U1")
@@ -88,7 +88,7 @@ def test_users_are_revoked_while_others_sign_in(newcomer: Ticket) -> None:
     assert (family.end, newcomer.family.end) == (End.LOGOUT, None)
 
 
-def test_sessions_are_listed_while_others_begin(newcomer: Ticket) -> None:
+def test_sessions_are_listed_while_others_begin(newcomer: RefreshTokenRecord) -> None:
     """Those that were there when it was asked for."""
     family = MeddlingFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families = _filled(family)
@@ -97,7 +97,7 @@ def test_sessions_are_listed_while_others_begin(newcomer: Ticket) -> None:
     assert families.live(0) == (family,)
 
 
-def test_the_old_are_forgotten_while_others_sign_in(newcomer: Ticket) -> None:
+def test_the_old_are_forgotten_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
     """A token that is issued in the meantime is not swept out with them."""
     families = _filled(Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
     now = MeddlingTime(200)

@@ -5,9 +5,9 @@ import tracemalloc
 import pytest
 
 from fastapi_descope.emulator import Clock, Project
-from fastapi_descope.emulator.auth_server import Authority
-from fastapi_descope.emulator.claims import Bearer
-from fastapi_descope.emulator.token_families import End, Families, Family, Ticket
+from fastapi_descope.emulator.auth_server import AuthServer
+from fastapi_descope.emulator.claims import Principal
+from fastapi_descope.emulator.token_families import End, Families, Family, RefreshTokenRecord
 
 
 def _family(ends_at: int) -> Family:
@@ -18,7 +18,7 @@ def test_expired_families_are_forgotten() -> None:
     """However many sign-ins there were, what is kept is of the order of what is alive."""
     families = Families()
     for now in range(20_000):
-        families.add(f"token {now}", Ticket(_family(now + 100), None, "kid"), now)
+        families.add(f"token {now}", RefreshTokenRecord(_family(now + 100), None, "kid"), now)
         assert len(families) <= 1000
     assert families.find("token 0") is None
     assert families.find("token 19999") is not None
@@ -28,7 +28,7 @@ def test_live_families_are_kept() -> None:
     """No token is forgotten before its time, however many there are."""
     families = Families()
     for number in range(5000):
-        families.add(f"token {number}", Ticket(_family(100), None, "kid"), 99)
+        families.add(f"token {number}", RefreshTokenRecord(_family(100), None, "kid"), 99)
     assert all(families.find(f"token {number}") for number in range(5000))
     assert len(families.live(99)) == 5000
     assert families.live(100) == ()
@@ -37,7 +37,7 @@ def test_live_families_are_kept() -> None:
 def test_ended_families_are_remembered_until_their_time() -> None:
     """A revoked token has its own error for as long as it would have lived."""
     families, family = Families(), _family(100)
-    families.add("token", Ticket(family, "acme", "kid"), 0)
+    families.add("token", RefreshTokenRecord(family, "acme", "kid"), 0)
     families.end_all("U1")
     assert family.end is End.LOGOUT
     assert families.live(0) == ()
@@ -45,23 +45,23 @@ def test_ended_families_are_remembered_until_their_time() -> None:
 
 
 @pytest.fixture
-def authority(clock: Clock) -> Authority:
+def authority(clock: Clock) -> AuthServer:
     """The authority of the default project."""
-    return Authority(Project(), clock, "http://127.0.0.1")
+    return AuthServer(Project(), clock, "http://127.0.0.1")
 
 
-def _bearer(authority: Authority, tenant: str | None = None) -> Bearer:
-    return Bearer(authority.project.users[0], tenant, ("fed",))
+def _bearer(authority: AuthServer, tenant: str | None = None) -> Principal:
+    return Principal(authority.project.users[0], tenant, ("fed",))
 
 
-def test_history_is_bounded(authority: Authority) -> None:
+def test_history_is_bounded(authority: AuthServer) -> None:
     """The last hundred sign-ins of a user are remembered."""
     for _ in range(101):
         authority.open(_bearer(authority))
     assert len(authority.visits(authority.project.users[0])) == 100
 
 
-def test_sessions_that_are_alive(authority: Authority, clock: Clock) -> None:
+def test_sessions_that_are_alive(authority: AuthServer, clock: Clock) -> None:
     """Each session is listed with its user, its tenant now, since when and until when."""
     minted = authority.open(_bearer(authority, "acme"))
     clock.advance(60)
@@ -74,7 +74,7 @@ def test_sessions_that_are_alive(authority: Authority, clock: Clock) -> None:
     assert first.id == minted.session_id != second.id
 
 
-def test_one_session_ends(authority: Authority) -> None:
+def test_one_session_ends(authority: AuthServer) -> None:
     """A session is ended by its id, once, and its twin goes on."""
     one, other = (authority.open(_bearer(authority)) for _ in range(2))
     assert authority.end(one.session_id) is True
@@ -82,7 +82,7 @@ def test_one_session_ends(authority: Authority) -> None:
     assert [session.id for session in authority.sessions()] == [other.session_id]
 
 
-def test_a_session_of_a_dropped_key_is_over(authority: Authority) -> None:
+def test_a_session_of_a_dropped_key_is_over(authority: AuthServer) -> None:
     """Nobody can refresh it; one that was renewed under the new key since is alive."""
     authority.open(_bearer(authority))
     renewed = authority.open(_bearer(authority, "acme"))
@@ -95,7 +95,7 @@ def test_a_session_of_a_dropped_key_is_over(authority: Authority) -> None:
 
 def test_a_thousand_sign_ins(clock: Clock) -> None:
     """A thousand sessions that are alive take less than a megabyte."""
-    authority = Authority(Project(), clock, "http://127.0.0.1")
+    authority = AuthServer(Project(), clock, "http://127.0.0.1")
     authority.open(_bearer(authority))
     tracemalloc.start()
     for _ in range(1000):

@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._encoding.frozen_dict import ReadOnlyDict
+from fastapi_descope._encoding.frozen_dict import FrozenDict
 
-Changing = Callable[[ReadOnlyDict[str, object]], object]
+Changing = Callable[[FrozenDict[str, object]], object]
 
 
-def _set(mapping: ReadOnlyDict[str, object]) -> None:
+def _set(mapping: FrozenDict[str, object]) -> None:
     mapping["a"] = 2
 
 
-def _delete(mapping: ReadOnlyDict[str, object]) -> None:
+def _delete(mapping: FrozenDict[str, object]) -> None:
     del mapping["a"]
 
 
-def _merge(mapping: ReadOnlyDict[str, object]) -> None:
+def _merge(mapping: FrozenDict[str, object]) -> None:
     mapping |= {"a": 2}
 
 
@@ -40,7 +40,7 @@ CHANGES: dict[str, Changing] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_tv17_nothing_changes_it(change: Changing) -> None:
     """TV-17: it says that it is shared, and stays as it was."""
-    claims = ReadOnlyDict[str, object]({"a": 1})
+    claims = FrozenDict[str, object]({"a": 1})
 
     with pytest.raises(TypeError, match="shared between requests"):
         change(claims)
@@ -50,7 +50,7 @@ def test_tv17_nothing_changes_it(change: Changing) -> None:
 
 def test_it_is_written_out_like_any_dict() -> None:
     """By json, by copies, by pickle."""
-    claims = ReadOnlyDict[str, object]({"a": ReadOnlyDict[str, object]({"b": (1, 2)})})
+    claims = FrozenDict[str, object]({"a": FrozenDict[str, object]({"b": (1, 2)})})
 
     assert json.dumps(claims) == '{"a": {"b": [1, 2]}}'
     assert copy.copy(claims) is claims

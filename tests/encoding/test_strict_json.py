@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from fastapi_descope._encoding.frozen_dict import ReadOnlyDict
+from fastapi_descope._encoding.frozen_dict import FrozenDict
 from fastapi_descope._encoding.strict_json import parse_object
 
 NOTHING: Mapping[str, object] = {}
@@ -65,7 +65,7 @@ def is_frozen(value: object) -> bool:
     """Whether nothing in a value can be assigned to, at any depth."""
     if isinstance(value, Mapping):
         members = cast("Mapping[str, object]", value)
-        return isinstance(members, ReadOnlyDict) and all(map(is_frozen, members.values()))
+        return isinstance(members, FrozenDict) and all(map(is_frozen, members.values()))
     if isinstance(value, tuple):
         return all(map(is_frozen, cast("tuple[object, ...]", value)))
     return value is None or isinstance(value, (str, int, float))

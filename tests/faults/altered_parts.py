@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
 from fastapi_descope._upstream.api import Transport
-from fastapi_descope.events import Events
+from fastapi_descope.events import EventBus
 
 from .kill_points import KillPoints, MortalStore, MortalTransport
 
@@ -57,7 +57,7 @@ def _store(clock: Callable[[], float], environment: Mapping[str, str]) -> Refres
     return RedisRefreshStore(
         SecretStr(environment["DESCOPE_REDIS_URL"]),
         project_id=environment["DESCOPE_PROJECT_ID"],
-        events=Events(),
+        events=EventBus(),
         monotonic=clock,
         **said,
     )

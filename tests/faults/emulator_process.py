@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from fastapi_descope.emulator import Emulator, Grants, Project, User
+from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
 from fastapi_descope.emulator.server import serve
 
 __all__ = ["RiggedEmulator", "main"]
@@ -86,12 +86,14 @@ class RiggedEmulator(Emulator):
         self.project = replace(self.project, users=(*self.project.users, *users))
         return [self._issued(user, session_seconds, claims) for user in users]
 
-    def _new_user(self) -> User:
+    def _new_user(self) -> SeedUser:
         self._numbered += 1
         tenant = _TENANTS[self._numbered % len(_TENANTS)]
-        return User(f"guest{self._numbered}@rig.example", tenants={tenant: Grants(("viewer",))})
+        return SeedUser(f"guest{self._numbered}@rig.example", tenants={tenant: Grants(("viewer",))})
 
-    def _issued(self, user: User, session_seconds: int | None, claims: dict[str, object]) -> dict[str, str]:
+    def _issued(
+        self, user: SeedUser, session_seconds: int | None, claims: dict[str, object]
+    ) -> dict[str, str]:
         (tenant,) = user.tenants
         pair = self.issue(user.user_id, tenant, session_seconds=session_seconds, claims=claims)
         return {

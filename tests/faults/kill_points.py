@@ -93,28 +93,28 @@ class MortalStore:
         self._inner = inner
         self._points = points
 
-    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.begin``."""
-        return await self._inner.begin(token, anew=anew)
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
+        """See ``RefreshStore.acquire``."""
+        return await self._inner.acquire(token, ignore_cached=ignore_cached)
 
-    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
-        """See ``RefreshStore.finish``."""
+    async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
+        """See ``RefreshStore.complete``."""
         self._points.reach("answered")
-        kept = await self._inner.finish(token, lease, result, seconds)
+        kept = await self._inner.complete(token, lease, result, ttl)
         self._points.reach("remembered")
         return kept
 
-    async def recall(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.recall``."""
-        return await self._inner.recall(token)
+    async def get(self, token: str) -> RefreshResult | None:
+        """See ``RefreshStore.get``."""
+        return await self._inner.get(token)
 
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
-        """See ``RefreshStore.overrule``."""
-        return await self._inner.overrule(token, result, seconds)
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
+        """See ``RefreshStore.force_set``."""
+        return await self._inner.force_set(token, result, ttl)
 
-    async def shorten(self, token: str, seconds: float) -> None:
-        """See ``RefreshStore.shorten``."""
-        await self._inner.shorten(token, seconds)
+    async def reduce_ttl(self, token: str, ttl: float) -> None:
+        """See ``RefreshStore.reduce_ttl``."""
+        await self._inner.reduce_ttl(token, ttl)
         self._points.reach("delivered")
 
     async def aclose(self) -> None:

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import httpx
 
-from fastapi_descope._auth.authenticator import Credentials, Resolution, Resolver
-from fastapi_descope._auth.login import Authenticator
-from fastapi_descope._auth.token_service import TokenPairs
-from fastapi_descope._refresh.coordinator import Call, Refresher, Verify
+from fastapi_descope._auth.authenticator import Authenticator, AuthResult, Credentials
+from fastapi_descope._auth.login import LoginFlow
+from fastapi_descope._auth.token_service import TokenService
+from fastapi_descope._refresh.coordinator import Call, RefreshCoordinator, Verify
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
 from fastapi_descope._tokens.claims import TokenPolicy
-from fastapi_descope._tokens.verifier import KeyCache
-from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope._tokens.verifier import TokenVerifier
+from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.emulator import Clock, Emulator, Issued, Project
-from fastapi_descope.events import Event, Events
+from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import RefreshToken, TokenPair, UserProfile
 from tests.helpers.app_harness import IDP, Browser
 from tests.helpers.signing_key import signing_key
@@ -35,9 +35,9 @@ class Core:
         self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP, signing_key=signing_key())
         self.clock = self.emulator.clock
         self.told: list[Event] = []
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        self.client = DescopeClient(
+        self.client = DescopeApi(
             base_url=IDP,
             project_id=project.project_id,
             timeout=timeout,
@@ -45,34 +45,34 @@ class Core:
             monotonic=self.clock,
             events=events,
         )
-        self.keys = KeyCache(
+        self.keys = TokenVerifier(
             self.client.keys,
             policy=TokenPolicy(project.project_id, frozenset({project.project_id})),
             clock=self.clock,
             monotonic=self.clock,
             events=events,
         )
-        self.pairs = TokenPairs(self.client, self.keys, events=events, clock=self.clock)
+        self.pairs = TokenService(self.client, self.keys, events=events, clock=self.clock)
         self.store = MemoryRefreshStore(self.clock)
-        self.refresher = Refresher(
+        self.refresher = RefreshCoordinator(
             store=self.store,
             call=self.pairs.refresh,
             verify=self.pairs.verify,
             events=events,
             clock=self.clock,
         )
-        self.resolver = Resolver(
-            keys=self.keys,
-            refresher=self.refresher,
+        self.resolver = Authenticator(
+            verifier=self.keys,
+            coordinator=self.refresher,
             events=events,
             clock=self.clock,
             refresh_ahead=refresh_ahead,
         )
-        self.authenticator = Authenticator(
-            client=self.client,
-            pairs=self.pairs,
-            resolver=self.resolver,
-            refresher=self.refresher,
+        self.authenticator = LoginFlow(
+            api=self.client,
+            tokens=self.pairs,
+            authenticator=self.resolver,
+            coordinator=self.refresher,
             events=events,
         )
 
@@ -92,18 +92,18 @@ class Core:
 
     async def held(self, issued: Issued) -> RefreshToken:
         """The verified refresh token of a pair."""
-        return await self.keys.refresh_token(issued.refresh_jwt)
+        return await self.keys.verify_refresh_token(issued.refresh_jwt)
 
     async def pair(self, issued: Issued) -> TokenPair:
         """The verified pair."""
         return await self.pairs.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
 
-    async def resolve(self, issued: Issued) -> Resolution:
+    async def resolve(self, issued: Issued) -> AuthResult:
         """Who is calling with both cookies of a pair."""
-        return await self.resolver.resolve(cookies(issued))
+        return await self.resolver.authenticate(cookies(issued))
 
     def switch(self, tenant: str) -> tuple[Call, Verify]:
-        """A tenant switch, as ``Refresher.replace`` takes it."""
+        """A tenant switch, as ``RefreshCoordinator.replace`` takes it."""
         return self.pairs.select(tenant), self.pairs.in_tenant(tenant)
 
     async def code(self, login_url: str, user: str = ADA) -> str:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fastapi_descope._upstream.resilience import Attempt, Restraint
+from fastapi_descope._upstream.resilience import CallPermit, UpstreamGuard
 from fastapi_descope.errors import UpstreamUnavailable
-from fastapi_descope.events import Event, Events
+from fastapi_descope.events import Event, EventBus
 from tests.helpers.fake_clock import HandClock
 
 ADA, GRACE = "Bearer P:ada", "Bearer P:grace"
@@ -16,15 +16,15 @@ class Desk:
     def __init__(self, jitter: float = 0.0, longest_call: float = 5.0) -> None:
         self.clock = HandClock()
         self.told: list[Event] = []
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        self.restraint = Restraint(
+        self.restraint = UpstreamGuard(
             monotonic=self.clock, events=events, longest_call=longest_call, jitter=lambda: jitter
         )
 
-    def begin(self, bearer: str = ADA) -> Attempt:
+    def begin(self, bearer: str = ADA) -> CallPermit:
         """A call that has gone out."""
-        attempt = self.restraint.attempt(bearer)
+        attempt = self.restraint.call(bearer)
         attempt.begin()
         return attempt
 
@@ -40,10 +40,10 @@ class Desk:
     def held_back(self, bearer: str = ADA) -> UpstreamUnavailable:
         """What a call meets that does not go out."""
         with pytest.raises(UpstreamUnavailable) as caught:
-            self.restraint.attempt(bearer)
+            self.restraint.call(bearer)
         return caught.value
 
 
-def end(attempt: Attempt, error: BaseException | None) -> None:
+def end(attempt: CallPermit, error: BaseException | None) -> None:
     """Leave the context of a call, with an error or without."""
     attempt.__exit__(None if error is None else type(error), error, None)

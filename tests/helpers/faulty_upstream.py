@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from fastapi_descope._refresh.coordinator import Call
 from fastapi_descope._refresh.store import RefreshResult
-from fastapi_descope.errors import DescopeError, RateLimited, UpstreamNonsense, UpstreamUnavailable
+from fastapi_descope.errors import DescopeError, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
 from tests.helpers.jwks_publisher import turns
 from tests.helpers.strict_upstream import NOW, StrictDescope
 
@@ -33,7 +33,7 @@ class Fault(Enum):
 _INSTEAD: dict[Fault | None, DescopeError] = {
     Fault.LIMITED: RateLimited(20),
     Fault.FAILED: UpstreamUnavailable(),
-    Fault.NONSENSE: UpstreamNonsense("html"),
+    Fault.NONSENSE: InvalidUpstreamResponse("html"),
 }
 
 

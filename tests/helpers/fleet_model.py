@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from fastapi_descope._refresh.coordinator import Refresher
+from fastapi_descope._refresh.coordinator import RefreshCoordinator
 from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed
-from fastapi_descope.errors import SessionEnded, UpstreamError, UpstreamRefused
-from fastapi_descope.events import Events
+from fastapi_descope.errors import SessionEnded, UpstreamError, UpstreamRejected
+from fastapi_descope.events import EventBus
 from fastapi_descope.session import RefreshToken, TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop
 from tests.helpers.faulty_upstream import FaultyDescope
@@ -50,14 +50,14 @@ class _Certain:
 
 
 class _Process:
-    """A process: the one thing that ends with it is its ``Refresher``."""
+    """A process: the one thing that ends with it is its ``RefreshCoordinator``."""
 
     def __init__(self, descope: FaultyDescope, store: DistantStore) -> None:
-        self.refresher = Refresher(
+        self.refresher = RefreshCoordinator(
             store=store,
             call=descope.asks(self),
             verify=descope.verify,
-            events=Events(),
+            events=EventBus(),
             clock=descope.clock,
             grace=_GRACE,
         )
@@ -183,7 +183,7 @@ class FleetSession:
         self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
 
-    def _check_settled(self, refresher: Refresher, held: RefreshToken) -> None:
+    def _check_settled(self, refresher: RefreshCoordinator, held: RefreshToken) -> None:
         outcome = self.loop.run_until_complete(refresher.refresh(held))
         if self._signed_out:
             assert outcome == Ended(), held.text
@@ -200,27 +200,27 @@ class FleetSession:
     def _begin(self, process: _Process, visit: Coroutine[Any, Any, None]) -> None:
         self._visits[self.loop.create_task(visit)] = process
 
-    async def _request(self, refresher: Refresher, held: RefreshToken, fate: Fate) -> None:
+    async def _request(self, refresher: RefreshCoordinator, held: RefreshToken, fate: Fate) -> None:
         certain = self._now_certain()
         outcome = await refresher.refresh(held)
         self._may_be_told(outcome, certain)
         if not isinstance(outcome, Renewed):
             return
         certain = self._now_certain()
-        latest = await refresher.latest(held)  # as a response does when it starts
+        latest = await refresher.outcome(held)  # as a response does when it starts
         self._may_be_told(latest, certain)
         if not isinstance(latest, Renewed) or fate is Fate.UNSENT:
             return
         self._begin_grace()
-        await refresher.delivered(held)
+        await refresher.mark_delivered(held)
         if fate is Fate.ARRIVES:
             self._hand_out(latest.pair)
 
     async def _switch(self, process: _Process, held: RefreshToken, tenant: str) -> None:
         certain, call = self._now_certain(), self.descope.asks(process, tenant)
         try:
-            pair = await process.refresher.replace(held, call, self.descope.verify)
-        except (SessionEnded, UpstreamRefused):
+            pair = await process.refresher.switch(held, call, self.descope.verify)
+        except (SessionEnded, UpstreamRejected):
             self._may_be_told(Ended(), certain)
         except UpstreamError:
             return
@@ -230,10 +230,12 @@ class FleetSession:
             self._begin_grace()
             self._hand_out(pair)
 
-    async def _sign_out(self, refresher: Refresher, held: RefreshToken, *, reaches_descope: bool) -> None:
+    async def _sign_out(
+        self, refresher: RefreshCoordinator, held: RefreshToken, *, reaches_descope: bool
+    ) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOGOUT_SECONDS):
-                newest = await refresher.end(held, patience=_LOGOUT_SECONDS / 2)
+                newest = await refresher.revoke(held, wait_timeout=_LOGOUT_SECONDS / 2)
                 if reaches_descope:
                     self.descope.log_out(newest)
         self._signed_out = True
@@ -243,7 +245,7 @@ class FleetSession:
         await process.refresher.drain(0)
         for trade in self.descope.trades:
             if trade.process is process and trade.at > begun:
-                remembered = await self._store.recall(trade.text)
+                remembered = await self._store.get(trade.text)
                 trade.lost = remembered is None or remembered.refresh_jwt != trade.issued
 
     def _begin_grace(self) -> None:

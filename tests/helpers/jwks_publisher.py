@@ -2,9 +2,9 @@
 
 import asyncio
 
-from fastapi_descope._tokens.verifier import KeyCache
+from fastapi_descope._tokens.verifier import TokenVerifier
 from fastapi_descope.errors import UpstreamError
-from fastapi_descope.events import Events
+from fastapi_descope.events import EventBus
 from tests.helpers.tampering import NOW, POLICY
 
 Answer = bytes | tuple[bytes, int | None] | UpstreamError
@@ -40,14 +40,14 @@ class Publisher:
             raise answer
         return answer if isinstance(answer, tuple) else (answer, None)
 
-    def cache(self, *, size: int = 4096, events: Events | None = None) -> KeyCache:
+    def cache(self, *, size: int = 4096, events: EventBus | None = None) -> TokenVerifier:
         """A key cache in front of this."""
-        return KeyCache(
+        return TokenVerifier(
             self.fetch,
             policy=POLICY,
             clock=self.clock,
             monotonic=self.clock,
-            events=events or Events(),
+            events=events or EventBus(),
             cache_size=size,
             jitter=lambda: 1.0,
         )

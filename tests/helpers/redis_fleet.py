@@ -5,17 +5,17 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from fastapi_descope._refresh.redis.encryption import ResultSealer
+from fastapi_descope._refresh.redis.encryption import ResultCipher
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import Lease, RefreshResult
-from fastapi_descope.events import Event, Events, StoreRecovered
+from fastapi_descope.events import Event, EventBus, StoreRecovered
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 TOKEN = "canary-head.canary-body.canary-seal"
 FIRST = RefreshResult("canary-session", "canary-refresh", 1_800_000_000.0)
 SECOND = RefreshResult("second-session", "second-refresh")
 
-SEALER = ResultSealer(PROJECT)
+SEALER = ResultCipher(PROJECT)
 RESULT_KEY = f"fastapi-descope:{PROJECT}:refresh:{{{SEALER.name(TOKEN)}}}"
 LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{SEALER.name(TOKEN)}}}"
 
@@ -30,7 +30,7 @@ class Fleet:
         self._url = url
         self._timeout = timeout
         self._stores: list[RedisRefreshStore] = []
-        self._events = Events()
+        self._events = EventBus()
         self._events.subscribe(self._note)
         self.happened: list[Event] = []
         self.recovered = asyncio.Event()
@@ -53,7 +53,7 @@ class Fleet:
         """Let a wait pass, the longest by default, have a request come by, and wait for the trial."""
         self.now += after
         self.recovered.clear()
-        await store.recall("whatever")
+        await store.get("whatever")
         await asyncio.wait_for(self.recovered.wait(), 10)
 
     async def __aenter__(self) -> Self:
@@ -71,6 +71,6 @@ class Fleet:
 
 async def lease_of(store: RedisRefreshStore, *, anew: bool = False) -> Lease:
     """The lease that a store grants for the token, as it has to."""
-    begun = await store.begin(TOKEN, anew=anew)
+    begun = await store.acquire(TOKEN, ignore_cached=anew)
     assert isinstance(begun, Lease)
     return begun

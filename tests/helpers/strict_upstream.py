@@ -8,11 +8,16 @@ import asyncio
 
 from typing_extensions import override
 
-from fastapi_descope._refresh.coordinator import Call, Refresher, Verify
+from fastapi_descope._refresh.coordinator import Call, RefreshCoordinator, Verify
 from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult, RefreshStore
-from fastapi_descope.errors import DescopeError, UpstreamNonsense, UpstreamRefused, UpstreamUnavailable
-from fastapi_descope.events import Event, Events
-from fastapi_descope.session import RefreshToken, Session, Tenant, TokenPair, User
+from fastapi_descope.errors import (
+    DescopeError,
+    InvalidUpstreamResponse,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from fastapi_descope.events import Event, EventBus
+from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair, User
 from tests.helpers.jwks_publisher import turns
 
 NOW = 1_800_000_000.0
@@ -52,18 +57,18 @@ class StrictDescope:
 
     def refresher(
         self, store: RefreshStore | None = None, *, grace: float = 30, patience: float = 6
-    ) -> Refresher:
+    ) -> RefreshCoordinator:
         """One process that refreshes here; with ``store``, one of a fleet."""
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        return Refresher(
+        return RefreshCoordinator(
             store=self.store if store is None else store,
             call=self.refresh,
             verify=self.verify,
             events=events,
             clock=self.clock,
             grace=grace,
-            patience=patience,
+            wait_timeout=patience,
         )
 
     def hold(self) -> asyncio.Event:
@@ -98,9 +103,9 @@ class StrictDescope:
             raise UpstreamUnavailable(7)
         pair = self._pairs.get(result.session_jwt or "")
         if pair is None or (pair.refresh.text, pair.refresh.subject) != (result.refresh_jwt, held.subject):
-            raise UpstreamNonsense("signature")
+            raise InvalidUpstreamResponse("signature")
         if self.clock() >= pair.session.expires_at:
-            raise UpstreamNonsense("expired")
+            raise InvalidUpstreamResponse("expired")
         return pair
 
     def log_out(self, text: str) -> None:
@@ -120,10 +125,10 @@ class StrictDescope:
     def _trade(self, text: str, tenant: str | None) -> RefreshResult | DescopeError:
         user = _user(text)
         if user in self._over:
-            return UpstreamRefused(401, "E064001")
+            return UpstreamRejected(401, "E064001")
         if text in self._spent:
             self._over.add(user)
-            return UpstreamRefused(400, "E064006")
+            return UpstreamRejected(400, "E064006")
         _, number, current = text.split("/")
         fresh = f"{user}/{int(number) + 1}/{tenant or current}"
         if self.rotates:
@@ -133,7 +138,7 @@ class StrictDescope:
 
     def _issue(self, refresh_jwt: str, tenant: str) -> TokenPair:
         now, user = int(self.clock()), _user(refresh_jwt)
-        session = Session(User(user), Tenant(tenant), {}, now, now + self.lifetime)
+        session = AuthSession(User(user), Tenant(tenant), {}, now, now + self.lifetime)
         refresh = RefreshToken(refresh_jwt, user, now, now + 86400)
         pair = TokenPair(f"session of {refresh_jwt} since {now}", session, refresh)
         self._pairs[pair.session_jwt] = pair
@@ -144,28 +149,28 @@ class DistantStore(MemoryRefreshStore):
     """A store behind a network, as far as time goes: others get their turn before it answers."""
 
     @override
-    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
         """As in memory, later."""
         await turns()
-        return await super().begin(token, anew=anew)
+        return await super().acquire(token, ignore_cached=ignore_cached)
 
     @override
-    async def finish(self, token: str, lease: Lease, result: RefreshResult | None, seconds: float) -> bool:
+    async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
         """As in memory, later."""
         await turns()
-        return await super().finish(token, lease, result, seconds)
+        return await super().complete(token, lease, result, ttl)
 
     @override
-    async def recall(self, token: str) -> RefreshResult | None:
+    async def get(self, token: str) -> RefreshResult | None:
         """As in memory, later."""
         await turns()
-        return await super().recall(token)
+        return await super().get(token)
 
     @override
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """As in memory, later."""
         await turns()
-        return await super().overrule(token, result, seconds)
+        return await super().force_set(token, result, ttl)
 
 
 def _user(text: str) -> str:

@@ -35,9 +35,9 @@ def pages(app: FastAPI, status: int, headers: Sequence[tuple[str, str]]) -> None
         known = request.headers.get("if-none-match") in dict(headers).values()
         bodiless = known or status == 204
         body = b"" if bodiless else f"for {user.id if user else 'nobody'}".encode()
-        answer = Response(body, 304 if known else status)
-        answer.raw_headers += [(name.encode(), value.encode()) for name, value in headers]
-        return answer
+        response = Response(body, 304 if known else status)
+        response.raw_headers += [(name.encode(), value.encode()) for name, value in headers]
+        return response
 
     @app.get("/mine")
     async def mine(user: CurrentUser) -> str:
@@ -60,10 +60,10 @@ def town_with(forge: Forge, status: int = 200, headers: Sequence[tuple[str, str]
     return town
 
 
-def belongs_to_a(answer: Answer) -> bool:
+def belongs_to_a(response: Answer) -> bool:
     """Whether anything in it is A's: a cookie of the session, or a body made for A."""
-    ours = [value for value in answer.all("set-cookie") if value.startswith(("DS", "__Host-descope"))]
-    return bool(ours) or b"U2forge" in answer.body
+    ours = [value for value in response.all("set-cookie") if value.startswith(("DS", "__Host-descope"))]
+    return bool(ours) or b"U2forge" in response.body
 
 
 OTHERS: dict[str, Callable[[Forge], list[Header]]] = {
@@ -155,8 +155,8 @@ async def test_ca05_a_refusal_is_served_once(
 
     answers = [await cache.ask(target) for _ in range(2)]
 
-    assert [answer.status for answer in answers] == [status, status]
-    assert {answer.one("cache-control") for answer in answers} == {"no-store"}
+    assert [response.status for response in answers] == [status, status]
+    assert {response.one("cache-control") for response in answers} == {"no-store"}
     assert cache.hits == 0
 
 
@@ -210,8 +210,8 @@ def test_ca01_ca02_whatever_the_app_tells_caches(
     async def visit() -> None:
         for who, method in [*visits, ("A", "GET"), ("nobody", "GET")]:
             sent = [ended_session(forge)] if who == "A" else OTHERS[who](forge)
-            answer = await cache.ask("/page", *sent, method=method)
-            assert who == "A" or not belongs_to_a(answer), (who, method)
+            response = await cache.ask("/page", *sent, method=method)
+            assert who == "A" or not belongs_to_a(response), (who, method)
 
     asyncio.run(visit())
 
@@ -221,17 +221,17 @@ def test_ca01_an_answer_with_our_cookies_says_so_to_every_cache(
     forge: Forge, headers: list[tuple[str, str]], status: int, method: str
 ) -> None:
     """One Cache-Control, Vary with Cookie once, none of the fields that outrank them, and theirs kept."""
-    answer = asyncio.run(
+    response = asyncio.run(
         ask(town_with(forge, status, headers).app, "/page", [ended_session(forge)], method=method)
     )
 
-    vary = [name.strip().lower() for line in answer.all("vary") for name in line.split(",")]
+    vary = [name.strip().lower() for line in response.all("vary") for name in line.split(",")]
     already = [value.partition(",")[0].lower() for name, value in headers if name == "vary"]
-    assert answer.all("cache-control") == ["private, no-store"]
+    assert response.all("cache-control") == ["private, no-store"]
     assert "*" in vary or vary.count("cookie") == max(1, already.count("cookie"))
-    assert [answer.all(name) for name in ("expires", "surrogate-control", "cdn-cache-control")] == [
+    assert [response.all(name) for name in ("expires", "surrogate-control", "cdn-cache-control")] == [
         [],
         [],
         [],
     ]
-    assert len(answer.all("set-cookie")) == 2 + [name for name, _ in headers].count("set-cookie")
+    assert len(response.all("set-cookie")) == 2 + [name for name, _ in headers].count("set-cookie")

@@ -48,9 +48,9 @@ def town(besieged: Besieged, forge: Forge) -> BesiegedApp:
     return town
 
 
-def told(answer: Answer) -> tuple[int, str | None, str | None, int]:
+def told(response: Answer) -> tuple[int, str | None, str | None, int]:
     """Status, code, caching and the number of cookies of an answer."""
-    return answer.status, answer.code, answer.one("cache-control"), len(answer.all("set-cookie"))
+    return response.status, response.code, response.one("cache-control"), len(response.all("set-cookie"))
 
 
 def outcome(town: BesiegedApp) -> tuple[object, list[str]]:
@@ -66,7 +66,7 @@ def test_cs01_cs04_the_rule(method: str) -> None:
     """Own pages, trusted origins and no browser at all pass; a safe method always does."""
     origins = Origins(DescopeSettings(project_id=PROJECT, public_url=OWN, trusted_origins=(TRUSTED,)))
     scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example.com")]}
-    verdicts = {case: origins.permits(method, case.headers, scope) for case in CASES}
+    verdicts = {case: origins.is_allowed(method, case.headers, scope) for case in CASES}
     assert verdicts == {case: case.passes or method in SAFE_METHODS for case in CASES}
 
 
@@ -77,8 +77,8 @@ async def test_cs01_cs09_an_unsafe_request_with_cookies(
     """Refused: 403, the handler is not run and no refresh is started. Passed: both happen, once."""
     found: dict[Case, object] = {}
     for case in CASES:
-        answer = await town.ask("/maybe", *case.headers, cookies(), method=method)
-        found[case] = (told(answer), *outcome(town))
+        response = await town.ask("/maybe", *case.headers, cookies(), method=method)
+        found[case] = (told(response), *outcome(town))
 
     passed = ((200, None, "private, no-store", 2), ["U2forge"], ["/v1/auth/refresh"])
     assert found == {case: passed if case.passes else (REFUSED, "not run", []) for case in CASES}
@@ -91,8 +91,8 @@ async def test_cs10_a_safe_request_with_cookies(
     """Wherever it comes from it passes; a preflight moves nothing."""
     renewed, nobody = (["U2forge"], ["/v1/auth/refresh"]), ([None], list[str]())
     for case in CASES:
-        answer = await town.ask("/maybe", *case.headers, cookies(), method=method)
-        assert (answer.status, len(answer.all("set-cookie"))) == (200, cookies_set), case
+        response = await town.ask("/maybe", *case.headers, cookies(), method=method)
+        assert (response.status, len(response.all("set-cookie"))) == (200, cookies_set), case
         assert outcome(town) == (renewed if cookies_set else nobody), case
 
 
@@ -109,8 +109,8 @@ async def test_cs05_a_bearer_is_exempt_because_no_browser_sends_it_by_itself(
             ((forged, cookies()), None),
             ((), None),
         ):
-            answer = await town.ask("/maybe", *case.headers, *headers, method=method)
-            assert (answer.status, answer.all("set-cookie")) == (200, []), case
+            response = await town.ask("/maybe", *case.headers, *headers, method=method)
+            assert (response.status, response.all("set-cookie")) == (200, []), case
             assert outcome(town) == ([user], []), case
 
 
@@ -128,8 +128,8 @@ async def test_cs01_cs08_the_plugins_own_routes(
     """Signing out and switching are effects as well: refused before Descope hears of them."""
     found: dict[Case, object] = {}
     for case in CASES:
-        answer = await town.ask(path, *case.headers, cookies(), FORM, method="POST", body=b"tenant=T1")
-        found[case] = (told(answer), town.calls.copy())
+        response = await town.ask(path, *case.headers, cookies(), FORM, method="POST", body=b"tenant=T1")
+        found[case] = (told(response), town.calls.copy())
         town.calls.clear()
 
     passed = ((status, None, "private, no-store", 2), [call])
@@ -145,8 +145,8 @@ async def test_cs01_the_plugins_own_routes_refuse_foreign_pages_first(
     """Whoever asks: a foreign page learns nothing of who is signed in."""
     for headers, status in (((bearer(good(forge).encode()),), by_bearer), ((), by_nobody)):
         for case in CASES:
-            answer = await town.ask(path, *case.headers, *headers, FORM, method="POST", body=b"tenant=T1")
-            assert answer.status == (status if case.passes else 403), case
+            response = await town.ask(path, *case.headers, *headers, FORM, method="POST", body=b"tenant=T1")
+            assert response.status == (status if case.passes else 403), case
     assert town.calls == []
 
 
@@ -156,5 +156,5 @@ async def test_cs08_effects_are_for_post_alone(
     town: BesiegedApp, cookies: Cookies, path: str, method: str
 ) -> None:
     """405 without effect, from our own page too."""
-    answer = await town.ask(path, (b"sec-fetch-site", b"same-origin"), cookies(), method=method)
-    assert (answer.status, answer.all("set-cookie"), town.calls) == (405, [], [])
+    response = await town.ask(path, (b"sec-fetch-site", b"same-origin"), cookies(), method=method)
+    assert (response.status, response.all("set-cookie"), town.calls) == (405, [], [])

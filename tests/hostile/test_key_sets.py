@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope._tokens.verifier import parse_jwks
-from fastapi_descope.errors import UpstreamNonsense
+from fastapi_descope.errors import InvalidUpstreamResponse
 from tests.helpers.attack_target_app import BesiegedApp, bearer
 from tests.helpers.jwks_publisher import turns
 from tests.helpers.tampering import NOW, Forge
@@ -29,7 +29,7 @@ def proof(forge: Forge) -> tuple[bytes, bytes]:
 @every_unusable
 def test_jw08_what_holds_no_usable_key_is_nonsense(forge: Forge, name: str) -> None:
     """One error of one family, so that the set before it stays in force."""
-    with pytest.raises(UpstreamNonsense):
+    with pytest.raises(InvalidUpstreamResponse):
         parse_jwks(UNUSABLE[name](forge))
 
 
@@ -47,11 +47,11 @@ async def test_jw07_an_app_that_starts_with_nothing_usable_answers_503(
     town = besieged()
     town.key_set = UNUSABLE[name](forge)
 
-    answer = await town.ask("/me", proof)
+    response = await town.ask("/me", proof)
 
-    assert (answer.status, answer.code) == (503, "upstream_unavailable")
-    assert answer.one("retry-after") == "1"
-    assert answer.one("cache-control") == "no-store"
+    assert (response.status, response.code) == (503, "upstream_unavailable")
+    assert response.one("retry-after") == "1"
+    assert response.one("cache-control") == "no-store"
     assert (town.ran, town.key_fetches) == ([], 1)
 
 
@@ -63,9 +63,9 @@ async def test_jw09_an_app_that_starts_with_a_mixed_set_works(
     town = besieged()
     town.key_set = MIXED[name](forge)
 
-    answers = [await town.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
+    responses = [await town.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
 
-    assert [answer.status for answer in answers] == [200, 401]
+    assert [response.status for response in responses] == [200, 401]
     assert town.ran == [("/me", "U2forge")]
 
 

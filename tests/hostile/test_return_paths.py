@@ -37,9 +37,9 @@ class Login:
 
     async def begin(self, query: str) -> str:
         """Begin it; where it is to end, as the browser's cookie has it."""
-        answer = await self.town.ask(f"/login/sso?tenant=acme&{query}")
-        assert (answer.status, answer.one("location")) == (303, "https://idp.example/")
-        self.cookie = answer.all("set-cookie")[0].partition(";")[0].encode()
+        response = await self.town.ask(f"/login/sso?tenant=acme&{query}")
+        assert (response.status, response.one("location")) == (303, "https://idp.example/")
+        self.cookie = response.all("set-cookie")[0].partition(";")[0].encode()
         text = self.cookie.rpartition(b".")[2]
         return urlsafe_b64decode(text + b"=" * (-len(text) % 4)).decode()
 
@@ -84,13 +84,13 @@ async def test_rt_a_refused_target_is_neither_stored_nor_sent(login: Login, targ
 
     endless = [target for target in targets if len(f"tenant=acme&return_to={quoted(target)}") > 8_192]
     for target in endless:
-        answer = await login.town.ask(f"/login/sso?tenant=acme&return_to={quoted(target)}")
-        assert (answer.status, answer.all("location")) == (400, []), target
+        response = await login.town.ask(f"/login/sso?tenant=acme&return_to={quoted(target)}")
+        assert (response.status, response.all("location")) == (400, []), target
     fitting = [target for target in targets if target not in endless]
     for target in fitting:
         assert await login.begin(f"return_to={quoted(target)}") == "/home", target
-        answer = await login.complete()
-        assert (answer.status, answer.all("location")) == (303, ["/home"]), target
+        response = await login.complete()
+        assert (response.status, response.all("location")) == (303, ["/home"]), target
 
     assert refusals.count(RedirectRejected) == len(fitting)
 
@@ -103,10 +103,10 @@ async def test_cb10_a_refused_target_in_a_tampered_cookie_is_not_sent(
     for target in targets:
         await login.begin("return_to=/reports")
         login.tamper(target)
-        answer = await login.complete()
+        response = await login.complete()
         readable = target.isascii() and len(target) <= 1_024
         expected: tuple[int, list[str]] = (303, ["/home"]) if readable else (400, [])
-        assert (answer.status, answer.all("location")) == expected, target
+        assert (response.status, response.all("location")) == expected, target
 
 
 @every_class
@@ -114,8 +114,8 @@ async def test_rt16_a_refused_target_is_not_sent_after_signing_out(login: Login,
     """The same rule, whoever asks to be sent on."""
     for target in targets:
         body = f"return_to={quoted(target)}".encode()
-        answer = await login.town.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
-        assert (answer.status, answer.all("location")) == (303, ["/bye"]), target
+        response = await login.town.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
+        assert (response.status, response.all("location")) == (303, ["/bye"]), target
 
 
 @pytest.mark.parametrize("target", ACCEPTED, ids=lambda target: target[:40])
@@ -167,8 +167,8 @@ async def test_rt_a_whole_journey_ends_at_home(world: WorldFactory, name: str) -
     assert parse_qs(str(httpx.URL(start.headers["location"]).query)).get("return_to") is None
 
     chosen = await browser.choose(await browser.visit(start.headers["location"]), "ada@acme.example")
-    answer = await browser.visit(chosen.headers["location"])
+    response = await browser.visit(chosen.headers["location"])
 
-    assert answer.status_code == 303
-    assert [value for key, value in answer.headers.raw if key.lower() == b"location"] == [b"/"]
+    assert response.status_code == 303
+    assert [value for key, value in response.headers.raw if key.lower() == b"location"] == [b"/"]
     assert browser.cookie("DS")

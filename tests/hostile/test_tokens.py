@@ -32,14 +32,14 @@ SAME_IN_A_COOKIE = {"tv03-trailing space"}
 GONE = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax; Secure"
 
 
-def told(answer: Answer) -> tuple[int, str | None, str | None, str | None, list[str]]:
+def told(response: Answer) -> tuple[int, str | None, str | None, str | None, list[str]]:
     """Status, code, challenge, caching and cookies of an answer."""
     return (
-        answer.status,
-        answer.code,
-        answer.one("www-authenticate"),
-        answer.one("cache-control"),
-        answer.all("set-cookie"),
+        response.status,
+        response.code,
+        response.one("www-authenticate"),
+        response.one("cache-control"),
+        response.all("set-cookie"),
     )
 
 
@@ -65,13 +65,13 @@ async def test_tv01_kd08_a_hostile_bearer_is_401(besieged: Besieged, forge: Forg
     town = besieged()
     assert (await town.ask("/me", bearer(good(forge).encode()))).status == 200
 
-    answers = {
+    responses = {
         name: told(await town.ask("/me", bearer(on_the_wire(token))))
         for name, token in texts(forge, group).items()
     }
 
     refused = (401, "invalid_token", 'Bearer error="invalid_token"', "no-store", list[str]())
-    assert answers == dict.fromkeys(answers, refused)
+    assert responses == dict.fromkeys(responses, refused)
     assert (town.ran, town.calls) == ([("/me", "U2forge")], [])
     assert town.key_fetches <= 2
 
@@ -81,7 +81,7 @@ async def test_tv01_a_hostile_session_cookie_is_401(besieged: Besieged, forge: F
     """401 and the cookie is kept; outside the grammar of a JWT it is no credential to begin with."""
     town = besieged()
     assert (await town.ask("/me", cookie(b"DS=" + good(forge).encode()))).status == 200
-    answers: dict[str, object] = {}
+    responses: dict[str, object] = {}
     expected: dict[str, object] = {}
 
     for name, token in texts(forge, group).items():
@@ -89,10 +89,10 @@ async def test_tv01_a_hostile_session_cookie_is_401(besieged: Besieged, forge: F
         presented = JWT_GRAMMAR.fullmatch(value) and len(value) < COOKIE_BYTES - len("DS=")
         code = "invalid_token" if presented else "not_authenticated"
         if name not in SAME_IN_A_COOKIE:
-            answers[name] = told(await town.ask("/me", cookie(b"DS=" + value)))
+            responses[name] = told(await town.ask("/me", cookie(b"DS=" + value)))
             expected[name] = (401, code, "Bearer", "no-store", list[str]())
 
-    assert answers == expected
+    assert responses == expected
     assert (town.ran, town.calls) == ([("/me", "U2forge")], [])
     assert town.key_fetches <= 2
 
@@ -108,13 +108,13 @@ async def test_kd02_a_hostile_refresh_cookie_is_401(besieged: Besieged, forge: F
     }.get(group, ("not_authenticated", []))
     caching = "private, no-store" if cookies else "no-store"
 
-    answers = {
+    responses = {
         name: told(await town.ask("/me", cookie(b"DSR=" + on_the_wire(token))))
         for name, token in texts(forge, group, "DSR").items()
         if name not in SAME_IN_A_COOKIE
     }
 
-    assert answers == dict.fromkeys(answers, (401, code, "Bearer", caching, cookies))
+    assert responses == dict.fromkeys(responses, (401, code, "Bearer", caching, cookies))
     assert (town.ran, town.calls) == ([], [])
 
 
@@ -143,14 +143,14 @@ async def test_tv01_ws01_a_websocket_is_closed_before_it_opens(
     opened = [("websocket.accept", None)]
     assert await town.knock(bearer(token)) == opened
     assert await town.knock((b"origin", OWN.encode()), cookie(b"DS=" + token)) == opened
-    answers: dict[str, object] = {}
+    responses: dict[str, object] = {}
 
     for name, text in texts(forge, group).items():
         value = on_the_wire(text)
-        answers[f"bearer {name}"] = await town.knock(bearer(value))
+        responses[f"bearer {name}"] = await town.knock(bearer(value))
         if name not in SAME_IN_A_COOKIE:
             origin = (b"origin", OWN.encode())
-            answers[f"cookie {name}"] = await town.knock(origin, cookie(b"DS=" + value))
+            responses[f"cookie {name}"] = await town.knock(origin, cookie(b"DS=" + value))
 
-    assert answers == {name: [("websocket.close", 4401)] for name in answers}
+    assert responses == {name: [("websocket.close", 4401)] for name in responses}
     assert (town.ran, town.calls) == ([("/feed", "U2forge")] * 2, [])

@@ -23,12 +23,12 @@ async def test_cb01_a_callback_without_its_own_state_is_refused(world: WorldFact
     """400 with a page that offers a new start; Descope is not called, and no cookie is set."""
     town = world()
 
-    answer = await town.browser().visit("/callback" + query)
+    response = await town.browser().visit("/callback" + query)
 
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert '<a href="/login/sso">Sign in again</a>' in answer.text
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert '<a href="/login/sso">Sign in again</a>' in response.text
+    assert "set-cookie" not in response.headers
     assert list(town.emulator.requests) == []
     assert town.events[-1] == LoginFailed("state")
 
@@ -38,10 +38,10 @@ async def test_cb02_a_callback_begun_in_another_browser_is_refused(world: WorldF
     town = world()
     callback = await town.browser().to_callback()
 
-    answer = await town.browser().visit(callback)
+    response = await town.browser().visit(callback)
 
-    assert answer.status_code == 400
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
     assert town.calls("exchange") == 0
 
 
@@ -50,14 +50,14 @@ async def test_upstream_down_at_login_is_503_with_a_page(world: WorldFactory) ->
     town = world()
     town.emulator.faults.add("authorize", status=500)
 
-    answer = await town.browser().visit("/login/sso?tenant=acme")
+    response = await town.browser().visit("/login/sso?tenant=acme")
 
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "5"
-    assert answer.headers["cache-control"] == "no-store"
-    assert "cannot be reached" in answer.text
-    assert '<a href="">Try again</a>' in answer.text
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.headers["cache-control"] == "no-store"
+    assert "cannot be reached" in response.text
+    assert '<a href="">Try again</a>' in response.text
+    assert "set-cookie" not in response.headers
 
 
 async def test_an_expired_session_and_upstream_down_is_503_and_keeps_the_cookies(
@@ -85,11 +85,11 @@ async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(world: WorldFacto
     town = world()
     pair = town.emulator.issue("ada@acme.example", tenant="acme")
 
-    answer = await town.browser().get("/me", cookie=f"DS={pair.refresh_jwt}")
+    response = await town.browser().get("/me", cookie=f"DS={pair.refresh_jwt}")
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "invalid_token"
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_token"
+    assert "set-cookie" not in response.headers
 
 
 @pytest.mark.parametrize("where", ["cookie", "authorization"])
@@ -100,12 +100,12 @@ async def test_a_tampered_token_is_401(world: WorldFactory, where: str) -> None:
     forged = f"{header}.{payload[:-4]}{'A' if payload[-4] != 'A' else 'B'}{payload[-3:]}.{signature}"
     headers = {"cookie": f"DS={forged}"} if where == "cookie" else {"authorization": f"Bearer {forged}"}
 
-    answer = await town.browser().get("/me", **headers)
+    response = await town.browser().get("/me", **headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "invalid_token"
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_token"
     challenge = 'Bearer error="invalid_token"' if where == "authorization" else "Bearer"
-    assert answer.headers["www-authenticate"] == challenge
+    assert response.headers["www-authenticate"] == challenge
 
 
 async def test_tn01_a_user_without_tenant_gets_403_no_tenant(world: WorldFactory) -> None:
@@ -113,10 +113,10 @@ async def test_tn01_a_user_without_tenant_gets_403_no_tenant(world: WorldFactory
     town = world()
     pair = town.emulator.issue("nomad@example.org")
 
-    answer = await town.browser().get("/me", authorization=f"Bearer {pair.session_jwt}")
+    response = await town.browser().get("/me", authorization=f"Bearer {pair.session_jwt}")
 
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "no_tenant"
+    assert response.status_code == 403
+    assert response.json()["code"] == "no_tenant"
 
 
 async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: WorldFactory) -> None:
@@ -126,10 +126,10 @@ async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: W
     page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])
     back = (await browser.refuse(page)).headers["location"]
 
-    answer = await browser.visit(back + "&error_description=<script>alert(1)</script>")
+    response = await browser.visit(back + "&error_description=<script>alert(1)</script>")
 
-    assert answer.status_code == 400
-    assert "<script>" not in answer.text
-    assert "Sign in again" in answer.text
+    assert response.status_code == 400
+    assert "<script>" not in response.text
+    assert "Sign in again" in response.text
     assert town.calls("exchange") == 0
     assert not [name for name in browser.names() if name.startswith("descope_login")]

@@ -74,13 +74,13 @@ def notebook() -> Generator[Notebook]:
 def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
     """All that was ever in a Set-Cookie, a code, a state, or a person's address."""
     found = {MANAGEMENT_KEY, *(user.login_id for user in emulator.project.users)}
-    for answer in (answer for browser in browsers for answer in browser.log):
-        for cookie in answer.headers.get_list("set-cookie"):
+    for response in (response for browser in browsers for response in browser.log):
+        for cookie in response.headers.get_list("set-cookie"):
             found.add(cookie.partition("=")[2].partition(";")[0])
-        for url in (str(answer.url), answer.headers.get("location", "")):
+        for url in (str(response.url), response.headers.get("location", "")):
             query = parse_qs(urlsplit(url).query)
             found.update(value for name in ("code", "state") for value in query.get(name, []))
-        found.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(answer.request.headers)))
+        found.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(response.request.headers)))
     return {secret for secret in found if len(secret) >= 8}
 
 
@@ -164,7 +164,7 @@ async def test_lg01_no_secret_is_ever_written(notebook: Notebook) -> None:
         *(f"{span.to_json()}" for span in spans.get_finished_spans()),
         *(repr(event) for event in events),
     ]
-    bodies = [answer.text for answer in browser.log if str(answer.url).startswith(url)]
+    bodies = [response.text for response in browser.log if str(response.url).startswith(url)]
     secrets = _secrets([browser], emulator)
     leaks = {(secret[:12], line[:300]) for line in written for secret in secrets if secret in line}
     tokens = {secret for secret in secrets if "@" not in secret}

@@ -71,12 +71,12 @@ async def test_an_access_key_acts_within_its_tenant(world: WorldFactory) -> None
     key = AccessKey("K2nightly", "opensesame", tenants={"acme": Grants(("viewer",))})
     town = world(project=Project(access_keys=(key,)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(town.emulator), base_url=IDP) as machine:
-        answer = await machine.post(
+        response = await machine.post(
             "/v1/auth/accesskey/exchange",
             headers={"authorization": f"Bearer {DEFAULT_PROJECT_ID}:opensesame"},
             json={"loginOptions": {"selectedTenant": "acme"}},
         )
-    token = answer.json()["sessionJwt"]
+    token = response.json()["sessionJwt"]
 
     me = await town.browser().get("/me", authorization=f"Bearer {token}")
 

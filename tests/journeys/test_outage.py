@@ -48,16 +48,16 @@ async def test_f1_an_outage_costs_live_sessions_nothing_and_logs_nobody_out(worl
     await outage(town, dead[:5])
     calls = len(town.emulator.requests)
 
-    answers = [await browser.get("/session-of") for browser in dead]
+    responses = [await browser.get("/session-of") for browser in dead]
     while_down = [(await live.get("/session-of")).status_code for _ in range(10)]
 
     assert while_down == [200] * 10
-    for answer in answers:
-        assert answer.status_code == 503
-        assert answer.json()["code"] == "upstream_unavailable"
-        assert 5 <= int(answer.headers["retry-after"]) <= 10
-        assert answer.headers["cache-control"] == "no-store"
-        assert "set-cookie" not in answer.headers
+    for response in responses:
+        assert response.status_code == 503
+        assert response.json()["code"] == "upstream_unavailable"
+        assert 5 <= int(response.headers["retry-after"]) <= 10
+        assert response.headers["cache-control"] == "no-store"
+        assert "set-cookie" not in response.headers
     assert len(town.emulator.requests) == calls
     town.emulator.faults.clear()
     town.emulator.clock.advance(10)
@@ -103,7 +103,7 @@ async def test_f1_one_request_finds_out_that_descope_is_back(world: WorldFactory
     after = [(await town.browser().get("/session-of", **cookies)).status_code for cookies in crowd[1:]]
 
     assert tried.status_code == 200
-    assert {answer.status_code for answer in others} == {503}
+    assert {response.status_code for response in others} == {503}
     assert during == 1
     assert after == [200] * 49
 
@@ -121,9 +121,9 @@ async def test_f1_nobody_signs_in_during_an_outage_and_everybody_can_after_it(wo
     started = await browser.visit("/login/sso?tenant=acme")
     come_back = await town.browser().visit("/login/sso?tenant=acme")
 
-    for answer in (started, come_back):
-        assert answer.status_code == 503
-        assert 5 <= int(answer.headers["retry-after"]) <= 10
+    for response in (started, come_back):
+        assert response.status_code == 503
+        assert 5 <= int(response.headers["retry-after"]) <= 10
     assert len(town.emulator.requests) == calls
     assert (await browser.visit(callback)).status_code >= 400
     assert "DS" not in browser.names()
@@ -141,9 +141,9 @@ async def test_f1_signing_out_works_during_an_outage(world: WorldFactory) -> Non
     await outage(town, dead[:5])
     calls = len(town.emulator.requests)
 
-    answer = await dead[5].post("/logout")
+    response = await dead[5].post("/logout")
 
-    assert answer.status_code in {204, 303}
+    assert response.status_code in {204, 303}
     assert {"DS", "DSR"}.isdisjoint(dead[5].names())
     assert len(town.emulator.requests) == calls
 
@@ -155,13 +155,13 @@ async def test_f1_an_outage_of_ten_minutes_costs_a_few_calls(world: WorldFactory
     [browser] = await signed_in(town, 1)
     town.emulator.clock.advance(660)
 
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     for _ in range(600):
-        answers.append(await browser.get("/session-of"))
+        responses.append(await browser.get("/session-of"))
         town.emulator.clock.advance(1)
 
-    assert {answer.status_code for answer in answers} == {503}
-    assert all(1 <= int(answer.headers["retry-after"]) <= 30 for answer in answers)
+    assert {response.status_code for response in responses} == {503}
+    assert all(1 <= int(response.headers["retry-after"]) <= 30 for response in responses)
     assert 5 + 600 / 30 <= town.calls("refresh") <= 5 + 600 / 15 + 2
     town.emulator.faults.clear()
     town.emulator.clock.advance(30)
@@ -173,18 +173,18 @@ async def test_f3_a_descope_that_fails_every_other_time_logs_nobody_out(world: W
     town = world()
     crowd = [holder(town.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(60)]
 
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     for number, cookies in enumerate(crowd):
         if number % 2:
             town.emulator.faults.add("refresh", status=500)
-        answers.append(await town.browser().get("/session-of", **cookies))
+        responses.append(await town.browser().get("/session-of", **cookies))
         town.emulator.clock.advance(0.5)
 
-    assert [answer.status_code for answer in answers] == [200, 503] * 30
+    assert [response.status_code for response in responses] == [200, 503] * 30
     assert town.calls("refresh") == 60
-    assert all("set-cookie" not in answer.headers for answer in answers[1::2])
+    assert all("set-cookie" not in response.headers for response in responses[1::2])
     late = [await town.browser().get("/session-of", **cookies) for cookies in crowd[1::2]]
-    assert {answer.status_code for answer in late} == {200}
+    assert {response.status_code for response in late} == {200}
     assert changes(town) == []
 
 
@@ -195,13 +195,13 @@ async def test_rf09_a_limit_on_everybody_is_obeyed_by_everybody(world: WorldFact
     town.emulator.clock.advance(660)
     town.emulator.faults.add("refresh", status=429, retry_after=30, times=2)
 
-    answers = [await browser.get("/session-of") for browser in browsers]
+    responses = [await browser.get("/session-of") for browser in browsers]
     login = await town.browser().visit("/login/sso?tenant=acme")
 
-    for answer in answers:
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "30"
-        assert "set-cookie" not in answer.headers
+    for response in responses:
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "30"
+        assert "set-cookie" not in response.headers
     assert login.status_code == 503
     assert town.calls("refresh") == 2
     town.emulator.clock.advance(31)

@@ -10,20 +10,20 @@ import pytest
 
 from fastapi_descope.emulator import (
     DEFAULT_PROJECT_ID,
+    Assumptions,
     Clock,
     CookiePlan,
     Emulator,
-    Guesses,
     Project,
-    Tenant,
-    User,
+    SeedTenant,
+    SeedUser,
 )
-from fastapi_descope.events import SuspiciousAnswer
+from fastapi_descope.events import UpstreamTokenRejected
 from tests.helpers.app_harness import IDP, Browser, World, WorldFactory
 
 pytestmark = pytest.mark.anyio
 
-ADA = User("ada@acme.example").user_id
+ADA = SeedUser("ada@acme.example").user_id
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ MODES = {
             session_token_in="cookie",
             refresh_token_in="cookie",
             cookies=CookiePlan("sid", "rid"),
-            guesses=Guesses(drn_is_cookie_name=False),
+            assumptions=Assumptions(drn_is_cookie_name=False),
         )
     ),
     "tenant-only": Mode(Project(auth_schema="tenantOnly")),
@@ -81,14 +81,14 @@ MODES = {
     "other-subject": Mode(Project(override_subject=True)),
     "session-ids": Mode(Project(session_jti=True, template_email=False)),
     "tenants-own-length": Mode(
-        Project(tenants=(Tenant("acme", session_seconds=180), Tenant("globex", session_seconds=240)))
+        Project(tenants=(SeedTenant("acme", session_seconds=180), SeedTenant("globex", session_seconds=240)))
     ),
-    "refresh-token-repeated": Mode(Project(guesses=Guesses(refresh_repeats_token=True))),
+    "refresh-token-repeated": Mode(Project(assumptions=Assumptions(refresh_repeats_token=True))),
     "refresh-token-repeated-in-cookie": Mode(
-        Project(refresh_token_in="cookie", guesses=Guesses(refresh_repeats_token=True))
+        Project(refresh_token_in="cookie", assumptions=Assumptions(refresh_repeats_token=True))
     ),
-    "refresh-token-holds-grants": Mode(Project(guesses=Guesses(refresh_holds_grants=True))),
-    "query-rebuilt": Mode(Project(guesses=Guesses(redirect_query="rebuild"))),
+    "refresh-token-holds-grants": Mode(Project(assumptions=Assumptions(refresh_holds_grants=True))),
+    "query-rebuilt": Mode(Project(assumptions=Assumptions(redirect_query="rebuild"))),
 }
 
 
@@ -97,9 +97,9 @@ def _town(world: WorldFactory, mode: Mode) -> World:
 
 
 async def _me(browser: Browser) -> dict[str, object]:
-    answer = await browser.get("/me")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, object] = answer.json()
+    response = await browser.get("/me")
+    assert response.status_code == 200, response.text
+    found: dict[str, object] = response.json()
     return found
 
 
@@ -125,14 +125,14 @@ async def test_a_session_from_sign_in_to_sign_out(world: WorldFactory, mode: Mod
     assert (await browser.post("/logout")).status_code == 204
     assert (await browser.get("/me")).status_code == 401
     assert [call.status for call in town.emulator.requests.to("logout")] == [200]
-    assert not [event for event in town.events if isinstance(event, SuspiciousAnswer)]
+    assert not [event for event in town.events if isinstance(event, UpstreamTokenRejected)]
 
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_revoked_session_ends_with_either_status(world: WorldFactory, status: int) -> None:
     """Whether Descope says 400 or 401 to a revoked refresh token: the session is over, the cookies go."""
-    guesses = Guesses(revoked_status=400 if status == 400 else 401)
-    town = world(project=Project(guesses=guesses))
+    guesses = Assumptions(revoked_status=400 if status == 400 else 401)
+    town = world(project=Project(assumptions=guesses))
     browser = town.browser()
     await browser.sign_in()
     town.emulator.revoke("ada@acme.example")
@@ -146,8 +146,8 @@ async def test_a_revoked_session_ends_with_either_status(world: WorldFactory, st
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_stolen_refresh_token_ends_the_session(world: WorldFactory, status: int) -> None:
     """After somebody else replayed a replaced refresh token, the owner has to sign in again."""
-    guesses = Guesses(reuse_status=400 if status == 400 else 401)
-    town = world(project=Project(rotate_refresh=True, guesses=guesses))
+    guesses = Assumptions(reuse_status=400 if status == 400 else 401)
+    town = world(project=Project(rotate_refresh=True, assumptions=guesses))
     owner, thief = town.browser(), world(emulator=town.emulator).browser()
     await owner.sign_in()
     stolen = {name: owner.cookie(name) for name in ("DS", "DSR")}
@@ -185,27 +185,27 @@ async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(world: Worl
 async def test_a_refused_sign_in_is_understood_in_each_spelling(world: WorldFactory, spelling: str) -> None:
     """However Descope says that the identity provider refused: a page, no session, a way to try again."""
     spellings = {
-        "err": Guesses(failed_sign_in="err"),
-        "error": Guesses(failed_sign_in="error"),
-        "both": Guesses(),
+        "err": Assumptions(failed_sign_in="err"),
+        "error": Assumptions(failed_sign_in="error"),
+        "both": Assumptions(),
     }
-    town = world(project=Project(guesses=spellings[spelling]))
+    town = world(project=Project(assumptions=spellings[spelling]))
     browser = town.browser()
     started = await browser.visit("/login/sso?tenant=acme")
     page = await browser.visit(started.headers["location"])
     back = (await browser.refuse(page)).headers["location"]
 
-    answer = await browser.visit(back)
+    response = await browser.visit(back)
 
-    assert answer.status_code in {400, 401, 403}
-    assert answer.headers["content-type"].startswith("text/html")
+    assert response.status_code in {400, 401, 403}
+    assert response.headers["content-type"].startswith("text/html")
     assert town.calls("exchange") == 0
     assert {"DS", "DSR"}.isdisjoint(browser.names())
 
 
 async def test_a_tenant_that_the_sign_in_leaves_open_can_be_selected(world: WorldFactory) -> None:
     """If SSO sets no current tenant, the user is signed in, and picks one."""
-    town = world(project=Project(guesses=Guesses(sso_sets_tenant=False)))
+    town = world(project=Project(assumptions=Assumptions(sso_sets_tenant=False)))
     browser = town.browser()
     await browser.sign_in()
     assert (await browser.get("/me")).status_code == 403

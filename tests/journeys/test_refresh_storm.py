@@ -33,10 +33,10 @@ class Watched(httpx.ASGITransport):
 async def returning(town: World, user: str, tenant: str) -> tuple[int, object]:
     """A browser comes back with a session of its own that is over: the status, and whose session it has."""
     issued = town.emulator.issue(user, tenant, session_seconds=-60)
-    answer = await town.browser().get(
+    response = await town.browser().get(
         "/session-of", cookie=f"DS={issued.session_jwt}; DSR={issued.refresh_jwt}"
     )
-    return answer.status_code, answer.json().get("tenant")
+    return response.status_code, response.json().get("tenant")
 
 
 async def test_rf10_a_thousand_sessions_are_renewed_with_a_thousand_calls(world: WorldFactory) -> None:
@@ -46,9 +46,9 @@ async def test_rf10_a_thousand_sessions_are_renewed_with_a_thousand_calls(world:
     watched = Watched(town.emulator)
     who = [("ada@acme.example", "acme"), ("hank@globex.example", "globex")] * (SESSIONS // 2)
 
-    with town.descope.connected_to(watched, clock=town.emulator.clock):
-        answers = await asyncio.gather(*(returning(town, *each) for each in who))
+    with town.descope.override_upstream(watched, clock=town.emulator.clock):
+        responses = await asyncio.gather(*(returning(town, *each) for each in who))
 
-    assert answers == [(200, tenant) for _, tenant in who]
+    assert responses == [(200, tenant) for _, tenant in who]
     assert watched.most == 20
     assert town.calls("refresh") == SESSIONS

@@ -91,8 +91,8 @@ class Described:
         )
         @given(operation.as_strategy())
         def ask(case: Case) -> None:
-            answer = case.call(allow_redirects=False, **caller(self.emulator))
-            statuses.append(answer.status_code)
+            response = case.call(allow_redirects=False, **caller(self.emulator))
+            statuses.append(response.status_code)
 
         ask()
         return max(statuses)

@@ -11,10 +11,10 @@ async def test_a_user_signs_in_and_reaches_a_protected_endpoint(world: WorldFact
     """After the callback both cookies are there, and the endpoint knows user, tenant and roles."""
     browser = world().browser()
 
-    answer = await browser.sign_in(return_to="/me")
+    response = await browser.sign_in(return_to="/me")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/me"
+    assert response.status_code == 303
+    assert response.headers["location"] == "/me"
     me = await browser.get("/me")
     assert me.status_code == 200
     assert me.json() == {"user": "U22a1322415fff1b1aceaebe7855", "tenant": "acme", "roles": ["admin"]}
@@ -29,13 +29,13 @@ async def test_a_session_renews_itself_when_it_has_expired(world: WorldFactory) 
     before = browser.cookie("DS")
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/session-of")
+    response = await browser.get("/session-of")
 
-    assert answer.status_code == 200
-    assert answer.json()["expires_at"] > town.emulator.clock()
+    assert response.status_code == 200
+    assert response.json()["expires_at"] > town.emulator.clock()
     assert town.calls("refresh") == 1
     assert browser.cookie("DS") != before
-    assert answer.headers["cache-control"] == "private, no-store"
+    assert response.headers["cache-control"] == "private, no-store"
 
 
 async def test_switching_the_tenant_changes_dct_and_roles(world: WorldFactory) -> None:
@@ -56,9 +56,9 @@ async def test_signing_out_ends_the_session_here_and_upstream(world: WorldFactor
     browser = town.browser()
     await browser.sign_in()
 
-    answer = await browser.post("/logout")
+    response = await browser.post("/logout")
 
-    assert answer.status_code == 204
+    assert response.status_code == 204
     assert {"DS", "DSR"}.isdisjoint(browser.names())
     assert town.calls("logout") == 1
     assert (await browser.get("/me")).status_code == 401

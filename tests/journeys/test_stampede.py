@@ -18,12 +18,12 @@ async def test_rf02_a_burst_of_200_requests_makes_one_refresh(world: WorldFactor
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
     town.emulator.clock.advance(660)
 
-    answers = await asyncio.gather(*(town.browser().get("/session-of", cookie=old) for _ in range(200)))
+    responses = await asyncio.gather(*(town.browser().get("/session-of", cookie=old) for _ in range(200)))
 
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
     assert town.calls("refresh") == 1
     # Their ages may differ by the second in which each was sent.
-    assert len({re.sub(r"Max-Age=\d+", "", answer.headers["set-cookie"]) for answer in answers}) == 1
+    assert len({re.sub(r"Max-Age=\d+", "", response.headers["set-cookie"]) for response in responses}) == 1
 
 
 async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(world: WorldFactory) -> None:
@@ -51,10 +51,10 @@ async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(wor
     calls = len(town.emulator.requests)
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/public")
+    response = await browser.get("/public")
 
-    assert answer.status_code == 200
-    assert "vary" not in answer.headers
-    assert "cache-control" not in answer.headers
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 200
+    assert "vary" not in response.headers
+    assert "cache-control" not in response.headers
+    assert "set-cookie" not in response.headers
     assert len(town.emulator.requests) == calls

@@ -20,7 +20,7 @@ async def test_rd01_tokens_are_verified_without_redis(world: WorldFactory) -> No
     good = [await town.browser().get("/session-of", cookie=cookie) for _ in range(3)]
     bad = await town.browser().get("/session-of", cookie=f"DS={pair.session_jwt[:-8]}AAAAAAAA")
 
-    assert [answer.status_code for answer in good] == [200] * 3
+    assert [response.status_code for response in good] == [200] * 3
     assert bad.status_code == 401
     assert not [event for event in town.events if isinstance(event, StoreDegraded)]
 
@@ -31,10 +31,10 @@ async def test_rd02_a_session_goes_on_without_redis(world: WorldFactory) -> None
     pair = town.emulator.issue("ada@acme.example", "acme", session_seconds=-60)
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
-    answers = [await town.browser().get("/session-of", cookie=cookie) for _ in range(3)]
+    responses = [await town.browser().get("/session-of", cookie=cookie) for _ in range(3)]
 
-    assert [answer.status_code for answer in answers] == [200] * 3
-    assert len({answer.headers["set-cookie"] for answer in answers}) == 1
+    assert [response.status_code for response in responses] == [200] * 3
+    assert len({response.headers["set-cookie"] for response in responses}) == 1
     assert town.calls("refresh") == 1
     assert [event for event in town.events if isinstance(event, StoreDegraded)] == [
         StoreDegraded("ConnectionError")

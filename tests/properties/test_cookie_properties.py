@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
 from fastapi_descope._web.login_transactions import LoginTransactions
-from fastapi_descope.session import RefreshToken, Session, TokenPair
+from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.cookie_jar import PlainJar
 
@@ -45,7 +45,7 @@ def pair_of(session: Token, refresh: Token) -> TokenPair:
     claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": NOW + 600}
     return TokenPair(
         session_jwt=session.text,
-        session=Session.from_claims(claims),
+        session=AuthSession.from_claims(claims),
         refresh=RefreshToken.from_claims(refresh.text, claims),
     )
 

@@ -5,12 +5,12 @@ import math
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from fastapi_descope._upstream.resilience import Attempt
+from fastapi_descope._upstream.resilience import CallPermit
 from fastapi_descope.errors import (
     CircuitOpen,
+    InvalidUpstreamResponse,
     UpstreamError,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
@@ -23,8 +23,8 @@ class Outage(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.desk = Desk(0.5)
-        self.under_way: list[Attempt] = []
-        self.trial: Attempt | None = None
+        self.under_way: list[CallPermit] = []
+        self.trial: CallPermit | None = None
         self.tried_at = 0.0
         self.failed_at: list[float] = []
         self.first_failure = math.inf
@@ -52,8 +52,11 @@ class Outage(RuleBasedStateMachine):
             self.trial, self.tried_at = attempt, now
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), error=st.sampled_from([None, UpstreamRefused(400), UpstreamNonsense("redirect")]))
-    def answer(self, data: st.DataObject, error: UpstreamError | None) -> None:
+    @rule(
+        data=st.data(),
+        error=st.sampled_from([None, UpstreamRejected(400), InvalidUpstreamResponse("redirect")]),
+    )
+    def response(self, data: st.DataObject, error: UpstreamError | None) -> None:
         """Only the trial's ends an outage, or that of a call no older than the failures; none begins one."""
         attempt = self._take(data)
         end(attempt, error)
@@ -102,14 +105,14 @@ class Outage(RuleBasedStateMachine):
         self.begin(ADA)
         assert self.trial is self.under_way[-1]
 
-    def _begun(self, bearer: str) -> Attempt | None:
+    def _begun(self, bearer: str) -> CallPermit | None:
         try:
             self.under_way.append(self.desk.begin(bearer))
         except CircuitOpen:
             return None
         return self.under_way[-1]
 
-    def _take(self, data: st.DataObject) -> Attempt:
+    def _take(self, data: st.DataObject) -> CallPermit:
         return self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from fastapi_descope._encoding import base64url, strict_json
 from fastapi_descope._tokens.claims import Key, TokenKind, verify
 from fastapi_descope._tokens.verifier import parse_jwks
-from fastapi_descope.errors import TokenError, UpstreamNonsense
-from fastapi_descope.session import Claims, RefreshToken, Session
+from fastapi_descope.errors import InvalidUpstreamResponse, TokenError
+from fastapi_descope.session import AuthSession, Claims, RefreshToken
 from tests.helpers.tampering import NOW, POLICY, PROJECT, Forge, encode
 
 FORGE = Forge()
@@ -82,7 +82,7 @@ def test_tv17_signed_claims_are_values_or_refused(changes: dict[str, object]) ->
     for kind in TokenKind:
         claims = outcome(token, kind)
         if claims is not None:
-            session, refresh = Session.from_claims(claims), RefreshToken.from_claims(token, claims)
+            session, refresh = AuthSession.from_claims(claims), RefreshToken.from_claims(token, claims)
             assert session.user.id == refresh.subject == claims.get("dsub", claims["sub"])
             assert session.issued_at < session.expires_at + 1
             assert token not in repr((session, refresh))
@@ -101,7 +101,7 @@ def keys_or_none(body: bytes) -> Mapping[str, Key] | None:
     """The keys, or None if the set is nonsense; anything else fails the test."""
     try:
         keys = parse_jwks(body)
-    except UpstreamNonsense:
+    except InvalidUpstreamResponse:
         return None
     assert keys
     return keys

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope._refresh.outcome import Ended, NoVerdict, Outcome, Renewed
+from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed, Unavailable
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
@@ -71,11 +71,11 @@ async def test_rf04_the_grace_begins_with_the_delivery() -> None:
     held, refresher = descope.sign_in(), descope.refresher(grace=30)
     first = await refresher.refresh(held)
     descope.now += 100
-    await refresher.delivered(held)
+    await refresher.mark_delivered(held)
 
     descope.now += 29
     assert await refresher.refresh(held) == first
-    await refresher.delivered(held)  # to a twin: this does not begin the grace anew
+    await refresher.mark_delivered(held)  # to a twin: this does not begin the grace anew
     descope.now += 1
     assert await refresher.refresh(held) == Ended()
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
@@ -140,10 +140,10 @@ async def test_rf17_a_session_that_is_over_by_our_clock_is_not_remembered_as_goo
     hanging.set()
     descope.serve()
 
-    assert await running == NoVerdict(5)
+    assert await running == Unavailable(5)
     assert descope.told == [RefreshFailed("expired")]
     descope.lifetime = 600
-    assert [await refresher.refresh(held) for _ in range(50)] == [NoVerdict(30)] * 50
+    assert [await refresher.refresh(held) for _ in range(50)] == [Unavailable(30)] * 50
     assert len(descope.calls) == 1
     descope.now += 30
     assert isinstance(await refresher.refresh(held), Renewed)
@@ -169,7 +169,7 @@ async def test_rf17_a_session_that_is_nearly_over_by_our_clock_costs_no_call_a_r
 
     good = kinds.count(Renewed)
     assert good == pytest.approx(left, abs=1)
-    assert kinds == [Renewed] * good + [NoVerdict] * (29 - good)
+    assert kinds == [Renewed] * good + [Unavailable] * (29 - good)
     assert len(descope.calls) == 1
 
 
@@ -178,10 +178,10 @@ async def test_rf17_a_rotated_token_is_kept_though_our_clock_is_ahead() -> None:
     descope = StrictDescope()
     descope.lifetime = -600
     held, refresher = descope.sign_in(), descope.refresher()
-    assert await refresher.refresh(held) == NoVerdict(5)
+    assert await refresher.refresh(held) == Unavailable(5)
     descope.lifetime = 600
 
-    assert [await refresher.refresh(held) for _ in range(50)] == [NoVerdict(30)] * 50
+    assert [await refresher.refresh(held) for _ in range(50)] == [Unavailable(30)] * 50
     descope.now += 30
     assert isinstance(await refresher.refresh(held), Renewed)
     assert descope.calls == ["ada/0/acme", "ada/1/acme"]
@@ -193,7 +193,7 @@ async def test_rf17_a_kept_answer_is_the_session_as_soon_as_our_clock_is_right()
     descope.now += 1000
     held, refresher = descope.sign_in(), descope.refresher()
     descope.lifetime = -600
-    assert await refresher.refresh(held) == NoVerdict(5)
+    assert await refresher.refresh(held) == Unavailable(5)
     descope.now -= 700
 
     assert isinstance(await refresher.refresh(held), Renewed)
@@ -222,8 +222,8 @@ async def test_no_verdict_is_forgotten_at_once() -> None:
     held, refresher = descope.sign_in(), descope.refresher()
     descope.script = [UpstreamUnavailable(9), UpstreamUnavailable(5)]
 
-    assert await refresher.refresh(held) == NoVerdict(9)
-    assert await refresher.refresh(held) == NoVerdict(5)
+    assert await refresher.refresh(held) == Unavailable(9)
+    assert await refresher.refresh(held) == Unavailable(5)
     assert isinstance(await refresher.refresh(held), Renewed)
     assert descope.calls == ["ada/0/acme"] * 3
 
@@ -234,7 +234,7 @@ async def test_a_token_that_cannot_be_sent_decides_nothing() -> None:
     held, refresher = descope.sign_in(), descope.refresher()
     descope.script = [TokenError(TokenReason.MALFORMED)]
 
-    assert await refresher.refresh(held) == NoVerdict(5)
+    assert await refresher.refresh(held) == Unavailable(5)
     assert descope.told == [RefreshFailed("refresh_token")]
     descope.now += 5
     assert isinstance(await refresher.refresh(held), Renewed)
@@ -245,8 +245,8 @@ async def test_a_result_that_cannot_be_verified_is_kept_until_it_can() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     descope.keys_known = False
-    assert await refresher.refresh(held) == NoVerdict(7)
-    assert await refresher.refresh(held) == NoVerdict(7)
+    assert await refresher.refresh(held) == Unavailable(7)
+    assert await refresher.refresh(held) == Unavailable(7)
 
     descope.keys_known = True
 
@@ -258,7 +258,7 @@ async def test_rd03_a_forged_result_in_the_store_counts_for_nothing() -> None:
     """What is recalled is verified like any answer; if it fails, Descope is asked."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    await descope.store.overrule(held.text, RefreshResult("forged", "forged"), 600)
+    await descope.store.force_set(held.text, RefreshResult("forged", "forged"), 600)
 
     renewed = await refresher.refresh(held)
 
@@ -272,7 +272,7 @@ async def test_kd06_a_result_for_somebody_else_counts_for_nothing() -> None:
     descope = StrictDescope()
     ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.refresher()
     other = await descope.refresh(bob.text)
-    await descope.store.overrule(ada.text, other, 600)
+    await descope.store.force_set(ada.text, other, 600)
 
     renewed = await refresher.refresh(ada)
 
@@ -324,7 +324,7 @@ async def test_a_drain_waits_for_what_is_in_flight() -> None:
     await refresher.drain(10)
 
     assert isinstance(flight.result(), Renewed)
-    assert await descope.store.recall(held.text) is not None
+    assert await descope.store.get(held.text) is not None
 
 
 async def test_a_drain_does_not_wait_for_ever() -> None:
@@ -337,5 +337,5 @@ async def test_a_drain_does_not_wait_for_ever() -> None:
 
     await refresher.drain(10)
 
-    assert await caller == NoVerdict(5)
+    assert await caller == Unavailable(5)
     assert asyncio.get_running_loop().time() == pytest.approx(10)

@@ -22,7 +22,7 @@ async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(wor
     town.emulator.clock.advance(9)
     third = await browser.get("/session-of")
 
-    assert [answer.status_code for answer in (first, second, third)] == [503, 503, 200]
+    assert [response.status_code for response in (first, second, third)] == [503, 503, 200]
     assert first.headers["retry-after"] == "20"
     assert 7 <= int(second.headers["retry-after"]) <= 9
     assert "set-cookie" not in first.headers
@@ -87,9 +87,9 @@ async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
 
     refused = [await browser.get("/session-of") for _ in range(100)]
 
-    assert {answer.status_code for answer in refused} == {503}
-    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
-    assert not any("set-cookie" in answer.headers for answer in refused)
+    assert {response.status_code for response in refused} == {503}
+    assert {response.headers["retry-after"] for response in refused} == {"5"}
+    assert not any("set-cookie" in response.headers for response in refused)
     assert town.calls("refresh") == 1
     town.emulator.faults.clear()
     town.emulator.clock.advance(5)
@@ -104,8 +104,8 @@ async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(worl
     town.emulator.clock.advance(560)
     town.emulator.faults.add("refresh", status=403, body=b"<h1>Blocked by policy</h1>", times=5)
 
-    answers = [await browser.get("/session-of") for _ in range(5)]
+    responses = [await browser.get("/session-of") for _ in range(5)]
 
-    assert [answer.status_code for answer in answers] == [200] * 5
-    assert not any("set-cookie" in answer.headers for answer in answers)
+    assert [response.status_code for response in responses] == [200] * 5
+    assert not any("set-cookie" in response.headers for response in responses)
     assert town.calls("refresh") == 1

@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from fastapi_descope._refresh.outcome import Ended, NoVerdict, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed, Unavailable
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import (
     DescopeError,
+    InvalidUpstreamResponse,
     SessionEnded,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
@@ -63,7 +63,7 @@ async def test_whoever_waits_for_another_process_too_long_decides_nothing() -> N
     first = asyncio.create_task(holder.refresh(held))
     await turns()
 
-    assert await other.refresh(held) == NoVerdict(5)
+    assert await other.refresh(held) == Unavailable(5)
 
     assert asyncio.get_running_loop().time() == pytest.approx(6, abs=0.1)
     assert descope.told == [RefreshFailed("upstream_unavailable")]
@@ -76,9 +76,9 @@ async def test_a_process_that_died_blocks_the_others_for_its_lease_only() -> Non
     """It held the right to refresh; thirty seconds later the next one takes over."""
     descope = StrictDescope()
     held, alive = descope.sign_in(), descope.refresher()
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
 
-    assert await alive.refresh(held) == NoVerdict(5)
+    assert await alive.refresh(held) == Unavailable(5)
     descope.now += 30
     assert await alive.refresh(held) == Renewed(descope.pair_of("ada/1/acme"))
 
@@ -88,7 +88,7 @@ async def test_rf05_a_late_loser_takes_the_result_of_the_winner() -> None:
     descope = StrictDescope()
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    descope.script = [UpstreamRefused(400, "E064006")]
+    descope.script = [UpstreamRejected(400, "E064006")]
     loser, hanging = await late_for_its_lease(descope, slow.refresh(held))
     descope.serve()
     winner = await quick.refresh(held)
@@ -111,7 +111,7 @@ async def test_rf03_a_late_holder_overwrites_nothing() -> None:
     assert await quick.refresh(held) == Ended()  # Descope takes it for a theft
     hanging.set()
     assert await late == Ended(superseded=True)
-    assert await slow.latest(held) == Ended()
+    assert await slow.outcome(held) == Ended()
 
 
 async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_next() -> None:
@@ -130,7 +130,7 @@ async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_nex
     second.set()
 
     assert isinstance(await winner, Renewed)
-    assert await late == await winner == await slow.latest(held)
+    assert await late == await winner == await slow.outcome(held)
 
 
 async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_remembered() -> None:
@@ -138,12 +138,12 @@ async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
     late, hanging = await late_for_its_lease(descope, process.refresh(held))
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
     hanging.set()
     await turns()
     descope.now += 31
 
-    assert await late == Renewed(descope.pair_of("ada/1/acme")) == await process.latest(held)
+    assert await late == Renewed(descope.pair_of("ada/1/acme")) == await process.outcome(held)
 
 
 async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_answer() -> None:
@@ -151,7 +151,7 @@ async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
     late, hanging = await late_for_its_lease(descope, process.refresh(held))
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
     hanging.set()
 
     assert await late == Renewed(descope.pair_of("ada/1/acme"))
@@ -161,27 +161,30 @@ async def test_rf05_a_refusal_of_who_lost_the_lease_decides_nothing() -> None:
     """The winner has spent the token and has no answer yet: nobody deletes the cookies it will write."""
     descope = StrictDescope()
     held, loser = descope.sign_in(), descope.refresher()
-    descope.script = [UpstreamRefused(400, "E064006")]
+    descope.script = [UpstreamRejected(400, "E064006")]
     late, hanging = await late_for_its_lease(descope, loser.refresh(held))
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
     hanging.set()
 
-    assert await late == NoVerdict()
+    assert await late == Unavailable()
 
 
 @pytest.mark.parametrize(
     ("answer", "raised"),
-    [(UpstreamRefused(401, "E064006"), UpstreamUnavailable), (UpstreamNonsense("html"), UpstreamNonsense)],
+    [
+        (UpstreamRejected(401, "E064006"), UpstreamUnavailable),
+        (InvalidUpstreamResponse("html"), InvalidUpstreamResponse),
+    ],
 )
 async def test_rf05_a_switch_that_lost_the_lease_does_not_end_the_session(
-    answer: DescopeError, raised: type[DescopeError]
+    response: DescopeError, raised: type[DescopeError]
 ) -> None:
     """A refusal says that the winner was quicker; what is no verdict anyway stays what it is."""
     descope = StrictDescope()
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    descope.script = [answer]
-    switch, hanging = await late_for_its_lease(descope, slow.replace(held, *descope.select("globex")))
+    descope.script = [response]
+    switch, hanging = await late_for_its_lease(descope, slow.switch(held, *descope.select("globex")))
     descope.serve()
     assert isinstance(await quick.refresh(held), Renewed)
     hanging.set()
@@ -217,24 +220,24 @@ async def test_a_switch_waits_for_a_refresh_in_another_process_and_uses_its_toke
     hanging = descope.hold()
     refresh = asyncio.create_task(refreshing.refresh(held))
     await turns()
-    switch = asyncio.create_task(switching.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(switching.switch(held, *descope.select("globex")))
     await turns()
     hanging.set()
 
     assert (await switch).refresh.text == "ada/2/globex"
     assert isinstance(await refresh, Renewed)
     assert descope.calls == ["ada/0/acme", "ada/1/acme"]
-    assert await refreshing.latest(held) == Renewed(await switch)
+    assert await refreshing.outcome(held) == Renewed(await switch)
 
 
 async def test_a_switch_does_not_wait_for_another_process_for_ever() -> None:
     """Nothing was asked of Descope; the client may try again."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher(patience=6)
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
 
     with pytest.raises(UpstreamUnavailable):
-        await process.replace(held, *descope.select("globex"))
+        await process.switch(held, *descope.select("globex"))
 
     assert asyncio.get_running_loop().time() == pytest.approx(6, abs=0.1)
     assert descope.calls == []
@@ -245,15 +248,15 @@ async def test_lo03_a_logout_in_another_process_ends_a_switch_that_waits() -> No
     descope = StrictDescope()
     held = descope.sign_in()
     first, second = descope.refresher(), descope.refresher()
-    await descope.store.begin(held.text)
-    switch = asyncio.create_task(first.replace(held, *descope.select("globex")))
+    await descope.store.acquire(held.text)
+    switch = asyncio.create_task(first.switch(held, *descope.select("globex")))
     await turns()
-    await second.end(held, patience=1)
+    await second.revoke(held, wait_timeout=1)
 
     with pytest.raises(SessionEnded):
         await switch
     assert descope.calls == []
-    assert isinstance(await descope.store.begin(held.text, anew=True), Lease)  # it was given back
+    assert isinstance(await descope.store.acquire(held.text, ignore_cached=True), Lease)  # it was given back
 
 
 async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> None:
@@ -264,7 +267,7 @@ async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> No
     hanging = descope.hold()
     refresh = asyncio.create_task(first.refresh(held))
     await turns()
-    await second.end(held, patience=1)
+    await second.revoke(held, wait_timeout=1)
     hanging.set()
 
     assert await refresh == Ended(superseded=True)
@@ -277,7 +280,7 @@ async def test_a_switch_whose_lease_lapsed_is_a_switch_all_the_same() -> None:
     descope.rotates = False
     held = descope.sign_in()
     slow, quick = descope.refresher(), descope.refresher()
-    switch, hanging = await late_for_its_lease(descope, slow.replace(held, *descope.select("globex")))
+    switch, hanging = await late_for_its_lease(descope, slow.switch(held, *descope.select("globex")))
     descope.serve()
     await quick.refresh(held)
     hanging.set()
@@ -294,6 +297,6 @@ async def test_rf17_of_many_processes_with_a_wrong_clock_one_asks(*, rotates: bo
     fleet = [descope.refresher(shared) for _ in range(4)]
     for calls in range(1, 4):
         outcomes = await asyncio.gather(*(process.refresh(held) for process in fleet))
-        assert {type(outcome) for outcome in outcomes} == {NoVerdict}
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
         assert len(descope.calls) == calls
         descope.now += 31

@@ -42,12 +42,12 @@ class Scene:
     async def switch(self) -> None:
         """A switch, which a logout may forestall."""
         with contextlib.suppress(SessionEnded):
-            pair = await self.refresher.replace(self.held, *self.descope.select("globex"))
+            pair = await self.refresher.switch(self.held, *self.descope.select("globex"))
             self.handed_out.append(pair.refresh)
 
     async def log_out(self) -> None:
         """A logout."""
-        await self.refresher.end(self.held, patience=1)
+        await self.refresher.revoke(self.held, wait_timeout=1)
 
     async def play(self, order: tuple[str, ...], steps: int) -> None:
         """Begin one after the other, ``steps`` turns of the event loop apart, and let all of them land."""
@@ -84,7 +84,7 @@ async def test_f14_after_a_switch_the_tenant_is_the_new_one(order: tuple[str, ..
         scene = Scene(distant=distant)
         await scene.play(order, steps)
 
-        latest = await scene.refresher.latest(scene.held)
+        latest = await scene.refresher.outcome(scene.held)
         assert isinstance(latest, Renewed), steps
         assert latest.pair.session.tenant_id == "globex", steps
         assert len(set(scene.descope.calls)) == len(scene.descope.calls) <= 2, steps

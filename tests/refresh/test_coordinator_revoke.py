@@ -20,9 +20,9 @@ class SilentStore(MemoryRefreshStore):
     """Overrules, and does not say what."""
 
     @override
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """As in memory, but for the answer."""
-        await super().overrule(token, result, seconds)
+        await super().force_set(token, result, ttl)
         return None
 
 
@@ -30,22 +30,22 @@ class SlowStore(MemoryRefreshStore):
     """Takes most of a second to say anything that a logout asks."""
 
     @override
-    async def begin(self, token: str, *, anew: bool = False) -> RefreshResult | Lease | None:
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
         """As in memory, later."""
         await asyncio.sleep(0.9)
-        return await super().begin(token, anew=anew)
+        return await super().acquire(token, ignore_cached=ignore_cached)
 
     @override
-    async def recall(self, token: str) -> RefreshResult | None:
+    async def get(self, token: str) -> RefreshResult | None:
         """As in memory, later."""
         await asyncio.sleep(0.9)
-        return await super().recall(token)
+        return await super().get(token)
 
     @override
-    async def overrule(self, token: str, result: RefreshResult, seconds: float) -> RefreshResult | None:
+    async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """As in memory, later."""
         await asyncio.sleep(0.9)
-        return await super().overrule(token, result, seconds)
+        return await super().force_set(token, result, ttl)
 
 
 @pytest.fixture
@@ -59,11 +59,11 @@ async def test_lo03_a_session_that_was_ended_stays_ended() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
 
-    assert await refresher.end(held, patience=1) == "ada/0/acme"
+    assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
 
     descope.now += 599
     assert await refresher.refresh(held) == Ended()
-    assert await refresher.latest(held) == Ended()
+    assert await refresher.outcome(held) == Ended()
     assert descope.calls == []
     assert descope.told == []
 
@@ -76,7 +76,7 @@ async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None
     middle = descope.pair_of("ada/1/acme").refresh
     await refresher.refresh(middle)
 
-    assert await refresher.end(held, patience=1) == "ada/2/acme"
+    assert await refresher.revoke(held, wait_timeout=1) == "ada/2/acme"
 
     tokens = [held, middle, descope.pair_of("ada/2/acme").refresh]
     assert [await refresher.refresh(token) for token in tokens] == [Ended()] * 3
@@ -88,8 +88,8 @@ async def test_lo03_a_logout_outlasts_the_grace_of_the_refresh_before_it() -> No
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher(grace=30)
     await refresher.refresh(held)
-    await refresher.delivered(held)
-    await refresher.end(held, patience=1)
+    await refresher.mark_delivered(held)
+    await refresher.revoke(held, wait_timeout=1)
     descope.now += 599
 
     assert await refresher.refresh(held) == Ended()
@@ -104,13 +104,13 @@ async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(held))
     await turns()
-    logout = asyncio.create_task(refresher.end(held, patience=1))
+    logout = asyncio.create_task(refresher.revoke(held, wait_timeout=1))
     await turns()
     hanging.set()
 
     assert await logout == "ada/1/acme"
     assert isinstance(await refresh, Renewed)
-    assert await refresher.latest(held) == Ended()
+    assert await refresher.outcome(held) == Ended()
     assert await refresher.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
 
 
@@ -122,7 +122,7 @@ async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() ->
     refresh = asyncio.create_task(refresher.refresh(held))
     await turns()
 
-    assert await refresher.end(held, patience=1) == "ada/0/acme"
+    assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
 
     assert asyncio.get_running_loop().time() == pytest.approx(1)
     hanging.set()
@@ -135,7 +135,7 @@ async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) 
     """The client hangs up: the logout goes on, and leaves no lease that the next request would wait for."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher(DistantStore(descope.clock))
-    logout = asyncio.create_task(process.end(held, patience=1))
+    logout = asyncio.create_task(process.revoke(held, wait_timeout=1))
     for _ in range(steps + 1):
         await asyncio.sleep(0)
     logout.cancel()
@@ -154,11 +154,11 @@ async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: 
     descope.rotates = False
     store = DistantStore(descope.clock)
     held, process = descope.sign_in(), descope.refresher(store)
-    await store.overrule(held.text, RefreshResult("session of nobody", held.text), 600)
+    await store.force_set(held.text, RefreshResult("session of nobody", held.text), 600)
     refresh = asyncio.create_task(process.refresh(held))
     for _ in range(steps):
         await asyncio.sleep(0)
-    await store.overrule(held.text, RefreshResult.over(), 600)
+    await store.force_set(held.text, RefreshResult.ended(), 600)
     await refresh
 
     assert await process.refresh(held) == Ended()
@@ -170,7 +170,7 @@ async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too()
     held, process = descope.sign_in(), descope.refresher(SilentStore(descope.clock))
     await process.refresh(held)
 
-    assert await process.end(held, patience=1) == "ada/1/acme"
+    assert await process.revoke(held, wait_timeout=1) == "ada/1/acme"
 
     assert await process.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
 
@@ -180,7 +180,7 @@ async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher(SlowStore(descope.clock))
 
-    await process.end(held, patience=1)
+    await process.revoke(held, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1.9)
     assert await process.refresh(held) == Ended()
@@ -195,7 +195,7 @@ async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:
     refresh = asyncio.create_task(refresher.refresh(descope.pair_of("ada/1/acme").refresh))
     await turns()
 
-    assert await refresher.end(held, patience=1) == "ada/1/acme"
+    assert await refresher.revoke(held, wait_timeout=1) == "ada/1/acme"
     hanging.set()
 
     assert await refresh == Ended(superseded=True)
@@ -211,10 +211,10 @@ async def test_lo03_a_logout_does_not_stand_in_a_queue() -> None:
         await asyncio.sleep(0.9)
         return await call(text)
 
-    queue = [asyncio.create_task(descope.refresher().replace(held, slow, verify)) for _ in range(3)]
+    queue = [asyncio.create_task(descope.refresher().switch(held, slow, verify)) for _ in range(3)]
     await turns()
 
-    await descope.refresher().end(held, patience=1)
+    await descope.refresher().revoke(held, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.1)
     landed = await asyncio.gather(*queue, return_exceptions=True)

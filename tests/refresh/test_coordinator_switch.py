@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from fastapi_descope._refresh.coordinator import Refresher
-from fastapi_descope._refresh.outcome import Ended, NotReplaced, NoVerdict, Renewed
+from fastapi_descope._refresh.coordinator import RefreshCoordinator
+from fastapi_descope._refresh.outcome import Ended, Renewed, SwitchFailed, Unavailable
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
 from fastapi_descope.errors import (
+    InvalidUpstreamResponse,
     SessionEnded,
     TokenError,
     TokenReason,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from fastapi_descope.session import RefreshToken, TokenPair
@@ -29,7 +29,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def known(refresher: Refresher, held: RefreshToken) -> str:
+async def known(refresher: RefreshCoordinator, held: RefreshToken) -> str:
     """The newest refresh token that those get who still hold this one."""
     outcome = await refresher.refresh(held)
     assert isinstance(outcome, Renewed)
@@ -41,7 +41,7 @@ async def test_a_switch_is_what_late_twins_get_from_then_on() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
 
-    pair = await refresher.replace(held, *descope.select("globex"))
+    pair = await refresher.switch(held, *descope.select("globex"))
 
     assert pair.session.tenant_id == "globex"
     assert await refresher.refresh(held) == Renewed(pair)
@@ -55,7 +55,7 @@ async def test_tn09_a_switch_waits_for_a_refresh_and_uses_its_token() -> None:
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(held))
     await turns()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
     assert descope.calls == ["ada/0/acme"]
     hanging.set()
@@ -74,7 +74,7 @@ async def test_tn09_a_refresh_behind_a_switch_gets_the_new_tenant() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     hanging = descope.hold()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
     refresh = asyncio.create_task(refresher.refresh(held))
     await turns()
@@ -88,15 +88,15 @@ async def test_tn09_a_pair_that_a_switch_has_overtaken_is_not_the_latest() -> No
     """What is remembered of the session by now is the switch, for every token of the chain."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    assert await refresher.latest(held) is None
+    assert await refresher.outcome(held) is None
     first = await refresher.refresh(held)
-    assert await refresher.latest(held) == first
+    assert await refresher.outcome(held) == first
 
-    switched = await refresher.replace(held, *descope.select("globex"))
+    switched = await refresher.switch(held, *descope.select("globex"))
 
-    assert await refresher.latest(held) == Renewed(switched)
-    assert await refresher.latest(descope.pair_of("ada/1/acme").refresh) == Renewed(switched)
-    assert await refresher.latest(switched.refresh) is None
+    assert await refresher.outcome(held) == Renewed(switched)
+    assert await refresher.outcome(descope.pair_of("ada/1/acme").refresh) == Renewed(switched)
+    assert await refresher.outcome(switched.refresh) is None
     assert len(descope.calls) == 2
 
 
@@ -108,7 +108,7 @@ async def test_switches_queue_and_each_gets_its_own_tenant(store: type[MemoryRef
     tenants = [f"tenant{number}" for number in range(10)]
 
     pairs = await asyncio.gather(
-        *[refresher.replace(held, *descope.select(tenant)) for tenant in tenants],
+        *[refresher.switch(held, *descope.select(tenant)) for tenant in tenants],
     )
 
     assert [pair.session.tenant_id for pair in pairs] == tenants
@@ -125,9 +125,9 @@ async def test_switches_with_an_old_and_a_new_token_queue_too() -> None:
     newer = descope.pair_of("ada/1/acme").refresh
 
     first, second, third = await asyncio.gather(
-        refresher.replace(newer, *descope.select("globex")),
-        refresher.replace(held, *descope.select("initech")),
-        refresher.replace(newer, *descope.select("hooli")),
+        refresher.switch(newer, *descope.select("globex")),
+        refresher.switch(held, *descope.select("initech")),
+        refresher.switch(newer, *descope.select("hooli")),
     )
 
     tenants = [pair.session.tenant_id for pair in (first, second, third)]
@@ -140,12 +140,12 @@ async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     await refresher.refresh(held)
-    await refresher.delivered(held)
+    await refresher.mark_delivered(held)
     hanging = descope.hold()
     newer = descope.pair_of("ada/1/acme").refresh
     refresh = asyncio.create_task(refresher.refresh(newer))
     await turns()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
     hanging.set()
 
@@ -154,9 +154,9 @@ async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None
     assert descope.calls == ["ada/0/acme", "ada/1/acme", "ada/2/acme"]
 
 
-@pytest.mark.parametrize("error", [UpstreamRefused(403, "E011004"), UpstreamUnavailable(9)])
+@pytest.mark.parametrize("error", [UpstreamRejected(403, "E011004"), UpstreamUnavailable(9)])
 async def test_a_failed_switch_leaves_everything_as_it_was(
-    error: UpstreamRefused | UpstreamUnavailable,
+    error: UpstreamRejected | UpstreamUnavailable,
 ) -> None:
     """Its error is raised as it came; nothing is remembered, and the session goes on."""
     descope = StrictDescope()
@@ -164,11 +164,11 @@ async def test_a_failed_switch_leaves_everything_as_it_was(
     descope.script = [error]
 
     with pytest.raises(type(error)) as caught:
-        await refresher.replace(held, *descope.select("globex"))
+        await refresher.switch(held, *descope.select("globex"))
 
     assert caught.value is error
     assert descope.told == []
-    assert await refresher.latest(held) is None
+    assert await refresher.outcome(held) is None
     assert await known(refresher, held) == "ada/1/acme"
 
 
@@ -176,18 +176,18 @@ async def test_a_refresh_behind_a_failed_switch_still_runs() -> None:
     """Whoever waited knows nothing yet, and refreshes after all."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    descope.script = [UpstreamRefused(403)]
+    descope.script = [UpstreamRejected(403)]
     hanging = descope.hold()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
     beside = refresher.start(held)
     waiting = [asyncio.create_task(refresher.refresh(held)) for _ in range(20)]
     await turns()
     hanging.set()
 
-    with pytest.raises(UpstreamRefused):
+    with pytest.raises(UpstreamRejected):
         await switch
-    assert isinstance(await beside, NotReplaced)
+    assert isinstance(await beside, SwitchFailed)
     assert await asyncio.gather(*waiting) == [Renewed(descope.pair_of("ada/1/acme"))] * 20
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
 
@@ -199,11 +199,11 @@ async def test_tn07_a_pair_that_is_not_accepted_is_dropped() -> None:
     held, refresher = descope.sign_in(), descope.refresher()
 
     async def refuse(_result: RefreshResult, _held: RefreshToken) -> TokenPair:
-        raise UpstreamNonsense("tenant")
+        raise InvalidUpstreamResponse("tenant")
 
-    with pytest.raises(UpstreamNonsense, match="unexpected"):
-        await refresher.replace(held, descope.select("globex")[0], refuse)
-    assert await refresher.latest(held) is None
+    with pytest.raises(InvalidUpstreamResponse, match="unexpected"):
+        await refresher.switch(held, descope.select("globex")[0], refuse)
+    assert await refresher.outcome(held) is None
     assert await known(refresher, held) == "ada/0/acme"
 
 
@@ -214,9 +214,9 @@ async def test_a_switch_that_cannot_be_verified_is_kept_until_it_can() -> None:
     await refresher.refresh(held)
     descope.keys_known = False
     with pytest.raises(UpstreamUnavailable) as caught:
-        await refresher.replace(held, *descope.select("globex"))
+        await refresher.switch(held, *descope.select("globex"))
     assert caught.value.retry_after == 7
-    assert await refresher.latest(held) == NoVerdict(7)
+    assert await refresher.outcome(held) == Unavailable(7)
 
     descope.keys_known = True
 
@@ -230,8 +230,8 @@ async def test_an_unverified_token_that_cannot_be_sent_is_no_error_of_ours() -> 
     held, refresher = descope.sign_in(), descope.refresher()
     descope.script = [TokenError(TokenReason.MALFORMED)]
 
-    with pytest.raises(UpstreamNonsense) as caught:
-        await refresher.replace(held, *descope.select("globex"))
+    with pytest.raises(InvalidUpstreamResponse) as caught:
+        await refresher.switch(held, *descope.select("globex"))
 
     assert caught.value.reason == "refresh_token"
 
@@ -241,10 +241,10 @@ async def test_lo03_a_switch_does_not_revive_what_a_logout_ended() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     await refresher.refresh(held)
-    await refresher.end(held, patience=1)
+    await refresher.revoke(held, wait_timeout=1)
 
     with pytest.raises(SessionEnded):
-        await refresher.replace(held, *descope.select("globex"))
+        await refresher.switch(held, *descope.select("globex"))
 
     assert len(descope.calls) == 1
 
@@ -254,9 +254,9 @@ async def test_lo03_a_logout_during_a_switch_has_the_last_word() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     hanging = descope.hold()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
-    await refresher.end(held, patience=1)
+    await refresher.revoke(held, wait_timeout=1)
     hanging.set()
 
     with pytest.raises(SessionEnded):
@@ -270,7 +270,7 @@ async def test_a_switch_that_a_shutdown_cuts_off_has_no_verdict() -> None:
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
     descope.hold()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await turns()
 
     await refresher.drain(1)
@@ -284,7 +284,7 @@ async def test_rf06_a_switch_cancelled_at_any_step_loses_nothing(steps: int) -> 
     """It happened or it did not; in neither case is the session lost."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.refresher()
-    switch = asyncio.create_task(refresher.replace(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     for _ in range(steps):
         await asyncio.sleep(0)
     switch.cancel()

@@ -26,10 +26,10 @@ async def test_a_session_at_rest_is_settled_as_it_is() -> None:
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
 
-    assert await process.settled(held.text) == "ada/0/acme"
+    assert await process.wait_idle(held.text) == "ada/0/acme"
 
     assert descope.calls == []
-    assert isinstance(await descope.store.begin(held.text), Lease)
+    assert isinstance(await descope.store.acquire(held.text), Lease)
 
 
 async def test_it_waits_for_another_process_and_follows_the_chain() -> None:
@@ -40,7 +40,7 @@ async def test_it_waits_for_another_process_and_follows_the_chain() -> None:
     hanging = descope.hold()
     refreshing = asyncio.create_task(elsewhere.refresh(held))
     await turns()
-    settling = asyncio.create_task(here.settled(held.text))
+    settling = asyncio.create_task(here.wait_idle(held.text))
     await turns()
     hanging.set()
 
@@ -52,19 +52,19 @@ async def test_a_session_that_was_signed_out_has_no_newest_token() -> None:
     """It is over, which is an answer."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher()
-    await process.end(held, patience=1)
+    await process.revoke(held, wait_timeout=1)
 
-    assert await process.settled(held.text) is None
+    assert await process.wait_idle(held.text) is None
 
 
 async def test_it_does_not_wait_for_ever() -> None:
     """Six seconds, then nothing is known."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher(patience=6)
-    await descope.store.begin(held.text)
+    await descope.store.acquire(held.text)
 
     with pytest.raises(UpstreamUnavailable):
-        await process.settled(held.text)
+        await process.wait_idle(held.text)
 
     assert asyncio.get_running_loop().time() == pytest.approx(6, abs=0.1)
 
@@ -74,7 +74,7 @@ async def test_whoever_is_cancelled_at_any_step_leaves_no_lease_behind(steps: in
     """The next request refreshes without waiting for anybody."""
     descope = StrictDescope()
     held, process = descope.sign_in(), descope.refresher(DistantStore(descope.clock))
-    settling = asyncio.create_task(process.settled(held.text))
+    settling = asyncio.create_task(process.wait_idle(held.text))
     for _ in range(steps):
         await asyncio.sleep(0)
     settling.cancel()

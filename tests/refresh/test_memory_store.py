@@ -16,7 +16,7 @@ RESULT = RefreshResult("session", "refresh", 1_800_000_000)
 async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
     """Remember a result for a token of each number."""
     for name in names:
-        await store.overrule(f"token-{name}", RESULT, seconds)
+        await store.force_set(f"token-{name}", RESULT, seconds)
 
 
 async def test_what_is_over_goes() -> None:
@@ -27,9 +27,9 @@ async def test_what_is_over_goes() -> None:
     await fill(store, range(1000, 1024), 3600)
     clock.now += 31
     assert len(store) == 1024
-    assert isinstance(await store.begin("one more"), Lease)
+    assert isinstance(await store.acquire("one more"), Lease)
     assert len(store) == 25
-    assert [await store.recall(f"token-{name}") for name in (999, 1000, 1023)] == [None, RESULT, RESULT]
+    assert [await store.get(f"token-{name}") for name in (999, 1000, 1023)] == [None, RESULT, RESULT]
 
 
 async def test_what_is_over_goes_from_a_small_app_too() -> None:
@@ -39,20 +39,20 @@ async def test_what_is_over_goes_from_a_small_app_too() -> None:
     await fill(store, range(10), 30)
     await fill(store, range(10, 12), 3600)
     clock.now += 59
-    await store.begin("token-11", anew=True)
+    await store.acquire("token-11", ignore_cached=True)
     assert len(store) == 12
     clock.now += 1
-    await store.begin("token-11", anew=True)
+    await store.acquire("token-11", ignore_cached=True)
     assert len(store) == 2
 
 
 async def test_a_lease_keeps_its_entry() -> None:
     """A holder at work keeps the lease, however many tokens come and go meanwhile."""
     store = MemoryRefreshStore(HandClock(), lease_seconds=5)
-    lease = await store.begin("held")
+    lease = await store.acquire("held")
     assert isinstance(lease, Lease)
     await fill(store, range(3000), 0)
-    assert await store.finish("held", lease, RESULT, 30) is True
+    assert await store.complete("held", lease, RESULT, 30) is True
 
 
 async def test_growth_is_bounded_by_what_lives() -> None:
@@ -68,25 +68,25 @@ async def test_lease_seconds_are_kept() -> None:
     """A holder that vanished blocks others exactly that long."""
     clock = HandClock()
     store = MemoryRefreshStore(clock, lease_seconds=7)
-    await store.begin("token")
+    await store.acquire("token")
     clock.now += 6.99
-    assert await store.begin("token") is None
+    assert await store.acquire("token") is None
     clock.now += 0.02
-    assert isinstance(await store.begin("token"), Lease)
+    assert isinstance(await store.acquire("token"), Lease)
 
 
 async def test_looking_creates_nothing() -> None:
     """Asking about unknown tokens costs no memory."""
     store = MemoryRefreshStore(HandClock())
-    await store.recall("unknown")
-    await store.shorten("unknown", 30)
+    await store.get("unknown")
+    await store.reduce_ttl("unknown", 30)
     assert len(store) == 0
 
 
 async def test_no_token_is_a_key() -> None:
     """The refresh token that a result belongs to is not in memory with it."""
     store = MemoryRefreshStore(time.monotonic)
-    await store.overrule("canary-token", RESULT, 30)
+    await store.force_set("canary-token", RESULT, 30)
     memory = pickle.dumps(store)
     assert b"session" in memory
     assert b"canary-token" not in memory
@@ -95,7 +95,7 @@ async def test_no_token_is_a_key() -> None:
 async def test_lease_ids_cannot_be_guessed() -> None:
     """Each is 128 random bits."""
     store = MemoryRefreshStore(HandClock())
-    leases = [await store.begin(f"token-{number}") for number in range(100)]
+    leases = [await store.acquire(f"token-{number}") for number in range(100)]
     ids = {lease.id for lease in leases if isinstance(lease, Lease)}
     assert len(ids) == 100
     assert {len(bytes.fromhex(each)) for each in ids} == {16}
@@ -108,7 +108,7 @@ def test_a_result_hides_its_tokens() -> None:
 
 def test_a_result_says_whether_the_session_is_over() -> None:
     """Without a session token it is, and only then."""
-    assert RefreshResult.over().ended is True
-    assert RefreshResult.over() == RefreshResult(None, None)
-    assert RESULT.ended is False
-    assert RefreshResult("session", None).ended is False
+    assert RefreshResult.ended().is_ended is True
+    assert RefreshResult.ended() == RefreshResult(None, None)
+    assert RESULT.is_ended is False
+    assert RefreshResult("session", None).is_ended is False

@@ -27,25 +27,25 @@ def _tell(*told: Event) -> None:
 @pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])
 def test_a_wrong_clock_is_called_one(lines: pytest.LogCaptureFixture, reason: str, side: str) -> None:
     """Tokens fresh from Descope that are of another time: the line says where to look."""
-    _tell(events.SuspiciousAnswer(reason))
+    _tell(events.UpstreamTokenRejected(reason))
 
     assert lines.messages[0].endswith(f"(this host's clock is {side} Descope's; have NTP set it)")
 
 
 def test_other_suspicious_answers_are_no_matter_of_clocks(lines: pytest.LogCaptureFixture) -> None:
     """They say what was wrong, and guess nothing."""
-    _tell(events.SuspiciousAnswer("signature"))
+    _tell(events.UpstreamTokenRejected("signature"))
 
-    assert lines.messages == ["fastapi_descope: suspicious_answer reason=signature"]
+    assert lines.messages == ["fastapi_descope: upstream_token_rejected reason=signature"]
 
 
 def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture) -> None:
     """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
-    failed = events.KeysFailed("ConnectError")
-    _tell(failed, failed, events.KeysFailed("TimeoutError"), failed, events.KeysFetched(1), failed)
+    failed = events.JwksFetchFailed("ConnectError")
+    _tell(failed, failed, events.JwksFetchFailed("TimeoutError"), failed, events.JwksFetched(1), failed)
 
     assert lines.messages == [
-        f"fastapi_descope: keys_failed reason={reason} (at {API})"
+        f"fastapi_descope: jwks_fetch_failed reason={reason} (at {API})"
         for reason in ("ConnectError", "TimeoutError", "ConnectError")
     ]
 
@@ -53,9 +53,9 @@ def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture)
 def test_keys_that_come_back_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     """The end of an outage is news."""
     caplog.set_level(logging.INFO, "fastapi_descope")
-    _tell(events.KeysFailed("ConnectError"), events.KeysFetched(2))
+    _tell(events.JwksFetchFailed("ConnectError"), events.JwksFetched(2))
 
-    assert caplog.messages[-1] == "fastapi_descope: keys_fetched keys=2"
+    assert caplog.messages[-1] == "fastapi_descope: jwks_fetched keys=2"
 
 
 def test_what_descope_said_is_in_the_line(lines: pytest.LogCaptureFixture) -> None:

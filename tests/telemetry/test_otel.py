@@ -21,17 +21,17 @@ from fastapi_descope.events import Event
 USER, TENANT = "U2canaryuser", "T2canarytenant"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
-    events.CookieAmbiguous(): ("descope.refused", {"kind": "cookie_ambiguous"}, "WARNING"),
+    events.ConflictingCookies(): ("descope.refused", {"kind": "conflicting_cookies"}, "WARNING"),
     events.CrossSiteRefused(): ("descope.refused", {"kind": "cross_site"}, "WARNING"),
-    events.KeysFailed("upstream_unavailable"): (
+    events.JwksFetchFailed("upstream_unavailable"): (
         "descope.keys.fetches",
         {"result": "failed", "reason": "upstream_unavailable"},
         "WARNING",
     ),
-    events.KeysFetched(2): ("descope.keys.fetches", {"result": "fetched"}, "INFO"),
+    events.JwksFetched(2): ("descope.keys.fetches", {"result": "fetched"}, "INFO"),
     events.LoginFailed("state"): ("descope.logins", {"result": "failed", "reason": "state"}, "WARNING"),
     events.LoginStarted(): ("descope.logins", {"result": "started"}, "INFO"),
-    events.ProfileRead(): ("descope.profile_reads", {}, "INFO"),
+    events.ProfileFetched(): ("descope.profile_reads", {}, "INFO"),
     events.RedirectRejected(): ("descope.refused", {"kind": "redirect"}, "WARNING"),
     events.RefreshFailed("rate_limited"): (
         "descope.refreshes",
@@ -52,7 +52,11 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.StoreRecovered(): ("descope.store", {"result": "recovered"}, "INFO"),
-    events.SuspiciousAnswer("signature"): ("descope.answers.suspicious", {"reason": "signature"}, "WARNING"),
+    events.UpstreamTokenRejected("signature"): (
+        "descope.answers.suspicious",
+        {"reason": "signature"},
+        "WARNING",
+    ),
     events.TenantSwitched(USER, TENANT): ("descope.tenant_switches", {}, "INFO"),
     events.TokenPairMismatch(): ("descope.refused", {"kind": "token_pair"}, "WARNING"),
     events.TokenRejected("expired", "bearer"): (

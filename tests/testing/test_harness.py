@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
 from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
-from fastapi_descope.testing import emulated
+from fastapi_descope.testing import emulated_descope
 from tests.helpers.app_harness import WorldFactory
 from tests.helpers.guarded_app import PROJECT, guarded_app
 
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.anyio
 def test_tokens_are_verified_as_ever() -> None:
     """Those of another emulator are forgeries to this one's app."""
     app = guarded_app()
-    with emulated(app) as elsewhere:
+    with emulated_descope(app) as elsewhere:
         client = elsewhere.sign_in()
         assert client.get("/me").status_code == 200
 
-    with emulated(app):
+    with emulated_descope(app):
         refused = client.get("/me")
 
     assert refused.status_code == 401
@@ -34,7 +34,7 @@ def test_tokens_are_verified_as_ever() -> None:
 
 def test_emulators_share_the_work_of_making_a_key() -> None:
     """It takes longer than most tests. They publish it under ids of their own, so nothing else is shared."""
-    with emulated(guarded_app()) as one, emulated(guarded_app()) as two:
+    with emulated_descope(guarded_app()) as one, emulated_descope(guarded_app()) as two:
         (first,), (second,) = one.emulator.public_keys, two.emulator.public_keys
 
     assert first["n"] == second["n"]
@@ -57,7 +57,7 @@ def test_emulators_share_the_work_of_making_a_key() -> None:
 )
 def test_the_app_keeps_its_settings(settings: dict[str, object], origin: str, names: list[str]) -> None:
     """Its own address and its own cookies, which the app replaces and never doubles."""
-    with emulated(guarded_app(**settings)) as emulation:
+    with emulated_descope(guarded_app(**settings)) as emulation:
         client = emulation.sign_in()
         emulation.expire_session(client)
 
@@ -74,7 +74,7 @@ def test_the_emulator_plays_the_apps_own_project() -> None:
         auth_management_key="a-key",
         redis_url="redis://127.0.0.1:1/0",
     )
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         client = emulation.sign_in()
         emulation.expire_session(client)
 
@@ -84,17 +84,17 @@ def test_the_emulator_plays_the_apps_own_project() -> None:
 
 def test_a_login_is_sent_to_the_emulator() -> None:
     """And no further: clients do not follow redirects, so that a test sees them."""
-    with emulated(guarded_app(public_url="https://app.example.com")) as emulation:
-        answer = emulation.client().get("/login/sso", params={"tenant": "acme"})
+    with emulated_descope(guarded_app(public_url="https://app.example.com")) as emulation:
+        response = emulation.client().get("/login/sso", params={"tenant": "acme"})
 
-        assert answer.status_code == 303
-        assert answer.headers["location"].startswith("https://127.0.0.1:8787/signin/")
+        assert response.status_code == 303
+        assert response.headers["location"].startswith("https://127.0.0.1:8787/signin/")
         assert emulation.emulator.requests.count("authorize") == 1
 
 
 def test_descope_can_fail_on_demand() -> None:
     """The emulator's faults happen to the app."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client = emulation.sign_in()
         emulation.expire_session(client)
         emulation.emulator.faults.add("refresh", status=503)
@@ -105,7 +105,7 @@ def test_descope_can_fail_on_demand() -> None:
 
 def test_websockets_open_where_the_app_is() -> None:
     """With the session's cookies and the Origin of the app's own pages, unless a test says otherwise."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client = emulation.sign_in()
 
         with client.websocket_connect("/feed") as socket:
@@ -119,7 +119,7 @@ def test_websockets_open_where_the_app_is() -> None:
 
 async def test_asynchronous_clients_share_the_tests_event_loop() -> None:
     """Everything else is as with the others."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client = emulation.sign_in_async(roles=["admin"])
         assert (await client.get("/admin")).status_code == 200
         emulation.expire_session(client)
@@ -142,7 +142,7 @@ def test_a_client_in_a_with_runs_the_lifespan() -> None:
 
     app = FastAPI(lifespan=lifespan)
     Descope(app, settings=DescopeSettings(project_id=PROJECT))
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         emulation.sign_in().get("/session")
         with emulation.sign_in() as client:
             client.get("/session")
@@ -156,7 +156,7 @@ def test_the_plugin_is_found_among_other_middleware() -> None:
     app = guarded_app()
     app.add_middleware(GZipMiddleware)
 
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         assert emulation.sign_in().get("/me").status_code == 200
 
 
@@ -171,14 +171,14 @@ def test_a_middleware_made_of_ours_is_ours() -> None:
     app.include_router(descope.router)
     app.add_middleware(Louder, descope=descope)
 
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         assert emulation.sign_in().get("/session").status_code == 200
 
 
 @pytest.mark.parametrize("app", [guarded_app, FastAPI, "main:app", None])
 def test_what_is_no_app_is_said_to_be_none(app: object) -> None:
     """With the likely cause: a factory that was not called, or that returned nothing."""
-    with pytest.raises(ConfigurationError, match="a factory"), emulated(app):  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match="a factory"), emulated_descope(app):  # type: ignore[arg-type] # the mistake
         pass
 
 
@@ -188,11 +188,11 @@ def test_an_app_that_hides_its_plugin_names_it() -> None:
     descope = Descope(app, settings=DescopeSettings(project_id=PROJECT))
     wrapped: ASGIApp = GZipMiddleware(app)
 
-    with pytest.raises(ConfigurationError, match="descope="), emulated(wrapped):
+    with pytest.raises(ConfigurationError, match="descope="), emulated_descope(wrapped):
         pass
-    with pytest.raises(ConfigurationError, match=r"in this FastAPI\..*descope="), emulated(FastAPI()):
+    with pytest.raises(ConfigurationError, match=r"in this FastAPI\..*descope="), emulated_descope(FastAPI()):
         pass
-    with emulated(wrapped, descope=descope) as emulation:
+    with emulated_descope(wrapped, descope=descope) as emulation:
         assert emulation.sign_in().get("/session").status_code == 200
 
 
@@ -202,7 +202,7 @@ async def test_afterwards_the_app_is_as_it_was(world: WorldFactory) -> None:
     browser = town.browser()
     await browser.sign_in()
 
-    with emulated(town.app) as emulation:
+    with emulated_descope(town.app) as emulation:
         assert (await browser.get("/me")).status_code == 401
         assert (await emulation.sign_in_async().get("/me")).status_code == 200
 
@@ -217,7 +217,7 @@ async def test_a_with_that_fails_puts_everything_back_too(world: WorldFactory) -
     browser = town.browser()
     await browser.sign_in()
 
-    with pytest.raises(ZeroDivisionError), emulated(town.app):
+    with pytest.raises(ZeroDivisionError), emulated_descope(town.app):
         raise ZeroDivisionError
 
     assert (await browser.get("/me")).status_code == 200
@@ -227,7 +227,7 @@ async def test_logins_and_logouts_go_to_the_emulator_as_well(world: WorldFactory
     """The routes that talk to Descope themselves, not only the middleware."""
     town = world()
 
-    with emulated(town.app) as emulation:
+    with emulated_descope(town.app) as emulation:
         client = emulation.sign_in_async("ada@acme.example")
         switched = await client.post("/tenant/select", json={"tenant": "globex"})
         gone = await client.post("/logout")
@@ -242,6 +242,6 @@ def test_the_clients_are_what_they_say() -> None:
     """Starlette's and httpx's own, with all that users know of them."""
     app = FastAPI()
     Descope(app, settings=DescopeSettings(project_id=PROJECT))
-    with emulated(app) as emulation:
+    with emulated_descope(app) as emulation:
         assert isinstance(emulation.sign_in(), TestClient)
         assert isinstance(emulation.sign_in_async(), httpx.AsyncClient)

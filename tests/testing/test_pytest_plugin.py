@@ -83,13 +83,13 @@ def test_a_login_is_walked_through(newcomer: pytest.Pytester) -> None:
         test_main="""
         import asyncio
 
-        def test_it(descope_client, walk_through_login, descope_emulation, walk_through_login_async):
-            answer = walk_through_login(descope_client, "ada@acme.example", return_to="/me")
+        def test_it(descope_client, log_in, descope_harness, log_in_async):
+            answer = log_in(descope_client, "ada@acme.example", return_to="/me")
             assert descope_client.get(answer.headers["location"]).json() == "ada@acme.example"
 
             async def walk():
-                client = descope_emulation.async_client()
-                await walk_through_login_async(client)
+                client = descope_harness.async_client()
+                await log_in_async(client)
                 return await client.get("/me")
 
             assert asyncio.run(walk()).json() == "user1@made-up.example"

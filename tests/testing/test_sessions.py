@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastapi_descope.testing import emulated
+from fastapi_descope.testing import emulated_descope
 from tests.helpers.guarded_app import guarded_app
 
 
@@ -18,7 +18,7 @@ from tests.helpers.guarded_app import guarded_app
 )
 def test_a_guard_lets_in_whoever_holds_what_it_demands(path: str, holding: dict[str, object]) -> None:
     """And nobody else: a session without it is refused, a stranger is nobody."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         assert emulation.sign_in(**holding).get(path).status_code == 200  # type: ignore[arg-type] # one of several
         assert emulation.sign_in().get(path).status_code in (401, 403)
         assert emulation.client().get(path).json()["code"] == "not_authenticated"
@@ -26,7 +26,7 @@ def test_a_guard_lets_in_whoever_holds_what_it_demands(path: str, holding: dict[
 
 def test_each_new_person_is_another_one() -> None:
     """So what one of them does is not the other's doing."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         one, two = emulation.sign_in().get("/me").json(), emulation.sign_in().get("/me").json()
 
     assert one == ["user1@made-up.example", "acme"]
@@ -35,7 +35,7 @@ def test_each_new_person_is_another_one() -> None:
 
 def test_a_known_user_comes_as_they_are() -> None:
     """The emulator's Hank is an admin of Globex, and of nothing else."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         hank = emulation.sign_in("hank@globex.example", tenant="globex")
 
         assert hank.get("/me").json() == ["hank@globex.example", "globex"]
@@ -44,7 +44,7 @@ def test_a_known_user_comes_as_they_are() -> None:
 
 def test_a_known_user_who_is_elsewhere_is_told_where() -> None:
     """By the name that was typed; who is nowhere can come without a tenant."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         for user, tenant, told in (
             (
                 "hank@globex.example",
@@ -62,7 +62,7 @@ def test_a_known_user_who_is_elsewhere_is_told_where() -> None:
 
 def test_what_is_given_replaces_what_a_user_holds() -> None:
     """For the session and for what it is refreshed to; in other tenants everything stays."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         ada = emulation.sign_in("ada@acme.example", permissions=["reports.write"])
         before = [ada.get(path).status_code for path in ("/write", "/admin")]
         emulation.expire_session(ada)
@@ -76,7 +76,7 @@ def test_what_is_given_replaces_what_a_user_holds() -> None:
 
 def test_what_is_given_is_the_users_in_every_session() -> None:
     """As at Descope, where roles are no session's own: an earlier one has them from its next refresh on."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         before = emulation.sign_in("ada@acme.example")
         emulation.sign_in("ada@acme.example", roles=["viewer"])
         at_first = before.get("/admin").status_code
@@ -87,7 +87,7 @@ def test_what_is_given_is_the_users_in_every_session() -> None:
 
 def test_none_is_not_given() -> None:
     """So that a test's own helper can hand on what it was not given itself."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         ada = emulation.sign_in("ada@acme.example", roles=None, permissions=None, amr=None, claims=None)
 
         assert ada.get("/admin").status_code == 200
@@ -97,7 +97,7 @@ def test_none_is_not_given() -> None:
 def test_who_is_no_name_is_refused(user: object) -> None:
     """With the kind of name that was expected."""
     with (
-        emulated(guarded_app()) as emulation,
+        emulated_descope(guarded_app()) as emulation,
         pytest.raises(TypeError, match="expected a login id or a user"),
     ):
         emulation.sign_in(user)  # type: ignore[arg-type] # the mistake in question
@@ -105,7 +105,7 @@ def test_who_is_no_name_is_refused(user: object) -> None:
 
 def test_users_and_tenants_that_nobody_knows_join_the_project() -> None:
     """By whichever name; beside those who are there already."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client = emulation.sign_in("peter@initech.example", tenant="initech")
 
         assert client.get("/me").json() == ["peter@initech.example", "initech"]
@@ -114,21 +114,21 @@ def test_users_and_tenants_that_nobody_knows_join_the_project() -> None:
 
 def test_a_session_can_be_without_a_tenant() -> None:
     """Signed in, and in no organisation."""
-    with emulated(guarded_app()) as emulation:
-        answer = emulation.sign_in(tenant=None).get("/me")
+    with emulated_descope(guarded_app()) as emulation:
+        response = emulation.sign_in(tenant=None).get("/me")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "no_tenant")
+    assert (response.status_code, response.json()["code"]) == (403, "no_tenant")
 
 
 def test_further_claims_go_into_the_session() -> None:
     """As a JWT template of the project would put them there."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         assert emulation.sign_in(claims={"plan": "pro"}).get("/plan").json() == "pro"
 
 
 def test_a_token_that_must_be_refused_is_a_bearers() -> None:
     """A browser with one like it gets a good one by its refresh token, and nobody notices."""
-    with emulated(guarded_app(audience="reports")) as emulation:
+    with emulated_descope(guarded_app(audience="reports")) as emulation:
         wrong = {"aud": "somebody-else"}
 
         assert emulation.sign_in(claims=wrong, bearer=True).get("/me").status_code == 401
@@ -139,13 +139,16 @@ def test_a_token_that_must_be_refused_is_a_bearers() -> None:
 @pytest.mark.parametrize("name", ["roles", "permissions", "amr"])
 def test_a_string_is_not_several_names(name: str) -> None:
     """It would be one role for each letter, and a 403 that nobody understands."""
-    with emulated(guarded_app()) as emulation, pytest.raises(TypeError, match=r"several names.*\['admin'\]"):
+    with (
+        emulated_descope(guarded_app()) as emulation,
+        pytest.raises(TypeError, match=r"several names.*\['admin'\]"),
+    ):
         emulation.sign_in(**{name: "admin"})  # type: ignore[arg-type] # the mistake in question
 
 
 def test_a_keyword_that_is_none_is_refused() -> None:
     """Else ``role=`` would sign in somebody without roles, and the test would prove nothing."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         for sign_in in (emulation.sign_in, emulation.sign_in_async):
             with pytest.raises(TypeError, match=r"no 'role'; there are user, tenant, roles, permissions"):
                 sign_in(role=["admin"])  # type: ignore[call-arg] # what a type checker would have found
@@ -153,7 +156,7 @@ def test_a_keyword_that_is_none_is_refused() -> None:
 
 def test_a_bearer_client_has_no_cookies() -> None:
     """An API's caller: its token works until it expires, and nothing renews it."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         caller = emulation.sign_in(bearer=True, roles=["admin"])
         before = caller.get("/admin")
         emulation.expire_session(caller)
@@ -166,7 +169,7 @@ def test_a_bearer_client_has_no_cookies() -> None:
 
 def test_a_session_that_expires_is_renewed() -> None:
     """By a real refresh, whose cookies the client keeps. Time passes for everybody, and once."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         one, two = emulation.sign_in(), emulation.sign_in()
         emulation.expire_session(one)
         time = emulation.emulator.clock()
@@ -181,7 +184,7 @@ def test_a_session_that_expires_is_renewed() -> None:
 
 def test_a_revoked_session_ends_with_its_token() -> None:
     """As in reality: not before, since nobody asks Descope about a token that is still good."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client, other = emulation.sign_in(), emulation.sign_in()
         emulation.revoke_session(client)
         assert client.get("/me").status_code == 200
@@ -195,7 +198,7 @@ def test_a_revoked_session_ends_with_its_token() -> None:
 
 def test_nobody_has_no_session_to_end() -> None:
     """The mistake is named."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         for end in (emulation.expire_session, emulation.revoke_session):
             with pytest.raises(LookupError, match="nobody is signed in"):
                 end(emulation.client())
@@ -203,7 +206,7 @@ def test_nobody_has_no_session_to_end() -> None:
 
 def test_a_session_that_needs_several_cookies_is_one_all_the_same() -> None:
     """The kit writes and reads cookies as the app does, in chunks too."""
-    with emulated(guarded_app()) as emulation:
+    with emulated_descope(guarded_app()) as emulation:
         client = emulation.sign_in(claims={"plan": "p" * 4_500})
 
         assert sorted(client.cookies) == ["DS.0", "DS.1", "DSR"]

@@ -8,9 +8,9 @@ from hashlib import sha256
 
 import pytest
 
-from fastapi_descope._tokens.jwks import DropReason, parse_key_set
+from fastapi_descope._tokens.jwks import RejectReason, parse_key_set
 from fastapi_descope._tokens.verifier import parse_jwks
-from fastapi_descope.errors import UpstreamNonsense
+from fastapi_descope.errors import InvalidUpstreamResponse
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import Forge
 from tests.hostile.tables.key_sets import DOCUMENTS, MODULI, NOT_KEYS, UNFIT, decode, encode
@@ -27,7 +27,7 @@ def test_a_key_set_gives_its_keys_by_id(forge: Forge) -> None:
     """Every good member is there, under its own id, and nothing is reported."""
     found = parse_key_set(forge.key_set("A", "B"))
     assert {kid: key.kid for kid, key in found.keys.items()} == {"A": "A", "B": "B"}
-    assert found.dropped == ()
+    assert found.rejected == ()
 
 
 def test_jw14_the_keys_cannot_be_changed(forge: Forge) -> None:
@@ -40,7 +40,7 @@ def test_jw14_the_keys_cannot_be_changed(forge: Forge) -> None:
 @pytest.mark.parametrize("body", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_jw08_what_is_no_key_set_is_nonsense(body: bytes) -> None:
     """An answer that is not a key set never looks like an empty one."""
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         parse_jwks(body)
     assert caught.value.reason == "not_a_key_set"
     assert caught.value.__context__ is None
@@ -49,7 +49,7 @@ def test_jw08_what_is_no_key_set_is_nonsense(body: bytes) -> None:
 @pytest.mark.parametrize("members", [(), (None,), ({},), ({"kty": "RSA"}, 1)], ids=repr)
 def test_jw08_a_set_without_a_usable_key_is_nonsense(forge: Forge, members: tuple[object, ...]) -> None:
     """No usable key is a failure, so that the keys of before stay in force."""
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         parse_jwks(forge.key_set(*members))
     assert caught.value.reason == "no_usable_key"
 
@@ -58,7 +58,7 @@ def test_jw11_a_set_has_64_kib_at_most(forge: Forge) -> None:
     """A body of exactly the bound is read, one byte more is not."""
     body = forge.key_set("A")
     assert list(parse_jwks(body + b" " * (65536 - len(body)))) == ["A"]
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         parse_jwks(body + b" " * (65537 - len(body)))
     assert caught.value.reason == "key_set_too_large"
 
@@ -66,7 +66,7 @@ def test_jw11_a_set_has_64_kib_at_most(forge: Forge) -> None:
 def test_jw11_a_set_has_32_keys_at_most(forge: Forge) -> None:
     """All members count, the unusable ones too."""
     assert list(parse_jwks(forge.key_set("A", *[None] * 31))) == ["A"]
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         parse_jwks(forge.key_set("A", *[None] * 32))
     assert caught.value.reason == "too_many_keys"
 
@@ -77,18 +77,18 @@ def test_jw09_what_is_no_key_spoils_no_key(forge: Forge, member: object) -> None
     for members in ((member, "A"), ("A", member)):
         found = parse_key_set(forge.key_set(*members))
         assert list(found.keys) == ["A"]
-        assert [key.reason for key in found.dropped] == [DropReason.TYPE]
+        assert [key.reason for key in found.rejected] == [RejectReason.TYPE]
 
 
 @pytest.mark.parametrize(("changes", "reason"), UNFIT.values(), ids=UNFIT)
 def test_jw10_an_unfit_key_is_dropped_for_a_reason(
-    forge: Forge, changes: Mapping[str, object], reason: DropReason
+    forge: Forge, changes: Mapping[str, object], reason: RejectReason
 ) -> None:
     """A real key with one fault is left out, the good ones around it are used."""
     member = forge.jwk("B", **changes)
     found = parse_key_set(forge.key_set("A", member, "C"))
     assert list(found.keys) == ["A", "C"]
-    (dropped,) = found.dropped
+    (dropped,) = found.rejected
     kid = member.get("kid")
     assert (dropped.kid_hash, dropped.reason) == (kid_hash(kid) if isinstance(kid, str) else "-", reason)
 
@@ -99,7 +99,7 @@ def test_jw10_a_modulus_is_odd_long_and_canonical(forge: Forge, change: Change) 
     member = forge.jwk("B")
     tampered = member | {"n": change(decode(member["n"]))}
     found = parse_key_set(forge.key_set("A", tampered))
-    assert [key.reason for key in found.dropped] == [DropReason.MODULUS]
+    assert [key.reason for key in found.rejected] == [RejectReason.MODULUS]
 
 
 @pytest.mark.parametrize(("bits", "fits"), [(1024, False), (2048, True), (3072, True), (4096, True)])
@@ -134,13 +134,15 @@ def test_jw10_two_keys_of_one_id_are_both_dropped(forge: Forge, order: tuple[str
     members = [forge.jwk(name, kid="A" if name == "A" else "same") for name in order]
     found = parse_key_set(forge.key_set(*members))
     assert list(found.keys) == ["A"]
-    assert [(key.kid_hash, key.reason) for key in found.dropped] == [(kid_hash("same"), DropReason.AMBIGUOUS)]
+    assert [(key.kid_hash, key.reason) for key in found.rejected] == [
+        (kid_hash("same"), RejectReason.AMBIGUOUS)
+    ]
 
 
 def test_one_key_listed_twice_is_one_key(forge: Forge) -> None:
     """The same id with the same material is no contradiction."""
     found = parse_key_set(forge.key_set("A", "A"))
-    assert (list(found.keys), found.dropped) == (["A"], ())
+    assert (list(found.keys), found.rejected) == (["A"], ())
 
 
 def test_jw10_a_published_private_key_spoils_its_public_half(forge: Forge) -> None:
@@ -150,14 +152,14 @@ def test_jw10_a_published_private_key_spoils_its_public_half(forge: Forge) -> No
     for members in ((leak, "B", "A"), ("A", "B", leak)):
         found = parse_key_set(forge.key_set(*members))
         assert list(found.keys) == ["A"]
-        assert [key.reason for key in found.dropped] == [DropReason.PRIVATE] * 2
+        assert [key.reason for key in found.rejected] == [RejectReason.PRIVATE] * 2
 
 
 def test_a_leak_without_a_modulus_spoils_no_other_key(forge: Forge) -> None:
     """Members that have no modulus are not taken for the same key."""
     found = parse_key_set(forge.key_set("A", {"kty": "oct", "k": "AA"}, {"kty": "EC"}))
     assert list(found.keys) == ["A"]
-    assert [key.reason for key in found.dropped] == [DropReason.PRIVATE, DropReason.TYPE]
+    assert [key.reason for key in found.rejected] == [RejectReason.PRIVATE, RejectReason.TYPE]
 
 
 def test_a_parsed_key_verifies(forge: Forge, token_verify: Callable[..., Claims]) -> None:

@@ -9,9 +9,9 @@ from hashlib import sha256
 
 import pytest
 
-from fastapi_descope._tokens.jwks_cache import KeyRing
-from fastapi_descope.errors import CircuitOpen, RateLimited, UpstreamNonsense, UpstreamUnavailable
-from fastapi_descope.events import Event, Events, KeysFailed, KeysFetched
+from fastapi_descope._tokens.jwks_cache import JwksCache
+from fastapi_descope.errors import CircuitOpen, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
+from fastapi_descope.events import Event, EventBus, JwksFetched, JwksFetchFailed
 from tests.helpers.jwks_publisher import Answer, Publisher, turns
 from tests.helpers.tampering import Forge
 
@@ -24,13 +24,13 @@ DOWN = UpstreamUnavailable()
 class Bench(Publisher):
     """A ring in front of a scripted Descope, and what it told."""
 
-    def __init__(self, *answers: Answer, max_stale: float = 86400, jitter: float = 1.0) -> None:
-        super().__init__(*answers)
+    def __init__(self, *responses: Answer, max_stale: float = 86400, jitter: float = 1.0) -> None:
+        super().__init__(*responses)
         self.told: list[Event] = []
         self.changes = 0
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        self.ring = KeyRing(
+        self.ring = JwksCache(
             self.fetch,
             monotonic=self.clock,
             events=events,
@@ -45,7 +45,7 @@ class Bench(Publisher):
 
     def ready(self) -> list[str] | None:
         """The ids of the keys in force, without waiting."""
-        keys = self.ring.ready()
+        keys = self.ring.get_nowait()
         return None if keys is None else sorted(keys)
 
     async def later(self, seconds: float) -> list[str] | None:
@@ -68,7 +68,7 @@ async def test_nothing_is_fetched_before_the_first_question(forge: Forge) -> Non
     await turns()
     assert bench.fetches == 0
     assert sorted(await bench.ring.keys()) == ["A"]
-    assert bench.told == [KeysFetched(1)]
+    assert bench.told == [JwksFetched(1)]
 
 
 async def test_jw03_a_thousand_first_questions_cost_one_fetch(forge: Forge) -> None:
@@ -103,9 +103,9 @@ async def test_jw03_a_fetch_outlives_all_its_waiters(forge: Forge) -> None:
 async def test_jw04_a_failed_fetch_answers_all_who_wait() -> None:
     """Each waiter gets an error of its own, and nobody begins a second fetch (JW-04)."""
     bench = Bench(DOWN)
-    answers = await asyncio.gather(*[bench.ring.keys() for _ in range(3)], return_exceptions=True)
-    assert [type(answer) for answer in answers] == [UpstreamUnavailable] * 3
-    assert len(set(map(id, answers))) == 3
+    responses = await asyncio.gather(*[bench.ring.keys() for _ in range(3)], return_exceptions=True)
+    assert [type(response) for response in responses] == [UpstreamUnavailable] * 3
+    assert len(set(map(id, responses))) == 3
     assert bench.fetches == 1
 
 
@@ -166,15 +166,15 @@ async def test_jw05_pauses_are_jittered(jitter: float, pause: float) -> None:
 async def test_jw05_a_success_ends_the_outage(forge: Forge) -> None:
     """After a success the next failure begins with a short pause again, and both are told."""
     good = forge.key_set("A")
-    bench = Bench(DOWN, UpstreamNonsense("not_json"), good, DOWN, good)
+    bench = Bench(DOWN, InvalidUpstreamResponse("not_json"), good, DOWN, good)
     for pause in (0, 1, 2, 600, 1):
         await bench.later(pause)
     assert bench.told == [
-        KeysFailed("upstream_unavailable"),
-        KeysFailed("not_json"),
-        KeysFetched(1),
-        KeysFailed("upstream_unavailable"),
-        KeysFetched(1),
+        JwksFetchFailed("upstream_unavailable"),
+        JwksFetchFailed("not_json"),
+        JwksFetched(1),
+        JwksFetchFailed("upstream_unavailable"),
+        JwksFetched(1),
     ]
 
 
@@ -209,8 +209,8 @@ async def test_jw06_a_bound_shorter_than_the_fresh_time_is_kept(forge: Forge) ->
 async def test_jw07_without_keys_there_is_one_attempt_a_pause() -> None:
     """A cold outage answers "come back later" with the time of the next attempt, and asks nothing more."""
     bench = Bench(DOWN)
-    answers = [await bench.retry_after() for _ in range(100)]
-    assert (set(answers), bench.fetches) == ({1}, 1)
+    responses = [await bench.retry_after() for _ in range(100)]
+    assert (set(responses), bench.fetches) == ({1}, 1)
     for pause, wait in ((1, 2), (2, 4), (4, 8)):
         bench.now += pause
         assert await bench.retry_after() == wait
@@ -225,7 +225,7 @@ async def test_rf09_a_fetch_that_was_held_back_is_made_when_descope_is_tried_aga
     bench = Bench(forge.key_set("A"), CircuitOpen(9))
     await bench.ring.keys()
     await bench.later(600)
-    assert bench.told == [KeysFetched(1)]
+    assert bench.told == [JwksFetched(1)]
     for fetches in (2, 3, 4):
         assert bench.fetches == fetches
         await bench.later(8.9)
@@ -244,7 +244,7 @@ async def test_rf09_an_unknown_key_is_not_refused_while_descope_is_left_alone(fo
     await bench.ring.keys()
     await bench.later(600)
     with pytest.raises(UpstreamUnavailable):
-        await bench.ring.look_again()
+        await bench.ring.refetch_for_unknown_kid()
     cold = Bench(CircuitOpen(9))
     assert await cold.retry_after() == 9
 
@@ -269,7 +269,7 @@ async def test_jw08_a_bad_answer_does_not_replace_good_keys(forge: Forge, body: 
     await bench.ring.keys()
     await bench.later(600)
     assert bench.ready() == ["A"]
-    assert isinstance(bench.told[-1], KeysFailed)
+    assert isinstance(bench.told[-1], JwksFetchFailed)
     await bench.later(1)
     assert bench.ready() == ["B"]
 
@@ -286,14 +286,14 @@ async def test_jw01_keys_are_replaced_never_merged(forge: Forge) -> None:
 
 async def test_tv18_only_a_change_of_material_is_a_change(forge: Forge) -> None:
     """The same keys in another order or dress are the same; another modulus under the same id is not."""
-    answers = (
+    responses = (
         forge.key_set("A", "B"),
         forge.key_set("B", "A"),
         forge.key_set(forge.jwk("A", use=...), "B"),
         forge.key_set("A", forge.jwk("C", kid="B")),
         forge.key_set("A"),
     )
-    bench = Bench(*answers)
+    bench = Bench(*responses)
     changes: list[int] = []
     for pause in (0, 600, 600, 600, 600):
         await bench.later(pause)

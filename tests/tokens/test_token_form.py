@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._tokens.claims import is_jwt_text
+from fastapi_descope._tokens.claims import looks_like_jwt
 from fastapi_descope.errors import TokenError, TokenReason
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import POLICY, Forge, segment, twin, with_segment
@@ -94,7 +94,7 @@ def test_tv04_a_header_is_strict_json(token_refusal: Refusal, forge: Forge, raw:
 @pytest.mark.parametrize("text", ["a.b.c", "A-_9.A-_9.A-_9"])
 def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
     """Three segments of the base64url alphabet."""
-    assert is_jwt_text(text)
+    assert looks_like_jwt(text)
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
 )
 def test_what_no_header_may_carry_is_no_jwt(text: str) -> None:
     """Padding, white space, colons, control and foreign characters are refused."""
-    assert not is_jwt_text(text)
+    assert not looks_like_jwt(text)

@@ -15,11 +15,11 @@ from fastapi_descope.errors import (
     TokenError,
     TokenExpired,
     TokenReason,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
-from fastapi_descope.events import Event, Events, KeysFailed
-from fastapi_descope.session import RefreshToken, Session
+from fastapi_descope.events import Event, EventBus, JwksFetchFailed
+from fastapi_descope.session import AuthSession, RefreshToken
 from tests.helpers.jwks_publisher import Publisher, turns
 from tests.helpers.tampering import NOW, Forge
 
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.anyio
 DOWN = UpstreamUnavailable()
 
 
-async def refused(answer: Coroutine[None, None, object]) -> TokenReason:
+async def refused(response: Coroutine[None, None, object]) -> TokenReason:
     """Why a token is refused."""
     with pytest.raises(TokenError) as caught:
-        await answer
+        await response
     return caught.value.reason
 
 
@@ -40,7 +40,7 @@ async def test_a_token_becomes_a_session(forge: Forge) -> None:
     """The first token costs a fetch of the keys, and proves who is calling in which tenant."""
     descope = Publisher(forge.key_set("A"))
     cache = descope.cache()
-    session = await cache.session(forge.token())
+    session = await cache.verify_session(forge.token())
     assert (session.user.id, session.tenant and session.tenant.roles) == ("U2forge", ("admin",))
     assert descope.fetches == 1
 
@@ -50,7 +50,7 @@ async def test_a_token_becomes_a_refresh_token(forge: Forge) -> None:
     cache = Publisher(forge.key_set("A")).cache()
     text = forge.token(forge.claims(drn="DSR", dsub="U2real"))
     expected = RefreshToken(text, "U2real", NOW, NOW + 600)
-    assert [await cache.refresh_token(text) for _ in range(2)] == [expected] * 2
+    assert [await cache.verify_refresh_token(text) for _ in range(2)] == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ async def test_tv01_junk_is_refused_whatever_it_is(forge: Forge, text: str) -> N
     """Nothing but a TokenError comes of junk, and too much of it is not even hashed."""
     cache = Publisher(forge.key_set("A")).cache()
     reason = TokenReason.TOO_LARGE if len(text) > 8192 else TokenReason.MALFORMED
-    assert await refused(cache.session(text)) is reason
-    assert await refused(cache.refresh_token(text)) is reason
+    assert await refused(cache.verify_session(text)) is reason
+    assert await refused(cache.verify_refresh_token(text)) is reason
 
 
 async def test_warming_fetches_once(forge: Forge) -> None:
@@ -71,38 +71,38 @@ async def test_warming_fetches_once(forge: Forge) -> None:
     await cache.warm()
     await cache.warm()
     descope.gate.clear()
-    assert isinstance(await cache.session(forge.token()), Session)
+    assert isinstance(await cache.verify_session(forge.token()), AuthSession)
     assert descope.fetches == 1
 
 
 async def test_jw07_warming_in_an_outage_is_an_event() -> None:
     """A start-up without Descope does not fail; it is told."""
     told: list[Event] = []
-    events = Events()
+    events = EventBus()
     events.subscribe(told.append)
     descope = Publisher(DOWN)
     cache = descope.cache(events=events)
     await cache.warm()
-    assert told == [KeysFailed("upstream_unavailable")]
+    assert told == [JwksFetchFailed("upstream_unavailable")]
     assert descope.fetches == 1
 
 
 async def test_an_outage_is_told_with_its_kind() -> None:
     """What failed on the way, where there was no answer."""
     told: list[Event] = []
-    events = Events()
+    events = EventBus()
     events.subscribe(told.append)
     await Publisher(UpstreamUnavailable(failure="ConnectError")).cache(events=events).warm()
-    assert told == [KeysFailed("ConnectError")]
+    assert told == [JwksFetchFailed("ConnectError")]
 
 
 async def test_a_project_that_descope_does_not_know_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """The event has status and code; a sentence in the log names the settings to look at."""
     told: list[Event] = []
-    events = Events()
+    events = EventBus()
     events.subscribe(told.append)
-    await Publisher(UpstreamRefused(404, "E011003")).cache(events=events).warm()
-    assert told == [KeysFailed("upstream_refused", 404, "E011003")]
+    await Publisher(UpstreamRejected(404, "E011003")).cache(events=events).warm()
+    assert told == [JwksFetchFailed("upstream_rejected", 404, "E011003")]
     (message,) = caplog.messages
     assert message == (
         "fastapi_descope: Descope knows no keys of this project (status 404, code E011003):"
@@ -116,7 +116,7 @@ async def test_jw07_a_cold_outage_refuses_nobody(forge: Forge) -> None:
     cache = descope.cache()
     for token in (forge.token(), forge.token(key="C")):
         with pytest.raises(UpstreamUnavailable) as caught:
-            await cache.session(token)
+            await cache.verify_session(token)
         assert caught.value.retry_after == 1
     assert descope.fetches == 1
 
@@ -127,7 +127,7 @@ async def test_jw02_nonsense_is_refused_without_keys_and_fetches_none(token: str
     descope = Publisher(DOWN)
     cache = descope.cache()
     with pytest.raises(TokenError):
-        await cache.session(token)
+        await cache.verify_session(token)
     await turns()  # a fetch in the background would begin now
     assert descope.fetches == 0
 
@@ -138,7 +138,7 @@ async def test_jw03_one_of_a_thousand_waiters_remains(forge: Forge) -> None:
     cache = descope.cache()
     descope.gate.clear()
     token = forge.token()
-    requests = [asyncio.create_task(cache.session(token)) for _ in range(1000)]
+    requests = [asyncio.create_task(cache.verify_session(token)) for _ in range(1000)]
     await turns()
     for request in requests[1:]:
         request.cancel()
@@ -154,7 +154,7 @@ async def test_jw03_a_thousand_first_requests_all_succeed(forge: Forge) -> None:
     descope = Publisher(forge.key_set("A"))
     cache = descope.cache()
     token = forge.token()
-    sessions = await asyncio.gather(*[cache.session(token) for _ in range(1000)])
+    sessions = await asyncio.gather(*[cache.verify_session(token) for _ in range(1000)])
     assert {session.user.id for session in sessions} == {"U2forge"}
     assert descope.fetches == 1
 
@@ -165,10 +165,12 @@ async def test_jw04_two_tokens_wait_for_a_fetch_that_fails(forge: Forge) -> None
     cache = descope.cache()
     descope.gate.clear()
     refresh = forge.token(forge.claims(drn="DSR"))
-    both = asyncio.gather(cache.session(forge.token()), cache.refresh_token(refresh), return_exceptions=True)
+    both = asyncio.gather(
+        cache.verify_session(forge.token()), cache.verify_refresh_token(refresh), return_exceptions=True
+    )
     await turns()
     descope.gate.set()
-    assert [type(answer) for answer in await both] == [UpstreamUnavailable] * 2
+    assert [type(response) for response in await both] == [UpstreamUnavailable] * 2
     assert descope.fetches == 1
 
 
@@ -177,19 +179,19 @@ async def test_jw01_rotation_with_an_overlap_is_not_noticed(forge: Forge) -> Non
     descope = Publisher(forge.key_set("A"))
     cache = descope.cache()
     old, new = forge.token(key="A"), forge.token(key="B")
-    await cache.session(old)
+    await cache.verify_session(old)
     descope.publish(forge.key_set("A", "B"))
-    assert len(await asyncio.gather(*[cache.session(new) for _ in range(100)])) == 100
+    assert len(await asyncio.gather(*[cache.verify_session(new) for _ in range(100)])) == 100
     assert descope.fetches == 2
     descope.publish(forge.key_set("B"))
-    assert isinstance(await cache.session(old), Session)
+    assert isinstance(await cache.verify_session(old), AuthSession)
     descope.now += 599
-    assert isinstance(await cache.session(old), Session)
+    assert isinstance(await cache.verify_session(old), AuthSession)
     descope.now += 1
-    assert isinstance(await cache.session(old), Session)
+    assert isinstance(await cache.verify_session(old), AuthSession)
     await turns()
-    assert await refused(cache.session(old)) is TokenReason.UNKNOWN_KEY
-    assert isinstance(await cache.session(new), Session)
+    assert await refused(cache.verify_session(old)) is TokenReason.UNKNOWN_KEY
+    assert isinstance(await cache.verify_session(new), AuthSession)
 
 
 async def test_jw01_the_first_unknown_key_is_looked_for_at_once(forge: Forge) -> None:
@@ -198,7 +200,7 @@ async def test_jw01_the_first_unknown_key_is_looked_for_at_once(forge: Forge) ->
     cache = descope.cache()
     await cache.warm()
     descope.publish(forge.key_set("B"))
-    assert isinstance(await cache.session(forge.token(key="B")), Session)
+    assert isinstance(await cache.verify_session(forge.token(key="B")), AuthSession)
 
 
 async def test_jw01_a_fetch_begun_too_early_is_followed_by_another(forge: Forge) -> None:
@@ -209,12 +211,12 @@ async def test_jw01_a_fetch_begun_too_early_is_followed_by_another(forge: Forge)
     await cache.warm()
     descope.now += 600
     descope.gate.clear()
-    requests = [asyncio.create_task(cache.session(new)) for _ in range(100)]
+    requests = [asyncio.create_task(cache.verify_session(new)) for _ in range(100)]
     await turns()
     descope.gate.set()
     await asyncio.sleep(0)
     descope.publish(forge.key_set("A", "B"))
-    assert {type(answer) for answer in await asyncio.gather(*requests)} == {Session}
+    assert {type(response) for response in await asyncio.gather(*requests)} == {AuthSession}
     assert descope.fetches == 3
 
 
@@ -226,10 +228,12 @@ async def test_jw02_a_flood_of_unknown_keys_is_rationed(forge: Forge) -> None:
     forged = [forge.token(claims, header={"alg": "RS256", "kid": f"evil{i}"}, key="C") for i in range(50)]
     for second in range(60):
         descope.now = NOW + second
-        answers = await asyncio.gather(*[cache.session(text) for text in forged], return_exceptions=True)
-        assert {type(answer) for answer in answers} == {UnknownKey}
+        responses = await asyncio.gather(
+            *[cache.verify_session(text) for text in forged], return_exceptions=True
+        )
+        assert {type(response) for response in responses} == {UnknownKey}
         assert descope.fetches == 2 + second // 30
-    assert isinstance(await cache.session(forge.token()), Session)
+    assert isinstance(await cache.verify_session(forge.token()), AuthSession)
 
 
 IMPLAUSIBLE = {
@@ -247,7 +251,7 @@ async def test_jw02_an_implausible_token_causes_no_fetch(forge: Forge, changes: 
     cache = descope.cache()
     await cache.warm()
     token = forge.token(forge.claims(**changes), key="C")
-    assert await refused(cache.session(token)) is TokenReason.UNKNOWN_KEY
+    assert await refused(cache.verify_session(token)) is TokenReason.UNKNOWN_KEY
     assert descope.fetches == 1
 
 
@@ -256,7 +260,7 @@ async def test_a_wrong_signature_causes_no_fetch(forge: Forge) -> None:
     descope = Publisher(forge.key_set("A"))
     cache = descope.cache()
     forged = forge.token(header={"alg": "RS256", "kid": "A"}, key="C")
-    assert [await refused(cache.session(forged)) for _ in range(100)] == [TokenReason.SIGNATURE] * 100
+    assert [await refused(cache.verify_session(forged)) for _ in range(100)] == [TokenReason.SIGNATURE] * 100
     assert descope.fetches == 1
 
 
@@ -270,12 +274,12 @@ async def test_f9_f12_an_outage_during_a_rotation_refuses_nobody(forge: Forge) -
     for second in range(60):
         descope.now = NOW + second
         with pytest.raises(UpstreamUnavailable):
-            await cache.session(new)
-        assert isinstance(await cache.session(forge.token()), Session)
+            await cache.verify_session(new)
+        assert isinstance(await cache.verify_session(forge.token()), AuthSession)
         assert descope.fetches == 2 + second // 30
     descope.publish(forge.key_set("B"))
     descope.now += 30
-    assert isinstance(await cache.session(new), Session)
+    assert isinstance(await cache.verify_session(new), AuthSession)
 
 
 async def test_jw05_an_outage_is_not_waited_for(forge: Forge) -> None:
@@ -287,7 +291,7 @@ async def test_jw05_an_outage_is_not_waited_for(forge: Forge) -> None:
     descope.now += 3600
     later = {"iat": NOW + 3600, "exp": NOW + 4200}
     for user in ("U1", "U2"):
-        session = cache.session(forge.token(forge.claims(sub=user, **later)))
+        session = cache.verify_session(forge.token(forge.claims(sub=user, **later)))
         with pytest.raises(StopIteration) as done:
             session.send(None)
         assert done.value.value.user.id == user
@@ -301,7 +305,7 @@ async def test_closing_answers_those_who_wait(forge: Forge) -> None:
     descope = Publisher(forge.key_set("A"))
     cache = descope.cache()
     descope.gate.clear()
-    request = asyncio.create_task(cache.session(forge.token()))
+    request = asyncio.create_task(cache.verify_session(forge.token()))
     await turns()
     await cache.aclose()
     with pytest.raises(UpstreamUnavailable):
@@ -315,14 +319,14 @@ def test_a_cache_serves_one_event_loop_after_the_other(forge: Forge) -> None:
     descope.gate.clear()
 
     async def give_up() -> None:
-        request = asyncio.create_task(cache.session(forge.token()))
+        request = asyncio.create_task(cache.verify_session(forge.token()))
         await turns()
         request.cancel()
 
     asyncio.run(give_up())
     descope.gate = asyncio.Event()
     descope.gate.set()
-    assert asyncio.run(cache.session(forge.token())).user.id == "U2forge"
+    assert asyncio.run(cache.verify_session(forge.token())).user.id == "U2forge"
     assert descope.fetches == 2
 
 
@@ -331,11 +335,11 @@ async def test_lg02_no_token_reaches_the_log(forge: Forge, caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG)
     descope = Publisher(forge.key_set("A", {"kid": "unfit"}))
     cache = descope.cache()
-    await cache.session(forge.token())
-    await refused(cache.session(forge.token(key="C")))
+    await cache.verify_session(forge.token())
+    await refused(cache.verify_session(forge.token(key="C")))
     descope.now += 605
     with pytest.raises(TokenExpired):
-        await cache.session(forge.token())
+        await cache.verify_session(forge.token())
     for part in forge.token().split("."):
         assert part not in caplog.text
     assert "unfit" not in caplog.text

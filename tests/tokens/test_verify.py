@@ -94,10 +94,10 @@ def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
         return {check(keys=current[0])["sub"] for _ in range(100)}
 
     with ThreadPoolExecutor(50) as pool:
-        answers = [pool.submit(subjects) for _ in range(50)]
+        responses = [pool.submit(subjects) for _ in range(50)]
         for swap in range(1000):
             current[0] = sets[swap % 3]
-        assert [answer.result() for answer in answers] == [{"U2forge"}] * 50
+        assert [response.result() for response in responses] == [{"U2forge"}] * 50
 
 
 def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]) -> None:
@@ -138,7 +138,7 @@ def test_jw02_an_unknown_key_may_be_worth_a_fetch(
     """A token that a newer key could make valid says so."""
     error = token_refusal(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
-    assert error.worth_a_fetch
+    assert error.should_refetch
 
 
 @pytest.mark.parametrize("changes", IMPLAUSIBLE.values(), ids=IMPLAUSIBLE)
@@ -148,7 +148,7 @@ def test_jw02_junk_is_not_worth_a_fetch(
     """A token that no key could make valid causes no request upstream."""
     error = token_refusal(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
-    assert not error.worth_a_fetch
+    assert not error.should_refetch
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"a":NaN}'])
@@ -158,4 +158,4 @@ def test_jw02_a_payload_that_is_no_json_is_not_worth_a_fetch(
     """Nor does a payload that cannot be read."""
     error = token_refusal(forge.token(raw, key="C"))
     assert isinstance(error, UnknownKey)
-    assert not error.worth_a_fetch
+    assert not error.should_refetch

@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI, WebSocket
 from starlette.requests import Request
 
 from fastapi_descope import (
+    AuthSession,
     CurrentSession,
     CurrentTenant,
     CurrentUser,
@@ -17,12 +18,11 @@ from fastapi_descope import (
     OptionalSession,
     OptionalTenant,
     OptionalUser,
-    Session,
     Tenant,
     User,
     UserProfile,
-    get_profile,
-    get_session,
+    get_auth_session,
+    get_user_profile,
     require_mfa,
     require_permissions,
     require_roles,
@@ -49,7 +49,7 @@ app.add_middleware(DescopeMiddleware, descope=explicit, protect=True, public_pat
 async def me(user: CurrentUser, tenant: CurrentTenant, session: CurrentSession) -> dict[str, object]:
     assert_type(user, User)
     assert_type(tenant, Tenant)
-    assert_type(session, Session)
+    assert_type(session, AuthSession)
     assert_type(tenant.roles, tuple[str, ...])
     assert_type(session.expires_at, int)
     assert_type(user.email, str | None)
@@ -60,30 +60,30 @@ async def me(user: CurrentUser, tenant: CurrentTenant, session: CurrentSession) 
 async def maybe(user: OptionalUser, tenant: OptionalTenant, session: OptionalSession) -> None:
     assert_type(user, User | None)
     assert_type(tenant, Tenant | None)
-    assert_type(session, Session | None)
+    assert_type(session, AuthSession | None)
 
 
 @app.get("/admin", dependencies=[Depends(require_roles("admin")), Depends(require_mfa())])
 async def admin(
-    session: Annotated[Session, Depends(require_permissions("reports.read"))],
-    recent: Annotated[Session, Depends(require_step_up(max_age=300))],
-    here: Annotated[Session, Depends(require_tenant("tenant_id"))],
+    session: Annotated[AuthSession, Depends(require_permissions("reports.read"))],
+    recent: Annotated[AuthSession, Depends(require_step_up(max_age=300))],
+    here: Annotated[AuthSession, Depends(require_tenant("tenant_id"))],
 ) -> None:
-    assert_type(session, Session)
-    assert_type(recent, Session)
-    assert_type(here, Session)
+    assert_type(session, AuthSession)
+    assert_type(recent, AuthSession)
+    assert_type(here, AuthSession)
 
 
 @app.websocket("/feed")
 async def feed(socket: WebSocket, user: CurrentUser) -> None:
     assert_type(user, User)
-    assert_type(await get_session(socket), Session | None)
+    assert_type(await get_auth_session(socket), AuthSession | None)
 
 
 @descope.on_login
-async def provision(request: Request, session: Session) -> None:
-    assert_type(await get_session(request), Session | None)
-    assert_type(await get_profile(request), UserProfile)
+async def provision(request: Request, session: AuthSession) -> None:
+    assert_type(await get_auth_session(request), AuthSession | None)
+    assert_type(await get_user_profile(request), UserProfile)
 
 
 def audit(event: Event) -> None:

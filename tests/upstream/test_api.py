@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._upstream.api import DescopeClient, LoginOptions
+from fastapi_descope._upstream.api import DescopeApi, LoginOptions
 from fastapi_descope.errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamError
 
 pytestmark = pytest.mark.anyio
@@ -19,20 +19,20 @@ PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
 URL_ANSWER = {"url": "https://idp.example/"}
 
-Call = Callable[[DescopeClient], Awaitable[object]]
-TokenCall = Callable[[DescopeClient, str], Awaitable[object]]
+Call = Callable[[DescopeApi], Awaitable[object]]
+TokenCall = Callable[[DescopeApi, str], Awaitable[object]]
 
 
 class Wire:
     """The other end: keeps every request, and answers all of them alike."""
 
-    def __init__(self, answer: object = None, status: int = 200) -> None:
+    def __init__(self, response: object = None, status: int = 200) -> None:
         self.sent: list[httpx.Request] = []
-        self._answer = httpx.Response(status, json={} if answer is None else answer)
+        self._answer = httpx.Response(status, json={} if response is None else response)
 
-    def client(self, management_key: SecretStr | None = None) -> DescopeClient:
+    def client(self, management_key: SecretStr | None = None) -> DescopeApi:
         """A client whose requests end here."""
-        return DescopeClient(
+        return DescopeApi(
             base_url=BASE,
             project_id=PROJECT,
             management_key=management_key,
@@ -52,7 +52,7 @@ class Expected:
     line: str
     bearer: str = f"Bearer {PROJECT}:{REFRESH}"
     body: str = "{}"
-    answer: object = None
+    response: object = None
 
 
 ENDPOINTS: Mapping[str, Expected] = {
@@ -61,7 +61,7 @@ ENDPOINTS: Mapping[str, Expected] = {
         "POST /v1/auth/sso/authorize?tenant=acme"
         "&redirectURL=https%3A%2F%2Fapp.example%2Fcallback%3Fstate%3Dx",
         bearer=f"Bearer {PROJECT}",
-        answer=URL_ANSWER,
+        response=URL_ANSWER,
     ),
     "authorize with everything": Expected(
         lambda c: c.sso_authorize(
@@ -78,7 +78,7 @@ ENDPOINTS: Mapping[str, Expected] = {
         "&redirectURL=https%3A%2F%2Fapp.example%2Fc&loginHint=ada%20x%26y%3Dz%23%C3%A9"
         "&ssoId=main&prompt=login&forceAuthn=true",
         body='{"stepup":true,"customClaims":{"plan":"gold"}}',
-        answer=URL_ANSWER,
+        response=URL_ANSWER,
     ),
     "exchange": Expected(
         lambda c: c.sso_exchange("one-time"),
@@ -92,7 +92,7 @@ ENDPOINTS: Mapping[str, Expected] = {
     ),
     "logout": Expected(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
     "logout everywhere": Expected(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
-    "me": Expected(lambda c: c.me(REFRESH), "GET /v1/auth/me", body="", answer={"userId": "U1"}),
+    "me": Expected(lambda c: c.me(REFRESH), "GET /v1/auth/me", body="", response={"userId": "U1"}),
     "tenants": Expected(
         lambda c: c.my_tenants(REFRESH, ["acme", "globex"]),
         "POST /v1/auth/me/tenants",
@@ -114,7 +114,7 @@ TOKEN_CALLS: Mapping[str, TokenCall] = {
 @pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
 async def test_a_call_is_one_exact_request(expected: Expected) -> None:
     """Method, path, query, bearer and body are those of the wire contract, sections 1 and 2."""
-    wire = Wire(expected.answer)
+    wire = Wire(expected.response)
     await expected.call(wire.client())
     [request] = wire.sent
     assert f"{request.method} {request.url.raw_path.decode()}" == expected.line
@@ -126,7 +126,7 @@ async def test_a_call_is_one_exact_request(expected: Expected) -> None:
 @pytest.mark.parametrize("status", [302, 401, 404, 429, 500])
 async def test_no_call_takes_a_no_for_a_yes(expected: Expected, status: int) -> None:
     """Every endpoint judges the status before it reads the body."""
-    wire = Wire(expected.answer, status)
+    wire = Wire(expected.response, status)
     with pytest.raises(UpstreamError):
         await expected.call(wire.client())
     assert len(wire.sent) == 1
@@ -249,7 +249,7 @@ async def test_lg02_a_token_that_no_header_may_carry_is_not_sent(call: TokenCall
 def test_jw12_a_project_id_that_would_change_the_path_is_refused(project_id: str) -> None:
     """It becomes part of a path and of a header, so it is checked before."""
     with pytest.raises(ConfigurationError, match="DESCOPE_PROJECT_ID"):
-        DescopeClient(base_url=BASE, project_id=project_id)
+        DescopeApi(base_url=BASE, project_id=project_id)
 
 
 @pytest.mark.parametrize("key", ["canary\n", "canary key", "canary:key", "canaryé"])

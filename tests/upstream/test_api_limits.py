@@ -6,7 +6,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import UpstreamUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -45,14 +45,14 @@ class Turnstile(httpx.AsyncBaseTransport):
         self.closed += 1
 
 
-def client_over(transport: Turnstile, seconds: float = 5.0) -> DescopeClient:
+def client_over(transport: Turnstile, seconds: float = 5.0) -> DescopeApi:
     """A client whose calls go through ``transport`` and may take so long."""
-    return DescopeClient(
+    return DescopeApi(
         base_url="https://api.descope.test", project_id="P1", timeout=seconds, transport=transport
     )
 
 
-async def crowd(client: DescopeClient, turnstile: Turnstile, size: int) -> list[asyncio.Task[object]]:
+async def crowd(client: DescopeApi, turnstile: Turnstile, size: int) -> list[asyncio.Task[object]]:
     """So many calls, all of which have got as far as they can."""
     calls = [asyncio.ensure_future(refreshed(client)) for _ in range(size)]
     await turnstile.full.wait()
@@ -61,7 +61,7 @@ async def crowd(client: DescopeClient, turnstile: Turnstile, size: int) -> list[
     return calls
 
 
-async def refreshed(client: DescopeClient) -> object:
+async def refreshed(client: DescopeApi) -> object:
     """One call."""
     return await client.refresh(REFRESH)
 

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 import pytest
 
-from fastapi_descope._upstream.api import DescopeClient, TokenAnswer
+from fastapi_descope._upstream.api import DescopeApi, TokenResponse
 from fastapi_descope.errors import (
+    InvalidUpstreamResponse,
     RateLimited,
     UpstreamError,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from fastapi_descope.session import UserProfile
@@ -27,7 +27,7 @@ REFRESH = "canary-head.canary-body.canary-seal"
 ILLEGAL = f"Illegal header value b'Bearer P:{REFRESH}'"
 
 Outcome = httpx.Response | Exception
-Call = Callable[[DescopeClient], Awaitable[object]]
+Call = Callable[[DescopeApi], Awaitable[object]]
 
 
 class Script:
@@ -36,7 +36,7 @@ class Script:
     def __init__(self, *outcomes: Outcome) -> None:
         self.sent = 0
         self._outcomes = outcomes
-        self.client = DescopeClient(
+        self.client = DescopeApi(
             base_url="https://api.descope.test", project_id="P1", transport=httpx.MockTransport(self._play)
         )
 
@@ -79,9 +79,9 @@ async def test_a_login_start_gives_the_url() -> None:
 
 async def test_tokens_are_handed_on() -> None:
     """Every endpoint that issues tokens returns both, with what was said beside them."""
-    answer = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
-    client = Script(ok(answer)).client
-    expected = TokenAnswer(SESSION, REFRESH, 90, first_seen=True)
+    response = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
+    client = Script(ok(response)).client
+    expected = TokenResponse(SESSION, REFRESH, 90, first_seen=True)
     assert await client.sso_exchange("one-time") == expected
     assert await client.refresh(REFRESH) == expected
     assert await client.tenant_select(REFRESH, "acme") == expected
@@ -91,7 +91,7 @@ async def test_tokens_may_come_as_cookies() -> None:
     """A project in cookie mode answers with Set-Cookie; each header line counts."""
     cookies = [("Set-Cookie", f"DS={SESSION}; Path=/"), ("Set-Cookie", f"DSR={REFRESH}; Path=/")]
     client = Script(httpx.Response(200, headers=cookies, json={})).client
-    assert await client.refresh(REFRESH) == TokenAnswer(SESSION, REFRESH)
+    assert await client.refresh(REFRESH) == TokenResponse(SESSION, REFRESH)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"<html>", b'{"sessionJwt": 1}'])
@@ -124,20 +124,20 @@ async def test_keys_are_handed_on_unparsed(cache_control: str, seconds: int | No
 
 
 FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
-    "html 200": (html(200), UpstreamNonsense),
-    "empty 200": (httpx.Response(200), UpstreamNonsense),
-    "no content": (httpx.Response(204), UpstreamNonsense),
-    "list": (ok([REFRESH]), UpstreamNonsense),
-    "cut json": (httpx.Response(200, content=f'{{"sessionJwt": "{REFRESH}'), UpstreamNonsense),
-    "token of a wrong type": (ok({"sessionJwt": [REFRESH]}), UpstreamNonsense),
-    "oversize": (httpx.Response(200, content=b"canary" * 50_000), UpstreamNonsense),
-    "redirect": (httpx.Response(302, headers={"Location": f"https://x/{REFRESH}"}), UpstreamNonsense),
-    "html 401": (html(401), UpstreamNonsense),
-    "html 403": (html(403), UpstreamNonsense),
-    "oversize 401": (httpx.Response(401, content=b"canary" * 50_000), UpstreamNonsense),
-    "signed 400": (signed(400, "E064006"), UpstreamRefused),
-    "signed 401": (signed(401, "E064001"), UpstreamRefused),
-    "signed 403": (signed(403, REFRESH), UpstreamRefused),
+    "html 200": (html(200), InvalidUpstreamResponse),
+    "empty 200": (httpx.Response(200), InvalidUpstreamResponse),
+    "no content": (httpx.Response(204), InvalidUpstreamResponse),
+    "list": (ok([REFRESH]), InvalidUpstreamResponse),
+    "cut json": (httpx.Response(200, content=f'{{"sessionJwt": "{REFRESH}'), InvalidUpstreamResponse),
+    "token of a wrong type": (ok({"sessionJwt": [REFRESH]}), InvalidUpstreamResponse),
+    "oversize": (httpx.Response(200, content=b"canary" * 50_000), InvalidUpstreamResponse),
+    "redirect": (httpx.Response(302, headers={"Location": f"https://x/{REFRESH}"}), InvalidUpstreamResponse),
+    "html 401": (html(401), InvalidUpstreamResponse),
+    "html 403": (html(403), InvalidUpstreamResponse),
+    "oversize 401": (httpx.Response(401, content=b"canary" * 50_000), InvalidUpstreamResponse),
+    "signed 400": (signed(400, "E064006"), UpstreamRejected),
+    "signed 401": (signed(401, "E064001"), UpstreamRejected),
+    "signed 403": (signed(403, REFRESH), UpstreamRejected),
     "rate limit": (httpx.Response(429, json={"message": REFRESH}), RateLimited),
     "signed 500": (signed(500, "E061005"), UpstreamUnavailable),
     "html 503": (html(503), UpstreamUnavailable),
@@ -173,7 +173,7 @@ async def test_lg02_a_failure_is_ours_and_holds_no_token(
 
 async def test_a_refusal_keeps_status_and_code() -> None:
     """They are what the caller decides by."""
-    with pytest.raises(UpstreamRefused) as caught:
+    with pytest.raises(UpstreamRejected) as caught:
         await Script(signed(401, "E064001")).client.refresh(REFRESH)
     assert (caught.value.upstream_status, caught.value.upstream_code) == (401, "E064001")
 
@@ -185,12 +185,12 @@ async def test_a_rate_limit_says_how_long() -> None:
     assert caught.value.retry_after == 7
 
 
-async def log_out(client: DescopeClient) -> None:
+async def log_out(client: DescopeApi) -> None:
     """A call that reads nothing in the body."""
     await client.logout(REFRESH)
 
 
-async def fetch_keys(client: DescopeClient) -> None:
+async def fetch_keys(client: DescopeApi) -> None:
     """The call with the smaller limit."""
     await client.keys()
 
@@ -199,7 +199,7 @@ async def fetch_keys(client: DescopeClient) -> None:
 async def test_a_body_may_be_as_large_as_the_limit(limit: int, call: Call) -> None:
     """256 KiB, and 64 KiB for keys; one byte more is nonsense."""
     await call(Script(httpx.Response(200, content=b"x" * limit)).client)
-    with pytest.raises(UpstreamNonsense) as caught:
+    with pytest.raises(InvalidUpstreamResponse) as caught:
         await call(Script(httpx.Response(200, content=b"x" * (limit + 1))).client)
     assert caught.value.reason == "oversize"
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fastapi_descope._upstream.api import DescopeClient
-from fastapi_descope.errors import UpstreamError, UpstreamNonsense, UpstreamUnavailable
+from fastapi_descope._upstream.api import DescopeApi
+from fastapi_descope.errors import InvalidUpstreamResponse, UpstreamError, UpstreamUnavailable
 from tests.helpers.raw_server import Script, answer_of, server_answering
 
 pytestmark = pytest.mark.anyio
@@ -28,9 +28,9 @@ PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
 
 
-def client_of(url: str, seconds: float = 5.0) -> DescopeClient:
+def client_of(url: str, seconds: float = 5.0) -> DescopeApi:
     """A client with connections of its own."""
-    return DescopeClient(base_url=url, project_id=PROJECT, timeout=seconds)
+    return DescopeApi(base_url=url, project_id=PROJECT, timeout=seconds)
 
 
 async def test_every_byte_of_a_request_is_known() -> None:
@@ -86,7 +86,7 @@ async def test_jw12_a_redirect_is_not_followed() -> None:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
         async with server_answering(moved) as server:
             client = client_of(server.url)
-            with pytest.raises(UpstreamNonsense):
+            with pytest.raises(InvalidUpstreamResponse):
                 await client.keys()
             await client.aclose()
     assert (len(server.requests), other.requests) == (1, [])
@@ -189,11 +189,11 @@ async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await reader.read()
 
 
-def then_close(answer: bytes) -> Script:
+def then_close(response: bytes) -> Script:
     """An answer after which the connection ends."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer)
+        writer.write(response)
         await writer.drain()
 
     return script
@@ -211,9 +211,15 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
     ),
     "not http": (then_close(b"SSH-2.0-OpenSSH_9.9\r\n"), UpstreamUnavailable),
     "endless head": (then_close(b"HTTP/1.1 200 OK\r\n" + b"X-A: y\r\n" * 50_000), UpstreamUnavailable),
-    "flood": (flood, UpstreamNonsense),
-    "gzip bomb": (answer_of(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip"), UpstreamNonsense),
-    "gzip": (answer_of(gzip.compress(b'{"sessionJwt":"a.b.c"}'), "Content-Encoding: gzip"), UpstreamNonsense),
+    "flood": (flood, InvalidUpstreamResponse),
+    "gzip bomb": (
+        answer_of(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip"),
+        InvalidUpstreamResponse,
+    ),
+    "gzip": (
+        answer_of(gzip.compress(b'{"sessionJwt":"a.b.c"}'), "Content-Encoding: gzip"),
+        InvalidUpstreamResponse,
+    ),
 }
 
 

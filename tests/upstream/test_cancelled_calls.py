@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import UpstreamUnavailable
 from tests.helpers.raw_server import answer_of, server_answering
 
@@ -14,9 +14,9 @@ REFRESH = "canary-head.canary-body.canary-seal"
 ANSWER = answer_of(b'{"sessionJwt": "a.b.c"}')
 
 
-def client_of(url: str) -> DescopeClient:
+def client_of(url: str) -> DescopeApi:
     """A client with connections of its own."""
-    return DescopeClient(base_url=url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=5.0)
+    return DescopeApi(base_url=url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=5.0)
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first call", "kept connection"])
@@ -41,7 +41,7 @@ async def test_rf09_a_deadline_leaves_the_way_open() -> None:
     """A Descope that is slower than the deadline and then well is asked, and answers."""
     slow = asyncio.Event()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not slow.is_set():
             slow.set()
             await reader.read()  # until the client has had enough
@@ -49,8 +49,8 @@ async def test_rf09_a_deadline_leaves_the_way_open() -> None:
             writer.write(ANSWER)
             await reader.read()
 
-    async with server_answering(answer) as server:
-        client = DescopeClient(base_url=server.url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=0.2)
+    async with server_answering(response) as server:
+        client = DescopeApi(base_url=server.url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=0.2)
         with pytest.raises(UpstreamUnavailable):
             await client.refresh(REFRESH)
         assert (await client.refresh(REFRESH)).session_jwt == "a.b.c"

@@ -7,15 +7,15 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import CircuitOpen, RateLimited, UpstreamError, UpstreamUnavailable
-from fastapi_descope.events import Event, Events, UpstreamDegraded, UpstreamRecovered
+from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
 from tests.helpers.fake_clock import HandClock
 from tests.helpers.jwks_publisher import turns
 
 pytestmark = pytest.mark.anyio
 
-Call = Callable[[DescopeClient], Awaitable[object]]
+Call = Callable[[DescopeApi], Awaitable[object]]
 
 LOGINS: Mapping[str, Call] = {
     "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
@@ -32,15 +32,15 @@ A_SESSION = pytest.mark.parametrize("session", SESSIONS.values(), ids=SESSIONS)
 class Descope(httpx.AsyncBaseTransport):
     """Serves sessions, and treats logins as ``answer`` says: None never ends."""
 
-    def __init__(self, answer: httpx.Response | None) -> None:
-        self.answer = answer
+    def __init__(self, response: httpx.Response | None) -> None:
+        self.answer = response
         self.sessions_answer = httpx.Response(200, json={})
         self.logins = 0
         self.clock = HandClock()
         self.told: list[Event] = []
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        self.client = DescopeClient(
+        self.client = DescopeApi(
             base_url="https://api.descope.test",
             project_id="P1",
             transport=self,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope._upstream.rate_limit import RateLimit
+from fastapi_descope._upstream.rate_limit import SharedRateLimit
 from tests.helpers.fake_clock import HandClock
 
 ADA, GRACE, HANK = b"ada", b"grace", b"hank"
@@ -12,9 +12,9 @@ ADA, GRACE, HANK = b"ada", b"grace", b"hank"
 def test_rf09_one_callers_limit_is_nobody_elses() -> None:
     """However often one caller meets it."""
     clock = HandClock()
-    limit = RateLimit(clock)
+    limit = SharedRateLimit(clock)
     for _ in range(10):
-        assert limit.met(ADA, 60) is False
+        assert limit.record_429(ADA, 60) is False
         assert limit.seconds_left() == 0
         clock.now += 5
 
@@ -22,10 +22,10 @@ def test_rf09_one_callers_limit_is_nobody_elses() -> None:
 def test_rf09_a_limit_that_two_callers_meet_is_everybodys() -> None:
     """Both were told how long to wait, and the later time holds."""
     clock = HandClock()
-    limit = RateLimit(clock)
-    limit.met(ADA, 30)
+    limit = SharedRateLimit(clock)
+    limit.record_429(ADA, 30)
     clock.now += 10
-    assert limit.met(GRACE, 5) is True
+    assert limit.record_429(GRACE, 5) is True
     assert limit.seconds_left() == 20
     clock.now += 19.5
     assert limit.seconds_left() == 0.5
@@ -35,30 +35,30 @@ def test_rf09_a_limit_that_two_callers_meet_is_everybodys() -> None:
 
 def test_rf09_an_answer_in_between_acquits_the_first() -> None:
     """Somebody is still answered, so the limit is not everybody's."""
-    limit = RateLimit(HandClock())
-    limit.met(ADA, 60)
-    limit.answered()
-    assert limit.met(GRACE, 60) is False
+    limit = SharedRateLimit(HandClock())
+    limit.record_429(ADA, 60)
+    limit.record_success()
+    assert limit.record_429(GRACE, 60) is False
     assert limit.seconds_left() == 0
 
 
 def test_rf09_what_is_over_does_not_count() -> None:
     """A second caller that meets a limit when the first one's time is over is a first one."""
     clock = HandClock()
-    limit = RateLimit(clock)
-    limit.met(ADA, 5)
+    limit = SharedRateLimit(clock)
+    limit.record_429(ADA, 5)
     clock.now += 5
-    assert limit.met(GRACE, 60) is False
-    assert limit.met(ADA, 1) is True
+    assert limit.record_429(GRACE, 60) is False
+    assert limit.record_429(ADA, 1) is True
     assert limit.seconds_left() == 60
 
 
 def test_calls_that_were_under_way_make_the_wait_longer_and_not_another() -> None:
     """Their 429s come in while all are waiting already; a shorter one changes nothing."""
-    limit = RateLimit(HandClock())
-    limit.met(ADA, 5)
-    limit.met(GRACE, 5)
-    assert [limit.met(HANK, 40), limit.met(ADA, 1)] == [False, False]
+    limit = SharedRateLimit(HandClock())
+    limit.record_429(ADA, 5)
+    limit.record_429(GRACE, 5)
+    assert [limit.record_429(HANK, 40), limit.record_429(ADA, 1)] == [False, False]
     assert limit.seconds_left() == 40
 
 
@@ -66,12 +66,12 @@ def test_calls_that_were_under_way_make_the_wait_longer_and_not_another() -> Non
 def test_a_single_caller_never_stops_the_others(steps: list[str]) -> None:
     """In whatever order it meets limits, others are answered and time passes."""
     clock = HandClock()
-    limit = RateLimit(clock)
+    limit = SharedRateLimit(clock)
     for step in steps:
         if step == "limited":
-            limit.met(ADA, 60)
+            limit.record_429(ADA, 60)
         elif step == "answered":
-            limit.answered()
+            limit.record_success()
         else:
             clock.now += 25
         assert limit.seconds_left() == 0

@@ -4,10 +4,10 @@ import pytest
 
 from fastapi_descope.errors import (
     CircuitOpen,
+    InvalidUpstreamResponse,
     RateLimited,
     UpstreamError,
-    UpstreamNonsense,
-    UpstreamRefused,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from fastapi_descope.events import UpstreamDegraded, UpstreamRecovered
@@ -16,9 +16,9 @@ from tests.helpers.breaker_harness import ADA, GRACE, Desk, end
 FAILURE = UpstreamUnavailable()
 VERDICTS = {
     "yes": None,
-    "a refusal": UpstreamRefused(401, "E061005"),
-    "an unsigned 401": UpstreamNonsense("unsigned_refusal"),
-    "a redirect": UpstreamNonsense("redirect"),
+    "a refusal": UpstreamRejected(401, "E061005"),
+    "an unsigned 401": InvalidUpstreamResponse("unsigned_refusal"),
+    "a redirect": InvalidUpstreamResponse("redirect"),
     "a 429": RateLimited(60),
 }
 
@@ -162,10 +162,10 @@ def test_what_never_went_out_says_nothing() -> None:
     """A call that ends in our own queue, full or too slow, is no failure of Descope's."""
     desk = Desk()
     for _ in range(100):
-        end(desk.restraint.attempt(ADA), FAILURE)
-        end(desk.restraint.attempt(ADA), None)
+        end(desk.restraint.call(ADA), FAILURE)
+        end(desk.restraint.call(ADA), None)
     desk.fail(4)
-    end(desk.restraint.attempt(ADA), None)
+    end(desk.restraint.call(ADA), None)
     desk.fail(1)
     desk.held_back()
 
@@ -189,7 +189,7 @@ def test_a_failure_of_our_own_says_nothing() -> None:
 def test_those_who_queue_are_held_back_too() -> None:
     """A call whose turn comes when the outage is known is not made; nor is it the trial."""
     desk = Desk()
-    waiting = [desk.restraint.attempt(ADA) for _ in range(3)]
+    waiting = [desk.restraint.call(ADA) for _ in range(3)]
     desk.fail()
     for attempt in waiting:
         with pytest.raises(CircuitOpen) as caught:
@@ -221,7 +221,7 @@ def test_rf09_a_limit_on_one_bearer_holds_nobody_back() -> None:
         desk.call(RateLimited(60), ADA)
         desk.call(None, GRACE)
         desk.call(RateLimited(60), GRACE)
-        desk.call(UpstreamRefused(401), ADA)
+        desk.call(UpstreamRejected(401), ADA)
     assert desk.told == []
 
 

@@ -8,15 +8,15 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from fastapi_descope._upstream.api import DescopeClient
+from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import (
     CircuitOpen,
+    InvalidUpstreamResponse,
     RateLimited,
     UpstreamError,
-    UpstreamNonsense,
     UpstreamUnavailable,
 )
-from fastapi_descope.events import Event, Events, UpstreamDegraded, UpstreamRecovered
+from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
 from tests.helpers.event_loop import in_virtual_time
 from tests.helpers.fake_clock import HandClock
 
@@ -26,7 +26,7 @@ ADA, GRACE = "a.a.a", "g.g.g"
 
 Answer = httpx.Response | Exception
 
-ENDPOINTS: Mapping[str, Callable[[DescopeClient], Awaitable[object]]] = {
+ENDPOINTS: Mapping[str, Callable[[DescopeApi], Awaitable[object]]] = {
     "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
     "exchange": lambda client: client.sso_exchange("one-time"),
     "refresh": lambda client: client.refresh(ADA),
@@ -42,15 +42,15 @@ ENDPOINTS: Mapping[str, Callable[[DescopeClient], Awaitable[object]]] = {
 class Descope(httpx.AsyncBaseTransport):
     """The other end, a client that calls it, and a clock: gives ``answer``, or holds calls until told."""
 
-    def __init__(self, answer: Answer | None = None) -> None:
+    def __init__(self, response: Answer | None = None) -> None:
         self.sent = 0
-        self.answer = answer
+        self.answer = response
         self.held: list[asyncio.Future[Answer]] = []
         self.clock = HandClock()
         self.told: list[Event] = []
-        events = Events()
+        events = EventBus()
         events.subscribe(self.told.append)
-        self.client = DescopeClient(
+        self.client = DescopeApi(
             base_url="https://api.descope.test",
             project_id="P1",
             transport=self,
@@ -62,12 +62,12 @@ class Descope(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer or fail, at once or when the future is done."""
         self.sent += 1
-        if (answer := self.answer) is None:
+        if (response := self.answer) is None:
             self.held.append(asyncio.get_running_loop().create_future())
-            answer = await self.held[-1]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            response = await self.held[-1]
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     async def outcome(self, token: str = ADA) -> UpstreamError | None:
         """What a refresh ends with."""
@@ -102,7 +102,7 @@ async def turns() -> None:
 
 @pytest.mark.parametrize("call", ENDPOINTS.values(), ids=ENDPOINTS)
 async def test_rf09_during_an_outage_no_call_is_made(
-    call: Callable[[DescopeClient], Awaitable[object]],
+    call: Callable[[DescopeApi], Awaitable[object]],
 ) -> None:
     """Of no endpoint: each fails at once, and says when to come again."""
     descope = Descope()
@@ -138,9 +138,9 @@ async def test_rf09_a_call_that_is_not_made_takes_no_time() -> None:
     ],
     ids=["500", "503", "refused", "read timeout", "not http", "reset"],
 )
-async def test_rf09_every_kind_of_outage_is_noticed(answer: Answer, reason: str) -> None:
+async def test_rf09_every_kind_of_outage_is_noticed(response: Answer, reason: str) -> None:
     """A server error or none at all; a word says which, and it is told once."""
-    descope = Descope(answer)
+    descope = Descope(response)
     for _ in range(50):
         assert isinstance(await descope.outcome(), UpstreamUnavailable)
     assert descope.told == [UpstreamDegraded(reason)]
@@ -157,9 +157,9 @@ async def test_rf09_every_kind_of_outage_is_noticed(answer: Answer, reason: str)
     ],
     ids=["a proxy's 401", "Descope's 401", "a redirect", "too large", "a page"],
 )
-async def test_rf09_whatever_was_answered_is_no_outage(answer: httpx.Response) -> None:
+async def test_rf09_whatever_was_answered_is_no_outage(response: httpx.Response) -> None:
     """A hundred calls, a hundred requests."""
-    descope = Descope(answer)
+    descope = Descope(response)
     for _ in range(100):
         assert not isinstance(await descope.outcome(), UpstreamUnavailable)
     assert (descope.sent, descope.told) == (100, [])
@@ -324,5 +324,5 @@ async def test_a_bug_below_is_not_taken_for_an_outage() -> None:
         with pytest.raises(RuntimeError, match="a bug"):
             await descope.client.refresh(ADA)
     descope.answer = httpx.Response(302)
-    assert type(await descope.outcome()) is UpstreamNonsense
+    assert type(await descope.outcome()) is InvalidUpstreamResponse
     assert descope.told == []

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from fastapi_descope._web.cookies import SessionCookies
-from fastapi_descope.session import RefreshToken, Session, TokenPair
+from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings, SettingValues
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
@@ -32,7 +32,7 @@ def pair_of() -> Callable[..., TokenPair]:
         claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": ends}
         return TokenPair(
             session_jwt=session,
-            session=Session.from_claims(claims),
+            session=AuthSession.from_claims(claims),
             refresh=RefreshToken.from_claims(refresh, {**claims, "exp": NOW + 86_400}),
         )
 

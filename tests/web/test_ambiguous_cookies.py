@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator
-from fastapi_descope.events import CookieAmbiguous, LoginFailed
+from fastapi_descope.events import ConflictingCookies, LoginFailed
 from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory, add_routes
 from tests.helpers.signing_key import signing_key
 
@@ -43,16 +43,16 @@ async def test_ck02_it_is_told_once_for_each_request(world: WorldFactory) -> Non
     await browser.post("/tenant/select", {"tenant": "acme"}, cookie=_planted(town))
     await browser.get("/maybe")
 
-    assert town.events == [CookieAmbiguous(), CookieAmbiguous()]
+    assert town.events == [ConflictingCookies(), ConflictingCookies()]
 
 
 async def test_ck02_a_page_is_first_worth_a_new_sign_in(world: WorldFactory) -> None:
     """It may heal the browser, so whoever comes from a page of ours is sent there."""
     town = world()
 
-    answer = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site="same-origin")
+    response = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site="same-origin")
 
-    assert answer.headers["location"] == "/login/sso?return_to=%2Fme"
+    assert response.headers["location"] == "/login/sso?return_to=%2Fme"
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -62,11 +62,11 @@ async def test_ck02_whoever_comes_back_from_a_sign_in_is_not_sent_around_again(
     """A page names the cause and what prevents it: a cookie for this path alone is seen nowhere else."""
     town = world()
 
-    answer = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site=site)
+    response = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site=site)
 
-    assert answer.status_code == 401
-    assert "DESCOPE_COOKIE_PREFIX=__Host-" in answer.text
-    assert '<a href="/login/sso">Sign in again</a>' in answer.text
+    assert response.status_code == 401
+    assert "DESCOPE_COOKIE_PREFIX=__Host-" in response.text
+    assert '<a href="/login/sso">Sign in again</a>' in response.text
 
 
 async def test_ck02_a_callback_that_nothing_healed_is_a_page(world: WorldFactory) -> None:
@@ -76,13 +76,13 @@ async def test_ck02_a_callback_that_nothing_healed_is_a_page(world: WorldFactory
     callback = await browser.to_callback()
     login = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.http.cookies.jar)
 
-    answer = await browser.visit(callback, cookie=f"{login}; {_planted(town)}")
+    response = await browser.visit(callback, cookie=f"{login}; {_planted(town)}")
 
-    assert answer.status_code == 400
-    assert "DESCOPE_COOKIE_PREFIX=__Host-" in answer.text
+    assert response.status_code == 400
+    assert "DESCOPE_COOKIE_PREFIX=__Host-" in response.text
     assert town.calls("exchange") == 0
-    assert town.events[-2:] == [CookieAmbiguous(), LoginFailed("cookie_ambiguous")]
-    assert {cookie.partition("=")[0][:7] for cookie in answer.headers.get_list("set-cookie")} == {"descope"}
+    assert town.events[-2:] == [ConflictingCookies(), LoginFailed("conflicting_cookies")]
+    assert {cookie.partition("=")[0][:7] for cookie in response.headers.get_list("set-cookie")} == {"descope"}
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ async def test_ck02_ck11_a_login_deletes_the_twins_and_never_our_own(
     client, _ = _public(**settings)
     name = f"{settings.get('cookie_prefix', '')}DS"
 
-    answer = await client.get(
+    response = await client.get(
         "/login/sso", headers={"sec-fetch-mode": "navigate", "cookie": f"{name}=a.b.c; {name}=x.y.z"}
     )
 
-    lines = answer.headers.get_list("set-cookie")
+    lines = response.headers.get_list("set-cookie")
     assert [line.partition("Domain=")[2].partition(";")[0] for line in lines] == domains
     assert all(line.startswith(f"{name}=; Max-Age=0; ") for line in lines)
 
@@ -116,10 +116,10 @@ async def test_nothing_is_deleted_for_one_value(world: WorldFactory) -> None:
     """A login of somebody who is signed in leaves all cookies as they are."""
     browser = await world().signed_in()
 
-    answer = await browser.visit("/login/sso")
+    response = await browser.visit("/login/sso")
 
-    assert answer.status_code == 400
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
 
 
 async def test_an_address_has_no_parent_domain() -> None:
@@ -128,6 +128,6 @@ async def test_an_address_has_no_parent_domain() -> None:
     browser = Browser(client)
     mine = emulator.issue("ada@acme.example", tenant="acme").session_jwt
 
-    answer = await browser.visit("/login/sso", cookie=f"DS={mine}; DS=x.y.z")
+    response = await browser.visit("/login/sso", cookie=f"DS={mine}; DS=x.y.z")
 
-    assert "set-cookie" not in answer.headers
+    assert "set-cookie" not in response.headers

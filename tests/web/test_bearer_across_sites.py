@@ -23,9 +23,9 @@ async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(world: WorldFactor
     town = world()
     bearer = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    answer = await _post_from_afar(town.browser(), bearer)
+    response = await _post_from_afar(town.browser(), bearer)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("authorization", ["Bearer a.b.c", "Bearer", "Basic YTpi", ""])
@@ -37,8 +37,8 @@ async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
     browser = await town.signed_in()
     town.emulator.clock.advance(660)
 
-    answer = await _post_from_afar(browser, authorization)
+    response = await _post_from_afar(browser, authorization)
 
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 401
+    assert "set-cookie" not in response.headers
     assert town.calls("refresh") == 0

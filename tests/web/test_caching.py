@@ -40,12 +40,12 @@ async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
     """CA-04: a cache that takes the headers of a 304 over must not take a session along."""
     browser = await _expired(world(routes=_bodiless))
 
-    answer = await browser.http.request(method, f"http://127.0.0.1:8000/as/{status}")
+    response = await browser.http.request(method, f"http://127.0.0.1:8000/as/{status}")
 
-    assert answer.status_code == status
-    assert len(answer.headers.get_list("set-cookie")) == 2
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.headers["vary"] == "Cookie"
+    assert response.status_code == status
+    assert len(response.headers.get_list("set-cookie")) == 2
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.headers["vary"] == "Cookie"
 
 
 async def _nobody(town: World) -> httpx.Response:
@@ -93,7 +93,7 @@ async def _a_bad_callback(town: World) -> httpx.Response:
 )
 async def test_ca05_no_answer_of_ours_is_stored(world: WorldFactory, ask: Ask, status: int) -> None:
     """CA-05: refusals and redirects are one caller's, whatever a cache thinks of their status."""
-    answer = await ask(world(routes=add_routes))
+    response = await ask(world(routes=add_routes))
 
-    assert answer.status_code == status
-    assert "no-store" in answer.headers["cache-control"].split(", ")
+    assert response.status_code == status
+    assert "no-store" in response.headers["cache-control"].split(", ")

@@ -25,9 +25,9 @@ class _Distant(httpx.ASGITransport):
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await turns()
-        answer = await super().handle_async_request(request)
+        response = await super().handle_async_request(request)
         await turns()
-        return answer
+        return response
 
 
 async def test_rf06_a_request_cancelled_at_any_step_loses_nothing() -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from fastapi_descope import (
+    AuthSession,
     ConfigurationError,
     CurrentSession,
     CurrentTenant,
@@ -18,9 +19,8 @@ from fastapi_descope import (
     OptionalSession,
     OptionalTenant,
     OptionalUser,
-    Session,
     current_user,
-    get_session,
+    get_auth_session,
     require_mfa,
     require_permissions,
     require_roles,
@@ -45,14 +45,14 @@ def _routes(app: FastAPI) -> None:
 
     @app.get("/asked")
     async def asked(request: Request) -> bool:
-        return await get_session(request) is not None
+        return await get_auth_session(request) is not None
 
     @app.get("/admins")
-    async def admins(session: Annotated[Session, Depends(require_roles("admin"))]) -> str:
+    async def admins(session: Annotated[AuthSession, Depends(require_roles("admin"))]) -> str:
         return session.user.id
 
     @app.get("/tenants/{tenant_id}")
-    async def one_tenant(session: Annotated[Session, Depends(require_tenant())]) -> str | None:
+    async def one_tenant(session: Annotated[AuthSession, Depends(require_tenant())]) -> str | None:
         return session.tenant_id
 
     @app.get("/nowhere", dependencies=[Depends(require_tenant("org"))])
@@ -113,9 +113,9 @@ async def test_the_optional_aliases_give_what_is_there(world: WorldFactory) -> N
 
 async def test_an_optional_route_runs_as_nobody_with_a_bad_token(world: WorldFactory) -> None:
     """A broken bearer is not signed in; the route was open anyway."""
-    answer = await world(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
+    response = await world(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
 
-    assert answer.json() == [False, False, None]
+    assert response.json() == [False, False, None]
 
 
 async def test_get_session_asks_where_no_dependency_fits(world: WorldFactory) -> None:
@@ -148,9 +148,9 @@ async def test_tn04_project_roles_are_asked_for_by_name(world: WorldFactory) -> 
     """A tenant's role is none in the project."""
     town = world(routes=_routes)
 
-    answer = await town.browser().get("/project-admins", authorization=_bearer(town))
+    response = await town.browser().get("/project-admins", authorization=_bearer(town))
 
-    assert answer.json()["missing"] == ["support"]
+    assert response.json()["missing"] == ["support"]
 
 
 @pytest.mark.parametrize(
@@ -171,31 +171,31 @@ async def test_tn03_the_tenant_in_the_path_is_the_current_one(
     """Compared as the router decoded it, character by character."""
     town = world(routes=_routes)
 
-    answer = await town.browser().get(path, authorization=_bearer(town))
+    response = await town.browser().get(path, authorization=_bearer(town))
 
-    assert answer.status_code == (200 if code is None else 403)
-    assert code is None or answer.json()["code"] == code
+    assert response.status_code == (200 if code is None else 403)
+    assert code is None or response.json()["code"] == code
 
 
 async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(world: WorldFactory) -> None:
     """500 that names the parameter: letting the request in would be worse."""
     town = world(routes=_routes)
 
-    answer = await town.browser().get("/nowhere", authorization=_bearer(town))
+    response = await town.browser().get("/nowhere", authorization=_bearer(town))
 
-    assert answer.status_code == 500
-    assert "org" in answer.json()["detail"]
+    assert response.status_code == 500
+    assert "org" in response.json()["detail"]
 
 
 async def test_a_step_up_must_be_there_and_recent(world: WorldFactory) -> None:
     """``su`` alone does not last."""
     town = world(routes=_routes)
-    stepped_up = _bearer(town, su=True)
+    step_up = _bearer(town, su=True)
 
     plain = await town.browser().get("/fresh", authorization=_bearer(town))
-    fresh = await town.browser().get("/fresh", authorization=stepped_up)
+    fresh = await town.browser().get("/fresh", authorization=step_up)
     town.emulator.clock.advance(301)
-    stale = await town.browser().get("/fresh", authorization=stepped_up)
+    stale = await town.browser().get("/fresh", authorization=step_up)
 
     assert [plain.status_code, fresh.status_code, stale.status_code] == [401, 200, 401]
 
@@ -259,8 +259,8 @@ async def test_names_from_an_enumeration_of_texts(world: WorldFactory) -> None:
     @town.app.get("/project", dependencies=[Depends(require_roles(_TextRole.ADMIN, project=True))])
     async def project() -> None: ...
 
-    answer = await town.browser().get("/project", authorization=_bearer(town))
-    assert (answer.status_code, answer.json()["missing"]) == (403, ["admin"])
+    response = await town.browser().get("/project", authorization=_bearer(town))
+    assert (response.status_code, response.json()["missing"]) == (403, ["admin"])
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_tn05_a_factory_without_its_parentheses_is_a_mistake(factory: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("kind", "instead"), [(User, "CurrentUser"), (Tenant, "CurrentTenant"), (Session, "CurrentSession")]
+    ("kind", "instead"), [(User, "CurrentUser"), (Tenant, "CurrentTenant"), (AuthSession, "CurrentSession")]
 )
 def test_nobody_is_who_the_query_says(kind: type[object], instead: str) -> None:
     """``Annotated[User, Depends()]`` would have FastAPI make a user of the query."""
@@ -294,10 +294,10 @@ async def test_nobody_is_who_the_body_says(world: WorldFactory) -> None:
     async def whoever(user: User) -> str:
         return user.id
 
-    answer = await town.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
+    response = await town.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
 
-    assert answer.status_code == 422
-    assert "write user: CurrentUser" in answer.text
+    assert response.status_code == 422
+    assert "write user: CurrentUser" in response.text
 
 
 async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> None:
@@ -367,7 +367,7 @@ async def test_without_the_middleware_the_mistake_is_named() -> None:
     scope: Scope = {"type": "http", "method": "GET", "path": "/asked", "headers": [], "query_string": b""}
 
     with pytest.raises(ConfigurationError, match="add_middleware"):
-        await get_session(Request(scope))
+        await get_auth_session(Request(scope))
 
 
 async def test_websocket_routes_take_the_same_dependencies(world: WorldFactory) -> None:

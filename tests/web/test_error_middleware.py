@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_descope import CurrentUser, DescopeMiddleware, Forbidden, MissingRoles, NotAuthenticated
-from fastapi_descope._web.request_auth import pending_session
-from fastapi_descope.session import RefreshToken, Session, TokenPair, User
+from fastapi_descope._web.request_auth import request_auth
+from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
 from tests.helpers.app_harness import Browser, World, WorldFactory, add_routes
 from tests.helpers.websocket_client import Socket
 
@@ -69,9 +69,9 @@ def _routes(app: FastAPI) -> None:
 
     @app.get("/oversized")
     async def oversized(request: Request) -> None:
-        session = Session(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
+        session = AuthSession(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
         refresh = RefreshToken("r.r.r", "U1", 0, 2_000_000_000)
-        pending_session(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+        request_auth(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
 
 
 def _mounted() -> FastAPI:
@@ -141,9 +141,9 @@ async def test_what_is_no_error_of_ours_is_its_own_affair(world: WorldFactory, p
     """It sees what it would see without us."""
     town = _town(world, Middleware(_CatchAll))
 
-    answer = await _raising(town).get(path)
+    response = await _raising(town).get(path)
 
-    assert (answer.status_code, answer.text) == (500, text)
+    assert (response.status_code, response.text) == (500, text)
 
 
 async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(world: WorldFactory) -> None:
@@ -153,17 +153,17 @@ async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(world: Wor
     town.emulator.faults.add("refresh", status=401)
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/me")
+    response = await browser.get("/me")
 
-    assert answer.status_code == 401
-    assert [line[:5] for line in answer.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
+    assert response.status_code == 401
+    assert [line[:5] for line in response.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
 
 
 async def test_a_start_that_cannot_be_made_is_answered_further_out(world: WorldFactory) -> None:
     """The cookies are known when the response starts, and that is outside."""
-    answer = await _town(world, Middleware(_CatchAll)).browser().get("/oversized")
+    response = await _town(world, Middleware(_CatchAll)).browser().get("/oversized")
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "session_too_large")
+    assert (response.status_code, response.json()["code"]) == (400, "session_too_large")
 
 
 async def test_half_a_response_is_cut_off(world: WorldFactory) -> None:
@@ -191,9 +191,9 @@ async def test_between_two_of_ours_it_sees_answers_as_well(world: WorldFactory) 
     town.app.add_middleware(_CatchAll)
     town.app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True, public_paths=["/admins"])
 
-    answer = await town.browser().get("/admins")
+    response = await town.browser().get("/admins")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "missing_roles")
+    assert (response.status_code, response.json()["code"]) == (403, "missing_roles")
 
 
 async def test_a_websocket_is_closed_as_ever(world: WorldFactory) -> None:

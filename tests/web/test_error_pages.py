@@ -8,12 +8,12 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 
 from fastapi_descope import (
+    AuthSession,
     Descope,
     DescopeMiddleware,
     DescopeSettings,
     Forbidden,
     LoginRejected,
-    Session,
     current_user,
     require_roles,
     require_step_up,
@@ -37,12 +37,12 @@ def _too_large(app: FastAPI) -> None:
 
 async def test_a_session_too_large_is_not_to_be_tried_again(world: WorldFactory) -> None:
     """Signing in again brings the same session, so the page offers no such thing."""
-    answer = await world(routes=_too_large).browser().visit("/large")
+    response = await world(routes=_too_large).browser().visit("/large")
 
-    assert answer.status_code == 400
-    assert "the people who run this application have to look at it" in answer.text
-    assert "Sign in again" not in answer.text
-    assert _SECOND_TIME not in answer.text
+    assert response.status_code == 400
+    assert "the people who run this application have to look at it" in response.text
+    assert "Sign in again" not in response.text
+    assert _SECOND_TIME not in response.text
 
 
 def _admins(app: FastAPI) -> None:
@@ -64,25 +64,25 @@ async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
     town.emulator.clock.advance(400)
     headers = {"referer": referer} if referer else {}
 
-    answer = await browser.post("/payout", {}, sec_fetch_mode="navigate", **headers)
+    response = await browser.post("/payout", {}, sec_fetch_mode="navigate", **headers)
 
     back = (
         "&amp;return_to=http%3A%2F%2F127.0.0.1%3A8000%2Fpayout%3Fdraft%3D1" if "draft" in str(referer) else ""
     )
-    assert answer.status_code == 401
-    assert "You are signed in, and this needs to be confirmed." in answer.text
-    assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in answer.text
+    assert response.status_code == 401
+    assert "You are signed in, and this needs to be confirmed." in response.text
+    assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in response.text
 
 
 async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(world: WorldFactory) -> None:
     """The session ran out over a long text, say."""
     browser = world(routes=_payout).browser()
 
-    answer = await browser.post("/note", {}, sec_fetch_mode="navigate", referer=APP + "/write")
+    response = await browser.post("/note", {}, sec_fetch_mode="navigate", referer=APP + "/write")
 
     assert (
         '<a href="/login/sso?return_to=http%3A%2F%2F127.0.0.1%3A8000%2Fwrite">Sign in again</a>'
-        in answer.text
+        in response.text
     )
 
 
@@ -91,30 +91,30 @@ async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
     town = world()
 
     @town.descope.on_login
-    async def nobody(_request: Request, _session: Session) -> None:
+    async def nobody(_request: Request, _session: AuthSession) -> None:
         raise LoginRejected(reason="not_invited")
 
-    answer = await town.browser().sign_in()
+    response = await town.browser().sign_in()
 
-    assert answer.status_code == 400
-    assert "ask the people who run this application" in answer.text
-    assert _SECOND_TIME not in answer.text
+    assert response.status_code == 400
+    assert "ask the people who run this application" in response.text
+    assert _SECOND_TIME not in response.text
 
 
 async def test_who_may_not_sign_in_is_not_told_that_they_are(world: WorldFactory) -> None:
     """A hook may refuse with any error; who is signed in and may not do something reads that they are."""
     town = world(routes=_admins)
 
-    answer = await (await town.signed_in()).visit("/admins")
-    assert (answer.status_code, _SIGNED_IN in answer.text) == (403, True)
+    response = await (await town.signed_in()).visit("/admins")
+    assert (response.status_code, _SIGNED_IN in response.text) == (403, True)
 
     @town.descope.on_login
-    async def nobody(_request: Request, _session: Session) -> None:
+    async def nobody(_request: Request, _session: AuthSession) -> None:
         raise Forbidden
 
-    answer = await town.browser().sign_in()
-    assert (answer.status_code, _SIGNED_IN in answer.text) == (403, False)
-    assert "Your account is not allowed to do this." in answer.text
+    response = await town.browser().sign_in()
+    assert (response.status_code, _SIGNED_IN in response.text) == (403, False)
+    assert "Your account is not allowed to do this." in response.text
 
 
 async def test_who_was_not_signed_in_is_not_told_that_they_still_are(world: WorldFactory) -> None:
@@ -141,9 +141,9 @@ async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pyte
     app.get("/page", dependencies=[Depends(require_roles("admin"))])(lambda: None)
     browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app)))
 
-    answers = [await browser.visit("/page") for _ in range(3)]
+    responses = [await browser.visit("/page") for _ in range(3)]
 
-    assert {answer.status_code for answer in answers} == {401}
+    assert {response.status_code for response in responses} == {401}
     (message,) = caplog.messages
     assert message.endswith("use Descope(app), or app.include_router(descope.router)")
 
@@ -159,9 +159,9 @@ async def test_a_developer_on_this_machine_reads_what_to_mend(
     browser = await world(routes=guarded).signed_in()
     caplog.clear()
 
-    answers = [await browser.get("/reports") for _ in range(2)]
+    responses = [await browser.get("/reports") for _ in range(2)]
 
-    assert "the route has no path parameter" in answers[0].json()["detail"]
+    assert "the route has no path parameter" in responses[0].json()["detail"]
     (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert "the route has no path parameter" in record.getMessage()
 

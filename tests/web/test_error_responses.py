@@ -34,28 +34,28 @@ async def _ok() -> dict[str, bool]:
 
 async def test_a_person_is_sent_to_the_login_and_back_here(world: WorldFactory) -> None:
     """303 with the path and query in return_to; it is not to be cached."""
-    answer = await world(routes=_guarded).browser().visit("/me?page=2&sort=up")
+    response = await world(routes=_guarded).browser().visit("/me?page=2&sort=up")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/login/sso?return_to=%2Fme%3Fpage%3D2%26sort%3Dup"
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.status_code == 303
+    assert response.headers["location"] == "/login/sso?return_to=%2Fme%3Fpage%3D2%26sort%3Dup"
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_an_old_browser_without_fetch_metadata_is_known_by_accept(world: WorldFactory) -> None:
     """``text/html`` in Accept is as good a sign of a person."""
-    answer = await world(routes=_guarded).browser().get("/me", accept="text/html,*/*")
+    response = await world(routes=_guarded).browser().get("/me", accept="text/html,*/*")
 
-    assert answer.status_code == 303
+    assert response.status_code == 303
 
 
 async def test_a_script_gets_a_problem_document_with_the_way_to_the_login(world: WorldFactory) -> None:
     """RFC 9457, a stable code, and RFC 6750's challenge."""
-    answer = await world(routes=_guarded, prefix="/auth").browser().get("/me", sec_fetch_mode="cors")
+    response = await world(routes=_guarded, prefix="/auth").browser().get("/me", sec_fetch_mode="cors")
 
-    assert answer.status_code == 401
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json() == {
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json() == {
         "type": "urn:fastapi-descope:not_authenticated",
         "title": "Sign in to continue",
         "status": 401,
@@ -67,15 +67,15 @@ async def test_a_script_gets_a_problem_document_with_the_way_to_the_login(world:
 
 async def test_htmx_is_told_to_send_the_whole_page_to_the_login(world: WorldFactory) -> None:
     """``HX-Redirect`` comes back to the page that the person is on, not to the fragment."""
-    answer = (
+    response = (
         await world(routes=_guarded)
         .browser()
         .get("/me", hx_request="true", hx_current_url="http://127.0.0.1:8000/board?x=1")
     )
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
     back = "http%3A%2F%2F127.0.0.1%3A8000%2Fboard%3Fx%3D1"
-    assert answer.headers["hx-redirect"] == f"/login/sso?return_to={back}"
+    assert response.headers["hx-redirect"] == f"/login/sso?return_to={back}"
 
 
 async def test_htmx_with_a_hostile_page_address_just_goes_to_the_login(world: WorldFactory) -> None:
@@ -83,25 +83,25 @@ async def test_htmx_with_a_hostile_page_address_just_goes_to_the_login(world: Wo
     browser = world(routes=_guarded).browser()
 
     for address in ("http://[", "https://evil.example//evil", ""):
-        answer = await browser.get("/me", hx_request="true", hx_current_url=address)
-        assert answer.headers["hx-redirect"] == "/login/sso"
+        response = await browser.get("/me", hx_request="true", hx_current_url=address)
+        assert response.headers["hx-redirect"] == "/login/sso"
 
 
 async def test_a_prefetch_starts_no_login(world: WorldFactory) -> None:
     """A hovered link must not begin a sign-in."""
-    answer = await world(routes=_guarded).browser().visit("/me", sec_purpose="prefetch;prerender")
+    response = await world(routes=_guarded).browser().visit("/me", sec_purpose="prefetch;prerender")
 
-    assert answer.status_code == 401
-    assert "location" not in answer.headers
+    assert response.status_code == 401
+    assert "location" not in response.headers
 
 
 async def test_a_form_of_a_person_not_signed_in_gets_a_page(world: WorldFactory) -> None:
     """A POST cannot be sent to the login and back without losing what was typed."""
-    answer = await world(routes=_guarded).browser().post("/me", sec_fetch_mode="navigate")
+    response = await world(routes=_guarded).browser().post("/me", sec_fetch_mode="navigate")
 
-    assert answer.status_code == 401
-    assert '<a href="/login/sso">Sign in again</a>' in answer.text
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert response.status_code == 401
+    assert '<a href="/login/sso">Sign in again</a>' in response.text
+    assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
 async def test_without_the_router_nobody_is_sent_anywhere(world: WorldFactory) -> None:
@@ -109,10 +109,10 @@ async def test_without_the_router_nobody_is_sent_anywhere(world: WorldFactory) -
     town = world(routes=_guarded)
     town.app.router.routes[:] = [route for route in town.app.routes if getattr(route, "path", "") == "/me"]
 
-    answer = await town.browser().visit("/me")
+    response = await town.browser().visit("/me")
 
-    assert answer.status_code == 401
-    assert "/login/sso" not in answer.text
+    assert response.status_code == 401
+    assert "/login/sso" not in response.text
 
 
 async def test_around_any_asgi_app_a_person_is_told_without_a_way_to_a_login() -> None:
@@ -134,31 +134,31 @@ async def test_missing_roles_are_named(world: WorldFactory) -> None:
     """403, and which roles: nothing that the person could not find out anyway."""
     browser = await world(routes=_guarded).signed_in()
 
-    answer = await browser.get("/roles")
+    response = await browser.get("/roles")
 
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "missing_roles"
-    assert answer.json()["missing"] == ["owner"]
-    assert "www-authenticate" not in answer.headers
+    assert response.status_code == 403
+    assert response.json()["code"] == "missing_roles"
+    assert response.json()["missing"] == ["owner"]
+    assert "www-authenticate" not in response.headers
 
 
 async def test_missing_permissions_are_named(world: WorldFactory) -> None:
     """As with roles."""
-    answer = await (await world(routes=_guarded).signed_in()).get("/permissions")
+    response = await (await world(routes=_guarded).signed_in()).get("/permissions")
 
-    assert answer.status_code == 403
-    assert answer.json()["missing"] == ["reports:delete-all"]
+    assert response.status_code == 403
+    assert response.json()["missing"] == ["reports:delete-all"]
 
 
 async def test_a_person_who_may_not_gets_a_page_and_stays_signed_in(world: WorldFactory) -> None:
     """403 is not a reason to sign in again by itself."""
     browser = await world(routes=_guarded).signed_in()
 
-    answer = await browser.visit("/roles")
+    response = await browser.visit("/roles")
 
-    assert answer.status_code == 403
-    assert "You do not have access to this" in answer.text
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 403
+    assert "You do not have access to this" in response.text
+    assert "set-cookie" not in response.headers
 
 
 async def test_a_step_up_is_asked_for_by_rfc_9470(world: WorldFactory) -> None:

@@ -1,4 +1,4 @@
-"""``get_profile``: Descope's user object, in a login hook and anywhere else."""
+"""``get_user_profile``: Descope's user object, in a login hook and anywhere else."""
 
 import asyncio
 import json
@@ -8,9 +8,9 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fastapi_descope import Session, get_profile
+from fastapi_descope import AuthSession, get_user_profile
 from fastapi_descope.emulator import Project
-from fastapi_descope.events import Event, LoginFailed, ProfileRead, SignedIn
+from fastapi_descope.events import Event, LoginFailed, ProfileFetched, SignedIn
 from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
@@ -24,8 +24,8 @@ def _remember(town: World) -> list[str | None]:
     names: list[str | None] = []
 
     @town.descope.on_login
-    async def provision(request: Request, session: Session) -> None:
-        profile = await get_profile(request)
+    async def provision(request: Request, session: AuthSession) -> None:
+        profile = await get_user_profile(request)
         assert (profile.user_id, session.user.name) == (session.user.id, None)
         names.append(profile.name)
 
@@ -41,7 +41,7 @@ async def test_a_login_hook_knows_the_user_without_a_further_call(world: WorldFa
 
     assert names == ["Ada Lovelace"]
     assert town.calls("me") == 0
-    assert ProfileRead() not in town.events
+    assert ProfileFetched() not in town.events
 
 
 async def test_a_login_hook_asks_where_none_came_along(world: WorldFactory) -> None:
@@ -71,10 +71,10 @@ async def test_a_login_hook_asks_also_after_a_browser_that_does_not_wait(world: 
             ended.set()
 
     @town.descope.on_login
-    async def provision(request: Request, session: Session) -> None:
+    async def provision(request: Request, session: AuthSession) -> None:
         begun.set()
         await gone.wait()
-        names.append((await get_profile(request)).name)
+        names.append((await get_user_profile(request)).name)
 
     browser = town.browser()
     callback = asyncio.ensure_future(browser.visit(await browser.to_callback()))
@@ -93,12 +93,12 @@ async def test_what_a_login_hook_keeps_in_the_request_is_for_the_app_to_see(worl
 
     @town.app.middleware("http")
     async def look(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        answer = await call_next(request)
+        response = await call_next(request)
         seen.append(getattr(request.state, "provisioned", "nobody"))
-        return answer
+        return response
 
     @town.descope.on_login
-    async def provision(request: Request, session: Session) -> None:
+    async def provision(request: Request, session: AuthSession) -> None:
         request.state.provisioned = session.user.name
 
     await town.signed_in()
@@ -112,14 +112,14 @@ async def test_a_handler_asks_for_the_profile_of_its_session(world: WorldFactory
 
     @town.app.get("/name")
     async def name(request: Request) -> str | None:
-        return (await get_profile(request)).name
+        return (await get_user_profile(request)).name
 
     browser = await town.signed_in()
     bearer = f"Bearer {town.emulator.issue('ada@acme.example', 'acme').session_jwt}"
 
     assert (await browser.get("/name")).json() == "Ada Lovelace"
     assert town.calls("me") == 1
-    assert town.events[-1] == ProfileRead()
+    assert town.events[-1] == ProfileFetched()
     assert (await town.browser().get("/name")).status_code == 401
     assert (await town.browser().get("/name", authorization=bearer)).status_code == 400
     assert town.calls("me") == 1

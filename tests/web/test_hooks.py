@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, Session
+from fastapi_descope import AuthSession, ConfigurationError, Descope, DescopeSettings, LoginOptions
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_decorator_gives_the_hook_back(descope: Descope) -> None:
     """So that it can be tested by itself."""
 
     @descope.on_login
-    async def provision(request: Request, session: Session) -> None: ...
+    async def provision(request: Request, session: AuthSession) -> None: ...
 
     @descope.login_options
     async def options(request: Request) -> LoginOptions | None: ...

@@ -29,10 +29,10 @@ def _location(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
 @pytest.mark.parametrize("hostile", HOSTILE)
 async def test_rt15_the_location_is_the_landing_path(world: WorldFactory, hostile: str) -> None:
     """RT-15: one Location, and nothing of what the query asked for is in it."""
-    answer = await world(post_login_path="/home").browser().sign_in(return_to=hostile)
+    response = await world(post_login_path="/home").browser().sign_in(return_to=hostile)
 
-    assert answer.status_code == 303
-    assert _location(answer.headers.raw) == [b"/home"]
+    assert response.status_code == 303
+    assert _location(response.headers.raw) == [b"/home"]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -44,19 +44,19 @@ async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
     callback = await browser.to_callback(return_to="/reports")
     _plant(browser, hostile)
 
-    answer = await browser.visit(callback)
+    response = await browser.visit(callback)
 
-    assert answer.status_code == 303
-    assert _location(answer.headers.raw) == [b"/home"]
+    assert response.status_code == 303
+    assert _location(response.headers.raw) == [b"/home"]
 
 
 async def test_rt15_a_safe_path_arrives_byte_for_byte(world: WorldFactory) -> None:
     """RT-15: the check never rewrites, and neither does the response."""
     target = "/reports/2026;v=1?q=a%20b&next=//x#top"
 
-    answer = await world().browser().sign_in(return_to=target)
+    response = await world().browser().sign_in(return_to=target)
 
-    assert _location(answer.headers.raw) == [target.encode()]
+    assert _location(response.headers.raw) == [target.encode()]
 
 
 def _plant(browser: Browser, target: str) -> None:

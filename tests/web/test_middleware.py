@@ -17,8 +17,8 @@ from fastapi_descope import (
     NotAuthenticated,
     OptionalUser,
 )
-from fastapi_descope._web.request_auth import PendingSession, pending_session
-from fastapi_descope.session import RefreshToken, Session, TokenPair, User
+from fastapi_descope._web.request_auth import RequestAuth, request_auth
+from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
 from tests.helpers.app_harness import APP, Browser, World, WorldFactory, build_world
 
 pytestmark = pytest.mark.anyio
@@ -142,7 +142,7 @@ async def test_the_scope_is_left_clean_when_the_response_is_done() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(middleware), base_url=APP) as client:
         assert (await client.get("/")).text == "ok"
 
-    assert not isinstance(scopes[0]["fastapi_descope"], PendingSession)
+    assert not isinstance(scopes[0]["fastapi_descope"], RequestAuth)
 
 
 async def test_an_error_after_the_response_has_started_is_not_answered_twice() -> None:
@@ -270,9 +270,9 @@ async def test_ck08_cookies_that_no_browser_keeps_are_refused_with_their_own_err
 
 
 def _oversized(app: FastAPI) -> None:
-    session = Session(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
+    session = AuthSession(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
     refresh = RefreshToken("r.r.r", "U1", 0, 2_000_000_000)
 
     @app.get("/oversized")
     async def oversized(request: Request) -> None:
-        pending_session(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+        request_auth(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))

@@ -18,7 +18,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
-    get_session,
+    get_auth_session,
 )
 from tests.helpers.app_harness import APP, Browser, World, WorldFactory, no_routes
 
@@ -88,8 +88,8 @@ async def test_a_500_of_a_mounted_app_stays_its_own() -> None:
 
     answers = [await browser.get(f"/sub/{path}") for path in ("broken", "answers-500", "streams-500")]
 
-    assert [answer.status_code for answer in answers] == [500, 500, 500]
-    assert [answer.text for answer in answers] == ["Internal Server Error", "theirs", "ab"]
+    assert [response.status_code for response in answers] == [500, 500, 500]
+    assert [response.text for response in answers] == ["Internal Server Error", "theirs", "ab"]
     assert inner.state.tasks == ["done"]
     with pytest.raises(RuntimeError, match="their own"):
         await _browser(_outer(inner)).get("/sub/broken")
@@ -102,10 +102,10 @@ async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(world: WorldFactor
     browser = await town.signed_in()
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/sub/me")
+    response = await browser.get("/sub/me")
 
-    assert answer.status_code == 200
-    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert response.status_code == 200
+    assert [line.partition("=")[0] for line in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
 
 
 async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
@@ -114,9 +114,9 @@ async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
     _descope().install(inner)
     app = _outer(inner)
 
-    answer = await _browser(app).visit("/sub/me")
+    response = await _browser(app).visit("/sub/me")
 
-    assert answer.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
+    assert response.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
 
 
 async def test_a_mounted_app_may_be_the_only_one_that_is_protected(world: WorldFactory) -> None:
@@ -140,10 +140,10 @@ async def test_a_mounted_app_may_be_the_only_one_that_is_protected(world: WorldF
 
     browser = await town.signed_in()
     town.emulator.clock.advance(660)
-    answer = await browser.get("/sub/me")
+    response = await browser.get("/sub/me")
 
-    assert answer.status_code == 200
-    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert response.status_code == 200
+    assert [line.partition("=")[0] for line in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
     assert town.calls("refresh") == 1
 
 
@@ -155,9 +155,9 @@ async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(world: 
     town.app.mount("/sub", inner)
     stranger = town.browser()
 
-    answer = await stranger.visit("/sub/me")
+    response = await stranger.visit("/sub/me")
 
-    assert answer.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
+    assert response.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
     assert (await stranger.visit("/sub/login/sso")).status_code == 303
 
 
@@ -170,9 +170,9 @@ async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
         _descope().install(app)
 
     app.add_middleware(DescopeMiddleware, descope=_descope())
-    answer = await _browser(app).get("/")
-    assert (answer.status_code, answer.json()["code"]) == (500, "configuration_error")
-    assert answer.json()["detail"].startswith("Two Descope objects guard one app.")
+    response = await _browser(app).get("/")
+    assert (response.status_code, response.json()["code"]) == (500, "configuration_error")
+    assert response.json()["detail"].startswith("Two Descope objects guard one app.")
 
 
 async def test_one_descope_object_twice_is_once(world: WorldFactory) -> None:
@@ -184,10 +184,10 @@ async def test_one_descope_object_twice_is_once(world: WorldFactory) -> None:
     browser = await town.signed_in()
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/sub/me")
+    response = await browser.get("/sub/me")
 
-    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
-    assert answer.headers["vary"] == "Cookie"
+    assert [line.partition("=")[0] for line in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert response.headers["vary"] == "Cookie"
 
 
 async def test_the_middleware_around_the_whole_app_knows_its_routes() -> None:
@@ -209,9 +209,9 @@ async def test_behind_a_proxy_that_strips_the_prefix_the_way_back_has_it() -> No
     app.root_path = "/api"  # as an argument it is deprecated, and still there
     _descope().install(app)
 
-    answer = await _browser(app).visit("/me")
+    response = await _browser(app).visit("/me")
 
-    assert answer.headers["location"] == "/api/login/sso?return_to=%2Fapi%2Fme"
+    assert response.headers["location"] == "/api/login/sso?return_to=%2Fapi%2Fme"
 
 
 @pytest.mark.parametrize(
@@ -263,9 +263,9 @@ async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
     app = Starlette(routes=[Mount("/t/{org}", inner)])
 
     for org, quoted in (("%0d%0aX-A:b", "%0D%0AX-A:b"), ("%E2%82%AC", "%E2%82%AC")):
-        answer = await _browser(app).post(f"/t/{org}/logout", {}, hx_request="true")
-        assert answer.headers["hx-redirect"] == f"/t/{quoted}/"
-        assert "x-a" not in answer.headers
+        response = await _browser(app).post(f"/t/{org}/logout", {}, hx_request="true")
+        assert response.headers["hx-redirect"] == f"/t/{quoted}/"
+        assert "x-a" not in response.headers
 
 
 def _mounted(town: World, path: str) -> Browser:
@@ -317,8 +317,8 @@ async def test_the_landing_path_is_within_a_mount_beyond_ascii(world: WorldFacto
 
     for letters in ("x", "x" * 1_100):
         prefix = f"/caf%C3%A9%20{letters}"
-        answer = await browser.sign_in(prefix=prefix, return_to="//evil.example")
-        assert answer.headers["location"] == f"{prefix}/home?from=login"
+        response = await browser.sign_in(prefix=prefix, return_to="//evil.example")
+        assert response.headers["location"] == f"{prefix}/home?from=login"
 
 
 async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_path(
@@ -328,9 +328,9 @@ async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_pa
     town = world(routes=no_routes, post_logout_path="/bye")
     browser = _browser(town.app, root_path="/")
 
-    answer = await browser.post("/logout", sec_fetch_mode="navigate")
+    response = await browser.post("/logout", sec_fetch_mode="navigate")
 
-    assert answer.headers["location"] == "/bye"
+    assert response.headers["location"] == "/bye"
 
 
 async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:
@@ -342,7 +342,7 @@ async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:
     @app.exception_handler(Exception)
     async def handler(request: object, _error: Exception) -> PlainTextResponse:
         with pytest.raises(ConfigurationError) as caught:
-            await get_session(request)  # type: ignore[arg-type] # Starlette types handlers loosely
+            await get_auth_session(request)  # type: ignore[arg-type] # Starlette types handlers loosely
         told.append(str(caught.value))
         return PlainTextResponse("sorry", 500)
 

@@ -105,7 +105,7 @@ def test_the_routes_of_the_plugin_say_what_they_want(world: WorldFactory) -> Non
 def test_the_document_is_completed_once(world: WorldFactory) -> None:
     """Asked for twice, or described twice, nothing is added twice."""
     town = world()
-    town.descope.describe(town.app)
+    town.descope.add_openapi_security(town.app)
 
     assert town.app.openapi() == town.app.openapi()
     assert _security(town.app, "/me") == [COOKIE, BEARER]
@@ -125,7 +125,7 @@ def test_a_route_that_is_added_late_is_described(world: WorldFactory) -> None:
 def test_an_app_without_protected_routes_names_no_scheme() -> None:
     """There is nothing to authorize for."""
     app = FastAPI()
-    _descope().describe(app)
+    _descope().add_openapi_security(app)
 
     assert "securitySchemes" not in app.openapi().get("components", {})
 
@@ -133,7 +133,7 @@ def test_an_app_without_protected_routes_names_no_scheme() -> None:
 def test_an_app_with_optional_sessions_alone_names_the_cookie() -> None:
     """As any other does."""
     app = FastAPI()
-    _descope().describe(app)
+    _descope().add_openapi_security(app)
 
     @app.get("/maybe")
     async def maybe(user: OptionalUser) -> None:
@@ -148,7 +148,7 @@ def test_the_explicit_form_is_described_by_hand() -> None:
     descope, by_hand, in_one_line = _descope(), FastAPI(), FastAPI()
     by_hand.include_router(descope.router, prefix="/auth")
     add_routes(by_hand)
-    descope.describe(by_hand)
+    descope.add_openapi_security(by_hand)
     descope.install(in_one_line, prefix="/auth")
     add_routes(in_one_line)
 
@@ -161,7 +161,7 @@ def test_a_mounted_app_is_described_by_hand(world: WorldFactory) -> None:
     town, mounted = world(cookie_prefix="__Host-", public_url="https://app.example.com"), FastAPI()
     add_routes(mounted)
     town.app.mount("/api", mounted)
-    town.descope.describe(mounted)
+    town.descope.add_openapi_security(mounted)
 
     assert _cookie_names(mounted) == {"DescopeSession": "__Host-DS"}
     assert _security(mounted, "/me") == [COOKIE, BEARER]
@@ -200,7 +200,7 @@ def test_the_routes_of_the_plugin_are_described(world: WorldFactory) -> None:
     problem = paths["/session"]["get"]["responses"]["401"]["content"]
     assert list(problem) == ["application/problem+json"]
     schema = paths["/session"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
-    assert schema == {"$ref": "#/components/schemas/SessionView"}
+    assert schema == {"$ref": "#/components/schemas/SessionOut"}
 
 
 def test_a_requirement_shows_as_wanting_a_session(world: WorldFactory) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 
-from fastapi_descope import Session, require_mfa, require_step_up
+from fastapi_descope import AuthSession, require_mfa, require_step_up
 from tests.helpers.app_harness import IDP, Browser, WorldFactory, add_routes
 
 pytestmark = pytest.mark.anyio
@@ -23,11 +23,11 @@ def _guarded(app: FastAPI) -> None:
     add_routes(app)
 
     @app.get("/payout")
-    async def payout(session: Annotated[Session, Depends(require_step_up(max_age=300))]) -> str:
+    async def payout(session: Annotated[AuthSession, Depends(require_step_up(max_age=300))]) -> str:
         return session.tenant_id or ""
 
     @app.get("/vault")
-    async def vault(session: Annotated[Session, Depends(require_mfa())]) -> str:
+    async def vault(session: Annotated[AuthSession, Depends(require_mfa())]) -> str:
         return session.tenant_id or ""
 
 
@@ -95,10 +95,10 @@ async def test_the_own_organisation_comes_before_the_default(world: WorldFactory
 
 async def test_a_step_up_of_nobody_asks_for_the_organisation_first(world: WorldFactory) -> None:
     """There is no session that could tell it."""
-    answer = await world().browser().visit("/login/sso?step_up=true&return_to=/me")
+    response = await world().browser().visit("/login/sso?step_up=true&return_to=/me")
 
-    assert answer.status_code == 400
-    assert _fields(answer) == {"return_to": "/me", "step_up": "true", "tenant": ""}
+    assert response.status_code == 400
+    assert _fields(response) == {"return_to": "/me", "step_up": "true", "tenant": ""}
 
 
 async def test_the_answer_goes_on_with_all_that_was_asked_for(world: WorldFactory) -> None:
@@ -152,9 +152,9 @@ async def test_cb15_another_site_cannot_swap_the_user_without_a_word(world: Worl
 @ELSEWHERE
 async def test_a_tile_of_a_portal_signs_in_whoever_is_not(world: WorldFactory, site: str) -> None:
     """Without a session there is none to swap: the login goes on."""
-    answer = await world().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
+    response = await world().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
 
-    assert answer.headers["location"].startswith(IDP)
+    assert response.headers["location"].startswith(IDP)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ async def test_cb15_our_own_ways_to_the_login_are_not_asked(
     """Only a tenant that another site named can be the attacker's."""
     browser = await world().signed_in()
 
-    answer = await browser.visit(f"/login/sso?{query}", **headers)
+    response = await browser.visit(f"/login/sso?{query}", **headers)
 
-    assert answer.headers["location"].startswith(IDP)
+    assert response.headers["location"].startswith(IDP)

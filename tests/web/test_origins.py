@@ -136,7 +136,7 @@ def test_cb12_hp01_a_configured_origin_stands_whatever_the_request_says(
         x_original_url="//evil.example",
     )
     assert origins.public_origin(scope) == OWN
-    assert origins.secure(scope) is True
+    assert origins.use_secure(scope) is True
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_ck05_cookies_are_secure_unless_it_is_http_on_loopback(
 ) -> None:
     """The configuration decides; the request is asked on loopback alone."""
     scope = scope_of(host, scheme=scheme, x_forwarded_proto="http", x_forwarded_host="localhost")
-    assert origins_of(**configuration).secure(scope) is secure
+    assert origins_of(**configuration).use_secure(scope) is secure
 
 
 def test_a_scope_without_a_scheme_is_http(origins_of: OriginsOf) -> None:
@@ -193,7 +193,7 @@ def test_cs01_cs02_the_truth_table(
 ) -> None:
     """An unsafe request passes from our own pages, from trusted origins, and from no browser at all."""
     scope = request_from(site, origin)
-    assert origins.permits(method, scope["headers"], scope) is passes
+    assert origins.is_allowed(method, scope["headers"], scope) is passes
 
 
 @pytest.mark.parametrize(("site", "origin"), [case.values[:2] for case in CASES])
@@ -201,14 +201,14 @@ def test_cs01_cs02_the_truth_table(
 def test_cs01_safe_methods_pass(origins: Origins, method: str, site: str | None, origin: str | None) -> None:
     """Reading is not forged, and a preflight must get its answer (CS-10)."""
     scope = request_from(site, origin)
-    assert origins.permits(method, scope["headers"], scope) is True
+    assert origins.is_allowed(method, scope["headers"], scope) is True
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "post", "TRACE", "CONNECT", "PROPFIND", "GET ", "", "X"])
 def test_cs04_any_other_method_is_unsafe(origins: Origins, method: str) -> None:
     """Methods have a case, and an unknown one may do anything (CS-04)."""
     scope = request_from("cross-site", "https://evil.example")
-    assert origins.permits(method, scope["headers"], scope) is False
+    assert origins.is_allowed(method, scope["headers"], scope) is False
 
 
 @pytest.mark.parametrize("name", ["x-http-method-override", "x-method-override", "x-http-method"])
@@ -216,7 +216,7 @@ def test_cs03_a_method_override_is_ignored(origins: Origins, name: str) -> None:
     """The method is the one on the request line (CS-03)."""
     scope = request_from("cross-site", "https://evil.example")
     headers = [*scope["headers"], (name.encode(), b"GET")]
-    assert origins.permits("POST", headers, scope) is False
+    assert origins.is_allowed("POST", headers, scope) is False
 
 
 @pytest.mark.parametrize(
@@ -231,15 +231,15 @@ def test_cs03_a_method_override_is_ignored(origins: Origins, name: str) -> None:
 def test_a_repeated_header_is_refused(origins: Origins, extra: tuple[bytes, bytes]) -> None:
     """No browser sends either header twice, even to say the same."""
     scope = request_from("same-origin", OWN)
-    assert origins.permits("POST", [*scope["headers"], extra], scope) is False
-    assert origins.permits("POST", iter(scope["headers"]), scope) is True
+    assert origins.is_allowed("POST", [*scope["headers"], extra], scope) is False
+    assert origins.is_allowed("POST", iter(scope["headers"]), scope) is True
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost", "app.example.com"])
 def test_cs06_host_and_origin_of_an_attacker_do_not_vouch_for_each_other(origins: Origins, host: str) -> None:
     """The Origin is compared with the configuration, not with Host (CS-06)."""
     scope = request_from(None, f"https://{host}", host)
-    assert origins.permits("POST", scope["headers"], scope) is (host == "app.example.com")
+    assert origins.is_allowed("POST", scope["headers"], scope) is (host == "app.example.com")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_cs_without_a_public_url_only_loopback_is_own(
 ) -> None:
     """Nothing raises for the missing setting: what cannot be compared is not trusted."""
     origins, scope = origins_of(trusted_origins=(TRUSTED,)), request_from(None, origin, host)
-    assert origins.permits("POST", scope["headers"], scope) is passes
+    assert origins.is_allowed("POST", scope["headers"], scope) is passes
 
 
 @pytest.mark.parametrize(("name", "passes"), [(name, name in ("own", "trusted")) for name in ORIGIN_HEADERS])
@@ -270,13 +270,13 @@ def test_ws01_a_websocket_needs_a_known_origin(
     """Evil, ``null`` or missing: refused, whatever Sec-Fetch-Site says."""
     scope = request_from(site, ORIGIN_HEADERS[name])
     scope.update(type="websocket", scheme="wss")
-    assert origins.permits_websocket(scope["headers"], scope) is passes
+    assert origins.is_websocket_allowed(scope["headers"], scope) is passes
 
 
 def test_ws01_two_origins_are_none(origins: Origins) -> None:
     """A repeated header is refused here too."""
     headers = [(b"origin", OWN.encode())] * 2
-    assert origins.permits_websocket(headers, AT_HOME) is False
+    assert origins.is_websocket_allowed(headers, AT_HOME) is False
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_ws01_on_loopback_the_own_origin_is_inferred(
 ) -> None:
     """A page of the same development server may connect."""
     scope = scope_of("localhost:8000", scheme=scheme, origin=origin)
-    assert origins_of().permits_websocket(scope["headers"], scope) is passes
+    assert origins_of().is_websocket_allowed(scope["headers"], scope) is passes

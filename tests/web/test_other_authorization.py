@@ -19,29 +19,29 @@ async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
     browser = await town.signed_in()
 
     with caplog.at_level(logging.WARNING, "fastapi_descope.events"):
-        answer = await browser.visit("/me", authorization=BASIC)
+        response = await browser.visit("/me", authorization=BASIC)
 
-    assert answer.status_code == 401
-    assert "Authorization header (scheme: basic)" in answer.text
-    assert "have it take the header off" in answer.text
+    assert response.status_code == 401
+    assert "Authorization header (scheme: basic)" in response.text
+    assert "have it take the header off" in response.text
     assert "token_rejected reason=malformed source=bearer scheme=basic" in caplog.text
-    assert "c3RhZ2U6Y2FuYXJ5" not in answer.text + caplog.text
+    assert "c3RhZ2U6Y2FuYXJ5" not in response.text + caplog.text
 
 
 async def test_a_program_reads_it_too(world: WorldFactory) -> None:
     """The code is that of any bad token; the detail tells it apart."""
-    answer = await world().browser().get("/me", authorization=BASIC)
+    response = await world().browser().get("/me", authorization=BASIC)
 
-    assert answer.json()["code"] == "invalid_token"
-    assert "scheme: basic" in answer.json()["detail"]
-    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert response.json()["code"] == "invalid_token"
+    assert "scheme: basic" in response.json()["detail"]
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
 async def test_a_page_that_is_asked_for_with_a_dead_bearer_is_not_sent_around(world: WorldFactory) -> None:
     """The same holds for a bearer: a sign-in changes the cookies, which do not count beside it."""
-    answer = await world().browser().visit("/me", authorization="Bearer a.b.c")
+    response = await world().browser().visit("/me", authorization="Bearer a.b.c")
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 async def test_a_public_page_stays_public(world: WorldFactory) -> None:
@@ -55,8 +55,8 @@ async def test_lo06_what_needs_the_cookies_says_so(world: WorldFactory, path: st
     """It speaks of the header that is there, not of a bearer that nobody sent (LO-06)."""
     browser = await world().signed_in()
 
-    answer = await browser.post(path, {"tenant": "acme"}, authorization=BASIC)
+    response = await browser.post(path, {"tenant": "acme"}, authorization=BASIC)
 
-    assert answer.status_code == 400
-    assert "without an Authorization header" in answer.json()["detail"]
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert "without an Authorization header" in response.json()["detail"]
+    assert "set-cookie" not in response.headers

@@ -8,12 +8,12 @@ from unittest.mock import create_autospec
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from fastapi_descope._encoding.parameter_guard import never_uncalled, objection_to
+from fastapi_descope._encoding.parameter_guard import dependency_factory, parameter_error
 from fastapi_descope.errors import ConfigurationError
-from fastapi_descope.session import Session, Tenant, User, UserProfile
+from fastapi_descope.session import AuthSession, Tenant, User, UserProfile
 
 CLAIMS: dict[str, object] = {"sub": "U1", "iat": 1, "exp": 2, "dct": "acme", "tenants": {"acme": {}}}
-SESSION = Session.from_claims(CLAIMS)
+SESSION = AuthSession.from_claims(CLAIMS)
 ACME = Tenant("acme")
 
 
@@ -44,13 +44,13 @@ def test_no_data_becomes_a_value(kind: Any, data: object) -> None:
 
 def test_values_stay_what_they_are() -> None:
     """Those that the package made pass as they are, and become JSON as those of any dataclass do."""
-    assert TypeAdapter[object](Session).validate_python(SESSION) is SESSION
+    assert TypeAdapter[object](AuthSession).validate_python(SESSION) is SESSION
     assert TypeAdapter[object](User | None).validate_python(None) is None
     assert TypeAdapter[object](str | User).validate_python("nobody") == "nobody"
     assert Visit(user=SESSION.user, tenants=[ACME]).model_dump()["tenants"] == [
         {"id": "acme", "roles": (), "permissions": ()}
     ]
-    assert b'"tenant_id"' not in TypeAdapter(Session).dump_json(SESSION)
+    assert b'"tenant_id"' not in TypeAdapter(AuthSession).dump_json(SESSION)
 
 
 def test_a_schema_of_the_answer_names_the_fields() -> None:
@@ -72,25 +72,25 @@ def test_python_code_makes_them_as_ever() -> None:
     [
         (User, "user: CurrentUser"),
         (Tenant | None, "tenant: CurrentTenant"),
-        (Annotated[list[Session], "anything"], "session: CurrentSession"),
-        (UserProfile, "await get_profile"),
+        (Annotated[list[AuthSession], "anything"], "session: CurrentSession"),
+        (UserProfile, "await get_user_profile"),
     ],
 )
 def test_an_objection_names_what_to_write(annotation: object, instead: str) -> None:
     """Wherever in the annotation the class is."""
-    assert instead in (objection_to(annotation) or "")
+    assert instead in (parameter_error(annotation) or "")
 
 
 @pytest.mark.parametrize("annotation", [str, dict[str, int], None, "User"])
 def test_no_objection_to_anything_else(annotation: object) -> None:
     """Apps have types of their own."""
-    assert objection_to(annotation) is None
+    assert parameter_error(annotation) is None
 
 
 def test_a_factory_that_is_not_called_cannot_be_read() -> None:
     """Not even one without parameters; called it does what it did."""
 
-    @never_uncalled
+    @dependency_factory
     def demand_nothing() -> str:
         return "made"
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Project
-from fastapi_descope.events import RefreshRefused, SuspiciousAnswer
+from fastapi_descope.events import RefreshRefused, UpstreamTokenRejected
 from tests.helpers.app_harness import World, WorldFactory
 
 pytestmark = pytest.mark.anyio
@@ -57,34 +57,34 @@ NO_VERDICT: dict[str, tuple[Answer, str]] = {
 }
 
 
-async def ask(town: World, age: int, **answer: object) -> httpx.Response:
+async def ask(town: World, age: int, **response: object) -> httpx.Response:
     """A request with the cookies of a session of that age, while Descope answers so."""
     pair = town.emulator.issue("ada@acme.example", "acme")
     town.emulator.clock.advance(age)
-    if answer:
-        town.emulator.faults.add("refresh", **answer)  # type: ignore[arg-type]  # any answer, by keyword
+    if response:
+        town.emulator.faults.add("refresh", **response)  # type: ignore[arg-type]  # any answer, by keyword
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
     return await town.browser().get("/session-of", cookie=cookie)
 
 
-def headers(answer: httpx.Response) -> dict[str, str]:
+def headers(response: httpx.Response) -> dict[str, str]:
     """All headers but the body's; those that are there twice are joined by the client."""
-    return {name: value for name, value in answer.headers.items() if name != "content-length"}
+    return {name: value for name, value in response.headers.items() if name != "content-length"}
 
 
 @pytest.mark.parametrize("age", [DEAD, AHEAD], ids=["dead", "alive"])
 async def test_rf01_a_verified_pair_is_written_whole(world: WorldFactory, age: int) -> None:
     """200 with both cookies, whether the session had ended or not."""
-    answer = await ask(world(project=STRICT), age)
+    response = await ask(world(project=STRICT), age)
 
-    assert answer.status_code == 200
-    cookies = answer.headers.get_list("set-cookie")
+    assert response.status_code == 200
+    cookies = response.headers.get_list("set-cookie")
     jwt = r"[\w-]+\.[\w-]+\.[\w-]+"
     assert [
         bool(re.fullmatch(rf"{name}={jwt}; Max-Age=\d+; Path=/; HttpOnly; SameSite=Lax", cookie))
         for name, cookie in zip(("DS", "DSR"), cookies, strict=True)
     ] == [True, True]
-    assert headers(answer) == {
+    assert headers(response) == {
         "content-type": "application/json",
         "set-cookie": ", ".join(cookies),
         "cache-control": "private, no-store",
@@ -95,10 +95,10 @@ async def test_rf01_a_verified_pair_is_written_whole(world: WorldFactory, age: i
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_rf01_a_well_formed_no_ends_a_dead_session(world: WorldFactory, status: int) -> None:
     """401, and both cookies go."""
-    answer = await ask(world(), DEAD, status=status)
+    response = await ask(world(), DEAD, status=status)
 
-    assert (answer.status_code, answer.json()["code"]) == (401, "session_ended")
-    assert headers(answer) == {
+    assert (response.status_code, response.json()["code"]) == (401, "session_ended")
+    assert headers(response) == {
         "content-type": "application/problem+json",
         "www-authenticate": "Bearer",
         "set-cookie": f"DS{GONE}, DSR{GONE}",
@@ -112,10 +112,10 @@ async def test_rf01_a_well_formed_no_spares_the_request_of_a_live_session(
     world: WorldFactory, status: int
 ) -> None:
     """This request has its old identity still; both cookies go with its answer."""
-    answer = await ask(world(), AHEAD, status=status)
+    response = await ask(world(), AHEAD, status=status)
 
-    assert (answer.status_code, answer.json()["tenant"]) == (200, "acme")
-    assert headers(answer) == {
+    assert (response.status_code, response.json()["tenant"]) == (200, "acme")
+    assert headers(response) == {
         "content-type": "application/json",
         "set-cookie": f"DS{GONE}, DSR{GONE}",
         "cache-control": "private, no-store",
@@ -128,10 +128,10 @@ async def test_rf01_anything_else_is_503_for_a_dead_session(world: WorldFactory,
     """With the time to come again; no cookie is touched."""
     given, retry_after = NO_VERDICT[case]
 
-    answer = await ask(world(upstream_timeout=0.1), DEAD, **given)
+    response = await ask(world(upstream_timeout=0.1), DEAD, **given)
 
-    assert (answer.status_code, answer.json()["code"]) == (503, "upstream_unavailable")
-    assert headers(answer) == {
+    assert (response.status_code, response.json()["code"]) == (503, "upstream_unavailable")
+    assert headers(response) == {
         "content-type": "application/problem+json",
         "retry-after": retry_after,
         "cache-control": "no-store",
@@ -142,10 +142,10 @@ async def test_rf01_anything_else_is_503_for_a_dead_session(world: WorldFactory,
 @pytest.mark.parametrize("case", NO_VERDICT)
 async def test_rf01_anything_else_is_not_noticed_by_a_live_session(world: WorldFactory, case: str) -> None:
     """200 with the old identity, as if nothing had been asked."""
-    answer = await ask(world(upstream_timeout=0.1), AHEAD, **NO_VERDICT[case][0])
+    response = await ask(world(upstream_timeout=0.1), AHEAD, **NO_VERDICT[case][0])
 
-    assert (answer.status_code, answer.json()["tenant"]) == (200, "acme")
-    assert headers(answer) == {
+    assert (response.status_code, response.json()["tenant"]) == (200, "acme")
+    assert headers(response) == {
         "content-type": "application/json",
         "cache-control": "private",
         "vary": "Cookie, Authorization",
@@ -159,12 +159,12 @@ async def test_rf01_another_users_tokens_are_nobodys(world: WorldFactory, age: i
     theirs = town.emulator.issue("hank@globex.example", "globex", session_seconds=3600)
     tokens = {"sessionJwt": theirs.session_jwt, "refreshJwt": theirs.refresh_jwt}
 
-    answer = await ask(town, age, body=tokens)
+    response = await ask(town, age, body=tokens)
 
-    assert answer.status_code == status
-    assert "set-cookie" not in answer.headers
-    assert theirs.session_jwt not in answer.text
-    assert SuspiciousAnswer("subject") in town.events
+    assert response.status_code == status
+    assert "set-cookie" not in response.headers
+    assert theirs.session_jwt not in response.text
+    assert UpstreamTokenRejected("subject") in town.events
 
 
 async def test_rf16_a_reuse_signs_out_and_is_asked_about_once(world: WorldFactory) -> None:
@@ -176,9 +176,9 @@ async def test_rf16_a_reuse_signs_out_and_is_asked_about_once(world: WorldFactor
     await town.browser().get("/session-of", cookie=cookie)
     town.emulator.clock.advance(31)
 
-    answers = [await town.browser().get("/session-of", cookie=cookie) for _ in range(20)]
+    responses = [await town.browser().get("/session-of", cookie=cookie) for _ in range(20)]
 
-    assert {answer.status_code for answer in answers} == {401}
-    assert {answer.headers["set-cookie"] for answer in answers} == {f"DS{GONE}, DSR{GONE}"}
+    assert {response.status_code for response in responses} == {401}
+    assert {response.headers["set-cookie"] for response in responses} == {f"DS{GONE}, DSR{GONE}"}
     assert town.calls("refresh") == 2
     assert [type(event) for event in town.events].count(RefreshRefused) == 1

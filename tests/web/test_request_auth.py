@@ -8,10 +8,10 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException
 from starlette.requests import Request
 
 from fastapi_descope import CurrentUser, OptionalUser
-from fastapi_descope._web.request_auth import pending_session
+from fastapi_descope._web.request_auth import request_auth
 from fastapi_descope.emulator import Project
 from fastapi_descope.errors import Forbidden
-from fastapi_descope.events import CookieAmbiguous, TokenRejected
+from fastapi_descope.events import ConflictingCookies, TokenRejected
 from tests.helpers.app_harness import APP, WorldFactory, no_routes
 
 pytestmark = pytest.mark.anyio
@@ -54,11 +54,11 @@ async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_c
         (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode()),
     ]
 
-    answer = await town.browser().http.get(APP + "/me", headers=headers)
+    response = await town.browser().http.get(APP + "/me", headers=headers)
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "invalid_token"
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 401
+    assert response.json()["code"] == "invalid_token"
+    assert "set-cookie" not in response.headers
     assert town.events == [TokenRejected("malformed", "bearer", scheme)]
 
 
@@ -67,11 +67,11 @@ async def test_kd08_two_authorization_headers_are_a_bad_token(world: WorldFactor
     town = world()
     good = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    answer = await town.browser().http.get(
+    response = await town.browser().http.get(
         APP + "/me", headers=[("authorization", good), ("authorization", good)]
     )
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 async def test_ck02_two_different_session_cookies_are_nobody(world: WorldFactory) -> None:
@@ -80,11 +80,11 @@ async def test_ck02_two_different_session_cookies_are_nobody(world: WorldFactory
     mine = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt
     planted = town.emulator.issue("hank@globex.example", tenant="globex").session_jwt
 
-    answer = await town.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
+    response = await town.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "cookie_ambiguous"
-    assert town.events == [CookieAmbiguous()]
+    assert response.status_code == 401
+    assert response.json()["code"] == "conflicting_cookies"
+    assert town.events == [ConflictingCookies()]
 
 
 async def test_rf13_a_prefetch_refreshes_nothing(world: WorldFactory) -> None:
@@ -94,10 +94,10 @@ async def test_rf13_a_prefetch_refreshes_nothing(world: WorldFactory) -> None:
     await browser.sign_in()
     town.emulator.clock.advance(660)
 
-    answer = await browser.get("/session-of", sec_purpose="prefetch")
+    response = await browser.get("/session-of", sec_purpose="prefetch")
 
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 401
+    assert "set-cookie" not in response.headers
     assert town.calls("refresh") == 0
 
 
@@ -127,10 +127,10 @@ async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(world: W
     async def echo(request: Request, user: CurrentUser) -> str:
         return (await request.body()).decode()
 
-    answer = await browser.post("/echo", {"text": "hello"})
+    response = await browser.post("/echo", {"text": "hello"})
 
-    assert answer.json() == "text=hello"
-    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert response.json() == "text=hello"
+    assert len(response.headers.get_list("set-cookie")) == 2
     assert town.calls("refresh") == 1
 
 
@@ -148,10 +148,10 @@ async def test_a_refresh_ahead_runs_beside_the_handler(world: WorldFactory) -> N
         town.emulator.faults.release()
         return user.id
 
-    answer = await browser.get("/slow")
+    response = await browser.get("/slow")
 
-    assert answer.status_code == 200
-    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert response.status_code == 200
+    assert len(response.headers.get_list("set-cookie")) == 2
     assert town.calls("refresh") == 1
 
 
@@ -163,10 +163,10 @@ async def test_an_outage_during_a_refresh_ahead_is_not_noticed(world: WorldFacto
     town.emulator.clock.advance(560)
     town.emulator.faults.add("refresh", status=500)
 
-    answer = await browser.get("/session-of")
+    response = await browser.get("/session-of")
 
-    assert answer.status_code == 200
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 200
+    assert "set-cookie" not in response.headers
 
 
 async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(world: WorldFactory) -> None:
@@ -183,10 +183,10 @@ async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(w
     with pytest.raises(RuntimeError):
         await browser.get("/broken")
     town.emulator.clock.advance(200)
-    answer = await browser.get("/session-of")
+    response = await browser.get("/session-of")
 
-    assert answer.status_code == 200
-    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert response.status_code == 200
+    assert len(response.headers.get_list("set-cookie")) == 2
     assert town.calls("refresh") == 1
 
 
@@ -202,11 +202,11 @@ async def test_rf14_a_refusal_by_the_app_carries_the_cookies(world: WorldFactory
     async def refused(user: CurrentUser) -> None:
         raise HTTPException(status) if status == 418 else Forbidden
 
-    answer = await browser.get("/refused")
+    response = await browser.get("/refused")
 
-    assert answer.status_code == status
-    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
-    assert answer.headers["cache-control"] == "private, no-store"
+    assert response.status_code == status
+    assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert response.headers["cache-control"] == "private, no-store"
     assert (await browser.get("/session-of")).status_code == 200
     assert town.calls("refresh") == 1
 
@@ -216,10 +216,10 @@ async def test_kd05_cookies_of_two_users_are_nobody_and_go(world: WorldFactory) 
     town = world()
     ada, hank = town.emulator.issue("ada@acme.example"), town.emulator.issue("hank@globex.example")
 
-    answer = await town.browser().get("/me", cookie=f"DS={ada.session_jwt}; DSR={hank.refresh_jwt}")
+    response = await town.browser().get("/me", cookie=f"DS={ada.session_jwt}; DSR={hank.refresh_jwt}")
 
-    assert answer.status_code == 401
-    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DS", "DSR"]
+    assert response.status_code == 401
+    assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
 
 
 async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(world: WorldFactory) -> None:
@@ -227,10 +227,10 @@ async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(world: Worl
     town = world()
     pair = town.emulator.issue("ada@acme.example")
 
-    answer = await town.browser().get("/me", cookie=f"DSR={pair.session_jwt}")
+    response = await town.browser().get("/me", cookie=f"DSR={pair.session_jwt}")
 
-    assert answer.status_code == 401
-    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")] == ["DSR"]
+    assert response.status_code == 401
+    assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DSR"]
     assert town.calls("refresh") == 0
 
 
@@ -243,13 +243,13 @@ async def test_ck09_what_a_route_writes_wins_over_a_refresh(world: WorldFactory)
 
     @town.app.get("/leave")
     async def leave(request: Request, user: CurrentUser) -> str:
-        pending_session(request.scope).clear()
+        request_auth(request.scope).clear()
         return user.id
 
-    answer = await browser.get("/leave")
+    response = await browser.get("/leave")
 
-    assert all("Max-Age=0" in cookie for cookie in answer.headers.get_list("set-cookie"))
-    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert all("Max-Age=0" in cookie for cookie in response.headers.get_list("set-cookie"))
+    assert len(response.headers.get_list("set-cookie")) == 2
 
 
 async def test_a_queued_cookie_goes_out_without_a_session(world: WorldFactory) -> None:
@@ -258,12 +258,12 @@ async def test_a_queued_cookie_goes_out_without_a_session(world: WorldFactory) -
 
     @town.app.get("/queue")
     async def queue(request: Request) -> None:
-        pending_session(request.scope).queue([b"a=b"])
+        request_auth(request.scope).queue([b"a=b"])
 
-    answer = await town.browser().get("/queue")
+    response = await town.browser().get("/queue")
 
-    assert answer.headers.get_list("set-cookie") == ["a=b"]
-    assert answer.headers["cache-control"] == "private, no-store"
+    assert response.headers.get_list("set-cookie") == ["a=b"]
+    assert response.headers["cache-control"] == "private, no-store"
 
 
 async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
@@ -298,11 +298,11 @@ async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
         for n in range(1000)
     }
     async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(client.get("/who", headers={"authorization": f"Bearer {jwt}"}) for jwt in tokens.values())
         )
 
-    assert [answer.json() for answer in answers] == list(tokens)
+    assert [response.json() for response in responses] == list(tokens)
 
 
 async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
@@ -321,12 +321,12 @@ async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
     names = [f"U{number}" for number in range(200)]
     tokens = [town.emulator.issue("ada@acme.example", claims={"sub": name}).session_jwt for name in names]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(
                 client.get(f"/note/{name}", headers={"authorization": f"Bearer {jwt}"})
                 for name, jwt in zip(names, tokens, strict=True)
             )
         )
 
-    assert [answer.json() for answer in answers] == names
+    assert [response.json() for response in responses] == names
     assert noted == {name: name for name in names}

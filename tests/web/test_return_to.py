@@ -22,7 +22,7 @@ def origins() -> Origins:
 @pytest.mark.parametrize("value", ACCEPTED, ids=lambda value: value[:60])
 def test_rt_a_safe_target_comes_back_unchanged(origins: Origins, value: str) -> None:
     """The check never rewrites: what was checked is what the browser gets (CVE-2021-43812)."""
-    assert origins.return_to(value, AT_HOME) == value
+    assert origins.safe_redirect(value, AT_HOME) == value
     assert URL(value, base=f"{OWN}/login/sso").origin in (OWN, TRUSTED)
 
 
@@ -36,12 +36,12 @@ def test_rt_a_safe_target_comes_back_unchanged(origins: Origins, value: str) -> 
 )
 def test_rt01_to_rt11_anything_else_is_refused(origins: Origins, value: str) -> None:
     """What is not plainly a path of ours, or a URL of a trusted origin, is no target."""
-    assert origins.return_to(value, AT_HOME) is None
+    assert origins.safe_redirect(value, AT_HOME) is None
 
 
 def test_rt_no_target_is_none(origins: Origins) -> None:
     """A missing parameter is not an error."""
-    assert origins.return_to(None, AT_HOME) is None
+    assert origins.safe_redirect(None, AT_HOME) is None
 
 
 def test_rt_the_tables_are_wide() -> None:
@@ -70,7 +70,7 @@ def test_rt_without_a_public_url_only_loopback_is_own(host: str, value: str, *, 
     trusted = ("https://localhost:5173",)
     origins = Origins(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", trusted_origins=trusted))
     scope: Scope = {**AT_HOME, "headers": [(b"host", host.encode())]}
-    assert origins.return_to(value, scope) == (value if accepted else None)
+    assert origins.safe_redirect(value, scope) == (value if accepted else None)
 
 
 FORBIDDEN = frozenset({"/auth/login/sso", "/auth/callback", "/auth/logout"})
@@ -99,20 +99,20 @@ def test_rt13_a_target_that_leads_in_circles_is_refused(
     origins: Origins, value: str, *, accepted: bool
 ) -> None:
     """Signing in must not end at signing out."""
-    assert origins.return_to(value, AT_HOME, forbidden=FORBIDDEN) == (value if accepted else None)
+    assert origins.safe_redirect(value, AT_HOME, forbidden=FORBIDDEN) == (value if accepted else None)
 
 
 def test_rt13_the_root_can_be_forbidden(origins: Origins) -> None:
     """A plugin without a prefix may live at the root itself."""
-    assert origins.return_to("/", AT_HOME, forbidden={"/"}) is None
-    assert origins.return_to(OWN, AT_HOME, forbidden={"/"}) is None
+    assert origins.safe_redirect("/", AT_HOME, forbidden={"/"}) is None
+    assert origins.safe_redirect(OWN, AT_HOME, forbidden={"/"}) is None
 
 
 def test_rt13_only_slashes_at_the_end_are_overlooked(origins: Origins) -> None:
     """A path that merely begins like a forbidden one is another path."""
     forbidden = ("/login/sso",)
-    assert origins.return_to("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
-    assert origins.return_to("/login/sso/", AT_HOME, forbidden=forbidden) is None
+    assert origins.safe_redirect("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
+    assert origins.safe_redirect("/login/sso/", AT_HOME, forbidden=forbidden) is None
 
 
 def test_rt13_circles_are_seen_through_an_absolute_url_on_loopback() -> None:
@@ -120,5 +120,5 @@ def test_rt13_circles_are_seen_through_an_absolute_url_on_loopback() -> None:
     origins = Origins(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
     scope: Scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"localhost:8000")]}
     forbidden = ("/login/sso",)
-    assert origins.return_to("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
-    assert origins.return_to("http://localhost:8000/x", scope, forbidden=forbidden) is not None
+    assert origins.safe_redirect("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
+    assert origins.safe_redirect("http://localhost:8000/x", scope, forbidden=forbidden) is not None

@@ -145,7 +145,7 @@ def test_ck02_ck11_a_planted_cookie_is_deleted_and_ours_stays(cookies_of: Cookie
     jar.receive([b"DS=x.y.z; Domain=example.com; Path=/; Secure"])
     presented = cookies.read(jar.headers)
     assert presented.ambiguous is True
-    jar.receive(cookies.heal(presented, secure=True))
+    jar.receive(cookies.drop_duplicates(presented, secure=True))
     assert cookies.read(jar.headers).session == "s.s.s"
 
 

@@ -68,10 +68,10 @@ async def test_cb09_a_slow_response_leaves_a_login_alone(
     await login(browser)
     after = browser.cookie("DS"), browser.cookie("DSR")
     gate.set()
-    answer = await loading
+    response = await loading
 
-    assert answer.status_code == 200
-    assert answer.headers.get_list("set-cookie") == []
+    assert response.status_code == 200
+    assert response.headers.get_list("set-cookie") == []
     assert (browser.cookie("DS"), browser.cookie("DSR")) == after
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
@@ -105,9 +105,9 @@ async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
 
     await login(browser)
     town.emulator.faults.release()
-    answer = await waiting
+    response = await waiting
 
-    assert (answer.status_code, answer.headers.get_list("set-cookie")) == (401, [])
+    assert (response.status_code, response.headers.get_list("set-cookie")) == (401, [])
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
@@ -125,8 +125,8 @@ async def test_cb09_a_login_whose_answer_is_lost_costs_the_session_before_it_som
     assert (await browser.get("/me")).json() == ada
 
     town.emulator.clock.advance(310)
-    answer = await browser.get("/me")
+    response = await browser.get("/me")
     town.emulator.clock.advance(300)
 
-    assert (answer.status_code, answer.headers.get_list("set-cookie")) == (401, [])
+    assert (response.status_code, response.headers.get_list("set-cookie")) == (401, [])
     assert (await browser.get("/me")).json() == ada

@@ -49,9 +49,9 @@ async def test_request_user_is_the_signed_in_user() -> None:
     emulator = Emulator()
     token = emulator.issue("ada@acme.example", tenant="acme").session_jwt
 
-    answer = await _app(emulator).get("/who", authorization=f"Bearer {token}")
+    response = await _app(emulator).get("/who", authorization=f"Bearer {token}")
 
-    assert answer.json() == {
+    assert response.json() == {
         "signed_in": True,
         "name": "Ada Lovelace",
         "id": "U22a1322415fff1b1aceaebe7855",

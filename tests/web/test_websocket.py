@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
-from fastapi_descope import CurrentUser, OptionalUser, get_session
+from fastapi_descope import CurrentUser, OptionalUser, get_auth_session
 from tests.helpers.app_harness import APP, World, WorldFactory, no_routes
 from tests.helpers.websocket_client import Headers, Socket
 
@@ -77,19 +77,19 @@ async def test_ws01_a_cookie_session_of_a_foreign_page_is_refused(
     """Browsers send cookies along and do not stop this themselves; the handler does not run."""
     town = world(routes=_echo)
 
-    answer = await Socket(town.app, _cookies(town, origin=origin)).open()
+    response = await Socket(town.app, _cookies(town, origin=origin)).open()
 
-    assert answer == {"type": "websocket.close", "code": 1008, "reason": "cross_site_request"}
+    assert response == {"type": "websocket.close", "code": 1008, "reason": "cross_site_request"}
 
 
 async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(world: WorldFactory) -> None:
     """403 with the problem document."""
     town = world(routes=_echo)
 
-    answer = await Socket(town.app, _cookies(town, origin=None), denial=True).open()
+    response = await Socket(town.app, _cookies(town, origin=None), denial=True).open()
 
-    assert answer["type"] == "websocket.http.response.start"
-    assert answer["status"] == 403
+    assert response["type"] == "websocket.http.response.start"
+    assert response["status"] == 403
 
 
 async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
@@ -109,9 +109,9 @@ async def test_ws02_a_token_in_the_address_is_nobodys(world: WorldFactory, name:
     town = world(routes=_echo)
     token = town.emulator.issue("ada@acme.example").session_jwt
 
-    answer = await Socket(town.app, [], query=f"{name}={token}".encode()).open()
+    response = await Socket(town.app, [], query=f"{name}={token}".encode()).open()
 
-    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+    assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
 async def test_ws02_a_token_as_a_subprotocol_is_nobodys(world: WorldFactory) -> None:
@@ -119,18 +119,18 @@ async def test_ws02_a_token_as_a_subprotocol_is_nobodys(world: WorldFactory) -> 
     town = world(routes=_echo)
     token = town.emulator.issue("ada@acme.example").session_jwt
 
-    answer = await Socket(town.app, [(b"sec-websocket-protocol", f"bearer, {token}".encode())]).open()
+    response = await Socket(town.app, [(b"sec-websocket-protocol", f"bearer, {token}".encode())]).open()
 
-    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+    assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
 async def test_nobody_is_closed_with_4401(world: WorldFactory) -> None:
     """It means "sign in again", in a code of the application's range."""
     town = world(routes=_echo)
 
-    answer = await Socket(town.app, []).open()
+    response = await Socket(town.app, []).open()
 
-    assert answer == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
+    assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
 async def test_an_outage_is_try_again_later(world: WorldFactory) -> None:
@@ -138,9 +138,9 @@ async def test_an_outage_is_try_again_later(world: WorldFactory) -> None:
     town = world(routes=_echo)
     town.emulator.faults.add("refresh", status=500)
 
-    answer = await Socket(town.app, _cookies(town, expired=True)).open()
+    response = await Socket(town.app, _cookies(town, expired=True)).open()
 
-    assert answer == {"type": "websocket.close", "code": 1013, "reason": "upstream_unavailable"}
+    assert response == {"type": "websocket.close", "code": 1013, "reason": "upstream_unavailable"}
 
 
 async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_accept(
@@ -166,7 +166,7 @@ async def test_ws03_after_accept_nothing_is_refreshed(world: WorldFactory) -> No
     @town.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         await socket.accept()
-        found = await get_session(socket)
+        found = await get_auth_session(socket)
         await socket.send_text("somebody" if found else "nobody")
 
     socket = Socket(town.app, _cookies(town, expired=True))
@@ -300,7 +300,7 @@ async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(wor
     @town.app.websocket("/ws")
     async def late(socket: WebSocket) -> None:
         await socket.accept()
-        await get_session(socket)
+        await get_auth_session(socket)
         await socket.send_text("hello")
         await asyncio.Event().wait()
 
@@ -428,6 +428,6 @@ async def test_an_error_of_ours_after_accept_closes_the_socket(world: WorldFacto
 
 
 async def _pending(socket: WebSocket) -> object:
-    from fastapi_descope._web.request_auth import pending_session  # noqa: PLC0415 - one use
+    from fastapi_descope._web.request_auth import request_auth  # noqa: PLC0415 - one use
 
-    return await pending_session(socket.scope).require()
+    return await request_auth(socket.scope).require()

@@ -9,16 +9,16 @@ from collections.abc import Coroutine, Sequence
 
 from pydantic import SecretStr
 
-from ..._concurrency.circuit_breaker import Breaker
-from ...events import Events, StoreDegraded, StoreRecovered
+from ..._concurrency.circuit_breaker import CircuitBreaker
+from ...events import EventBus, StoreDegraded, StoreRecovered
 from . import scripts as redis_scripts
-from .pipeline import Failure, RedisLine
-from .scripts import Answer, Script
+from .pipeline import Pipeliner, RedisFailure
+from .scripts import Script, ScriptReply
 
-__all__ = ["RedisServer"]
+__all__ = ["ResilientRedis"]
 
 
-class RedisServer:
+class ResilientRedis:
     """One Redis, in one event loop after another, each with connections of its own.
 
     Says so when it goes away and when it is back. ``trial_key`` is one that it may write to. A Redis Cluster
@@ -27,46 +27,46 @@ class RedisServer:
     """
 
     def __init__(
-        self, url: SecretStr, *, trial_key: str, timeout: float, breaker: Breaker, events: Events
+        self, url: SecretStr, *, trial_key: str, timeout: float, breaker: CircuitBreaker, events: EventBus
     ) -> None:
-        RedisLine.check(url)  # a URL that is no good is refused now rather than by a request
+        Pipeliner.check(url)  # a URL that is no good is refused now rather than by a request
         self._url = url
         self._trial_keys: tuple[str, ...] = (trial_key,)
         self._scattered_keys = (f"{trial_key}:{{one slot}}", f"{trial_key}:{{another}}")
         self._timeout = timeout
         self._breaker = breaker
         self._events = events
-        self._line: RedisLine | None = None
+        self._line: Pipeliner | None = None
 
-    async def ask(
+    async def eval(
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> Answer | None:
+    ) -> ScriptReply | None:
         """What the script answers; None if Redis is away, which is found out in ``timeout`` seconds."""
         if self._breaker.is_open():
-            if self._breaker.claim_trial():
-                await self.spawn(self.try_again())
+            if self._breaker.try_probe():
+                await self.spawn(self.probe())
             return None
-        answer = await (await self._connected()).ask(script, keys, arguments)
-        if not isinstance(answer, Failure):
+        answer = await (await self._connected()).eval(script, keys, arguments)
+        if not isinstance(answer, RedisFailure):
             return answer
         self._fail(answer)
         return None
 
-    async def try_again(self) -> None:
+    async def probe(self) -> None:
         """See whether Redis is back; it has to take a write, as everything here does."""
         line = await self._connected()
         # Twice in one packet, the second time by its name, as in a crowd.
         answers = await asyncio.gather(
-            *(line.ask(redis_scripts.TRIAL, self._trial_keys, ()) for _ in range(2))
+            *(line.eval(redis_scripts.PROBE, self._trial_keys, ()) for _ in range(2))
         )
         if all(isinstance(answer, tuple) for answer in answers) and self._breaker.is_open():
-            self._breaker.close()
+            self._breaker.record_success()
             self._events.emit(StoreRecovered())
 
     async def is_cluster(self) -> bool:
         """Whether it is a Redis Cluster, which takes no script over keys of two of its slots."""
-        answer = await (await self._connected()).ask(redis_scripts.TRIAL, self._scattered_keys, ())
-        return isinstance(answer, Failure) and answer.of_cluster
+        answer = await (await self._connected()).eval(redis_scripts.PROBE, self._scattered_keys, ())
+        return isinstance(answer, RedisFailure) and answer.of_cluster
 
     async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the requests, until it ends or the connections are closed."""
@@ -78,16 +78,16 @@ class RedisServer:
         if line is not None:
             await line.aclose()
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, failure: RedisFailure) -> None:
         if failure.of_cluster:
             # A node answers for its own slots, a single trial key among them, and for no others: found to
             # be back again and again, it would be lost again with every second session.
             self._trial_keys = self._scattered_keys
-        if self._breaker.trip():
+        if self._breaker.record_failure():
             self._events.emit(StoreDegraded(failure.reason))
 
-    async def _connected(self) -> RedisLine:
+    async def _connected(self) -> Pipeliner:
         line = self._line
         if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._line = await RedisLine.open(self._url, self._timeout)
+            line = self._line = await Pipeliner.open(self._url, self._timeout)
         return line

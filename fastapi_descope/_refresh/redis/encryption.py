@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ..._encoding.strict_json import parse_object
 from ..store import RefreshResult
 
-__all__ = ["NONCE_BYTES", "ResultSealer"]
+__all__ = ["NONCE_BYTES", "ResultCipher"]
 
 NONCE_BYTES = 12
 """A sealed result begins with this many random bytes, so that no two begin alike."""
@@ -27,7 +27,7 @@ _KEY_BYTES = 32
 _PURPOSE = b"fastapi-descope refresh result v1"
 
 
-class ResultSealer:
+class ResultCipher:
     """Names and seals the results of one Descope project."""
 
     def __init__(self, project_id: str) -> None:
@@ -38,13 +38,13 @@ class ResultSealer:
         """The name for what concerns a refresh token: 64 hexadecimal digits, a hash of token and project."""
         return sha256(f"{self._project_id} {token}".encode()).hexdigest()
 
-    def seal(self, token: str, result: RefreshResult) -> bytes:
+    def encrypt(self, token: str, result: RefreshResult) -> bytes:
         """``result``, encrypted with AES-256-GCM under a key from HKDF-SHA256 (RFC 5869) over ``token``."""
         nonce = token_bytes(NONCE_BYTES)
         plain = json.dumps(asdict(result)).encode()
         return nonce + self._cipher(token).encrypt(nonce, plain, self._name_bytes(token))
 
-    def unseal(self, token: str, sealed: bytes) -> RefreshResult | None:
+    def decrypt(self, token: str, sealed: bytes) -> RefreshResult | None:
         """The result that was sealed for ``token``; None for everything else, whatever it is."""
         nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:

@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-__all__ = ["patience"]
+__all__ = ["lag_tolerant_timeout"]
 
 _PARTS = 50
 """More turns of the loop than it takes to connect to Redis, say hello, and have an answer: about 15."""
 
 
 @asynccontextmanager
-async def patience(seconds: float) -> AsyncGenerator[None]:
+async def lag_tolerant_timeout(seconds: float) -> AsyncGenerator[None]:
     """Raise ``TimeoutError`` where the block takes more than ``seconds``, as ``asyncio.timeout`` does.
 
     They pass in fifty parts, each of which lasts until the loop gets round to seeing it end. In a loop with

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from .client import RedisServer
-from .scripts import Answer, Script
+from .client import ResilientRedis
+from .scripts import Script, ScriptReply
 
-__all__ = ["RedisBacklog"]
+__all__ = ["Outbox"]
 
 _AGAIN_SECONDS = 0.25
 """How often it is looked whether Redis is back. A lease that was left there ends in some three seconds."""
@@ -20,7 +20,7 @@ _AGAIN_SECONDS = 0.25
 _MOST = 10_000
 """How many messages are kept: twenty megabytes or so, after a long outage of a large site."""
 
-_PORTION = 250
+_BATCH = 250
 """How many are told at once: all of them would keep the event loop busy for a tenth of a second and more."""
 
 
@@ -29,36 +29,36 @@ class _Message:
     script: Script
     arguments: tuple[bytes | str | int, ...]
     until: float
-    answered: Callable[[Answer], Awaitable[None]] | None = field(repr=False)
+    answered: Callable[[ScriptReply], Awaitable[None]] | None = field(repr=False)
 
 
-class RedisBacklog:
+class Outbox:
     """The messages for one Redis, at most one for each token: a newer one takes the place of the one before.
 
     ``monotonic`` returns seconds.
     """
 
-    def __init__(self, server: RedisServer, monotonic: Callable[[], float]) -> None:
+    def __init__(self, server: ResilientRedis, monotonic: Callable[[], float]) -> None:
         self._server = server
         self._monotonic = monotonic
         self._messages: dict[tuple[str, str], _Message] = {}
         self._telling: asyncio.Task[None] | None = None
 
-    async def tell(
+    async def send(
         self,
         script: Script,
         keys: tuple[str, str],
         arguments: tuple[bytes | str | int, ...],
         seconds: float,
-        answered: Callable[[Answer], Awaitable[None]] | None = None,
-    ) -> Answer | None:
+        answered: Callable[[ScriptReply], Awaitable[None]] | None = None,
+    ) -> ScriptReply | None:
         """What ``script`` answers to ``arguments`` and ``seconds``; None if Redis is away, and told later.
 
         ``answered`` gets an answer that comes later. What takes longer than ``seconds`` is not told any more.
         """
         self._messages.pop(keys, None)
         message = _Message(script, arguments, self._monotonic() + seconds, answered)
-        answer = await self._send(keys, message)
+        answer = await self._send_now(keys, message)
         if answer is None:
             await self._keep(keys, message)
         return answer
@@ -69,14 +69,14 @@ class RedisBacklog:
         self._messages = {keys: told for keys, told in self._messages.items() if now < told.until}
         waiting = list(self._messages.items())
         if waiting and await self._deliver(*waiting[0]):
-            for start in range(1, len(waiting), _PORTION):
-                portion = waiting[start : start + _PORTION]
+            for start in range(1, len(waiting), _BATCH):
+                portion = waiting[start : start + _BATCH]
                 await asyncio.gather(*(self._deliver(*each) for each in portion))
 
     async def aclose(self) -> None:
         """Try once more, at most for as long as Redis may take for an answer."""
         if self._messages:
-            await self._server.try_again()
+            await self._server.probe()
             await self.flush()
 
     async def _keep(self, keys: tuple[str, str], message: _Message) -> None:
@@ -95,7 +95,7 @@ class RedisBacklog:
     async def _deliver(self, keys: tuple[str, str], message: _Message) -> bool:
         if self._messages.get(keys) is not message:
             return True  # a newer one has taken its place meanwhile
-        answer = await self._send(keys, message)
+        answer = await self._send_now(keys, message)
         if answer is None:
             return False
         if self._messages.get(keys) is message:
@@ -104,6 +104,6 @@ class RedisBacklog:
             await message.answered(answer)
         return True
 
-    async def _send(self, keys: tuple[str, str], message: _Message) -> Answer | None:
+    async def _send_now(self, keys: tuple[str, str], message: _Message) -> ScriptReply | None:
         milliseconds = round(1000 * (message.until - self._monotonic()))
-        return await self._server.ask(message.script, keys, (*message.arguments, milliseconds))
+        return await self._server.eval(message.script, keys, (*message.arguments, milliseconds))

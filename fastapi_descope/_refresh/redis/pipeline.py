@@ -26,10 +26,10 @@ from redis.exceptions import (
 )
 
 from ...errors import ConfigurationError
-from .lag_tolerant_timeout import patience
-from .scripts import Answer, Script
+from .lag_tolerant_timeout import lag_tolerant_timeout
+from .scripts import Script, ScriptReply
 
-__all__ = ["Failure", "RedisLine"]
+__all__ = ["Pipeliner", "RedisFailure"]
 
 _CONNECTIONS = 16
 
@@ -44,25 +44,25 @@ _CLUSTER_ANSWERS = (AskError, ClusterCrossSlotError, ClusterDownError)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RedisFailure:
     """Why there is no answer, in a word; and whether the word is one that only a cluster says."""
 
     reason: str
     of_cluster: bool = False
 
     @classmethod
-    def of(cls, error: Exception) -> "Failure":
+    def of(cls, error: Exception) -> "RedisFailure":
         """What an error of redis-py comes down to: its text may hold anything, its name may be told."""
         of_cluster = isinstance(error, _CLUSTER_ANSWERS)
         return cls("RedisCluster" if of_cluster else type(error).__name__, of_cluster)
 
 
-_Reply = Answer | Failure | None
+_Reply = ScriptReply | RedisFailure | None
 """None if the line was closed meanwhile, which says nothing of Redis."""
 
 
 @dataclass(eq=False, frozen=True, slots=True)
-class _Question:
+class _Command:
     """What somebody asked, and who is to be told the answer."""
 
     script: Script
@@ -71,7 +71,7 @@ class _Question:
 
     def command(self, *, known: bool) -> Sequence[bytes | str | int]:
         """What Redis is sent: by its name, a script that was sent whole in the same packet before."""
-        how = ("EVALSHA", self.script.name) if known else ("EVAL", self.script.text)
+        how = ("EVALSHA", self.script.sha1) if known else ("EVAL", self.script.text)
         return (*how, *self.parts)
 
     def settle(self, reply: _Reply) -> None:
@@ -80,7 +80,7 @@ class _Question:
             self.reply.set_result(reply)
 
 
-class RedisLine:
+class Pipeliner:
     """Asks one Redis, in one event loop. An answer may take ``seconds`` from when its question went out.
 
     The time in the queue is not counted: in a crowd it is this process that is slow.
@@ -90,13 +90,13 @@ class RedisLine:
         self.loop = asyncio.get_running_loop()
         self._client = client
         self._seconds = seconds
-        self._urgent, self._waiting = deque[_Question](), deque[_Question]()
+        self._urgent, self._waiting = deque[_Command](), deque[_Command]()
         self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._lifetime = _closed_with_the_loop(client, self._tasks)
 
     @classmethod
-    async def open(cls, url: SecretStr, seconds: float) -> "RedisLine":
+    async def open(cls, url: SecretStr, seconds: float) -> "Pipeliner":
         """A line to ``url``; nothing is sent yet. Raises ``ConfigurationError``, as ``check`` does."""
         line = cls(_client(url, seconds), seconds)
         await anext(line._lifetime)
@@ -107,14 +107,14 @@ class RedisLine:
         """Raise ``ConfigurationError``, without the URL in it, if redis-py cannot read it."""
         _client(url, 1.0)
 
-    async def ask(
+    async def eval(
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> Answer | Failure | None:
+    ) -> ScriptReply | RedisFailure | None:
         """What the script answers, or why nothing came; None if the line was closed meanwhile.
 
         A connection that fails fails for all who wait: none of them has to find out again.
         """
-        question = _Question(script, (len(keys), *keys, *arguments), self.loop.create_future())
+        question = _Command(script, (len(keys), *keys, *arguments), self.loop.create_future())
         (self._urgent if script.urgent else self._waiting).append(question)
         if self._busy < _CONNECTIONS:
             self._busy += 1
@@ -145,9 +145,9 @@ class RedisLine:
         finally:
             self._busy -= 1
 
-    def _next(self) -> list[_Question]:
+    def _next(self) -> list[_Command]:
         """Those whose turn it is and who still wait, the urgent ones first."""
-        questions: list[_Question] = []
+        questions: list[_Command] = []
         size = 0
         for queue in (self._urgent, self._waiting):
             while queue and size < _PACKET_BYTES:
@@ -156,24 +156,24 @@ class RedisLine:
                     size += sum(len(part) for part in question.parts if not isinstance(part, int))
         return questions
 
-    async def _deliver(self, questions: Sequence[_Question]) -> None:
+    async def _deliver(self, questions: Sequence[_Command]) -> None:
         try:
             answers = await self._answers(questions)
         except Exception as error:  # noqa: BLE001 - Redis is away, slow, unwilling or insane: parsers raise anything
-            failure = Failure.of(error)
+            failure = RedisFailure.of(error)
             _settle(questions, failure)
             self._settle_all(failure)
             return
         for question, answer in zip(questions, answers, strict=True):
             question.settle(_read(question.script, answer))
 
-    async def _answers(self, questions: Sequence[_Question]) -> list[object]:
+    async def _answers(self, questions: Sequence[_Command]) -> list[object]:
         pipeline = self._client.pipeline(transaction=False)
         known: set[Script] = set()
         for question in questions:
             pipeline.execute_command(*question.command(known=question.script in known))
             known.add(question.script)
-        async with patience(self._seconds):
+        async with lag_tolerant_timeout(self._seconds):
             return await pipeline.execute(raise_on_error=False)
 
     def _settle_all(self, reply: _Reply) -> None:
@@ -207,15 +207,15 @@ class _Client(Protocol):
 def _read(script: Script, answer: object) -> _Reply:
     """An answer that fits the question; any other is a failure."""
     match answer:
-        case [bytes(word), bytes(text)] if word in script.words:
+        case [bytes(word), bytes(text)] if word in script.replies:
             return word, text
         case Exception():
-            return Failure.of(answer)
+            return RedisFailure.of(answer)
         case _:
-            return Failure(InvalidResponse.__name__)
+            return RedisFailure(InvalidResponse.__name__)
 
 
-def _settle(questions: Collection[_Question], reply: _Reply) -> None:
+def _settle(questions: Collection[_Command], reply: _Reply) -> None:
     for question in questions:
         question.settle(reply)
 

@@ -19,44 +19,44 @@ from hashlib import sha1
 from .encryption import NONCE_BYTES
 
 __all__ = [
-    "BEGIN",
-    "FINISH",
-    "LASTING",
-    "OVERRULE",
-    "PASSING",
-    "RECALL",
+    "ACQUIRE",
+    "COMPLETE",
+    "FORCE_SET",
+    "GET",
+    "NORMAL",
+    "PROBE",
+    "REDUCE_TTL",
     "RENEW",
-    "SHORTEN",
-    "TRIAL",
-    "Answer",
+    "TERMINAL",
     "Script",
-    "Standing",
+    "ScriptReply",
+    "StoredValue",
 ]
 
-LASTING, PASSING = b"!", b"."
+TERMINAL, NORMAL = b"!", b"."
 """The marks: of the end of a session, which is not to be shortened, and of any other result.
 
 They are all that Redis can read. Whoever could forge one could as well delete the value.
 """
 
 
-Answer = tuple[bytes, bytes]
+ScriptReply = tuple[bytes, bytes]
 """A word and a text."""
 
 _LEFT_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredValue:
     """What stands under a token: ``sealed`` is empty if nothing does; for how many ``seconds`` more."""
 
     sealed: bytes
     seconds: float
 
     @classmethod
-    def of(cls, text: bytes) -> "Standing":
+    def of(cls, text: bytes) -> "StoredValue":
         """The text of an answer, whatever it is: what has no end of ours will stand for ever."""
-        left, sealed = text[:_LEFT_DIGITS], text[_LEFT_DIGITS + len(PASSING) :]
+        left, sealed = text[:_LEFT_DIGITS], text[_LEFT_DIGITS + len(NORMAL) :]
         return cls(sealed, int(left) / 1000 if left.isdigit() else math.inf)
 
 
@@ -68,11 +68,11 @@ class Script:
     """
 
     text: str
-    words: frozenset[bytes]
+    replies: frozenset[bytes]
     urgent: bool = False
 
     @cached_property
-    def name(self) -> str:
+    def sha1(self) -> str:
         """What Redis calls it once it has seen it."""
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
@@ -99,10 +99,10 @@ def _script(body: str, *words: bytes, urgent: bool = False) -> Script:
     return Script(_PRELUDE + body, frozenset(words), urgent)
 
 
-RECALL = _script("return {'remembered', standing()}", b"remembered")
+GET = _script("return {'remembered', standing()}", b"remembered")
 """What stands."""
 
-BEGIN = _script(
+ACQUIRE = _script(
     """
 local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if not anew and value() ~= '' then return {'remembered', standing()} end
@@ -121,7 +121,7 @@ Arguments: the holder's id, the lease in milliseconds, the longest that any leas
 lease without an end, or with one further off than any of ours, is not ours and blocks nobody.
 """
 
-FINISH = _script(
+COMPLETE = _script(
     """
 local id, known, sealed, milliseconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local other, standing = holder(), edition()
@@ -153,7 +153,7 @@ return {'done', ''}
 )
 """``done``, or ``lost`` if the lease is not the holder's. Arguments: the holder's id, milliseconds."""
 
-OVERRULE = _script(
+FORCE_SET = _script(
     """
 local replaced = standing()
 redis.call('DEL', KEYS[2])
@@ -165,10 +165,10 @@ return {'done', replaced}
 )
 """``done`` and what stood. Arguments: the sealed result, milliseconds."""
 
-SHORTEN = _script(
+REDUCE_TTL = _script(
     f"""
 local left, milliseconds = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
-if string.sub(value(), 1, 1) ~= '{LASTING.decode()}' and (left == -1 or left > milliseconds) then
+if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and (left == -1 or left > milliseconds) then
   redis.call('PEXPIRE', KEYS[1], milliseconds)
 end
 return {{'done', ''}}
@@ -177,7 +177,7 @@ return {{'done', ''}}
 )
 """``done``; the end of a session stays as it is. Arguments: milliseconds."""
 
-TRIAL = _script(
+PROBE = _script(
     """
 remember('', '1000')
 redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]))

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from ..._encoding.strict_json import parse_object
 from ...errors import BadRequest
 
-__all__ = ["form_fields"]
+__all__ = ["read_fields"]
 
 _MAX_BYTES = 8_192
 _MAX_FIELDS = 16
 
 
-async def form_fields(request: Request) -> Mapping[str, str]:
+async def read_fields(request: Request) -> Mapping[str, str]:
     """The text fields of the body: a JSON object or a URL-encoded form, up to 8,192 bytes and 16 fields.
 
     Raises ``BadRequest`` for anything else, and for a field that is there twice: which one is meant cannot

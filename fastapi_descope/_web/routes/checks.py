@@ -11,23 +11,23 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from ..._encoding.parameter_guard import objection_to
+from ..._encoding.parameter_guard import parameter_error
 from ...errors import ConfigurationError
-from ..route_names import LOGIN, WITHOUT_SESSION, OwnRoute, OwnRoutes
+from ..route_names import LOGIN, PUBLIC_ROUTES, PluginRoute, PluginRoutes
 from ..security_schemes import OptionalSessionScheme, SessionScheme
 from .login import LoginRoutes
 from .session import SessionRoutes
 
-__all__ = ["dependants", "is_own", "mistakes", "refuse_mistakes"]
+__all__ = ["check_routes", "dependants", "is_own", "raise_on_errors"]
 
 
-def refuse_mistakes(app: Starlette) -> None:
+def raise_on_errors(app: Starlette) -> None:
     """Raise ``ConfigurationError`` with the first of the ``mistakes``, if there is one."""
-    for mistake in mistakes(app):
+    for mistake in check_routes(app):
         raise ConfigurationError(mistake)
 
 
-def mistakes(app: Starlette) -> Iterator[str]:
+def check_routes(app: Starlette) -> Iterator[str]:
     """What is wrong with the routes of ``app`` and of the apps mounted in it, a sentence each."""
     apps = [app]
     for route in _all_routes(app.routes):
@@ -39,7 +39,7 @@ def mistakes(app: Starlette) -> Iterator[str]:
         if route.name == LOGIN.name and "{" in (route.path or ""):
             yield f"{route.path}: with a parameter before them the plugin's routes are not found"
     for each_app in apps:
-        yield from _shadows(each_app)
+        yield from _shadowed_routes(each_app)
 
 
 def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
@@ -78,13 +78,13 @@ def _parameter(dependant: Dependant) -> str | None:
         *dependant.header_params,
         *dependant.cookie_params,
     )
-    return next(filter(None, (objection_to(field.field_info.annotation) for field in read)), None)
+    return next(filter(None, (parameter_error(field.field_info.annotation) for field in read)), None)
 
 
-def _shadows(app: Starlette) -> Iterator[str]:
+def _shadowed_routes(app: Starlette) -> Iterator[str]:
     """What ``protect`` leaves open has to be ours, and whoever signs in has to arrive."""
-    own_routes = OwnRoutes()
-    for route in WITHOUT_SESSION:
+    own_routes = PluginRoutes()
+    for route in PUBLIC_ROUTES:
         path = own_routes.path(route, app)
         if path is not None and not is_own(_first_to_answer(app.routes, _request(route, path))):
             yield (
@@ -93,7 +93,7 @@ def _shadows(app: Starlette) -> Iterator[str]:
             )
 
 
-def _request(route: OwnRoute, path: str) -> Scope:
+def _request(route: PluginRoute, path: str) -> Scope:
     return {
         "type": "http",
         "method": route.method,

@@ -9,25 +9,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ..._auth.login import Admission, LoginRequest
-from ..._config.tenant_hint import TENANT_NAME
-from ..._telemetry.log_once import Advice
+from ..._config.tenant_hint import TENANT_HINT
+from ..._telemetry.log_once import LogOnce
 from ..._upstream.login_options import LoginOptions
-from ...errors import AmbiguousCookies, ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
-from ...events import Events, LoginFailed, LoginStarted, RedirectRejected
-from ...session import Session, TokenPair, UserProfile
+from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
+from ...events import EventBus, LoginFailed, LoginStarted, RedirectRejected
+from ...session import AuthSession, TokenPair, UserProfile
 from ...settings import DescopeSettings
-from ..error_responses import NO_STORE, Asker, asker, is_sent_from_elsewhere
+from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
 from ..login_transactions import LoginTransactions, Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
-from ..paths import address_in_browser, path_in_app, path_in_browser
+from ..paths import path_in_app, path_in_browser, public_path
 from ..redirects import Origins
-from ..request_auth import PendingSession, pending_session
+from ..request_auth import RequestAuth, request_auth
 from ..route_names import CALLBACK, LOGIN
-from .login_params import LoginQuery, parameter
+from .login_params import LoginParams, parameter
 
 __all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
 
-LoginHook = Callable[[Request, Session], Awaitable[None]]
+LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
 """Called with the verified session of a login, before its cookies.
 
 ``LoginRejected`` refuses it, and so does ``NotAuthenticated``.
@@ -43,8 +43,8 @@ _UNNAMED = "Your organisation decides how you sign in."
 _NO_NAME = "That is neither a work e-mail nor the id of an organisation."
 
 _NEEDS_SESSION = (
-    "The login_options hook demands a session, and at a login there need not be one: ask with get_session,"
-    " which gives None, and catch NotAuthenticated around get_profile"
+    "The login_options hook demands a session, and at a login there need not be one: ask with"
+    " get_auth_session, which gives None, and catch NotAuthenticated around get_user_profile"
 )
 
 _ANOTHER_HOST = (
@@ -64,10 +64,10 @@ class LoginRoutes:
     settings: DescopeSettings
     transactions: LoginTransactions
     origins: Origins
-    events: Events
+    events: EventBus
     options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
-    advice: Advice = field(default_factory=Advice)
+    advice: LogOnce = field(default_factory=LogOnce)
 
     # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
     async def login(self, request: Request) -> Response:
@@ -75,12 +75,12 @@ class LoginRoutes:
 
         `tenant` is the id of a tenant, or a work e-mail whose domain belongs to one.
         """
-        pending = pending_session(request.scope)
+        pending = request_auth(request.scope)
         self._refuse_subresource(request)
-        pending.heal()
+        pending.drop_duplicate_cookies()
         return_to = self._return_to(request, pending)
-        query, is_named = LoginQuery.of(request), "tenant" in request.query_params
-        named = parameter(request, "tenant", TENANT_NAME)
+        query, is_named = LoginParams.of(request), "tenant" in request.query_params
+        named = parameter(request, "tenant", TENANT_HINT)
         if named is not None and _is_sent_over_a_session(request, pending):
             return _organisation_page(request, return_to, query, tenant=named)
         options = await self._options(request, query)
@@ -88,12 +88,12 @@ class LoginRoutes:
         if tenant is None:
             return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
         self._advise(request)
-        secure = self.origins.secure(request.scope)
+        secure = self.origins.use_secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
         )
         callback = self.origins.public_origin(request.scope) + _beside_login(request, CALLBACK.path)
-        url = await pending.authenticator.begin_login(
+        url = await pending.login_flow.begin_login(
             _login_request(tenant, f"{callback}?state={state}", options, query),
             presented=pending.credentials(),
         )
@@ -103,23 +103,23 @@ class LoginRoutes:
 
     async def callback(self, request: Request) -> Response:
         """Trade the one-time code for a session, and send the browser to where it wanted to go."""
-        pending = pending_session(request.scope)
+        pending = request_auth(request.scope)
         transaction = self._transaction(request, pending)
         if pending.credentials().ambiguous:
             # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
-            pending.heal()
-            raise self._rejected("cookie_ambiguous", AmbiguousCookies().detail)
+            pending.drop_duplicate_cookies()
+            raise self._rejected("conflicting_cookies", ConflictingCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
         code = parameter(request, "code", _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
-        pair = await pending.authenticator.complete_login(code, self._admission(request, pending))
+        pair = await pending.login_flow.complete_login(code, self._admission(request, pending))
         # Over whatever session the browser had (CB-09).
-        await pending.authenticator.supersede(pending.credentials(), pair)
+        await pending.login_flow.supersede(pending.credentials(), pair)
         pending.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.origins.return_to(transaction.return_to, request.scope, forbidden=pending.own_paths)
+        safe = self.origins.safe_redirect(transaction.return_to, request.scope, forbidden=pending.own_paths)
         return self._arrived(safe or self._landing(pending))
 
     def _arrived(self, url: str) -> Response:
@@ -128,7 +128,7 @@ class LoginRoutes:
             return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
-    def _admission(self, request: Request, pending: PendingSession) -> Admission:
+    def _admission(self, request: Request, pending: RequestAuth) -> Admission:
         # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
         request.scope.setdefault("state", {})  # what they keep there is for the app to see
         for_hooks = Request(dict(request.scope), request.receive)
@@ -144,10 +144,10 @@ class LoginRoutes:
 
         return admit
 
-    def _transaction(self, request: Request, pending: PendingSession) -> Transaction:
+    def _transaction(self, request: Request, pending: RequestAuth) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
         state = parameter(request, "state", _STATE)
-        headers, secure = request.scope["headers"], self.origins.secure(request.scope)
+        headers, secure = request.scope["headers"], self.origins.use_secure(request.scope)
         found = None
         if state is not None:
             found = self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
@@ -158,13 +158,13 @@ class LoginRoutes:
             )
         return found
 
-    def _return_to(self, request: Request, pending: PendingSession) -> str:
+    def _return_to(self, request: Request, pending: RequestAuth) -> str:
         """Where to go after the login: what was asked for if it is safe, else the landing path."""
         asked = request.query_params.getlist("return_to")
         if not asked:
             return self._landing(pending)
         safe = (
-            self.origins.return_to(asked[0], request.scope, forbidden=pending.own_paths)
+            self.origins.safe_redirect(asked[0], request.scope, forbidden=pending.own_paths)
             if len(asked) == 1
             else None
         )
@@ -172,10 +172,10 @@ class LoginRoutes:
             self.events.emit(RedirectRejected())
         return safe or self._landing(pending)
 
-    def _landing(self, pending: PendingSession) -> str:
-        return address_in_browser(self.settings.post_login_path, pending.root_path)
+    def _landing(self, pending: RequestAuth) -> str:
+        return public_path(self.settings.post_login_path, pending.root_path)
 
-    async def _options(self, request: Request, query: LoginQuery) -> LoginOptions:
+    async def _options(self, request: Request, query: LoginParams) -> LoginOptions:
         options = LoginOptions()
         for hook in self.options:  # one at most
             try:
@@ -187,22 +187,22 @@ class LoginRoutes:
         return replace(options, stepup=stepup, mfa=mfa)
 
     def _ask_for_organisation(
-        self, request: Request, return_to: str, query: LoginQuery, detail: str
+        self, request: Request, return_to: str, query: LoginParams, detail: str
     ) -> Response:
-        if asker(request.scope) is not Asker.PERSON:
+        if client_kind(request.scope) is not ClientKind.PERSON:
             raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
         return _organisation_page(request, return_to, query, detail=detail)
 
     def _refuse_subresource(self, request: Request) -> None:
         """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
         mode = request.headers.get("sec-fetch-mode", "navigate")
-        if mode != "navigate" or asker(request.scope) is Asker.PREFETCH:
+        if mode != "navigate" or client_kind(request.scope) is ClientKind.PREFETCH:
             self.events.emit(LoginFailed("not_a_navigation"))
             raise Forbidden("Go to this address with a browser; a script cannot follow it.")
 
     def _advise(self, request: Request) -> None:
         if self.origins.is_another_host(request.scope):
-            self.advice.give(_ANOTHER_HOST)  # without its name, which a stranger may have made up
+            self.advice.warning(_ANOTHER_HOST)  # without its name, which a stranger may have made up
 
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
@@ -213,7 +213,7 @@ def _refusal(error: NotAuthenticated) -> LoginRejected:
     return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
 
 
-def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginQuery) -> LoginRequest:
+def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginParams) -> LoginRequest:
     return LoginRequest(
         tenant=tenant,
         redirect_url=redirect_url,
@@ -225,29 +225,29 @@ def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query:
     )
 
 
-async def _own_tenant(options: LoginOptions, pending: PendingSession) -> str | None:
+async def _own_tenant(options: LoginOptions, pending: RequestAuth) -> str | None:
     """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
     if not (options.stepup or options.mfa):
         return None
-    session = (await pending.resolve()).session
+    session = (await pending.authenticate()).session
     return session.tenant_id if session else None
 
 
-def _is_sent_over_a_session(request: Request, pending: PendingSession) -> bool:
+def _is_sent_over_a_session(request: Request, pending: RequestAuth) -> bool:
     """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
     held = pending.credentials()
     has_session = held.session is not None or held.refresh is not None or held.ambiguous
-    return has_session and is_sent_from_elsewhere(request.headers)
+    return has_session and is_cross_origin_navigation(request.headers)
 
 
 def _organisation_page(
-    request: Request, return_to: str, query: LoginQuery, *, detail: str = "", tenant: str = ""
+    request: Request, return_to: str, query: LoginParams, *, detail: str = "", tenant: str = ""
 ) -> Response:
     """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
     page = organisation_page(
         detail=detail,
         login_path=_beside_login(request, LOGIN.path),
-        carried={"return_to": return_to, **query.carried},
+        carried={"return_to": return_to, **query.as_query},
         tenant=tenant,
     )
     status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST

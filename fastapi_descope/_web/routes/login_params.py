@@ -7,9 +7,9 @@ from typing import Self
 
 from starlette.requests import Request
 
-from ..._config.tenant_hint import TENANT_NAME
+from ..._config.tenant_hint import TENANT_HINT
 
-__all__ = ["LoginQuery", "parameter"]
+__all__ = ["LoginParams", "parameter"]
 
 _HINT = re.compile(r"[ -~]{1,256}")
 _TRUE = re.compile(r"true|1")
@@ -22,7 +22,7 @@ def parameter(request: Request, name: str, grammar: re.Pattern[str]) -> str | No
 
 
 @dataclass(frozen=True, slots=True)
-class LoginQuery:
+class LoginParams:
     """What a login may ask for beside tenant and way back; what is not well-formed is not asked for."""
 
     step_up: str | None = None
@@ -40,12 +40,12 @@ class LoginQuery:
             mfa=parameter(request, "mfa", _TRUE),
             force_authn=parameter(request, "force_authn", _TRUE),
             login_hint=parameter(request, "login_hint", _HINT),
-            sso_id=parameter(request, "sso_id", TENANT_NAME),
+            sso_id=parameter(request, "sso_id", TENANT_HINT),
             prompt=parameter(request, "prompt", _HINT),
         )
 
     @property
-    def carried(self) -> Mapping[str, str]:
+    def as_query(self) -> Mapping[str, str]:
         """Names and values, to ask for the same again."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}

@@ -16,12 +16,12 @@ from ..dependencies import current_session
 from ..route_names import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from ..security_schemes import REFRESH, RefreshCookie
 from .login import LoginRoutes
-from .schemas import ProfileView, SessionView, TenantNames
+from .schemas import ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
 
-__all__ = ["GUARDED_LOGIN", "Lifespan", "build_router"]
+__all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "build_router"]
 
-GUARDED_LOGIN = (
+LOGIN_BEHIND_AUTH = (
     "A dependency that demands a session stands before the sign-in itself, so that nobody can sign in;"
     " use the explicit form and its DescopeMiddleware(protect=True), which knows the plugin's own routes"
 )
@@ -39,15 +39,15 @@ def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan)
 
     ``lifespan`` runs with that of the app which includes the router.
     """
-    router = _FixedPaths(lifespan)
+    router = _SuffixRouter(lifespan)
     _add_login(router, login)
     _add_sign_out(router, session)
     _add_session(router, session)
-    router.seal()
+    router.freeze()
     return router
 
 
-class _FixedPaths(APIRouter):
+class _SuffixRouter(APIRouter):
     """A router that sees at a glance whether a request is none of its own.
 
     ``Descope(app)`` stands before the app's routes, so every page of the app passes here first, and trying
@@ -60,7 +60,7 @@ class _FixedPaths(APIRouter):
         self._sealed_at: int | None = None
         self._ends: tuple[str, ...] = ()
 
-    def seal(self) -> None:
+    def freeze(self) -> None:
         """All routes are here; one that an app adds afterwards breaks the seal."""
         self._sealed_at = len(self.routes)
         self._ends = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
@@ -72,7 +72,7 @@ class _FixedPaths(APIRouter):
         return super().matches(scope)
 
 
-class _OpenRoute(APIRoute):
+class _PublicRoute(APIRoute):
     """A route that has to work without a session, whatever stands before it; its address has a bound.
 
     Nothing of ours raises ``NotAuthenticated`` here, nor does a hook, so it comes from a dependency that the
@@ -86,7 +86,7 @@ class _OpenRoute(APIRoute):
         try:
             await super().handle(scope, receive, send)
         except NotAuthenticated:
-            raise ConfigurationError(GUARDED_LOGIN) from None
+            raise ConfigurationError(LOGIN_BEHIND_AUTH) from None
 
 
 def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
@@ -94,7 +94,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         LOGIN.path,
         routes.login,
         name=LOGIN.name,
-        route_class_override=_OpenRoute,
+        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(
@@ -105,7 +105,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         CALLBACK.path,
         routes.callback,
         name=CALLBACK.name,
-        route_class_override=_OpenRoute,
+        route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
         openapi_extra=_query("code", "state"),
@@ -120,7 +120,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             endpoint,
             name=route.name,
             methods=[route.method],
-            route_class_override=_OpenRoute,
+            route_class_override=_PublicRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # who is not signed in is signed out already
@@ -133,15 +133,15 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
         routes.select_tenant,
         name="descope_select_tenant",
         methods=["POST"],
-        response_model=SessionView,
+        response_model=SessionOut,
         dependencies=_REFRESH_COOKIE,
         responses=_problems(400, 401, 403, 502, 503),
         openapi_extra=_body("tenant", "return_to"),
     )
     for path, endpoint, name, view, wants in (
-        ("/session", routes.session, "descope_session", SessionView, _SESSION),
-        ("/session/profile", routes.profile, "descope_profile", ProfileView, _REFRESH_COOKIE),
-        ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNames, _REFRESH_COOKIE),
+        ("/session", routes.session, "descope_session", SessionOut, _SESSION),
+        ("/session/profile", routes.profile, "descope_profile", ProfileOut, _REFRESH_COOKIE),
+        ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNamesOut, _REFRESH_COOKIE),
     ):
         router.add_api_route(
             path,

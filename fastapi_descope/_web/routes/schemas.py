@@ -5,16 +5,16 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...session import Session, Tenant, User, UserProfile
+from ...session import AuthSession, Tenant, User, UserProfile
 
-__all__ = ["ProfileView", "SessionView", "TenantNames"]
+__all__ = ["ProfileOut", "SessionOut", "TenantNamesOut"]
 
 
-class _View(BaseModel):
+class _Out(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class TenantView(_View):
+class TenantOut(_Out):
     """A tenant, and what the user may do in it."""
 
     id: str
@@ -22,12 +22,12 @@ class TenantView(_View):
     permissions: tuple[str, ...]
 
     @classmethod
-    def of(cls, tenant: Tenant) -> Self:
+    def from_tenant(cls, tenant: Tenant) -> Self:
         """The view of ``tenant``."""
         return cls(id=tenant.id, roles=tenant.roles, permissions=tenant.permissions)
 
 
-class UserView(_View):
+class UserOut(_Out):
     """The user; name and e-mail if the project's JWT template has them."""
 
     id: str
@@ -37,39 +37,39 @@ class UserView(_View):
     permissions: tuple[str, ...] = Field(description="Permissions in the project, not in a tenant.")
 
     @classmethod
-    def of(cls, user: User) -> Self:
+    def from_user(cls, user: User) -> Self:
         """The view of ``user``."""
         return cls(
             id=user.id, name=user.name, email=user.email, roles=user.roles, permissions=user.permissions
         )
 
 
-class SessionView(_View):
+class SessionOut(_Out):
     """A session. Times are epoch seconds."""
 
-    user: UserView
-    tenant: TenantView | None
-    tenants: tuple[TenantView, ...]
-    methods: tuple[str, ...] = Field(description="How the user signed in, such as fed and mfa (RFC 8176).")
-    stepped_up: bool
+    user: UserOut
+    tenant: TenantOut | None
+    tenants: tuple[TenantOut, ...]
+    amr: tuple[str, ...] = Field(description="How the user signed in, such as fed and mfa (RFC 8176).")
+    step_up: bool
     issued_at: int
     expires_at: int
 
     @classmethod
-    def of(cls, session: Session) -> Self:
+    def from_session(cls, session: AuthSession) -> Self:
         """The view of ``session``."""
         return cls(
-            user=UserView.of(session.user),
-            tenant=TenantView.of(session.tenant) if session.tenant else None,
-            tenants=tuple(TenantView.of(tenant) for tenant in session.tenants.values()),
-            methods=session.methods,
-            stepped_up=session.stepped_up,
+            user=UserOut.from_user(session.user),
+            tenant=TenantOut.from_tenant(session.tenant) if session.tenant else None,
+            tenants=tuple(TenantOut.from_tenant(tenant) for tenant in session.tenants.values()),
+            amr=session.amr,
+            step_up=session.step_up,
             issued_at=session.issued_at,
             expires_at=session.expires_at,
         )
 
 
-class ProfileView(_View):
+class ProfileOut(_Out):
     """Descope's user object, the parts that a front end shows."""
 
     user_id: str
@@ -85,7 +85,7 @@ class ProfileView(_View):
     tenants: Mapping[str, str] = Field(description="Names of the user's tenants, by id.")
 
     @classmethod
-    def of(cls, profile: UserProfile) -> Self:
+    def from_profile(cls, profile: UserProfile) -> Self:
         """The view of ``profile``."""
         return cls(
             user_id=profile.user_id,
@@ -102,7 +102,7 @@ class ProfileView(_View):
         )
 
 
-class TenantNames(_View):
+class TenantNamesOut(_Out):
     """Names of the user's tenants, by id."""
 
     tenants: Mapping[str, str]

@@ -7,16 +7,16 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..._config.tenant_hint import TENANT_NAME
+from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
-from ...events import Events, RedirectRejected
+from ...events import EventBus, RedirectRejected
 from ...settings import DescopeSettings
-from ..error_responses import NO_STORE, Asker, asker, htmx_redirect
-from ..paths import address_in_browser
+from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
+from ..paths import public_path
 from ..redirects import Origins
-from ..request_auth import PendingSession, pending_session
-from .body import form_fields
-from .schemas import ProfileView, SessionView, TenantNames
+from ..request_auth import RequestAuth, request_auth
+from .body import read_fields
+from .schemas import ProfileOut, SessionOut, TenantNamesOut
 
 __all__ = ["SessionRoutes"]
 
@@ -27,7 +27,7 @@ class SessionRoutes:
 
     settings: DescopeSettings
     origins: Origins
-    events: Events
+    events: EventBus
 
     async def logout(self, request: Request) -> Response:
         """End this session: its cookies go, whatever Descope says."""
@@ -43,71 +43,73 @@ class SessionRoutes:
         Takes `tenant`, and optionally `return_to`, as JSON or as a form. A script is answered with the
         new session, a form with a redirect.
         """
-        pending = pending_session(request.scope)
+        pending = request_auth(request.scope)
         pending.refuse_cross_site()
-        fields = await form_fields(request)
+        fields = await read_fields(request)
         tenant = fields.get("tenant", "")
-        if not TENANT_NAME.fullmatch(tenant):
+        if not TENANT_HINT.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        with pending.cleared_at_its_end():
-            pair = await pending.authenticator.select_tenant(pending.credentials(), tenant)
+        with pending.clear_if_ended():
+            pair = await pending.login_flow.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
-        if asker(request.scope) is Asker.PROGRAM:
-            return _json(SessionView.of(pair.session))
+        if client_kind(request.scope) is ClientKind.PROGRAM:
+            return _json(SessionOut.from_session(pair.session))
         return self._go_on(request, pending, fields, self.settings.post_login_path)
 
     # That no token is in it is CK-12; the docstring is published.
     async def session(self, request: Request) -> Response:
         """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
-        return _json(SessionView.of(await pending_session(request.scope).require()))
+        return _json(SessionOut.from_session(await request_auth(request.scope).require()))
 
     async def profile(self, request: Request) -> Response:
         """The user object that Descope keeps, asked for anew each time."""
-        return _json(ProfileView.of(await pending_session(request.scope).profile()))
+        return _json(ProfileOut.from_profile(await request_auth(request.scope).profile()))
 
     async def tenant_names(self, request: Request) -> Response:
         """The names of the user's tenants, asked of Descope anew each time."""
-        pending = pending_session(request.scope)
+        pending = request_auth(request.scope)
         await pending.require()
-        with pending.cleared_at_its_end():
-            names = await pending.authenticator.tenant_names(pending.credentials(), await pending.resolve())
-        return _json(TenantNames(tenants=names))
+        with pending.clear_if_ended():
+            names = await pending.login_flow.tenant_names(pending.credentials(), await pending.authenticate())
+        return _json(TenantNamesOut(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
-        pending = pending_session(request.scope)
+        pending = request_auth(request.scope)
         pending.refuse_cross_site()
         presented = pending.credentials()
         if presented.bearer is not None:
             # LO-06: what such a header says ends by itself, or with whoever sends it.
             raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
-        await pending.authenticator.logout(presented, everywhere=everywhere)
+        await pending.login_flow.logout(presented, everywhere=everywhere)
         pending.clear()
-        if asker(request.scope) is Asker.PROGRAM:
+        if client_kind(request.scope) is ClientKind.PROGRAM:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
         return self._go_on(request, pending, fields, self.settings.post_logout_path)
 
     def _go_on(
-        self, request: Request, pending: PendingSession, fields: Mapping[str, str], default: str
+        self, request: Request, pending: RequestAuth, fields: Mapping[str, str], default: str
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
-        safe = self.origins.return_to(asked, request.scope, forbidden=pending.own_paths) if asked else None
+        safe = (
+            self.origins.safe_redirect(asked, request.scope, forbidden=pending.own_paths) if asked else None
+        )
         if asked and safe is None:
             self.events.emit(RedirectRejected())
-        url = safe or address_in_browser(default, pending.root_path)
-        if asker(request.scope) is Asker.HTMX:
+        url = safe or public_path(default, pending.root_path)
+        if client_kind(request.scope) is ClientKind.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
 
 
-def _json(view: SessionView | ProfileView | TenantNames) -> JSONResponse:
+def _json(view: SessionOut | ProfileOut | TenantNamesOut) -> JSONResponse:
     return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
 
 
 async def _fields_if_any(request: Request) -> Mapping[str, str]:
     """The form's fields; none if it is no form. A logout does not fail over its body (LO-01)."""
     try:
-        return await form_fields(request)
+        return await read_fields(request)
     except BadRequest:
         return {}

@@ -51,7 +51,7 @@ class RouteRow:
 
     path: str
     methods: tuple[str, ...]
-    demands: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     is_optional: bool = False
     is_own: bool = False
 
@@ -60,14 +60,14 @@ class RouteRow:
         """The last column of the table."""
         if self.is_own:
             return "(fastapi_descope)"
-        if self.demands:
-            return "; ".join(self.demands)
+        if self.requires:
+            return "; ".join(self.requires)
         return "public, knows who is signed in" if self.is_optional else "public"
 
     @property
     def is_public(self) -> bool:
         """Whether anybody gets in, as far as can be seen from outside the handler."""
-        return not (self.demands or self.is_own)
+        return not (self.requires or self.is_own)
 
 
 class RouteTable:
@@ -95,7 +95,7 @@ class RouteTable:
         return "\n".join(f"{line[0]:<{methods}}  {line[1]:<{paths}}  {line[2]}" for line in lines)
 
 
-class _Guard:
+class _ProtectByDefault:
     """What ``DescopeMiddleware(protect=True)`` adds to routes without demands of their own."""
 
     def __init__(self, app: Starlette) -> None:
@@ -108,11 +108,11 @@ class _Guard:
         """The row as it is behind the middleware; ``before`` are those that match sooner."""
         if not self._protects or not row.is_public or self._opens(row, before):
             return row
-        return replace(row, demands=(_SIGNED_IN,), is_optional=False)
+        return replace(row, requires=(_SIGNED_IN,), is_optional=False)
 
     def _opens(self, row: RouteRow, before: Sequence[RouteRow]) -> bool:
         """Whether the route answers at a public path, as ``/{section}/all`` does at ``/static/*``."""
-        met = (each for each in self._public if _meets(row.path.split("/"), each.split("/")))
+        met = (each for each in self._public if _path_matches(row.path.split("/"), each.split("/")))
         return any(not any(_answers(other, path, row.methods) for other in before) for path in met)
 
 
@@ -125,13 +125,13 @@ def _answers(row: RouteRow, path: str, methods: Iterable[str]) -> bool:
     return row.path == path and (row.methods == _ANY or set(methods) <= set(row.methods))
 
 
-def _meets(route: Sequence[str], listed: Sequence[str]) -> bool:
+def _path_matches(route: Sequence[str], listed: Sequence[str]) -> bool:
     """Whether a path of the route is one that is listed, segment by segment."""
     if not (route and listed):
         return not (route or listed)
     if listed == ["*"] or route == ["*"] or (pattern := _within(route[0])) is None:
         return True
-    return pattern.match(f"/{listed[0]}") is not None and _meets(route[1:], listed[1:])
+    return pattern.match(f"/{listed[0]}") is not None and _path_matches(route[1:], listed[1:])
 
 
 def _within(segment: str) -> re.Pattern[str] | None:
@@ -145,7 +145,7 @@ def _is_listed(path: str, listed: Iterable[str]) -> bool:
 
 
 def _guarded(app: Starlette) -> tuple[RouteRow, ...]:
-    rows, guard = tuple(_rows(app.routes, "")), _Guard(app)
+    rows, guard = tuple(_rows(app.routes, "")), _ProtectByDefault(app)
     return tuple(guard.applied(row, rows[:at]) for at, row in enumerate(rows))
 
 
@@ -169,7 +169,7 @@ def _row(route: object, path: str) -> RouteRow:
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
-        demands=_demands(calls),
+        requires=_requirements(calls),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
         is_own=is_own(getattr(route, "endpoint", None)),
     )
@@ -184,7 +184,7 @@ def _methods(route: object) -> tuple[str, ...]:
     return tuple(sorted(methods)) or _ANY
 
 
-def _demands(calls: Iterable[object]) -> tuple[str, ...]:
+def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
     """The demands in words, each once; that one is signed in goes without saying beside another."""
     found: list[str] = []
     for call in calls:

@@ -29,10 +29,10 @@ async def test_rd02_a_cluster_is_told_of_once(node: GatedRedis) -> None:
     async with Fleet(node.url) as fleet:
         store = fleet.store()
         lease = await lease_of(store)
-        assert await store.finish(TOKEN, lease, FIRST, 600) is True
+        assert await store.complete(TOKEN, lease, FIRST, 600) is True
         for _ in range(5):
             fleet.now += 31
-            assert await store.begin(TOKEN) == FIRST
+            assert await store.acquire(TOKEN) == FIRST
             await asyncio.gather(*(task for task in asyncio.all_tasks() if "try_again" in repr(task)))
         assert fleet.happened == [ALONE]
 
@@ -41,7 +41,7 @@ async def test_what_is_a_cluster_no_more_counts_again(node: GatedRedis) -> None:
     """The address leads to a plain Redis by now."""
     async with Fleet(node.url) as fleet:
         store = fleet.store()
-        await store.recall(TOKEN)
+        await store.get(TOKEN)
         node.answer = always_done
         await fleet.heal(store)
         assert fleet.happened[0] == ALONE
@@ -56,7 +56,7 @@ async def test_rd02_the_node_of_a_real_cluster_is_known_for_one(redis_victim: Re
     async with Fleet(redis_victim.url) as fleet:
         store = fleet.store()
         assert await store.is_cluster()
-        assert isinstance(await store.begin(TOKEN), Lease)
+        assert isinstance(await store.acquire(TOKEN), Lease)
         assert fleet.happened == [ALONE]
 
 

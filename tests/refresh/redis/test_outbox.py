@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._concurrency.circuit_breaker import Breaker
+from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
 from fastapi_descope._refresh.outcome import Ended, Renewed
-from fastapi_descope._refresh.redis.client import RedisServer
-from fastapi_descope._refresh.redis.outbox import RedisBacklog
-from fastapi_descope._refresh.redis.scripts import OVERRULE, RECALL
+from fastapi_descope._refresh.redis.client import ResilientRedis
+from fastapi_descope._refresh.redis.outbox import Outbox
+from fastapi_descope._refresh.redis.scripts import FORCE_SET, GET
 from fastapi_descope._refresh.store import Lease, RefreshResult
-from fastapi_descope.events import Events
+from fastapi_descope.events import EventBus
 from tests.faults.redis_proxy import RedisProxy
 from tests.helpers.jwks_publisher import turns
 from tests.helpers.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
@@ -52,28 +52,28 @@ async def test_rf03_a_result_that_was_lost_on_the_way_arrives_later(
     store, other = fleet.store(url=line.url), fleet.store()
     lease = await lease_of(store)
     line.cut()
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await other.begin(TOKEN) is None
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await other.acquire(TOKEN) is None
 
     line.heal()
     await told(fleet)
 
-    assert await other.begin(TOKEN) == FIRST
+    assert await other.acquire(TOKEN) == FIRST
     assert redis_server.command("PTTL", RESULT_KEY) in range(28_000, 29_001)
 
 
 async def test_lo03_a_logout_that_was_lost_on_the_way_arrives_later(fleet: Fleet, line: RedisProxy) -> None:
     """Late twins in other processes learn that the session is over."""
     store, other = fleet.store(url=line.url), fleet.store()
-    await other.overrule(TOKEN, FIRST, 600)
+    await other.force_set(TOKEN, FIRST, 600)
     line.cut()
-    await store.overrule(TOKEN, RefreshResult.over(), 600)
-    assert await other.recall(TOKEN) == FIRST
+    await store.force_set(TOKEN, RefreshResult.ended(), 600)
+    assert await other.get(TOKEN) == FIRST
 
     line.heal()
     await told(fleet)
 
-    assert await other.recall(TOKEN) == RefreshResult.over()
+    assert await other.get(TOKEN) == RefreshResult.ended()
 
 
 async def test_lo03_a_logout_that_arrives_late_ends_what_became_of_the_session(
@@ -89,7 +89,7 @@ async def test_lo03_a_logout_that_arrives_late_ends_what_became_of_the_session(
         renewed = await others.refresh(tokens[-1])
         assert isinstance(renewed, Renewed)
         tokens.append(renewed.pair.refresh)
-    await cut_off.end(held, patience=1)
+    await cut_off.revoke(held, wait_timeout=1)
 
     line.heal()
     await told(fleet)
@@ -106,28 +106,28 @@ async def test_lo03_a_logout_that_arrives_late_ends_a_session_without_rotation(
     """What the others have made of the token leads to the token itself."""
     store, other = fleet.store(url=line.url), fleet.store()
     line.cut()
-    await other.overrule(TOKEN, RefreshResult("their session", TOKEN), 600)
-    await store.overrule(TOKEN, RefreshResult.over(), 600)
+    await other.force_set(TOKEN, RefreshResult("their session", TOKEN), 600)
+    await store.force_set(TOKEN, RefreshResult.ended(), 600)
 
     line.heal()
     await told(fleet)
 
-    assert await other.recall(TOKEN) == RefreshResult.over()
+    assert await other.get(TOKEN) == RefreshResult.ended()
 
 
 async def test_the_newest_word_on_a_token_is_told(fleet: Fleet, line: RedisProxy) -> None:
     """And that alone, of as many tokens as there are; Redis is asked once in vain for all of them."""
     store, other = fleet.store(url=line.url), fleet.store()
     line.cut()
-    await store.overrule("another token", FIRST, 600)
+    await store.force_set("another token", FIRST, 600)
     for result in (FIRST, SECOND):
-        await store.finish(TOKEN, await lease_of(store, anew=True), result, 600)
+        await store.complete(TOKEN, await lease_of(store, anew=True), result, 600)
 
     line.heal()
     await told(fleet)
 
-    assert await other.recall(TOKEN) == SECOND
-    assert await other.recall("another token") == FIRST
+    assert await other.get(TOKEN) == SECOND
+    assert await other.get("another token") == FIRST
 
 
 async def test_what_somebody_brought_meanwhile_stands(fleet: Fleet, line: RedisProxy) -> None:
@@ -135,25 +135,25 @@ async def test_what_somebody_brought_meanwhile_stands(fleet: Fleet, line: RedisP
     store, other = fleet.store(url=line.url), fleet.store()
     lease = await lease_of(store)
     line.cut()
-    await store.finish(TOKEN, lease, FIRST, 600)
-    await other.overrule(TOKEN, SECOND, 600)
+    await store.complete(TOKEN, lease, FIRST, 600)
+    await other.force_set(TOKEN, SECOND, 600)
 
     line.heal()
     await told(fleet)
 
-    assert await other.recall(TOKEN) == SECOND
+    assert await other.get(TOKEN) == SECOND
 
 
 async def test_what_is_past_its_time_is_not_told(fleet: Fleet, line: RedisProxy) -> None:
     """It would be of no use to anybody."""
     store, other = fleet.store(url=line.url), fleet.store()
     line.cut()
-    await store.overrule(TOKEN, FIRST, 20)
+    await store.force_set(TOKEN, FIRST, 20)
 
     line.heal()
     await told(fleet)
 
-    assert isinstance(await other.begin(TOKEN), Lease)
+    assert isinstance(await other.acquire(TOKEN), Lease)
 
 
 async def test_closing_tells_once_more(fleet: Fleet, line: RedisProxy) -> None:
@@ -161,24 +161,24 @@ async def test_closing_tells_once_more(fleet: Fleet, line: RedisProxy) -> None:
     store, other = fleet.store(url=line.url), fleet.store()
     lease = await lease_of(store)
     line.cut()
-    await store.finish(TOKEN, lease, FIRST, 600)
+    await store.complete(TOKEN, lease, FIRST, 600)
     line.heal()
 
     await store.aclose()
 
-    assert await other.recall(TOKEN) == FIRST
+    assert await other.get(TOKEN) == FIRST
 
 
 async def test_closing_does_not_wait_for_a_redis_that_is_away(fleet: Fleet, line: RedisProxy) -> None:
     """One try; what was not told is told by whoever goes on."""
     store, other = fleet.store(url=line.url), fleet.store()
     line.cut()
-    await store.overrule(TOKEN, FIRST, 600)
+    await store.force_set(TOKEN, FIRST, 600)
     await store.aclose()
     line.heal()
-    await store.overrule("another token", FIRST, 600)
+    await store.force_set("another token", FIRST, 600)
     await told(fleet)
-    assert await other.recall(TOKEN) == FIRST
+    assert await other.get(TOKEN) == FIRST
 
 
 async def test_a_long_outage_does_not_fill_the_memory(redis_victim: RealRedis) -> None:
@@ -196,7 +196,7 @@ async def test_nobody_queues_behind_a_long_backlog(redis_victim: RealRedis) -> N
         telling = asyncio.create_task(backlog.flush())
         while redis_victim.command("DBSIZE") in {0, 1}:
             await turns()
-        await server.ask(RECALL, ("result", "lease"), ())
+        await server.eval(GET, ("result", "lease"), ())
 
         assert redis_victim.command("DBSIZE") in range(2, 1_000)
         await telling
@@ -208,7 +208,7 @@ async def test_a_newer_word_while_others_are_told_is_the_last(redis_victim: Real
     async with left_behind(redis_victim, 2) as (backlog, _):
         telling = asyncio.create_task(backlog.flush())
         await asyncio.sleep(0)
-        await backlog.tell(OVERRULE, ("result 1", "lease 1"), (b"newer",), 60)
+        await backlog.send(FORCE_SET, ("result 1", "lease 1"), (b"newer",), 60)
         await telling
 
     assert redis_victim.command("GET", "result 0") == b"sealed"
@@ -216,15 +216,15 @@ async def test_a_newer_word_while_others_are_told_is_the_last(redis_victim: Real
 
 
 @asynccontextmanager
-async def left_behind(redis: RealRedis, messages: int) -> AsyncGenerator[tuple[RedisBacklog, RedisServer]]:
+async def left_behind(redis: RealRedis, messages: int) -> AsyncGenerator[tuple[Outbox, ResilientRedis]]:
     """A backlog of so many messages when an outage is over."""
-    breaker = Breaker(lambda: 0.0)
+    breaker = CircuitBreaker(lambda: 0.0)
     url = SecretStr(redis.url)
-    server = RedisServer(url, trial_key="trial", timeout=10.0, breaker=breaker, events=Events())
-    backlog = RedisBacklog(server, lambda: 0.0)
-    breaker.trip()
+    server = ResilientRedis(url, trial_key="trial", timeout=10.0, breaker=breaker, events=EventBus())
+    backlog = Outbox(server, lambda: 0.0)
+    breaker.record_failure()
     for number in range(messages):
-        await backlog.tell(OVERRULE, (f"result {number}", f"lease {number}"), (b"sealed",), 60)
-    breaker.close()
+        await backlog.send(FORCE_SET, (f"result {number}", f"lease {number}"), (b"sealed",), 60)
+    breaker.record_success()
     yield backlog, server
     await server.aclose()

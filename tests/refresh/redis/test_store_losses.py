@@ -27,28 +27,28 @@ async def test_rd05_a_lease_that_vanished_still_counts(fleet: Fleet, redis_serve
     store = fleet.store()
     lease = await lease_of(store)
     redis_server.command("FLUSHALL")
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await fleet.store().recall(TOKEN) == FIRST
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await fleet.store().get(TOKEN) == FIRST
 
 
 async def test_rd05_an_older_result_does_not_count_as_newer(fleet: Fleet, redis_server: RedisServer) -> None:
     """A switch passes over a result and loses its lease to an eviction: it replaces that result even so."""
     store = fleet.store()
-    await fleet.store().overrule(TOKEN, FIRST, 600)
+    await fleet.store().force_set(TOKEN, FIRST, 600)
     lease = await lease_of(store, anew=True)
     redis_server.command("DEL", LEASE_KEY)
-    assert await store.finish(TOKEN, lease, SECOND, 60) is True
-    assert await fleet.store().recall(TOKEN) == SECOND
+    assert await store.complete(TOKEN, lease, SECOND, 60) is True
+    assert await fleet.store().get(TOKEN) == SECOND
 
 
 async def test_rd05_an_older_result_may_end_meanwhile(fleet: Fleet, redis_server: RedisServer) -> None:
     """If the result that was passed over is gone as well, nothing newer stands."""
     store = fleet.store()
-    await store.overrule(TOKEN, FIRST, 600)
+    await store.force_set(TOKEN, FIRST, 600)
     lease = await lease_of(store, anew=True)
     redis_server.command("FLUSHALL")
-    assert await store.finish(TOKEN, lease, SECOND, 60) is True
-    assert await fleet.store().recall(TOKEN) == SECOND
+    assert await store.complete(TOKEN, lease, SECOND, 60) is True
+    assert await fleet.store().get(TOKEN) == SECOND
 
 
 async def test_rd05_one_extra_call_at_most(fleet: Fleet, redis_server: RedisServer) -> None:
@@ -57,12 +57,12 @@ async def test_rd05_one_extra_call_at_most(fleet: Fleet, redis_server: RedisServ
     late = await lease_of(store)
     redis_server.command("FLUSHALL")
     newer = await lease_of(other)
-    assert await store.begin(TOKEN) is None
-    assert await fleet.store().begin(TOKEN) is None
-    assert await store.finish(TOKEN, late, FIRST, 60) is False
-    assert await store.recall(TOKEN) is None
-    assert await other.finish(TOKEN, newer, SECOND, 60) is True
-    assert await store.recall(TOKEN) == SECOND
+    assert await store.acquire(TOKEN) is None
+    assert await fleet.store().acquire(TOKEN) is None
+    assert await store.complete(TOKEN, late, FIRST, 60) is False
+    assert await store.get(TOKEN) is None
+    assert await other.complete(TOKEN, newer, SECOND, 60) is True
+    assert await store.get(TOKEN) == SECOND
 
 
 async def test_rd05_a_newer_result_stands(fleet: Fleet, redis_server: RedisServer) -> None:
@@ -70,47 +70,47 @@ async def test_rd05_a_newer_result_stands(fleet: Fleet, redis_server: RedisServe
     store, other = fleet.store(), fleet.store()
     late = await lease_of(store)
     redis_server.command("FLUSHALL")
-    await other.finish(TOKEN, await lease_of(other), SECOND, 60)
-    assert await store.finish(TOKEN, late, FIRST, 60) is False
+    await other.complete(TOKEN, await lease_of(other), SECOND, 60)
+    assert await store.complete(TOKEN, late, FIRST, 60) is False
     redis_server.command("FLUSHALL")
-    assert await store.recall(TOKEN) is None
-    assert await other.recall(TOKEN) == SECOND
+    assert await store.get(TOKEN) is None
+    assert await other.get(TOKEN) == SECOND
 
 
 async def test_a_flush_takes_nothing_from_who_refreshed(fleet: Fleet, redis_server: RedisServer) -> None:
     """The process that brought a result still hands it to late twins; no token is refreshed twice there."""
     store = fleet.store()
-    await store.finish(TOKEN, await lease_of(store), FIRST, 60)
+    await store.complete(TOKEN, await lease_of(store), FIRST, 60)
     redis_server.command("FLUSHALL")
-    assert await store.begin(TOKEN) == FIRST
-    assert await store.recall(TOKEN) == FIRST
-    assert await fleet.store().recall(TOKEN) is None
+    assert await store.acquire(TOKEN) == FIRST
+    assert await store.get(TOKEN) == FIRST
+    assert await fleet.store().get(TOKEN) is None
 
 
 async def test_the_fleet_knows_better(fleet: Fleet) -> None:
     """What another process has decided since goes before this one's own memory."""
     store, other = fleet.store(), fleet.store()
-    await store.overrule(TOKEN, FIRST, 600)
-    await other.overrule(TOKEN, RefreshResult.over(), 600)
-    assert await store.recall(TOKEN) == RefreshResult.over()
-    assert await store.begin(TOKEN) == RefreshResult.over()
+    await store.force_set(TOKEN, FIRST, 600)
+    await other.force_set(TOKEN, RefreshResult.ended(), 600)
+    assert await store.get(TOKEN) == RefreshResult.ended()
+    assert await store.acquire(TOKEN) == RefreshResult.ended()
 
 
 async def test_rd05_evicted_while_it_worked(fleet: Fleet, redis_victim: RedisServer) -> None:
     """A full Redis evicts lease and results: the holder's result is kept, a late twin's is at hand."""
     store = fleet.store(url=redis_victim.url)
-    await store.overrule("another token", SECOND, 60)
+    await store.force_set("another token", SECOND, 60)
     lease = await lease_of(store)
     redis_victim.evict_everything()
     assert redis_victim.keys() == []
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await fleet.store(url=redis_victim.url).recall(TOKEN) == FIRST
-    assert await store.recall("another token") == SECOND
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await fleet.store(url=redis_victim.url).get(TOKEN) == FIRST
+    assert await store.get("another token") == SECOND
 
 
 def transplant(server: RedisServer) -> object:
     """The result of another token, put under the name of this one."""
-    return server.command("SET", RESULT_KEY, SEALER.seal("another token", SECOND), "PX", 60_000)
+    return server.command("SET", RESULT_KEY, SEALER.encrypt("another token", SECOND), "PX", 60_000)
 
 
 def garbage(server: RedisServer) -> object:
@@ -120,7 +120,7 @@ def garbage(server: RedisServer) -> object:
 
 def cut_off(server: RedisServer) -> object:
     """The beginning of one."""
-    return server.command("SET", RESULT_KEY, SEALER.seal(TOKEN, SECOND)[:30])
+    return server.command("SET", RESULT_KEY, SEALER.encrypt(TOKEN, SECOND)[:30])
 
 
 def wrong_type(server: RedisServer) -> object:
@@ -138,11 +138,11 @@ async def test_rd03_what_is_not_a_result_is_nothing(
     """It is not believed, it stops nobody from refreshing, and the next result replaces it."""
     spoil(redis_server)
     store, other = fleet.store(), fleet.store()
-    assert await store.recall(TOKEN) is None
+    assert await store.get(TOKEN) is None
     lease = await lease_of(store)
-    assert await other.begin(TOKEN) is None
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await other.recall(TOKEN) == FIRST
+    assert await other.acquire(TOKEN) is None
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await other.get(TOKEN) == FIRST
     assert redis_server.command("PTTL", RESULT_KEY) in range(59_000, 60_001)
 
 
@@ -150,15 +150,15 @@ async def test_rd03_what_is_not_a_result_is_nothing(
 async def test_a_spoilt_result_hides_no_other(fleet: Fleet, redis_server: RedisServer, spoil: Spoil) -> None:
     """The process that brought the true one still knows it; shortening and overruling work as ever."""
     store = fleet.store()
-    await store.overrule(TOKEN, FIRST, 60)
+    await store.force_set(TOKEN, FIRST, 60)
     redis_server.command("DEL", RESULT_KEY)
     spoil(redis_server)
-    assert await store.recall(TOKEN) == FIRST
-    assert await store.begin(TOKEN) == FIRST
-    await store.shorten(TOKEN, 30)
+    assert await store.get(TOKEN) == FIRST
+    assert await store.acquire(TOKEN) == FIRST
+    await store.reduce_ttl(TOKEN, 30)
     assert redis_server.command("PTTL", RESULT_KEY) in range(29_000, 30_001)
-    await fleet.store().overrule(TOKEN, SECOND, 60)
-    assert await store.recall(TOKEN) == SECOND
+    await fleet.store().force_set(TOKEN, SECOND, 60)
+    assert await store.get(TOKEN) == SECOND
 
 
 def without_end(server: RedisServer) -> object:
@@ -187,7 +187,7 @@ async def test_a_false_lease_blocks_nobody(fleet: Fleet, redis_server: RedisServ
     """What no process of ours can have written is taken away: no deadlock, and one lease again."""
     spoil(redis_server)
     store = fleet.store()
-    begun = await asyncio.gather(*(each.begin(TOKEN) for each in (store, fleet.store(), fleet.store())))
+    begun = await asyncio.gather(*(each.acquire(TOKEN) for each in (store, fleet.store(), fleet.store())))
     leases = [each for each in begun if isinstance(each, Lease)]
     assert len(leases) == 1
     assert redis_server.command("PTTL", LEASE_KEY) in range(9_000, 10_001)
@@ -199,5 +199,5 @@ async def test_rd05_a_spoilt_lease_still_counts(fleet: Fleet, redis_server: Redi
     lease = await lease_of(store)
     redis_server.command("DEL", LEASE_KEY)
     redis_server.command("LPUSH", LEASE_KEY, "canary")
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await fleet.store().recall(TOKEN) == FIRST
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await fleet.store().get(TOKEN) == FIRST

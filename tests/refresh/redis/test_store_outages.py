@@ -29,15 +29,15 @@ async def refresh(fleet: Fleet) -> None:
     """Two processes refresh the token, each for itself, and their late twins are served."""
     store, other = fleet.store(), fleet.store()
     first, second = await lease_of(store), await lease_of(other)
-    assert await store.begin(TOKEN) is None
-    assert await store.finish(TOKEN, first, FIRST, 60) is True
-    assert await other.finish(TOKEN, second, SECOND, 60) is True
-    assert await store.begin(TOKEN) == FIRST
-    assert await other.recall(TOKEN) == SECOND
-    await store.shorten(TOKEN, 30)
-    await other.overrule(TOKEN, RefreshResult.over(), 60)
-    assert await store.recall(TOKEN) == FIRST
-    assert await other.recall(TOKEN) == RefreshResult.over()
+    assert await store.acquire(TOKEN) is None
+    assert await store.complete(TOKEN, first, FIRST, 60) is True
+    assert await other.complete(TOKEN, second, SECOND, 60) is True
+    assert await store.acquire(TOKEN) == FIRST
+    assert await other.get(TOKEN) == SECOND
+    await store.reduce_ttl(TOKEN, 30)
+    await other.force_set(TOKEN, RefreshResult.ended(), 60)
+    assert await store.get(TOKEN) == FIRST
+    assert await other.get(TOKEN) == RefreshResult.ended()
 
 
 async def test_down_from_the_start(fleet: Fleet, redis_victim: RedisServer) -> None:
@@ -53,12 +53,12 @@ async def test_rd02_a_hanging_redis_costs_its_timeout_once(fleet: Fleet, redis_v
     Were they to wait one after the other, eight at a time, either step would take six seconds and more.
     """
     store, loop = fleet.store(), asyncio.get_running_loop()
-    await store.recall(TOKEN)
+    await store.get(TOKEN)
     redis_victim.suspend()
     start = loop.time()
-    begun = await asyncio.gather(*(store.begin(f"token-{number}") for number in range(200)))
+    begun = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
     noticed = loop.time()
-    late = [await store.begin(f"late-{number}") for number in range(200)]
+    late = [await store.acquire(f"late-{number}") for number in range(200)]
     ended = loop.time()
     assert all(isinstance(each, Lease) for each in begun + late)
     assert 0.2 <= noticed - start < 3
@@ -71,7 +71,7 @@ async def test_rf03_a_crowd_is_no_outage(fleet: Fleet, redis_victim: RedisServer
     async with RedisProxy(redis_victim.port) as proxy:
         proxy.latency = 0.02
         store = fleet.store(url=proxy.url)
-        begun = await asyncio.gather(*(store.begin(f"token-{number}") for number in range(200)))
+        begun = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
         await store.aclose()
     assert all(isinstance(each, Lease) for each in begun)
     assert fleet.happened == []
@@ -82,7 +82,7 @@ async def test_nobody_is_asked_during_an_outage(fleet: Fleet) -> None:
     async with answering(b"") as (url, requests):
         store = fleet.store(url=url)
         for _ in range(100):
-            await store.recall(TOKEN)
+            await store.get(TOKEN)
         assert len(requests) == 1
 
 
@@ -90,7 +90,7 @@ async def test_a_failing_call_is_not_repeated(fleet: Fleet) -> None:
     """A second try would take a second quarter of a second; not even the URL can ask for one."""
     async with answering(b"-LOADING\r\n") as (url, requests):
         store = fleet.store(url=url + "?retry_on_timeout=yes")
-        await store.recall(TOKEN)
+        await store.get(TOKEN)
         assert len(requests) == 1
     assert fleet.happened == [StoreDegraded("BusyLoadingError")]
 
@@ -99,11 +99,11 @@ async def test_trials_are_made_beside_the_requests(fleet: Fleet) -> None:
     """Requests that come when a trial is due are served while it lasts, and cause no second one."""
     async with answering(b"") as (url, requests):
         store = fleet.store(url=url)
-        await store.recall(TOKEN)
+        await store.get(TOKEN)
         for _ in range(5):
             fleet.now += 31
             for _ in range(20):
-                await store.recall(TOKEN)
+                await store.get(TOKEN)
             assert len(trials()) == 1
             await asyncio.gather(*trials())
         assert len(requests) == 6
@@ -113,32 +113,32 @@ async def test_trials_are_made_beside_the_requests(fleet: Fleet) -> None:
 async def test_it_heals_by_itself(fleet: Fleet, redis_victim: RedisServer) -> None:
     """After a restart, the next trial finds Redis back, and leases hold for the fleet again."""
     store, other = fleet.store(), fleet.store()
-    await store.recall(TOKEN)
-    await other.recall(TOKEN)
+    await store.get(TOKEN)
+    await other.get(TOKEN)
     redis_victim.stop()
-    await store.recall(TOKEN)
-    await other.recall(TOKEN)
+    await store.get(TOKEN)
+    await other.get(TOKEN)
     redis_victim.start()
     await fleet.heal(store)
     await fleet.heal(other)
     assert fleet.happened == [StoreDegraded("ConnectionError")] * 2 + [StoreRecovered()] * 2
     await lease_of(store)
-    assert await other.begin(TOKEN) is None
+    assert await other.acquire(TOKEN) is None
 
 
 async def test_a_hang_confuses_nobody(fleet: Fleet, redis_victim: RedisServer) -> None:
     """Answers that come after their deadline are not taken for those of later questions."""
     store = fleet.store()
-    await store.overrule("one", FIRST, 60)
+    await store.force_set("one", FIRST, 60)
     redis_victim.suspend()
-    await asyncio.gather(*(store.recall("one") for _ in range(8)))
+    await asyncio.gather(*(store.get("one") for _ in range(8)))
     redis_victim.resume()
     await fleet.heal(store)
     other = fleet.store()
-    await other.overrule("two", SECOND, 60)
-    assert await store.recall("two") == SECOND
-    assert await store.recall("one") == FIRST
-    assert await store.recall("three") is None
+    await other.force_set("two", SECOND, 60)
+    assert await store.get("two") == SECOND
+    assert await store.get("one") == FIRST
+    assert await store.get("three") is None
 
 
 async def test_an_outage_in_the_middle_loses_nothing(fleet: Fleet, redis_victim: RedisServer) -> None:
@@ -146,9 +146,9 @@ async def test_an_outage_in_the_middle_loses_nothing(fleet: Fleet, redis_victim:
     store = fleet.store()
     lease = await lease_of(store)
     redis_victim.stop()
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await store.begin(TOKEN) == FIRST
-    assert await store.finish(TOKEN, lease, SECOND, 60) is False
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await store.acquire(TOKEN) == FIRST
+    assert await store.complete(TOKEN, lease, SECOND, 60) is False
 
 
 async def test_an_outage_that_ends_in_the_middle(fleet: Fleet, redis_victim: RedisServer) -> None:
@@ -158,8 +158,8 @@ async def test_an_outage_that_ends_in_the_middle(fleet: Fleet, redis_victim: Red
     lease = await lease_of(store)
     redis_victim.start()
     await fleet.heal(store)
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await fleet.store().recall(TOKEN) == FIRST
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await fleet.store().get(TOKEN) == FIRST
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -172,9 +172,9 @@ async def test_alone_overwrites_nobody(fleet: Fleet, redis_victim: RedisServer, 
     await fleet.heal(store)
     others = await lease_of(other)
     if finished:
-        assert await other.finish(TOKEN, others, SECOND, 60) is True
-    assert await store.finish(TOKEN, lease, FIRST, 60) is True
-    assert await other.recall(TOKEN) == (SECOND if finished else None)
+        assert await other.complete(TOKEN, others, SECOND, 60) is True
+    assert await store.complete(TOKEN, lease, FIRST, 60) is True
+    assert await other.get(TOKEN) == (SECOND if finished else None)
     assert (redis_victim.command("GET", LEASE_KEY) is None) == finished
 
 
@@ -183,22 +183,22 @@ async def test_a_logout_without_redis_stands(fleet: Fleet, redis_victim: RedisSe
     store = fleet.store()
     lease = await lease_of(store)
     redis_victim.stop()
-    await store.overrule(TOKEN, RefreshResult.over(), 60)
+    await store.force_set(TOKEN, RefreshResult.ended(), 60)
     redis_victim.start()
     await fleet.heal(store)
-    assert await store.finish(TOKEN, lease, FIRST, 60) is False
+    assert await store.complete(TOKEN, lease, FIRST, 60) is False
     assert redis_victim.command("EXISTS", RESULT_KEY) == 0
-    assert await store.recall(TOKEN) == RefreshResult.over()
+    assert await store.get(TOKEN) == RefreshResult.ended()
 
 
 async def test_what_happened_alone_is_known_afterwards(fleet: Fleet, redis_victim: RedisServer) -> None:
     """A result of the outage serves late twins after it."""
     store = fleet.store()
     redis_victim.stop()
-    await store.finish(TOKEN, await lease_of(store), FIRST, 60)
+    await store.complete(TOKEN, await lease_of(store), FIRST, 60)
     redis_victim.start()
     await fleet.heal(store)
-    assert await store.begin(TOKEN) == FIRST
+    assert await store.acquire(TOKEN) == FIRST
 
 
 async def test_read_only_after_a_failover(fleet: Fleet, redis_victim: RedisServer) -> None:
@@ -208,13 +208,13 @@ async def test_read_only_after_a_failover(fleet: Fleet, redis_victim: RedisServe
     await lease_of(store)
     assert fleet.happened == [StoreDegraded("ReadOnlyError")]
     fleet.now += 31
-    await store.recall(TOKEN)
+    await store.get(TOKEN)
     await asyncio.gather(*trials())
     assert len(fleet.happened) == 1
     redis_victim.command("REPLICAOF", "NO", "ONE")
     await fleet.heal(store)
-    await store.overrule(TOKEN, SECOND, 60)
-    assert await fleet.store().recall(TOKEN) == SECOND
+    await store.force_set(TOKEN, SECOND, 60)
+    assert await fleet.store().get(TOKEN) == SECOND
 
 
 async def test_full(fleet: Fleet, redis_victim: RedisServer) -> None:
@@ -235,9 +235,9 @@ async def test_a_cancelled_beginning_holds_nothing(fleet: Fleet, redis_victim: R
     """Whoever is cancelled while Redis thinks has no lease that would keep this process waiting."""
     async with Proxy(redis_victim.port) as proxy:
         store = fleet.store(url=proxy.url)
-        await store.recall(TOKEN)
+        await store.get(TOKEN)
         redis_victim.suspend()
-        beginning = asyncio.create_task(store.begin(TOKEN))
+        beginning = asyncio.create_task(store.acquire(TOKEN))
         await proxy.until(proxy.round_trips + 1)
         beginning.cancel()
         await asyncio.wait([beginning])
@@ -274,10 +274,10 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: repr(answer[:20]))
-async def test_nonsense_is_an_outage(answer: bytes) -> None:
+@pytest.mark.parametrize("answer", NONSENSE, ids=lambda response: repr(response[:20]))
+async def test_nonsense_is_an_outage(response: bytes) -> None:
     """A server that speaks something else, or lies, raises nothing and is left alone."""
-    async with answering(answer) as (url, _), Fleet(url, timeout=0.25) as fleet:
+    async with answering(response) as (url, _), Fleet(url, timeout=0.25) as fleet:
         await refresh(fleet)
         assert len(fleet.happened) == 2
         for event in fleet.happened:
@@ -293,7 +293,7 @@ async def test_an_answer_that_breaks_the_parser_is_an_outage() -> None:
         Fleet(url + "?protocol=3", timeout=5.0) as fleet,
     ):
         store = fleet.store()
-        asking = [store.recall(f"token-{number}") for number in range(1500)]
+        asking = [store.get(f"token-{number}") for number in range(1500)]
         assert set(await asyncio.wait_for(asyncio.gather(*asking), 60)) == {None}
         assert len(requests) <= 16
         await refresh(fleet)
@@ -308,10 +308,10 @@ async def test_a_lie_raises_nothing(word: str) -> None:
         Fleet(url, timeout=5.0) as fleet,
     ):
         store = fleet.store()
-        begun = await store.begin(TOKEN)
+        begun = await store.acquire(TOKEN)
         assert isinstance(begun, Lease) == (word not in {"remembered", "busy"})
-        await store.overrule(TOKEN, FIRST, 60)
-        assert await store.recall(TOKEN) == FIRST
+        await store.force_set(TOKEN, FIRST, 60)
+        assert await store.get(TOKEN) == FIRST
         assert fleet.happened == [StoreDegraded("InvalidResponse")]
 
 
@@ -328,10 +328,10 @@ def test_no_answer_raises(pieces: list[bytes]) -> None:
     async def attempt() -> None:
         async with answering(b"".join(pieces), close=True) as (url, _), Fleet(url, timeout=0.25) as fleet:
             store = fleet.store()
-            begun = await store.begin(TOKEN)
+            begun = await store.acquire(TOKEN)
             assert isinstance(begun, Lease)
-            assert await store.finish(TOKEN, begun, FIRST, 60) is True
-            assert await store.recall(TOKEN) == FIRST
+            assert await store.complete(TOKEN, begun, FIRST, 60) is True
+            assert await store.get(TOKEN) == FIRST
 
     asyncio.run(attempt())
 
@@ -342,7 +342,7 @@ def trials() -> set[asyncio.Task[object]]:
 
 
 @contextlib.asynccontextmanager
-async def answering(answer: bytes, *, close: bool = False) -> AsyncGenerator[tuple[str, list[bytes]]]:
+async def answering(response: bytes, *, close: bool = False) -> AsyncGenerator[tuple[str, list[bytes]]]:
     """A server that gives one answer to everything, silence included; its URL, and what it was told."""
     requests: list[bytes] = []
 
@@ -351,7 +351,7 @@ async def answering(answer: bytes, *, close: bool = False) -> AsyncGenerator[tup
             while request := await reader.read(65536):
                 requests.append(request)
                 # The client introduces itself with two commands at once, and may ask several questions.
-                writer.write(answer * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
+                writer.write(response * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
                 await writer.drain()
                 if close:
                     break

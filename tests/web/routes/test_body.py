@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from fastapi_descope._web.routes.body import form_fields
+from fastapi_descope._web.routes.body import read_fields
 from fastapi_descope.errors import BadRequest
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ def _request(body: bytes, media_type: str, chunk: int = 1 << 20) -> Request:
 )
 async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[str, str]) -> None:
     """What is no text is no field."""
-    assert await form_fields(_request(body, media_type)) == fields
+    assert await read_fields(_request(body, media_type)) == fields
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[s
 async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> None:
     """And never another exception."""
     with pytest.raises(BadRequest):
-        await form_fields(_request(body, media_type))
+        await read_fields(_request(body, media_type))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_what_a_dependency_has_read_is_read_once_more(
     request = _request(body, media_type)
     await reader(request)
 
-    assert await form_fields(request) == fields
+    assert await read_fields(request) == fields
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_the_bounds_hold_for_a_form_that_was_read_before(body: bytes, medi
     await request.form()
 
     with pytest.raises(BadRequest):
-        await form_fields(request)
+        await read_fields(request)
 
 
 async def test_a_body_that_somebody_took_away_is_a_bad_request() -> None:
@@ -141,7 +141,7 @@ async def test_a_body_that_somebody_took_away_is_a_bad_request() -> None:
         pass
 
     with pytest.raises(BadRequest, match="was read before"):
-        await form_fields(request)
+        await read_fields(request)
 
 
 async def test_a_large_body_is_not_read_to_its_end() -> None:
@@ -149,4 +149,4 @@ async def test_a_large_body_is_not_read_to_its_end() -> None:
     request = _request(b"a" * (1 << 20), FORM, chunk=4096)
 
     with pytest.raises(BadRequest, match="too large"):
-        await form_fields(request)
+        await read_fields(request)

@@ -6,7 +6,7 @@ Requirements CB-04 to CB-10, CB-15 and LG-07.
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import LoginRejected, NotAuthenticated, Session, StepUpRequired
+from fastapi_descope import AuthSession, LoginRejected, NotAuthenticated, StepUpRequired
 from fastapi_descope.events import LoginFailed, SignedIn
 from tests.helpers.app_harness import IDP, WorldFactory
 
@@ -31,9 +31,9 @@ async def test_cb05_a_code_outside_the_grammar_is_refused(world: WorldFactory, o
     browser = town.browser()
     callback = await browser.to_callback()
 
-    answer = await browser.visit(callback.replace(old, new))
+    response = await browser.visit(callback.replace(old, new))
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert town.calls("exchange") == 0
     assert not browser.names()
 
@@ -67,10 +67,10 @@ async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
     callback = await browser.to_callback()
     town.emulator.faults.add("exchange", status=401)
 
-    answer = await browser.visit(callback)
+    response = await browser.visit(callback)
 
-    assert answer.status_code == 400
-    assert "Sign in again" in answer.text
+    assert response.status_code == 400
+    assert "Sign in again" in response.text
     assert not browser.names()
     assert town.events[-1] == LoginFailed("code_refused", 401, "E011001")
 
@@ -82,11 +82,11 @@ async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: 
     callback = await browser.to_callback()
     town.emulator.faults.add("exchange", status=502)
 
-    answer = await browser.visit(callback)
+    response = await browser.visit(callback)
 
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "5"
-    assert '<a href="/login/sso">Sign in again</a>' in answer.text
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert '<a href="/login/sso">Sign in again</a>' in response.text
     assert town.calls("exchange") == 1
 
 
@@ -97,9 +97,9 @@ async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory)
     callback = await browser.to_callback()
     town.emulator.faults.add("exchange", status=200, body=b"{}")
 
-    answer = await browser.visit(callback)
+    response = await browser.visit(callback)
 
-    assert answer.status_code == 502
+    assert response.status_code == 502
     assert not browser.names()
 
 
@@ -109,11 +109,11 @@ async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> No
     await browser.sign_in("ada@acme.example")
     before = browser.cookie("DS"), browser.cookie("DSR")
 
-    answer = await browser.sign_in("grace@acme.example")
+    response = await browser.sign_in("grace@acme.example")
 
     assert browser.cookie("DS") != before[0]
     assert browser.cookie("DSR") != before[1]
-    assert [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")][-2:] == [
+    assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")][-2:] == [
         "DS",
         "DSR",
     ]
@@ -124,9 +124,9 @@ async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory
     browser = world().browser()
     await browser.sign_in()
 
-    answer = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
+    response = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
 
-    assert answer.headers["location"].startswith(f"{IDP}/signin/")
+    assert response.headers["location"].startswith(f"{IDP}/signin/")
 
 
 @pytest.mark.parametrize(
@@ -145,25 +145,25 @@ async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
     town = world()
 
     @town.descope.on_login
-    async def hook(request: Request, session: Session) -> None:
+    async def hook(request: Request, session: AuthSession) -> None:
         raise error
 
     browser = town.browser()
-    answer = await browser.sign_in()
+    response = await browser.sign_in()
 
-    assert (answer.status_code, browser.names()) == (400, set())
-    assert sentence in answer.text
-    assert 'href="/login/sso">Sign in again' in answer.text
+    assert (response.status_code, browser.names()) == (400, set())
+    assert sentence in response.text
+    assert 'href="/login/sso">Sign in again' in response.text
     assert town.events[-1] == LoginFailed(reason)
 
 
 async def test_cb10_the_callbacks_redirect_leaks_nothing(world: WorldFactory) -> None:
     """No referrer, no cache, and no token in the body."""
-    answer = await world().browser().sign_in()
+    response = await world().browser().sign_in()
 
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.content == b""
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.content == b""
 
 
 async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -> None:
@@ -172,11 +172,11 @@ async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -
     seen: list[str] = []
 
     @town.descope.on_login
-    async def provision(request: Request, session: Session) -> None:
+    async def provision(request: Request, session: AuthSession) -> None:
         seen.append(f"{request.url.path} {session.user.email}")
 
     @town.descope.on_login
-    async def only_ada(request: Request, session: Session) -> None:
+    async def only_ada(request: Request, session: AuthSession) -> None:
         if session.user.email != "ada@acme.example":
             raise LoginRejected("You have not been invited yet.")
 

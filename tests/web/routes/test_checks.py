@@ -10,12 +10,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
 from fastapi_descope import (
+    AuthSession,
     ConfigurationError,
     CurrentUser,
     Descope,
     DescopeMiddleware,
     DescopeSettings,
-    Session,
     Tenant,
     User,
     current_user,
@@ -23,7 +23,7 @@ from fastapi_descope import (
     require_mfa,
     require_roles,
 )
-from fastapi_descope._web.routes.checks import mistakes, refuse_mistakes
+from fastapi_descope._web.routes.checks import check_routes, raise_on_errors
 
 PROJECT = "P2" + "w" * 26
 
@@ -58,8 +58,8 @@ def test_an_app_in_order_has_no_mistakes() -> None:
     app.mount("/{org}/inner", inner)
     app.mount("/files", PlainTextResponse("a file"))
 
-    assert list(mistakes(app)) == []
-    refuse_mistakes(app)
+    assert list(check_routes(app)) == []
+    raise_on_errors(app)
 
 
 @pytest.mark.parametrize("dependency", [current_user, optional_user, require_roles("admin")])
@@ -70,7 +70,7 @@ def test_scopes_that_nothing_checks(dependency: object) -> None:
     router.get("/payouts", dependencies=[guard])(nothing)
     app.include_router(router, prefix="/v1")
 
-    (sentence,) = mistakes(app)
+    (sentence,) = check_routes(app)
     assert sentence.startswith("/v1/payouts: the scopes of Security() are not looked at")
     assert "use Depends(require_permissions('payouts.write', 'payouts.read'))" in sentence
 
@@ -85,11 +85,11 @@ def test_parameters_that_no_request_fills() -> None:
     async def body(tenant: Annotated[Tenant | None, Body()] = None) -> None: ...
 
     @app.websocket("/socket")
-    async def socket(socket: WebSocket, session: Session) -> None: ...
+    async def socket(socket: WebSocket, session: AuthSession) -> None: ...
 
     inner.post("/deep", dependencies=[Depends(of_a_dependency)])(nothing)
     app.mount("/inner", inner)
-    found = list(mistakes(app))
+    found = list(check_routes(app))
 
     assert [each.split(":", 1)[0] for each in found] == ["/body", "/socket", "/deep"]
     for sentence, instead in zip(found, ("CurrentTenant", "CurrentSession", "CurrentUser"), strict=True):
@@ -125,7 +125,7 @@ def test_a_route_in_the_place_of_one_of_ours(declare: object, shadowed: set[str]
     app.include_router(descope.router)
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
 
-    assert {each.split(" is answered", 1)[0] for each in mistakes(app)} == shadowed
+    assert {each.split(" is answered", 1)[0] for each in check_routes(app)} == shadowed
     with pytest.raises(ConfigurationError, match="in place of the plugin's"), TestClient(app):
         pass
 
@@ -138,7 +138,7 @@ def test_a_mounted_app_with_such_a_route() -> None:
     _descope(inner)
     app.mount("/inner", inner)
 
-    assert {each.split(" is answered", 1)[0] for each in mistakes(app)} == {
+    assert {each.split(" is answered", 1)[0] for each in check_routes(app)} == {
         "GET /login/sso",
         "GET /callback",
         "GET /inner/login/sso",
@@ -152,7 +152,7 @@ def test_a_parameter_before_our_routes() -> None:
     app.include_router(_descope().router, prefix="/{org}")
 
     with pytest.raises(ConfigurationError, match=r"/\{org\}/login/sso: with a parameter"):
-        refuse_mistakes(app)
+        raise_on_errors(app)
 
 
 def test_a_router_whose_dependency_was_not_called() -> None:
@@ -162,7 +162,7 @@ def test_a_router_whose_dependency_was_not_called() -> None:
     app.include_router(router, prefix="/x", dependencies=[Depends(require_mfa)])
 
     with pytest.raises(ConfigurationError, match="parentheses"):
-        refuse_mistakes(app)
+        raise_on_errors(app)
 
 
 def test_an_app_with_a_mistake_does_not_start() -> None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_profile
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_user_profile
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory
@@ -39,13 +39,13 @@ async def test_the_login_sends_the_browser_to_where_descope_says(world: WorldFac
     """303, never cached, no referrer; the state is in the redirect URL and its hash in a cookie."""
     town = world()
 
-    answer = await town.browser().visit("/login/sso?tenant=acme")
+    response = await town.browser().visit("/login/sso?tenant=acme")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith(f"{IDP}/signin/")
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    (cookie,) = answer.headers.get_list("set-cookie")
+    assert response.status_code == 303
+    assert response.headers["location"].startswith(f"{IDP}/signin/")
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    (cookie,) = response.headers.get_list("set-cookie")
     assert cookie.startswith("descope_login_")
     assert cookie.endswith("; Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
     callback = urlsplit(_redirect_url(town))
@@ -99,22 +99,22 @@ async def test_without_a_tenant_a_person_is_asked_for_it(world: WorldFactory) ->
     """400 with a form that goes on to the login, return path included and escaped."""
     town = world(prefix="/auth")
 
-    answer = await town.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
+    response = await town.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
 
-    assert answer.status_code == 400
-    assert '<form action="/auth/login/sso" method="get">' in answer.text
-    assert '<input type="hidden" name="return_to" value="/a?b=1&amp;c=2">' in answer.text
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert '<form action="/auth/login/sso" method="get">' in response.text
+    assert '<input type="hidden" name="return_to" value="/a?b=1&amp;c=2">' in response.text
+    assert "set-cookie" not in response.headers
     assert list(town.emulator.requests) == []
 
 
 async def test_without_a_tenant_a_script_gets_a_problem(world: WorldFactory) -> None:
     """It says which parameter is missing."""
-    answer = await world().browser().get("/login/sso")
+    response = await world().browser().get("/login/sso")
 
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "login_rejected"
-    assert "tenant" in answer.json()["detail"]
+    assert response.status_code == 400
+    assert response.json()["code"] == "login_rejected"
+    assert "tenant" in response.json()["detail"]
 
 
 async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
@@ -180,11 +180,11 @@ async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> No
     """Descope refuses it: a page that says so, with a new start, and no cookie."""
     town = world()
 
-    answer = await town.browser().visit("/login/sso?tenant=nobody")
+    response = await town.browser().visit("/login/sso?tenant=nobody")
 
-    assert answer.status_code == 400
-    assert "This organisation is not known here" in answer.text
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert "This organisation is not known here" in response.text
+    assert "set-cookie" not in response.headers
     assert LoginFailed("authorize_refused", 400, "E011004") in town.events
 
 
@@ -203,10 +203,10 @@ async def test_cb13_a_login_is_not_started_by_a_subresource(
     """403 without a cookie: nobody flushes the logins under way by embedding an image."""
     town = world()
 
-    answer = await town.browser().get("/login/sso?tenant=acme", **headers)
+    response = await town.browser().get("/login/sso?tenant=acme", **headers)
 
-    assert answer.status_code == 403
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 403
+    assert "set-cookie" not in response.headers
     assert list(town.emulator.requests) == []
 
 
@@ -228,9 +228,9 @@ async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
     town = world(post_login_path="/home")
     browser = town.browser()
 
-    answer = await browser.sign_in(return_to=return_to)
+    response = await browser.sign_in(return_to=return_to)
 
-    assert answer.headers["location"] == "/home"
+    assert response.headers["location"] == "/home"
     assert RedirectRejected() in town.events
 
 
@@ -241,9 +241,9 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
     page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
 
     chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
-    answer = await browser.visit(chosen.headers["location"])
+    response = await browser.visit(chosen.headers["location"])
 
-    assert answer.headers["location"] == "/"
+    assert response.headers["location"] == "/"
 
 
 async def test_a_login_under_another_host_is_advised_against_once(
@@ -253,8 +253,8 @@ async def test_a_login_under_another_host_is_advised_against_once(
     town = world()
 
     for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
-        answer = await town.browser().visit("/login/sso?tenant=acme", host=host)
-        assert answer.status_code == 303
+        response = await town.browser().visit("/login/sso?tenant=acme", host=host)
+        assert response.status_code == 303
 
     (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
     assert "evil" not in line
@@ -277,12 +277,12 @@ async def test_login_options_that_need_a_session_are_named(world: WorldFactory) 
 
     @town.descope.login_options
     async def by_profile(request: Request) -> LoginOptions:
-        return LoginOptions(mfa=(await get_profile(request)).email is not None)
+        return LoginOptions(mfa=(await get_user_profile(request)).email is not None)
 
-    answer = await town.browser().visit("/login/sso?tenant=acme")
+    response = await town.browser().visit("/login/sso?tenant=acme")
 
-    assert answer.status_code == 500
-    assert "The login_options hook demands a session" in answer.text
+    assert response.status_code == 500
+    assert "The login_options hook demands a session" in response.text
 
 
 async def test_login_options_come_from_code() -> None:
@@ -335,7 +335,7 @@ async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: Wo
     confirmed = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
     await browser.visit(confirmed.headers["location"])
 
-    assert (await browser.get("/session")).json()["stepped_up"] is True
+    assert (await browser.get("/session")).json()["step_up"] is True
 
 
 @pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
@@ -352,10 +352,10 @@ async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destina
 
     page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
     chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
-    answer = await browser.visit(chosen.headers["location"])
+    response = await browser.visit(chosen.headers["location"])
 
-    assert answer.headers["location"] == "/payout"
-    assert (await browser.get("/session")).json()["stepped_up"] is False
+    assert response.headers["location"] == "/payout"
+    assert (await browser.get("/session")).json()["step_up"] is False
     assert RedirectRejected() not in town.events
 
 
@@ -363,10 +363,10 @@ async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
     """CB-11: nobody is redirected to what is not an address."""
     browser, asked = _recorded(httpx.Response(200, json={"url": "javascript:alert(1)"}))
 
-    answer = await browser.visit("/login/sso?tenant=acme")
+    response = await browser.visit("/login/sso?tenant=acme")
 
-    assert answer.status_code == 502
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 502
+    assert "set-cookie" not in response.headers
     assert len(asked) == 1
 
 
@@ -380,9 +380,9 @@ async def test_without_a_public_url_off_loopback_the_log_names_the_variable(
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app.example.com")
     )
 
-    answers = [await browser.http.get("http://app.example.com/login/sso?tenant=acme") for _ in range(2)]
+    responses = [await browser.http.get("http://app.example.com/login/sso?tenant=acme") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [500, 500]
-    assert answers[0].json()["detail"] == answers[0].json()["title"]
+    assert [response.status_code for response in responses] == [500, 500]
+    assert responses[0].json()["detail"] == responses[0].json()["title"]
     (message,) = caplog.messages
     assert "DESCOPE_PUBLIC_URL" in message

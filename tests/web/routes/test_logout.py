@@ -24,12 +24,12 @@ async def test_lo01_a_person_who_signs_out_is_sent_on(world: WorldFactory) -> No
     town = world(post_logout_path="/bye")
     browser = await town.signed_in()
 
-    answer = await browser.post("/logout", sec_fetch_mode="navigate")
+    response = await browser.post("/logout", sec_fetch_mode="navigate")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/bye"
+    assert response.status_code == 303
+    assert response.headers["location"] == "/bye"
     gone = "=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax"
-    assert answer.headers.get_list("set-cookie") == [f"DS{gone}", f"DSR{gone}"]
+    assert response.headers.get_list("set-cookie") == [f"DS{gone}", f"DSR{gone}"]
     assert town.events[-1] == SignedOut(everywhere=False, confirmed=True)
 
 
@@ -40,10 +40,10 @@ async def test_lo01_the_cookies_go_whatever_descope_says(world: WorldFactory, st
     browser = await town.signed_in()
     town.emulator.faults.add("logout", status=status)
 
-    answer = await browser.post("/logout")
+    response = await browser.post("/logout")
 
-    assert answer.status_code == 204
-    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert response.status_code == 204
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
     assert town.events[-1] == SignedOut(everywhere=False, confirmed=False)
 
 
@@ -65,11 +65,11 @@ async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
     town = world(app=FastAPI(dependencies=[Depends(check)]))
     browser = await town.signed_in()
 
-    answer = await browser.post("/logout", {"return_to": "/bye"}, sec_fetch_mode="navigate")
+    response = await browser.post("/logout", {"return_to": "/bye"}, sec_fetch_mode="navigate")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == ("/" if reader is Request.stream else "/bye")
-    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert response.status_code == 303
+    assert response.headers["location"] == ("/" if reader is Request.stream else "/bye")
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 def _with_backend(town: World) -> None:
@@ -91,10 +91,10 @@ async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signe
 
     assert (await browser.get("/public")).status_code == 503
     assert (await browser.visit("/login/sso?tenant=acme")).status_code == 303
-    answer = await browser.post("/logout")
+    response = await browser.post("/logout")
 
-    assert answer.status_code == 204
-    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert response.status_code == 204
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_lo02_signing_out_without_a_session_is_fine(world: WorldFactory) -> None:
@@ -102,9 +102,11 @@ async def test_lo02_signing_out_without_a_session_is_fine(world: WorldFactory) -
     town = world()
     browser = town.browser()
 
-    answer = await browser.http.post(APP + "/logout", content=b"\xff", headers={"content-type": "text/plain"})
+    response = await browser.http.post(
+        APP + "/logout", content=b"\xff", headers={"content-type": "text/plain"}
+    )
 
-    assert answer.status_code == 204
+    assert response.status_code == 204
     assert town.calls("logout") == 0
 
 
@@ -128,10 +130,10 @@ async def test_tn12_signing_out_everywhere_ends_the_other_browser_too(world: Wor
     town = world()
     desk, phone = await town.signed_in(), await town.signed_in()
 
-    answer = await desk.post("/logout/all", {"return_to": "/bye"}, sec_fetch_mode="navigate")
+    response = await desk.post("/logout/all", {"return_to": "/bye"}, sec_fetch_mode="navigate")
     town.emulator.clock.advance(660)
 
-    assert answer.headers["location"] == "/bye"
+    assert response.headers["location"] == "/bye"
     assert SignedOut(everywhere=True, confirmed=True) in town.events
     assert (await phone.get("/session-of")).status_code == 401
 
@@ -155,6 +157,6 @@ async def test_lo06_a_bearer_cannot_be_signed_out(world: WorldFactory) -> None:
     town = world()
     pair = town.emulator.issue("ada@acme.example")
 
-    answer = await town.browser().post("/logout", authorization=f"Bearer {pair.session_jwt}")
+    response = await town.browser().post("/logout", authorization=f"Bearer {pair.session_jwt}")
 
-    assert answer.status_code == 400
+    assert response.status_code == 400

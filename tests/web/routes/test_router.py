@@ -76,11 +76,11 @@ async def test_a_sign_in_that_demands_a_session_names_the_mistake(
     app.add_middleware(DescopeMiddleware, descope=descope)
     person = httpx.AsyncClient(transport=httpx.ASGITransport(app), headers={"accept": "text/html"})
 
-    answer = await person.request(method, f"http://127.0.0.1/auth{path}")
+    response = await person.request(method, f"http://127.0.0.1/auth{path}")
 
-    assert answer.status_code == 500
-    assert "location" not in answer.headers
-    assert "DescopeMiddleware(protect=True)" in answer.text
+    assert response.status_code == 500
+    assert "location" not in response.headers
+    assert "DescopeMiddleware(protect=True)" in response.text
 
 
 async def test_another_dependency_stands_before_the_routes_as_before_any(descope: Descope) -> None:

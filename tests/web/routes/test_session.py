@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope.emulator import Grants, Project, User
+from fastapi_descope.emulator import Grants, Project, SeedUser
 from fastapi_descope.events import CrossSiteRefused
 from tests.helpers.app_harness import WorldFactory
 from tests.helpers.cookie_jar import deleted_names
@@ -23,10 +23,10 @@ async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) ->
     town = world()
     browser = await town.signed_in()
 
-    answer = await browser.get("/session")
+    response = await browser.get("/session")
 
-    body = answer.json()
-    assert answer.headers["cache-control"] == "no-store"
+    body = response.json()
+    assert response.headers["cache-control"] == "no-store"
     assert body["user"] == {
         "id": ADA,
         "name": "Ada Lovelace",
@@ -39,15 +39,15 @@ async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) ->
     assert {tenant["id"] for tenant in body["tenants"]} == {"acme", "globex"}
     assert body["methods"] == ["fed"]
     assert body["expires_at"] - body["issued_at"] == 600
-    assert "eyJ" not in answer.text
+    assert "eyJ" not in response.text
 
 
 async def test_without_a_session_the_session_is_401(world: WorldFactory) -> None:
     """A front end learns where the login is."""
-    answer = await world(prefix="/auth").browser().get("/auth/session")
+    response = await world(prefix="/auth").browser().get("/auth/session")
 
-    assert answer.status_code == 401
-    assert answer.json()["login_url"] == "/auth/login/sso"
+    assert response.status_code == 401
+    assert response.json()["login_url"] == "/auth/login/sso"
 
 
 async def test_the_profile_is_descopes_own_user_object(world: WorldFactory) -> None:
@@ -79,11 +79,11 @@ async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path:
     browser = await town.signed_in()
     town.emulator.revoke("ada@acme.example")
 
-    answer = await browser.get(path)
+    response = await browser.get(path)
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "session_ended"
-    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert response.status_code == 401
+    assert response.json()["code"] == "session_ended"
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
@@ -92,12 +92,12 @@ async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
     browser = town.browser()
     await browser.sign_in()
 
-    answer = await browser.sign_in()
+    response = await browser.sign_in()
 
-    ages = [re.search(r"Max-Age=(\d+)", cookie) for cookie in answer.headers.get_list("set-cookie")]
+    ages = [re.search(r"Max-Age=(\d+)", cookie) for cookie in response.headers.get_list("set-cookie")]
     session_age = [
         int(age[1])
-        for cookie, age in zip(answer.headers.get_list("set-cookie"), ages, strict=True)
+        for cookie, age in zip(response.headers.get_list("set-cookie"), ages, strict=True)
         if age and cookie.startswith("DS=")
     ]
     assert 55 <= session_age[0] <= 60
@@ -118,9 +118,9 @@ async def test_a_user_without_tenants_has_no_names_to_ask_for(world: WorldFactor
     pair = town.emulator.issue("nomad@example.org")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
-    answer = await town.browser().get("/session/tenants", cookie=cookie)
+    response = await town.browser().get("/session/tenants", cookie=cookie)
 
-    assert answer.json() == {"tenants": {}}
+    assert response.json() == {"tenants": {}}
     assert town.calls("my_tenants") == 0
 
 
@@ -130,10 +130,10 @@ async def test_a_bearer_session_has_no_refresh_token_to_ask_with(world: WorldFac
     town = world()
     pair = town.emulator.issue("ada@acme.example", tenant="acme")
 
-    answer = await town.browser().get(path, authorization=f"Bearer {pair.session_jwt}")
+    response = await town.browser().get(path, authorization=f"Bearer {pair.session_jwt}")
 
-    assert answer.status_code == 400
-    assert "cookies" in answer.json()["detail"]
+    assert response.status_code == 400
+    assert "cookies" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
@@ -145,13 +145,13 @@ async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
     town = world()
     browser = await town.signed_in()
 
-    answer = await browser.post(
+    response = await browser.post(
         path, {"tenant": "globex"}, sec_fetch_site=site, origin="https://evil.example"
     )
 
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "cross_site_request"
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 403
+    assert response.json()["code"] == "cross_site_request"
+    assert "set-cookie" not in response.headers
     assert town.calls("logout") + town.calls("logout_all") + town.calls("select") == 0
     assert town.events[-1] == CrossSiteRefused()
 
@@ -164,9 +164,9 @@ async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_ref
     browser = await town.signed_in()
     town.emulator.clock.advance(660)
 
-    answer = await browser.post("/session-of", sec_fetch_site="cross-site", origin="https://evil.example")
+    response = await browser.post("/session-of", sec_fetch_site="cross-site", origin="https://evil.example")
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
     assert town.calls("refresh") == 0
 
 
@@ -176,15 +176,15 @@ async def test_cs08_what_changes_a_session_is_not_a_get(world: WorldFactory, pat
     town = world()
     browser = await town.signed_in()
 
-    answer = await browser.visit(path)
+    response = await browser.visit(path)
 
-    assert answer.status_code == 405
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 405
+    assert "set-cookie" not in response.headers
 
 
 async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(world: WorldFactory) -> None:
     """Until then the session says otherwise: its lifetime is the bound."""
-    kim = User("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
+    kim = SeedUser("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
     town = world(project=Project(users=(kim,)))
     pair = town.emulator.issue("kim@acme.example", "acme")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"

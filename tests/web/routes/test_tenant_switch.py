@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope.emulator import Grants, Project, User
+from fastapi_descope.emulator import Grants, Project, SeedUser
 from fastapi_descope.events import RedirectRejected, TenantSwitched
 from tests.helpers.app_harness import APP, WorldFactory
 from tests.helpers.cookie_jar import deleted_names
@@ -22,14 +22,14 @@ async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(world: 
     town = world()
     browser = await town.signed_in()
 
-    answer = await browser.http.post(
+    response = await browser.http.post(
         APP + "/tenant/select", json={"tenant": "globex"}, headers={"sec-fetch-site": "same-origin"}
     )
 
-    assert answer.status_code == 200
-    assert answer.json()["tenant"]["id"] == "globex"
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert [cookie[:4] for cookie in answer.headers.get_list("set-cookie")] == ["DS=e", "DSR="]
+    assert response.status_code == 200
+    assert response.json()["tenant"]["id"] == "globex"
+    assert response.headers["cache-control"] == "private, no-store"
+    assert [cookie[:4] for cookie in response.headers.get_list("set-cookie")] == ["DS=e", "DSR="]
     assert town.events[-1] == TenantSwitched(ADA, "globex")
 
 
@@ -44,10 +44,10 @@ async def test_rt16_a_switch_by_a_page_goes_on_to_a_safe_path(
     browser = await town.signed_in()
     form = {"tenant": "globex"} | ({"return_to": return_to} if return_to else {})
 
-    answer = await browser.post("/tenant/select", form, sec_fetch_mode="navigate")
+    response = await browser.post("/tenant/select", form, sec_fetch_mode="navigate")
 
-    assert answer.status_code == 303
-    assert answer.headers["location"] == location
+    assert response.status_code == 303
+    assert response.headers["location"] == location
     assert (RedirectRejected() in town.events) is (return_to == "//evil.example")
 
 
@@ -55,10 +55,12 @@ async def test_a_switch_by_htmx_moves_the_page(world: WorldFactory) -> None:
     """HTMX swaps fragments; a new tenant is a new page."""
     browser = await world().signed_in()
 
-    answer = await browser.post("/tenant/select", {"tenant": "globex", "return_to": "/x"}, hx_request="true")
+    response = await browser.post(
+        "/tenant/select", {"tenant": "globex", "return_to": "/x"}, hx_request="true"
+    )
 
-    assert answer.status_code == 204
-    assert answer.headers["hx-redirect"] == "/x"
+    assert response.status_code == 204
+    assert response.headers["hx-redirect"] == "/x"
 
 
 async def test_tn07_a_tenant_one_is_not_in_is_403_and_keeps_the_session(world: WorldFactory) -> None:
@@ -67,11 +69,11 @@ async def test_tn07_a_tenant_one_is_not_in_is_403_and_keeps_the_session(world: W
     browser = town.browser()
     await browser.sign_in("grace@acme.example")
 
-    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+    response = await browser.post("/tenant/select", {"tenant": "globex"})
 
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "forbidden"
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 403
+    assert response.json()["code"] == "forbidden"
+    assert "set-cookie" not in response.headers
     assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
@@ -81,11 +83,11 @@ async def test_a_switch_with_a_revoked_session_ends_it(world: WorldFactory) -> N
     browser = await town.signed_in()
     town.emulator.revoke("ada@acme.example")
 
-    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+    response = await browser.post("/tenant/select", {"tenant": "globex"})
 
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "session_ended"
-    assert deleted_names(answer.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert response.status_code == 401
+    assert response.json()["code"] == "session_ended"
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
 async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(world: WorldFactory) -> None:
@@ -94,10 +96,10 @@ async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(world: Wor
     browser = await town.signed_in()
     town.emulator.faults.add("select", status=500)
 
-    answer = await browser.post("/tenant/select", {"tenant": "globex"})
+    response = await browser.post("/tenant/select", {"tenant": "globex"})
 
-    assert answer.status_code == 503
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 503
+    assert "set-cookie" not in response.headers
 
 
 @pytest.mark.parametrize("tenant", ["", "a" * 129, "a\nb", "a b"])
@@ -139,7 +141,7 @@ async def test_tn09_a_slow_refresh_does_not_undo_a_switch(world: WorldFactory) -
 async def test_tn10_the_tenants_of_a_session_keep_their_own_roles(world: WorldFactory) -> None:
     """The same user in alternation, always with the roles of the tenant at hand."""
     people = (
-        User(
+        SeedUser(
             login_id="kim@acme.example",
             name="Kim",
             tenants={"acme": Grants(roles=("a",)), "globex": Grants(roles=("b",))},
@@ -153,5 +155,5 @@ async def test_tn10_the_tenants_of_a_session_keep_their_own_roles(world: WorldFa
 
     for _ in range(50):
         for tenant, role in (("acme", "a"), ("globex", "b")):
-            answer = await town.browser().get("/me", authorization=f"Bearer {tokens[tenant]}")
-            assert (answer.json()["tenant"], answer.json()["roles"]) == (tenant, [role])
+            response = await town.browser().get("/me", authorization=f"Bearer {tokens[tenant]}")
+            assert (response.json()["tenant"], response.json()["roles"]) == (tenant, [role])
