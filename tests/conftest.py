@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
-from tests.helpers.app_harness import WorldFactory, build_world
+from tests.helpers.app_harness import EnvFactory, build_app_harness
 from tests.helpers.emulator_process import emulator_command
 from tests.helpers.redis_server import RedisServer
 
@@ -49,9 +49,9 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def world() -> WorldFactory:
-    """Builds a world: an app, the emulator and browsers, all in this process."""
-    return build_world
+def make_env() -> EnvFactory:
+    """Builds a make_env: an app, the emulator and browsers, all in this process."""
+    return build_app_harness
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from fastapi_descope import (
 from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import JwksFetched, StoreDegraded
-from tests.helpers.app_harness import APP, IDP, Browser, WorldFactory, add_routes
+from tests.helpers.app_harness import APP, IDP, Browser, EnvFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -141,13 +141,13 @@ def test_a_descope_out_of_reach_does_not_keep_the_app_from_starting() -> None:
             assert client.get("/public").json() == {"page": "public"}
 
 
-async def test_without_a_lifespan_everything_works_lazily(world: WorldFactory) -> None:
+async def test_without_a_lifespan_everything_works_lazily(make_env: EnvFactory) -> None:
     """The world of the tests has none; the keys are fetched with the first token."""
-    town = world()
+    env = make_env()
 
-    await town.browser().sign_in()
+    await env.browser().sign_in()
 
-    assert town.calls("keys") == 1
+    assert env.calls("keys") == 1
 
 
 async def test_the_lifespan_serves_an_app_of_any_kind() -> None:
@@ -189,14 +189,14 @@ async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
     assert await store.get(pair.refresh_jwt) is not None
 
 
-async def test_it_can_be_used_again_after_it_was_closed(world: WorldFactory) -> None:
+async def test_it_can_be_used_again_after_it_was_closed(make_env: EnvFactory) -> None:
     """Tests start and stop an app many times; connections are simply made anew."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
 
-    await town.descope.aclose()
-    town.emulator.clock.advance(660)
+    await env.descope.aclose()
+    env.emulator.clock.advance(660)
 
     assert (await browser.get("/session-of")).status_code == 200
 
@@ -208,37 +208,37 @@ async def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatc
     assert Descope().settings.base_url == "https://api.descope.com"
 
 
-async def test_two_projects_in_one_process_do_not_disturb_each_other(world: WorldFactory) -> None:
+async def test_two_projects_in_one_process_do_not_disturb_each_other(make_env: EnvFactory) -> None:
     """Each has its keys, its sessions and its cookies."""
     from fastapi_descope.emulator import Project  # noqa: PLC0415 - for this test alone
 
-    one, two = world(), world(project=Project(project_id="P2other" + "0" * 21))
+    one, two = make_env(), make_env(project=Project(project_id="P2other" + "0" * 21))
     ours = f"Bearer {one.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
     assert (await one.browser().get("/me", authorization=ours)).status_code == 200
     assert (await two.browser().get("/me", authorization=ours)).status_code == 401
 
 
-async def test_a_subscriber_can_leave(world: WorldFactory) -> None:
+async def test_a_subscriber_can_leave(make_env: EnvFactory) -> None:
     """The result of ``subscribe`` ends it."""
-    town = world()
+    env = make_env()
     seen: list[object] = []
-    town.descope.subscribe(seen.append)()
+    env.descope.subscribe(seen.append)()
 
-    await town.browser().sign_in()
+    await env.browser().sign_in()
 
     assert seen == []
 
 
-async def test_a_redis_url_turns_the_fleets_store_on(world: WorldFactory) -> None:
+async def test_a_redis_url_turns_the_fleets_store_on(make_env: EnvFactory) -> None:
     """It is asked with the first refresh; where it cannot be reached, that is told of, and nothing fails."""
-    town = world(redis_url="redis://127.0.0.1:1/0")
-    browser = await town.signed_in()
-    assert StoreDegraded not in map(type, town.events)
-    town.emulator.clock.advance(660)
+    env = make_env(redis_url="redis://127.0.0.1:1/0")
+    browser = await env.signed_in_browser()
+    assert StoreDegraded not in map(type, env.events)
+    env.emulator.clock.advance(660)
 
     assert (await browser.get("/session-of")).status_code == 200
-    assert StoreDegraded in map(type, town.events)
+    assert StoreDegraded in map(type, env.events)
 
 
 def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,10 +24,10 @@ import asyncio, sys
 from tests.helpers.app_harness import build_world
 
 async def login():
-    town = build_world()
-    browser = town.browser()
+    env = build_world()
+    browser = env.browser()
     assert (await browser.sign_in()).status_code == 303
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
     assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 asyncio.run(login())

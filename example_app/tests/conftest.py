@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from example_app.tests.world import APP, Visit, build_app, build_emulator
+from example_app.tests.app_env import APP, Visit, build_app, build_emulator
 from fastapi_descope.emulator import Emulator
 
 

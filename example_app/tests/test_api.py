@@ -2,7 +2,7 @@
 
 import pytest
 
-from example_app.tests.world import ADA, Visit
+from example_app.tests.app_env import ADA, Visit
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio

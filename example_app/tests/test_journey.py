@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from example_app.browser import Browser
 from example_app.journey import Journey
-from example_app.tests.world import ADA, APP, build_app, build_browser, build_emulator
+from example_app.tests.app_env import ADA, APP, build_app, build_browser, build_emulator
 from fastapi_descope.emulator import Emulator, Project
 
 pytestmark = pytest.mark.anyio

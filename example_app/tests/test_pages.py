@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from example_app.tests.world import ADA, DESCOPE, GRACE, HANK, Visit, build_app
+from example_app.tests.app_env import ADA, DESCOPE, GRACE, HANK, Visit, build_app
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from example_app.tests.world import ADA, APP, GRACE, HANK, Visit
+from example_app.tests.app_env import ADA, APP, GRACE, HANK, Visit
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio

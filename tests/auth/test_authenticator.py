@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import TokenPairMismatch, TokenRejected
-from tests.helpers.auth_harness import HANK, Core, cookies, foreign
+from tests.helpers.auth_harness import HANK, AuthHarness, cookies, foreign
 from tests.helpers.tampering import segment, twin, with_segment
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def reason(resolution: AuthResult) -> TokenReason:
 class Tokens:
     """One token of every sort, all of the same user and all alive."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: AuthHarness) -> None:
         pair = core.issue()
         access_key = core.emulator.issue("ada@acme.example", "acme", claims={"drn": "DAK"})
         stranger = foreign()
@@ -66,7 +66,7 @@ async def test_kd01_only_a_session_is_a_session(
     place: Literal["cookie", "bearer"], sort: str, refused: TokenReason | None
 ) -> None:
     """Alone in the session cookie or as a bearer: everything else is refused, and the cookies stay."""
-    core = Core()
+    core = AuthHarness()
     token: str = getattr(Tokens(core), sort)
     presented = Credentials(session=token) if place == "cookie" else Credentials(bearer=token)
 
@@ -77,7 +77,7 @@ async def test_kd01_only_a_session_is_a_session(
     assert resolution.source == place
     if refused is not None:
         assert reason(resolution) is refused
-    assert core.told_of(TokenRejected) == ([] if refused is None else [TokenRejected(refused, place)])
+    assert core.recorded_events(TokenRejected) == ([] if refused is None else [TokenRejected(refused, place)])
     assert core.calls("refresh") == 0
 
 
@@ -93,7 +93,7 @@ async def test_kd01_only_a_session_is_a_session(
 )
 async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieAction, refreshes: int) -> None:
     """Alone in the refresh cookie: nothing else goes to Descope, and a session token there goes for good."""
-    core = Core()
+    core = AuthHarness()
     token: str = getattr(Tokens(core), sort)
 
     resolution = await core.resolver.authenticate(Credentials(refresh=token))
@@ -118,7 +118,7 @@ async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
     sort: str, change: CookieAction
 ) -> None:
     """A token in the wrong place logs nobody out."""
-    core = Core()
+    core = AuthHarness()
     tokens = Tokens(core)
     presented = Credentials(session=tokens.session, refresh=getattr(tokens, sort))
 
@@ -133,7 +133,7 @@ async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
 @pytest.mark.parametrize("sort", ["refresh", "access_key", "foreign_session", "foreign_refresh"])
 async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -> None:
     """A token that somebody planted there does not log out; it is told of, and the pair is renewed."""
-    core = Core()
+    core = AuthHarness()
     tokens = Tokens(core)
 
     resolution = await core.resolver.authenticate(
@@ -142,13 +142,13 @@ async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -
 
     assert resolution.session is not None
     assert resolution.cookies is CookieAction.WRITE
-    assert len(core.told_of(TokenRejected)) == 1
+    assert len(core.recorded_events(TokenRejected)) == 1
     assert core.calls("refresh") == 1
 
 
 async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
     """What an unsigned token claims counts for nothing, not even against the refresh token."""
-    core = Core()
+    core = AuthHarness()
     forged = tampered(core.issue(HANK, "globex").session_jwt)
 
     resolution = await core.resolver.authenticate(
@@ -157,14 +157,14 @@ async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
 
     assert resolution.session is not None
     assert resolution.session.tenant_id == "acme"
-    assert core.told_of(TokenRejected) == [TokenRejected("signature", "cookie")]
+    assert core.recorded_events(TokenRejected) == [TokenRejected("signature", "cookie")]
 
 
 @pytest.mark.parametrize("session_seconds", [600, -60], ids=["live", "dead"])
 @pytest.mark.parametrize("refresh_age", [0, FOUR_WEEKS], ids=["good", "expired"])
 async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refresh_age: int) -> None:
     """One of them was planted, whichever is alive: both go, and nothing is refreshed."""
-    core = Core()
+    core = AuthHarness()
     old = core.issue()
     core.clock.advance(refresh_age + 10)
     planted = core.issue(HANK, "globex", session_seconds=session_seconds)
@@ -176,13 +176,13 @@ async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refres
     assert resolution.session is None
     assert type(resolution.error) is NotAuthenticated
     assert resolution.cookies is CookieAction.CLEAR
-    assert core.told_of(TokenPairMismatch) == [TokenPairMismatch()]
+    assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]
     assert core.calls("refresh") == 0
 
 
 async def test_kd08_a_bearer_decides_alone() -> None:
     """A bad one is refused though the cookies are good; a good one counts though they are bad (KD-08)."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
 
     refused = await core.resolver.authenticate(replace(cookies(pair), bearer=tampered(pair.session_jwt)))
@@ -199,7 +199,7 @@ async def test_kd08_a_bearer_decides_alone() -> None:
 
 async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
     """Not even with a good refresh cookie beside it (KD-04)."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
 
     resolution = await core.resolver.authenticate(replace(cookies(pair), bearer=pair.session_jwt))
@@ -210,7 +210,7 @@ async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
 
 async def test_ck02_ambiguous_cookies_are_nobody() -> None:
     """Two values of one name: neither is looked at, and both stay."""
-    core = Core()
+    core = AuthHarness()
     resolution = await core.resolver.authenticate(replace(cookies(core.issue()), ambiguous=True))
 
     assert type(resolution.error) is ConflictingCookies
@@ -220,7 +220,7 @@ async def test_ck02_ambiguous_cookies_are_nobody() -> None:
 
 async def test_without_credentials_nobody_is_calling() -> None:
     """That costs nothing: not even the keys are asked for."""
-    core = Core()
+    core = AuthHarness()
     resolution = await core.resolver.authenticate(Credentials())
 
     assert resolution.session is None
@@ -232,7 +232,7 @@ async def test_without_credentials_nobody_is_calling() -> None:
 @pytest.mark.parametrize("text", ["", "garbage", "a.b.c", "\ud800", "é" * 10, "x" * 100_000])
 async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
     """Whatever was in them, nobody is calling; nothing is refreshed and nothing deleted."""
-    core = Core()
+    core = AuthHarness()
     resolution = await core.resolver.authenticate(Credentials(session=text, refresh=text))
 
     assert isinstance(resolution.error, TokenError)
@@ -242,7 +242,7 @@ async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
 
 async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
     """It was just verified; that is no reason to take its twin for it."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     assert (await core.resolve(pair)).session is not None
 
@@ -253,7 +253,7 @@ async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
 
 async def test_without_keys_nobody_can_tell() -> None:
     """No verdict: the cookies stay, by cookie and by bearer."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     for presented, source in ((cookies(pair), "cookie"), (Credentials(bearer=pair.session_jwt), "bearer")):
         core.emulator.faults.add("keys", status=503)
@@ -268,7 +268,7 @@ async def test_without_keys_nobody_can_tell() -> None:
 
 async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked() -> None:
     """It names a key that we do not know, and Descope's keys cannot be had: that is for later."""
-    core = Core()
+    core = AuthHarness()
     live = core.issue()
     await core.resolve(live)
     core.emulator.rotate_keys()
@@ -287,7 +287,7 @@ async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked(
 @pytest.mark.parametrize("session", ["dead", "unknown", "none"])
 async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(session: str) -> None:
     """503 rather than a logout, and the token is not sent anywhere unchecked."""
-    core = Core()
+    core = AuthHarness()
     old = core.issue(session_seconds=-60)
     await core.resolve(core.issue())
     core.emulator.rotate_keys()
@@ -306,7 +306,7 @@ async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(se
 
 async def test_neither_credentials_nor_resolutions_show_a_token() -> None:
     """They may be logged (LG-02), and cannot be changed."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     presented = replace(cookies(pair), bearer=None)
     resolution = await core.resolver.authenticate(presented)

@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope._auth.authenticator import CookieAction
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, UpstreamTokenRejected
-from tests.helpers.auth_harness import HANK, STRICT, Core, foreign
+from tests.helpers.auth_harness import HANK, STRICT, AuthHarness, foreign
 
 pytestmark = pytest.mark.anyio
 
@@ -19,30 +19,30 @@ AHEAD = LIFETIME - 50
 DEAD = LIFETIME + 10
 
 
-def refused(status: int) -> Callable[[Core], None]:
+def refused(status: int) -> Callable[[AuthHarness], None]:
     """Descope says no, in its own words."""
     return lambda core: core.emulator.faults.add("refresh", status=status)
 
 
-def unsigned(status: int) -> Callable[[Core], None]:
+def unsigned(status: int) -> Callable[[AuthHarness], None]:
     """Somebody between us and Descope says no."""
     return lambda core: core.next_answer("refresh", b"<h1>Blocked by policy</h1>", status)
 
 
-def limited(retry_after: str) -> Callable[[Core], None]:
+def limited(retry_after: str) -> Callable[[AuthHarness], None]:
     """Descope asks to wait."""
     return lambda core: core.emulator.faults.add("refresh", status=429, retry_after=retry_after)
 
 
-def body(text: bytes) -> Callable[[Core], None]:
+def body(text: bytes) -> Callable[[AuthHarness], None]:
     """A yes with something in it."""
     return lambda core: core.next_answer("refresh", text)
 
 
-def somebody_elses(*, session: bool, refresh: bool) -> Callable[[Core], None]:
+def somebody_elses(*, session: bool, refresh: bool) -> Callable[[AuthHarness], None]:
     """A yes with a genuine token of another user in one place, or in both."""
 
-    def response(core: Core) -> None:
+    def response(core: AuthHarness) -> None:
         mine, theirs = core.issue(), core.issue(HANK, "globex")
         core.next_tokens(
             "refresh",
@@ -53,28 +53,28 @@ def somebody_elses(*, session: bool, refresh: bool) -> Callable[[Core], None]:
     return response
 
 
-def swapped(core: Core) -> None:
+def swapped(core: AuthHarness) -> None:
     """A yes with the two tokens in each other's place."""
     mine = core.issue()
     core.next_tokens("refresh", mine.refresh_jwt, mine.session_jwt)
 
 
-def halved(core: Core) -> None:
+def halved(core: AuthHarness) -> None:
     """A yes without a session."""
     core.next_tokens("refresh", None, core.issue().refresh_jwt)
 
 
-def mistyped(session_jwt: object) -> Callable[[Core], None]:
+def mistyped(session_jwt: object) -> Callable[[AuthHarness], None]:
     """A yes with something for a session that is none."""
     return lambda core: core.next_tokens("refresh", session_jwt, core.issue().refresh_jwt)
 
 
-def of_another_project(core: Core) -> None:
+def of_another_project(core: AuthHarness) -> None:
     """A yes with a pair that is genuine elsewhere."""
     core.next_tokens("refresh", *foreign())
 
 
-NO_VERDICT: dict[str, tuple[Callable[[Core], None], int]] = {
+NO_VERDICT: dict[str, tuple[Callable[[AuthHarness], None], int]] = {
     "a firewall's 401": (unsigned(401), 5),
     "a firewall's 403": (unsigned(403), 5),
     "a redirect": (unsigned(302), 5),
@@ -103,7 +103,7 @@ NO_VERDICT: dict[str, tuple[Callable[[Core], None], int]] = {
 
 async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
     """New identity, both cookies."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(DEAD)
 
@@ -119,7 +119,7 @@ async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
 
 async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler() -> None:
     """The handler runs at once with the old identity; the response carries the new pair."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
 
@@ -138,7 +138,7 @@ async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler()
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
     """Dead: 401 and both cookies go. Alive: the same, but this request keeps its identity."""
-    core = Core()
+    core = AuthHarness()
     dead, live = core.issue(session_seconds=-60), core.issue()
     refused(status)(core)
     ended = await core.resolver.settle(await core.resolve(dead))
@@ -155,7 +155,7 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
 @pytest.mark.parametrize("answer", NO_VERDICT)
 async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) -> None:
     """503 with the time to wait; the cookies stay, and after that time a request may succeed."""
-    core = Core(replace(STRICT, rotate_refresh=False))
+    core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(DEAD)
     answer_next, retry_after = NO_VERDICT[response]
@@ -174,7 +174,7 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) ->
 @pytest.mark.parametrize("answer", NO_VERDICT)
 async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str) -> None:
     """The old identity goes on, and no cookie is touched."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
     NO_VERDICT[response][0](core)
@@ -184,16 +184,16 @@ async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str)
     assert resolution.session is not None
     assert (resolution.error, resolution.pair) == (None, None)
     assert resolution.cookies is CookieAction.KEEP
-    assert len(core.told_of(RefreshFailed)) == 1
+    assert len(core.recorded_events(RefreshFailed)) == 1
 
 
 async def test_kd06_an_answer_with_another_users_tokens_is_told_of() -> None:
     """A security event, beside the refresh that failed."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     somebody_elses(session=True, refresh=True)(core)
     await core.resolve(pair)
-    assert core.told_of(UpstreamTokenRejected, RefreshFailed) == [
+    assert core.recorded_events(UpstreamTokenRejected, RefreshFailed) == [
         UpstreamTokenRejected("subject"),
         RefreshFailed("subject"),
     ]

@@ -13,7 +13,7 @@ from fastapi_descope.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from tests.helpers.auth_harness import NOW, STRICT, Core, cookies
+from tests.helpers.auth_harness import NOW, STRICT, AuthHarness, cookies
 from tests.helpers.event_loop import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
     """Then there is no verdict; a rotated token that arrives later cannot be had."""
-    core = Core(timeout=5)
+    core = AuthHarness(timeout=5)
     core.emulator.faults.add("refresh", hold=True)
     resolution = await core.resolve(core.issue(session_seconds=-60))
 
@@ -45,7 +45,7 @@ async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
 
 async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
     """It goes out without; the next request gets what has arrived meanwhile, at no further call."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
     core.emulator.faults.add("refresh", hold=True)
@@ -63,7 +63,7 @@ async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
 
 async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> None:
     """Its own time is over: both cookies go."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(FOUR_WEEKS + 10)
 
@@ -76,7 +76,7 @@ async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> Non
 
 async def test_a_session_outlives_its_refresh_token() -> None:
     """It is verified by itself; nothing is refreshed and nothing deleted."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.project = replace(STRICT, refresh_seconds=60)
     short = core.issue()
     long = core.emulator.issue("ada@acme.example", "acme", claims={"exp": int(core.clock()) + LIFETIME})
@@ -92,7 +92,7 @@ async def test_a_session_outlives_its_refresh_token() -> None:
 
 async def test_an_expired_session_alone_is_refused_and_kept() -> None:
     """Without a refresh token there is nothing to heal it with."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     resolution = await core.resolver.authenticate(Credentials(session=pair.session_jwt))
     assert isinstance(resolution.error, NotAuthenticated)
@@ -101,7 +101,7 @@ async def test_an_expired_session_alone_is_refused_and_kept() -> None:
 
 async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> None:
     """Prefetch and OPTIONS: a dead session is nobody, a live one is not renewed ahead of time."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     quiet = replace(cookies(pair), may_refresh=False)
     core.clock.advance(AHEAD)
@@ -124,7 +124,7 @@ async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
 ) -> None:
     """Ahead of the end by what is set, a quarter of the lifetime at most, and 10 % more or less."""
     users = tuple(SeedUser(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
-    core = Core(replace(STRICT, session_seconds=lifetime, users=users), refresh_ahead=ahead)
+    core = AuthHarness(replace(STRICT, session_seconds=lifetime, users=users), refresh_ahead=ahead)
     crowd = [cookies(core.issue(user.login_id)) for user in users]
 
     async def due_before_the_end(seconds: float) -> int:
@@ -140,7 +140,7 @@ async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
 
 async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
     """The handler was slow: its response must not bring the old tenant back."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(DEAD)
     slow = await core.resolve(pair)
@@ -159,7 +159,7 @@ async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> No
 
     Nor does it clear anything: the sign-out has, and the user may have signed in again since.
     """
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(age)
     slow = await core.resolve(pair)
@@ -175,7 +175,7 @@ async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> No
 
 async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
     """Another response has delivered it, and the browser may have a newer one since."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     slow, quick = await core.resolve(pair), await core.resolve(pair)
     await core.resolver.delivered(quick)
@@ -188,7 +188,7 @@ async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
 
 async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> None:
     """Twins within thirty seconds of it get the same pair; later ones ask Descope."""
-    core = Core(replace(STRICT, rotate_refresh=False))
+    core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue(session_seconds=-60)
     first = await core.resolve(pair)
     core.clock.advance(100)
@@ -204,7 +204,7 @@ async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> No
 
 async def test_a_response_without_new_cookies_delivers_nothing() -> None:
     """A result that waits for its browser goes on waiting."""
-    core = Core(replace(STRICT, rotate_refresh=False))
+    core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(AHEAD)
     live = await core.resolve(pair)
@@ -219,7 +219,7 @@ async def test_a_response_without_new_cookies_delivers_nothing() -> None:
 
 async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
     """It had joined the switch, which says nothing about the session."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     await core.resolve(pair)
     core.clock.advance(AHEAD)
@@ -236,7 +236,7 @@ async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
 
 async def test_a_refresh_that_a_shutdown_cuts_off_changes_nothing() -> None:
     """The response goes out as if there had been none."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
     core.emulator.faults.add("refresh", hold=True)

@@ -20,7 +20,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import LoginFailed, SignedIn, UpstreamTokenRejected
 from fastapi_descope.session import TokenPair, UserProfile
-from tests.helpers.auth_harness import ADA, Core, anybody, cookies
+from tests.helpers.auth_harness import ADA, AuthHarness, anybody, cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -32,14 +32,14 @@ def asked(tenant: str = "acme", options: LoginOptions | None = None) -> LoginReq
     return LoginRequest(tenant, CALLBACK, options=options)
 
 
-async def signed_in_code(core: Core, options: LoginOptions | None = None) -> str:
+async def signed_in_code(core: AuthHarness, options: LoginOptions | None = None) -> str:
     """The code that a browser brings back."""
     return await core.code(await core.authenticator.begin_login(asked(options=options)))
 
 
 async def test_a_login_starts_where_descope_says() -> None:
     """Every parameter that is given goes along, and no refresh token."""
-    core = Core()
+    core = AuthHarness()
 
     url = await core.authenticator.begin_login(
         LoginRequest(
@@ -69,7 +69,7 @@ async def test_a_login_starts_where_descope_says() -> None:
 
 async def test_a_login_asks_for_no_more_than_it_must() -> None:
     """Only the tenant and the way back."""
-    core = Core()
+    core = AuthHarness()
     await core.authenticator.begin_login(asked("ada@acme.example"))
     (call,) = core.emulator.requests.to("authorize")
     assert call.query == {"tenant": "ada@acme.example", "redirectURL": CALLBACK}
@@ -78,7 +78,7 @@ async def test_a_login_asks_for_no_more_than_it_must() -> None:
 @pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
 async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> None:
     """It is about the user who is signed in; the newest token counts, the presented one may be spent."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.pair is not None
@@ -92,7 +92,7 @@ async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> Non
 
 async def test_a_step_up_makes_a_stepped_up_session() -> None:
     """The whole way: the session that comes back says so."""
-    core = Core()
+    core = AuthHarness()
     url = await core.authenticator.begin_login(
         asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
     )
@@ -103,7 +103,7 @@ async def test_a_step_up_makes_a_stepped_up_session() -> None:
 @pytest.mark.parametrize("options", [LoginOptions(stepup=True), LoginOptions(mfa=True)])
 async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: LoginOptions) -> None:
     """Nobody is there to be confirmed: who signs in is not stepped up by that."""
-    core = Core()
+    core = AuthHarness()
 
     url = await core.authenticator.begin_login(
         asked(options=options), presented=Credentials(session=core.issue().session_jwt)
@@ -117,7 +117,7 @@ async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: Login
 
 async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() -> None:
     """The refresh token still looks good here; Descope knows better, and is asked without it."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     core.emulator.revoke(ADA)
 
@@ -130,7 +130,7 @@ async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() 
 
 async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
     """The session may be alive: it is not taken for one that has ended."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("authorize", status=503)
     with pytest.raises(UpstreamUnavailable):
         await core.authenticator.begin_login(
@@ -141,7 +141,7 @@ async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
 
 async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
     """An unknown tenant, say. What Descope said is told of, advised on once, and not shown."""
-    core = Core()
+    core = AuthHarness()
     with pytest.raises(LoginRejected):
         await core.authenticator.begin_login(asked("nowhere"))
     with pytest.raises(LoginRejected) as caught:
@@ -159,67 +159,67 @@ async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptur
 
 async def test_a_login_during_an_outage_has_no_verdict() -> None:
     """503, with the time to wait; who runs the app is told of it."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("authorize", status=503, retry_after=11)
     with pytest.raises(UpstreamUnavailable) as caught:
         await core.authenticator.begin_login(asked())
     assert caught.value.retry_after == 11
-    assert core.told_of(LoginFailed) == [LoginFailed("upstream_unavailable")]
+    assert core.recorded_events(LoginFailed) == [LoginFailed("upstream_unavailable")]
 
 
 async def test_a_code_becomes_a_verified_pair() -> None:
     """The user, in the tenant that they signed in to; told of once, with whether they are new."""
-    core = Core()
+    core = AuthHarness()
     for first_seen in (True, False):
         pair = await core.authenticator.complete_login(await signed_in_code(core), anybody)
         assert pair.session.tenant_id == "acme"
         assert pair.session.user.email == ADA
-        assert core.told_of(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
-    assert len(core.told_of(SignedIn)) == 2
+        assert core.recorded_events(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
+    assert len(core.recorded_events(SignedIn)) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
 async def test_cb08_a_code_that_descope_refuses_is_rejected(status: int) -> None:
     """Whatever the status, the user has to start again; the call is not repeated."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(LoginRejected) as caught:
         await core.authenticator.complete_login("canary-code", anybody)
     assert caught.value.reason == "code_refused"
     assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
-    assert core.told_of(LoginFailed) == [LoginFailed("code_refused", status, "E011001")]
+    assert core.recorded_events(LoginFailed) == [LoginFailed("code_refused", status, "E011001")]
     assert core.calls("exchange") == 1
 
 
 async def test_cb08_a_rate_limit_asks_to_wait() -> None:
     """429 is no word on the code, and is not answered with a second try."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("exchange", status=429, retry_after=17)
     with pytest.raises(RateLimited) as caught:
         await core.authenticator.complete_login("code", anybody)
     assert caught.value.retry_after == 17
-    assert core.told_of(LoginFailed) == [LoginFailed("rate_limited")]
+    assert core.recorded_events(LoginFailed) == [LoginFailed("rate_limited")]
     assert core.calls("exchange") == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 async def test_cb08_an_outage_is_never_answered_with_a_second_try(status: int) -> None:
     """A code is good for one use, and may be used up already."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(UpstreamUnavailable):
         await core.authenticator.complete_login("code", anybody)
-    assert core.told_of(LoginFailed) == [LoginFailed("upstream_unavailable")]
+    assert core.recorded_events(LoginFailed) == [LoginFailed("upstream_unavailable")]
     assert core.calls("exchange") == 1
 
 
 async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
     """502; told of as a failed login and as a suspicious answer."""
-    core = Core()
+    core = AuthHarness()
     core.next_tokens("exchange", *reversed([*core.issue()]))
     with pytest.raises(InvalidUpstreamResponse):
         await core.authenticator.complete_login("code", anybody)
-    assert core.told_of(LoginFailed, UpstreamTokenRejected, SignedIn) == [
+    assert core.recorded_events(LoginFailed, UpstreamTokenRejected, SignedIn) == [
         UpstreamTokenRejected("kind"),
         LoginFailed("invalid_upstream_response"),
     ]
@@ -238,22 +238,22 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
 )
 async def test_lg07_whom_the_app_does_not_admit_is_not_signed_in(refusal: Exception, reason: str) -> None:
     """One event, and that says so; what the app raised is what the caller gets."""
-    core = Core()
+    core = AuthHarness()
     code = await signed_in_code(core)
 
     async def refuse(pair: TokenPair, profile: UserProfile | None) -> None:
-        assert core.told_of(SignedIn, LoginFailed) == []
+        assert core.recorded_events(SignedIn, LoginFailed) == []
         raise refusal
 
     with pytest.raises(type(refusal)) as caught:
         await core.authenticator.complete_login(code, refuse)
     assert caught.value is refusal
-    assert core.told_of(SignedIn, LoginFailed) == [LoginFailed(reason)]
+    assert core.recorded_events(SignedIn, LoginFailed) == [LoginFailed(reason)]
 
 
 async def test_cb16_twins_are_admitted_once() -> None:
     """A user is provisioned once, however often the browser sent the callback."""
-    core = Core()
+    core = AuthHarness()
     code = await signed_in_code(core)
     admitted: list[tuple[str | None, str | None]] = []
 
@@ -267,11 +267,11 @@ async def test_cb16_twins_are_admitted_once() -> None:
 
 async def test_a_clock_that_is_ahead_is_told_of() -> None:
     """Tokens that are fresh from Descope and over by our clock: it is ours that is wrong."""
-    core = Core()
+    core = AuthHarness()
     core.next_tokens("exchange", *core.issue(session_seconds=-60))
     with pytest.raises(InvalidUpstreamResponse):
         await core.authenticator.complete_login("code", anybody)
-    assert core.told_of(LoginFailed, UpstreamTokenRejected) == [
+    assert core.recorded_events(LoginFailed, UpstreamTokenRejected) == [
         UpstreamTokenRejected("expired"),
         LoginFailed("invalid_upstream_response"),
     ]
@@ -279,19 +279,19 @@ async def test_a_clock_that_is_ahead_is_told_of() -> None:
 
 async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None:
     """Both get the same pair: never two sessions, of which each browser tab has half (CB-16)."""
-    core = Core()
+    core = AuthHarness()
     code = await signed_in_code(core)
 
     pairs = await asyncio.gather(*[core.authenticator.complete_login(code, anybody) for _ in range(10)])
 
     assert len({pair.refresh.text for pair in pairs}) == 1
     assert core.calls("exchange") == 1
-    assert len(core.told_of(SignedIn)) == 1
+    assert len(core.recorded_events(SignedIn)) == 1
 
 
 async def test_cb16_the_same_callback_afterwards_is_rejected() -> None:
     """A code is good for one use, and Descope says so."""
-    core = Core()
+    core = AuthHarness()
     code = await signed_in_code(core)
     await core.authenticator.complete_login(code, anybody)
     with pytest.raises(LoginRejected):
@@ -301,7 +301,7 @@ async def test_cb16_the_same_callback_afterwards_is_rejected() -> None:
 
 async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
     """The browser sent the callback twice, and hung up on the first."""
-    core = Core()
+    core = AuthHarness()
     code = await signed_in_code(core)
     core.emulator.faults.add("exchange", hold=True)
     first, second = (asyncio.create_task(core.authenticator.complete_login(code, anybody)) for _ in range(2))
@@ -316,7 +316,7 @@ async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
 
 async def test_different_codes_do_not_share() -> None:
     """Each is its own user's."""
-    core = Core()
+    core = AuthHarness()
     mine = await signed_in_code(core)
     theirs = await core.code(await core.authenticator.begin_login(asked()), "grace@acme.example")
 
@@ -336,7 +336,7 @@ def test_a_login_request_shows_neither_state_nor_e_mail() -> None:
 
 async def test_cb09_a_login_supersedes_the_session_before_it() -> None:
     """Whoever still has its tokens gets no new ones here, and is not told to drop what he has."""
-    core = Core()
+    core = AuthHarness()
     former, pair = core.issue(), await core.pair(core.issue("grace@acme.example"))
     await core.authenticator.supersede(cookies(former), pair)
 
@@ -350,13 +350,13 @@ async def test_cb09_a_login_supersedes_the_session_before_it() -> None:
 )
 async def test_a_login_over_no_session_supersedes_nothing(presented: Credentials) -> None:
     """Nor does it fail."""
-    core = Core()
+    core = AuthHarness()
     await core.authenticator.supersede(presented, await core.pair(core.issue()))
 
 
 async def test_a_login_does_not_supersede_itself() -> None:
     """A callback that is asked for again comes with the cookies of its own login."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     await core.authenticator.supersede(cookies(issued), await core.pair(issued))
 

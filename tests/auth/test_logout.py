@@ -10,9 +10,9 @@ from fastapi_descope._auth.authenticator import CookieAction, Credentials
 from fastapi_descope._refresh.outcome import Ended
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
-from tests.helpers.auth_harness import Core, anybody, cookies
+from tests.helpers.auth_harness import AuthHarness, anybody, cookies
 from tests.helpers.event_loop import in_virtual_time
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -24,12 +24,12 @@ def elapsed() -> float:
 
 async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
     """This one only; another device of the user stays signed in."""
-    core = Core()
+    core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
     await core.authenticator.logout(cookies(issued))
 
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
     assert (
         await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     ).cookies is CookieAction.CLEAR
@@ -39,12 +39,12 @@ async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
 
 async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
     """Other devices learn of it when they refresh."""
-    core = Core()
+    core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
     await core.authenticator.logout(cookies(issued), everywhere=True)
 
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=True, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=True, confirmed=True)]
     assert isinstance(
         (await core.resolver.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).error, SessionEnded
     )
@@ -53,18 +53,18 @@ async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_a_logout_revokes_the_newest_token(*, everywhere: bool) -> None:
     """The presented one is spent: Descope would not know what to end."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
 
     await core.authenticator.logout(cookies(issued), everywhere=everywhere)
 
     assert renewed.pair is not None
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
     assert await core.refresher.refresh(renewed.pair.refresh) == Ended()
 
 
-FAILURES: dict[str, Callable[[Core], None]] = {
+FAILURES: dict[str, Callable[[AuthHarness], None]] = {
     "401": lambda core: core.emulator.faults.add("logout", status=401),
     "429": lambda core: core.emulator.faults.add("logout", status=429),
     "500": lambda core: core.emulator.faults.add("logout", status=500),
@@ -77,14 +77,14 @@ FAILURES: dict[str, Callable[[Core], None]] = {
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_lo01_a_logout_never_fails(failure: str) -> None:
     """Whatever Descope says, within two seconds the session is over here; told of as unconfirmed."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     FAILURES[failure](core)
 
     await core.authenticator.logout(cookies(issued))
 
     assert elapsed() <= 2
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     assert await core.refresher.refresh(await core.held(issued)) == Ended()
     assert core.calls("refresh") == 0
 
@@ -92,7 +92,7 @@ async def test_lo01_a_logout_never_fails(failure: str) -> None:
 @in_virtual_time
 async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> None:
     """A refresh of the same session under way, and then the logout itself."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True)
     core.emulator.faults.add("logout", hold=True)
@@ -109,13 +109,13 @@ async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> Non
 @in_virtual_time
 async def test_lo01_a_logout_waits_two_seconds_even_for_keys() -> None:
     """None are known yet, and Descope does not answer."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("keys", hold=True)
 
     await core.authenticator.logout(cookies(core.issue()))
 
     assert elapsed() == pytest.approx(2)
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     core.emulator.faults.release()
     await core.keys.aclose()
 
@@ -123,7 +123,7 @@ async def test_lo01_a_logout_waits_two_seconds_even_for_keys() -> None:
 @pytest.mark.parametrize("sort", ["nothing", "session only", "garbage", "bearer", "ambiguous"])
 async def test_lo02_a_logout_without_a_refresh_token_has_nothing_to_tell(sort: str) -> None:
     """It succeeds all the same, as often as it is asked for."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     presented = {
         "nothing": Credentials(),
@@ -135,25 +135,25 @@ async def test_lo02_a_logout_without_a_refresh_token_has_nothing_to_tell(sort: s
 
     await core.authenticator.logout(presented)
 
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     assert core.calls("logout") == 0
 
 
 async def test_lo02_a_second_logout_is_no_error() -> None:
     """The session is over already."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     for confirmed in (True, False):
         await core.authenticator.logout(cookies(issued))
-        assert core.told_of(SignedOut)[-1] == SignedOut(everywhere=False, confirmed=confirmed)
+        assert core.recorded_events(SignedOut)[-1] == SignedOut(everywhere=False, confirmed=confirmed)
 
 
 async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
     """A refresh and an exchange: both land, and nothing is lost."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     request = asyncio.create_task(core.resolve(issued))
-    await turns()
+    await run_ready()
     await core.authenticator.aclose(10)
     assert (await request).cookies is CookieAction.WRITE
 
@@ -161,7 +161,7 @@ async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
 @in_virtual_time
 async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
     """For all that hangs together."""
-    core = Core(timeout=60)
+    core = AuthHarness(timeout=60)
     issued = core.issue(session_seconds=-60)
     for endpoint in ("refresh", "exchange"):
         core.emulator.faults.add(endpoint, hold=True)
@@ -179,7 +179,7 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
 
 async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
     """At a deploy, say: a shutdown waits for it, Descope is told, and so is who listens."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     core.emulator.faults.add("logout", hold=True)
     logout = asyncio.create_task(core.authenticator.logout(cookies(issued)))
@@ -192,12 +192,12 @@ async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
 
     assert logout.cancelled()
     assert core.calls("logout") == 1
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
 
 
 async def test_lo03_a_session_token_that_cannot_be_checked_holds_no_logout_up() -> None:
     """Its key cannot be had just now; the refresh token, which is all that it takes, is good."""
-    core = Core()
+    core = AuthHarness()
     old = core.issue()
     await core.held(old)
     core.emulator.rotate_keys()
@@ -206,5 +206,5 @@ async def test_lo03_a_session_token_that_cannot_be_checked_holds_no_logout_up() 
 
     await core.authenticator.logout(Credentials(session=new.session_jwt, refresh=old.refresh_jwt))
 
-    assert core.told_of(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
     assert await core.refresher.refresh(await core.held(old)) == Ended()

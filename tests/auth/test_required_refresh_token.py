@@ -13,7 +13,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import TokenPairMismatch, TokenRejected
-from tests.helpers.auth_harness import HANK, NOW, Core, cookies
+from tests.helpers.auth_harness import HANK, NOW, AuthHarness, cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ FOUR_WEEKS = 28 * 86400
 
 async def test_the_refresh_token_of_a_request_is_verified() -> None:
     """For what only it can do; the session cookie may be missing, dead or bad."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     for session in (None, pair.session_jwt, "garbage"):
         held = await core.resolver.required_refresh_token(
@@ -30,12 +30,12 @@ async def test_the_refresh_token_of_a_request_is_verified() -> None:
         )
         assert held.text == pair.refresh_jwt
         assert held.expires_at == NOW + FOUR_WEEKS
-    assert core.told_of(TokenRejected) == []
+    assert core.recorded_events(TokenRejected) == []
 
 
 async def test_lo06_a_bearer_has_no_refresh_token() -> None:
     """Even if cookies are there too."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     with pytest.raises(BadRequest):
         await core.resolver.required_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
@@ -43,7 +43,7 @@ async def test_lo06_a_bearer_has_no_refresh_token() -> None:
 
 async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
     """None, a session token, garbage: nobody is signed in. Two, or an expired one: it says so."""
-    core = Core()
+    core = AuthHarness()
     pair = core.issue()
     without = [
         Credentials(session=pair.session_jwt),
@@ -63,7 +63,7 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
 
 async def test_a_refresh_token_that_cannot_be_checked_has_no_verdict() -> None:
     """There are no keys right now."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
         await core.resolver.required_refresh_token(cookies(core.issue()))
@@ -71,9 +71,9 @@ async def test_a_refresh_token_that_cannot_be_checked_has_no_verdict() -> None:
 
 async def test_kd05_a_planted_refresh_token_does_nothing_for_the_owner_of_the_session() -> None:
     """A switch with it would sign the user in as the one who planted it (CK-11)."""
-    core = Core()
+    core = AuthHarness()
     planted = Credentials(session=core.issue().session_jwt, refresh=core.issue(HANK, "globex").refresh_jwt)
 
     with pytest.raises(NotAuthenticated):
         await core.resolver.required_refresh_token(planted)
-    assert core.told_of(TokenPairMismatch) == [TokenPairMismatch()]
+    assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]

@@ -16,29 +16,29 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import TenantSwitched, UpstreamTokenRejected
-from tests.helpers.auth_harness import ADA, STRICT, Core, cookies
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.auth_harness import ADA, STRICT, AuthHarness, cookies
+from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_tn08_a_switch_brings_a_verified_pair_of_the_tenant() -> None:
     """Told of with user and tenant; the old token's late twins get it too."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
 
     pair = await core.authenticator.select_tenant(cookies(issued), "globex")
 
     assert pair.session.tenant_id == "globex"
     assert pair.refresh.text != issued.refresh_jwt
-    assert core.told_of(TenantSwitched) == [TenantSwitched(pair.session.user.id, "globex")]
+    assert core.recorded_events(TenantSwitched) == [TenantSwitched(pair.session.user.id, "globex")]
     assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).pair == pair
     assert core.calls("refresh") == 0
 
 
 async def test_a_switch_uses_the_newest_token() -> None:
     """The tab has missed a refresh: its own token is spent, and would end the session."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
 
@@ -49,13 +49,13 @@ async def test_a_switch_uses_the_newest_token() -> None:
 
 async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
     """Both succeed, and the switch is what remains."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True, when="after")
     request = asyncio.create_task(core.resolve(issued))
     await core.emulator.faults.arrived()
     switch = asyncio.create_task(core.authenticator.select_tenant(cookies(issued), "globex"))
-    await turns()
+    await run_ready()
     core.emulator.faults.release()
 
     pair = await switch
@@ -68,18 +68,18 @@ async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
 
 async def test_a_tenant_that_is_not_the_users_is_forbidden() -> None:
     """Descope decides, for the session may be older than the membership; the session goes on."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     with pytest.raises(Forbidden) as caught:
         await core.authenticator.select_tenant(cookies(issued), "nowhere")
     assert caught.value.__cause__ is None
-    assert core.told_of(TenantSwitched) == []
+    assert core.recorded_events(TenantSwitched) == []
     assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).session is not None
 
 
 async def test_a_switch_of_a_revoked_session_ends_it() -> None:
     """Descope says 401."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     core.emulator.revoke(ADA)
     with pytest.raises(SessionEnded) as caught:
@@ -92,7 +92,7 @@ async def test_a_switch_of_a_revoked_session_ends_it() -> None:
 )
 async def test_a_switch_with_a_dead_token_ends_the_session(status: int, code: str) -> None:
     """Descope says it with its status or, with a 400, by its code: it is not about the tenant."""
-    core = Core()
+    core = AuthHarness()
     core.next_answer("select", {"errorCode": code, "errorDescription": "over"}, status)
     with pytest.raises(SessionEnded):
         await core.authenticator.select_tenant(cookies(core.issue()), "globex")
@@ -100,7 +100,7 @@ async def test_a_switch_with_a_dead_token_ends_the_session(status: int, code: st
 
 async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
     """The answer lacks the tenant that was asked for: an error, an event, and the session as it was."""
-    core = Core(replace(STRICT, rotate_refresh=False))
+    core = AuthHarness(replace(STRICT, rotate_refresh=False))
     issued = core.issue()
     core.next_tokens("select", *core.issue(tenant="acme"))
 
@@ -108,7 +108,7 @@ async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
         await core.authenticator.select_tenant(cookies(issued), "globex")
 
     assert caught.value.reason == "tenant"
-    assert core.told_of(UpstreamTokenRejected, TenantSwitched) == [UpstreamTokenRejected("tenant")]
+    assert core.recorded_events(UpstreamTokenRejected, TenantSwitched) == [UpstreamTokenRejected("tenant")]
     renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.session is not None
     assert renewed.session.tenant_id == "acme"
@@ -116,7 +116,7 @@ async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
 
 async def test_a_switch_during_an_outage_has_no_verdict() -> None:
     """The session is as it was."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     core.emulator.faults.add("select", status=503)
     with pytest.raises(UpstreamUnavailable):
@@ -126,7 +126,7 @@ async def test_a_switch_during_an_outage_has_no_verdict() -> None:
 
 async def test_a_switch_needs_a_refresh_token() -> None:
     """Nobody is signed in without one, and Descope is not asked."""
-    core = Core()
+    core = AuthHarness()
     session = core.issue().session_jwt
     with pytest.raises(NotAuthenticated):
         await core.authenticator.select_tenant(Credentials(session=session), "globex")
@@ -137,7 +137,7 @@ async def test_a_switch_needs_a_refresh_token() -> None:
 
 async def test_the_profile_is_descopes_user_object() -> None:
     """Asked for with the refresh token."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     profile = await core.authenticator.profile(cookies(issued), await core.resolve(issued))
     assert profile.name == "Ada Lovelace"
@@ -147,7 +147,7 @@ async def test_the_profile_is_descopes_user_object() -> None:
 
 async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_token() -> None:
     """The presented one is spent."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     resolution = await core.resolve(issued)
     assert resolution.cookies is CookieAction.WRITE
@@ -158,7 +158,7 @@ async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_to
 @pytest.mark.parametrize("age", [0, 550], ids=["renewed before", "renewed beside"])
 async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token(age: int) -> None:
     """By another tab a moment ago, or by the refresh beside this very request, which is waited for."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     if age == 0:
         await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
@@ -172,7 +172,7 @@ async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token
 
 async def test_a_profile_of_a_revoked_session_ends_it() -> None:
     """Descope's word counts for more than a session token that still holds."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     resolution = await core.resolve(issued)
     core.emulator.revoke(ADA)
@@ -182,7 +182,7 @@ async def test_a_profile_of_a_revoked_session_ends_it() -> None:
 
 async def test_a_profile_that_descope_refuses_is_an_error() -> None:
     """Any other "no" says nothing about the session."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     resolution = await core.resolve(issued)
     core.emulator.faults.add("me", status=404)
@@ -192,7 +192,7 @@ async def test_a_profile_that_descope_refuses_is_an_error() -> None:
 
 async def test_tenant_names_are_asked_for_the_users_tenants() -> None:
     """By id; all of them, not the current one only."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     names = await core.authenticator.tenant_names(cookies(issued), await core.resolve(issued))
     assert names == {"acme": "Acme Corp", "globex": "Globex"}
@@ -200,7 +200,7 @@ async def test_tenant_names_are_asked_for_the_users_tenants() -> None:
 
 async def test_a_user_without_tenants_has_no_names_to_ask_for() -> None:
     """Neither has nobody; no call is made."""
-    core = Core()
+    core = AuthHarness()
     nomad = core.issue("nomad@example.org", None)
     assert await core.authenticator.tenant_names(cookies(nomad), await core.resolve(nomad)) == {}
     nobody = await core.resolver.authenticate(Credentials())

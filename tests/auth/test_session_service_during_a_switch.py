@@ -9,24 +9,24 @@ import pytest
 from fastapi_descope._auth.authenticator import AuthResult, Credentials
 from fastapi_descope.emulator import Issued
 from fastapi_descope.errors import SessionEnded
-from tests.helpers.auth_harness import ADA, Core, cookies
+from tests.helpers.auth_harness import ADA, AuthHarness, cookies
 
 pytestmark = pytest.mark.anyio
 
-Question = Callable[[Core, Credentials, AuthResult], Coroutine[Any, Any, object]]
+Question = Callable[[AuthHarness, Credentials, AuthResult], Coroutine[Any, Any, object]]
 
 
-async def profile(core: Core, presented: Credentials, resolution: AuthResult) -> object:
+async def profile(core: AuthHarness, presented: Credentials, resolution: AuthResult) -> object:
     """The user's e-mail."""
     return (await core.authenticator.profile(presented, resolution)).email
 
 
-async def tenant_names(core: Core, presented: Credentials, resolution: AuthResult) -> object:
+async def tenant_names(core: AuthHarness, presented: Credentials, resolution: AuthResult) -> object:
     """Names by tenant id."""
     return await core.authenticator.tenant_names(presented, resolution)
 
 
-async def asked(core: Core, issued: Issued, ask: Question, endpoint: str) -> asyncio.Task[object]:
+async def asked(core: AuthHarness, issued: Issued, ask: Question, endpoint: str) -> asyncio.Task[object]:
     """The question under way: Descope has it, and holds it back."""
     resolution = await core.resolve(issued)
     core.emulator.faults.add(endpoint, hold=True)
@@ -46,7 +46,7 @@ async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_toke
     ask: Question, endpoint: str, response: object
 ) -> None:
     """Descope refuses the token that the switch has spent meanwhile: no word on the session."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     asking = await asked(core, issued, ask, endpoint)
 
@@ -63,7 +63,7 @@ async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
     ask: Question, endpoint: str, response: object
 ) -> None:
     """Nothing took the place of the refused token; it is not asked twice."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     asking = await asked(core, issued, ask, endpoint)
 

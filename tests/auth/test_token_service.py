@@ -8,7 +8,7 @@ from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Issued, Project
 from fastapi_descope.errors import InvalidUpstreamResponse, SessionTooLarge, UpstreamUnavailable
 from fastapi_descope.events import UpstreamTokenRejected
-from tests.helpers.auth_harness import ADA, HANK, NOW, Core, foreign
+from tests.helpers.auth_harness import ADA, HANK, NOW, AuthHarness, foreign
 from tests.helpers.tampering import segment, with_segment
 
 pytestmark = pytest.mark.anyio
@@ -20,19 +20,19 @@ def changed(token: str) -> str:
     return with_segment(token, 1, claims[:20] + ("A" if claims[20] != "A" else "B") + claims[21:])
 
 
-def swapped(core: Core) -> tuple[str, str]:
+def swapped(core: AuthHarness) -> tuple[str, str]:
     """A genuine pair, each token in the other's place."""
     session_jwt, refresh_jwt = core.issue()
     return refresh_jwt, session_jwt
 
 
-def another_projects(_core: Core) -> tuple[str, str]:
+def another_projects(_core: AuthHarness) -> tuple[str, str]:
     """A pair that is genuine elsewhere."""
     session_jwt, refresh_jwt = foreign()
     return session_jwt, refresh_jwt
 
 
-ANSWERS: dict[str, tuple[Callable[[Core], tuple[object, object]], str]] = {
+ANSWERS: dict[str, tuple[Callable[[AuthHarness], tuple[object, object]], str]] = {
     "nothing": (lambda core: (None, None), "token_missing"),
     "no session": (lambda core: (None, core.issue().refresh_jwt), "token_missing"),
     "no refresh token": (lambda core: (core.issue().session_jwt, None), "token_missing"),
@@ -62,7 +62,7 @@ def result(issued: Issued) -> RefreshResult:
 
 async def test_a_code_is_traded_for_a_verified_pair() -> None:
     """Both halves, verified, and what Descope said beside them."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     user = {"userId": "U2ada", "name": "Ada"}
     core.next_answer(
@@ -84,7 +84,7 @@ async def test_a_code_is_traded_for_a_verified_pair() -> None:
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(response: str) -> None:
     """A precise reason, one event if tokens failed, and never a pair."""
-    core = Core()
+    core = AuthHarness()
     tokens, reason = ANSWERS[response]
     core.next_tokens("exchange", *tokens(core))
 
@@ -94,13 +94,13 @@ async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(respons
     assert caught.value.reason == reason
     assert caught.value.__cause__ is None
     told = [] if reason.startswith("token_") else [UpstreamTokenRejected(reason)]
-    assert core.told_of(UpstreamTokenRejected) == told
+    assert core.recorded_events(UpstreamTokenRejected) == told
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>sign in</html>", b"null", b"\xff"])
 async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: bytes) -> None:
     """A page, half an answer, another type."""
-    core = Core()
+    core = AuthHarness()
     core.next_answer("exchange", body)
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.exchange("code")
@@ -109,7 +109,7 @@ async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: byte
 
 async def test_ck08_a_user_with_too_many_grants_is_told_so() -> None:
     """The tokens are Descope's all right, and fit into no cookie: the app's owner has to mend that."""
-    core = Core()
+    core = AuthHarness()
     big = core.emulator.issue(ADA, "acme", claims={"bulk": "x" * 9000})
     core.next_tokens("exchange", *big)
     with pytest.raises(SessionTooLarge):
@@ -118,7 +118,7 @@ async def test_ck08_a_user_with_too_many_grants_is_told_so() -> None:
 
 async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
     """Descope leaves it out of the answer (wire contract, section 5.2)."""
-    core = Core(Project())
+    core = AuthHarness(Project())
     issued = core.issue()
 
     brought = await core.pairs.refresh(issued.refresh_jwt)
@@ -131,7 +131,7 @@ async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
 
 async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
     """And says when an inactive session would be over."""
-    core = Core(Project(rotate_refresh=True, inactivity_seconds=1200))
+    core = AuthHarness(Project(rotate_refresh=True, inactivity_seconds=1200))
     issued = core.issue()
 
     brought = await core.pairs.refresh(issued.refresh_jwt)
@@ -143,17 +143,17 @@ async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
 
 async def test_kd06_a_pair_of_another_user_than_the_one_who_asked_is_refused() -> None:
     """Both halves are genuine and fit each other; they are somebody else's."""
-    core = Core()
+    core = AuthHarness()
     held = await core.held(core.issue())
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(result(core.issue(HANK, "globex")), held)
     assert caught.value.reason == "subject"
-    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
+    assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
 
 
 async def test_a_result_without_tokens_is_refused() -> None:
     """That of a logout, for one."""
-    core = Core()
+    core = AuthHarness()
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(RefreshResult.ended())
     assert caught.value.reason == "token_missing"
@@ -161,16 +161,16 @@ async def test_a_result_without_tokens_is_refused() -> None:
 
 async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None:
     """It may be the only copy of a rotated token: no verdict, and no alarm."""
-    core = Core()
+    core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(result(core.issue()))
-    assert core.told_of(UpstreamTokenRejected) == []
+    assert core.recorded_events(UpstreamTokenRejected) == []
 
 
 async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> None:
     """Somebody has just asked for an unknown key; ours is there half a minute later."""
-    core = Core()
+    core = AuthHarness()
     await core.resolve(core.issue())
     core.emulator.rotate_keys()
     await core.pairs.verify(result(core.issue()))
@@ -178,7 +178,7 @@ async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> No
     newest = result(core.issue())
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(newest)
-    assert core.told_of(UpstreamTokenRejected) == []
+    assert core.recorded_events(UpstreamTokenRejected) == []
 
     core.clock.advance(30)
 
@@ -187,24 +187,24 @@ async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> No
 
 async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> None:
     """Its reason tells so, for those who can go on with its refresh token."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     await core.pairs.verify(result(issued))
     core.clock.advance(700)
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.pairs.verify(result(issued))
     assert caught.value.reason == "expired"
-    assert core.told_of(UpstreamTokenRejected) == []
+    assert core.recorded_events(UpstreamTokenRejected) == []
 
 
 async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
     """Our clock is behind: it is told of, and becomes good in time."""
-    core = Core()
+    core = AuthHarness()
     times = {"iat": int(NOW) + 60, "exp": int(NOW) + 660}
     early = result(core.emulator.issue(ADA, "acme", claims=times))
     with pytest.raises(UpstreamUnavailable):
         await core.pairs.verify(early)
-    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("not_yet_valid")]
+    assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("not_yet_valid")]
 
     core.clock.advance(60)
 
@@ -213,7 +213,7 @@ async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
 
 async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
     """Asked with the refresh token, verified like any other."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     select, verify = core.switch("globex")
 
@@ -227,7 +227,7 @@ async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
 @pytest.mark.parametrize("tenant", ["acme", None])
 async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> None:
     """A genuine pair of the same user, in another tenant than was asked for, or in none."""
-    core = Core()
+    core = AuthHarness()
     issued = core.issue()
     core.next_tokens("select", *core.issue(tenant=tenant))
     select, verify = core.switch("globex")
@@ -237,12 +237,12 @@ async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> Non
         await verify(brought, await core.held(issued))
 
     assert caught.value.reason == "tenant"
-    assert core.told_of(UpstreamTokenRejected) == [UpstreamTokenRejected("tenant")]
+    assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("tenant")]
 
 
 async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
     """Nor does what it came from (LG-02)."""
-    core = Core()
+    core = AuthHarness()
     core.next_tokens("refresh", "canary.canary", "canary")
     brought = await core.pairs.refresh(core.issue().refresh_jwt)
     with pytest.raises(InvalidUpstreamResponse) as caught:

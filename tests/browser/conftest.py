@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 
 QUIET = (
     "--no-sandbox",
@@ -79,7 +79,7 @@ def site() -> Generator[SiteFactory]:
             checked = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
             descope = Descope(app, settings=checked, clock=emulator.clock)
             add_pages(app)
-            stack.enter_context(served(app, listener))
+            stack.enter_context(serve_app(app, listener))
             return Site(url, emulator, descope)
 
         yield start

@@ -24,7 +24,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.browser.conftest import add_pages
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 
 pytestmark = pytest.mark.browser
 
@@ -93,11 +93,11 @@ def sites(certificate: Path) -> Generator[SitesFactory]:
             checked = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
             Descope(app, settings=checked, clock=emulator.clock)
             add_pages(app)
-            stack.enter_context(served(app, listener, certificate=certificate))
+            stack.enter_context(serve_app(app, listener, certificate=certificate))
             evil_listener, evil_address = stack.enter_context(listening())
             evil_port = evil_address.rpartition(":")[2]
             evil = _hostile_pages(emulator, ours)
-            stack.enter_context(served(evil, evil_listener, certificate=certificate))
+            stack.enter_context(serve_app(evil, evil_listener, certificate=certificate))
             sibling, foreign = (
                 f"https://{host}:{evil_port}" for host in ("evil.example.test", "attacker.test")
             )

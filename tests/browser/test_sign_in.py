@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SiteFactory
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ def front_end() -> Generator[str]:
     async def dashboard() -> HTMLResponse:
         return HTMLResponse("<h1>The front end</h1>")
 
-    with listening() as (listener, url), served(app, listener):
+    with listening() as (listener, url), serve_app(app, listener):
         yield url
 
 

@@ -17,7 +17,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, CookiePlan, Emulator, Project, SeedUser, SigningKey
 from fastapi_descope.emulator.server import running
 from tests.browser.front_end import ADA, FrontEnd, add_front_end
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.sdk("web-js")]
 
@@ -59,7 +59,7 @@ def front_end(page: Page) -> Generator[FrontEndFactory]:
             Descope(app, settings=settings)
             sdk = {"projectId": DEFAULT_PROJECT_ID, "baseUrl": base_url, "persistTokens": True} | options
             add_front_end(app, sdk)
-            stack.enter_context(served(app, listener))
+            stack.enter_context(serve_app(app, listener))
             return FrontEnd(url, page)
 
         yield start

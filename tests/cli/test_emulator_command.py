@@ -18,7 +18,7 @@ import pytest
 
 from fastapi_descope._cli.main import say
 from fastapi_descope._cli.token import issue_token
-from tests.helpers.cli_runner import Ended, Run, typed
+from tests.helpers.cli_runner import CommandResult, Run, command_runner
 from tests.helpers.sample_apps import PROJECT
 
 COMMAND = Path(sys.executable).parent / "fastapi-descope"
@@ -27,7 +27,7 @@ COMMAND = Path(sys.executable).parent / "fastapi-descope"
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
-    return typed(capsys)
+    return command_runner(capsys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def test_em01_not_in_production(run: Run, variables: Callable[..., None], name: 
     variables(**{name: value})
     with socket.create_server(("127.0.0.1", 0)) as taken:  # whoever opened a socket would stumble over it
         ended = run("emulator", "--port", str(taken.getsockname()[1]))
-    assert ended == Ended(
+    assert ended == CommandResult(
         1,
         "",
         f"Error: {name} says that this is production, and the emulator signs in anybody without a password\n",

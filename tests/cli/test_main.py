@@ -10,7 +10,7 @@ import pytest
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project
 from fastapi_descope.emulator.server import running
-from tests.helpers.cli_runner import Ended, Run, typed
+from tests.helpers.cli_runner import CommandResult, Run, command_runner
 from tests.helpers.sample_apps import PROJECT
 
 COMMAND = Path(sys.executable).parent / "fastapi-descope"
@@ -19,7 +19,7 @@ COMMAND = Path(sys.executable).parent / "fastapi-descope"
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
-    return typed(capsys)
+    return command_runner(capsys)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_no_such_command(run: Run) -> None:
 )
 def test_mistakes(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
     """A mistake is one sentence on standard error and status 1, never a traceback."""
-    assert run(*arguments) == Ended(1, "", f"Error: {sentence}\n")
+    assert run(*arguments) == CommandResult(1, "", f"Error: {sentence}\n")
 
 
 def test_routes(run: Run) -> None:

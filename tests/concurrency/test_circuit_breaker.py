@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
-from tests.helpers.fake_clock import HandClock
+from tests.helpers.fake_clock import FakeClock
 
 
-def waits(breaker: CircuitBreaker, clock: HandClock, trials: int) -> list[float]:
+def waits(breaker: CircuitBreaker, clock: FakeClock, trials: int) -> list[float]:
     """How many seconds pass until each of so many failing trials is due, to a hundredth."""
     found: list[float] = []
     for _ in range(trials):
@@ -20,14 +20,14 @@ def waits(breaker: CircuitBreaker, clock: HandClock, trials: int) -> list[float]
 
 def test_closed_until_it_trips() -> None:
     """A service that never failed is not to be tried, but used."""
-    breaker = CircuitBreaker(HandClock())
+    breaker = CircuitBreaker(FakeClock())
     assert breaker.is_open() is False
     assert breaker.try_probe() is False
 
 
 def test_one_outage_is_one_trip() -> None:
     """Only the first failure opens; those that were on their way change nothing."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock)
     assert breaker.record_failure() is True
     clock.now += 0.4
@@ -39,7 +39,7 @@ def test_one_outage_is_one_trip() -> None:
 
 def test_one_trial_at_a_time() -> None:
     """Of many that ask when a trial is due, the first gets it; it stays open until one has succeeded."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
     clock.now += 1
@@ -52,7 +52,7 @@ def test_one_trial_at_a_time() -> None:
 
 def test_the_waits_double() -> None:
     """1, 2, 4 ... 30 seconds, each at most that long and at least half of it."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
     for wait, longest in zip(waits(breaker, clock, 8), (1, 2, 4, 8, 16, 30, 30, 30), strict=True):
@@ -61,7 +61,7 @@ def test_the_waits_double() -> None:
 
 def test_a_new_outage_begins_with_short_waits() -> None:
     """What was learnt in the last outage is forgotten when it ends."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
     waits(breaker, clock, 6)
@@ -74,7 +74,7 @@ def test_breakers_do_not_try_in_step() -> None:
     """A hundred processes that lost the service together come back at different times."""
     moments: set[float] = set()
     for _ in range(100):
-        clock = HandClock()
+        clock = FakeClock()
         breaker = CircuitBreaker(clock)
         breaker.record_failure()
         moments.add(round(waits(breaker, clock, 1)[0], 2))
@@ -83,7 +83,7 @@ def test_breakers_do_not_try_in_step() -> None:
 
 def test_failures_in_a_row_open_it() -> None:
     """As many as were agreed, and within the time that was agreed: the window moves along with them."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock, failures=3, window=10)
     assert [breaker.record_failure(), breaker.record_failure()] == [False, False]
     clock.now += 10.1
@@ -96,7 +96,7 @@ def test_failures_in_a_row_open_it() -> None:
 
 def test_an_answer_starts_the_count_anew() -> None:
     """Failures with an answer in between are not in a row."""
-    breaker = CircuitBreaker(HandClock(), failures=2)
+    breaker = CircuitBreaker(FakeClock(), failures=2)
     for _ in range(10):
         assert breaker.record_failure() is False
         breaker.record_success()
@@ -105,7 +105,7 @@ def test_an_answer_starts_the_count_anew() -> None:
 
 def test_it_tells_how_long_to_wait() -> None:
     """What is left until the trial is due; nothing while closed, and nothing once it is due."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=8, jitter=lambda: 0.5)
     assert breaker.seconds_left() == 0
     breaker.record_failure()
@@ -119,7 +119,7 @@ def test_it_tells_how_long_to_wait() -> None:
 
 def test_the_service_may_ask_for_more_time() -> None:
     """Its word makes a wait longer, also if it comes late, and never shorter."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=8, jitter=lambda: 1.0)
     breaker.record_failure(20)
     assert breaker.seconds_left() == 20
@@ -131,7 +131,7 @@ def test_the_service_may_ask_for_more_time() -> None:
 
 def test_a_trial_has_its_time() -> None:
     """The next one is not due while one may still be under way, however short the waits are."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=1, max_delay=1, probe_timeout=6)
     breaker.record_failure()
     clock.now += 1
@@ -144,7 +144,7 @@ def test_a_trial_has_its_time() -> None:
 
 def test_a_trial_that_came_to_nothing_is_given_back() -> None:
     """The next caller tries at once, and what it learns counts as if it had been the first to try."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=10, jitter=lambda: 1.0)
     breaker.record_failure()
     clock.now += 10
@@ -157,7 +157,7 @@ def test_a_trial_that_came_to_nothing_is_given_back() -> None:
 
 def test_there_is_nothing_to_give_back_while_closed() -> None:
     """A trial that ends after another one succeeded opens nothing."""
-    breaker = CircuitBreaker(HandClock())
+    breaker = CircuitBreaker(FakeClock())
     breaker.release_probe()
     assert breaker.is_open() is False
 
@@ -165,7 +165,7 @@ def test_there_is_nothing_to_give_back_while_closed() -> None:
 @given(st.lists(st.sampled_from(["trip", "claim", "close", "later"]), max_size=60))
 def test_a_trial_needs_an_outage(steps: list[str]) -> None:
     """Whatever happens in whatever order: a trial is granted only while open, and never twice at a moment."""
-    clock = HandClock()
+    clock = FakeClock()
     breaker = CircuitBreaker(clock)
     granted_at: list[float] = []
     for step in steps:

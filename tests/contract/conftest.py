@@ -15,7 +15,7 @@ from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
 from fastapi_descope.emulator.server import running
 from fastapi_descope.events import EventBus
-from tests.helpers.fake_clock import HandClock
+from tests.helpers.fake_clock import FakeClock
 from tests.helpers.redis_server import RedisServer
 
 TENANT_KEY = AccessKey(
@@ -41,7 +41,7 @@ class Bench:
 
 def bench_in_memory() -> Bench:
     """The store of one process."""
-    clock = HandClock()
+    clock = FakeClock()
 
     def elapse(seconds: float) -> None:
         clock.now += seconds
@@ -52,7 +52,7 @@ def bench_in_memory() -> Bench:
 
 def bench_on_redis(server: RedisServer) -> Bench:
     """The store of a fleet of two."""
-    clock, events = HandClock(), EventBus()
+    clock, events = FakeClock(), EventBus()
 
     def elapse(seconds: float) -> None:
         clock.now += seconds

@@ -15,7 +15,7 @@ from tests.helpers.tampering import encode, with_segment
 
 from .wire_record import Sent, filled, sdks
 
-__all__ = ["CALLBACK", "SITUATIONS", "Stage", "signing_key"]
+__all__ = ["CALLBACK", "SITUATIONS", "ContractSetup", "signing_key"]
 
 CALLBACK = "http://localhost:8000/callback?state=xyz"
 _ADA = "ada@acme.example"
@@ -30,7 +30,7 @@ def signing_key(whose: str) -> SigningKey:
     return SigningKey.fresh()
 
 
-class Stage:
+class ContractSetup:
     """An emulator, and a client for it at ``origin``."""
 
     def __init__(self, emulator: Emulator, client: httpx.AsyncClient, origin: str) -> None:
@@ -78,50 +78,50 @@ class Stage:
         return httpx.URL(back.headers.get("location", ""))
 
 
-async def _nothing(stage: Stage) -> Values:
+async def _nothing(stage: ContractSetup) -> Values:
     return {}
 
 
-async def _a_session(stage: Stage) -> Values:
+async def _a_session(stage: ContractSetup) -> Values:
     session, refresh = stage.emulator.issue(_ADA, "acme")
     return {"session": session, "refresh": refresh}
 
 
-async def _a_stepped_up_session(stage: Stage) -> Values:
+async def _a_stepped_up_session(stage: ContractSetup) -> Values:
     session, refresh = stage.emulator.issue(_ADA, "acme", su=True)
     return {"session": session, "refresh": refresh}
 
 
-async def _a_code(stage: Stage) -> Values:
+async def _a_code(stage: ContractSetup) -> Values:
     return {"code": await stage.code()}
 
 
-async def _a_code_with_custom_claims(stage: Stage) -> Values:
+async def _a_code_with_custom_claims(stage: ContractSetup) -> Values:
     return {"code": await stage.code(customClaims={"plan": "gold"})}
 
 
-async def _a_step_up_code(stage: Stage) -> Values:
+async def _a_step_up_code(stage: ContractSetup) -> Values:
     return {"code": await stage.code((await _a_session(stage))["refresh"], stepup=True)}
 
 
-async def _an_mfa_code(stage: Stage) -> Values:
+async def _an_mfa_code(stage: ContractSetup) -> Values:
     return {"code": await stage.code((await _a_session(stage))["refresh"], mfa=True)}
 
 
-async def _a_used_code(stage: Stage) -> Values:
+async def _a_used_code(stage: ContractSetup) -> Values:
     values = await _a_code(stage)
     used = await _do(stage, "POST /v1/auth/sso/exchange", "{project}", values, {"code": "{code}"})
     assert used.status_code == 200
     return values
 
 
-async def _a_session_logged_out(stage: Stage) -> Values:
+async def _a_session_logged_out(stage: ContractSetup) -> Values:
     values = await _a_session(stage)
     assert (await _do(stage, "POST /v1/auth/logout", "{project}:{refresh}", values)).status_code == 200
     return values
 
 
-async def _a_replaced_refresh_token(stage: Stage) -> Values:
+async def _a_replaced_refresh_token(stage: ContractSetup) -> Values:
     """It was presented again, too, so that the whole family is void."""
     values = await _a_session(stage)
     renewed = await _do(stage, "POST /v1/auth/refresh", "{project}:{refresh}", values)
@@ -130,7 +130,7 @@ async def _a_replaced_refresh_token(stage: Stage) -> Values:
     return {**values, "heir": renewed.json()["refreshJwt"]}
 
 
-async def _no_refresh_tokens(stage: Stage) -> Values:
+async def _no_refresh_tokens(stage: ContractSetup) -> Values:
     values = await _a_session(stage)
     project, clock = stage.emulator.project, stage.emulator.clock
     stranger = Emulator(project, clock=clock, signing_key=signing_key("stranger"))
@@ -145,7 +145,7 @@ async def _no_refresh_tokens(stage: Stage) -> Values:
     }
 
 
-async def _no_sessions(stage: Stage) -> Values:
+async def _no_sessions(stage: ContractSetup) -> Values:
     values = await _a_session(stage)
     stranger = Emulator(
         stage.emulator.project, clock=stage.emulator.clock, signing_key=signing_key("stranger")
@@ -158,43 +158,43 @@ async def _no_sessions(stage: Stage) -> Values:
     }
 
 
-async def _a_social_code(stage: Stage) -> Values:
+async def _a_social_code(stage: ContractSetup) -> Values:
     call = "POST /v1/auth/oauth/authorize"
     query = {"provider": "google", "redirectURL": CALLBACK}
     started = await _do(stage, call, "{project}", {}, query=query)
     return {"code": (await stage.confirm(started.json()["url"])).params["code"]}
 
 
-async def _a_pending_notp(stage: Stage) -> Values:
+async def _a_pending_notp(stage: ContractSetup) -> Values:
     return {"pending": (await _started_notp(stage))["pendingRef"]}
 
 
-async def _a_confirmed_notp(stage: Stage) -> Values:
+async def _a_confirmed_notp(stage: ContractSetup) -> Values:
     started = await _started_notp(stage)
     await stage.confirm(started["redirectUrl"])
     return {"pending": started["pendingRef"]}
 
 
-async def _started_notp(stage: Stage) -> dict[str, str]:
+async def _started_notp(stage: ContractSetup) -> dict[str, str]:
     started = await _do(stage, "POST /v1/auth/notp/whatsapp/signup-in", "{project}", {}, {"loginId": _ADA})
     answer: dict[str, str] = started.json()
     return answer
 
 
-async def _an_enchanted_link(stage: Stage) -> Values:
+async def _an_enchanted_link(stage: ContractSetup) -> Values:
     call, key = "POST /v1/mgmt/tests/generate/enchantedlink", stage.emulator.project.management_key
     made = (await _do(stage, call, f"{{project}}:{key}", {}, {"loginId": _ADA, "URI": "{callback}"})).json()
     return {"pending": made["pendingRef"], "link_token": httpx.URL(made["link"]).params["t"]}
 
 
-async def _a_followed_link(stage: Stage) -> Values:
+async def _a_followed_link(stage: ContractSetup) -> Values:
     values = await _an_enchanted_link(stage)
     call = "POST /v1/auth/enchantedlink/verify"
     assert (await _do(stage, call, "{project}", values, {"token": "{link_token}"})).status_code == 200
     return values
 
 
-async def _an_access_key(stage: Stage) -> Values:
+async def _an_access_key(stage: ContractSetup) -> Values:
     """And one that is past its time."""
     grants = {"acme": Grants(("viewer",), ("reports.read",))}
     good = AccessKey("K2recorded", "good-secret", tenants=grants)
@@ -203,13 +203,13 @@ async def _an_access_key(stage: Stage) -> Values:
     return {"access_key": good.secret, "expired_key": expired.secret}
 
 
-async def _a_rate_limit(stage: Stage) -> Values:
+async def _a_rate_limit(stage: ContractSetup) -> Values:
     stage.emulator.faults.add("*", status=429, retry_after=7)
     return {}
 
 
 async def _do(
-    stage: Stage,
+    stage: ContractSetup,
     call: str,
     bearer: str,
     values: Values,
@@ -227,7 +227,7 @@ def _tampered(token: str) -> str:
     return with_segment(token, 1, encode(json.dumps(claims).encode()))
 
 
-SITUATIONS: Mapping[str, Callable[[Stage], Awaitable[Values]]] = {
+SITUATIONS: Mapping[str, Callable[[ContractSetup], Awaitable[Values]]] = {
     "nothing": _nothing,
     "a session": _a_session,
     "a stepped-up session": _a_stepped_up_session,

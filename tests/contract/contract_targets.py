@@ -11,18 +11,18 @@ from jose import jwt
 from starlette.types import Receive, Scope, Send
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Clock, Emulator, Project
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 from tests.helpers.tampering import Forge
 
-from .contract_setup import CALLBACK, SITUATIONS, Stage, signing_key
+from .contract_setup import CALLBACK, SITUATIONS, ContractSetup, signing_key
 from .wire_record import exchanges, filled, tokens
 
 __all__ = [
     "Claims",
+    "ContractTarget",
     "Emulated",
     "Recorded",
     "Reply",
-    "Subject",
     "Switchboard",
     "claims_of",
     "in_process",
@@ -33,7 +33,7 @@ _NOW = 1_800_000_000.0
 _FORGE = Forge()
 
 Claims = dict[str, object]
-Opening = Callable[[Emulator], AbstractAsyncContextManager[Stage]]
+Opening = Callable[[Emulator], AbstractAsyncContextManager[ContractSetup]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Reply:
         return sorted(self.headers.get_list("set-cookie"))
 
 
-class Subject(Protocol):
+class ContractTarget(Protocol):
     """Somebody who can be asked what the record says was asked of Descope."""
 
     async def ask(self, name: str, number: int = 0) -> Reply:
@@ -115,11 +115,11 @@ class Emulated:
 
 
 @asynccontextmanager
-async def in_process(emulator: Emulator) -> AsyncGenerator[Stage]:
+async def in_process(emulator: Emulator) -> AsyncGenerator[ContractSetup]:
     """Over ASGI."""
     transport = httpx.ASGITransport(emulator)
     async with httpx.AsyncClient(transport=transport) as client:
-        yield Stage(emulator, client, "http://127.0.0.1:4000")
+        yield ContractSetup(emulator, client, "http://127.0.0.1:4000")
 
 
 class Switchboard:
@@ -136,11 +136,11 @@ class Switchboard:
             await self._emulator(scope, receive, send)
 
     @asynccontextmanager
-    async def connected(self, emulator: Emulator) -> AsyncGenerator[Stage]:
+    async def connected(self, emulator: Emulator) -> AsyncGenerator[ContractSetup]:
         """Over HTTP."""
         self._emulator = emulator
         async with httpx.AsyncClient(trust_env=False) as client:
-            yield Stage(emulator, client, self._origin)
+            yield ContractSetup(emulator, client, self._origin)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def switchboard() -> Generator[Switchboard]:
     """A switchboard that is served for the length of a ``with``."""
     with listening() as (listener, origin):
         board = Switchboard(origin)
-        with served(board, listener):
+        with serve_app(board, listener):
             yield board
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 PACKAGE = Path(__file__).parents[2] / "fastapi_descope"
 
@@ -38,6 +38,6 @@ def test_no_message_holds_one(file: Path) -> None:
     assert [text for text in _spoken(file) if _NUMBER.search(text)] == []
 
 
-def test_the_openapi_document_holds_none(world: WorldFactory) -> None:
+def test_the_openapi_document_holds_none(make_env: EnvFactory) -> None:
     """FastAPI puts the docstrings of endpoints and models into it, for everybody to read."""
-    assert _NUMBER.findall(json.dumps(world().app.openapi())) == []
+    assert _NUMBER.findall(json.dumps(make_env().app.openapi())) == []

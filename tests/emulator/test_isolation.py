@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fastapi_descope.emulator import Emulator
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +30,12 @@ def test_em04_every_start_has_a_key_of_its_own() -> None:
     assert first["n"] != second["n"]
 
 
-async def test_its_tokens_are_good_nowhere_else(world: WorldFactory) -> None:
+async def test_its_tokens_are_good_nowhere_else(make_env: EnvFactory) -> None:
     """What one emulator signed is no session to an app of another, under the very same project id (EM-04)."""
-    town, stranger = world(), Emulator()
-    assert stranger.project_id == town.emulator.project_id
-    browser = town.browser()
-    for signer, status in ((town.emulator, 200), (stranger, 401)):
+    env, stranger = make_env(), Emulator()
+    assert stranger.project_id == env.emulator.project_id
+    browser = env.browser()
+    for signer, status in ((env.emulator, 200), (stranger, 401)):
         token = signer.issue("ada@acme.example", "acme").session_jwt
         response = await browser.get("/me", authorization=f"Bearer {token}")
         assert response.status_code == status

@@ -67,26 +67,26 @@ class Browser:
 
     async def get(self, url: str, **headers: str) -> httpx.Response:
         """GET as a script would; header names with underscores for dashes."""
-        return await self._ask("GET", url, headers)
+        return await self._send("GET", url, headers)
 
     async def visit(self, url: str, **headers: str) -> httpx.Response:
         """GET as a person who follows a link to a page."""
-        return await self._ask(
+        return await self._send(
             "GET", url, {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", **headers}
         )
 
     async def post(self, url: str, data: dict[str, str] | None = None, **headers: str) -> httpx.Response:
         """POST a form as a page of the app itself would."""
-        return await self._ask("POST", url, {"sec-fetch-site": "same-origin", **headers}, data)
+        return await self._send("POST", url, {"sec-fetch-site": "same-origin", **headers}, data)
 
     async def sign_in(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
     ) -> httpx.Response:
         """The whole way through the emulator's page; the answer of the callback."""
-        callback = await self.to_callback(user, tenant, return_to, prefix)
+        callback = await self.open_callback(user, tenant, return_to, prefix)
         return await self.visit(callback)
 
-    async def to_callback(
+    async def open_callback(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
     ) -> str:
         """As far as the emulator's redirect: the address of the callback, not yet visited."""
@@ -104,14 +104,14 @@ class Browser:
         assert token, page.text
         assert button, page.text
         data = {"form_token": token[1], "user": button[1]}
-        return await self._ask("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
+        return await self._send("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
 
     async def refuse(self, page: httpx.Response) -> httpx.Response:
         """Press "Refuse" on the emulator's page."""
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         assert token
         data = {"form_token": token[1], "refuse": "yes"}
-        return await self._ask("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
+        return await self._send("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
 
     def cookie(self, name: str) -> str | None:
         """The value of a cookie in the jar."""
@@ -121,7 +121,7 @@ class Browser:
         """Names of the cookies that the app set and the browser holds."""
         return {cookie.name for cookie in self.http.cookies.jar}
 
-    async def _ask(
+    async def _send(
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None
     ) -> httpx.Response:
         wire = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -131,7 +131,7 @@ class Browser:
 
 
 @dataclass
-class World:
+class AppHarness:
     """One app, one emulator, any number of browsers."""
 
     app: FastAPI
@@ -146,7 +146,7 @@ class World:
         transport = self.mounts[f"{APP}/"]  # given, because httpx would load its certificates without one
         return Browser(httpx.AsyncClient(transport=transport, mounts=self.mounts, headers=wire))
 
-    async def signed_in(self, **headers: str) -> Browser:
+    async def signed_in_browser(self, **headers: str) -> Browser:
         """A new browser, in which Ada has signed in at Acme."""
         browser = self.browser(**headers)
         await browser.sign_in()
@@ -158,10 +158,10 @@ class World:
         return sum(call.endpoint == endpoint for call in self.emulator.requests)
 
 
-WorldFactory = Callable[..., World]
+EnvFactory = Callable[..., AppHarness]
 
 
-def build_world(
+def build_app_harness(
     *,
     app: FastAPI | None = None,
     project: Project | None = None,
@@ -169,7 +169,7 @@ def build_world(
     routes: Callable[[FastAPI], None] = add_routes,
     prefix: str = "",
     **settings: object,
-) -> World:
+) -> AppHarness:
     """A world; further keywords are settings."""
     emulator = emulator or Emulator(project, signing_key=signing_key())
     app = app or FastAPI()
@@ -193,4 +193,4 @@ def build_world(
         f"{APP}/": httpx.ASGITransport(app),
         f"{IDP}/": httpx.ASGITransport(emulator),
     }
-    return World(app, descope, emulator, events, mounts)
+    return AppHarness(app, descope, emulator, events, mounts)

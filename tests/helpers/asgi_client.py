@@ -11,7 +11,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WireResponse:
     """One response as the app gave it."""
 
     status: int
@@ -37,9 +37,9 @@ class Answer:
         return json.loads(self.body)["code"] if problem else None
 
 
-async def ask(
+async def send_request(
     app: ASGIApp, target: str, headers: Headers = (), *, method: str = "GET", body: bytes = b""
-) -> Answer:
+) -> WireResponse:
     """The answer to one request; ``target`` is a path with its query, both as on the wire."""
     sent: list[Message] = []
     inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -52,10 +52,10 @@ async def ask(
 
     await app(_scope("http", "https", target, headers, method=method), receive, send)
     start, *rest = sent
-    return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in rest))
+    return WireResponse(start["status"], start["headers"], b"".join(part.get("body", b"") for part in rest))
 
 
-async def knock(app: ASGIApp, target: str, headers: Headers = ()) -> list[Message]:
+async def open_websocket(app: ASGIApp, target: str, headers: Headers = ()) -> list[Message]:
     """What an app sends to a WebSocket that connects, says nothing, and leaves."""
     sent: list[Message] = []
     inbox: list[Message] = [{"type": "websocket.disconnect", "code": 1001}, {"type": "websocket.connect"}]

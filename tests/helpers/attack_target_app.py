@@ -9,14 +9,14 @@ import httpx
 from fastapi import FastAPI, WebSocket
 
 from fastapi_descope import CurrentUser, Descope, DescopeSettings, OptionalUser
-from tests.helpers.asgi_client import Answer, ask, knock
+from tests.helpers.asgi_client import WireResponse, open_websocket, send_request
 from tests.helpers.tampering import NOW, PROJECT, Forge
 from tests.hostile.tables.redirect_targets import OWN, TRUSTED
 
 Script = Callable[[httpx.Request], Mapping[str, object]]
 
 
-class BesiegedApp:
+class AttackTargetApp:
     """One app at ``OWN`` that trusts ``TRUSTED``; further keywords are settings.
 
     ``calls`` are the paths of what was asked of Descope beside the keys, ``scripts`` what it answers to
@@ -49,13 +49,16 @@ class BesiegedApp:
 
     async def ask(
         self, target: str, *headers: tuple[bytes, bytes], method: str = "GET", body: bytes = b""
-    ) -> Answer:
+    ) -> WireResponse:
         """The answer to a request."""
-        return await ask(self.app, target, headers, method=method, body=body)
+        return await send_request(self.app, target, headers, method=method, body=body)
 
     async def knock(self, *headers: tuple[bytes, bytes]) -> list[tuple[str, object]]:
         """Types and close codes of what a WebSocket is told that connects with these headers."""
-        return [(message["type"], message.get("code")) for message in await knock(self.app, "/feed", headers)]
+        return [
+            (message["type"], message.get("code"))
+            for message in await open_websocket(self.app, "/feed", headers)
+        ]
 
     def _as_descope(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path

@@ -28,7 +28,7 @@ STRICT = Project(rotate_refresh=True)
 """Every refresh token is good for one use."""
 
 
-class Core:
+class AuthHarness:
     """One emulator, a clock that stands still, and every part of the core, each under its own name."""
 
     def __init__(self, project: Project = STRICT, *, timeout: float = 5.0, refresh_ahead: float = 60) -> None:
@@ -80,7 +80,7 @@ class Core:
         """How many calls of an endpoint reached the emulator."""
         return self.emulator.requests.count(endpoint)
 
-    def told_of(self, *kinds: type[Event]) -> list[Event]:
+    def recorded_events(self, *kinds: type[Event]) -> list[Event]:
         """The events of these kinds, oldest first."""
         return [event for event in self.told if isinstance(event, kinds)]
 

@@ -5,16 +5,16 @@ import pytest
 from fastapi_descope._upstream.resilience import CallPermit, UpstreamGuard
 from fastapi_descope.errors import UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus
-from tests.helpers.fake_clock import HandClock
+from tests.helpers.fake_clock import FakeClock
 
 ADA, GRACE = "Bearer P:ada", "Bearer P:grace"
 
 
-class Desk:
+class BreakerHarness:
     """A restraint, its clock, what it told, and calls that end as they are told to."""
 
     def __init__(self, jitter: float = 0.0, longest_call: float = 5.0) -> None:
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.told: list[Event] = []
         events = EventBus()
         events.subscribe(self.told.append)

@@ -9,7 +9,7 @@ from fastapi_descope._cli.main import main
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """How a command ended, and what it wrote."""
 
     status: object
@@ -17,16 +17,16 @@ class Ended:
     err: str
 
 
-Run = Callable[..., Ended]
+Run = Callable[..., CommandResult]
 
 
-def typed(capsys: pytest.CaptureFixture[str]) -> Run:
+def command_runner(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
 
-    def command(*arguments: str) -> Ended:
+    def command(*arguments: str) -> CommandResult:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         written = capsys.readouterr()
-        return Ended(ended.value.code, written.out, written.err)
+        return CommandResult(ended.value.code, written.out, written.err)
 
     return command

@@ -74,7 +74,7 @@ descope_app = main:app
 LOADED = ("-p", "no:descope", "-p", "fastapi_descope.pytest_plugin", "-p", "no:cacheprovider")
 
 
-def settled(pytester: pytest.Pytester) -> pytest.Pytester:
+def write_project(pytester: pytest.Pytester) -> pytest.Pytester:
     """The folder of a test with such a project in it."""
     pytester.makefile(".ini", pytest=INI)
     pytester.makepyfile(main=APP, test_main=TESTS)

@@ -1,7 +1,7 @@
 """A clock that stands still until a test moves it."""
 
 
-class HandClock:
+class FakeClock:
     """Gives ``now`` as seconds, monotonic or of the epoch, as the test takes it."""
 
     def __init__(self, now: float = 1000.0) -> None:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from fastapi_descope._refresh.coordinator import Call
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import DescopeError, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import NOW, StrictDescope
 
 CALL_SECONDS = 5.0
@@ -117,7 +117,7 @@ class FaultyDescope(StrictDescope):
             self.log_out(trade.text)
         answer = _INSTEAD.get(fault) or self._traded(trade)
         try:
-            await turns()
+            await run_ready()
             await gate.wait()
         except asyncio.CancelledError:
             trade.lost = True

@@ -53,7 +53,7 @@ class Publisher:
         )
 
 
-async def turns() -> None:
+async def run_ready() -> None:
     """Let the event loop do all that it can do without anything happening outside."""
     for _ in range(10):
         await asyncio.sleep(0)

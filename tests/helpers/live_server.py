@@ -18,7 +18,7 @@ def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def served(
+def serve_app(
     app: ASGIApp, listener: socket.socket, *, access_log: bool = False, certificate: Path | None = None
 ) -> Generator[None]:
     """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block.

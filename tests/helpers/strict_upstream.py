@@ -18,7 +18,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair, User
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 
 NOW = 1_800_000_000.0
 LIFETIME = 600
@@ -55,7 +55,7 @@ class StrictDescope:
         """The first refresh token of a user's session."""
         return self._issue(f"{user}/0/{tenant}", tenant).refresh
 
-    def refresher(
+    def coordinator(
         self, store: RefreshStore | None = None, *, grace: float = 30, patience: float = 6
     ) -> RefreshCoordinator:
         """One process that refreshes here; with ``store``, one of a fleet."""
@@ -98,7 +98,7 @@ class StrictDescope:
 
     async def verify(self, result: RefreshResult, held: RefreshToken) -> TokenPair:
         """The pair, if it was issued here to that user and still holds."""
-        await turns()
+        await run_ready()
         if not self.keys_known:
             raise UpstreamUnavailable(7)
         pair = self._pairs.get(result.session_jwt or "")
@@ -116,7 +116,7 @@ class StrictDescope:
         self.calls.append(text)
         gate = self._gate
         answer = self.script.pop(0) if self.script else self._trade(text, tenant)
-        await turns()
+        await run_ready()
         await gate.wait()
         if isinstance(answer, DescopeError):
             raise answer
@@ -151,25 +151,25 @@ class DistantStore(MemoryRefreshStore):
     @override
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
         """As in memory, later."""
-        await turns()
+        await run_ready()
         return await super().acquire(token, ignore_cached=ignore_cached)
 
     @override
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
         """As in memory, later."""
-        await turns()
+        await run_ready()
         return await super().complete(token, lease, result, ttl)
 
     @override
     async def get(self, token: str) -> RefreshResult | None:
         """As in memory, later."""
-        await turns()
+        await run_ready()
         return await super().get(token)
 
     @override
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """As in memory, later."""
-        await turns()
+        await run_ready()
         return await super().force_set(token, result, ttl)
 
 

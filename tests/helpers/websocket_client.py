@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Scope
 
-__all__ = ["Headers", "Socket"]
+__all__ = ["Headers", "WebSocketClient"]
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass
-class Socket:
+class WebSocketClient:
     """The server's side of one WebSocket: what it sent to the app, and what it got."""
 
     app: ASGIApp

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helpers.attack_target_app import BesiegedApp
+from tests.helpers.attack_target_app import AttackTargetApp
 from tests.helpers.tampering import Forge
 
 
@@ -15,10 +15,10 @@ def forge() -> Forge:
 
 
 @pytest.fixture
-def besieged(forge: Forge) -> Callable[..., BesiegedApp]:
+def besieged(forge: Forge) -> Callable[..., AttackTargetApp]:
     """Builds an app that takes the tokens of the forge; keywords are settings."""
 
-    def build(**settings: object) -> BesiegedApp:
-        return BesiegedApp(forge, **settings)
+    def build(**settings: object) -> AttackTargetApp:
+        return AttackTargetApp(forge, **settings)
 
     return build

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fastapi_descope import CurrentUser, OptionalUser, require_roles
-from tests.helpers.asgi_client import Answer, ask
-from tests.helpers.attack_target_app import BesiegedApp, bearer, cookie, tokens_answer
+from tests.helpers.asgi_client import WireResponse, send_request
+from tests.helpers.attack_target_app import AttackTargetApp, bearer, cookie, tokens_answer
 from tests.helpers.tampering import NOW, Forge
 from tests.hostile.tables.shared_cache import PUBLIC, STATUSES, TELLS_CACHES, SharedCache
 from tests.hostile.tables.tokens import good
@@ -24,7 +24,7 @@ from tests.hostile.tables.tokens import good
 pytestmark = pytest.mark.anyio
 
 Header = tuple[bytes, bytes]
-Besieged = Callable[..., BesiegedApp]
+Besieged = Callable[..., AttackTargetApp]
 
 
 def pages(app: FastAPI, status: int, headers: Sequence[tuple[str, str]]) -> None:
@@ -52,15 +52,15 @@ def ended_session(forge: Forge, user: str = "U2forge") -> Header:
     return cookie(f"DS={session}; DSR={good(forge, 'DSR', sub=user, exp=NOW + 86_400)}".encode())
 
 
-def town_with(forge: Forge, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> BesiegedApp:
+def town_with(forge: Forge, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> AttackTargetApp:
     """An app with these pages, whose Descope renews A's session."""
-    town = BesiegedApp(forge)
-    town.scripts["/v1/auth/refresh"] = tokens_answer(forge)
-    pages(town.app, status, headers)
-    return town
+    env = AttackTargetApp(forge)
+    env.scripts["/v1/auth/refresh"] = tokens_answer(forge)
+    pages(env.app, status, headers)
+    return env
 
 
-def belongs_to_a(response: Answer) -> bool:
+def belongs_to_a(response: WireResponse) -> bool:
     """Whether anything in it is A's: a cookie of the session, or a body made for A."""
     ours = [value for value in response.all("set-cookie") if value.startswith(("DS", "__Host-descope"))]
     return bool(ours) or b"U2forge" in response.body
@@ -111,8 +111,8 @@ async def test_ca01_a_refreshed_answer_is_served_to_nobody_else(
 ) -> None:
     """However long the app says that its page may be kept, and whatever its status (CA-04)."""
     headers = [("cache-control", PUBLIC), ("cdn-cache-control", "max-age=600"), ("vary", "Accept")]
-    town = town_with(forge, status, headers)
-    cache = SharedCache(town.app, keeps_apart)
+    env = town_with(forge, status, headers)
+    cache = SharedCache(env.app, keeps_apart)
 
     first = await cache.ask("/page", ended_session(forge), method=method)
     others = [await cache.ask("/page", *other(forge)) for other in OTHERS.values()]
@@ -125,8 +125,8 @@ async def test_ca01_a_refreshed_answer_is_served_to_nobody_else(
 async def test_ca04_a_304_with_cookies_leaves_no_trace_in_the_cache(forge: Forge) -> None:
     """A cache takes the headers of a 304 over into what it holds for everybody."""
     headers = [("etag", '"v1"'), ("cache-control", "public, no-cache")]
-    town = town_with(forge, headers=headers)
-    cache = SharedCache(town.app, keeps_apart=False)
+    env = town_with(forge, headers=headers)
+    cache = SharedCache(env.app, keeps_apart=False)
     await cache.ask("/page")
 
     revalidated = await cache.ask("/page", ended_session(forge))
@@ -150,8 +150,8 @@ async def test_ca05_a_refusal_is_served_once(
     forge: Forge, target: str, status: int, *, keeps_apart: bool
 ) -> None:
     """It is about one request; whoever asks next is answered anew."""
-    town = town_with(forge)
-    cache = SharedCache(town.app, keeps_apart)
+    env = town_with(forge)
+    cache = SharedCache(env.app, keeps_apart)
 
     answers = [await cache.ask(target) for _ in range(2)]
 
@@ -174,19 +174,19 @@ async def test_ca05_a_redirect_to_the_login_is_served_once(forge: Forge) -> None
 
 async def test_ca03_a_page_that_asks_nobody_is_the_apps_own_business(forge: Forge) -> None:
     """No Vary, no Set-Cookie; and the cache may do its work."""
-    town = town_with(forge)
+    env = town_with(forge)
 
-    @town.app.get("/logo")
+    @env.app.get("/logo")
     async def logo() -> Response:
         return Response("logo", headers={"Cache-Control": PUBLIC})
 
-    cache = SharedCache(town.app)
+    cache = SharedCache(env.app)
     answers = [await cache.ask("/logo", ended_session(forge)), await cache.ask("/logo")]
 
     assert [(a.one("vary"), a.all("set-cookie"), a.one("cache-control")) for a in answers] == [
         (None, [], PUBLIC)
     ] * 2
-    assert (cache.hits, town.calls) == (1, [])
+    assert (cache.hits, env.calls) == (1, [])
 
 
 @st.composite
@@ -204,8 +204,8 @@ def test_ca01_ca02_whatever_the_app_tells_caches(
     forge: Forge, headers: list[tuple[str, str]], status: int, visits: list[tuple[str, str]]
 ) -> None:
     """Through any cache that heeds Vary, nobody but A ever gets A's cookies or A's page."""
-    town = town_with(forge, status, headers)
-    cache = SharedCache(town.app)
+    env = town_with(forge, status, headers)
+    cache = SharedCache(env.app)
 
     async def visit() -> None:
         for who, method in [*visits, ("A", "GET"), ("nobody", "GET")]:
@@ -222,7 +222,7 @@ def test_ca01_an_answer_with_our_cookies_says_so_to_every_cache(
 ) -> None:
     """One Cache-Control, Vary with Cookie once, none of the fields that outrank them, and theirs kept."""
     response = asyncio.run(
-        ask(town_with(forge, status, headers).app, "/page", [ended_session(forge)], method=method)
+        send_request(town_with(forge, status, headers).app, "/page", [ended_session(forge)], method=method)
     )
 
     vary = [name.strip().lower() for line in response.all("vary") for name in line.split(",")]

@@ -9,7 +9,7 @@ import pytest
 
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.settings import DescopeSettings
-from tests.helpers.attack_target_app import BesiegedApp, cookie
+from tests.helpers.attack_target_app import AttackTargetApp, cookie
 from tests.helpers.tampering import PROJECT, Forge
 from tests.hostile.tables.cookies import HEADERS, chunks
 from tests.hostile.tables.redirect_targets import OWN
@@ -17,7 +17,7 @@ from tests.hostile.tables.tokens import good
 
 pytestmark = pytest.mark.anyio
 
-Besieged = Callable[..., BesiegedApp]
+Besieged = Callable[..., AttackTargetApp]
 Tokens = tuple[bytes, bytes]
 
 every_header = pytest.mark.parametrize("name", HEADERS)
@@ -40,15 +40,15 @@ def test_ck01_no_token_is_read(tokens: Tokens, name: str) -> None:
 @every_header
 async def test_ck02_nobody_is_signed_in(besieged: Besieged, tokens: Tokens, name: str) -> None:
     """401, and the browser's cookies are left as they are; an optional route runs as nobody."""
-    town = besieged()
+    env = besieged()
     headers = [cookie(line) for line in HEADERS[name](*tokens)]
 
-    refused, anonymous = await town.ask("/me", *headers), await town.ask("/maybe", *headers)
+    refused, anonymous = await env.ask("/me", *headers), await env.ask("/maybe", *headers)
 
     assert (refused.status, refused.one("www-authenticate")) == (401, "Bearer")
     assert refused.all("set-cookie") == anonymous.all("set-cookie") == []
-    assert town.ran == [("/maybe", None)]
-    assert town.calls == []
+    assert env.ran == [("/maybe", None)]
+    assert env.calls == []
 
 
 @pytest.mark.parametrize("count", [None, 2, 3, 4])
@@ -56,8 +56,8 @@ async def test_ck08_the_same_tokens_in_good_cookies_sign_in(
     besieged: Besieged, tokens: Tokens, count: int | None
 ) -> None:
     """Whole or in chunks, so that the refusals above are known to be about the headers."""
-    town = besieged()
+    env = besieged()
     parts = [b"DS=" + tokens[0]] if count is None else chunks(tokens[0], count)
 
-    assert (await town.ask("/me", cookie(b"theme=dark", *parts))).body == b'"U2forge"'
-    assert (await town.ask("/me", *[cookie(part) for part in reversed(parts)])).body == b'"U2forge"'
+    assert (await env.ask("/me", cookie(b"theme=dark", *parts))).body == b'"U2forge"'
+    assert (await env.ask("/me", *[cookie(part) for part in reversed(parts)])).body == b'"U2forge"'

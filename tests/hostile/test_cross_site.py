@@ -11,8 +11,8 @@ import pytest
 
 from fastapi_descope._web.redirects import Origins
 from fastapi_descope.settings import DescopeSettings
-from tests.helpers.asgi_client import Answer
-from tests.helpers.attack_target_app import BesiegedApp, bearer, cookie, tokens_answer
+from tests.helpers.asgi_client import WireResponse
+from tests.helpers.attack_target_app import AttackTargetApp, bearer, cookie, tokens_answer
 from tests.helpers.tampering import NOW, PROJECT, Forge
 from tests.hostile.tables.cross_site import CASES, SAFE_METHODS, UNSAFE_METHODS, Case
 from tests.hostile.tables.redirect_targets import OWN, TRUSTED
@@ -20,7 +20,7 @@ from tests.hostile.tables.tokens import good
 
 pytestmark = pytest.mark.anyio
 
-Besieged = Callable[..., BesiegedApp]
+Besieged = Callable[..., AttackTargetApp]
 Cookies = Callable[[], tuple[bytes, bytes]]
 
 REFUSED = (403, "cross_site_request", "no-store", 0)
@@ -40,24 +40,24 @@ def cookies(forge: Forge) -> Cookies:
 
 
 @pytest.fixture
-def town(besieged: Besieged, forge: Forge) -> BesiegedApp:
+def env(besieged: Besieged, forge: Forge) -> AttackTargetApp:
     """An app whose Descope gives tokens when asked to refresh or to switch, and lets everybody go."""
-    town = besieged()
-    town.scripts = dict.fromkeys(("/v1/auth/refresh", "/v1/auth/tenant/select"), tokens_answer(forge))
-    town.scripts |= {path: lambda _request: {} for path in ("/v1/auth/logout", "/v1/auth/logoutall")}
-    return town
+    env = besieged()
+    env.scripts = dict.fromkeys(("/v1/auth/refresh", "/v1/auth/tenant/select"), tokens_answer(forge))
+    env.scripts |= {path: lambda _request: {} for path in ("/v1/auth/logout", "/v1/auth/logoutall")}
+    return env
 
 
-def told(response: Answer) -> tuple[int, str | None, str | None, int]:
+def told(response: WireResponse) -> tuple[int, str | None, str | None, int]:
     """Status, code, caching and the number of cookies of an answer."""
     return response.status, response.code, response.one("cache-control"), len(response.all("set-cookie"))
 
 
-def outcome(town: BesiegedApp) -> tuple[object, list[str]]:
+def outcome(env: AttackTargetApp) -> tuple[object, list[str]]:
     """The user that the handler saw, or "not run", and the calls; both forgotten afterwards."""
-    ran, calls = [user for _, user in town.ran] or "not run", list(town.calls)
-    town.ran.clear()
-    town.calls.clear()
+    ran, calls = [user for _, user in env.ran] or "not run", list(env.calls)
+    env.ran.clear()
+    env.calls.clear()
     return ran, calls
 
 
@@ -72,13 +72,13 @@ def test_cs01_cs04_the_rule(method: str) -> None:
 
 @pytest.mark.parametrize("method", UNSAFE_METHODS)
 async def test_cs01_cs09_an_unsafe_request_with_cookies(
-    town: BesiegedApp, cookies: Cookies, method: str
+    env: AttackTargetApp, cookies: Cookies, method: str
 ) -> None:
     """Refused: 403, the handler is not run and no refresh is started. Passed: both happen, once."""
     found: dict[Case, object] = {}
     for case in CASES:
-        response = await town.ask("/maybe", *case.headers, cookies(), method=method)
-        found[case] = (told(response), *outcome(town))
+        response = await env.ask("/maybe", *case.headers, cookies(), method=method)
+        found[case] = (told(response), *outcome(env))
 
     passed = ((200, None, "private, no-store", 2), ["U2forge"], ["/v1/auth/refresh"])
     assert found == {case: passed if case.passes else (REFUSED, "not run", []) for case in CASES}
@@ -86,19 +86,19 @@ async def test_cs01_cs09_an_unsafe_request_with_cookies(
 
 @pytest.mark.parametrize(("method", "cookies_set"), [("GET", 2), ("HEAD", 2), ("OPTIONS", 0)])
 async def test_cs10_a_safe_request_with_cookies(
-    town: BesiegedApp, cookies: Cookies, method: str, cookies_set: int
+    env: AttackTargetApp, cookies: Cookies, method: str, cookies_set: int
 ) -> None:
     """Wherever it comes from it passes; a preflight moves nothing."""
     renewed, nobody = (["U2forge"], ["/v1/auth/refresh"]), ([None], list[str]())
     for case in CASES:
-        response = await town.ask("/maybe", *case.headers, cookies(), method=method)
+        response = await env.ask("/maybe", *case.headers, cookies(), method=method)
         assert (response.status, len(response.all("set-cookie"))) == (200, cookies_set), case
-        assert outcome(town) == (renewed if cookies_set else nobody), case
+        assert outcome(env) == (renewed if cookies_set else nobody), case
 
 
 @pytest.mark.parametrize("method", [*UNSAFE_METHODS, *SAFE_METHODS])
 async def test_cs05_a_bearer_is_exempt_because_no_browser_sends_it_by_itself(
-    town: BesiegedApp, forge: Forge, cookies: Cookies, method: str
+    env: AttackTargetApp, forge: Forge, cookies: Cookies, method: str
 ) -> None:
     """With cookies beside it or not; and a bad bearer is nobody, whatever the cookies beside it are."""
     authentic, forged = bearer(good(forge).encode()), bearer(b"a.b.c")
@@ -109,9 +109,9 @@ async def test_cs05_a_bearer_is_exempt_because_no_browser_sends_it_by_itself(
             ((forged, cookies()), None),
             ((), None),
         ):
-            response = await town.ask("/maybe", *case.headers, *headers, method=method)
+            response = await env.ask("/maybe", *case.headers, *headers, method=method)
             assert (response.status, response.all("set-cookie")) == (200, []), case
-            assert outcome(town) == ([user], []), case
+            assert outcome(env) == ([user], []), case
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ async def test_cs05_a_bearer_is_exempt_because_no_browser_sends_it_by_itself(
     ],
 )
 async def test_cs01_cs08_the_plugins_own_routes(
-    town: BesiegedApp, cookies: Cookies, path: str, call: str, status: int
+    env: AttackTargetApp, cookies: Cookies, path: str, call: str, status: int
 ) -> None:
     """Signing out and switching are effects as well: refused before Descope hears of them."""
     found: dict[Case, object] = {}
     for case in CASES:
-        response = await town.ask(path, *case.headers, cookies(), FORM, method="POST", body=b"tenant=T1")
-        found[case] = (told(response), town.calls.copy())
-        town.calls.clear()
+        response = await env.ask(path, *case.headers, cookies(), FORM, method="POST", body=b"tenant=T1")
+        found[case] = (told(response), env.calls.copy())
+        env.calls.clear()
 
     passed = ((status, None, "private, no-store", 2), [call])
     assert found == {case: passed if case.passes else (REFUSED, []) for case in CASES}
@@ -140,21 +140,21 @@ async def test_cs01_cs08_the_plugins_own_routes(
     ("path", "by_bearer", "by_nobody"), [("/logout", 400, 204), ("/tenant/select", 400, 401)]
 )
 async def test_cs01_the_plugins_own_routes_refuse_foreign_pages_first(
-    town: BesiegedApp, forge: Forge, path: str, by_bearer: int, by_nobody: int
+    env: AttackTargetApp, forge: Forge, path: str, by_bearer: int, by_nobody: int
 ) -> None:
     """Whoever asks: a foreign page learns nothing of who is signed in."""
     for headers, status in (((bearer(good(forge).encode()),), by_bearer), ((), by_nobody)):
         for case in CASES:
-            response = await town.ask(path, *case.headers, *headers, FORM, method="POST", body=b"tenant=T1")
+            response = await env.ask(path, *case.headers, *headers, FORM, method="POST", body=b"tenant=T1")
             assert response.status == (status if case.passes else 403), case
-    assert town.calls == []
+    assert env.calls == []
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 async def test_cs08_effects_are_for_post_alone(
-    town: BesiegedApp, cookies: Cookies, path: str, method: str
+    env: AttackTargetApp, cookies: Cookies, path: str, method: str
 ) -> None:
     """405 without effect, from our own page too."""
-    response = await town.ask(path, (b"sec-fetch-site", b"same-origin"), cookies(), method=method)
-    assert (response.status, response.all("set-cookie"), town.calls) == (405, [], [])
+    response = await env.ask(path, (b"sec-fetch-site", b"same-origin"), cookies(), method=method)
+    assert (response.status, response.all("set-cookie"), env.calls) == (405, [], [])

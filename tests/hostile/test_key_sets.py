@@ -6,14 +6,14 @@ import pytest
 
 from fastapi_descope._tokens.verifier import parse_jwks
 from fastapi_descope.errors import InvalidUpstreamResponse
-from tests.helpers.attack_target_app import BesiegedApp, bearer
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.attack_target_app import AttackTargetApp, bearer
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.tampering import NOW, Forge
 from tests.hostile.tables.key_sets import MIXED, UNUSABLE
 
 pytestmark = pytest.mark.anyio
 
-Besieged = Callable[..., BesiegedApp]
+Besieged = Callable[..., AttackTargetApp]
 
 every_unusable = pytest.mark.parametrize("name", UNUSABLE)
 every_mixed = pytest.mark.parametrize("name", MIXED)
@@ -44,15 +44,15 @@ async def test_jw07_an_app_that_starts_with_nothing_usable_answers_503(
     besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
 ) -> None:
     """Nobody can tell who is calling, so nobody is refused for it, nor let in: try again."""
-    town = besieged()
-    town.key_set = UNUSABLE[name](forge)
+    env = besieged()
+    env.key_set = UNUSABLE[name](forge)
 
-    response = await town.ask("/me", proof)
+    response = await env.ask("/me", proof)
 
     assert (response.status, response.code) == (503, "upstream_unavailable")
     assert response.one("retry-after") == "1"
     assert response.one("cache-control") == "no-store"
-    assert (town.ran, town.key_fetches) == ([], 1)
+    assert (env.ran, env.key_fetches) == ([], 1)
 
 
 @every_mixed
@@ -60,13 +60,13 @@ async def test_jw09_an_app_that_starts_with_a_mixed_set_works(
     besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
 ) -> None:
     """Key A verifies; a token that names any other member is refused."""
-    town = besieged()
-    town.key_set = MIXED[name](forge)
+    env = besieged()
+    env.key_set = MIXED[name](forge)
 
-    responses = [await town.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
+    responses = [await env.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
 
     assert [response.status for response in responses] == [200, 401]
-    assert town.ran == [("/me", "U2forge")]
+    assert env.ran == [("/me", "U2forge")]
 
 
 @every_one
@@ -74,13 +74,13 @@ async def test_jw08_an_app_with_good_keys_keeps_working(
     besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], recipe: Callable[[Forge], bytes]
 ) -> None:
     """Its keys are renewed when due, beside the request; whatever comes, key A goes on verifying."""
-    town = besieged()
-    statuses = [(await town.ask("/me", proof)).status]
-    town.key_set, town.now = recipe(forge), NOW + 601
+    env = besieged()
+    statuses = [(await env.ask("/me", proof)).status]
+    env.key_set, env.now = recipe(forge), NOW + 601
 
     for _ in range(2):
-        statuses.append((await town.ask("/me", proof)).status)
-        await turns()
+        statuses.append((await env.ask("/me", proof)).status)
+        await run_ready()
 
     assert statuses == [200, 200, 200]
-    assert town.key_fetches == 2
+    assert env.key_fetches == 2

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from fastapi_descope.events import RedirectRejected
-from tests.helpers.app_harness import WorldFactory
-from tests.helpers.asgi_client import Answer
-from tests.helpers.attack_target_app import BesiegedApp, cookie, tokens_answer
+from tests.helpers.app_harness import EnvFactory
+from tests.helpers.asgi_client import WireResponse
+from tests.helpers.attack_target_app import AttackTargetApp, cookie, tokens_answer
 from tests.helpers.tampering import Forge
 from tests.hostile.tables.redirect_targets import ACCEPTED, CIRCULAR, REJECTED
 
@@ -29,15 +29,15 @@ BY_A_PERSON = ((b"sec-fetch-mode", b"navigate"), (b"sec-fetch-site", b"same-orig
 class Login:
     """One login in one browser, as far as the app can tell."""
 
-    def __init__(self, town: BesiegedApp) -> None:
-        self.town = town
+    def __init__(self, env: AttackTargetApp) -> None:
+        self.env = env
         self.state = ""
         self.cookie = b""
-        self.town.scripts["/v1/auth/sso/authorize"] = self._authorize
+        self.env.scripts["/v1/auth/sso/authorize"] = self._authorize
 
     async def begin(self, query: str) -> str:
         """Begin it; where it is to end, as the browser's cookie has it."""
-        response = await self.town.ask(f"/login/sso?tenant=acme&{query}")
+        response = await self.env.ask(f"/login/sso?tenant=acme&{query}")
         assert (response.status, response.one("location")) == (303, "https://idp.example/")
         self.cookie = response.all("set-cookie")[0].partition(";")[0].encode()
         text = self.cookie.rpartition(b".")[2]
@@ -49,9 +49,9 @@ class Login:
         raw = target.encode("utf-8", "surrogatepass")
         self.cookie = start + b"." + urlsafe_b64encode(raw).rstrip(b"=")
 
-    async def complete(self) -> Answer:
+    async def complete(self) -> WireResponse:
         """The answer of the callback."""
-        return await self.town.ask(f"/callback?code=good&state={self.state}", cookie(self.cookie))
+        return await self.env.ask(f"/callback?code=good&state={self.state}", cookie(self.cookie))
 
     def _authorize(self, request: httpx.Request) -> dict[str, object]:
         redirect = httpx.URL(request.url.params["redirectURL"])
@@ -61,11 +61,11 @@ class Login:
 
 
 @pytest.fixture
-def login(besieged: Callable[..., BesiegedApp], forge: Forge) -> Login:
+def login(besieged: Callable[..., AttackTargetApp], forge: Forge) -> Login:
     """A login that ends at /home unless it is told better."""
-    town = besieged(post_login_path="/home", post_logout_path="/bye")
-    town.scripts["/v1/auth/sso/exchange"] = tokens_answer(forge)
-    return Login(town)
+    env = besieged(post_login_path="/home", post_logout_path="/bye")
+    env.scripts["/v1/auth/sso/exchange"] = tokens_answer(forge)
+    return Login(env)
 
 
 def quoted(target: str) -> str:
@@ -80,11 +80,11 @@ async def test_rt_a_refused_target_is_neither_stored_nor_sent(login: Login, targ
     An address with over 8 KB of query is none that a login answers at all.
     """
     refusals: list[object] = []
-    login.town.descope.subscribe(lambda event: refusals.append(type(event)))
+    login.env.descope.subscribe(lambda event: refusals.append(type(event)))
 
     endless = [target for target in targets if len(f"tenant=acme&return_to={quoted(target)}") > 8_192]
     for target in endless:
-        response = await login.town.ask(f"/login/sso?tenant=acme&return_to={quoted(target)}")
+        response = await login.env.ask(f"/login/sso?tenant=acme&return_to={quoted(target)}")
         assert (response.status, response.all("location")) == (400, []), target
     fitting = [target for target in targets if target not in endless]
     for target in fitting:
@@ -114,7 +114,7 @@ async def test_rt16_a_refused_target_is_not_sent_after_signing_out(login: Login,
     """The same rule, whoever asks to be sent on."""
     for target in targets:
         body = f"return_to={quoted(target)}".encode()
-        response = await login.town.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
+        response = await login.env.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
         assert (response.status, response.all("location")) == (303, ["/bye"]), target
 
 
@@ -129,7 +129,7 @@ async def test_rt_an_accepted_target_arrives_byte_by_byte(login: Login, target: 
     body = f"return_to={quoted(target)}".encode()
 
     back = await login.complete()
-    out = await login.town.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
+    out = await login.env.ask("/logout", *BY_A_PERSON, FORM, method="POST", body=body)
 
     assert (back.status, back.all("location")) == (303, [sent])
     assert (out.status, out.all("location")) == (303, [sent])
@@ -155,14 +155,14 @@ async def test_cb12_a_target_adds_no_parameter_to_the_call(login: Login) -> None
     """Nothing in a target, and no state of another's making, reaches the call to Descope (CVE-2025-67716)."""
     await login.begin("return_to=/a%26tenant%3Devil%26redirectURL%3Dhttps://evil.example&state=evil")
     assert len(login.state) == 43
-    assert login.town.calls == ["/v1/auth/sso/authorize"]
+    assert login.env.calls == ["/v1/auth/sso/authorize"]
 
 
 @pytest.mark.parametrize("name", CLASSES)
-async def test_rt_a_whole_journey_ends_at_home(world: WorldFactory, name: str) -> None:
+async def test_rt_a_whole_journey_ends_at_home(make_env: EnvFactory, name: str) -> None:
     """One target of each class, through the emulator's page and back."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     start = await browser.visit(f"/login/sso?tenant=acme&return_to={quoted(CLASSES[name][0])}")
     assert parse_qs(str(httpx.URL(start.headers["location"]).query)).get("return_to") is None
 

@@ -4,7 +4,7 @@ import pytest
 
 from fastapi_descope import ConfigurationError, Descope
 from fastapi_descope.events import LoginFailed
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -19,38 +19,38 @@ def test_without_a_project_id_construction_fails_naming_the_variable() -> None:
     "query",
     ["", "?code=good", "?code=good&state=", "?code=good&state=x", "?code=good&state=" + "A" * 43],
 )
-async def test_cb01_a_callback_without_its_own_state_is_refused(world: WorldFactory, query: str) -> None:
+async def test_cb01_a_callback_without_its_own_state_is_refused(make_env: EnvFactory, query: str) -> None:
     """400 with a page that offers a new start; Descope is not called, and no cookie is set."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().visit("/callback" + query)
+    response = await env.browser().visit("/callback" + query)
 
     assert response.status_code == 400
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert '<a href="/login/sso">Sign in again</a>' in response.text
     assert "set-cookie" not in response.headers
-    assert list(town.emulator.requests) == []
-    assert town.events[-1] == LoginFailed("state")
+    assert list(env.emulator.requests) == []
+    assert env.events[-1] == LoginFailed("state")
 
 
-async def test_cb02_a_callback_begun_in_another_browser_is_refused(world: WorldFactory) -> None:
+async def test_cb02_a_callback_begun_in_another_browser_is_refused(make_env: EnvFactory) -> None:
     """An attacker's code and state do not sign a victim in (CB-02)."""
-    town = world()
-    callback = await town.browser().to_callback()
+    env = make_env()
+    callback = await env.browser().open_callback()
 
-    response = await town.browser().visit(callback)
+    response = await env.browser().visit(callback)
 
     assert response.status_code == 400
     assert "set-cookie" not in response.headers
-    assert town.calls("exchange") == 0
+    assert env.calls("exchange") == 0
 
 
-async def test_upstream_down_at_login_is_503_with_a_page(world: WorldFactory) -> None:
+async def test_upstream_down_at_login_is_503_with_a_page(make_env: EnvFactory) -> None:
     """The page says that it is nobody's fault, and when to come back."""
-    town = world()
-    town.emulator.faults.add("authorize", status=500)
+    env = make_env()
+    env.emulator.faults.add("authorize", status=500)
 
-    response = await town.browser().visit("/login/sso?tenant=acme")
+    response = await env.browser().visit("/login/sso?tenant=acme")
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
@@ -61,14 +61,14 @@ async def test_upstream_down_at_login_is_503_with_a_page(world: WorldFactory) ->
 
 
 async def test_an_expired_session_and_upstream_down_is_503_and_keeps_the_cookies(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """An outage never logs anyone out: when Descope is back, so is the user."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=503)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=503)
 
     down = await browser.get("/session-of")
     up = await browser.get("/session-of")
@@ -80,12 +80,12 @@ async def test_an_expired_session_and_upstream_down_is_503_and_keeps_the_cookies
     assert up.status_code == 200
 
 
-async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(world: WorldFactory) -> None:
+async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(make_env: EnvFactory) -> None:
     """A token that lives for weeks is not taken for a session."""
-    town = world()
-    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+    env = make_env()
+    pair = env.emulator.issue("ada@acme.example", tenant="acme")
 
-    response = await town.browser().get("/me", cookie=f"DS={pair.refresh_jwt}")
+    response = await env.browser().get("/me", cookie=f"DS={pair.refresh_jwt}")
 
     assert response.status_code == 401
     assert response.json()["code"] == "invalid_token"
@@ -93,14 +93,14 @@ async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(world: WorldFacto
 
 
 @pytest.mark.parametrize("where", ["cookie", "authorization"])
-async def test_a_tampered_token_is_401(world: WorldFactory, where: str) -> None:
+async def test_a_tampered_token_is_401(make_env: EnvFactory, where: str) -> None:
     """One changed character of the payload, by cookie or by bearer."""
-    town = world()
-    header, payload, signature = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt.split(".")
+    env = make_env()
+    header, payload, signature = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt.split(".")
     forged = f"{header}.{payload[:-4]}{'A' if payload[-4] != 'A' else 'B'}{payload[-3:]}.{signature}"
     headers = {"cookie": f"DS={forged}"} if where == "cookie" else {"authorization": f"Bearer {forged}"}
 
-    response = await town.browser().get("/me", **headers)
+    response = await env.browser().get("/me", **headers)
 
     assert response.status_code == 401
     assert response.json()["code"] == "invalid_token"
@@ -108,21 +108,21 @@ async def test_a_tampered_token_is_401(world: WorldFactory, where: str) -> None:
     assert response.headers["www-authenticate"] == challenge
 
 
-async def test_tn01_a_user_without_tenant_gets_403_no_tenant(world: WorldFactory) -> None:
+async def test_tn01_a_user_without_tenant_gets_403_no_tenant(make_env: EnvFactory) -> None:
     """Signed in, but a route that works in a tenant has none to work in."""
-    town = world()
-    pair = town.emulator.issue("nomad@example.org")
+    env = make_env()
+    pair = env.emulator.issue("nomad@example.org")
 
-    response = await town.browser().get("/me", authorization=f"Bearer {pair.session_jwt}")
+    response = await env.browser().get("/me", authorization=f"Bearer {pair.session_jwt}")
 
     assert response.status_code == 403
     assert response.json()["code"] == "no_tenant"
 
 
-async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: WorldFactory) -> None:
+async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(make_env: EnvFactory) -> None:
     """The user changed their mind at the identity provider: a page with a way to start again (CB-06)."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])
     back = (await browser.refuse(page)).headers["location"]
 
@@ -131,5 +131,5 @@ async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(world: W
     assert response.status_code == 400
     assert "<script>" not in response.text
     assert "Sign in again" in response.text
-    assert town.calls("exchange") == 0
+    assert env.calls("exchange") == 0
     assert not [name for name in browser.names() if name.startswith("descope_login")]

@@ -25,7 +25,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.helpers.app_harness import Browser, add_routes
-from tests.helpers.live_server import listening, served
+from tests.helpers.live_server import listening, serve_app
 
 pytestmark = pytest.mark.anyio
 
@@ -156,7 +156,7 @@ async def test_lg01_no_secret_is_ever_written(notebook: Notebook) -> None:
             # The emulator's server has switched this logger off for the whole process.
             logging.getLogger("uvicorn.access").addHandler(notebook)
             logging.getLogger("uvicorn.access").setLevel(logging.DEBUG)
-            with served(app, listener, access_log=True):
+            with serve_app(app, listener, access_log=True):
                 await _walk(browser, url, emulator)
 
     written = [

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project
-from tests.helpers.app_harness import IDP, World, WorldFactory
+from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -18,9 +18,9 @@ VERIFIER = "a-verifier-of-at-least-forty-three-characters"
 CALLBACK = "http://localhost:8000/callback"
 
 
-async def _oidc_tokens(town: World, client_id: str) -> dict[str, str]:
+async def _oidc_tokens(env: AppHarness, client_id: str) -> dict[str, str]:
     """What an OIDC client of the project gets for Ada's sign-in."""
-    browser = town.browser()
+    browser = env.browser()
     challenge = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
     query = httpx.QueryParams(
         client_id=client_id,
@@ -45,32 +45,32 @@ async def _oidc_tokens(town: World, client_id: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["id_token", "access_token", "refresh_token"])
-async def test_a_federated_apps_tokens_open_nothing(world: WorldFactory, name: str) -> None:
+async def test_a_federated_apps_tokens_open_nothing(make_env: EnvFactory, name: str) -> None:
     """What another app got for a user is no session here: neither as a bearer nor as a cookie."""
     project = Project(federated_apps=("SA2reports",))
-    town = world(project=project)
-    token = (await _oidc_tokens(town, "SA2reports"))[name]
+    env = make_env(project=project)
+    token = (await _oidc_tokens(env, "SA2reports"))[name]
 
-    by_header = await town.browser().get("/session-of", authorization=f"Bearer {token}")
-    by_cookie = await town.browser().get("/session-of", cookie=f"DS={token}")
+    by_header = await env.browser().get("/session-of", authorization=f"Bearer {token}")
+    by_cookie = await env.browser().get("/session-of", cookie=f"DS={token}")
 
     assert (by_header.status_code, by_cookie.status_code) == (401, 401)
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
 
 
-async def test_an_id_token_of_the_project_is_no_session(world: WorldFactory) -> None:
+async def test_an_id_token_of_the_project_is_no_session(make_env: EnvFactory) -> None:
     """An ID token says who somebody is to a front end, and opens nothing."""
-    town = world()
-    token = (await _oidc_tokens(town, DEFAULT_PROJECT_ID))["id_token"]
+    env = make_env()
+    token = (await _oidc_tokens(env, DEFAULT_PROJECT_ID))["id_token"]
 
-    assert (await town.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
+    assert (await env.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
 
 
-async def test_an_access_key_acts_within_its_tenant(world: WorldFactory) -> None:
+async def test_an_access_key_acts_within_its_tenant(make_env: EnvFactory) -> None:
     """A machine sends its session token as a bearer, and has the roles of its key, no user's."""
     key = AccessKey("K2nightly", "opensesame", tenants={"acme": Grants(("viewer",))})
-    town = world(project=Project(access_keys=(key,)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.emulator), base_url=IDP) as machine:
+    env = make_env(project=Project(access_keys=(key,)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(env.emulator), base_url=IDP) as machine:
         response = await machine.post(
             "/v1/auth/accesskey/exchange",
             headers={"authorization": f"Bearer {DEFAULT_PROJECT_ID}:opensesame"},
@@ -78,8 +78,8 @@ async def test_an_access_key_acts_within_its_tenant(world: WorldFactory) -> None
         )
     token = response.json()["sessionJwt"]
 
-    me = await town.browser().get("/me", authorization=f"Bearer {token}")
+    me = await env.browser().get("/me", authorization=f"Bearer {token}")
 
     assert me.json() == {"user": "K2nightly", "tenant": "acme", "roles": ["viewer"]}
-    town.emulator.clock.advance(660)
-    assert (await town.browser().get("/me", authorization=f"Bearer {token}")).status_code == 401
+    env.emulator.clock.advance(660)
+    assert (await env.browser().get("/me", authorization=f"Bearer {token}")).status_code == 401

@@ -7,31 +7,31 @@ import pytest
 
 from fastapi_descope.emulator import Issued
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
-from tests.helpers.app_harness import Browser, World, WorldFactory
+from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
 ADA = "ada@acme.example"
 
 
-async def signed_in(town: World, count: int) -> list[Browser]:
+async def signed_in(env: AppHarness, count: int) -> list[Browser]:
     """As many browsers, each with a session of its own."""
-    browsers = [town.browser() for _ in range(count)]
+    browsers = [env.browser() for _ in range(count)]
     for browser in browsers:
         await browser.sign_in()
     return browsers
 
 
-async def outage(town: World, browsers: list[Browser]) -> None:
+async def outage(env: AppHarness, browsers: list[Browser]) -> None:
     """Descope answers 503 from now on, and the browsers' dead sessions have found out."""
-    town.emulator.faults.add("*", status=503, times=10_000)
+    env.emulator.faults.add("*", status=503, times=10_000)
     for browser in browsers:
         await browser.get("/session-of")
 
 
-def changes(town: World) -> list[Event]:
+def changes(env: AppHarness) -> list[Event]:
     """What was told of Descope's reach."""
-    return [event for event in town.events if isinstance(event, UpstreamDegraded | UpstreamRecovered)]
+    return [event for event in env.events if isinstance(event, UpstreamDegraded | UpstreamRecovered)]
 
 
 def holder(issued: Issued) -> dict[str, str]:
@@ -39,14 +39,14 @@ def holder(issued: Issued) -> dict[str, str]:
     return {"cookie": f"DS={issued.session_jwt}; DSR={issued.refresh_jwt}"}
 
 
-async def test_f1_an_outage_costs_live_sessions_nothing_and_logs_nobody_out(world: WorldFactory) -> None:
+async def test_f1_an_outage_costs_live_sessions_nothing_and_logs_nobody_out(make_env: EnvFactory) -> None:
     """Dead sessions get 503 and keep their cookies; once it is known, without a call; then all go on."""
-    town = world()
-    dead = await signed_in(town, 8)
-    town.emulator.clock.advance(660)
-    [live] = await signed_in(town, 1)
-    await outage(town, dead[:5])
-    calls = len(town.emulator.requests)
+    env = make_env()
+    dead = await signed_in(env, 8)
+    env.emulator.clock.advance(660)
+    [live] = await signed_in(env, 1)
+    await outage(env, dead[:5])
+    calls = len(env.emulator.requests)
 
     responses = [await browser.get("/session-of") for browser in dead]
     while_down = [(await live.get("/session-of")).status_code for _ in range(10)]
@@ -58,19 +58,19 @@ async def test_f1_an_outage_costs_live_sessions_nothing_and_logs_nobody_out(worl
         assert 5 <= int(response.headers["retry-after"]) <= 10
         assert response.headers["cache-control"] == "no-store"
         assert "set-cookie" not in response.headers
-    assert len(town.emulator.requests) == calls
-    town.emulator.faults.clear()
-    town.emulator.clock.advance(10)
+    assert len(env.emulator.requests) == calls
+    env.emulator.faults.clear()
+    env.emulator.clock.advance(10)
     assert [(await browser.get("/session-of")).status_code for browser in dead] == [200] * 8
-    assert changes(town) == [UpstreamDegraded("server_error"), UpstreamRecovered()]
+    assert changes(env) == [UpstreamDegraded("server_error"), UpstreamRecovered()]
 
 
-async def test_f1_a_person_sees_a_page_during_an_outage(world: WorldFactory) -> None:
+async def test_f1_a_person_sees_a_page_during_an_outage(make_env: EnvFactory) -> None:
     """503 in HTML with the time to come again; no redirect to a login that would not work either."""
-    town = world()
-    dead = await signed_in(town, 6)
-    town.emulator.clock.advance(660)
-    await outage(town, dead[:5])
+    env = make_env()
+    dead = await signed_in(env, 6)
+    env.emulator.clock.advance(660)
+    await outage(env, dead[:5])
 
     page = await dead[5].visit("/session-of", accept="text/html")
 
@@ -81,26 +81,26 @@ async def test_f1_a_person_sees_a_page_during_an_outage(world: WorldFactory) -> 
     assert "location" not in page.headers
 
 
-async def test_f1_one_request_finds_out_that_descope_is_back(world: WorldFactory) -> None:
+async def test_f1_one_request_finds_out_that_descope_is_back(make_env: EnvFactory) -> None:
     """Fifty dead sessions come when the wait is over: one call, and while it runs 503 for the rest."""
-    town = world()
-    dead = await signed_in(town, 5)
-    town.emulator.clock.advance(660)
-    await signed_in(town, 1)  # renews the keys; fetching them would otherwise be the trial
-    await outage(town, dead)
-    town.emulator.faults.clear()
-    town.emulator.faults.add("refresh", hold=True)
-    town.emulator.clock.advance(10)
-    calls = town.calls("refresh")
-    crowd = [holder(town.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(50)]
+    env = make_env()
+    dead = await signed_in(env, 5)
+    env.emulator.clock.advance(660)
+    await signed_in(env, 1)  # renews the keys; fetching them would otherwise be the trial
+    await outage(env, dead)
+    env.emulator.faults.clear()
+    env.emulator.faults.add("refresh", hold=True)
+    env.emulator.clock.advance(10)
+    calls = env.calls("refresh")
+    crowd = [holder(env.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(50)]
 
-    first = asyncio.create_task(town.browser().get("/session-of", **crowd[0]))
-    await town.emulator.faults.arrived()
-    others = [await town.browser().get("/session-of", **cookies) for cookies in crowd[1:]]
-    during = town.calls("refresh") - calls
-    town.emulator.faults.release()
+    first = asyncio.create_task(env.browser().get("/session-of", **crowd[0]))
+    await env.emulator.faults.arrived()
+    others = [await env.browser().get("/session-of", **cookies) for cookies in crowd[1:]]
+    during = env.calls("refresh") - calls
+    env.emulator.faults.release()
     tried = await first
-    after = [(await town.browser().get("/session-of", **cookies)).status_code for cookies in crowd[1:]]
+    after = [(await env.browser().get("/session-of", **cookies)).status_code for cookies in crowd[1:]]
 
     assert tried.status_code == 200
     assert {response.status_code for response in others} == {503}
@@ -108,102 +108,104 @@ async def test_f1_one_request_finds_out_that_descope_is_back(world: WorldFactory
     assert after == [200] * 49
 
 
-async def test_f1_nobody_signs_in_during_an_outage_and_everybody_can_after_it(world: WorldFactory) -> None:
+async def test_f1_nobody_signs_in_during_an_outage_and_everybody_can_after_it(
+    make_env: EnvFactory,
+) -> None:
     """The start of a login and its callback are 503 without a call, and the same browser signs in later."""
-    town = world()
-    dead = await signed_in(town, 5)
-    browser = town.browser()
-    callback = await browser.to_callback()
-    town.emulator.clock.advance(660)
-    await outage(town, dead)
-    calls = len(town.emulator.requests)
+    env = make_env()
+    dead = await signed_in(env, 5)
+    browser = env.browser()
+    callback = await browser.open_callback()
+    env.emulator.clock.advance(660)
+    await outage(env, dead)
+    calls = len(env.emulator.requests)
 
     started = await browser.visit("/login/sso?tenant=acme")
-    come_back = await town.browser().visit("/login/sso?tenant=acme")
+    come_back = await env.browser().visit("/login/sso?tenant=acme")
 
     for response in (started, come_back):
         assert response.status_code == 503
         assert 5 <= int(response.headers["retry-after"]) <= 10
-    assert len(town.emulator.requests) == calls
+    assert len(env.emulator.requests) == calls
     assert (await browser.visit(callback)).status_code >= 400
     assert "DS" not in browser.names()
-    assert len(town.emulator.requests) == calls
-    town.emulator.faults.clear()
-    town.emulator.clock.advance(10)
+    assert len(env.emulator.requests) == calls
+    env.emulator.faults.clear()
+    env.emulator.clock.advance(10)
     assert (await browser.sign_in()).status_code == 303
 
 
-async def test_f1_signing_out_works_during_an_outage(world: WorldFactory) -> None:
+async def test_f1_signing_out_works_during_an_outage(make_env: EnvFactory) -> None:
     """The cookies go, whoever is away; no call is made for it (LO-01)."""
-    town = world()
-    dead = await signed_in(town, 6)
-    town.emulator.clock.advance(660)
-    await outage(town, dead[:5])
-    calls = len(town.emulator.requests)
+    env = make_env()
+    dead = await signed_in(env, 6)
+    env.emulator.clock.advance(660)
+    await outage(env, dead[:5])
+    calls = len(env.emulator.requests)
 
     response = await dead[5].post("/logout")
 
     assert response.status_code in {204, 303}
     assert {"DS", "DSR"}.isdisjoint(dead[5].names())
-    assert len(town.emulator.requests) == calls
+    assert len(env.emulator.requests) == calls
 
 
-async def test_f1_an_outage_of_ten_minutes_costs_a_few_calls(world: WorldFactory) -> None:
+async def test_f1_an_outage_of_ten_minutes_costs_a_few_calls(make_env: EnvFactory) -> None:
     """A request each second: five calls find it out, and then a trial is made each 15 to 30 seconds."""
-    town = world()
-    town.emulator.faults.add("refresh", status=503, times=10_000)
-    [browser] = await signed_in(town, 1)
-    town.emulator.clock.advance(660)
+    env = make_env()
+    env.emulator.faults.add("refresh", status=503, times=10_000)
+    [browser] = await signed_in(env, 1)
+    env.emulator.clock.advance(660)
 
     responses: list[httpx.Response] = []
     for _ in range(600):
         responses.append(await browser.get("/session-of"))
-        town.emulator.clock.advance(1)
+        env.emulator.clock.advance(1)
 
     assert {response.status_code for response in responses} == {503}
     assert all(1 <= int(response.headers["retry-after"]) <= 30 for response in responses)
-    assert 5 + 600 / 30 <= town.calls("refresh") <= 5 + 600 / 15 + 2
-    town.emulator.faults.clear()
-    town.emulator.clock.advance(30)
+    assert 5 + 600 / 30 <= env.calls("refresh") <= 5 + 600 / 15 + 2
+    env.emulator.faults.clear()
+    env.emulator.clock.advance(30)
     assert (await browser.get("/session-of")).status_code == 200
 
 
-async def test_f3_a_descope_that_fails_every_other_time_logs_nobody_out(world: WorldFactory) -> None:
+async def test_f3_a_descope_that_fails_every_other_time_logs_nobody_out(make_env: EnvFactory) -> None:
     """Half a minute, two requests a second: never more than one call for each, and every session goes on."""
-    town = world()
-    crowd = [holder(town.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(60)]
+    env = make_env()
+    crowd = [holder(env.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(60)]
 
     responses: list[httpx.Response] = []
     for number, cookies in enumerate(crowd):
         if number % 2:
-            town.emulator.faults.add("refresh", status=500)
-        responses.append(await town.browser().get("/session-of", **cookies))
-        town.emulator.clock.advance(0.5)
+            env.emulator.faults.add("refresh", status=500)
+        responses.append(await env.browser().get("/session-of", **cookies))
+        env.emulator.clock.advance(0.5)
 
     assert [response.status_code for response in responses] == [200, 503] * 30
-    assert town.calls("refresh") == 60
+    assert env.calls("refresh") == 60
     assert all("set-cookie" not in response.headers for response in responses[1::2])
-    late = [await town.browser().get("/session-of", **cookies) for cookies in crowd[1::2]]
+    late = [await env.browser().get("/session-of", **cookies) for cookies in crowd[1::2]]
     assert {response.status_code for response in late} == {200}
-    assert changes(town) == []
+    assert changes(env) == []
 
 
-async def test_rf09_a_limit_on_everybody_is_obeyed_by_everybody(world: WorldFactory) -> None:
+async def test_rf09_a_limit_on_everybody_is_obeyed_by_everybody(make_env: EnvFactory) -> None:
     """Two sessions meet it: the third is told how long to wait and is not asked about, then all go on."""
-    town = world()
-    browsers = await signed_in(town, 3)
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=429, retry_after=30, times=2)
+    env = make_env()
+    browsers = await signed_in(env, 3)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=429, retry_after=30, times=2)
 
     responses = [await browser.get("/session-of") for browser in browsers]
-    login = await town.browser().visit("/login/sso?tenant=acme")
+    login = await env.browser().visit("/login/sso?tenant=acme")
 
     for response in responses:
         assert response.status_code == 503
         assert response.headers["retry-after"] == "30"
         assert "set-cookie" not in response.headers
     assert login.status_code == 503
-    assert town.calls("refresh") == 2
-    town.emulator.clock.advance(31)
+    assert env.calls("refresh") == 2
+    env.emulator.clock.advance(31)
     assert [(await browser.get("/session-of")).status_code for browser in browsers] == [200] * 3
-    assert changes(town) == [UpstreamDegraded("rate_limited"), UpstreamRecovered()]
+    assert changes(env) == [UpstreamDegraded("rate_limited"), UpstreamRecovered()]

@@ -19,7 +19,7 @@ from fastapi_descope.emulator import (
     SeedUser,
 )
 from fastapi_descope.events import UpstreamTokenRejected
-from tests.helpers.app_harness import IDP, Browser, World, WorldFactory
+from tests.helpers.app_harness import IDP, AppHarness, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -92,8 +92,8 @@ MODES = {
 }
 
 
-def _town(world: WorldFactory, mode: Mode) -> World:
-    return world(emulator=Emulator(mode.project, base_url=IDP), **mode.settings)
+def _make_env(make_env: EnvFactory, mode: Mode) -> AppHarness:
+    return make_env(emulator=Emulator(mode.project, base_url=IDP), **mode.settings)
 
 
 async def _me(browser: Browser) -> dict[str, object]:
@@ -104,69 +104,69 @@ async def _me(browser: Browser) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-async def test_a_session_from_sign_in_to_sign_out(world: WorldFactory, mode: Mode) -> None:
+async def test_a_session_from_sign_in_to_sign_out(make_env: EnvFactory, mode: Mode) -> None:
     """Sign in, come back, renew twice, switch tenant, renew there, sign out: one user, the right roles."""
-    town = _town(world, mode)
-    browser, (at_acme, at_globex) = town.browser(), map(list, mode.roles)
+    env = _make_env(make_env, mode)
+    browser, (at_acme, at_globex) = env.browser(), map(list, mode.roles)
 
     assert (await browser.sign_in()).headers["location"] == "/me"
     assert await _me(browser) == {"user": ADA, "tenant": "acme", "roles": at_acme}
 
     for _ in range(2):
-        town.emulator.clock.advance(660)
+        env.emulator.clock.advance(660)
         assert await _me(browser) == {"user": ADA, "tenant": "acme", "roles": at_acme}
-    assert town.calls("refresh") == 2
+    assert env.calls("refresh") == 2
 
     assert (await browser.post("/tenant/select", {"tenant": "globex"})).status_code == 200
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
     assert await _me(browser) == {"user": ADA, "tenant": "globex", "roles": at_globex}
-    assert town.calls("refresh") == 3
+    assert env.calls("refresh") == 3
 
     assert (await browser.post("/logout")).status_code == 204
     assert (await browser.get("/me")).status_code == 401
-    assert [call.status for call in town.emulator.requests.to("logout")] == [200]
-    assert not [event for event in town.events if isinstance(event, UpstreamTokenRejected)]
+    assert [call.status for call in env.emulator.requests.to("logout")] == [200]
+    assert not [event for event in env.events if isinstance(event, UpstreamTokenRejected)]
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_revoked_session_ends_with_either_status(world: WorldFactory, status: int) -> None:
+async def test_a_revoked_session_ends_with_either_status(make_env: EnvFactory, status: int) -> None:
     """Whether Descope says 400 or 401 to a revoked refresh token: the session is over, the cookies go."""
     guesses = Assumptions(revoked_status=400 if status == 400 else 401)
-    town = world(project=Project(assumptions=guesses))
-    browser = town.browser()
+    env = make_env(project=Project(assumptions=guesses))
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.revoke("ada@acme.example")
-    town.emulator.clock.advance(660)
+    env.emulator.revoke("ada@acme.example")
+    env.emulator.clock.advance(660)
 
     assert (await browser.get("/me")).status_code == 401
     assert {"DS", "DSR"}.isdisjoint(browser.names())
-    assert [call.status for call in town.emulator.requests.to("refresh")] == [status]
+    assert [call.status for call in env.emulator.requests.to("refresh")] == [status]
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_stolen_refresh_token_ends_the_session(world: WorldFactory, status: int) -> None:
+async def test_a_stolen_refresh_token_ends_the_session(make_env: EnvFactory, status: int) -> None:
     """After somebody else replayed a replaced refresh token, the owner has to sign in again."""
     guesses = Assumptions(reuse_status=400 if status == 400 else 401)
-    town = world(project=Project(rotate_refresh=True, assumptions=guesses))
-    owner, thief = town.browser(), world(emulator=town.emulator).browser()
+    env = make_env(project=Project(rotate_refresh=True, assumptions=guesses))
+    owner, thief = env.browser(), make_env(emulator=env.emulator).browser()
     await owner.sign_in()
     stolen = {name: owner.cookie(name) for name in ("DS", "DSR")}
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
     assert (await owner.get("/me")).status_code == 200
 
     cookie = "; ".join(f"{name}={value}" for name, value in stolen.items())
     assert (await thief.get("/me", cookie=cookie)).status_code == 401
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
     assert (await owner.get("/me")).status_code == 401
-    assert [call.status for call in town.emulator.requests.to("refresh")] == [200, status, status]
+    assert [call.status for call in env.emulator.requests.to("refresh")] == [200, status, status]
 
 
-async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(world: WorldFactory) -> None:
+async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(make_env: EnvFactory) -> None:
     """The session cookie lives until Descope wants its refresh, so use renews it; idleness ends it."""
     clock = Clock(lambda: 1_800_000_000.0)
-    town = world(emulator=Emulator(Project(inactivity_seconds=600), clock=clock))
-    browser = town.browser()
+    env = make_env(emulator=Emulator(Project(inactivity_seconds=600), clock=clock))
+    browser = env.browser()
     signed_in = await browser.sign_in()
     session = next(line for line in signed_in.headers.get_list("set-cookie") if line.startswith("DS="))
     assert "; Max-Age=300;" in session
@@ -174,7 +174,7 @@ async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(world: Worl
     clock.advance(310)
     browser.http.cookies.delete("DS")  # as a browser does, whose clock is not the emulator's
     assert (await browser.get("/me")).status_code == 200
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
     clock.advance(611)
     assert (await browser.get("/me")).status_code == 401
@@ -182,15 +182,15 @@ async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(world: Worl
 
 
 @pytest.mark.parametrize("spelling", ["err", "error", "both"])
-async def test_a_refused_sign_in_is_understood_in_each_spelling(world: WorldFactory, spelling: str) -> None:
+async def test_a_refused_sign_in_is_understood_in_each_spelling(make_env: EnvFactory, spelling: str) -> None:
     """However Descope says that the identity provider refused: a page, no session, a way to try again."""
     spellings = {
         "err": Assumptions(failed_sign_in="err"),
         "error": Assumptions(failed_sign_in="error"),
         "both": Assumptions(),
     }
-    town = world(project=Project(assumptions=spellings[spelling]))
-    browser = town.browser()
+    env = make_env(project=Project(assumptions=spellings[spelling]))
+    browser = env.browser()
     started = await browser.visit("/login/sso?tenant=acme")
     page = await browser.visit(started.headers["location"])
     back = (await browser.refuse(page)).headers["location"]
@@ -199,14 +199,14 @@ async def test_a_refused_sign_in_is_understood_in_each_spelling(world: WorldFact
 
     assert response.status_code in {400, 401, 403}
     assert response.headers["content-type"].startswith("text/html")
-    assert town.calls("exchange") == 0
+    assert env.calls("exchange") == 0
     assert {"DS", "DSR"}.isdisjoint(browser.names())
 
 
-async def test_a_tenant_that_the_sign_in_leaves_open_can_be_selected(world: WorldFactory) -> None:
+async def test_a_tenant_that_the_sign_in_leaves_open_can_be_selected(make_env: EnvFactory) -> None:
     """If SSO sets no current tenant, the user is signed in, and picks one."""
-    town = world(project=Project(assumptions=Assumptions(sso_sets_tenant=False)))
-    browser = town.browser()
+    env = make_env(project=Project(assumptions=Assumptions(sso_sets_tenant=False)))
+    browser = env.browser()
     await browser.sign_in()
     assert (await browser.get("/me")).status_code == 403
 

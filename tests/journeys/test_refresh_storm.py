@@ -6,7 +6,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from tests.helpers.app_harness import World, WorldFactory
+from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -30,25 +30,25 @@ class Watched(httpx.ASGITransport):
             self.under_way -= 1
 
 
-async def returning(town: World, user: str, tenant: str) -> tuple[int, object]:
+async def returning(env: AppHarness, user: str, tenant: str) -> tuple[int, object]:
     """A browser comes back with a session of its own that is over: the status, and whose session it has."""
-    issued = town.emulator.issue(user, tenant, session_seconds=-60)
-    response = await town.browser().get(
+    issued = env.emulator.issue(user, tenant, session_seconds=-60)
+    response = await env.browser().get(
         "/session-of", cookie=f"DS={issued.session_jwt}; DSR={issued.refresh_jwt}"
     )
     return response.status_code, response.json().get("tenant")
 
 
-async def test_rf10_a_thousand_sessions_are_renewed_with_a_thousand_calls(world: WorldFactory) -> None:
+async def test_rf10_a_thousand_sessions_are_renewed_with_a_thousand_calls(make_env: EnvFactory) -> None:
     """None fails, each gets its own, never more than twenty calls at once, and no call is made twice."""
     # The time that they may take is the machine's affair, not this test's.
-    town = world(upstream_timeout=60)
-    watched = Watched(town.emulator)
+    env = make_env(upstream_timeout=60)
+    watched = Watched(env.emulator)
     who = [("ada@acme.example", "acme"), ("hank@globex.example", "globex")] * (SESSIONS // 2)
 
-    with town.descope.override_upstream(watched, clock=town.emulator.clock):
-        responses = await asyncio.gather(*(returning(town, *each) for each in who))
+    with env.descope.override_upstream(watched, clock=env.emulator.clock):
+        responses = await asyncio.gather(*(returning(env, *each) for each in who))
 
     assert responses == [(200, tenant) for _, tenant in who]
     assert watched.most == 20
-    assert town.calls("refresh") == SESSIONS
+    assert env.calls("refresh") == SESSIONS

@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 
-from example_app.tests.world import ADA, build_app, build_emulator
+from example_app.tests.app_env import ADA, build_app, build_emulator
 from fastapi_descope import (
     CurrentSession,
     CurrentTenant,
@@ -32,7 +32,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.emulator import Emulator
-from tests.helpers.app_harness import build_world
+from tests.helpers.app_harness import build_app_harness
 
 _EXAMPLES = 8
 _BODIES = ("application/json", "application/x-www-form-urlencoded")
@@ -133,8 +133,8 @@ async def _yes() -> str:
 
 
 def _every_dependency() -> Described:
-    town = build_world(routes=_guarded)
-    return Described.of(town.app, town.emulator)
+    env = build_app_harness(routes=_guarded)
+    return Described.of(env.app, env.emulator)
 
 
 def _nobody(_: Emulator) -> Sent:

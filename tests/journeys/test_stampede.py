@@ -5,51 +5,53 @@ import re
 
 import pytest
 
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_rf02_a_burst_of_200_requests_makes_one_refresh(world: WorldFactory) -> None:
+async def test_rf02_a_burst_of_200_requests_makes_one_refresh(make_env: EnvFactory) -> None:
     """All are answered, all with the same new cookie."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    responses = await asyncio.gather(*(town.browser().get("/session-of", cookie=old) for _ in range(200)))
+    responses = await asyncio.gather(*(env.browser().get("/session-of", cookie=old) for _ in range(200)))
 
     assert {response.status_code for response in responses} == {200}
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
     # Their ages may differ by the second in which each was sent.
     assert len({re.sub(r"Max-Age=\d+", "", response.headers["set-cookie"]) for response in responses}) == 1
 
 
-async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(world: WorldFactory) -> None:
+async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(make_env: EnvFactory) -> None:
     """They arrive 3 ms apart on the clock, each after the one before was answered, rotation and all."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
     statuses: set[int] = set()
     for _ in range(200):
-        statuses.add((await town.browser().get("/session-of", cookie=old)).status_code)
-        town.emulator.clock.advance(0.003)
+        statuses.add((await env.browser().get("/session-of", cookie=old)).status_code)
+        env.emulator.clock.advance(0.003)
 
     assert statuses == {200}
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(world: WorldFactory) -> None:
+async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(
+    make_env: EnvFactory,
+) -> None:
     """Nobody asked who is there: no Vary, no Cache-Control, no call, whatever the cookies are (CA-03)."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    calls = len(town.emulator.requests)
-    town.emulator.clock.advance(660)
+    calls = len(env.emulator.requests)
+    env.emulator.clock.advance(660)
 
     response = await browser.get("/public")
 
@@ -57,4 +59,4 @@ async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(wor
     assert "vary" not in response.headers
     assert "cache-control" not in response.headers
     assert "set-cookie" not in response.headers
-    assert len(town.emulator.requests) == calls
+    assert len(env.emulator.requests) == calls

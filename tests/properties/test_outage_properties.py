@@ -14,7 +14,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
-from tests.helpers.breaker_harness import ADA, GRACE, Desk, end
+from tests.helpers.breaker_harness import ADA, GRACE, BreakerHarness, end
 
 
 class Outage(RuleBasedStateMachine):
@@ -22,7 +22,7 @@ class Outage(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(0.5)
+        self.desk = BreakerHarness(0.5)
         self.under_way: list[CallPermit] = []
         self.trial: CallPermit | None = None
         self.tried_at = 0.0

@@ -12,7 +12,7 @@ from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import LIFETIME, StrictDescope
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 async def test_rf02_two_hundred_at_once_cost_one_call() -> None:
     """All of them get the same pair, and one event tells of it."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
 
     outcomes = await asyncio.gather(*[refresher.refresh(held) for _ in range(200)])
 
@@ -41,7 +41,7 @@ async def test_rf02_two_hundred_at_once_cost_one_call() -> None:
 async def test_rf04_two_hundred_late_twins_cost_no_further_call() -> None:
     """Whoever comes after the result has landed, with the old token still, gets the same pair."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
 
     outcomes = [await refresher.refresh(held) for _ in range(200)]
 
@@ -53,10 +53,10 @@ async def test_rf04_two_hundred_late_twins_cost_no_further_call() -> None:
 async def test_rf02_other_users_do_not_wait() -> None:
     """While one user's refresh hangs, another's goes through."""
     descope = StrictDescope()
-    ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.refresher()
+    ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.coordinator()
     hanging = descope.hold()
     slow = asyncio.create_task(refresher.refresh(ada))
-    await turns()
+    await run_ready()
     descope.serve()
 
     assert isinstance(await refresher.refresh(bob), Renewed)
@@ -68,7 +68,7 @@ async def test_rf02_other_users_do_not_wait() -> None:
 async def test_rf04_the_grace_begins_with_the_delivery() -> None:
     """Thirty seconds after a response has carried the result it is forgotten, and Descope is asked again."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher(grace=30)
+    held, refresher = descope.sign_in(), descope.coordinator(grace=30)
     first = await refresher.refresh(held)
     descope.now += 100
     await refresher.mark_delivered(held)
@@ -85,7 +85,7 @@ async def test_rf06_a_result_that_nobody_received_is_kept_for_ten_minutes() -> N
     """Until then the browser that lost the answer gets it with its next request."""
     descope = StrictDescope()
     descope.lifetime = 3600
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     first = await refresher.refresh(held)
 
     descope.now += 599
@@ -100,7 +100,7 @@ async def test_rf06_a_result_outlives_its_session_if_the_old_token_is_spent() ->
     """The newest token goes on where the presented one would look like a theft."""
     descope = StrictDescope()
     descope.lifetime = 180
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     descope.now += 400
 
@@ -117,7 +117,7 @@ async def test_a_result_never_stands_in_for_the_next_refresh() -> None:
     """Without rotation a token is refreshed again and again: it is remembered for 3/4 of the session."""
     descope = StrictDescope()
     descope.rotates = False
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
 
     descope.now += 0.75 * LIFETIME - 1
@@ -132,10 +132,10 @@ async def test_rf17_a_session_that_is_over_by_our_clock_is_not_remembered_as_goo
     """Without rotation nothing is lost: asked again in half a minute, however many requests come before."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = False, 1
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     running = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
     descope.now += 2
     hanging.set()
     descope.serve()
@@ -154,10 +154,10 @@ async def test_rf17_a_session_that_is_nearly_over_by_our_clock_costs_no_call_a_r
     """It is good for what is left of it; Descope is asked again in half a minute."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = False, 50
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     running = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
     descope.now += 50 - left
     hanging.set()
     assert isinstance(await running, Renewed)
@@ -177,7 +177,7 @@ async def test_rf17_a_rotated_token_is_kept_though_our_clock_is_ahead() -> None:
     """The only copy of it is in that answer: the next refresh, half a minute later, goes on with it."""
     descope = StrictDescope()
     descope.lifetime = -600
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     assert await refresher.refresh(held) == Unavailable(5)
     descope.lifetime = 600
 
@@ -191,7 +191,7 @@ async def test_rf17_a_kept_answer_is_the_session_as_soon_as_our_clock_is_right()
     """Half a minute is not waited out then, and Descope not asked again."""
     descope = StrictDescope()
     descope.now += 1000
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.lifetime = -600
     assert await refresher.refresh(held) == Unavailable(5)
     descope.now -= 700
@@ -203,7 +203,7 @@ async def test_rf17_a_kept_answer_is_the_session_as_soon_as_our_clock_is_right()
 async def test_rf16_a_refusal_is_remembered_for_thirty_seconds() -> None:
     """A dead token that keeps coming costs one call in that time."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.log_out(held.text)
 
     assert await refresher.refresh(held) == Ended()
@@ -219,7 +219,7 @@ async def test_rf16_a_refusal_is_remembered_for_thirty_seconds() -> None:
 async def test_no_verdict_is_forgotten_at_once() -> None:
     """When Descope is back, so is the session."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.script = [UpstreamUnavailable(9), UpstreamUnavailable(5)]
 
     assert await refresher.refresh(held) == Unavailable(9)
@@ -231,7 +231,7 @@ async def test_no_verdict_is_forgotten_at_once() -> None:
 async def test_a_token_that_cannot_be_sent_decides_nothing() -> None:
     """A refresh never raises, and what it raised inside is not told to anybody."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.script = [TokenError(TokenReason.MALFORMED)]
 
     assert await refresher.refresh(held) == Unavailable(5)
@@ -243,7 +243,7 @@ async def test_a_token_that_cannot_be_sent_decides_nothing() -> None:
 async def test_a_result_that_cannot_be_verified_is_kept_until_it_can() -> None:
     """There are no keys right now; the rotated token is not thrown away for that."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.keys_known = False
     assert await refresher.refresh(held) == Unavailable(7)
     assert await refresher.refresh(held) == Unavailable(7)
@@ -257,7 +257,7 @@ async def test_a_result_that_cannot_be_verified_is_kept_until_it_can() -> None:
 async def test_rd03_a_forged_result_in_the_store_counts_for_nothing() -> None:
     """What is recalled is verified like any answer; if it fails, Descope is asked."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await descope.store.force_set(held.text, RefreshResult("forged", "forged"), 600)
 
     renewed = await refresher.refresh(held)
@@ -270,7 +270,7 @@ async def test_rd03_a_forged_result_in_the_store_counts_for_nothing() -> None:
 async def test_kd06_a_result_for_somebody_else_counts_for_nothing() -> None:
     """A pair that is genuine but another user's is no answer to this refresh."""
     descope = StrictDescope()
-    ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.refresher()
+    ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.coordinator()
     other = await descope.refresh(bob.text)
     await descope.store.force_set(ada.text, other, 600)
 
@@ -284,7 +284,7 @@ async def test_kd06_a_result_for_somebody_else_counts_for_nothing() -> None:
 async def test_rf06_a_caller_cancelled_at_any_step_loses_nothing(steps: int) -> None:
     """The call goes on without its caller, and the next request with the old token gets the result."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     caller = asyncio.create_task(refresher.refresh(held))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -301,10 +301,10 @@ async def test_rf06_a_caller_cancelled_at_any_step_loses_nothing(steps: int) -> 
 async def test_rf06_a_refresh_outlives_all_its_callers() -> None:
     """Two hundred give up, one comes back."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     callers = [asyncio.create_task(refresher.refresh(held)) for _ in range(200)]
-    await turns()
+    await run_ready()
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
@@ -318,7 +318,7 @@ async def test_rf06_a_refresh_outlives_all_its_callers() -> None:
 async def test_a_drain_waits_for_what_is_in_flight() -> None:
     """A shutdown loses no rotated token."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     flight = refresher.start(held)
 
     await refresher.drain(10)
@@ -330,10 +330,10 @@ async def test_a_drain_waits_for_what_is_in_flight() -> None:
 async def test_a_drain_does_not_wait_for_ever() -> None:
     """Those who wait for a refresh that is cut off are told that nothing is decided."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.hold()
     caller = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
 
     await refresher.drain(10)
 

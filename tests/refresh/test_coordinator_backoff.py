@@ -3,23 +3,25 @@
 import pytest
 
 from fastapi_descope.emulator import Project
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(world: WorldFactory) -> None:
+async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(
+    make_env: EnvFactory,
+) -> None:
     """503 with what is left of the time, cookies kept, one call; after it the session goes on."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=429, retry_after=20)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=429, retry_after=20)
 
     first = await browser.get("/session-of")
-    town.emulator.clock.advance(12)
+    env.emulator.clock.advance(12)
     second = await browser.get("/session-of")
-    town.emulator.clock.advance(9)
+    env.emulator.clock.advance(9)
     third = await browser.get("/session-of")
 
     assert [response.status_code for response in (first, second, third)] == [503, 503, 200]
@@ -27,48 +29,48 @@ async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(wor
     assert 7 <= int(second.headers["retry-after"]) <= 9
     assert "set-cookie" not in first.headers
     assert "set-cookie" not in second.headers
-    assert town.calls("refresh") == 2
+    assert env.calls("refresh") == 2
 
 
-async def test_rf09_one_users_429_does_not_hold_up_another(world: WorldFactory) -> None:
+async def test_rf09_one_users_429_does_not_hold_up_another(make_env: EnvFactory) -> None:
     """The pause belongs to the session that met it."""
-    town = world()
-    ada, grace = town.browser(), town.browser()
+    env = make_env()
+    ada, grace = env.browser(), env.browser()
     await ada.sign_in()
     await grace.sign_in("grace@acme.example")
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=429, retry_after=60)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=429, retry_after=60)
 
     assert (await ada.get("/session-of")).status_code == 503
     assert (await grace.get("/session-of")).status_code == 200
 
 
-async def test_rf01_a_live_session_does_not_notice_a_429(world: WorldFactory) -> None:
+async def test_rf01_a_live_session_does_not_notice_a_429(make_env: EnvFactory) -> None:
     """It was to be refreshed ahead of its time; the old one still holds, and Descope is not asked."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(560)
-    town.emulator.faults.add("refresh", status=429, retry_after=30)
+    env.emulator.clock.advance(560)
+    env.emulator.faults.add("refresh", status=429, retry_after=30)
 
     statuses = [(await browser.get("/session-of")).status_code for _ in range(5)]
 
     assert statuses == [200] * 5
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_a_pause_does_not_stand_in_the_way_of_a_switch(world: WorldFactory) -> None:
+async def test_a_pause_does_not_stand_in_the_way_of_a_switch(make_env: EnvFactory) -> None:
     """A tenant switch asks another endpoint; what it brings is the session from then on."""
-    town = world(project=Project(rotate_refresh=True))
-    browser = town.browser()
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=429, retry_after=30)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=429, retry_after=30)
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
     await browser.get("/session-of")
 
     switched = await browser.post("/tenant/select", {"tenant": "globex"})
-    late = await town.browser().get("/session-of", cookie=old)
+    late = await env.browser().get("/session-of", cookie=old)
 
     assert switched.json()["tenant"]["id"] == "globex"
     assert late.json()["tenant"] == "globex"
@@ -76,36 +78,36 @@ async def test_a_pause_does_not_stand_in_the_way_of_a_switch(world: WorldFactory
 
 @pytest.mark.parametrize("status", [200, 403, 404])
 async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
-    world: WorldFactory, status: int
+    make_env: EnvFactory, status: int
 ) -> None:
     """A firewall's, say: a hundred requests get 503 and keep their cookies; then the session goes on."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
-    town.emulator.faults.add("refresh", status=status, body=b"<h1>Blocked by policy</h1>", times=100)
+    env.emulator.clock.advance(660)
+    env.emulator.faults.add("refresh", status=status, body=b"<h1>Blocked by policy</h1>", times=100)
 
     refused = [await browser.get("/session-of") for _ in range(100)]
 
     assert {response.status_code for response in refused} == {503}
     assert {response.headers["retry-after"] for response in refused} == {"5"}
     assert not any("set-cookie" in response.headers for response in refused)
-    assert town.calls("refresh") == 1
-    town.emulator.faults.clear()
-    town.emulator.clock.advance(5)
+    assert env.calls("refresh") == 1
+    env.emulator.faults.clear()
+    env.emulator.clock.advance(5)
     assert (await browser.get("/session-of")).status_code == 200
 
 
-async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(world: WorldFactory) -> None:
+async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(make_env: EnvFactory) -> None:
     """It was to be refreshed ahead of its time; the old one still holds."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(560)
-    town.emulator.faults.add("refresh", status=403, body=b"<h1>Blocked by policy</h1>", times=5)
+    env.emulator.clock.advance(560)
+    env.emulator.faults.add("refresh", status=403, body=b"<h1>Blocked by policy</h1>", times=5)
 
     responses = [await browser.get("/session-of") for _ in range(5)]
 
     assert [response.status_code for response in responses] == [200] * 5
     assert not any("set-cookie" in response.headers for response in responses)
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1

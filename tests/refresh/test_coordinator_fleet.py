@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def late_for_its_lease(
     """``trading`` under way, its lease over, and the event that hands out Descope's answer to it."""
     hanging = descope.hold()
     late = asyncio.create_task(trading)
-    await turns()
+    await run_ready()
     descope.now += 31
     return late, hanging
 
@@ -45,7 +45,7 @@ async def late_for_its_lease(
 async def test_rf03_four_processes_cost_one_call() -> None:
     """A thousand requests, spread over the fleet: all get the same pair."""
     descope = StrictDescope()
-    held, fleet = descope.sign_in(), [descope.refresher() for _ in range(4)]
+    held, fleet = descope.sign_in(), [descope.coordinator() for _ in range(4)]
 
     outcomes = await asyncio.gather(*[process.refresh(held) for process in fleet for _ in range(250)])
 
@@ -58,10 +58,10 @@ async def test_whoever_waits_for_another_process_too_long_decides_nothing() -> N
     """Six seconds, then the cookies are kept and the client is asked to come back; no second call."""
     descope = StrictDescope()
     held = descope.sign_in()
-    holder, other = descope.refresher(), descope.refresher(patience=6)
+    holder, other = descope.coordinator(), descope.coordinator(patience=6)
     hanging = descope.hold()
     first = asyncio.create_task(holder.refresh(held))
-    await turns()
+    await run_ready()
 
     assert await other.refresh(held) == Unavailable(5)
 
@@ -75,7 +75,7 @@ async def test_whoever_waits_for_another_process_too_long_decides_nothing() -> N
 async def test_a_process_that_died_blocks_the_others_for_its_lease_only() -> None:
     """It held the right to refresh; thirty seconds later the next one takes over."""
     descope = StrictDescope()
-    held, alive = descope.sign_in(), descope.refresher()
+    held, alive = descope.sign_in(), descope.coordinator()
     await descope.store.acquire(held.text)
 
     assert await alive.refresh(held) == Unavailable(5)
@@ -87,7 +87,7 @@ async def test_rf05_a_late_loser_takes_the_result_of_the_winner() -> None:
     """It was refused because another process had renewed the session: nobody is logged out."""
     descope = StrictDescope()
     held = descope.sign_in()
-    slow, quick = descope.refresher(), descope.refresher()
+    slow, quick = descope.coordinator(), descope.coordinator()
     descope.script = [UpstreamRejected(400, "E064006")]
     loser, hanging = await late_for_its_lease(descope, slow.refresh(held))
     descope.serve()
@@ -104,7 +104,7 @@ async def test_rf03_a_late_holder_overwrites_nothing() -> None:
     """Its lease has passed on: what the store says is what counts, also for itself."""
     descope = StrictDescope()
     held = descope.sign_in()
-    slow, quick = descope.refresher(), descope.refresher()
+    slow, quick = descope.coordinator(), descope.coordinator()
     late, hanging = await late_for_its_lease(descope, slow.refresh(held))
     descope.serve()
 
@@ -119,13 +119,13 @@ async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_nex
     descope = StrictDescope()
     descope.rotates = False
     held = descope.sign_in()
-    slow, quick = descope.refresher(), descope.refresher()
+    slow, quick = descope.coordinator(), descope.coordinator()
     late, first = await late_for_its_lease(descope, slow.refresh(held))
     second = descope.hold()
     winner = asyncio.create_task(quick.refresh(held))
-    await turns()
+    await run_ready()
     first.set()
-    await turns()
+    await run_ready()
     assert not late.done()
     second.set()
 
@@ -136,11 +136,11 @@ async def test_rf04_a_holder_whose_lease_passed_on_waits_for_the_word_of_the_nex
 async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_remembered() -> None:
     """With rotation it is the only copy there is."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher()
+    held, process = descope.sign_in(), descope.coordinator()
     late, hanging = await late_for_its_lease(descope, process.refresh(held))
     await descope.store.acquire(held.text)
     hanging.set()
-    await turns()
+    await run_ready()
     descope.now += 31
 
     assert await late == Renewed(descope.pair_of("ada/1/acme")) == await process.outcome(held)
@@ -149,7 +149,7 @@ async def test_rf04_a_holder_whose_lease_passed_on_to_one_that_died_has_its_own_
 async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_answer() -> None:
     """There is no other word in the time that anybody waits."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher()
+    held, process = descope.sign_in(), descope.coordinator()
     late, hanging = await late_for_its_lease(descope, process.refresh(held))
     await descope.store.acquire(held.text)
     hanging.set()
@@ -160,7 +160,7 @@ async def test_a_holder_whose_lease_passed_on_to_one_that_hangs_goes_by_its_own_
 async def test_rf05_a_refusal_of_who_lost_the_lease_decides_nothing() -> None:
     """The winner has spent the token and has no answer yet: nobody deletes the cookies it will write."""
     descope = StrictDescope()
-    held, loser = descope.sign_in(), descope.refresher()
+    held, loser = descope.sign_in(), descope.coordinator()
     descope.script = [UpstreamRejected(400, "E064006")]
     late, hanging = await late_for_its_lease(descope, loser.refresh(held))
     await descope.store.acquire(held.text)
@@ -182,7 +182,7 @@ async def test_rf05_a_switch_that_lost_the_lease_does_not_end_the_session(
     """A refusal says that the winner was quicker; what is no verdict anyway stays what it is."""
     descope = StrictDescope()
     held = descope.sign_in()
-    slow, quick = descope.refresher(), descope.refresher()
+    slow, quick = descope.coordinator(), descope.coordinator()
     descope.script = [response]
     switch, hanging = await late_for_its_lease(descope, slow.switch(held, *descope.select("globex")))
     descope.serve()
@@ -198,14 +198,14 @@ async def test_whoever_goes_on_with_the_newest_token_waits_for_another_process_t
     descope = StrictDescope()
     descope.lifetime = 180
     held = descope.sign_in()
-    here, elsewhere = descope.refresher(), descope.refresher()
+    here, elsewhere = descope.coordinator(), descope.coordinator()
     await here.refresh(held)
     descope.now += 400
     hanging = descope.hold()
     newer = asyncio.create_task(elsewhere.refresh(descope.pair_of("ada/1/acme").refresh))
-    await turns()
+    await run_ready()
     older = asyncio.create_task(here.refresh(held))
-    await turns()
+    await run_ready()
     hanging.set()
 
     assert await older == await newer == Renewed(descope.pair_of("ada/2/acme"))
@@ -216,12 +216,12 @@ async def test_a_switch_waits_for_a_refresh_in_another_process_and_uses_its_toke
     """When it gets the lease, the token it came with is spent."""
     descope = StrictDescope()
     held = descope.sign_in()
-    refreshing, switching = descope.refresher(), descope.refresher()
+    refreshing, switching = descope.coordinator(), descope.coordinator()
     hanging = descope.hold()
     refresh = asyncio.create_task(refreshing.refresh(held))
-    await turns()
+    await run_ready()
     switch = asyncio.create_task(switching.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     hanging.set()
 
     assert (await switch).refresh.text == "ada/2/globex"
@@ -233,7 +233,7 @@ async def test_a_switch_waits_for_a_refresh_in_another_process_and_uses_its_toke
 async def test_a_switch_does_not_wait_for_another_process_for_ever() -> None:
     """Nothing was asked of Descope; the client may try again."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher(patience=6)
+    held, process = descope.sign_in(), descope.coordinator(patience=6)
     await descope.store.acquire(held.text)
 
     with pytest.raises(UpstreamUnavailable):
@@ -247,10 +247,10 @@ async def test_lo03_a_logout_in_another_process_ends_a_switch_that_waits() -> No
     """The session was over before its turn came."""
     descope = StrictDescope()
     held = descope.sign_in()
-    first, second = descope.refresher(), descope.refresher()
+    first, second = descope.coordinator(), descope.coordinator()
     await descope.store.acquire(held.text)
     switch = asyncio.create_task(first.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     await second.revoke(held, wait_timeout=1)
 
     with pytest.raises(SessionEnded):
@@ -263,10 +263,10 @@ async def test_lo03_a_logout_in_another_process_ends_a_refresh_under_way() -> No
     """What it brings home is dropped."""
     descope = StrictDescope()
     held = descope.sign_in()
-    first, second = descope.refresher(), descope.refresher()
+    first, second = descope.coordinator(), descope.coordinator()
     hanging = descope.hold()
     refresh = asyncio.create_task(first.refresh(held))
-    await turns()
+    await run_ready()
     await second.revoke(held, wait_timeout=1)
     hanging.set()
 
@@ -279,7 +279,7 @@ async def test_a_switch_whose_lease_lapsed_is_a_switch_all_the_same() -> None:
     descope = StrictDescope()
     descope.rotates = False
     held = descope.sign_in()
-    slow, quick = descope.refresher(), descope.refresher()
+    slow, quick = descope.coordinator(), descope.coordinator()
     switch, hanging = await late_for_its_lease(descope, slow.switch(held, *descope.select("globex")))
     descope.serve()
     await quick.refresh(held)
@@ -294,7 +294,7 @@ async def test_rf17_of_many_processes_with_a_wrong_clock_one_asks(*, rotates: bo
     descope = StrictDescope()
     descope.rotates, descope.lifetime = rotates, -600
     held, shared = descope.sign_in(), DistantStore(descope.clock)
-    fleet = [descope.refresher(shared) for _ in range(4)]
+    fleet = [descope.coordinator(shared) for _ in range(4)]
     for calls in range(1, 4):
         outcomes = await asyncio.gather(*(process.refresh(held) for process in fleet))
         assert {type(outcome) for outcome in outcomes} == {Unavailable}

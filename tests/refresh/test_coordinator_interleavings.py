@@ -30,7 +30,7 @@ class Scene:
         self.descope = StrictDescope()
         self.held = self.descope.sign_in()
         store = DistantStore(self.descope.clock) if distant else self.descope.store
-        self.refresher = self.descope.refresher(store)
+        self.refresher = self.descope.coordinator(store)
         self.handed_out = [self.held]
 
     async def refresh(self) -> None:

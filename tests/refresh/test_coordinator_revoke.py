@@ -10,7 +10,7 @@ from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshRes
 from fastapi_descope.errors import SessionEnded
 from fastapi_descope.session import TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +57,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 async def test_lo03_a_session_that_was_ended_stays_ended() -> None:
     """For ten minutes nobody asks Descope about it again."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
 
     assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
 
@@ -71,7 +71,7 @@ async def test_lo03_a_session_that_was_ended_stays_ended() -> None:
 async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None:
     """The presented token is spent; what Descope is told must be the one in force."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     middle = descope.pair_of("ada/1/acme").refresh
     await refresher.refresh(middle)
@@ -86,7 +86,7 @@ async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None
 async def test_lo03_a_logout_outlasts_the_grace_of_the_refresh_before_it() -> None:
     """The result of that refresh would be forgotten soon; that the session is over is not."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher(grace=30)
+    held, refresher = descope.sign_in(), descope.coordinator(grace=30)
     await refresher.refresh(held)
     await refresher.mark_delivered(held)
     await refresher.revoke(held, wait_timeout=1)
@@ -100,12 +100,12 @@ async def test_lo03_a_logout_outlasts_the_grace_of_the_refresh_before_it() -> No
 async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
     """Its token is the one to revoke; those who waited for it have their pair, and it ends with them."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
     logout = asyncio.create_task(refresher.revoke(held, wait_timeout=1))
-    await turns()
+    await run_ready()
     hanging.set()
 
     assert await logout == "ada/1/acme"
@@ -117,10 +117,10 @@ async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
 async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() -> None:
     """What it brings is dropped, and whoever waited for it learns that the session is over."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
 
     assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
 
@@ -134,7 +134,7 @@ async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() ->
 async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) -> None:
     """The client hangs up: the logout goes on, and leaves no lease that the next request would wait for."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher(DistantStore(descope.clock))
+    held, process = descope.sign_in(), descope.coordinator(DistantStore(descope.clock))
     logout = asyncio.create_task(process.revoke(held, wait_timeout=1))
     for _ in range(steps + 1):
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: 
     descope = StrictDescope()
     descope.rotates = False
     store = DistantStore(descope.clock)
-    held, process = descope.sign_in(), descope.refresher(store)
+    held, process = descope.sign_in(), descope.coordinator(store)
     await store.force_set(held.text, RefreshResult("session of nobody", held.text), 600)
     refresh = asyncio.create_task(process.refresh(held))
     for _ in range(steps):
@@ -167,7 +167,7 @@ async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: 
 async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too() -> None:
     """The store did what it was told, and its answer, what that took the place of, is lost."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher(SilentStore(descope.clock))
+    held, process = descope.sign_in(), descope.coordinator(SilentStore(descope.clock))
     await process.refresh(held)
 
     assert await process.revoke(held, wait_timeout=1) == "ada/1/acme"
@@ -178,7 +178,7 @@ async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too()
 async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
     """Each step takes it 0.9 seconds: after one second the session is ended, whoever may be at it."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.refresher(SlowStore(descope.clock))
+    held, process = descope.sign_in(), descope.coordinator(SlowStore(descope.clock))
 
     await process.revoke(held, wait_timeout=1)
 
@@ -189,11 +189,11 @@ async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
 async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:
     """The logout came with an old token, while the newest was being refreshed."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(descope.pair_of("ada/1/acme").refresh))
-    await turns()
+    await run_ready()
 
     assert await refresher.revoke(held, wait_timeout=1) == "ada/1/acme"
     hanging.set()
@@ -211,13 +211,13 @@ async def test_lo03_a_logout_does_not_stand_in_a_queue() -> None:
         await asyncio.sleep(0.9)
         return await call(text)
 
-    queue = [asyncio.create_task(descope.refresher().switch(held, slow, verify)) for _ in range(3)]
-    await turns()
+    queue = [asyncio.create_task(descope.coordinator().switch(held, slow, verify)) for _ in range(3)]
+    await run_ready()
 
-    await descope.refresher().revoke(held, wait_timeout=1)
+    await descope.coordinator().revoke(held, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.1)
     landed = await asyncio.gather(*queue, return_exceptions=True)
     assert [type(each) for each in landed] == [TokenPair, SessionEnded, SessionEnded]
-    assert await descope.refresher().refresh(held) == Ended()
-    assert await descope.refresher().refresh(descope.pair_of("ada/1/globex").refresh) == Ended()
+    assert await descope.coordinator().refresh(held) == Ended()
+    assert await descope.coordinator().refresh(descope.pair_of("ada/1/globex").refresh) == Ended()

@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.session import RefreshToken, TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def known(refresher: RefreshCoordinator, held: RefreshToken) -> str:
 async def test_a_switch_is_what_late_twins_get_from_then_on() -> None:
     """One call; whoever still carries the old token is in the new tenant too."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
 
     pair = await refresher.switch(held, *descope.select("globex"))
 
@@ -51,12 +51,12 @@ async def test_a_switch_is_what_late_twins_get_from_then_on() -> None:
 async def test_tn09_a_switch_waits_for_a_refresh_and_uses_its_token() -> None:
     """The refresh was first: its token is the newest, and the switch comes last."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     refresh = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     assert descope.calls == ["ada/0/acme"]
     hanging.set()
 
@@ -72,12 +72,12 @@ async def test_tn09_a_switch_waits_for_a_refresh_and_uses_its_token() -> None:
 async def test_tn09_a_refresh_behind_a_switch_gets_the_new_tenant() -> None:
     """It joins the switch rather than to spend the old token a second time."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     refresh = asyncio.create_task(refresher.refresh(held))
-    await turns()
+    await run_ready()
     hanging.set()
 
     assert await refresh == Renewed(await switch)
@@ -87,7 +87,7 @@ async def test_tn09_a_refresh_behind_a_switch_gets_the_new_tenant() -> None:
 async def test_tn09_a_pair_that_a_switch_has_overtaken_is_not_the_latest() -> None:
     """What is remembered of the session by now is the switch, for every token of the chain."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     assert await refresher.outcome(held) is None
     first = await refresher.refresh(held)
     assert await refresher.outcome(held) == first
@@ -104,7 +104,7 @@ async def test_tn09_a_pair_that_a_switch_has_overtaken_is_not_the_latest() -> No
 async def test_switches_queue_and_each_gets_its_own_tenant(store: type[MemoryRefreshStore]) -> None:
     """Many tabs switch at the same time: one after the other, each with the newest token."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher(store(descope.clock))
+    held, refresher = descope.sign_in(), descope.coordinator(store(descope.clock))
     tenants = [f"tenant{number}" for number in range(10)]
 
     pairs = await asyncio.gather(
@@ -120,7 +120,7 @@ async def test_switches_queue_and_each_gets_its_own_tenant(store: type[MemoryRef
 async def test_switches_with_an_old_and_a_new_token_queue_too() -> None:
     """A tab that has the newest token, and one that has not, share the order."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     newer = descope.pair_of("ada/1/acme").refresh
 
@@ -138,15 +138,15 @@ async def test_switches_with_an_old_and_a_new_token_queue_too() -> None:
 async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None:
     """The presented token is old; the one that is being refreshed right now counts."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     await refresher.mark_delivered(held)
     hanging = descope.hold()
     newer = descope.pair_of("ada/1/acme").refresh
     refresh = asyncio.create_task(refresher.refresh(newer))
-    await turns()
+    await run_ready()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     hanging.set()
 
     assert (await switch).refresh.text == "ada/3/globex"
@@ -160,7 +160,7 @@ async def test_a_failed_switch_leaves_everything_as_it_was(
 ) -> None:
     """Its error is raised as it came; nothing is remembered, and the session goes on."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.script = [error]
 
     with pytest.raises(type(error)) as caught:
@@ -175,14 +175,14 @@ async def test_a_failed_switch_leaves_everything_as_it_was(
 async def test_a_refresh_behind_a_failed_switch_still_runs() -> None:
     """Whoever waited knows nothing yet, and refreshes after all."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.script = [UpstreamRejected(403)]
     hanging = descope.hold()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     beside = refresher.start(held)
     waiting = [asyncio.create_task(refresher.refresh(held)) for _ in range(20)]
-    await turns()
+    await run_ready()
     hanging.set()
 
     with pytest.raises(UpstreamRejected):
@@ -196,7 +196,7 @@ async def test_tn07_a_pair_that_is_not_accepted_is_dropped() -> None:
     """The switch's own verification decides, not the refresh's: say, that the tenant is another."""
     descope = StrictDescope()
     descope.rotates = False
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
 
     async def refuse(_result: RefreshResult, _held: RefreshToken) -> TokenPair:
         raise InvalidUpstreamResponse("tenant")
@@ -210,7 +210,7 @@ async def test_tn07_a_pair_that_is_not_accepted_is_dropped() -> None:
 async def test_a_switch_that_cannot_be_verified_is_kept_until_it_can() -> None:
     """Descope has rotated the token: what it answered is the only copy of the new one."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     descope.keys_known = False
     with pytest.raises(UpstreamUnavailable) as caught:
@@ -227,7 +227,7 @@ async def test_a_switch_that_cannot_be_verified_is_kept_until_it_can() -> None:
 async def test_an_unverified_token_that_cannot_be_sent_is_no_error_of_ours() -> None:
     """It was kept for want of keys and turns out to be no token: nothing is decided."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.script = [TokenError(TokenReason.MALFORMED)]
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
@@ -239,7 +239,7 @@ async def test_an_unverified_token_that_cannot_be_sent_is_no_error_of_ours() -> 
 async def test_lo03_a_switch_does_not_revive_what_a_logout_ended() -> None:
     """Nothing is asked of Descope, even if the logout never reached it."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(held)
     await refresher.revoke(held, wait_timeout=1)
 
@@ -252,10 +252,10 @@ async def test_lo03_a_switch_does_not_revive_what_a_logout_ended() -> None:
 async def test_lo03_a_logout_during_a_switch_has_the_last_word() -> None:
     """The switch had been asked of Descope already: what it brings is dropped."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     hanging = descope.hold()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
     await refresher.revoke(held, wait_timeout=1)
     hanging.set()
 
@@ -268,10 +268,10 @@ async def test_lo03_a_logout_during_a_switch_has_the_last_word() -> None:
 async def test_a_switch_that_a_shutdown_cuts_off_has_no_verdict() -> None:
     """The one who waits is told to come back."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     descope.hold()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
-    await turns()
+    await run_ready()
 
     await refresher.drain(1)
 
@@ -283,7 +283,7 @@ async def test_a_switch_that_a_shutdown_cuts_off_has_no_verdict() -> None:
 async def test_rf06_a_switch_cancelled_at_any_step_loses_nothing(steps: int) -> None:
     """It happened or it did not; in neither case is the session lost."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.refresher()
+    held, refresher = descope.sign_in(), descope.coordinator()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     for _ in range(steps):
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
-from tests.helpers.fake_clock import HandClock
+from tests.helpers.fake_clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
 
 async def test_what_is_over_goes() -> None:
     """A thousand sessions later, the entries past their time have made room; the others are all there."""
-    clock = HandClock()
+    clock = FakeClock()
     store = MemoryRefreshStore(clock)
     await fill(store, range(1000), 30)
     await fill(store, range(1000, 1024), 3600)
@@ -34,7 +34,7 @@ async def test_what_is_over_goes() -> None:
 
 async def test_what_is_over_goes_from_a_small_app_too() -> None:
     """Within a minute and the next refresh, also of a session that is known already; not at every one."""
-    clock = HandClock()
+    clock = FakeClock()
     store = MemoryRefreshStore(clock)
     await fill(store, range(10), 30)
     await fill(store, range(10, 12), 3600)
@@ -48,7 +48,7 @@ async def test_what_is_over_goes_from_a_small_app_too() -> None:
 
 async def test_a_lease_keeps_its_entry() -> None:
     """A holder at work keeps the lease, however many tokens come and go meanwhile."""
-    store = MemoryRefreshStore(HandClock(), lease_seconds=5)
+    store = MemoryRefreshStore(FakeClock(), lease_seconds=5)
     lease = await store.acquire("held")
     assert isinstance(lease, Lease)
     await fill(store, range(3000), 0)
@@ -57,7 +57,7 @@ async def test_a_lease_keeps_its_entry() -> None:
 
 async def test_growth_is_bounded_by_what_lives() -> None:
     """Ten thousand dead entries never are in memory together; ten thousand live ones are, and all of them."""
-    store = MemoryRefreshStore(HandClock())
+    store = MemoryRefreshStore(FakeClock())
     await fill(store, range(10_000), 0)
     assert len(store) <= 1024
     await fill(store, range(10_000), 3600)
@@ -66,7 +66,7 @@ async def test_growth_is_bounded_by_what_lives() -> None:
 
 async def test_lease_seconds_are_kept() -> None:
     """A holder that vanished blocks others exactly that long."""
-    clock = HandClock()
+    clock = FakeClock()
     store = MemoryRefreshStore(clock, lease_seconds=7)
     await store.acquire("token")
     clock.now += 6.99
@@ -77,7 +77,7 @@ async def test_lease_seconds_are_kept() -> None:
 
 async def test_looking_creates_nothing() -> None:
     """Asking about unknown tokens costs no memory."""
-    store = MemoryRefreshStore(HandClock())
+    store = MemoryRefreshStore(FakeClock())
     await store.get("unknown")
     await store.reduce_ttl("unknown", 30)
     assert len(store) == 0
@@ -94,7 +94,7 @@ async def test_no_token_is_a_key() -> None:
 
 async def test_lease_ids_cannot_be_guessed() -> None:
     """Each is 128 random bits."""
-    store = MemoryRefreshStore(HandClock())
+    store = MemoryRefreshStore(FakeClock())
     leases = [await store.acquire(f"token-{number}") for number in range(100)]
     ids = {lease.id for lease in leases if isinstance(lease, Lease)}
     assert len(ids) == 100

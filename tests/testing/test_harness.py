@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope.testing import emulated_descope
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 from tests.helpers.guarded_app import PROJECT, guarded_app
 
 pytestmark = pytest.mark.anyio
@@ -196,38 +196,38 @@ def test_an_app_that_hides_its_plugin_names_it() -> None:
         assert emulation.sign_in().get("/session").status_code == 200
 
 
-async def test_afterwards_the_app_is_as_it_was(world: WorldFactory) -> None:
+async def test_afterwards_the_app_is_as_it_was(make_env: EnvFactory) -> None:
     """Its sessions, its keys and its Descope: even the memory of them."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
 
-    with emulated_descope(town.app) as emulation:
+    with emulated_descope(env.app) as emulation:
         assert (await browser.get("/me")).status_code == 401
         assert (await emulation.sign_in_async().get("/me")).status_code == 200
 
     await browser.sign_in()
     assert (await browser.get("/me")).status_code == 200
-    assert town.calls("keys") == 1
+    assert env.calls("keys") == 1
 
 
-async def test_a_with_that_fails_puts_everything_back_too(world: WorldFactory) -> None:
+async def test_a_with_that_fails_puts_everything_back_too(make_env: EnvFactory) -> None:
     """A test that fails does not make the next one fail."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
 
-    with pytest.raises(ZeroDivisionError), emulated_descope(town.app):
+    with pytest.raises(ZeroDivisionError), emulated_descope(env.app):
         raise ZeroDivisionError
 
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_logins_and_logouts_go_to_the_emulator_as_well(world: WorldFactory) -> None:
+async def test_logins_and_logouts_go_to_the_emulator_as_well(make_env: EnvFactory) -> None:
     """The routes that talk to Descope themselves, not only the middleware."""
-    town = world()
+    env = make_env()
 
-    with emulated_descope(town.app) as emulation:
+    with emulated_descope(env.app) as emulation:
         client = emulation.sign_in_async("ada@acme.example")
         switched = await client.post("/tenant/select", json={"tenant": "globex"})
         gone = await client.post("/logout")
@@ -235,7 +235,7 @@ async def test_logins_and_logouts_go_to_the_emulator_as_well(world: WorldFactory
 
     assert (switched.json()["tenant"]["id"], gone.status_code) == ("globex", 204)
     assert endpoints == ["keys", "select", "logout"]
-    assert list(town.emulator.requests) == []
+    assert list(env.emulator.requests) == []
 
 
 def test_the_clients_are_what_they_say() -> None:

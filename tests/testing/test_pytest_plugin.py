@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from tests.helpers.docs_example_project import APP, GUARDED, LOADED, TESTS, settled
+from tests.helpers.docs_example_project import APP, GUARDED, LOADED, TESTS, write_project
 
 pytest_plugins = ["pytester"]
 
@@ -12,7 +12,7 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def newcomer(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with one app and the tests that the documentation suggests."""
-    return settled(pytester)
+    return write_project(pytester)
 
 
 def test_the_newcomers_tests_pass(newcomer: pytest.Pytester) -> None:

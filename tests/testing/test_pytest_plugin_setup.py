@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.docs_example_project import APP, GUARDED, INI, LOADED, TESTS, settled
+from tests.helpers.docs_example_project import APP, GUARDED, INI, LOADED, TESTS, write_project
 
 pytest_plugins = ["pytester"]
 
@@ -10,7 +10,7 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def newcomer(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with one app and the tests that the documentation suggests."""
-    return settled(pytester)
+    return write_project(pytester)
 
 
 def test_tests_may_import_the_app_themselves(newcomer: pytest.Pytester) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fastapi_descope._tokens.jwks_cache import JwksCache
 from fastapi_descope.errors import CircuitOpen, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus, JwksFetched, JwksFetchFailed
-from tests.helpers.jwks_publisher import Answer, Publisher, turns
+from tests.helpers.jwks_publisher import Answer, Publisher, run_ready
 from tests.helpers.tampering import Forge
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ class Bench(Publisher):
         """Let time pass, ask, and let a fetch that this began come to its end."""
         self.now += seconds
         ready = self.ready()
-        await turns()
+        await run_ready()
         return ready
 
     async def retry_after(self) -> int:
@@ -65,7 +65,7 @@ class Bench(Publisher):
 async def test_nothing_is_fetched_before_the_first_question(forge: Forge) -> None:
     """A ring costs nothing until somebody asks; then the keys are awaited."""
     bench = Bench(forge.key_set("A"))
-    await turns()
+    await run_ready()
     assert bench.fetches == 0
     assert sorted(await bench.ring.keys()) == ["A"]
     assert bench.told == [JwksFetched(1)]
@@ -76,10 +76,10 @@ async def test_jw03_a_thousand_first_questions_cost_one_fetch(forge: Forge) -> N
     bench = Bench(forge.key_set("A"))
     bench.gate.clear()
     waiters = [asyncio.create_task(bench.ring.keys()) for _ in range(1000)]
-    await turns()
+    await run_ready()
     for waiter in waiters[1:]:
         waiter.cancel()
-    await turns()
+    await run_ready()
     bench.gate.set()
     assert sorted(await waiters[0]) == ["A"]
     assert all(waiter.cancelled() for waiter in waiters[1:])
@@ -91,11 +91,11 @@ async def test_jw03_a_fetch_outlives_all_its_waiters(forge: Forge) -> None:
     bench = Bench(forge.key_set("A"))
     bench.gate.clear()
     waiter = asyncio.create_task(bench.ring.keys())
-    await turns()
+    await run_ready()
     waiter.cancel()
-    await turns()
+    await run_ready()
     bench.gate.set()
-    await turns()
+    await run_ready()
     assert bench.ready() == ["A"]
     assert bench.fetches == 1
 
@@ -132,10 +132,10 @@ async def test_jw05_nobody_waits_for_a_renewal(forge: Forge) -> None:
     bench.now += 600
     assert [bench.ready() for _ in range(100)] == [["A"]] * 100
     assert sorted(await bench.ring.keys()) == ["A"]
-    await turns()
+    await run_ready()
     assert bench.fetches == 2
     bench.gate.set()
-    await turns()
+    await run_ready()
     assert bench.ready() == ["B"]
 
 
@@ -330,11 +330,11 @@ async def test_closing_ends_a_fetch_and_answers_its_waiters(forge: Forge) -> Non
     bench = Bench(forge.key_set("A"))
     bench.gate.clear()
     waiter = asyncio.create_task(bench.ring.keys())
-    await turns()
+    await run_ready()
     await bench.ring.aclose()
     with pytest.raises(UpstreamUnavailable):
         await waiter
-    await turns()
+    await run_ready()
     assert bench.fetches == 1
 
 

@@ -13,7 +13,7 @@ from fastapi_descope._encoding.frozen_dict import FrozenDict
 from fastapi_descope._tokens.token_cache import TokenCache
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
 from fastapi_descope.session import AuthSession, RefreshToken
-from tests.helpers.jwks_publisher import Publisher, turns
+from tests.helpers.jwks_publisher import Publisher, run_ready
 from tests.helpers.tampering import NOW, Forge, segment, twin, with_segment
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +154,7 @@ async def test_tv18_a_withdrawn_key_takes_its_tokens_along(forge: Forge) -> None
             assert isinstance(await cache.verify_session(session), AuthSession)
             assert isinstance(await cache.verify_refresh_token(refresh), RefreshToken)
         descope.now += 600
-    await turns()
+    await run_ready()
     for response in (cache.verify_session(old), cache.verify_refresh_token(old_refresh)):
         with pytest.raises(TokenError) as caught:
             await response
@@ -171,7 +171,7 @@ async def test_tv18_a_replaced_key_takes_its_tokens_along(forge: Forge) -> None:
     await cache.verify_session(token)
     descope.now += 600
     await cache.verify_session(token)
-    await turns()
+    await run_ready()
     with pytest.raises(TokenError) as caught:
         await cache.verify_session(token)
     assert caught.value.reason is TokenReason.SIGNATURE
@@ -185,7 +185,7 @@ async def test_the_same_keys_again_change_nothing(forge: Forge) -> None:
     first = await cache.verify_session(token)
     descope.now += 600
     await cache.verify_session(token)
-    await turns()
+    await run_ready()
     assert descope.fetches == 2
     assert await cache.verify_session(token) is first
 

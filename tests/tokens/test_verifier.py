@@ -20,7 +20,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import Event, EventBus, JwksFetchFailed
 from fastapi_descope.session import AuthSession, RefreshToken
-from tests.helpers.jwks_publisher import Publisher, turns
+from tests.helpers.jwks_publisher import Publisher, run_ready
 from tests.helpers.tampering import NOW, Forge
 
 pytestmark = pytest.mark.anyio
@@ -128,7 +128,7 @@ async def test_jw02_nonsense_is_refused_without_keys_and_fetches_none(token: str
     cache = descope.cache()
     with pytest.raises(TokenError):
         await cache.verify_session(token)
-    await turns()  # a fetch in the background would begin now
+    await run_ready()  # a fetch in the background would begin now
     assert descope.fetches == 0
 
 
@@ -139,10 +139,10 @@ async def test_jw03_one_of_a_thousand_waiters_remains(forge: Forge) -> None:
     descope.gate.clear()
     token = forge.token()
     requests = [asyncio.create_task(cache.verify_session(token)) for _ in range(1000)]
-    await turns()
+    await run_ready()
     for request in requests[1:]:
         request.cancel()
-    await turns()
+    await run_ready()
     descope.gate.set()
     assert (await requests[0]).user.id == "U2forge"
     assert sum(request.cancelled() for request in requests) == 999
@@ -168,7 +168,7 @@ async def test_jw04_two_tokens_wait_for_a_fetch_that_fails(forge: Forge) -> None
     both = asyncio.gather(
         cache.verify_session(forge.token()), cache.verify_refresh_token(refresh), return_exceptions=True
     )
-    await turns()
+    await run_ready()
     descope.gate.set()
     assert [type(response) for response in await both] == [UpstreamUnavailable] * 2
     assert descope.fetches == 1
@@ -189,7 +189,7 @@ async def test_jw01_rotation_with_an_overlap_is_not_noticed(forge: Forge) -> Non
     assert isinstance(await cache.verify_session(old), AuthSession)
     descope.now += 1
     assert isinstance(await cache.verify_session(old), AuthSession)
-    await turns()
+    await run_ready()
     assert await refused(cache.verify_session(old)) is TokenReason.UNKNOWN_KEY
     assert isinstance(await cache.verify_session(new), AuthSession)
 
@@ -212,7 +212,7 @@ async def test_jw01_a_fetch_begun_too_early_is_followed_by_another(forge: Forge)
     descope.now += 600
     descope.gate.clear()
     requests = [asyncio.create_task(cache.verify_session(new)) for _ in range(100)]
-    await turns()
+    await run_ready()
     descope.gate.set()
     await asyncio.sleep(0)
     descope.publish(forge.key_set("A", "B"))
@@ -295,7 +295,7 @@ async def test_jw05_an_outage_is_not_waited_for(forge: Forge) -> None:
         with pytest.raises(StopIteration) as done:
             session.send(None)
         assert done.value.value.user.id == user
-    await turns()
+    await run_ready()
     assert descope.fetches == 2
     await cache.aclose()
 
@@ -306,7 +306,7 @@ async def test_closing_answers_those_who_wait(forge: Forge) -> None:
     cache = descope.cache()
     descope.gate.clear()
     request = asyncio.create_task(cache.verify_session(forge.token()))
-    await turns()
+    await run_ready()
     await cache.aclose()
     with pytest.raises(UpstreamUnavailable):
         await request
@@ -320,7 +320,7 @@ def test_a_cache_serves_one_event_loop_after_the_other(forge: Forge) -> None:
 
     async def give_up() -> None:
         request = asyncio.create_task(cache.verify_session(forge.token()))
-        await turns()
+        await run_ready()
         request.cancel()
 
     asyncio.run(give_up())

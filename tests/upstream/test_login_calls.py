@@ -10,8 +10,8 @@ from typing_extensions import override
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import CircuitOpen, RateLimited, UpstreamError, UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
-from tests.helpers.fake_clock import HandClock
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ class Descope(httpx.AsyncBaseTransport):
         self.answer = response
         self.sessions_answer = httpx.Response(200, json={})
         self.logins = 0
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.told: list[Event] = []
         events = EventBus()
         events.subscribe(self.told.append)
@@ -72,7 +72,7 @@ async def test_rf10_a_crowd_of_logins_takes_no_connection_from_a_session(login: 
     """Three hundred begin and hang: five are under way, a hundred wait, the rest are turned away at once."""
     descope = Descope(None)
     crowd = [asyncio.ensure_future(outcome(login(descope.client))) for _ in range(300)]
-    await turns()
+    await run_ready()
 
     await session(descope.client)
 

@@ -11,7 +11,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import UpstreamDegraded, UpstreamRecovered
-from tests.helpers.breaker_harness import ADA, GRACE, Desk, end
+from tests.helpers.breaker_harness import ADA, GRACE, BreakerHarness, end
 
 FAILURE = UpstreamUnavailable()
 VERDICTS = {
@@ -25,7 +25,7 @@ VERDICTS = {
 
 def test_rf09_five_failures_in_a_row_hold_every_call_back() -> None:
     """The sixth is not made, whoever wants it; it is told when to come again."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail(4)
     desk.begin(GRACE)
     desk.fail(1)
@@ -38,7 +38,7 @@ def test_rf09_five_failures_in_a_row_hold_every_call_back() -> None:
 
 def test_rf09_five_failures_within_more_than_ten_seconds_are_bad_luck() -> None:
     """One in three seconds is slow, and no outage."""
-    desk = Desk()
+    desk = BreakerHarness()
     for _ in range(20):
         desk.call(FAILURE)
         desk.clock.now += 3
@@ -48,7 +48,7 @@ def test_rf09_five_failures_within_more_than_ten_seconds_are_bad_luck() -> None:
 @pytest.mark.parametrize("verdict", VERDICTS.values(), ids=VERDICTS)
 def test_rf09_whatever_was_answered_is_no_outage(verdict: UpstreamError | None) -> None:
     """A hundred of them hold nobody back, and one of them between four failures and four starts anew."""
-    desk = Desk()
+    desk = BreakerHarness()
     for _ in range(100):
         desk.call(verdict)
     for _ in range(10):
@@ -59,7 +59,7 @@ def test_rf09_whatever_was_answered_is_no_outage(verdict: UpstreamError | None) 
 
 def test_rf09_one_call_tries_and_the_others_still_fail() -> None:
     """Until its answer is there; that ends the outage for all."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail()
     desk.clock.now += 5
     trial = desk.begin()
@@ -72,7 +72,7 @@ def test_rf09_one_call_tries_and_the_others_still_fail() -> None:
 @pytest.mark.parametrize("verdict", VERDICTS.values(), ids=VERDICTS)
 def test_rf09_any_answer_to_the_trial_ends_the_outage(verdict: UpstreamError | None) -> None:
     """Descope is there again, whatever it says."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail()
     desk.clock.now += 5
     desk.call(verdict)
@@ -83,7 +83,7 @@ def test_rf09_any_answer_to_the_trial_ends_the_outage(verdict: UpstreamError | N
 def test_rf09_the_waits_grow_from_five_to_thirty_seconds() -> None:
     """Each trial that fails makes the next wait longer, up to a bound; jitter stays within it."""
     for jitter, waits in ((0.0, [5, 10, 15, 15, 15]), (1.0, [10, 20, 30, 30, 30])):
-        desk = Desk(jitter)
+        desk = BreakerHarness(jitter)
         desk.fail()
         for wait in waits:
             desk.clock.now += wait - 0.1
@@ -95,7 +95,7 @@ def test_rf09_the_waits_grow_from_five_to_thirty_seconds() -> None:
 
 def test_rf09_a_server_error_may_ask_for_a_longer_wait() -> None:
     """Its Retry-After holds for the whole crowd, and never shortens the wait."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail(4)
     desk.call(UpstreamUnavailable(45))
     assert desk.held_back().retry_after == 45
@@ -107,7 +107,7 @@ def test_rf09_a_server_error_may_ask_for_a_longer_wait() -> None:
 @pytest.mark.parametrize("end_of_it", [KeyboardInterrupt(), TypeError("a bug of ours")])
 def test_rf09_a_trial_that_tells_nothing_is_followed_by_another(end_of_it: BaseException) -> None:
     """Whoever is cancelled, or fails for reasons of our own, leaves the trial to the next caller."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail()
     desk.clock.now += 5
     desk.call(end_of_it)
@@ -117,7 +117,7 @@ def test_rf09_a_trial_that_tells_nothing_is_followed_by_another(end_of_it: BaseE
 
 def test_rf09_a_trial_that_never_ends_is_forgotten() -> None:
     """After the longest time that a call may take, another one tries; that the lost one ends is no news."""
-    desk = Desk(longest_call=20.0)
+    desk = BreakerHarness(longest_call=20.0)
     desk.fail()
     desk.clock.now += 5
     lost = desk.begin()
@@ -133,7 +133,7 @@ def test_rf09_a_trial_that_never_ends_is_forgotten() -> None:
 
 def test_an_answer_from_before_the_outage_does_not_end_it() -> None:
     """It may be as old as its call; failures that come in late open nothing twice."""
-    desk = Desk()
+    desk = BreakerHarness()
     early = [desk.begin() for _ in range(10)]
     desk.clock.now += 0.1
     desk.fail()
@@ -146,7 +146,7 @@ def test_an_answer_from_before_the_outage_does_not_end_it() -> None:
 @pytest.mark.parametrize("later", [0.0, 0.1])
 def test_rf09_an_answer_to_a_call_as_young_as_the_failures_ends_the_outage(later: float) -> None:
     """Of a burst, half of which fails, the failures are in first: that is no outage."""
-    desk = Desk()
+    desk = BreakerHarness()
     failing = [desk.begin() for _ in range(5)]
     desk.clock.now += later
     good = desk.begin()
@@ -160,7 +160,7 @@ def test_rf09_an_answer_to_a_call_as_young_as_the_failures_ends_the_outage(later
 
 def test_what_never_went_out_says_nothing() -> None:
     """A call that ends in our own queue, full or too slow, is no failure of Descope's."""
-    desk = Desk()
+    desk = BreakerHarness()
     for _ in range(100):
         end(desk.restraint.call(ADA), FAILURE)
         end(desk.restraint.call(ADA), None)
@@ -172,7 +172,7 @@ def test_what_never_went_out_says_nothing() -> None:
 
 def test_a_failure_of_our_own_says_nothing() -> None:
     """Whoever knows that it was not Descope says so: no outage begins, and a trial is tried again."""
-    desk = Desk()
+    desk = BreakerHarness()
     for _ in range(10):
         attempt = desk.begin()
         attempt.failure = None
@@ -188,7 +188,7 @@ def test_a_failure_of_our_own_says_nothing() -> None:
 
 def test_those_who_queue_are_held_back_too() -> None:
     """A call whose turn comes when the outage is known is not made; nor is it the trial."""
-    desk = Desk()
+    desk = BreakerHarness()
     waiting = [desk.restraint.call(ADA) for _ in range(3)]
     desk.fail()
     for attempt in waiting:
@@ -202,7 +202,7 @@ def test_those_who_queue_are_held_back_too() -> None:
 
 def test_rf09_a_limit_on_everybody_holds_every_call_back() -> None:
     """Two bearers met a 429 in a row: nobody calls before the time is over, and all are told how long."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.call(RateLimited(20), ADA)
     desk.call(RateLimited(30), GRACE)
     desk.clock.now += 10.5
@@ -216,7 +216,7 @@ def test_rf09_a_limit_on_everybody_holds_every_call_back() -> None:
 
 def test_rf09_a_limit_on_one_bearer_holds_nobody_back() -> None:
     """Not even itself: its session waits, not its user."""
-    desk = Desk()
+    desk = BreakerHarness()
     for _ in range(10):
         desk.call(RateLimited(60), ADA)
         desk.call(None, GRACE)
@@ -227,7 +227,7 @@ def test_rf09_a_limit_on_one_bearer_holds_nobody_back() -> None:
 
 def test_a_late_answer_does_not_end_a_limit() -> None:
     """A call that was under way when it began is answered; all wait on, and nobody is told otherwise."""
-    desk = Desk()
+    desk = BreakerHarness()
     late = desk.begin()
     desk.call(RateLimited(20), ADA)
     desk.call(RateLimited(20), GRACE)
@@ -238,7 +238,7 @@ def test_a_late_answer_does_not_end_a_limit() -> None:
 
 def test_a_limit_and_then_an_outage_are_two_changes_and_one_recovery() -> None:
     """Whoever watches learns of each trouble once, and of the end once both are over."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.call(RateLimited(1), ADA)
     desk.call(RateLimited(1), GRACE)
     desk.clock.now += 1
@@ -255,7 +255,7 @@ def test_a_limit_and_then_an_outage_are_two_changes_and_one_recovery() -> None:
 
 def test_the_reason_is_the_last_failure() -> None:
     """Whoever knows why a call failed says so, in a word."""
-    desk = Desk()
+    desk = BreakerHarness()
     desk.fail(4)
     attempt = desk.begin()
     attempt.failure = "ConnectError"

@@ -18,7 +18,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
 from tests.helpers.event_loop import in_virtual_time
-from tests.helpers.fake_clock import HandClock
+from tests.helpers.fake_clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ class Descope(httpx.AsyncBaseTransport):
         self.sent = 0
         self.answer = response
         self.held: list[asyncio.Future[Answer]] = []
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.told: list[Event] = []
         events = EventBus()
         events.subscribe(self.told.append)

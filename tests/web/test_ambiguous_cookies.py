@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import ConflictingCookies, LoginFailed
-from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory, add_routes
+from tests.helpers.app_harness import APP, IDP, AppHarness, Browser, EnvFactory, add_routes
 from tests.helpers.signing_key import signing_key
 
 pytestmark = pytest.mark.anyio
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.anyio
 HOST = "https://app.example.com"
 
 
-def _planted(town: World) -> str:
+def _planted(env: AppHarness) -> str:
     """What a sibling of this host wrote beside our cookie, and what is its to write."""
     mine, theirs = (
-        town.emulator.issue(user, tenant=tenant).session_jwt
+        env.emulator.issue(user, tenant=tenant).session_jwt
         for user, tenant in (("ada@acme.example", "acme"), ("hank@globex.example", "globex"))
     )
     return f"DS={mine}; DS={theirs}"
@@ -34,54 +34,54 @@ def _public(**values: object) -> tuple[httpx.AsyncClient, Emulator]:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST), emulator
 
 
-async def test_ck02_it_is_told_once_for_each_request(world: WorldFactory) -> None:
+async def test_ck02_it_is_told_once_for_each_request(make_env: EnvFactory) -> None:
     """However often a request asks who is there; and other requests have nothing to tell."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
 
-    await browser.get("/maybe", cookie=_planted(town))
-    await browser.post("/tenant/select", {"tenant": "acme"}, cookie=_planted(town))
+    await browser.get("/maybe", cookie=_planted(env))
+    await browser.post("/tenant/select", {"tenant": "acme"}, cookie=_planted(env))
     await browser.get("/maybe")
 
-    assert town.events == [ConflictingCookies(), ConflictingCookies()]
+    assert env.events == [ConflictingCookies(), ConflictingCookies()]
 
 
-async def test_ck02_a_page_is_first_worth_a_new_sign_in(world: WorldFactory) -> None:
+async def test_ck02_a_page_is_first_worth_a_new_sign_in(make_env: EnvFactory) -> None:
     """It may heal the browser, so whoever comes from a page of ours is sent there."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site="same-origin")
+    response = await env.browser().visit("/me", cookie=_planted(env), sec_fetch_site="same-origin")
 
     assert response.headers["location"] == "/login/sso?return_to=%2Fme"
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_ck02_whoever_comes_back_from_a_sign_in_is_not_sent_around_again(
-    world: WorldFactory, site: str
+    make_env: EnvFactory, site: str
 ) -> None:
     """A page names the cause and what prevents it: a cookie for this path alone is seen nowhere else."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().visit("/me", cookie=_planted(town), sec_fetch_site=site)
+    response = await env.browser().visit("/me", cookie=_planted(env), sec_fetch_site=site)
 
     assert response.status_code == 401
     assert "DESCOPE_COOKIE_PREFIX=__Host-" in response.text
     assert '<a href="/login/sso">Sign in again</a>' in response.text
 
 
-async def test_ck02_a_callback_that_nothing_healed_is_a_page(world: WorldFactory) -> None:
+async def test_ck02_a_callback_that_nothing_healed_is_a_page(make_env: EnvFactory) -> None:
     """400 instead of a session that the next request would not believe; the code is not used."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
     login = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.http.cookies.jar)
 
-    response = await browser.visit(callback, cookie=f"{login}; {_planted(town)}")
+    response = await browser.visit(callback, cookie=f"{login}; {_planted(env)}")
 
     assert response.status_code == 400
     assert "DESCOPE_COOKIE_PREFIX=__Host-" in response.text
-    assert town.calls("exchange") == 0
-    assert town.events[-2:] == [ConflictingCookies(), LoginFailed("conflicting_cookies")]
+    assert env.calls("exchange") == 0
+    assert env.events[-2:] == [ConflictingCookies(), LoginFailed("conflicting_cookies")]
     assert {cookie.partition("=")[0][:7] for cookie in response.headers.get_list("set-cookie")} == {"descope"}
 
 
@@ -112,9 +112,9 @@ async def test_ck02_ck11_a_login_deletes_the_twins_and_never_our_own(
     assert all(line.startswith(f"{name}=; Max-Age=0; ") for line in lines)
 
 
-async def test_nothing_is_deleted_for_one_value(world: WorldFactory) -> None:
+async def test_nothing_is_deleted_for_one_value(make_env: EnvFactory) -> None:
     """A login of somebody who is signed in leaves all cookies as they are."""
-    browser = await world().signed_in()
+    browser = await make_env().signed_in_browser()
 
     response = await browser.visit("/login/sso")
 

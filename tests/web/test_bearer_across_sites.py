@@ -3,7 +3,7 @@
 import pytest
 from httpx import Response
 
-from tests.helpers.app_harness import Browser, WorldFactory
+from tests.helpers.app_harness import Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -18,27 +18,27 @@ async def _post_from_afar(browser: Browser, authorization: str) -> Response:
     )
 
 
-async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(world: WorldFactory) -> None:
+async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(make_env: EnvFactory) -> None:
     """CS-05: no browser adds it by itself, so a good one needs no Origin of ours."""
-    town = world()
-    bearer = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
+    env = make_env()
+    bearer = f"Bearer {env.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    response = await _post_from_afar(town.browser(), bearer)
+    response = await _post_from_afar(env.browser(), bearer)
 
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("authorization", ["Bearer a.b.c", "Bearer", "Basic YTpi", ""])
 async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
-    world: WorldFactory, authorization: str
+    make_env: EnvFactory, authorization: str
 ) -> None:
     """CS-05: an Authorization header is no way around the check: the cookies are not looked at then."""
-    town = world()
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    env = make_env()
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
 
     response = await _post_from_afar(browser, authorization)
 
     assert response.status_code == 401
     assert "set-cookie" not in response.headers
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from fastapi_descope import CurrentUser
-from tests.helpers.app_harness import Browser, World, WorldFactory, add_routes
+from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 
-Ask = Callable[[World], Awaitable[httpx.Response]]
+Ask = Callable[[AppHarness], Awaitable[httpx.Response]]
 
 # Without a body of their own, or a part of one: a cache writes their headers into what it holds.
 _STATUSES = (200, 204, 206, 304)
@@ -25,20 +25,20 @@ def _bodiless(app: FastAPI) -> None:
         return Response(status_code=status, headers={"Cache-Control": "public, max-age=600", "ETag": '"1"'})
 
 
-async def _expired(town: World) -> Browser:
-    browser = town.browser()
+async def _expired(env: AppHarness) -> Browser:
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
     return browser
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("status", _STATUSES)
 async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
-    world: WorldFactory, status: int, method: str
+    make_env: EnvFactory, status: int, method: str
 ) -> None:
     """CA-04: a cache that takes the headers of a 304 over must not take a session along."""
-    browser = await _expired(world(routes=_bodiless))
+    browser = await _expired(make_env(routes=_bodiless))
 
     response = await browser.http.request(method, f"http://127.0.0.1:8000/as/{status}")
 
@@ -48,35 +48,35 @@ async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
     assert response.headers["vary"] == "Cookie"
 
 
-async def _nobody(town: World) -> httpx.Response:
-    return await town.browser().get("/me")
+async def _nobody(env: AppHarness) -> httpx.Response:
+    return await env.browser().get("/me")
 
 
-async def _a_bad_bearer(town: World) -> httpx.Response:
-    return await town.browser().get("/me", authorization="Bearer a.b.c")
+async def _a_bad_bearer(env: AppHarness) -> httpx.Response:
+    return await env.browser().get("/me", authorization="Bearer a.b.c")
 
 
-async def _without_a_tenant(town: World) -> httpx.Response:
-    token = town.emulator.issue("nomad@example.org", tenant=None).session_jwt
-    return await town.browser().get("/me", authorization=f"Bearer {token}")
+async def _without_a_tenant(env: AppHarness) -> httpx.Response:
+    token = env.emulator.issue("nomad@example.org", tenant=None).session_jwt
+    return await env.browser().get("/me", authorization=f"Bearer {token}")
 
 
-async def _in_an_outage(town: World) -> httpx.Response:
-    browser = await _expired(town)
-    town.emulator.faults.add("refresh", status=500)
+async def _in_an_outage(env: AppHarness) -> httpx.Response:
+    browser = await _expired(env)
+    env.emulator.faults.add("refresh", status=500)
     return await browser.get("/me")
 
 
-async def _to_the_login(town: World) -> httpx.Response:
-    return await town.browser().visit("/me")
+async def _to_the_login(env: AppHarness) -> httpx.Response:
+    return await env.browser().visit("/me")
 
 
-async def _to_descope(town: World) -> httpx.Response:
-    return await town.browser().visit("/login/sso?tenant=acme")
+async def _to_descope(env: AppHarness) -> httpx.Response:
+    return await env.browser().visit("/login/sso?tenant=acme")
 
 
-async def _a_bad_callback(town: World) -> httpx.Response:
-    return await town.browser().visit("/callback?code=x")
+async def _a_bad_callback(env: AppHarness) -> httpx.Response:
+    return await env.browser().visit("/callback?code=x")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ async def _a_bad_callback(town: World) -> httpx.Response:
         pytest.param(_a_bad_callback, 400, id="bad callback"),
     ],
 )
-async def test_ca05_no_answer_of_ours_is_stored(world: WorldFactory, ask: Ask, status: int) -> None:
+async def test_ca05_no_answer_of_ours_is_stored(make_env: EnvFactory, ask: Ask, status: int) -> None:
     """CA-05: refusals and redirects are one caller's, whatever a cache thinks of their status."""
-    response = await ask(world(routes=add_routes))
+    response = await ask(make_env(routes=add_routes))
 
     assert response.status_code == status
     assert "no-store" in response.headers["cache-control"].split(", ")

@@ -10,7 +10,7 @@ from typing_extensions import override
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.strict_upstream import DistantStore
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +24,9 @@ class _Distant(httpx.ASGITransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await turns()
+        await run_ready()
         response = await super().handle_async_request(request)
-        await turns()
+        await run_ready()
         return response
 
 

@@ -29,7 +29,7 @@ from fastapi_descope import (
 )
 from fastapi_descope._web.dependencies import Requirement
 from fastapi_descope.session import Tenant, User
-from tests.helpers.app_harness import APP, Browser, World, WorldFactory
+from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -80,75 +80,75 @@ def _demanding_routes(app: FastAPI) -> None:
         return True
 
 
-async def _ada(town: World) -> Browser:
-    browser = town.browser()
+async def _ada(env: AppHarness) -> Browser:
+    browser = env.browser()
     await browser.sign_in()
     return browser
 
 
 def _bearer(
-    town: World, user: str = "ada@acme.example", tenant: str | None = "acme", **claims: object
+    env: AppHarness, user: str = "ada@acme.example", tenant: str | None = "acme", **claims: object
 ) -> str:
-    return f"Bearer {town.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type] # any claim
+    return f"Bearer {env.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type] # any claim
 
 
-async def test_the_aliases_give_session_user_and_tenant(world: WorldFactory) -> None:
+async def test_the_aliases_give_session_user_and_tenant(make_env: EnvFactory) -> None:
     """Three questions, one look-up: they agree."""
-    assert (await (await _ada(world(routes=_routes))).get("/current")).json() == [True, "acme"]
+    assert (await (await _ada(make_env(routes=_routes))).get("/current")).json() == [True, "acme"]
 
 
-async def test_the_optional_aliases_give_none_to_nobody(world: WorldFactory) -> None:
+async def test_the_optional_aliases_give_none_to_nobody(make_env: EnvFactory) -> None:
     """An anonymous caller is no error where the route says so."""
-    assert (await world(routes=_routes).browser().get("/optional")).json() == [False, False, None]
+    assert (await make_env(routes=_routes).browser().get("/optional")).json() == [False, False, None]
 
 
-async def test_the_optional_aliases_give_what_is_there(world: WorldFactory) -> None:
+async def test_the_optional_aliases_give_what_is_there(make_env: EnvFactory) -> None:
     """Also without a tenant."""
-    town = world(routes=_routes)
-    nomad = _bearer(town, "nomad@example.org", None)
+    env = make_env(routes=_routes)
+    nomad = _bearer(env, "nomad@example.org", None)
 
-    assert (await (await _ada(town)).get("/optional")).json() == [True, True, "acme"]
-    assert (await town.browser().get("/optional", authorization=nomad)).json() == [True, True, None]
+    assert (await (await _ada(env)).get("/optional")).json() == [True, True, "acme"]
+    assert (await env.browser().get("/optional", authorization=nomad)).json() == [True, True, None]
 
 
-async def test_an_optional_route_runs_as_nobody_with_a_bad_token(world: WorldFactory) -> None:
+async def test_an_optional_route_runs_as_nobody_with_a_bad_token(make_env: EnvFactory) -> None:
     """A broken bearer is not signed in; the route was open anyway."""
-    response = await world(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
+    response = await make_env(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
 
     assert response.json() == [False, False, None]
 
 
-async def test_get_session_asks_where_no_dependency_fits(world: WorldFactory) -> None:
+async def test_get_session_asks_where_no_dependency_fits(make_env: EnvFactory) -> None:
     """In middleware, templates, exception handlers."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    assert (await (await _ada(town)).get("/asked")).json() is True
-    assert (await town.browser().get("/asked")).json() is False
+    assert (await (await _ada(env)).get("/asked")).json() is True
+    assert (await env.browser().get("/asked")).json() is False
 
 
-async def test_roles_are_those_of_the_current_tenant(world: WorldFactory) -> None:
+async def test_roles_are_those_of_the_current_tenant(make_env: EnvFactory) -> None:
     """Ada is an admin of one tenant and a viewer of the other."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    assert (await town.browser().get("/admins", authorization=_bearer(town))).status_code == 200
-    globex = _bearer(town, tenant="globex")
-    assert (await town.browser().get("/admins", authorization=globex)).status_code == 403
+    assert (await env.browser().get("/admins", authorization=_bearer(env))).status_code == 200
+    globex = _bearer(env, tenant="globex")
+    assert (await env.browser().get("/admins", authorization=globex)).status_code == 403
 
 
-async def test_permissions_are_those_of_the_current_tenant(world: WorldFactory) -> None:
+async def test_permissions_are_those_of_the_current_tenant(make_env: EnvFactory) -> None:
     """A demand is met or named."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    assert (await town.browser().get("/readers", authorization=_bearer(town))).status_code == 200
-    nobody = await town.browser().get("/readers", authorization=_bearer(town, "nomad@example.org", None))
+    assert (await env.browser().get("/readers", authorization=_bearer(env))).status_code == 200
+    nobody = await env.browser().get("/readers", authorization=_bearer(env, "nomad@example.org", None))
     assert nobody.json()["code"] == "no_tenant"
 
 
-async def test_tn04_project_roles_are_asked_for_by_name(world: WorldFactory) -> None:
+async def test_tn04_project_roles_are_asked_for_by_name(make_env: EnvFactory) -> None:
     """A tenant's role is none in the project."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    response = await town.browser().get("/project-admins", authorization=_bearer(town))
+    response = await env.browser().get("/project-admins", authorization=_bearer(env))
 
     assert response.json()["missing"] == ["support"]
 
@@ -166,46 +166,46 @@ async def test_tn04_project_roles_are_asked_for_by_name(world: WorldFactory) -> 
     ],
 )
 async def test_tn03_the_tenant_in_the_path_is_the_current_one(
-    world: WorldFactory, path: str, code: str | None
+    make_env: EnvFactory, path: str, code: str | None
 ) -> None:
     """Compared as the router decoded it, character by character."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    response = await town.browser().get(path, authorization=_bearer(town))
+    response = await env.browser().get(path, authorization=_bearer(env))
 
     assert response.status_code == (200 if code is None else 403)
     assert code is None or response.json()["code"] == code
 
 
-async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(world: WorldFactory) -> None:
+async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(make_env: EnvFactory) -> None:
     """500 that names the parameter: letting the request in would be worse."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    response = await town.browser().get("/nowhere", authorization=_bearer(town))
+    response = await env.browser().get("/nowhere", authorization=_bearer(env))
 
     assert response.status_code == 500
     assert "org" in response.json()["detail"]
 
 
-async def test_a_step_up_must_be_there_and_recent(world: WorldFactory) -> None:
+async def test_a_step_up_must_be_there_and_recent(make_env: EnvFactory) -> None:
     """``su`` alone does not last."""
-    town = world(routes=_routes)
-    step_up = _bearer(town, su=True)
+    env = make_env(routes=_routes)
+    step_up = _bearer(env, su=True)
 
-    plain = await town.browser().get("/fresh", authorization=_bearer(town))
-    fresh = await town.browser().get("/fresh", authorization=step_up)
-    town.emulator.clock.advance(301)
-    stale = await town.browser().get("/fresh", authorization=step_up)
+    plain = await env.browser().get("/fresh", authorization=_bearer(env))
+    fresh = await env.browser().get("/fresh", authorization=step_up)
+    env.emulator.clock.advance(301)
+    stale = await env.browser().get("/fresh", authorization=step_up)
 
     assert [plain.status_code, fresh.status_code, stale.status_code] == [401, 200, 401]
 
 
-async def test_a_second_factor_is_seen_in_amr(world: WorldFactory) -> None:
+async def test_a_second_factor_is_seen_in_amr(make_env: EnvFactory) -> None:
     """``mfa`` among the methods."""
-    town = world(routes=_routes)
+    env = make_env(routes=_routes)
 
-    weak = await town.browser().get("/strong", authorization=_bearer(town))
-    strong = await town.browser().get("/strong", authorization=_bearer(town, amr=("fed", "mfa")))
+    weak = await env.browser().get("/strong", authorization=_bearer(env))
+    strong = await env.browser().get("/strong", authorization=_bearer(env, amr=("fed", "mfa")))
 
     assert [weak.status_code, strong.status_code] == [401, 200]
 
@@ -251,15 +251,15 @@ def test_tn05_a_name_is_a_text(name: object) -> None:
             wrong("editor", name)  # type: ignore[arg-type] # the mistake
 
 
-async def test_names_from_an_enumeration_of_texts(world: WorldFactory) -> None:
+async def test_names_from_an_enumeration_of_texts(make_env: EnvFactory) -> None:
     """Its members are texts, and the same demand."""
-    town = world()
+    env = make_env()
     assert require_roles(_TextRole.ADMIN) is require_roles("admin")
 
-    @town.app.get("/project", dependencies=[Depends(require_roles(_TextRole.ADMIN, project=True))])
+    @env.app.get("/project", dependencies=[Depends(require_roles(_TextRole.ADMIN, project=True))])
     async def project() -> None: ...
 
-    response = await town.browser().get("/project", authorization=_bearer(town))
+    response = await env.browser().get("/project", authorization=_bearer(env))
     assert (response.status_code, response.json()["missing"]) == (403, ["admin"])
 
 
@@ -286,58 +286,58 @@ def test_nobody_is_who_the_query_says(kind: type[object], instead: str) -> None:
         FastAPI().get("/")(forgeable)
 
 
-async def test_nobody_is_who_the_body_says(world: WorldFactory) -> None:
+async def test_nobody_is_who_the_body_says(make_env: EnvFactory) -> None:
     """``user: User``, meant as ``user: CurrentUser``: whoever calls reads what is wrong, and is nobody."""
-    town = world()
+    env = make_env()
 
-    @town.app.post("/whoever")
+    @env.app.post("/whoever")
     async def whoever(user: User) -> str:
         return user.id
 
-    response = await town.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
+    response = await env.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
 
     assert response.status_code == 422
     assert "write user: CurrentUser" in response.text
 
 
-async def test_dependencies_can_be_overridden_in_tests(world: WorldFactory) -> None:
+async def test_dependencies_can_be_overridden_in_tests(make_env: EnvFactory) -> None:
     """The usual FastAPI way, for those who test without tokens."""
-    town = world()
-    town.app.dependency_overrides[current_user] = lambda: User("U-test")
+    env = make_env()
+    env.app.dependency_overrides[current_user] = lambda: User("U-test")
 
-    @town.app.get("/who")
+    @env.app.get("/who")
     async def who(user: CurrentUser) -> str:
         return user.id
 
-    assert (await town.browser().get("/who")).json() == "U-test"
+    assert (await env.browser().get("/who")).json() == "U-test"
 
 
-async def test_a_demand_can_be_overridden_in_tests(world: WorldFactory) -> None:
+async def test_a_demand_can_be_overridden_in_tests(make_env: EnvFactory) -> None:
     """By asking the factory for it once more."""
-    town = world()
-    town.app.dependency_overrides[require_roles("owner")] = lambda: None
+    env = make_env()
+    env.app.dependency_overrides[require_roles("owner")] = lambda: None
 
-    @town.app.get("/ledger", dependencies=[Depends(require_roles("owner"))])
+    @env.app.get("/ledger", dependencies=[Depends(require_roles("owner"))])
     async def ledger() -> str:
         return "open"
 
-    assert (await town.browser().get("/ledger")).json() == "open"
+    assert (await env.browser().get("/ledger")).json() == "open"
 
 
-async def test_values_can_be_returned_from_an_endpoint(world: WorldFactory) -> None:
+async def test_values_can_be_returned_from_an_endpoint(make_env: EnvFactory) -> None:
     """A newcomer's first try: the user, the tenant, the whole session, the claims."""
-    town = world()
+    env = make_env()
 
-    @town.app.get("/values")
+    @env.app.get("/values")
     async def values(session: CurrentSession) -> dict[str, object]:
         return {"user": session.user, "tenant": session.tenant, "all": session, "claims": session.claims}
 
-    @town.app.get("/typed")
+    @env.app.get("/typed")
     async def typed(user: CurrentUser) -> User:
         return user
 
-    loose = (await town.browser().get("/values", authorization=_bearer(town))).json()
-    strict = (await town.browser().get("/typed", authorization=_bearer(town))).json()
+    loose = (await env.browser().get("/values", authorization=_bearer(env))).json()
+    strict = (await env.browser().get("/typed", authorization=_bearer(env))).json()
 
     assert loose["tenant"]["roles"] == ["admin"]
     assert loose["all"]["tenants"]["globex"]["roles"] == ["viewer"]
@@ -347,16 +347,16 @@ async def test_values_can_be_returned_from_an_endpoint(world: WorldFactory) -> N
 
 
 @pytest.mark.filterwarnings("ignore:Default value")  # pydantic's, on any default factory
-async def test_values_in_answers_are_described(world: WorldFactory) -> None:
+async def test_values_in_answers_are_described(make_env: EnvFactory) -> None:
     """``-> User`` is as good as any model for OpenAPI, and None where it may be."""
-    town = world()
+    env = make_env()
 
-    @town.app.get("/anybody")
+    @env.app.get("/anybody")
     async def anybody(user: OptionalUser) -> User | None:
         return user
 
-    assert (await town.browser().get("/anybody")).json() is None
-    document = (await town.browser().get("/openapi.json")).json()
+    assert (await env.browser().get("/anybody")).json() is None
+    document = (await env.browser().get("/openapi.json")).json()
     assert list(document["components"]["schemas"]["User"]["properties"])[:2] == ["id", "roles"]
 
 
@@ -370,13 +370,13 @@ async def test_without_the_middleware_the_mistake_is_named() -> None:
         await get_auth_session(Request(scope))
 
 
-async def test_websocket_routes_take_the_same_dependencies(world: WorldFactory) -> None:
+async def test_websocket_routes_take_the_same_dependencies(make_env: EnvFactory) -> None:
     """The signature is the same, so FastAPI accepts it."""
-    town = world()
+    env = make_env()
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def ws(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
         await socket.send_text(user.id)
 
-    assert any(getattr(route, "path", "") == "/ws" for route in town.app.routes)
+    assert any(getattr(route, "path", "") == "/ws" for route in env.app.routes)

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fastapi_descope import CurrentUser, DescopeMiddleware, Forbidden, MissingRoles, NotAuthenticated
 from fastapi_descope._web.request_auth import request_auth
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
-from tests.helpers.app_harness import Browser, World, WorldFactory, add_routes
-from tests.helpers.websocket_client import Socket
+from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes
+from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
 
@@ -42,10 +42,10 @@ class _CatchAll:
             await JSONResponse({"crash": type(error).__name__}, 500)(scope, receive, send)
 
 
-def _town(world: WorldFactory, *inner: Middleware) -> World:
-    town = world(app=FastAPI(middleware=inner), routes=_routes)
-    town.app.mount("/sub", _mounted())
-    return town
+def _make_env(make_env: EnvFactory, *inner: Middleware) -> AppHarness:
+    env = make_env(app=FastAPI(middleware=inner), routes=_routes)
+    env.app.mount("/sub", _mounted())
+    return env
 
 
 def _routes(app: FastAPI) -> None:
@@ -92,18 +92,18 @@ def _mounted() -> FastAPI:
     return app
 
 
-def _raising(town: World) -> Browser:
+def _raising(env: AppHarness) -> Browser:
     """A browser whose requests raise nothing, as over a network."""
-    transport = httpx.ASGITransport(town.app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(env.app, raise_app_exceptions=False)
     return Browser(httpx.AsyncClient(transport=transport))
 
 
 @pytest.mark.parametrize("path", ["/me", "/sub/me"])
-async def test_one_that_catches_everything_makes_no_crash_of_a_401(world: WorldFactory, path: str) -> None:
+async def test_one_that_catches_everything_makes_no_crash_of_a_401(make_env: EnvFactory, path: str) -> None:
     """A script and a person get what they get without it, in the app and in a mounted one."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
-    script, person = await town.browser().get(path), await town.browser().visit(path)
+    script, person = await env.browser().get(path), await env.browser().visit(path)
 
     assert (script.status_code, script.json()["code"]) == (401, "not_authenticated")
     assert script.headers["vary"] == "Cookie, Authorization"
@@ -111,7 +111,7 @@ async def test_one_that_catches_everything_makes_no_crash_of_a_401(world: WorldF
     assert person.headers["location"] == f"/login/sso?return_to={path.replace('/', '%2F')}"
 
 
-async def test_nor_does_starlettes_own_kind(world: WorldFactory) -> None:
+async def test_nor_does_starlettes_own_kind(make_env: EnvFactory) -> None:
     """``@app.middleware("http")``, written before ``Descope(app)``; the callback's errors are errors, too."""
     app = FastAPI()
 
@@ -122,11 +122,11 @@ async def test_nor_does_starlettes_own_kind(world: WorldFactory) -> None:
         except Exception:  # noqa: BLE001 - what such code does
             return PlainTextResponse("crash", 500)
 
-    town = world(app=app, routes=_routes)
+    env = make_env(app=app, routes=_routes)
 
-    assert (await town.browser().get("/me")).status_code == 401
-    assert (await town.browser().visit("/callback?state=x")).status_code == 400
-    assert (await town.browser().get("/broken")).text == "crash"
+    assert (await env.browser().get("/me")).status_code == 401
+    assert (await env.browser().visit("/callback?state=x")).status_code == 400
+    assert (await env.browser().get("/broken")).text == "crash"
 
 
 @pytest.mark.parametrize(
@@ -137,21 +137,21 @@ async def test_nor_does_starlettes_own_kind(world: WorldFactory) -> None:
         ("/sub/answers-500", "theirs"),
     ],
 )
-async def test_what_is_no_error_of_ours_is_its_own_affair(world: WorldFactory, path: str, text: str) -> None:
+async def test_what_is_no_error_of_ours_is_its_own_affair(make_env: EnvFactory, path: str, text: str) -> None:
     """It sees what it would see without us."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
-    response = await _raising(town).get(path)
+    response = await _raising(env).get(path)
 
     assert (response.status_code, response.text) == (500, text)
 
 
-async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(world: WorldFactory) -> None:
+async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(make_env: EnvFactory) -> None:
     """What the error says of them is still written."""
-    town = _town(world, Middleware(_CatchAll))
-    browser = await town.signed_in()
-    town.emulator.faults.add("refresh", status=401)
-    town.emulator.clock.advance(660)
+    env = _make_env(make_env, Middleware(_CatchAll))
+    browser = await env.signed_in_browser()
+    env.emulator.faults.add("refresh", status=401)
+    env.emulator.clock.advance(660)
 
     response = await browser.get("/me")
 
@@ -159,64 +159,64 @@ async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(world: Wor
     assert [line[:5] for line in response.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
 
 
-async def test_a_start_that_cannot_be_made_is_answered_further_out(world: WorldFactory) -> None:
+async def test_a_start_that_cannot_be_made_is_answered_further_out(make_env: EnvFactory) -> None:
     """The cookies are known when the response starts, and that is outside."""
-    response = await _town(world, Middleware(_CatchAll)).browser().get("/oversized")
+    response = await _make_env(make_env, Middleware(_CatchAll)).browser().get("/oversized")
 
     assert (response.status_code, response.json()["code"]) == (400, "session_too_large")
 
 
-async def test_half_a_response_is_cut_off(world: WorldFactory) -> None:
+async def test_half_a_response_is_cut_off(make_env: EnvFactory) -> None:
     """Nobody can answer twice."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
     with pytest.raises(NotAuthenticated):
-        await town.browser().get("/half")
+        await env.browser().get("/half")
 
 
-async def test_the_apps_own_handler_comes_first(world: WorldFactory) -> None:
+async def test_the_apps_own_handler_comes_first(make_env: EnvFactory) -> None:
     """Also one for a family of our errors, whenever it was added."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
-    @town.app.exception_handler(Forbidden)
+    @env.app.exception_handler(Forbidden)
     async def handler(request: Request, error: Exception) -> PlainTextResponse:
         return PlainTextResponse("theirs", 403)
 
-    assert (await town.browser().get("/admins")).text == "theirs"
+    assert (await env.browser().get("/admins")).text == "theirs"
 
 
-async def test_between_two_of_ours_it_sees_answers_as_well(world: WorldFactory) -> None:
+async def test_between_two_of_ours_it_sees_answers_as_well(make_env: EnvFactory) -> None:
     """Somebody adds the middleware once more to protect everything."""
-    town = world(routes=_routes)
-    town.app.add_middleware(_CatchAll)
-    town.app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True, public_paths=["/admins"])
+    env = make_env(routes=_routes)
+    env.app.add_middleware(_CatchAll)
+    env.app.add_middleware(DescopeMiddleware, descope=env.descope, protect=True, public_paths=["/admins"])
 
-    response = await town.browser().get("/admins")
+    response = await env.browser().get("/admins")
 
     assert (response.status_code, response.json()["code"]) == (403, "missing_roles")
 
 
-async def test_a_websocket_is_closed_as_ever(world: WorldFactory) -> None:
+async def test_a_websocket_is_closed_as_ever(make_env: EnvFactory) -> None:
     """By its code, before it was accepted and afterwards."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         if "late" in socket.query_params:
             await socket.accept()
             raise Forbidden
         raise NotAuthenticated
 
-    refused, ended = Socket(town.app, []), Socket(town.app, [], query=b"late=1")
+    refused, ended = WebSocketClient(env.app, []), WebSocketClient(env.app, [], query=b"late=1")
 
     assert await refused.open() == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
     assert (await ended.open())["type"] == "websocket.accept"
     assert await ended.next() == {"type": "websocket.close", "code": 1008, "reason": "forbidden"}
 
 
-async def test_a_lifespan_passes_through(world: WorldFactory) -> None:
+async def test_a_lifespan_passes_through(make_env: EnvFactory) -> None:
     """There is nothing to answer."""
-    town = _town(world, Middleware(_CatchAll))
+    env = _make_env(make_env, Middleware(_CatchAll))
 
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
     sent: list[Message] = []
@@ -227,7 +227,7 @@ async def test_a_lifespan_passes_through(world: WorldFactory) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await town.app({"type": "lifespan", "state": {}}, receive, send)
+    await env.app({"type": "lifespan", "state": {}}, receive, send)
 
     assert [message["type"] for message in sent] == [
         "lifespan.startup.complete",

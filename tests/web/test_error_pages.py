@@ -20,7 +20,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.errors import SessionTooLarge
-from tests.helpers.app_harness import APP, Browser, WorldFactory
+from tests.helpers.app_harness import APP, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +35,9 @@ def _too_large(app: FastAPI) -> None:
         raise SessionTooLarge
 
 
-async def test_a_session_too_large_is_not_to_be_tried_again(world: WorldFactory) -> None:
+async def test_a_session_too_large_is_not_to_be_tried_again(make_env: EnvFactory) -> None:
     """Signing in again brings the same session, so the page offers no such thing."""
-    response = await world(routes=_too_large).browser().visit("/large")
+    response = await make_env(routes=_too_large).browser().visit("/large")
 
     assert response.status_code == 400
     assert "the people who run this application have to look at it" in response.text
@@ -56,12 +56,12 @@ def _payout(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("referer", [APP + "/payout?draft=1", "https://evil.example/", None])
 async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
-    world: WorldFactory, referer: str | None
+    make_env: EnvFactory, referer: str | None
 ) -> None:
     """A redirect would lose what was sent without a word; the page says so, and where to go is ours."""
-    town = world(routes=_payout)
-    browser = await town.signed_in()
-    town.emulator.clock.advance(400)
+    env = make_env(routes=_payout)
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(400)
     headers = {"referer": referer} if referer else {}
 
     response = await browser.post("/payout", {}, sec_fetch_mode="navigate", **headers)
@@ -74,9 +74,11 @@ async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
     assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in response.text
 
 
-async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(world: WorldFactory) -> None:
+async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(
+    make_env: EnvFactory,
+) -> None:
     """The session ran out over a long text, say."""
-    browser = world(routes=_payout).browser()
+    browser = make_env(routes=_payout).browser()
 
     response = await browser.post("/note", {}, sec_fetch_mode="navigate", referer=APP + "/write")
 
@@ -86,46 +88,46 @@ async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(w
     )
 
 
-async def test_a_refused_sign_in_promises_nothing(world: WorldFactory) -> None:
+async def test_a_refused_sign_in_promises_nothing(make_env: EnvFactory) -> None:
     """An app's hook that gives no reason of its own: another try is refused as well."""
-    town = world()
+    env = make_env()
 
-    @town.descope.on_login
+    @env.descope.on_login
     async def nobody(_request: Request, _session: AuthSession) -> None:
         raise LoginRejected(reason="not_invited")
 
-    response = await town.browser().sign_in()
+    response = await env.browser().sign_in()
 
     assert response.status_code == 400
     assert "ask the people who run this application" in response.text
     assert _SECOND_TIME not in response.text
 
 
-async def test_who_may_not_sign_in_is_not_told_that_they_are(world: WorldFactory) -> None:
+async def test_who_may_not_sign_in_is_not_told_that_they_are(make_env: EnvFactory) -> None:
     """A hook may refuse with any error; who is signed in and may not do something reads that they are."""
-    town = world(routes=_admins)
+    env = make_env(routes=_admins)
 
-    response = await (await town.signed_in()).visit("/admins")
+    response = await (await env.signed_in_browser()).visit("/admins")
     assert (response.status_code, _SIGNED_IN in response.text) == (403, True)
 
-    @town.descope.on_login
+    @env.descope.on_login
     async def nobody(_request: Request, _session: AuthSession) -> None:
         raise Forbidden
 
-    response = await town.browser().sign_in()
+    response = await env.browser().sign_in()
     assert (response.status_code, _SIGNED_IN in response.text) == (403, False)
     assert "Your account is not allowed to do this." in response.text
 
 
-async def test_who_was_not_signed_in_is_not_told_that_they_still_are(world: WorldFactory) -> None:
+async def test_who_was_not_signed_in_is_not_told_that_they_still_are(make_env: EnvFactory) -> None:
     """An outage at the start of a login, and in the middle of a session."""
-    town = world(refresh_ahead=0)
-    stranger, user = town.browser(), await town.signed_in()
-    town.emulator.faults.add("authorize", status=503)
-    town.emulator.faults.add("refresh", status=503)
+    env = make_env(refresh_ahead=0)
+    stranger, user = env.browser(), await env.signed_in_browser()
+    env.emulator.faults.add("authorize", status=503)
+    env.emulator.faults.add("refresh", status=503)
 
     refused = await stranger.visit("/login/sso?tenant=acme")
-    town.emulator.clock.advance(3_600)
+    env.emulator.clock.advance(3_600)
     waiting = await user.visit("/me")
 
     assert (refused.status_code, waiting.status_code) == (503, 503)
@@ -149,14 +151,14 @@ async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pyte
 
 
 async def test_a_developer_on_this_machine_reads_what_to_mend(
-    world: WorldFactory, caplog: pytest.LogCaptureFixture
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log has it too, once, as an error."""
 
     def guarded(app: FastAPI) -> None:
         app.get("/reports", dependencies=[Depends(require_tenant("tenant"))])(lambda: None)
 
-    browser = await world(routes=guarded).signed_in()
+    browser = await make_env(routes=guarded).signed_in_browser()
     caplog.clear()
 
     responses = [await browser.get("/reports") for _ in range(2)]
@@ -167,11 +169,11 @@ async def test_a_developer_on_this_machine_reads_what_to_mend(
 
 
 @pytest.mark.parametrize("path", ["/login/sso", "/callback"])
-async def test_a_long_query_is_refused_before_it_is_parsed(world: WorldFactory, path: str) -> None:
+async def test_a_long_query_is_refused_before_it_is_parsed(make_env: EnvFactory, path: str) -> None:
     """400 over 8 KB, and not a byte less; nothing is asked or told."""
-    town = world()
+    env = make_env()
 
-    long, longer = [await town.browser().get(f"{path}?{'a' * size}") for size in (8_192, 8_193)]
+    long, longer = [await env.browser().get(f"{path}?{'a' * size}") for size in (8_192, 8_193)]
 
     assert "too long" not in long.text
     assert longer.status_code == 400

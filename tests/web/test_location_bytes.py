@@ -4,7 +4,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from tests.helpers.app_harness import Browser, WorldFactory
+from tests.helpers.app_harness import Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -27,9 +27,9 @@ def _location(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_rt15_the_location_is_the_landing_path(world: WorldFactory, hostile: str) -> None:
+async def test_rt15_the_location_is_the_landing_path(make_env: EnvFactory, hostile: str) -> None:
     """RT-15: one Location, and nothing of what the query asked for is in it."""
-    response = await world(post_login_path="/home").browser().sign_in(return_to=hostile)
+    response = await make_env(post_login_path="/home").browser().sign_in(return_to=hostile)
 
     assert response.status_code == 303
     assert _location(response.headers.raw) == [b"/home"]
@@ -37,11 +37,11 @@ async def test_rt15_the_location_is_the_landing_path(world: WorldFactory, hostil
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
-    world: WorldFactory, hostile: str
+    make_env: EnvFactory, hostile: str
 ) -> None:
     """CB-10, RT-15: what is stored is checked again, for the cookie was in the browser meanwhile."""
-    browser = world(post_login_path="/home").browser()
-    callback = await browser.to_callback(return_to="/reports")
+    browser = make_env(post_login_path="/home").browser()
+    callback = await browser.open_callback(return_to="/reports")
     _plant(browser, hostile)
 
     response = await browser.visit(callback)
@@ -50,11 +50,11 @@ async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
     assert _location(response.headers.raw) == [b"/home"]
 
 
-async def test_rt15_a_safe_path_arrives_byte_for_byte(world: WorldFactory) -> None:
+async def test_rt15_a_safe_path_arrives_byte_for_byte(make_env: EnvFactory) -> None:
     """RT-15: the check never rewrites, and neither does the response."""
     target = "/reports/2026;v=1?q=a%20b&next=//x#top"
 
-    response = await world().browser().sign_in(return_to=target)
+    response = await make_env().browser().sign_in(return_to=target)
 
     assert _location(response.headers.raw) == [target.encode()]
 

@@ -19,7 +19,7 @@ from fastapi_descope import (
 )
 from fastapi_descope._web.request_auth import RequestAuth, request_auth
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
-from tests.helpers.app_harness import APP, Browser, World, WorldFactory, build_world
+from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory, build_app_harness
 
 pytestmark = pytest.mark.anyio
 
@@ -50,16 +50,18 @@ def _cached_pages(app: FastAPI) -> None:
         response.headers["Vary"] = "*"
 
 
-async def _expired(town: World) -> Browser:
-    browser = town.browser()
+async def _expired(env: AppHarness) -> Browser:
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
     return browser
 
 
-async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(world: WorldFactory) -> None:
+async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(
+    make_env: EnvFactory,
+) -> None:
     """no-store replaces what the app said, the caches' private headers go, Vary is merged (CA-01)."""
-    answer = await (await _expired(world(routes=_cached_pages))).get("/cached")
+    answer = await (await _expired(make_env(routes=_cached_pages))).get("/cached")
 
     assert answer.json() == {"user": True}
     assert len(answer.headers.get_list("set-cookie")) == 2
@@ -68,39 +70,39 @@ async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(wor
     assert {"expires", "surrogate-control", "cdn-cache-control"}.isdisjoint(answer.headers)
 
 
-async def test_ca02_a_response_that_asked_who_is_there_says_so_and_no_more(world: WorldFactory) -> None:
+async def test_ca02_a_response_that_asked_who_is_there_says_so_and_no_more(make_env: EnvFactory) -> None:
     """Vary names both headers that mattered; what the app says about caching stands (CA-02)."""
-    answer = await world(routes=_cached_pages).browser().get("/cached")
+    answer = await make_env(routes=_cached_pages).browser().get("/cached")
 
     assert answer.headers["vary"] == "Accept-Encoding, cookie, Authorization"
     assert answer.headers["cache-control"] == "public, max-age=600"
     assert "set-cookie" not in answer.headers
 
 
-async def test_ca02_without_a_word_on_caching_it_is_private(world: WorldFactory) -> None:
+async def test_ca02_without_a_word_on_caching_it_is_private(make_env: EnvFactory) -> None:
     """The default for an answer that depends on the caller."""
-    answer = await world().browser().get("/maybe")
+    answer = await make_env().browser().get("/maybe")
 
     assert answer.headers["cache-control"] == "private"
     assert answer.headers["vary"] == "Cookie, Authorization"
 
 
-async def test_vary_star_is_left_as_it_is(world: WorldFactory) -> None:
+async def test_vary_star_is_left_as_it_is(make_env: EnvFactory) -> None:
     """It says everything already."""
-    assert (await world(routes=_cached_pages).browser().get("/vary-star")).headers["vary"] == "*"
+    assert (await make_env(routes=_cached_pages).browser().get("/vary-star")).headers["vary"] == "*"
 
 
-async def test_ck10_the_endpoints_own_response_and_cookies_go_out_with_ours(world: WorldFactory) -> None:
+async def test_ck10_the_endpoints_own_response_and_cookies_go_out_with_ours(make_env: EnvFactory) -> None:
     """Set-Cookie is added on the response's start, so it cannot be lost with an injected Response."""
-    answer = await (await _expired(world(routes=_cached_pages))).get("/own-response")
+    answer = await (await _expired(make_env(routes=_cached_pages))).get("/own-response")
 
     names = [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")]
     assert names == ["theirs", "DS", "DSR"]
 
 
-async def test_a_stream_carries_the_cookies_of_a_refresh(world: WorldFactory) -> None:
+async def test_a_stream_carries_the_cookies_of_a_refresh(make_env: EnvFactory) -> None:
     """Nothing is buffered and nothing is lost."""
-    answer = await (await _expired(world(routes=_cached_pages))).get("/stream")
+    answer = await (await _expired(make_env(routes=_cached_pages))).get("/stream")
 
     assert answer.text == "aU22a1322415fff1b1aceaebe7855"
     assert len(answer.headers.get_list("set-cookie")) == 2
@@ -260,9 +262,9 @@ def test_a_public_path_without_a_slash_is_refused_at_construction() -> None:
 
 async def test_ck08_cookies_that_no_browser_keeps_are_refused_with_their_own_error() -> None:
     """The response has not started yet, so the refusal can still be one; and it sets no cookie."""
-    town = build_world(routes=_oversized)
+    env = build_app_harness(routes=_oversized)
 
-    answer = await town.browser().get("/oversized")
+    answer = await env.browser().get("/oversized")
 
     assert answer.status_code == 400
     assert answer.json()["code"] == "session_too_large"

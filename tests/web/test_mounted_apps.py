@@ -20,7 +20,7 @@ from fastapi_descope import (
     OptionalUser,
     get_auth_session,
 )
-from tests.helpers.app_harness import APP, Browser, World, WorldFactory, no_routes
+from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory, no_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -95,12 +95,12 @@ async def test_a_500_of_a_mounted_app_stays_its_own() -> None:
         await _browser(_outer(inner)).get("/sub/broken")
 
 
-async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(world: WorldFactory) -> None:
+async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(make_env: EnvFactory) -> None:
     """It is the same session, and its cookies go out with the mounted app's answer."""
-    town = world(routes=no_routes)
-    town.app.mount("/sub", _inner())
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    env = make_env(routes=no_routes)
+    env.app.mount("/sub", _inner())
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
 
     response = await browser.get("/sub/me")
 
@@ -119,15 +119,15 @@ async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
     assert response.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
 
 
-async def test_a_mounted_app_may_be_the_only_one_that_is_protected(world: WorldFactory) -> None:
+async def test_a_mounted_app_may_be_the_only_one_that_is_protected(make_env: EnvFactory) -> None:
     """People sign in at the app around it, and come back; one refresh renews the cookies of both."""
-    town, inner = world(routes=no_routes), _inner()
+    env, inner = make_env(routes=no_routes), _inner()
     innermost = _inner()
     for app in (inner, innermost):
-        app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True, public_paths=["/docs"])
+        app.add_middleware(DescopeMiddleware, descope=env.descope, protect=True, public_paths=["/docs"])
     inner.mount("/deep", innermost)
-    town.app.mount("/sub", inner)
-    stranger = town.browser()
+    env.app.mount("/sub", inner)
+    stranger = env.browser()
 
     person = await stranger.visit("/sub/broken?page=2")
     deep = await stranger.visit("/sub/deep/broken")
@@ -138,22 +138,22 @@ async def test_a_mounted_app_may_be_the_only_one_that_is_protected(world: WorldF
     assert (script.status_code, script.json()["login_url"]) == (401, "/login/sso")
     assert (await stranger.get("/sub/docs")).status_code == 200
 
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
     response = await browser.get("/sub/me")
 
     assert response.status_code == 200
     assert [line.partition("=")[0] for line in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(world: WorldFactory) -> None:
+async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(make_env: EnvFactory) -> None:
     """Also if it is the same ``Descope``: its routes are wherever its router is included."""
-    town, inner = world(routes=no_routes, default_tenant="acme"), _inner()
-    inner.include_router(town.descope.router)
-    inner.add_middleware(DescopeMiddleware, descope=town.descope, protect=True)
-    town.app.mount("/sub", inner)
-    stranger = town.browser()
+    env, inner = make_env(routes=no_routes, default_tenant="acme"), _inner()
+    inner.include_router(env.descope.router)
+    inner.add_middleware(DescopeMiddleware, descope=env.descope, protect=True)
+    env.app.mount("/sub", inner)
+    stranger = env.browser()
 
     response = await stranger.visit("/sub/me")
 
@@ -175,14 +175,14 @@ async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
     assert response.json()["detail"].startswith("Two Descope objects guard one app.")
 
 
-async def test_one_descope_object_twice_is_once(world: WorldFactory) -> None:
+async def test_one_descope_object_twice_is_once(make_env: EnvFactory) -> None:
     """Somebody writes ``Descope(app)`` and adds the middleware to protect everything: both count."""
-    town = world(routes=no_routes)
-    town.app.mount("/sub", _inner())
-    town.app.add_middleware(DescopeMiddleware, descope=town.descope, protect=True)
-    assert (await town.browser().get("/sub/answers-500")).status_code == 401
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    env = make_env(routes=no_routes)
+    env.app.mount("/sub", _inner())
+    env.app.add_middleware(DescopeMiddleware, descope=env.descope, protect=True)
+    assert (await env.browser().get("/sub/answers-500")).status_code == 401
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
 
     response = await browser.get("/sub/me")
 
@@ -268,11 +268,11 @@ async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
         assert "x-a" not in response.headers
 
 
-def _mounted(town: World, path: str) -> Browser:
+def _mounted(env: AppHarness, path: str) -> Browser:
     """A browser of a world whose app is mounted in another."""
-    outer = Starlette(routes=[Mount(path, town.app)])
-    town.mounts[f"{APP}/"] = httpx.ASGITransport(outer)
-    return town.browser()
+    outer = Starlette(routes=[Mount(path, env.app)])
+    env.mounts[f"{APP}/"] = httpx.ASGITransport(outer)
+    return env.browser()
 
 
 @pytest.mark.parametrize(
@@ -286,10 +286,10 @@ def _mounted(town: World, path: str) -> Browser:
     ids=["backslash", "slashes", "three slashes", "what browsers strip"],
 )
 async def test_rt15_a_mount_with_a_parameter_leads_to_no_other_site(
-    world: WorldFactory, path: str, asked: str, base: str
+    make_env: EnvFactory, path: str, asked: str, base: str
 ) -> None:
     """Whoever chose the path gets it back quoted, wherever an address of the app is written."""
-    browser = _mounted(world(routes=no_routes), path)
+    browser = _mounted(make_env(routes=no_routes), path)
 
     failed = await browser.visit(f"{asked}/callback?state=x")
     refused = await browser.visit(f"{asked}/session")
@@ -301,19 +301,19 @@ async def test_rt15_a_mount_with_a_parameter_leads_to_no_other_site(
     assert signed_out.headers["location"] == f"{base}/"
 
 
-async def test_rt15_nor_does_the_page_at_the_end_of_a_login(world: WorldFactory) -> None:
+async def test_rt15_nor_does_the_page_at_the_end_of_a_login(make_env: EnvFactory) -> None:
     """Where a redirect would leave Strict cookies behind, the page that takes its place has the path too."""
-    browser = _mounted(world(routes=no_routes, cookie_samesite="strict"), "/{org}")
+    browser = _mounted(make_env(routes=no_routes, cookie_samesite="strict"), "/{org}")
 
     page = await browser.sign_in(prefix="/%5Cevil.example", return_to="/%5Cevil.example/")
 
     assert re.findall(r'(?:url=|href=")([^"]*)"', page.text) == ["/%5Cevil.example/"] * 2
 
 
-async def test_the_landing_path_is_within_a_mount_beyond_ascii(world: WorldFactory) -> None:
+async def test_the_landing_path_is_within_a_mount_beyond_ascii(make_env: EnvFactory) -> None:
     """Also where no safe return path was asked for, and where the address is too long to be kept."""
-    town = world(routes=no_routes, post_login_path="/home?from=login")
-    browser = _mounted(town, "/café {x}")
+    env = make_env(routes=no_routes, post_login_path="/home?from=login")
+    browser = _mounted(env, "/café {x}")
 
     for letters in ("x", "x" * 1_100):
         prefix = f"/caf%C3%A9%20{letters}"
@@ -322,11 +322,11 @@ async def test_the_landing_path_is_within_a_mount_beyond_ascii(world: WorldFacto
 
 
 async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_path(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """Two slashes at the start would name a host."""
-    town = world(routes=no_routes, post_logout_path="/bye")
-    browser = _browser(town.app, root_path="/")
+    env = make_env(routes=no_routes, post_logout_path="/bye")
+    browser = _browser(env.app, root_path="/")
 
     response = await browser.post("/logout", sec_fetch_mode="navigate")
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Security
 
 from fastapi_descope import CurrentUser, Descope, DescopeSettings, OptionalUser, current_user, require_roles
-from tests.helpers.app_harness import WorldFactory, add_routes, no_routes
+from tests.helpers.app_harness import EnvFactory, add_routes, no_routes
 
 COOKIE: dict[str, list[str]] = {"DescopeSession": []}
 BEARER: dict[str, list[str]] = {"DescopeBearer": []}
@@ -30,9 +30,9 @@ def _cookie_names(app: FastAPI) -> dict[str, str]:
     return {name: scheme["name"] for name, scheme in schemes.items() if scheme["type"] == "apiKey"}
 
 
-def test_a_route_that_wants_a_session_offers_both_ways(world: WorldFactory) -> None:
+def test_a_route_that_wants_a_session_offers_both_ways(make_env: EnvFactory) -> None:
     """Swagger's Authorize button knows the cookies by their configured names, and the bearer."""
-    document = world(cookie_prefix="__Host-", public_url="https://app.example.com").app.openapi()
+    document = make_env(cookie_prefix="__Host-", public_url="https://app.example.com").app.openapi()
 
     assert document["components"]["securitySchemes"] == {
         "DescopeSession": {
@@ -58,9 +58,9 @@ def test_a_route_that_wants_a_session_offers_both_ways(world: WorldFactory) -> N
     assert "security" not in document["paths"]["/public"]["get"]
 
 
-def test_a_route_that_knows_who_is_signed_in_needs_nobody(world: WorldFactory) -> None:
+def test_a_route_that_knows_who_is_signed_in_needs_nobody(make_env: EnvFactory) -> None:
     """An optional session is one of the ways in, and none is another."""
-    app = world().app
+    app = make_env().app
 
     @app.get("/both")
     async def both(user: CurrentUser, again: OptionalUser) -> None:
@@ -70,17 +70,17 @@ def test_a_route_that_knows_who_is_signed_in_needs_nobody(world: WorldFactory) -
     assert _security(app, "/both") == [COOKIE, BEARER]
 
 
-def test_scopes_do_not_hide_the_bearer(world: WorldFactory) -> None:
+def test_scopes_do_not_hide_the_bearer(make_env: EnvFactory) -> None:
     """``Security(current_user, scopes=...)`` is documented as ``Depends`` is, with its scopes."""
-    app = world().app
+    app = make_env().app
     app.get("/scoped", dependencies=[Security(current_user, scopes=["reports"])])(lambda: None)
 
     assert _security(app, "/scoped") == [{"DescopeSession": ["reports"]}, {"DescopeBearer": ["reports"]}]
 
 
-def test_what_an_app_says_of_its_routes_stays(world: WorldFactory) -> None:
+def test_what_an_app_says_of_its_routes_stays(make_env: EnvFactory) -> None:
     """Another scheme than ours, or that a route needs none of any."""
-    app = world().app
+    app = make_env().app
     app.get("/other", openapi_extra={"security": [{"Other": []}]})(lambda: None)
     app.get("/none", openapi_extra={"security": []})(lambda: None)
 
@@ -88,9 +88,9 @@ def test_what_an_app_says_of_its_routes_stays(world: WorldFactory) -> None:
     assert _security(app, "/none") == []
 
 
-def test_the_routes_of_the_plugin_say_what_they_want(world: WorldFactory) -> None:
+def test_the_routes_of_the_plugin_say_what_they_want(make_env: EnvFactory) -> None:
     """The session by either way; what Descope is asked for works with the refresh cookie alone."""
-    app = world().app
+    app = make_env().app
 
     assert _security(app, "/session") == [COOKIE, BEARER]
     for path in ("/session/profile", "/session/tenants"):
@@ -102,19 +102,19 @@ def test_the_routes_of_the_plugin_say_what_they_want(world: WorldFactory) -> Non
         assert _security(app, path) is None
 
 
-def test_the_document_is_completed_once(world: WorldFactory) -> None:
+def test_the_document_is_completed_once(make_env: EnvFactory) -> None:
     """Asked for twice, or described twice, nothing is added twice."""
-    town = world()
-    town.descope.add_openapi_security(town.app)
+    env = make_env()
+    env.descope.add_openapi_security(env.app)
 
-    assert town.app.openapi() == town.app.openapi()
-    assert _security(town.app, "/me") == [COOKIE, BEARER]
-    assert _security(town.app, "/maybe") == [COOKIE, BEARER, {}]
+    assert env.app.openapi() == env.app.openapi()
+    assert _security(env.app, "/me") == [COOKIE, BEARER]
+    assert _security(env.app, "/maybe") == [COOKIE, BEARER, {}]
 
 
-def test_a_route_that_is_added_late_is_described(world: WorldFactory) -> None:
+def test_a_route_that_is_added_late_is_described(make_env: EnvFactory) -> None:
     """FastAPI makes the document anew then."""
-    app = world().app
+    app = make_env().app
     app.openapi()
     app.get("/late", dependencies=[Depends(current_user)])(lambda: None)
 
@@ -156,12 +156,12 @@ def test_the_explicit_form_is_described_by_hand() -> None:
     assert _cookie_names(by_hand) == {"DescopeSession": "__Host-DS", "DescopeRefresh": "__Host-DSR"}
 
 
-def test_a_mounted_app_is_described_by_hand(world: WorldFactory) -> None:
+def test_a_mounted_app_is_described_by_hand(make_env: EnvFactory) -> None:
     """It has a document of its own, which the plugin cannot find by itself."""
-    town, mounted = world(cookie_prefix="__Host-", public_url="https://app.example.com"), FastAPI()
+    env, mounted = make_env(cookie_prefix="__Host-", public_url="https://app.example.com"), FastAPI()
     add_routes(mounted)
-    town.app.mount("/api", mounted)
-    town.descope.add_openapi_security(mounted)
+    env.app.mount("/api", mounted)
+    env.descope.add_openapi_security(mounted)
 
     assert _cookie_names(mounted) == {"DescopeSession": "__Host-DS"}
     assert _security(mounted, "/me") == [COOKIE, BEARER]
@@ -178,9 +178,9 @@ def test_an_app_that_nobody_described_shows_the_cookie() -> None:
     assert "/auth/login/sso" in app.openapi()["paths"]
 
 
-def test_the_routes_of_the_plugin_are_described(world: WorldFactory) -> None:
+def test_the_routes_of_the_plugin_are_described(make_env: EnvFactory) -> None:
     """Parameters that the endpoints read themselves, answers, and problem documents."""
-    paths = world().app.openapi()["paths"]
+    paths = make_env().app.openapi()["paths"]
 
     assert [parameter["name"] for parameter in paths["/login/sso"]["get"]["parameters"]] == [
         "tenant",
@@ -203,9 +203,9 @@ def test_the_routes_of_the_plugin_are_described(world: WorldFactory) -> None:
     assert schema == {"$ref": "#/components/schemas/SessionOut"}
 
 
-def test_a_requirement_shows_as_wanting_a_session(world: WorldFactory) -> None:
+def test_a_requirement_shows_as_wanting_a_session(make_env: EnvFactory) -> None:
     """Also where no alias is used."""
-    town = world(routes=no_routes)
-    town.app.get("/admins", dependencies=[Depends(require_roles("admin"))])(lambda: None)
+    env = make_env(routes=no_routes)
+    env.app.get("/admins", dependencies=[Depends(require_roles("admin"))])(lambda: None)
 
-    assert town.app.openapi()["paths"]["/admins"]["get"]["security"][0] == {"DescopeSession": []}
+    assert env.app.openapi()["paths"]["/admins"]["get"]["security"][0] == {"DescopeSession": []}

@@ -12,7 +12,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from fastapi_descope import AuthSession, require_mfa, require_step_up
-from tests.helpers.app_harness import IDP, Browser, WorldFactory, add_routes
+from tests.helpers.app_harness import IDP, Browser, EnvFactory, add_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -52,10 +52,10 @@ async def _finish(browser: Browser, started: httpx.Response, user: str) -> httpx
     return await browser.visit(returned.headers["location"], sec_fetch_site="cross-site")
 
 
-async def test_a_step_up_without_a_default_tenant_ends_at_the_page(world: WorldFactory) -> None:
+async def test_a_step_up_without_a_default_tenant_ends_at_the_page(make_env: EnvFactory) -> None:
     """It is for the organisation of the session, so nobody is asked; one trip, and the page is there."""
-    town = world(routes=_guarded)
-    browser = await town.signed_in()
+    env = make_env(routes=_guarded)
+    browser = await env.signed_in_browser()
     refused = await browser.visit("/payout")
 
     started = await browser.visit(refused.headers["location"], sec_fetch_site="same-origin")
@@ -66,42 +66,42 @@ async def test_a_step_up_without_a_default_tenant_ends_at_the_page(world: WorldF
 
 
 async def test_a_second_factor_without_a_default_tenant_is_asked_of_the_own_organisation(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """The same for MFA, and without a call beyond the login's own."""
-    town = world(routes=_guarded)
-    browser = await town.signed_in()
+    env = make_env(routes=_guarded)
+    browser = await env.signed_in_browser()
     refused = await browser.visit("/vault")
-    before = len(list(town.emulator.requests))
+    before = len(list(env.emulator.requests))
 
     started = await browser.visit(refused.headers["location"])
 
     assert refused.headers["location"] == "/login/sso?mfa=true&return_to=%2Fvault"
     assert started.headers["location"].startswith(IDP)
-    (call,) = list(town.emulator.requests)[before:]
+    (call,) = list(env.emulator.requests)[before:]
     assert dict(call.query)["tenant"] == "acme"
 
 
-async def test_the_own_organisation_comes_before_the_default(world: WorldFactory) -> None:
+async def test_the_own_organisation_comes_before_the_default(make_env: EnvFactory) -> None:
     """Whoever confirms who they are stays in the tenant of their session."""
-    town = world(routes=_guarded, default_tenant="globex")
-    browser = await town.signed_in()
+    env = make_env(routes=_guarded, default_tenant="globex")
+    browser = await env.signed_in_browser()
 
     await browser.visit("/login/sso?step_up=true")
 
-    (*_, call) = town.emulator.requests
+    (*_, call) = env.emulator.requests
     assert dict(call.query)["tenant"] == "acme"
 
 
-async def test_a_step_up_of_nobody_asks_for_the_organisation_first(world: WorldFactory) -> None:
+async def test_a_step_up_of_nobody_asks_for_the_organisation_first(make_env: EnvFactory) -> None:
     """There is no session that could tell it."""
-    response = await world().browser().visit("/login/sso?step_up=true&return_to=/me")
+    response = await make_env().browser().visit("/login/sso?step_up=true&return_to=/me")
 
     assert response.status_code == 400
     assert _fields(response) == {"return_to": "/me", "step_up": "true", "tenant": ""}
 
 
-async def test_the_answer_goes_on_with_all_that_was_asked_for(world: WorldFactory) -> None:
+async def test_the_answer_goes_on_with_all_that_was_asked_for(make_env: EnvFactory) -> None:
     """Step-up, MFA, hint, SSO configuration, prompt and forced authentication are in the form, escaped."""
     asked = {
         "return_to": "/a?b=1&c=2",
@@ -113,7 +113,7 @@ async def test_the_answer_goes_on_with_all_that_was_asked_for(world: WorldFactor
         "prompt": "login",
     }
 
-    page = await world().browser().visit(f"/login/sso?{httpx.QueryParams(asked)}")
+    page = await make_env().browser().visit(f"/login/sso?{httpx.QueryParams(asked)}")
 
     assert page.status_code == 400
     assert _fields(page) == {**asked, "tenant": ""}
@@ -124,18 +124,18 @@ async def test_the_answer_goes_on_with_all_that_was_asked_for(world: WorldFactor
     "query",
     ["step_up=yes", "mfa=true&mfa=true", "login_hint=%0a", "sso_id=a%20b", "prompt=", "x=1"],
 )
-async def test_cb12_what_is_not_well_formed_is_not_carried_along(world: WorldFactory, query: str) -> None:
+async def test_cb12_what_is_not_well_formed_is_not_carried_along(make_env: EnvFactory, query: str) -> None:
     """As at the login itself (CB-12)."""
-    page = await world().browser().visit(f"/login/sso?{query}")
+    page = await make_env().browser().visit(f"/login/sso?{query}")
 
     assert _fields(page) == {"return_to": "/", "tenant": ""}
 
 
 @ELSEWHERE
-async def test_cb15_another_site_cannot_swap_the_user_without_a_word(world: WorldFactory, site: str) -> None:
+async def test_cb15_another_site_cannot_swap_the_user_without_a_word(make_env: EnvFactory, site: str) -> None:
     """Who is signed in is asked; nothing is begun, and the session is as it was. One click goes on."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     page = await browser.visit("/login/sso?tenant=globex&return_to=/me", sec_fetch_site=site)
 
@@ -143,16 +143,16 @@ async def test_cb15_another_site_cannot_swap_the_user_without_a_word(world: Worl
     assert "Another site sent you here" in page.text
     assert _fields(page) == {"return_to": "/me", "tenant": "globex"}
     assert "set-cookie" not in page.headers
-    assert town.calls("authorize") == 1
+    assert env.calls("authorize") == 1
     assert (await browser.get("/me")).json()["tenant"] == "acme"
     started = await _answer(browser, page)
     assert (await _finish(browser, started, "hank@globex.example")).json()["tenant"] == "globex"
 
 
 @ELSEWHERE
-async def test_a_tile_of_a_portal_signs_in_whoever_is_not(world: WorldFactory, site: str) -> None:
+async def test_a_tile_of_a_portal_signs_in_whoever_is_not(make_env: EnvFactory, site: str) -> None:
     """Without a session there is none to swap: the login goes on."""
-    response = await world().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
+    response = await make_env().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
 
     assert response.headers["location"].startswith(IDP)
 
@@ -168,10 +168,10 @@ async def test_a_tile_of_a_portal_signs_in_whoever_is_not(world: WorldFactory, s
     ids=["a link of ours", "typed", "no such header", "a step-up that a link from elsewhere led to"],
 )
 async def test_cb15_our_own_ways_to_the_login_are_not_asked(
-    world: WorldFactory, query: str, headers: dict[str, str]
+    make_env: EnvFactory, query: str, headers: dict[str, str]
 ) -> None:
     """Only a tenant that another site named can be the attacker's."""
-    browser = await world().signed_in()
+    browser = await make_env().signed_in_browser()
 
     response = await browser.visit(f"/login/sso?{query}", **headers)
 

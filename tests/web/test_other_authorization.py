@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -12,11 +12,11 @@ BASIC = "Basic c3RhZ2U6Y2FuYXJ5"
 
 
 async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
-    world: WorldFactory, caplog: pytest.LogCaptureFixture
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The header comes along after every sign-in: a redirect to it would never end."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     with caplog.at_level(logging.WARNING, "fastapi_descope.events"):
         response = await browser.visit("/me", authorization=BASIC)
@@ -28,32 +28,34 @@ async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
     assert "c3RhZ2U6Y2FuYXJ5" not in response.text + caplog.text
 
 
-async def test_a_program_reads_it_too(world: WorldFactory) -> None:
+async def test_a_program_reads_it_too(make_env: EnvFactory) -> None:
     """The code is that of any bad token; the detail tells it apart."""
-    response = await world().browser().get("/me", authorization=BASIC)
+    response = await make_env().browser().get("/me", authorization=BASIC)
 
     assert response.json()["code"] == "invalid_token"
     assert "scheme: basic" in response.json()["detail"]
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_page_that_is_asked_for_with_a_dead_bearer_is_not_sent_around(world: WorldFactory) -> None:
+async def test_a_page_that_is_asked_for_with_a_dead_bearer_is_not_sent_around(
+    make_env: EnvFactory,
+) -> None:
     """The same holds for a bearer: a sign-in changes the cookies, which do not count beside it."""
-    response = await world().browser().visit("/me", authorization="Bearer a.b.c")
+    response = await make_env().browser().visit("/me", authorization="Bearer a.b.c")
 
     assert response.status_code == 401
 
 
-async def test_a_public_page_stays_public(world: WorldFactory) -> None:
+async def test_a_public_page_stays_public(make_env: EnvFactory) -> None:
     """Where nobody asks who is there, nobody minds the header."""
-    assert (await world().browser().visit("/public", authorization=BASIC)).status_code == 200
-    assert (await world().browser().visit("/maybe", authorization=BASIC)).json() == {"user": None}
+    assert (await make_env().browser().visit("/public", authorization=BASIC)).status_code == 200
+    assert (await make_env().browser().visit("/maybe", authorization=BASIC)).json() == {"user": None}
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
-async def test_lo06_what_needs_the_cookies_says_so(world: WorldFactory, path: str) -> None:
+async def test_lo06_what_needs_the_cookies_says_so(make_env: EnvFactory, path: str) -> None:
     """It speaks of the header that is there, not of a bearer that nobody sent (LO-06)."""
-    browser = await world().signed_in()
+    browser = await make_env().signed_in_browser()
 
     response = await browser.post(path, {"tenant": "acme"}, authorization=BASIC)
 

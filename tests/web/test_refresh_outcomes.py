@@ -11,7 +11,7 @@ import pytest
 
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import RefreshRefused, UpstreamTokenRejected
-from tests.helpers.app_harness import World, WorldFactory
+from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -57,14 +57,14 @@ NO_VERDICT: dict[str, tuple[Answer, str]] = {
 }
 
 
-async def ask(town: World, age: int, **response: object) -> httpx.Response:
+async def ask(env: AppHarness, age: int, **response: object) -> httpx.Response:
     """A request with the cookies of a session of that age, while Descope answers so."""
-    pair = town.emulator.issue("ada@acme.example", "acme")
-    town.emulator.clock.advance(age)
+    pair = env.emulator.issue("ada@acme.example", "acme")
+    env.emulator.clock.advance(age)
     if response:
-        town.emulator.faults.add("refresh", **response)  # type: ignore[arg-type]  # any answer, by keyword
+        env.emulator.faults.add("refresh", **response)  # type: ignore[arg-type]  # any answer, by keyword
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
-    return await town.browser().get("/session-of", cookie=cookie)
+    return await env.browser().get("/session-of", cookie=cookie)
 
 
 def headers(response: httpx.Response) -> dict[str, str]:
@@ -73,9 +73,9 @@ def headers(response: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("age", [DEAD, AHEAD], ids=["dead", "alive"])
-async def test_rf01_a_verified_pair_is_written_whole(world: WorldFactory, age: int) -> None:
+async def test_rf01_a_verified_pair_is_written_whole(make_env: EnvFactory, age: int) -> None:
     """200 with both cookies, whether the session had ended or not."""
-    response = await ask(world(project=STRICT), age)
+    response = await ask(make_env(project=STRICT), age)
 
     assert response.status_code == 200
     cookies = response.headers.get_list("set-cookie")
@@ -93,9 +93,9 @@ async def test_rf01_a_verified_pair_is_written_whole(world: WorldFactory, age: i
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_rf01_a_well_formed_no_ends_a_dead_session(world: WorldFactory, status: int) -> None:
+async def test_rf01_a_well_formed_no_ends_a_dead_session(make_env: EnvFactory, status: int) -> None:
     """401, and both cookies go."""
-    response = await ask(world(), DEAD, status=status)
+    response = await ask(make_env(), DEAD, status=status)
 
     assert (response.status_code, response.json()["code"]) == (401, "session_ended")
     assert headers(response) == {
@@ -109,10 +109,10 @@ async def test_rf01_a_well_formed_no_ends_a_dead_session(world: WorldFactory, st
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_rf01_a_well_formed_no_spares_the_request_of_a_live_session(
-    world: WorldFactory, status: int
+    make_env: EnvFactory, status: int
 ) -> None:
     """This request has its old identity still; both cookies go with its answer."""
-    response = await ask(world(), AHEAD, status=status)
+    response = await ask(make_env(), AHEAD, status=status)
 
     assert (response.status_code, response.json()["tenant"]) == (200, "acme")
     assert headers(response) == {
@@ -124,11 +124,11 @@ async def test_rf01_a_well_formed_no_spares_the_request_of_a_live_session(
 
 
 @pytest.mark.parametrize("case", NO_VERDICT)
-async def test_rf01_anything_else_is_503_for_a_dead_session(world: WorldFactory, case: str) -> None:
+async def test_rf01_anything_else_is_503_for_a_dead_session(make_env: EnvFactory, case: str) -> None:
     """With the time to come again; no cookie is touched."""
     given, retry_after = NO_VERDICT[case]
 
-    response = await ask(world(upstream_timeout=0.1), DEAD, **given)
+    response = await ask(make_env(upstream_timeout=0.1), DEAD, **given)
 
     assert (response.status_code, response.json()["code"]) == (503, "upstream_unavailable")
     assert headers(response) == {
@@ -140,9 +140,9 @@ async def test_rf01_anything_else_is_503_for_a_dead_session(world: WorldFactory,
 
 
 @pytest.mark.parametrize("case", NO_VERDICT)
-async def test_rf01_anything_else_is_not_noticed_by_a_live_session(world: WorldFactory, case: str) -> None:
+async def test_rf01_anything_else_is_not_noticed_by_a_live_session(make_env: EnvFactory, case: str) -> None:
     """200 with the old identity, as if nothing had been asked."""
-    response = await ask(world(upstream_timeout=0.1), AHEAD, **NO_VERDICT[case][0])
+    response = await ask(make_env(upstream_timeout=0.1), AHEAD, **NO_VERDICT[case][0])
 
     assert (response.status_code, response.json()["tenant"]) == (200, "acme")
     assert headers(response) == {
@@ -153,32 +153,32 @@ async def test_rf01_anything_else_is_not_noticed_by_a_live_session(world: WorldF
 
 
 @pytest.mark.parametrize(("age", "status"), [(DEAD, 503), (AHEAD, 200)], ids=["dead", "alive"])
-async def test_rf01_another_users_tokens_are_nobodys(world: WorldFactory, age: int, status: int) -> None:
+async def test_rf01_another_users_tokens_are_nobodys(make_env: EnvFactory, age: int, status: int) -> None:
     """Genuine, and not for this user: dropped, and told of as suspicious."""
-    town = world()
-    theirs = town.emulator.issue("hank@globex.example", "globex", session_seconds=3600)
+    env = make_env()
+    theirs = env.emulator.issue("hank@globex.example", "globex", session_seconds=3600)
     tokens = {"sessionJwt": theirs.session_jwt, "refreshJwt": theirs.refresh_jwt}
 
-    response = await ask(town, age, body=tokens)
+    response = await ask(env, age, body=tokens)
 
     assert response.status_code == status
     assert "set-cookie" not in response.headers
     assert theirs.session_jwt not in response.text
-    assert UpstreamTokenRejected("subject") in town.events
+    assert UpstreamTokenRejected("subject") in env.events
 
 
-async def test_rf16_a_reuse_signs_out_and_is_asked_about_once(world: WorldFactory) -> None:
+async def test_rf16_a_reuse_signs_out_and_is_asked_about_once(make_env: EnvFactory) -> None:
     """Descope takes a spent token for a theft; whoever keeps sending it costs one call in 30 seconds."""
-    town = world(project=STRICT)
-    pair = town.emulator.issue("ada@acme.example", "acme")
+    env = make_env(project=STRICT)
+    pair = env.emulator.issue("ada@acme.example", "acme")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
-    town.emulator.clock.advance(DEAD)
-    await town.browser().get("/session-of", cookie=cookie)
-    town.emulator.clock.advance(31)
+    env.emulator.clock.advance(DEAD)
+    await env.browser().get("/session-of", cookie=cookie)
+    env.emulator.clock.advance(31)
 
-    responses = [await town.browser().get("/session-of", cookie=cookie) for _ in range(20)]
+    responses = [await env.browser().get("/session-of", cookie=cookie) for _ in range(20)]
 
     assert {response.status_code for response in responses} == {401}
     assert {response.headers["set-cookie"] for response in responses} == {f"DS{GONE}, DSR{GONE}"}
-    assert town.calls("refresh") == 2
-    assert [type(event) for event in town.events].count(RefreshRefused) == 1
+    assert env.calls("refresh") == 2
+    assert [type(event) for event in env.events].count(RefreshRefused) == 1

@@ -12,18 +12,18 @@ from fastapi_descope._web.request_auth import request_auth
 from fastapi_descope.emulator import Project
 from fastapi_descope.errors import Forbidden
 from fastapi_descope.events import ConflictingCookies, TokenRejected
-from tests.helpers.app_harness import APP, WorldFactory, no_routes
+from tests.helpers.app_harness import APP, EnvFactory, no_routes
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_kd08_a_bearer_authenticates_whatever_its_case(world: WorldFactory, scheme: str) -> None:
+async def test_kd08_a_bearer_authenticates_whatever_its_case(make_env: EnvFactory, scheme: str) -> None:
     """The scheme is case-insensitive (RFC 9110)."""
-    town = world()
-    token = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt
+    env = make_env()
+    token = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt
 
-    assert (await town.browser().get("/me", authorization=f"{scheme} {token}")).status_code == 200
+    assert (await env.browser().get("/me", authorization=f"{scheme} {token}")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -44,86 +44,86 @@ async def test_kd08_a_bearer_authenticates_whatever_its_case(world: WorldFactory
     ],
 )
 async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_consulted(
-    world: WorldFactory, header: str, scheme: str | None
+    make_env: EnvFactory, header: str, scheme: str | None
 ) -> None:
     """401 although a good session cookie is there too, and nothing is refreshed; no secret is a scheme."""
-    town = world()
-    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+    env = make_env()
+    pair = env.emulator.issue("ada@acme.example", tenant="acme")
     headers = [
         (b"authorization", header.format(token=pair.session_jwt).encode("latin-1")),
         (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode()),
     ]
 
-    response = await town.browser().http.get(APP + "/me", headers=headers)
+    response = await env.browser().http.get(APP + "/me", headers=headers)
 
     assert response.status_code == 401
     assert response.json()["code"] == "invalid_token"
     assert "set-cookie" not in response.headers
-    assert town.events == [TokenRejected("malformed", "bearer", scheme)]
+    assert env.events == [TokenRejected("malformed", "bearer", scheme)]
 
 
-async def test_kd08_two_authorization_headers_are_a_bad_token(world: WorldFactory) -> None:
+async def test_kd08_two_authorization_headers_are_a_bad_token(make_env: EnvFactory) -> None:
     """Which one is meant cannot be told."""
-    town = world()
-    good = f"Bearer {town.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
+    env = make_env()
+    good = f"Bearer {env.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    response = await town.browser().http.get(
+    response = await env.browser().http.get(
         APP + "/me", headers=[("authorization", good), ("authorization", good)]
     )
 
     assert response.status_code == 401
 
 
-async def test_ck02_two_different_session_cookies_are_nobody(world: WorldFactory) -> None:
+async def test_ck02_two_different_session_cookies_are_nobody(make_env: EnvFactory) -> None:
     """A sibling sub-domain may have planted one of them."""
-    town = world()
-    mine = town.emulator.issue("ada@acme.example", tenant="acme").session_jwt
-    planted = town.emulator.issue("hank@globex.example", tenant="globex").session_jwt
+    env = make_env()
+    mine = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt
+    planted = env.emulator.issue("hank@globex.example", tenant="globex").session_jwt
 
-    response = await town.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
+    response = await env.browser().get("/me", cookie=f"DS={planted}; DS={mine}")
 
     assert response.status_code == 401
     assert response.json()["code"] == "conflicting_cookies"
-    assert town.events == [ConflictingCookies()]
+    assert env.events == [ConflictingCookies()]
 
 
-async def test_rf13_a_prefetch_refreshes_nothing(world: WorldFactory) -> None:
+async def test_rf13_a_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
     """It is nobody's wish; the session is as if it were not there, and the cookies stay."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
     response = await browser.get("/session-of", sec_purpose="prefetch")
 
     assert response.status_code == 401
     assert "set-cookie" not in response.headers
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
 
 
-async def test_rf13_an_options_request_refreshes_nothing(world: WorldFactory) -> None:
+async def test_rf13_an_options_request_refreshes_nothing(make_env: EnvFactory) -> None:
     """Also where a route of the app answers OPTIONS and asks who is there."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    @town.app.options("/maybe")
+    @env.app.options("/maybe")
     async def maybe(user: OptionalUser) -> bool:
         return user is not None
 
     assert (await browser.http.options(APP + "/maybe")).json() is False
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
 
 
-async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(world: WorldFactory) -> None:
+async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(make_env: EnvFactory) -> None:
     """The body is the app's: nobody reads it for a refresh."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    @town.app.post("/echo")
+    @env.app.post("/echo")
     async def echo(request: Request, user: CurrentUser) -> str:
         return (await request.body()).decode()
 
@@ -131,37 +131,37 @@ async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(world: W
 
     assert response.json() == "text=hello"
     assert len(response.headers.get_list("set-cookie")) == 2
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_a_refresh_ahead_runs_beside_the_handler(world: WorldFactory) -> None:
+async def test_a_refresh_ahead_runs_beside_the_handler(make_env: EnvFactory) -> None:
     """The handler has the old session, still good, while Descope is asked; the cookies go out with it."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(560)
-    town.emulator.faults.add("refresh", hold=True)
+    env.emulator.clock.advance(560)
+    env.emulator.faults.add("refresh", hold=True)
 
-    @town.app.get("/slow")
+    @env.app.get("/slow")
     async def slow(user: CurrentUser) -> str:
-        await town.emulator.faults.arrived()
-        town.emulator.faults.release()
+        await env.emulator.faults.arrived()
+        env.emulator.faults.release()
         return user.id
 
     response = await browser.get("/slow")
 
     assert response.status_code == 200
     assert len(response.headers.get_list("set-cookie")) == 2
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_an_outage_during_a_refresh_ahead_is_not_noticed(world: WorldFactory) -> None:
+async def test_an_outage_during_a_refresh_ahead_is_not_noticed(make_env: EnvFactory) -> None:
     """The old session still holds: 200, and the cookies stay."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(560)
-    town.emulator.faults.add("refresh", status=500)
+    env.emulator.clock.advance(560)
+    env.emulator.faults.add("refresh", status=500)
 
     response = await browser.get("/session-of")
 
@@ -169,36 +169,38 @@ async def test_an_outage_during_a_refresh_ahead_is_not_noticed(world: WorldFacto
     assert "set-cookie" not in response.headers
 
 
-async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(world: WorldFactory) -> None:
+async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(
+    make_env: EnvFactory,
+) -> None:
     """The app failed after the refresh, the server's 500 had no cookies; the next request gets them."""
-    town = world(project=Project(rotate_refresh=True))
-    browser = town.browser()
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    @town.app.get("/broken")
+    @env.app.get("/broken")
     async def broken(user: CurrentUser) -> None:
         raise RuntimeError(user.id)
 
     with pytest.raises(RuntimeError):
         await browser.get("/broken")
-    town.emulator.clock.advance(200)
+    env.emulator.clock.advance(200)
     response = await browser.get("/session-of")
 
     assert response.status_code == 200
     assert len(response.headers.get_list("set-cookie")) == 2
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
 @pytest.mark.parametrize("status", [418, 403])
-async def test_rf14_a_refusal_by_the_app_carries_the_cookies(world: WorldFactory, status: int) -> None:
+async def test_rf14_a_refusal_by_the_app_carries_the_cookies(make_env: EnvFactory, status: int) -> None:
     """An HTTPException or an error of ours, raised after the refresh: answered inside, with the new pair."""
-    town = world(project=Project(rotate_refresh=True))
-    browser = town.browser()
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    @town.app.get("/refused")
+    @env.app.get("/refused")
     async def refused(user: CurrentUser) -> None:
         raise HTTPException(status) if status == 418 else Forbidden
 
@@ -208,40 +210,40 @@ async def test_rf14_a_refusal_by_the_app_carries_the_cookies(world: WorldFactory
     assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
     assert response.headers["cache-control"] == "private, no-store"
     assert (await browser.get("/session-of")).status_code == 200
-    assert town.calls("refresh") == 1
+    assert env.calls("refresh") == 1
 
 
-async def test_kd05_cookies_of_two_users_are_nobody_and_go(world: WorldFactory) -> None:
+async def test_kd05_cookies_of_two_users_are_nobody_and_go(make_env: EnvFactory) -> None:
     """One of the two was planted; nobody is signed in to the wrong account."""
-    town = world()
-    ada, hank = town.emulator.issue("ada@acme.example"), town.emulator.issue("hank@globex.example")
+    env = make_env()
+    ada, hank = env.emulator.issue("ada@acme.example"), env.emulator.issue("hank@globex.example")
 
-    response = await town.browser().get("/me", cookie=f"DS={ada.session_jwt}; DSR={hank.refresh_jwt}")
+    response = await env.browser().get("/me", cookie=f"DS={ada.session_jwt}; DSR={hank.refresh_jwt}")
 
     assert response.status_code == 401
     assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
 
 
-async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(world: WorldFactory) -> None:
+async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(make_env: EnvFactory) -> None:
     """It is never sent upstream."""
-    town = world()
-    pair = town.emulator.issue("ada@acme.example")
+    env = make_env()
+    pair = env.emulator.issue("ada@acme.example")
 
-    response = await town.browser().get("/me", cookie=f"DSR={pair.session_jwt}")
+    response = await env.browser().get("/me", cookie=f"DSR={pair.session_jwt}")
 
     assert response.status_code == 401
     assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DSR"]
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
 
 
-async def test_ck09_what_a_route_writes_wins_over_a_refresh(world: WorldFactory) -> None:
+async def test_ck09_what_a_route_writes_wins_over_a_refresh(make_env: EnvFactory) -> None:
     """CK-09: a response never sets and clears the same cookie."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
-    town.emulator.clock.advance(660)
+    env.emulator.clock.advance(660)
 
-    @town.app.get("/leave")
+    @env.app.get("/leave")
     async def leave(request: Request, user: CurrentUser) -> str:
         request_auth(request.scope).clear()
         return user.id
@@ -252,15 +254,15 @@ async def test_ck09_what_a_route_writes_wins_over_a_refresh(world: WorldFactory)
     assert len(response.headers.get_list("set-cookie")) == 2
 
 
-async def test_a_queued_cookie_goes_out_without_a_session(world: WorldFactory) -> None:
+async def test_a_queued_cookie_goes_out_without_a_session(make_env: EnvFactory) -> None:
     """And keeps the response out of shared caches like any other."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.get("/queue")
+    @env.app.get("/queue")
     async def queue(request: Request) -> None:
         request_auth(request.scope).queue([b"a=b"])
 
-    response = await town.browser().get("/queue")
+    response = await env.browser().get("/queue")
 
     assert response.headers.get_list("set-cookie") == ["a=b"]
     assert response.headers["cache-control"] == "private, no-store"
@@ -268,9 +270,9 @@ async def test_a_queued_cookie_goes_out_without_a_session(world: WorldFactory) -
 
 async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
     """Two Descope objects in one process: each request belongs to the innermost one."""
-    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - two worlds, by hand
+    from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - two worlds, by hand
 
-    outer, inner = build_world(), build_world(project=Project(project_id="P2inner" + "0" * 21))
+    outer, inner = build_app_harness(), build_app_harness(project=Project(project_id="P2inner" + "0" * 21))
     outer.app.mount("/inner", inner.app)
     theirs = inner.emulator.issue("hank@globex.example", tenant="globex").session_jwt
     ours = outer.emulator.issue("ada@acme.example", tenant="acme").session_jwt
@@ -284,7 +286,7 @@ async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
 
 async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
     """Nothing of one request is seen by another."""
-    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - with routes of its own
+    from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - with routes of its own
 
     def routes(app: FastAPI) -> None:
         @app.get("/who")
@@ -292,12 +294,12 @@ async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
             await asyncio.sleep(0)
             return user.id
 
-    town = build_world(routes=routes)
+    env = build_app_harness(routes=routes)
     tokens = {
-        f"U{n}": town.emulator.issue("ada@acme.example", claims={"sub": f"U{n}"}).session_jwt
+        f"U{n}": env.emulator.issue("ada@acme.example", claims={"sub": f"U{n}"}).session_jwt
         for n in range(1000)
     }
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(env.app), base_url=APP) as client:
         responses = await asyncio.gather(
             *(client.get("/who", headers={"authorization": f"Bearer {jwt}"}) for jwt in tokens.values())
         )
@@ -307,7 +309,7 @@ async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
 
 async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
     """Identity travels in the scope of one request, so there is nothing that a thread could mix up."""
-    from tests.helpers.app_harness import build_world  # noqa: PLC0415 - with routes of its own
+    from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - with routes of its own
 
     noted: dict[str, str] = {}
 
@@ -317,10 +319,10 @@ async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
             later.add_task(noted.__setitem__, name, user.id)
             return user.id
 
-    town = build_world(routes=routes)
+    env = build_app_harness(routes=routes)
     names = [f"U{number}" for number in range(200)]
-    tokens = [town.emulator.issue("ada@acme.example", claims={"sub": name}).session_jwt for name in names]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(town.app), base_url=APP) as client:
+    tokens = [env.emulator.issue("ada@acme.example", claims={"sub": name}).session_jwt for name in names]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(env.app), base_url=APP) as client:
         responses = await asyncio.gather(
             *(
                 client.get(f"/note/{name}", headers={"authorization": f"Bearer {jwt}"})

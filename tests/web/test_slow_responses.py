@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_descope import CurrentUser
 from fastapi_descope.emulator import Project
-from tests.helpers.app_harness import Browser, World, WorldFactory
+from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -19,11 +19,11 @@ Loading = tuple[asyncio.Task[httpx.Response], asyncio.Event]
 """A page under way, and the event that lets it answer."""
 
 
-async def slow_page(town: World, browser: Browser) -> Loading:
+async def slow_page(env: AppHarness, browser: Browser) -> Loading:
     """Load a page whose handler is at work, and answers when it is told to."""
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    @town.app.get("/slow")
+    @env.app.get("/slow")
     async def slow(user: CurrentUser) -> str:
         begun.set()
         await gate.wait()
@@ -54,16 +54,16 @@ async def choose_another_tenant(browser: Browser) -> None:
 @pytest.mark.parametrize("age", [LIVE_AND_DUE, DEAD], ids=["live", "dead"])
 @pytest.mark.parametrize("login", [sign_in_anew, sign_out_and_in, choose_another_tenant])
 async def test_cb09_a_slow_response_leaves_a_login_alone(
-    world: WorldFactory,
+    make_env: EnvFactory,
     login: Callable[[Browser], Awaitable[None]],
     age: int,
     rotate: bool,  # noqa: FBT001 - a project's setting
 ) -> None:
     """The page has refreshed the session before; its answer neither writes nor clears a cookie."""
-    town = world(project=Project(rotate_refresh=rotate))
-    browser = await town.signed_in()
-    town.emulator.clock.advance(age)
-    loading, gate = await slow_page(town, browser)
+    env = make_env(project=Project(rotate_refresh=rotate))
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(age)
+    loading, gate = await slow_page(env, browser)
 
     await login(browser)
     after = browser.cookie("DS"), browser.cookie("DSR")
@@ -76,12 +76,12 @@ async def test_cb09_a_slow_response_leaves_a_login_alone(
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
-async def test_cb09_nor_does_one_with_an_older_token_of_the_session(world: WorldFactory) -> None:
+async def test_cb09_nor_does_one_with_an_older_token_of_the_session(make_env: EnvFactory) -> None:
     """The refresh that it began has reached the browser by another response before the login."""
-    town = world(project=Project(rotate_refresh=True))
-    browser = await town.signed_in()
-    town.emulator.clock.advance(DEAD)
-    loading, gate = await slow_page(town, browser)
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(DEAD)
+    loading, gate = await slow_page(env, browser)
     await browser.get("/me")  # brings the new tokens
 
     await sign_in_anew(browser)
@@ -93,18 +93,18 @@ async def test_cb09_nor_does_one_with_an_older_token_of_the_session(world: World
 
 @pytest.mark.parametrize("login", [sign_in_anew, sign_out_and_in])
 async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
-    world: WorldFactory, login: Callable[[Browser], Awaitable[None]]
+    make_env: EnvFactory, login: Callable[[Browser], Awaitable[None]]
 ) -> None:
     """Its session is over, so it is 401; the cookies that the browser has by now are another one's."""
-    town = world()
-    browser = await town.signed_in()
-    town.emulator.clock.advance(DEAD)
-    town.emulator.faults.add("refresh", hold=True)
+    env = make_env()
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(DEAD)
+    env.emulator.faults.add("refresh", hold=True)
     waiting = asyncio.create_task(browser.get("/me"))
-    await town.emulator.faults.arrived()
+    await env.emulator.faults.arrived()
 
     await login(browser)
-    town.emulator.faults.release()
+    env.emulator.faults.release()
     response = await waiting
 
     assert (response.status_code, response.headers.get_list("set-cookie")) == (401, [])
@@ -112,21 +112,21 @@ async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
 
 
 async def test_cb09_a_login_whose_answer_is_lost_costs_the_session_before_it_some_minutes(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """The old cookies are still there, never cleared: good while the session token is, and again later."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
     ada, jar = (await browser.get("/me")).json(), list(browser.http.cookies.jar)
-    town.emulator.clock.advance(300)
+    env.emulator.clock.advance(300)
     await browser.sign_in(*GRACE)
     for cookie in jar:
         browser.http.cookies.jar.set_cookie(cookie)
     assert (await browser.get("/me")).json() == ada
 
-    town.emulator.clock.advance(310)
+    env.emulator.clock.advance(310)
     response = await browser.get("/me")
-    town.emulator.clock.advance(300)
+    env.emulator.clock.advance(300)
 
     assert (response.status_code, response.headers.get_list("set-cookie")) == (401, [])
     assert (await browser.get("/me")).json() == ada

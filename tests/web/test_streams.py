@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Scope
 
 from fastapi_descope import CurrentUser
-from tests.helpers.app_harness import World, WorldFactory
+from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ class _Feed:
 class _Client:
     """The server's side of one request; ``parts`` is what the app has sent so far."""
 
-    def __init__(self, town: World, cookie: str) -> None:
+    def __init__(self, env: AppHarness, cookie: str) -> None:
         self.parts: asyncio.Queue[Message] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._asked = False
@@ -55,7 +55,7 @@ class _Client:
             "query_string": b"",
             "headers": [(b"host", b"127.0.0.1:8000"), (b"cookie", cookie.encode())],
         }
-        self.done = asyncio.ensure_future(town.app(scope, self._receive, self.parts.put))
+        self.done = asyncio.ensure_future(env.app(scope, self._receive, self.parts.put))
 
     def hang_up(self) -> None:
         """The client goes."""
@@ -69,16 +69,16 @@ class _Client:
         return {"type": "http.disconnect"}
 
 
-def _expired(town: World) -> str:
-    pair = town.emulator.issue("ada@acme.example", "acme", session_seconds=-60)
+def _expired(env: AppHarness) -> str:
+    pair = env.emulator.issue("ada@acme.example", "acme", session_seconds=-60)
     return f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
 
-async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(world: WorldFactory) -> None:
+async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(make_env: EnvFactory) -> None:
     """The cookies of a refresh are in the one start; each chunk is there before the next is made."""
     feed = _Feed()
-    town = world(routes=feed.add)
-    client = _Client(town, _expired(town))
+    env = make_env(routes=feed.add)
+    client = _Client(env, _expired(env))
 
     start, first = await client.parts.get(), await client.parts.get()
     assert not client.done.done()
@@ -93,11 +93,11 @@ async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(world: WorldFactory) ->
     assert [part["body"] for part in rest] == [b"data: two\n\n", b""]
 
 
-async def test_ws06_the_app_learns_that_the_client_has_gone(world: WorldFactory) -> None:
+async def test_ws06_the_app_learns_that_the_client_has_gone(make_env: EnvFactory) -> None:
     """A feed that would go on for ever ends with its client."""
     feed = _Feed()
-    town = world(routes=feed.add)
-    client = _Client(town, _expired(town))
+    env = make_env(routes=feed.add)
+    client = _Client(env, _expired(env))
     await client.parts.get()
     await client.parts.get()
     assert not feed.over.is_set()

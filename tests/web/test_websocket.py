@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from fastapi_descope import CurrentUser, OptionalUser, get_auth_session
-from tests.helpers.app_harness import APP, World, WorldFactory, no_routes
-from tests.helpers.websocket_client import Headers, Socket
+from tests.helpers.app_harness import APP, AppHarness, EnvFactory, no_routes
+from tests.helpers.websocket_client import Headers, WebSocketClient
 
 pytestmark = pytest.mark.anyio
 
@@ -44,23 +44,23 @@ def _unasked(app: FastAPI) -> None:
         await socket.send_text(await socket.receive_text())
 
 
-def _cookies(town: World, *, expired: bool = False, origin: str | None = APP) -> Headers:
-    pair = town.emulator.issue("ada@acme.example", tenant="acme", session_seconds=-60 if expired else None)
+def _cookies(env: AppHarness, *, expired: bool = False, origin: str | None = APP) -> Headers:
+    pair = env.emulator.issue("ada@acme.example", tenant="acme", session_seconds=-60 if expired else None)
     cookie = (b"cookie", f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}".encode())
     return [cookie] + ([(b"origin", origin.encode())] if origin else [])
 
 
-def last_second(town: World) -> Socket:
+def last_second(env: AppHarness) -> WebSocketClient:
     """A connection whose session ends in a second: a whole one, though tokens know of no parts of it."""
-    town.emulator.clock.advance(-(town.emulator.clock() % 1))
-    pair = town.emulator.issue("ada@acme.example", session_seconds=1)
-    return Socket(town.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
+    env.emulator.clock.advance(-(env.emulator.clock() % 1))
+    pair = env.emulator.issue("ada@acme.example", session_seconds=1)
+    return WebSocketClient(env.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
 
 
-async def test_a_cookie_session_of_our_own_page_is_let_in(world: WorldFactory) -> None:
+async def test_a_cookie_session_of_our_own_page_is_let_in(make_env: EnvFactory) -> None:
     """The same dependency as over HTTP."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, _cookies(town))
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, _cookies(env))
 
     assert (await socket.open())["type"] == "websocket.accept"
     assert (await socket.next())["text"] == "U22a1322415fff1b1aceaebe7855"
@@ -72,31 +72,31 @@ async def test_a_cookie_session_of_our_own_page_is_let_in(world: WorldFactory) -
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None, "http://127.0.0.1:8001"])
 async def test_ws01_a_cookie_session_of_a_foreign_page_is_refused(
-    world: WorldFactory, origin: str | None
+    make_env: EnvFactory, origin: str | None
 ) -> None:
     """Browsers send cookies along and do not stop this themselves; the handler does not run."""
-    town = world(routes=_echo)
+    env = make_env(routes=_echo)
 
-    response = await Socket(town.app, _cookies(town, origin=origin)).open()
+    response = await WebSocketClient(env.app, _cookies(env, origin=origin)).open()
 
     assert response == {"type": "websocket.close", "code": 1008, "reason": "cross_site_request"}
 
 
-async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(world: WorldFactory) -> None:
+async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(make_env: EnvFactory) -> None:
     """403 with the problem document."""
-    town = world(routes=_echo)
+    env = make_env(routes=_echo)
 
-    response = await Socket(town.app, _cookies(town, origin=None), denial=True).open()
+    response = await WebSocketClient(env.app, _cookies(env, origin=None), denial=True).open()
 
     assert response["type"] == "websocket.http.response.start"
     assert response["status"] == 403
 
 
-async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
+async def test_ws02_a_bearer_needs_no_origin(make_env: EnvFactory) -> None:
     """It is not sent by itself, so no page can abuse it."""
-    town = world(routes=_echo)
-    token = town.emulator.issue("ada@acme.example").session_jwt
-    socket = Socket(town.app, [(b"authorization", f"Bearer {token}".encode())])
+    env = make_env(routes=_echo)
+    token = env.emulator.issue("ada@acme.example").session_jwt
+    socket = WebSocketClient(env.app, [(b"authorization", f"Bearer {token}".encode())])
 
     assert (await socket.open())["type"] == "websocket.accept"
     socket.hang_up()
@@ -104,51 +104,53 @@ async def test_ws02_a_bearer_needs_no_origin(world: WorldFactory) -> None:
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "DS", "authorization"])
-async def test_ws02_a_token_in_the_address_is_nobodys(world: WorldFactory, name: str) -> None:
+async def test_ws02_a_token_in_the_address_is_nobodys(make_env: EnvFactory, name: str) -> None:
     """Addresses are logged by everybody on the way."""
-    town = world(routes=_echo)
-    token = town.emulator.issue("ada@acme.example").session_jwt
+    env = make_env(routes=_echo)
+    token = env.emulator.issue("ada@acme.example").session_jwt
 
-    response = await Socket(town.app, [], query=f"{name}={token}".encode()).open()
+    response = await WebSocketClient(env.app, [], query=f"{name}={token}".encode()).open()
 
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_ws02_a_token_as_a_subprotocol_is_nobodys(world: WorldFactory) -> None:
+async def test_ws02_a_token_as_a_subprotocol_is_nobodys(make_env: EnvFactory) -> None:
     """It is no place for secrets either: servers echo it."""
-    town = world(routes=_echo)
-    token = town.emulator.issue("ada@acme.example").session_jwt
+    env = make_env(routes=_echo)
+    token = env.emulator.issue("ada@acme.example").session_jwt
 
-    response = await Socket(town.app, [(b"sec-websocket-protocol", f"bearer, {token}".encode())]).open()
+    response = await WebSocketClient(
+        env.app, [(b"sec-websocket-protocol", f"bearer, {token}".encode())]
+    ).open()
 
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_nobody_is_closed_with_4401(world: WorldFactory) -> None:
+async def test_nobody_is_closed_with_4401(make_env: EnvFactory) -> None:
     """It means "sign in again", in a code of the application's range."""
-    town = world(routes=_echo)
+    env = make_env(routes=_echo)
 
-    response = await Socket(town.app, []).open()
+    response = await WebSocketClient(env.app, []).open()
 
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_an_outage_is_try_again_later(world: WorldFactory) -> None:
+async def test_an_outage_is_try_again_later(make_env: EnvFactory) -> None:
     """1013, and no word about the session."""
-    town = world(routes=_echo)
-    town.emulator.faults.add("refresh", status=500)
+    env = make_env(routes=_echo)
+    env.emulator.faults.add("refresh", status=500)
 
-    response = await Socket(town.app, _cookies(town, expired=True)).open()
+    response = await WebSocketClient(env.app, _cookies(env, expired=True)).open()
 
     assert response == {"type": "websocket.close", "code": 1013, "reason": "upstream_unavailable"}
 
 
 async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_accept(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """The handshake's answer is the only place for them."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, _cookies(town, expired=True))
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, _cookies(env, expired=True))
 
     accepted = await socket.open()
 
@@ -159,54 +161,56 @@ async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_acce
     await socket.done()
 
 
-async def test_ws03_after_accept_nothing_is_refreshed(world: WorldFactory) -> None:
+async def test_ws03_after_accept_nothing_is_refreshed(make_env: EnvFactory) -> None:
     """The pair would be lost: there is no way to hand it over any more."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         await socket.accept()
         found = await get_auth_session(socket)
         await socket.send_text("somebody" if found else "nobody")
 
-    socket = Socket(town.app, _cookies(town, expired=True))
+    socket = WebSocketClient(env.app, _cookies(env, expired=True))
     await socket.open()
 
     assert (await socket.next())["text"] == "nobody"
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
     await socket.done()
 
 
-async def test_ws04_a_frame_after_the_sessions_end_closes_the_socket(world: WorldFactory) -> None:
+async def test_ws04_a_frame_after_the_sessions_end_closes_the_socket(make_env: EnvFactory) -> None:
     """4401 instead of the frame; the app sees a disconnect, as if the client had gone."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, _cookies(town))
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
-    town.emulator.clock.advance(606)
+    env.emulator.clock.advance(606)
 
     socket.say("too late")
     closed = await socket.next()
     await socket.done()
 
     assert closed == {"type": "websocket.close", "code": 4401, "reason": "session ended"}
-    assert town.app.state.left == 4401
+    assert env.app.state.left == 4401
     assert socket.sent[-1] == closed
 
 
-async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(world: WorldFactory) -> None:
+async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(
+    make_env: EnvFactory,
+) -> None:
     """A feed that only sends is closed just as well, and once."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def feed(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
         await socket.send_text("one")
-        town.emulator.clock.advance(606)
+        env.emulator.clock.advance(606)
         await socket.send_text("two")
         await socket.send_text("three")
 
-    socket = Socket(town.app, _cookies(town))
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
     await socket.done()
@@ -218,10 +222,10 @@ async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(wor
     ]
 
 
-async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) -> None:
+async def test_ws04_a_silent_socket_is_closed_by_the_timer(make_env: EnvFactory) -> None:
     """Nobody says anything; a second after the end it is closed all the same."""
-    town = world(routes=_echo, leeway=0)
-    socket = last_second(town)
+    env = make_env(routes=_echo, leeway=0)
+    socket = last_second(env)
     await socket.open()
     await socket.next()
 
@@ -230,12 +234,12 @@ async def test_ws04_a_silent_socket_is_closed_by_the_timer(world: WorldFactory) 
         await socket.done()
 
 
-async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(world: WorldFactory) -> None:
+async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(make_env: EnvFactory) -> None:
     """It only pushes, and not just now. Its next frame fails as after a client that left: no error."""
-    town = world(routes=no_routes, leeway=0)
+    env = make_env(routes=no_routes, leeway=0)
     closed, failed = asyncio.Event(), asyncio.Event()
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def push(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
         await closed.wait()
@@ -245,7 +249,7 @@ async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(worl
             failed.set()
             raise
 
-    socket = last_second(town)
+    socket = last_second(env)
     await socket.open()
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
@@ -256,19 +260,19 @@ async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(worl
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
 
 
-async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(world: WorldFactory) -> None:
+async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(make_env: EnvFactory) -> None:
     """An app that tidies up after the disconnect does nothing wrong, and nothing twice."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def tidy(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
-        town.emulator.clock.advance(606)
+        env.emulator.clock.advance(606)
         with suppress(WebSocketDisconnect):
             await socket.receive_text()
         await socket.close()
 
-    socket = Socket(town.app, _cookies(town))
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.done()
 
@@ -276,16 +280,16 @@ async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(world
     assert socket.sent[-1]["code"] == 4401
 
 
-async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(world: WorldFactory) -> None:
+async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(make_env: EnvFactory) -> None:
     """What the app raises for its own reasons goes on."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def unprepared(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
         await socket.receive_text()
 
-    socket = Socket(town.app, _cookies(town))
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     socket.hang_up()
 
@@ -293,18 +297,20 @@ async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(worl
         await socket.done()
 
 
-async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(world: WorldFactory) -> None:
+async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(
+    make_env: EnvFactory,
+) -> None:
     """The end is known from then on."""
-    town = world(routes=no_routes, leeway=0)
+    env = make_env(routes=no_routes, leeway=0)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def late(socket: WebSocket) -> None:
         await socket.accept()
         await get_auth_session(socket)
         await socket.send_text("hello")
         await asyncio.Event().wait()
 
-    socket = last_second(town)
+    socket = last_second(env)
     await socket.open()
     await socket.next()
     async with asyncio.timeout(3):
@@ -312,17 +318,17 @@ async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(wor
     await socket.abandon()
 
 
-async def test_ws05_an_error_after_the_close_says_nothing_more(world: WorldFactory) -> None:
+async def test_ws05_an_error_after_the_close_says_nothing_more(make_env: EnvFactory) -> None:
     """The app closed, or we did; a second close would be an error of the server."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def late(socket: WebSocket) -> None:
         await socket.accept()
         await socket.close(4000)
         await _pending(socket)
 
-    socket = Socket(town.app, [])
+    socket = WebSocketClient(env.app, [])
     await socket.open()
     await socket.next()
     await socket.done()
@@ -331,10 +337,10 @@ async def test_ws05_an_error_after_the_close_says_nothing_more(world: WorldFacto
 
 
 @pytest.mark.parametrize("denial", [False, True])
-async def test_ws05_a_refusal_is_the_only_word(world: WorldFactory, *, denial: bool) -> None:
+async def test_ws05_a_refusal_is_the_only_word(make_env: EnvFactory, *, denial: bool) -> None:
     """One close, or one HTTP answer where the server has those; never an accept beside it."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, [], denial=denial)
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, [], denial=denial)
 
     await socket.open()
     await socket.done()
@@ -344,10 +350,10 @@ async def test_ws05_a_refusal_is_the_only_word(world: WorldFactory, *, denial: b
     assert kinds == (refusal if denial else ["websocket.close"])
 
 
-async def test_ws05_the_app_accepts_and_nobody_else(world: WorldFactory) -> None:
+async def test_ws05_the_app_accepts_and_nobody_else(make_env: EnvFactory) -> None:
     """One accept, the app's own, also where cookies went out with it."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, _cookies(town, expired=True))
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, _cookies(env, expired=True))
     await socket.open()
     await socket.next()
     socket.hang_up()
@@ -356,29 +362,29 @@ async def test_ws05_the_app_accepts_and_nobody_else(world: WorldFactory) -> None
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.send"]
 
 
-async def test_a_client_that_left_before_the_end_is_not_closed_again(world: WorldFactory) -> None:
+async def test_a_client_that_left_before_the_end_is_not_closed_again(make_env: EnvFactory) -> None:
     """The app gets the client's own code, and nothing is sent to a dead socket."""
-    town = world(routes=_echo)
-    socket = Socket(town.app, _cookies(town))
+    env = make_env(routes=_echo)
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
-    town.emulator.clock.advance(606)
+    env.emulator.clock.advance(606)
 
     socket.hang_up()
     await socket.done()
 
-    assert town.app.state.left == 1001
+    assert env.app.state.left == 1001
 
 
 @pytest.mark.parametrize(("routes", "first"), [(_open_to_all, "nobody"), (_unasked, "hello")])
 async def test_a_socket_without_a_session_lives_on(
-    world: WorldFactory, routes: Callable[[FastAPI], None], first: str
+    make_env: EnvFactory, routes: Callable[[FastAPI], None], first: str
 ) -> None:
     """Where nobody is signed in there is nothing to end."""
-    town = world(routes=routes)
-    socket = Socket(town.app, [])
+    env = make_env(routes=routes)
+    socket = WebSocketClient(env.app, [])
     await socket.open()
-    town.emulator.clock.advance(10_000)
+    env.emulator.clock.advance(10_000)
 
     socket.say("hello")
 
@@ -387,11 +393,11 @@ async def test_a_socket_without_a_session_lives_on(
     await socket.done()
 
 
-async def test_a_receive_that_was_given_up_loses_no_frame(world: WorldFactory) -> None:
+async def test_a_receive_that_was_given_up_loses_no_frame(make_env: EnvFactory) -> None:
     """An app that waits for a frame with a timeout, and later again, gets the frame that came meanwhile."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def ws(socket: WebSocket, user: CurrentUser) -> None:
         await socket.accept()
         waiting = asyncio.ensure_future(socket.receive_text())
@@ -400,7 +406,7 @@ async def test_a_receive_that_was_given_up_loses_no_frame(world: WorldFactory) -
         await socket.send_text("still here")
         await socket.send_text(await socket.receive_text())
 
-    socket = Socket(town.app, _cookies(town))
+    socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
 
@@ -411,16 +417,16 @@ async def test_a_receive_that_was_given_up_loses_no_frame(world: WorldFactory) -
     await socket.done()
 
 
-async def test_an_error_of_ours_after_accept_closes_the_socket(world: WorldFactory) -> None:
+async def test_an_error_of_ours_after_accept_closes_the_socket(make_env: EnvFactory) -> None:
     """No HTTP answer is possible any more."""
-    town = world(routes=no_routes)
+    env = make_env(routes=no_routes)
 
-    @town.app.websocket("/ws")
+    @env.app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
         await socket.accept()
         await _pending(socket)
 
-    socket = Socket(town.app, [], denial=True)
+    socket = WebSocketClient(env.app, [], denial=True)
     await socket.open()
 
     assert (await socket.next())["code"] == 4401

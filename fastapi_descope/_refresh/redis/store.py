@@ -59,8 +59,8 @@ class RedisRefreshStore:
 
     A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. After a crash
     of the holder it is what the next request waits, so it is shorter than the wait timeout of
-    ``RefreshCoordinator`` (F8). Every call costs one round trip, and ``timeout`` seconds at most, of a process that is not too
-    busy to read the answer; during an outage it costs nothing.
+    ``RefreshCoordinator`` (F8). Every call costs one round trip, and ``timeout`` seconds at most, of a
+    process that is not too busy to read the answer; during an outage it costs nothing.
 
     Raises ``ConfigurationError`` for a URL that redis-py cannot read (RD-06). Opens nothing until the first
     call; may serve several event loops one after the other, each with connections of its own.

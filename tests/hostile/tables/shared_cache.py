@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from starlette.types import ASGIApp
 
-from tests.helpers.asgi_client import Answer, Headers, ask
+from tests.helpers.asgi_client import Headers, WireResponse, send_request
 
 Directives = Mapping[str, str]
 
@@ -44,7 +44,7 @@ _TARGETED = ("surrogate-control", "cdn-cache-control")
 _HOP = frozenset({b"content-length", b"connection"})
 
 
-def directives(answer: Answer) -> Directives:
+def directives(answer: WireResponse) -> Directives:
     """What an answer tells a shared cache: a field meant for such caches outranks Cache-Control."""
     for name in (*_TARGETED, "cache-control"):
         if values := answer.all(name):
@@ -63,18 +63,18 @@ class SharedCache:
     app: ASGIApp
     keeps_apart: bool = True
     hits: int = 0
-    _stored: dict[str, list[tuple[dict[str, list[bytes]], Answer]]] = field(
-        default_factory=dict[str, list[tuple[dict[str, list[bytes]], Answer]]]
+    _stored: dict[str, list[tuple[dict[str, list[bytes]], WireResponse]]] = field(
+        default_factory=dict[str, list[tuple[dict[str, list[bytes]], WireResponse]]]
     )
 
-    async def ask(self, target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> Answer:
+    async def ask(self, target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> WireResponse:
         """The answer to a request: a stored one if it is fresh, the app's own otherwise."""
         stored = self._find(target, headers) if method in ("GET", "HEAD") else None
         if stored is not None and _is_fresh(stored):
             self.hits += 1
             return stored if method == "GET" else replace(stored, body=b"")
         asked = _conditional(headers, stored)
-        answer = await ask(self.app, target, asked, method=method)
+        answer = await send_request(self.app, target, asked, method=method)
         if stored is not None and asked != headers and answer.status == 304:
             return self._update(target, headers, stored, answer)
         if method == "HEAD" and stored is not None:
@@ -83,17 +83,19 @@ class SharedCache:
             self._keep(target, headers, answer)
         return answer
 
-    def _find(self, target: str, headers: Headers) -> Answer | None:
+    def _find(self, target: str, headers: Headers) -> WireResponse | None:
         """The stored answer that fits these request headers (RFC 9111, section 4.1)."""
         for key, answer in reversed(self._stored.get(target, [])):
             if not self.keeps_apart or ("*" not in key and key == _vary_key(answer, headers)):
                 return answer
         return None
 
-    def _keep(self, target: str, headers: Headers, answer: Answer) -> None:
+    def _keep(self, target: str, headers: Headers, answer: WireResponse) -> None:
         self._stored.setdefault(target, []).append((_vary_key(answer, headers), answer))
 
-    def _update(self, target: str, headers: Headers, stored: Answer, news: Answer) -> Answer:
+    def _update(
+        self, target: str, headers: Headers, stored: WireResponse, news: WireResponse
+    ) -> WireResponse:
         """The stored answer with the header fields of a 304 or a HEAD (RFC 9111, sections 3.2 and 4.3)."""
         replaced = {name.lower() for name, _ in news.headers} - _HOP
         kept = [(name, value) for name, value in stored.headers if name.lower() not in replaced]
@@ -106,12 +108,12 @@ class SharedCache:
         return updated
 
 
-def _vary_key(answer: Answer, headers: Headers) -> dict[str, list[bytes]]:
+def _vary_key(answer: WireResponse, headers: Headers) -> dict[str, list[bytes]]:
     names = [name.strip().lower() for line in answer.all("vary") for name in line.split(",") if name.strip()]
     return {name: [value for key, value in headers if key == name.encode()] for name in names}
 
 
-def _may_store(headers: Headers, answer: Answer) -> bool:
+def _may_store(headers: Headers, answer: WireResponse) -> bool:
     """RFC 9111, sections 3 and 3.5, read as generously as they can be."""
     told = directives(answer)
     if {"no-store", "private"} & told.keys():
@@ -125,12 +127,12 @@ def _may_store(headers: Headers, answer: Answer) -> bool:
     return bool(explicit or "max-age" in told or answer.all("expires") or answer.status in _HEURISTIC)
 
 
-def _is_fresh(answer: Answer) -> bool:
+def _is_fresh(answer: WireResponse) -> bool:
     told = directives(answer)
     lifetime = told.get("s-maxage", told.get("max-age"))
     return "no-cache" not in told and (lifetime is None or (lifetime.isdecimal() and int(lifetime) > 0))
 
 
-def _conditional(headers: Headers, stored: Answer | None) -> Headers:
+def _conditional(headers: Headers, stored: WireResponse | None) -> Headers:
     tag = stored.one("etag") if stored is not None else None
     return headers if tag is None else [*headers, (b"if-none-match", tag.encode("latin-1"))]

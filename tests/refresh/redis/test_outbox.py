@@ -15,7 +15,7 @@ from fastapi_descope._refresh.redis.scripts import FORCE_SET, GET
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import EventBus
 from tests.faults.redis_proxy import RedisProxy
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 from tests.helpers.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
 from tests.helpers.redis_server import RedisServer as RealRedis
 from tests.helpers.strict_upstream import StrictDescope
@@ -82,7 +82,7 @@ async def test_lo03_a_logout_that_arrives_late_ends_what_became_of_the_session(
     """The others have rotated the token twice by then, and whoever has one of theirs is signed out too."""
     descope = StrictDescope()
     held = descope.sign_in()
-    cut_off, others = descope.refresher(fleet.store(url=line.url)), descope.refresher(fleet.store())
+    cut_off, others = descope.coordinator(fleet.store(url=line.url)), descope.coordinator(fleet.store())
     line.cut()
     tokens = [held]
     for _ in range(2):
@@ -195,7 +195,7 @@ async def test_nobody_queues_behind_a_long_backlog(redis_victim: RealRedis) -> N
     async with left_behind(redis_victim, 2_000) as (backlog, server):
         telling = asyncio.create_task(backlog.flush())
         while redis_victim.command("DBSIZE") in {0, 1}:
-            await turns()
+            await run_ready()
         await server.eval(GET, ("result", "lease"), ())
 
         assert redis_victim.command("DBSIZE") in range(2, 1_000)

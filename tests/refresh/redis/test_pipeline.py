@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from fastapi_descope._refresh.redis.pipeline import Pipeliner, RedisFailure
 from fastapi_descope._refresh.redis.scripts import Script, ScriptReply
 from tests.helpers.fake_redis import DONE, GatedRedis
-from tests.helpers.jwks_publisher import turns
+from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def line(redis: GatedRedis) -> AsyncIterator[Pipeliner]:
 async def crowd(line: Pipeliner, size: int, script: Script = PATIENT) -> list[asyncio.Task[Reply]]:
     """So many who ask at once."""
     asking = [asyncio.create_task(line.eval(script, ("key",), (b"x" * 400,))) for _ in range(size)]
-    await turns()
+    await run_ready()
     return asking
 
 
@@ -88,7 +88,7 @@ async def test_nobody_is_asked_for_who_gave_up(line: Pipeliner, redis: GatedRedi
     rest = await crowd(line, 100)
     for task in (*first[:4], *rest[:99]):
         task.cancel()
-    await turns()
+    await run_ready()
     redis.gate.set()
 
     assert await asyncio.gather(*first[4:], rest[99]) == [(b"done", b"")] * 13

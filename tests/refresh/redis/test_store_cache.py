@@ -55,8 +55,8 @@ async def test_rf04_a_response_under_way_outlives_what_redis_loses(
 ) -> None:
     """Another process rotated the token, and nobody has the new one yet: nothing is spent twice."""
     descope = StrictDescope()
-    held, refreshed = descope.sign_in(), descope.refresher(fleet.store())
-    answering = descope.refresher(fleet.store())
+    held, refreshed = descope.sign_in(), descope.coordinator(fleet.store())
+    answering = descope.coordinator(fleet.store())
     await refreshed.refresh(held)
     pair = await answering.refresh(held)
     lose(redis_victim)  # while the handler runs

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from fastapi_descope import AuthSession, LoginRejected, NotAuthenticated, StepUpRequired
 from fastapi_descope.events import LoginFailed, SignedIn
-from tests.helpers.app_harness import IDP, WorldFactory
+from tests.helpers.app_harness import IDP, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -25,77 +25,77 @@ pytestmark = pytest.mark.anyio
     ],
     ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
 )
-async def test_cb05_a_code_outside_the_grammar_is_refused(world: WorldFactory, old: str, new: str) -> None:
+async def test_cb05_a_code_outside_the_grammar_is_refused(make_env: EnvFactory, old: str, new: str) -> None:
     """Before anything is asked upstream; and the login is over (CB-05)."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
 
     response = await browser.visit(callback.replace(old, new))
 
     assert response.status_code == 400
-    assert town.calls("exchange") == 0
+    assert env.calls("exchange") == 0
     assert not browser.names()
 
 
-async def test_cb04_a_callback_counts_once(world: WorldFactory) -> None:
+async def test_cb04_a_callback_counts_once(make_env: EnvFactory) -> None:
     """Coming back a second time is refused without a call, and the session stays."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
 
     first, second = await browser.visit(callback), await browser.visit(callback)
 
     assert (first.status_code, second.status_code) == (303, 400)
-    assert town.calls("exchange") == 1
+    assert env.calls("exchange") == 1
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_cb04_two_tabs_sign_in_side_by_side(world: WorldFactory) -> None:
+async def test_cb04_two_tabs_sign_in_side_by_side(make_env: EnvFactory) -> None:
     """In any order: each login has its own cookie."""
-    browser = world().browser()
-    one, two = await browser.to_callback(return_to="/one"), await browser.to_callback(return_to="/two")
+    browser = make_env().browser()
+    one, two = await browser.open_callback(return_to="/one"), await browser.open_callback(return_to="/two")
 
     assert (await browser.visit(two)).headers["location"] == "/two"
     assert (await browser.visit(one)).headers["location"] == "/one"
 
 
-async def test_cb08_a_refused_code_is_a_new_start(world: WorldFactory) -> None:
+async def test_cb08_a_refused_code_is_a_new_start(make_env: EnvFactory) -> None:
     """400, no session cookies, one call (CB-08)."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
-    town.emulator.faults.add("exchange", status=401)
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
+    env.emulator.faults.add("exchange", status=401)
 
     response = await browser.visit(callback)
 
     assert response.status_code == 400
     assert "Sign in again" in response.text
     assert not browser.names()
-    assert town.events[-1] == LoginFailed("code_refused", 401, "E011001")
+    assert env.events[-1] == LoginFailed("code_refused", 401, "E011001")
 
 
-async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(world: WorldFactory) -> None:
+async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(make_env: EnvFactory) -> None:
     """A code is good for one use: nobody knows whether it was used."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
-    town.emulator.faults.add("exchange", status=502)
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
+    env.emulator.faults.add("exchange", status=502)
 
     response = await browser.visit(callback)
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
     assert '<a href="/login/sso">Sign in again</a>' in response.text
-    assert town.calls("exchange") == 1
+    assert env.calls("exchange") == 1
 
 
-async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory) -> None:
+async def test_cb07_an_answer_without_tokens_sets_no_cookie(make_env: EnvFactory) -> None:
     """502: what came back is outside the contract."""
-    town = world()
-    browser = town.browser()
-    callback = await browser.to_callback()
-    town.emulator.faults.add("exchange", status=200, body=b"{}")
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
+    env.emulator.faults.add("exchange", status=200, body=b"{}")
 
     response = await browser.visit(callback)
 
@@ -103,9 +103,9 @@ async def test_cb07_an_answer_without_tokens_sets_no_cookie(world: WorldFactory)
     assert not browser.names()
 
 
-async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> None:
+async def test_cb09_a_new_login_replaces_both_cookies(make_env: EnvFactory) -> None:
     """Whoever was signed in before is not any more (CB-09)."""
-    browser = world().browser()
+    browser = make_env().browser()
     await browser.sign_in("ada@acme.example")
     before = browser.cookie("DS"), browser.cookie("DSR")
 
@@ -119,9 +119,9 @@ async def test_cb09_a_new_login_replaces_both_cookies(world: WorldFactory) -> No
     ]
 
 
-async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory) -> None:
+async def test_cb15_a_login_while_signed_in_starts_a_new_one(make_env: EnvFactory) -> None:
     """It is no silent redirect to the return path (CB-15)."""
-    browser = world().browser()
+    browser = make_env().browser()
     await browser.sign_in()
 
     response = await browser.visit("/login/sso?tenant=acme&return_to=/reports")
@@ -139,48 +139,48 @@ async def test_cb15_a_login_while_signed_in_starts_a_new_one(world: WorldFactory
     ids=["with a sentence", "without", "step-up"],
 )
 async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
-    world: WorldFactory, error: NotAuthenticated, sentence: str, reason: str
+    make_env: EnvFactory, error: NotAuthenticated, sentence: str, reason: str
 ) -> None:
     """It is no 401, which would lead to the login again, and no fault of the app."""
-    town = world()
+    env = make_env()
 
-    @town.descope.on_login
+    @env.descope.on_login
     async def hook(request: Request, session: AuthSession) -> None:
         raise error
 
-    browser = town.browser()
+    browser = env.browser()
     response = await browser.sign_in()
 
     assert (response.status_code, browser.names()) == (400, set())
     assert sentence in response.text
     assert 'href="/login/sso">Sign in again' in response.text
-    assert town.events[-1] == LoginFailed(reason)
+    assert env.events[-1] == LoginFailed(reason)
 
 
-async def test_cb10_the_callbacks_redirect_leaks_nothing(world: WorldFactory) -> None:
+async def test_cb10_the_callbacks_redirect_leaks_nothing(make_env: EnvFactory) -> None:
     """No referrer, no cache, and no token in the body."""
-    response = await world().browser().sign_in()
+    response = await make_env().browser().sign_in()
 
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["cache-control"] == "private, no-store"
     assert response.content == b""
 
 
-async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -> None:
+async def test_login_hooks_run_in_order_before_any_cookie(make_env: EnvFactory) -> None:
     """They see the verified session, and may refuse it."""
-    town = world()
+    env = make_env()
     seen: list[str] = []
 
-    @town.descope.on_login
+    @env.descope.on_login
     async def provision(request: Request, session: AuthSession) -> None:
         seen.append(f"{request.url.path} {session.user.email}")
 
-    @town.descope.on_login
+    @env.descope.on_login
     async def only_ada(request: Request, session: AuthSession) -> None:
         if session.user.email != "ada@acme.example":
             raise LoginRejected("You have not been invited yet.")
 
-    ada, grace = town.browser(), town.browser()
+    ada, grace = env.browser(), env.browser()
     welcome, refused = await ada.sign_in(), await grace.sign_in("grace@acme.example")
 
     assert seen == ["/callback ada@acme.example", "/callback grace@acme.example"]
@@ -188,16 +188,16 @@ async def test_login_hooks_run_in_order_before_any_cookie(world: WorldFactory) -
     assert refused.status_code == 400
     assert "You have not been invited yet." in refused.text
     assert not grace.names()
-    assert [event for event in town.events if isinstance(event, (SignedIn, LoginFailed))] == [
+    assert [event for event in env.events if isinstance(event, (SignedIn, LoginFailed))] == [
         SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True),
         LoginFailed("refused"),
     ]
 
 
-async def test_lg07_signing_in_is_an_event_without_secrets(world: WorldFactory) -> None:
+async def test_lg07_signing_in_is_an_event_without_secrets(make_env: EnvFactory) -> None:
     """LG-07: who and where; whether Descope had seen the user before."""
-    town = world()
+    env = make_env()
 
-    await town.browser().sign_in()
+    await env.browser().sign_in()
 
-    assert town.events[-1] == SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True)
+    assert env.events[-1] == SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True)

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_user_profile
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
-from tests.helpers.app_harness import APP, IDP, Browser, World, WorldFactory
+from tests.helpers.app_harness import APP, IDP, AppHarness, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
 
-def _redirect_url(town: World) -> str:
+def _redirect_url(env: AppHarness) -> str:
     """Where Descope was told to send the browser."""
-    (call,) = [call for call in town.emulator.requests if call.endpoint == "authorize"]
+    (call,) = [call for call in env.emulator.requests if call.endpoint == "authorize"]
     return dict(call.query)["redirectURL"]
 
 
@@ -35,11 +35,11 @@ def _recorded(reply: httpx.Response) -> tuple[Browser, list[httpx.Request]]:
     return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app))), asked
 
 
-async def test_the_login_sends_the_browser_to_where_descope_says(world: WorldFactory) -> None:
+async def test_the_login_sends_the_browser_to_where_descope_says(make_env: EnvFactory) -> None:
     """303, never cached, no referrer; the state is in the redirect URL and its hash in a cookie."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().visit("/login/sso?tenant=acme")
+    response = await env.browser().visit("/login/sso?tenant=acme")
 
     assert response.status_code == 303
     assert response.headers["location"].startswith(f"{IDP}/signin/")
@@ -48,42 +48,42 @@ async def test_the_login_sends_the_browser_to_where_descope_says(world: WorldFac
     (cookie,) = response.headers.get_list("set-cookie")
     assert cookie.startswith("descope_login_")
     assert cookie.endswith("; Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
-    callback = urlsplit(_redirect_url(town))
+    callback = urlsplit(_redirect_url(env))
     assert f"{callback.scheme}://{callback.netloc}{callback.path}" == f"{APP}/callback"
     assert len(parse_qs(callback.query)["state"][0]) == 43
-    assert town.events == [LoginStarted()]
+    assert env.events == [LoginStarted()]
 
 
-async def test_the_callback_address_follows_prefix_and_root_path(world: WorldFactory) -> None:
+async def test_the_callback_address_follows_prefix_and_root_path(make_env: EnvFactory) -> None:
     """Mounted under a prefix, behind a server's root path: the address that browsers see."""
-    town = world(prefix="/auth")
-    transport = httpx.ASGITransport(town.app, root_path="/api")
+    env = make_env(prefix="/auth")
+    transport = httpx.ASGITransport(env.app, root_path="/api")
     browser = Browser(httpx.AsyncClient(transport=transport))
 
     await browser.visit("/api/auth/login/sso?tenant=acme")
 
-    assert _redirect_url(town).startswith(f"{APP}/api/auth/callback?state=")
+    assert _redirect_url(env).startswith(f"{APP}/api/auth/callback?state=")
 
 
 @pytest.mark.parametrize("header", ["host", "x_forwarded_host", "x_forwarded_proto", "forwarded"])
-async def test_cb12_headers_do_not_move_the_callback(world: WorldFactory, header: str) -> None:
+async def test_cb12_headers_do_not_move_the_callback(make_env: EnvFactory, header: str) -> None:
     """It is built from the configured public URL alone."""
-    town = world()
+    env = make_env()
 
-    await town.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
+    await env.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
 
-    assert _redirect_url(town).startswith(f"{APP}/callback?")
+    assert _redirect_url(env).startswith(f"{APP}/callback?")
 
 
-async def test_what_a_login_may_pass_on_is_passed_on(world: WorldFactory) -> None:
+async def test_what_a_login_may_pass_on_is_passed_on(make_env: EnvFactory) -> None:
     """Hint, SSO configuration, prompt and forced authentication reach Descope; nothing else does."""
-    town = world()
+    env = make_env()
 
-    await town.browser().visit(
+    await env.browser().visit(
         "/login/sso?tenant=acme&login_hint=ada%40acme.example&sso_id=okta&prompt=login&force_authn=true&x=1"
     )
 
-    (call,) = town.emulator.requests
+    (call,) = env.emulator.requests
     query = dict(call.query)
     del query["redirectURL"]
     assert query == {
@@ -95,34 +95,34 @@ async def test_what_a_login_may_pass_on_is_passed_on(world: WorldFactory) -> Non
     }
 
 
-async def test_without_a_tenant_a_person_is_asked_for_it(world: WorldFactory) -> None:
+async def test_without_a_tenant_a_person_is_asked_for_it(make_env: EnvFactory) -> None:
     """400 with a form that goes on to the login, return path included and escaped."""
-    town = world(prefix="/auth")
+    env = make_env(prefix="/auth")
 
-    response = await town.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
+    response = await env.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
 
     assert response.status_code == 400
     assert '<form action="/auth/login/sso" method="get">' in response.text
     assert '<input type="hidden" name="return_to" value="/a?b=1&amp;c=2">' in response.text
     assert "set-cookie" not in response.headers
-    assert list(town.emulator.requests) == []
+    assert list(env.emulator.requests) == []
 
 
-async def test_without_a_tenant_a_script_gets_a_problem(world: WorldFactory) -> None:
+async def test_without_a_tenant_a_script_gets_a_problem(make_env: EnvFactory) -> None:
     """It says which parameter is missing."""
-    response = await world().browser().get("/login/sso")
+    response = await make_env().browser().get("/login/sso")
 
     assert response.status_code == 400
     assert response.json()["code"] == "login_rejected"
     assert "tenant" in response.json()["detail"]
 
 
-async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
+async def test_the_default_tenant_steps_in(make_env: EnvFactory) -> None:
     """``DESCOPE_DEFAULT_TENANT`` is for apps with a single organisation."""
-    town = world(default_tenant="globex")
+    env = make_env(default_tenant="globex")
 
-    assert (await town.browser().visit("/login/sso")).status_code == 303
-    assert dict(next(iter(town.emulator.requests)).query)["tenant"] == "globex"
+    assert (await env.browser().visit("/login/sso")).status_code == 303
+    assert dict(next(iter(env.emulator.requests)).query)["tenant"] == "globex"
 
 
 @pytest.mark.parametrize("default", [None, "globex"])
@@ -130,62 +130,62 @@ async def test_the_default_tenant_steps_in(world: WorldFactory) -> None:
     "tenant", ["a b", "a" * 129, "acme\x00", "é", "", "ada@", "@acme.example", "a@b@c", 'a"b', "acme\n"]
 )
 async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
-    world: WorldFactory, tenant: str, default: str | None
+    make_env: EnvFactory, tenant: str, default: str | None
 ) -> None:
     """Nothing odd is passed on, and nobody is sent to another organisation than the one they named."""
-    town = world(default_tenant=default)
+    env = make_env(default_tenant=default)
     query = httpx.QueryParams({"tenant": tenant})
 
-    page = await town.browser().visit(f"/login/sso?{query}")
-    problem = await town.browser().get(f"/login/sso?{query}")
+    page = await env.browser().visit(f"/login/sso?{query}")
+    problem = await env.browser().get(f"/login/sso?{query}")
 
     assert (page.status_code, problem.status_code) == (400, 400)
     assert "<p>That is neither a work e-mail nor the id of an organisation.</p>" in page.text
     assert problem.json()["detail"].startswith("That is neither a work e-mail")
-    assert list(town.emulator.requests) == []
+    assert list(env.emulator.requests) == []
 
 
-async def test_cb12_two_tenants_are_none(world: WorldFactory) -> None:
+async def test_cb12_two_tenants_are_none(make_env: EnvFactory) -> None:
     """Which one is meant cannot be told, and the default is not."""
-    town = world(default_tenant="globex")
+    env = make_env(default_tenant="globex")
 
-    assert (await town.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
-    assert list(town.emulator.requests) == []
+    assert (await env.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
+    assert list(env.emulator.requests) == []
 
 
 @pytest.mark.parametrize(
     "tenant",
     ["o'brien@acme.example", "ada+test@acme.example", "acme&prompt=none", "../acme", "acme%00"],
 )
-async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(world: WorldFactory, tenant: str) -> None:
+async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(make_env: EnvFactory, tenant: str) -> None:
     """An address may hold what means something in a URL: it arrives at Descope as it was typed."""
-    town = world()
+    env = make_env()
 
-    await town.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
+    await env.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
 
-    (call,) = town.emulator.requests.to("authorize")
+    (call,) = env.emulator.requests.to("authorize")
     assert call.query["tenant"] == tenant
     assert call.query.keys() == {"tenant", "redirectURL"}
 
 
-async def test_o_brien_signs_in(world: WorldFactory) -> None:
+async def test_o_brien_signs_in(make_env: EnvFactory) -> None:
     """From the page that asks for an e-mail, to the end."""
-    browser = world().browser()
+    browser = make_env().browser()
 
     assert (await browser.sign_in(tenant="o'brien@acme.example")).status_code == 303
     assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
-async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> None:
+async def test_an_unknown_tenant_is_the_users_mistake(make_env: EnvFactory) -> None:
     """Descope refuses it: a page that says so, with a new start, and no cookie."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().visit("/login/sso?tenant=nobody")
+    response = await env.browser().visit("/login/sso?tenant=nobody")
 
     assert response.status_code == 400
     assert "This organisation is not known here" in response.text
     assert "set-cookie" not in response.headers
-    assert LoginFailed("authorize_refused", 400, "E011004") in town.events
+    assert LoginFailed("authorize_refused", 400, "E011004") in env.events
 
 
 @pytest.mark.parametrize(
@@ -198,16 +198,16 @@ async def test_an_unknown_tenant_is_the_users_mistake(world: WorldFactory) -> No
     ],
 )
 async def test_cb13_a_login_is_not_started_by_a_subresource(
-    world: WorldFactory, headers: dict[str, str]
+    make_env: EnvFactory, headers: dict[str, str]
 ) -> None:
     """403 without a cookie: nobody flushes the logins under way by embedding an image."""
-    town = world()
+    env = make_env()
 
-    response = await town.browser().get("/login/sso?tenant=acme", **headers)
+    response = await env.browser().get("/login/sso?tenant=acme", **headers)
 
     assert response.status_code == 403
     assert "set-cookie" not in response.headers
-    assert list(town.emulator.requests) == []
+    assert list(env.emulator.requests) == []
 
 
 @pytest.mark.parametrize(
@@ -222,22 +222,22 @@ async def test_cb13_a_login_is_not_started_by_a_subresource(
     ],
 )
 async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
-    world: WorldFactory, return_to: str
+    make_env: EnvFactory, return_to: str
 ) -> None:
     """The login goes on; it ends at the landing path, and an event tells."""
-    town = world(post_login_path="/home")
-    browser = town.browser()
+    env = make_env(post_login_path="/home")
+    browser = env.browser()
 
     response = await browser.sign_in(return_to=return_to)
 
     assert response.headers["location"] == "/home"
-    assert RedirectRejected() in town.events
+    assert RedirectRejected() in env.events
 
 
-async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
+async def test_rt14_two_return_paths_are_none(make_env: EnvFactory) -> None:
     """Which one is meant cannot be told (RT-14)."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
 
     chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
@@ -247,13 +247,13 @@ async def test_rt14_two_return_paths_are_none(world: WorldFactory) -> None:
 
 
 async def test_a_login_under_another_host_is_advised_against_once(
-    world: WorldFactory, caplog: pytest.LogCaptureFixture
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It could only fail at its end, with a sentence about the browser; the host's name is not repeated."""
-    town = world()
+    env = make_env()
 
     for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
-        response = await town.browser().visit("/login/sso?tenant=acme", host=host)
+        response = await env.browser().visit("/login/sso?tenant=acme", host=host)
         assert response.status_code == 303
 
     (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
@@ -263,23 +263,23 @@ async def test_a_login_under_another_host_is_advised_against_once(
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])
 async def test_a_login_where_it_belongs_is_not(
-    world: WorldFactory, caplog: pytest.LogCaptureFixture, host: str
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
     """Cookies know no ports, and a Host that names nobody tells nothing."""
-    await world().browser().visit("/login/sso?tenant=acme", host=host)
+    await make_env().browser().visit("/login/sso?tenant=acme", host=host)
 
     assert "another host" not in caplog.text
 
 
-async def test_login_options_that_need_a_session_are_named(world: WorldFactory) -> None:
+async def test_login_options_that_need_a_session_are_named(make_env: EnvFactory) -> None:
     """Nobody is signed in before a login; the developer is told which code expects it."""
-    town = world()
+    env = make_env()
 
-    @town.descope.login_options
+    @env.descope.login_options
     async def by_profile(request: Request) -> LoginOptions:
         return LoginOptions(mfa=(await get_user_profile(request)).email is not None)
 
-    response = await town.browser().visit("/login/sso?tenant=acme")
+    response = await env.browser().visit("/login/sso?tenant=acme")
 
     assert response.status_code == 500
     assert "The login_options hook demands a session" in response.text
@@ -311,24 +311,24 @@ async def test_login_options_come_from_code() -> None:
     assert [call.content for call in asked] == [b'{"revokeOtherSessions":true,"locale":"de"}', b"{}"]
 
 
-async def test_a_login_has_one_set_of_options(world: WorldFactory) -> None:
+async def test_a_login_has_one_set_of_options(make_env: EnvFactory) -> None:
     """A second hook is a mistake, found when the app is built."""
-    town = world()
+    env = make_env()
 
     async def nothing(request: Request) -> None:
         """It asks for nothing."""
 
-    town.descope.login_options(nothing)
+    env.descope.login_options(nothing)
 
     with pytest.raises(ConfigurationError, match="login_options"):
-        town.descope.login_options(nothing)
-    assert (await town.browser().visit("/login/sso?tenant=acme")).status_code == 303
+        env.descope.login_options(nothing)
+    assert (await env.browser().visit("/login/sso?tenant=acme")).status_code == 303
 
 
-async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: WorldFactory) -> None:
+async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(make_env: EnvFactory) -> None:
     """The whole round trip: the new session has the claim ``su``."""
-    town = world()
-    browser = town.browser()
+    env = make_env()
+    browser = env.browser()
     await browser.sign_in()
     page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/me")
 
@@ -340,15 +340,15 @@ async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(world: Wo
 
 @pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
 async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destination(
-    world: WorldFactory, ended: str
+    make_env: EnvFactory, ended: str
 ) -> None:
     """There is no session to confirm: the user signs in, and the page they wanted asks for the rest."""
-    town = world()
-    browser = town.browser() if ended == "never begun" else await town.signed_in()
+    env = make_env()
+    browser = env.browser() if ended == "never begun" else await env.signed_in_browser()
     if ended == "expired":
-        town.emulator.clock.advance(60 * 86_400)
+        env.emulator.clock.advance(60 * 86_400)
     if ended == "revoked":
-        town.emulator.revoke("ada@acme.example")
+        env.emulator.revoke("ada@acme.example")
 
     page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
     chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")
@@ -356,7 +356,7 @@ async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destina
 
     assert response.headers["location"] == "/payout"
     assert (await browser.get("/session")).json()["step_up"] is False
-    assert RedirectRejected() not in town.events
+    assert RedirectRejected() not in env.events
 
 
 async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:

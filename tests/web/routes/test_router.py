@@ -17,7 +17,7 @@ from fastapi_descope import (
     current_user,
     require_step_up,
 )
-from tests.helpers.asgi_client import ask
+from tests.helpers.asgi_client import send_request
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ def descope() -> Descope:
 
 
 async def _status(app: ASGIApp, path: str) -> int:
-    return (await ask(app, path)).status
+    return (await send_request(app, path)).status
 
 
 @pytest.mark.parametrize("prefix", ["", "/auth", "/a/b"])
@@ -106,8 +106,8 @@ async def test_pages_of_the_app_come_first_only_where_the_router_has_none(descop
         return path
 
     assert await _status(app, "/session") == 401
-    assert (await ask(app, "/else/session")).body == b'"else/session"'
-    assert (await ask(app, "/anything")).body == b'"anything"'
+    assert (await send_request(app, "/else/session")).body == b'"else/session"'
+    assert (await send_request(app, "/anything")).body == b'"anything"'
 
 
 async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope) -> None:
@@ -120,7 +120,7 @@ async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope)
     app = FastAPI()
     descope.install(app, prefix="/auth")
 
-    assert (await ask(app, "/auth/devices/7")).body == b'"7"'
+    assert (await send_request(app, "/auth/devices/7")).body == b'"7"'
     assert await _status(app, "/auth/session") == 401
 
 
@@ -135,4 +135,4 @@ async def test_a_router_that_is_not_sealed_yet_finds_its_routes(descope: Descope
     app = FastAPI()
     app.include_router(router)
 
-    assert (await ask(app, "/open")).body == b'"found"'
+    assert (await send_request(app, "/open")).body == b'"found"'

@@ -10,7 +10,7 @@ import pytest
 
 from fastapi_descope.emulator import Grants, Project, SeedUser
 from fastapi_descope.events import CrossSiteRefused
-from tests.helpers.app_harness import WorldFactory
+from tests.helpers.app_harness import EnvFactory
 from tests.helpers.cookie_jar import deleted_names
 
 pytestmark = pytest.mark.anyio
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.anyio
 ADA = "U22a1322415fff1b1aceaebe7855"
 
 
-async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) -> None:
+async def test_ck12_the_session_is_shown_without_a_token(make_env: EnvFactory) -> None:
     """Everything a front end needs to draw its header; CK-12: no JWT in it."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     response = await browser.get("/session")
 
@@ -42,42 +42,44 @@ async def test_ck12_the_session_is_shown_without_a_token(world: WorldFactory) ->
     assert "eyJ" not in response.text
 
 
-async def test_without_a_session_the_session_is_401(world: WorldFactory) -> None:
+async def test_without_a_session_the_session_is_401(make_env: EnvFactory) -> None:
     """A front end learns where the login is."""
-    response = await world(prefix="/auth").browser().get("/auth/session")
+    response = await make_env(prefix="/auth").browser().get("/auth/session")
 
     assert response.status_code == 401
     assert response.json()["login_url"] == "/auth/login/sso"
 
 
-async def test_the_profile_is_descopes_own_user_object(world: WorldFactory) -> None:
+async def test_the_profile_is_descopes_own_user_object(make_env: EnvFactory) -> None:
     """Asked for anew each time, with the names of the tenants."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     body = (await browser.get("/session/profile")).json()
 
     assert body["user_id"] == ADA
     assert body["email"] == "ada@acme.example"
     assert body["tenants"] == {"acme": "Acme Corp", "globex": "Globex"}
-    assert town.calls("me") == 1
+    assert env.calls("me") == 1
 
 
-async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(world: WorldFactory) -> None:
+async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(
+    make_env: EnvFactory,
+) -> None:
     """With rotation on, the presented refresh token is spent by then."""
-    town = world(project=Project(rotate_refresh=True))
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    env = make_env(project=Project(rotate_refresh=True))
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
 
     assert (await browser.get("/session/profile")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
-async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path: str) -> None:
+async def test_a_profile_of_a_revoked_session_ends_it(make_env: EnvFactory, path: str) -> None:
     """The session token still holds; Descope knows better, and what it says counts."""
-    town = world()
-    browser = await town.signed_in()
-    town.emulator.revoke("ada@acme.example")
+    env = make_env()
+    browser = await env.signed_in_browser()
+    env.emulator.revoke("ada@acme.example")
 
     response = await browser.get(path)
 
@@ -86,10 +88,10 @@ async def test_a_profile_of_a_revoked_session_ends_it(world: WorldFactory, path:
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
-async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
+async def test_an_inactivity_timeout_is_kept_awake(make_env: EnvFactory) -> None:
     """The session cookie lives until Descope wants to be asked again, not until the token expires."""
-    town = world(project=Project(inactivity_seconds=120))
-    browser = town.browser()
+    env = make_env(project=Project(inactivity_seconds=120))
+    browser = env.browser()
     await browser.sign_in()
 
     response = await browser.sign_in()
@@ -103,34 +105,34 @@ async def test_an_inactivity_timeout_is_kept_awake(world: WorldFactory) -> None:
     assert 55 <= session_age[0] <= 60
 
 
-async def test_tenant_names_are_asked_of_descope(world: WorldFactory) -> None:
+async def test_tenant_names_are_asked_of_descope(make_env: EnvFactory) -> None:
     """For a switcher: ids and names."""
-    browser = await world().signed_in()
+    browser = await make_env().signed_in_browser()
 
     assert (await browser.get("/session/tenants")).json() == {
         "tenants": {"acme": "Acme Corp", "globex": "Globex"}
     }
 
 
-async def test_a_user_without_tenants_has_no_names_to_ask_for(world: WorldFactory) -> None:
+async def test_a_user_without_tenants_has_no_names_to_ask_for(make_env: EnvFactory) -> None:
     """No call is made for nothing."""
-    town = world()
-    pair = town.emulator.issue("nomad@example.org")
+    env = make_env()
+    pair = env.emulator.issue("nomad@example.org")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
-    response = await town.browser().get("/session/tenants", cookie=cookie)
+    response = await env.browser().get("/session/tenants", cookie=cookie)
 
     assert response.json() == {"tenants": {}}
-    assert town.calls("my_tenants") == 0
+    assert env.calls("my_tenants") == 0
 
 
 @pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
-async def test_a_bearer_session_has_no_refresh_token_to_ask_with(world: WorldFactory, path: str) -> None:
+async def test_a_bearer_session_has_no_refresh_token_to_ask_with(make_env: EnvFactory, path: str) -> None:
     """400 says what is missing."""
-    town = world()
-    pair = town.emulator.issue("ada@acme.example", tenant="acme")
+    env = make_env()
+    pair = env.emulator.issue("ada@acme.example", tenant="acme")
 
-    response = await town.browser().get(path, authorization=f"Bearer {pair.session_jwt}")
+    response = await env.browser().get(path, authorization=f"Bearer {pair.session_jwt}")
 
     assert response.status_code == 400
     assert "cookies" in response.json()["detail"]
@@ -139,11 +141,11 @@ async def test_a_bearer_session_has_no_refresh_token_to_ask_with(world: WorldFac
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
-    world: WorldFactory, path: str, site: str
+    make_env: EnvFactory, path: str, site: str
 ) -> None:
     """403, nothing is asked upstream, no cookie changes."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     response = await browser.post(
         path, {"tenant": "globex"}, sec_fetch_site=site, origin="https://evil.example"
@@ -152,29 +154,29 @@ async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
     assert response.status_code == 403
     assert response.json()["code"] == "cross_site_request"
     assert "set-cookie" not in response.headers
-    assert town.calls("logout") + town.calls("logout_all") + town.calls("select") == 0
-    assert town.events[-1] == CrossSiteRefused()
+    assert env.calls("logout") + env.calls("logout_all") + env.calls("select") == 0
+    assert env.events[-1] == CrossSiteRefused()
 
 
 async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_refresh(
-    world: WorldFactory,
+    make_env: EnvFactory,
 ) -> None:
     """The check comes before the refresh, on every route that asks for the session."""
-    town = world()
-    browser = await town.signed_in()
-    town.emulator.clock.advance(660)
+    env = make_env()
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
 
     response = await browser.post("/session-of", sec_fetch_site="cross-site", origin="https://evil.example")
 
     assert response.status_code == 403
-    assert town.calls("refresh") == 0
+    assert env.calls("refresh") == 0
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
-async def test_cs08_what_changes_a_session_is_not_a_get(world: WorldFactory, path: str) -> None:
+async def test_cs08_what_changes_a_session_is_not_a_get(make_env: EnvFactory, path: str) -> None:
     """A link or a prefetch cannot do it (CS-08)."""
-    town = world()
-    browser = await town.signed_in()
+    env = make_env()
+    browser = await env.signed_in_browser()
 
     response = await browser.visit(path)
 
@@ -182,17 +184,17 @@ async def test_cs08_what_changes_a_session_is_not_a_get(world: WorldFactory, pat
     assert "set-cookie" not in response.headers
 
 
-async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(world: WorldFactory) -> None:
+async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(make_env: EnvFactory) -> None:
     """Until then the session says otherwise: its lifetime is the bound."""
     kim = SeedUser("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
-    town = world(project=Project(users=(kim,)))
-    pair = town.emulator.issue("kim@acme.example", "acme")
+    env = make_env(project=Project(users=(kim,)))
+    pair = env.emulator.issue("kim@acme.example", "acme")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
-    town.emulator.project = Project(users=(replace(kim, tenants={"globex": Grants()}),))
+    env.emulator.project = Project(users=(replace(kim, tenants={"globex": Grants()}),))
 
-    before = await town.browser().get("/me", cookie=cookie)
-    town.emulator.clock.advance(660)
-    after = await town.browser().get("/me", cookie=cookie)
+    before = await env.browser().get("/me", cookie=cookie)
+    env.emulator.clock.advance(660)
+    after = await env.browser().get("/me", cookie=cookie)
 
     assert before.json()["tenant"] == "acme"
     assert (after.status_code, after.json()["code"]) == (403, "no_tenant")
