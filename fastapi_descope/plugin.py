@@ -276,7 +276,7 @@ def _build_core(
     pairs = TokenService(client, keys, events=events, clock=clock)
     refresher = RefreshCoordinator(
         store=store,
-        call=pairs.refresh,
+        exchange=pairs.refresh,
         verify=pairs.verify,
         events=events,
         clock=clock,

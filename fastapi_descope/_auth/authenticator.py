@@ -218,7 +218,7 @@ class Authenticator:
         if not isinstance(held, RefreshToken):
             return AuthResult(session, cookies=_change_for(held), source="cookie")
         due = may_refresh and self._clock() >= self._due_at(session)
-        renewal = self._coordinator.start(held) if due else None
+        renewal = self._coordinator.start_refresh(held) if due else None
         return AuthResult(session, held=held, renewal=renewal, source="cookie")
 
     async def _dead(self, held: _Held, problem: TokenError | None, *, may_refresh: bool) -> AuthResult:

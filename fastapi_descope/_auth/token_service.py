@@ -6,7 +6,7 @@ checks as a token from a browser before a cookie is written from it (CB-07, KD-0
 
 from collections.abc import Callable
 
-from .._refresh.coordinator import Call, Verify
+from .._refresh.coordinator import Exchange, Verify
 from .._refresh.store import RefreshResult
 from .._tokens.claims import UnknownKey
 from .._tokens.verifier import TokenVerifier
@@ -56,7 +56,7 @@ class TokenService:
         """What a refresh brings, not yet verified. One call; raises the ``UpstreamError`` family."""
         return self._result(await self._api.refresh(refresh_jwt), refresh_jwt)
 
-    def select(self, tenant: str) -> Call:
+    def select(self, tenant: str) -> Exchange:
         """A call that switches the session to ``tenant``; ``in_tenant`` verifies what it brings."""
 
         async def call(refresh_jwt: str) -> RefreshResult:

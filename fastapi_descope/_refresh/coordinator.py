@@ -1,18 +1,9 @@
-"""One refresh per session, however many requests, tabs and processes want it at once.
-
-A browser that comes back after lunch fires a dozen requests with the same dead session. One of them
-refreshes; the others wait for its result; those that arrive later, still carrying the old refresh token,
-are handed the result from memory. Refresh, tenant switch and logout of one session run one after the
-other, so a slow refresh never undoes a switch (TN-09) and never revives what a logout ended (LO-03).
-What upstream's answer means is for ``outcomes`` to say.
-"""
+"""Refresh coordination: one operation at a time per refresh token, and one result for all requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from hashlib import sha256
 from math import ceil
-from typing import cast
 
 from .._concurrency.single_flight import SingleFlight
 from ..errors import (
@@ -27,35 +18,58 @@ from ..errors import (
 from ..events import EventBus
 from ..session import RefreshToken, TokenPair
 from .family import TokenFamily
-from .outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, Unavailable, classify
-from .result_ttl import NEGATIVE_TTL, UNDELIVERED_TTL, ResultTtl
+from .outcome import (
+    NEGATIVE_TTL,
+    CachePolicy,
+    Ended,
+    FlightResult,
+    Outcome,
+    RefreshNeeded,
+    Renewed,
+    SwitchFailed,
+    Unavailable,
+    classify,
+)
 from .store import Lease, RefreshResult, RefreshStore
 
-__all__ = ["Call", "RefreshCoordinator", "Verify"]
+__all__ = ["Exchange", "RefreshCoordinator", "Verify"]
 
-Call = Callable[[str], Awaitable[RefreshResult]]
-"""Asks Descope for a new pair with the text of a refresh token; raises the ``UpstreamError`` family."""
+Exchange = Callable[[str], Awaitable[RefreshResult]]
+"""Exchanges a refresh token for a new pair: one call to Descope. Raises ``UpstreamError``."""
 
 Verify = Callable[[RefreshResult, RefreshToken], Awaitable[TokenPair]]
-"""Verifies a result for the user of a refresh token.
+"""Verifies the tokens of a result, which must be of the same user as the refresh token.
 
-Raises ``InvalidUpstreamResponse`` for a bad one, with the reason ``expired`` if nothing but its time is over,
-and ``UpstreamUnavailable`` while that cannot be told.
+Raises ``InvalidUpstreamResponse`` if they are not valid, with the reason ``expired`` if they are valid but
+expired, and ``UpstreamUnavailable`` if no signing keys could be fetched.
 """
 
 
 class RefreshCoordinator:
-    """Renews, replaces and ends sessions; one at a time for each refresh token.
+    """Refreshes, switches and revokes sessions, one operation at a time for each refresh token.
 
-    ``grace``: for how many seconds late twins are served from memory after the first response has carried
-    a result. ``patience``: for how many seconds one waits for another process. ``clock``: epoch seconds.
+    A browser may send a dozen requests with the same expired session. The first one refreshes, the others
+    wait for its result, and later requests with the old refresh token get the cached result. Refresh, tenant
+    switch and logout of one session run one after the other, so a slow refresh neither undoes a switch nor
+    revives a session after its logout.
+
+    Args:
+        store: caches results and grants leases.
+        exchange: refreshes at Descope.
+        verify: verifies new and cached results.
+        events: receives one event for each refresh.
+        clock: returns epoch seconds.
+        grace: seconds for which a result stays cached after a response has delivered it.
+        wait_timeout: seconds to wait for another process that holds the lease.
     """
+
+    # TN-09, LO-03
 
     def __init__(
         self,
         *,
         store: RefreshStore,
-        call: Call,
+        exchange: Exchange,
         verify: Verify,
         events: EventBus,
         clock: Callable[[], float],
@@ -64,269 +78,274 @@ class RefreshCoordinator:
     ) -> None:
         self._store = store
         self._family = TokenFamily(store)
-        self._call = call
+        self._exchange = exchange
         self._verify = verify
         self._events = events
         self._clock = clock
-        self._ttl = ResultTtl(clock)
+        self._cache_policy = CachePolicy(clock)
         self._grace = grace
         self._wait_timeout = wait_timeout
         self._flights: SingleFlight[bytes, FlightResult] = SingleFlight()
         self._revocations: SingleFlight[bytes, str] = SingleFlight()
         self._idle_waits: SingleFlight[bytes, str | None] = SingleFlight()
 
-    async def refresh(self, held: RefreshToken) -> Outcome:
-        """What became of the session of ``held``: from memory, from a refresh in flight, or from Descope.
+    async def refresh(self, refresh_token: RefreshToken) -> Outcome:
+        """Refresh the session, or return the result of a concurrent or earlier refresh.
 
-        Never raises, and calls upstream at most once per token whoever asks (RF-02). A caller that is
-        cancelled leaves the refresh running (RF-06).
+        Never raises. At most one call to Descope per refresh token, for all callers together. Cancelling a
+        caller does not cancel the refresh.
         """
+        while True:  # RF-02, RF-06
+            flight_result = await _join(self.start_refresh(refresh_token))
+            if not isinstance(flight_result, SwitchFailed):
+                return flight_result
+
+    def start_refresh(self, refresh_token: RefreshToken) -> asyncio.Task[FlightResult]:
+        """Start a refresh, or join the operation that is running for the token, and return its task.
+
+        The task results in ``SwitchFailed`` if it is a tenant switch that failed. The state of the session is
+        then unknown.
+        """
+        return self._flights.start(_key(refresh_token.text), lambda: self._refresh(refresh_token))
+
+    async def switch(self, refresh_token: RefreshToken, exchange: Exchange, verify: Verify) -> TokenPair:
+        """Replace the session's tokens with the pair that ``exchange`` returns, and return that pair.
+
+        Waits for running operations first: ``exchange`` must get the family's current token. Requests that
+        arrive later with the old refresh token get the new pair.
+
+        If the new pair could not be verified, because no keys could be fetched or our clock is wrong, it is
+        cached nevertheless, and a later request uses it. After any other error the session is unchanged.
+
+        Args:
+            refresh_token: the refresh token of the request.
+            exchange: calls Descope with the current refresh token.
+            verify: verifies what ``exchange`` returns.
+
+        Raises:
+            SessionEnded: the session has ended.
+            UpstreamError: ``exchange`` or ``verify`` failed, or another process held the lease too long.
+        """
+        current = await self.current_token(refresh_token)
+        # No operation is running for this token: the lines above and below run without an await in between.
+        flight = self._flights.start(
+            _key(current), lambda: self._switch(refresh_token, current, exchange, verify)
+        )
+        flight_result = await _join(flight)
+        if isinstance(flight_result, Renewed):
+            return flight_result.pair
+        if isinstance(flight_result, SwitchFailed):
+            raise flight_result.error
+        if isinstance(flight_result, Ended):
+            raise SessionEnded
+        raise UpstreamUnavailable(flight_result.retry_after)
+
+    async def current_token(self, refresh_token: RefreshToken) -> str:
+        """Wait until this process runs no operation on the session, then return its current refresh token.
+
+        Any other token of the family may be spent: with rotation, Descope treats a second use as theft.
+        """
+        token = refresh_token.text
         while True:
-            landing = await _join(self.start(held))
-            if not isinstance(landing, SwitchFailed):
-                return landing
-
-    def start(self, held: RefreshToken) -> asyncio.Task[FlightResult]:
-        """The flight of ``refresh``, begun now or joined, for those who have something else to do.
-
-        It lands on ``SwitchFailed`` if it was a tenant switch that failed; then nothing is known.
-        """
-        return self._flights.start(_key(held.text), lambda: self._refresh(held))
-
-    async def switch(self, held: RefreshToken, call: Call, verify: Verify) -> TokenPair:
-        """Trade the session for the pair that ``call`` brings, after whatever is running for it.
-
-        ``call`` gets the newest refresh token of the session, which a refresh that was under way may
-        just have rotated. What it brings is what late twins of the old token get from now on. Raises what
-        ``call`` and ``verify`` raise, and ``SessionEnded``; the session is then as it was, unless the
-        new pair was good but for keys or clock: then it is remembered, and becomes the session later.
-        """
-        newest = await self.current_token(held)
-        flight = self._flights.start(_key(newest), lambda: self._switch(held, newest, call, verify))
-        landing = await _join(flight)
-        if isinstance(landing, Renewed):
-            return landing.pair
-        if isinstance(landing, SwitchFailed):
-            raise landing.error
-        raise SessionEnded if isinstance(landing, Ended) else UpstreamUnavailable(landing.retry_after)
-
-    async def current_token(self, held: RefreshToken) -> str:
-        """The session's newest refresh token, at a moment when nothing is running for it in this process.
-
-        Any other may be spent: with rotation, Descope takes a second use of one for a theft.
-        """
-        text = held.text
-        while True:
-            while (running := self._flights.current(_key(text))) is not None:
+            while (running := self._flights.current(_key(token))) is not None:
                 await asyncio.wait((running,))
-            later = await self._family.current_token(text)
-            if later == text and self._flights.current(_key(text)) is None:
-                return text
-            text = later
+            current = await self._family.current_token(token)
+            if current == token and self._flights.current(_key(token)) is None:
+                return token
+            token = current
 
-    async def wait_idle(self, text: str) -> str | None:
-        """The newest token that follows ``text`` once nobody is at it, in no process; None if it is over.
+    async def wait_idle(self, token: str) -> str | None:
+        """Wait until no process is refreshing this family, then return its current refresh token.
 
-        Raises ``UpstreamUnavailable`` if that takes too long. A caller that is cancelled leaves no lease
-        behind.
+        Cancelling a caller leaves no lease behind.
+
+        Args:
+            token: any refresh token of the family.
+
+        Returns:
+            The current token, or None if the session has ended.
+
+        Raises:
+            UpstreamUnavailable: another process held the lease for longer than ``wait_timeout``.
         """
-        return await self._idle_waits.run(_key(text), lambda: self._wait_idle(text))
+        return await self._idle_waits.run(
+            _key(token), lambda: self._family.wait_idle(token, self._wait_timeout)
+        )
 
-    async def revoke(self, held: RefreshToken, *, wait_timeout: float) -> str:
-        """Have nothing revive the session from now on, and return its newest refresh token.
+    async def revoke(self, refresh_token: RefreshToken, *, wait_timeout: float) -> str:
+        """End the session here, so that nothing revives it, and return its current refresh token.
 
-        Waits at most ``patience`` seconds for whatever is under way, whose token would be the newest; what
-        takes longer is cut off. One that lands just now is followed: each step tells what it replaced.
-        A caller that is cancelled leaves it running: a logout that was begun counts.
+        Waits at most ``wait_timeout`` seconds for running operations, because they may rotate the token. An
+        operation that takes longer loses its lease and its result is discarded. Cancelling a caller does not
+        cancel the revocation. Makes no call to Descope.
         """
-        return await self._revocations.run(_key(held.text), lambda: self._revoke(held.text, wait_timeout))
+        key = _key(refresh_token.text)
+        return await self._revocations.run(key, lambda: self._family.revoke(refresh_token.text, wait_timeout))
 
-    async def supersede(self, held: RefreshToken) -> None:
-        """Have nothing bring the session back to its browser, which has just signed in anew.
+    async def supersede(self, refresh_token: RefreshToken) -> None:
+        """End the session here because its browser has signed in again.
 
-        Other than by ``end``, nobody's cookies are cleared for it. Waits for nobody.
+        Unlike after ``revoke``, requests that still carry the old token leave the cookies alone. Does not
+        wait for running operations.
         """
-        await self._force_set(held.text, RefreshResult.ended(superseded=True), set())
+        await self._family.end(refresh_token.text, RefreshResult.ended(superseded=True))
 
-    async def outcome(self, held: RefreshToken) -> Outcome | None:
-        """What is remembered of the session by now, tenant switches and logouts included; None if nothing.
+    async def outcome(self, refresh_token: RefreshToken) -> Outcome | None:
+        """Return the cached outcome of the session, or None if there is none.
 
-        Never calls Descope to refresh.
+        Tenant switches and logouts are included. Does not refresh.
         """
-        return await self._known(held, held.text)
+        return await self._cached_outcome(refresh_token, refresh_token.text)
 
-    async def mark_delivered(self, held: RefreshToken) -> None:
-        """A response is carrying the result to the browser: from now on only the grace time is left."""
-        await self._store.reduce_ttl(held.text, self._grace)
+    async def mark_delivered(self, refresh_token: RefreshToken) -> None:
+        """Keep the cached result for the grace period only, because a response carries it to the browser."""
+        await self._store.reduce_ttl(refresh_token.text, self._grace)
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most ``seconds`` for the refreshes in flight, so that a shutdown loses none."""
+        """Wait at most ``seconds`` for running operations, then cancel them: for a clean shutdown."""
         flights = (self._flights, self._revocations, self._idle_waits)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
-    # The flights: nobody's cancellation reaches one, and none raises.
+    # The methods below run as tasks of a SingleFlight, so cancelling a request does not cancel them.
 
-    async def _refresh(self, held: RefreshToken) -> Outcome:
-        text = held.text
-        begun = await self._family.acquire_lease(text, self._wait_timeout)
-        while isinstance(begun, RefreshResult):
-            remembered = await self._remembered(held, begun)
-            if not isinstance(remembered, str):
-                return remembered
-            if remembered == text:
-                begun = await self._family.reacquire_lease(text, self._wait_timeout, stale=begun)
+    async def _refresh(self, refresh_token: RefreshToken) -> Outcome:
+        token = refresh_token.text
+        acquired = await self._family.acquire_lease(token, self._wait_timeout)
+        while isinstance(acquired, RefreshResult):
+            outcome = await self._use_cached(refresh_token, acquired)
+            if not isinstance(outcome, RefreshNeeded):
+                return outcome
+            if outcome.token == token:
+                acquired = await self._family.acquire_if_unchanged(token, self._wait_timeout, cached=acquired)
             else:
-                text, begun = remembered, await self._family.acquire_lease(remembered, self._wait_timeout)
-        if begun is None:
-            return self._outcome(UpstreamUnavailable())
-        return await self._renew(held, text, begun)
+                token = outcome.token
+                acquired = await self._family.acquire_lease(token, self._wait_timeout)
+        if acquired is None:
+            return self._emit_outcome(UpstreamUnavailable())
+        return await self._refresh_with_lease(refresh_token, token, acquired)
 
-    async def _renew(self, held: RefreshToken, text: str, lease: Lease) -> Outcome:
-        traded, result = await self._exchange(held, text, self._call, self._verify)
-        outcome = self._outcome(traded)
-        result = self._ttl.of(traded, result, outcome)
-        seconds = self._ttl.seconds(text, result, outcome)
-        if await self._store.complete(text, lease, result, seconds):
+    async def _refresh_with_lease(self, refresh_token: RefreshToken, token: str, lease: Lease) -> Outcome:
+        exchanged, result = await self._exchange_and_verify(
+            refresh_token, token, self._exchange, self._verify
+        )
+        outcome = self._emit_outcome(exchanged)
+        result = self._cache_policy.result_to_cache(exchanged, result, outcome)
+        ttl = self._cache_policy.ttl(token, result, outcome)
+        if await self._store.complete(token, lease, result, ttl):
             return outcome
-        # The lease was taken away: by a logout, or by a process that thought us dead, whose word counts
-        # (RF-05).
-        known = await self._known(held, text)
-        if known is None and isinstance(outcome, Renewed):
-            known = await self._winner_outcome(held, text, result, seconds)
-        if isinstance(known, Ended):
-            return Ended(superseded=True)  # whose response has cleared the cookies; a login may have followed
-        return known or (Unavailable() if isinstance(outcome, Ended) else outcome)
+        # The lease was lost: to a logout, or to a process that took over because this one was slow. The
+        # result of that process counts (RF-05).
+        cached = await self._cached_outcome(refresh_token, token)
+        if cached is None and isinstance(outcome, Renewed):
+            cached = await self._wait_for_new_holder(refresh_token, token, result, ttl)
+        if isinstance(cached, Ended):
+            # The response to the logout has cleared the cookies, and a login may have followed.
+            return Ended(superseded=True)
+        return cached or (Unavailable() if isinstance(outcome, Ended) else outcome)
 
-    async def _winner_outcome(
-        self, held: RefreshToken, text: str, result: RefreshResult | None, seconds: float
+    async def _wait_for_new_holder(
+        self, refresh_token: RefreshToken, token: str, result: RefreshResult | None, ttl: float
     ) -> Outcome | None:
-        """What whoever took the lease away brings, who is still at it.
+        """Wait for the process that took over the lease and return its outcome.
 
-        None if that comes to nothing: ours is remembered then, or no response would carry it (RF-04).
+        If it has none, store our result and return None: otherwise our new pair would be lost (RF-04).
         """
-        lease = await self._family.acquire_lease(text, self._wait_timeout, ignore_cached=True)
-        known = await self._known(held, text)
-        if isinstance(lease, Lease):
-            await self._store.complete(text, lease, None if known else result, seconds)
-        return known
+        acquired = await self._family.acquire_lease(token, self._wait_timeout, ignore_cached=True)
+        cached = await self._cached_outcome(refresh_token, token)
+        if isinstance(acquired, Lease):
+            await self._store.complete(token, acquired, None if cached else result, ttl)
+        return cached
 
-    async def _switch(self, held: RefreshToken, newest: str, call: Call, verify: Verify) -> FlightResult:
-        leased = await self._family.acquire_current(newest, self._wait_timeout)
-        if not isinstance(leased, tuple):
-            return leased
-        text, lease = leased
-        traded, result = await self._exchange(held, text, call, verify)
-        landing = Renewed(traded) if isinstance(traded, TokenPair) else SwitchFailed(traded)
-        kept = await self._store.complete(text, lease, result, self._ttl.seconds(text, result, landing))
-        if kept:
-            return landing
-        if isinstance(landing, SwitchFailed):
-            # Without the lease, a refusal may only mean that the winner has spent the token (RF-05).
-            is_refusal = isinstance(landing.error, UpstreamRejected)
-            return SwitchFailed(UpstreamUnavailable()) if is_refusal else landing
-        winner = await self._family.latest_result(text)
-        return Ended() if winner is not None and winner.is_ended else landing
-
-    async def _revoke(self, text: str, wait_timeout: float) -> str:
-        # What is overruled tells what it was, so that nothing lands unseen; where that word is lost, what was
-        # the newest a moment before is still known.
-        tokens, newest, seen = [text], text, set[str]()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_timeout):  # the store may be slow too
-                leased = await self._family.acquire_current(text, wait_timeout)
-                tokens += [leased[0]] if isinstance(leased, tuple) else []
-        for token in tokens:
-            newest = await self._force_set(token, RefreshResult.ended(), seen) or newest
-        return newest
-
-    async def _force_set(self, token: str, result: RefreshResult, seen: set[str]) -> str | None:
-        """Put ``result`` in the place of what ``token`` was traded for, and of all that followed.
-
-        Returns the newest of them that is not in ``seen``, where all of them are afterwards.
-        """
-        newest, later = None, cast("str | None", token)
-        while later is not None and later not in seen:
-            newest = later
-            seen.add(newest)
-            replaced = await self._store.force_set(newest, result, UNDELIVERED_TTL)
-            later = replaced.refresh_jwt if replaced else None
-        return newest
-
-    async def _wait_idle(self, text: str) -> str | None:
-        leased = await self._family.acquire_current(text, self._wait_timeout)
-        if isinstance(leased, tuple):
-            newest, lease = leased
-            await self._store.complete(newest, lease, None, 0.0)
-            return newest
-        if isinstance(leased, SwitchFailed):
-            raise leased.error
-        return None
-
-    async def _exchange(
-        self, held: RefreshToken, text: str, call: Call, verify: Verify
-    ) -> tuple[TokenPair | UpstreamError, RefreshResult | None]:
-        """The verified pair, or the error in its place; and what there is to remember."""
+    async def _switch(
+        self, refresh_token: RefreshToken, current: str, exchange: Exchange, verify: Verify
+    ) -> FlightResult:
         try:
-            result = await call(text)
+            token, lease = await self._family.acquire_current(current, self._wait_timeout)
+        except SessionEnded:
+            return Ended()
+        except UpstreamUnavailable as error:
+            return SwitchFailed(error)
+        exchanged, result = await self._exchange_and_verify(refresh_token, token, exchange, verify)
+        outcome = Renewed(exchanged) if isinstance(exchanged, TokenPair) else SwitchFailed(exchanged)
+        ttl = self._cache_policy.ttl(token, result, outcome)
+        if await self._store.complete(token, lease, result, ttl):
+            return outcome
+        if isinstance(outcome, SwitchFailed):
+            # Without the lease, a rejection may only mean that the new holder has spent the token (RF-05).
+            is_rejection = isinstance(outcome.error, UpstreamRejected)
+            return SwitchFailed(UpstreamUnavailable()) if is_rejection else outcome
+        latest = await self._family.latest_result(token)
+        return Ended() if latest is not None and latest.is_ended else outcome
+
+    async def _exchange_and_verify(
+        self, refresh_token: RefreshToken, token: str, exchange: Exchange, verify: Verify
+    ) -> tuple[TokenPair | UpstreamError, RefreshResult | None]:
+        """Return the verified pair or the error, and the result to cache, if any."""
+        try:
+            result = await exchange(token)
         except UpstreamError as error:
             return error, None
-        except TokenError:  # a remembered token, kept unverified, that no header can carry
+        except TokenError:  # a cached token, stored unverified, that no header can carry
             return InvalidUpstreamResponse("refresh_token"), None
         try:
-            pair = await verify(result, held)
-            is_late = self._ttl.is_nearly_over(pair.session)
-            return pair, self._ttl.until_later(result) if is_late else result
-        except (InvalidUpstreamResponse, UpstreamUnavailable) as error:
-            # There are no keys to judge by, or our clock is wrong. If Descope rotated, the old token is
-            # spent and this answer is the only copy of the new one: kept, and verified when recalled.
-            if isinstance(error, UpstreamUnavailable):
-                return error, result
-            return error, self._ttl.until_later(result) if _is_late(error) else None
+            pair = await verify(result, refresh_token)
+        # No keys could be fetched, or our clock is wrong. If Descope rotated, the old token is spent and this
+        # result is the only copy of the new one. So it is cached, and verified when it is read.
+        except UpstreamUnavailable as error:
+            return error, result
+        except InvalidUpstreamResponse as error:
+            return error, self._cache_policy.with_delayed_refresh(result) if _has_expired(error) else None
+        if self._cache_policy.is_nearly_expired(pair.session):
+            return pair, self._cache_policy.with_delayed_refresh(result)
+        return pair, result
 
-    async def _remembered(self, held: RefreshToken, result: RefreshResult) -> Outcome | str:
-        """The outcome that a remembered result leads to, or the token to refresh with if it is of no use.
+    async def _use_cached(
+        self, refresh_token: RefreshToken, cached: RefreshResult
+    ) -> Outcome | RefreshNeeded:
+        """Return the outcome of a cached result, or ``RefreshNeeded`` if it cannot be used.
 
-        That is the newest token if the session ran out while the result waited: others may be spent.
+        If the cached session token has expired, the family's latest token must be exchanged: older ones may
+        be spent.
         """
-        if result.retry_at is not None:
-            return Unavailable(max(1, ceil(result.retry_at - self._clock())))
-        if result.refresh_jwt and result.refresh_jwt != held.text:
-            result = await self._family.latest_result(result.refresh_jwt) or result
-        if result.is_ended:
-            return Ended(result.superseded)
+        if cached.retry_at is not None:
+            return Unavailable(max(1, ceil(cached.retry_at - self._clock())))
+        if cached.refresh_jwt and cached.refresh_jwt != refresh_token.text:
+            cached = await self._family.latest_result(cached.refresh_jwt) or cached
+        if cached.is_ended:
+            return Ended(cached.superseded)
         try:
-            return Renewed(await self._verify(result, held))
+            return Renewed(await self._verify(cached, refresh_token))
         except UpstreamUnavailable as error:
             return Unavailable(error.retry_after)
         except InvalidUpstreamResponse as error:
-            wait = (result.refresh_at or 0) - self._clock()
-            if _is_late(error) and 0 < wait <= NEGATIVE_TTL:  # expired on arrival: see ``until_later``
-                return Unavailable(ceil(wait))
-            return (_is_late(error) and result.refresh_jwt) or held.text
+            delay = (cached.refresh_at or 0) - self._clock()
+            if _has_expired(error) and 0 < delay <= NEGATIVE_TTL:  # see CachePolicy.with_delayed_refresh
+                return Unavailable(ceil(delay))
+            return RefreshNeeded((_has_expired(error) and cached.refresh_jwt) or refresh_token.text)
 
-    async def _known(self, held: RefreshToken, text: str) -> Outcome | None:
-        last = await self._family.latest_result(text)
-        remembered = None if last is None else await self._remembered(held, last)
-        return None if isinstance(remembered, str) else remembered
+    async def _cached_outcome(self, refresh_token: RefreshToken, token: str) -> Outcome | None:
+        latest = await self._family.latest_result(token)
+        outcome = None if latest is None else await self._use_cached(refresh_token, latest)
+        return None if isinstance(outcome, RefreshNeeded) else outcome
 
-    def _outcome(self, traded: TokenPair | UpstreamError) -> Outcome:
-        outcome, event = classify(traded)
+    def _emit_outcome(self, exchanged: TokenPair | UpstreamError) -> Outcome:
+        outcome, event = classify(exchanged)
         self._events.emit(event)
         return outcome
 
 
 async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:
-    """Where a flight landed; a waiter that is cancelled leaves it alone.
+    """Wait for a flight and return its result; cancelling the caller does not cancel the flight.
 
-    A flight that a shutdown cut off has decided nothing.
+    A flight that a shutdown has cancelled leaves the state of the session unknown.
     """
     await asyncio.wait((flight,))
     return Unavailable() if flight.cancelled() else flight.result()
 
 
-def _is_late(error: InvalidUpstreamResponse) -> bool:
+def _has_expired(error: InvalidUpstreamResponse) -> bool:
     return error.reason == TokenReason.EXPIRED
 
 
-def _key(text: str) -> bytes:
-    return sha256(text.encode()).digest()
+def _key(token: str) -> bytes:
+    return sha256(token.encode()).digest()

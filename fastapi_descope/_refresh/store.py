@@ -171,7 +171,7 @@ class MemoryRefreshStore:
         if entry is not None and not (entry.result and entry.result.is_ended):
             entry.forget_at = min(entry.forget_at, self._monotonic() + ttl)
 
-    def forget(self, token: str) -> None:
+    def delete(self, token: str) -> None:
         """Forget the result at once, whatever it is; a lease stays."""
         entry = self._entries.get(_key(token))
         if entry is not None:

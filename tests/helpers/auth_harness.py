@@ -9,7 +9,7 @@ import httpx
 from fastapi_descope._auth.authenticator import Authenticator, AuthResult, Credentials
 from fastapi_descope._auth.login import LoginFlow
 from fastapi_descope._auth.token_service import TokenService
-from fastapi_descope._refresh.coordinator import Call, RefreshCoordinator, Verify
+from fastapi_descope._refresh.coordinator import Exchange, RefreshCoordinator, Verify
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
 from fastapi_descope._tokens.claims import TokenPolicy
 from fastapi_descope._tokens.verifier import TokenVerifier
@@ -56,7 +56,7 @@ class AuthHarness:
         self.store = MemoryRefreshStore(self.clock)
         self.refresher = RefreshCoordinator(
             store=self.store,
-            call=self.pairs.refresh,
+            exchange=self.pairs.refresh,
             verify=self.pairs.verify,
             events=events,
             clock=self.clock,
@@ -102,7 +102,7 @@ class AuthHarness:
         """Who is calling with both cookies of a pair."""
         return await self.resolver.authenticate(cookies(issued))
 
-    def switch(self, tenant: str) -> tuple[Call, Verify]:
+    def switch(self, tenant: str) -> tuple[Exchange, Verify]:
         """A tenant switch, as ``RefreshCoordinator.replace`` takes it."""
         return self.pairs.select(tenant), self.pairs.in_tenant(tenant)
 

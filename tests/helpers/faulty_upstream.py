@@ -10,7 +10,7 @@ from enum import Enum
 
 from typing_extensions import override
 
-from fastapi_descope._refresh.coordinator import Call
+from fastapi_descope._refresh.coordinator import Exchange
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import DescopeError, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
 from tests.helpers.jwks_publisher import run_ready
@@ -82,7 +82,7 @@ class FaultyDescope(StrictDescope):
         """Whether any session was ended here, by a sign-out, an administrator or a reuse."""
         return bool(self._over)
 
-    def asks(self, process: object, tenant: str | None = None) -> Call:
+    def asks(self, process: object, tenant: str | None = None) -> Exchange:
         """How a process asks for a refresh, or for a switch."""
 
         async def call(text: str) -> RefreshResult:

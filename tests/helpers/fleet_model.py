@@ -55,7 +55,7 @@ class _Process:
     def __init__(self, descope: FaultyDescope, store: DistantStore) -> None:
         self.refresher = RefreshCoordinator(
             store=store,
-            call=descope.asks(self),
+            exchange=descope.asks(self),
             verify=descope.verify,
             events=EventBus(),
             clock=descope.clock,

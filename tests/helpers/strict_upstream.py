@@ -8,7 +8,7 @@ import asyncio
 
 from typing_extensions import override
 
-from fastapi_descope._refresh.coordinator import Call, RefreshCoordinator, Verify
+from fastapi_descope._refresh.coordinator import Exchange, RefreshCoordinator, Verify
 from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult, RefreshStore
 from fastapi_descope.errors import (
     DescopeError,
@@ -63,7 +63,7 @@ class StrictDescope:
         events.subscribe(self.told.append)
         return RefreshCoordinator(
             store=self.store if store is None else store,
-            call=self.refresh,
+            exchange=self.refresh,
             verify=self.verify,
             events=events,
             clock=self.clock,
@@ -88,7 +88,7 @@ class StrictDescope:
         """A new pair in the same tenant."""
         return await self._answer(text, None)
 
-    def select(self, tenant: str) -> tuple[Call, Verify]:
+    def select(self, tenant: str) -> tuple[Exchange, Verify]:
         """A switch to another tenant, as ``replace`` takes it."""
 
         async def call(text: str) -> RefreshResult:

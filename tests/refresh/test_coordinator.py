@@ -319,7 +319,7 @@ async def test_a_drain_waits_for_what_is_in_flight() -> None:
     """A shutdown loses no rotated token."""
     descope = StrictDescope()
     held, refresher = descope.sign_in(), descope.coordinator()
-    flight = refresher.start(held)
+    flight = refresher.start_refresh(held)
 
     await refresher.drain(10)
 

@@ -170,7 +170,7 @@ async def test_rf05_a_refusal_of_who_lost_the_lease_decides_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "raised"),
+    ("response", "raised"),
     [
         (UpstreamRejected(401, "E064006"), UpstreamUnavailable),
         (InvalidUpstreamResponse("html"), InvalidUpstreamResponse),

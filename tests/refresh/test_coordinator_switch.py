@@ -180,7 +180,7 @@ async def test_a_refresh_behind_a_failed_switch_still_runs() -> None:
     hanging = descope.hold()
     switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
     await run_ready()
-    beside = refresher.start(held)
+    beside = refresher.start_refresh(held)
     waiting = [asyncio.create_task(refresher.refresh(held)) for _ in range(20)]
     await run_ready()
     hanging.set()

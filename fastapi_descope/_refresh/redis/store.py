@@ -123,11 +123,11 @@ class RedisRefreshStore:
         if result is None:
             answer = await self._eval(redis_scripts.COMPLETE, token, lease.id, edition, b"", 0)
         else:
-            self._read_cache.forget(token)
+            self._read_cache.delete(token)
             parts = (lease.id, edition, self._sealed(token, result))
             answer = await self._outbox.send(redis_scripts.COMPLETE, self._keys(token), parts, ttl)
         if answer == _LOST and shared is not None:
-            self._memory.forget(token)
+            self._memory.delete(token)
             return False
         return True
 
@@ -138,7 +138,7 @@ class RedisRefreshStore:
         answer = await self._eval(redis_scripts.GET, token)
         said = await self._decode(token, answer)
         if said is not None and said.is_ended:
-            self._memory.forget(token)  # or our own older word would count again if Redis lost the end
+            self._memory.delete(token)  # or our own older word would count again if Redis lost the end
         return said or await self._memory.get(token)
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
@@ -199,7 +199,7 @@ class RedisRefreshStore:
 
     async def _replaced(self, token: str, answer: ScriptReply | None) -> RefreshResult | None:
         result = await self._decode(token, answer)
-        self._read_cache.forget(token)
+        self._read_cache.delete(token)
         return result
 
     async def _decode(self, token: str, answer: ScriptReply | None) -> RefreshResult | None:
@@ -215,7 +215,7 @@ class RedisRefreshStore:
         if result.session_jwt:
             await self._read_cache.force_set(token, result, min(_READ_CACHE_TTL, standing.seconds))
         elif result.is_ended:
-            self._read_cache.forget(token)
+            self._read_cache.delete(token)
         return result
 
     def _sealed(self, token: str, result: RefreshResult) -> bytes:
