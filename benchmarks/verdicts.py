@@ -16,7 +16,7 @@ from fastapi_descope._encoding import base64url
 from fastapi_descope._tokens.claims import TokenKind, TokenPolicy, verify
 from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope._tokens.verifier import TokenVerifier
-from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._web.credentials import CredentialsReader
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.errors import TokenError
 from fastapi_descope.events import EventBus
@@ -133,6 +133,6 @@ def _known(case: _Case) -> _Prepare:
 
 
 def _reading(values: list[str]) -> _Prepare:
-    cookies = SessionCookies(DescopeSettings(project_id="P" + "a" * 27))
+    reader = CredentialsReader(DescopeSettings(project_id="P" + "a" * 27))
     headers = [(b"cookie", value.encode()) for value in values]
-    return _repeated(partial(cookies.read, headers))
+    return _repeated(partial(reader.read, {"type": "http", "method": "GET", "headers": headers}))

@@ -21,6 +21,7 @@ from ._tokens.claims import TokenPolicy
 from ._tokens.verifier import TokenVerifier
 from ._upstream.api import DescopeApi, Transport
 from ._web.cookies import SessionCookies
+from ._web.credentials import CredentialsReader
 from ._web.error_middleware import ErrorMiddleware
 from ._web.error_responses import ErrorResponses
 from ._web.hooks import require_async, require_sync
@@ -224,6 +225,7 @@ class Descope:
         self.sessions = RequestAuthFactory(
             authenticator=self._core.resolver,
             login_flow=self._core.authenticator,
+            reader=CredentialsReader(settings),
             cookies=SessionCookies(settings),
             origins=origins,
             events=events,

@@ -36,11 +36,18 @@ _Held = RefreshToken | TokenError | UpstreamUnavailable | None
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brought along, not yet believed.
+    """The credentials in the headers of one request. Nothing in it is verified, and ``repr`` shows no token.
 
-    ``bearer`` is the text behind the scheme: None without an Authorization header, "" if the header is
-    not a single well-formed bearer, and ``scheme`` then says what else it is. ``may_refresh`` is False for
-    requests that must have no effect (prefetch, OPTIONS: RF-13).
+    Attributes:
+        bearer: The bearer token. None without an Authorization header, "" if the header is not a single
+            well-formed bearer; ``scheme`` is then the scheme that it has.
+        session: The session token in the cookies.
+        refresh: The refresh token in the cookies.
+        ambiguous: Whether a cookie name came with two different values. There are no cookie tokens then.
+        may_refresh: False for requests that must have no effect, such as a prefetch or a preflight.
+        scheme: The scheme of the Authorization header.
+        cookie_names: The names of the session's cookies that the browser sent, malformed ones and chunks
+            included. To end the session, all of them have to be deleted.
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -49,6 +56,7 @@ class Credentials:
     ambiguous: bool = False
     may_refresh: bool = True
     scheme: str = "bearer"
+    cookie_names: frozenset[str] = frozenset()
 
 
 class CookieAction(Enum):

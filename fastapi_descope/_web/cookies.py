@@ -1,53 +1,24 @@
-"""Session and refresh token as cookies: raw header bytes to tokens, tokens to ``Set-Cookie`` values.
+"""Write the cookies of a session: ``Set-Cookie`` values for the session token and the refresh token.
 
-The parser is ours because the ready ones are lenient: Starlette's and the standard library's trim
-Unicode spaces off names, which undoes the ``__Host-`` guarantee, decode quoted octal escapes, and let
-the last of two values win (requirements CK-01 and CK-02). Exactly one name is read for each token (CK-03).
-``Set-Cookie`` values are put together here as well, from checked settings and from tokens whose grammar
-leaves no room for a ``;``.
+The values are composed of checked settings and of tokens whose grammar has no room for a ``;``.
 """
 
 import math
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Self
 
+from .._auth.authenticator import Credentials
 from .._config.origin import Origin
-from .._tokens.claims import COMPACT_JWS, looks_like_jwt
-from ..errors import SessionTooLarge, TokenError, TokenReason
+from .._tokens.claims import looks_like_jwt
+from ..errors import TokenError, TokenReason
 from ..session import TokenPair
 from ..settings import DescopeSettings
+from .credentials import TokenCookie
 
-__all__ = ["CookieAttributes", "Headers", "PresentedTokens", "SessionCookies", "cookie_pairs"]
+__all__ = ["CookieAttributes", "SessionCookies"]
 
-Headers = Iterable[tuple[bytes, bytes]]
-"""Request headers as ASGI hands them over: lower-case names, repeats kept apart."""
-
-_MAX_HEADER_BYTES = 65_536
-_MAX_PAIRS = 1_000
-_MAX_CHUNKS = 4
 _MAX_DOMAINS = 4
-# What a browser keeps: name and value together (RFC 6265bis, section 5.7).
-_MAX_COOKIE_BYTES = 4_096
-
-_CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
-
-
-def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
-    """Name and value of each cookie whose name starts with ``prefix``, or with one of several.
-
-    They come as sent, in the order sent: nothing is decoded, and only spaces and tabs around a pair are
-    dropped (CK-01). More than 64 KiB or 1,000 cookies come from no browser: they are not looked into,
-    and the answer is an empty list.
-    """
-    jar = b";".join([value for name, value in headers if name == b"cookie"])
-    if len(jar) > _MAX_HEADER_BYTES or jar.count(b";") >= _MAX_PAIRS:
-        return []
-    stripped = [part.strip(b" \t") for part in jar.split(b";")]
-    found = [pair.partition(b"=") for pair in stripped if pair.startswith(prefix)]
-    return [(name, value) for name, equals, value in found if equals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,70 +44,8 @@ class CookieAttributes:
         return [f"{name}=; {past}".encode("ascii") for name in sorted(names)]
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedTokens:
-    """What a request's cookies say. Nothing in it is verified, and ``repr`` shows no token (LG-06).
-
-    ``ambiguous``: one name came with two different values, so neither is believed and there are no
-    tokens (CK-02, CK-11). ``names`` are those of our cookies that the browser holds, broken ones and
-    chunks included: what has to be deleted to leave nothing behind.
-    """
-
-    session: str | None = field(default=None, repr=False)
-    refresh: str | None = field(default=None, repr=False)
-    ambiguous: bool = False
-    names: frozenset[str] = frozenset()
-
-
-class _TokenCookie:
-    """One token under one name: in one cookie, or in two to four chunks ``name.0`` to ``name.3``.
-
-    A chunk reads ``generation~count~part``. The generation is the start of the token's SHA-256, so that
-    chunks of two tokens never combine (CK-08).
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.chunks = tuple(f"{name}.{index}" for index in range(_MAX_CHUNKS))
-        self.names = frozenset((name, *self.chunks))
-
-    def tokens(self, held: Mapping[str, bytes]) -> set[str]:
-        """The tokens that the cookies add up to: none, one, or two if whole and chunks disagree."""
-        if self.chunks[0] not in held:  # as a rule: without its start no chunk counts
-            return {held[self.name].decode("ascii")} if self.name in held else set()
-        chunks = tuple(name for name in self.chunks if name in held)
-        contiguous = chunks and chunks == self.chunks[: len(chunks)]
-        joined = _join([held[name] for name in chunks]) if contiguous else None
-        return {token.decode("ascii") for token in (held.get(self.name), joined) if token}
-
-    def cookies(self, token: str) -> dict[str, str]:
-        """Names and values that hold ``token``. Raises ``SessionTooLarge`` beyond four chunks."""
-        if len(self.name) + len(token) <= _MAX_COOKIE_BYTES:
-            return {self.name: token}
-        generation = _generation(token.encode("ascii"))
-        room = _MAX_COOKIE_BYTES - len(f"{self.chunks[0]}{generation}~0~")
-        parts = [token[start : start + room] for start in range(0, len(token), room)]
-        if len(parts) > _MAX_CHUNKS:
-            raise SessionTooLarge
-        names = self.chunks[: len(parts)]
-        return {name: f"{generation}~{len(parts)}~{part}" for name, part in zip(names, parts, strict=True)}
-
-
-def _generation(token: bytes) -> str:
-    return sha256(token).hexdigest()[:8]
-
-
-def _join(chunks: list[bytes]) -> bytes | None:
-    """The token of these chunks, in this order, if they are of one token and all of it."""
-    parts = [chunk.split(b"~") for chunk in chunks]
-    tags = {(generation, count) for generation, count, _ in parts}
-    token = b"".join(part for _, _, part in parts)
-    whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
-    return token if whole and COMPACT_JWS.fullmatch(token) else None
-
-
 class SessionCookies:
-    """Reads, writes and clears the two cookies of a session under one configuration.
+    """Writes and clears the two cookies of a session under one configuration.
 
     With a name prefix or ``SameSite=None`` the cookies are ``Secure`` even where the caller says
     otherwise, since a browser drops them without.
@@ -144,13 +53,8 @@ class SessionCookies:
 
     def __init__(self, settings: DescopeSettings) -> None:
         same_site = settings.cookie_samesite
-        self._session = _TokenCookie(settings.session_cookie)
-        self._refresh = _TokenCookie(settings.refresh_cookie)
-        cookies = (self._session, self._refresh)
-        grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
-        grammars |= {cookie.name: COMPACT_JWS for cookie in cookies}
-        self._grammars = {name.encode("ascii"): (name, of) for name, of in grammars.items()}
-        self._leads = tuple(cookie.name.encode("ascii") for cookie in cookies)
+        self._session = TokenCookie(settings.session_cookie)
+        self._refresh = TokenCookie(settings.refresh_cookie)
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
         self._domain = settings.cookie_domain
         # What a prefix promises, no twin can have: with __Host- there is no Domain.
@@ -162,27 +66,7 @@ class SessionCookies:
             for domain in (self._domain, *self._other_domains)
         }
 
-    def read(self, headers: Headers) -> PresentedTokens:
-        """The tokens in a request's cookies, unverified.
-
-        A value outside the grammar of a JWT, or of a chunk, counts as no value (CK-01). Chunks count if
-        all of one token's are there and its hash agrees (CK-08).
-        """
-        held: dict[str, bytes] = {}
-        names: set[str] = set()
-        ambiguous = False
-        for raw, value in cookie_pairs(headers, self._leads):
-            if raw in self._grammars:
-                name, grammar = self._grammars[raw]
-                names.add(name)
-                if grammar.fullmatch(value):
-                    ambiguous |= held.setdefault(name, value) != value
-        session, refresh = self._session.tokens(held), self._refresh.tokens(held)
-        if ambiguous or len(session) > 1 or len(refresh) > 1:
-            return PresentedTokens(ambiguous=True, names=frozenset(names))
-        return PresentedTokens(next(iter(session), None), next(iter(refresh), None), names=frozenset(names))
-
-    def write(self, pair: TokenPair, *, now: float, secure: bool, presented: PresentedTokens) -> list[bytes]:
+    def write(self, pair: TokenPair, *, now: float, secure: bool, credentials: Credentials) -> list[bytes]:
         """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.
 
         Each cookie lives as long as its token. Under an inactivity timeout the session's goes earlier, when
@@ -202,42 +86,44 @@ class SessionCookies:
             (self._session, pair.session_jwt, min(pair.session.expires_at, pair.refresh_at or math.inf)),
             (self._refresh, pair.refresh.text, pair.refresh.expires_at),
         ):
-            values = cookie.cookies(_require_jwt(token))
+            values = cookie.split(_require_jwt(token))
             lines += [kind.setting(*item, max(0, int(expires_at - now))) for item in values.items()]
             kept.update(values)
-        lines += kind.deletions(presented.names - kept)
-        return lines + self._duplicate_deletions(presented.names, presented, secure=secure)
+        lines += kind.deletions(credentials.cookie_names - kept)
+        return lines + self._duplicate_deletions(credentials.cookie_names, credentials, secure=secure)
 
-    def drop_duplicates(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+    def drop_duplicates(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """Deletions of whatever stands beside our own cookies after an ambiguous request (CK-02).
 
         Twins that are bound to one path stay: nobody can see which path it is.
         """
-        return self._duplicate_deletions(presented.names, presented, secure=secure)
+        return self._duplicate_deletions(credentials.cookie_names, credentials, secure=secure)
 
-    def clear(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+    def clear(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """``Set-Cookie`` values that end the session in the browser: both cookies, and what it holds.
 
         After an ambiguous request they delete the twins too (CK-02).
         """
-        return self._clear((self._session, self._refresh), presented, secure=secure)
+        return self._clear((self._session, self._refresh), credentials, secure=secure)
 
-    def clear_refresh(self, presented: PresentedTokens, *, secure: bool) -> list[bytes]:
+    def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """As ``clear``, for the refresh cookie and its chunks alone (KD-02)."""
-        return self._clear((self._refresh,), presented, secure=secure)
+        return self._clear((self._refresh,), credentials, secure=secure)
 
     def _clear(
-        self, cookies: Iterable[_TokenCookie], presented: PresentedTokens, *, secure: bool
+        self, cookies: Iterable[TokenCookie], credentials: Credentials, *, secure: bool
     ) -> list[bytes]:
-        names = {name for cookie in cookies for name in (cookie.name, *(cookie.names & presented.names))}
+        names = {
+            name for cookie in cookies for name in (cookie.name, *(cookie.names & credentials.cookie_names))
+        }
         lines = self._kind(self._domain, secure=secure).deletions(names)
-        return lines + self._duplicate_deletions(names, presented, secure=secure)
+        return lines + self._duplicate_deletions(names, credentials, secure=secure)
 
     def _duplicate_deletions(
-        self, names: Iterable[str], presented: PresentedTokens, *, secure: bool
+        self, names: Iterable[str], credentials: Credentials, *, secure: bool
     ) -> list[bytes]:
         """Deletions of the names under every other ``Domain`` that this host may use, and under none."""
-        names = tuple(names) if presented.ambiguous else ()
+        names = tuple(names) if credentials.ambiguous else ()
         kinds = [self._kind(domain, secure=secure) for domain in self._other_domains]
         return [line for kind in kinds for line in kind.deletions(names)]
 

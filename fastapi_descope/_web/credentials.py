@@ -1,39 +1,168 @@
-"""What the headers of a request say of who sent it, and whether it was sent on purpose."""
+"""Read the credentials of a request: its Authorization header and the cookies of its session.
+
+The cookie parser is our own because the available ones are lenient. Starlette's and the standard library's
+trim Unicode spaces off names, which undoes the ``__Host-`` guarantee, decode quoted octal escapes, and let
+the last of two values win (requirements CK-01 and CK-02).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 
 from starlette.types import Scope
 
-from .cookies import PresentedTokens, SessionCookies
+from .._auth.authenticator import Credentials
+from .._tokens.claims import COMPACT_JWS
+from ..errors import SessionTooLarge
+from ..settings import DescopeSettings
 
-__all__ = ["Presented"]
+__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs"]
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""Request headers as ASGI passes them: lower-case names, one entry per header line."""
 
 _SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
-"""Schemes of an Authorization header that may be named; a bare token would be its own scheme."""
+"""Authorization schemes that events may name: of a token sent without a scheme, the token would be named."""
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 
+_MAX_HEADER_BYTES = 65_536
+_MAX_PAIRS = 1_000
+_MAX_CHUNKS = 4
+# The limit of browsers for the name and the value together (RFC 6265bis, section 5.7).
+_MAX_COOKIE_BYTES = 4_096
 
-class Presented:
-    """The credentials in a request's headers, and whether the request was made on purpose."""
+_CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 
-    __slots__ = ("bearer", "is_user_initiated", "scheme", "tokens")
 
-    def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
+def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    """Return the name and the value of each cookie whose name starts with ``prefix``, or with one of several.
+
+    Names and values are returned as sent and in the order sent. Nothing is decoded, and only spaces and tabs
+    around a pair are removed. No browser sends more than 64 KiB of cookies or more than 1,000: such headers
+    are not parsed, and the result is an empty list.
+    """
+    jar = b";".join([value for name, value in headers if name == b"cookie"])
+    if len(jar) > _MAX_HEADER_BYTES or jar.count(b";") >= _MAX_PAIRS:
+        return []
+    stripped = [part.strip(b" \t") for part in jar.split(b";")]
+    found = [pair.partition(b"=") for pair in stripped if pair.startswith(prefix)]
+    return [(name, value) for name, equals, value in found if equals]
+
+
+class TokenCookie:
+    """One token under one name: in a single cookie, or in two to four chunks, ``name.0`` to ``name.3``.
+
+    A chunk has the form ``generation~count~part``. The generation is the start of the token's SHA-256, so
+    that chunks of two different tokens are never joined.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.chunks = tuple(f"{name}.{index}" for index in range(_MAX_CHUNKS))
+        self.names = frozenset((name, *self.chunks))
+
+    def join(self, values: Mapping[str, bytes]) -> set[str]:
+        """Return the tokens in these cookies: two if the single cookie and the chunks differ."""
+        if self.chunks[0] not in values:  # the usual case: without the first chunk the others do not count
+            return {values[self.name].decode("ascii")} if self.name in values else set()
+        chunks = tuple(name for name in self.chunks if name in values)
+        contiguous = chunks and chunks == self.chunks[: len(chunks)]
+        joined = _join([values[name] for name in chunks]) if contiguous else None
+        return {token.decode("ascii") for token in (values.get(self.name), joined) if token}
+
+    def split(self, token: str) -> dict[str, str]:
+        """Return the names and values of the cookies that hold ``token``.
+
+        Raises:
+            SessionTooLarge: The token needs more than four chunks.
+        """
+        if len(self.name) + len(token) <= _MAX_COOKIE_BYTES:
+            return {self.name: token}
+        generation = _generation(token.encode("ascii"))
+        room = _MAX_COOKIE_BYTES - len(f"{self.chunks[0]}{generation}~0~")
+        parts = [token[start : start + room] for start in range(0, len(token), room)]
+        if len(parts) > _MAX_CHUNKS:
+            raise SessionTooLarge
+        names = self.chunks[: len(parts)]
+        return {name: f"{generation}~{len(parts)}~{part}" for name, part in zip(names, parts, strict=True)}
+
+
+def _generation(token: bytes) -> str:
+    return sha256(token).hexdigest()[:8]
+
+
+def _join(chunks: list[bytes]) -> bytes | None:
+    """Return the token in these chunks, or None unless they are all the chunks of one token, in order."""
+    parts = [chunk.split(b"~") for chunk in chunks]
+    tags = {(generation, count) for generation, count, _ in parts}
+    token = b"".join(part for _, _, part in parts)
+    whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
+    return token if whole and COMPACT_JWS.fullmatch(token) else None
+
+
+class CredentialsReader:
+    """Reads the credentials of requests, with the configured cookie names."""
+
+    def __init__(self, settings: DescopeSettings) -> None:
+        self._session = TokenCookie(settings.session_cookie)
+        self._refresh = TokenCookie(settings.refresh_cookie)
+        cookies = (self._session, self._refresh)
+        grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
+        grammars |= {cookie.name: COMPACT_JWS for cookie in cookies}
+        # Exactly one name is read for each token (CK-03).
+        self._grammars = {name.encode("ascii"): (name, grammar) for name, grammar in grammars.items()}
+        self._prefixes = tuple(cookie.name.encode("ascii") for cookie in cookies)
+
+    def read(self, scope: Scope) -> Credentials:
+        """Return the credentials in the headers of an HTTP request or a WebSocket, unverified.
+
+        A cookie value that is neither a JWT nor a chunk counts as absent. Chunks count if all chunks of one
+        token are there and its hash matches.
+        """
+        headers: Headers = scope["headers"]
         authorization: list[bytes] = []
-        # Preflights and prefetches are nobody's wish: they must not have effects (RF-13).
-        self.is_user_initiated = scope["type"] != "http" or scope["method"] != "OPTIONS"
-        for name, value in scope["headers"]:
+        # Neither a preflight nor a prefetch is a user's action: they must not have effects (RF-13).
+        may_refresh = scope["type"] != "http" or scope["method"] != "OPTIONS"
+        for name, value in headers:
             if name == b"authorization":
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
-                self.is_user_initiated = False
-        self.bearer, self.scheme = _bearer(authorization)
-        self.tokens: PresentedTokens = cookies.read(scope["headers"])
+                may_refresh = False
+        values, names, ambiguous = self._cookies(headers)
+        session, refresh = self._session.join(values), self._refresh.join(values)
+        if len(session) > 1 or len(refresh) > 1:
+            ambiguous = True
+        bearer, scheme = _bearer(authorization) if authorization else (None, "bearer")
+        return Credentials(
+            bearer=bearer,
+            session=None if ambiguous else next(iter(session), None),
+            refresh=None if ambiguous else next(iter(refresh), None),
+            ambiguous=ambiguous,
+            may_refresh=may_refresh,
+            scheme=scheme,
+            cookie_names=frozenset(names),
+        )
+
+    def _cookies(self, headers: Headers) -> tuple[dict[str, bytes], set[str], bool]:
+        """Return well-formed values by name, the names of all our cookies, and whether two values differ."""
+        values: dict[str, bytes] = {}
+        names: set[str] = set()
+        ambiguous = False
+        for raw, value in cookie_pairs(headers, self._prefixes):
+            if raw in self._grammars:
+                name, grammar = self._grammars[raw]
+                names.add(name)
+                if grammar.fullmatch(value):
+                    ambiguous |= values.setdefault(name, value) != value
+        return values, names, ambiguous
 
 
-def _bearer(values: list[bytes]) -> tuple[str | None, str]:
-    """The bearer token, and the scheme; "" for anything else in the header: a bad token (KD-08, RFC 6750)."""
-    if not values:
-        return None, "bearer"
+def _bearer(values: list[bytes]) -> tuple[str, str]:
+    """Return the bearer token and the scheme.
+
+    Any other content of the header counts as a malformed token, "" (KD-08, RFC 6750).
+    """
     scheme, _, token = values[0].decode("latin-1").partition(" ")
     scheme = scheme.lower() if scheme.lower() in _SCHEMES else "other"
     bad = len(values) > 1 or scheme != "bearer" or not token.isascii()

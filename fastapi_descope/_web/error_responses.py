@@ -144,8 +144,8 @@ class ErrorResponses:
         # A callback counts once, however it ends: asking for it again can only fail.
         again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         home = path_in_browser("/", pending.root_path)
-        tokens = pending.presented.tokens if pending.presented else None
-        has_session = tokens is not None and bool(tokens.session or tokens.refresh)
+        credentials = pending.presented
+        has_session = credentials is not None and bool(credentials.session or credentials.refresh)
         page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
         return HTMLResponse(page, error.status, headers)
 

@@ -14,7 +14,8 @@ from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
-from .cookies import CookieAttributes, Headers, cookie_pairs
+from .cookies import CookieAttributes
+from .credentials import Headers, cookie_pairs
 from .redirects import MAX_RETURN_TO
 
 __all__ = ["LoginTransactions", "Transaction"]

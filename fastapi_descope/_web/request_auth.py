@@ -7,6 +7,7 @@ What is found out stays in that scope, so no thread and no task can see another 
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from starlette.types import Message, Scope
 
@@ -23,7 +24,7 @@ from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetc
 from ..session import AuthSession, TokenPair, UserProfile
 from .cache_headers import set_cache_headers
 from .cookies import SessionCookies
-from .credentials import Presented
+from .credentials import CredentialsReader
 from .paths import path_in_app
 from .redirects import Origins
 from .route_names import LOGIN, PluginRoute, PluginRoutes
@@ -63,6 +64,7 @@ class RequestAuthFactory:
         *,
         authenticator: Authenticator,
         login_flow: LoginFlow,
+        reader: CredentialsReader,
         cookies: SessionCookies,
         origins: Origins,
         events: EventBus,
@@ -72,6 +74,7 @@ class RequestAuthFactory:
         self.leeway = leeway
         self.authenticator = authenticator
         self.login_flow = login_flow
+        self.reader = reader
         self.cookies = cookies
         self.origins = origins
         self.events = events
@@ -134,7 +137,7 @@ class RequestAuth:
         self._queued: list[bytes] = []
         self._login: tuple[TokenPair, UserProfile | None] | None = None
         self._started = False
-        self.presented: Presented | None = None
+        self.presented: Credentials | None = None
         # A mounted app replaces these in the very same scope; the error pages need ours.
         self.app: object = scope.get("app", app)
         self.app_root_path: str = scope.get("root_path", "")
@@ -215,18 +218,10 @@ class RequestAuth:
         Once a response has begun, nothing can carry a new pair any more: no refresh then (WS-03).
         """
         if self.presented is None:
-            self.presented = Presented(self._sessions.cookies, self.scope)
-            if self.presented.tokens.ambiguous:
+            self.presented = self._sessions.reader.read(self.scope)
+            if self.presented.ambiguous:
                 self._sessions.events.emit(ConflictingCookies())
-        presented = self.presented
-        return Credentials(
-            bearer=presented.bearer,
-            session=presented.tokens.session,
-            refresh=presented.tokens.refresh,
-            ambiguous=presented.tokens.ambiguous,
-            may_refresh=presented.is_user_initiated and not self._started,
-            scheme=presented.scheme,
-        )
+        return replace(self.presented, may_refresh=False) if self._started else self.presented
 
     def is_of(self, sessions: RequestAuthFactory) -> bool:
         """Whether it was opened by these."""
@@ -304,9 +299,10 @@ class RequestAuth:
 
         Our own ones stay: alone, a planted cookie would make the user somebody else (CK-11).
         """
-        if self.credentials().ambiguous and self.presented is not None:
+        credentials = self.credentials()
+        if credentials.ambiguous:
             secure = self._sessions.origins.use_secure(self.scope)
-            self.queue(self._sessions.cookies.drop_duplicates(self.presented.tokens, secure=secure))
+            self.queue(self._sessions.cookies.drop_duplicates(credentials, secure=secure))
 
     def queue(self, cookies: list[bytes]) -> None:
         """Have the response carry further ``Set-Cookie`` values."""
@@ -336,12 +332,12 @@ class RequestAuth:
             return []
         cookies, scope = self._sessions.cookies, self.scope
         secure = self._sessions.origins.use_secure(scope)
-        tokens = self.presented.tokens if self.presented else cookies.read(scope["headers"])
+        credentials = self.presented or self._sessions.reader.read(scope)
         if isinstance(change, TokenPair):
-            return cookies.write(change, now=self.now(), secure=secure, presented=tokens)
+            return cookies.write(change, now=self.now(), secure=secure, credentials=credentials)
         if change is CookieAction.CLEAR_REFRESH:
-            return cookies.clear_refresh(tokens, secure=secure)
-        return cookies.clear(tokens, secure=secure)
+            return cookies.clear_refresh(credentials, secure=secure)
+        return cookies.clear(credentials, secure=secure)
 
     async def _found(self) -> TokenPair | CookieAction:
         """What is to become of the cookies by what was found out about the request's own session."""

@@ -12,8 +12,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+from .._auth.authenticator import Credentials
 from .._encoding import base64url
-from .._web.cookies import PresentedTokens
+from .._web.cookies import SessionCookies
+from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
 from ..emulator import Emulator, Issued, Project
 from ..errors import ConfigurationError
@@ -68,7 +70,8 @@ class TestHarness:
         self.emulator: Emulator = emulator
         self.origin = descope.settings.public_url or _LOOPBACK
         self._app = app
-        self._cookies = descope.sessions.cookies
+        self._cookies = SessionCookies(descope.settings)
+        self._reader = CredentialsReader(descope.settings)
         self._leeway = descope.settings.leeway
         self._default_tenant = descope.settings.default_tenant
         self._people = TestUsers(emulator)
@@ -218,14 +221,15 @@ class TestHarness:
             TokenPair(issued.session_jwt, session, refresh),
             now=self.emulator.clock(),
             secure=self.origin.startswith("https:"),
-            presented=PresentedTokens(),
+            credentials=Credentials(),
         )
 
     def _session(self, client: TestClient | httpx.AsyncClient) -> AuthSession:
         """What the client's session token says; the app is the one to verify it."""
         bearer = client.headers.get("Authorization", "").removeprefix("Bearer ")
         cookie = sent(client.cookies.jar, self.origin).encode()
-        token = bearer or self._cookies.read([(b"cookie", cookie)]).session
+        scope = {"type": "http", "method": "GET", "headers": [(b"cookie", cookie)]}
+        token = bearer or self._reader.read(scope).session
         if not token:
             raise LookupError("nobody is signed in with this client")
         return AuthSession.from_claims(_claims(token))

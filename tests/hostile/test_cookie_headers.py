@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._web.credentials import CredentialsReader
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.attack_target_app import AttackTargetApp, cookie
 from tests.helpers.tampering import PROJECT, Forge
@@ -32,9 +32,9 @@ def tokens(forge: Forge) -> Tokens:
 @every_header
 def test_ck01_no_token_is_read(tokens: Tokens, name: str) -> None:
     """Neither user's token comes out of the header."""
-    cookies = SessionCookies(DescopeSettings(project_id=PROJECT, public_url=OWN))
-    presented = cookies.read([cookie(line) for line in HEADERS[name](*tokens)])
-    assert presented.session is None
+    reader = CredentialsReader(DescopeSettings(project_id=PROJECT, public_url=OWN))
+    headers = [cookie(line) for line in HEADERS[name](*tokens)]
+    assert reader.read({"type": "http", "method": "GET", "headers": headers}).session is None
 
 
 @every_header

@@ -5,7 +5,9 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
+from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope._web.login_transactions import LoginTransactions
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
@@ -14,6 +16,7 @@ from tests.helpers.cookie_jar import PlainJar
 NOW = 1_700_000_000
 SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")
 COOKIES = SessionCookies(SETTINGS)
+READER = CredentialsReader(SETTINGS)
 LOGINS = LoginTransactions()
 NAMES = [base + suffix for base in ("DS", "DSR") for suffix in ("", ".0", ".1", ".2", ".3")]
 
@@ -40,6 +43,11 @@ TOKENS = st.builds(
 )
 
 
+def read(headers: Headers) -> Credentials:
+    """Read the credentials in the headers of a GET request."""
+    return READER.read({"type": "http", "method": "GET", "headers": headers})
+
+
 def pair_of(session: Token, refresh: Token) -> TokenPair:
     """The two tokens as Descope's answer would have them."""
     claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": NOW + 600}
@@ -64,12 +72,12 @@ def test_ck08_what_is_written_last_is_what_is_read(
     """Through growing and shrinking tokens, among an app's own cookies, which stay (CK-10)."""
     browser = PlainJar(foreign)
     for session, refresh in pairs:
-        pair, presented = pair_of(session, refresh), COOKIES.read(browser.headers)
-        browser.receive(COOKIES.write(pair, now=NOW, secure=True, presented=presented))
-        again = COOKIES.read(browser.headers)
+        pair, presented = pair_of(session, refresh), read(browser.headers)
+        browser.receive(COOKIES.write(pair, now=NOW, secure=True, credentials=presented))
+        again = read(browser.headers)
         assert (again.session, again.refresh, again.ambiguous) == (session.text, refresh.text, False)
-        assert again.names | foreign.keys() == browser.cookies.keys()
-    browser.receive(COOKIES.clear(COOKIES.read(browser.headers), secure=True))
+        assert again.cookie_names | foreign.keys() == browser.cookies.keys()
+    browser.receive(COOKIES.clear(read(browser.headers), secure=True))
     assert browser.cookies == foreign
 
 
@@ -81,9 +89,9 @@ def test_ck08_chunks_of_two_tokens_never_combine(
     lines: list[bytes] = []
     for token in (first, second):
         pair = pair_of(token, Token("r", 9))
-        lines += COOKIES.write(pair, now=NOW, secure=True, presented=PresentedTokens())[:-1]
+        lines += COOKIES.write(pair, now=NOW, secure=True, credentials=Credentials())[:-1]
     mixture = [lines[index].partition(b";")[0] for index in order[:count] if index < len(lines)]
-    presented = COOKIES.read([(b"cookie", b"; ".join(mixture))])
+    presented = read([(b"cookie", b"; ".join(mixture))])
     assert presented.session in (None, first.text, second.text)
     assert presented.refresh is None
 
@@ -105,18 +113,18 @@ def test_ck01_no_bytes_raise_and_every_token_was_sent_under_its_name(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     """A token that is read stands in a Cookie header, word for word, behind its own name."""
-    presented = COOKIES.read(headers)
+    presented = read(headers)
     sent = [line for name, line in headers if name == b"cookie"]
     for name, token in (("DS", presented.session), ("DSR", presented.refresh)):
         assert token is None or any(f"{name}={token}".encode() in line for line in sent)
-    assert presented.names <= frozenset(NAMES)
+    assert presented.cookie_names <= frozenset(NAMES)
     assert COOKIES.clear(presented, secure=True)
 
 
 @given(HOSTILE, HOSTILE)
 def test_ck02_nothing_beside_a_good_cookie_replaces_it(before: bytes, after: bytes) -> None:
     """Whatever a sibling domain adds, the token is the good one, or nobody is signed in (CK-11)."""
-    presented = COOKIES.read([(b"cookie", b"; ".join((before, b"DS=good.good.good", after)))])
+    presented = read([(b"cookie", b"; ".join((before, b"DS=good.good.good", after)))])
     assert presented.session in (None, "good.good.good")
     assert presented.ambiguous is (presented.session is None)
 
@@ -126,7 +134,7 @@ def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> No
     """Bytes around the name make it another name, unless they end the pair before it or are blank."""
     lead = before.rpartition(b";")[2]
     exact = not lead.strip(b" \t") and not after
-    presented = COOKIES.read([(b"cookie", before + b"DSR" + after + b"=a.b.c")])
+    presented = read([(b"cookie", before + b"DSR" + after + b"=a.b.c")])
     assert (presented.refresh == "a.b.c") is exact
 
 

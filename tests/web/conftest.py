@@ -5,7 +5,9 @@ from typing import cast
 
 import pytest
 
+from fastapi_descope._auth.authenticator import Credentials
 from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings, SettingValues
 
@@ -13,15 +15,31 @@ PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 NOW = 1_700_000_000
 
 
+def _settings(values: dict[str, object]) -> DescopeSettings:
+    given = {"project_id": PROJECT, "public_url": "https://app.example.com", **values}
+    return DescopeSettings(**cast("SettingValues", given))
+
+
 @pytest.fixture
 def cookies_of() -> Callable[..., SessionCookies]:
-    """The cookies of an app at https://app.example.com, with what a test sets differently."""
+    """Build the cookies of an app at https://app.example.com, with the given settings."""
 
     def build(**values: object) -> SessionCookies:
-        given = {"project_id": PROJECT, "public_url": "https://app.example.com", **values}
-        return SessionCookies(DescopeSettings(**cast("SettingValues", given)))
+        return SessionCookies(_settings(values))
 
     return build
+
+
+@pytest.fixture
+def read_cookies() -> Callable[..., Credentials]:
+    """Read the credentials in the headers of a GET request to that app, with the given settings."""
+
+    def read(headers: Headers, **values: object) -> Credentials:
+        return CredentialsReader(_settings(values)).read(
+            {"type": "http", "method": "GET", "headers": headers}
+        )
+
+    return read
 
 
 @pytest.fixture

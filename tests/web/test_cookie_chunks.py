@@ -5,15 +5,17 @@ from hashlib import sha256
 
 import pytest
 
-from fastapi_descope._web.cookies import PresentedTokens, SessionCookies
+from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.errors import SessionTooLarge
 from fastapi_descope.session import TokenPair
 from tests.helpers.cookie_jar import StandardJar
 
 NOW = 1_700_000_000
-NOTHING = PresentedTokens()
+NOTHING = Credentials()
 
 CookiesOf = Callable[..., SessionCookies]
+ReadCookies = Callable[..., Credentials]
 PairOf = Callable[..., TokenPair]
 
 
@@ -50,24 +52,28 @@ def values(lines: list[bytes]) -> list[tuple[str, int]]:
     ],
 )
 def test_ck08_no_cookie_is_larger_than_browsers_keep(
-    cookies_of: CookiesOf, pair_of: PairOf, length: int, cookies: list[tuple[str, int]]
+    cookies_of: CookiesOf,
+    read_cookies: ReadCookies,
+    pair_of: PairOf,
+    length: int,
+    cookies: list[tuple[str, int]],
 ) -> None:
     """4,096 bytes of name and value fit; beyond that the token is spread over chunks."""
-    lines = cookies_of().write(pair_of(jwt(length)), now=NOW, secure=True, presented=NOTHING)
+    lines = cookies_of().write(pair_of(jwt(length)), now=NOW, secure=True, credentials=NOTHING)
     assert values(lines) == [*cookies, ("DSR", 8)]
-    assert cookies_of().read(held_by_browser(lines)).session == jwt(length)
+    assert read_cookies(held_by_browser(lines)).session == jwt(length)
 
 
 def test_ck08_a_token_beyond_four_chunks_is_refused(cookies_of: CookiesOf, pair_of: PairOf) -> None:
     """An explicit error, rather than cookies that a browser drops and a login that loops."""
     with pytest.raises(SessionTooLarge):
-        cookies_of().write(pair_of(jwt(4 * 4_081 + 1)), now=NOW, secure=True, presented=NOTHING)
+        cookies_of().write(pair_of(jwt(4 * 4_081 + 1)), now=NOW, secure=True, credentials=NOTHING)
 
 
 def test_ck08_a_longer_name_leaves_less_room(cookies_of: CookiesOf, pair_of: PairOf) -> None:
     """The name counts towards the 4,096 bytes."""
     lines = cookies_of(cookie_prefix="__Host-").write(
-        pair_of(jwt(4_094)), now=NOW, secure=True, presented=NOTHING
+        pair_of(jwt(4_094)), now=NOW, secure=True, credentials=NOTHING
     )
     assert values(lines)[:2] == [("__Host-DS.0", 4_096), ("__Host-DS.1", 42)]
 
@@ -83,6 +89,7 @@ def test_ck08_a_longer_name_leaves_less_room(cookies_of: CookiesOf, pair_of: Pai
 )
 def test_ck08_a_new_token_leaves_nothing_of_the_old_one(
     cookies_of: CookiesOf,
+    read_cookies: ReadCookies,
     pair_of: PairOf,
     before: int,
     after: int,
@@ -90,11 +97,11 @@ def test_ck08_a_new_token_leaves_nothing_of_the_old_one(
 ) -> None:
     """Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace."""
     cookies, jar = cookies_of(), StandardJar("https://app.example.com/")
-    jar.receive(cookies.write(pair_of(jwt(before)), now=NOW, secure=True, presented=NOTHING))
-    presented = cookies.read(jar.headers)
-    jar.receive(cookies.write(pair_of(jwt(after, "y")), now=NOW, secure=True, presented=presented))
+    jar.receive(cookies.write(pair_of(jwt(before)), now=NOW, secure=True, credentials=NOTHING))
+    presented = read_cookies(jar.headers)
+    jar.receive(cookies.write(pair_of(jwt(after, "y")), now=NOW, secure=True, credentials=presented))
     assert jar.names == left
-    assert cookies.read(jar.headers).session == jwt(after, "y")
+    assert read_cookies(jar.headers).session == jwt(after, "y")
 
 
 TOKEN = jwt(40)
@@ -103,10 +110,10 @@ GOOD = [chunk(TOKEN, 0, 2, TOKEN[:20]), chunk(TOKEN, 1, 2, TOKEN[20:])]
 OTHER = [chunk(jwt(40, "y"), 0, 2, jwt(40, "y")[:20]), chunk(jwt(40, "y"), 1, 2, jwt(40, "y")[20:])]
 
 
-def test_ck08_chunks_are_joined_in_the_order_of_their_names(cookies_of: CookiesOf) -> None:
+def test_ck08_chunks_are_joined_in_the_order_of_their_names(read_cookies: ReadCookies) -> None:
     """The order in which the browser sends them does not matter."""
-    presented = cookies_of().read([(b"cookie", "; ".join(reversed(GOOD)).encode())])
-    assert presented == PresentedTokens(TOKEN, names=frozenset({"DS.0", "DS.1"}))
+    presented = read_cookies([(b"cookie", "; ".join(reversed(GOOD)).encode())])
+    assert presented == Credentials(session=TOKEN, cookie_names=frozenset({"DS.0", "DS.1"}))
 
 
 @pytest.mark.parametrize(
@@ -136,31 +143,31 @@ def test_ck08_chunks_are_joined_in_the_order_of_their_names(cookies_of: CookiesO
     ],
 )
 def test_ck08_chunks_that_do_not_belong_together_are_no_token(
-    cookies_of: CookiesOf, parts: list[str]
+    read_cookies: ReadCookies, parts: list[str]
 ) -> None:
     """Contiguous, of one generation and count, with the hash that the generation names: or nothing."""
-    presented = cookies_of().read([(b"cookie", "; ".join(parts).encode())])
+    presented = read_cookies([(b"cookie", "; ".join(parts).encode())])
     names = frozenset(part.partition("=")[0] for part in parts)
-    assert presented == PresentedTokens(names=names)
+    assert presented == Credentials(cookie_names=names)
 
 
-def test_ck08_broken_chunks_beside_a_whole_cookie_do_not_count(cookies_of: CookiesOf) -> None:
+def test_ck08_broken_chunks_beside_a_whole_cookie_do_not_count(read_cookies: ReadCookies) -> None:
     """The whole cookie is complete by itself; the leftovers are known, for the next write to delete."""
-    presented = cookies_of().read([(b"cookie", f"{GOOD[0]}; DS=a.b.c".encode())])
-    assert presented == PresentedTokens("a.b.c", names=frozenset({"DS", "DS.0"}))
+    presented = read_cookies([(b"cookie", f"{GOOD[0]}; DS=a.b.c".encode())])
+    assert presented == Credentials(session="a.b.c", cookie_names=frozenset({"DS", "DS.0"}))
 
 
-def test_ck08_a_whole_cookie_and_chunks_of_another_token_are_ambiguous(cookies_of: CookiesOf) -> None:
+def test_ck08_a_whole_cookie_and_chunks_of_another_token_are_ambiguous(read_cookies: ReadCookies) -> None:
     """Two tokens under one name are two values of it; the same token twice is one."""
-    other = cookies_of().read([(b"cookie", f"{'; '.join(GOOD)}; DS=a.b.c; DSR=d.e.f".encode())])
-    assert other == PresentedTokens(ambiguous=True, names=frozenset({"DS", "DS.0", "DS.1", "DSR"}))
-    same = cookies_of().read([(b"cookie", f"{'; '.join(GOOD)}; DS={TOKEN}".encode())])
-    assert same == PresentedTokens(TOKEN, names=frozenset({"DS", "DS.0", "DS.1"}))
+    other = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS=a.b.c; DSR=d.e.f".encode())])
+    assert other == Credentials(ambiguous=True, cookie_names=frozenset({"DS", "DS.0", "DS.1", "DSR"}))
+    same = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS={TOKEN}".encode())])
+    assert same == Credentials(session=TOKEN, cookie_names=frozenset({"DS", "DS.0", "DS.1"}))
 
 
-def test_ck08_the_refresh_token_is_chunked_by_the_same_rules(cookies_of: CookiesOf) -> None:
+def test_ck08_the_refresh_token_is_chunked_by_the_same_rules(read_cookies: ReadCookies) -> None:
     """Also its ambiguity takes both tokens away."""
     parts = "; ".join(GOOD).replace("DS.", "DSR.")
-    assert cookies_of().read([(b"cookie", parts.encode())]).refresh == TOKEN
-    presented = cookies_of().read([(b"cookie", f"{parts}; DSR=a.b.c; DS=d.e.f".encode())])
+    assert read_cookies([(b"cookie", parts.encode())]).refresh == TOKEN
+    presented = read_cookies([(b"cookie", f"{parts}; DSR=a.b.c; DS=d.e.f".encode())])
     assert (presented.ambiguous, presented.session, presented.refresh) == (True, None, None)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._web.cookies import PresentedTokens, SessionCookies, cookie_pairs
+from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._web.credentials import cookie_pairs
 from tests.hostile.tables.cookies import AMBIGUOUS, OTHER_NAMES, OTHER_VALUES
 
-NOTHING = PresentedTokens()
+NOTHING = Credentials()
 
-CookiesOf = Callable[..., SessionCookies]
+ReadCookies = Callable[..., Credentials]
 
 
 @pytest.mark.parametrize(
@@ -31,42 +32,42 @@ CookiesOf = Callable[..., SessionCookies]
     ],
 )
 def test_ck01_a_plain_cookie_is_read(
-    cookies_of: CookiesOf, header: bytes, session: str | None, refresh: str | None
+    read_cookies: ReadCookies, header: bytes, session: str | None, refresh: str | None
 ) -> None:
     """Tokens are found under their exact names, wherever in the header they stand."""
-    presented = cookies_of().read([(b"host", b"app.example.com"), (b"cookie", header)])
+    presented = read_cookies([(b"host", b"app.example.com"), (b"cookie", header)])
     assert (presented.session, presented.refresh) == (session, refresh)
     assert presented.ambiguous is False
 
 
 @pytest.mark.parametrize("header", OTHER_NAMES.values(), ids=OTHER_NAMES)
-def test_ck01_what_is_not_our_name_is_no_cookie_of_ours(cookies_of: CookiesOf, header: bytes) -> None:
+def test_ck01_what_is_not_our_name_is_no_cookie_of_ours(read_cookies: ReadCookies, header: bytes) -> None:
     """A name that only looks like ours gives no token and nothing to delete."""
-    assert cookies_of().read([(b"cookie", header)]) == NOTHING
+    assert read_cookies([(b"cookie", header)]) == NOTHING
 
 
 @pytest.mark.parametrize("value", OTHER_VALUES.values(), ids=OTHER_VALUES)
 def test_ck01_a_value_that_is_no_jwt_gives_no_token_but_can_be_deleted(
-    cookies_of: CookiesOf, value: bytes
+    read_cookies: ReadCookies, value: bytes
 ) -> None:
     """A value outside the grammar is no token; the cookie is still known to be there."""
-    presented = cookies_of().read([(b"cookie", b"DS=" + value), (b"cookie", b"DSR=d.e.f")])
-    assert presented == PresentedTokens(refresh="d.e.f", names=frozenset({"DS", "DSR"}))
+    presented = read_cookies([(b"cookie", b"DS=" + value), (b"cookie", b"DSR=d.e.f")])
+    assert presented == Credentials(refresh="d.e.f", cookie_names=frozenset({"DS", "DSR"}))
 
 
 @pytest.mark.parametrize("lines", AMBIGUOUS.values(), ids=AMBIGUOUS)
-def test_ck02_two_values_of_one_name_are_ambiguous(cookies_of: CookiesOf, lines: list[bytes]) -> None:
+def test_ck02_two_values_of_one_name_are_ambiguous(read_cookies: ReadCookies, lines: list[bytes]) -> None:
     """Of two different values neither is believed: a tossed cookie cannot swap the account (CK-11)."""
-    presented = cookies_of().read([(b"cookie", line) for line in lines])
+    presented = read_cookies([(b"cookie", line) for line in lines])
     assert presented.ambiguous is True
     assert (presented.session, presented.refresh) == (None, None)
-    assert presented.names > frozenset()
+    assert presented.cookie_names > frozenset()
 
 
-def test_http2_cookie_fields_are_one_header(cookies_of: CookiesOf) -> None:
+def test_http2_cookie_fields_are_one_header(read_cookies: ReadCookies) -> None:
     """HTTP/2 may send every cookie in a field of its own."""
-    presented = cookies_of().read([(b"cookie", b"DS=a.b.c"), (b"x", b"DS=x.y.z"), (b"cookie", b"DSR=d.e.f")])
-    assert presented == PresentedTokens("a.b.c", "d.e.f", names=frozenset({"DS", "DSR"}))
+    presented = read_cookies([(b"cookie", b"DS=a.b.c"), (b"x", b"DS=x.y.z"), (b"cookie", b"DSR=d.e.f")])
+    assert presented == Credentials(session="a.b.c", refresh="d.e.f", cookie_names=frozenset({"DS", "DSR"}))
 
 
 @pytest.mark.parametrize(
@@ -80,16 +81,16 @@ def test_http2_cookie_fields_are_one_header(cookies_of: CookiesOf) -> None:
     ],
 )
 def test_tv02_a_header_beyond_any_browser_is_not_looked_into(
-    cookies_of: CookiesOf, filler: bytes, *, read: bool
+    read_cookies: ReadCookies, filler: bytes, *, read: bool
 ) -> None:
     """Servers let 2 MB of cookies through, so the bound is ours."""
-    presented = cookies_of().read([(b"cookie", b"DS=a.b.c;" + filler)])
-    assert presented == (PresentedTokens("a.b.c", names=frozenset({"DS"})) if read else NOTHING)
+    presented = read_cookies([(b"cookie", b"DS=a.b.c;" + filler)])
+    assert presented == (Credentials(session="a.b.c", cookie_names=frozenset({"DS"})) if read else NOTHING)
 
 
-def test_the_bound_is_on_all_cookie_headers_together(cookies_of: CookiesOf) -> None:
+def test_the_bound_is_on_all_cookie_headers_together(read_cookies: ReadCookies) -> None:
     """Many fields cannot carry what one may not."""
-    assert cookies_of().read([(b"cookie", b"DS=a.b.c")] * 8_000) == NOTHING
+    assert read_cookies([(b"cookie", b"DS=a.b.c")] * 8_000) == NOTHING
 
 
 def test_pairs_come_raw_and_in_order() -> None:
@@ -100,25 +101,35 @@ def test_pairs_come_raw_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["__Host-", "__Secure-"])
-def test_ck03_exactly_one_name_is_read(cookies_of: CookiesOf, prefix: str) -> None:
+def test_ck03_exactly_one_name_is_read(read_cookies: ReadCookies, prefix: str) -> None:
     """With a prefix the plain names mean nothing, not even as a fallback."""
-    cookies = cookies_of(cookie_prefix=prefix)
     header = f"DS=x.y.z; {prefix}DS=a.b.c; DSR=x.y.z".encode()
-    assert cookies.read([(b"cookie", header)]) == PresentedTokens("a.b.c", names=frozenset({f"{prefix}DS"}))
-    assert cookies.read([(b"cookie", b"\xa0" + header[len("DS=x.y.z; ") :])]) == NOTHING
+    assert read_cookies([(b"cookie", header)], cookie_prefix=prefix) == Credentials(
+        session="a.b.c", cookie_names=frozenset({f"{prefix}DS"})
+    )
+    assert read_cookies([(b"cookie", b"\xa0" + header[len("DS=x.y.z; ") :])], cookie_prefix=prefix) == NOTHING
 
 
-def test_names_are_the_configured_ones(cookies_of: CookiesOf) -> None:
+def test_names_are_the_configured_ones(read_cookies: ReadCookies) -> None:
     """Names without a common start are found as well."""
-    cookies = cookies_of(session_cookie_name="sess", refresh_cookie_name="long")
-    presented = cookies.read([(b"cookie", b"long=d.e.f; DS=x.y.z; sess=a.b.c")])
-    assert presented == PresentedTokens("a.b.c", "d.e.f", names=frozenset({"sess", "long"}))
+    presented = read_cookies(
+        [(b"cookie", b"long=d.e.f; DS=x.y.z; sess=a.b.c")],
+        session_cookie_name="sess",
+        refresh_cookie_name="long",
+    )
+    assert presented == Credentials(
+        session="a.b.c", refresh="d.e.f", cookie_names=frozenset({"sess", "long"})
+    )
 
 
 def test_lg06_tokens_stay_out_of_repr() -> None:
     """What a log line may show of the presented tokens is names."""
-    shown = repr(PresentedTokens("secret.secret.secret", "secret.r.r", names=frozenset({"DS"})))
-    assert shown == "PresentedTokens(ambiguous=False, names=frozenset({'DS'}))"
+    shown = repr(
+        Credentials(session="secret.secret.secret", refresh="secret.r.r", cookie_names=frozenset({"DS"}))
+    )
+    assert shown == (
+        "Credentials(ambiguous=False, may_refresh=True, scheme='bearer', cookie_names=frozenset({'DS'}))"
+    )
 
 
 def test_ck01_only_spaces_and_tabs_around_a_pair_are_dropped() -> None:
