@@ -1,1 +1,1 @@
-"""Single flight and circuit breaker, shared by the Descope and the Redis clients."""
+"""Concurrency primitives shared by the Descope and the Redis clients."""

@@ -1,4 +1,4 @@
-"""A circuit breaker: a service that fails is left alone for a while, and then tried once."""
+"""A circuit breaker: rejects calls to a failing service for a while, then lets one probe through."""
 
 import math
 from collections import deque
@@ -9,13 +9,20 @@ __all__ = ["CircuitBreaker"]
 
 
 class CircuitBreaker:
-    """Closed while the service answers; open from too many failures until a trial has succeeded.
+    """Closed while the service responds; open from repeated failures until a probe has succeeded.
 
-    Too many means ``failures`` of them in a row, the last at most ``within`` seconds after the first of
-    them. The first trial is due after ``shortest`` seconds, each further one after twice the time, up to
-    ``longest``; less up to half of it, so that many processes do not try in step. A trial may take
-    ``trial`` seconds: for so long there is no other, and one that is never heard of again holds up nobody
-    for longer. ``monotonic`` returns seconds; ``jitter`` a number from 0 to 1, at 1 the whole wait.
+    The first probe is due after ``min_delay`` seconds. Each later delay is twice as long, up to
+    ``max_delay``. Jitter takes off up to half of a delay, so that many processes do not probe in step.
+
+    Args:
+        monotonic: Returns seconds.
+        failures: How many failures in a row open the breaker.
+        window: How many seconds may pass between the first and the last of them.
+        min_delay: Seconds before the first probe.
+        max_delay: The longest delay in seconds.
+        probe_timeout: Seconds that a probe may take. No other probe is due during that time; a
+            probe whose result is never recorded blocks the next for no longer than this.
+        jitter: Returns a number from 0 to 1; at 1 the delay is not shortened.
     """
 
     def __init__(
@@ -32,54 +39,54 @@ class CircuitBreaker:
         self._monotonic = monotonic
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._failures = failures
-        self._within = window
-        self._shortest = min_delay
-        self._longest = max_delay
-        self._trial_seconds = probe_timeout
+        self._window = window
+        self._min_delay = min_delay
+        self._max_delay = max_delay
+        self._probe_timeout = probe_timeout
         self._jitter = jitter
-        self._wait = min_delay
-        self._trial_at: float | None = None
+        self._delay = min_delay
+        self._probe_at: float | None = None
 
     def is_open(self) -> bool:
-        """Whether the service is to be left alone."""
-        return self._trial_at is not None
+        """Return whether the breaker is open, a probe in flight included."""
+        return self._probe_at is not None
 
     def seconds_left(self) -> float:
-        """How long the service is to be left alone altogether: 0 if a trial is due, and while closed."""
-        return 0.0 if self._trial_at is None else max(0.0, self._trial_at - self._monotonic())
+        """Return the seconds until the next probe is due: 0 if it is due now, and while closed."""
+        return 0.0 if self._probe_at is None else max(0.0, self._probe_at - self._monotonic())
 
-    def record_failure(self, wait: float = 0.0) -> bool:
-        """Count a failure. True if it opens the breaker; if that was open already, it stays as it is.
+    def record_failure(self, min_wait: float = 0.0) -> bool:
+        """Record a failure; return True if it opens the breaker, which was closed until now.
 
-        No trial is due before ``wait`` seconds from now: what the service itself asked for.
+        The service asked for ``min_wait`` seconds: no probe is due earlier.
         """
         now = self._monotonic()
-        if self._trial_at is not None:
-            self._trial_at = max(self._trial_at, now + wait)
+        if self._probe_at is not None:
+            self._probe_at = max(self._probe_at, now + min_wait)
             return False
         self._failed_at.append(now)
-        if len(self._failed_at) < self._failures or now - self._failed_at[0] > self._within:
+        if len(self._failed_at) < self._failures or now - self._failed_at[0] > self._window:
             return False
-        self._schedule(self._shortest, at_least=wait)
+        self._schedule_probe(self._min_delay, at_least=min_wait)
         return True
 
     def try_probe(self) -> bool:
-        """Whether the caller is to try the service now. The next trial is due later in any case."""
-        if self._trial_at is None or self.seconds_left() > 0:
+        """Return whether the caller is to probe the service now, and schedule the next probe."""
+        if self._probe_at is None or self.seconds_left() > 0:
             return False
-        self._schedule(min(2 * self._wait, self._longest), at_least=self._trial_seconds)
+        self._schedule_probe(min(2 * self._delay, self._max_delay), at_least=self._probe_timeout)
         return True
 
     def release_probe(self) -> None:
-        """The trial came to nothing, good or bad: the next caller is to try."""
-        if self._trial_at is not None:
-            self._wait, self._trial_at = self._wait / 2, self._monotonic()
+        """Record that the probe had no result, so that the next caller probes."""
+        if self._probe_at is not None:
+            self._delay, self._probe_at = self._delay / 2, self._monotonic()
 
     def record_success(self) -> None:
-        """The service answered: failures before are forgotten."""
-        self._trial_at = None
+        """Close the breaker and forget earlier failures."""
+        self._probe_at = None
         self._failed_at.clear()
 
-    def _schedule(self, wait: float, *, at_least: float) -> None:
-        self._wait = wait
-        self._trial_at = self._monotonic() + max(wait * (1 + self._jitter()) / 2, at_least)
+    def _schedule_probe(self, delay: float, *, at_least: float) -> None:
+        self._delay = delay
+        self._probe_at = self._monotonic() + max(delay * (1 + self._jitter()) / 2, at_least)

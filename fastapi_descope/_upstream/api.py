@@ -90,7 +90,7 @@ class DescopeApi:
         # A copy that was vendored rather than installed has no version to tell.
         version = next((found.version for found in metadata.distributions(name="fastapi-descope")), "0")
         pool = partial(UpstreamTransport, base_url, timeout=timeout, transport=transport)
-        guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), longest_call=timeout)
+        guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), call_timeout=timeout)
         sessions = guard(calls="sessions")
         logins = guard(calls="logins", parent=sessions)
         self._sessions = pool(guard=sessions, connections=_CONNECTIONS, waiting=_WAITING)

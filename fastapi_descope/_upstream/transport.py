@@ -7,11 +7,13 @@ environment, no decompression (JW-12) and no log line to switch off.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import cast
 
 import httpx
 
+from .._concurrency.loop_finalizer import LoopFinalizer
 from ..errors import UpstreamUnavailable
 from .resilience import CallPermit, UpstreamGuard
 from .responses import ApiResponse, raise_for_status
@@ -75,7 +77,7 @@ class UpstreamTransport:
             )
             if reply is None:
                 # Out here, so that the failure, whose text may hold the request, is not even its context.
-                raise UpstreamUnavailable(failure=attempt.failure)
+                raise UpstreamUnavailable(failure=attempt.failure_reason)
             raise_for_status(reply)
             return reply
 
@@ -94,7 +96,7 @@ class UpstreamTransport:
 
         def begin() -> httpx.Request:
             nonlocal left
-            attempt.begin()
+            attempt.acquire()
             left = deadline - loop.time()
             return build()
 
@@ -103,9 +105,9 @@ class UpstreamTransport:
                 return await (await self._connected()).send(begin, limit)
         except TimeoutError as error:
             # Most of the time spent in our own queue is a sign of our own load, not of Descope's.
-            attempt.failure = type(error).__name__ if left >= self._timeout / 2 else None
+            attempt.failure_reason = type(error).__name__ if left >= self._timeout / 2 else None
         except (httpx.HTTPError, OSError) as error:  # TLS failures of a live connection are OSErrors
-            attempt.failure = type(error).__name__
+            attempt.failure_reason = type(error).__name__
         return None
 
     async def _connected(self) -> "_Pool":
@@ -128,7 +130,7 @@ class _Pool:
         self._source = source
         self._free = [source() for _ in range(connections)]
         self._open = set(self._free)
-        self._lifetime = _closed_with_the_loop(self._open)
+        self._finalizer = LoopFinalizer(partial(_close_all, self._open))
         self._slots = asyncio.Semaphore(connections)
         self._room = connections + waiting
         self._calls = 0
@@ -138,14 +140,14 @@ class _Pool:
     async def open(cls, source: Callable[[], Transport], connections: int, waiting: int) -> "_Pool":
         """A line over so many transports of the ``source``; nothing is sent yet."""
         line = cls(source, connections, waiting)
-        await anext(line._lifetime)
+        await line._finalizer.register()
         return line
 
     async def aclose(self) -> None:
         """Close the connections, unless their loop has ended and closed them already."""
         self._closed = True
         if self.loop is asyncio.get_running_loop():
-            await self._lifetime.aclose()
+            await self._finalizer.aclose()
 
     async def send(self, begin: Callable[[], httpx.Request], limit: int) -> ApiResponse:
         """The reply once a connection is free; at once ``UpstreamUnavailable`` if too many wait (RF-08).
@@ -198,16 +200,9 @@ def _one_connection_each() -> Callable[[], Transport]:
     return lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
 
-async def _closed_with_the_loop(transports: Collection[Transport]) -> AsyncGenerator[None, None]:
-    """Closes ``transports`` when it is closed itself, which an event loop does to what it leaves behind.
-
-    So an app that never runs a lifespan, or a test client with a loop per request, leaks no socket.
-    """
-    try:
-        yield
-    finally:
-        for transport in tuple(transports):
-            await transport.aclose()
+async def _close_all(transports: Collection[Transport]) -> None:
+    for transport in tuple(transports):
+        await transport.aclose()
 
 
 async def _sent(transport: Transport, request: httpx.Request, limit: int) -> ApiResponse:

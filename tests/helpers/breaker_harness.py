@@ -13,37 +13,37 @@ ADA, GRACE = "Bearer P:ada", "Bearer P:grace"
 class BreakerHarness:
     """A restraint, its clock, what it told, and calls that end as they are told to."""
 
-    def __init__(self, jitter: float = 0.0, longest_call: float = 5.0) -> None:
+    def __init__(self, jitter: float = 0.0, call_timeout: float = 5.0) -> None:
         self.clock = FakeClock()
-        self.told: list[Event] = []
+        self.recorded_events: list[Event] = []
         events = EventBus()
-        events.subscribe(self.told.append)
-        self.restraint = UpstreamGuard(
-            monotonic=self.clock, events=events, longest_call=longest_call, jitter=lambda: jitter
+        events.subscribe(self.recorded_events.append)
+        self.guard = UpstreamGuard(
+            monotonic=self.clock, events=events, call_timeout=call_timeout, jitter=lambda: jitter
         )
 
-    def begin(self, bearer: str = ADA) -> CallPermit:
+    def start_call(self, bearer: str = ADA) -> CallPermit:
         """A call that has gone out."""
-        attempt = self.restraint.call(bearer)
-        attempt.begin()
+        attempt = self.guard.call(bearer)
+        attempt.acquire()
         return attempt
 
-    def call(self, error: BaseException | None, bearer: str = ADA) -> None:
+    def complete_call(self, error: BaseException | None, bearer: str = ADA) -> None:
         """A call that ends at once, so."""
-        end(self.begin(bearer), error)
+        finish_call(self.start_call(bearer), error)
 
     def fail(self, times: int = 5) -> None:
         """Calls that are not answered."""
         for _ in range(times):
-            self.call(UpstreamUnavailable())
+            self.complete_call(UpstreamUnavailable())
 
-    def held_back(self, bearer: str = ADA) -> UpstreamUnavailable:
+    def rejected_call(self, bearer: str = ADA) -> UpstreamUnavailable:
         """What a call meets that does not go out."""
         with pytest.raises(UpstreamUnavailable) as caught:
-            self.restraint.call(bearer)
+            self.guard.call(bearer)
         return caught.value
 
 
-def end(attempt: CallPermit, error: BaseException | None) -> None:
+def finish_call(attempt: CallPermit, error: BaseException | None) -> None:
     """Leave the context of a call, with an error or without."""
     attempt.__exit__(None if error is None else type(error), error, None)

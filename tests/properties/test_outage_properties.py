@@ -14,7 +14,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
-from tests.helpers.breaker_harness import ADA, GRACE, BreakerHarness, end
+from tests.helpers.breaker_harness import ADA, GRACE, BreakerHarness, finish_call
 
 
 class Outage(RuleBasedStateMachine):
@@ -32,7 +32,7 @@ class Outage(RuleBasedStateMachine):
         self.told = 0
 
     def _told_now(self) -> list[Event]:
-        news, self.told = self.desk.told[self.told :], len(self.desk.told)
+        news, self.told = self.desk.recorded_events[self.told :], len(self.desk.recorded_events)
         return news
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 11.0, 31.0]))
@@ -59,8 +59,8 @@ class Outage(RuleBasedStateMachine):
     def response(self, data: st.DataObject, error: UpstreamError | None) -> None:
         """Only the trial's ends an outage, or that of a call no older than the failures; none begins one."""
         attempt = self._take(data)
-        end(attempt, error)
-        is_news = attempt is self.trial or attempt.began_at >= self.first_failure
+        finish_call(attempt, error)
+        is_news = attempt is self.trial or attempt.sent_at >= self.first_failure
         ends_it = self.opened_at is not None and is_news
         assert self._told_now() == ([UpstreamRecovered()] if ends_it else [])
         if ends_it:
@@ -74,13 +74,13 @@ class Outage(RuleBasedStateMachine):
     def fail(self, data: st.DataObject) -> None:
         """Five in a row within ten seconds, and no fewer, begin an outage."""
         attempt = self._take(data)
-        end(attempt, UpstreamUnavailable())
+        finish_call(attempt, UpstreamUnavailable())
         if attempt is self.trial:
             self.trial = None
         now = self.desk.clock.now
         begins = False
         if self.opened_at is None:
-            self.first_failure = min(self.first_failure, attempt.began_at)
+            self.first_failure = min(self.first_failure, attempt.sent_at)
             self.failed_at.append(now)
             begins = len(self.failed_at) >= 5 and now - self.failed_at[-5] <= 10
         assert self._told_now() == ([UpstreamDegraded("server_error")] if begins else [])
@@ -92,7 +92,7 @@ class Outage(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         """Nothing is learnt from it."""
         attempt = self._take(data)
-        end(attempt, KeyboardInterrupt())
+        finish_call(attempt, KeyboardInterrupt())
         if attempt is self.trial:
             self.trial = None
         assert self._told_now() == []
@@ -107,7 +107,7 @@ class Outage(RuleBasedStateMachine):
 
     def _begun(self, bearer: str) -> CallPermit | None:
         try:
-            self.under_way.append(self.desk.begin(bearer))
+            self.under_way.append(self.desk.start_call(bearer))
         except CircuitOpen:
             return None
         return self.under_way[-1]

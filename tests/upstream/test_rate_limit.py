@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope._upstream.rate_limit import SharedRateLimit
+from fastapi_descope._upstream.resilience import SharedRateLimit
 from tests.helpers.fake_clock import FakeClock
 
 ADA, GRACE, HANK = b"ada", b"grace", b"hank"

@@ -188,7 +188,7 @@ class TestTenantNames:
         }
 
     @pytest.mark.parametrize(
-        "answer", [{}, {"tenants": None}, {"tenants": []}, {"tenants": [{}, 1, {"id": 2}]}]
+        "response", [{}, {"tenants": None}, {"tenants": []}, {"tenants": [{}, 1, {"id": 2}]}]
     )
     def test_no_tenant_is_an_empty_mapping(self, response: Mapping[str, object]) -> None:
         """An absent list is an empty one, as gateways leave out what is empty."""

@@ -127,7 +127,7 @@ async def test_rf09_a_call_that_is_not_made_takes_no_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
         (httpx.Response(500), "server_error"),
         (httpx.Response(503, headers={"Retry-After": "30"}), "server_error"),
@@ -147,7 +147,7 @@ async def test_rf09_every_kind_of_outage_is_noticed(response: Answer, reason: st
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         httpx.Response(401, html="<title>proxy</title>"),
         httpx.Response(401, json={"errorCode": "E061005"}),

@@ -8,9 +8,10 @@ who only wants to see whether it is there yet.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -25,6 +26,7 @@ from redis.exceptions import (
     RedisError,
 )
 
+from ..._concurrency.loop_finalizer import LoopFinalizer
 from ...errors import ConfigurationError
 from .lag_tolerant_timeout import lag_tolerant_timeout
 from .scripts import Script, ScriptReply
@@ -93,13 +95,13 @@ class Pipeliner:
         self._urgent, self._waiting = deque[_Command](), deque[_Command]()
         self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lifetime = _closed_with_the_loop(client, self._tasks)
+        self._finalizer = LoopFinalizer(partial(_close, client, self._tasks))
 
     @classmethod
     async def open(cls, url: SecretStr, seconds: float) -> "Pipeliner":
         """A line to ``url``; nothing is sent yet. Raises ``ConfigurationError``, as ``check`` does."""
         line = cls(_client(url, seconds), seconds)
-        await anext(line._lifetime)
+        await line._finalizer.register()
         return line
 
     @classmethod
@@ -131,7 +133,7 @@ class Pipeliner:
     async def aclose(self) -> None:
         """Close everything; or leave it to the line's own loop, if that is another one."""
         if self.loop is asyncio.get_running_loop():
-            await self._lifetime.aclose()
+            await self._finalizer.aclose()
             self._settle_all(None)
 
     async def _carry(self) -> None:
@@ -220,21 +222,13 @@ def _settle(questions: Collection[_Command], reply: _Reply) -> None:
         question.settle(reply)
 
 
-async def _closed_with_the_loop(
-    client: _Client, tasks: Collection[asyncio.Task[None]]
-) -> AsyncGenerator[None, None]:
-    """Ends ``tasks`` and closes ``client`` when it is closed itself, as an event loop does at its end.
-
-    So an app that never runs a lifespan, or a test client with a loop per request, leaks no socket.
-    """
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(Exception):  # a line that is broken anyway
-            await client.aclose()
+async def _close(client: _Client, tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel ``tasks`` and close ``client``."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    with suppress(Exception):  # a line that is broken anyway
+        await client.aclose()
 
 
 def _client(url: SecretStr, seconds: float) -> _Client:
