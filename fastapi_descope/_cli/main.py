@@ -22,7 +22,7 @@ try:
     from uvicorn.importer import ImportFromStringError, import_from_string
 
     from ..emulator import DEFAULT_PROJECT_ID, Project
-    from ..emulator.production import production_variable
+    from ..emulator.security import production_variable
     from ..emulator.seed import SeedError, load
     from .doctor import Doctor
     from .emulator import EmulatorRunner

@@ -22,11 +22,11 @@ of the journal. What is not among them is not played, such as one-time passwords
 try:
     from .assumptions import Assumptions
     from .clock import Clock
-    from .cookie_plan import CookiePlan
-    from .faults import Faults
+    from .directory import AccessKey, Grants, SeedTenant, SeedUser
+    from .emulator import Emulator, Issued
+    from .faults.queue import Faults
     from .journal import Call, Journal
-    from .project import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, SeedTenant, SeedUser
-    from .service import Emulator, Issued
+    from .project import DEFAULT_PROJECT_ID, CookiePlan, Project
     from .signing import SigningKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .api_errors import ApiError
-from .claims import Principal, TokenWriter, utc_text
-from .issued import IssuedTokens, KeySession, LoginRecord
+from .directory import AccessKey, SeedUser
 from .logins import Login, SignedIn
-from .project import AccessKey, Project, SeedUser
+from .project import Project
 from .signing import JwksCache, SigningKey
 from .token_families import End, Families, Family, RefreshTokenRecord
+from .tokens import IssuedTokens, KeySession, LoginRecord, Principal, TokenWriter, utc_text
 
 __all__ = ["AuthServer"]
 

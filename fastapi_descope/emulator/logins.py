@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
-from .arguments import flag, mapping
-from .project import Project, SeedTenant, SeedUser
+from .directory import SeedTenant, SeedUser
+from .project import Project
 
 __all__ = ["Client", "Login", "LoginOptions", "Logins", "Pending", "SignedIn"]
 
@@ -26,16 +26,6 @@ class LoginOptions:
     mfa: bool = False
     custom_claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     revoke_others: bool = False
-
-    @classmethod
-    def from_body(cls, body: dict[str, object]) -> "LoginOptions":
-        """The options in a request body. Raises ApiError if one has the wrong type."""
-        return cls(
-            stepup=flag(body, "stepup"),
-            mfa=flag(body, "mfa"),
-            custom_claims=mapping(body, "customClaims"),
-            revoke_others=flag(body, "revokeOtherSessions"),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
 from .assumptions import Assumptions
-from .cookie_plan import CookiePlan
-from .project import AccessKey, Grants, Project, SeedTenant, SeedUser
+from .directory import AccessKey, Grants, SeedTenant, SeedUser
+from .project import CookiePlan, Project
 
 __all__ = ["SeedError", "load"]
 
@@ -28,7 +28,7 @@ _PARTS: dict[str, type] = {
     "users": SeedUser,
     "access_keys": AccessKey,
     "cookies": CookiePlan,
-    "guesses": Assumptions,
+    "assumptions": Assumptions,
 }
 
 for part in (Project, Grants, *_PARTS.values()):

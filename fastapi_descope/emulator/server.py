@@ -11,8 +11,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from .hang_up import HANG_UP
-from .service import Emulator
+from .emulator import Emulator
+from .faults.connection_reset import HANG_UP
 
 __all__ = ["CannotListen", "running", "serve"]
 

@@ -6,7 +6,7 @@ Each check raises ValueError, and says what was expected where: never the value,
 import re
 from collections.abc import Iterable, Mapping
 
-from .redirects import is_redirect_rule
+from .urls import is_redirect_rule
 
 __all__ = [
     "check_cookie",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastapi_descope.emulator.production import production_variable
+from fastapi_descope.emulator.security import production_variable
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.emulator.redirects import LOOPBACK_HOSTS, is_approved, with_parameters
+from fastapi_descope.emulator.urls import LOOPBACK_HOSTS, is_approved, with_parameters
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ EVERYTHING: dict[str, object] = {
     "session_token_in": "cookie",
     "management_key": "for-management",
     "cookies": {"session_name": "sid", "same_site": "lax"},
-    "guesses": {"revoked_status": 400},
+    "assumptions": {"revoked_status": 400},
     "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "sso_ids": ["okta"]}],
     "users": [
         {
@@ -68,7 +68,7 @@ audience = ["one", "two"]
 session_token_in = "cookie"
 management_key = "for-management"
 cookies = { session_name = "sid", same_site = "lax" }
-guesses.revoked_status = 400
+assumptions.revoked_status = 400
 
 [[tenants]]
 id = "acme"
@@ -146,7 +146,7 @@ def test_example() -> None:
             "tenants[0].domins: there is no such key; is domains meant?",
         ),
         (
-            'guesses.luck = 3\n[[users]]\nlogin_id = "a@b.c"\ntenants.a = { size = 3 }',
+            'assumptions.luck = 3\n[[users]]\nlogin_id = "a@b.c"\ntenants.a = { size = 3 }',
             "users[0].tenants.a.size: there is no such key; expected one of permissions, roles (and 1 more)",
         ),
         ('isuer = "id"', "isuer: there is no such key; is issuer meant?"),

@@ -6,8 +6,8 @@ import pytest
 
 from fastapi_descope.emulator import Clock, Project
 from fastapi_descope.emulator.auth_server import AuthServer
-from fastapi_descope.emulator.claims import Principal
 from fastapi_descope.emulator.token_families import End, Families, Family, RefreshTokenRecord
+from fastapi_descope.emulator.tokens import Principal
 
 
 def _family(ends_at: int) -> Family:

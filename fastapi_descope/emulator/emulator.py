@@ -16,26 +16,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .address import at_one_slash, path_of
+from .api.admin import Controls
+from .api.auth import AuthApi, SocialApi
+from .api.oidc import OidcApi
+from .api.pending import PendingApi
+from .api.snapshot import Overview
 from .api_errors import FAILURE, ApiError, error_body
 from .auth_server import AuthServer
-from .claims import Principal
 from .clock import Clock
-from .console import Console, is_console
-from .controls import Controls
-from .cors import shared_with_pages
-from .endpoints import AuthApi
-from .faults import Faults
-from .host_check import console_rejection_reason, rejection_reason
+from .directory import SeedUser
+from .faults.queue import Faults
 from .journal import Call, Journal, fingerprint
 from .logins import Logins
-from .oidc import OidcApi
-from .overview import Overview
-from .pending_sign_ins import PendingApi
-from .project import Project, SeedUser
-from .signin import SignInPage
+from .pages.console import Console, is_console
+from .pages.sign_in import SignInPage
+from .project import Project
+from .security import console_rejection_reason, rejection_reason, shared_with_pages
 from .signing import SigningKey
-from .social import SocialApi
+from .tokens import Principal
+from .urls import at_one_slash, path_of
 
 __all__ = ["Emulator", "Issued"]
 

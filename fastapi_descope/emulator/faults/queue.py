@@ -10,9 +10,9 @@ from typing import Literal
 
 from starlette.types import ASGIApp
 
-from .api_errors import FAILURE, error_body
-from .gate import Gate
-from .mishap import Fault, FaultyApp
+from ..api_errors import FAILURE, error_body
+from .barrier import Gate
+from .faulty_app import Fault, FaultyApp
 
 __all__ = ["Faults"]
 

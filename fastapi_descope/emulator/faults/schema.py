@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .api_errors import ApiError
-from .faults import Faults
+from ..api_errors import ApiError
+from .queue import Faults
 
 __all__ = ["FaultOrder"]
 

@@ -8,17 +8,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .answers import jwt_response, user_json
-from .api_errors import ApiError
-from .arguments import json_object, mapping, text
-from .auth_server import AuthServer
-from .bearer import credentials, presented_token, require_management_key
-from .logins import Login, LoginOptions, Logins
-from .project import Project, SeedUser
-from .redirects import is_approved, with_parameters
-from .session_response import with_tokens
-from .sign_in_start import login_for, page_url
-from .sign_up import resolve_or_sign_up
+from ..api_errors import ApiError
+from ..auth_server import AuthServer
+from ..directory import SeedUser
+from ..logins import Login, Logins
+from ..project import Project
+from ..urls import is_approved, with_parameters
+from .authentication import credentials, presented_token, require_management_key
+from .login_start import login_for, login_options, page_url, resolve_or_sign_up
+from .request_parsing import json_object, mapping, text
+from .responses import jwt_response, user_json, with_tokens
 
 __all__ = ["PendingApi"]
 
@@ -78,7 +77,7 @@ class PendingApi:
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
         login = Login(
             tenant=None,
-            options=LoginOptions.from_body(mapping(body, "loginOptions")),
+            options=login_options(mapping(body, "loginOptions")),
             method="whatsapp",
             purpose=purpose,
             phone=text(body, "phone") if purpose == "update" else "",
@@ -100,7 +99,7 @@ class PendingApi:
         user, uri = self._user(text(body, "loginId")), text(body, "URI")
         if not is_approved(uri, self._project.approved_redirects):
             raise ApiError.unacceptable("URI is not in the approved domains of the project")
-        options = LoginOptions.from_body(mapping(body, "loginOptions"))
+        options = login_options(mapping(body, "loginOptions"))
         login = Login(tenant=None, options=options, user_id=user.user_id, method="email")
         login, reference = self._logins.await_session(login)
         link = with_parameters(uri, {"t": self._logins.link(login)})

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from .arguments import read_body
+from ..api.request_parsing import read_body
 
 __all__ = ["QUIET", "Pages", "read_form"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
-from .api_errors import ApiError
-from .project import Project
+from ..api_errors import ApiError
+from ..project import Project
 
 __all__ = [
     "Credentials",

@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from .api_errors import ApiError
-from .console_api import ConsoleApi
-from .controls import Controls
-from .fault_order import FaultOrder
-from .overview import Overview
-from .pages import QUIET, Pages, read_form
+from ..api.admin import ConsoleApi, Controls
+from ..api.snapshot import Overview
+from ..api_errors import ApiError
+from ..faults.schema import FaultOrder
+from .rendering import QUIET, Pages, read_form
 
 __all__ = ["Console", "is_console"]
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from .api_errors import ApiError
+from ..api_errors import ApiError
 
 __all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
 

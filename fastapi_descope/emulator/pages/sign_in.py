@@ -1,20 +1,69 @@
 """The page where a person picks who to be: what an identity provider's sign-in page does."""
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .auth_server import AuthServer
-from .idp_errors import DISABLED, FAILURES, REFUSED, STRANGER, Failure
-from .logins import Login, Logins
-from .pages import QUIET, Pages, read_form
-from .project import SeedUser
-from .redirects import with_parameters
-from .sign_up import resolve_or_sign_up
+from ..api.login_start import resolve_or_sign_up
+from ..auth_server import AuthServer
+from ..directory import SeedUser
+from ..logins import Login, Logins
+from ..urls import with_parameters
+from .rendering import QUIET, Pages, read_form
 
-__all__ = ["SignInPage"]
+__all__ = ["DISABLED", "FAILURES", "REFUSED", "STRANGER", "Failure", "SignInPage"]
 
 _ANSWERS = ("user", "login_id", "refuse", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One of them. ``label`` is for the person who chooses it, the others go to the app.
+
+    Without an ``error`` the browser is never sent back.
+    """
+
+    label: str
+    error: str = ""
+    description: str = ""
+
+
+REFUSED = Failure("Refuse", "access_denied", "The sign-in was refused")
+DISABLED = Failure("The user is disabled", "access_denied", "The user is disabled")
+STRANGER = Failure(
+    "Somebody else signed in than was asked for",
+    "access_denied",
+    "The identity provider confirmed another user than the one asked for",
+)
+
+FAILURES = {
+    "locked": Failure("The account is locked", "access_denied", "The account is locked"),
+    "stranger": STRANGER,
+    "unassigned": Failure(
+        "The person may not use this app",
+        "access_denied",
+        "The user is not assigned to this application",
+    ),
+    "certificate": Failure(
+        "The provider's certificate has expired",
+        "server_error",
+        "The certificate that signed the SAML response has expired",
+    ),
+    "skew": Failure(
+        "The provider's clock is ahead",
+        "server_error",
+        "The SAML assertion is not valid yet",
+    ),
+    "unreachable": Failure(
+        "The provider does not answer",
+        "temporarily_unavailable",
+        "The identity provider could not be reached",
+    ),
+    "silence": Failure("Nobody ever comes back"),
+}
+"""By the name that the form sends."""
 
 
 class SignInPage:
@@ -75,7 +124,7 @@ class SignInPage:
         # Browsers hold every redirect that follows to it, also those of the app, which may lead anywhere.
         target = " http: https:" if login.redirect_url else ""
         return self._pages.html(
-            "signin.html",
+            "sign_in.html",
             422 if unknown else 200,
             form_action=f"'self'{target}",
             login=login,

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-from .gate import Gate
-from .hang_up import hang_up
+from .barrier import Gate
+from .connection_reset import hang_up
 
 __all__ = ["Fault", "FaultyApp"]
 

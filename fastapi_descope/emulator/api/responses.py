@@ -1,9 +1,21 @@
 """The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
 
-from .issued import IssuedTokens, LoginRecord
-from .project import Project, SeedTenant, SeedUser
+from starlette.responses import JSONResponse, Response
 
-__all__ = ["NO_IDP_DETAILS", "history_json", "jwt_response", "signed_out", "tenants_json", "user_json"]
+from ..directory import SeedTenant, SeedUser
+from ..project import CookiePlan, Project
+from ..tokens import IssuedTokens, LoginRecord
+
+__all__ = [
+    "NO_IDP_DETAILS",
+    "history_json",
+    "jwt_response",
+    "logout_response",
+    "signed_out",
+    "tenants_json",
+    "user_json",
+    "with_tokens",
+]
 
 _CREATED = 1_700_000_000  # every seed user was created then: a fixed answer, told from a real one at once
 
@@ -135,3 +147,40 @@ def _visit_json(visit: LoginRecord) -> dict[str, object]:
     place: dict[str, object] = {"city": "", "country": "", "ip": "127.0.0.1"}
     tenant = {} if visit.tenant is None else {"selectedTenant": visit.tenant}
     return {"userId": visit.user_id, "loginTime": visit.at} | place | tenant
+
+
+def with_tokens(answer: dict[str, object], project: Project, *, now: float) -> Response:
+    """A JWTResponse as the project sends it: a token that goes into a cookie is empty in the body.
+
+    Each cookie lives as long as its token; how long Descope's session cookie does is unknown.
+    """
+    places = {"sessionJwt": project.session_token_in, "refreshJwt": project.refresh_token_in}
+    ends = {"sessionJwt": answer["sessionExpiration"], "refreshJwt": answer["cookieExpiration"]}
+    moved = {name: answer[name] for name, place in places.items() if place == "cookie" and answer[name]}
+    response = JSONResponse(answer | dict.fromkeys(moved, ""))
+    for name, token in moved.items():
+        seconds = int(str(ends[name])) - int(now)
+        _set(response, project.cookies, str(token), seconds, is_session=name == "sessionJwt")
+    return response
+
+
+def logout_response(project: Project) -> Response:
+    """The answer to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
+    response = JSONResponse(signed_out())
+    for is_session in (True, False):
+        _set(response, project.cookies, "", 0, is_session=is_session)
+    return response
+
+
+def _set(response: Response, plan: CookiePlan, value: str, seconds: int, *, is_session: bool) -> None:
+    domain = plan.session_domain if is_session else plan.domain
+    response.set_cookie(
+        plan.session_name if is_session else plan.refresh_name,
+        value,
+        max_age=seconds,
+        path=plan.path,
+        domain=domain or None,
+        secure=True,
+        httponly=True,
+        samesite=plan.same_site,
+    )

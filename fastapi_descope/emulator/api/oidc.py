@@ -13,15 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .address import url_of
-from .api_errors import ApiError
-from .arguments import read_body
-from .auth_server import AuthServer
-from .issued import IssuedTokens
-from .logins import Client, Login, Logins, SignedIn
-from .project import Project
-from .redirects import is_approved, with_parameters
-from .sign_in_start import page_url
+from ..api_errors import ApiError
+from ..auth_server import AuthServer
+from ..logins import Client, Login, Logins, SignedIn
+from ..project import Project
+from ..tokens import IssuedTokens
+from ..urls import is_approved, url_of, with_parameters
+from .login_start import page_url
+from .request_parsing import read_body
 
 __all__ = ["OidcApi"]
 

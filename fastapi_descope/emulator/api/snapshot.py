@@ -2,12 +2,12 @@
 
 from itertools import islice
 
-from .auth_server import AuthServer
-from .claims import utc_text
-from .clock import Clock
-from .faults import Faults
-from .journal import Journal
-from .project import Grants
+from ..auth_server import AuthServer
+from ..clock import Clock
+from ..directory import Grants
+from ..faults.queue import Faults
+from ..journal import Journal
+from ..tokens import utc_text
 
 __all__ = ["Overview"]
 

@@ -1,16 +1,18 @@
 """Descope's authentication API: one method an endpoint, thin over the authority."""
 
 from collections.abc import Callable
+from typing import Literal, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .answers import NO_IDP_DETAILS, history_json, jwt_response, tenants_json, user_json
-from .api_errors import ApiError
-from .arguments import flag, json_object, mapping, names, text
-from .auth_server import AuthServer
-from .bearer import (
+from ..api_errors import ApiError
+from ..auth_server import AuthServer
+from ..directory import SeedTenant
+from ..logins import Login, Logins
+from ..project import Project
+from .authentication import (
     access_key,
     credentials,
     presented_token,
@@ -18,12 +20,19 @@ from .bearer import (
     require_management_key,
     require_project,
 )
-from .logins import Login, LoginOptions, Logins
-from .project import Project, SeedTenant
-from .session_response import logout_response, with_tokens
-from .sign_in_start import login_for, page_url, redirect_url
+from .login_start import login_for, login_options, page_url, redirect_url
+from .request_parsing import flag, json_object, mapping, names, text
+from .responses import (
+    NO_IDP_DETAILS,
+    history_json,
+    jwt_response,
+    logout_response,
+    tenants_json,
+    user_json,
+    with_tokens,
+)
 
-__all__ = ["AuthApi"]
+__all__ = ["AuthApi", "SocialApi"]
 
 _OTHER_NAMES = {"keys_v1": "keys", "exchange_query": "exchange"}
 
@@ -76,7 +85,7 @@ class AuthApi:
         login = Login(
             tenant=tenant,
             redirect_url=redirect_url(request, self._project),
-            options=LoginOptions.from_body(await json_object(request)),
+            options=login_options(await json_object(request)),
             login_hint=query.get("loginHint", ""),
             initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
@@ -215,3 +224,52 @@ def _wanted_tenants(body: dict[str, object], current: str | None) -> set[str]:
     if current_only == bool(ids):
         raise ApiError.invalid("Send either dct or ids")
     return set(ids) if ids else {current or ""}
+
+
+class SocialApi:
+    """``/v1/auth/oauth/authorize`` and its variants; the exchange is the one of SSO.
+
+    ``/signup`` refuses, at the exchange, who has signed in before; ``/update`` needs a refresh JWT and
+    asks its owner. The project's users are all known already, so ``/signin`` refuses nobody.
+    """
+
+    def __init__(self, authority: AuthServer, logins: Logins) -> None:
+        self._authority = authority
+        self._logins = logins
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes, all under one endpoint name."""
+        ways = ("", "/signup", "/signin", "/update")
+        return [
+            Route(f"/v1/auth/oauth/authorize{way}", self.start, methods=["POST"], name="oauth_authorize")
+            for way in ways
+        ]
+
+    async def start(self, request: Request) -> Response:
+        """The URL of the sign-in page."""
+        project = self._authority.project
+        token = presented_token(request, project)
+        query = request.query_params
+        provider = query.get("provider", "")
+        if not provider:
+            raise ApiError.missing("provider is missing")
+        if provider not in project.social_providers:
+            raise ApiError.unacceptable("The project has no such provider")
+        login = Login(
+            tenant=None,
+            redirect_url=redirect_url(request, project),
+            options=login_options(await json_object(request)),
+            login_hint=query.get("loginHint", ""),
+            initiated_email=query.get("initiatedEmail", ""),
+            method="oauth",
+            provider=provider,
+            purpose=_purpose(request.url.path),
+        )
+        page = self._logins.begin(login_for(login, token, self._authority))
+        return JSONResponse({"url": page_url(request, page)})
+
+
+def _purpose(path: str) -> Literal["any", "signup", "signin", "update"]:
+    last = path.rpartition("/")[2]
+    return cast("Literal['signup', 'signin', 'update']", last) if last != "authorize" else "any"

@@ -1,0 +1,1 @@
+"""The emulator's HTML pages: the sign-in page and the console."""
