@@ -7,7 +7,7 @@ descope = Descope(app)
 async def me(user: CurrentUser, tenant: CurrentTenant): ...
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         OptionalSession,
         OptionalTenant,
         OptionalUser,
+        Requirement,
         current_session,
         current_tenant,
         current_user,
@@ -36,29 +37,44 @@ if TYPE_CHECKING:
     from ._web.middleware import DescopeMiddleware
     from ._web.starlette_auth import DescopeAuthBackend
     from .errors import (
+        BadRequest,
+        CircuitOpen,
         ConfigurationError,
+        ConflictingCookies,
         CrossSiteRequest,
         DescopeError,
         Forbidden,
+        InvalidUpstreamResponse,
         LoginRejected,
         MissingPermissions,
         MissingRoles,
         NotAuthenticated,
         NoTenant,
+        RateLimited,
         SessionEnded,
+        SessionTooLarge,
         StepUpRequired,
         TenantMismatch,
         TokenError,
+        TokenExpired,
+        TokenReason,
+        UnsupportedAuthScheme,
         UpstreamError,
+        UpstreamRejected,
         UpstreamUnavailable,
     )
     from .plugin import Descope
     from .session import AuthSession, Tenant, User, UserProfile
     from .settings import DescopeSettings
 
+    __version__: str
+
 __all__ = [
     "AuthSession",
+    "BadRequest",
+    "CircuitOpen",
     "ConfigurationError",
+    "ConflictingCookies",
     "CrossSiteRequest",
     "CurrentSession",
     "CurrentTenant",
@@ -69,6 +85,7 @@ __all__ = [
     "DescopeMiddleware",
     "DescopeSettings",
     "Forbidden",
+    "InvalidUpstreamResponse",
     "LoginOptions",
     "LoginRejected",
     "MissingPermissions",
@@ -78,15 +95,23 @@ __all__ = [
     "OptionalSession",
     "OptionalTenant",
     "OptionalUser",
+    "RateLimited",
+    "Requirement",
     "SessionEnded",
+    "SessionTooLarge",
     "StepUpRequired",
     "Tenant",
     "TenantMismatch",
     "TokenError",
+    "TokenExpired",
+    "TokenReason",
+    "UnsupportedAuthScheme",
     "UpstreamError",
+    "UpstreamRejected",
     "UpstreamUnavailable",
     "User",
     "UserProfile",
+    "__version__",
     "current_session",
     "current_tenant",
     "current_user",
@@ -102,29 +127,31 @@ __all__ = [
     "require_tenant",
 ]
 
-_HOMES = (
+_MODULES = (
     ".errors",
     ".session",
     "._upstream.login_options",
     ".settings",
     ".plugin",
-    "._web.starlette_auth",
     "._web.dependencies",
     "._web.middleware",
+    "._web.starlette_auth",
 )
-"""The modules that the names above are from."""
+"""The modules that define the public names, in the order in which they are searched."""
 
-if not TYPE_CHECKING:  # pragma: no branch - it is there for type checkers, which would believe in any name
+if not TYPE_CHECKING:  # pragma: no branch - hidden from type checkers, which would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is first asked for (PEP 562).
+        """Import a public name on first access (PEP 562).
 
-        pytest imports this package at every start, because the package brings a plugin for it. A run that
-        does not use the plugin is not to wait for FastAPI.
+        pytest imports this package at every start, because of its plugin. A test run that does not use the
+        plugin must not pay for importing FastAPI.
         """
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        modules = (import_module(home, __name__) for home in _HOMES)
+        if name == "__version__":
+            return globals().setdefault(name, metadata.version("fastapi-descope"))
+        modules = (import_module(module, __name__) for module in _MODULES)
         module = next(module for module in modules if name in module.__all__)
         return globals().setdefault(name, getattr(module, name))
 

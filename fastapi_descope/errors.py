@@ -1,32 +1,33 @@
-"""The errors of the package: one class for each reaction that a caller may have.
+"""The errors of the package: one class for each reaction that a caller can have.
 
     DescopeError
-    +-- ConfigurationError        the app is configured or wired wrongly           500
-    +-- NotAuthenticated          nobody is signed in                              401
-    |   +-- TokenError            a token was refused; ``reason`` says why         401
-    |   |   +-- TokenExpired      everything else about it held                    401
-    |   |   +-- UnsupportedAuthScheme         another kind of Authorization header            401
-    |   +-- ConflictingCookies      one name with two values: nobody can choose      401
-    |   +-- SessionEnded          Descope ended the session: cookies go            401
-    |   +-- StepUpRequired        signed in, but not freshly or strongly enough    401
-    +-- Forbidden                 signed in, but may not                           403
-    |   +-- NoTenant              the session has no current tenant                403
-    |   +-- TenantMismatch        the path names another tenant than the session   403
-    |   +-- MissingRoles          a required role is not held                      403
-    |   +-- MissingPermissions    a required permission is not held                403
-    |   +-- CrossSiteRequest      a foreign page sent it with the user's cookies   403
-    +-- BadRequest                the request itself is wrong                      400
-    |   +-- LoginRejected         a login or callback cannot go on                 400
-    |   +-- SessionTooLarge       the tokens do not fit into cookies               400
-    +-- UpstreamError             Descope's API
-        +-- UpstreamRejected       a well-formed "no"                               400
-        +-- UpstreamUnavailable   no verdict: keep the cookies, come back          503
-        |   +-- RateLimited       Descope asks to wait                             503
-        +-- InvalidUpstreamResponse      an answer outside the wire contract              502
+    +-- ConfigurationError             the app is configured or assembled wrongly        500
+    +-- NotAuthenticated               the request is unauthenticated                    401
+    |   +-- TokenError                 a token was refused; ``reason`` says why          401
+    |   |   +-- TokenExpired           the token has expired; every other check passed   401
+    |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
+    |   +-- ConflictingCookies         one session cookie name with two values           401
+    |   +-- SessionEnded               the session is over: its cookies are cleared      401
+    |   +-- StepUpRequired             authenticated, but not recently or strongly enough401
+    +-- Forbidden                      authenticated, but not allowed                    403
+    |   +-- NoTenant                   the session has no current tenant                 403
+    |   +-- TenantMismatch             the path names another tenant than the session    403
+    |   +-- MissingRoles               a required role is not held                       403
+    |   +-- MissingPermissions         a required permission is not held                 403
+    |   +-- CrossSiteRequest           another site sent it with the user's cookies      403
+    +-- BadRequest                     the request itself is wrong                       400
+    |   +-- LoginRejected              a login or its callback cannot continue           400
+    |   +-- SessionTooLarge            the tokens do not fit into cookies                400
+    +-- UpstreamError                  a call to Descope's API failed
+        +-- UpstreamRejected           Descope refused the call                          400
+        +-- UpstreamUnavailable        no verdict: cookies are kept, retry later         503
+        |   +-- CircuitOpen            no call was made: Descope has been failing        503
+        |   +-- RateLimited            Descope asked us to wait                          503
+        +-- InvalidUpstreamResponse    a response outside the wire contract              502
 
-Every class carries ``status``, a stable ``code`` for programs and a ``title`` for people; one renderer
-(``_web/error_responses.py``) reads them. No error ever holds a token, a code, a state, a cookie or an e-mail
-(requirement LG-02): evidence is enums, ids and numbers.
+Every class has a ``status``, a stable ``code`` for programs and a ``title`` for people. The middleware
+renders them as problem documents, pages or redirects. No error holds a token, a code, a state, a cookie or
+an e-mail address: attributes are enums, ids and numbers.
 """
 
 from enum import StrEnum
@@ -62,9 +63,13 @@ __all__ = [
 
 
 class DescopeError(Exception):
-    """Root of every error that leaves this package.
+    """The base class of every error that this package raises.
 
-    ``detail`` is one sentence that is safe to show to the caller.
+    Attributes:
+        status: the HTTP status of the response.
+        code: a stable identifier for programs.
+        title: one sentence for people, the same for every error of the class.
+        detail: one sentence about this error that is safe to show to the client.
     """
 
     status: ClassVar[int] = 500
@@ -77,14 +82,14 @@ class DescopeError(Exception):
 
 
 class ConfigurationError(DescopeError):
-    """The app is configured or wired wrongly; the message names the fix."""
+    """The app is configured or assembled wrongly; the message names the fix."""
 
     code = "configuration_error"
     title = "The sign-in of this application is not configured"
 
 
 class NotAuthenticated(DescopeError):
-    """Nobody is signed in."""
+    """The request is unauthenticated."""
 
     status = 401
     code = "not_authenticated"
@@ -92,7 +97,7 @@ class NotAuthenticated(DescopeError):
 
 
 class TokenReason(StrEnum):
-    """Why a token was refused; the vocabulary of logs, events and metrics."""
+    """Why a token was refused: the values used in logs, events and metrics."""
 
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
@@ -110,7 +115,7 @@ class TokenReason(StrEnum):
 
 
 class TokenError(NotAuthenticated):
-    """A token was refused. ``reason`` says why, and is never shown to the client."""
+    """A token was refused. ``reason`` says why; it is logged and never shown to the client."""
 
     code = "invalid_token"
     title = "The session is not valid"
@@ -121,9 +126,9 @@ class TokenError(NotAuthenticated):
 
 
 class TokenExpired(TokenError):
-    """The token is genuine and meant for us, and its time is over.
+    """The token has expired; every other check passed.
 
-    ``subject`` is the user it was issued to, so that a refresh for somebody else is noticed (KD-05).
+    ``subject`` is the id of the user to whom the token was issued.
     """
 
     def __init__(self, subject: str) -> None:
@@ -132,47 +137,50 @@ class TokenExpired(TokenError):
 
 
 class UnsupportedAuthScheme(TokenError):
-    """The Authorization header is of another kind, as behind a proxy that asks for a password (KD-08).
+    """The Authorization header has another scheme, for instance behind a proxy with Basic authentication.
 
-    ``scheme`` is a well-known one in lower case, or "other": anything else could be a secret.
+    ``scheme`` is a well-known scheme in lower case, or "other", because an unknown scheme could be a secret.
     """
 
-    title = "The Authorization header is no bearer token"
+    title = "The Authorization header is not a bearer token"
 
     def __init__(self, scheme: str) -> None:
         self.scheme = scheme
         super().__init__(
             TokenReason.MALFORMED,
-            f"This request carries an Authorization header (scheme: {scheme}), which counts before the"
-            " session cookies and is no bearer token. If a proxy asks for a password, have it take the"
-            " header off.",
+            f"This request has an Authorization header (scheme: {scheme}) that is not a bearer token. The"
+            " header takes precedence over the session cookies. If a proxy added it, configure the proxy to"
+            " remove it.",
         )
 
 
 class ConflictingCookies(NotAuthenticated):
-    """A session cookie came with two different values, and nobody can tell which one is ours (CK-02)."""
+    """A session cookie was sent with two different values, so the real one cannot be determined."""
 
     code = "conflicting_cookies"
     title = "There are two different session cookies"
 
     def __init__(self) -> None:
         super().__init__(
-            "Another site of this domain has set a session cookie, too. Delete the cookies of this site and"
-            " its domain. Whoever runs this app prevents it with DESCOPE_COOKIE_PREFIX=__Host-"
+            "Another site on this domain has set a session cookie with the same name. Delete the cookies of"
+            " this site and its domain. The operator of this app prevents it with"
+            " DESCOPE_COOKIE_PREFIX=__Host-"
         )
 
 
 class SessionEnded(NotAuthenticated):
-    """Descope, or the refresh token's own expiry, ended the session: its cookies are cleared."""
+    """The session is over: Descope ended it, or its refresh token has expired. Its cookies are cleared."""
 
     code = "session_ended"
     title = "The session has ended"
 
 
 class StepUpRequired(NotAuthenticated):
-    """The session is genuine but too weak or too old for this (RFC 9470).
+    """The session is valid, but its authentication is too weak or too old for this route (RFC 9470).
 
-    ``max_age`` (seconds) and ``acr`` are what a new sign-in must satisfy, where they are known.
+    Attributes:
+        max_age: the maximum age in seconds of the new authentication, or None.
+        acr: the authentication context that is required, such as ``mfa``, or None.
     """
 
     code = "step_up_required"
@@ -185,7 +193,7 @@ class StepUpRequired(NotAuthenticated):
 
 
 class Forbidden(DescopeError):
-    """Signed in, but may not."""
+    """The user is authenticated, but not allowed to do this."""
 
     status = 403
     code = "forbidden"
@@ -193,21 +201,21 @@ class Forbidden(DescopeError):
 
 
 class NoTenant(Forbidden):
-    """The session has no current tenant, or names one that the user is not a member of (TN-01, TN-02)."""
+    """The session has no current tenant, or the user is not a member of it."""
 
     code = "no_tenant"
     title = "Choose an organisation first"
 
 
 class TenantMismatch(Forbidden):
-    """The request is about another tenant than the session's current one (TN-03)."""
+    """The request is for another tenant than the current one of the session."""
 
     code = "tenant_mismatch"
     title = "This belongs to another organisation"
 
 
 class MissingRoles(Forbidden):
-    """A required role is not held. ``missing`` lists the roles, sorted."""
+    """The user lacks a required role. ``missing`` lists the missing roles, sorted."""
 
     code = "missing_roles"
 
@@ -217,7 +225,7 @@ class MissingRoles(Forbidden):
 
 
 class MissingPermissions(Forbidden):
-    """A required permission is not held. ``missing`` lists the permissions, sorted."""
+    """The user lacks a required permission. ``missing`` lists the missing permissions, sorted."""
 
     code = "missing_permissions"
 
@@ -227,14 +235,14 @@ class MissingPermissions(Forbidden):
 
 
 class CrossSiteRequest(Forbidden):
-    """A page of another site sent this request with the user's cookies (requirements 2.7)."""
+    """Another site sent this request with the user's cookies."""
 
     code = "cross_site_request"
     title = "This request came from another site"
 
 
 class BadRequest(DescopeError):
-    """The request itself is wrong; sending it again will not help."""
+    """The request itself is wrong; a retry does not help."""
 
     status = 400
     code = "bad_request"
@@ -242,10 +250,10 @@ class BadRequest(DescopeError):
 
 
 class LoginRejected(BadRequest):
-    """A login or its callback cannot go on; the user has to start again.
+    """A login or its callback cannot continue; the user has to start again.
 
-    Raised by an ``on_login`` hook, it refuses the user, who reads ``detail`` on a page. ``reason`` is a
-    short word for the event ``LoginFailed`` (``state``, ``code``, ``refused``, ...), never shown.
+    An ``on_login`` hook raises it to refuse a user, who sees ``detail`` on an error page. ``reason`` goes
+    into the event ``LoginFailed`` (``state``, ``code``, ``refused``, ...) and is never shown.
     """
 
     code = "login_rejected"
@@ -257,24 +265,26 @@ class LoginRejected(BadRequest):
 
 
 class SessionTooLarge(BadRequest):
-    """The tokens do not fit into the cookies that a browser keeps (CK-08)."""
+    """The tokens do not fit into the cookies that a browser stores."""
 
     code = "session_too_large"
     title = "The session is too large for cookies"
 
 
 class UpstreamError(DescopeError):
-    """Descope's API did not give what was asked for."""
+    """A call to Descope's API failed."""
 
     status = 502
     code = "upstream_error"
-    title = "The sign-in service answered with an error"
+    title = "The sign-in service responded with an error"
 
 
 class UpstreamRejected(UpstreamError):
-    """Descope understood the call and said no.
+    """Descope understood the call and refused it.
 
-    ``upstream_status`` is its HTTP status; ``upstream_code`` its error code (``E061301``), or "".
+    Attributes:
+        upstream_status: the HTTP status of Descope's response.
+        upstream_code: Descope's error code, such as ``E061301``, or "".
     """
 
     status = 400
@@ -288,10 +298,11 @@ class UpstreamRejected(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No verdict could be had: nothing is decided, and no cookie is touched.
+    """Descope cannot be reached or is failing. There is no verdict, and cookies are kept.
 
-    ``retry_after`` is in seconds, 1 to 60 (F5); ``failure`` is the kind of failure if there was no answer at
-    all, like ``ConnectError``.
+    Attributes:
+        retry_after: seconds until a retry is useful, clamped to 1 to 60.
+        failure: the kind of network failure, such as ``ConnectError``, or None if there was a response.
     """
 
     status = 503
@@ -311,20 +322,20 @@ class CircuitOpen(UpstreamUnavailable):
 
 
 class RateLimited(UpstreamUnavailable):
-    """Descope answered 429; ``retry_after`` is what it asked for, clamped to 1 to 60 seconds."""
+    """Descope responded with 429; ``retry_after`` is its Retry-After, clamped to 1 to 60 seconds."""
 
     code = "rate_limited"
     title = "The sign-in service is busy"
 
 
 class InvalidUpstreamResponse(UpstreamError):
-    """Descope's answer is outside the wire contract: HTML, half a body, another user's token.
+    """Descope's response is outside the wire contract: HTML, half a body, another user's token.
 
     ``reason`` is a short word for logs.
     """
 
     code = "invalid_upstream_response"
-    title = "The sign-in service answered something unexpected"
+    title = "The sign-in service sent an unexpected response"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

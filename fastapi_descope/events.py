@@ -1,7 +1,7 @@
-"""What happened, as frozen records, and those who want to know.
+"""Events: frozen records of logins, refreshes and failures, and the bus that delivers them.
 
-No record can hold a token, a code, a state, a cookie value or an e-mail: there is no field for one
-(requirement LG-07). User and tenant ids are here for audit trails and stay out of metric labels.
+No event has a field for a token, a code, a state, a cookie value or an e-mail address. User and tenant ids
+are included for audit trails; they are never metric labels.
 """
 
 import logging
@@ -41,21 +41,21 @@ logger = logging.getLogger("fastapi_descope")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. ``name`` is its stable name in logs and metrics."""
+    """The base class of events. ``name`` is the stable name in logs and metrics."""
 
     name: ClassVar[str] = "event"
 
 
 @dataclass(frozen=True, slots=True)
 class LoginStarted(Event):
-    """A browser was sent to Descope."""
+    """A login started: the browser was redirected to Descope."""
 
     name = "login_started"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn(Event):
-    """A code was exchanged, both tokens verified, the app's hooks agreed, and cookies are on their way."""
+    """A login succeeded: tokens verified, hooks passed, and the response sets the cookies."""
 
     name = "signed_in"
     user_id: str
@@ -65,11 +65,13 @@ class SignedIn(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed(Event):
-    """A login start or callback ended without a session; ``reason`` is a word of ours.
+    """A login or its callback failed.
 
-    Or it is that of the ``LoginRejected`` with which a hook refused the user; one that failed instead is
-    ``hook_failed``. Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it
-    said.
+    Attributes:
+        reason: a word of this package, or the ``reason`` of the ``LoginRejected`` that a hook raised. A hook
+            that raised anything else is ``hook_failed``.
+        upstream_status: the HTTP status of Descope's refusal, or None.
+        upstream_code: Descope's error code or "", or None without a refusal.
     """
 
     name = "login_failed"
@@ -80,7 +82,7 @@ class LoginFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class TokenRejected(Event):
-    """A presented token was refused; ``scheme`` is that of an Authorization header that is no bearer."""
+    """A token of a request was refused. ``scheme`` is that of an Authorization header without bearer."""
 
     name = "token_rejected"
     reason: str
@@ -90,21 +92,21 @@ class TokenRejected(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConflictingCookies(Event):
-    """A session cookie came with two different values: somebody planted one, so neither counts (CK-02)."""
+    """A session cookie was sent with two different values. One was planted, so neither is used."""
 
     name = "conflicting_cookies"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPairMismatch(Event):
-    """Session and refresh cookie belong to different users: one of them was planted (KD-05)."""
+    """Session and refresh cookie belong to different users: one of them was planted."""
 
     name = "token_pair_mismatch"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRefreshed(Event):
-    """A refresh succeeded upstream."""
+    """Descope refreshed a session."""
 
     name = "session_refreshed"
     user_id: str
@@ -113,7 +115,7 @@ class SessionRefreshed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RefreshRefused(Event):
-    """Descope said that the session is over; ``upstream_code`` is its error code or ""."""
+    """Descope refused a refresh: the session is over. ``upstream_code`` is its error code or ""."""
 
     name = "refresh_refused"
     upstream_code: str
@@ -121,7 +123,7 @@ class RefreshRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class RefreshFailed(Event):
-    """No verdict on a refresh: an outage, a rate limit, nonsense. Nobody was logged out."""
+    """A refresh got no verdict: outage, rate limit or invalid response. No user was signed out."""
 
     name = "refresh_failed"
     reason: str
@@ -129,7 +131,7 @@ class RefreshFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTokenRejected(Event):
-    """Descope answered with tokens that fail verification or belong to somebody else (KD-06)."""
+    """Descope's response held tokens that fail verification or belong to another user."""
 
     name = "upstream_token_rejected"
     reason: str
@@ -146,9 +148,11 @@ class TenantSwitched(Event):
 
 @dataclass(frozen=True, slots=True)
 class SignedOut(Event):
-    """Cookies were cleared; ``everywhere`` if all of the user's sessions were to end.
+    """A logout cleared the cookies.
 
-    ``confirmed`` tells whether Descope took note: False if it was unreachable or refused.
+    Attributes:
+        everywhere: whether all sessions of the user were to end.
+        confirmed: whether Descope confirmed the logout; False if it was unreachable or refused.
     """
 
     name = "signed_out"
@@ -158,28 +162,28 @@ class SignedOut(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProfileFetched(Event):
-    """The user object was asked of Descope."""
+    """A user profile was fetched from Descope."""
 
     name = "profile_fetched"
 
 
 @dataclass(frozen=True, slots=True)
 class CrossSiteRefused(Event):
-    """A foreign page's request with the user's cookies was refused."""
+    """A cross-site request with the user's cookies was refused."""
 
     name = "cross_site_refused"
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectRejected(Event):
-    """A return path was replaced by the default because it could lead off-site."""
+    """A return path that could lead off-site was replaced by the default."""
 
     name = "redirect_rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class JwksFetched(Event):
-    """A key set was loaded; ``keys`` is how many keys of it are usable."""
+    """A JWKS was fetched. ``keys`` is the number of its usable keys."""
 
     name = "jwks_fetched"
     keys: int
@@ -187,9 +191,12 @@ class JwksFetched(Event):
 
 @dataclass(frozen=True, slots=True)
 class JwksFetchFailed(Event):
-    """A key set could not be loaded or used; the last good one stays in force.
+    """A JWKS could not be fetched or used; the previous one stays in use.
 
-    Where Descope refused, ``upstream_status`` and ``upstream_code`` (or "") are what it said.
+    Attributes:
+        reason: a word for the failure.
+        upstream_status: the HTTP status of Descope's refusal, or None.
+        upstream_code: Descope's error code or "", or None without a refusal.
     """
 
     name = "jwks_fetch_failed"
@@ -200,7 +207,7 @@ class JwksFetchFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreDegraded(Event):
-    """The shared refresh store does not answer; this process goes on alone.
+    """The shared refresh store is unavailable; this process continues with its local store.
 
     ``reason`` is the name of redis-py's error, or ``RedisCluster``, which is not supported.
     """
@@ -211,17 +218,18 @@ class StoreDegraded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreRecovered(Event):
-    """The shared refresh store takes writes again."""
+    """The shared refresh store accepts writes again."""
 
     name = "store_recovered"
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamDegraded(Event):
-    """Descope fails, or limits all of us: for a while it is not called. Once per outage or limit (RF-09).
+    """Descope is failing or limits all callers: for a while no call is made. Emitted once per outage.
 
-    ``reason`` is ``rate_limited``, ``server_error``, or the kind of the last failure, like ``ConnectError``.
-    ``calls`` are ``logins``, which strangers can begin at will, or ``sessions``, all others.
+    Attributes:
+        reason: ``rate_limited``, ``server_error``, or the kind of the last failure, such as ``ConnectError``.
+        calls: ``logins``, which unauthenticated clients can start, or ``sessions`` for all other calls.
     """
 
     name = "upstream_degraded"
@@ -231,7 +239,7 @@ class UpstreamDegraded(Event):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRecovered(Event):
-    """Descope was called again, and answered; ``calls`` as in ``UpstreamDegraded``."""
+    """A call to Descope succeeded again; ``calls`` as in ``UpstreamDegraded``."""
 
     name = "upstream_recovered"
     calls: str = "sessions"
@@ -241,16 +249,19 @@ Subscriber = Callable[[Event], None]
 
 
 class EventBus:
-    """Those who want to know, told in the order in which they subscribed."""
+    """Delivers events to subscribers in the order of their subscription."""
 
     def __init__(self) -> None:
         self._subscribers: tuple[Subscriber, ...] = ()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have ``subscriber`` called with every event from now on; the result ends that.
+        """Call ``subscriber`` with every event from now on.
 
-        It runs inside the request, so it must be quick and must not block. What it raises is
-        logged and swallowed: an audit sink that fails never fails a sign-in.
+        It runs inside the request, so it must not block. An exception that it raises is logged and
+        swallowed: a failing audit sink never fails a login.
+
+        Returns:
+            A function that ends the subscription.
         """
         self._subscribers += (subscriber,)
 
@@ -260,7 +271,7 @@ class EventBus:
         return unsubscribe
 
     def emit(self, event: Event) -> None:
-        """Tell every subscriber. Never raises."""
+        """Call every subscriber. Never raises."""
         for subscriber in self._subscribers:
             try:
                 subscriber(event)

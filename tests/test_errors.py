@@ -14,6 +14,7 @@ TREE = inspect.getdoc(errors) or ""
 EXAMPLES: tuple[DescopeError, ...] = (
     errors.ConflictingCookies(),
     errors.BadRequest(),
+    errors.CircuitOpen(5),
     errors.ConfigurationError(),
     errors.CrossSiteRequest(),
     DescopeError(),
@@ -90,6 +91,7 @@ def test_codes_are_stable_words() -> None:
     assert codes == {
         "ConflictingCookies": "conflicting_cookies",
         "BadRequest": "bad_request",
+        "CircuitOpen": "upstream_unavailable",
         "ConfigurationError": "configuration_error",
         "CrossSiteRequest": "cross_site_request",
         "DescopeError": "descope_error",

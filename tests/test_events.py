@@ -143,5 +143,5 @@ def test_names() -> None:
 
 def test_everything_is_public() -> None:
     """Each class is listed, in order, so that a subscriber can match on it."""
-    assert {kind.__name__ for kind in KINDS} | {"Events", "Subscriber"} == set(events.__all__)
+    assert {kind.__name__ for kind in KINDS} | {"EventBus", "Subscriber"} == set(events.__all__)
     assert events.__all__ == sorted(events.__all__)

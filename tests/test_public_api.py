@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import typing
+from importlib import metadata
 
 import pytest
 
@@ -34,9 +35,19 @@ def test_all_is_sorted_and_is_what_can_be_imported() -> None:
 
     assert listed == sorted(listed)
     assert len(listed) == len(set(listed))
-    assert set(listed) == homes.keys()
+    assert set(listed) == homes.keys() | {"__version__"}
     for name, home in homes.items():
         assert getattr(fastapi_descope, name) is getattr(importlib.import_module(home), name), name
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    """The version number is kept in one place, pyproject.toml."""
+    assert fastapi_descope.__version__ == metadata.version("fastapi-descope")
+
+
+def test_every_error_class_can_be_imported_from_the_package() -> None:
+    """``except fastapi_descope.X`` works for every X that the package raises."""
+    assert set(errors.__all__) < set(fastapi_descope.__all__)
 
 
 def test_the_names_are_listed_before_they_are_imported() -> None:

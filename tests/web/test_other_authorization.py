@@ -23,7 +23,7 @@ async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
 
     assert response.status_code == 401
     assert "Authorization header (scheme: basic)" in response.text
-    assert "have it take the header off" in response.text
+    assert "configure the proxy to remove it" in response.text
     assert "token_rejected reason=malformed source=bearer scheme=basic" in caplog.text
     assert "c3RhZ2U6Y2FuYXJ5" not in response.text + caplog.text
 
