@@ -1,11 +1,4 @@
-"""What refreshes brought home, and who may refresh: the protocol, and the store of one process.
-
-A store remembers the result of a refresh under the refresh token it was made with, so that a late twin
-of the request (another tab, a retry after a lost answer) gets the same new cookies without a second
-call upstream (requirement RF-04). It also leases the right to refresh, so that of many processes one
-calls Descope (RF-03). The store of one process is below; ``_refresh/redis/store.py`` keeps the same promises
-across processes and hosts, and one contract test runs against both.
-"""
+"""Refresh store: caches refresh results and grants leases. The protocol and the in-memory implementation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,16 +14,26 @@ _SWEEP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
-    """What one refresh, tenant switch or logout made of a refresh token.
+    """The result of a refresh, a tenant switch or a logout, to be cached under a refresh token.
 
-    The tokens are texts as Descope sent them: whoever recalls a result verifies them again, so a store need
-    not be trusted (RD-03). ``refresh_at`` (epoch seconds) is when Descope wants the next refresh, from
-    ``nextRefreshSeconds``.
+    One of three kinds:
 
-    With both tokens None the session has ended; or, if there is a ``refresh_at``, nothing is decided and
-    Descope may not be asked before then. ``superseded``: it ended because its browser signed in anew, and
-    has other cookies since.
+    - New tokens: ``session_jwt`` and ``refresh_jwt``, as Descope sent them. They are verified again whenever
+      a cached result is used, so a store need not be trusted.
+    - Ended: no tokens and no ``refresh_at``.
+    - Backoff: no tokens, but a ``refresh_at``. The state of the session is unknown, and Descope must not be
+      called before that time.
+
+    Attributes:
+        session_jwt: the session token, or None.
+        refresh_jwt: the refresh token, or None.
+        refresh_at: when to refresh next, in epoch seconds. For new tokens it comes from Descope's
+            ``nextRefreshSeconds``.
+        superseded: the session has ended because its browser has signed in again. The browser has the
+            cookies of the new session.
     """
+
+    # RD-03
 
     session_jwt: str | None = field(repr=False)
     refresh_jwt: str | None = field(repr=False)
@@ -39,92 +42,137 @@ class RefreshResult:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the session is over."""
+        """Whether the session has ended."""
         return self.session_jwt is None and self.refresh_at is None
 
     @property
     def retry_at(self) -> float | None:
-        """When Descope may be asked again (epoch seconds), if that is all it said; else None."""
+        """When Descope may be called again (epoch seconds) if this is a backoff result, else None."""
         return self.refresh_at if self.session_jwt is None else None
 
     @classmethod
     def ended(cls, *, superseded: bool = False) -> Self:
-        """The result of a logout or a refusal, or of another login."""
+        """Return the result of a logout, a rejected refresh, or (``superseded``) a new login."""
         return cls(session_jwt=None, refresh_jwt=None, superseded=superseded)
 
     @classmethod
     def backoff(cls, until: float) -> Self:
-        """The result of a 429: nothing is decided, and nothing may be asked before ``until``."""
+        """Return a result that blocks calls to Descope until ``until`` (epoch seconds), as after a 429."""
         return cls(session_jwt=None, refresh_jwt=None, refresh_at=until)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to refresh one token. ``id`` fences: a late holder cannot overwrite a newer result."""
+    """The right to refresh one token.
+
+    ``id`` is a fencing token: a holder that has lost the lease cannot overwrite a newer result.
+    """
 
     id: str
 
 
 class RefreshStore(Protocol):
-    """Remembers results and leases the right to refresh, by the text of a refresh token.
+    """A cache of refresh results, with one lease per refresh token.
 
-    No method raises because the store is out of reach: an implementation that depends on a network
-    goes on as if alone, and says so with an event (RD-02).
+    For each refresh token a store holds two independent things:
+
+    - The cached result of exchanging the token, for a limited time (TTL). A request that arrives late with
+      the old token (another tab, a retry after a lost response) gets it instead of causing a second call to
+      Descope.
+    - The lease: the exclusive right to exchange the token. Of many processes, only the holder calls Descope.
+      A lease expires by itself if its holder crashes.
+
+    A token is the string that Descope issued. It is a credential, so an implementation should store a hash
+    of it as the key, and should encrypt results that it sends over a network.
+
+    Methods never wait for a lease, and never raise because the store is unreachable: an implementation that
+    uses a network continues with what this process knows, and emits an event.
     """
 
-    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """The remembered result, or else a lease, or None while somebody else holds the lease.
+    # RF-03, RF-04, RD-02
 
-        With ``anew`` a remembered result is passed over: the caller wants a newer one.
+    async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
+        """Return the cached result, or else acquire the lease.
+
+        Args:
+            token: the refresh token to exchange.
+            ignore_cached: acquire the lease even if a result is cached, in order to replace it.
+
+        Returns:
+            The cached result; a new lease if there is none; or None while the lease is held.
         """
         ...
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
-        """Remember ``result`` for ``seconds`` (None: nothing to remember) and give the lease back.
+        """Cache a result and release the lease, in one atomic step.
 
-        False, with nothing remembered, if the lease was lost in between.
+        Args:
+            token: the refresh token.
+            lease: the lease that ``acquire`` granted for it.
+            result: the result to cache. None releases the lease only; a cached result stays.
+            ttl: seconds until the result expires.
+
+        Returns:
+            False if the lease was lost, because it expired and was granted again, or because of
+            ``force_set``. The result is not cached then.
         """
         ...
 
     async def get(self, token: str) -> RefreshResult | None:
-        """The remembered result, or None."""
+        """Return the cached result, or None if there is none or it has expired."""
         ...
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """Remember ``result`` whoever holds the lease; the holder has lost it. Returns what it replaced.
+        """Cache a result and revoke the lease of any holder, in one atomic step.
 
-        In one step: what a holder brings is either returned here, or lost.
+        The result of a concurrent ``complete`` is therefore either returned here or discarded.
+
+        Args:
+            token: the refresh token.
+            result: the result to cache.
+            ttl: seconds until the result expires.
+
+        Returns:
+            The result that was cached before, or None.
         """
         ...
 
     async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """Forget the result in ``seconds`` at the latest; one that is to go sooner stays as it is.
+        """Have the cached result expire after ``ttl`` seconds, unless it expires sooner.
 
-        So does the end of a session: a response that went out beside a logout is no reason to forget it.
+        A result that says that the session has ended keeps its TTL, because a response to a concurrent
+        request may cause this call.
+
+        Args:
+            token: the refresh token.
+            ttl: seconds until the result expires.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections. Nothing is forgotten."""
+        """Close network connections. Cached results and leases stay."""
         ...
 
 
 @dataclass(slots=True)
 class _Entry:
     result: RefreshResult | None = None
-    forget_at: float = 0.0
+    expires_at: float = 0.0
     lease: Lease | None = None
-    lease_until: float = 0.0
+    lease_expires_at: float = 0.0
 
-    def idle_at(self, now: float) -> bool:
-        return now >= self.forget_at and now >= self.lease_until
+    def is_expired(self, now: float) -> bool:
+        return now >= self.expires_at and now >= self.lease_expires_at
 
 
 class MemoryRefreshStore:
-    """The store of one process. It keeps no token as a key, and nothing for long past its time.
+    """A ``RefreshStore`` in the memory of one process. Its keys are hashes of tokens.
 
-    What is over goes when there are many, and once a minute when something is refreshed.
-    ``monotonic`` returns seconds; ``lease_seconds`` is how long a holder that vanished blocks others.
+    Expired entries are removed once a minute, and sooner if there are many.
+
+    Args:
+        monotonic: returns seconds.
+        lease_seconds: seconds until a lease expires that its holder does not release.
     """
 
     def __init__(self, monotonic: Callable[[], float], *, lease_seconds: float = 30.0) -> None:
@@ -135,13 +183,13 @@ class MemoryRefreshStore:
         self._sweep_at = monotonic() + _SWEEP_SECONDS
 
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.acquire``; never waits."""
+        """See ``RefreshStore.acquire``."""
         now, entry = self._monotonic(), self._entry(token)
-        if entry.result is not None and now < entry.forget_at and not ignore_cached:
+        if entry.result is not None and now < entry.expires_at and not ignore_cached:
             return entry.result
-        if entry.lease is not None and now < entry.lease_until:
+        if entry.lease is not None and now < entry.lease_expires_at:
             return None
-        entry.lease, entry.lease_until = Lease(token_hex(16)), now + self._lease_seconds
+        entry.lease, entry.lease_expires_at = Lease(token_hex(16)), now + self._lease_seconds
         return entry.lease
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
@@ -149,44 +197,44 @@ class MemoryRefreshStore:
         entry = self._entry(token)
         if entry.lease != lease:
             return False
-        entry.lease, entry.lease_until = None, 0.0
+        entry.lease, entry.lease_expires_at = None, 0.0
         if result is not None:
-            entry.result, entry.forget_at = result, self._monotonic() + ttl
+            entry.result, entry.expires_at = result, self._monotonic() + ttl
         return True
 
     async def get(self, token: str) -> RefreshResult | None:
         """See ``RefreshStore.get``."""
-        return self._remembered(token)
+        return self._cached(token)
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """See ``RefreshStore.force_set``."""
-        replaced, entry = self._remembered(token), self._entry(token)
-        entry.lease, entry.lease_until = None, 0.0
-        entry.result, entry.forget_at = result, self._monotonic() + ttl
+        replaced, entry = self._cached(token), self._entry(token)
+        entry.lease, entry.lease_expires_at = None, 0.0
+        entry.result, entry.expires_at = result, self._monotonic() + ttl
         return replaced
 
     async def reduce_ttl(self, token: str, ttl: float) -> None:
         """See ``RefreshStore.reduce_ttl``."""
         entry = self._entries.get(_key(token))
         if entry is not None and not (entry.result and entry.result.is_ended):
-            entry.forget_at = min(entry.forget_at, self._monotonic() + ttl)
+            entry.expires_at = min(entry.expires_at, self._monotonic() + ttl)
 
     def delete(self, token: str) -> None:
-        """Forget the result at once, whatever it is; a lease stays."""
+        """Remove the cached result; the lease stays."""
         entry = self._entries.get(_key(token))
         if entry is not None:
             entry.result = None
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no connections."""
 
     def __len__(self) -> int:
-        """How many tokens something is known of; entries past their time may still count."""
+        """Return the number of tokens with an entry, including expired entries."""
         return len(self._entries)
 
-    def _remembered(self, token: str) -> RefreshResult | None:
+    def _cached(self, token: str) -> RefreshResult | None:
         entry = self._entries.get(_key(token))
-        if entry is None or self._monotonic() >= entry.forget_at:
+        if entry is None or self._monotonic() >= entry.expires_at:
             return None
         return entry.result
 
@@ -197,8 +245,11 @@ class MemoryRefreshStore:
         return self._entries.setdefault(_key(token), _Entry())
 
     def _sweep(self, now: float) -> None:
-        """Drop what is past its time; doubling the next threshold makes this constant per entry."""
-        self._entries = {key: entry for key, entry in self._entries.items() if not entry.idle_at(now)}
+        """Remove expired entries.
+
+        The next sweep waits for twice as many entries, so the cost per entry is constant.
+        """
+        self._entries = {key: entry for key, entry in self._entries.items() if not entry.is_expired(now)}
         self._sweep_at_size = max(1024, 2 * len(self._entries))
         self._sweep_at = now + _SWEEP_SECONDS
 

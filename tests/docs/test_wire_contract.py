@@ -51,7 +51,9 @@ def test_every_section_of_the_record_exists() -> None:
     assert set(_recorded()) <= SECTIONS
 
 
-@pytest.mark.parametrize("file", ["core/answers.py", "emulator/api/authentication.py", "emulator/api/auth.py"])
+@pytest.mark.parametrize(
+    "file", ["core/answers.py", "emulator/api/authentication.py", "emulator/api/auth.py"]
+)
 def test_a_section_by_itself_is_the_contracts(file: str) -> None:
     """Some files cite it throughout, by the number alone."""
     bare = set(_BARE.findall((ROOT / "fastapi_descope" / file).read_text(encoding="utf-8")))
