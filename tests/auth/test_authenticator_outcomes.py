@@ -152,7 +152,7 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
     assert (alive.error, alive.cookies) == (None, CookieAction.CLEAR)
 
 
-@pytest.mark.parametrize("answer", NO_VERDICT)
+@pytest.mark.parametrize("response", NO_VERDICT)
 async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) -> None:
     """503 with the time to wait; the cookies stay, and after that time a request may succeed."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
@@ -171,7 +171,7 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) ->
     assert (await core.resolve(pair)).cookies is CookieAction.WRITE
 
 
-@pytest.mark.parametrize("answer", NO_VERDICT)
+@pytest.mark.parametrize("response", NO_VERDICT)
 async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str) -> None:
     """The old identity goes on, and no cookie is touched."""
     core = AuthHarness()

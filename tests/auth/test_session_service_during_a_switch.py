@@ -36,7 +36,7 @@ async def asked(core: AuthHarness, issued: Issued, ask: Question, endpoint: str)
 
 
 QUESTIONS = pytest.mark.parametrize(
-    ("ask", "endpoint", "answer"),
+    ("ask", "endpoint", "response"),
     [(profile, "me", ADA), (tenant_names, "my_tenants", {"acme": "Acme Corp", "globex": "Globex"})],
 )
 

@@ -81,7 +81,7 @@ async def test_a_code_is_traded_for_a_verified_pair() -> None:
     assert response.profile.name == "Ada"
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("response", ANSWERS)
 async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(response: str) -> None:
     """A precise reason, one event if tokens failed, and never a pair."""
     core = AuthHarness()

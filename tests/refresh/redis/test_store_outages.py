@@ -274,7 +274,7 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("answer", NONSENSE, ids=lambda response: repr(response[:20]))
+@pytest.mark.parametrize("response", NONSENSE, ids=lambda response: repr(response[:20]))
 async def test_nonsense_is_an_outage(response: bytes) -> None:
     """A server that speaks something else, or lies, raises nothing and is left alone."""
     async with answering(response) as (url, _), Fleet(url, timeout=0.25) as fleet:
