@@ -22,13 +22,15 @@ from ._tokens.verifier import TokenVerifier
 from ._upstream.api import DescopeApi, Transport
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
+from ._web.csrf import CrossOriginProtection
 from ._web.error_middleware import ErrorMiddleware
 from ._web.error_responses import ErrorResponses
 from ._web.hooks import require_async, require_sync
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware
 from ._web.openapi import describe_security
-from ._web.redirects import Origins
+from ._web.public_origin import PublicOrigin
+from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
 from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginHook, LoginRoutes, OptionsHook
@@ -221,27 +223,30 @@ class Descope:
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events
-        origins = Origins(settings)
+        cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
+        redirects = RedirectPolicy(settings)
         self.sessions = RequestAuthFactory(
             authenticator=self._core.resolver,
             login_flow=self._core.authenticator,
             reader=CredentialsReader(settings),
-            cookies=SessionCookies(settings),
-            origins=origins,
+            cookies=cookies,
+            csrf=CrossOriginProtection(settings),
             events=events,
             clock=self._core.clock,
             leeway=settings.leeway,
         )
-        self.errors = ErrorResponses(origins)
+        self.errors = ErrorResponses(public_origin, redirects)
         login = LoginRoutes(
             settings=settings,
             transactions=LoginTransactions(),
-            origins=origins,
+            cookies=cookies,
+            public_origin=public_origin,
+            redirects=redirects,
             events=events,
             options=self._options,
             hooks=self._hooks,
         )
-        session = SessionRoutes(settings=settings, origins=origins, events=events)
+        session = SessionRoutes(settings=settings, redirects=redirects, events=events)
         self.router = build_router(login, session, self.lifespan)
 
 

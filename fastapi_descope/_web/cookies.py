@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from starlette.types import Scope
+
 from .._auth.authenticator import Credentials
 from .._config.origin import Origin
 from .._tokens.claims import looks_like_jwt
@@ -15,6 +17,7 @@ from ..errors import TokenError, TokenReason
 from ..session import TokenPair
 from ..settings import DescopeSettings
 from .credentials import TokenCookie
+from .public_origin import PublicOrigin
 
 __all__ = ["CookieAttributes", "SessionCookies"]
 
@@ -55,6 +58,8 @@ class SessionCookies:
         same_site = settings.cookie_samesite
         self._session = TokenCookie(settings.session_cookie)
         self._refresh = TokenCookie(settings.refresh_cookie)
+        self._public_origin = PublicOrigin(settings)
+        self._secure = settings.cookie_secure
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
         self._domain = settings.cookie_domain
         # What a prefix promises, no twin can have: with __Host- there is no Domain.
@@ -65,6 +70,13 @@ class SessionCookies:
             for secure in (False, True)
             for domain in (self._domain, *self._other_domains)
         }
+
+    def use_secure(self, scope: Scope) -> bool:
+        """Return whether cookies are ``Secure``: always, except over plain http on loopback (CK-05)."""
+        if self._secure is not None:
+            return self._secure
+        origin = self._public_origin.get(scope)
+        return origin is None or origin.startswith("https://")
 
     def write(self, pair: TokenPair, *, now: float, secure: bool, credentials: Credentials) -> list[bytes]:
         """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.

@@ -28,7 +28,8 @@ from ..errors import (
 )
 from .pages import PAGE_HEADERS, error_page
 from .paths import path_in_app, path_in_browser
-from .redirects import Origins
+from .public_origin import PublicOrigin
+from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
 from .route_names import CALLBACK, LOGIN
 from .send_wrapper import SendWrapper
@@ -85,8 +86,9 @@ def is_cross_origin_navigation(headers: Headers) -> bool:
 class ErrorResponses:
     """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
 
-    def __init__(self, origins: Origins) -> None:
-        self._origins = origins
+    def __init__(self, public_origin: PublicOrigin, redirects: RedirectPolicy) -> None:
+        self._public_origin = public_origin
+        self._redirects = redirects
         self._advice = LogOnce()
 
     async def send(
@@ -129,7 +131,7 @@ class ErrorResponses:
     def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
         """The error as the client may read it: what to mend is for the log, and a developer right here."""
         self._advice.warning(error.detail, level=logging.ERROR)
-        return error if self._origins.is_local(scope) else ConfigurationError()
+        return error if self._public_origin.is_loopback_request(scope) else ConfigurationError()
 
     def _page(self, error: DescopeError, pending: RequestAuth, scope: Scope, login: str | None) -> Response:
         if isinstance(error, NotAuthenticated) and login is None:
@@ -169,7 +171,7 @@ class ErrorResponses:
                 return None
 
     def _login_url(self, login: str, here: str, query: Mapping[str, str], scope: Scope) -> str:
-        back = self._origins.safe_redirect(here, scope)
+        back = self._redirects.safe_redirect(here, scope)
         return "?".join(filter(None, (login, urlencode({**query, **({"return_to": back} if back else {})}))))
 
     def _problem(self, error: DescopeError, pending: RequestAuth) -> JSONResponse:

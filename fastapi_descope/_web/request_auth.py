@@ -25,8 +25,8 @@ from ..session import AuthSession, TokenPair, UserProfile
 from .cache_headers import set_cache_headers
 from .cookies import SessionCookies
 from .credentials import CredentialsReader
+from .csrf import CrossOriginProtection
 from .paths import path_in_app
-from .redirects import Origins
 from .route_names import LOGIN, PluginRoute, PluginRoutes
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
@@ -66,7 +66,7 @@ class RequestAuthFactory:
         login_flow: LoginFlow,
         reader: CredentialsReader,
         cookies: SessionCookies,
-        origins: Origins,
+        csrf: CrossOriginProtection,
         events: EventBus,
         clock: Callable[[], float],
         leeway: float,
@@ -76,7 +76,7 @@ class RequestAuthFactory:
         self.login_flow = login_flow
         self.reader = reader
         self.cookies = cookies
-        self.origins = origins
+        self.csrf = csrf
         self.events = events
         self.clock = clock
         self.own_routes = PluginRoutes()
@@ -262,12 +262,7 @@ class RequestAuth:
 
     def refuse_cross_site(self) -> None:
         """Raise ``CrossSiteRequest`` if another site's page may have sent this (requirements 2.7, WS-01)."""
-        scope, origins = self.scope, self._sessions.origins
-        if scope["type"] == "websocket":
-            permitted = origins.is_websocket_allowed(scope["headers"], scope)
-        else:
-            permitted = origins.is_allowed(scope["method"], scope["headers"], scope)
-        if not permitted:
+        if not self._sessions.csrf.is_allowed(self.scope):
             self._sessions.events.emit(CrossSiteRefused())
             raise CrossSiteRequest
 
@@ -301,7 +296,7 @@ class RequestAuth:
         """
         credentials = self.credentials()
         if credentials.ambiguous:
-            secure = self._sessions.origins.use_secure(self.scope)
+            secure = self._sessions.cookies.use_secure(self.scope)
             self.queue(self._sessions.cookies.drop_duplicates(credentials, secure=secure))
 
     def queue(self, cookies: list[bytes]) -> None:
@@ -331,7 +326,7 @@ class RequestAuth:
         if change is CookieAction.KEEP:
             return []
         cookies, scope = self._sessions.cookies, self.scope
-        secure = self._sessions.origins.use_secure(scope)
+        secure = self._sessions.cookies.use_secure(scope)
         credentials = self.presented or self._sessions.reader.read(scope)
         if isinstance(change, TokenPair):
             return cookies.write(change, now=self.now(), secure=secure, credentials=credentials)

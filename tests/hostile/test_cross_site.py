@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from fastapi_descope._web.redirects import Origins
+from fastapi_descope._web.csrf import CrossOriginProtection
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.asgi_client import WireResponse
 from tests.helpers.attack_target_app import AttackTargetApp, bearer, cookie, tokens_answer
@@ -64,9 +64,10 @@ def outcome(env: AttackTargetApp) -> tuple[object, list[str]]:
 @pytest.mark.parametrize("method", [*UNSAFE_METHODS, "post", *SAFE_METHODS])
 def test_cs01_cs04_the_rule(method: str) -> None:
     """Own pages, trusted origins and no browser at all pass; a safe method always does."""
-    origins = Origins(DescopeSettings(project_id=PROJECT, public_url=OWN, trusted_origins=(TRUSTED,)))
-    scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example.com")]}
-    verdicts = {case: origins.is_allowed(method, case.headers, scope) for case in CASES}
+    settings = DescopeSettings(project_id=PROJECT, public_url=OWN, trusted_origins=(TRUSTED,))
+    protection, host = CrossOriginProtection(settings), (b"host", b"app.example.com")
+    scope = {"type": "http", "scheme": "https", "method": method}
+    verdicts = {case: protection.is_allowed({**scope, "headers": [host, *case.headers]}) for case in CASES}
     assert verdicts == {case: case.passes or method in SAFE_METHODS for case in CASES}
 
 

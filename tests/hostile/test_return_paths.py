@@ -1,6 +1,6 @@
 """Every redirect target of the tables, from the login's query to the bytes of Location (requirements 2.5).
 
-That the rule itself refuses them is in ``tests/web/test_return_to.py``; here they go through the app.
+That the rule itself refuses them is in ``tests/web/test_redirects.py``; here they go through the app.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -16,11 +16,13 @@ from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRe
 from ...events import EventBus, LoginFailed, LoginStarted, RedirectRejected
 from ...session import AuthSession, TokenPair, UserProfile
 from ...settings import DescopeSettings
+from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
 from ..login_transactions import LoginTransactions, Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..paths import path_in_app, path_in_browser, public_path
-from ..redirects import Origins
+from ..public_origin import PublicOrigin
+from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from ..route_names import CALLBACK, LOGIN
 from .login_params import LoginParams, parameter
@@ -63,7 +65,9 @@ class LoginRoutes:
 
     settings: DescopeSettings
     transactions: LoginTransactions
-    origins: Origins
+    cookies: SessionCookies
+    public_origin: PublicOrigin
+    redirects: RedirectPolicy
     events: EventBus
     options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
@@ -88,11 +92,11 @@ class LoginRoutes:
         if tenant is None:
             return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
         self._advise(request)
-        secure = self.origins.use_secure(request.scope)
+        secure = self.cookies.use_secure(request.scope)
         state, cookies = self.transactions.begin(
             request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
         )
-        callback = self.origins.public_origin(request.scope) + _beside_login(request, CALLBACK.path)
+        callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
         url = await pending.login_flow.begin_login(
             _login_request(tenant, f"{callback}?state={state}", options, query),
             presented=pending.credentials(),
@@ -119,7 +123,7 @@ class LoginRoutes:
         await pending.login_flow.supersede(pending.credentials(), pair)
         pending.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.origins.safe_redirect(transaction.return_to, request.scope, forbidden=pending.own_paths)
+        safe = self.redirects.safe_redirect(transaction.return_to, request.scope, forbidden=pending.own_paths)
         return self._arrived(safe or self._landing(pending))
 
     def _arrived(self, url: str) -> Response:
@@ -147,7 +151,7 @@ class LoginRoutes:
     def _transaction(self, request: Request, pending: RequestAuth) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
         state = parameter(request, "state", _STATE)
-        headers, secure = request.scope["headers"], self.origins.use_secure(request.scope)
+        headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         found = None
         if state is not None:
             found = self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
@@ -164,7 +168,7 @@ class LoginRoutes:
         if not asked:
             return self._landing(pending)
         safe = (
-            self.origins.safe_redirect(asked[0], request.scope, forbidden=pending.own_paths)
+            self.redirects.safe_redirect(asked[0], request.scope, forbidden=pending.own_paths)
             if len(asked) == 1
             else None
         )
@@ -201,7 +205,7 @@ class LoginRoutes:
             raise Forbidden("Go to this address with a browser; a script cannot follow it.")
 
     def _advise(self, request: Request) -> None:
-        if self.origins.is_another_host(request.scope):
+        if self.public_origin.is_other_host(request.scope):
             self.advice.warning(_ANOTHER_HOST)  # without its name, which a stranger may have made up
 
     def _rejected(self, reason: str, detail: str) -> LoginRejected:

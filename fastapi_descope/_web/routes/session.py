@@ -13,7 +13,7 @@ from ...events import EventBus, RedirectRejected
 from ...settings import DescopeSettings
 from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
 from ..paths import public_path
-from ..redirects import Origins
+from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
@@ -26,7 +26,7 @@ class SessionRoutes:
     """``/logout``, ``/tenant/select`` and ``/session``."""
 
     settings: DescopeSettings
-    origins: Origins
+    redirects: RedirectPolicy
     events: EventBus
 
     async def logout(self, request: Request) -> Response:
@@ -93,7 +93,7 @@ class SessionRoutes:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
         asked = fields.get("return_to")
         safe = (
-            self.origins.safe_redirect(asked, request.scope, forbidden=pending.own_paths) if asked else None
+            self.redirects.safe_redirect(asked, request.scope, forbidden=pending.own_paths) if asked else None
         )
         if asked and safe is None:
             self.events.emit(RedirectRejected())

@@ -37,7 +37,7 @@ async def test_ck12_the_session_is_shown_without_a_token(make_env: EnvFactory) -
     assert body["tenant"]["id"] == "acme"
     assert body["tenant"]["roles"] == ["admin"]
     assert {tenant["id"] for tenant in body["tenants"]} == {"acme", "globex"}
-    assert body["methods"] == ["fed"]
+    assert body["amr"] == ["fed"]
     assert body["expires_at"] - body["issued_at"] == 600
     assert "eyJ" not in response.text
 

@@ -4,7 +4,7 @@ import pytest
 from ada_url import URL
 from starlette.types import Scope
 
-from fastapi_descope._web.redirects import Origins
+from fastapi_descope._web.redirects import RedirectPolicy
 from fastapi_descope.settings import DescopeSettings
 from tests.hostile.tables.redirect_targets import ACCEPTED, OWN, REJECTED, TRUSTED
 
@@ -12,17 +12,17 @@ AT_HOME: Scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app
 
 
 @pytest.fixture
-def origins() -> Origins:
-    """The origins of an app at https://app.example.com that trusts one other."""
-    return Origins(
+def policy() -> RedirectPolicy:
+    """The redirect policy of an app at https://app.example.com that trusts one other."""
+    return RedirectPolicy(
         DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url=OWN, trusted_origins=(TRUSTED,))
     )
 
 
 @pytest.mark.parametrize("value", ACCEPTED, ids=lambda value: value[:60])
-def test_rt_a_safe_target_comes_back_unchanged(origins: Origins, value: str) -> None:
+def test_rt_a_safe_target_comes_back_unchanged(policy: RedirectPolicy, value: str) -> None:
     """The check never rewrites: what was checked is what the browser gets (CVE-2021-43812)."""
-    assert origins.safe_redirect(value, AT_HOME) == value
+    assert policy.safe_redirect(value, AT_HOME) == value
     assert URL(value, base=f"{OWN}/login/sso").origin in (OWN, TRUSTED)
 
 
@@ -34,14 +34,14 @@ def test_rt_a_safe_target_comes_back_unchanged(origins: Origins, value: str) -> 
         for value in group
     ],
 )
-def test_rt01_to_rt11_anything_else_is_refused(origins: Origins, value: str) -> None:
+def test_rt01_to_rt11_anything_else_is_refused(policy: RedirectPolicy, value: str) -> None:
     """What is not plainly a path of ours, or a URL of a trusted origin, is no target."""
-    assert origins.safe_redirect(value, AT_HOME) is None
+    assert policy.safe_redirect(value, AT_HOME) is None
 
 
-def test_rt_no_target_is_none(origins: Origins) -> None:
+def test_rt_no_target_is_none(policy: RedirectPolicy) -> None:
     """A missing parameter is not an error."""
-    assert origins.safe_redirect(None, AT_HOME) is None
+    assert policy.safe_redirect(None, AT_HOME) is None
 
 
 def test_rt_the_tables_are_wide() -> None:
@@ -68,9 +68,11 @@ def test_rt_the_tables_are_wide() -> None:
 def test_rt_without_a_public_url_only_loopback_is_own(host: str, value: str, *, accepted: bool) -> None:
     """An absolute target follows the same inference as the public origin."""
     trusted = ("https://localhost:5173",)
-    origins = Origins(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", trusted_origins=trusted))
+    policy = RedirectPolicy(
+        DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", trusted_origins=trusted)
+    )
     scope: Scope = {**AT_HOME, "headers": [(b"host", host.encode())]}
-    assert origins.safe_redirect(value, scope) == (value if accepted else None)
+    assert policy.safe_redirect(value, scope) == (value if accepted else None)
 
 
 FORBIDDEN = frozenset({"/auth/login/sso", "/auth/callback", "/auth/logout"})
@@ -96,29 +98,29 @@ FORBIDDEN = frozenset({"/auth/login/sso", "/auth/callback", "/auth/logout"})
     ],
 )
 def test_rt13_a_target_that_leads_in_circles_is_refused(
-    origins: Origins, value: str, *, accepted: bool
+    policy: RedirectPolicy, value: str, *, accepted: bool
 ) -> None:
     """Signing in must not end at signing out."""
-    assert origins.safe_redirect(value, AT_HOME, forbidden=FORBIDDEN) == (value if accepted else None)
+    assert policy.safe_redirect(value, AT_HOME, forbidden=FORBIDDEN) == (value if accepted else None)
 
 
-def test_rt13_the_root_can_be_forbidden(origins: Origins) -> None:
+def test_rt13_the_root_can_be_forbidden(policy: RedirectPolicy) -> None:
     """A plugin without a prefix may live at the root itself."""
-    assert origins.safe_redirect("/", AT_HOME, forbidden={"/"}) is None
-    assert origins.safe_redirect(OWN, AT_HOME, forbidden={"/"}) is None
+    assert policy.safe_redirect("/", AT_HOME, forbidden={"/"}) is None
+    assert policy.safe_redirect(OWN, AT_HOME, forbidden={"/"}) is None
 
 
-def test_rt13_only_slashes_at_the_end_are_overlooked(origins: Origins) -> None:
+def test_rt13_only_slashes_at_the_end_are_overlooked(policy: RedirectPolicy) -> None:
     """A path that merely begins like a forbidden one is another path."""
     forbidden = ("/login/sso",)
-    assert origins.safe_redirect("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
-    assert origins.safe_redirect("/login/sso/", AT_HOME, forbidden=forbidden) is None
+    assert policy.safe_redirect("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
+    assert policy.safe_redirect("/login/sso/", AT_HOME, forbidden=forbidden) is None
 
 
 def test_rt13_circles_are_seen_through_an_absolute_url_on_loopback() -> None:
     """Without a public URL the app's own origin is the one that the request names."""
-    origins = Origins(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
+    policy = RedirectPolicy(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
     scope: Scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"localhost:8000")]}
     forbidden = ("/login/sso",)
-    assert origins.safe_redirect("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
-    assert origins.safe_redirect("http://localhost:8000/x", scope, forbidden=forbidden) is not None
+    assert policy.safe_redirect("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
+    assert policy.safe_redirect("http://localhost:8000/x", scope, forbidden=forbidden) is not None

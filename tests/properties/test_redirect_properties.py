@@ -8,13 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
-from fastapi_descope._web.redirects import Origins
+from fastapi_descope._web.redirects import RedirectPolicy
 from fastapi_descope.settings import DescopeSettings
 
 OWN = "https://app.example.com"
 TRUSTED = "https://admin.example.com:8443"
 SCOPE: Scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"evil.example")]}
-ORIGINS = Origins(
+POLICY = RedirectPolicy(
     DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url=OWN, trusted_origins=(TRUSTED,))
 )
 
@@ -52,7 +52,7 @@ def origin_in_a_browser(target: str) -> str:
 @example(f"{OWN}\t.evil.example")
 def test_rt12_a_target_is_refused_or_a_browser_stays_with_us(target: str) -> None:
     """Also after one and two percent-decodings, by whatever stands between us and the browser."""
-    accepted = ORIGINS.safe_redirect(target, SCOPE)
+    accepted = POLICY.safe_redirect(target, SCOPE)
     if accepted is None:
         return
     assert accepted == target
@@ -63,8 +63,8 @@ def test_rt12_a_target_is_refused_or_a_browser_stays_with_us(target: str) -> Non
 @given(TARGETS)
 def test_rt_the_verdict_is_stable(target: str) -> None:
     """What was accepted when it was stored is accepted when it is emitted, and fits a header line."""
-    accepted = ORIGINS.safe_redirect(target, SCOPE)
-    assert accepted is None or ORIGINS.safe_redirect(accepted, SCOPE) == target
+    accepted = POLICY.safe_redirect(target, SCOPE)
+    assert accepted is None or POLICY.safe_redirect(accepted, SCOPE) == target
     assert accepted is None or (accepted.isascii() and accepted.isprintable() and " " not in accepted)
 
 
@@ -81,17 +81,17 @@ def test_rt_ordinary_paths_are_not_refused(segments: list[str], query: str, slas
     path = "/" + "".join(f"{segment}/" for segment in segments)
     path = path if slash or not segments else path.removesuffix("/")
     target = f"{path}?{query}#{query}"
-    assert ORIGINS.safe_redirect(target, SCOPE) == (target if len(target) <= 1_024 else None)
+    assert POLICY.safe_redirect(target, SCOPE) == (target if len(target) <= 1_024 else None)
 
 
 @given(st.sampled_from(PIECES), st.integers(min_value=1_024, max_value=100_000))
 def test_rt11_a_long_target_is_refused(piece: str, times: int) -> None:
     """However it is built: its length alone decides, before the grammar is asked."""
-    assert ORIGINS.safe_redirect(f"/{piece * times}", SCOPE) is None
+    assert POLICY.safe_redirect(f"/{piece * times}", SCOPE) is None
 
 
 @pytest.mark.parametrize("target", ["/" + "a" * 1_023, "/" + ".a" * 511, "/" + "a/" * 511, "/" + "%41" * 341])
 def test_rt11_the_longest_targets_are_read(target: str) -> None:
     """The grammar has no input that it backtracks over: the longest ones of each shape are decided."""
-    assert ORIGINS.safe_redirect(target, SCOPE) == target
-    assert ORIGINS.safe_redirect(target[:-1] + "\\", SCOPE) is None
+    assert POLICY.safe_redirect(target, SCOPE) == target
+    assert POLICY.safe_redirect(target[:-1] + "\\", SCOPE) is None

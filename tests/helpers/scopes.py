@@ -1,0 +1,13 @@
+"""ASGI scopes for tests that need no request."""
+
+from starlette.types import Scope
+
+__all__ = ["scope_of"]
+
+
+def scope_of(*hosts: str, scheme: str = "https", **headers: str) -> Scope:
+    """Return the scope of a request; further headers are keywords, with underscores for dashes."""
+    pairs = [("host", host) for host in hosts]
+    pairs += [(name.replace("_", "-"), value) for name, value in headers.items()]
+    raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in pairs]
+    return {"type": "http", "scheme": scheme, "headers": raw}
