@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from .._config.origin import Origin
-from .._tokens.verifier import parse_jwks
+from .._tokens.jwks import parse_key_set
 from .._upstream.api import DescopeApi, Transport
 from .._upstream.responses import ApiResponse
 from ..errors import ConfigurationError, InvalidUpstreamResponse, UpstreamError, UpstreamRejected
@@ -75,7 +75,7 @@ class Doctor:
         began = self._monotonic()
         try:
             reply = await client.key_set()
-            keys = len(parse_jwks(reply.body or b""))
+            keys = len(parse_key_set(reply.body or b"").keys)
         except UpstreamError as error:
             return [CheckResult(Severity.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
         finally:

@@ -8,7 +8,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import cast
 
-from .._encoding import base64url, strict_json
+from .._encoding import base64url, json_fields, strict_json
 from ..errors import InvalidUpstreamResponse
 from .claims import Key
 
@@ -85,9 +85,7 @@ def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
     members = cast("tuple[object, ...]", listed)
     if len(members) > _MAX_KEYS:
         raise InvalidUpstreamResponse("too_many_keys")
-    return tuple(
-        cast("Mapping[str, object]", member) if isinstance(member, Mapping) else {} for member in members
-    )
+    return tuple(json_fields.mapping(member) or {} for member in members)
 
 
 def _reject_reason(member: Mapping[str, object], leaked: Container[object]) -> RejectReason | None:

@@ -1,41 +1,72 @@
-"""Verifies tokens under Descope's current keys, and remembers those that passed.
-
-``jwks`` says what a key set is, ``key_ring`` when it is fetched, and ``tokens`` what a token must be; this
-puts the three behind two questions.
-"""
+"""The verifier of session and refresh tokens, with its cache of verified tokens."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from typing import TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
-from ..errors import TokenError, TokenReason, UpstreamUnavailable
+from ..errors import TokenError, TokenExpired, TokenReason, UpstreamUnavailable
 from ..events import EventBus
 from ..session import AuthSession, Claims, RefreshToken
-from .claims import Key, TokenKind, TokenPolicy, UnknownKey, verify
-from .jwks import parse_key_set
+from .claims import TokenKind, TokenPolicy, UnknownKey, verify
 from .jwks_cache import Fetch, JwksCache
-from .token_cache import TokenCache
 
-__all__ = ["Fetch", "TokenVerifier", "parse_jwks"]
+__all__ = ["TokenCache", "TokenVerifier"]
 
 T = TypeVar("T")
 
 
-def parse_jwks(body: bytes) -> Mapping[str, Key]:
-    """The usable keys of a JWKS document, by kid. Raises InvalidUpstreamResponse only; see ``jwks``."""
-    return parse_key_set(body).keys
+class _Entry(NamedTuple, Generic[T]):
+    value: T
+    expires_at: float
+    subject: str
+
+
+class TokenCache(Generic[T]):
+    """An LRU cache of at most ``size`` values of verified tokens, by the SHA-256 digest of the token.
+
+    The token itself is not stored, so a memory dump contains no bearer token. Lookup by digest is sound
+    because a token has exactly one accepted encoding.
+    """
+
+    # One encoding per token: TV-03. Two sessions of one user are two entries: TN-10.
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[bytes, _Entry[T]] = OrderedDict()
+
+    def get(self, digest: bytes, now: float) -> T | None:
+        """Return the cached value, or None if the token is unknown.
+
+        Raises:
+            TokenExpired: the token has expired at ``now`` (epoch seconds).
+        """
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        self._entries.move_to_end(digest)
+        if now >= entry.expires_at:
+            raise TokenExpired(entry.subject)
+        return entry.value
+
+    def put(self, digest: bytes, value: T, *, expires_at: float, subject: str) -> None:
+        """Cache the ``value`` of a verified token until ``expires_at`` (epoch seconds)."""
+        self._entries[digest] = _Entry(value, expires_at, subject)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        self._entries.clear()
 
 
 class TokenVerifier:
-    """Tokens in, verified values out, under keys that are fetched and renewed as needed.
+    """Verifies tokens under Descope's current keys and caches the results.
 
-    ``clock`` tells epoch seconds and judges claims; ``monotonic`` measures ages and pauses. Keys are
-    good for ``max_stale`` seconds after they were last fetched (JW-06). Up to ``cache_size`` verified
-    tokens of each kind are remembered; 0 remembers none. Nothing is fetched before the first question.
-
-    An object may serve several event loops, but one after the other.
+    Nothing is fetched before the first token is verified. One verifier may be used in several event
+    loops, one after the other, but not concurrently.
     """
 
     def __init__(
@@ -50,6 +81,18 @@ class TokenVerifier:
         cache_size: int = 4096,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """Create a verifier without keys.
+
+        Args:
+            fetch: Fetches the key set.
+            policy: What a token must contain.
+            clock: Returns epoch seconds; claims are checked against it.
+            monotonic: Returns seconds; ages and delays are measured with it.
+            events: Receives ``JwksFetched`` and ``JwksFetchFailed``.
+            max_stale: Seconds for which fetched keys are used if no later fetch succeeds.
+            cache_size: Number of verified tokens of each kind to cache; 0 caches none.
+            jitter: Returns a random number between 0 and 1, for the delay after a failed fetch.
+        """
         self._policy = policy
         self._clock = clock
         self._sessions = TokenCache[AuthSession](cache_size)
@@ -59,41 +102,52 @@ class TokenVerifier:
             monotonic=monotonic,
             events=events,
             max_stale=max_stale,
-            on_change=self._forget,
+            on_change=self._clear_caches,
             jitter=jitter,
         )
 
     async def verify_session(self, token: str) -> AuthSession:
-        """The session that ``token`` proves. Costs a hash if it was verified before, else one RSA operation.
+        """Return the session of a session token.
 
-        Raises TokenError, or TokenExpired if all but the time holds, or UpstreamUnavailable if there are
-        no keys to judge by: only then, or when it names a key that is not in the set, does this wait. What
-        is malformed is refused without keys, and causes no fetch (JW-02).
+        Costs one SHA-256 for a cached token and one RSA operation for any other. Waits for a fetch of the
+        keys only if there are no keys yet, or if the token names a key that is not in the set. A malformed
+        token is rejected without keys and causes no fetch.
+
+        Raises:
+            TokenExpired: the token is valid except that it has expired.
+            TokenError: the token is invalid in any other way.
+            UpstreamUnavailable: there are no keys to verify it with.
         """
         digest = self._digest(token)
-        known = self._known(self._sessions, digest)
-        if known is not None:
-            return known
-        claims = await self._claims(token, TokenKind.SESSION)
+        cached = self._cached(self._sessions, digest)
+        if cached is not None:
+            return cached
+        claims = await self._verified_claims(token, TokenKind.SESSION)
         session = AuthSession.from_claims(claims)
         self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
         return session
 
     async def verify_refresh_token(self, token: str) -> RefreshToken:
-        """The refresh token that ``token`` is; costs and raises what ``session`` does."""
+        """Return the verified refresh token. Costs the same as ``verify_session``.
+
+        Raises:
+            TokenExpired: the token is valid except that it has expired.
+            TokenError: the token is invalid in any other way.
+            UpstreamUnavailable: there are no keys to verify it with.
+        """
         digest = self._digest(token)
-        known = self._known(self._refresh_tokens, digest)
-        if known is not None:
-            return RefreshToken(token, known.subject, known.issued_at, known.expires_at)
-        claims = await self._claims(token, TokenKind.REFRESH)
-        refresh = RefreshToken.from_claims(token, claims)
+        cached = self._cached(self._refresh_tokens, digest)
+        if cached is not None:
+            return RefreshToken(token, cached.subject, cached.issued_at, cached.expires_at)
+        claims = await self._verified_claims(token, TokenKind.REFRESH)
+        refresh_token = RefreshToken.from_claims(token, claims)
         self._refresh_tokens.put(
             digest,
-            replace(refresh, text=""),
+            replace(refresh_token, text=""),
             expires_at=self._expires_at(claims),
-            subject=refresh.subject,
+            subject=refresh_token.subject,
         )
-        return refresh
+        return refresh_token
 
     async def warm(self) -> None:
         """Fetch the keys if there are none. Never raises: a failure is a ``JwksFetchFailed`` event."""
@@ -103,7 +157,7 @@ class TokenVerifier:
             return
 
     async def aclose(self) -> None:
-        """End a fetch under way, if any; those who wait for it get UpstreamUnavailable."""
+        """Cancel the running fetch, if any; calls that wait for it raise ``UpstreamUnavailable``."""
         await self._jwks.aclose()
 
     def _digest(self, token: str) -> bytes:
@@ -111,22 +165,21 @@ class TokenVerifier:
             raise TokenError(TokenReason.TOO_LARGE)
         return sha256(token.encode(errors="surrogatepass")).digest()
 
-    def _known(self, tokens: TokenCache[T], digest: bytes) -> T | None:
-        # Without keys nothing is known, however lately it was verified (JW-06).
-        return (
-            None if self._jwks.get_nowait(fetch_if_empty=False) is None else tokens.get(digest, self._clock())
-        )
-
-    async def _claims(self, token: str, kind: TokenKind) -> Claims:
+    def _cached(self, cache: TokenCache[T], digest: bytes) -> T | None:
+        # Without keys in force no cached token counts, however recently it was verified (JW-06).
         keys = self._jwks.get_nowait(fetch_if_empty=False)
-        # Ends: the ring says no as soon as no fetch is under way and none may be begun.
+        return None if keys is None else cache.get(digest, self._clock())
+
+    async def _verified_claims(self, token: str, kind: TokenKind) -> Claims:
+        keys = self._jwks.get_nowait(fetch_if_empty=False)
+        # Terminates: refetch_for_unknown_kid returns False once no fetch is running and none is allowed yet.
         while True:
             try:
-                # Before the first keys are there, what is no token at all is told apart without them.
+                # Before the first fetch the set is empty: a malformed token is rejected without keys (JW-02).
                 return verify(token, kind=kind, keys=keys or {}, policy=self._policy, now=self._clock())
-            except UnknownKey as unknown:
+            except UnknownKey as error:
                 if keys is not None and not (
-                    unknown.should_refetch and await self._jwks.refetch_for_unknown_kid()
+                    error.should_refetch and await self._jwks.refetch_for_unknown_kid()
                 ):
                     raise
             keys = await self._jwks.keys()
@@ -134,6 +187,6 @@ class TokenVerifier:
     def _expires_at(self, claims: Claims) -> float:
         return cast("float", claims["exp"]) + self._policy.leeway
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         self._sessions.clear()
         self._refresh_tokens.clear()

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._tokens.verifier import parse_jwks
+from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import InvalidUpstreamResponse
 from tests.helpers.attack_target_app import AttackTargetApp, bearer
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 from tests.helpers.tampering import NOW, Forge
 from tests.hostile.tables.key_sets import MIXED, UNUSABLE
 
@@ -30,13 +30,13 @@ def proof(forge: Forge) -> tuple[bytes, bytes]:
 def test_jw08_what_holds_no_usable_key_is_nonsense(forge: Forge, name: str) -> None:
     """One error of one family, so that the set before it stays in force."""
     with pytest.raises(InvalidUpstreamResponse):
-        parse_jwks(UNUSABLE[name](forge))
+        parse_key_set(UNUSABLE[name](forge))
 
 
 @every_mixed
 def test_jw09_the_good_key_of_a_mixed_set_is_used_alone(forge: Forge, name: str) -> None:
     """Nothing around it spoils it, and nothing around it is let in with it."""
-    assert list(parse_jwks(MIXED[name](forge))) == ["A"]
+    assert list(parse_key_set(MIXED[name](forge)).keys) == ["A"]
 
 
 @every_unusable

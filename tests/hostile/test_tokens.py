@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope._tokens.claims import TokenKind, verify
-from fastapi_descope._tokens.verifier import parse_jwks
+from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import TokenError
 from tests.helpers.asgi_client import WireResponse
 from tests.helpers.attack_target_app import AttackTargetApp, bearer, cookie, on_the_wire
@@ -47,7 +47,7 @@ def told(response: WireResponse) -> tuple[int, str | None, str | None, str | Non
 @pytest.mark.parametrize(("kind", "drn"), [(TokenKind.SESSION, "DS"), (TokenKind.REFRESH, "DSR")])
 def test_tv01_a_hostile_token_is_a_token_error(forge: Forge, group: str, kind: TokenKind, drn: str) -> None:
     """The pure function refuses each with an error of its own family, and takes the good one."""
-    keys = parse_jwks(forge.key_set("A", "B"))
+    keys = parse_key_set(forge.key_set("A", "B")).keys
     passed: list[str] = []
     for name, recipe in TOKENS[group].items():
         try:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fastapi_descope._encoding import base64url, strict_json
 from fastapi_descope._tokens.claims import Key, TokenKind, verify
-from fastapi_descope._tokens.verifier import parse_jwks
+from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import InvalidUpstreamResponse, TokenError
 from fastapi_descope.session import AuthSession, Claims, RefreshToken
 from tests.helpers.tampering import NOW, POLICY, PROJECT, Forge, encode
 
 FORGE = Forge()
-KEYS = parse_jwks(FORGE.key_set("A"))
+KEYS = parse_key_set(FORGE.key_set("A")).keys
 GOOD = FORGE.token()
 KEY_SET = FORGE.key_set("A", "B")
 
@@ -100,7 +100,7 @@ def test_tv05_signed_headers_pass_only_as_they_must_be(changes: dict[str, object
 def keys_or_none(body: bytes) -> Mapping[str, Key] | None:
     """The keys, or None if the set is nonsense; anything else fails the test."""
     try:
-        keys = parse_jwks(body)
+        keys = parse_key_set(body).keys
     except InvalidUpstreamResponse:
         return None
     assert keys

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from fastapi_descope._tokens.claims import Key, TokenKind, TokenPolicy, verify
-from fastapi_descope._tokens.verifier import parse_jwks
+from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import TokenError
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import NOW, POLICY, Forge
@@ -20,7 +20,7 @@ def forge() -> Forge:
 @pytest.fixture(scope="session")
 def key_pair(forge: Forge) -> Mapping[str, Key]:
     """The keys A and B of the forge, parsed."""
-    return parse_jwks(forge.key_set("A", "B"))
+    return parse_key_set(forge.key_set("A", "B")).keys
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import pytest
 from fastapi_descope._tokens.jwks_cache import JwksCache
 from fastapi_descope.errors import CircuitOpen, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus, JwksFetched, JwksFetchFailed
-from tests.helpers.jwks_publisher import Answer, Publisher, run_ready
+from tests.helpers.event_loop import run_ready
+from tests.helpers.jwks_publisher import Answer, Publisher
 from tests.helpers.tampering import Forge
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,11 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 import pytest
 
 from fastapi_descope._encoding.frozen_dict import FrozenDict
-from fastapi_descope._tokens.token_cache import TokenCache
+from fastapi_descope._tokens.verifier import TokenCache
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
 from fastapi_descope.session import AuthSession, RefreshToken
-from tests.helpers.jwks_publisher import Publisher, run_ready
+from tests.helpers.event_loop import run_ready
+from tests.helpers.jwks_publisher import Publisher
 from tests.helpers.tampering import NOW, Forge, segment, twin, with_segment
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,8 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import Event, EventBus, JwksFetchFailed
 from fastapi_descope.session import AuthSession, RefreshToken
-from tests.helpers.jwks_publisher import Publisher, run_ready
+from tests.helpers.event_loop import run_ready
+from tests.helpers.jwks_publisher import Publisher
 from tests.helpers.tampering import NOW, Forge
 
 pytestmark = pytest.mark.anyio
