@@ -3,10 +3,11 @@
 Everything here is made from claims whose signature and checks have already passed. Nothing here does I/O.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Self
 
+from ._encoding import json_fields
 from ._encoding.frozen_dict import FrozenDict
 from ._encoding.parameter_guard import not_a_request_parameter
 
@@ -20,21 +21,6 @@ _NO_CLAIMS: Claims = FrozenDict()
 
 def _no_claims() -> Claims:
     return _NO_CLAIMS
-
-
-def _names(value: object) -> tuple[str, ...]:
-    """The names in a claim, or none. A string is no list: "administrator" does not hold "admin" (TN-04)."""
-    if not isinstance(value, (tuple, list)):
-        return ()
-    return tuple(item for item in cast("Iterable[object]", value) if isinstance(item, str))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _mapping(value: object) -> Mapping[str, object] | None:
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else None
 
 
 @not_a_request_parameter("tenant: CurrentTenant")
@@ -64,12 +50,12 @@ class User:
     @property
     def email(self) -> str | None:
         """The e-mail address, if the project's JWT template puts it into the token; never an identity."""
-        return _text(self.claims.get("email"))
+        return json_fields.text(self.claims.get("email"))
 
     @property
     def name(self) -> str | None:
         """The display name, if the project's JWT template puts it into the token."""
-        return _text(self.claims.get("name"))
+        return json_fields.text(self.claims.get("name"))
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
@@ -80,9 +66,9 @@ class User:
         """
         tenant_only = "tenants" not in claims and "dct" in claims
         return cls(
-            id=_text(claims.get("dsub")) or _text(claims.get("sub")) or "",
-            roles=() if tenant_only else _names(claims.get("roles")),
-            permissions=() if tenant_only else _names(claims.get("permissions")),
+            id=json_fields.text(claims.get("dsub")) or json_fields.text(claims.get("sub")) or "",
+            roles=() if tenant_only else json_fields.names(claims.get("roles")),
+            permissions=() if tenant_only else json_fields.names(claims.get("permissions")),
             claims=claims,
         )
 
@@ -91,20 +77,23 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
     """Every tenant the user is a member of, by id, any text but "" (TN-06; wire contract, section 3.4)."""
     listed = claims.get("tenants")
     if "tenants" not in claims:
-        current = _text(claims.get("dct"))
+        current = json_fields.text(claims.get("dct"))
         if current is None:
             return {}
-        roles, permissions = _names(claims.get("roles")), _names(claims.get("permissions"))
+        roles, permissions = (
+            json_fields.names(claims.get("roles")),
+            json_fields.names(claims.get("permissions")),
+        )
         return {current: Tenant(current, roles, permissions)}
     return {
         tenant_id: Tenant(
             tenant_id,
-            _names((grants or _NO_CLAIMS).get("roles")),
-            _names((grants or _NO_CLAIMS).get("permissions")),
+            json_fields.names((grants or _NO_CLAIMS).get("roles")),
+            json_fields.names((grants or _NO_CLAIMS).get("permissions")),
         )
-        for tenant_id, value in (_mapping(listed) or _NO_CLAIMS).items()
-        if tenant_id and (value is None or _mapping(value) is not None)
-        for grants in (_mapping(value),)
+        for tenant_id, value in (json_fields.mapping(listed) or _NO_CLAIMS).items()
+        if tenant_id and (value is None or json_fields.mapping(value) is not None)
+        for grants in (json_fields.mapping(value),)
     }
 
 
@@ -139,7 +128,7 @@ class AuthSession:
     @property
     def tenant_claim(self) -> str | None:
         """The raw ``dct`` claim, whether or not the user is a member of that tenant."""
-        return _text(self.claims.get("dct"))
+        return json_fields.text(self.claims.get("dct"))
 
     @property
     def used_mfa(self) -> bool:
@@ -150,14 +139,14 @@ class AuthSession:
     def from_claims(cls, claims: Claims) -> Self:
         """The session of verified claims: ``iat`` and ``exp`` are known to be numbers by then."""
         tenants = FrozenDict(_tenants(claims))
-        current = _text(claims.get("dct"))
+        current = json_fields.text(claims.get("dct"))
         return cls(
             user=User.from_claims(claims),
             tenant=tenants.get(current) if current else None,
             tenants=tenants,
             issued_at=_seconds(claims.get("iat")),
             expires_at=_seconds(claims.get("exp")),
-            amr=_names(claims.get("amr")),
+            amr=json_fields.names(claims.get("amr")),
             step_up=claims.get("su") is True,
         )
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import cast
 
 from .._config.origin import Origin
+from .._encoding import json_fields
 from .._tokens.claims import looks_like_jwt
 from ..errors import InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
 from ..session import Tenant, UserProfile
@@ -109,7 +110,7 @@ def parse_tokens(reply: ApiResponse) -> TokenResponse:
         refresh_jwt=_token(answer, "refreshJwt") or _cookie(reply, answer, "cookieName", "DSR"),
         next_refresh_seconds=_seconds(answer.get("nextRefreshSeconds")),
         first_seen=answer.get("firstSeen") is True,
-        profile=_profile(_mapping(answer.get("user"))),
+        profile=_profile(json_fields.mapping(answer.get("user"))),
     )
 
 
@@ -122,7 +123,7 @@ def parse_login_url(reply: ApiResponse) -> str:
         InvalidUpstreamResponse: not an https URL (http on loopback) of at most 8 KiB of printable ASCII, or
             one with credentials in it.
     """
-    url = _text(_object(reply).get("url")) or ""
+    url = json_fields.text(_object(reply).get("url")) or ""
     found = _URL.fullmatch(url) if len(url) <= _URL_CHARACTERS else None
     origin = Origin.parse(found["origin"]) if found else None
     if origin is None or (origin.scheme == "http" and not origin.is_loopback):
@@ -153,9 +154,9 @@ def parse_tenant_names(reply: ApiResponse) -> Mapping[str, str]:
         raise InvalidUpstreamResponse("tenants")
     return MappingProxyType(
         {
-            tenant_id: _text(entry.get("name")) or tenant_id
-            for entry in _entries(cast("object", listed))
-            if (tenant_id := _text(entry.get("id")))
+            tenant_id: json_fields.text(entry.get("name")) or tenant_id
+            for entry in json_fields.objects(cast("object", listed))
+            if (tenant_id := json_fields.text(entry.get("id")))
         }
     )
 
@@ -173,7 +174,7 @@ def _retry_after(reply: ApiResponse) -> int:
 
 
 def _refusal(reply: ApiResponse) -> UpstreamRejected | InvalidUpstreamResponse:
-    answer = _mapping(_json(reply.body)) or _NOTHING
+    answer = json_fields.mapping(_json(reply.body)) or _NOTHING
     code = answer.get("errorCode")
     if not isinstance(code, str) or not code:
         return InvalidUpstreamResponse("unsigned_refusal")
@@ -189,7 +190,7 @@ def _json(body: bytes | None) -> object:
 
 
 def _object(reply: ApiResponse) -> Mapping[str, object]:
-    value = _mapping(_json(reply.body))
+    value = json_fields.mapping(_json(reply.body))
     if value is None:
         raise InvalidUpstreamResponse("not_json")
     return value
@@ -205,7 +206,7 @@ def _token(answer: Mapping[str, object], name: str) -> str | None:
 
 def _cookie(reply: ApiResponse, answer: Mapping[str, object], announced: str, default: str) -> str | None:
     """The token that the reply sets as a cookie, under the name it announces or Descope's default."""
-    name = _text(answer.get(announced)) or default
+    name = json_fields.text(answer.get(announced)) or default
     if _COOKIE_NAME.fullmatch(name) is None:
         name = default
     found = None
@@ -218,59 +219,42 @@ def _cookie(reply: ApiResponse, answer: Mapping[str, object], announced: str, de
 
 def _profile(user: Mapping[str, object] | None) -> UserProfile | None:
     """The profile of a ResponseUser, or None without a user id."""
-    if user is None or not (user_id := _text(user.get("userId"))):
+    if user is None or not (user_id := json_fields.text(user.get("userId"))):
         return None
     memberships = {
         tenant_id: entry
-        for entry in _entries(user.get("userTenants"))
-        if (tenant_id := _text(entry.get("tenantId")))
+        for entry in json_fields.objects(user.get("userTenants"))
+        if (tenant_id := json_fields.text(entry.get("tenantId")))
     }
     return UserProfile(
         user_id=user_id,
-        login_ids=_names(user.get("loginIds")),
-        name=_text(user.get("name")),
-        given_name=_text(user.get("givenName")),
-        family_name=_text(user.get("familyName")),
-        email=_text(user.get("email")),
+        login_ids=json_fields.names(user.get("loginIds")),
+        name=json_fields.text(user.get("name")),
+        given_name=json_fields.text(user.get("givenName")),
+        family_name=json_fields.text(user.get("familyName")),
+        email=json_fields.text(user.get("email")),
         verified_email=user.get("verifiedEmail") is True,
-        phone=_text(user.get("phone")),
+        phone=json_fields.text(user.get("phone")),
         verified_phone=user.get("verifiedPhone") is True,
-        picture=_text(user.get("picture")),
+        picture=json_fields.text(user.get("picture")),
         tenants=MappingProxyType({key: _tenant(key, entry) for key, entry in memberships.items()}),
         tenant_names=MappingProxyType(
-            {key: _text(entry.get("tenantName")) or key for key, entry in memberships.items()}
+            {key: json_fields.text(entry.get("tenantName")) or key for key, entry in memberships.items()}
         ),
-        custom_attributes=MappingProxyType(dict(_mapping(user.get("customAttributes")) or _NOTHING)),
+        custom_attributes=MappingProxyType(
+            dict(json_fields.mapping(user.get("customAttributes")) or _NOTHING)
+        ),
     )
 
 
 def _tenant(tenant_id: str, entry: Mapping[str, object]) -> Tenant:
     """A user object says ``roleNames`` where a token says ``roles`` (section 2.0)."""
-    return Tenant(tenant_id, _names(entry.get("roleNames")), _names(entry.get("permissions")))
+    return Tenant(
+        tenant_id, json_fields.names(entry.get("roleNames")), json_fields.names(entry.get("permissions"))
+    )
 
 
 def _seconds(value: object) -> int:
     """A number of seconds from now; absurd ones count as absent, so that adding them overflows nothing."""
     sane = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _YEAR
     return cast("int", value) if sane else 0
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _mapping(value: object) -> Mapping[str, object] | None:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else None
-
-
-def _entries(value: object) -> tuple[Mapping[str, object], ...]:
-    if not isinstance(value, list):
-        return ()
-    return tuple(entry for item in cast("list[object]", value) if (entry := _mapping(item)) is not None)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    """The names in a list, or none: a string is never a list of names."""
-    if not isinstance(value, list):
-        return ()
-    return tuple(item for item in cast("list[object]", value) if isinstance(item, str))

@@ -1,0 +1,47 @@
+"""A field of parsed JSON is returned if it has the right type, and counts as absent otherwise."""
+
+import pytest
+
+from fastapi_descope._encoding import json_fields
+from fastapi_descope._encoding.frozen_dict import FrozenDict
+
+SCALARS: tuple[object, ...] = (None, True, 0, 1.5)
+
+
+@pytest.mark.parametrize("value", [*SCALARS, "", ["a"], ("a",), {"a": "b"}])
+def test_only_a_string_with_characters_is_text(value: object) -> None:
+    """Every other value, the empty string included, is None."""
+    assert json_fields.text("a") == "a"
+    assert json_fields.text(value) is None
+
+
+@pytest.mark.parametrize("value", [*SCALARS, "a", [], [("a", "b")], ()])
+def test_only_a_json_object_is_a_mapping(value: object) -> None:
+    """Objects of either parser are returned as they are, the empty one too."""
+    for found in ({}, {"a": 1}, FrozenDict({"a": 1})):
+        assert json_fields.mapping(found) is found
+    assert json_fields.mapping(value) is None
+
+
+@pytest.mark.parametrize("items", [["a", 1, None, ["b"], "", "c"], ("a", 1, None, ("b",), "", "c")])
+def test_names_are_the_strings_of_a_list(items: object) -> None:
+    """Items of another type are skipped, in the lists of either parser."""
+    assert json_fields.names(items) == ("a", "", "c")
+
+
+@pytest.mark.parametrize("value", [*SCALARS, "administrator", {"admin": True}, {"admin"}])
+def test_tn04_only_a_list_contains_names(value: object) -> None:
+    """A string is not a list of its characters, and an object is not a list of its members."""
+    assert json_fields.names(value) == ()
+
+
+@pytest.mark.parametrize("items", [[{"a": 1}, 1, None, [{}], {}], ({"a": 1}, "x", {})])
+def test_objects_are_the_json_objects_of_a_list(items: object) -> None:
+    """Items of another type are skipped, in the lists of either parser."""
+    assert json_fields.objects(items) == ({"a": 1}, {})
+
+
+@pytest.mark.parametrize("value", [*SCALARS, "a", {"a": {}}])
+def test_only_a_list_contains_objects(value: object) -> None:
+    """A single object is not a list of one."""
+    assert json_fields.objects(value) == ()
