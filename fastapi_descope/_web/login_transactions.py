@@ -7,13 +7,13 @@ with ``__Host-``, so that no sibling domain can write it either.
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
+from .._encoding import base64url
 from .cookies import CookieAttributes
 from .credentials import Headers, cookie_pairs
 from .redirects import MAX_RETURN_TO
@@ -30,21 +30,16 @@ _SUFFIX = re.compile(rb"[0-9a-f]{16}")
 _VALUE = re.compile(rb"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]{0,1366})")
 
 
-def _encoded(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
-
-
 def _decoded(text: bytes) -> str | None:
-    """The ASCII text in base64url, or None; a second spelling of the same text is none."""
-    try:
-        data = urlsafe_b64decode(text + b"=" * (-len(text) % 4))
-        return data.decode("ascii") if _encoded(data).encode("ascii") == text else None
-    except ValueError:  # of binascii, or of the ASCII decoder
+    """Return the ASCII text that ``text`` encodes, or None if it is not canonical base64url of ASCII."""
+    if text and not base64url.is_canonical(text):
         return None
+    data = base64url.decode(text)
+    return data.decode("ascii") if data.isascii() else None
 
 
 def _hash(state: str) -> str:
-    return _encoded(sha256(state.encode("ascii")).digest())
+    return base64url.encode(sha256(state.encode("ascii")).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ class Transaction:
     @property
     def value(self) -> str:
         """The cookie value: ``hash.started_at.return_to``, hash and target in base64url."""
-        return f"{self.state_hash}.{self.started_at}.{_encoded(self.return_to.encode('ascii'))}"
+        return f"{self.state_hash}.{self.started_at}.{base64url.encode(self.return_to.encode('ascii'))}"
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:
