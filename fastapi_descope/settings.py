@@ -27,6 +27,7 @@ from ._config.setting_types import (
     Items,
     OwnPath,
     Prefix,
+    ProjectId,
     PublicOrigin,
     RedisUrl,
     RefreshCookieName,
@@ -106,11 +107,7 @@ class DescopeSettings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    # It becomes part of paths and of issuers (ST-02).
-    project_id: str = Field(
-        pattern="^P[A-Za-z0-9]{20,64}$",
-        description="the project id: P, then 20 to 64 letters and digits",
-    )
+    project_id: ProjectId = Field(description="the project id: P, then 20 to 64 letters and digits")
     base_url: ApiOrigin = Field(
         default_factory=_regional_api,
         description="the https origin of Descope's API or of a custom domain, without a path"

@@ -6,7 +6,6 @@ the command is one sentence and exit status 1 or 2; it never shows a traceback, 
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
 
+from .._config.setting_types import PROJECT_ID
 from .._web.routes.table import RouteTable
 from ..settings import DescopeSettings
 from .checks import CheckResult, Severity
@@ -38,7 +38,6 @@ __all__ = ["app", "main"]
 
 _NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
-_PROJECT_ID = re.compile(r"P[A-Za-z0-9]{20,64}")
 
 # Without colours: tracebacks in colour show local variables, and those hold tokens.
 app = typer.Typer(
@@ -87,7 +86,7 @@ def emulator(
         raise ConfigurationError(
             f"{named} says that this is production, and the emulator signs in anybody without a password"
         )
-    if project is not None and _PROJECT_ID.fullmatch(project) is None:
+    if project is not None and PROJECT_ID.fullmatch(project) is None:
         raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
     seeded = _seeded(seed)
     try:

@@ -16,6 +16,7 @@ from .origin import Origin
 from .tenant_hint import TENANT_HINT_PATTERN
 
 __all__ = [
+    "PROJECT_ID",
     "REFUSED",
     "ApiOrigin",
     "CookieDomain",
@@ -26,6 +27,7 @@ __all__ = [
     "Items",
     "OwnPath",
     "Prefix",
+    "ProjectId",
     "PublicOrigin",
     "RedisUrl",
     "RefreshCookieName",
@@ -41,6 +43,9 @@ __all__ = [
 
 REFUSED = "descope_refused"
 """The type of pydantic errors whose message is one of our sentences."""
+
+PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
+"""The grammar of a Descope project id. Match with ``fullmatch``."""
 
 Prefix = Literal["", "__Host-", "__Secure-"]
 SameSite = Literal["lax", "strict", "none"]
@@ -199,6 +204,8 @@ def _distinct(name: str, info: ValidationInfo) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Items = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_items)]
+# It becomes part of paths and of issuers (ST-02).
+ProjectId = Annotated[str, Field(pattern=PROJECT_ID.pattern)]
 # Numbers have bounds wherever settings use them (ST-07).
 Whole = Annotated[int, BeforeValidator(_number)]
 Timeout = Annotated[float, BeforeValidator(_number), Field(gt=0, le=60, allow_inf_nan=False)]

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
+from .._config.setting_types import PROJECT_ID
 from .._tokens.claims import looks_like_jwt
 from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason
 from ..events import EventBus
@@ -41,7 +42,6 @@ _LOGIN_CONNECTIONS, _LOGINS_WAITING = 5, 100
 """The same for the calls of logins, which anybody can cause: a crowd of strangers, or one tenant whose single
 sign-on is broken, holds up other logins, and nobody who is signed in."""
 
-_PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; a colon would split the bearer
 
 
@@ -83,7 +83,7 @@ class DescopeApi:
             monotonic: Seconds, by which an outage or a rate limit is waited out.
             events: Told when Descope is left alone, and when it is back.
         """
-        if _PROJECT_ID.fullmatch(project_id) is None:
+        if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
         if management_key and _SECRET.fullmatch(management_key.get_secret_value()) is None:
             raise ConfigurationError("DESCOPE_AUTH_MANAGEMENT_KEY holds characters that no header may carry")

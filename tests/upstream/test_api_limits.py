@@ -48,7 +48,7 @@ class Turnstile(httpx.AsyncBaseTransport):
 def client_over(transport: Turnstile, seconds: float = 5.0) -> DescopeApi:
     """A client whose calls go through ``transport`` and may take so long."""
     return DescopeApi(
-        base_url="https://api.descope.test", project_id="P1", timeout=seconds, transport=transport
+        base_url="https://api.descope.test", project_id="P2" + "u" * 26, timeout=seconds, transport=transport
     )
 
 

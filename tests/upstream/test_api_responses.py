@@ -37,7 +37,9 @@ class Script:
         self.sent = 0
         self._outcomes = outcomes
         self.client = DescopeApi(
-            base_url="https://api.descope.test", project_id="P1", transport=httpx.MockTransport(self._play)
+            base_url="https://api.descope.test",
+            project_id="P2" + "u" * 26,
+            transport=httpx.MockTransport(self._play),
         )
 
     def _play(self, _: httpx.Request) -> httpx.Response:

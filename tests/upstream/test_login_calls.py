@@ -10,8 +10,8 @@ from typing_extensions import override
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import CircuitOpen, RateLimited, UpstreamError, UpstreamUnavailable
 from fastapi_descope.events import Event, EventBus, UpstreamDegraded, UpstreamRecovered
+from tests.helpers.event_loop import run_ready
 from tests.helpers.fake_clock import FakeClock
-from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ class Descope(httpx.AsyncBaseTransport):
         events.subscribe(self.told.append)
         self.client = DescopeApi(
             base_url="https://api.descope.test",
-            project_id="P1",
+            project_id="P2" + "u" * 26,
             transport=self,
             monotonic=self.clock,
             events=events,

@@ -52,7 +52,7 @@ class Descope(httpx.AsyncBaseTransport):
         events.subscribe(self.told.append)
         self.client = DescopeApi(
             base_url="https://api.descope.test",
-            project_id="P1",
+            project_id="P2" + "u" * 26,
             transport=self,
             monotonic=self.clock,
             events=events,
