@@ -11,8 +11,7 @@ from fastapi_descope._refresh.outcome import Ended
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
 from tests.helpers.auth_harness import AuthHarness, anybody, cookies
-from tests.helpers.event_loop import in_virtual_time
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import in_virtual_time, run_ready
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import TenantSwitched, UpstreamTokenRejected
 from tests.helpers.auth_harness import ADA, STRICT, AuthHarness, cookies
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 
 pytestmark = pytest.mark.anyio
 

@@ -69,3 +69,9 @@ in_virtual_time = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual time"]
 )
 """Runs one test in such a loop; a whole module overrides the fixture ``anyio_backend``."""
+
+
+async def run_ready() -> None:
+    """Run all tasks that are ready to run, and the tasks that they make ready."""
+    for _ in range(10):
+        await asyncio.sleep(0)

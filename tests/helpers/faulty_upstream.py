@@ -13,7 +13,7 @@ from typing_extensions import override
 from fastapi_descope._refresh.coordinator import Exchange
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import DescopeError, InvalidUpstreamResponse, RateLimited, UpstreamUnavailable
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 from tests.helpers.strict_upstream import NOW, StrictDescope
 
 CALL_SECONDS = 5.0

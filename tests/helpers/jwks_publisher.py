@@ -51,9 +51,3 @@ class Publisher:
             cache_size=size,
             jitter=lambda: 1.0,
         )
-
-
-async def run_ready() -> None:
-    """Let the event loop do all that it can do without anything happening outside."""
-    for _ in range(10):
-        await asyncio.sleep(0)

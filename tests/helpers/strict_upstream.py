@@ -18,7 +18,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair, User
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 
 NOW = 1_800_000_000.0
 LIFETIME = 600

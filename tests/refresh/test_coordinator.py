@@ -11,8 +11,7 @@ from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed, Unavailabl
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
-from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import VirtualTimeLoop, run_ready
 from tests.helpers.strict_upstream import LIFETIME, StrictDescope
 
 pytestmark = pytest.mark.anyio

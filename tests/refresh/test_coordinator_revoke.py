@@ -9,8 +9,7 @@ from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
 from fastapi_descope.errors import SessionEnded
 from fastapi_descope.session import TokenPair
-from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import VirtualTimeLoop, run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio

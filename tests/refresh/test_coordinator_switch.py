@@ -16,8 +16,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.session import RefreshToken, TokenPair
-from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import VirtualTimeLoop, run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,7 @@ import pytest
 from fastapi_descope._refresh.outcome import Renewed
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import UpstreamUnavailable
-from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import VirtualTimeLoop, run_ready
 from tests.helpers.strict_upstream import DistantStore, StrictDescope
 
 pytestmark = pytest.mark.anyio

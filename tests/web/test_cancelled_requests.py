@@ -10,7 +10,7 @@ from typing_extensions import override
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 from tests.helpers.strict_upstream import DistantStore
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from fastapi_descope._refresh.redis.scripts import FORCE_SET, GET
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import EventBus
 from tests.faults.redis_proxy import RedisProxy
-from tests.helpers.jwks_publisher import run_ready
+from tests.helpers.event_loop import run_ready
 from tests.helpers.redis_fleet import FIRST, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
 from tests.helpers.redis_server import RedisServer as RealRedis
 from tests.helpers.strict_upstream import StrictDescope

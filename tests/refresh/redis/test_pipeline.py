@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from fastapi_descope._refresh.redis.pipeline import Pipeliner, RedisFailure
 from fastapi_descope._refresh.redis.scripts import Script, ScriptReply
+from tests.helpers.event_loop import run_ready
 from tests.helpers.fake_redis import DONE, GatedRedis
-from tests.helpers.jwks_publisher import run_ready
 
 pytestmark = pytest.mark.anyio
 
