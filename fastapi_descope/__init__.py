@@ -129,7 +129,7 @@ __all__ = [
 
 _MODULES = (
     ".errors",
-    ".session",
+    "._web.parameter_guard",
     "._upstream.login_options",
     ".settings",
     ".plugin",
@@ -137,7 +137,10 @@ _MODULES = (
     "._web.middleware",
     "._web.starlette_auth",
 )
-"""The modules that define the public names, in the order in which they are searched."""
+"""The modules that provide the public names, in the order in which they are searched.
+
+The values of ``session`` come from ``parameter_guard``, so that importing one also installs the guard.
+"""
 
 if not TYPE_CHECKING:  # pragma: no branch - hidden from type checkers, which would accept any name
 

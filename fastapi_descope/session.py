@@ -9,7 +9,6 @@ from typing import Self
 
 from ._encoding import json_fields
 from ._encoding.frozen_dict import FrozenDict
-from ._encoding.parameter_guard import not_a_request_parameter
 
 __all__ = ["AuthSession", "Claims", "RefreshToken", "Tenant", "TokenPair", "User", "UserProfile"]
 
@@ -23,7 +22,6 @@ def _no_claims() -> Claims:
     return _NO_CLAIMS
 
 
-@not_a_request_parameter("tenant: CurrentTenant")
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A customer organisation, and what the user may do in it."""
@@ -33,7 +31,6 @@ class Tenant:
     permissions: tuple[str, ...] = ()
 
 
-@not_a_request_parameter("user: CurrentUser")
 @dataclass(frozen=True, slots=True)
 class User:
     """The person, or the access key, that a session speaks for.
@@ -97,7 +94,6 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
     }
 
 
-@not_a_request_parameter("session: CurrentSession")
 @dataclass(frozen=True, slots=True)
 class AuthSession:
     """A verified session: who, in which tenant, until when. Times are epoch seconds.
@@ -189,7 +185,6 @@ class TokenPair:
     refresh_at: float | None = None
 
 
-@not_a_request_parameter("await get_user_profile(request)")
 @dataclass(frozen=True, slots=True)
 class UserProfile:
     """Descope's user object (``GET /v1/auth/me``); only ``user_id`` is always there.

@@ -18,7 +18,6 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from .._encoding.parameter_guard import dependency_factory
 from ..errors import (
     ConfigurationError,
     MissingPermissions,
@@ -29,6 +28,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..session import AuthSession, Tenant, User, UserProfile
+from .parameter_guard import dependency_factory
 from .request_auth import request_auth
 from .security_schemes import OptionalSessionScheme, SessionScheme
 

@@ -269,7 +269,9 @@ async def test_names_from_an_enumeration_of_texts(make_env: EnvFactory) -> None:
 def test_tn05_a_factory_without_its_parentheses_is_a_mistake(factory: Callable[..., Requirement]) -> None:
     """The route would be open: FastAPI would call the factory and throw away the demand."""
     for declared in (Depends(factory), Depends(partial(factory))):
-        with pytest.raises(ConfigurationError, match=rf"{factory.__name__}\(\) needs its parentheses"):
+        with pytest.raises(
+            ConfigurationError, match=rf"^Use Depends\({factory.__name__}\(\)\), with parentheses"
+        ):
             FastAPI(dependencies=[declared]).get("/{path_param}")(lambda: None)
 
 
@@ -297,7 +299,7 @@ async def test_nobody_is_who_the_body_says(make_env: EnvFactory) -> None:
     response = await env.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
 
     assert response.status_code == 422
-    assert "write user: CurrentUser" in response.text
+    assert "annotate it as `user: CurrentUser`" in response.text
 
 
 async def test_dependencies_can_be_overridden_in_tests(make_env: EnvFactory) -> None:

@@ -1,6 +1,8 @@
-"""What no request may fill: values of the package. And what may be done with them as before."""
+"""The guard that keeps FastAPI from reading a user from a request."""
 
 import inspect
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Annotated, Any
 from unittest.mock import create_autospec
@@ -8,7 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from fastapi_descope._encoding.parameter_guard import dependency_factory, parameter_error
+from fastapi_descope._web.parameter_guard import dependency_factory, parameter_error
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.session import AuthSession, Tenant, User, UserProfile
 
@@ -38,7 +40,7 @@ class Visit(BaseModel):
 )
 def test_no_data_becomes_a_value(kind: Any, data: object) -> None:
     """Neither by itself nor as a part of something; the sentence says what to write instead."""
-    with pytest.raises(ValidationError, match="A request never says who sent it"):
+    with pytest.raises(ValidationError, match="cannot be a request parameter"):
         TypeAdapter[object](kind).validate_python(data)
 
 
@@ -95,6 +97,25 @@ def test_a_factory_that_is_not_called_cannot_be_read() -> None:
         return "made"
 
     (parameter,) = inspect.signature(demand_nothing).parameters.values()
-    with pytest.raises(ConfigurationError, match=r"demand_nothing\(\) needs its parentheses"):
+    with pytest.raises(ConfigurationError, match=r"^Use Depends\(demand_nothing\(\)\), with parentheses"):
         TypeAdapter[object](parameter.annotation)
     assert demand_nothing() == "made"
+
+
+@pytest.mark.parametrize("name", ["AuthSession", "Tenant", "User", "UserProfile"])
+def test_importing_a_guarded_class_from_the_package_installs_the_guard(name: str) -> None:
+    """In a new process, where nothing else has loaded the guard; ``session`` alone loads no framework."""
+    program = f"""
+import sys
+import fastapi_descope.session
+assert not {{"fastapi", "starlette", "pydantic"}} & sys.modules.keys()
+from fastapi_descope import {name}
+assert {name} is fastapi_descope.session.{name}
+from pydantic import TypeAdapter, ValidationError
+try:
+    TypeAdapter({name}).validate_python({{"id": "U1", "user_id": "U1"}})
+except ValidationError as error:
+    print(error.errors()[0]["msg"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)  # noqa: S603 - our own code
+    assert f"{name} cannot be a request parameter" in done.stdout

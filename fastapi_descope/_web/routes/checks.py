@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from ..._encoding.parameter_guard import parameter_error
 from ...errors import ConfigurationError
+from ..parameter_guard import parameter_error
 from ..route_names import LOGIN, PUBLIC_ROUTES, PluginRoute, PluginRoutes
 from ..security_schemes import OptionalSessionScheme, SessionScheme
 from .login import LoginRoutes

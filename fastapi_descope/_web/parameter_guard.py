@@ -1,0 +1,94 @@
+"""Keeps FastAPI from reading a ``User`` from a request, and from calling a factory as a dependency.
+
+FastAPI reads a parameter of any type that it can from the request, and accepts any callable as a dependency.
+A small slip is dangerous: ``user: User`` would be read from the request body, and ``Depends(require_mfa)``
+would require nothing. Importing this module installs the guard on the values of ``fastapi_descope.session``,
+which know nothing of FastAPI. The package exports them through this module.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from ..errors import ConfigurationError
+from ..session import AuthSession, Tenant, User, UserProfile
+
+__all__ = ["AuthSession", "Tenant", "User", "UserProfile", "dependency_factory", "parameter_error"]
+
+C = TypeVar("C", bound=Callable[..., object])
+
+_GUARDED: Mapping[type, str] = {
+    User: "annotate it as `user: CurrentUser`",
+    Tenant: "annotate it as `tenant: CurrentTenant`",
+    AuthSession: "annotate it as `session: CurrentSession`",
+    UserProfile: "call `await get_user_profile(request)`",
+}
+"""The classes that no request may fill, and what to write instead."""
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """Annotation of a parameter: FastAPI fails as soon as it builds a validator for the parameter."""
+
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        raise ConfigurationError(self.message)
+
+
+def dependency_factory(factory: C) -> C:
+    """Make ``Depends(factory)`` raise ``ConfigurationError``: it would discard what the factory returns."""
+    name: str = getattr(factory, "__name__")  # noqa: B009 - a Callable need not have one
+    message = f"Use Depends({name}()), with parentheses: {name} is a dependency factory"
+    _make_signature_unreadable(factory, message)
+    return factory
+
+
+def parameter_error(annotation: object) -> str | None:
+    """Return why a parameter with this annotation cannot be read from a request, or None if it can."""
+    if isinstance(annotation, type):
+        return next((_message(cls) for cls in _GUARDED if issubclass(annotation, cls)), None)
+    parts: Iterable[object] = get_args(annotation)
+    return next(filter(None, map(parameter_error, parts)), None)
+
+
+def _message(cls: type) -> str:
+    return f"{cls.__name__} cannot be a request parameter: {_GUARDED[cls]}"
+
+
+def _guard(cls: type) -> None:
+    """Let Pydantic and FastAPI accept only ready instances of ``cls``, which the package makes.
+
+    As a class dependency it raises ``ConfigurationError`` when the route is declared. Data for it is a
+    validation error, by itself or inside a model. Instances are serialised like those of any dataclass.
+    """
+
+    def require_instance(value: object) -> object:
+        if isinstance(value, cls):
+            return value
+        raise ValueError(_message(cls))
+
+    def schema(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return BeforeValidator(require_instance).__get_pydantic_core_schema__(source, handler)
+
+    _make_signature_unreadable(cls, _message(cls))
+    setattr(cls, "__get_pydantic_core_schema__", staticmethod(schema))  # noqa: B010 - not a field of the class
+
+
+def _make_signature_unreadable(call: Callable[..., object], message: str) -> None:
+    """Mark one parameter of ``call`` as ``_Unreadable``, and leave its signature as it is otherwise."""
+    signature = inspect.signature(call)
+    first, *others = signature.parameters.values() or [
+        inspect.Parameter("parentheses", inspect.Parameter.KEYWORD_ONLY, annotation=Any)
+    ]
+    marked = first.replace(annotation=Annotated[first.annotation, _Unreadable(message)])
+    new = signature.replace(parameters=[marked, *others])
+    setattr(call, "__signature__", new)  # noqa: B010 - functions and classes may both have one
+
+
+for _cls in _GUARDED:
+    _guard(_cls)
