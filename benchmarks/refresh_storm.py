@@ -20,7 +20,7 @@ from descope import DescopeClient
 from fastapi import FastAPI
 
 from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSettings
-from fastapi_descope.emulator import Emulator, Issued
+from fastapi_descope.emulator import Emulator, JwtPair
 from fastapi_descope.emulator.server import running
 
 from .page_requests import PATH, page_scope, served
@@ -67,7 +67,7 @@ class _Upstream:
 
     url: str
     project_id: str
-    dead: Sequence[Issued]
+    dead: Sequence[JwtPair]
     pipe: Connection
 
     def calls(self) -> int:
@@ -168,7 +168,7 @@ async def _drive(upstream: _Upstream, over: float) -> Storm:
 def _theirs(upstream: _Upstream) -> Storm:
     client = DescopeClient(project_id=upstream.project_id, base_url=upstream.url)
 
-    def refresh(pair: Issued) -> None:
+    def refresh(pair: JwtPair) -> None:
         client.refresh_session(pair.refresh_jwt)
 
     refresh(upstream.dead[0])  # fetches the keys

@@ -127,7 +127,7 @@ class Journey:
         address = self._callback
         page = await self._browser.go(address)
         _expect_text(page, 200, says="Sign in to Acme Corp")
-        user = self._emulator.project.user(_EMAIL)
+        user = self._emulator.project.find_user(_EMAIL)
         fields = {"form_token": form_token(page), "user": user.user_id if user else ""}
         seen = await self._browser.submit(address, fields)
         _expect_redirect(seen, "/callback")

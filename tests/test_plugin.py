@@ -178,7 +178,7 @@ async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
     asking = asyncio.ensure_future(
         _browser(app, emulator).get("/session-of", cookie=f"DSR={pair.refresh_jwt}")
     )
-    await emulator.faults.arrived()
+    await emulator.faults.wait_until_held()
 
     closing = asyncio.ensure_future(descope.aclose())
     await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope._refresh.store import MemoryRefreshStore
-from fastapi_descope.emulator import Clock, Emulator, Issued, Project
+from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
 from tests.helpers.event_loop import VirtualTimeLoop
 from tests.helpers.signing_key import signing_key
@@ -49,11 +49,11 @@ class Process:
         )
         add_routes(self.app)
 
-    def dead_session(self) -> Issued:
+    def dead_session(self) -> JwtPair:
         """A pair whose session is over."""
         return self.emulator.issue("ada@acme.example", session_seconds=-60)
 
-    async def request(self, pair: Issued) -> int:
+    async def request(self, pair: JwtPair) -> int:
         """The status of a request with its refresh token."""
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=APP) as browser:
             return (
@@ -68,7 +68,7 @@ async def test_f15_a_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout:
     pair = process.dead_session()
     process.emulator.faults.add("refresh", hold=True, when="after")
     asking = asyncio.create_task(process.request(pair))
-    await process.emulator.faults.arrived()
+    await process.emulator.faults.wait_until_held()
     asking.cancel()
     loop = asyncio.get_running_loop()
     loop.call_later(upstream_timeout - 1, process.emulator.faults.release)

@@ -43,7 +43,7 @@ async def test_home_offers_accounts_to_try(visit: Visit, emulator: Emulator) -> 
     responses = [await browser.get(unescape(link)) for link in links]
     assert [response.status_code for response in responses] == [303, 303]
     assert all(response.headers["location"].startswith(f"{DESCOPE}/signin/") for response in responses)
-    assert [call.query["tenant"] for call in emulator.requests.to("authorize")] == [ADA, HANK]
+    assert [call.query["tenant"] for call in emulator.requests.for_endpoint("authorize")] == [ADA, HANK]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/static/style.css", "/static/icon.svg"])

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from ..emulator import Emulator, Project, SeedUser
-from ..emulator.server import CannotListen, serve
+from ..emulator.server import PortUnavailable, serve
 from ..errors import ConfigurationError
 
 __all__ = ["EmulatorRunner"]
@@ -42,7 +42,7 @@ class EmulatorRunner:
                 serve(self._emulator, host=host, port=port, ready=self._greet)
         except ValueError as refused:
             raise ConfigurationError(str(refused)) from None
-        except CannotListen as failure:
+        except PortUnavailable as failure:
             reason = os.strerror(failure.errno or 0)
             raise ConfigurationError(f"Port {port}: {reason}; choose another with --port") from None
         self._say("Stopped.")

@@ -23,10 +23,10 @@ try:
     from .assumptions import Assumptions
     from .clock import Clock
     from .directory import AccessKey, Grants, SeedTenant, SeedUser
-    from .emulator import Emulator, Issued
+    from .emulator import Emulator, JwtPair
     from .faults.queue import Faults
     from .journal import Call, Journal
-    from .project import DEFAULT_PROJECT_ID, CookiePlan, Project
+    from .project import DEFAULT_PROJECT_ID, CookieSettings, Project
     from .signing import SigningKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
@@ -40,12 +40,12 @@ __all__ = [
     "Assumptions",
     "Call",
     "Clock",
-    "CookiePlan",
+    "CookieSettings",
     "Emulator",
     "Faults",
     "Grants",
-    "Issued",
     "Journal",
+    "JwtPair",
     "Project",
     "SeedTenant",
     "SeedUser",

@@ -4,13 +4,13 @@ Only 429 with E130429 is certain; other pairs of status and code are Descope's w
 and otherwise the emulator's choice, marked as such.
 """
 
-__all__ = ["FAILURE", "ApiError", "error_body"]
+__all__ = ["INTERNAL_ERROR", "ApiError", "error_body"]
 
-FAILURE = "E000000"
+INTERNAL_ERROR = "E000000"
 """The code of a server that fails (5xx). Made up: Descope's are unknown, and SDKs want to read one."""
 
 _DESCRIPTIONS = {
-    FAILURE: "Internal failure",
+    INTERNAL_ERROR: "Internal failure",
     "E011001": "Request is malformed",
     "E011002": "Request is missing required arguments",
     "E011003": "Request is invalid",
@@ -137,6 +137,6 @@ class ApiError(Exception):
         return cls(401, "E066103", "The sign-in has not been confirmed yet")
 
     @classmethod
-    def no_such_link(cls) -> "ApiError":
+    def expired_link(cls) -> "ApiError":
         """A pending reference or a link's token that is unknown, used or too old: 400 by our choice."""
         return cls(400, "E062504", "The sign-in is unknown, was finished, or has expired")

@@ -42,7 +42,7 @@ class Assumptions:
     enforces_initiated_email: bool = True
     refresh_holds_grants: bool = False
 
-    def failure(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
+    def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
         """The query parameters with which an app learns of a sign-in that failed.
 
         ``standard``: those of RFC 6749, section 4.1.2.1, which leaves nothing to guess.

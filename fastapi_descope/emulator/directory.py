@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from .validation import (
-    check_key,
-    check_named,
-    check_times,
+    check_not_empty,
+    check_seconds,
+    check_secret,
 )
 
 __all__ = ["AccessKey", "Grants", "SeedTenant", "SeedUser"]
@@ -43,8 +43,8 @@ class SeedTenant:
     custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def __post_init__(self) -> None:
-        check_named("tenant id", self.id)
-        check_times({"session_seconds": self.session_seconds}, least=0)
+        check_not_empty("tenant id", self.id)
+        check_seconds({"session_seconds": self.session_seconds}, least=0)
         object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
 
     def has_domain(self, domain: str) -> bool:
@@ -75,7 +75,7 @@ class SeedUser:
     status: Literal["enabled", "disabled", "invited"] = "enabled"
 
     def __post_init__(self) -> None:
-        check_named("login_id", self.login_id)
+        check_not_empty("login_id", self.login_id)
         derived = hashlib.sha256(self.login_id.encode()).hexdigest()[:26]
         name = self.login_id.partition("@")[0].capitalize()
         object.__setattr__(self, "user_id", self.user_id or f"U2{derived}")
@@ -93,7 +93,7 @@ class SeedUser:
         """Whether the user is kept out."""
         return self.status == "disabled"
 
-    def held_in(self, tenant_id: str) -> Grants:
+    def grants_in(self, tenant_id: str) -> Grants:
         """What the user holds in a tenant; nothing where not a member."""
         return self.tenants.get(tenant_id, _NO_GRANTS)
 
@@ -118,12 +118,12 @@ class AccessKey:
     expires_at: int = 0
 
     def __post_init__(self) -> None:
-        check_key("secret", self.secret, ends_bearer=False)
+        check_secret("secret", self.secret, ends_bearer=False)
         if self.expires_at < 0:
             raise ValueError("expires_at must not be negative")
         object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
-    def held_in(self, tenant_id: str) -> Grants:
+    def grants_in(self, tenant_id: str) -> Grants:
         """What the key holds in a tenant; nothing where it has none."""
         return self.tenants.get(tenant_id, _NO_GRANTS)

@@ -16,33 +16,33 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .api.admin import Controls
+from .api.admin import Admin
 from .api.auth import AuthApi, SocialApi
 from .api.oidc import OidcApi
 from .api.pending import PendingApi
-from .api.snapshot import Overview
-from .api_errors import FAILURE, ApiError, error_body
+from .api.snapshot import Snapshot
+from .api_errors import INTERNAL_ERROR, ApiError, error_body
 from .auth_server import AuthServer
 from .clock import Clock
 from .directory import SeedUser
 from .faults.queue import Faults
 from .journal import Call, Journal, fingerprint
-from .logins import Logins
+from .logins import LoginStore
 from .pages.console import Console, is_console
 from .pages.sign_in import SignInPage
 from .project import Project
-from .security import console_rejection_reason, rejection_reason, shared_with_pages
+from .security import console_rejection_reason, rejection_reason, with_cors
 from .signing import SigningKey
 from .tokens import Principal
-from .urls import at_one_slash, path_of
+from .urls import collapse_leading_slashes, route_path
 
-__all__ = ["Emulator", "Issued"]
+__all__ = ["Emulator", "JwtPair"]
 
 _API = re.compile(r"/(v[0-9]+|oauth2|scim)/")
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class JwtPair:
     """A token pair made without a sign-in."""
 
     session_jwt: str = field(repr=False)
@@ -83,14 +83,14 @@ class Emulator:
     ) -> None:
         self.clock = clock or Clock()
         self.requests = Journal()
-        self._authority = AuthServer(project or Project(), self.clock, base_url, signing_key)
-        logins = Logins(self.clock)
+        self._auth_server = AuthServer(project or Project(), self.clock, base_url, signing_key)
+        logins = LoginStore(self.clock)
         self._routes: list[Route] = [
-            *AuthApi(self._authority, logins, self.clock).routes,
-            *SocialApi(self._authority, logins).routes,
-            *PendingApi(self._authority, logins, self.clock).routes,
-            *OidcApi(self._authority, logins, self.clock).routes,
-            *SignInPage(self._authority, logins).routes,
+            *AuthApi(self._auth_server, logins, self.clock).routes,
+            *SocialApi(self._auth_server, logins).routes,
+            *PendingApi(self._auth_server, logins, self.clock).routes,
+            *OidcApi(self._auth_server, logins, self.clock).routes,
+            *SignInPage(self._auth_server, logins).routes,
         ]
         self.faults = Faults({route.name for route in self._routes}, pause)
         self._app = Starlette(
@@ -116,12 +116,12 @@ class Emulator:
     @property
     def project(self) -> Project:
         """The project as it is now."""
-        return self._authority.project
+        return self._auth_server.project
 
     @project.setter
     def project(self, project: Project) -> None:
         """Change roles or settings while it runs; what is out already stays as it is."""
-        self._authority.project = project
+        self._auth_server.project = project
 
     @property
     def project_id(self) -> str:
@@ -131,29 +131,29 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """The origin in issuers of URL form."""
-        return self._authority.base_url
+        return self._auth_server.base_url
 
     @base_url.setter
     def base_url(self, base_url: str) -> None:
         """Say where clients reach it; ``server`` does."""
-        self._authority.base_url = base_url
+        self._auth_server.base_url = base_url
 
     @property
     def public_keys(self) -> tuple[dict[str, str], ...]:
         """The published keys as JWKs, newest first."""
-        return self._authority.keys.public_keys
+        return self._auth_server.keys.public_keys
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
         """Sign with a new key from now on; without ``keep_old``, what older keys signed is void."""
-        self._authority.keys.rotate(keep_old=keep_old)
+        self._auth_server.keys.rotate(keep_old=keep_old)
 
     def drop_old_keys(self) -> None:
         """Void what any key but the newest signed."""
-        self._authority.keys.drop_old()
+        self._auth_server.keys.drop_old()
 
     def revoke(self, user: str) -> None:
         """End every session of a user (login id or user id). Raises LookupError for an unknown one."""
-        self._authority.revoke(self._user(user))
+        self._auth_server.revoke_user(self._user(user))
 
     def issue(
         self,
@@ -164,7 +164,7 @@ class Emulator:
         amr: tuple[str, ...] = (),
         su: bool = False,
         claims: Mapping[str, object] | None = None,
-    ) -> Issued:
+    ) -> JwtPair:
         """A pair for a user (login id or user id) as if signed in, without HTTP.
 
         ``session_seconds`` replaces the project's; a negative number makes a session JWT that is over.
@@ -178,33 +178,33 @@ class Emulator:
             raise LookupError(f"{person.user_id} is not a member of tenant {tenant!r}")
         if tenant is None and self.project.auto_tenant and len(person.tenants) == 1:
             tenant = next(iter(person.tenants))
-        bearer = Principal(person, tenant, (*person.amr, *amr), su=su)
-        minted = self._authority.open(bearer, session_seconds=session_seconds, overrides=claims)
-        return Issued(minted.session_jwt, minted.refresh_jwt)
+        bearer = Principal(person, tenant, (*person.amr, *amr), step_up=su)
+        minted = self._auth_server.start_session(bearer, session_seconds=session_seconds, overrides=claims)
+        return JwtPair(minted.session_jwt, minted.refresh_jwt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = at_one_slash(scope)
-        if is_console(path_of(scope)):
+        scope = collapse_leading_slashes(scope)
+        if is_console(route_path(scope)):
             await self._console(scope)(scope, receive, send)
             return
         call = self._call(scope)
-        self.requests.add(call)
+        self.requests.record(call)
         send = _noting(call, send)
         answer = self._answer(scope, call.endpoint)
         with suppress(ClientDisconnect):  # nobody is left to be answered
-            await shared_with_pages(answer, scope)(scope, receive, send)
+            await with_cors(answer, scope)(scope, receive, send)
 
     def _answer(self, scope: Scope, endpoint: str) -> ASGIApp:
         """What answers a request: the door, a fault, or the endpoint."""
         shut = rejection_reason(scope)
         if shut:
             return _closed(shut)
-        fault = self.faults.take(endpoint) if endpoint else None  # a preflight, say, is no call of the API
-        return self._app if fault is None else self.faults.befall(fault, self._app)
+        fault = self.faults.pop(endpoint) if endpoint else None  # a preflight, say, is no call of the API
+        return self._app if fault is None else self.faults.wrap(fault, self._app)
 
     def _console(self, scope: Scope) -> ASGIApp:
         """What answers at the console: no fault happens to it, and no journal has it."""
@@ -214,12 +214,12 @@ class Emulator:
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
             return []
-        overview = Overview(self._authority, self.faults, self.requests, self.clock)
-        controls = Controls(self._authority, self.faults, self.clock)
+        overview = Snapshot(self._auth_server, self.faults, self.requests, self.clock)
+        controls = Admin(self._auth_server, self.faults, self.clock)
         return Console(overview, controls if console == "faults" else None).routes
 
     def _user(self, reference: str) -> SeedUser:
-        user = self.project.user(reference)
+        user = self.project.find_user(reference)
         if user is None:
             raise LookupError("the project has no such user")
         return user
@@ -229,7 +229,7 @@ class Emulator:
         endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
         return Call(
             method=request.method,
-            path="/signin/…" if endpoint == "signin" else path_of(scope),
+            path="/signin/…" if endpoint == "signin" else route_path(scope),
             query=dict(request.query_params),
             endpoint=endpoint,
             caller=fingerprint(request.headers.get("authorization", "")),
@@ -257,11 +257,11 @@ def _refused(_: Request, error: Exception) -> Response:
 
 def _no_such_thing(request: Request, error: Exception) -> Response:
     refusal = cast("HTTPException", error)
-    is_descopes = refusal.status_code == HTTPStatus.NOT_FOUND and _API.match(path_of(request.scope))
+    is_descopes = refusal.status_code == HTTPStatus.NOT_FOUND and _API.match(route_path(request.scope))
     message = "The emulator does not play this endpoint" if is_descopes else refusal.detail
     body = error_body("E011001", message)
     return JSONResponse(body, refusal.status_code, refusal.headers)
 
 
 def _failed(_: Request, __: Exception) -> Response:
-    return JSONResponse(error_body(FAILURE, "The emulator failed: its log says why"), 500)
+    return JSONResponse(error_body(INTERNAL_ERROR, "The emulator failed: its log says why"), 500)

@@ -39,17 +39,17 @@ class Journal:
     def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=_KEPT)
 
-    def add(self, call: Call) -> None:
+    def record(self, call: Call) -> None:
         """Record a request that has just arrived."""
         self._calls.append(call)
 
-    def to(self, endpoint: str) -> tuple[Call, ...]:
+    def for_endpoint(self, endpoint: str) -> tuple[Call, ...]:
         """The requests to one endpoint, oldest first."""
         return tuple(call for call in self if call.endpoint == endpoint)
 
     def count(self, endpoint: str) -> int:
         """How many requests went to one endpoint."""
-        return len(self.to(endpoint))
+        return len(self.for_endpoint(endpoint))
 
     def clear(self) -> None:
         """Forget everything recorded so far."""

@@ -10,14 +10,14 @@ from .directory import AccessKey, Grants, SeedTenant, SeedUser
 from .urls import LOOPBACK_HOSTS
 from .validation import (
     check_cookie,
-    check_key,
     check_project_id,
     check_redirects,
-    check_times,
+    check_seconds,
+    check_secret,
     check_unique,
 )
 
-__all__ = ["DEFAULT_PROJECT_ID", "CookiePlan", "Project"]
+__all__ = ["DEFAULT_PROJECT_ID", "CookieSettings", "Project"]
 
 DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
 """Well-formed (28 characters, so no region) and recognisably nobody's real project (EM-04)."""
@@ -37,7 +37,7 @@ _SOCIAL_PROVIDERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class CookiePlan:
+class CookieSettings:
     """Names and attributes of the two cookies. They are always HttpOnly and Secure.
 
     An empty domain makes a cookie of the host alone. The two tokens may have separate domains.
@@ -143,7 +143,7 @@ class Project:
     step_up_seconds: int = 600
     session_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
     refresh_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
-    cookies: CookiePlan = field(default_factory=CookiePlan)
+    cookies: CookieSettings = field(default_factory=CookieSettings)
     empty_claims: Literal["none", "nil", "delete"] = "delete"
     exclude_permissions: bool = False
     override_subject: bool = False
@@ -159,19 +159,19 @@ class Project:
         self._check_times()
         for name in ("auth_management_key", "management_key"):
             if (secret := getattr(self, name)) is not None:
-                check_key(name, secret)
-        self._refuse_twins()
+                check_secret(name, secret)
+        self._check_unique()
         for user in self.users:
-            self._refuse_strangers(f"user {user.login_id}", user.tenants)
+            self._check_memberships(f"user {user.login_id}", user.tenants)
         for key in self.access_keys:
-            self._refuse_strangers(f"access key {key.id}", key.tenants)
+            self._check_memberships(f"access key {key.id}", key.tenants)
 
     def _check_times(self) -> None:
         lives = ("session_seconds", "refresh_seconds", "access_key_seconds", "step_up_seconds")
-        check_times({name: getattr(self, name) for name in lives}, least=1)
-        check_times({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
+        check_seconds({name: getattr(self, name) for name in lives}, least=1)
+        check_seconds({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
 
-    def _refuse_twins(self) -> None:
+    def _check_unique(self) -> None:
         check_unique("tenant id", [tenant.id for tenant in self.tenants])
         domains = [{domain.lower() for domain in tenant.domains} for tenant in self.tenants]
         check_unique("domain of a tenant", chain.from_iterable(domains))
@@ -181,12 +181,12 @@ class Project:
         check_unique("access key id", [key.id for key in self.access_keys])
         check_unique("access key secret", [key.secret for key in self.access_keys])
 
-    def _refuse_strangers(self, who: str, tenants: Mapping[str, Grants]) -> None:
+    def _check_memberships(self, who: str, tenants: Mapping[str, Grants]) -> None:
         strangers = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
         if strangers:
             raise ValueError(f"{who} is in tenants the project lacks: {strangers}")
 
-    def user(self, reference: str) -> SeedUser | None:
+    def find_user(self, reference: str) -> SeedUser | None:
         """The user with this login id (in any case), user id or phone number."""
         login_id = reference.lower()
         for user in self.users:
@@ -194,7 +194,7 @@ class Project:
                 return user
         return None
 
-    def tenant(self, reference: str) -> SeedTenant | None:
+    def find_tenant(self, reference: str) -> SeedTenant | None:
         """The tenant with this id or name, or whose domain this e-mail address is in."""
         domain = reference.rpartition("@")[2] if "@" in reference else ""
         for tenant in self.tenants:
@@ -206,7 +206,7 @@ class Project:
         """The tenant with exactly this id."""
         return next((tenant for tenant in self.tenants if tenant.id == tenant_id), None)
 
-    def automatic_tenant(self, user: SeedUser) -> str | None:
+    def default_tenant(self, user: SeedUser) -> str | None:
         """The current tenant of a user who chose none: their only one, if the project says so."""
         return next(iter(user.tenants)) if self.auto_tenant and len(user.tenants) == 1 else None
 

@@ -7,9 +7,9 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
-from .urls import path_of
+from .urls import route_path
 
-__all__ = ["console_rejection_reason", "production_variable", "rejection_reason", "shared_with_pages"]
+__all__ = ["console_rejection_reason", "production_variable", "rejection_reason", "with_cors"]
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -52,7 +52,7 @@ _SHARED_PATHS = re.compile(
 )
 
 
-def shared_with_pages(app: ASGIApp, scope: Scope) -> ASGIApp:
+def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
     """What answers a request in place of ``app``: to a loopback page, with the headers that let it read on.
 
     Descope's browser SDKs call the authentication API with cookies (wire contract, section 9, point 15),
@@ -61,7 +61,7 @@ def shared_with_pages(app: ASGIApp, scope: Scope) -> ASGIApp:
     is signed in here. Which headers a page sends is not restricted, for the SDKs have many of their own.
     """
     origin = Headers(scope=scope).get("origin", "")
-    if not (_LOOPBACK_ORIGIN.fullmatch(origin) and _SHARED_PATHS.fullmatch(path_of(scope))):
+    if not (_LOOPBACK_ORIGIN.fullmatch(origin) and _SHARED_PATHS.fullmatch(route_path(scope))):
         return app
     return CORSMiddleware(
         app,

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from .assumptions import Assumptions
 from .directory import AccessKey, Grants, SeedTenant, SeedUser
-from .project import CookiePlan, Project
+from .project import CookieSettings, Project
 
 __all__ = ["SeedError", "load"]
 
@@ -27,7 +27,7 @@ _PARTS: dict[str, type] = {
     "tenants": SeedTenant,
     "users": SeedUser,
     "access_keys": AccessKey,
-    "cookies": CookiePlan,
+    "cookies": CookieSettings,
     "assumptions": Assumptions,
 }
 

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from .emulator import Emulator
-from .faults.connection_reset import HANG_UP
+from .faults.connection_reset import CLOSE_CONNECTION
 
-__all__ = ["CannotListen", "running", "serve"]
+__all__ = ["PortUnavailable", "running", "serve"]
 
 _LOOPBACK = {
     "127.0.0.1": (socket.AF_INET, "127.0.0.1"),
@@ -26,7 +26,7 @@ _GRACE_SECONDS = 2
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-class CannotListen(OSError):
+class PortUnavailable(OSError):
     """The port cannot be had: it is taken, or not for everybody."""
 
 
@@ -41,7 +41,7 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
     try:
         listener = socket.create_server((name.strip("[]"), port), family=family, backlog=_BACKLOG)
     except OSError as failure:
-        raise CannotListen(failure.errno, failure.strerror) from None
+        raise PortUnavailable(failure.errno, failure.strerror) from None
     # Inherited by connections; asyncio leaves it off where a socket does not name its protocol, and an
     # answer in two writes would then take 40 ms (Nagle's algorithm and delayed acknowledgements).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
         def hang_up(reset: bool) -> None:  # noqa: FBT001 - the only argument there is
             self._hang_up(scope["client"], reset=reset)
 
-        extensions = {**scope.get("extensions", {}), HANG_UP: hang_up}
+        extensions = {**scope.get("extensions", {}), CLOSE_CONNECTION: hang_up}
         await self._emulator({**scope, "extensions": extensions}, receive, send)
 
     def _hang_up(self, peer: tuple[str, int], *, reset: bool) -> None:

@@ -12,7 +12,7 @@ from jose import jws
 from jose.backends.cryptography_backend import CryptographyRSAKey
 from jose.utils import base64url_decode, long_to_base64
 
-__all__ = ["JwksCache", "SigningKey"]
+__all__ = ["KeyRing", "SigningKey"]
 
 _SEGMENTS = 3
 
@@ -26,7 +26,7 @@ class SigningKey:
     public: Mapping[str, str]
 
     @classmethod
-    def fresh(cls) -> "SigningKey":
+    def generate(cls) -> "SigningKey":
         """A new key. Costs tens of milliseconds, now and then a few hundred."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -41,7 +41,7 @@ class SigningKey:
         }
         return cls(public["kid"], CryptographyRSAKey(pem.decode(), "RS256"), public)
 
-    def under_another_id(self) -> "SigningKey":
+    def with_new_kid(self) -> "SigningKey":
         """The same key with a new id, at no cost.
 
         Whoever trusts one of the two refuses what the other signed: the id is in the signed header.
@@ -58,11 +58,11 @@ def _new_kid() -> str:
     return f"SK2{secrets.token_hex(13)}"
 
 
-class JwksCache:
+class KeyRing:
     """The newest key signs; all keys in the ring are published and verify. Makes the first unless given."""
 
-    def __init__(self, first: SigningKey | None = None) -> None:
-        self._keys = [first or SigningKey.fresh()]
+    def __init__(self, signing_key: SigningKey | None = None) -> None:
+        self._keys = [signing_key or SigningKey.generate()]
 
     @property
     def public_keys(self) -> tuple[dict[str, str], ...]:
@@ -74,13 +74,13 @@ class JwksCache:
         """The id of the key that signs now."""
         return self._keys[0].kid
 
-    def holds(self, kid: str) -> bool:
+    def has_kid(self, kid: str) -> bool:
         """Whether tokens signed under this key id are still good."""
         return any(key.kid == kid for key in self._keys)
 
     def rotate(self, *, keep_old: bool = True) -> None:
         """Sign with a new key from now on. Costs the making of an RSA key."""
-        self._keys = [SigningKey.fresh(), *(self._keys if keep_old else ())]
+        self._keys = [SigningKey.generate(), *(self._keys if keep_old else ())]
 
     def drop_old(self) -> None:
         """Stop publishing and accepting every key but the newest."""
@@ -90,7 +90,7 @@ class JwksCache:
         """A JWT with these claims under the newest key."""
         return self._keys[0].sign(claims)
 
-    def verified(self, token: str) -> dict[str, object] | None:
+    def verify(self, token: str) -> dict[str, object] | None:
         """The claims of a token that one of these keys signed, or None. Times are not looked at.
 
         RS256 is deterministic (RFC 8017, section 8.2), so a token is ours only if signing its payload

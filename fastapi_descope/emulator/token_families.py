@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["End", "Families", "Family", "RefreshTokenRecord"]
+__all__ = ["EndReason", "RefreshTokenRecord", "TokenFamilies", "TokenFamily"]
 
 _FEW = 1000
 
 
-class End(Enum):
+class EndReason(Enum):
     """Why a family is over before its time."""
 
     LOGOUT = "logout"
@@ -19,7 +19,7 @@ class End(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Family:
+class TokenFamily:
     """All refresh tokens that descend from one sign-in. Times are epoch seconds.
 
     ``custom`` are the custom claims of the login options, ``extra`` claims that every session JWT gets as
@@ -35,9 +35,9 @@ class Family:
     last_used: float
     tenant: str | None = None
     kid: str = ""
-    custom: Mapping[str, object] = field(default_factory=dict[str, object])
-    extra: Mapping[str, object] = field(default_factory=dict[str, object])
-    end: End | None = None
+    custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    extra_claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    end_reason: EndReason | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -45,7 +45,7 @@ class Family:
 class RefreshTokenRecord:
     """One issued refresh token. The tenant is the token's own: an older one keeps the older tenant."""
 
-    family: Family
+    family: TokenFamily
     tenant: str | None
     kid: str
     replaced_at: float | None = None
@@ -55,7 +55,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-class Families:
+class TokenFamilies:
     """Every refresh token issued that is not past its end, by digest: what is not in here is no good.
 
     The tokens themselves are not kept. May be used from another thread than the one the emulator runs in:
@@ -63,33 +63,33 @@ class Families:
     """
 
     def __init__(self) -> None:
-        self._tickets: dict[bytes, RefreshTokenRecord] = {}
+        self._records: dict[bytes, RefreshTokenRecord] = {}
         self._clean_at = _FEW
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._records)
 
     def add(self, token: str, ticket: RefreshTokenRecord, now: float) -> None:
         """Remember a token that has just been signed; now and then, forget those past their end."""
-        if len(self._tickets) >= self._clean_at:
-            for digest, kept in tuple(self._tickets.items()):
+        if len(self._records) >= self._clean_at:
+            for digest, kept in tuple(self._records.items()):
                 if now >= kept.family.ends_at:
-                    self._tickets.pop(digest, None)
-            self._clean_at = max(_FEW, 2 * len(self._tickets))  # so that it costs each token a constant
-        self._tickets[_digest(token)] = ticket
+                    self._records.pop(digest, None)
+            self._clean_at = max(_FEW, 2 * len(self._records))  # so that it costs each token a constant
+        self._records[_digest(token)] = ticket
         ticket.family.tenant, ticket.family.kid = ticket.tenant, ticket.kid
 
     def find(self, token: str) -> RefreshTokenRecord | None:
         """The ticket of a token, or None if it was never issued or is long over."""
-        return self._tickets.get(_digest(token))
+        return self._records.get(_digest(token))
 
-    def live(self, now: float) -> tuple[Family, ...]:
+    def active(self, now: float) -> tuple[TokenFamily, ...]:
         """The families that are not over, oldest first."""
-        families = {ticket.family: None for ticket in tuple(self._tickets.values())}
-        return tuple(one for one in families if one.end is None and now < one.ends_at)
+        families = {ticket.family: None for ticket in tuple(self._records.values())}
+        return tuple(one for one in families if one.end_reason is None and now < one.ends_at)
 
-    def end_all(self, user_id: str) -> None:
+    def revoke_all(self, user_id: str) -> None:
         """End every family of a user that is not over already."""
-        for ticket in tuple(self._tickets.values()):
-            if ticket.family.user_id == user_id and ticket.family.end is None:
-                ticket.family.end = End.LOGOUT
+        for ticket in tuple(self._records.values()):
+            if ticket.family.user_id == user_id and ticket.family.end_reason is None:
+                ticket.family.end_reason = EndReason.LOGOUT

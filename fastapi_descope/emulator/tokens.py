@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from .directory import AccessKey, SeedUser
 from .project import Project
 
-__all__ = ["IssuedTokens", "KeySession", "LoginRecord", "Principal", "TokenWriter", "utc_text"]
+__all__ = ["AccessKeySession", "ClaimsBuilder", "IssuedTokens", "LoginRecord", "Principal", "rfc3339"]
 
 
-def utc_text(epoch: float) -> str:
+def rfc3339(epoch: float) -> str:
     """Epoch seconds as RFC 3339 in UTC, whole seconds: the form of ``rexp``."""
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -22,11 +22,11 @@ class Principal:
     user: SeedUser
     tenant: str | None
     amr: tuple[str, ...]
-    su: bool = False
-    custom: Mapping[str, object] = field(default_factory=dict[str, object])
+    step_up: bool = False
+    custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-class TokenWriter:
+class ClaimsBuilder:
     """Turns a bearer into claims, the way one project writes them."""
 
     def __init__(self, project: Project, base_url: str) -> None:
@@ -38,19 +38,21 @@ class TokenWriter:
             "agentic": f"{base_url}/v1/apps/agentic/{project.project_id}/emulator",
         }[project.issuer]
 
-    def session(self, bearer: Principal, *, now: int, exp: int, rexp: int, jti: str) -> dict[str, object]:
+    def session_claims(
+        self, bearer: Principal, *, now: int, exp: int, rexp: int, jti: str
+    ) -> dict[str, object]:
         """The claims of a session JWT. Times are epoch seconds. ``jti`` is there if the project wants it."""
         claims = self._of_user(bearer, self.session_drn, now, exp)
-        claims |= self._held(bearer.user, bearer.tenant) | {"rexp": utc_text(rexp)}
+        claims |= self._held(bearer.user, bearer.tenant) | {"rexp": rfc3339(rexp)}
         if self._project.template_email:
             claims |= {"email": bearer.user.email, "name": bearer.user.name}
-        if bearer.su:
+        if bearer.step_up:
             claims["su"] = True
         if self._project.session_jti:
             claims["jti"] = jti
-        return self._with_custom(claims, bearer.custom)
+        return self._with_custom(claims, bearer.custom_claims)
 
-    def refresh(self, bearer: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
+    def refresh_claims(self, bearer: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
         """The claims of a refresh JWT: never ``su``, and no roles, which a refresh looks up anew.
 
         ``jti`` tells apart two that are made in the same second; Descope's own way is unknown.
@@ -60,7 +62,7 @@ class TokenWriter:
             claims |= self._held(bearer.user, bearer.tenant)
         return claims
 
-    def access_key(
+    def access_key_claims(
         self, key: AccessKey, tenant: str | None, custom: Mapping[str, object], *, now: int, exp: int
     ) -> dict[str, object]:
         """The claims of the session JWT of an access key, whose subject is the key's id (section 2.15).
@@ -108,7 +110,7 @@ class TokenWriter:
         if self._project.auth_schema == "none":
             return {}
         if self._project.auth_schema == "tenantOnly":
-            grants = holder.held_in(tenant or "")
+            grants = holder.grants_in(tenant or "")
             return self._lists(grants.roles, grants.permissions)
         tenants: dict[str, object] = {
             tenant_id: self._lists(grants.roles, grants.permissions)
@@ -154,21 +156,21 @@ class IssuedTokens:
     session_jwt: str = field(repr=False)
     refresh_jwt: str = field(repr=False)
     user: SeedUser
-    session_ends: int
-    refresh_ends: int
-    next_refresh: int
+    session_expires_at: int
+    refresh_expires_at: int
+    next_refresh_seconds: int
     session_id: str
     first_seen: bool = False
     sso_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class KeySession:
+class AccessKeySession:
     """What an access key was exchanged for. ``ends`` is in epoch seconds."""
 
     key_id: str
     session_jwt: str = field(repr=False)
-    ends: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)

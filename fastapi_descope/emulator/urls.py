@@ -9,12 +9,12 @@ from starlette.types import Scope
 
 __all__ = [
     "LOOPBACK_HOSTS",
-    "at_one_slash",
+    "absolute_url",
+    "add_query",
+    "collapse_leading_slashes",
     "is_approved",
     "is_redirect_rule",
-    "path_of",
-    "url_of",
-    "with_parameters",
+    "route_path",
 ]
 
 
@@ -23,18 +23,18 @@ def _prefix(scope: Scope) -> str:
     return root if root and scope["path"].startswith(f"{root}/") else ""
 
 
-def path_of(scope: Scope) -> str:
+def route_path(scope: Scope) -> str:
     """The path of a request behind the prefix, by which the emulator knows its endpoints."""
     path: str = scope["path"]
     return path.removeprefix(_prefix(scope))
 
 
-def at_one_slash(scope: Scope) -> Scope:
+def collapse_leading_slashes(scope: Scope) -> Scope:
     """The request with one slash before its path: with a base URL that ends in one, an SDK sends two."""
-    return {**scope, "path": f"{_prefix(scope)}/{path_of(scope).lstrip('/')}"}
+    return {**scope, "path": f"{_prefix(scope)}/{route_path(scope).lstrip('/')}"}
 
 
-def url_of(request: Request, path: str) -> str:
+def absolute_url(request: Request, path: str) -> str:
     """The URL of one of the emulator's paths, on the origin and behind the prefix that a request went to."""
     return str(request.url.replace(path=_prefix(request.scope) + path, query=""))
 
@@ -99,7 +99,7 @@ def is_approved(url: str, approved: Collection[str]) -> bool:
     return parts is not None and (not approved or any(_matches(parts, entry) for entry in approved))
 
 
-def with_parameters(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:
+def add_query(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:
     """``url`` with the parameters added behind its query, which stays as it is; a fragment stays last.
 
     ``rebuild`` sorts old and new parameters by name and writes them all anew; a new one replaces old ones

@@ -10,11 +10,11 @@ from .urls import is_redirect_rule
 
 __all__ = [
     "check_cookie",
-    "check_key",
-    "check_named",
+    "check_not_empty",
     "check_project_id",
     "check_redirects",
-    "check_times",
+    "check_seconds",
+    "check_secret",
     "check_unique",
 ]
 
@@ -33,13 +33,13 @@ def check_project_id(project_id: str) -> None:
         raise ValueError("project_id: expected P, then 20 to 64 letters and digits")
 
 
-def check_named(what: str, name: str) -> None:
+def check_not_empty(what: str, name: str) -> None:
     """A name that is there: an empty one is the same as none to whoever asks for it."""
     if not name.strip():
         raise ValueError(f"{what} must not be empty")
 
 
-def check_times(times: Mapping[str, int], *, least: int) -> None:
+def check_seconds(times: Mapping[str, int], *, least: int) -> None:
     """Seconds from ``least``, 0 or 1, to ten years: with longer ones no date could be made."""
     for name, seconds in times.items():
         if seconds < least:
@@ -48,7 +48,7 @@ def check_times(times: Mapping[str, int], *, least: int) -> None:
             raise ValueError(f"{name} must be at most {_TEN_YEARS}, ten years")
 
 
-def check_key(name: str, key: str, *, ends_bearer: bool = True) -> None:
+def check_secret(name: str, key: str, *, ends_bearer: bool = True) -> None:
     """Visible characters without the colon that ends a part of a bearer (wire contract, section 1.4).
 
     ``ends_bearer``: it stands where a JWT may, too, which is known by its two dots.

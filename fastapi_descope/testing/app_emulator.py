@@ -24,14 +24,14 @@ class AppEmulator(Emulator):
         super().__init__(
             fitted,
             base_url=settings.base_url,  # what the app expects of an issuer that is an address
-            signing_key=_signing_key().under_another_id(),
+            signing_key=_signing_key().with_new_kid(),
         )
 
     @property
     @override
     def project(self) -> Project:
         """The project as it is now."""
-        return self._authority.project
+        return self._auth_server.project
 
     @project.setter
     def project(self, project: Project) -> None:
@@ -41,7 +41,7 @@ class AppEmulator(Emulator):
                 f"The app is configured for the project {self.project_id}, so the emulator behind it cannot"
                 f" become {project.project_id}: dataclasses.replace(emulator.project, ...) keeps the rest"
             )
-        self._authority.project = project
+        self._auth_server.project = project
 
     async def on_loopback(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer under whichever address the app has for Descope: an emulator answers to the loopback."""
@@ -64,4 +64,4 @@ def _fitted(project: Project, settings: DescopeSettings, origin: str) -> Project
 @cache
 def _signing_key() -> SigningKey:
     """One for all emulators of a process, under another id in each: to make it takes longer than a test."""
-    return SigningKey.fresh()
+    return SigningKey.generate()

@@ -17,7 +17,7 @@ from .._encoding import base64url
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
-from ..emulator import Emulator, Issued, Project
+from ..emulator import Emulator, JwtPair, Project
 from ..errors import ConfigurationError
 from ..plugin import Descope
 from ..session import AuthSession, Claims, RefreshToken, TokenPair
@@ -210,10 +210,10 @@ class TestHarness:
 
     def _tenant_id(self, named: str | None) -> str | None:
         """The id of the tenant that a login names, be it by an e-mail address of its domain."""
-        known = self.emulator.project.tenant(named) if named else None
+        known = self.emulator.project.find_tenant(named) if named else None
         return known.id if known else named
 
-    def _set_cookies(self, issued: Issued) -> list[bytes]:
+    def _set_cookies(self, issued: JwtPair) -> list[bytes]:
         """The very lines with which the app would set this session."""
         session = AuthSession.from_claims(_claims(issued.session_jwt))
         refresh = RefreshToken.from_claims(issued.refresh_jwt, _claims(issued.refresh_jwt))

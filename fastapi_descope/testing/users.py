@@ -28,7 +28,7 @@ class TestUsers:
             raise TypeError(
                 f"user: expected a login id or a user id, such as 'ada@acme.example', not {user!r}"
             )
-        known = self._emulator.project.user(user) if user else None
+        known = self._emulator.project.find_user(user) if user else None
         if known is not None and grants is None:
             self._refuse_stranger(known, user, tenant)
             return known

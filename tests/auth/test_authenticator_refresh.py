@@ -225,7 +225,7 @@ async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
     core.clock.advance(AHEAD)
     core.emulator.faults.add("select", status=403, hold=True)
     switch = asyncio.create_task(core.refresher.switch(await core.held(pair), *core.switch("globex")))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
     resolution = await core.resolve(pair)
     core.emulator.faults.release()
 

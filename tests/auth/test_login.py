@@ -55,7 +55,7 @@ async def test_a_login_starts_where_descope_says() -> None:
     )
 
     assert httpx.URL(url).path.startswith("/signin/")
-    (call,) = core.emulator.requests.to("authorize")
+    (call,) = core.emulator.requests.for_endpoint("authorize")
     assert call.query == {
         "tenant": "acme",
         "redirectURL": CALLBACK,
@@ -71,7 +71,7 @@ async def test_a_login_asks_for_no_more_than_it_must() -> None:
     """Only the tenant and the way back."""
     core = AuthHarness()
     await core.authenticator.begin_login(asked("ada@acme.example"))
-    (call,) = core.emulator.requests.to("authorize")
+    (call,) = core.emulator.requests.for_endpoint("authorize")
     assert call.query == {"tenant": "ada@acme.example", "redirectURL": CALLBACK}
 
 
@@ -85,7 +85,7 @@ async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> Non
 
     await core.authenticator.begin_login(asked(options=options), presented=cookies(issued))
 
-    (call,) = core.emulator.requests.to("authorize")
+    (call,) = core.emulator.requests.for_endpoint("authorize")
     assert call.caller == fingerprint(f"Bearer {core.emulator.project_id}:{renewed.pair.refresh.text}")
     assert call.status == 200
 
@@ -123,7 +123,7 @@ async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() 
 
     await core.authenticator.begin_login(asked(options=LoginOptions(stepup=True)), presented=cookies(issued))
 
-    refused, granted = core.emulator.requests.to("authorize")
+    refused, granted = core.emulator.requests.for_endpoint("authorize")
     assert (refused.status, granted.status) == (401, 200)
     assert granted.caller == fingerprint(f"Bearer {core.emulator.project_id}")
 
@@ -305,7 +305,7 @@ async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
     code = await signed_in_code(core)
     core.emulator.faults.add("exchange", hold=True)
     first, second = (asyncio.create_task(core.authenticator.complete_login(code, anybody)) for _ in range(2))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
     first.cancel()
     core.emulator.faults.release()
 

@@ -96,7 +96,7 @@ async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> Non
     core.emulator.faults.add("refresh", hold=True)
     core.emulator.faults.add("logout", hold=True)
     request = asyncio.create_task(core.resolve(issued))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
 
     await core.authenticator.logout(cookies(issued))
 
@@ -166,7 +166,7 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
         core.emulator.faults.add(endpoint, hold=True)
     refresh = asyncio.create_task(core.resolve(issued))
     login = asyncio.create_task(core.authenticator.complete_login("code", anybody))
-    await core.emulator.faults.arrived(2)
+    await core.emulator.faults.wait_until_held(2)
 
     await core.authenticator.aclose(10)
 
@@ -182,7 +182,7 @@ async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
     issued = core.issue()
     core.emulator.faults.add("logout", hold=True)
     logout = asyncio.create_task(core.authenticator.logout(cookies(issued)))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
 
     logout.cancel()
     await asyncio.wait([logout])

@@ -53,7 +53,7 @@ async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True, when="after")
     request = asyncio.create_task(core.resolve(issued))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
     switch = asyncio.create_task(core.authenticator.select_tenant(cookies(issued), "globex"))
     await run_ready()
     core.emulator.faults.release()

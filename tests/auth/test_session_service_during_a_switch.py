@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastapi_descope._auth.authenticator import AuthResult, Credentials
-from fastapi_descope.emulator import Issued
+from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded
 from tests.helpers.auth_harness import ADA, AuthHarness, cookies
 
@@ -26,12 +26,12 @@ async def tenant_names(core: AuthHarness, presented: Credentials, resolution: Au
     return await core.authenticator.tenant_names(presented, resolution)
 
 
-async def asked(core: AuthHarness, issued: Issued, ask: Question, endpoint: str) -> asyncio.Task[object]:
+async def asked(core: AuthHarness, issued: JwtPair, ask: Question, endpoint: str) -> asyncio.Task[object]:
     """The question under way: Descope has it, and holds it back."""
     resolution = await core.resolve(issued)
     core.emulator.faults.add(endpoint, hold=True)
     asking = asyncio.create_task(ask(core, cookies(issued), resolution))
-    await core.emulator.faults.arrived()
+    await core.emulator.faults.wait_until_held()
     return asking
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope._refresh.store import RefreshResult
-from fastapi_descope.emulator import Issued, Project
+from fastapi_descope.emulator import JwtPair, Project
 from fastapi_descope.errors import InvalidUpstreamResponse, SessionTooLarge, UpstreamUnavailable
 from fastapi_descope.events import UpstreamTokenRejected
 from tests.helpers.auth_harness import ADA, HANK, NOW, AuthHarness, foreign
@@ -55,7 +55,7 @@ ANSWERS: dict[str, tuple[Callable[[AuthHarness], tuple[object, object]], str]] =
 }
 
 
-def result(issued: Issued) -> RefreshResult:
+def result(issued: JwtPair) -> RefreshResult:
     """A pair as a store remembers it."""
     return RefreshResult(issued.session_jwt, issued.refresh_jwt)
 

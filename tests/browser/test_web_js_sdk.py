@@ -14,7 +14,14 @@ from fastapi import FastAPI
 from playwright.sync_api import Page
 
 from fastapi_descope import Descope, DescopeSettings
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, CookiePlan, Emulator, Project, SeedUser, SigningKey
+from fastapi_descope.emulator import (
+    DEFAULT_PROJECT_ID,
+    CookieSettings,
+    Emulator,
+    Project,
+    SeedUser,
+    SigningKey,
+)
 from fastapi_descope.emulator.server import running
 from tests.browser.front_end import ADA, FrontEnd, add_front_end
 from tests.helpers.live_server import listening, serve_app
@@ -31,7 +38,7 @@ Emulated = Callable[..., tuple[Emulator, str]]
 @pytest.fixture(scope="module")
 def signing_key() -> SigningKey:
     """One for all emulators of the module."""
-    return SigningKey.fresh()
+    return SigningKey.generate()
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def emulated(signing_key: SigningKey) -> Generator[Emulated]:
     with ExitStack() as stack:
 
         def start(project: Project | None = None) -> tuple[Emulator, str]:
-            emulator = Emulator(project, signing_key=signing_key.under_another_id())
+            emulator = Emulator(project, signing_key=signing_key.with_new_kid())
             return emulator, stack.enter_context(running(emulator, host="localhost"))
 
         yield start
@@ -221,7 +228,7 @@ def test_tokens_in_cookies(front_end: FrontEndFactory, emulated: Emulated, page:
 
 def test_renamed_cookies(front_end: FrontEndFactory, emulated: Emulated, page: Page) -> None:
     """The SDK is told the name of the refresh cookie, and from then on names it in each call."""
-    _, base_url = emulated(replace(IN_COOKIES, cookies=CookiePlan("app_session", "app_refresh")))
+    _, base_url = emulated(replace(IN_COOKIES, cookies=CookieSettings("app_session", "app_refresh")))
     here = front_end(base_url)
     here.sign_in()
     assert {one.get("name") for one in page.context.cookies()} == {"app_session", "app_refresh"}

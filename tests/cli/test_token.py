@@ -43,7 +43,7 @@ def claims(jwt: str) -> dict[str, object]:
 def test_the_tenant_of_the_address(started: Running) -> None:
     """Without a tenant it is that of the e-mail's domain; the token is a session of that user."""
     got = claims(started.token("ada@acme.example"))
-    ada = started.emulator.project.user("ada@acme.example")
+    ada = started.emulator.project.find_user("ada@acme.example")
     assert ada is not None
     assert (got["sub"], got["dct"], got["drn"]) == (ada.user_id, "acme", "DS")
 

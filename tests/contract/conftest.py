@@ -78,7 +78,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 @pytest.fixture(scope="session")
 def signing_key() -> SigningKey:
     """One for all emulators of the run, under another id in each: to make it takes longer than a test."""
-    return SigningKey.fresh()
+    return SigningKey.generate()
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def serve(signing_key: SigningKey) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(project: Project | None = None) -> tuple[Emulator, str]:
-            emulator = Emulator(project, signing_key=signing_key.under_another_id())
+            emulator = Emulator(project, signing_key=signing_key.with_new_kid())
             return emulator, stack.enter_context(running(emulator))
 
         yield start

@@ -27,7 +27,7 @@ Values = Mapping[str, str]
 @cache
 def signing_key(whose: str) -> SigningKey:
     """One key for each name: making one takes longer than most tests."""
-    return SigningKey.fresh()
+    return SigningKey.generate()
 
 
 class ContractSetup:
@@ -71,7 +71,7 @@ class ContractSetup:
         page = await self._client.get(url)
         form_token = _FORM_TOKEN.search(page.text)
         assert form_token, page.text
-        ada = self.emulator.project.user(_ADA)
+        ada = self.emulator.project.find_user(_ADA)
         assert ada
         form = {"form_token": unescape(form_token[1]), "user": ada.user_id}
         back = await self._client.post(page.url, data=form)

@@ -106,7 +106,7 @@ class Emulated:
         emulator = Emulator(
             Project(**options),  # type: ignore[arg-type] # options of the record, by keyword
             clock=Clock(lambda: _NOW),
-            signing_key=signing_key("ours").under_another_id(),
+            signing_key=signing_key("ours").with_new_kid(),
         )
         async with self._opening(emulator) as stage:
             values = {**known, **await SITUATIONS[exchange.given](stage)}

@@ -87,7 +87,7 @@ def places(typed_emulator: str, signing_key: SigningKey) -> Iterator[dict[str, d
     with ExitStack() as stack:
         found: dict[str, dict[str, object]] = {"typed": {"url": typed_emulator}}
         for name, project in PROJECTS.items():
-            emulator = Emulator(project, signing_key=signing_key.under_another_id())
+            emulator = Emulator(project, signing_key=signing_key.with_new_kid())
             url = stack.enter_context(running(emulator))
             found[name] = {"url": url} | _prepare(name, emulator)
         yield found

@@ -200,7 +200,7 @@ async def test_license(serve: Serve, connect: Connect) -> None:
     with pytest.raises(AuthException) as caught:
         await told(client.mgmt.user.load(ADA))
     assert error_of(caught) == (404, "E011001")  # the emulator plays no other part of the management API
-    assert [call.status for call in emulator.requests.to("license")] == [200]
+    assert [call.status for call in emulator.requests.for_endpoint("license")] == [200]
 
 
 async def test_rate_limit(serve: Serve, connect: Connect) -> None:

@@ -26,7 +26,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def rsa_key() -> SigningKey:
     """One RSA key for all of these tests: to make it takes longer than most of them."""
-    return SigningKey.fresh()
+    return SigningKey.generate()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def make(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
     """Makes an emulator on the test's clock; without a project, on the default one."""
 
     def emulator(project: Project | None = None) -> Emulator:
-        return Emulator(project, clock=clock, signing_key=rsa_key.under_another_id())
+        return Emulator(project, clock=clock, signing_key=rsa_key.with_new_kid())
 
     return emulator
 
@@ -44,7 +44,7 @@ def make_console(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
     """Makes an emulator with a console, which may break things unless told otherwise."""
 
     def emulator(console: Literal["view", "faults"] = "faults", project: Project | None = None) -> Emulator:
-        return Emulator(project, clock=clock, signing_key=rsa_key.under_another_id(), console=console)
+        return Emulator(project, clock=clock, signing_key=rsa_key.with_new_kid(), console=console)
 
     return emulator
 
@@ -118,7 +118,7 @@ def confirm(
 
 
 def _user_id(emulator: Emulator, login_id: str) -> str:
-    user = emulator.project.user(login_id)
+    user = emulator.project.find_user(login_id)
     assert user is not None
     return user.user_id
 

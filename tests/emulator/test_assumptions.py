@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Assumptions, CookiePlan, Emulator, Project
+from fastapi_descope.emulator import Assumptions, CookieSettings, Emulator, Project
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +129,7 @@ def test_refresh_token_may_hold_grants(make: Make, read: Read) -> None:
 
 def test_reuse_of_a_name(make: Make, read: Read) -> None:
     """A renamed cookie renames the ``drn`` of its token unless it is guessed otherwise."""
-    emulator = make(Project(cookies=CookiePlan("sid", "rid")))
+    emulator = make(Project(cookies=CookieSettings("sid", "rid")))
     assert [read(emulator, jwt)["drn"] for jwt in emulator.issue(ADA)] == ["sid", "rid"]
 
 

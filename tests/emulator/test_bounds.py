@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Call, Clock, Emulator, Journal
-from fastapi_descope.emulator.logins import Login, SignedIn
-from fastapi_descope.emulator.token_families import Family
+from fastapi_descope.emulator.logins import ConfirmedLogin, Login
+from fastapi_descope.emulator.token_families import TokenFamily
 
 pytestmark = pytest.mark.anyio
 
@@ -30,29 +30,29 @@ async def test_sign_ins_that_came_to_nothing_are_forgotten(
     make: Make, clock: Clock, call: Ask, get_code: Callable[..., Coroutine[None, None, str]]
 ) -> None:
     """Pages that nobody answered, and codes that nobody exchanged, are gone when their time is over."""
-    emulator, before = make(), _alive(Login, SignedIn)
+    emulator, before = make(), _alive(Login, ConfirmedLogin)
     query = {"tenant": "acme", "redirectURL": "http://localhost:8000/callback"}
     most: Counter[type] = Counter()
     for _ in range(4):
         for _ in range(10):
             await call(emulator, "POST", "/v1/auth/sso/authorize", params=query)
             await get_code(emulator)
-        most |= _alive(Login, SignedIn) - before
+        most |= _alive(Login, ConfirmedLogin) - before
         clock.advance(3600)
 
-    assert most == {Login: 20, SignedIn: 10}  # of one hour, and a code still knows its login
+    assert most == {Login: 20, ConfirmedLogin: 10}  # of one hour, and a code still knows its login
 
 
 async def test_sessions_are_forgotten_after_their_end(make: Make, clock: Clock) -> None:
     """However many there were, there are not many more than are alive; ended or not."""
-    emulator, before = make(), _alive(Family)
+    emulator, before = make(), _alive(TokenFamily)
     alive: list[int] = []
     for _ in range(6):
         for _ in range(250):
             emulator.issue("ada@acme.example", "acme")
         emulator.revoke("ada@acme.example")
         clock.advance(5 * WEEK)
-        alive.append((_alive(Family) - before)[Family])
+        alive.append((_alive(TokenFamily) - before)[TokenFamily])
 
     assert max(alive) <= 1000
 
@@ -71,7 +71,7 @@ async def test_the_journal_has_an_end() -> None:
     """The newest 10,000 requests are kept."""
     journal = Journal()
     for number in range(10_100):
-        journal.add(Call("GET", f"/{number}", {}, "keys", ""))
+        journal.record(Call("GET", f"/{number}", {}, "keys", ""))
 
     assert len(journal) == 10_000
     assert next(iter(journal)).path == "/100"

@@ -190,7 +190,7 @@ def test_issue_refuses(make: Make, user: str, tenant: str | None, message: str) 
 
 def test_tokens_stay_out_of_reprs(make: Make) -> None:
     """A printed pair shows no token."""
-    assert repr(make().issue("ada@acme.example")) == "Issued()"
+    assert repr(make().issue("ada@acme.example")) == "JwtPair()"
 
 
 def test_time_moves_with_the_clock(make: Make, read: Read, clock: Clock) -> None:

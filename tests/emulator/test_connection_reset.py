@@ -108,11 +108,11 @@ def test_only_the_one_that_it_happens_to(emulator: Emulator, port: int) -> None:
     emulator.faults.add("keys", times=3, hold=True, cut="reset")
     for line in lines[::2]:
         ask(line, path)
-    asyncio.run(emulator.faults.arrived(3))
+    asyncio.run(emulator.faults.wait_until_held(3))
     emulator.faults.add("keys", times=3, hold=True)
     for line in lines[1::2]:
         ask(line, path)
-    asyncio.run(emulator.faults.arrived(6))
+    asyncio.run(emulator.faults.wait_until_held(6))
     emulator.faults.release()
     for line in lines[::2]:
         with pytest.raises(ConnectionResetError):
@@ -141,7 +141,7 @@ def test_caller_who_left_before_the_cut(
     emulator.faults.add("keys", hold=True, cut="reset")
     line = connect(port)
     ask(line, f"/v2/keys/{emulator.project_id}")
-    asyncio.run(emulator.faults.arrived())
+    asyncio.run(emulator.faults.wait_until_held())
     line.close()
     emulator.faults.release()
     assert httpx.get(f"http://127.0.0.1:{port}/v2/keys/{emulator.project_id}").status_code == 200
@@ -263,7 +263,7 @@ async def test_wait_that_is_called_off(call: Call, make: Make) -> None:
     async with asyncio.TaskGroup() as group:
         delayed = group.create_task(call(emulator, "GET", "/v1/auth/me"))
         held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
-        await emulator.faults.arrived()
+        await emulator.faults.wait_until_held()
         emulator.faults.clear()
     assert [delayed.result().status_code, held.result().status_code] == [401, 401]
 

@@ -86,7 +86,7 @@ async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock
         '<td class="status" data-class="4">404',
         "<time>2027-01-15 08:01:30</time> UTC, +90 s from the real time",
         *(key["kid"] for key in emulator.public_keys),
-        emulator.requests.to("refresh")[0].caller,
+        emulator.requests.for_endpoint("refresh")[0].caller,
     ):
         assert shown in text
     assert "canary" not in text
@@ -128,7 +128,7 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
         )
         assert response.status_code == 403
         assert "Start the emulator with --faults to break things." in response.text
-    assert (emulator.public_keys, emulator.clock.offset, emulator.faults.waiting()) == (keys, 0, ())
+    assert (emulator.public_keys, emulator.clock.offset, emulator.faults.pending()) == (keys, 0, ())
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 1
 
 
@@ -153,7 +153,7 @@ async def test_letting_calls_fail(
     response = await pull(emulator, "fail", **given)
     assert (response.status_code, response.headers["location"]) == (303, "/console")
     assert response.headers["cache-control"] == "no-store"
-    assert [(name, str(one), times) for name, one, times in emulator.faults.waiting()] == [("me", fault, 2)]
+    assert [(name, str(one), times) for name, one, times in emulator.faults.pending()] == [("me", fault, 2)]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_a_form_that_makes_no_sense(
     assert response.status_code == 400
     assert "That cannot be done" in response.text
     assert says in response.text
-    assert emulator.faults.waiting() == ()
+    assert emulator.faults.pending() == ()
 
 
 async def test_the_other_levers(call: Call, make_console: MakeConsole, pull: Pull) -> None:
@@ -190,7 +190,7 @@ async def test_the_other_levers(call: Call, make_console: MakeConsole, pull: Pul
     await pull(emulator, "fail", endpoint="me", kind="reset")
     for lever, fields in (("clear", {}), ("rotate", {}), ("clock", {"seconds": "-90.5"})):
         assert (await pull(emulator, lever, **fields)).status_code == 303
-    assert emulator.faults.waiting() == ()
+    assert emulator.faults.pending() == ()
     assert emulator.public_keys[1:] == (old,)
     assert emulator.clock.offset == -90.5
     assert "Drop the old ones" in (await call(emulator, "GET", "/console")).text
@@ -230,7 +230,7 @@ async def test_forged_forms(call: Call, make_console: MakeConsole, lever: str, t
     response = await call(emulator, "POST", f"/console/{lever}", content=body)
     assert response.status_code == 403
     assert "That did not come from this console" in response.text
-    assert (emulator.faults.waiting(), emulator.clock.offset) == ((), 0)
+    assert (emulator.faults.pending(), emulator.clock.offset) == ((), 0)
     assert len(emulator.public_keys) == 1
 
 

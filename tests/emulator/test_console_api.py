@@ -120,7 +120,7 @@ async def test_requests(call: Call, make_console: MakeConsole) -> None:
         "path": "/v1/auth/me",
         "endpoint": "me",
         "status": 200,
-        "caller": emulator.requests.to("me")[0].caller,
+        "caller": emulator.requests.for_endpoint("me")[0].caller,
     }
     assert "canary" not in response.text
     assert token not in response.text
@@ -232,7 +232,7 @@ async def test_em08_nothing_breaks_without_the_flag(
         403,
         "Start the emulator with --faults to break things",
     )
-    assert (emulator.faults.waiting(), emulator.public_keys, emulator.clock.offset) == ((), before, 0)
+    assert (emulator.faults.pending(), emulator.public_keys, emulator.clock.offset) == ((), before, 0)
     assert (await call(emulator, "GET", "/console/api/state")).status_code == 200
 
 
@@ -258,7 +258,7 @@ async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> No
         headers={"content-type": kind},
     )
     assert (response.status_code, message(response)) == (415, "Send it as application/json")
-    assert emulator.faults.waiting() == ()
+    assert emulator.faults.pending() == ()
 
 
 @pytest.mark.parametrize("content", [b"[1]", b"{", b'{"a":NaN}', b"\xff", b"[" * 50_000, b" " * 70_000])

@@ -145,4 +145,4 @@ async def test_bad_orders(call: Call, make_console: MakeConsole, order: dict[str
     assert response.status_code == 400
     assert response.json()["message"].startswith(says)
     assert "canary" not in response.text
-    assert emulator.faults.waiting() == ()
+    assert emulator.faults.pending() == ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Assumptions, CookiePlan, Emulator, Project
+from fastapi_descope.emulator import Assumptions, CookieSettings, Emulator, Project
 from tests.emulator.conftest import BACK
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ BOTH = Project(session_token_in="cookie", refresh_token_in="cookie")
 RENAMED = Project(
     session_token_in="cookie",
     refresh_token_in="cookie",
-    cookies=CookiePlan("sid", "rid", "app.example", "example", "/auth", "lax"),
+    cookies=CookieSettings("sid", "rid", "app.example", "example", "/auth", "lax"),
 )
 
 
@@ -92,7 +92,7 @@ async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, r
 async def test_drn_of_a_renamed_cookie(call: Call, make: Make, read: Read) -> None:
     """Whether a renamed cookie renames ``drn`` is unknown: it can be told not to."""
     guesses = Assumptions(drn_is_cookie_name=False)
-    emulator = make(Project(cookies=CookiePlan("sid", "rid"), assumptions=guesses))
+    emulator = make(Project(cookies=CookieSettings("sid", "rid"), assumptions=guesses))
     pair = emulator.issue("ada@acme.example")
     assert [read(emulator, jwt)["drn"] for jwt in pair] == ["DS", "DSR"]
     response = await call(emulator, "POST", "/v1/auth/validate", token=pair.session_jwt)
@@ -196,4 +196,4 @@ async def test_web_sdk_headers_do_no_harm(call: Call, make: Make) -> None:
 def test_cookies_need_different_names() -> None:
     """One name for both tokens cannot be."""
     with pytest.raises(ValueError, match="different names"):
-        CookiePlan("one", "one")
+        CookieSettings("one", "one")

@@ -170,7 +170,7 @@ async def test_journal(call: Call, make: Make) -> None:
         ("GET", "/nowhere", "", 404),
         ("GET", "/v1/auth/me", "me", 403),
     ]
-    assert emulator.requests.to("refresh")[0].query == {"dcs": "t"}
+    assert emulator.requests.for_endpoint("refresh")[0].query == {"dcs": "t"}
     assert (emulator.requests.count("me"), len(emulator.requests)) == (2, 4)
     emulator.requests.clear()
     assert len(emulator.requests) == 0
@@ -193,7 +193,7 @@ async def test_journal_hides_pages(call: Call, make: Make) -> None:
     """The id of a sign-in page is not recorded, nor printed with a query."""
     emulator = make()
     await call(emulator, "GET", "/signin/secret-page", params={"code": "secret"})
-    (one,) = emulator.requests.to("signin")
+    (one,) = emulator.requests.for_endpoint("signin")
     assert one.path == "/signin/…"
     assert "secret" not in repr(one)
 
@@ -234,7 +234,7 @@ async def test_context_manager(call: Call, make: Make) -> None:
         emulator.faults.add("me", hold=True)
         emulator.faults.add("me", status=500)
         held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
-        await emulator.faults.arrived()
+        await emulator.faults.wait_until_held()
     assert held.result().status_code == 401
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 

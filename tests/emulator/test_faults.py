@@ -131,9 +131,9 @@ async def test_hold(call: Call, make: Make) -> None:
     emulator.faults.add("refresh", times=2, hold=True)
     async with asyncio.TaskGroup() as group:
         held = [group.create_task(call(emulator, "POST", REFRESH, token=token)) for _ in range(2)]
-        await emulator.faults.arrived(2)
+        await emulator.faults.wait_until_held(2)
         assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 200
-        assert [one.status for one in emulator.requests.to("refresh")] == [None, None, 200]
+        assert [one.status for one in emulator.requests.for_endpoint("refresh")] == [None, None, 200]
         emulator.faults.release()
     assert [task.result().status_code for task in held] == [200, 200]
 
@@ -144,7 +144,7 @@ async def test_hold_then_fail(call: Call, make: Make) -> None:
     emulator.faults.add("me", hold=True, status=500)
     async with asyncio.TaskGroup() as group:
         held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
-        await emulator.faults.arrived()
+        await emulator.faults.wait_until_held()
         emulator.faults.clear()
     assert held.result().status_code == 500
 
@@ -154,12 +154,12 @@ async def test_caller_who_hangs_up_while_held(call: Call, make: Make) -> None:
     emulator = make()
     emulator.faults.add("me", times=2, hold=True)
     first = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
-    await emulator.faults.arrived()
+    await emulator.faults.wait_until_held()
     first.cancel()
     await asyncio.wait([first])
     second = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
-    both = asyncio.create_task(emulator.faults.arrived(2))
-    await emulator.faults.arrived(1)
+    both = asyncio.create_task(emulator.faults.wait_until_held(2))
+    await emulator.faults.wait_until_held(1)
     assert not both.done()
     both.cancel()
     emulator.faults.release()
@@ -173,7 +173,7 @@ async def test_hold_across_threads(make: Make) -> None:
     with running(emulator) as base_url:
         async with asyncio.TaskGroup() as group, httpx.AsyncClient(base_url=base_url) as client:
             held = group.create_task(client.get(f"/v2/keys/{emulator.project_id}"))
-            await emulator.faults.arrived()
+            await emulator.faults.wait_until_held()
             emulator.faults.release()
             assert (await held).status_code == 200
 
@@ -183,14 +183,14 @@ def test_watcher_whose_loop_is_gone(make: Make, call: Call) -> None:
     emulator = make()
 
     async def give_up() -> None:
-        watching = asyncio.create_task(emulator.faults.arrived())
+        watching = asyncio.create_task(emulator.faults.wait_until_held())
         await asyncio.sleep(0)
         watching.cancel()
 
     async def hold() -> int:
         emulator.faults.add("me", hold=True)
         held = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
-        await emulator.faults.arrived()
+        await emulator.faults.wait_until_held()
         emulator.faults.release()
         return (await held).status_code
 

@@ -75,7 +75,7 @@ async def test_em03_turned_away(
     response = await call(emulator, method, path, json=ORDER, headers=headers)
     assert (response.status_code, response.json()["message"]) == (403, CLOSED), done
     assert not [name for name in response.headers if name.startswith("access-control")]
-    assert [endpoint for endpoint, _, _ in emulator.faults.waiting()] == ["me"]
+    assert [endpoint for endpoint, _, _ in emulator.faults.pending()] == ["me"]
 
 
 @requests_to_it

@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope.emulator import (
     DEFAULT_PROJECT_ID,
     AccessKey,
-    CookiePlan,
+    CookieSettings,
     Grants,
     Project,
     SeedTenant,
@@ -53,7 +53,7 @@ def test_derived_and_given_values() -> None:
 )
 def test_tenant_by_id_name_or_domain(reference: str, tenant_id: str) -> None:
     """A tenant is found by its id, its name, or an e-mail address of one of its domains."""
-    tenant = Project().tenant(reference)
+    tenant = Project().find_tenant(reference)
     assert tenant is not None
     assert tenant.id == tenant_id
 
@@ -61,29 +61,29 @@ def test_tenant_by_id_name_or_domain(reference: str, tenant_id: str) -> None:
 def test_domains_in_any_case() -> None:
     """A domain is the same however it is written, by the seed or by a person."""
     project = Project(tenants=(SeedTenant("acme", domains=("Acme.Example",)),), users=())
-    assert project.tenant("ada@aCME.example") == project.tenants[0]
+    assert project.find_tenant("ada@aCME.example") == project.tenants[0]
 
 
 @pytest.mark.parametrize("reference", ["", "ACME", "acme.example", "ada@example.org", "ada@"])
 def test_unknown_tenant(reference: str) -> None:
     """Nothing else is guessed to be a tenant."""
-    assert Project().tenant(reference) is None
+    assert Project().find_tenant(reference) is None
 
 
 def test_user_by_login_id_or_user_id() -> None:
     """A user is found by login id in any case, and by user id."""
     project = Project()
     ada = project.users[0]
-    assert project.user("ADA@acme.example") is ada
-    assert project.user(ada.user_id) is ada
-    assert project.user("nobody@acme.example") is None
-    assert project.user("") is None
+    assert project.find_user("ADA@acme.example") is ada
+    assert project.find_user(ada.user_id) is ada
+    assert project.find_user("nobody@acme.example") is None
+    assert project.find_user("") is None
 
 
 def test_user_by_phone_number() -> None:
     """A user who has a phone number is found by it."""
     ada, grace = SeedUser("ada@acme.example"), SeedUser("grace@acme.example", phone="+15550100")
-    assert Project(users=(ada, grace)).user("+15550100") is grace
+    assert Project(users=(ada, grace)).find_user("+15550100") is grace
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_contradictions_are_refused(project: Callable[[], Project], message: str
         (lambda: AccessKey("K1", ""), "secret: expected visible ASCII characters"),
         (lambda: AccessKey("K1", "one:two"), "secret: expected visible ASCII characters, and no colon"),
         (lambda: AccessKey("K1", "a", expires_at=-1), "expires_at must not be negative"),
-        (lambda: CookiePlan("D S"), "session_name: expected letters, digits and"),
-        (lambda: CookiePlan(refresh_name=""), "refresh_name: expected letters, digits and"),
-        (lambda: CookiePlan(path="auth"), "path: expected /"),
-        (lambda: CookiePlan(path="/;x"), "path: expected /, and then"),
-        (lambda: CookiePlan(domain="a b"), "domain: expected a domain"),
-        (lambda: CookiePlan(session_domain="a;b"), "session_domain: expected a domain"),
+        (lambda: CookieSettings("D S"), "session_name: expected letters, digits and"),
+        (lambda: CookieSettings(refresh_name=""), "refresh_name: expected letters, digits and"),
+        (lambda: CookieSettings(path="auth"), "path: expected /"),
+        (lambda: CookieSettings(path="/;x"), "path: expected /, and then"),
+        (lambda: CookieSettings(domain="a b"), "domain: expected a domain"),
+        (lambda: CookieSettings(session_domain="a;b"), "session_domain: expected a domain"),
     ],
 )
 def test_what_could_never_work_is_refused(made: Callable[[], object], message: str) -> None:

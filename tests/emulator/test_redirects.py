@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope.emulator.urls import LOOPBACK_HOSTS, is_approved, with_parameters
+from fastapi_descope.emulator.urls import LOOPBACK_HOSTS, add_query, is_approved
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_no_entry_approves_every_url(url: str, *, approved: bool) -> None:
 )
 def test_parameters_go_behind_the_query(url: str, expected: str) -> None:
     """The existing query stays as it is, and a fragment stays last."""
-    assert with_parameters(url, {"code": "a b"}) == expected
+    assert add_query(url, {"code": "a b"}) == expected
 
 
 @given(st.text())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastapi_descope.emulator import (
     AccessKey,
     Assumptions,
-    CookiePlan,
+    CookieSettings,
     Emulator,
     Grants,
     Project,
@@ -56,7 +56,7 @@ PROJECT = Project(
     session_token_in="cookie",
     management_key="for-management",
     access_keys=(AccessKey("K1", "opensesame", tenants={"acme": Grants()}, claims={"plan": {"of": [1]}}),),
-    cookies=CookiePlan("sid", same_site="lax"),
+    cookies=CookieSettings("sid", same_site="lax"),
     assumptions=Assumptions(revoked_status=400),
 )
 TOML = """

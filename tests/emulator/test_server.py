@@ -77,7 +77,7 @@ def test_held_call_does_not_keep_it_alive(make: Make) -> None:
         url = f"{base_url}/v2/keys/{emulator.project_id}"
         caller = Thread(target=lambda: statuses.append(httpx.get(url).status_code))
         caller.start()
-        asyncio.run(emulator.faults.arrived())
+        asyncio.run(emulator.faults.wait_until_held())
     caller.join()
     assert statuses == [200]
 

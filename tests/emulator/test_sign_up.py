@@ -69,7 +69,7 @@ async def test_newcomer(call: Call, start: Start, make: Make) -> None:
     emulator = make(Project(open_sign_up=True))
     response = await _typed(call, emulator, await start(emulator), "New@acme.example")
     assert response.status_code == 303
-    user = emulator.project.user("new@acme.example")
+    user = emulator.project.find_user("new@acme.example")
     assert user is not None
     assert (user.login_id, dict(user.tenants)) == ("New@acme.example", {"acme": Grants()})
     page = await call(emulator, "GET", await start(emulator))
@@ -83,10 +83,10 @@ async def test_newcomer(call: Call, start: Start, make: Make) -> None:
 async def test_newcomer_to_the_tenant(call: Call, start: Start, make: Make) -> None:
     """A user of another tenant joins this one, too, and keeps what they have."""
     emulator = make(Project(open_sign_up=True))
-    before = emulator.project.user("hank@globex.example")
+    before = emulator.project.find_user("hank@globex.example")
     assert before is not None
     await _typed(call, emulator, await start(emulator), "hank@globex.example")
-    after = emulator.project.user("hank@globex.example")
+    after = emulator.project.find_user("hank@globex.example")
     assert after == replace(before, tenants={**before.tenants, "acme": Grants()})
     assert len(emulator.project.users) == 4
 
@@ -97,7 +97,7 @@ async def test_newcomer_without_a_tenant(call: Call, make: Make) -> None:
     query = {"provider": "github", "redirectURL": BACK}
     started = await call(emulator, "POST", "/v1/auth/oauth/authorize", params=query)
     assert (await _typed(call, emulator, started.json()["url"], "new@x.example")).status_code == 303
-    user = emulator.project.user("new@x.example")
+    user = emulator.project.find_user("new@x.example")
     assert user is not None
     assert dict(user.tenants) == {}
 
@@ -122,7 +122,7 @@ async def test_joining_under_the_initiated_address(
     emulator = make(Project(open_sign_up=True))
     url = await start(emulator, initiatedEmail="New@acme.example")
     assert (await _typed(call, emulator, url, typed)).status_code == status
-    assert (emulator.project.user(typed) is not None) is (status == 303)
+    assert (emulator.project.find_user(typed) is not None) is (status == 303)
 
 
 async def test_nobody_joins_by_step_up(call: Call, start: Start, make: Make) -> None:

@@ -12,9 +12,9 @@ import pytest
 from typing_extensions import override
 
 from fastapi_descope.emulator import Call, Emulator, Journal
-from fastapi_descope.emulator.logins import Login, Logins
+from fastapi_descope.emulator.logins import Login, LoginStore
 from fastapi_descope.emulator.server import running
-from fastapi_descope.emulator.token_families import End, Families, Family, RefreshTokenRecord
+from fastapi_descope.emulator.token_families import EndReason, RefreshTokenRecord, TokenFamilies, TokenFamily
 
 
 class Meddling(str):
@@ -31,7 +31,7 @@ class Meddling(str):
     __hash__ = str.__hash__
 
 
-class MeddlingFamily(Family):
+class MeddlingFamily(TokenFamily):
     """A family that does something whenever it is hashed."""
 
     meddle: Callable[[], None] = staticmethod(lambda: None)
@@ -57,17 +57,19 @@ class MeddlingTime(float):
 @pytest.fixture
 def newcomer() -> RefreshTokenRecord:
     """A sign-in that happens in between."""
-    return RefreshTokenRecord(Family("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid")
+    return RefreshTokenRecord(
+        TokenFamily("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid"
+    )
 
 
-def _filled(family: Family, count: int = 3) -> Families:
-    families = Families()
+def _filled(family: TokenFamily, count: int = 3) -> TokenFamilies:
+    families = TokenFamilies()
     for number in range(count):
         families.add(f"token {number}", RefreshTokenRecord(family, None, "kid"), 0)
     return families
 
 
-def _arrival(families: Families, newcomer: RefreshTokenRecord) -> Callable[[], None]:
+def _arrival(families: TokenFamilies, newcomer: RefreshTokenRecord) -> Callable[[], None]:
     """Something that lets a token be issued each time it is called."""
 
     def arrive() -> None:
@@ -79,13 +81,13 @@ def _arrival(families: Families, newcomer: RefreshTokenRecord) -> Callable[[], N
 
 def test_users_are_revoked_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
     """All of the user's, and none of the others'."""
-    family = Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
+    family = TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families, user = _filled(family), Meddling("U1")
     user.meddle = _arrival(families, newcomer)
 
-    families.end_all(user)
+    families.revoke_all(user)
 
-    assert (family.end, newcomer.family.end) == (End.LOGOUT, None)
+    assert (family.end_reason, newcomer.family.end_reason) == (EndReason.LOGOUT, None)
 
 
 def test_sessions_are_listed_while_others_begin(newcomer: RefreshTokenRecord) -> None:
@@ -94,12 +96,12 @@ def test_sessions_are_listed_while_others_begin(newcomer: RefreshTokenRecord) ->
     families = _filled(family)
     family.meddle = _arrival(families, newcomer)
 
-    assert families.live(0) == (family,)
+    assert families.active(0) == (family,)
 
 
 def test_the_old_are_forgotten_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
     """A token that is issued in the meantime is not swept out with them."""
-    families = _filled(Family("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
+    families = _filled(TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
     now = MeddlingTime(200)
     now.meddle = lambda: _arrival(families, newcomer)() if families.find("late 1000") is None else None
 
@@ -112,10 +114,10 @@ def test_the_old_are_forgotten_while_others_sign_in(newcomer: RefreshTokenRecord
 def test_the_journal_is_read_while_it_is_written() -> None:
     """As it was when it was opened."""
     journal, asked = Journal(), Meddling("refresh")
-    journal.add(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
-    asked.meddle = lambda: journal.add(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
+    journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
+    asked.meddle = lambda: journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
 
-    assert len(journal.to(asked)) == 1
+    assert len(journal.for_endpoint(asked)) == 1
 
 
 def test_a_code_is_good_for_one_of_two_threads() -> None:
@@ -124,14 +126,14 @@ def test_a_code_is_good_for_one_of_two_threads() -> None:
 
     def clock() -> float:
         if meddles:
-            assert logins.redeem(meddles.pop()) is None
+            assert logins.redeem_code(meddles.pop()) is None
         return 0.0
 
-    logins = Logins(clock)
+    logins = LoginStore(clock)
     code = logins.confirm(Login(tenant=None, redirect_url="http://127.0.0.1/"), Emulator().project.users[0])
     meddles.append(code)
 
-    assert logins.redeem(code) is not None
+    assert logins.redeem_code(code) is not None
 
 
 def test_a_running_emulator_is_driven_from_the_test() -> None:

@@ -122,7 +122,7 @@ class RiggedEmulator(Emulator):
 
     async def _arrived(self, count: int) -> None:
         """Answer once this many calls are held."""
-        await self.faults.arrived(count)
+        await self.faults.wait_until_held(count)
 
     async def _counts(self) -> dict[str, object]:
         """The calls so far, by endpoint, and the refreshes by user."""

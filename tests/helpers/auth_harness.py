@@ -14,7 +14,7 @@ from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
 from fastapi_descope._tokens.claims import TokenPolicy
 from fastapi_descope._tokens.verifier import TokenVerifier
 from fastapi_descope._upstream.api import DescopeApi
-from fastapi_descope.emulator import Clock, Emulator, Issued, Project
+from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import RefreshToken, TokenPair, UserProfile
 from tests.helpers.app_harness import IDP, Browser
@@ -86,19 +86,19 @@ class AuthHarness:
 
     def issue(
         self, user: str = ADA, tenant: str | None = "acme", *, session_seconds: int | None = None
-    ) -> Issued:
+    ) -> JwtPair:
         """A pair that Descope has issued; a session of negative seconds is over."""
         return self.emulator.issue(user, tenant, session_seconds=session_seconds)
 
-    async def held(self, issued: Issued) -> RefreshToken:
+    async def held(self, issued: JwtPair) -> RefreshToken:
         """The verified refresh token of a pair."""
         return await self.keys.verify_refresh_token(issued.refresh_jwt)
 
-    async def pair(self, issued: Issued) -> TokenPair:
+    async def pair(self, issued: JwtPair) -> TokenPair:
         """The verified pair."""
         return await self.pairs.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
 
-    async def resolve(self, issued: Issued) -> AuthResult:
+    async def resolve(self, issued: JwtPair) -> AuthResult:
         """Who is calling with both cookies of a pair."""
         return await self.resolver.authenticate(cookies(issued))
 
@@ -127,12 +127,12 @@ async def anybody(pair: TokenPair, profile: UserProfile | None) -> None:
     """An app without a say in who signs in."""
 
 
-def cookies(issued: Issued) -> Credentials:
+def cookies(issued: JwtPair) -> Credentials:
     """Both cookies of a pair, as a request brings them."""
     return Credentials(session=issued.session_jwt, refresh=issued.refresh_jwt)
 
 
-def foreign(user: str = ADA) -> Issued:
+def foreign(user: str = ADA) -> JwtPair:
     """A pair of somebody else's project, genuine there."""
     project = replace(Project(), project_id="P2ForeignForeignForeignForei")
     return Emulator(project, clock=Clock(lambda: NOW)).issue(user, "acme")

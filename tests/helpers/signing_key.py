@@ -9,9 +9,9 @@ __all__ = ["signing_key"]
 
 def signing_key() -> SigningKey:
     """The key under an id of its own, so that no emulator takes what another one signed."""
-    return _made_once().under_another_id()
+    return _made_once().with_new_kid()
 
 
 @cache
 def _made_once() -> SigningKey:
-    return SigningKey.fresh()
+    return SigningKey.generate()

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Issued
+from fastapi_descope.emulator import JwtPair
 from fastapi_descope.events import Event, UpstreamDegraded, UpstreamRecovered
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
 
@@ -34,7 +34,7 @@ def changes(env: AppHarness) -> list[Event]:
     return [event for event in env.events if isinstance(event, UpstreamDegraded | UpstreamRecovered)]
 
 
-def holder(issued: Issued) -> dict[str, str]:
+def holder(issued: JwtPair) -> dict[str, str]:
     """The cookies of a session, as a request brings them."""
     return {"cookie": f"DS={issued.session_jwt}; DSR={issued.refresh_jwt}"}
 
@@ -95,7 +95,7 @@ async def test_f1_one_request_finds_out_that_descope_is_back(make_env: EnvFactor
     crowd = [holder(env.emulator.issue(ADA, "acme", session_seconds=-60)) for _ in range(50)]
 
     first = asyncio.create_task(env.browser().get("/session-of", **crowd[0]))
-    await env.emulator.faults.arrived()
+    await env.emulator.faults.wait_until_held()
     others = [await env.browser().get("/session-of", **cookies) for cookies in crowd[1:]]
     during = env.calls("refresh") - calls
     env.emulator.faults.release()

@@ -12,7 +12,7 @@ from fastapi_descope.emulator import (
     DEFAULT_PROJECT_ID,
     Assumptions,
     Clock,
-    CookiePlan,
+    CookieSettings,
     Emulator,
     Project,
     SeedTenant,
@@ -47,7 +47,7 @@ MODES = {
         Project(
             session_token_in="cookie",
             refresh_token_in="cookie",
-            cookies=CookiePlan("sid", "rid", "example", "example", "/auth", "strict"),
+            cookies=CookieSettings("sid", "rid", "example", "example", "/auth", "strict"),
         ),
         {"session_cookie_name": "sid", "refresh_cookie_name": "rid"},
     ),
@@ -55,7 +55,7 @@ MODES = {
         Project(
             session_token_in="cookie",
             refresh_token_in="cookie",
-            cookies=CookiePlan("sid", "rid"),
+            cookies=CookieSettings("sid", "rid"),
             assumptions=Assumptions(drn_is_cookie_name=False),
         )
     ),
@@ -124,7 +124,7 @@ async def test_a_session_from_sign_in_to_sign_out(make_env: EnvFactory, mode: Mo
 
     assert (await browser.post("/logout")).status_code == 204
     assert (await browser.get("/me")).status_code == 401
-    assert [call.status for call in env.emulator.requests.to("logout")] == [200]
+    assert [call.status for call in env.emulator.requests.for_endpoint("logout")] == [200]
     assert not [event for event in env.events if isinstance(event, UpstreamTokenRejected)]
 
 
@@ -140,7 +140,7 @@ async def test_a_revoked_session_ends_with_either_status(make_env: EnvFactory, s
 
     assert (await browser.get("/me")).status_code == 401
     assert {"DS", "DSR"}.isdisjoint(browser.names())
-    assert [call.status for call in env.emulator.requests.to("refresh")] == [status]
+    assert [call.status for call in env.emulator.requests.for_endpoint("refresh")] == [status]
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -159,7 +159,7 @@ async def test_a_stolen_refresh_token_ends_the_session(make_env: EnvFactory, sta
     env.emulator.clock.advance(660)
 
     assert (await owner.get("/me")).status_code == 401
-    assert [call.status for call in env.emulator.requests.to("refresh")] == [200, status, status]
+    assert [call.status for call in env.emulator.requests.for_endpoint("refresh")] == [200, status, status]
 
 
 async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(make_env: EnvFactory) -> None:

@@ -29,7 +29,7 @@ def test_a_project_of_ones_own_is_there() -> None:
 
         assert bill.get("/admin").status_code == 200
         assert bill.cookies["DSR"] != before
-        assert emulation.emulator.project.user("ada@acme.example") is None
+        assert emulation.emulator.project.find_user("ada@acme.example") is None
 
 
 @pytest.mark.parametrize("settings", [{}, {"audience": "reports", "auth_management_key": "a-key"}])

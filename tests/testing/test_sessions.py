@@ -67,11 +67,11 @@ def test_what_is_given_replaces_what_a_user_holds() -> None:
         before = [ada.get(path).status_code for path in ("/write", "/admin")]
         emulation.expire_session(ada)
         after = [ada.get(path).status_code for path in ("/write", "/admin")]
-        person = emulation.emulator.project.user("ada@acme.example")
+        person = emulation.emulator.project.find_user("ada@acme.example")
 
     assert before == after == [200, 403]
     assert person is not None
-    assert person.held_in("globex").roles == ("viewer",)
+    assert person.grants_in("globex").roles == ("viewer",)
 
 
 def test_what_is_given_is_the_users_in_every_session() -> None:

@@ -144,7 +144,7 @@ async def test_a_refresh_ahead_runs_beside_the_handler(make_env: EnvFactory) -> 
 
     @env.app.get("/slow")
     async def slow(user: CurrentUser) -> str:
-        await env.emulator.faults.arrived()
+        await env.emulator.faults.wait_until_held()
         env.emulator.faults.release()
         return user.id
 

@@ -101,7 +101,7 @@ async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
     env.emulator.clock.advance(DEAD)
     env.emulator.faults.add("refresh", hold=True)
     waiting = asyncio.create_task(browser.get("/me"))
-    await env.emulator.faults.arrived()
+    await env.emulator.faults.wait_until_held()
 
     await login(browser)
     env.emulator.faults.release()

@@ -11,11 +11,11 @@ from ..api_errors import ApiError
 from ..auth_server import AuthServer
 from ..clock import Clock
 from ..faults.queue import Faults
-from ..faults.schema import FaultOrder
-from .request_parsing import json_object, text
-from .snapshot import Overview
+from ..faults.schema import FaultSpec
+from .request_parsing import json_object, string_field
+from .snapshot import Snapshot
 
-__all__ = ["ConsoleApi", "Controls"]
+__all__ = ["Admin", "AdminApi"]
 
 _MOST_REQUESTS = 10_000
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
@@ -26,7 +26,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _MOST_SECONDS = 10 * 366 * 24 * 3600
 
 
-class Controls:
+class Admin:
     """The levers. Each does its work before it returns, and raises ApiError for what cannot be done."""
 
     def __init__(self, authority: AuthServer, faults: Faults, clock: Clock) -> None:
@@ -34,9 +34,9 @@ class Controls:
         self._faults = faults
         self._clock = clock
 
-    def add_fault(self, order: FaultOrder) -> None:
+    def add_fault(self, order: FaultSpec) -> None:
         """Let calls fail."""
-        order.placed_with(self._faults)
+        order.add_to(self._faults)
 
     def clear_faults(self) -> None:
         """Let no more calls fail, and those that wait go on."""
@@ -52,15 +52,15 @@ class Controls:
 
     def revoke_session(self, session: str) -> None:
         """End one session. Its session JWTs stay good until they expire, as in Descope."""
-        if not self._authority.end(session):
+        if not self._authority.revoke_session(session):
             raise ApiError.unacceptable("There is no such session", 404)
 
     def revoke_user(self, user: str) -> None:
         """End every session of a user (login id or user id)."""
-        person = self._authority.project.user(user)
+        person = self._authority.project.find_user(user)
         if person is None:
             raise ApiError.unacceptable("The project has no such user", 404)
-        self._authority.revoke(person)
+        self._authority.revoke_user(person)
 
     def move_clock(self, seconds: float) -> None:
         """Move the emulator's time, for ten years at the most from the real one."""
@@ -70,10 +70,10 @@ class Controls:
         self._clock.advance(seconds)
 
 
-class ConsoleApi:
+class AdminApi:
     """What may be looked at, and with ``controls`` what may be broken; without, that answers 403 (EM-08)."""
 
-    def __init__(self, overview: Overview, controls: Controls | None) -> None:
+    def __init__(self, overview: Snapshot, controls: Admin | None) -> None:
         self._overview = overview
         self._controls = controls
 
@@ -95,7 +95,7 @@ class ConsoleApi:
         }
 
     @property
-    def _levers(self) -> dict[tuple[str, str], Callable[[Request, Controls], Awaitable[Response]]]:
+    def _levers(self) -> dict[tuple[str, str], Callable[[Request, Admin], Awaitable[Response]]]:
         return {
             ("POST", "faults"): self.add_fault,
             ("DELETE", "faults"): self.clear_faults,
@@ -126,36 +126,36 @@ class ConsoleApi:
         found = self._overview.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
         return JSONResponse({"requests": found})
 
-    async def add_fault(self, request: Request, controls: Controls) -> Response:
+    async def add_fault(self, request: Request, controls: Admin) -> Response:
         """Let calls fail (``FaultOrder``); answers what is in waiting then."""
-        controls.add_fault(FaultOrder.parsed(await json_object(request)))
+        controls.add_fault(FaultSpec.from_json(await json_object(request)))
         return JSONResponse({"faults": self._overview.faults()}, 201)
 
-    async def clear_faults(self, _: Request, controls: Controls) -> Response:
+    async def clear_faults(self, _: Request, controls: Admin) -> Response:
         """Let no more calls fail."""
         controls.clear_faults()
         return JSONResponse({"faults": self._overview.faults()})
 
-    async def rotate_keys(self, _: Request, controls: Controls) -> Response:
+    async def rotate_keys(self, _: Request, controls: Admin) -> Response:
         """Sign with a new key; answers with the state."""
         controls.rotate_keys()
         return JSONResponse(self._overview.state())
 
-    async def drop_old_keys(self, _: Request, controls: Controls) -> Response:
+    async def drop_old_keys(self, _: Request, controls: Admin) -> Response:
         """Void what older keys signed; answers with the state."""
         controls.drop_old_keys()
         return JSONResponse(self._overview.state())
 
-    async def revoke(self, request: Request, controls: Controls) -> Response:
+    async def revoke(self, request: Request, controls: Admin) -> Response:
         """End one ``session`` by its id, or all of a ``user``; answers with the sessions that are left."""
         body = await json_object(request)
         if "session" in body:
-            controls.revoke_session(text(body, "session"))
+            controls.revoke_session(string_field(body, "session"))
         else:
-            controls.revoke_user(text(body, "user"))
+            controls.revoke_user(string_field(body, "user"))
         return JSONResponse({"sessions": self._overview.sessions()})
 
-    async def move_clock(self, request: Request, controls: Controls) -> Response:
+    async def move_clock(self, request: Request, controls: Admin) -> Response:
         """Move the clock by ``advance`` seconds, backwards if negative; answers with the state."""
         seconds = (await json_object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -163,7 +163,7 @@ class ConsoleApi:
         controls.move_clock(seconds)
         return JSONResponse(self._overview.state())
 
-    def _guarded(self, call: Callable[[Request, Controls], Awaitable[Response]]) -> Endpoint:
+    def _guarded(self, call: Callable[[Request, Admin], Awaitable[Response]]) -> Endpoint:
         """The endpoint for whoever was given the controls. A body has to say that it is JSON.
 
         No form of a browser can say that, and no script of another page may without asking first.

@@ -10,26 +10,26 @@ from starlette.routing import Route
 from ..api_errors import ApiError
 from ..auth_server import AuthServer
 from ..directory import SeedTenant
-from ..logins import Login, Logins
+from ..logins import Login, LoginStore
 from ..project import Project
 from .authentication import (
-    access_key,
-    credentials,
-    presented_token,
-    refresh_token,
+    authenticate,
+    optional_refresh_token,
+    parse_access_key,
     require_management_key,
     require_project,
+    require_refresh_token,
 )
-from .login_start import login_for, login_options, page_url, redirect_url
-from .request_parsing import flag, json_object, mapping, names, text
+from .login_start import login_for, parse_login_options, parse_redirect_url, sign_in_page_url
+from .request_parsing import bool_field, json_object, object_field, string_field, string_list
 from .responses import (
     NO_IDP_DETAILS,
     history_json,
     jwt_response,
     logout_response,
     tenants_json,
+    token_response,
     user_json,
-    with_tokens,
 )
 
 __all__ = ["AuthApi", "SocialApi"]
@@ -40,7 +40,7 @@ _OTHER_NAMES = {"keys_v1": "keys", "exchange_query": "exchange"}
 class AuthApi:
     """The endpoints of wire contract section 2 that need a project, its logins and its authority."""
 
-    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -79,42 +79,44 @@ class AuthApi:
 
     async def authorize(self, request: Request) -> Response:
         """Start SSO: the URL of the sign-in page (section 2.1)."""
-        token = presented_token(request, self._project)
+        token = optional_refresh_token(request, self._project)
         query = request.query_params
         tenant = self._tenant(query.get("tenant", ""))
         login = Login(
             tenant=tenant,
-            redirect_url=redirect_url(request, self._project),
-            options=login_options(await json_object(request)),
+            redirect_url=parse_redirect_url(request, self._project),
+            options=parse_login_options(await json_object(request)),
             login_hint=query.get("loginHint", ""),
             initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
-        page = self._logins.begin(login_for(login, token, self._authority))
-        return JSONResponse({"url": page_url(request, page)})
+        page = self._logins.create_page(login_for(login, token, self._authority))
+        return JSONResponse({"url": sign_in_page_url(request, page)})
 
     async def exchange(self, request: Request) -> Response:
         """A code for a session (section 2.3). The paths take each other's codes: our choice."""
-        credentials(request, self._project, key=self._project.auth_management_key)
-        return self._exchange(text(await json_object(request), "code"))
+        authenticate(request, self._project, key=self._project.auth_management_key)
+        return self._exchange(string_field(await json_object(request), "code"))
 
     async def exchange_query(self, request: Request) -> Response:
         """The same for a code in the query."""
-        credentials(request, self._project, key=self._project.auth_management_key)
-        return self._exchange(text(dict(request.query_params), "code"))
+        authenticate(request, self._project, key=self._project.auth_management_key)
+        return self._exchange(string_field(dict(request.query_params), "code"))
 
     async def access_key(self, request: Request) -> Response:
         """A session JWT for an access key, and nothing else (section 2.15)."""
-        secret = access_key(request, self._project)
-        options = mapping(await json_object(request), "loginOptions")
-        tenant = text(options, "selectedTenant") if options.get("selectedTenant") else None
-        made = self._authority.exchange_key(secret, tenant, mapping(options, "customClaims"))
-        return JSONResponse({"keyId": made.key_id, "sessionJwt": made.session_jwt, "expiration": made.ends})
+        secret = parse_access_key(request, self._project)
+        options = object_field(await json_object(request), "loginOptions")
+        tenant = string_field(options, "selectedTenant") if options.get("selectedTenant") else None
+        made = self._authority.exchange_access_key(secret, tenant, object_field(options, "customClaims"))
+        return JSONResponse(
+            {"keyId": made.key_id, "sessionJwt": made.session_jwt, "expiration": made.expires_at}
+        )
 
     async def refresh(self, request: Request) -> Response:
         """A new session for a refresh JWT (section 2.5). ``user`` is null, as captured from Descope."""
         await json_object(request)
-        minted = self._authority.refresh(refresh_token(request, self._project))
+        minted = self._authority.refresh(require_refresh_token(request, self._project))
         return self._answer(jwt_response(minted, self._project, now=self._clock()))
 
     async def try_refresh(self, request: Request) -> Response:
@@ -122,7 +124,7 @@ class AuthApi:
         require_project(request, self._project)
         await json_object(request)
         try:
-            minted = self._authority.refresh(refresh_token(request, self._project))
+            minted = self._authority.refresh(require_refresh_token(request, self._project))
         except ApiError:
             return JSONResponse({})
         answer = jwt_response(minted, self._project, now=self._clock())
@@ -132,45 +134,45 @@ class AuthApi:
 
     async def select(self, request: Request) -> Response:
         """A new pair for another current tenant (section 2.7)."""
-        token = refresh_token(request, self._project)
-        minted = self._authority.select(token, text(await json_object(request), "tenant"))
+        token = require_refresh_token(request, self._project)
+        minted = self._authority.select_tenant(token, string_field(await json_object(request), "tenant"))
         user = user_json(minted.user, self._project)
         return self._answer(jwt_response(minted, self._project, now=self._clock(), user=user))
 
     async def logout(self, request: Request) -> Response:
         """End the session of a refresh JWT (section 2.8)."""
         await json_object(request)
-        self._authority.log_out(refresh_token(request, self._project))
+        self._authority.log_out(require_refresh_token(request, self._project))
         return logout_response(self._project)
 
     async def logout_all(self, request: Request) -> Response:
         """End every session of the user (section 2.8)."""
         await json_object(request)
-        self._authority.log_out_all(refresh_token(request, self._project))
+        self._authority.log_out_all(require_refresh_token(request, self._project))
         return logout_response(self._project)
 
     async def me(self, request: Request) -> Response:
         """The user, flat (section 2.9)."""
-        visitor = self._authority.visitor(refresh_token(request, self._project))
+        visitor = self._authority.principal(require_refresh_token(request, self._project))
         return JSONResponse(user_json(visitor.user, self._project))
 
     async def my_tenants(self, request: Request) -> Response:
         """The current tenant, or those asked for that the user is in (section 2.10)."""
-        visitor = self._authority.visitor(refresh_token(request, self._project))
+        visitor = self._authority.principal(require_refresh_token(request, self._project))
         wanted = _wanted_tenants(await json_object(request), visitor.tenant)
         tenants = self._project.tenants_of(visitor.user)
         return JSONResponse(tenants_json(tuple(one for one in tenants if one.id in wanted)))
 
     async def history(self, request: Request) -> Response:
         """The user's sign-ins, newest first (section 2.11)."""
-        visitor = self._authority.visitor(refresh_token(request, self._project))
-        return JSONResponse(history_json(self._authority.visits(visitor.user)))
+        visitor = self._authority.principal(require_refresh_token(request, self._project))
+        return JSONResponse(history_json(self._authority.login_history(visitor.user)))
 
     async def validate(self, request: Request) -> Response:
         """The claims of the session JWT in the bearer (section 2.12)."""
-        sent = credentials(request, self._project, key=self._project.auth_management_key)
+        sent = authenticate(request, self._project, key=self._project.auth_management_key)
         await json_object(request)
-        claims = self._authority.validate(sent.token)
+        claims = self._authority.validate_session(sent.token)
         return JSONResponse({"parsedJWT": claims} if self._project.assumptions.validate_wraps else claims)
 
     async def keys(self, request: Request) -> Response:
@@ -194,14 +196,14 @@ class AuthApi:
     def _tenant(self, reference: str) -> SeedTenant:
         if not reference:
             raise ApiError.missing("tenant is missing")
-        tenant = self._project.tenant(reference)
+        tenant = self._project.find_tenant(reference)
         if tenant is None:
             raise ApiError.unacceptable("No such tenant, or it has no SSO")
         return tenant
 
     def _exchange(self, code: str) -> Response:
-        signed_in = self._logins.redeem(code)
-        if signed_in is None or signed_in.login.client is not None:
+        signed_in = self._logins.redeem_code(code)
+        if signed_in is None or signed_in.login.oidc_request is not None:
             raise ApiError.bad_code()
         minted = self._authority.sign_in(signed_in)
         user = user_json(minted.user, self._project)
@@ -209,7 +211,7 @@ class AuthApi:
         return self._answer(answer)
 
     def _answer(self, answer: dict[str, object]) -> Response:
-        return with_tokens(answer, self._project, now=self._clock())
+        return token_response(answer, self._project, now=self._clock())
 
 
 def _sso_id(sso_id: str, tenant: SeedTenant) -> str:
@@ -220,7 +222,7 @@ def _sso_id(sso_id: str, tenant: SeedTenant) -> str:
 
 def _wanted_tenants(body: dict[str, object], current: str | None) -> set[str]:
     """Exactly one of ``dct: true`` and a list of ids; SDKs send the other one along, empty or false."""
-    ids, current_only = names(body, "ids"), flag(body, "dct")
+    ids, current_only = string_list(body, "ids"), bool_field(body, "dct")
     if current_only == bool(ids):
         raise ApiError.invalid("Send either dct or ids")
     return set(ids) if ids else {current or ""}
@@ -233,7 +235,7 @@ class SocialApi:
     asks its owner. The project's users are all known already, so ``/signin`` refuses nobody.
     """
 
-    def __init__(self, authority: AuthServer, logins: Logins) -> None:
+    def __init__(self, authority: AuthServer, logins: LoginStore) -> None:
         self._authority = authority
         self._logins = logins
 
@@ -249,7 +251,7 @@ class SocialApi:
     async def start(self, request: Request) -> Response:
         """The URL of the sign-in page."""
         project = self._authority.project
-        token = presented_token(request, project)
+        token = optional_refresh_token(request, project)
         query = request.query_params
         provider = query.get("provider", "")
         if not provider:
@@ -258,16 +260,16 @@ class SocialApi:
             raise ApiError.unacceptable("The project has no such provider")
         login = Login(
             tenant=None,
-            redirect_url=redirect_url(request, project),
-            options=login_options(await json_object(request)),
+            redirect_url=parse_redirect_url(request, project),
+            options=parse_login_options(await json_object(request)),
             login_hint=query.get("loginHint", ""),
             initiated_email=query.get("initiatedEmail", ""),
             method="oauth",
             provider=provider,
             purpose=_purpose(request.url.path),
         )
-        page = self._logins.begin(login_for(login, token, self._authority))
-        return JSONResponse({"url": page_url(request, page)})
+        page = self._logins.create_page(login_for(login, token, self._authority))
+        return JSONResponse({"url": sign_in_page_url(request, page)})
 
 
 def _purpose(path: str) -> Literal["any", "signup", "signin", "update"]:

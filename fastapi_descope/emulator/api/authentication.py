@@ -10,12 +10,12 @@ from ..project import Project
 
 __all__ = [
     "Credentials",
-    "access_key",
-    "credentials",
-    "presented_token",
-    "refresh_token",
+    "authenticate",
+    "optional_refresh_token",
+    "parse_access_key",
     "require_management_key",
     "require_project",
+    "require_refresh_token",
 ]
 
 _DOTS_OF_A_JWT = 2
@@ -62,7 +62,7 @@ def _same(sent: str, expected: str) -> bool:
     return hmac.compare_digest(sent.encode(), expected.encode())
 
 
-def credentials(request: Request, project: Project, *, key: str | None) -> Credentials:
+def authenticate(request: Request, project: Project, *, key: str | None) -> Credentials:
     """The credentials of a request for this project.
 
     ``key`` is the one that must come with it, or None if none may: a key nobody configured is as wrong as
@@ -94,7 +94,7 @@ def require_project(request: Request, project: Project) -> None:
         raise _wrong_key(key)
 
 
-def access_key(request: Request, project: Project) -> str:
+def parse_access_key(request: Request, project: Project) -> str:
     """The access key of the bearer; empty if it is the project id alone. Raises ApiError (401).
 
     The auth management key may follow it, and need not: .NET's SDK leaves it out here (section 1.4).
@@ -110,18 +110,18 @@ def access_key(request: Request, project: Project) -> str:
             raise _wrong_key(project.auth_management_key)
 
 
-def presented_token(request: Request, project: Project) -> str:
+def optional_refresh_token(request: Request, project: Project) -> str:
     """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4), or "".
 
     Which one Descope prefers when both come is unknown; here it is the bearer. Raises ApiError.
     """
-    sent = credentials(request, project, key=project.auth_management_key)
+    sent = authenticate(request, project, key=project.auth_management_key)
     return sent.token or request.cookies.get(project.cookies.refresh_name, "")
 
 
-def refresh_token(request: Request, project: Project) -> str:
+def require_refresh_token(request: Request, project: Project) -> str:
     """The refresh JWT that a request presents. Raises ApiError, also if it presents none."""
-    token = presented_token(request, project)
+    token = optional_refresh_token(request, project)
     if not token:
         raise ApiError.bad_token("The request holds no refresh token", project.assumptions.revoked_status)
     return token
@@ -131,4 +131,4 @@ def require_management_key(request: Request, project: Project) -> None:
     """Raise ApiError (401) unless the bearer holds the project's management key, and it has one."""
     if project.management_key is None:
         raise ApiError.unauthorized("The project has no management key")
-    credentials(request, project, key=project.management_key)
+    authenticate(request, project, key=project.management_key)

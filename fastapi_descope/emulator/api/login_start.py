@@ -10,13 +10,13 @@ from ..auth_server import AuthServer
 from ..directory import Grants, SeedUser
 from ..logins import Login, LoginOptions
 from ..project import Project
-from ..urls import is_approved, url_of
-from .request_parsing import flag, mapping
+from ..urls import absolute_url, is_approved
+from .request_parsing import bool_field, object_field
 
-__all__ = ["login_for", "login_options", "page_url", "redirect_url", "resolve_or_sign_up"]
+__all__ = ["login_for", "parse_login_options", "parse_redirect_url", "resolve_or_sign_up", "sign_in_page_url"]
 
 
-def redirect_url(request: Request, project: Project) -> str:
+def parse_redirect_url(request: Request, project: Project) -> str:
     """Where the browser goes afterwards, in either spelling. Raises ApiError unless it is approved."""
     query = request.query_params
     url = query.get("redirectURL") or query.get("redirectUrl") or ""
@@ -27,13 +27,13 @@ def redirect_url(request: Request, project: Project) -> str:
     return url
 
 
-def login_options(body: dict[str, object]) -> LoginOptions:
+def parse_login_options(body: dict[str, object]) -> LoginOptions:
     """Read the login options of a request body. Raises ApiError if one has the wrong type."""
     return LoginOptions(
-        stepup=flag(body, "stepup"),
-        mfa=flag(body, "mfa"),
-        custom_claims=mapping(body, "customClaims"),
-        revoke_others=flag(body, "revokeOtherSessions"),
+        step_up=bool_field(body, "stepup"),
+        mfa=bool_field(body, "mfa"),
+        custom_claims=object_field(body, "customClaims"),
+        revoke_other_sessions=bool_field(body, "revokeOtherSessions"),
     )
 
 
@@ -42,19 +42,19 @@ def login_for(login: Login, token: str, authority: AuthServer) -> Login:
 
     Raises ApiError without one, or for a tenant that the owner is not in.
     """
-    if not (login.options.stepup or login.options.mfa or login.purpose == "update"):
+    if not (login.options.step_up or login.options.mfa or login.purpose == "update"):
         return login
     if not token:
         raise ApiError.missing("stepup, mfa and update need a refresh token")
-    visitor = authority.visitor(token)
+    visitor = authority.principal(token)
     if login.tenant is not None and login.tenant.id not in visitor.user.tenants:
         raise ApiError.unacceptable("The user is not a member of the tenant", 403)
-    return login.confirmed_by(visitor.user.user_id, visitor.amr)
+    return login.restricted_to(visitor.user.user_id, visitor.amr)
 
 
-def page_url(request: Request, page: str) -> str:
+def sign_in_page_url(request: Request, page: str) -> str:
     """The URL of a sign-in page, on the origin that the request went to."""
-    return url_of(request, f"/signin/{page}")
+    return absolute_url(request, f"/signin/{page}")
 
 
 _E_MAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
@@ -68,18 +68,18 @@ def resolve_or_sign_up(authority: AuthServer, login: Login, typed: str) -> SeedU
     from then on they are there. One joins under an e-mail address, or by WhatsApp under a phone number.
     """
     login_id, project = typed.strip(), authority.project
-    for one in login.choices(project):
+    for one in login.eligible_users(project):
         if one.login_id.lower() == login_id.lower():
             return one
     has_phone = login.method == "whatsapp" and _PHONE.fullmatch(login_id) is not None
     if not (
         _may_join(login, project)
-        and login.is_for(login_id, project)
+        and login.allows_email(login_id, project)
         and (has_phone or _E_MAIL.fullmatch(login_id))
     ):
         return None
     newcomer = SeedUser(login_id, phone=login_id if has_phone else "")
-    user = _joined(project.user(login_id) or newcomer, login)
+    user = _joined(project.find_user(login_id) or newcomer, login)
     others = (one for one in project.users if one.user_id != user.user_id)
     authority.project = replace(project, users=(*others, user))
     return user

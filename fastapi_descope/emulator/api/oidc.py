@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from ..api_errors import ApiError
 from ..auth_server import AuthServer
-from ..logins import Client, Login, Logins, SignedIn
+from ..logins import ConfirmedLogin, Login, LoginStore, OidcRequest
 from ..project import Project
 from ..tokens import IssuedTokens
-from ..urls import is_approved, url_of, with_parameters
-from .login_start import page_url
+from ..urls import absolute_url, add_query, is_approved
+from .login_start import sign_in_page_url
 from .request_parsing import read_body
 
 __all__ = ["OidcApi"]
@@ -45,7 +45,7 @@ class OidcApi:
     secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
     """
 
-    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -74,11 +74,11 @@ class OidcApi:
         client = request.path_params.get("app_id", self._project.project_id)
         if request.path_params["project_id"] != self._project.project_id or not self._knows(client):
             raise ApiError.unacceptable("No such project or app", 404)
-        oauth = url_of(request, "/oauth2/v1")
+        oauth = absolute_url(request, "/oauth2/v1")
         return JSONResponse(
             {
                 "issuer": self._issuer(request, client),
-                "jwks_uri": url_of(request, f"/{self._project.project_id}/.well-known/jwks.json"),
+                "jwks_uri": absolute_url(request, f"/{self._project.project_id}/.well-known/jwks.json"),
                 "authorization_endpoint": f"{oauth}/authorize",
                 "token_endpoint": f"{oauth}/token",
                 "userinfo_endpoint": f"{oauth}/userinfo",
@@ -106,11 +106,11 @@ class OidcApi:
             raise ApiError.unacceptable("No such client")
         if not is_approved(redirect_uri, self._project.approved_redirects):
             raise ApiError.unacceptable("redirect_uri is not in the approved domains of the project")
-        back = with_parameters(redirect_uri, {"state": query["state"]} if "state" in query else {})
+        back = add_query(redirect_uri, {"state": query["state"]} if "state" in query else {})
         error = _why_not(query)
         if error is not None:
-            return RedirectResponse(with_parameters(back, {"error": error}), 303)
-        client = Client(
+            return RedirectResponse(add_query(back, {"error": error}), 303)
+        client = OidcRequest(
             client_id,
             redirect_uri,
             scope=" ".join(one for one in query["scope"].split() if one in _SCOPES),
@@ -118,8 +118,8 @@ class OidcApi:
             nonce=query.get("nonce", ""),
         )
         hint = query.get("login_hint", "")
-        login = Login(tenant=None, redirect_url=back, login_hint=hint, client=client)
-        return RedirectResponse(page_url(request, self._logins.begin(login)), 303)
+        login = Login(tenant=None, redirect_url=back, login_hint=hint, oidc_request=client)
+        return RedirectResponse(sign_in_page_url(request, self._logins.create_page(login)), 303)
 
     async def oidc_token(self, request: Request) -> Response:
         """Tokens for a code or a refresh token; errors in OAuth's own shape."""
@@ -134,7 +134,7 @@ class OidcApi:
         """The claims that the scope of the access token opens. 401 without a good one (RFC 6750)."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
-            claims = self._authority.validate(token if scheme.lower() == "bearer" else "")
+            claims = self._authority.validate_session(token if scheme.lower() == "bearer" else "")
         except ApiError:
             claims = {}
         scope = str(claims.get("scope", "")).split()
@@ -142,7 +142,7 @@ class OidcApi:
             challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
             return JSONResponse(ApiError.bad_token().body, 401, challenge)
         subject = str(claims.get("dsub") or claims["sub"])
-        user = self._project.user(subject)
+        user = self._project.find_user(subject)
         told: dict[str, object] = {"sub": subject}
         if user is not None and "email" in scope:
             told |= {"email": user.email, "email_verified": bool(user.email)}
@@ -160,17 +160,17 @@ class OidcApi:
     async def oidc_logout(self, request: Request) -> Response:
         """End the session that an ID token belongs to, expired or not, and send the browser back."""
         query = await _asked(request)
-        hint = self._authority.keys.verified(query.get("id_token_hint", ""))
+        hint = self._authority.keys.verify(query.get("id_token_hint", ""))
         if hint is None:
             raise ApiError.bad_token("id_token_hint is missing or not ours")
-        self._authority.end(str(hint.get("sid", "")))
+        self._authority.revoke_session(str(hint.get("sid", "")))
         back = query.get("post_logout_redirect_uri", "")
         if not back:
             return JSONResponse({})
         if not is_approved(back, self._project.approved_redirects):
             raise ApiError.unacceptable("post_logout_redirect_uri is not in the approved domains")
         state = {"state": query["state"]} if "state" in query else {}
-        return RedirectResponse(with_parameters(back, state), 303)
+        return RedirectResponse(add_query(back, state), 303)
 
     def _granted(self, request: Request, form: dict[str, str]) -> dict[str, object]:
         match form.get("grant_type", ""):
@@ -182,12 +182,12 @@ class OidcApi:
                 raise _OAuthError("unsupported_grant_type", "A code or a refresh token is taken")
 
     def _redeem(self, request: Request, form: dict[str, str]) -> dict[str, object]:
-        signed_in = self._logins.redeem(form.get("code", ""))
-        client = signed_in.login.client if signed_in is not None else None
+        signed_in = self._logins.redeem_code(form.get("code", ""))
+        client = signed_in.login.oidc_request if signed_in is not None else None
         if signed_in is None or client is None or not _is_for(client, form):
             raise _OAuthError("invalid_grant", "The code is not good for this request")
-        issuer = self._issuer(request, client.id)
-        extra = {"iss": issuer, "aud": [client.id], "azp": client.id, "scope": client.scope}
+        issuer = self._issuer(request, client.client_id)
+        extra = {"iss": issuer, "aud": [client.client_id], "azp": client.client_id, "scope": client.scope}
         minted = self._authority.sign_in(signed_in, extra)
         identity = self._identity(signed_in, client, minted) | {"iss": issuer}
         return self._tokens(minted, client.scope) | {"id_token": self._authority.keys.sign(identity)}
@@ -206,19 +206,21 @@ class OidcApi:
         answer: dict[str, object] = {
             "access_token": minted.session_jwt,
             "token_type": "Bearer",
-            "expires_in": minted.session_ends - int(self._clock()),
+            "expires_in": minted.session_expires_at - int(self._clock()),
             "scope": scope,
         }
         return answer | ({"refresh_token": minted.refresh_jwt} if minted.refresh_jwt else {})
 
-    def _identity(self, signed_in: SignedIn, client: Client, minted: IssuedTokens) -> dict[str, object]:
+    def _identity(
+        self, signed_in: ConfirmedLogin, client: OidcRequest, minted: IssuedTokens
+    ) -> dict[str, object]:
         """The claims of an ID token but for its issuer. ``sid`` names the session to a logout."""
         user, now = signed_in.user, int(self._clock())
         claims: dict[str, object] = {
             "sub": user.user_id,
-            "aud": client.id,
+            "aud": client.client_id,
             "iat": now,
-            "exp": minted.session_ends,
+            "exp": minted.session_expires_at,
             "sid": minted.session_id,
             "email": user.email,
             "name": user.name,
@@ -229,7 +231,7 @@ class OidcApi:
         return client_id in {self._project.project_id, *self._project.federated_apps}
 
     def _issuer(self, request: Request, client_id: str) -> str:
-        own = url_of(request, f"/{self._project.project_id}")
+        own = absolute_url(request, f"/{self._project.project_id}")
         return own if client_id == self._project.project_id else f"{own}/{client_id}"
 
 
@@ -248,10 +250,10 @@ def _why_not(query: dict[str, str]) -> str | None:
     return "login_required" if "none" in query.get("prompt", "").split() else None
 
 
-def _is_for(client: Client, form: dict[str, str]) -> bool:
+def _is_for(client: OidcRequest, form: dict[str, str]) -> bool:
     digest = sha256(form.get("code_verifier", "").encode()).digest()
     challenge = urlsafe_b64encode(digest).rstrip(b"=")
-    same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.id, client.redirect_uri)
+    same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.client_id, client.redirect_uri)
     return same_client and hmac.compare_digest(challenge, client.challenge.encode())
 
 

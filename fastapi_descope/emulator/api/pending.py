@@ -11,13 +11,13 @@ from starlette.routing import Route
 from ..api_errors import ApiError
 from ..auth_server import AuthServer
 from ..directory import SeedUser
-from ..logins import Login, Logins
+from ..logins import Login, LoginStore
 from ..project import Project
-from ..urls import is_approved, with_parameters
-from .authentication import credentials, presented_token, require_management_key
-from .login_start import login_for, login_options, page_url, resolve_or_sign_up
-from .request_parsing import json_object, mapping, text
-from .responses import jwt_response, user_json, with_tokens
+from ..urls import add_query, is_approved
+from .authentication import authenticate, optional_refresh_token, require_management_key
+from .login_start import login_for, parse_login_options, resolve_or_sign_up, sign_in_page_url
+from .request_parsing import json_object, object_field, string_field
+from .responses import jwt_response, token_response, user_json
 
 __all__ = ["PendingApi"]
 
@@ -46,7 +46,7 @@ class PendingApi:
     it is unknown, and so nobody can find out which ones exist.
     """
 
-    def __init__(self, authority: AuthServer, logins: Logins, clock: Callable[[], float]) -> None:
+    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
         self._authority = authority
         self._logins = logins
         self._clock = clock
@@ -72,20 +72,20 @@ class PendingApi:
 
         Raises ApiError, also for an unknown login id, unless one may sign up with it.
         """
-        token = presented_token(request, self._project)
+        token = optional_refresh_token(request, self._project)
         body = await json_object(request)
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
         login = Login(
             tenant=None,
-            options=login_options(mapping(body, "loginOptions")),
+            options=parse_login_options(object_field(body, "loginOptions")),
             method="whatsapp",
             purpose=purpose,
-            phone=text(body, "phone") if purpose == "update" else "",
+            phone=string_field(body, "phone") if purpose == "update" else "",
         )
         if body.get("loginId"):
-            login = replace(login, user_id=self._owner(login, text(body, "loginId")).user_id)
-        login, reference = self._logins.await_session(login_for(login, token, self._authority))
-        where = page_url(request, self._logins.begin(login))
+            login = replace(login, user_id=self._owner(login, string_field(body, "loginId")).user_id)
+        login, reference = self._logins.create_pending(login_for(login, token, self._authority))
+        where = sign_in_page_url(request, self._logins.create_page(login))
         return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
 
     async def notp_pending(self, request: Request) -> Response:
@@ -96,21 +96,21 @@ class PendingApi:
         """An enchanted link for a user, for whoever holds the management key."""
         require_management_key(request, self._project)
         body = await json_object(request)
-        user, uri = self._user(text(body, "loginId")), text(body, "URI")
+        user, uri = self._user(string_field(body, "loginId")), string_field(body, "URI")
         if not is_approved(uri, self._project.approved_redirects):
             raise ApiError.unacceptable("URI is not in the approved domains of the project")
-        options = login_options(mapping(body, "loginOptions"))
+        options = parse_login_options(object_field(body, "loginOptions"))
         login = Login(tenant=None, options=options, user_id=user.user_id, method="email")
-        login, reference = self._logins.await_session(login)
-        link = with_parameters(uri, {"t": self._logins.link(login)})
+        login, reference = self._logins.create_pending(login)
+        link = add_query(uri, {"t": self._logins.create_link(login)})
         return JSONResponse({"link": link, "loginId": user.login_id, "pendingRef": reference})
 
     async def enchanted_verify(self, request: Request) -> Response:
         """Confirm the sign-in whose link holds this token, once; the answer is empty."""
-        credentials(request, self._project, key=self._project.auth_management_key)
-        login = self._logins.follow(text(await json_object(request), "token"))
+        authenticate(request, self._project, key=self._project.auth_management_key)
+        login = self._logins.redeem_link(string_field(await json_object(request), "token"))
         if login is None:
-            raise ApiError.no_such_link()
+            raise ApiError.expired_link()
         self._logins.confirm(login, self._user(login.user_id or ""))
         return JSONResponse({})
 
@@ -119,26 +119,28 @@ class PendingApi:
         return await self._session(request, "email", ApiError.link_pending())
 
     async def _session(self, request: Request, method: str, pending: ApiError) -> Response:
-        credentials(request, self._project, key=self._project.auth_management_key)
-        signed_in = self._logins.collect(text(await json_object(request), "pendingRef"), method)
+        authenticate(request, self._project, key=self._project.auth_management_key)
+        signed_in = self._logins.redeem_pending(
+            string_field(await json_object(request), "pendingRef"), method
+        )
         if signed_in is None:
             raise pending
         minted = self._authority.sign_in(signed_in)
         user = user_json(minted.user, self._project)
         answer = jwt_response(minted, self._project, now=self._clock(), user=user)
-        return with_tokens(answer, self._project, now=self._clock())
+        return token_response(answer, self._project, now=self._clock())
 
     def _owner(self, login: Login, login_id: str) -> SeedUser:
         """The one user who may confirm a sign-in that was started with a login id. Raises ApiError."""
-        user = self._project.user(login_id) or resolve_or_sign_up(self._authority, login, login_id)
+        user = self._project.find_user(login_id) or resolve_or_sign_up(self._authority, login, login_id)
         if user is None:
             raise ApiError.unknown_user()
-        if login.purpose == "signup" and self._authority.knows(user):
+        if login.purpose == "signup" and self._authority.has_signed_in(user):
             raise ApiError.known_user()
         return user
 
     def _user(self, reference: str) -> SeedUser:
-        user = self._project.user(reference)
+        user = self._project.find_user(reference)
         if user is None:
             raise ApiError.unknown_user()
         return user

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from ..api_errors import ApiError
 
-__all__ = ["flag", "json_object", "mapping", "names", "read_body", "text"]
+__all__ = ["bool_field", "json_object", "object_field", "read_body", "string_field", "string_list"]
 
 _BODY_BYTES = 64 * 1024
 _LEVELS = 32
@@ -51,7 +51,7 @@ def _is_shallow(value: object, levels: int) -> bool:
     return levels > 0 and all(_is_shallow(one, levels - 1) for one in values)
 
 
-def text(body: dict[str, object], name: str) -> str:
+def string_field(body: dict[str, object], name: str) -> str:
     """A string that has to be there. Raises ApiError."""
     value = body.get(name)
     if value is None or value == "":
@@ -61,7 +61,7 @@ def text(body: dict[str, object], name: str) -> str:
     return value
 
 
-def flag(body: dict[str, object], name: str) -> bool:
+def bool_field(body: dict[str, object], name: str) -> bool:
     """A boolean, false where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
@@ -69,7 +69,7 @@ def flag(body: dict[str, object], name: str) -> bool:
     return bool(value)
 
 
-def mapping(body: dict[str, object], name: str) -> dict[str, object]:
+def object_field(body: dict[str, object], name: str) -> dict[str, object]:
     """An object, empty where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
@@ -77,7 +77,7 @@ def mapping(body: dict[str, object], name: str) -> dict[str, object]:
     return cast("dict[str, object]", value or {})
 
 
-def names(body: dict[str, object], name: str) -> tuple[str, ...]:
+def string_list(body: dict[str, object], name: str) -> tuple[str, ...]:
     """A list of strings, empty where absent or null. Raises ApiError for anything else."""
     value = body.get(name)
     if value is None:

@@ -3,18 +3,18 @@
 from starlette.responses import JSONResponse, Response
 
 from ..directory import SeedTenant, SeedUser
-from ..project import CookiePlan, Project
+from ..project import CookieSettings, Project
 from ..tokens import IssuedTokens, LoginRecord
 
 __all__ = [
     "NO_IDP_DETAILS",
+    "empty_jwt_response",
     "history_json",
     "jwt_response",
     "logout_response",
-    "signed_out",
     "tenants_json",
+    "token_response",
     "user_json",
-    "with_tokens",
 ]
 
 _CREATED = 1_700_000_000  # every seed user was created then: a fixed answer, told from a real one at once
@@ -86,15 +86,15 @@ def jwt_response(
     idp: dict[str, object] | None = None,
 ) -> dict[str, object]:
     """JWTResponse, both tokens in it. ``firstSeen`` is always there: an SDK takes its absence for true."""
-    return signed_out() | {
+    return empty_jwt_response() | {
         "sessionJwt": minted.session_jwt,
         "refreshJwt": minted.refresh_jwt,
         "cookieDomain": project.cookies.domain,
         "cookiePath": project.cookies.path,
-        "cookieMaxAge": minted.refresh_ends - int(now),
-        "cookieExpiration": minted.refresh_ends,
-        "sessionExpiration": minted.session_ends,
-        "nextRefreshSeconds": minted.next_refresh,
+        "cookieMaxAge": minted.refresh_expires_at - int(now),
+        "cookieExpiration": minted.refresh_expires_at,
+        "sessionExpiration": minted.session_expires_at,
+        "nextRefreshSeconds": minted.next_refresh_seconds,
         "cookieName": project.cookies.refresh_name,
         "sessionCookieName": project.cookies.session_name,
         "sessionCookieDomain": project.cookies.session_domain,
@@ -105,7 +105,7 @@ def jwt_response(
     }
 
 
-def signed_out() -> dict[str, object]:
+def empty_jwt_response() -> dict[str, object]:
     """JWTResponse with nothing in it: what a logout answers (section 2.8)."""
     return {
         "sessionJwt": "",
@@ -149,7 +149,7 @@ def _visit_json(visit: LoginRecord) -> dict[str, object]:
     return {"userId": visit.user_id, "loginTime": visit.at} | place | tenant
 
 
-def with_tokens(answer: dict[str, object], project: Project, *, now: float) -> Response:
+def token_response(answer: dict[str, object], project: Project, *, now: float) -> Response:
     """A JWTResponse as the project sends it: a token that goes into a cookie is empty in the body.
 
     Each cookie lives as long as its token; how long Descope's session cookie does is unknown.
@@ -166,13 +166,13 @@ def with_tokens(answer: dict[str, object], project: Project, *, now: float) -> R
 
 def logout_response(project: Project) -> Response:
     """The answer to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
-    response = JSONResponse(signed_out())
+    response = JSONResponse(empty_jwt_response())
     for is_session in (True, False):
         _set(response, project.cookies, "", 0, is_session=is_session)
     return response
 
 
-def _set(response: Response, plan: CookiePlan, value: str, seconds: int, *, is_session: bool) -> None:
+def _set(response: Response, plan: CookieSettings, value: str, seconds: int, *, is_session: bool) -> None:
     domain = plan.session_domain if is_session else plan.domain
     response.set_cookie(
         plan.session_name if is_session else plan.refresh_name,

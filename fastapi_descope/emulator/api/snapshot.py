@@ -7,14 +7,14 @@ from ..clock import Clock
 from ..directory import Grants
 from ..faults.queue import Faults
 from ..journal import Journal
-from ..tokens import utc_text
+from ..tokens import rfc3339
 
-__all__ = ["Overview"]
+__all__ = ["Snapshot"]
 
 Row = dict[str, object]
 
 
-class Overview:
+class Snapshot:
     """The emulator as it is now. Times are RFC 3339 text in UTC, by the emulator's clock."""
 
     def __init__(self, authority: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
@@ -28,12 +28,12 @@ class Overview:
         return {
             "project_id": self._authority.project.project_id,
             "base_url": self._authority.base_url,
-            "now": utc_text(self._clock()),
+            "now": rfc3339(self._clock()),
             "clock_offset": round(self._clock.offset, 3),
             "keys": [key["kid"] for key in self._authority.keys.public_keys],
             "endpoints": list(self._faults.endpoints),
             "faults": self.faults(),
-            "sessions": len(self._authority.sessions()),
+            "sessions": len(self._authority.active_sessions()),
             "requests": len(self._journal),
         }
 
@@ -41,7 +41,7 @@ class Overview:
         """The faults in waiting, in the order in which each endpoint gets them."""
         return [
             {"endpoint": endpoint, "times": times, "fault": str(fault)}
-            for endpoint, fault, times in self._faults.waiting()
+            for endpoint, fault, times in self._faults.pending()
         ]
 
     def tenants(self) -> list[Row]:
@@ -76,13 +76,13 @@ class Overview:
             {
                 "id": family.id,
                 "user_id": family.user_id,
-                "login_id": user.login_id if (user := project.user(family.user_id)) else None,
+                "login_id": user.login_id if (user := project.find_user(family.user_id)) else None,
                 "tenant": family.tenant,
-                "since": utc_text(family.started_at),
-                "last_used": utc_text(family.last_used),
-                "expires": utc_text(family.ends_at),
+                "since": rfc3339(family.started_at),
+                "last_used": rfc3339(family.last_used),
+                "expires": rfc3339(family.ends_at),
             }
-            for family in reversed(self._authority.sessions())
+            for family in reversed(self._authority.active_sessions())
         ]
 
     def requests(self, *, endpoint: str = "", limit: int = 100) -> list[Row]:
@@ -90,7 +90,7 @@ class Overview:
         calls = (call for call in reversed(tuple(self._journal)) if endpoint in {"", call.endpoint})
         return [
             {
-                "time": utc_text(call.at),
+                "time": rfc3339(call.at),
                 "method": call.method,
                 "path": call.path,
                 "endpoint": call.endpoint,

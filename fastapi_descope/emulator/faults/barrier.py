@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from threading import Lock
 
-__all__ = ["Gate"]
+__all__ = ["Barrier"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +19,7 @@ class _Waiter:
             self.loop.call_soon_threadsafe(self.event.set)
 
 
-class Gate:
+class Barrier:
     """Calls wait in it until it is opened; others may wait for calls to arrive. Safe across threads."""
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class Gate:
             with self._lock:
                 self._held = [other for other in self._held if other is not waiter]
 
-    async def arrived(self, count: int) -> None:
+    async def wait_for_waiters(self, count: int) -> None:
         """Wait until ``count`` calls are waiting at the same time."""
         while (watcher := self._watch(count)) is not None:
             await watcher.event.wait()
 
-    def open(self) -> None:
+    def release(self) -> None:
         """Let all go on who wait now."""
         with self._lock:
             held, self._held = self._held, []

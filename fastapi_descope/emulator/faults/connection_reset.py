@@ -5,9 +5,9 @@ from typing import cast
 
 from starlette.types import Receive, Scope
 
-__all__ = ["HANG_UP", "hang_up"]
+__all__ = ["CLOSE_CONNECTION", "close_connection"]
 
-HANG_UP = "fastapi_descope.hang_up"
+CLOSE_CONNECTION = "fastapi_descope.hang_up"
 """The ASGI extension by which a server lets an app end the connection of a request.
 
 Its value is called with ``reset``: True drops the connection by a TCP reset, and what was not sent yet with
@@ -15,13 +15,13 @@ it; False sends that first, and then closes.
 """
 
 
-async def hang_up(scope: Scope, receive: Receive, *, reset: bool) -> None:
+async def close_connection(scope: Scope, receive: Receive, *, reset: bool) -> None:
     """End the connection of this request; returns when it is gone.
 
     Raises ConnectionResetError where the server has no such extension, as in-process: there the caller
     gets the exception, and that is as much of a lost connection as it can notice.
     """
-    offered = scope.get("extensions", {}).get(HANG_UP)
+    offered = scope.get("extensions", {}).get(CLOSE_CONNECTION)
     if offered is None:
         raise ConnectionResetError("A fault cut the connection")
     cast("Callable[[bool], None]", offered)(reset)

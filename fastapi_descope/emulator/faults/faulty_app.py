@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-from .barrier import Gate
-from .connection_reset import hang_up
+from .barrier import Barrier
+from .connection_reset import close_connection
 
 __all__ = ["Fault", "FaultyApp"]
 
@@ -68,8 +68,8 @@ class FaultyApp:
     fault: Fault
     app: ASGIApp
     pause: Callable[[float], Awaitable[object]]
-    held: Gate
-    impatience: Gate
+    hold_barrier: Barrier
+    skip_barrier: Barrier
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, if at all. Raises ConnectionResetError in-process for a cut."""
@@ -77,7 +77,7 @@ class FaultyApp:
         answer = await _answer(self.app, scope, receive) if fault.when == "after" else None
         await self._wait()
         if fault.cut == "reset":
-            await hang_up(scope, receive, reset=True)
+            await close_connection(scope, receive, reset=True)
             return
         if fault.status is not None:
             answer = await _answer(Response(fault.body, fault.status, fault.headers), scope, receive)
@@ -85,7 +85,7 @@ class FaultyApp:
         await send(start)
         if fault.cut == "close":
             await self._body(body[: len(body) // 2], send)
-            await hang_up(scope, receive, reset=False)
+            await close_connection(scope, receive, reset=False)
         else:
             await self._body(body, send)
             await send(_part(b"", last=True))
@@ -94,7 +94,7 @@ class FaultyApp:
         if self.fault.delay:
             await self._pass(self.fault.delay)
         if self.fault.hold:
-            await self.held.wait()
+            await self.hold_barrier.wait()
 
     async def _body(self, body: bytes, send: Send) -> None:
         """Send a part of the body, byte by byte where it drips."""
@@ -109,7 +109,7 @@ class FaultyApp:
     async def _pass(self, seconds: float) -> bool:
         """Let time pass; says whether it did, or somebody lost patience."""
         passing = asyncio.ensure_future(self.pause(seconds))
-        impatient = asyncio.ensure_future(self.impatience.wait())
+        impatient = asyncio.ensure_future(self.skip_barrier.wait())
         try:
             await asyncio.wait((passing, impatient), return_when=asyncio.FIRST_COMPLETED)
             if passing.done():

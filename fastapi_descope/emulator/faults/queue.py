@@ -10,8 +10,8 @@ from typing import Literal
 
 from starlette.types import ASGIApp
 
-from ..api_errors import FAILURE, error_body
-from .barrier import Gate
+from ..api_errors import INTERNAL_ERROR, error_body
+from .barrier import Barrier
 from .faulty_app import Fault, FaultyApp
 
 __all__ = ["Faults"]
@@ -33,9 +33,9 @@ class Faults:
     ) -> None:
         self._endpoints = frozenset(endpoints) | {"*"}
         self._pause = pause
-        self._waiting: dict[str, deque[Fault]] = {}
-        self._held = Gate()
-        self._impatience = Gate()
+        self._pending: dict[str, deque[Fault]] = {}
+        self._hold_barrier = Barrier()
+        self._skip_barrier = Barrier()
 
     def add(
         self,
@@ -81,46 +81,46 @@ class Faults:
         fault = Fault(
             status, _content(status, body), _headers(headers, retry_after), delay, drip, hold, cut, when
         )
-        self._waiting.setdefault(endpoint, deque()).extend([fault] * times)
+        self._pending.setdefault(endpoint, deque()).extend([fault] * times)
 
     def clear(self) -> None:
         """Forget the faults that have not happened yet; held, delayed and dripping calls go on at once."""
-        self._waiting.clear()
+        self._pending.clear()
         self.release()
-        self._impatience.open()
+        self._skip_barrier.release()
 
     def release(self) -> None:
         """Let every held call go on."""
-        self._held.open()
+        self._hold_barrier.release()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
         """What faults can be added to, sorted; the star is first."""
         return tuple(sorted(self._endpoints))
 
-    def waiting(self) -> tuple[tuple[str, Fault, int], ...]:
+    def pending(self) -> tuple[tuple[str, Fault, int], ...]:
         """What has not happened yet: the endpoint, the fault, and how many times in a row."""
         return tuple(
             (endpoint, fault, len(list(row)))
-            for endpoint, faults in sorted(self._waiting.items())
+            for endpoint, faults in sorted(self._pending.items())
             for fault, row in groupby(tuple(faults))
         )
 
-    async def arrived(self, count: int = 1) -> None:
+    async def wait_until_held(self, count: int = 1) -> None:
         """Wait until ``count`` calls are held at the same time."""
-        await self._held.arrived(count)
+        await self._hold_barrier.wait_for_waiters(count)
 
-    def take(self, endpoint: str) -> Fault | None:
+    def pop(self, endpoint: str) -> Fault | None:
         """The fault that is next for an endpoint, used up by this."""
         for name in (endpoint, "*"):
-            waiting = self._waiting.get(name)
+            waiting = self._pending.get(name)
             if waiting:
                 return waiting.popleft()
         return None
 
-    def befall(self, fault: Fault, app: ASGIApp) -> FaultyApp:
+    def wrap(self, fault: Fault, app: ASGIApp) -> FaultyApp:
         """``app`` as a single call gets to see it, to which the fault happens."""
-        return FaultyApp(fault, app, self._pause, self._held, self._impatience)
+        return FaultyApp(fault, app, self._pause, self._hold_barrier, self._skip_barrier)
 
 
 def _headers(given: Mapping[str, str] | None, retry_after: int | str | None) -> Mapping[str, str]:
@@ -139,4 +139,6 @@ def _content(status: int | None, body: bytes | Mapping[str, object] | None) -> b
     if status == _RATE_LIMITED:
         return json.dumps(error_body("E130429", "API rate limit exceeded.")).encode()
     is_failure = status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return json.dumps(error_body(FAILURE if is_failure else "E011001", "A fault was asked for")).encode()
+    return json.dumps(
+        error_body(INTERNAL_ERROR if is_failure else "E011001", "A fault was asked for")
+    ).encode()

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..api_errors import ApiError
 from .queue import Faults
 
-__all__ = ["FaultOrder"]
+__all__ = ["FaultSpec"]
 
 _GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body>"
 _MOST_SECONDS = 3600
@@ -51,7 +51,7 @@ _RetryAfter = Annotated[str, BeforeValidator(_seconds_or_date)]
 _Headers = dict[Annotated[str, AfterValidator(_header)], Annotated[str, AfterValidator(_sendable)]]
 
 
-class FaultOrder(BaseModel):
+class FaultSpec(BaseModel):
     """The arguments of ``Faults.add`` that fit into JSON, and ``garbage``: HTML where JSON belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +69,7 @@ class FaultOrder(BaseModel):
     when: Literal["before", "after"] = "before"
 
     @classmethod
-    def parsed(cls, given: dict[str, object], *, strict: bool = True) -> "FaultOrder":
+    def from_json(cls, given: dict[str, object], *, strict: bool = True) -> "FaultSpec":
         """The order in a JSON object. Raises ApiError, which names the place and not what stood there.
 
         Unless ``strict``, text stands for numbers.
@@ -80,7 +80,7 @@ class FaultOrder(BaseModel):
             raise ApiError.invalid(_told(error)) from None
 
     @classmethod
-    def of_form(cls, form: dict[str, str]) -> "FaultOrder":
+    def from_form(cls, form: dict[str, str]) -> "FaultSpec":
         """The order in the console's form: one kind of fault, and the figures it needs. Raises ApiError."""
         seconds = form.get("seconds", "0")
         parts: dict[str, dict[str, object]] = {
@@ -95,9 +95,9 @@ class FaultOrder(BaseModel):
         order: dict[str, object] = {
             name: form[name] for name in ("endpoint", "times", "when") if name in form
         }
-        return cls.parsed(order | parts.get(form.get("kind", ""), {}), strict=False)
+        return cls.from_json(order | parts.get(form.get("kind", ""), {}), strict=False)
 
-    def placed_with(self, faults: Faults) -> None:
+    def add_to(self, faults: Faults) -> None:
         """Let it happen. Raises ApiError for an unknown endpoint, or for nothing or two things at once."""
         if self.garbage and self.body is not None:
             raise ApiError.invalid("garbage takes the place of the body: there is only one of them")

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ..api.admin import ConsoleApi, Controls
-from ..api.snapshot import Overview
+from ..api.admin import Admin, AdminApi
+from ..api.snapshot import Snapshot
 from ..api_errors import ApiError
-from ..faults.schema import FaultOrder
-from .rendering import QUIET, Pages, read_form
+from ..faults.schema import FaultSpec
+from .rendering import PRIVATE_HEADERS, PageRenderer, read_form
 
 __all__ = ["Console", "is_console"]
 
@@ -34,11 +34,11 @@ class Console:
     turned away at the door (EM-03).
     """
 
-    def __init__(self, overview: Overview, controls: Controls | None) -> None:
+    def __init__(self, overview: Snapshot, controls: Admin | None) -> None:
         self._overview = overview
         self._controls = controls
-        self._api = ConsoleApi(overview, controls)
-        self._pages = Pages()
+        self._api = AdminApi(overview, controls)
+        self._pages = PageRenderer()
         self._form_token = secrets.token_urlsafe(32)
 
     @property
@@ -53,11 +53,11 @@ class Console:
 
     async def lead_there(self, _: Request) -> Response:
         """The way to the page."""
-        return RedirectResponse("/console", 303, QUIET)
+        return RedirectResponse("/console", 303, PRIVATE_HEADERS)
 
     async def show(self, _: Request) -> Response:
         """The page."""
-        page = self._pages.html(
+        page = self._pages.render(
             "console.html",
             form_action="'self'",
             scripted=True,
@@ -79,25 +79,25 @@ class Console:
         form = await read_form(request)
         lever = self._levers.get(request.path_params["lever"])
         if lever is None:
-            return self._pages.notice(404, "There is no such lever", "Go back to the console.")
+            return self._pages.render_notice(404, "There is no such lever", "Go back to the console.")
         if self._controls is None:
-            return self._pages.notice(
+            return self._pages.render_notice(
                 403, "This console only shows", "Start the emulator with --faults to break things."
             )
         if not hmac.compare_digest(form.get("form_token", "").encode(), self._form_token.encode()):
-            return self._pages.notice(
+            return self._pages.render_notice(
                 403, "That did not come from this console", "It was started anew: load it again."
             )
         try:
             lever(self._controls, form)
         except ApiError as refusal:
-            return self._pages.notice(refusal.status, "That cannot be done", refusal.message)
-        return RedirectResponse("/console", 303, QUIET)
+            return self._pages.render_notice(refusal.status, "That cannot be done", refusal.message)
+        return RedirectResponse("/console", 303, PRIVATE_HEADERS)
 
     @property
-    def _levers(self) -> dict[str, Callable[[Controls, Form], None]]:
+    def _levers(self) -> dict[str, Callable[[Admin, Form], None]]:
         return {
-            "fail": lambda controls, form: controls.add_fault(FaultOrder.of_form(form)),
+            "fail": lambda controls, form: controls.add_fault(FaultSpec.from_form(form)),
             "clear": lambda controls, _: controls.clear_faults(),
             "rotate": lambda controls, _: controls.rotate_keys(),
             "drop": lambda controls, _: controls.drop_old_keys(),
@@ -106,7 +106,7 @@ class Console:
         }
 
 
-def _revoke(controls: Controls, form: Form) -> None:
+def _revoke(controls: Admin, form: Form) -> None:
     if "session" in form:
         controls.revoke_session(form["session"])
     else:

@@ -10,9 +10,9 @@ from starlette.responses import HTMLResponse, Response
 
 from ..api.request_parsing import read_body
 
-__all__ = ["QUIET", "Pages", "read_form"]
+__all__ = ["PRIVATE_HEADERS", "PageRenderer", "read_form"]
 
-QUIET = {
+PRIVATE_HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -20,7 +20,7 @@ QUIET = {
 """Headers for answers whose address or content is nobody else's business."""
 
 
-class Pages:
+class PageRenderer:
     """Renders the templates. Each page allows its own style and nothing else, unless told."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Pages:
             lstrip_blocks=True,
         )
 
-    def html(
+    def render(
         self,
         template: str,
         status: int = 200,
@@ -53,11 +53,11 @@ class Pages:
         )
         if scripted:
             policy += f"; script-src 'nonce-{nonce}'; connect-src 'self'"
-        return HTMLResponse(html, status, {"content-security-policy": policy} | QUIET)
+        return HTMLResponse(html, status, {"content-security-policy": policy} | PRIVATE_HEADERS)
 
-    def notice(self, status: int, title: str, text: str) -> Response:
+    def render_notice(self, status: int, title: str, text: str) -> Response:
         """A page that says one thing."""
-        return self.html("notice.html", status, title=title, text=text)
+        return self.render("notice.html", status, title=title, text=text)
 
 
 async def read_form(request: Request) -> dict[str, str]:

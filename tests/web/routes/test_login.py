@@ -163,7 +163,7 @@ async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(make_env: EnvFac
 
     await env.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
 
-    (call,) = env.emulator.requests.to("authorize")
+    (call,) = env.emulator.requests.for_endpoint("authorize")
     assert call.query["tenant"] == tenant
     assert call.query.keys() == {"tenant", "redirectURL"}
 

@@ -125,7 +125,7 @@ async def test_tn09_a_slow_refresh_does_not_undo_a_switch(make_env: EnvFactory) 
     env.emulator.clock.advance(660)
     env.emulator.faults.add("refresh", hold=True)
     refresh = asyncio.ensure_future(env.browser().get("/session-of", cookie=old))
-    await env.emulator.faults.arrived()
+    await env.emulator.faults.wait_until_held()
 
     switch = asyncio.ensure_future(browser.post("/tenant/select", {"tenant": "globex"}))
     await asyncio.sleep(0)
