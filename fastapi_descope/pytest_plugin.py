@@ -1,13 +1,11 @@
-"""The pytest plugin: fixtures that put an emulator behind the app under test.
+"""The pytest plugin: fixtures that run the app under test against an emulator of Descope.
 
     def test_reports_need_an_admin(sign_in):
         assert sign_in(roles=["viewer"]).get("/reports").status_code == 403
         assert sign_in(roles=["admin"]).get("/reports").status_code == 200
 
-pytest finds it by itself (entry point ``descope``) and has to be told one thing, ``descope_app``. Without
-that nothing happens: no fixture is used unasked, and what the fixtures need (``testing``, and with it the
-emulator and the test client) is imported when one is asked for. Annotations name no type of theirs for
-that reason; a test that wants types asks for ``descope_harness: TestHarness``.
+pytest loads it through the entry point ``descope``. Set ``descope_app`` in pytest's configuration. A run
+that uses none of the fixtures imports neither the app nor the emulator.
 """
 
 import os
@@ -42,11 +40,11 @@ __all__ = [
 
 _VARIABLE = "DESCOPE_PROJECT_ID"
 _PROJECT_ID = "P2TESTSofAnAppWithFakeTenants"
-"""Well-formed, and nobody's. The emulator plays whichever project the app is configured for."""
+"""A well-formed project id that does not exist. The emulator plays the project of the app's settings."""
 
 
 class _Harness(Protocol):
-    """``testing.TestHarness``, as far as the fixtures hand it on."""
+    """What the fixtures use of ``testing.TestHarness``, which is imported only by a fixture."""
 
     @property
     def emulator(self) -> object: ...
@@ -67,56 +65,55 @@ class _Harness(Protocol):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the configuration of pytest name the app, and a file with the people who sign in to it."""
+    """Register the ini options ``descope_app`` and ``descope_seed``."""
     parser.addini("descope_app", 'the app that signs in through Descope, as "module:attribute"', default="")
     parser.addini(
-        "descope_seed", "a seed file with its tenants and users, from the configuration's folder", default=""
+        "descope_seed",
+        "a seed file with tenants and users, relative to the folder of pytest's configuration",
+        default="",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Give an app that is named, and has no project id, one to be imported with.
-
-    Here, because a conftest.py may import the app, long before any fixture runs. A project id of the
-    environment stays.
-    """
-    _lend_project_id(early_config)
+    """Set a project id before any ``conftest.py`` imports the app; keep one that the environment has."""
+    _set_default_project_id(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Do the same where a conftest.py brought this plugin along, which is then too late for the above."""
-    _lend_project_id(config)
+    """Set a project id if a ``conftest.py`` loaded this plugin, after the hook above."""
+    _set_default_project_id(config)
 
 
 @pytest.fixture
 def descope_app(pytestconfig: pytest.Config) -> object:
-    """The app under test: what ``descope_app`` names in pytest's configuration. Override it for a factory."""
+    """Return the app that ``descope_app`` in pytest's configuration names. Override it for an app factory."""
     name: str = pytestconfig.getini("descope_app")
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise _failure(
-            'Say which app to test: descope_app = "module:attribute" in the configuration of pytest,'
-            " or a fixture descope_app of your own."
+            'Set descope_app = "module:attribute" in pytest\'s configuration to name the app to test,'
+            " or define your own descope_app fixture."
         )
-    imported = _imported(module)
+    imported = _import(module)
     try:
         return attrgetter(attribute)(imported)
     except AttributeError:
-        raise _failure(f"descope_app: there is no {attribute} in the module {module}.") from None
+        raise _failure(f"descope_app: the module {module} has no attribute {attribute}.") from None
 
 
 @pytest.fixture
 def descope_project(pytestconfig: pytest.Config) -> object:
-    """The tenants, users and settings of the emulator (``fastapi_descope.emulator.Project``).
+    """Return the emulator's tenants, users and options (``fastapi_descope.emulator.Project``).
 
-    Those of the file that ``descope_seed`` names, else None for its default ones. Override it for your own.
+    They come from the file that ``descope_seed`` names; without one, None for the default project. Override
+    the fixture for your own.
     """
     name: str = pytestconfig.getini("descope_seed")
     if not name:
         return None
-    with _needing_testing():
-        from .emulator.seed import SeedError, load  # noqa: PLC0415 - nothing is imported before a fixture asks
+    with _extra_required():
+        from .emulator.seed import SeedError, load  # noqa: PLC0415 - imported only when a fixture needs it
     folder = pytestconfig.inipath.parent if pytestconfig.inipath else pytestconfig.rootpath
     try:
         return load(folder / name)
@@ -126,72 +123,75 @@ def descope_project(pytestconfig: pytest.Config) -> object:
 
 @pytest.fixture
 def descope_harness(descope_app: ASGIApp, descope_project: Any) -> Generator[_Harness]:
-    """The app with a new emulator behind it (``fastapi_descope.testing.TestHarness``)."""
-    with _needing_testing():
-        from .testing import emulated_descope  # noqa: PLC0415 - nothing is imported before a fixture asks
+    """Run the app against a new emulator (``fastapi_descope.testing.TestHarness``)."""
+    with _extra_required():
+        from .testing import emulated_descope  # noqa: PLC0415 - imported only when a fixture needs it
     with ExitStack() as stack:
         try:
-            emulation = stack.enter_context(emulated_descope(descope_app, project=descope_project))
+            harness = stack.enter_context(emulated_descope(descope_app, project=descope_project))
         except ConfigurationError as error:
             raise _failure(str(error)) from None
-        yield emulation
+        yield harness
 
 
 @pytest.fixture
 def descope_emulator(descope_harness: _Harness) -> object:
-    """The emulator behind the app: its users and tenants, its clock, its failures, what it was asked."""
+    """Return the app's emulator: its users and tenants, its clock, its faults, and the app's calls."""
     return descope_harness.emulator
 
 
 @pytest.fixture
 def descope_client(descope_harness: _Harness) -> object:
-    """A test client in which nobody is signed in; see ``TestHarness.client``."""
+    """Return a test client without a session; see ``TestHarness.client``."""
     return descope_harness.client()
 
 
 @pytest.fixture
 def sign_in(descope_harness: _Harness) -> Callable[..., object]:
-    """Call it for a test client with a session: user, tenant, roles, permissions, amr, step_up, bearer.
+    """Return a function that returns a test client with a new session; see ``TestHarness.sign_in``.
 
-    See ``TestHarness.sign_in``.
+    Its options: user, tenant, roles, permissions, amr, step_up, claims, bearer.
     """
     return descope_harness.sign_in
 
 
 @pytest.fixture
 def sign_in_async(descope_harness: _Harness) -> Callable[..., object]:
-    """As ``sign_in``, with an ``httpx.AsyncClient`` in the event loop of the test."""
+    """Return a function that returns an ``httpx.AsyncClient`` with a new session.
+
+    See ``TestHarness.sign_in_async``.
+    """
     return descope_harness.sign_in_async
 
 
 @pytest.fixture
 def log_in(descope_harness: _Harness) -> Callable[..., object]:
-    """Call it with a client to sign in by way of the app's login and callback: user, tenant, return_to.
+    """Return a function that logs a client in through the app's login and callback.
 
-    See ``TestHarness.log_in``.
+    Its options: user, tenant, return_to, refuse. See ``TestHarness.log_in``.
     """
     return descope_harness.log_in
 
 
 @pytest.fixture
 def log_in_async(descope_harness: _Harness) -> Callable[..., Awaitable[object]]:
-    """As ``log_in``, with a client of ``sign_in_async`` or ``async_client``, and awaited."""
+    """Return a coroutine function that logs an async client in; see ``TestHarness.log_in_async``."""
     return descope_harness.log_in_async
 
 
 @pytest.fixture
 def expire_session(descope_harness: _Harness) -> Callable[..., None]:
-    """Call it with a client to let its session token expire; see ``TestHarness.expire_session``."""
+    """Return a function that lets a client's session token expire; see ``TestHarness.expire_session``."""
     return descope_harness.expire_session
 
 
 @pytest.fixture
 def revoke_session(descope_harness: _Harness) -> Callable[..., None]:
-    """Call it with a client to end its user's sessions at Descope; see ``TestHarness.revoke_session``."""
+    """Return a function that revokes the sessions of a client's user; see ``TestHarness.revoke_session``."""
     return descope_harness.revoke_session
 
 
-def _lend_project_id(config: pytest.Config) -> None:
+def _set_default_project_id(config: pytest.Config) -> None:
     names = {name.upper() for name in os.environ}
     if config.getini("descope_app") and not {_VARIABLE, f"{_VARIABLE}_FILE"} & names:
         environment = pytest.MonkeyPatch()
@@ -200,24 +200,25 @@ def _lend_project_id(config: pytest.Config) -> None:
 
 
 @contextmanager
-def _needing_testing() -> Generator[None]:
+def _extra_required() -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as missing:
         raise _failure(f"The fixtures need {missing.name}: pip install 'fastapi-descope[testing]'") from None
 
 
-def _imported(module: str) -> ModuleType:
+def _import(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:
         if not f"{module}.".startswith(f"{missing.name}."):
-            raise  # something that the app needs
+            raise  # the app's own import failed
         raise _failure(
-            f"descope_app: there is no module {module}. Is its folder in the pythonpath of pytest?"
+            f"descope_app: there is no module {module}. Add its folder to pythonpath in pytest's"
+            " configuration."
         ) from None
 
 
 def _failure(reason: str) -> BaseException:
-    """A sentence, and no traceback: where in this file it was said helps nobody."""
+    """Return a test failure without a traceback: the reason is in the configuration, not in code."""
     return pytest.fail.Exception(reason, pytrace=False)

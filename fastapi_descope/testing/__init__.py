@@ -1,18 +1,17 @@
-"""For the tests of an app: the app as it is, with an emulator in the place of Descope.
+"""Test support for apps that use the plugin: run the app against an emulator instead of Descope.
 
-    with emulated(app) as emulation:
-        assert emulation.sign_in(roles=["viewer"]).get("/reports").status_code == 403
+    with emulated_descope(app) as harness:
+        assert harness.sign_in(roles=["viewer"]).get("/reports").status_code == 403
 
 The app keeps its settings, cookies and middleware. Its calls to Descope go to an emulator in the same
-process, which plays the app's own project, and both go by the emulator's clock. The tokens are signed by
-the emulator's key and verified by the app: nothing of security is switched off.
+process, which plays the app's own project, and both use the emulator's clock. The emulator signs the tokens
+and the app verifies them: no security check is switched off.
 
-Needs the extra ``testing``. With pytest, the fixtures of ``pytest_plugin`` say the same in fewer words.
+Needs the extra ``testing``. With pytest, use the fixtures of ``fastapi_descope.pytest_plugin``.
 """
 
 try:
-    from .harness import TestHarness, emulated_descope
-    from .sign_in_options import SignInOptions
+    from .harness import SignInOptions, TestHarness, emulated_descope
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",

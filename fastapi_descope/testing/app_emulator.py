@@ -1,4 +1,4 @@
-"""The emulator behind one app: it plays the project that the app is configured for, and no other."""
+"""The emulator that serves one app under test. It plays the project that the app is configured for."""
 
 from dataclasses import replace
 from functools import cache
@@ -14,43 +14,52 @@ __all__ = ["AppEmulator"]
 
 
 class AppEmulator(Emulator):
-    """Plays ``project`` (the emulator's default one without) under the id and with the keys of the settings.
+    """An emulator whose project id, audience and keys come from the app's settings.
 
-    ``origin`` is where the app is reached: sign-ins may lead back there.
+    Args:
+        settings: The settings of the app.
+        origin: The app's origin. Logins may redirect to it.
+        project: Tenants, users and options; None for the emulator's default project.
     """
 
     def __init__(self, settings: DescopeSettings, origin: str, project: Project | None) -> None:
-        fitted = _fitted(project or Project(approved_redirects=()), settings, origin)
         super().__init__(
-            fitted,
-            base_url=settings.base_url,  # what the app expects of an issuer that is an address
-            signing_key=_signing_key().with_new_kid(),
+            _adapt_project(project or Project(approved_redirects=()), settings, origin),
+            base_url=settings.base_url,  # the app accepts an issuer URL only below its own base URL
+            signing_key=_shared_signing_key().with_new_kid(),
         )
 
     @property
     @override
     def project(self) -> Project:
-        """The project as it is now."""
+        """The current project."""
         return self._auth_server.project
 
     @project.setter
     def project(self, project: Project) -> None:
-        """Change it while the app runs. Raises ValueError for another id: the app would know none of it."""
+        """Replace the project while the app runs.
+
+        Raises:
+            ValueError: The project id differs from the one in the app's settings.
+        """
         if project.project_id != self.project_id:
             raise ValueError(
-                f"The app is configured for the project {self.project_id}, so the emulator behind it cannot"
-                f" become {project.project_id}: dataclasses.replace(emulator.project, ...) keeps the rest"
+                f"The app is configured for project {self.project_id}, so the emulator cannot change to"
+                f" {project.project_id}. Use dataclasses.replace(emulator.project, ...) to keep the id."
             )
         self._auth_server.project = project
 
-    async def on_loopback(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer under whichever address the app has for Descope: an emulator answers to the loopback."""
-        others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        await self({**scope, "headers": [(b"host", EMULATOR_HOST.encode()), *others]}, receive, send)
+    async def accept_any_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request whatever its ``Host``.
+
+        The app sends the host of its ``DESCOPE_BASE_URL``; an emulator accepts loopback hosts only.
+        """
+        headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        await self({**scope, "headers": [(b"host", EMULATOR_HOST.encode()), *headers]}, receive, send)
 
 
-def _fitted(project: Project, settings: DescopeSettings, origin: str) -> Project:
-    """The project, so that the app works with it."""
+def _adapt_project(project: Project, settings: DescopeSettings, origin: str) -> Project:
+    """Return the project with the id, audience and management key that the app expects."""
     key = settings.auth_management_key
     return replace(
         project,
@@ -62,6 +71,9 @@ def _fitted(project: Project, settings: DescopeSettings, origin: str) -> Project
 
 
 @cache
-def _signing_key() -> SigningKey:
-    """One for all emulators of a process, under another id in each: to make it takes longer than a test."""
+def _shared_signing_key() -> SigningKey:
+    """Return the process's RSA key. Each emulator publishes it under its own key id.
+
+    Generating a key takes longer than most tests.
+    """
     return SigningKey.generate()

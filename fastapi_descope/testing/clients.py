@@ -1,4 +1,4 @@
-"""The clients of an app under test: browsers that stay at its origin, and what lies in their cookie jars."""
+"""HTTP clients for an app under test, and access to the cookies in their jars."""
 
 from collections.abc import Sequence
 from email.message import Message
@@ -15,25 +15,25 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import ASGIApp
 from typing_extensions import override
 
-__all__ = ["EMULATOR_HOST", "Browser", "Client", "async_browser", "receive", "sent"]
+__all__ = ["EMULATOR_HOST", "Browser", "Client", "async_browser", "cookie_header", "store_cookies"]
 
 EMULATOR_HOST = "127.0.0.1:8787"
-"""Where the emulator says that it is."""
+"""The host in the URLs of the emulator's own pages."""
 
 Client = TypeVar("Client", TestClient, httpx.AsyncClient)
 
 
-class _HasAddress(Protocol):
-    """A request, of httpx or of httpx2."""
+class _HasUrl(Protocol):
+    """A request of httpx or of httpx2."""
 
     @property
     def url(self) -> object: ...
 
 
 class Browser(TestClient):
-    """A test client that opens WebSockets where it sends its requests, as a page of the app would.
+    """A test client that opens WebSockets at the app's origin, as a page of the app would.
 
-    Starlette's own opens them at ``ws://testserver``, where no cookie of the app's origin goes.
+    Starlette's client opens them at ``ws://testserver``, where no cookie of the app's origin is sent.
     """
 
     def __init__(self, app: ASGIApp, origin: str) -> None:
@@ -46,16 +46,16 @@ class Browser(TestClient):
         self,
         url: str,
         subprotocols: Sequence[str] | None = None,
-        **kwargs: Any,  # as Starlette has it
+        **kwargs: Any,  # Starlette's signature
     ) -> WebSocketTestSession:
-        """As Starlette's own, at the app's origin and with its ``Origin``."""
+        """Open a WebSocket at the app's origin, with that origin in the ``Origin`` header."""
         headers = {"origin": self._origin, **kwargs.pop("headers", {})}
         url = urljoin(f"ws{self._origin.removeprefix('http')}", url)
         return super().websocket_connect(url, subprotocols, headers=headers, **kwargs)
 
 
 def async_browser(app: ASGIApp, origin: str) -> httpx.AsyncClient:
-    """The same for asynchronous tests, as far as httpx goes."""
+    """Return an asynchronous client of the app. It does not follow redirects."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url=origin,
@@ -64,34 +64,37 @@ def async_browser(app: ASGIApp, origin: str) -> httpx.AsyncClient:
 
 
 class _OriginGuard:
-    """Keeps a client of the app from the emulator: it would find the app's own 404 there, and a riddle."""
+    """Stops a client of the app from requesting the emulator's pages.
+
+    Without it the request would reach the app, whose 404 hides the mistake.
+    """
 
     def __init__(self, origin: str) -> None:
         self._origin = f"{origin}/"
 
-    def check(self, request: _HasAddress) -> None:
+    def check(self, request: _HasUrl) -> None:
         url = str(request.url)
         if f"//{EMULATOR_HOST}/" in url.partition("?")[0] and not url.startswith(self._origin):
             raise LookupError(
-                "This is the sign-in page of the emulator, and the client is the app's alone."
-                " To sign in by way of that page: log_in(client, user)"
+                "This URL is the emulator's sign-in page, and this client reaches only the app."
+                " Use log_in(client, user) to sign in through that page."
             )
 
-    async def check_async(self, request: _HasAddress) -> None:
+    async def check_async(self, request: _HasUrl) -> None:
         self.check(request)
 
 
-def receive(jar: CookieJar, origin: str, lines: list[bytes]) -> None:
-    """Have the jar take ``Set-Cookie`` values as from an answer of the app, domain and all."""
+def store_cookies(jar: CookieJar, origin: str, set_cookies: list[bytes]) -> None:
+    """Store ``Set-Cookie`` values in the jar as if a response of ``origin`` had set them."""
     message = Message()
-    for line in lines:
-        message["Set-Cookie"] = line.decode("ascii")
-    answer = cast("HTTPResponse", addinfourl(BytesIO(), message, origin))
-    jar.extract_cookies(answer, Request(origin))  # noqa: S310 - nothing is opened
+    for value in set_cookies:
+        message["Set-Cookie"] = value.decode("ascii")
+    response = cast("HTTPResponse", addinfourl(BytesIO(), message, origin))
+    jar.extract_cookies(response, Request(origin))  # noqa: S310 - the request is never sent
 
 
-def sent(jar: CookieJar, origin: str) -> str:
-    """The ``Cookie`` header of the next request to the app."""
-    request = Request(origin)  # noqa: S310 - nothing is opened
+def cookie_header(jar: CookieJar, origin: str) -> str:
+    """Return the ``Cookie`` header that the jar adds to a request to ``origin``."""
+    request = Request(origin)  # noqa: S310 - the request is never sent
     jar.add_cookie_header(request)
     return request.get_header("Cookie", "")

@@ -1,10 +1,10 @@
-"""An app under test and the emulator behind it: clients, sessions, logins, and the passing of time."""
+"""An app under test with the emulator it talks to: clients, sessions, logins, and control of the clock."""
 
 import inspect
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Unpack, cast
+from typing import TypedDict, Unpack, cast
 
 import httpx
 import httpx2
@@ -17,54 +17,70 @@ from .._encoding import base64url
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
-from ..emulator import Emulator, JwtPair, Project
+from ..emulator import Emulator, Grants, JwtPair, Project
 from ..errors import ConfigurationError
 from ..plugin import Descope
 from ..session import AuthSession, Claims, RefreshToken, TokenPair
 from .app_emulator import AppEmulator
-from .clients import Browser, Client, async_browser, receive, sent
+from .clients import Browser, Client, async_browser, cookie_header, store_cookies
 from .login_flow import LoginFlow, login_path
-from .sign_in_options import SignInOptions, grants, refuse_unknown, several
 from .users import DEFAULT_TENANT, TestUsers
 
-__all__ = ["TestHarness", "emulated_descope"]
+__all__ = ["SignInOptions", "TestHarness", "emulated_descope"]
 
 _LOOPBACK = "https://127.0.0.1"
-"""Where the app is reached unless ``DESCOPE_PUBLIC_URL`` says: https, so that a jar gives back any cookie."""
+"""The app's origin without ``DESCOPE_PUBLIC_URL``. It is https so that cookie jars return Secure cookies."""
+
+
+class SignInOptions(TypedDict, total=False):
+    """The keyword arguments of ``TestHarness.sign_in``."""
+
+    tenant: str | None
+    roles: Sequence[str] | None
+    permissions: Sequence[str] | None
+    amr: Sequence[str] | None
+    step_up: bool
+    claims: Mapping[str, object] | None
+    bearer: bool
 
 
 @contextmanager
 def emulated_descope(
     app: ASGIApp, *, descope: Descope | None = None, project: Project | None = None
 ) -> Generator["TestHarness"]:
-    """Put an emulator behind ``app`` for the length of a ``with``; see ``TestHarness``.
+    """Send the app's calls to Descope to a new emulator while the context is active.
 
-    ``descope`` is for an app in which it cannot be found: one that is wrapped in other ASGI middleware,
-    or that only mounts the app which has it. ``project`` has tenants, users and settings of your own
-    (``fastapi_descope.emulator.Project``); its id, audience and management key become those that the app
-    is configured for, and sign-ins may lead back to the app.
+    Costs a few milliseconds and no network call. The first call in a process also generates an RSA key.
+    Each call creates its own emulator: changes to it end with the context, and other emulators' apps refuse
+    its tokens.
 
-    Each time there is a new emulator, so what one test does to it is gone in the next, and its tokens are
-    good nowhere else. Costs a few milliseconds, the first time in a process the making of an RSA key as
-    well, and no network.
+    Args:
+        app: The app under test.
+        descope: The app's ``Descope``, if it cannot be found in ``app``: because ``app`` is wrapped in
+            other ASGI middleware, or only mounts the app that has it.
+        project: Tenants, users and options of the emulator (``fastapi_descope.emulator.Project``). Its id,
+            audience and management key are replaced by the app's own, and logins may redirect to the app.
 
-    Raises ``ConfigurationError`` if there is no ``Descope`` to be found.
+    Raises:
+        ConfigurationError: No ``Descope`` is installed in ``app``.
     """
-    found = descope or _installed(app)
-    emulator = AppEmulator(found.settings, found.settings.public_url or _LOOPBACK, project)
-    transport = httpx.ASGITransport(emulator.on_loopback)
-    with found.override_upstream(transport, clock=emulator.clock):
-        yield TestHarness(app, found, emulator)
+    installed = descope or _installed(app)
+    emulator = AppEmulator(installed.settings, installed.settings.public_url or _LOOPBACK, project)
+    transport = httpx.ASGITransport(emulator.accept_any_host)
+    with installed.override_upstream(transport, clock=emulator.clock):
+        yield TestHarness(app, installed, emulator)
 
 
 class TestHarness:
-    """An app under test, and the emulator behind it.
+    """An app under test and its emulator. ``emulated_descope`` creates it.
 
     Attributes:
-        emulator: knows the tenants and users, fails on demand (``emulator.faults``), tells what it was
-            asked (``emulator.requests``), and has the time (``emulator.clock.advance(seconds)``).
-        origin: where its clients reach the app: ``DESCOPE_PUBLIC_URL`` or a loopback address.
+        emulator: Holds tenants and users, injects faults (``emulator.faults``), records the app's calls
+            (``emulator.requests``), and has the clock (``emulator.clock.advance(seconds)``).
+        origin: The origin of the app: ``DESCOPE_PUBLIC_URL``, or ``https://127.0.0.1``.
     """
+
+    __test__ = False  # pytest would collect the class for its name
 
     def __init__(self, app: ASGIApp, descope: Descope, emulator: AppEmulator) -> None:
         self.emulator: Emulator = emulator
@@ -74,56 +90,65 @@ class TestHarness:
         self._reader = CredentialsReader(descope.settings)
         self._leeway = descope.settings.leeway
         self._default_tenant = descope.settings.default_tenant
-        self._people = TestUsers(emulator)
-        self._idp = emulator.on_loopback
+        self._users = TestUsers(emulator)
+        self._idp = emulator.accept_any_host
 
     def client(self) -> TestClient:
-        """A browser with an empty cookie jar, in which nobody is signed in.
+        """Return a client with an empty cookie jar.
 
-        It is Starlette's test client: blocking, with ``websocket_connect``, and running the lifespan of
-        the app if it is used in a ``with``. It stays at the app's origin and does not follow redirects.
+        It is Starlette's test client: blocking, with ``websocket_connect``. In a ``with`` statement it runs
+        the app's lifespan. It sends its requests to ``origin`` and does not follow redirects.
         """
         return Browser(self._app, self.origin)
 
     def async_client(self) -> httpx.AsyncClient:
-        """The same for asynchronous tests; it runs the app in the event loop of the test.
+        """Return an asynchronous client with an empty cookie jar.
 
-        It has neither WebSockets nor a lifespan.
+        It runs the app in the event loop of the test. It supports neither WebSockets nor the lifespan.
         """
         return async_browser(self._app, self.origin)
 
-    def sign_in(self, user: str | None = None, **holding: Unpack[SignInOptions]) -> TestClient:
-        """A ``client`` with the cookies of a new session.
+    def sign_in(self, user: str | None = None, **options: Unpack[SignInOptions]) -> TestClient:
+        """Return a ``client`` with the cookies of a new session.
 
-        No sign-in takes place: ``on_login`` hooks do not run, and no time passes. For those there is
-        ``log_in``.
+        No login takes place: ``on_login`` hooks do not run, and the clock does not advance. Use ``log_in``
+        to run them.
 
         Args:
-            user: Login id or user id. One that the emulator does not know joins its project; without
-                one, somebody new is made up each time.
-            **holding: What the session is to hold:
+            user: A login id or user id. An unknown one is added to the emulator's project. None creates a
+                new user with each call.
+            **options: The content of the session. None means the default, except for ``tenant``:
 
-                * ``tenant``, ``"acme"`` unless said otherwise; None for a session without one.
-                * ``roles`` and ``permissions`` in the tenant, or without one in the project. If either
-                  is given they replace what the user holds there, from now on and in every session: one
-                  that the user has already says so from its next refresh on.
+                * ``tenant``: the current tenant, ``"acme"`` by default; None for a session without a tenant.
+                * ``roles`` and ``permissions``: in the tenant, or in the project for a session without one.
+                  If either is given, both replace what the user had there. Earlier sessions of the user
+                  change with their next refresh.
                 * ``amr``: further authentication methods, such as ``"mfa"``.
-                * ``step_up``: whether the user has just confirmed who they are (until the next refresh).
-                * ``claims``: further claims of the session token (until the next refresh). If they make the
-                  app refuse the token, such as a wrong ``aud``, the client gets a good one by its refresh
-                  token, unnoticed: add ``bearer=True`` to see it refused.
-                * ``bearer``: send the session token as ``Authorization: Bearer`` in place of cookies.
+                * ``step_up``: whether the user has just re-authenticated. Lasts until the next refresh.
+                * ``claims``: further claims of the session token, until the next refresh. If the app must
+                  refuse the token, for example for a wrong ``aud``, add ``bearer=True``: with cookies, the
+                  app would get a new token with the refresh token.
+                * ``bearer``: send the session token as ``Authorization: Bearer`` instead of cookies.
 
-                None is the same as nothing for all but ``tenant``.
-
-        Raises LookupError for a known user who is not in the tenant and is given nothing there, TypeError
-        for a keyword that is none of these, or a single string where several are expected.
+        Raises:
+            LookupError: The user exists but is not in the tenant, and neither ``roles`` nor ``permissions``
+                is given.
+            TypeError: An option is unknown, or is a single string where a sequence is expected.
         """
-        return self._signed_in(self.client(), user, holding)
+        return self._add_session(self.client(), user, options)
 
-    def sign_in_async(self, user: str | None = None, **holding: Unpack[SignInOptions]) -> httpx.AsyncClient:
-        """An ``async_client`` with a new session; the rest is as in ``sign_in``. Not a coroutine."""
-        return self._signed_in(self.async_client(), user, holding)
+    def sign_in_async(self, user: str | None = None, **options: Unpack[SignInOptions]) -> httpx.AsyncClient:
+        """Return an ``async_client`` with a new session. Not a coroutine.
+
+        Args:
+            user: As in ``sign_in``.
+            **options: As in ``sign_in``.
+
+        Raises:
+            LookupError: As in ``sign_in``.
+            TypeError: As in ``sign_in``.
+        """
+        return self._add_session(self.async_client(), user, options)
 
     def log_in(
         self,
@@ -134,23 +159,28 @@ class TestHarness:
         return_to: str | None = None,
         refuse: bool = False,
     ) -> httpx2.Response:
-        """Sign in as a person does, by way of the app's login, the emulator's page and the app's callback.
+        """Log in through the app's login route, the emulator's page and the app's callback.
 
-        So ``on_login`` hooks run, and the client gets the cookies that the app sets; its headers go along.
-        The answer is that of the callback, a redirect if all went well: redirects are not followed. Where
-        the app does not send the client to the page, it is the answer that it gave instead.
+        ``on_login`` hooks run, and the client gets the cookies that the app sets. The client's own headers
+        are sent.
 
         Args:
-            client: A client of this emulation, signed in or not.
+            client: A client of this harness, with or without a session.
             user: As in ``sign_in``.
-            tenant: Whose single sign-on it is, by id or e-mail address; None for ``DESCOPE_DEFAULT_TENANT``.
-            return_to: Where in the app to go afterwards.
-            refuse: Press *Refuse* on the page.
+            tenant: The id or an e-mail address of the tenant whose SSO to use; None for
+                ``DESCOPE_DEFAULT_TENANT``.
+            return_to: The path in the app that the login returns to.
+            refuse: Press *Refuse* on the emulator's page.
 
-        Raises LookupError for a known user who is not in the tenant, or an app in which no login route can
-        be found, TypeError for a client of the other kind.
+        Returns:
+            The response to the callback, a redirect after a successful login. If the app does not redirect
+            to the emulator's page, its last response.
+
+        Raises:
+            LookupError: The user exists but is not in the tenant, or the app has no login route.
+            TypeError: The client is asynchronous.
         """
-        return self._walk(user, tenant, return_to, refuse=refuse).log_in(client)
+        return self._login_flow(user, tenant, return_to, refuse=refuse).log_in(client)
 
     async def log_in_async(
         self,
@@ -161,85 +191,125 @@ class TestHarness:
         return_to: str | None = None,
         refuse: bool = False,
     ) -> httpx.Response:
-        """The same with an ``async_client``; awaited, other than ``sign_in_async``."""
-        return await self._walk(user, tenant, return_to, refuse=refuse).log_in_async(client)
+        """Log in with an ``async_client``, as ``log_in`` does with a ``client``. A coroutine.
+
+        Args:
+            client: An asynchronous client of this harness, with or without a session.
+            user: As in ``log_in``.
+            tenant: As in ``log_in``.
+            return_to: As in ``log_in``.
+            refuse: As in ``log_in``.
+
+        Returns:
+            As ``log_in``.
+
+        Raises:
+            LookupError: As in ``log_in``.
+            TypeError: The client is not asynchronous.
+        """
+        return await self._login_flow(user, tenant, return_to, refuse=refuse).log_in_async(client)
 
     def expire_session(self, client: TestClient | httpx.AsyncClient) -> None:
-        """Let time pass until the session token of ``client`` is over, leeway included.
+        """Advance the clock until the client's session token has expired, including the leeway.
 
-        It passes for everybody. Refresh tokens live on, so a client with cookies gets a new session with
-        its next request, and one with a bearer token is refused.
+        The clock is shared by all clients. Refresh tokens stay valid: a client with cookies gets a new
+        session with its next request, a client with a bearer token gets a 401.
 
-        Raises LookupError if nobody is signed in.
+        Raises:
+            LookupError: The client has no session token.
         """
-        ends = self._session(client).expires_at + self._leeway + 1
-        self.emulator.clock.advance(max(0, ends - self.emulator.clock()))
+        expired_at = self._session(client).expires_at + self._leeway + 1
+        self.emulator.clock.advance(max(0, expired_at - self.emulator.clock()))
 
     def revoke_session(self, client: TestClient | httpx.AsyncClient) -> None:
-        """End the sessions of the client's user at Descope, as an administrator does there.
+        """Revoke all sessions of the client's user at Descope, as an administrator would.
 
-        Session tokens that are out stay good until they expire, here as in reality: ``expire_session``
-        brings that about. Raises LookupError if nobody is signed in.
+        Issued session tokens stay valid until they expire, as with Descope itself; see ``expire_session``.
+
+        Raises:
+            LookupError: The client has no session token.
         """
         self.emulator.revoke(self._session(client).user.id)
 
-    def _signed_in(self, client: Client, user: str | None, holding: SignInOptions) -> Client:
-        refuse_unknown(holding)
-        tenant = holding.get("tenant", DEFAULT_TENANT)
-        person = self._people.get_or_create(user, tenant, grants(holding))
+    def _add_session(self, client: Client, user: str | None, options: SignInOptions) -> Client:
+        _reject_unknown(options)
+        tenant = options.get("tenant", DEFAULT_TENANT)
         issued = self.emulator.issue(
-            person.login_id,
+            self._users.get_or_create(user, tenant, _grants(options)).login_id,
             tenant,
-            amr=several("amr", holding.get("amr")),
-            su=holding.get("step_up", False),
-            claims=holding.get("claims"),
+            amr=_as_tuple("amr", options.get("amr")),
+            su=options.get("step_up", False),
+            claims=options.get("claims"),
         )
-        if holding.get("bearer"):
+        if options.get("bearer"):
             client.headers["Authorization"] = f"Bearer {issued.session_jwt}"
         else:
-            receive(client.cookies.jar, self.origin, self._set_cookies(issued))
+            store_cookies(client.cookies.jar, self.origin, self._set_cookies(issued))
         return client
 
-    def _walk(
+    def _login_flow(
         self, user: str | None, tenant: str | None, return_to: str | None, *, refuse: bool
     ) -> LoginFlow:
-        person = self._people.get_or_create(user, self._tenant_id(tenant or self._default_tenant), None)
-        asked = {"tenant": tenant, "return_to": return_to}
-        query = {name: value for name, value in asked.items() if value is not None}
-        return LoginFlow(self._idp, login_path(self._app), query, None if refuse else person.login_id)
+        tenant_id = self._tenant_id(tenant or self._default_tenant)
+        login_id = self._users.get_or_create(user, tenant_id, None).login_id
+        parameters = {"tenant": tenant, "return_to": return_to}
+        query = {name: value for name, value in parameters.items() if value is not None}
+        return LoginFlow(self._idp, login_path(self._app), query, None if refuse else login_id)
 
-    def _tenant_id(self, named: str | None) -> str | None:
-        """The id of the tenant that a login names, be it by an e-mail address of its domain."""
-        known = self.emulator.project.find_tenant(named) if named else None
-        return known.id if known else named
+    def _tenant_id(self, tenant: str | None) -> str | None:
+        """Return the id of the tenant with this id, or with the domain of this e-mail address."""
+        known = self.emulator.project.find_tenant(tenant) if tenant else None
+        return known.id if known else tenant
 
     def _set_cookies(self, issued: JwtPair) -> list[bytes]:
-        """The very lines with which the app would set this session."""
+        """Return the ``Set-Cookie`` values with which the app would set this session."""
         session = AuthSession.from_claims(_claims(issued.session_jwt))
-        refresh = RefreshToken.from_claims(issued.refresh_jwt, _claims(issued.refresh_jwt))
+        refresh_token = RefreshToken.from_claims(issued.refresh_jwt, _claims(issued.refresh_jwt))
         return self._cookies.write(
-            TokenPair(issued.session_jwt, session, refresh),
+            TokenPair(issued.session_jwt, session, refresh_token),
             now=self.emulator.clock(),
             secure=self.origin.startswith("https:"),
             credentials=Credentials(),
         )
 
     def _session(self, client: TestClient | httpx.AsyncClient) -> AuthSession:
-        """What the client's session token says; the app is the one to verify it."""
+        """Return the session in the client's session token. Does not verify it; the app does."""
         bearer = client.headers.get("Authorization", "").removeprefix("Bearer ")
-        cookie = sent(client.cookies.jar, self.origin).encode()
+        cookie = cookie_header(client.cookies.jar, self.origin).encode()
         scope = {"type": "http", "method": "GET", "headers": [(b"cookie", cookie)]}
         token = bearer or self._reader.read(scope).session
         if not token:
-            raise LookupError("nobody is signed in with this client")
+            raise LookupError("This client has no session token. Sign it in first.")
         return AuthSession.from_claims(_claims(token))
 
 
+def _reject_unknown(options: SignInOptions) -> None:
+    # A test with a misspelt option could pass without testing anything.
+    known = SignInOptions.__annotations__
+    for name in options.keys() - known.keys():
+        raise TypeError(f"sign_in has no option {name!r}; the options are {', '.join(known)}")
+
+
+def _grants(options: SignInOptions) -> Grants | None:
+    """Return the roles and permissions of the options; None if neither is given."""
+    roles, permissions = options.get("roles"), options.get("permissions")
+    if roles is None and permissions is None:
+        return None
+    return Grants(_as_tuple("roles", roles), _as_tuple("permissions", permissions))
+
+
+def _as_tuple(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
+    # A string is a sequence of strings, but is never meant as one here.
+    if isinstance(values, str):
+        raise TypeError(f"{name}: expected a sequence of strings, such as [{values!r}]")
+    return tuple(values or ())
+
+
 def _installed(app: ASGIApp) -> Descope:
-    """The ``Descope`` whose middleware is in the app."""
-    for each in app.user_middleware if isinstance(app, Starlette) else ():
-        descope, kind = each.kwargs.get("descope"), cast("object", each.cls)
-        if isinstance(kind, type) and issubclass(kind, DescopeMiddleware) and isinstance(descope, Descope):
+    """Return the ``Descope`` whose middleware is in the app."""
+    for middleware in app.user_middleware if isinstance(app, Starlette) else ():
+        descope, cls = middleware.kwargs.get("descope"), cast("object", middleware.cls)
+        if isinstance(cls, type) and issubclass(cls, DescopeMiddleware) and isinstance(descope, Descope):
             return descope
     raise ConfigurationError(f"No Descope is installed in this {type(app).__name__}. {_likely_cause(app)}")
 
@@ -247,14 +317,14 @@ def _installed(app: ASGIApp) -> Descope:
 def _likely_cause(app: object) -> str:
     if inspect.isroutine(app) or inspect.isclass(app):
         return (
-            "If it is a factory, call it, and hand over the app that it makes: emulated(create_app()), or in"
-            " a fixture descope_app of your own if you use the fixtures."
+            "If this is a factory, call it and pass the app that it returns: emulated_descope(create_app())."
+            " With the pytest fixtures, return the app from your own descope_app fixture."
         )
     if not callable(app):
-        return "Hand over the app itself; a factory has to return it, and so has a fixture descope_app."
+        return "Pass the app itself. A factory, or a descope_app fixture, must return the app."
     return (
-        "If it is behind something else, name it: emulated(app, descope=...), in a fixture descope_harness"
-        " of your own if you use the fixtures."
+        "If other middleware wraps the app, pass its Descope: emulated_descope(app, descope=...)."
+        " With the pytest fixtures, do so in your own descope_harness fixture."
     )
 
 

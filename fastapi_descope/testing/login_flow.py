@@ -1,4 +1,4 @@
-"""The way through a login: from the app's login route over the emulator's page to the app's callback."""
+"""A login as a user performs it: the app's login route, the emulator's page, the app's callback."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +22,16 @@ _EMULATOR = f"http://{EMULATOR_HOST}"
 
 @dataclass(frozen=True, slots=True)
 class LoginFlow:
-    """One login, to be walked through with a client of the app.
+    """One login with a client of the app.
 
-    ``idp`` is the emulator, and ``path`` that of the app's login route.
-    ``query`` is what the login route is asked with; ``login_id`` is who signs in, None for one who refuses.
-    Where the app goes another way, the walk ends, and the answer is the app's last one.
+    It ends early if the app does not redirect to the emulator's page. The result is then the app's last
+    response.
+
+    Attributes:
+        idp: The emulator.
+        path: The path of the app's login route.
+        query: The query parameters of the request to the login route.
+        login_id: The user who signs in; None to press *Refuse*.
     """
 
     idp: ASGIApp
@@ -35,56 +40,71 @@ class LoginFlow:
     login_id: str | None
 
     def log_in(self, client: TestClient) -> httpx2.Response:
-        """The app's answer to the callback."""
+        """Run the login and return the app's response to the callback.
+
+        Raises:
+            TypeError: The client is asynchronous.
+            LookupError: The emulator's page did not redirect back to the app.
+        """
         if not isinstance(client, TestClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
-            raise TypeError("This client is asynchronous: await log_in_async(client)")
-        begun = client.get(self.path, params=dict(self.query), follow_redirects=False)
-        page = _page(begun)
+            raise TypeError("This client is asynchronous. Use: await log_in_async(client)")
+        started = client.get(self.path, params=dict(self.query), follow_redirects=False)
+        page = _sign_in_page(started)
         if page is None:
-            return begun
-        person = TestClient(self.idp, base_url=_EMULATOR, follow_redirects=False)
-        form = submit_login_form(person.get(page).text, self.login_id)
-        return client.get(_callback(person.post(page, data=form)), follow_redirects=False)
+            return started
+        browser = TestClient(self.idp, base_url=_EMULATOR, follow_redirects=False)
+        form = submit_login_form(browser.get(page).text, self.login_id)
+        return client.get(_callback_url(browser.post(page, data=form)), follow_redirects=False)
 
     async def log_in_async(self, client: httpx.AsyncClient) -> httpx.Response:
-        """The same with an asynchronous client."""
+        """Run the login with an asynchronous client and return the app's response to the callback.
+
+        Raises:
+            TypeError: The client is not asynchronous.
+            LookupError: The emulator's page did not redirect back to the app.
+        """
         if not isinstance(client, httpx.AsyncClient):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
-            raise TypeError("This client is not asynchronous: log_in(client), without await")
-        begun = await client.get(self.path, params=dict(self.query), follow_redirects=False)
-        page = _page(begun)
+            raise TypeError("This client is not asynchronous. Use: log_in(client), without await")
+        started = await client.get(self.path, params=dict(self.query), follow_redirects=False)
+        page = _sign_in_page(started)
         if page is None:
-            return begun
+            return started
         transport = httpx.ASGITransport(self.idp)
-        async with httpx.AsyncClient(transport=transport, base_url=_EMULATOR) as person:
-            form = submit_login_form((await person.get(page)).text, self.login_id)
-            back = await person.post(page, data=form)
-        return await client.get(_callback(back), follow_redirects=False)
+        async with httpx.AsyncClient(transport=transport, base_url=_EMULATOR) as browser:
+            form = submit_login_form((await browser.get(page)).text, self.login_id)
+            submitted = await browser.post(page, data=form)
+        return await client.get(_callback_url(submitted), follow_redirects=False)
 
 
 def login_path(app: ASGIApp) -> str:
-    """Where the app has its login route, prefix and mounts included, looking through what wraps the app.
+    """Return the path of the app's login route, with its prefix and mounts.
 
-    Raises LookupError if it cannot be found.
+    Looks through wrappers that keep the wrapped app in an attribute ``app``.
+
+    Raises:
+        LookupError: The app has no such route, or a wrapper hides it.
     """
-    found: object = app
-    while found is not None and not isinstance(found, Starlette):
-        found = getattr(found, "app", None)
-    rows = RouteTable(found).rows if found is not None else ()
+    inner: object = app
+    while inner is not None and not isinstance(inner, Starlette):
+        inner = getattr(inner, "app", None)
+    rows = RouteTable(inner).rows if inner is not None else ()
     for row in rows:
         if row.is_own and row.path.endswith(_LOGIN):
             return row.path
-    raise LookupError(f"No route of this app is found to be the plugin's {_LOGIN}")
+    raise LookupError(f"This app has no {_LOGIN} route of the plugin. Is descope.router included?")
 
 
-def _page(answer: httpx.Response | httpx2.Response) -> str | None:
-    """The sign-in page of the emulator that the app sends its visitor to."""
-    url = urlsplit(answer.headers.get("location", ""))
+def _sign_in_page(response: httpx.Response | httpx2.Response) -> str | None:
+    """Return the path of the emulator's sign-in page that the app redirects to, or None."""
+    url = urlsplit(response.headers.get("location", ""))
     return url.path if url.netloc == EMULATOR_HOST else None
 
 
-def _callback(answer: httpx.Response | httpx2.Response) -> str:
-    """The address of the app that the emulator sends its visitor back to."""
-    where: str | None = answer.headers.get("location")
-    if where is None:
-        raise LookupError(f"The emulator's sign-in page answered {answer.status_code} and led nowhere")
-    return where
+def _callback_url(response: httpx.Response | httpx2.Response) -> str:
+    """Return the URL of the app that the emulator redirects to."""
+    url: str | None = response.headers.get("location")
+    if url is None:
+        raise LookupError(
+            f"The emulator's sign-in page responded with status {response.status_code} and no redirect"
+        )
+    return url

@@ -1,4 +1,4 @@
-"""Who signs in: somebody of the emulator's project, or somebody new who joins it."""
+"""The users that tests sign in: users of the emulator's project, and new ones that join it."""
 
 from dataclasses import replace
 
@@ -10,19 +10,26 @@ DEFAULT_TENANT = "acme"
 
 
 class TestUsers:
-    """The users of an emulator, as tests name them."""
+    """The users of an emulator, looked up or created by login id."""
+
+    __test__ = False  # pytest would collect the class for its name
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
-        self._made_up = 0
+        self._created = 0
 
     def get_or_create(self, user: str | None, tenant: str | None, grants: Grants | None) -> SeedUser:
-        """The user of this login id or user id, who is in the tenant (None: in none is well, too).
+        """Return the user with this login id or user id, creating it if the project has none.
 
-        One whom nobody knows joins the project, and one who is given ``grants`` the tenant, with these from
-        now on. Without a name somebody is made up.
+        Args:
+            user: A login id or user id; None creates a user with a new login id.
+            tenant: A tenant that the user must be in; None for no such condition.
+            grants: Roles and permissions that the user gets in the tenant, or in the project if ``tenant``
+                is None. They replace what the user had there.
 
-        Raises LookupError for a known user who is not in the tenant, TypeError for what is no name at all.
+        Raises:
+            LookupError: The user exists, is not in the tenant, and ``grants`` is None.
+            TypeError: ``user`` is not a string.
         """
         if user is not None and not isinstance(user, str):  # pyright: ignore[reportUnnecessaryIsInstance] # tests have no types
             raise TypeError(
@@ -30,34 +37,34 @@ class TestUsers:
             )
         known = self._emulator.project.find_user(user) if user else None
         if known is not None and grants is None:
-            self._refuse_stranger(known, user, tenant)
+            self._require_membership(known, user, tenant)
             return known
-        person = known or SeedUser(user or self._new_login_id())
-        held = grants or Grants()
+        result = known or SeedUser(user or self._new_login_id())
+        grants = grants or Grants()
         if tenant is None:
-            person = replace(person, roles=held.roles, permissions=held.permissions)
+            result = replace(result, roles=grants.roles, permissions=grants.permissions)
         else:
-            person = replace(person, tenants={**person.tenants, tenant: held})
-        self._admit(person, tenant)
-        return person
+            result = replace(result, tenants={**result.tenants, tenant: grants})
+        self._save(result, tenant)
+        return result
 
-    def _refuse_stranger(self, person: SeedUser, user: str | None, tenant: str | None) -> None:
-        if tenant is None or tenant in person.tenants:
+    def _require_membership(self, known: SeedUser, user: str | None, tenant: str | None) -> None:
+        if tenant is None or tenant in known.tenants:
             return
-        default = ", which is the default" if tenant == DEFAULT_TENANT else ""
-        theirs = ", ".join(f"tenant={each!r}" for each in (*person.tenants, None))
-        raise LookupError(f"{user} is not a member of tenant {tenant!r}{default}; there is {theirs}")
+        default = " (the default)" if tenant == DEFAULT_TENANT else ""
+        choices = ", ".join(f"tenant={each!r}" for each in (*known.tenants, None))
+        raise LookupError(f"{user} is not a member of tenant {tenant!r}{default}. Use one of: {choices}.")
 
     def _new_login_id(self) -> str:
-        self._made_up += 1
-        return f"user{self._made_up}@made-up.example"
+        self._created += 1
+        return f"user{self._created}@made-up.example"
 
-    def _admit(self, person: SeedUser, tenant: str | None) -> None:
-        """Have the emulator's project hold the person as they are, and their tenant."""
+    def _save(self, user: SeedUser, tenant: str | None) -> None:
+        """Add the user to the emulator's project, or replace it there; add its tenant if it is new."""
         project = self._emulator.project
-        others = tuple(each for each in project.users if each.user_id != person.user_id)
+        other_users = tuple(each for each in project.users if each.user_id != user.user_id)
         is_known = tenant is None or tenant in {each.id for each in project.tenants}
-        founded = () if is_known else (SeedTenant(str(tenant)),)
+        new_tenants = () if is_known else (SeedTenant(str(tenant)),)
         self._emulator.project = replace(
-            project, tenants=(*project.tenants, *founded), users=(*others, person)
+            project, tenants=(*project.tenants, *new_tenants), users=(*other_users, user)
         )

@@ -1,4 +1,4 @@
-"""A newcomer's project: an app with every kind of guard, and the tests that the documentation suggests."""
+"""An example project: an app with every kind of guard, and the tests that the documentation suggests."""
 
 import pytest
 
@@ -49,15 +49,15 @@ def test_reports_stay_in_their_tenant(sign_in):
     assert sign_in(tenant="globex").get("/t/acme/reports").status_code == 403
     assert sign_in(tenant="acme").get("/t/acme/reports").status_code == 200
 
-def test_reports_are_for_writers_to_write(sign_in):
+def test_writing_reports_needs_the_permission(sign_in):
     assert sign_in(permissions=["reports.read"]).post("/reports").status_code == 403
     assert sign_in(permissions=["reports.write"]).post("/reports").status_code == 200
 
-def test_a_payout_is_confirmed_first(sign_in):
+def test_a_payout_needs_a_step_up(sign_in):
     assert sign_in().post("/payout").status_code == 401
     assert sign_in(step_up=True).post("/payout").status_code == 200
 
-def test_reports_go_by_a_second_factor(sign_in):
+def test_deleting_reports_needs_mfa(sign_in):
     assert sign_in(amr=["pwd"]).delete("/reports").status_code == 401
     assert sign_in(amr=["pwd", "mfa"]).delete("/reports").status_code == 200
 """
@@ -70,12 +70,12 @@ pythonpath = .
 descope_app = main:app
 """
 
-# The plugin by the name of its module, whether or not the entry point is installed.
+# Loads the plugin by its module name, whether or not the entry point is installed.
 LOADED = ("-p", "no:descope", "-p", "fastapi_descope.pytest_plugin", "-p", "no:cacheprovider")
 
 
 def write_project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """The folder of a test with such a project in it."""
+    """Write the example project into the folder of a pytester test."""
     pytester.makefile(".ini", pytest=INI)
     pytester.makepyfile(main=APP, test_main=TESTS)
     return pytester

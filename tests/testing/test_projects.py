@@ -1,4 +1,4 @@
-"""The testing kit with tenants, users and settings of one's own."""
+"""The test harness with a custom project."""
 
 from dataclasses import replace
 from typing import Literal
@@ -20,49 +20,49 @@ INITECH = Project(
 )
 
 
-def test_a_project_of_ones_own_is_there() -> None:
-    """With its people and its settings."""
-    with emulated_descope(guarded_app(), project=INITECH) as emulation:
-        bill = emulation.sign_in("bill@initech.example", tenant="initech")
+def test_a_custom_project_replaces_the_default() -> None:
+    """Its users and its options."""
+    with emulated_descope(guarded_app(), project=INITECH) as harness:
+        bill = harness.sign_in("bill@initech.example", tenant="initech")
         before = bill.cookies["DSR"]
-        emulation.expire_session(bill)
+        harness.expire_session(bill)
 
         assert bill.get("/admin").status_code == 200
         assert bill.cookies["DSR"] != before
-        assert emulation.emulator.project.find_user("ada@acme.example") is None
+        assert harness.emulator.project.find_user("ada@acme.example") is None
 
 
 @pytest.mark.parametrize("settings", [{}, {"audience": "reports", "auth_management_key": "a-key"}])
-def test_the_app_fits_into_it(settings: dict[str, object]) -> None:
-    """Its id, audience and key are those of the settings, and a sign-in leads back to it."""
-    with emulated_descope(guarded_app(**settings), project=INITECH) as emulation:
-        client = emulation.client()
-        emulation.log_in(client, "bill@initech.example", tenant="initech")
+def test_a_custom_project_is_adapted_to_the_app(settings: dict[str, object]) -> None:
+    """Its id, audience and management key come from the settings, and a login may redirect to the app."""
+    with emulated_descope(guarded_app(**settings), project=INITECH) as harness:
+        client = harness.client()
+        harness.log_in(client, "bill@initech.example", tenant="initech")
 
         assert client.get("/me").json() == ["bill@initech.example", "initech"]
-        assert emulation.emulator.project_id == PROJECT
+        assert harness.emulator.project_id == PROJECT
 
 
 @pytest.mark.parametrize("issuer", ["id", "url", "app"])
-def test_the_app_takes_every_issuer_that_it_knows(issuer: Literal["id", "url", "app"]) -> None:
-    """Also those with the address that the app has for Descope, with a sign-in or a walk through one."""
-    with emulated_descope(guarded_app(), project=Project(issuer=issuer)) as emulation:
-        walked = emulation.client()
-        emulation.log_in(walked, "ada@acme.example")
+def test_every_supported_issuer_is_accepted(issuer: Literal["id", "url", "app"]) -> None:
+    """Also one with the app's base URL; after ``sign_in`` and after ``log_in``."""
+    with emulated_descope(guarded_app(), project=Project(issuer=issuer)) as harness:
+        logged_in = harness.client()
+        harness.log_in(logged_in, "ada@acme.example")
 
-        assert emulation.sign_in("ada@acme.example").get("/me").status_code == 200
-        assert emulation.sign_in("ada@acme.example", bearer=True).get("/me").status_code == 200
-        assert walked.get("/me").status_code == 200
+        assert harness.sign_in("ada@acme.example").get("/me").status_code == 200
+        assert harness.sign_in("ada@acme.example", bearer=True).get("/me").status_code == 200
+        assert logged_in.get("/me").status_code == 200
 
 
-def test_a_project_changes_under_the_app_and_keeps_its_id() -> None:
-    """Another id would be another project, of which the app knows nothing: said at once."""
-    with emulated_descope(guarded_app()) as emulation:
-        ada = emulation.sign_in("ada@acme.example")
-        project = emulation.emulator.project
-        emulation.emulator.project = replace(project, users=(SeedUser("ada@acme.example"),))
-        emulation.expire_session(ada)
+def test_a_project_may_change_but_keeps_its_id() -> None:
+    """The app is configured for one id, so another raises an error."""
+    with emulated_descope(guarded_app()) as harness:
+        ada = harness.sign_in("ada@acme.example")
+        project = harness.emulator.project
+        harness.emulator.project = replace(project, users=(SeedUser("ada@acme.example"),))
+        harness.expire_session(ada)
 
         assert ada.get("/admin").json()["code"] == "no_tenant"
-        with pytest.raises(ValueError, match=rf"configured for the project {PROJECT}.*replace\(emulator"):
-            emulation.emulator.project = Project()
+        with pytest.raises(ValueError, match=rf"configured for project {PROJECT}.*replace\(emulator"):
+            harness.emulator.project = Project()

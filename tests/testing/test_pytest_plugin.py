@@ -1,4 +1,4 @@
-"""The pytest plugin in a newcomer's project: few lines of test, each of which fails without its guard."""
+"""The pytest plugin in an example project: short tests, each of which fails without the guard it tests."""
 
 from importlib.metadata import entry_points
 
@@ -10,18 +10,18 @@ pytest_plugins = ["pytester"]
 
 
 @pytest.fixture
-def newcomer(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with one app and the tests that the documentation suggests."""
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """An example project with one app and the tests that the documentation suggests."""
     return write_project(pytester)
 
 
-def test_the_newcomers_tests_pass(newcomer: pytest.Pytester) -> None:
-    """With nothing configured but the name of the app."""
-    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=GUARDED)
+def test_the_tests_of_the_example_project_pass(project: pytest.Pytester) -> None:
+    """Only the name of the app is configured."""
+    project.runpytest_inprocess(*LOADED).assert_outcomes(passed=GUARDED)
 
 
-def test_a_newcomer_writes_five_lines_at_most() -> None:
-    """To test a route that is guarded, whichever the guard."""
+def test_a_guard_is_tested_in_five_lines_at_most() -> None:
+    """For every kind of guard."""
     tests = TESTS.strip().split("\n\n")
     assert len(tests) == GUARDED
     assert max(len(test.splitlines()) for test in tests) <= 5
@@ -35,26 +35,26 @@ def test_a_newcomer_writes_five_lines_at_most() -> None:
         ("dependencies=[Depends(require_tenant())]", "test_reports_stay_in_their_tenant"),
         (
             'dependencies=[Depends(require_permissions("reports.write"))]',
-            "test_reports_are_for_writers_to_write",
+            "test_writing_reports_needs_the_permission",
         ),
-        ("dependencies=[Depends(require_step_up())]", "test_a_payout_is_confirmed_first"),
-        ("dependencies=[Depends(require_mfa())]", "test_reports_go_by_a_second_factor"),
+        ("dependencies=[Depends(require_step_up())]", "test_a_payout_needs_a_step_up"),
+        ("dependencies=[Depends(require_mfa())]", "test_deleting_reports_needs_mfa"),
     ],
 )
-def test_each_fails_without_its_guard(newcomer: pytest.Pytester, guard: str, failing: str) -> None:
-    """It is the guard that is tested, and nothing in front of it."""
-    open_to_all = APP.replace(guard, "").replace("user.email", "None")
-    newcomer.makepyfile(main=open_to_all)
+def test_each_test_fails_without_its_guard(project: pytest.Pytester, guard: str, failing: str) -> None:
+    """The tests test the guard and nothing else."""
+    without_guard = APP.replace(guard, "").replace("user.email", "None")
+    project.makepyfile(main=without_guard)
 
-    done = newcomer.runpytest_inprocess(*LOADED)
+    done = project.runpytest_inprocess(*LOADED)
 
     done.assert_outcomes(passed=GUARDED - 1, failed=1)
     done.stdout.fnmatch_lines([f"FAILED test_main.py::{failing}*"])
 
 
-def test_every_fixture_is_at_hand(newcomer: pytest.Pytester) -> None:
-    """Those that end sessions, that of the emulator, and the asynchronous one."""
-    newcomer.makepyfile(
+def test_every_fixture_is_available(project: pytest.Pytester) -> None:
+    """The fixtures that end sessions, the emulator, and the asynchronous client."""
+    project.makepyfile(
         test_main="""
         import asyncio
 
@@ -67,51 +67,51 @@ def test_every_fixture_is_at_hand(newcomer: pytest.Pytester) -> None:
             expire_session(client)
             assert client.get("/reports").status_code == 401
 
-            async def ask():
+            async def get_reports():
                 return await sign_in_async(roles=["admin"]).get("/reports")
 
-            assert asyncio.run(ask()).status_code == 200
+            assert asyncio.run(get_reports()).status_code == 200
         """
     )
 
-    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
+    project.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
 
 
-def test_a_login_is_walked_through(newcomer: pytest.Pytester) -> None:
-    """By fixtures, for both kinds of client."""
-    newcomer.makepyfile(
+def test_the_log_in_fixtures_run_a_login(project: pytest.Pytester) -> None:
+    """With both kinds of client."""
+    project.makepyfile(
         test_main="""
         import asyncio
 
         def test_it(descope_client, log_in, descope_harness, log_in_async):
-            answer = log_in(descope_client, "ada@acme.example", return_to="/me")
-            assert descope_client.get(answer.headers["location"]).json() == "ada@acme.example"
+            response = log_in(descope_client, "ada@acme.example", return_to="/me")
+            assert descope_client.get(response.headers["location"]).json() == "ada@acme.example"
 
-            async def walk():
+            async def log_in_and_get():
                 client = descope_harness.async_client()
                 await log_in_async(client)
                 return await client.get("/me")
 
-            assert asyncio.run(walk()).json() == "user1@made-up.example"
+            assert asyncio.run(log_in_and_get()).json() == "user1@made-up.example"
         """
     )
 
-    newcomer.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
+    project.runpytest_inprocess(*LOADED).assert_outcomes(passed=1)
 
 
-def test_what_the_app_fails_to_import_is_shown(newcomer: pytest.Pytester) -> None:
-    """With its traceback, for that is the app's own."""
-    newcomer.makepyfile(main="import not_to_be_had")
+def test_an_import_error_in_the_app_is_shown(project: pytest.Pytester) -> None:
+    """With its traceback, which points into the app."""
+    project.makepyfile(main="import missing_module")
 
-    done = newcomer.runpytest_inprocess(*LOADED, "-k", "payout")
+    done = project.runpytest_inprocess(*LOADED, "-k", "payout")
 
     done.assert_outcomes(errors=1, deselected=GUARDED - 1)
     done.stdout.fnmatch_lines(["*main.py:1: ModuleNotFoundError"])
 
 
-def test_a_missing_package_is_named_with_its_cure(newcomer: pytest.Pytester) -> None:
-    """Of the extra that the fixtures need; only when one is asked for."""
-    newcomer.makeconftest(
+def test_a_missing_package_is_reported_with_the_extra_to_install(project: pytest.Pytester) -> None:
+    """Only when a test uses a fixture."""
+    project.makeconftest(
         """
         import sys
 
@@ -122,15 +122,15 @@ def test_a_missing_package_is_named_with_its_cure(newcomer: pytest.Pytester) -> 
         """
     )
 
-    done = newcomer.runpytest_inprocess(*LOADED)
+    done = project.runpytest_inprocess(*LOADED)
 
     done.assert_outcomes(errors=GUARDED)
     done.stdout.fnmatch_lines(["*need jinja2: pip install 'fastapi-descope?testing?'"])
 
 
-def test_nothing_is_imported_before_a_fixture_asks(newcomer: pytest.Pytester) -> None:
-    """No app, emulator, test client or framework, though the plugin is in every run of pytest."""
-    newcomer.makepyfile(
+def test_nothing_is_imported_until_a_fixture_is_used(project: pytest.Pytester) -> None:
+    """The plugin is loaded in every pytest run, but the app, the emulator and the frameworks are not."""
+    project.makepyfile(
         test_main="""
         import sys
 
@@ -146,16 +146,31 @@ def test_nothing_is_imported_before_a_fixture_asks(newcomer: pytest.Pytester) ->
         """
     )
 
-    done = newcomer.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:cacheprovider")
+    done = project.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:cacheprovider")
 
     done.assert_outcomes(passed=2)
 
 
-def test_pytest_finds_the_plugin_by_itself(newcomer: pytest.Pytester) -> None:
-    """By the entry point of the installed package, in a process of its own, with warnings as errors."""
+def test_pytest_does_not_collect_the_harness_class(project: pytest.Pytester) -> None:
+    """A test module may import it for its annotations, also with warnings as errors."""
+    project.makepyfile(
+        test_main="""
+        from fastapi_descope.testing import TestHarness
+        from fastapi_descope.testing.users import TestUsers
+
+        def test_it(descope_harness: TestHarness):
+            assert isinstance(descope_harness, TestHarness)
+        """
+    )
+
+    project.runpytest_inprocess(*LOADED, "-W", "error").assert_outcomes(passed=1)
+
+
+def test_pytest_loads_the_plugin_through_the_entry_point(project: pytest.Pytester) -> None:
+    """In a separate process, with warnings as errors."""
     (found,) = entry_points(group="pytest11", name="descope")
     assert found.value == "fastapi_descope.pytest_plugin"
 
-    done = newcomer.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
+    done = project.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
 
     done.assert_outcomes(passed=GUARDED)
