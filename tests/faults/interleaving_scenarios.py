@@ -38,7 +38,7 @@ async def interleavings(_: None, scale: Scale) -> Report:
 
         @override
         def teardown(self) -> None:
-            calls.append(len(self.session.descope.trades))
+            calls.append(len(self.session.descope.exchanges))
             super().teardown()
 
     broken: tuple[str, ...] = ()

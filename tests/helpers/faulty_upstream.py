@@ -1,7 +1,7 @@
-"""The strict Descope on its bad days, behind a network that loses answers.
+"""A ``StrictDescope`` with injected faults, behind a network that loses responses.
 
-For those who search through orders of events: it lives in the time of an event loop, and keeps a list of
-whatever it was asked, so that they can tell afterwards whether anybody asked for what they must not.
+It runs in the virtual time of an event loop and records every exchange, so that a model test can check
+afterwards that no call broke a rule.
 """
 
 import asyncio
@@ -17,34 +17,34 @@ from tests.helpers.event_loop import run_ready
 from tests.helpers.strict_upstream import NOW, StrictDescope
 
 CALL_SECONDS = 5.0
-"""How long the client waits for an answer, as the real one does by default."""
+"""Seconds that the client waits for a response; the default of the real client."""
 
 
 class Fault(Enum):
-    """What may go wrong with one call."""
+    """What goes wrong with one call."""
 
-    LIMITED = "429, and nothing done"
-    FAILED = "503, and nothing done"
-    NONSENSE = "a page of some proxy, and nothing done"
-    LOST = "done, and the connection is reset before the answer"
-    REVOKED = "an administrator was there before"
+    RATE_LIMITED = "a 429 without effect"
+    UNAVAILABLE = "a 503 without effect"
+    INVALID_RESPONSE = "a proxy's error page without effect"
+    RESPONSE_LOST = "an exchange whose response is lost"
+    REVOKED = "an administrator ends the session before the call"
 
 
-_INSTEAD: dict[Fault | None, DescopeError] = {
-    Fault.LIMITED: RateLimited(20),
-    Fault.FAILED: UpstreamUnavailable(),
-    Fault.NONSENSE: InvalidUpstreamResponse("html"),
+_ERRORS: dict[Fault | None, DescopeError] = {
+    Fault.RATE_LIMITED: RateLimited(20),
+    Fault.UNAVAILABLE: UpstreamUnavailable(),
+    Fault.INVALID_RESPONSE: InvalidUpstreamResponse("html"),
 }
 
 
 @dataclass(eq=False, slots=True)
-class Trade:
-    """A refresh token that was traded for ``issued``; ``tenant`` is None for a plain refresh.
+class ExchangeRecord:
+    """A refresh token that was exchanged for ``issued``. ``tenant`` is None for a plain refresh.
 
-    ``lost``: nobody knows of ``issued``, because the answer, or the process that had it, was lost.
+    ``lost``: no process knows ``issued``, because the response or the process that received it was lost.
     """
 
-    text: str
+    token: str
     tenant: str | None
     process: object
     at: float
@@ -53,7 +53,11 @@ class Trade:
 
 
 class FaultyDescope(StrictDescope):
-    """``faults`` befall the next calls, one each. A ``reuse_grace`` forgives a second use so many seconds."""
+    """A ``StrictDescope`` with faults.
+
+    Each entry of ``faults`` affects one call. A second use of a token within ``reuse_grace`` seconds is
+    allowed.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, *, rotates: bool, reuse_grace: float, lifetime: int
@@ -64,89 +68,91 @@ class FaultyDescope(StrictDescope):
         self.lifetime = lifetime
         self.reuse_grace = reuse_grace
         self.faults: list[Fault] = []
-        self.trades: list[Trade] = []
-        self.switches: list[Trade] = []
-        """Those that were answered."""
-        self.presented_twice: list[str] = []
-        self.most_under_way = 0
-        self._under_way = 0
+        self.exchanges: list[ExchangeRecord] = []
+        self.switches: list[ExchangeRecord] = []
+        """The switches whose response was delivered."""
+        self.reused_tokens: list[str] = []
+        self.max_concurrent_calls = 0
+        self._concurrent_calls = 0
         self._spent_at: dict[str, float] = {}
 
     @override
     def clock(self) -> float:
-        """The time of the loop, as epoch seconds."""
+        """Return the time of the loop as epoch seconds."""
         return NOW + self._loop.time()
 
     @property
-    def family_is_over(self) -> bool:
-        """Whether any session was ended here, by a sign-out, an administrator or a reuse."""
-        return bool(self._over)
+    def family_ended(self) -> bool:
+        """Whether a session has ended, by a logout, an administrator or reuse detection."""
+        return bool(self._ended_users)
 
-    def asks(self, process: object, tenant: str | None = None) -> Exchange:
-        """How a process asks for a refresh, or for a switch."""
+    def exchange_for(self, process: object, tenant: str | None = None) -> Exchange:
+        """Return the exchange function of a process, for a refresh or for a switch to ``tenant``."""
 
-        async def call(text: str) -> RefreshResult:
-            return await self._in_time(Trade(text, tenant, process, self.clock()))
+        async def exchange(token: str) -> RefreshResult:
+            return await self._with_timeout(ExchangeRecord(token, tenant, process, self.clock()))
 
-        return call
+        return exchange
 
     @property
-    def retired(self) -> frozenset[str]:
-        """The tokens in whose place there is a newer one, known to somebody."""
-        return frozenset(trade.text for trade in self.trades if not trade.lost and trade.text != trade.issued)
+    def replaced_tokens(self) -> frozenset[str]:
+        """The tokens that have a successor which some process knows."""
+        return frozenset(
+            record.token for record in self.exchanges if not record.lost and record.token != record.issued
+        )
 
     def tenants(self, since: int = 0) -> list[str]:
-        """Which tenants the session was in, from ``since``: the sign-in's, and those of the switches."""
-        kept = [trade.tenant for trade in self.switches if trade.tenant and not trade.lost]
-        return ["acme", *kept][since:]
+        """Return the tenants of the session since switch number ``since``, the login's first."""
+        tenants = [record.tenant for record in self.switches if record.tenant and not record.lost]
+        return ["acme", *tenants][since:]
 
-    async def _in_time(self, trade: Trade) -> RefreshResult:
-        self._under_way += 1
-        self.most_under_way = max(self._under_way, self.most_under_way)
+    async def _with_timeout(self, record: ExchangeRecord) -> RefreshResult:
+        self._concurrent_calls += 1
+        self.max_concurrent_calls = max(self._concurrent_calls, self.max_concurrent_calls)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return await self._serve(trade)
+                return await self._respond_to(record)
         except TimeoutError:
             raise UpstreamUnavailable from None
         finally:
-            self._under_way -= 1
+            self._concurrent_calls -= 1
 
-    async def _serve(self, trade: Trade) -> RefreshResult:
+    async def _respond_to(self, record: ExchangeRecord) -> RefreshResult:
         gate, fault = self._gate, self.faults.pop(0) if self.faults else None
         if fault is Fault.REVOKED:
-            self.log_out(trade.text)
-        answer = _INSTEAD.get(fault) or self._traded(trade)
+            self.end_session(record.token)
+        response = _ERRORS.get(fault) or self._record_exchange(record)
         try:
             await run_ready()
             await gate.wait()
         except asyncio.CancelledError:
-            trade.lost = True
+            record.lost = True
             raise
-        if fault is Fault.LOST:
-            trade.lost = True
+        if fault is Fault.RESPONSE_LOST:
+            record.lost = True
             raise UpstreamUnavailable
-        if isinstance(answer, DescopeError):
-            raise answer
-        if trade.tenant is not None:
-            self.switches.append(trade)
-        return answer
+        if isinstance(response, DescopeError):
+            raise response
+        if record.tenant is not None:
+            self.switches.append(record)
+        return response
 
-    def _traded(self, trade: Trade) -> RefreshResult | DescopeError:
-        strict = self.rotates and not self.family_is_over
-        self.presented_twice += [
-            earlier.text
-            for earlier in self.trades
-            if strict and earlier.text == trade.text and not earlier.lost
+    def _record_exchange(self, record: ExchangeRecord) -> RefreshResult | DescopeError:
+        strict = self.rotates and not self.family_ended
+        self.reused_tokens += [
+            earlier.token
+            for earlier in self.exchanges
+            if strict and earlier.token == record.token and not earlier.lost
         ]
-        answer = self._trade(trade.text, trade.tenant)
-        if isinstance(answer, RefreshResult):
-            trade.issued = answer.refresh_jwt or ""
-            self.trades.append(trade)
-        return answer
+        response = self._exchange(record.token, record.tenant)
+        if isinstance(response, RefreshResult):
+            record.issued = response.refresh_jwt or ""
+            self.exchanges.append(record)
+        return response
 
     @override
-    def _trade(self, text: str, tenant: str | None) -> RefreshResult | DescopeError:
+    def _exchange(self, token: str, tenant: str | None) -> RefreshResult | DescopeError:
         now = self.clock()
-        if now < self._spent_at.setdefault(text, now) + self.reuse_grace:
-            self._spent.discard(text)
-        return super()._trade(text, tenant)
+        if now < self._spent_at.setdefault(token, now) + self.reuse_grace:
+            self._spent.discard(token)
+        return super()._exchange(token, tenant)

@@ -1,7 +1,6 @@
-"""One session in two processes that share a store: what may happen to it, one turn of the loop at a time.
+"""A model of one session in two processes that share a store, driven one event loop iteration at a time.
 
-Nothing here runs by itself. ``turn`` and ``wait`` are all that lets anything happen, so that the same calls
-make the same run on any machine.
+Only ``run_ready`` and ``wait`` let anything happen, so the same calls give the same run on every machine.
 """
 
 import asyncio
@@ -18,44 +17,44 @@ from fastapi_descope.events import EventBus
 from fastapi_descope.session import RefreshToken, TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop
 from tests.helpers.faulty_upstream import FaultyDescope
-from tests.helpers.strict_upstream import DistantStore
+from tests.helpers.strict_upstream import RemoteStore
 
 _GRACE = 30.0
 
 _MARGIN = 15.0
-"""Nobody comes with a token this close to the end of its grace: it may have to wait behind two calls."""
+"""No request uses a token this close to the end of its grace: it may have to wait for two calls."""
 
-_LONGEST_FLIGHT = 10.0
-"""What was asked of Descope before that is in the store, or will never be."""
+_MAX_FLIGHT_SECONDS = 10.0
+"""The result of a call that started before that is in the store by now, or will never be."""
 
 _LOGOUT_SECONDS = 2.0
-"""As in ``_auth/login.py``."""
+"""The time limit of a logout in the package."""
 
 
-class Fate(Enum):
-    """What becomes of a response."""
+class Delivery(Enum):
+    """What happens to a response."""
 
-    ARRIVES = "arrives"
-    LOST = "is sent, and nobody receives it"
-    UNSENT = "gives way to an error page without cookies"
+    RECEIVED = "the browser receives it"
+    LOST = "it is sent, but the browser does not receive it"
+    REPLACED = "an error page without cookies replaces it"
 
 
 @dataclass(frozen=True, slots=True)
-class _Certain:
-    """What had become final before somebody began: it may not be undone for them."""
+class _Guarantees:
+    """What was final before a request started, so that its outcome must respect it."""
 
-    signed_out: bool = False
+    logged_out: bool = False
     switches: int = 0
-    retired: frozenset[str] = frozenset()
+    replaced_tokens: frozenset[str] = frozenset()
 
 
 class _Process:
-    """A process: the one thing that ends with it is its ``RefreshCoordinator``."""
+    """A process. Its ``RefreshCoordinator`` is all that ends with it."""
 
-    def __init__(self, descope: FaultyDescope, store: DistantStore) -> None:
-        self.refresher = RefreshCoordinator(
+    def __init__(self, descope: FaultyDescope, store: RemoteStore) -> None:
+        self.coordinator = RefreshCoordinator(
             store=store,
-            exchange=descope.asks(self),
+            exchange=descope.exchange_for(self),
             verify=descope.verify,
             events=EventBus(),
             clock=descope.clock,
@@ -64,223 +63,229 @@ class _Process:
 
 
 class FleetSession:
-    """The session of one user, the tokens that browsers have of it, and the two processes.
+    """The session of one user, the tokens that its browsers have, and the two processes.
 
-    Whoever is told something checks that it may be so; ``turn`` and ``wait`` raise what they found.
+    Every outcome is checked when a request receives it. ``run_ready`` and ``wait`` raise the failures.
     """
 
     def __init__(self, *, rotates: bool = True, reuse_grace: float = 0.0, lifetime: int = 600) -> None:
         self.loop = VirtualTimeLoop()
         self.descope = FaultyDescope(self.loop, rotates=rotates, reuse_grace=reuse_grace, lifetime=lifetime)
-        self._store = DistantStore(self.descope.clock)
+        self._store = RemoteStore(self.descope.clock)
         self._processes = [self._process(), self._process()]
-        self._handed_out = {(first := self.descope.sign_in()).text: first}
-        self._forgotten_at: dict[str, float] = {}
-        self._signed_out = False
-        self._sign_out_begun = False
-        self._certain = _Certain()
-        self._visits: dict[asyncio.Task[None], _Process] = {}
+        self._delivered = {(first := self.descope.sign_in()).text: first}
+        self._grace_ends_at: dict[str, float] = {}
+        self._logged_out = False
+        self._logout_started = False
+        self._guarantees = _Guarantees()
+        self._requests: dict[asyncio.Task[None], _Process] = {}
         self._gates: list[asyncio.Event] = []
 
     # ------------------------------------------------------------------ time
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the sign-in."""
+        """Seconds since the login."""
         return self.loop.time()
 
-    def turn(self, times: int) -> None:
-        """Let the event loop go round so many times; no time passes."""
+    def run_ready(self, times: int) -> None:
+        """Run ``times`` iterations of the event loop. No time passes."""
         for _ in range(times):
             self.loop.stop()
             self.loop.run_forever()
         self._check()
 
     def wait(self, seconds: float) -> None:
-        """Let everything happen that happens within so many seconds."""
+        """Run everything that happens within ``seconds``."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
         self._check()
 
-    # ------------------------------------------------------------------ what people do
+    # ------------------------------------------------------------------ users
 
     @property
     def tokens(self) -> list[RefreshToken]:
-        """Those that somebody may come with: the newest, and those within their grace.
+        """The tokens that a browser may still send: the current one, and those within their grace.
 
-        With any other RF-04 promises nothing.
+        RF-04 promises nothing for any other token.
         """
-        now, retired = self.descope.clock(), self.descope.retired
+        now, replaced = self.descope.clock(), self.descope.replaced_tokens
         return [
             token
-            for token in self._handed_out.values()
-            if token.text not in retired or now < self._forgotten_at.get(token.text, now + 60) - _MARGIN
+            for token in self._delivered.values()
+            if token.text not in replaced or now < self._grace_ends_at.get(token.text, now + 60) - _MARGIN
         ]
 
     @property
-    def knows_of_a_logout(self) -> bool:
-        """Whether one is complete."""
-        return self._signed_out
+    def is_logged_out(self) -> bool:
+        """Whether a logout is complete."""
+        return self._logged_out
 
-    def request(self, process: int, held: RefreshToken, fate: Fate = Fate.ARRIVES) -> None:
-        """Begin a request with a dead session."""
-        of = self._processes[process]
-        self._begin(of, self._request(of.refresher, held, fate))
+    def request(
+        self, process: int, refresh_token: RefreshToken, delivery: Delivery = Delivery.RECEIVED
+    ) -> None:
+        """Start a request with an expired session."""
+        owner = self._processes[process]
+        self._start(owner, self._request(owner.coordinator, refresh_token, delivery))
 
-    def switch(self, process: int, held: RefreshToken, tenant: str) -> None:
-        """Begin a tenant switch."""
-        of = self._processes[process]
-        self._begin(of, self._switch(of, held, tenant))
+    def switch(self, process: int, refresh_token: RefreshToken, tenant: str) -> None:
+        """Start a tenant switch."""
+        owner = self._processes[process]
+        self._start(owner, self._switch(owner, refresh_token, tenant))
 
-    def sign_out(self, process: int, held: RefreshToken, *, reaches_descope: bool) -> None:
-        """Begin a logout."""
-        self._sign_out_begun = True
-        of = self._processes[process]
-        self._begin(of, self._sign_out(of.refresher, held, reaches_descope=reaches_descope))
+    def log_out(self, process: int, refresh_token: RefreshToken, *, reaches_descope: bool) -> None:
+        """Start a logout."""
+        self._logout_started = True
+        owner = self._processes[process]
+        self._start(owner, self._log_out(owner.coordinator, refresh_token, reaches_descope=reaches_descope))
 
-    def hang_up(self, number: int) -> None:
-        """Cancel one of those who wait, if anybody does."""
-        waiting = [visit for visit in self._visits if not visit.done()]
+    def cancel_request(self, number: int) -> None:
+        """Cancel a request that is waiting, if there is one."""
+        waiting = [task for task in self._requests if not task.done()]
         if waiting:
             waiting[number % len(waiting)].cancel()
 
-    # ------------------------------------------------------------------ what machines do
+    # ------------------------------------------------------------------ servers
 
     def crash(self, process: int) -> None:
-        """Cut off whatever a process has in flight; another takes its place, with the store's memory only."""
-        dying, self._processes[process] = self._processes[process], self._process()
-        for visit, of in self._visits.items():
-            if of is dying:  # or whoever waits there would begin something new after its end
-                visit.cancel()
-        self.loop.create_task(self._bury(dying))
+        """Cancel everything that a process runs. A new process with the same store replaces it."""
+        crashed, self._processes[process] = self._processes[process], self._process()
+        for task, owner in self._requests.items():
+            if owner is crashed:  # otherwise a request that waits there would start something new
+                task.cancel()
+        self.loop.create_task(self._mark_lost_exchanges(crashed))
 
-    def hold(self) -> None:
-        """Hold back the answers to what is asked of Descope from now on."""
-        self._gates.append(self.descope.hold())
+    def hold_responses(self) -> None:
+        """Hold back Descope's responses to calls from now on."""
+        self._gates.append(self.descope.hold_responses())
 
-    def release(self) -> None:
-        """Hand out what was held back, and what comes from now on."""
-        self.descope.serve()
+    def release_responses(self) -> None:
+        """Deliver the responses that were held back, and all later ones."""
+        self.descope.stop_holding()
         while self._gates:
             self._gates.pop().set()
 
     # ------------------------------------------------------------------ the end
 
     def check_end(self) -> None:
-        """Without further trouble everybody is told something, and the session is where it has to be."""
+        """Check that without further faults every request ends and the session is in the right state."""
         self.descope.faults.clear()
-        self.descope.keys_known = True
-        self.release()
-        self.wait(100)  # the longest pause and the longest lease are over
+        self.descope.keys_available = True
+        self.release_responses()
+        self.wait(100)  # longer than any backoff and any lease
         assert asyncio.all_tasks(self.loop) == set()
         for process in self._processes:
-            for held in self.tokens:
-                self._check_settled(process.refresher, held)
+            for refresh_token in self.tokens:
+                self._check_final_outcome(process.coordinator, refresh_token)
         self._check()
 
     def close(self) -> None:
-        """Close the loop; what a failed check has left in it is cancelled first."""
+        """Close the loop, after cancelling the tasks that a failed check has left in it."""
         assert all(task.cancel() for task in asyncio.all_tasks(self.loop))
         self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
 
-    def _check_settled(self, refresher: RefreshCoordinator, held: RefreshToken) -> None:
-        outcome = self.loop.run_until_complete(refresher.refresh(held))
-        if self._signed_out:
-            assert outcome == Ended(), held.text
-        elif not (self._sign_out_begun or self.descope.family_is_over):
-            assert isinstance(outcome, Renewed), (held.text, outcome)
-            assert outcome.pair.session.tenant_id == self.descope.tenants()[-1], held.text
-            self._hand_out(outcome.pair)
+    def _check_final_outcome(self, coordinator: RefreshCoordinator, refresh_token: RefreshToken) -> None:
+        outcome = self.loop.run_until_complete(coordinator.refresh(refresh_token))
+        if self._logged_out:
+            assert outcome == Ended(), refresh_token.text
+        elif not (self._logout_started or self.descope.family_ended):
+            assert isinstance(outcome, Renewed), (refresh_token.text, outcome)
+            assert outcome.pair.session.tenant_id == self.descope.tenants()[-1], refresh_token.text
+            self._record_delivery(outcome.pair)
 
-    # ------------------------------------------------------------------ how it goes
+    # ------------------------------------------------------------------ execution
 
     def _process(self) -> _Process:
         return _Process(self.descope, self._store)
 
-    def _begin(self, process: _Process, visit: Coroutine[Any, Any, None]) -> None:
-        self._visits[self.loop.create_task(visit)] = process
+    def _start(self, process: _Process, task: Coroutine[Any, Any, None]) -> None:
+        self._requests[self.loop.create_task(task)] = process
 
-    async def _request(self, refresher: RefreshCoordinator, held: RefreshToken, fate: Fate) -> None:
-        certain = self._now_certain()
-        outcome = await refresher.refresh(held)
-        self._may_be_told(outcome, certain)
+    async def _request(
+        self, coordinator: RefreshCoordinator, refresh_token: RefreshToken, delivery: Delivery
+    ) -> None:
+        guarantees = self._current_guarantees()
+        outcome = await coordinator.refresh(refresh_token)
+        self._check_outcome(outcome, guarantees)
         if not isinstance(outcome, Renewed):
             return
-        certain = self._now_certain()
-        latest = await refresher.outcome(held)  # as a response does when it starts
-        self._may_be_told(latest, certain)
-        if not isinstance(latest, Renewed) or fate is Fate.UNSENT:
+        guarantees = self._current_guarantees()
+        latest = await coordinator.outcome(refresh_token)  # as a response does when it starts
+        self._check_outcome(latest, guarantees)
+        if not isinstance(latest, Renewed) or delivery is Delivery.REPLACED:
             return
-        self._begin_grace()
-        await refresher.mark_delivered(held)
-        if fate is Fate.ARRIVES:
-            self._hand_out(latest.pair)
+        self._start_grace()
+        await coordinator.mark_delivered(refresh_token)
+        if delivery is Delivery.RECEIVED:
+            self._record_delivery(latest.pair)
 
-    async def _switch(self, process: _Process, held: RefreshToken, tenant: str) -> None:
-        certain, call = self._now_certain(), self.descope.asks(process, tenant)
+    async def _switch(self, process: _Process, refresh_token: RefreshToken, tenant: str) -> None:
+        guarantees, exchange = self._current_guarantees(), self.descope.exchange_for(process, tenant)
         try:
-            pair = await process.refresher.switch(held, call, self.descope.verify)
+            pair = await process.coordinator.switch(refresh_token, exchange, self.descope.verify)
         except (SessionEnded, UpstreamRejected):
-            self._may_be_told(Ended(), certain)
+            self._check_outcome(Ended(), guarantees)
         except UpstreamError:
             return
         else:
             assert pair.session.tenant_id == tenant
-            assert not certain.signed_out, f"{held.text} was traded after the logout"
-            self._begin_grace()
-            self._hand_out(pair)
+            assert not guarantees.logged_out, f"{refresh_token.text} was exchanged after the logout"
+            self._start_grace()
+            self._record_delivery(pair)
 
-    async def _sign_out(
-        self, refresher: RefreshCoordinator, held: RefreshToken, *, reaches_descope: bool
+    async def _log_out(
+        self, coordinator: RefreshCoordinator, refresh_token: RefreshToken, *, reaches_descope: bool
     ) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOGOUT_SECONDS):
-                newest = await refresher.revoke(held, wait_timeout=_LOGOUT_SECONDS / 2)
+                current = await coordinator.revoke(refresh_token, wait_timeout=_LOGOUT_SECONDS / 2)
                 if reaches_descope:
-                    self.descope.log_out(newest)
-        self._signed_out = True
+                    self.descope.end_session(current)
+        self._logged_out = True
 
-    async def _bury(self, process: _Process) -> None:
-        begun = self.descope.clock() - _LONGEST_FLIGHT
-        await process.refresher.drain(0)
-        for trade in self.descope.trades:
-            if trade.process is process and trade.at > begun:
-                remembered = await self._store.get(trade.text)
-                trade.lost = remembered is None or remembered.refresh_jwt != trade.issued
+    async def _mark_lost_exchanges(self, process: _Process) -> None:
+        earliest = self.descope.clock() - _MAX_FLIGHT_SECONDS
+        await process.coordinator.drain(0)
+        for record in self.descope.exchanges:
+            if record.process is process and record.at > earliest:
+                cached = await self._store.get(record.token)
+                record.lost = cached is None or cached.refresh_jwt != record.issued
 
-    def _begin_grace(self) -> None:
-        """A response is carrying a newer pair than whoever has a spent token: RF-04 counts from now."""
-        for text in self.descope.retired:
-            self._forgotten_at.setdefault(text, self.descope.clock() + _GRACE)
+    def _start_grace(self) -> None:
+        """Start the grace (RF-04) of replaced tokens: a response is carrying a newer pair."""
+        for token in self.descope.replaced_tokens:
+            self._grace_ends_at.setdefault(token, self.descope.clock() + _GRACE)
 
-    def _hand_out(self, pair: TokenPair) -> None:
-        self._handed_out[pair.refresh.text] = pair.refresh
+    def _record_delivery(self, pair: TokenPair) -> None:
+        self._delivered[pair.refresh.text] = pair.refresh
 
-    # ------------------------------------------------------------------ what may be
+    # ------------------------------------------------------------------ checks
 
-    def _now_certain(self) -> _Certain:
-        return _Certain(self._signed_out, self._certain.switches, self._certain.retired)
+    def _current_guarantees(self) -> _Guarantees:
+        return _Guarantees(self._logged_out, self._guarantees.switches, self._guarantees.replaced_tokens)
 
-    def _may_be_told(self, outcome: Outcome | None, certain: _Certain) -> None:
+    def _check_outcome(self, outcome: Outcome | None, guarantees: _Guarantees) -> None:
         match outcome:
             case Ended():
-                assert self._sign_out_begun or self.descope.family_is_over, "a good session ended"
+                assert self._logout_started or self.descope.family_ended, "a valid session ended"
             case Renewed(pair):
-                assert not certain.signed_out, f"{pair.refresh.text} was handed out after the logout"
-                assert pair.refresh.text not in certain.retired, f"{pair.refresh.text} is spent"
-                assert pair.session.tenant_id in self.descope.tenants(certain.switches), (
+                assert not guarantees.logged_out, f"{pair.refresh.text} was returned after the logout"
+                assert pair.refresh.text not in guarantees.replaced_tokens, (
+                    f"{pair.refresh.text} was already replaced"
+                )
+                assert pair.session.tenant_id in self.descope.tenants(guarantees.switches), (
                     "the switch is undone"
                 )
             case _:
                 pass
 
     def _check(self) -> None:
-        for visit in self._visits:
-            if visit.done() and not visit.cancelled():
-                visit.result()
-        self._visits = {visit: process for visit, process in self._visits.items() if not visit.done()}
-        assert self.descope.presented_twice == []
-        assert self.descope.most_under_way <= 1
+        for task in self._requests:
+            if task.done() and not task.cancelled():
+                task.result()
+        self._requests = {task: process for task, process in self._requests.items() if not task.done()}
+        assert self.descope.reused_tokens == []
+        assert self.descope.max_concurrent_calls <= 1
         if not asyncio.all_tasks(self.loop):
             switches = len(self.descope.tenants()) - 1
-            self._certain = _Certain(self._signed_out, switches, self.descope.retired)
+            self._guarantees = _Guarantees(self._logged_out, switches, self.descope.replaced_tokens)

@@ -1,7 +1,7 @@
-"""A Descope as strict as can be, for those who refresh: each refresh token is good for one use.
+"""A Descope double with strict reuse detection, for tests of the refresh coordinator.
 
-A second use ends the family, at once and for good. Tokens are short texts and verification is a look-up,
-so that what is tested is who calls when, and with which token.
+Each refresh token can be exchanged once; a second exchange ends the family for good. Tokens are short strings
+and verification is a lookup, so tests see who calls when and with which token.
 """
 
 import asyncio
@@ -25,42 +25,42 @@ LIFETIME = 600
 
 
 class StrictDescope:
-    """Upstream, the clock that everybody around it reads, and what it was asked.
+    """A Descope with a clock and a record of its calls.
 
-    ``rotates`` may be switched off. ``script`` holds errors to answer the next calls with instead.
-    ``keys_known`` is whether anybody can verify anything. What is asked is done at once, even if the
-    answer is held back: the worst for whoever loses it.
+    ``rotates`` switches rotation on or off. ``scripted_errors`` are raised by the next calls. While
+    ``keys_available`` is False, no token can be verified. A call takes effect at once even if its response is
+    held back, which is the worst case for a client that loses the response.
     """
 
     def __init__(self) -> None:
         self.now = NOW
         self.rotates = True
         self.lifetime = LIFETIME
-        self.keys_known = True
+        self.keys_available = True
         self.calls: list[str] = []
-        self.script: list[DescopeError] = []
-        self.told: list[Event] = []
+        self.scripted_errors: list[DescopeError] = []
+        self.recorded_events: list[Event] = []
         self.store = MemoryRefreshStore(self.clock)
         self._pairs: dict[str, TokenPair] = {}
         self._spent: set[str] = set()
-        self._over: set[str] = set()
+        self._ended_users: set[str] = set()
         self._gate = asyncio.Event()
         self._gate.set()
 
     def clock(self) -> float:
-        """Epoch seconds and monotonic seconds at once; moved by the test."""
+        """Return the time, as epoch seconds and as monotonic seconds. Tests set ``now``."""
         return self.now
 
     def sign_in(self, user: str = "ada", tenant: str = "acme") -> RefreshToken:
-        """The first refresh token of a user's session."""
+        """Return the first refresh token of a new session."""
         return self._issue(f"{user}/0/{tenant}", tenant).refresh
 
     def coordinator(
-        self, store: RefreshStore | None = None, *, grace: float = 30, patience: float = 6
+        self, store: RefreshStore | None = None, *, grace: float = 30, wait_timeout: float = 6
     ) -> RefreshCoordinator:
-        """One process that refreshes here; with ``store``, one of a fleet."""
+        """Return the coordinator of one process. Pass ``store`` for processes that share a store."""
         events = EventBus()
-        events.subscribe(self.told.append)
+        events.subscribe(self.recorded_events.append)
         return RefreshCoordinator(
             store=self.store if store is None else store,
             exchange=self.refresh,
@@ -68,72 +68,75 @@ class StrictDescope:
             events=events,
             clock=self.clock,
             grace=grace,
-            wait_timeout=patience,
+            wait_timeout=wait_timeout,
         )
 
-    def hold(self) -> asyncio.Event:
-        """Hold back the answers to what is asked from now on, until the event is set."""
+    def hold_responses(self) -> asyncio.Event:
+        """Hold back the responses to calls from now on until the returned event is set."""
         self._gate = asyncio.Event()
         return self._gate
 
-    def serve(self) -> None:
-        """Answer what is asked from now on; what was held back stays so."""
-        self.hold().set()
+    def stop_holding(self) -> None:
+        """Respond to calls from now on. Responses that are held back stay so."""
+        self.hold_responses().set()
 
-    def pair_of(self, refresh_jwt: str) -> TokenPair:
-        """The pair that was issued last with a refresh token."""
+    def latest_pair(self, refresh_jwt: str) -> TokenPair:
+        """Return the pair that was issued last with a refresh token."""
         return [pair for pair in self._pairs.values() if pair.refresh.text == refresh_jwt][-1]
 
-    async def refresh(self, text: str) -> RefreshResult:
-        """A new pair in the same tenant."""
-        return await self._answer(text, None)
+    async def refresh(self, token: str) -> RefreshResult:
+        """Return a new pair in the same tenant."""
+        return await self._respond(token, None)
 
-    def select(self, tenant: str) -> tuple[Exchange, Verify]:
-        """A switch to another tenant, as ``replace`` takes it."""
+    def select_tenant(self, tenant: str) -> tuple[Exchange, Verify]:
+        """Return the arguments of ``RefreshCoordinator.switch`` for a tenant."""
 
-        async def call(text: str) -> RefreshResult:
-            return await self._answer(text, tenant)
+        async def exchange(token: str) -> RefreshResult:
+            return await self._respond(token, tenant)
 
-        return call, self.verify
+        return exchange, self.verify
 
-    async def verify(self, result: RefreshResult, held: RefreshToken) -> TokenPair:
-        """The pair, if it was issued here to that user and still holds."""
+    async def verify(self, result: RefreshResult, refresh_token: RefreshToken) -> TokenPair:
+        """Return the pair if it was issued here to the user of the refresh token and has not expired."""
         await run_ready()
-        if not self.keys_known:
+        if not self.keys_available:
             raise UpstreamUnavailable(7)
         pair = self._pairs.get(result.session_jwt or "")
-        if pair is None or (pair.refresh.text, pair.refresh.subject) != (result.refresh_jwt, held.subject):
+        if pair is None or (pair.refresh.text, pair.refresh.subject) != (
+            result.refresh_jwt,
+            refresh_token.subject,
+        ):
             raise InvalidUpstreamResponse("signature")
         if self.clock() >= pair.session.expires_at:
             raise InvalidUpstreamResponse("expired")
         return pair
 
-    def log_out(self, text: str) -> None:
+    def end_session(self, token: str) -> None:
         """End the family of a refresh token."""
-        self._over.add(_user(text))
+        self._ended_users.add(_user(token))
 
-    async def _answer(self, text: str, tenant: str | None) -> RefreshResult:
-        self.calls.append(text)
+    async def _respond(self, token: str, tenant: str | None) -> RefreshResult:
+        self.calls.append(token)
         gate = self._gate
-        answer = self.script.pop(0) if self.script else self._trade(text, tenant)
+        response = self.scripted_errors.pop(0) if self.scripted_errors else self._exchange(token, tenant)
         await run_ready()
         await gate.wait()
-        if isinstance(answer, DescopeError):
-            raise answer
-        return answer
+        if isinstance(response, DescopeError):
+            raise response
+        return response
 
-    def _trade(self, text: str, tenant: str | None) -> RefreshResult | DescopeError:
-        user = _user(text)
-        if user in self._over:
+    def _exchange(self, token: str, tenant: str | None) -> RefreshResult | DescopeError:
+        user = _user(token)
+        if user in self._ended_users:
             return UpstreamRejected(401, "E064001")
-        if text in self._spent:
-            self._over.add(user)
+        if token in self._spent:
+            self._ended_users.add(user)
             return UpstreamRejected(400, "E064006")
-        _, number, current = text.split("/")
-        fresh = f"{user}/{int(number) + 1}/{tenant or current}"
+        _, number, current_tenant = token.split("/")
+        new_token = f"{user}/{int(number) + 1}/{tenant or current_tenant}"
         if self.rotates:
-            self._spent.add(text)
-        pair = self._issue(fresh if self.rotates or tenant else text, tenant or current)
+            self._spent.add(token)
+        pair = self._issue(new_token if self.rotates or tenant else token, tenant or current_tenant)
         return RefreshResult(pair.session_jwt, pair.refresh.text)
 
     def _issue(self, refresh_jwt: str, tenant: str) -> TokenPair:
@@ -145,33 +148,33 @@ class StrictDescope:
         return pair
 
 
-class DistantStore(MemoryRefreshStore):
-    """A store behind a network, as far as time goes: others get their turn before it answers."""
+class RemoteStore(MemoryRefreshStore):
+    """An in-memory store with the timing of a remote one: other tasks run before each result."""
 
     @override
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, after other tasks have run."""
         await run_ready()
         return await super().acquire(token, ignore_cached=ignore_cached)
 
     @override
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
-        """As in memory, later."""
+        """Do as the in-memory store does, after other tasks have run."""
         await run_ready()
         return await super().complete(token, lease, result, ttl)
 
     @override
     async def get(self, token: str) -> RefreshResult | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, after other tasks have run."""
         await run_ready()
         return await super().get(token)
 
     @override
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, after other tasks have run."""
         await run_ready()
         return await super().force_set(token, result, ttl)
 
 
-def _user(text: str) -> str:
-    return text.partition("/")[0]
+def _user(token: str) -> str:
+    return token.partition("/")[0]

@@ -8,7 +8,7 @@ from tests.helpers.app_harness import EnvFactory
 pytestmark = pytest.mark.anyio
 
 
-async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(
+async def test_rf01_after_a_429_no_refresh_until_retry_after(
     make_env: EnvFactory,
 ) -> None:
     """503 with what is left of the time, cookies kept, one call; after it the session goes on."""
@@ -32,7 +32,7 @@ async def test_rf01_after_a_429_the_session_is_not_refreshed_before_its_time(
     assert env.calls("refresh") == 2
 
 
-async def test_rf09_one_users_429_does_not_hold_up_another(make_env: EnvFactory) -> None:
+async def test_rf09_429_of_one_user_does_not_delay_another(make_env: EnvFactory) -> None:
     """The pause belongs to the session that met it."""
     env = make_env()
     ada, grace = env.browser(), env.browser()
@@ -45,7 +45,7 @@ async def test_rf09_one_users_429_does_not_hold_up_another(make_env: EnvFactory)
     assert (await grace.get("/session-of")).status_code == 200
 
 
-async def test_rf01_a_live_session_does_not_notice_a_429(make_env: EnvFactory) -> None:
+async def test_rf01_valid_session_works_during_a_429(make_env: EnvFactory) -> None:
     """It was to be refreshed ahead of its time; the old one still holds, and Descope is not asked."""
     env = make_env()
     browser = env.browser()
@@ -59,7 +59,7 @@ async def test_rf01_a_live_session_does_not_notice_a_429(make_env: EnvFactory) -
     assert env.calls("refresh") == 1
 
 
-async def test_a_pause_does_not_stand_in_the_way_of_a_switch(make_env: EnvFactory) -> None:
+async def test_tenant_switch_works_during_a_backoff(make_env: EnvFactory) -> None:
     """A tenant switch asks another endpoint; what it brings is the session from then on."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = env.browser()
@@ -77,7 +77,7 @@ async def test_a_pause_does_not_stand_in_the_way_of_a_switch(make_env: EnvFactor
 
 
 @pytest.mark.parametrize("status", [200, 403, 404])
-async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
+async def test_rf09_foreign_response_causes_one_call_per_five_seconds(
     make_env: EnvFactory, status: int
 ) -> None:
     """A firewall's, say: a hundred requests get 503 and keep their cookies; then the session goes on."""
@@ -98,7 +98,7 @@ async def test_rf09_a_page_in_descopes_place_costs_a_call_in_five_seconds(
     assert (await browser.get("/session-of")).status_code == 200
 
 
-async def test_rf01_a_live_session_does_not_notice_a_page_in_descopes_place(make_env: EnvFactory) -> None:
+async def test_rf01_valid_session_works_during_foreign_responses(make_env: EnvFactory) -> None:
     """It was to be refreshed ahead of its time; the old one still holds."""
     env = make_env()
     browser = env.browser()

@@ -9,7 +9,7 @@ import pytest
 from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope.errors import SessionEnded
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.strict_upstream import DistantStore, StrictDescope
+from tests.helpers.strict_upstream import RemoteStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ class Scene:
     def __init__(self, *, distant: bool) -> None:
         self.descope = StrictDescope()
         self.held = self.descope.sign_in()
-        store = DistantStore(self.descope.clock) if distant else self.descope.store
+        store = RemoteStore(self.descope.clock) if distant else self.descope.store
         self.refresher = self.descope.coordinator(store)
         self.handed_out = [self.held]
 
@@ -42,7 +42,7 @@ class Scene:
     async def switch(self) -> None:
         """A switch, which a logout may forestall."""
         with contextlib.suppress(SessionEnded):
-            pair = await self.refresher.switch(self.held, *self.descope.select("globex"))
+            pair = await self.refresher.switch(self.held, *self.descope.select_tenant("globex"))
             self.handed_out.append(pair.refresh)
 
     async def log_out(self) -> None:
@@ -61,9 +61,7 @@ class Scene:
 
 @pytest.mark.parametrize("distant", [False, True], ids=["memory", "network"])
 @pytest.mark.parametrize("order", list(permutations(("refresh", "switch", "log_out"))), ids="-".join)
-async def test_f14_after_a_logout_nobody_is_handed_a_pair_any_more(
-    order: tuple[str, ...], *, distant: bool
-) -> None:
+async def test_f14_no_request_gets_a_pair_after_a_logout(order: tuple[str, ...], *, distant: bool) -> None:
     """Whatever ran beside it, and whichever token is presented that anybody got; none is used twice."""
     for steps in range(STEPS):
         scene = Scene(distant=distant)
@@ -78,7 +76,9 @@ async def test_f14_after_a_logout_nobody_is_handed_a_pair_any_more(
 
 @pytest.mark.parametrize("distant", [False, True], ids=["memory", "network"])
 @pytest.mark.parametrize("order", sorted(set(permutations(("refresh", "switch", "refresh")))), ids="-".join)
-async def test_f14_after_a_switch_the_tenant_is_the_new_one(order: tuple[str, ...], *, distant: bool) -> None:
+async def test_f14_session_has_the_new_tenant_after_a_switch(
+    order: tuple[str, ...], *, distant: bool
+) -> None:
     """Whatever ran beside it: no token is used twice, and late twins are in the new tenant."""
     for steps in range(STEPS):
         scene = Scene(distant=distant)

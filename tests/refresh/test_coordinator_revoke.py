@@ -10,7 +10,7 @@ from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshRes
 from fastapi_descope.errors import SessionEnded
 from fastapi_descope.session import TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop, run_ready
-from tests.helpers.strict_upstream import DistantStore, StrictDescope
+from tests.helpers.strict_upstream import RemoteStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
 
@@ -53,88 +53,88 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def test_lo03_a_session_that_was_ended_stays_ended() -> None:
+async def test_lo03_revoked_session_stays_ended() -> None:
     """For ten minutes nobody asks Descope about it again."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
-    assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
+    assert await refresher.revoke(refresh_token, wait_timeout=1) == "ada/0/acme"
 
     descope.now += 599
-    assert await refresher.refresh(held) == Ended()
-    assert await refresher.outcome(held) == Ended()
+    assert await refresher.refresh(refresh_token) == Ended()
+    assert await refresher.outcome(refresh_token) == Ended()
     assert descope.calls == []
-    assert descope.told == []
+    assert descope.recorded_events == []
 
 
-async def test_a_logout_gets_the_newest_token_and_ends_the_whole_chain() -> None:
+async def test_revoke_returns_the_current_token_and_ends_the_family() -> None:
     """The presented token is spent; what Descope is told must be the one in force."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    middle = descope.pair_of("ada/1/acme").refresh
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    middle = descope.latest_pair("ada/1/acme").refresh
     await refresher.refresh(middle)
 
-    assert await refresher.revoke(held, wait_timeout=1) == "ada/2/acme"
+    assert await refresher.revoke(refresh_token, wait_timeout=1) == "ada/2/acme"
 
-    tokens = [held, middle, descope.pair_of("ada/2/acme").refresh]
+    tokens = [refresh_token, middle, descope.latest_pair("ada/2/acme").refresh]
     assert [await refresher.refresh(token) for token in tokens] == [Ended()] * 3
     assert len(descope.calls) == 2
 
 
-async def test_lo03_a_logout_outlasts_the_grace_of_the_refresh_before_it() -> None:
+async def test_lo03_logout_is_cached_beyond_the_grace_of_a_refresh() -> None:
     """The result of that refresh would be forgotten soon; that the session is over is not."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator(grace=30)
-    await refresher.refresh(held)
-    await refresher.mark_delivered(held)
-    await refresher.revoke(held, wait_timeout=1)
+    refresh_token, refresher = descope.sign_in(), descope.coordinator(grace=30)
+    await refresher.refresh(refresh_token)
+    await refresher.mark_delivered(refresh_token)
+    await refresher.revoke(refresh_token, wait_timeout=1)
     descope.now += 599
 
-    assert await refresher.refresh(held) == Ended()
-    assert await refresher.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+    assert await refresher.refresh(refresh_token) == Ended()
+    assert await refresher.refresh(descope.latest_pair("ada/1/acme").refresh) == Ended()
     assert len(descope.calls) == 1
 
 
-async def test_a_logout_waits_for_a_refresh_and_ends_what_it_brought() -> None:
+async def test_revoke_waits_for_a_refresh_and_ends_its_new_session() -> None:
     """Its token is the one to revoke; those who waited for it have their pair, and it ends with them."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    hanging = descope.hold()
-    refresh = asyncio.create_task(refresher.refresh(held))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    gate = descope.hold_responses()
+    refresh = asyncio.create_task(refresher.refresh(refresh_token))
     await run_ready()
-    logout = asyncio.create_task(refresher.revoke(held, wait_timeout=1))
+    logout = asyncio.create_task(refresher.revoke(refresh_token, wait_timeout=1))
     await run_ready()
-    hanging.set()
+    gate.set()
 
     assert await logout == "ada/1/acme"
     assert isinstance(await refresh, Renewed)
-    assert await refresher.outcome(held) == Ended()
-    assert await refresher.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+    assert await refresher.outcome(refresh_token) == Ended()
+    assert await refresher.refresh(descope.latest_pair("ada/1/acme").refresh) == Ended()
 
 
-async def test_lo03_a_refresh_that_is_too_slow_for_a_logout_revives_nothing() -> None:
+async def test_lo03_slow_refresh_does_not_revive_the_session() -> None:
     """What it brings is dropped, and whoever waited for it learns that the session is over."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    hanging = descope.hold()
-    refresh = asyncio.create_task(refresher.refresh(held))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    gate = descope.hold_responses()
+    refresh = asyncio.create_task(refresher.refresh(refresh_token))
     await run_ready()
 
-    assert await refresher.revoke(held, wait_timeout=1) == "ada/0/acme"
+    assert await refresher.revoke(refresh_token, wait_timeout=1) == "ada/0/acme"
 
     assert asyncio.get_running_loop().time() == pytest.approx(1)
-    hanging.set()
+    gate.set()
     assert await refresh == Ended(superseded=True)  # the logout itself clears the cookies
-    assert await refresher.refresh(held) == Ended()
+    assert await refresher.refresh(refresh_token) == Ended()
 
 
 @pytest.mark.parametrize("steps", range(0, 60, 3))
-async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) -> None:
+async def test_lo03_logout_cancelled_at_any_step_ends_the_session(steps: int) -> None:
     """The client hangs up: the logout goes on, and leaves no lease that the next request would wait for."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.coordinator(DistantStore(descope.clock))
-    logout = asyncio.create_task(process.revoke(held, wait_timeout=1))
+    refresh_token, process = descope.sign_in(), descope.coordinator(RemoteStore(descope.clock))
+    logout = asyncio.create_task(process.revoke(refresh_token, wait_timeout=1))
     for _ in range(steps + 1):
         await asyncio.sleep(0)
     logout.cancel()
@@ -142,81 +142,81 @@ async def test_lo03_a_logout_cancelled_at_any_step_ends_the_session(steps: int) 
 
     await process.drain(10)
 
-    assert await process.refresh(held) == Ended()
+    assert await process.refresh(refresh_token) == Ended()
     assert asyncio.get_running_loop().time() < 1
 
 
 @pytest.mark.parametrize("steps", range(0, 120, 4))
-async def test_lo03_a_logout_beside_a_second_refresh_of_one_token_stands(steps: int) -> None:
+async def test_lo03_repeated_refresh_of_one_token_does_not_undo_a_logout(steps: int) -> None:
     """Without rotation: what is remembered is of no use, and the same token is about to be used again."""
     descope = StrictDescope()
     descope.rotates = False
-    store = DistantStore(descope.clock)
-    held, process = descope.sign_in(), descope.coordinator(store)
-    await store.force_set(held.text, RefreshResult("session of nobody", held.text), 600)
-    refresh = asyncio.create_task(process.refresh(held))
+    store = RemoteStore(descope.clock)
+    refresh_token, process = descope.sign_in(), descope.coordinator(store)
+    await store.force_set(refresh_token.text, RefreshResult("session of nobody", refresh_token.text), 600)
+    refresh = asyncio.create_task(process.refresh(refresh_token))
     for _ in range(steps):
         await asyncio.sleep(0)
-    await store.force_set(held.text, RefreshResult.ended(), 600)
+    await store.force_set(refresh_token.text, RefreshResult.ended(), 600)
     await refresh
 
-    assert await process.refresh(held) == Ended()
+    assert await process.refresh(refresh_token) == Ended()
 
 
-async def test_a_logout_whose_steps_are_not_answered_ends_the_newest_token_too() -> None:
+async def test_revoke_ends_the_current_token_when_store_responses_are_lost() -> None:
     """The store did what it was told, and its answer, what that took the place of, is lost."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.coordinator(SilentStore(descope.clock))
-    await process.refresh(held)
+    refresh_token, process = descope.sign_in(), descope.coordinator(SilentStore(descope.clock))
+    await process.refresh(refresh_token)
 
-    assert await process.revoke(held, wait_timeout=1) == "ada/1/acme"
+    assert await process.revoke(refresh_token, wait_timeout=1) == "ada/1/acme"
 
-    assert await process.refresh(descope.pair_of("ada/1/acme").refresh) == Ended()
+    assert await process.refresh(descope.latest_pair("ada/1/acme").refresh) == Ended()
 
 
-async def test_a_slow_store_does_not_use_up_the_patience_of_a_logout() -> None:
+async def test_revoke_with_a_slow_store_ends_the_session() -> None:
     """Each step takes it 0.9 seconds: after one second the session is ended, whoever may be at it."""
     descope = StrictDescope()
-    held, process = descope.sign_in(), descope.coordinator(SlowStore(descope.clock))
+    refresh_token, process = descope.sign_in(), descope.coordinator(SlowStore(descope.clock))
 
-    await process.revoke(held, wait_timeout=1)
+    await process.revoke(refresh_token, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1.9)
-    assert await process.refresh(held) == Ended()
+    assert await process.refresh(refresh_token) == Ended()
 
 
-async def test_lo03_a_refresh_of_a_newer_token_ends_with_the_session() -> None:
+async def test_lo03_logout_with_an_old_token_ends_a_running_refresh() -> None:
     """The logout came with an old token, while the newest was being refreshed."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    hanging = descope.hold()
-    refresh = asyncio.create_task(refresher.refresh(descope.pair_of("ada/1/acme").refresh))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    gate = descope.hold_responses()
+    refresh = asyncio.create_task(refresher.refresh(descope.latest_pair("ada/1/acme").refresh))
     await run_ready()
 
-    assert await refresher.revoke(held, wait_timeout=1) == "ada/1/acme"
-    hanging.set()
+    assert await refresher.revoke(refresh_token, wait_timeout=1) == "ada/1/acme"
+    gate.set()
 
     assert await refresh == Ended(superseded=True)
 
 
-async def test_lo03_a_logout_does_not_stand_in_a_queue() -> None:
+async def test_lo03_logout_does_not_wait_for_queued_switches() -> None:
     """Three processes switch one after the other, 0.9 seconds each: it waits one second in all."""
     descope = StrictDescope()
-    held = descope.sign_in()
-    call, verify = descope.select("globex")
+    refresh_token = descope.sign_in()
+    call, verify = descope.select_tenant("globex")
 
     async def slow(text: str) -> RefreshResult:
         await asyncio.sleep(0.9)
         return await call(text)
 
-    queue = [asyncio.create_task(descope.coordinator().switch(held, slow, verify)) for _ in range(3)]
+    queue = [asyncio.create_task(descope.coordinator().switch(refresh_token, slow, verify)) for _ in range(3)]
     await run_ready()
 
-    await descope.coordinator().revoke(held, wait_timeout=1)
+    await descope.coordinator().revoke(refresh_token, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.1)
     landed = await asyncio.gather(*queue, return_exceptions=True)
     assert [type(each) for each in landed] == [TokenPair, SessionEnded, SessionEnded]
-    assert await descope.coordinator().refresh(held) == Ended()
-    assert await descope.coordinator().refresh(descope.pair_of("ada/1/globex").refresh) == Ended()
+    assert await descope.coordinator().refresh(refresh_token) == Ended()
+    assert await descope.coordinator().refresh(descope.latest_pair("ada/1/globex").refresh) == Ended()

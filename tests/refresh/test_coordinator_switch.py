@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
 )
 from fastapi_descope.session import RefreshToken, TokenPair
 from tests.helpers.event_loop import VirtualTimeLoop, run_ready
-from tests.helpers.strict_upstream import DistantStore, StrictDescope
+from tests.helpers.strict_upstream import RemoteStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
 
@@ -28,105 +28,105 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def known(refresher: RefreshCoordinator, held: RefreshToken) -> str:
+async def known(refresher: RefreshCoordinator, refresh_token: RefreshToken) -> str:
     """The newest refresh token that those get who still hold this one."""
-    outcome = await refresher.refresh(held)
+    outcome = await refresher.refresh(refresh_token)
     assert isinstance(outcome, Renewed)
     return outcome.pair.refresh.text
 
 
-async def test_a_switch_is_what_late_twins_get_from_then_on() -> None:
+async def test_late_requests_get_the_new_tenant() -> None:
     """One call; whoever still carries the old token is in the new tenant too."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
-    pair = await refresher.switch(held, *descope.select("globex"))
+    pair = await refresher.switch(refresh_token, *descope.select_tenant("globex"))
 
     assert pair.session.tenant_id == "globex"
-    assert await refresher.refresh(held) == Renewed(pair)
+    assert await refresher.refresh(refresh_token) == Renewed(pair)
     assert descope.calls == ["ada/0/acme"]
 
 
-async def test_tn09_a_switch_waits_for_a_refresh_and_uses_its_token() -> None:
+async def test_tn09_switch_waits_for_a_refresh_and_uses_its_token() -> None:
     """The refresh was first: its token is the newest, and the switch comes last."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    hanging = descope.hold()
-    refresh = asyncio.create_task(refresher.refresh(held))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    gate = descope.hold_responses()
+    refresh = asyncio.create_task(refresher.refresh(refresh_token))
     await run_ready()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
     assert descope.calls == ["ada/0/acme"]
-    hanging.set()
+    gate.set()
 
     pair = await switch
 
     assert pair.refresh.text == "ada/2/globex"
-    assert await refresh == Renewed(descope.pair_of("ada/1/acme"))
+    assert await refresh == Renewed(descope.latest_pair("ada/1/acme"))
     assert descope.calls == ["ada/0/acme", "ada/1/acme"]
-    assert await known(refresher, held) == "ada/2/globex"
-    assert await known(refresher, descope.pair_of("ada/1/acme").refresh) == "ada/2/globex"
+    assert await known(refresher, refresh_token) == "ada/2/globex"
+    assert await known(refresher, descope.latest_pair("ada/1/acme").refresh) == "ada/2/globex"
 
 
-async def test_tn09_a_refresh_behind_a_switch_gets_the_new_tenant() -> None:
+async def test_tn09_refresh_during_a_switch_gets_the_new_tenant() -> None:
     """It joins the switch rather than to spend the old token a second time."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    hanging = descope.hold()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    gate = descope.hold_responses()
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
-    refresh = asyncio.create_task(refresher.refresh(held))
+    refresh = asyncio.create_task(refresher.refresh(refresh_token))
     await run_ready()
-    hanging.set()
+    gate.set()
 
     assert await refresh == Renewed(await switch)
     assert descope.calls == ["ada/0/acme"]
 
 
-async def test_tn09_a_pair_that_a_switch_has_overtaken_is_not_the_latest() -> None:
+async def test_tn09_outcome_after_a_switch_is_the_new_tenant() -> None:
     """What is remembered of the session by now is the switch, for every token of the chain."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    assert await refresher.outcome(held) is None
-    first = await refresher.refresh(held)
-    assert await refresher.outcome(held) == first
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    assert await refresher.outcome(refresh_token) is None
+    first = await refresher.refresh(refresh_token)
+    assert await refresher.outcome(refresh_token) == first
 
-    switched = await refresher.switch(held, *descope.select("globex"))
+    switched = await refresher.switch(refresh_token, *descope.select_tenant("globex"))
 
-    assert await refresher.outcome(held) == Renewed(switched)
-    assert await refresher.outcome(descope.pair_of("ada/1/acme").refresh) == Renewed(switched)
+    assert await refresher.outcome(refresh_token) == Renewed(switched)
+    assert await refresher.outcome(descope.latest_pair("ada/1/acme").refresh) == Renewed(switched)
     assert await refresher.outcome(switched.refresh) is None
     assert len(descope.calls) == 2
 
 
-@pytest.mark.parametrize("store", [MemoryRefreshStore, DistantStore])
-async def test_switches_queue_and_each_gets_its_own_tenant(store: type[MemoryRefreshStore]) -> None:
+@pytest.mark.parametrize("store", [MemoryRefreshStore, RemoteStore])
+async def test_concurrent_switches_run_in_order(store: type[MemoryRefreshStore]) -> None:
     """Many tabs switch at the same time: one after the other, each with the newest token."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator(store(descope.clock))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator(store(descope.clock))
     tenants = [f"tenant{number}" for number in range(10)]
 
     pairs = await asyncio.gather(
-        *[refresher.switch(held, *descope.select(tenant)) for tenant in tenants],
+        *[refresher.switch(refresh_token, *descope.select_tenant(tenant)) for tenant in tenants],
     )
 
     assert [pair.session.tenant_id for pair in pairs] == tenants
     spent = ["ada/0/acme", *[f"ada/{number + 1}/tenant{number}" for number in range(9)]]
     assert descope.calls == spent
-    assert await known(refresher, held) == "ada/10/tenant9"
+    assert await known(refresher, refresh_token) == "ada/10/tenant9"
 
 
-async def test_switches_with_an_old_and_a_new_token_queue_too() -> None:
+async def test_concurrent_switches_with_old_and_new_tokens_run_in_order() -> None:
     """A tab that has the newest token, and one that has not, share the order."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    newer = descope.pair_of("ada/1/acme").refresh
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    newer = descope.latest_pair("ada/1/acme").refresh
 
     first, second, third = await asyncio.gather(
-        refresher.switch(newer, *descope.select("globex")),
-        refresher.switch(held, *descope.select("initech")),
-        refresher.switch(newer, *descope.select("hooli")),
+        refresher.switch(newer, *descope.select_tenant("globex")),
+        refresher.switch(refresh_token, *descope.select_tenant("initech")),
+        refresher.switch(newer, *descope.select_tenant("hooli")),
     )
 
     tenants = [pair.session.tenant_id for pair in (first, second, third)]
@@ -134,19 +134,19 @@ async def test_switches_with_an_old_and_a_new_token_queue_too() -> None:
     assert len(set(descope.calls)) == len(descope.calls) == 4
 
 
-async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None:
+async def test_switch_with_an_old_token_waits_for_a_refresh_of_the_current_token() -> None:
     """The presented token is old; the one that is being refreshed right now counts."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    await refresher.mark_delivered(held)
-    hanging = descope.hold()
-    newer = descope.pair_of("ada/1/acme").refresh
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    await refresher.mark_delivered(refresh_token)
+    gate = descope.hold_responses()
+    newer = descope.latest_pair("ada/1/acme").refresh
     refresh = asyncio.create_task(refresher.refresh(newer))
     await run_ready()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
-    hanging.set()
+    gate.set()
 
     assert (await switch).refresh.text == "ada/3/globex"
     assert isinstance(await refresh, Renewed)
@@ -154,122 +154,122 @@ async def test_a_switch_behind_a_refresh_of_a_newer_token_waits_for_it() -> None
 
 
 @pytest.mark.parametrize("error", [UpstreamRejected(403, "E011004"), UpstreamUnavailable(9)])
-async def test_a_failed_switch_leaves_everything_as_it_was(
+async def test_failed_switch_changes_nothing(
     error: UpstreamRejected | UpstreamUnavailable,
 ) -> None:
     """Its error is raised as it came; nothing is remembered, and the session goes on."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    descope.script = [error]
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    descope.scripted_errors = [error]
 
     with pytest.raises(type(error)) as caught:
-        await refresher.switch(held, *descope.select("globex"))
+        await refresher.switch(refresh_token, *descope.select_tenant("globex"))
 
     assert caught.value is error
-    assert descope.told == []
-    assert await refresher.outcome(held) is None
-    assert await known(refresher, held) == "ada/1/acme"
+    assert descope.recorded_events == []
+    assert await refresher.outcome(refresh_token) is None
+    assert await known(refresher, refresh_token) == "ada/1/acme"
 
 
-async def test_a_refresh_behind_a_failed_switch_still_runs() -> None:
+async def test_refresh_that_waited_for_a_failed_switch_still_runs() -> None:
     """Whoever waited knows nothing yet, and refreshes after all."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    descope.script = [UpstreamRejected(403)]
-    hanging = descope.hold()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    descope.scripted_errors = [UpstreamRejected(403)]
+    gate = descope.hold_responses()
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
-    beside = refresher.start_refresh(held)
-    waiting = [asyncio.create_task(refresher.refresh(held)) for _ in range(20)]
+    beside = refresher.start_refresh(refresh_token)
+    waiting = [asyncio.create_task(refresher.refresh(refresh_token)) for _ in range(20)]
     await run_ready()
-    hanging.set()
+    gate.set()
 
     with pytest.raises(UpstreamRejected):
         await switch
     assert isinstance(await beside, SwitchFailed)
-    assert await asyncio.gather(*waiting) == [Renewed(descope.pair_of("ada/1/acme"))] * 20
+    assert await asyncio.gather(*waiting) == [Renewed(descope.latest_pair("ada/1/acme"))] * 20
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
 
 
-async def test_tn07_a_pair_that_is_not_accepted_is_dropped() -> None:
+async def test_tn07_pair_that_fails_verification_is_discarded() -> None:
     """The switch's own verification decides, not the refresh's: say, that the tenant is another."""
     descope = StrictDescope()
     descope.rotates = False
-    held, refresher = descope.sign_in(), descope.coordinator()
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
     async def refuse(_result: RefreshResult, _held: RefreshToken) -> TokenPair:
         raise InvalidUpstreamResponse("tenant")
 
     with pytest.raises(InvalidUpstreamResponse, match="unexpected"):
-        await refresher.switch(held, descope.select("globex")[0], refuse)
-    assert await refresher.outcome(held) is None
-    assert await known(refresher, held) == "ada/0/acme"
+        await refresher.switch(refresh_token, descope.select_tenant("globex")[0], refuse)
+    assert await refresher.outcome(refresh_token) is None
+    assert await known(refresher, refresh_token) == "ada/0/acme"
 
 
-async def test_a_switch_that_cannot_be_verified_is_kept_until_it_can() -> None:
+async def test_unverified_switch_is_cached_until_keys_are_available() -> None:
     """Descope has rotated the token: what it answered is the only copy of the new one."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    descope.keys_known = False
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    descope.keys_available = False
     with pytest.raises(UpstreamUnavailable) as caught:
-        await refresher.switch(held, *descope.select("globex"))
+        await refresher.switch(refresh_token, *descope.select_tenant("globex"))
     assert caught.value.retry_after == 7
-    assert await refresher.outcome(held) == Unavailable(7)
+    assert await refresher.outcome(refresh_token) == Unavailable(7)
 
-    descope.keys_known = True
+    descope.keys_available = True
 
-    assert await known(refresher, held) == "ada/2/globex"
+    assert await known(refresher, refresh_token) == "ada/2/globex"
     assert len(descope.calls) == 2
 
 
-async def test_an_unverified_token_that_cannot_be_sent_is_no_error_of_ours() -> None:
+async def test_switch_with_a_token_that_fits_in_no_header_fails() -> None:
     """It was kept for want of keys and turns out to be no token: nothing is decided."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    descope.script = [TokenError(TokenReason.MALFORMED)]
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    descope.scripted_errors = [TokenError(TokenReason.MALFORMED)]
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await refresher.switch(held, *descope.select("globex"))
+        await refresher.switch(refresh_token, *descope.select_tenant("globex"))
 
     assert caught.value.reason == "refresh_token"
 
 
-async def test_lo03_a_switch_does_not_revive_what_a_logout_ended() -> None:
+async def test_lo03_switch_does_not_revive_a_logged_out_session() -> None:
     """Nothing is asked of Descope, even if the logout never reached it."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    await refresher.refresh(held)
-    await refresher.revoke(held, wait_timeout=1)
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    await refresher.revoke(refresh_token, wait_timeout=1)
 
     with pytest.raises(SessionEnded):
-        await refresher.switch(held, *descope.select("globex"))
+        await refresher.switch(refresh_token, *descope.select_tenant("globex"))
 
     assert len(descope.calls) == 1
 
 
-async def test_lo03_a_logout_during_a_switch_has_the_last_word() -> None:
+async def test_lo03_logout_during_a_switch_ends_the_session() -> None:
     """The switch had been asked of Descope already: what it brings is dropped."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    hanging = descope.hold()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    gate = descope.hold_responses()
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
-    await refresher.revoke(held, wait_timeout=1)
-    hanging.set()
+    await refresher.revoke(refresh_token, wait_timeout=1)
+    gate.set()
 
     with pytest.raises(SessionEnded):
         await switch
-    assert await refresher.refresh(held) == Ended()
+    assert await refresher.refresh(refresh_token) == Ended()
     assert len(descope.calls) == 1
 
 
-async def test_a_switch_that_a_shutdown_cuts_off_has_no_verdict() -> None:
+async def test_switch_cancelled_by_a_shutdown_is_unavailable() -> None:
     """The one who waits is told to come back."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    descope.hold()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    descope.hold_responses()
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
 
     await refresher.drain(1)
@@ -279,15 +279,15 @@ async def test_a_switch_that_a_shutdown_cuts_off_has_no_verdict() -> None:
 
 
 @pytest.mark.parametrize("steps", range(51))
-async def test_rf06_a_switch_cancelled_at_any_step_loses_nothing(steps: int) -> None:
+async def test_rf06_switch_cancelled_at_any_step_keeps_the_session(steps: int) -> None:
     """It happened or it did not; in neither case is the session lost."""
     descope = StrictDescope()
-    held, refresher = descope.sign_in(), descope.coordinator()
-    switch = asyncio.create_task(refresher.switch(held, *descope.select("globex")))
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     for _ in range(steps):
         await asyncio.sleep(0)
     switch.cancel()
     await asyncio.wait([switch])
 
-    assert await known(refresher, held) == ("ada/1/globex" if steps else "ada/1/acme")
+    assert await known(refresher, refresh_token) == ("ada/1/globex" if steps else "ada/1/acme")
     assert descope.calls == ["ada/0/acme"]

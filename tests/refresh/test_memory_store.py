@@ -19,7 +19,7 @@ async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
         await store.force_set(f"token-{name}", RESULT, seconds)
 
 
-async def test_what_is_over_goes() -> None:
+async def test_expired_entries_are_removed_when_there_are_many() -> None:
     """A thousand sessions later, the entries past their time have made room; the others are all there."""
     clock = FakeClock()
     store = MemoryRefreshStore(clock)
@@ -32,7 +32,7 @@ async def test_what_is_over_goes() -> None:
     assert [await store.get(f"token-{name}") for name in (999, 1000, 1023)] == [None, RESULT, RESULT]
 
 
-async def test_what_is_over_goes_from_a_small_app_too() -> None:
+async def test_expired_entries_are_removed_once_a_minute() -> None:
     """Within a minute and the next refresh, also of a session that is known already; not at every one."""
     clock = FakeClock()
     store = MemoryRefreshStore(clock)
@@ -46,7 +46,7 @@ async def test_what_is_over_goes_from_a_small_app_too() -> None:
     assert len(store) == 2
 
 
-async def test_a_lease_keeps_its_entry() -> None:
+async def test_entry_with_a_lease_is_not_removed() -> None:
     """A holder at work keeps the lease, however many tokens come and go meanwhile."""
     store = MemoryRefreshStore(FakeClock(), lease_seconds=5)
     lease = await store.acquire("held")
@@ -55,7 +55,7 @@ async def test_a_lease_keeps_its_entry() -> None:
     assert await store.complete("held", lease, RESULT, 30) is True
 
 
-async def test_growth_is_bounded_by_what_lives() -> None:
+async def test_memory_is_bounded_by_live_entries() -> None:
     """Ten thousand dead entries never are in memory together; ten thousand live ones are, and all of them."""
     store = MemoryRefreshStore(FakeClock())
     await fill(store, range(10_000), 0)
@@ -64,7 +64,7 @@ async def test_growth_is_bounded_by_what_lives() -> None:
     assert len(store) == 10_000
 
 
-async def test_lease_seconds_are_kept() -> None:
+async def test_lease_expires_after_lease_seconds() -> None:
     """A holder that vanished blocks others exactly that long."""
     clock = FakeClock()
     store = MemoryRefreshStore(clock, lease_seconds=7)
@@ -75,7 +75,7 @@ async def test_lease_seconds_are_kept() -> None:
     assert isinstance(await store.acquire("token"), Lease)
 
 
-async def test_looking_creates_nothing() -> None:
+async def test_reads_of_unknown_tokens_create_no_entry() -> None:
     """Asking about unknown tokens costs no memory."""
     store = MemoryRefreshStore(FakeClock())
     await store.get("unknown")
@@ -83,7 +83,7 @@ async def test_looking_creates_nothing() -> None:
     assert len(store) == 0
 
 
-async def test_no_token_is_a_key() -> None:
+async def test_keys_are_not_tokens() -> None:
     """The refresh token that a result belongs to is not in memory with it."""
     store = MemoryRefreshStore(time.monotonic)
     await store.force_set("canary-token", RESULT, 30)
@@ -101,12 +101,12 @@ async def test_lease_ids_cannot_be_guessed() -> None:
     assert {len(bytes.fromhex(each)) for each in ids} == {16}
 
 
-def test_a_result_hides_its_tokens() -> None:
+def test_repr_of_a_result_hides_its_tokens() -> None:
     """``repr`` shows when to refresh, and neither token (LG-02)."""
     assert repr(RESULT) == "RefreshResult(refresh_at=1800000000, superseded=False)"
 
 
-def test_a_result_says_whether_the_session_is_over() -> None:
+def test_result_without_session_token_is_ended() -> None:
     """Without a session token it is, and only then."""
     assert RefreshResult.ended().is_ended is True
     assert RefreshResult.ended() == RefreshResult(None, None)

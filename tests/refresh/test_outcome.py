@@ -14,7 +14,7 @@ from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefresh
 from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair, User
 
 
-def test_rf01_a_verified_pair_renews_the_session() -> None:
+def test_rf01_verified_pair_renews_the_session() -> None:
     """Both halves passed: the session goes on with them."""
     pair = TokenPair(
         "session", AuthSession(User("U2ada"), Tenant("acme"), {}, 0, 600), RefreshToken("R", "U2ada", 0, 9)
@@ -23,7 +23,7 @@ def test_rf01_a_verified_pair_renews_the_session() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
+def test_rf01_descope_rejection_ends_the_session(status: int) -> None:
     """Descope understood the token and said that it is over; its code is told."""
     assert classify(UpstreamRejected(status, "E064001")) == (Ended(), RefreshRefused("E064001"))
 
@@ -44,12 +44,12 @@ def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
         (UpstreamError(), Unavailable(5), "upstream_error"),
     ],
 )
-def test_rf01_anything_else_decides_nothing(error: UpstreamError, outcome: Outcome, reason: str) -> None:
+def test_rf01_any_other_error_is_unavailable(error: UpstreamError, outcome: Outcome, reason: str) -> None:
     """No outage, rate limit or nonsense logs anybody out; how long to wait is handed on."""
     assert classify(error) == (outcome, RefreshFailed(reason))
 
 
-def test_no_outcome_shows_a_token() -> None:
+def test_repr_of_an_outcome_hides_tokens() -> None:
     """An outcome may be logged (LG-02)."""
     pair = TokenPair(
         "canary-s", AuthSession(User("U2ada"), None, {}, 0, 1), RefreshToken("canary-r", "U2ada", 0, 1)

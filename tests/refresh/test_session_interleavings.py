@@ -15,7 +15,7 @@ from tests.helpers.fleet_state_machine import STEPS, SessionMachine
 _SETTINGS = settings(stateful_step_count=STEPS, max_examples=max(300, settings().max_examples))
 
 
-def test_f14_lo03_tn09_no_order_of_events_breaks_a_promise() -> None:
+def test_f14_lo03_tn09_invariants_hold_for_random_events() -> None:
     """Nobody gets a pair after a logout, an old tenant after a switch, or an end while Descope knows them.
 
     And no token is used twice, no two calls are under way at once, and nobody waits for ever.
@@ -24,18 +24,18 @@ def test_f14_lo03_tn09_no_order_of_events_breaks_a_promise() -> None:
 
 
 @pytest.mark.parametrize("turns", range(24))
-def test_lo03_a_switch_that_lands_as_a_logout_loses_patience_ends_too(turns: int) -> None:
+def test_lo03_switch_that_finishes_as_a_logout_stops_waiting_ends_too(turns: int) -> None:
     """It is stored between the look that the logout takes and the word that it leaves."""
     with closing(FleetSession()) as session:
-        (held,) = session.tokens
-        session.hold()
-        session.switch(1, held, "globex")
-        session.turn(90)
-        session.sign_out(0, held, reaches_descope=False)
+        (refresh_token,) = session.tokens
+        session.hold_responses()
+        session.switch(1, refresh_token, "globex")
+        session.run_ready(90)
+        session.log_out(0, refresh_token, reaches_descope=False)
         session.wait(1)
-        session.turn(turns)
-        session.release()
-        session.turn(200)
+        session.run_ready(turns)
+        session.release_responses()
+        session.run_ready(200)
 
-        assert session.knows_of_a_logout
+        assert session.is_logged_out
         session.check_end()

@@ -11,7 +11,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
 from tests.helpers.event_loop import run_ready
-from tests.helpers.strict_upstream import DistantStore
+from tests.helpers.strict_upstream import RemoteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def test_rf06_a_request_cancelled_at_any_step_loses_nothing() -> None:
         settings=DescopeSettings(project_id=emulator.project_id, base_url=IDP, public_url=APP),
         clock=emulator.clock,
         transport=_Distant(emulator),
-        refresh_store=DistantStore(emulator.clock),
+        refresh_store=RemoteStore(emulator.clock),
     )
     add_routes(app)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=APP)
