@@ -4,22 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import cast
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ._auth.authenticator import Authenticator
-from ._auth.login import LoginFlow
-from ._auth.token_service import TokenService
-from ._refresh.coordinator import RefreshCoordinator
+from ._auth.core import build_core
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.otel import Telemetry
-from ._tokens.claims import TokenPolicy
-from ._tokens.verifier import TokenVerifier
-from ._upstream.api import DescopeApi, Transport
+from ._upstream.api import Transport
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
@@ -38,16 +32,10 @@ from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.security_schemes import SessionScheme
 from .errors import ConfigurationError
-from .events import Event, EventBus
+from .events import EventBus, Subscriber
 from .settings import DescopeSettings
 
 __all__ = ["Descope"]
-
-_DRAIN_SECONDS = 10.0
-"""How long a shutdown waits for refreshes in flight, if no call may take longer."""
-
-_LEASE_SECONDS = 5.0
-"""How long a process that died holds up the next request (F8)."""
 
 
 class Descope:
@@ -89,7 +77,9 @@ class Descope:
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks: list[LoginHook] = []
         self._options: list[OptionsHook] = []
-        self._core = _build_core(self.settings, self.events, clock, transport, refresh_store)
+        self._core = build_core(
+            self.settings, self.events, clock=clock, transport=transport, store=refresh_store
+        )
         self._build_web()
         if app is not None:
             self.install(app, prefix=prefix)
@@ -139,7 +129,7 @@ class Descope:
             _refuse_guard(app)
         if isinstance(app, Starlette):
             raise_on_errors(app)
-        warming = asyncio.create_task(self._core.keys.warm())
+        warming = asyncio.create_task(self._core.verifier.warm())
         try:
             yield
         finally:
@@ -153,10 +143,7 @@ class Descope:
         Ten seconds at most, or as long as a call may take and one more: whichever is longer.
         The lifespan does it. The object can be used again afterwards; connections are made anew.
         """
-        await self._core.authenticator.aclose(max(_DRAIN_SECONDS, self.settings.upstream_timeout + 1))
-        await self._core.keys.aclose()
-        await self._core.client.aclose()
-        await self._core.store.aclose()
+        await self._core.aclose()
 
     @contextmanager
     def override_upstream(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
@@ -167,12 +154,13 @@ class Descope:
         remembered in this process, whatever store is configured. Settings, routes, hooks and subscribers
         stay, and whatever is verified otherwise is verified here. Not while requests are being served.
         """
-        before = self._core
-        self._use(_build_core(self.settings, self.events, clock, transport, MemoryRefreshStore(clock)))
+        store = MemoryRefreshStore(clock)
+        other = build_core(self.settings, self.events, clock=clock, transport=transport, store=store)
+        former = self._core.replace(other)
         try:
             yield
         finally:
-            self._use(before)
+            self._core.replace(former)
 
     # ------------------------------------------------------------------ hooks
 
@@ -204,39 +192,35 @@ class Descope:
         self._options.append(hook)
         return hook
 
-    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
-        """Have ``subscriber`` called with every event (``fastapi_descope.events``); the result ends that.
+    def on_event(self, subscriber: Subscriber) -> Subscriber:
+        """Register a function that is called with every event of ``fastapi_descope.events``. A decorator.
 
-        It runs inside the request, so it must not block. What it raises is logged and swallowed. Raises
-        ``ConfigurationError`` for an ``async`` one, which nobody would await.
+        It runs inside the request, so it must not block. An exception that it raises is logged and ignored.
+
+        Raises:
+            ConfigurationError: The function is ``async``: it would never be awaited.
         """
-        require_sync(subscriber)
-        return self.events.subscribe(subscriber)
+        require_sync(subscriber, "on_event")
+        self.events.subscribe(subscriber)
+        return subscriber
 
     # ------------------------------------------------------------------ building the parts
-
-    def _use(self, core: "_Core") -> None:
-        """Exchange what the web wing works with: ``Sessions`` is all that holds on to the core."""
-        self._core = core
-        self.sessions.authenticator, self.sessions.login_flow = core.resolver, core.authenticator
-        self.sessions.clock = core.clock
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
         self.sessions = RequestAuthFactory(
-            authenticator=self._core.resolver,
-            login_flow=self._core.authenticator,
+            core=self._core,
             reader=CredentialsReader(settings),
             cookies=cookies,
             csrf=CrossOriginProtection(settings),
             events=events,
-            clock=self._core.clock,
             leeway=settings.leeway,
         )
         self.errors = ErrorResponses(public_origin, redirects)
         login = LoginRoutes(
+            core=self._core,
             settings=settings,
             transactions=LoginTransactions(),
             cookies=cookies,
@@ -246,128 +230,10 @@ class Descope:
             options=self._options,
             hooks=self._hooks,
         )
-        session = SessionRoutes(settings=settings, redirects=redirects, events=events)
+        session = SessionRoutes(core=self._core, settings=settings, redirects=redirects, events=events)
         self.router = build_router(login, session, self.lifespan)
 
 
 def _refuse_guard(app: FastAPI) -> None:
     if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
         raise ConfigurationError(LOGIN_BEHIND_AUTH)
-
-
-@dataclass(frozen=True, slots=True)
-class _Core:
-    """The parts that know Descope or the time."""
-
-    clock: Callable[[], float]
-    client: DescopeApi
-    keys: TokenVerifier
-    store: RefreshStore
-    resolver: Authenticator
-    authenticator: LoginFlow
-
-
-def _build_core(
-    settings: DescopeSettings,
-    events: EventBus,
-    clock: Callable[[], float],
-    transport: Transport | None,
-    store: RefreshStore | None,
-) -> _Core:
-    # An injected clock drives the ages of caches too, so that a test moves one hand; in production
-    # they go by a clock that nobody can set back (RF-17).
-    monotonic = time.monotonic if clock is time.time else clock
-    client = _client(settings, events, monotonic, transport)
-    keys = _keys(settings, events, clock, monotonic, client)
-    store = store if store is not None else _store(settings, events, monotonic)
-    pairs = TokenService(client, keys, events=events, clock=clock)
-    refresher = RefreshCoordinator(
-        store=store,
-        exchange=pairs.refresh,
-        verify=pairs.verify,
-        events=events,
-        clock=clock,
-        grace=settings.refresh_grace,
-        # Long enough for the call of another process, and for the lease of one that died.
-        wait_timeout=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
-    )
-    resolver = Authenticator(
-        verifier=keys,
-        coordinator=refresher,
-        events=events,
-        clock=clock,
-        refresh_ahead=settings.refresh_ahead,
-    )
-    authenticator = LoginFlow(
-        api=client, tokens=pairs, authenticator=resolver, coordinator=refresher, events=events
-    )
-    return _Core(clock, client, keys, store, resolver, authenticator)
-
-
-def _client(
-    settings: DescopeSettings,
-    events: EventBus,
-    monotonic: Callable[[], float],
-    transport: Transport | None,
-) -> DescopeApi:
-    return DescopeApi(
-        base_url=settings.base_url,
-        project_id=settings.project_id,
-        management_key=settings.auth_management_key,
-        timeout=settings.upstream_timeout,
-        transport=transport,
-        monotonic=monotonic,
-        events=events,
-    )
-
-
-def _keys(
-    settings: DescopeSettings,
-    events: EventBus,
-    clock: Callable[[], float],
-    monotonic: Callable[[], float],
-    client: DescopeApi,
-) -> TokenVerifier:
-    return TokenVerifier(
-        client.keys,
-        policy=_policy(settings),
-        clock=clock,
-        monotonic=monotonic,
-        events=events,
-        max_stale=settings.jwks_max_stale,
-        cache_size=settings.token_cache_size,
-    )
-
-
-def _policy(settings: DescopeSettings) -> TokenPolicy:
-    """A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``)."""
-    return TokenPolicy(
-        project_id=settings.project_id,
-        issuers=settings.issuers,
-        audience=settings.audience,
-        session_names=frozenset({"DS", settings.session_cookie_name}) - {settings.refresh_cookie_name},
-        refresh_names=frozenset({"DSR", settings.refresh_cookie_name}) - {settings.session_cookie_name},
-        leeway=settings.leeway,
-    )
-
-
-def _store(settings: DescopeSettings, events: EventBus, monotonic: Callable[[], float]) -> RefreshStore:
-    """The fleet's store, if there is a Redis; the process's own otherwise."""
-    if settings.redis_url is None:
-        # Longer than any refresh takes, its verification included: nobody else is there to take over.
-        lease_seconds = 2 * settings.upstream_timeout + _DRAIN_SECONDS
-        return MemoryRefreshStore(monotonic, lease_seconds=lease_seconds)
-    try:
-        from ._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "DESCOPE_REDIS_URL is set, and the redis package is not installed:"
-            " pip install 'fastapi-descope[redis]'"
-        ) from None
-    return RedisRefreshStore(
-        settings.redis_url,
-        project_id=settings.project_id,
-        events=events,
-        monotonic=monotonic,
-        lease_seconds=_LEASE_SECONDS,
-    )

@@ -116,7 +116,7 @@ def test_the_lifespan_of_the_router_loads_the_keys_and_closes() -> None:
         settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
     )
     seen: list[object] = []
-    descope.subscribe(seen.append)
+    descope.on_event(seen.append)
     app = FastAPI()
     app.include_router(descope.router)
 
@@ -220,10 +220,10 @@ async def test_two_projects_in_one_process_do_not_disturb_each_other(make_env: E
 
 
 async def test_a_subscriber_can_leave(make_env: EnvFactory) -> None:
-    """The result of ``subscribe`` ends it."""
+    """The result of ``EventBus.subscribe`` ends it."""
     env = make_env()
     seen: list[object] = []
-    env.descope.subscribe(seen.append)()
+    env.descope.events.subscribe(seen.append)()
 
     await env.browser().sign_in()
 
@@ -245,7 +245,7 @@ def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.
     """One sentence. ``None`` in ``sys.modules`` is Python's own way to say that a package is not there."""
     for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in [name for name in sys.modules if name.startswith("fastapi_descope._auth.redis_")]:
+    for name in [name for name in sys.modules if name.startswith("fastapi_descope._refresh.redis")]:
         monkeypatch.delitem(sys.modules, name)
     settings = DescopeSettings(project_id=PROJECT, redis_url="redis://127.0.0.1:1/0")
 

@@ -1,4 +1,4 @@
-"""Who is calling: a request's credentials in, a session and the fate of its cookies out."""
+"""Authenticate a request: from its credentials to a session and the fate of its cookies."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,11 +27,11 @@ from ..session import AuthSession, RefreshToken, TokenPair
 
 __all__ = ["AuthResult", "Authenticator", "CookieAction", "Credentials"]
 
-_AHEAD_PATIENCE_SECONDS = 1.0
-"""How long a response waits for a refresh beside its handler. A later one is kept for the next request."""
+_CONCURRENT_REFRESH_TIMEOUT = 1.0
+"""Seconds that a response waits for a refresh that runs concurrently with its handler."""
 
-_Held = RefreshToken | TokenError | UpstreamUnavailable | None
-"""A refresh cookie's token; the error, if it is none or cannot be checked now; None without a cookie."""
+_RefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
+"""The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Credentials:
 
 
 class CookieAction(Enum):
-    """What a response does to the session's cookies."""
+    """What a response does to the cookies of the session."""
 
     KEEP = "keep"
     WRITE = "write"
@@ -70,28 +70,85 @@ class CookieAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuthResult:
-    """Who is calling, and what is to happen to the cookies.
+    """The result of authenticating a request.
 
-    Without ``session``, ``error`` says why: the ``NotAuthenticated`` family, or ``UpstreamUnavailable``
-    if nobody can know right now. ``pair`` comes with ``CookieAction.WRITE``. ``held`` is the verified
-    refresh token of the request; ``renewal`` a refresh that runs beside the handler.
+    A refresh may still be running, or a tenant switch, a logout or another login may replace its result while
+    the handler runs. So the response calls ``finish`` as it starts, and then ``mark_delivered``.
+
+    Attributes:
+        session: The session, or None if the request is unauthenticated.
+        error: The reason if there is no session: the ``NotAuthenticated`` family, or ``UpstreamUnavailable``
+            if the credentials cannot be checked at the moment.
+        cookies: What the response does to the cookies.
+        pair: The new tokens, with ``CookieAction.WRITE``.
+        source: Where the credentials were.
     """
 
     session: AuthSession | None = None
     error: DescopeError | None = None
     cookies: CookieAction = CookieAction.KEEP
     pair: TokenPair | None = None
-    held: RefreshToken | None = None
-    renewal: asyncio.Task[FlightResult] | None = field(default=None, repr=False)
     source: Literal["none", "cookie", "bearer"] = "none"
+    _refresh: "_Refresh | None" = field(default=None, repr=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether ``finish`` has nothing to do, because no refresh is involved."""
+        return self._refresh is None
+
+    async def finish(self) -> "AuthResult":
+        """Return the result for the response that starts now.
+
+        Waits at most one second for a concurrent refresh. A later result is cached for the next request. A
+        pair that a tenant switch, a logout or another login has replaced is not written. Its cookies are not
+        cleared either: the request that replaced it has already written the cookies of a newer session.
+        """
+        return self if self._refresh is None else await self._refresh.finish(self)
+
+    async def mark_delivered(self) -> None:
+        """Record that a response has delivered the new tokens to the browser, if there are any."""
+        if self._refresh is not None and self.cookies is CookieAction.WRITE:
+            await self._refresh.coordinator.mark_delivered(self._refresh.token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """The refresh behind an ``AuthResult``: of which token, and its task if it may still be running."""
+
+    coordinator: RefreshCoordinator
+    token: RefreshToken
+    task: asyncio.Task[FlightResult] | None = None
+
+    async def finish(self, result: AuthResult) -> AuthResult:
+        """See ``AuthResult.finish`` (TN-09, LO-03, CB-09)."""
+        if self.task is not None:
+            result = await self._wait_for(self.task, result)
+        if result.pair is None:
+            return result
+        latest = await self.coordinator.outcome(self.token)
+        if isinstance(latest, Renewed):
+            return replace(result, pair=latest.pair)
+        return replace(result, pair=None, cookies=CookieAction.KEEP)
+
+    async def _wait_for(self, task: asyncio.Task[FlightResult], result: AuthResult) -> AuthResult:
+        done, _ = await asyncio.wait([task], timeout=_CONCURRENT_REFRESH_TIMEOUT)
+        if not done or task.cancelled():  # it takes too long, or a shutdown has cancelled it
+            return result
+        outcome = task.result()
+        return result if isinstance(outcome, SwitchFailed) else _with_outcome(result, outcome)
 
 
 class Authenticator:
-    """Decides who is calling. Holds no state.
+    """Authenticates requests. Holds no state.
 
-    ``refresh_ahead`` (seconds) is how long before its expiry a session is refreshed beside a request;
-    never more than a quarter of its lifetime, and 10 % more or less so that sessions that began together
-    do not refresh together (RF-10). ``clock`` returns epoch seconds.
+    Args:
+        verifier: Verifies session tokens and refresh tokens.
+        coordinator: Refreshes sessions.
+        events: Receives an event for each rejected token.
+        clock: Returns epoch seconds.
+        refresh_ahead: Seconds before its expiry at which a session is refreshed concurrently with a request,
+            at most a quarter of the session's lifetime. It varies by 10 % in either direction, so that
+            sessions that started together are not refreshed together.
     """
 
     def __init__(
@@ -109,69 +166,58 @@ class Authenticator:
         self._clock = clock
         self._refresh_ahead = refresh_ahead
 
-    async def authenticate(self, presented: Credentials) -> AuthResult:
-        """Who is calling. Never raises.
+    async def authenticate(self, credentials: Credentials) -> AuthResult:
+        """Return the session that the credentials prove, or the reason why they prove none. Never raises.
 
-        A known token costs two look-ups; an unknown one a signature check each; a dead session one
-        refresh, shared with everyone else who carries it.
+        A known token costs two cache look-ups, an unknown one a signature check each. An expired session
+        costs one refresh, shared by all concurrent requests with the same refresh token.
         """
-        if presented.bearer is not None:
-            return await self._from_bearer(presented.bearer, presented.scheme)
-        if presented.ambiguous:
+        if credentials.bearer is not None:
+            return await self._from_bearer(credentials.bearer, credentials.scheme)
+        if credentials.ambiguous:
             return AuthResult(error=ConflictingCookies())
-        if presented.session is None and presented.refresh is None:
+        if credentials.session is None and credentials.refresh is None:
             return AuthResult(error=NotAuthenticated())
         try:
-            return await self._from_cookies(presented)
+            return await self._from_cookies(credentials)
         except UpstreamUnavailable as error:
             return AuthResult(error=error, source="cookie")
 
-    async def settle(self, resolution: AuthResult) -> AuthResult:
-        """The resolution as the response that starts now is to carry it.
+    async def require_refresh_token(self, credentials: Credentials) -> RefreshToken:
+        """Return the verified refresh token of a request, for operations that need it.
 
-        Waits a second at most for the refresh beside the handler; what arrives later is remembered and
-        goes out with the next request. A pair that a tenant switch, a logout or another login has overtaken
-        while the handler ran is not written any more (TN-09, LO-03, CB-09). Nor are cookies cleared for it:
-        whoever overtook it has seen to them, and they may be those of a new session.
+        Raises:
+            BadRequest: The request has an Authorization header.
+            ConflictingCookies: A cookie came with two different values.
+            SessionEnded: The refresh token has expired.
+            NotAuthenticated: There is no valid refresh token, or the session cookie is another user's.
+            UpstreamUnavailable: The token cannot be verified, because no keys could be fetched.
         """
-        if resolution.renewal is not None:
-            resolution = await self._with_renewal(resolution, resolution.renewal)
-        if resolution.pair is None or resolution.held is None:
-            return resolution
-        latest = await self._coordinator.outcome(resolution.held)
-        if isinstance(latest, Renewed):
-            return replace(resolution, pair=latest.pair)
-        return replace(resolution, pair=None, cookies=CookieAction.KEEP)
-
-    async def delivered(self, resolution: AuthResult) -> None:
-        """The cookies of a refresh are in a response that has started."""
-        if resolution.held is not None and resolution.cookies is CookieAction.WRITE:
-            await self._coordinator.mark_delivered(resolution.held)
-
-    async def required_refresh_token(self, presented: Credentials) -> RefreshToken:
-        """The verified refresh token of the request, for what only it can do.
-
-        Raises ``BadRequest`` for a bearer request, ``SessionEnded`` for an expired one, else
-        ``NotAuthenticated``, also if the session cookie is another user's (KD-05);
-        ``UpstreamUnavailable`` while there are no keys to check it with.
-        """
-        if presented.bearer is not None:
+        if credentials.bearer is not None:
             raise BadRequest("This needs the session cookies: send it without an Authorization header")
-        if presented.ambiguous:
+        if credentials.ambiguous:
             raise ConflictingCookies
-        held = await self._refresh_token(presented.refresh)
-        if isinstance(held, UpstreamUnavailable):
-            raise held
-        if isinstance(held, TokenExpired):
+        refresh = await self._verify_refresh_cookie(credentials.refresh)
+        if isinstance(refresh, UpstreamUnavailable):
+            raise refresh
+        if isinstance(refresh, TokenExpired):
             raise SessionEnded
-        if not isinstance(held, RefreshToken) or self._is_mismatch(
-            held, await self._session(presented.session)
+        if not isinstance(refresh, RefreshToken) or self._is_mismatch(
+            refresh, await self._verify_session_cookie(credentials.session)
         ):
             raise NotAuthenticated
-        return held
+        return refresh
 
+    async def current_refresh_jwt(self, credentials: Credentials) -> str:
+        """Return the current refresh token of the session, which may have replaced that of the request.
+
+        Waits for operations that run for the session in this process. Raises as ``require_refresh_token``
+        does.
+        """
+        return await self._coordinator.current_token(await self.require_refresh_token(credentials))
+
+    # A bearer is a session token or nothing: cookies are not read, nothing is refreshed (KD-04, KD-08).
     async def _from_bearer(self, bearer: str, scheme: str) -> AuthResult:
-        """A bearer is a session or nothing: cookies are not looked at, nothing refreshed (KD-04, KD-08)."""
         if scheme != "bearer":
             self._events.emit(TokenRejected(TokenReason.MALFORMED, "bearer", scheme))
             return AuthResult(error=UnsupportedAuthScheme(scheme), source="bearer")
@@ -183,22 +229,20 @@ class Authenticator:
         except UpstreamUnavailable as error:
             return AuthResult(error=error, source="bearer")
 
-    async def _from_cookies(self, presented: Credentials) -> AuthResult:
-        held = await self._refresh_token(presented.refresh)
-        found = await self._session(presented.session)
-        if isinstance(found, TokenError) and not isinstance(found, TokenExpired):
-            self._events.emit(TokenRejected(found.reason, "cookie"))
-        if self._is_mismatch(held, found):
+    async def _from_cookies(self, credentials: Credentials) -> AuthResult:
+        refresh = await self._verify_refresh_cookie(credentials.refresh)
+        session = await self._verify_session_cookie(credentials.session)
+        if isinstance(session, TokenError) and not isinstance(session, TokenExpired):
+            self._events.emit(TokenRejected(session.reason, "cookie"))
+        if self._is_mismatch(refresh, session):
             return AuthResult(error=NotAuthenticated(), cookies=CookieAction.CLEAR, source="cookie")
-        if isinstance(found, AuthSession):
-            return self._live(found, held, may_refresh=presented.may_refresh)
-        return await self._dead(held, found, may_refresh=presented.may_refresh)
+        if isinstance(session, AuthSession):
+            return self._live_session(session, refresh, may_refresh=credentials.may_refresh)
+        return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
 
-    async def _refresh_token(self, text: str | None) -> _Held:
-        """The refresh cookie's token, or why it is none: checked offline before it goes anywhere (RF-12).
-
-        That it cannot be checked right now is no reason to doubt a session that can.
-        """
+    # Verified offline before it is sent anywhere (RF-12). That it cannot be verified at the moment is no
+    # reason to reject a session that can.
+    async def _verify_refresh_cookie(self, text: str | None) -> _RefreshCookie:
         if text is None:
             return None
         try:
@@ -206,7 +250,7 @@ class Authenticator:
         except (TokenError, UpstreamUnavailable) as error:
             return error
 
-    async def _session(self, text: str | None) -> AuthSession | TokenError | None:
+    async def _verify_session_cookie(self, text: str | None) -> AuthSession | TokenError | None:
         if text is None:
             return None
         try:
@@ -214,72 +258,73 @@ class Authenticator:
         except TokenError as error:
             return error
 
-    def _is_mismatch(self, held: _Held, found: AuthSession | TokenError | None) -> bool:
-        """Whether the cookies are of two users: one was planted, and nobody can tell which (KD-05, CK-11)."""
-        ours, theirs = _subject(held), _subject(found)
+    # One of the cookies was planted, and it is unknown which one (KD-05, CK-11).
+    def _is_mismatch(self, refresh: _RefreshCookie, session: AuthSession | TokenError | None) -> bool:
+        """Return whether the two cookies belong to different users."""
+        ours, theirs = _subject(refresh), _subject(session)
         mismatch = ours is not None and theirs is not None and ours != theirs
         if mismatch:
             self._events.emit(TokenPairMismatch())
         return mismatch
 
-    def _live(self, session: AuthSession, held: _Held, *, may_refresh: bool) -> AuthResult:
-        if not isinstance(held, RefreshToken):
-            return AuthResult(session, cookies=_change_for(held), source="cookie")
-        due = may_refresh and self._clock() >= self._due_at(session)
-        renewal = self._coordinator.start_refresh(held) if due else None
-        return AuthResult(session, held=held, renewal=renewal, source="cookie")
+    def _live_session(
+        self, session: AuthSession, refresh: _RefreshCookie, *, may_refresh: bool
+    ) -> AuthResult:
+        if not isinstance(refresh, RefreshToken):
+            return AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
+        if not may_refresh or self._clock() < self._refresh_due_at(session):
+            return AuthResult(session, source="cookie")
+        task = self._coordinator.start_refresh(refresh)
+        return AuthResult(session, source="cookie", _refresh=_Refresh(self._coordinator, refresh, task))
 
-    async def _dead(self, held: _Held, problem: TokenError | None, *, may_refresh: bool) -> AuthResult:
-        """No session to go on with. A good refresh token heals whatever was wrong with it (RF-11)."""
-        if isinstance(held, UpstreamUnavailable):
-            return AuthResult(error=held, source="cookie")
-        if isinstance(held, TokenExpired):
+    # A valid refresh token heals whatever is wrong with the session token (RF-11).
+    async def _refresh_session(
+        self, refresh: _RefreshCookie, session_error: TokenError | None, *, may_refresh: bool
+    ) -> AuthResult:
+        """Return the result of a request without a valid session token."""
+        if isinstance(refresh, UpstreamUnavailable):
+            return AuthResult(error=refresh, source="cookie")
+        if isinstance(refresh, TokenExpired):
             return AuthResult(error=SessionEnded(), cookies=CookieAction.CLEAR, source="cookie")
-        if not isinstance(held, RefreshToken):
-            error = problem or NotAuthenticated()
-            return AuthResult(error=error, cookies=_change_for(held), source="cookie")
+        if not isinstance(refresh, RefreshToken):
+            error = session_error or NotAuthenticated()
+            return AuthResult(error=error, cookies=_rejected_refresh_action(refresh), source="cookie")
         if not may_refresh:
             return AuthResult(error=NotAuthenticated(), source="cookie")
-        return self._with_outcome(
-            AuthResult(held=held, source="cookie"), await self._coordinator.refresh(held)
-        )
+        result = AuthResult(source="cookie", _refresh=_Refresh(self._coordinator, refresh))
+        return _with_outcome(result, await self._coordinator.refresh(refresh))
 
-    async def _with_renewal(self, before: AuthResult, renewal: asyncio.Task[FlightResult]) -> AuthResult:
-        done, _ = await asyncio.wait([renewal], timeout=_AHEAD_PATIENCE_SECONDS)
-        if not done or renewal.cancelled():  # too late, or cut off by a shutdown
-            return before
-        landing = renewal.result()
-        return before if isinstance(landing, SwitchFailed) else self._with_outcome(before, landing)
-
-    def _with_outcome(self, before: AuthResult, outcome: Outcome) -> AuthResult:
-        """The table of requirement 2.9: outcome by whether the old session still lives."""
-        alive = before.session is not None
-        match outcome:
-            case Renewed(pair):
-                return replace(before, session=pair.session, pair=pair, cookies=CookieAction.WRITE)
-            case Ended(superseded):
-                change = CookieAction.KEEP if superseded else CookieAction.CLEAR
-                return replace(before, error=None if alive else SessionEnded(), cookies=change)
-            case Unavailable(seconds):
-                return replace(before, error=None if alive else UpstreamUnavailable(seconds))
-            case _:
-                assert_never(outcome)
-
-    def _due_at(self, session: AuthSession) -> float:
+    def _refresh_due_at(self, session: AuthSession) -> float:
         lifetime = session.expires_at - session.issued_at
-        jitter = 0.9 + (crc32(session.user.id.encode()) + session.issued_at) % 201 / 1000
+        jitter = 0.9 + (crc32(session.user.id.encode()) + session.issued_at) % 201 / 1000  # RF-10
         return session.expires_at - min(self._refresh_ahead, lifetime / 4) * jitter
 
 
-def _subject(found: AuthSession | _Held) -> str | None:
-    # Not a match statement: its class patterns cost several times as much, and this is on every request.
-    if isinstance(found, AuthSession):
-        return found.user.id
-    return found.subject if isinstance(found, (RefreshToken, TokenExpired)) else None
+# The table of requirement 2.9: what an outcome means depends on whether the old session is still valid.
+def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
+    """Return ``result`` after a refresh with this outcome."""
+    is_live = result.session is not None
+    match outcome:
+        case Renewed(pair):
+            return replace(result, session=pair.session, pair=pair, cookies=CookieAction.WRITE)
+        case Ended(superseded):
+            action = CookieAction.KEEP if superseded else CookieAction.CLEAR
+            return replace(result, error=None if is_live else SessionEnded(), cookies=action)
+        case Unavailable(seconds):
+            return replace(result, error=None if is_live else UpstreamUnavailable(seconds))
+        case _:
+            assert_never(outcome)
 
 
-def _change_for(held: _Held) -> CookieAction:
-    """A session token in the refresh cookie goes, and that cookie alone (KD-02)."""
-    if isinstance(held, TokenError) and held.reason is TokenReason.KIND:
+def _subject(token: AuthSession | _RefreshCookie) -> str | None:
+    # Not a match statement: its class patterns cost several times as much, and each request runs this.
+    if isinstance(token, AuthSession):
+        return token.user.id
+    return token.subject if isinstance(token, (RefreshToken, TokenExpired)) else None
+
+
+# A session token in the refresh cookie is deleted, and no other cookie (KD-02).
+def _rejected_refresh_action(refresh: _RefreshCookie) -> CookieAction:
+    if isinstance(refresh, TokenError) and refresh.reason is TokenReason.KIND:
         return CookieAction.CLEAR_REFRESH
     return CookieAction.KEEP

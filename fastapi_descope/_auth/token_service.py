@@ -1,10 +1,11 @@
-"""Descope's answers, made into pairs of tokens, both halves of which are verified.
+"""Obtain tokens from Descope, and verify them.
 
-Nothing that came over the wire is believed because of where it came from: an answer passes the same
-checks as a token from a browser before a cookie is written from it (CB-07, KD-06).
+Tokens in a response of Descope pass the same checks as tokens from a browser, before a cookie is written with
+them (CB-07, KD-06).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from .._refresh.coordinator import Exchange, Verify
 from .._refresh.store import RefreshResult
@@ -13,20 +14,43 @@ from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi, TokenResponse
 from ..errors import (
     InvalidUpstreamResponse,
+    NotAuthenticated,
+    SessionEnded,
     SessionTooLarge,
     TokenError,
     TokenExpired,
     TokenReason,
+    UpstreamRejected,
     UpstreamUnavailable,
 )
 from ..events import EventBus, UpstreamTokenRejected
 from ..session import RefreshToken, TokenPair
 
-__all__ = ["TokenService"]
+__all__ = ["TokenService", "convert_session_ended"]
+
+_SESSION_ENDED_CODES = frozenset({"E061005", "E064001", "E064006"})
+"""Descope's codes for an invalid refresh token, which may come with a 400 (wire contract, section 6)."""
+
+
+@contextmanager
+def convert_session_ended() -> Generator[None]:
+    """Convert the rejections that mean that the session has ended into ``SessionEnded``.
+
+    Raises:
+        SessionEnded: Descope rejected the refresh token.
+        UpstreamRejected: Descope rejected something else.
+    """
+    try:
+        yield
+    except UpstreamRejected as rejection:
+        is_unauthorized = rejection.upstream_status == NotAuthenticated.status
+        if is_unauthorized or rejection.upstream_code in _SESSION_ENDED_CODES:
+            raise SessionEnded from None
+        raise
 
 
 class TokenService:
-    """Asks Descope for tokens, and verifies what it answers. ``clock`` returns epoch seconds."""
+    """Requests tokens from Descope, and verifies them. ``clock`` returns epoch seconds."""
 
     def __init__(
         self, api: DescopeApi, verifier: TokenVerifier, *, events: EventBus, clock: Callable[[], float]
@@ -37,52 +61,58 @@ class TokenService:
         self._clock = clock
 
     async def exchange(self, code: str) -> tuple[TokenPair, TokenResponse]:
-        """The pair for a one-time login code. One call.
+        """Return the verified tokens for a one-time login code, and the whole response. One call.
 
-        Raises the ``UpstreamError`` family, and ``SessionTooLarge`` if the user's grants have outgrown
-        what a browser sends: that is for the app's owner to mend, not Descope's fault (CK-08).
+        Raises:
+            SessionTooLarge: The tokens do not fit into cookies: the user has too many roles and permissions.
+            UpstreamError: The call failed, or its tokens are invalid.
         """
-        answer = await self._api.sso_exchange(code)
+        response = await self._api.sso_exchange(code)
         try:
-            return await self.verify(self._result(answer, None)), answer
+            return await self.verify(self._result(response, None)), response
         except InvalidUpstreamResponse as error:
-            if error.reason == TokenReason.TOO_LARGE:
+            if error.reason == TokenReason.TOO_LARGE:  # the app's owner can change that, not Descope (CK-08)
                 raise SessionTooLarge from None
-            if error.reason == TokenReason.EXPIRED:  # fresh from Descope, so it is our clock that is ahead
+            if error.reason == TokenReason.EXPIRED:  # issued a moment ago, so our clock is ahead
                 self._events.emit(UpstreamTokenRejected(error.reason))
             raise
 
     async def refresh(self, refresh_jwt: str) -> RefreshResult:
-        """What a refresh brings, not yet verified. One call; raises the ``UpstreamError`` family."""
+        """Return the new tokens for a refresh token, not verified yet. One call.
+
+        Raises:
+            UpstreamError: The call failed.
+        """
         return self._result(await self._api.refresh(refresh_jwt), refresh_jwt)
 
-    def select(self, tenant: str) -> Exchange:
-        """A call that switches the session to ``tenant``; ``in_tenant`` verifies what it brings."""
+    def select_tenant(self, tenant: str) -> Exchange:
+        """Return a function that switches a session to ``tenant``; ``verify_tenant`` verifies its result."""
 
-        async def call(refresh_jwt: str) -> RefreshResult:
-            """Ask Descope for the switch."""
+        async def exchange(refresh_jwt: str) -> RefreshResult:
             return self._result(await self._api.tenant_select(refresh_jwt, tenant), refresh_jwt)
 
-        return call
+        return exchange
 
-    def in_tenant(self, tenant: str) -> Verify:
-        """``verify``, which then also insists that ``tenant`` is the current one (TN-07)."""
+    def verify_tenant(self, tenant: str) -> Verify:
+        """Return ``verify`` with one more check: the current tenant must be ``tenant`` (TN-07)."""
 
-        async def verify(result: RefreshResult, held: RefreshToken) -> TokenPair:
-            """Check the pair, and then its tenant."""
-            pair = await self.verify(result, held)
+        async def verify(result: RefreshResult, refresh_token: RefreshToken) -> TokenPair:
+            pair = await self.verify(result, refresh_token)
             if pair.session.tenant_claim != tenant:
                 raise self._suspicious("tenant")
             return pair
 
         return verify
 
-    async def verify(self, result: RefreshResult, held: RefreshToken | None = None) -> TokenPair:
-        """The pair of ``result``, both halves checked and of one user: that of ``held``, if given.
+    async def verify(self, result: RefreshResult, refresh_token: RefreshToken | None = None) -> TokenPair:
+        """Return the verified tokens of ``result``. No network call unless a key is missing.
 
-        Raises ``InvalidUpstreamResponse`` if they are not, with the reason ``expired`` if they were until
-        their time was over, and ``UpstreamUnavailable`` while that cannot be told. No network unless a key is
-        missing.
+        Both tokens must belong to the same user: that of ``refresh_token``, if given.
+
+        Raises:
+            InvalidUpstreamResponse: A token is missing or invalid, or they belong to different users. The
+                reason is ``expired`` if only the expiry of a token has passed.
+            UpstreamUnavailable: The tokens may become valid later: a key or our clock is not up to date.
         """
         if result.session_jwt is None or result.refresh_jwt is None:
             raise InvalidUpstreamResponse("token_missing")
@@ -90,29 +120,28 @@ class TokenService:
             session = await self._verifier.verify_session(result.session_jwt)
             refresh = await self._verifier.verify_refresh_token(result.refresh_jwt)
         except TokenError as error:
-            raise self._unproven(error) from None
-        if len({session.user.id, refresh.subject, held.subject if held else refresh.subject}) != 1:
+            raise self._verification_error(error) from None
+        expected = refresh_token.subject if refresh_token else refresh.subject
+        if len({session.user.id, refresh.subject, expected}) != 1:
             raise self._suspicious("subject")
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
 
-    def _result(self, answer: TokenResponse, presented: str | None) -> RefreshResult:
-        """Without rotation Descope may leave the refresh token out: then the presented one goes on."""
-        wait = answer.next_refresh_seconds
+    def _result(self, response: TokenResponse, refresh_jwt: str | None) -> RefreshResult:
+        # Without rotation Descope may omit the refresh token: that of the request stays valid then.
+        delay = response.next_refresh_seconds
         return RefreshResult(
-            session_jwt=answer.session_jwt,
-            refresh_jwt=answer.refresh_jwt or presented,
-            refresh_at=self._clock() + wait if wait else None,
+            session_jwt=response.session_jwt,
+            refresh_jwt=response.refresh_jwt or refresh_jwt,
+            refresh_at=self._clock() + delay if delay else None,
         )
 
-    def _unproven(self, error: TokenError) -> InvalidUpstreamResponse | UpstreamUnavailable:
-        """What an answer is worth of which one token did not pass.
-
-        One that may pass later is not thrown away: it may be the only copy of a rotated token.
-        """
+    # Tokens that may become valid are not discarded: this may be the only copy of a rotated refresh token.
+    def _verification_error(self, error: TokenError) -> InvalidUpstreamResponse | UpstreamUnavailable:
+        """Map a token verification failure in a response to an error."""
         match error:
-            case UnknownKey(should_refetch=True):  # a key so new that we may not ask for it yet
+            case UnknownKey(should_refetch=True):  # the key is so new that it must not be fetched yet
                 return UpstreamUnavailable()
-            case TokenExpired():  # it waited in memory, or our clock is wrong: late is not suspicious
+            case TokenExpired():  # it was cached for long, or our clock is wrong: that is not suspicious
                 return InvalidUpstreamResponse(TokenReason.EXPIRED)
             case TokenError(reason=TokenReason.NOT_YET_VALID):  # our clock is behind (RF-17)
                 self._events.emit(UpstreamTokenRejected(error.reason))

@@ -10,9 +10,10 @@ from email.utils import parsedate_to_datetime
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from .._auth.core import build_api, build_redis_store
 from .._config.origin import Origin
 from .._tokens.jwks import parse_key_set
-from .._upstream.api import DescopeApi, Transport
+from .._upstream.api import Transport
 from .._upstream.responses import ApiResponse
 from ..errors import ConfigurationError, InvalidUpstreamResponse, UpstreamError, UpstreamRejected
 from ..events import Event, EventBus, StoreDegraded
@@ -66,12 +67,7 @@ class Doctor:
         return tuple(findings)
 
     async def _api(self, settings: DescopeSettings) -> list[CheckResult]:
-        client = DescopeApi(
-            base_url=settings.base_url,
-            project_id=settings.project_id,
-            timeout=settings.upstream_timeout,
-            transport=self._transport,
-        )
+        client = build_api(settings, EventBus(), transport=self._transport)
         began = self._monotonic()
         try:
             reply = await client.key_set()
@@ -108,7 +104,7 @@ class Doctor:
 
     async def _store(self, settings: DescopeSettings) -> list[CheckResult]:
         if settings.redis_url is not None:
-            return [await _redis(settings.redis_url, settings.project_id), *_encryption(settings.redis_url)]
+            return [await _redis(settings.redis_url, settings), *_encryption(settings.redis_url)]
         workers = self._variables.get("WEB_CONCURRENCY", "1")
         if workers in {"", "1"}:
             text = "refreshes are coordinated within a process; with several, set DESCOPE_REDIS_URL"
@@ -187,18 +183,13 @@ def _encryption(url: SecretStr) -> Iterator[CheckResult]:
         yield CheckResult(Severity.WARN, "redis", text)
 
 
-async def _redis(url: SecretStr, project_id: str) -> CheckResult:
+async def _redis(url: SecretStr, settings: DescopeSettings) -> CheckResult:
     """Whether Redis answers, seen through the store itself: it reports what it has to do without."""
     seen: list[Event] = []
     events = EventBus()
     events.subscribe(seen.append)
     try:
-        from .._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs the extra, asked for by name
-
-        store = RedisRefreshStore(url, project_id=project_id, events=events, timeout=_REDIS_SECONDS)
-    except ModuleNotFoundError:
-        text = "DESCOPE_REDIS_URL is set, and redis is not installed: pip install 'fastapi-descope[redis]'"
-        return CheckResult(Severity.FAIL, "redis", text)
+        store = build_redis_store(url, settings, events, timeout=_REDIS_SECONDS)
     except ConfigurationError as error:
         return CheckResult(Severity.FAIL, "redis", str(error))
     await store.get(secrets.token_hex())

@@ -16,10 +16,10 @@ def require_async(hook: Callable[..., object], decorator: str) -> None:
         raise ConfigurationError(f"{decorator}: a hook is awaited, so write async def")
 
 
-def require_sync(subscriber: Callable[..., object]) -> None:
+def require_sync(subscriber: Callable[..., object], decorator: str) -> None:
     """Raise ``ConfigurationError`` for what has to be awaited: nobody would, and nothing be written down."""
     if _is_async(subscriber):
-        raise ConfigurationError("subscribe: a subscriber is called, not awaited, so write def")
+        raise ConfigurationError(f"{decorator}: a subscriber is called, not awaited, so write def")
 
 
 def _is_async(call: Callable[..., object]) -> bool:

@@ -95,7 +95,7 @@ class DescopeMiddleware:
     async def _serve(self, pending: RequestAuth, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(pending, scope)
         if scope["type"] == "websocket":
-            await WebSocketSession(pending, self._sessions.clock).serve(self._next, scope, receive, send)
+            await WebSocketSession(pending, self._sessions.core.clock).serve(self._next, scope, receive, send)
         else:
             await self._next(scope, receive, send)
 

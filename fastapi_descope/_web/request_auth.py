@@ -5,14 +5,14 @@ A page that never asks costs next to nothing, gets no ``Vary`` and cannot be slo
 What is found out stays in that scope, so no thread and no task can see another request's (TN-11).
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from starlette.types import Message, Scope
 
-from .._auth.authenticator import Authenticator, AuthResult, CookieAction, Credentials
-from .._auth.login import LoginFlow
+from .._auth.authenticator import AuthResult, CookieAction, Credentials
+from .._auth.core import Core
 from ..errors import (
     ConfigurationError,
     CrossSiteRequest,
@@ -62,23 +62,19 @@ class RequestAuthFactory:
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
-        login_flow: LoginFlow,
+        core: Core,
         reader: CredentialsReader,
         cookies: SessionCookies,
         csrf: CrossOriginProtection,
         events: EventBus,
-        clock: Callable[[], float],
         leeway: float,
     ) -> None:
         self.leeway = leeway
-        self.authenticator = authenticator
-        self.login_flow = login_flow
+        self.core = core
         self.reader = reader
         self.cookies = cookies
         self.csrf = csrf
         self.events = events
-        self.clock = clock
         self.own_routes = PluginRoutes()
 
     def open(self, scope: Scope, app: object) -> "RequestAuth":
@@ -170,7 +166,7 @@ class RequestAuth:
             # A bearer is sent by the caller's own code, never by a browser alone (CS-05, CS-09).
             if presented.bearer is None and (presented.session or presented.refresh):
                 self.refuse_cross_site()
-            self._resolution = await self._sessions.authenticator.authenticate(presented)
+            self._resolution = await self._sessions.core.authenticator.authenticate(presented)
         return self._resolution
 
     async def profile(self) -> UserProfile:
@@ -188,18 +184,13 @@ class RequestAuth:
 
     async def _ask_for_profile(self, resolution: AuthResult) -> UserProfile:
         with self.clear_if_ended():
-            profile = await self.login_flow.profile(self.credentials(), resolution)
+            profile = await self._sessions.core.session_service.profile(self.credentials(), resolution)
         self._sessions.events.emit(ProfileFetched())
         return profile
 
-    @property
-    def login_flow(self) -> LoginFlow:
-        """What begins, switches and ends sessions."""
-        return self._sessions.login_flow
-
     def now(self) -> float:
         """Epoch seconds, by the clock of the ``Descope`` object."""
-        return self._sessions.clock()
+        return self._sessions.core.clock()
 
     @property
     def untouched(self) -> bool:
@@ -336,10 +327,10 @@ class RequestAuth:
 
     async def _found(self) -> TokenPair | CookieAction:
         """What is to become of the cookies by what was found out about the request's own session."""
-        resolution, resolver = self._resolution, self._sessions.authenticator
+        resolution = self._resolution
         if resolution is None:
             return CookieAction.KEEP
-        if resolution.renewal is not None or resolution.pair is not None:
-            resolution = self._resolution = await resolver.settle(resolution)
-            await resolver.delivered(resolution)
+        if not resolution.is_final:
+            resolution = self._resolution = await resolution.finish()
+            await resolution.mark_delivered()
         return resolution.pair or resolution.cookies

@@ -31,10 +31,10 @@ def tampered(token: str) -> str:
     return with_segment(token, 1, payload[:-1] + ("A" if payload[-1] != "A" else "E"))
 
 
-def reason(resolution: AuthResult) -> TokenReason:
+def reason(result: AuthResult) -> TokenReason:
     """Why the token was refused."""
-    assert isinstance(resolution.error, TokenError)
-    return resolution.error.reason
+    assert isinstance(result.error, TokenError)
+    return result.error.reason
 
 
 class Tokens:
@@ -70,13 +70,13 @@ async def test_kd01_only_a_session_is_a_session(
     token: str = getattr(Tokens(core), sort)
     presented = Credentials(session=token) if place == "cookie" else Credentials(bearer=token)
 
-    resolution = await core.resolver.authenticate(presented)
+    result = await core.authenticator.authenticate(presented)
 
-    assert (resolution.session is None) is (refused is not None)
-    assert resolution.cookies is CookieAction.KEEP
-    assert resolution.source == place
+    assert (result.session is None) is (refused is not None)
+    assert result.cookies is CookieAction.KEEP
+    assert result.source == place
     if refused is not None:
-        assert reason(resolution) is refused
+        assert reason(result) is refused
     assert core.recorded_events(TokenRejected) == ([] if refused is None else [TokenRejected(refused, place)])
     assert core.calls("refresh") == 0
 
@@ -96,12 +96,12 @@ async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieActi
     core = AuthHarness()
     token: str = getattr(Tokens(core), sort)
 
-    resolution = await core.resolver.authenticate(Credentials(refresh=token))
+    result = await core.authenticator.authenticate(Credentials(refresh=token))
 
-    assert resolution.cookies is change
+    assert result.cookies is change
     assert core.calls("refresh") == refreshes
-    assert (resolution.session is not None) is (refreshes == 1)
-    assert type(resolution.error) is (type(None) if refreshes else NotAuthenticated)
+    assert (result.session is not None) is (refreshes == 1)
+    assert type(result.error) is (type(None) if refreshes else NotAuthenticated)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
     tokens = Tokens(core)
     presented = Credentials(session=tokens.session, refresh=getattr(tokens, sort))
 
-    resolution = await core.resolver.authenticate(presented)
+    result = await core.authenticator.authenticate(presented)
 
-    assert resolution.session is not None
-    assert resolution.cookies is change
-    assert resolution.error is None
+    assert result.session is not None
+    assert result.cookies is change
+    assert result.error is None
     assert core.calls("refresh") == 0
 
 
@@ -136,12 +136,12 @@ async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -
     core = AuthHarness()
     tokens = Tokens(core)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=getattr(tokens, sort), refresh=tokens.refresh)
     )
 
-    assert resolution.session is not None
-    assert resolution.cookies is CookieAction.WRITE
+    assert result.session is not None
+    assert result.cookies is CookieAction.WRITE
     assert len(core.recorded_events(TokenRejected)) == 1
     assert core.calls("refresh") == 1
 
@@ -151,12 +151,12 @@ async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
     core = AuthHarness()
     forged = tampered(core.issue(HANK, "globex").session_jwt)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=forged, refresh=core.issue().refresh_jwt)
     )
 
-    assert resolution.session is not None
-    assert resolution.session.tenant_id == "acme"
+    assert result.session is not None
+    assert result.session.tenant_id == "acme"
     assert core.recorded_events(TokenRejected) == [TokenRejected("signature", "cookie")]
 
 
@@ -169,13 +169,13 @@ async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refres
     core.clock.advance(refresh_age + 10)
     planted = core.issue(HANK, "globex", session_seconds=session_seconds)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=planted.session_jwt, refresh=old.refresh_jwt)
     )
 
-    assert resolution.session is None
-    assert type(resolution.error) is NotAuthenticated
-    assert resolution.cookies is CookieAction.CLEAR
+    assert result.session is None
+    assert type(result.error) is NotAuthenticated
+    assert result.cookies is CookieAction.CLEAR
     assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]
     assert core.calls("refresh") == 0
 
@@ -185,16 +185,18 @@ async def test_kd08_a_bearer_decides_alone() -> None:
     core = AuthHarness()
     pair = core.issue()
 
-    refused = await core.resolver.authenticate(replace(cookies(pair), bearer=tampered(pair.session_jwt)))
-    empty = await core.resolver.authenticate(replace(cookies(pair), bearer=""))
-    good = await core.resolver.authenticate(Credentials(bearer=pair.session_jwt, session="x", refresh="y"))
+    refused = await core.authenticator.authenticate(replace(cookies(pair), bearer=tampered(pair.session_jwt)))
+    empty = await core.authenticator.authenticate(replace(cookies(pair), bearer=""))
+    good = await core.authenticator.authenticate(
+        Credentials(bearer=pair.session_jwt, session="x", refresh="y")
+    )
 
     assert reason(refused) is TokenReason.SIGNATURE
     assert reason(empty) is TokenReason.MALFORMED
     assert [r.source for r in (refused, empty, good)] == ["bearer"] * 3
     assert [r.cookies for r in (refused, empty, good)] == [CookieAction.KEEP] * 3
     assert good.session is not None
-    assert good.held is None
+    assert good.is_final
 
 
 async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
@@ -202,30 +204,30 @@ async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
 
-    resolution = await core.resolver.authenticate(replace(cookies(pair), bearer=pair.session_jwt))
+    result = await core.authenticator.authenticate(replace(cookies(pair), bearer=pair.session_jwt))
 
-    assert reason(resolution) is TokenReason.EXPIRED
+    assert reason(result) is TokenReason.EXPIRED
     assert core.calls("refresh") == 0
 
 
 async def test_ck02_ambiguous_cookies_are_nobody() -> None:
     """Two values of one name: neither is looked at, and both stay."""
     core = AuthHarness()
-    resolution = await core.resolver.authenticate(replace(cookies(core.issue()), ambiguous=True))
+    result = await core.authenticator.authenticate(replace(cookies(core.issue()), ambiguous=True))
 
-    assert type(resolution.error) is ConflictingCookies
-    assert resolution.cookies is CookieAction.KEEP
-    assert core.told == []
+    assert type(result.error) is ConflictingCookies
+    assert result.cookies is CookieAction.KEEP
+    assert core.events == []
 
 
 async def test_without_credentials_nobody_is_calling() -> None:
     """That costs nothing: not even the keys are asked for."""
     core = AuthHarness()
-    resolution = await core.resolver.authenticate(Credentials())
+    result = await core.authenticator.authenticate(Credentials())
 
-    assert resolution.session is None
-    assert type(resolution.error) is NotAuthenticated
-    assert resolution.source == "none"
+    assert result.session is None
+    assert type(result.error) is NotAuthenticated
+    assert result.source == "none"
     assert len(core.emulator.requests) == 0
 
 
@@ -233,10 +235,10 @@ async def test_without_credentials_nobody_is_calling() -> None:
 async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
     """Whatever was in them, nobody is calling; nothing is refreshed and nothing deleted."""
     core = AuthHarness()
-    resolution = await core.resolver.authenticate(Credentials(session=text, refresh=text))
+    result = await core.authenticator.authenticate(Credentials(session=text, refresh=text))
 
-    assert isinstance(resolution.error, TokenError)
-    assert resolution.cookies is CookieAction.KEEP
+    assert isinstance(result.error, TokenError)
+    assert result.cookies is CookieAction.KEEP
     assert core.calls("refresh") == 0
 
 
@@ -244,11 +246,11 @@ async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
     """It was just verified; that is no reason to take its twin for it."""
     core = AuthHarness()
     pair = core.issue()
-    assert (await core.resolve(pair)).session is not None
+    assert (await core.authenticate(pair)).session is not None
 
-    resolution = await core.resolver.authenticate(Credentials(session=twin(pair.session_jwt)))
+    result = await core.authenticator.authenticate(Credentials(session=twin(pair.session_jwt)))
 
-    assert reason(resolution) is TokenReason.MALFORMED
+    assert reason(result) is TokenReason.MALFORMED
 
 
 async def test_without_keys_nobody_can_tell() -> None:
@@ -257,12 +259,12 @@ async def test_without_keys_nobody_can_tell() -> None:
     pair = core.issue()
     for presented, source in ((cookies(pair), "cookie"), (Credentials(bearer=pair.session_jwt), "bearer")):
         core.emulator.faults.add("keys", status=503)
-        resolution = await core.resolver.authenticate(presented)
+        result = await core.authenticator.authenticate(presented)
 
-        assert resolution.session is None
-        assert isinstance(resolution.error, UpstreamUnavailable)
-        assert resolution.cookies is CookieAction.KEEP
-        assert resolution.source == source
+        assert result.session is None
+        assert isinstance(result.error, UpstreamUnavailable)
+        assert result.cookies is CookieAction.KEEP
+        assert result.source == source
     assert core.calls("refresh") == 0
 
 
@@ -270,18 +272,18 @@ async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked(
     """It names a key that we do not know, and Descope's keys cannot be had: that is for later."""
     core = AuthHarness()
     live = core.issue()
-    await core.resolve(live)
+    await core.authenticate(live)
     core.emulator.rotate_keys()
     unknown = core.issue()
     core.emulator.faults.add("keys", status=503)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=live.session_jwt, refresh=unknown.refresh_jwt)
     )
 
-    assert resolution.session is not None
-    assert (resolution.error, resolution.held) == (None, None)
-    assert resolution.cookies is CookieAction.KEEP
+    assert result.session is not None
+    assert (result.error, result.is_final) == (None, True)
+    assert result.cookies is CookieAction.KEEP
 
 
 @pytest.mark.parametrize("session", ["dead", "unknown", "none"])
@@ -289,18 +291,18 @@ async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(se
     """503 rather than a logout, and the token is not sent anywhere unchecked."""
     core = AuthHarness()
     old = core.issue(session_seconds=-60)
-    await core.resolve(core.issue())
+    await core.authenticate(core.issue())
     core.emulator.rotate_keys()
     unknown = core.issue()
     texts = {"dead": old.session_jwt, "unknown": unknown.session_jwt, "none": None}
     core.emulator.faults.add("keys", status=503, times=2)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=texts[session], refresh=unknown.refresh_jwt)
     )
 
-    assert isinstance(resolution.error, UpstreamUnavailable)
-    assert resolution.cookies is CookieAction.KEEP
+    assert isinstance(result.error, UpstreamUnavailable)
+    assert result.cookies is CookieAction.KEEP
     assert core.calls("refresh") == 0
 
 
@@ -309,10 +311,10 @@ async def test_neither_credentials_nor_resolutions_show_a_token() -> None:
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     presented = replace(cookies(pair), bearer=None)
-    resolution = await core.resolver.authenticate(presented)
-    assert resolution.pair is not None
-    shown = repr(presented) + repr(Credentials(bearer=pair.session_jwt)) + repr(resolution)
-    secrets = [*pair, resolution.pair.session_jwt, resolution.pair.refresh.text, "ada@acme.example"]
+    result = await core.authenticator.authenticate(presented)
+    assert result.pair is not None
+    shown = repr(presented) + repr(Credentials(bearer=pair.session_jwt)) + repr(result)
+    secrets = [*pair, result.pair.session_jwt, result.pair.refresh.text, "ada@acme.example"]
 
     assert [secret for secret in secrets if secret in shown] == []
     with pytest.raises(FrozenInstanceError):

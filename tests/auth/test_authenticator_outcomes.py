@@ -107,14 +107,14 @@ async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
     pair = core.issue()
     core.clock.advance(DEAD)
 
-    resolution = await core.resolver.settle(await core.resolve(pair))
+    result = await core.finish(pair)
 
-    assert resolution.cookies is CookieAction.WRITE
-    assert resolution.pair is not None
-    assert resolution.session == resolution.pair.session
-    assert resolution.pair.session.issued_at == int(core.clock())
-    assert resolution.pair.refresh.text not in pair
-    assert resolution.error is None
+    assert result.cookies is CookieAction.WRITE
+    assert result.pair is not None
+    assert result.session == result.pair.session
+    assert result.pair.session.issued_at == int(core.clock())
+    assert result.pair.refresh.text not in pair
+    assert result.error is None
 
 
 async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler() -> None:
@@ -123,16 +123,16 @@ async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler()
     pair = core.issue()
     core.clock.advance(AHEAD)
 
-    at_once = await core.resolve(pair)
-    settled = await core.resolver.settle(at_once)
+    at_once = await core.authenticate(pair)
+    finished = await at_once.finish()
 
     assert at_once.session is not None
     assert at_once.session.expires_at == core.clock() + 50
     assert (at_once.cookies, at_once.pair) == (CookieAction.KEEP, None)
-    assert settled.cookies is CookieAction.WRITE
-    assert settled.pair is not None
-    assert settled.session == settled.pair.session
-    assert settled.pair.session.expires_at == core.clock() + LIFETIME
+    assert finished.cookies is CookieAction.WRITE
+    assert finished.pair is not None
+    assert finished.session == finished.pair.session
+    assert finished.pair.session.expires_at == core.clock() + LIFETIME
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
@@ -141,10 +141,10 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
     core = AuthHarness()
     dead, live = core.issue(session_seconds=-60), core.issue()
     refused(status)(core)
-    ended = await core.resolver.settle(await core.resolve(dead))
+    ended = await core.finish(dead)
     core.clock.advance(AHEAD)
     refused(status)(core)
-    alive = await core.resolver.settle(await core.resolve(live))
+    alive = await core.finish(live)
 
     assert isinstance(ended.error, SessionEnded)
     assert (ended.session, ended.cookies) == (None, CookieAction.CLEAR)
@@ -161,14 +161,14 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) ->
     answer_next, retry_after = NO_VERDICT[response]
     answer_next(core)
 
-    waiting = await core.resolver.settle(await core.resolve(pair))
+    waiting = await core.finish(pair)
 
     assert waiting.session is None
     assert isinstance(waiting.error, UpstreamUnavailable)
     assert waiting.error.retry_after == retry_after
     assert (waiting.cookies, waiting.pair) == (CookieAction.KEEP, None)
     core.clock.advance(retry_after)
-    assert (await core.resolve(pair)).cookies is CookieAction.WRITE
+    assert (await core.authenticate(pair)).cookies is CookieAction.WRITE
 
 
 @pytest.mark.parametrize("response", NO_VERDICT)
@@ -179,11 +179,11 @@ async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str)
     core.clock.advance(AHEAD)
     NO_VERDICT[response][0](core)
 
-    resolution = await core.resolver.settle(await core.resolve(pair))
+    result = await core.finish(pair)
 
-    assert resolution.session is not None
-    assert (resolution.error, resolution.pair) == (None, None)
-    assert resolution.cookies is CookieAction.KEEP
+    assert result.session is not None
+    assert (result.error, result.pair) == (None, None)
+    assert result.cookies is CookieAction.KEEP
     assert len(core.recorded_events(RefreshFailed)) == 1
 
 
@@ -192,7 +192,7 @@ async def test_kd06_an_answer_with_another_users_tokens_is_told_of() -> None:
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     somebody_elses(session=True, refresh=True)(core)
-    await core.resolve(pair)
+    await core.authenticate(pair)
     assert core.recorded_events(UpstreamTokenRejected, RefreshFailed) == [
         UpstreamTokenRejected("subject"),
         RefreshFailed("subject"),

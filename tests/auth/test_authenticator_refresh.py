@@ -36,10 +36,10 @@ async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
     """Then there is no verdict; a rotated token that arrives later cannot be had."""
     core = AuthHarness(timeout=5)
     core.emulator.faults.add("refresh", hold=True)
-    resolution = await core.resolve(core.issue(session_seconds=-60))
+    result = await core.authenticate(core.issue(session_seconds=-60))
 
-    assert isinstance(resolution.error, UpstreamUnavailable)
-    assert resolution.cookies is CookieAction.KEEP
+    assert isinstance(result.error, UpstreamUnavailable)
+    assert result.cookies is CookieAction.KEEP
     assert asyncio.get_running_loop().time() == pytest.approx(5)
 
 
@@ -49,14 +49,14 @@ async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
     pair = core.issue()
     core.clock.advance(AHEAD)
     core.emulator.faults.add("refresh", hold=True)
-    resolution = await core.resolve(pair)
+    result = await core.authenticate(pair)
     assert asyncio.get_running_loop().time() == 0
 
-    assert await core.resolver.settle(resolution) == resolution
+    assert await result.finish() == result
     assert asyncio.get_running_loop().time() == pytest.approx(1)
     core.emulator.faults.release()
 
-    later = await core.resolver.settle(await core.resolve(pair))
+    later = await core.finish(pair)
     assert later.cookies is CookieAction.WRITE
     assert core.calls("refresh") == 1
 
@@ -68,9 +68,9 @@ async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> Non
     core.clock.advance(FOUR_WEEKS + 10)
 
     for presented in (cookies(pair), Credentials(refresh=pair.refresh_jwt)):
-        resolution = await core.resolver.authenticate(presented)
-        assert isinstance(resolution.error, SessionEnded)
-        assert resolution.cookies is CookieAction.CLEAR
+        result = await core.authenticator.authenticate(presented)
+        assert isinstance(result.error, SessionEnded)
+        assert result.cookies is CookieAction.CLEAR
     assert core.calls("refresh") == 0
 
 
@@ -82,21 +82,21 @@ async def test_a_session_outlives_its_refresh_token() -> None:
     long = core.emulator.issue("ada@acme.example", "acme", claims={"exp": int(core.clock()) + LIFETIME})
     core.clock.advance(100)
 
-    resolution = await core.resolver.authenticate(
+    result = await core.authenticator.authenticate(
         Credentials(session=long.session_jwt, refresh=short.refresh_jwt)
     )
 
-    assert resolution.session is not None
-    assert (resolution.held, resolution.cookies) == (None, CookieAction.KEEP)
+    assert result.session is not None
+    assert (result.is_final, result.cookies) == (True, CookieAction.KEEP)
 
 
 async def test_an_expired_session_alone_is_refused_and_kept() -> None:
     """Without a refresh token there is nothing to heal it with."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    resolution = await core.resolver.authenticate(Credentials(session=pair.session_jwt))
-    assert isinstance(resolution.error, NotAuthenticated)
-    assert resolution.cookies is CookieAction.KEEP
+    result = await core.authenticator.authenticate(Credentials(session=pair.session_jwt))
+    assert isinstance(result.error, NotAuthenticated)
+    assert result.cookies is CookieAction.KEEP
 
 
 async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> None:
@@ -105,11 +105,11 @@ async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> Non
     pair = core.issue()
     quiet = replace(cookies(pair), may_refresh=False)
     core.clock.advance(AHEAD)
-    live = await core.resolver.authenticate(quiet)
+    live = await core.authenticator.authenticate(quiet)
     core.clock.advance(DEAD)
-    dead = await core.resolver.authenticate(quiet)
+    dead = await core.authenticator.authenticate(quiet)
 
-    assert (live.session is not None, live.renewal) == (True, None)
+    assert (live.session is not None, live.is_final) == (True, True)
     assert type(dead.error) is NotAuthenticated
     assert (dead.session, dead.cookies) == (None, CookieAction.KEEP)
     assert core.calls("refresh") == 0
@@ -120,7 +120,7 @@ async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> Non
     [(600, 60, 54, 66), (100, 60, 22.5, 27.5), (600, 600, 135, 165)],
 )
 async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
-    lifetime: int, ahead: float, least: float, most: float
+    lifetime: int, ahead: int, least: float, most: float
 ) -> None:
     """Ahead of the end by what is set, a quarter of the lifetime at most, and 10 % more or less."""
     users = tuple(SeedUser(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
@@ -129,13 +129,13 @@ async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
 
     async def due_before_the_end(seconds: float) -> int:
         core.clock.advance(NOW + lifetime - seconds - core.clock())
-        resolutions = [await core.resolver.authenticate(presented) for presented in crowd]
-        return sum(resolution.renewal is not None for resolution in resolutions)
+        results = [await core.authenticator.authenticate(presented) for presented in crowd]
+        return sum(not result.is_final for result in results)
 
     assert await due_before_the_end(most + 0.1) == 0
     assert 5 < await due_before_the_end((most + least) / 2) < 35
     assert await due_before_the_end(least - 0.1) == 40
-    await core.refresher.drain(5)
+    await core.coordinator.drain(5)
 
 
 async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
@@ -143,14 +143,14 @@ async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(DEAD)
-    slow = await core.resolve(pair)
-    switched = await core.authenticator.select_tenant(cookies(pair), "globex")
+    slow = await core.authenticate(pair)
+    switched = await core.session_service.select_tenant(cookies(pair), "globex")
 
-    settled = await core.resolver.settle(slow)
+    finished = await slow.finish()
 
     assert slow.pair != switched
-    assert settled.pair == switched
-    assert settled.cookies is CookieAction.WRITE
+    assert finished.pair == switched
+    assert finished.cookies is CookieAction.WRITE
 
 
 @pytest.mark.parametrize("age", [AHEAD, DEAD], ids=["live", "dead"])
@@ -162,14 +162,14 @@ async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> No
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(age)
-    slow = await core.resolve(pair)
-    await core.authenticator.logout(cookies(pair))
+    slow = await core.authenticate(pair)
+    await core.session_service.logout(cookies(pair))
 
-    settled = await core.resolver.settle(slow)
+    finished = await slow.finish()
 
     assert slow.session is not None
-    assert (settled.cookies, settled.pair) == (CookieAction.KEEP, None)
-    again = await core.resolver.settle(await core.resolve(pair))
+    assert (finished.cookies, finished.pair) == (CookieAction.KEEP, None)
+    again = await core.finish(pair)
     assert (again.cookies, again.pair) == (CookieAction.CLEAR, None)
 
 
@@ -177,28 +177,28 @@ async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
     """Another response has delivered it, and the browser may have a newer one since."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    slow, quick = await core.resolve(pair), await core.resolve(pair)
-    await core.resolver.delivered(quick)
+    slow, quick = await core.authenticate(pair), await core.authenticate(pair)
+    await quick.mark_delivered()
     core.clock.advance(30)
 
-    settled = await core.resolver.settle(slow)
+    finished = await slow.finish()
 
-    assert (settled.cookies, settled.pair) == (CookieAction.KEEP, None)
+    assert (finished.cookies, finished.pair) == (CookieAction.KEEP, None)
 
 
 async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> None:
     """Twins within thirty seconds of it get the same pair; later ones ask Descope."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue(session_seconds=-60)
-    first = await core.resolve(pair)
+    first = await core.authenticate(pair)
     core.clock.advance(100)
-    await core.resolver.delivered(first)
+    await first.mark_delivered()
     core.clock.advance(29)
-    twin = await core.resolve(pair)
+    twin = await core.authenticate(pair)
     assert core.calls("refresh") == 1
     assert twin.pair == first.pair
     core.clock.advance(1)
-    await core.resolve(pair)
+    await core.authenticate(pair)
     assert core.calls("refresh") == 2
 
 
@@ -207,13 +207,13 @@ async def test_a_response_without_new_cookies_delivers_nothing() -> None:
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(AHEAD)
-    live = await core.resolve(pair)
-    await core.resolver.settle(live)
-    await core.resolver.delivered(live)
-    await core.resolver.delivered(await core.resolver.authenticate(Credentials()))
+    live = await core.authenticate(pair)
+    await live.finish()
+    await live.mark_delivered()
+    await (await core.authenticator.authenticate(Credentials())).mark_delivered()
     core.clock.advance(60)
 
-    assert (await core.resolve(pair)).cookies is CookieAction.WRITE
+    assert (await core.authenticate(pair)).cookies is CookieAction.WRITE
     assert core.calls("refresh") == 1
 
 
@@ -221,15 +221,17 @@ async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
     """It had joined the switch, which says nothing about the session."""
     core = AuthHarness()
     pair = core.issue()
-    await core.resolve(pair)
+    await core.authenticate(pair)
     core.clock.advance(AHEAD)
     core.emulator.faults.add("select", status=403, hold=True)
-    switch = asyncio.create_task(core.refresher.switch(await core.held(pair), *core.switch("globex")))
+    switch = asyncio.create_task(
+        core.coordinator.switch(await core.refresh_token(pair), *core.switch("globex"))
+    )
     await core.emulator.faults.wait_until_held()
-    resolution = await core.resolve(pair)
+    result = await core.authenticate(pair)
     core.emulator.faults.release()
 
-    assert await core.resolver.settle(resolution) == resolution
+    assert await result.finish() == result
     with pytest.raises(UpstreamRejected):
         await switch
 
@@ -240,7 +242,7 @@ async def test_a_refresh_that_a_shutdown_cuts_off_changes_nothing() -> None:
     pair = core.issue()
     core.clock.advance(AHEAD)
     core.emulator.faults.add("refresh", hold=True)
-    resolution = await core.resolve(pair)
-    await core.refresher.drain(0)
+    result = await core.authenticate(pair)
+    await core.coordinator.drain(0)
 
-    assert await core.resolver.settle(resolution) == resolution
+    assert await result.finish() == result

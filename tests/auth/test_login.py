@@ -34,14 +34,14 @@ def asked(tenant: str = "acme", options: LoginOptions | None = None) -> LoginReq
 
 async def signed_in_code(core: AuthHarness, options: LoginOptions | None = None) -> str:
     """The code that a browser brings back."""
-    return await core.code(await core.authenticator.begin_login(asked(options=options)))
+    return await core.code(await core.login_flow.authorization_url(asked(options=options)))
 
 
 async def test_a_login_starts_where_descope_says() -> None:
     """Every parameter that is given goes along, and no refresh token."""
     core = AuthHarness()
 
-    url = await core.authenticator.begin_login(
+    url = await core.login_flow.authorization_url(
         LoginRequest(
             "acme",
             CALLBACK,
@@ -51,7 +51,7 @@ async def test_a_login_starts_where_descope_says() -> None:
             force_authn=True,
             options=LoginOptions(locale="de"),
         ),
-        presented=cookies(core.issue()),
+        credentials=cookies(core.issue()),
     )
 
     assert httpx.URL(url).path.startswith("/signin/")
@@ -70,7 +70,7 @@ async def test_a_login_starts_where_descope_says() -> None:
 async def test_a_login_asks_for_no_more_than_it_must() -> None:
     """Only the tenant and the way back."""
     core = AuthHarness()
-    await core.authenticator.begin_login(asked("ada@acme.example"))
+    await core.login_flow.authorization_url(asked("ada@acme.example"))
     (call,) = core.emulator.requests.for_endpoint("authorize")
     assert call.query == {"tenant": "ada@acme.example", "redirectURL": CALLBACK}
 
@@ -80,10 +80,10 @@ async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> Non
     """It is about the user who is signed in; the newest token counts, the presented one may be spent."""
     core = AuthHarness()
     issued = core.issue()
-    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+    renewed = await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.pair is not None
 
-    await core.authenticator.begin_login(asked(options=options), presented=cookies(issued))
+    await core.login_flow.authorization_url(asked(options=options), credentials=cookies(issued))
 
     (call,) = core.emulator.requests.for_endpoint("authorize")
     assert call.caller == fingerprint(f"Bearer {core.emulator.project_id}:{renewed.pair.refresh.text}")
@@ -93,10 +93,10 @@ async def test_a_step_up_carries_the_refresh_token(options: LoginOptions) -> Non
 async def test_a_step_up_makes_a_stepped_up_session() -> None:
     """The whole way: the session that comes back says so."""
     core = AuthHarness()
-    url = await core.authenticator.begin_login(
-        asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
+    url = await core.login_flow.authorization_url(
+        asked(options=LoginOptions(stepup=True)), credentials=cookies(core.issue())
     )
-    pair = await core.authenticator.complete_login(await core.code(url), anybody)
+    pair = await core.login_flow.complete_login(await core.code(url), anybody)
     assert pair.session.step_up
 
 
@@ -105,11 +105,11 @@ async def test_a_step_up_without_a_refresh_token_is_a_plain_login(options: Login
     """Nobody is there to be confirmed: who signs in is not stepped up by that."""
     core = AuthHarness()
 
-    url = await core.authenticator.begin_login(
-        asked(options=options), presented=Credentials(session=core.issue().session_jwt)
+    url = await core.login_flow.authorization_url(
+        asked(options=options), credentials=Credentials(session=core.issue().session_jwt)
     )
 
-    pair = await core.authenticator.complete_login(await core.code(url), anybody)
+    pair = await core.login_flow.complete_login(await core.code(url), anybody)
     assert not pair.session.step_up
     assert not pair.session.used_mfa
     assert core.calls("authorize") == 1
@@ -121,7 +121,9 @@ async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() 
     issued = core.issue()
     core.emulator.revoke(ADA)
 
-    await core.authenticator.begin_login(asked(options=LoginOptions(stepup=True)), presented=cookies(issued))
+    await core.login_flow.authorization_url(
+        asked(options=LoginOptions(stepup=True)), credentials=cookies(issued)
+    )
 
     refused, granted = core.emulator.requests.for_endpoint("authorize")
     assert (refused.status, granted.status) == (401, 200)
@@ -133,8 +135,8 @@ async def test_a_step_up_during_an_outage_has_no_verdict() -> None:
     core = AuthHarness()
     core.emulator.faults.add("authorize", status=503)
     with pytest.raises(UpstreamUnavailable):
-        await core.authenticator.begin_login(
-            asked(options=LoginOptions(stepup=True)), presented=cookies(core.issue())
+        await core.login_flow.authorization_url(
+            asked(options=LoginOptions(stepup=True)), credentials=cookies(core.issue())
         )
     assert core.calls("authorize") == 1
 
@@ -143,9 +145,9 @@ async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptur
     """An unknown tenant, say. What Descope said is told of, advised on once, and not shown."""
     core = AuthHarness()
     with pytest.raises(LoginRejected):
-        await core.authenticator.begin_login(asked("nowhere"))
+        await core.login_flow.authorization_url(asked("nowhere"))
     with pytest.raises(LoginRejected) as caught:
-        await core.authenticator.begin_login(asked("nowhere"))
+        await core.login_flow.authorization_url(asked("nowhere"))
     assert caplog.messages == [
         (
             "fastapi_descope: Descope refuses http://127.0.0.1:8000/callback or the tenant (status 400, code"
@@ -154,7 +156,7 @@ async def test_a_login_that_descope_refuses_is_rejected(caplog: pytest.LogCaptur
     ]
     assert caught.value.reason == "authorize_refused"
     assert caught.value.__cause__ is None
-    assert core.told == [LoginFailed("authorize_refused", 400, "E011004")] * 2
+    assert core.events == [LoginFailed("authorize_refused", 400, "E011004")] * 2
 
 
 async def test_a_login_during_an_outage_has_no_verdict() -> None:
@@ -162,7 +164,7 @@ async def test_a_login_during_an_outage_has_no_verdict() -> None:
     core = AuthHarness()
     core.emulator.faults.add("authorize", status=503, retry_after=11)
     with pytest.raises(UpstreamUnavailable) as caught:
-        await core.authenticator.begin_login(asked())
+        await core.login_flow.authorization_url(asked())
     assert caught.value.retry_after == 11
     assert core.recorded_events(LoginFailed) == [LoginFailed("upstream_unavailable")]
 
@@ -171,7 +173,7 @@ async def test_a_code_becomes_a_verified_pair() -> None:
     """The user, in the tenant that they signed in to; told of once, with whether they are new."""
     core = AuthHarness()
     for first_seen in (True, False):
-        pair = await core.authenticator.complete_login(await signed_in_code(core), anybody)
+        pair = await core.login_flow.complete_login(await signed_in_code(core), anybody)
         assert pair.session.tenant_id == "acme"
         assert pair.session.user.email == ADA
         assert core.recorded_events(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
@@ -184,7 +186,7 @@ async def test_cb08_a_code_that_descope_refuses_is_rejected(status: int) -> None
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(LoginRejected) as caught:
-        await core.authenticator.complete_login("canary-code", anybody)
+        await core.login_flow.complete_login("canary-code", anybody)
     assert caught.value.reason == "code_refused"
     assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
     assert core.recorded_events(LoginFailed) == [LoginFailed("code_refused", status, "E011001")]
@@ -196,7 +198,7 @@ async def test_cb08_a_rate_limit_asks_to_wait() -> None:
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=429, retry_after=17)
     with pytest.raises(RateLimited) as caught:
-        await core.authenticator.complete_login("code", anybody)
+        await core.login_flow.complete_login("code", anybody)
     assert caught.value.retry_after == 17
     assert core.recorded_events(LoginFailed) == [LoginFailed("rate_limited")]
     assert core.calls("exchange") == 1
@@ -208,7 +210,7 @@ async def test_cb08_an_outage_is_never_answered_with_a_second_try(status: int) -
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(UpstreamUnavailable):
-        await core.authenticator.complete_login("code", anybody)
+        await core.login_flow.complete_login("code", anybody)
     assert core.recorded_events(LoginFailed) == [LoginFailed("upstream_unavailable")]
     assert core.calls("exchange") == 1
 
@@ -218,7 +220,7 @@ async def test_cb07_a_pair_that_is_not_verified_signs_nobody_in() -> None:
     core = AuthHarness()
     core.next_tokens("exchange", *reversed([*core.issue()]))
     with pytest.raises(InvalidUpstreamResponse):
-        await core.authenticator.complete_login("code", anybody)
+        await core.login_flow.complete_login("code", anybody)
     assert core.recorded_events(LoginFailed, UpstreamTokenRejected, SignedIn) == [
         UpstreamTokenRejected("kind"),
         LoginFailed("invalid_upstream_response"),
@@ -246,7 +248,7 @@ async def test_lg07_whom_the_app_does_not_admit_is_not_signed_in(refusal: Except
         raise refusal
 
     with pytest.raises(type(refusal)) as caught:
-        await core.authenticator.complete_login(code, refuse)
+        await core.login_flow.complete_login(code, refuse)
     assert caught.value is refusal
     assert core.recorded_events(SignedIn, LoginFailed) == [LoginFailed(reason)]
 
@@ -260,7 +262,7 @@ async def test_cb16_twins_are_admitted_once() -> None:
     async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
         admitted.append((pair.session.user.email, profile.email if profile else None))
 
-    await asyncio.gather(*[core.authenticator.complete_login(code, admit) for _ in range(10)])
+    await asyncio.gather(*[core.login_flow.complete_login(code, admit) for _ in range(10)])
 
     assert admitted == [(ADA, ADA)]
 
@@ -270,7 +272,7 @@ async def test_a_clock_that_is_ahead_is_told_of() -> None:
     core = AuthHarness()
     core.next_tokens("exchange", *core.issue(session_seconds=-60))
     with pytest.raises(InvalidUpstreamResponse):
-        await core.authenticator.complete_login("code", anybody)
+        await core.login_flow.complete_login("code", anybody)
     assert core.recorded_events(LoginFailed, UpstreamTokenRejected) == [
         UpstreamTokenRejected("expired"),
         LoginFailed("invalid_upstream_response"),
@@ -282,7 +284,7 @@ async def test_cb16_the_same_callback_twice_at_once_costs_one_exchange() -> None
     core = AuthHarness()
     code = await signed_in_code(core)
 
-    pairs = await asyncio.gather(*[core.authenticator.complete_login(code, anybody) for _ in range(10)])
+    pairs = await asyncio.gather(*[core.login_flow.complete_login(code, anybody) for _ in range(10)])
 
     assert len({pair.refresh.text for pair in pairs}) == 1
     assert core.calls("exchange") == 1
@@ -293,9 +295,9 @@ async def test_cb16_the_same_callback_afterwards_is_rejected() -> None:
     """A code is good for one use, and Descope says so."""
     core = AuthHarness()
     code = await signed_in_code(core)
-    await core.authenticator.complete_login(code, anybody)
+    await core.login_flow.complete_login(code, anybody)
     with pytest.raises(LoginRejected):
-        await core.authenticator.complete_login(code, anybody)
+        await core.login_flow.complete_login(code, anybody)
     assert core.calls("exchange") == 2
 
 
@@ -304,7 +306,7 @@ async def test_cb16_a_twin_that_goes_away_takes_nothing_along() -> None:
     core = AuthHarness()
     code = await signed_in_code(core)
     core.emulator.faults.add("exchange", hold=True)
-    first, second = (asyncio.create_task(core.authenticator.complete_login(code, anybody)) for _ in range(2))
+    first, second = (asyncio.create_task(core.login_flow.complete_login(code, anybody)) for _ in range(2))
     await core.emulator.faults.wait_until_held()
     first.cancel()
     core.emulator.faults.release()
@@ -318,10 +320,10 @@ async def test_different_codes_do_not_share() -> None:
     """Each is its own user's."""
     core = AuthHarness()
     mine = await signed_in_code(core)
-    theirs = await core.code(await core.authenticator.begin_login(asked()), "grace@acme.example")
+    theirs = await core.code(await core.login_flow.authorization_url(asked()), "grace@acme.example")
 
     ada, grace = await asyncio.gather(
-        core.authenticator.complete_login(mine, anybody), core.authenticator.complete_login(theirs, anybody)
+        core.login_flow.complete_login(mine, anybody), core.login_flow.complete_login(theirs, anybody)
     )
 
     assert (ada.session.user.email, grace.session.user.email) == (ADA, "grace@acme.example")
@@ -338,9 +340,9 @@ async def test_cb09_a_login_supersedes_the_session_before_it() -> None:
     """Whoever still has its tokens gets no new ones here, and is not told to drop what he has."""
     core = AuthHarness()
     former, pair = core.issue(), await core.pair(core.issue("grace@acme.example"))
-    await core.authenticator.supersede(cookies(former), pair)
+    await core.login_flow.supersede(cookies(former), pair)
 
-    assert await core.refresher.refresh(await core.held(former)) == Ended(superseded=True)
+    assert await core.coordinator.refresh(await core.refresh_token(former)) == Ended(superseded=True)
     assert core.calls("refresh") == core.calls("logout") == 0
 
 
@@ -351,13 +353,13 @@ async def test_cb09_a_login_supersedes_the_session_before_it() -> None:
 async def test_a_login_over_no_session_supersedes_nothing(presented: Credentials) -> None:
     """Nor does it fail."""
     core = AuthHarness()
-    await core.authenticator.supersede(presented, await core.pair(core.issue()))
+    await core.login_flow.supersede(presented, await core.pair(core.issue()))
 
 
 async def test_a_login_does_not_supersede_itself() -> None:
     """A callback that is asked for again comes with the cookies of its own login."""
     core = AuthHarness()
     issued = core.issue()
-    await core.authenticator.supersede(cookies(issued), await core.pair(issued))
+    await core.login_flow.supersede(cookies(issued), await core.pair(issued))
 
-    assert isinstance(await core.refresher.refresh(await core.held(issued)), Renewed)
+    assert isinstance(await core.coordinator.refresh(await core.refresh_token(issued)), Renewed)

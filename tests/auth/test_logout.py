@@ -26,14 +26,16 @@ async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
     core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
-    await core.authenticator.logout(cookies(issued))
+    await core.session_service.logout(cookies(issued))
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
     assert (
-        await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+        await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
     ).cookies is CookieAction.CLEAR
     assert core.calls("refresh") == 0
-    assert (await core.resolver.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).session is not None
+    assert (
+        await core.authenticator.authenticate(Credentials(refresh=elsewhere.refresh_jwt))
+    ).session is not None
 
 
 async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
@@ -41,11 +43,12 @@ async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
     core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
-    await core.authenticator.logout(cookies(issued), everywhere=True)
+    await core.session_service.logout(cookies(issued), everywhere=True)
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=True, confirmed=True)]
     assert isinstance(
-        (await core.resolver.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).error, SessionEnded
+        (await core.authenticator.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).error,
+        SessionEnded,
     )
 
 
@@ -54,13 +57,13 @@ async def test_a_logout_revokes_the_newest_token(*, everywhere: bool) -> None:
     """The presented one is spent: Descope would not know what to end."""
     core = AuthHarness()
     issued = core.issue()
-    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+    renewed = await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
 
-    await core.authenticator.logout(cookies(issued), everywhere=everywhere)
+    await core.session_service.logout(cookies(issued), everywhere=everywhere)
 
     assert renewed.pair is not None
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
-    assert await core.refresher.refresh(renewed.pair.refresh) == Ended()
+    assert await core.coordinator.refresh(renewed.pair.refresh) == Ended()
 
 
 FAILURES: dict[str, Callable[[AuthHarness], None]] = {
@@ -80,11 +83,11 @@ async def test_lo01_a_logout_never_fails(failure: str) -> None:
     issued = core.issue()
     FAILURES[failure](core)
 
-    await core.authenticator.logout(cookies(issued))
+    await core.session_service.logout(cookies(issued))
 
     assert elapsed() <= 2
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
-    assert await core.refresher.refresh(await core.held(issued)) == Ended()
+    assert await core.coordinator.refresh(await core.refresh_token(issued)) == Ended()
     assert core.calls("refresh") == 0
 
 
@@ -95,10 +98,10 @@ async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> Non
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True)
     core.emulator.faults.add("logout", hold=True)
-    request = asyncio.create_task(core.resolve(issued))
+    request = asyncio.create_task(core.authenticate(issued))
     await core.emulator.faults.wait_until_held()
 
-    await core.authenticator.logout(cookies(issued))
+    await core.session_service.logout(cookies(issued))
 
     assert elapsed() == pytest.approx(2)
     core.emulator.faults.release()
@@ -111,12 +114,12 @@ async def test_lo01_a_logout_waits_two_seconds_even_for_keys() -> None:
     core = AuthHarness()
     core.emulator.faults.add("keys", hold=True)
 
-    await core.authenticator.logout(cookies(core.issue()))
+    await core.session_service.logout(cookies(core.issue()))
 
     assert elapsed() == pytest.approx(2)
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     core.emulator.faults.release()
-    await core.keys.aclose()
+    await core.verifier.aclose()
 
 
 @pytest.mark.parametrize("sort", ["nothing", "session only", "garbage", "bearer", "ambiguous"])
@@ -132,7 +135,7 @@ async def test_lo02_a_logout_without_a_refresh_token_has_nothing_to_tell(sort: s
         "ambiguous": replace(cookies(issued), ambiguous=True),
     }[sort]
 
-    await core.authenticator.logout(presented)
+    await core.session_service.logout(presented)
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     assert core.calls("logout") == 0
@@ -143,7 +146,7 @@ async def test_lo02_a_second_logout_is_no_error() -> None:
     core = AuthHarness()
     issued = core.issue()
     for confirmed in (True, False):
-        await core.authenticator.logout(cookies(issued))
+        await core.session_service.logout(cookies(issued))
         assert core.recorded_events(SignedOut)[-1] == SignedOut(everywhere=False, confirmed=confirmed)
 
 
@@ -151,9 +154,9 @@ async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
     """A refresh and an exchange: both land, and nothing is lost."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
-    request = asyncio.create_task(core.resolve(issued))
+    request = asyncio.create_task(core.authenticate(issued))
     await run_ready()
-    await core.authenticator.aclose(10)
+    await core.drain(10)
     assert (await request).cookies is CookieAction.WRITE
 
 
@@ -164,11 +167,11 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
     issued = core.issue(session_seconds=-60)
     for endpoint in ("refresh", "exchange"):
         core.emulator.faults.add(endpoint, hold=True)
-    refresh = asyncio.create_task(core.resolve(issued))
-    login = asyncio.create_task(core.authenticator.complete_login("code", anybody))
+    refresh = asyncio.create_task(core.authenticate(issued))
+    login = asyncio.create_task(core.login_flow.complete_login("code", anybody))
     await core.emulator.faults.wait_until_held(2)
 
-    await core.authenticator.aclose(10)
+    await core.drain(10)
 
     assert elapsed() == pytest.approx(10)
     assert isinstance((await refresh).error, UpstreamUnavailable)
@@ -181,13 +184,13 @@ async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
     core = AuthHarness()
     issued = core.issue()
     core.emulator.faults.add("logout", hold=True)
-    logout = asyncio.create_task(core.authenticator.logout(cookies(issued)))
+    logout = asyncio.create_task(core.session_service.logout(cookies(issued)))
     await core.emulator.faults.wait_until_held()
 
     logout.cancel()
     await asyncio.wait([logout])
     core.emulator.faults.release()
-    await core.authenticator.aclose(10)
+    await core.drain(10)
 
     assert logout.cancelled()
     assert core.calls("logout") == 1
@@ -198,12 +201,12 @@ async def test_lo03_a_session_token_that_cannot_be_checked_holds_no_logout_up() 
     """Its key cannot be had just now; the refresh token, which is all that it takes, is good."""
     core = AuthHarness()
     old = core.issue()
-    await core.held(old)
+    await core.refresh_token(old)
     core.emulator.rotate_keys()
     new = core.issue()
     core.emulator.faults.add("keys", status=503, times=9)
 
-    await core.authenticator.logout(Credentials(session=new.session_jwt, refresh=old.refresh_jwt))
+    await core.session_service.logout(Credentials(session=new.session_jwt, refresh=old.refresh_jwt))
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
-    assert await core.refresher.refresh(await core.held(old)) == Ended()
+    assert await core.coordinator.refresh(await core.refresh_token(old)) == Ended()

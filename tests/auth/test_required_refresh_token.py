@@ -25,7 +25,7 @@ async def test_the_refresh_token_of_a_request_is_verified() -> None:
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     for session in (None, pair.session_jwt, "garbage"):
-        held = await core.resolver.required_refresh_token(
+        held = await core.authenticator.require_refresh_token(
             Credentials(session=session, refresh=pair.refresh_jwt)
         )
         assert held.text == pair.refresh_jwt
@@ -38,7 +38,7 @@ async def test_lo06_a_bearer_has_no_refresh_token() -> None:
     core = AuthHarness()
     pair = core.issue()
     with pytest.raises(BadRequest):
-        await core.resolver.required_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
+        await core.authenticator.require_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
 
 
 async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
@@ -52,13 +52,13 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
     ]
     for presented in without:
         with pytest.raises(NotAuthenticated) as caught:
-            await core.resolver.required_refresh_token(presented)
+            await core.authenticator.require_refresh_token(presented)
         assert type(caught.value) is NotAuthenticated
     with pytest.raises(ConflictingCookies):
-        await core.resolver.required_refresh_token(replace(cookies(pair), ambiguous=True))
+        await core.authenticator.require_refresh_token(replace(cookies(pair), ambiguous=True))
     core.clock.advance(FOUR_WEEKS + 10)
     with pytest.raises(SessionEnded):
-        await core.resolver.required_refresh_token(cookies(pair))
+        await core.authenticator.require_refresh_token(cookies(pair))
 
 
 async def test_a_refresh_token_that_cannot_be_checked_has_no_verdict() -> None:
@@ -66,7 +66,7 @@ async def test_a_refresh_token_that_cannot_be_checked_has_no_verdict() -> None:
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
-        await core.resolver.required_refresh_token(cookies(core.issue()))
+        await core.authenticator.require_refresh_token(cookies(core.issue()))
 
 
 async def test_kd05_a_planted_refresh_token_does_nothing_for_the_owner_of_the_session() -> None:
@@ -75,5 +75,5 @@ async def test_kd05_a_planted_refresh_token_does_nothing_for_the_owner_of_the_se
     planted = Credentials(session=core.issue().session_jwt, refresh=core.issue(HANK, "globex").refresh_jwt)
 
     with pytest.raises(NotAuthenticated):
-        await core.resolver.required_refresh_token(planted)
+        await core.authenticator.require_refresh_token(planted)
     assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]

@@ -27,12 +27,12 @@ async def test_tn08_a_switch_brings_a_verified_pair_of_the_tenant() -> None:
     core = AuthHarness()
     issued = core.issue()
 
-    pair = await core.authenticator.select_tenant(cookies(issued), "globex")
+    pair = await core.session_service.select_tenant(cookies(issued), "globex")
 
     assert pair.session.tenant_id == "globex"
     assert pair.refresh.text != issued.refresh_jwt
     assert core.recorded_events(TenantSwitched) == [TenantSwitched(pair.session.user.id, "globex")]
-    assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).pair == pair
+    assert (await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))).pair == pair
     assert core.calls("refresh") == 0
 
 
@@ -40,9 +40,9 @@ async def test_a_switch_uses_the_newest_token() -> None:
     """The tab has missed a refresh: its own token is spent, and would end the session."""
     core = AuthHarness()
     issued = core.issue()
-    await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+    await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
 
-    pair = await core.authenticator.select_tenant(cookies(issued), "globex")
+    pair = await core.session_service.select_tenant(cookies(issued), "globex")
 
     assert pair.session.tenant_id == "globex"
 
@@ -52,17 +52,17 @@ async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True, when="after")
-    request = asyncio.create_task(core.resolve(issued))
+    request = asyncio.create_task(core.authenticate(issued))
     await core.emulator.faults.wait_until_held()
-    switch = asyncio.create_task(core.authenticator.select_tenant(cookies(issued), "globex"))
+    switch = asyncio.create_task(core.session_service.select_tenant(cookies(issued), "globex"))
     await run_ready()
     core.emulator.faults.release()
 
     pair = await switch
-    settled = await core.resolver.settle(await request)
+    finished = await (await request).finish()
 
     assert pair.session.tenant_id == "globex"
-    assert settled.pair == pair
+    assert finished.pair == pair
     assert core.calls("refresh") == core.calls("select") == 1
 
 
@@ -71,10 +71,12 @@ async def test_a_tenant_that_is_not_the_users_is_forbidden() -> None:
     core = AuthHarness()
     issued = core.issue()
     with pytest.raises(Forbidden) as caught:
-        await core.authenticator.select_tenant(cookies(issued), "nowhere")
+        await core.session_service.select_tenant(cookies(issued), "nowhere")
     assert caught.value.__cause__ is None
     assert core.recorded_events(TenantSwitched) == []
-    assert (await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))).session is not None
+    assert (
+        await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
+    ).session is not None
 
 
 async def test_a_switch_of_a_revoked_session_ends_it() -> None:
@@ -83,7 +85,7 @@ async def test_a_switch_of_a_revoked_session_ends_it() -> None:
     issued = core.issue()
     core.emulator.revoke(ADA)
     with pytest.raises(SessionEnded) as caught:
-        await core.authenticator.select_tenant(cookies(issued), "globex")
+        await core.session_service.select_tenant(cookies(issued), "globex")
     assert caught.value.__cause__ is None
 
 
@@ -95,7 +97,7 @@ async def test_a_switch_with_a_dead_token_ends_the_session(status: int, code: st
     core = AuthHarness()
     core.next_answer("select", {"errorCode": code, "errorDescription": "over"}, status)
     with pytest.raises(SessionEnded):
-        await core.authenticator.select_tenant(cookies(core.issue()), "globex")
+        await core.session_service.select_tenant(cookies(core.issue()), "globex")
 
 
 async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
@@ -105,11 +107,11 @@ async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
     core.next_tokens("select", *core.issue(tenant="acme"))
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.authenticator.select_tenant(cookies(issued), "globex")
+        await core.session_service.select_tenant(cookies(issued), "globex")
 
     assert caught.value.reason == "tenant"
     assert core.recorded_events(UpstreamTokenRejected, TenantSwitched) == [UpstreamTokenRejected("tenant")]
-    renewed = await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+    renewed = await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
     assert renewed.session is not None
     assert renewed.session.tenant_id == "acme"
 
@@ -120,8 +122,8 @@ async def test_a_switch_during_an_outage_has_no_verdict() -> None:
     issued = core.issue()
     core.emulator.faults.add("select", status=503)
     with pytest.raises(UpstreamUnavailable):
-        await core.authenticator.select_tenant(cookies(issued), "globex")
-    assert (await core.resolve(issued)).session is not None
+        await core.session_service.select_tenant(cookies(issued), "globex")
+    assert (await core.authenticate(issued)).session is not None
 
 
 async def test_a_switch_needs_a_refresh_token() -> None:
@@ -129,9 +131,9 @@ async def test_a_switch_needs_a_refresh_token() -> None:
     core = AuthHarness()
     session = core.issue().session_jwt
     with pytest.raises(NotAuthenticated):
-        await core.authenticator.select_tenant(Credentials(session=session), "globex")
+        await core.session_service.select_tenant(Credentials(session=session), "globex")
     with pytest.raises(BadRequest):
-        await core.authenticator.select_tenant(Credentials(bearer=session), "globex")
+        await core.session_service.select_tenant(Credentials(bearer=session), "globex")
     assert core.calls("select") == 0
 
 
@@ -139,7 +141,7 @@ async def test_the_profile_is_descopes_user_object() -> None:
     """Asked for with the refresh token."""
     core = AuthHarness()
     issued = core.issue()
-    profile = await core.authenticator.profile(cookies(issued), await core.resolve(issued))
+    profile = await core.session_service.profile(cookies(issued), await core.authenticate(issued))
     assert profile.name == "Ada Lovelace"
     assert profile.email == ADA
     assert dict(profile.tenant_names) == {"acme": "Acme Corp", "globex": "Globex"}
@@ -149,10 +151,10 @@ async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_to
     """The presented one is spent."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
-    resolution = await core.resolve(issued)
-    assert resolution.cookies is CookieAction.WRITE
+    result = await core.authenticate(issued)
+    assert result.cookies is CookieAction.WRITE
     core.clock.advance(700)  # and no store knows of the new one any more
-    assert (await core.authenticator.profile(cookies(issued), resolution)).email == ADA
+    assert (await core.session_service.profile(cookies(issued), result)).email == ADA
 
 
 @pytest.mark.parametrize("age", [0, 550], ids=["renewed before", "renewed beside"])
@@ -161,12 +163,12 @@ async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token
     core = AuthHarness()
     issued = core.issue()
     if age == 0:
-        await core.resolver.authenticate(Credentials(refresh=issued.refresh_jwt))
+        await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
     core.clock.advance(age)
-    resolution = await core.resolve(issued)
-    assert (resolution.renewal is not None) is (age > 0)
+    result = await core.authenticate(issued)
+    assert result.is_final is (age == 0)
 
-    assert (await core.authenticator.profile(cookies(issued), resolution)).email == ADA
+    assert (await core.session_service.profile(cookies(issued), result)).email == ADA
     assert core.calls("refresh") == 1
 
 
@@ -174,27 +176,27 @@ async def test_a_profile_of_a_revoked_session_ends_it() -> None:
     """Descope's word counts for more than a session token that still holds."""
     core = AuthHarness()
     issued = core.issue()
-    resolution = await core.resolve(issued)
+    result = await core.authenticate(issued)
     core.emulator.revoke(ADA)
     with pytest.raises(SessionEnded):
-        await core.authenticator.profile(cookies(issued), resolution)
+        await core.session_service.profile(cookies(issued), result)
 
 
 async def test_a_profile_that_descope_refuses_is_an_error() -> None:
     """Any other "no" says nothing about the session."""
     core = AuthHarness()
     issued = core.issue()
-    resolution = await core.resolve(issued)
+    result = await core.authenticate(issued)
     core.emulator.faults.add("me", status=404)
     with pytest.raises(UpstreamRejected):
-        await core.authenticator.profile(cookies(issued), resolution)
+        await core.session_service.profile(cookies(issued), result)
 
 
 async def test_tenant_names_are_asked_for_the_users_tenants() -> None:
     """By id; all of them, not the current one only."""
     core = AuthHarness()
     issued = core.issue()
-    names = await core.authenticator.tenant_names(cookies(issued), await core.resolve(issued))
+    names = await core.session_service.tenant_names(cookies(issued), await core.authenticate(issued))
     assert names == {"acme": "Acme Corp", "globex": "Globex"}
 
 
@@ -202,7 +204,7 @@ async def test_a_user_without_tenants_has_no_names_to_ask_for() -> None:
     """Neither has nobody; no call is made."""
     core = AuthHarness()
     nomad = core.issue("nomad@example.org", None)
-    assert await core.authenticator.tenant_names(cookies(nomad), await core.resolve(nomad)) == {}
-    nobody = await core.resolver.authenticate(Credentials())
-    assert await core.authenticator.tenant_names(Credentials(), nobody) == {}
+    assert await core.session_service.tenant_names(cookies(nomad), await core.authenticate(nomad)) == {}
+    nobody = await core.authenticator.authenticate(Credentials())
+    assert await core.session_service.tenant_names(Credentials(), nobody) == {}
     assert core.calls("my_tenants") == 0

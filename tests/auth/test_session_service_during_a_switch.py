@@ -16,21 +16,21 @@ pytestmark = pytest.mark.anyio
 Question = Callable[[AuthHarness, Credentials, AuthResult], Coroutine[Any, Any, object]]
 
 
-async def profile(core: AuthHarness, presented: Credentials, resolution: AuthResult) -> object:
+async def profile(core: AuthHarness, presented: Credentials, result: AuthResult) -> object:
     """The user's e-mail."""
-    return (await core.authenticator.profile(presented, resolution)).email
+    return (await core.session_service.profile(presented, result)).email
 
 
-async def tenant_names(core: AuthHarness, presented: Credentials, resolution: AuthResult) -> object:
+async def tenant_names(core: AuthHarness, presented: Credentials, result: AuthResult) -> object:
     """Names by tenant id."""
-    return await core.authenticator.tenant_names(presented, resolution)
+    return await core.session_service.tenant_names(presented, result)
 
 
 async def asked(core: AuthHarness, issued: JwtPair, ask: Question, endpoint: str) -> asyncio.Task[object]:
     """The question under way: Descope has it, and holds it back."""
-    resolution = await core.resolve(issued)
+    result = await core.authenticate(issued)
     core.emulator.faults.add(endpoint, hold=True)
-    asking = asyncio.create_task(ask(core, cookies(issued), resolution))
+    asking = asyncio.create_task(ask(core, cookies(issued), result))
     await core.emulator.faults.wait_until_held()
     return asking
 
@@ -50,12 +50,12 @@ async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_toke
     issued = core.issue()
     asking = await asked(core, issued, ask, endpoint)
 
-    pair = await core.authenticator.select_tenant(cookies(issued), "globex")
+    pair = await core.session_service.select_tenant(cookies(issued), "globex")
     core.emulator.faults.release()
 
     assert await asking == response
     assert core.calls(endpoint) == 2
-    assert (await core.resolver.authenticate(Credentials(refresh=pair.refresh.text))).session is not None
+    assert (await core.authenticator.authenticate(Credentials(refresh=pair.refresh.text))).session is not None
 
 
 @QUESTIONS
@@ -67,7 +67,7 @@ async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
     issued = core.issue()
     asking = await asked(core, issued, ask, endpoint)
 
-    await core.authenticator.logout(cookies(issued))
+    await core.session_service.logout(cookies(issued))
     core.emulator.faults.release()
 
     with pytest.raises(SessionEnded):

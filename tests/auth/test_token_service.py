@@ -70,7 +70,7 @@ async def test_a_code_is_traded_for_a_verified_pair() -> None:
         {"sessionJwt": issued.session_jwt, "refreshJwt": issued.refresh_jwt, "user": user, "firstSeen": True},
     )
 
-    pair, response = await core.pairs.exchange("code")
+    pair, response = await core.tokens.exchange("code")
 
     assert (pair.session_jwt, pair.refresh.text) == tuple(issued)
     assert pair.session.tenant_id == "acme"
@@ -89,7 +89,7 @@ async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(respons
     core.next_tokens("exchange", *tokens(core))
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.exchange("code")
+        await core.tokens.exchange("code")
 
     assert caught.value.reason == reason
     assert caught.value.__cause__ is None
@@ -103,7 +103,7 @@ async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: byte
     core = AuthHarness()
     core.next_answer("exchange", body)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.exchange("code")
+        await core.tokens.exchange("code")
     assert caught.value.reason == "not_json"
 
 
@@ -113,7 +113,7 @@ async def test_ck08_a_user_with_too_many_grants_is_told_so() -> None:
     big = core.emulator.issue(ADA, "acme", claims={"bulk": "x" * 9000})
     core.next_tokens("exchange", *big)
     with pytest.raises(SessionTooLarge):
-        await core.pairs.exchange("code")
+        await core.tokens.exchange("code")
 
 
 async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
@@ -121,12 +121,12 @@ async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
     core = AuthHarness(Project())
     issued = core.issue()
 
-    brought = await core.pairs.refresh(issued.refresh_jwt)
+    brought = await core.tokens.refresh(issued.refresh_jwt)
 
     assert brought.refresh_jwt == issued.refresh_jwt
     assert brought.session_jwt is not None
     assert brought.refresh_at is None
-    assert (await core.pairs.verify(brought)).refresh.text == issued.refresh_jwt
+    assert (await core.tokens.verify(brought)).refresh.text == issued.refresh_jwt
 
 
 async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
@@ -134,19 +134,19 @@ async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
     core = AuthHarness(Project(rotate_refresh=True, inactivity_seconds=1200))
     issued = core.issue()
 
-    brought = await core.pairs.refresh(issued.refresh_jwt)
+    brought = await core.tokens.refresh(issued.refresh_jwt)
 
     assert brought.refresh_jwt not in {None, issued.refresh_jwt}
     assert brought.refresh_at == NOW + 600
-    assert (await core.pairs.verify(brought)).refresh_at == NOW + 600
+    assert (await core.tokens.verify(brought)).refresh_at == NOW + 600
 
 
 async def test_kd06_a_pair_of_another_user_than_the_one_who_asked_is_refused() -> None:
     """Both halves are genuine and fit each other; they are somebody else's."""
     core = AuthHarness()
-    held = await core.held(core.issue())
+    held = await core.refresh_token(core.issue())
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.verify(result(core.issue(HANK, "globex")), held)
+        await core.tokens.verify(result(core.issue(HANK, "globex")), held)
     assert caught.value.reason == "subject"
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
 
@@ -155,7 +155,7 @@ async def test_a_result_without_tokens_is_refused() -> None:
     """That of a logout, for one."""
     core = AuthHarness()
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.verify(RefreshResult.ended())
+        await core.tokens.verify(RefreshResult.ended())
     assert caught.value.reason == "token_missing"
 
 
@@ -164,35 +164,35 @@ async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
-        await core.pairs.verify(result(core.issue()))
+        await core.tokens.verify(result(core.issue()))
     assert core.recorded_events(UpstreamTokenRejected) == []
 
 
 async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> None:
     """Somebody has just asked for an unknown key; ours is there half a minute later."""
     core = AuthHarness()
-    await core.resolve(core.issue())
+    await core.authenticate(core.issue())
     core.emulator.rotate_keys()
-    await core.pairs.verify(result(core.issue()))
+    await core.tokens.verify(result(core.issue()))
     core.emulator.rotate_keys()
     newest = result(core.issue())
     with pytest.raises(UpstreamUnavailable):
-        await core.pairs.verify(newest)
+        await core.tokens.verify(newest)
     assert core.recorded_events(UpstreamTokenRejected) == []
 
     core.clock.advance(30)
 
-    assert (await core.pairs.verify(newest)).session.tenant_id == "acme"
+    assert (await core.tokens.verify(newest)).session.tenant_id == "acme"
 
 
 async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> None:
     """Its reason tells so, for those who can go on with its refresh token."""
     core = AuthHarness()
     issued = core.issue()
-    await core.pairs.verify(result(issued))
+    await core.tokens.verify(result(issued))
     core.clock.advance(700)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.verify(result(issued))
+        await core.tokens.verify(result(issued))
     assert caught.value.reason == "expired"
     assert core.recorded_events(UpstreamTokenRejected) == []
 
@@ -203,12 +203,12 @@ async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
     times = {"iat": int(NOW) + 60, "exp": int(NOW) + 660}
     early = result(core.emulator.issue(ADA, "acme", claims=times))
     with pytest.raises(UpstreamUnavailable):
-        await core.pairs.verify(early)
+        await core.tokens.verify(early)
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("not_yet_valid")]
 
     core.clock.advance(60)
 
-    assert (await core.pairs.verify(early)).session.expires_at == times["exp"]
+    assert (await core.tokens.verify(early)).session.expires_at == times["exp"]
 
 
 async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
@@ -217,7 +217,7 @@ async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
     issued = core.issue()
     select, verify = core.switch("globex")
 
-    pair = await verify(await select(issued.refresh_jwt), await core.held(issued))
+    pair = await verify(await select(issued.refresh_jwt), await core.refresh_token(issued))
 
     assert pair.session.tenant_id == "globex"
     assert pair.session.tenant is not None
@@ -234,7 +234,7 @@ async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> Non
     brought = await select(issued.refresh_jwt)
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await verify(brought, await core.held(issued))
+        await verify(brought, await core.refresh_token(issued))
 
     assert caught.value.reason == "tenant"
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("tenant")]
@@ -244,8 +244,8 @@ async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
     """Nor does what it came from (LG-02)."""
     core = AuthHarness()
     core.next_tokens("refresh", "canary.canary", "canary")
-    brought = await core.pairs.refresh(core.issue().refresh_jwt)
+    brought = await core.tokens.refresh(core.issue().refresh_jwt)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.pairs.verify(brought)
-    shown = (brought, caught.value, caught.value.args, caught.value.__cause__, core.told)
+        await core.tokens.verify(brought)
+    shown = (brought, caught.value, caught.value.args, caught.value.__cause__, core.events)
     assert "canary" not in repr(shown)

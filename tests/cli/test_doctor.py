@@ -252,7 +252,10 @@ async def test_a_redis_url_that_is_none(emulator: Emulator, variables: Variables
 async def test_redis_is_not_installed(emulator: Emulator, variables: Variables) -> None:
     """Without the extra the fix is its name."""
     variables(REDIS_URL="redis://127.0.0.1/0")
-    text = "DESCOPE_REDIS_URL is set, and redis is not installed: pip install 'fastapi-descope[redis]'"
+    text = (
+        "DESCOPE_REDIS_URL is set, and the redis package is not installed:"
+        " pip install 'fastapi-descope[redis]'"
+    )
     assert about(await examine(emulator), "redis") == [(Severity.FAIL, text)]
 
 

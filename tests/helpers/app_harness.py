@@ -188,7 +188,7 @@ def build_app_harness(
     )
     routes(app)
     events: list[Event] = []
-    descope.subscribe(events.append)
+    descope.on_event(events.append)
     mounts: dict[str, httpx.AsyncBaseTransport] = {
         f"{APP}/": httpx.ASGITransport(app),
         f"{IDP}/": httpx.ASGITransport(emulator),

@@ -1,4 +1,4 @@
-"""The core as the plugin builds it, without the web in front of it: its parts around an emulator."""
+"""The authentication core as the plugin builds it, without the web layer, against an emulator."""
 
 import json
 from collections.abc import Mapping
@@ -6,17 +6,14 @@ from dataclasses import replace
 
 import httpx
 
-from fastapi_descope._auth.authenticator import Authenticator, AuthResult, Credentials
-from fastapi_descope._auth.login import LoginFlow
-from fastapi_descope._auth.token_service import TokenService
-from fastapi_descope._refresh.coordinator import Exchange, RefreshCoordinator, Verify
-from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
-from fastapi_descope._tokens.claims import TokenPolicy
-from fastapi_descope._tokens.verifier import TokenVerifier
-from fastapi_descope._upstream.api import DescopeApi
+from fastapi_descope._auth.authenticator import AuthResult, Credentials
+from fastapi_descope._auth.core import build_core
+from fastapi_descope._refresh.coordinator import Exchange, Verify
+from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import RefreshToken, TokenPair, UserProfile
+from fastapi_descope.settings import DescopeSettings
 from tests.helpers.app_harness import IDP, Browser
 from tests.helpers.signing_key import signing_key
 
@@ -29,52 +26,28 @@ STRICT = Project(rotate_refresh=True)
 
 
 class AuthHarness:
-    """One emulator, a clock that stands still, and every part of the core, each under its own name."""
+    """One emulator, a clock that a test moves, and the objects of the core, each under its name."""
 
-    def __init__(self, project: Project = STRICT, *, timeout: float = 5.0, refresh_ahead: float = 60) -> None:
+    def __init__(self, project: Project = STRICT, *, timeout: float = 5.0, refresh_ahead: int = 60) -> None:
         self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP, signing_key=signing_key())
         self.clock = self.emulator.clock
-        self.told: list[Event] = []
-        events = EventBus()
-        events.subscribe(self.told.append)
-        self.client = DescopeApi(
-            base_url=IDP,
+        self.events: list[Event] = []
+        bus = EventBus()
+        bus.subscribe(self.events.append)
+        settings = DescopeSettings(
             project_id=project.project_id,
-            timeout=timeout,
-            transport=httpx.ASGITransport(self.emulator),
-            monotonic=self.clock,
-            events=events,
-        )
-        self.keys = TokenVerifier(
-            self.client.keys,
-            policy=TokenPolicy(project.project_id, frozenset({project.project_id})),
-            clock=self.clock,
-            monotonic=self.clock,
-            events=events,
-        )
-        self.pairs = TokenService(self.client, self.keys, events=events, clock=self.clock)
-        self.store = MemoryRefreshStore(self.clock)
-        self.refresher = RefreshCoordinator(
-            store=self.store,
-            exchange=self.pairs.refresh,
-            verify=self.pairs.verify,
-            events=events,
-            clock=self.clock,
-        )
-        self.resolver = Authenticator(
-            verifier=self.keys,
-            coordinator=self.refresher,
-            events=events,
-            clock=self.clock,
+            base_url=IDP,
+            upstream_timeout=timeout,
             refresh_ahead=refresh_ahead,
         )
-        self.authenticator = LoginFlow(
-            api=self.client,
-            tokens=self.pairs,
-            authenticator=self.resolver,
-            coordinator=self.refresher,
-            events=events,
-        )
+        core = build_core(settings, bus, clock=self.clock, transport=httpx.ASGITransport(self.emulator))
+        self.verifier = core.verifier
+        self.tokens = core.tokens
+        self.coordinator = core.coordinator
+        self.authenticator = core.authenticator
+        self.login_flow = core.login_flow
+        self.session_service = core.session_service
+        self.drain = core.drain
 
     def calls(self, endpoint: str) -> int:
         """How many calls of an endpoint reached the emulator."""
@@ -82,7 +55,7 @@ class AuthHarness:
 
     def recorded_events(self, *kinds: type[Event]) -> list[Event]:
         """The events of these kinds, oldest first."""
-        return [event for event in self.told if isinstance(event, kinds)]
+        return [event for event in self.events if isinstance(event, kinds)]
 
     def issue(
         self, user: str = ADA, tenant: str | None = "acme", *, session_seconds: int | None = None
@@ -90,21 +63,25 @@ class AuthHarness:
         """A pair that Descope has issued; a session of negative seconds is over."""
         return self.emulator.issue(user, tenant, session_seconds=session_seconds)
 
-    async def held(self, issued: JwtPair) -> RefreshToken:
-        """The verified refresh token of a pair."""
-        return await self.keys.verify_refresh_token(issued.refresh_jwt)
+    async def refresh_token(self, issued: JwtPair) -> RefreshToken:
+        """Return the verified refresh token of a pair."""
+        return await self.verifier.verify_refresh_token(issued.refresh_jwt)
 
     async def pair(self, issued: JwtPair) -> TokenPair:
-        """The verified pair."""
-        return await self.pairs.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
+        """Return the verified pair."""
+        return await self.tokens.verify(RefreshResult(issued.session_jwt, issued.refresh_jwt))
 
-    async def resolve(self, issued: JwtPair) -> AuthResult:
-        """Who is calling with both cookies of a pair."""
-        return await self.resolver.authenticate(cookies(issued))
+    async def authenticate(self, issued: JwtPair) -> AuthResult:
+        """Authenticate a request with both cookies of a pair."""
+        return await self.authenticator.authenticate(cookies(issued))
+
+    async def finish(self, issued: JwtPair) -> AuthResult:
+        """Authenticate a request with both cookies of a pair, up to the start of its response."""
+        return await (await self.authenticate(issued)).finish()
 
     def switch(self, tenant: str) -> tuple[Exchange, Verify]:
-        """A tenant switch, as ``RefreshCoordinator.replace`` takes it."""
-        return self.pairs.select(tenant), self.pairs.in_tenant(tenant)
+        """Return the arguments of ``RefreshCoordinator.switch`` for a tenant switch."""
+        return self.tokens.select_tenant(tenant), self.tokens.verify_tenant(tenant)
 
     async def code(self, login_url: str, user: str = ADA) -> str:
         """The one-time code that a browser brings back from a login."""

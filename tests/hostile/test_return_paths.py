@@ -80,7 +80,7 @@ async def test_rt_a_refused_target_is_neither_stored_nor_sent(login: Login, targ
     An address with over 8 KB of query is none that a login answers at all.
     """
     refusals: list[object] = []
-    login.env.descope.subscribe(lambda event: refusals.append(type(event)))
+    login.env.descope.on_event(lambda event: refusals.append(type(event)))
 
     endless = [target for target in targets if len(f"tenant=acme&return_to={quoted(target)}") > 8_192]
     for target in endless:

@@ -148,7 +148,7 @@ async def test_lg01_no_secret_is_ever_written(notebook: Notebook) -> None:
             auth_management_key=MANAGEMENT_KEY,
         )
         descope = Descope(app, settings=settings, clock=emulator.clock)
-        descope.subscribe(events.append)
+        descope.on_event(events.append)
         add_routes(app)
         # Another library than the package's, so that the two can be told apart in the log.
         async with httpx2.AsyncClient(trust_env=False) as client:

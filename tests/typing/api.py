@@ -86,12 +86,13 @@ async def provision(request: Request, session: AuthSession) -> None:
     assert_type(await get_user_profile(request), UserProfile)
 
 
+@descope.on_event
 def audit(event: Event) -> None:
     if isinstance(event, SignedIn):
         assert_type(event.user_id, str)
 
 
-assert_type(descope.subscribe(audit)(), None)
+audit(SignedIn("U1", None, first_seen=True))
 
 
 @descope.login_options

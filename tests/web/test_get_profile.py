@@ -65,7 +65,7 @@ async def test_a_login_hook_asks_also_after_a_browser_that_does_not_wait(make_en
     env, names = make_env(project=PLAIN), list[str | None]()
     begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    @env.descope.subscribe
+    @env.descope.on_event
     def hear(event: Event) -> None:
         if isinstance(event, (SignedIn, LoginFailed)):
             ended.set()

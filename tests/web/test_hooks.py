@@ -7,6 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from fastapi_descope import AuthSession, ConfigurationError, Descope, DescopeSettings, LoginOptions
+from fastapi_descope.events import Event
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def test_hooks_may_be_whatever_is_awaited(descope: Descope, hook: Callable[..., 
     """Functions, methods, objects, and parts of them; as subscribers they would never run."""
     descope.on_login(hook)
     descope.login_options(hook)
-    with pytest.raises(ConfigurationError, match=r"subscribe: .* write def"):
-        descope.subscribe(hook)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ConfigurationError, match=r"on_event: .* write def"):
+        descope.on_event(hook)  # type: ignore[arg-type] # the mistake
 
 
 @pytest.mark.parametrize("subscriber", SYNC)
 def test_subscribers_may_be_whatever_is_called(descope: Descope, subscriber: Callable[..., None]) -> None:
     """As hooks they would run, and nobody could sign in any more."""
-    descope.subscribe(subscriber)
+    descope.on_event(subscriber)
     for register in (descope.on_login, descope.login_options):
         with pytest.raises(ConfigurationError, match="awaited, so write async def"):
             register(subscriber)  # type: ignore[arg-type] # the mistake
@@ -71,4 +72,7 @@ def test_a_decorator_gives_the_hook_back(descope: Descope) -> None:
     @descope.login_options
     async def options(request: Request) -> LoginOptions | None: ...
 
-    assert [provision.__name__, options.__name__] == ["provision", "options"]
+    @descope.on_event
+    def audit(event: Event) -> None: ...
+
+    assert [provision.__name__, options.__name__, audit.__name__] == ["provision", "options", "audit"]

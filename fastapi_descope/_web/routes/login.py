@@ -8,6 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from ..._auth.core import Core
 from ..._auth.login import Admission, LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
 from ..._telemetry.log_once import LogOnce
@@ -63,6 +64,7 @@ _CODE = re.compile(r"[!-~]{1,2048}")
 class LoginRoutes:
     """``GET /login/sso`` and ``GET /callback``."""
 
+    core: Core
     settings: DescopeSettings
     transactions: LoginTransactions
     cookies: SessionCookies
@@ -94,12 +96,12 @@ class LoginRoutes:
         self._advise(request)
         secure = self.cookies.use_secure(request.scope)
         state, cookies = self.transactions.begin(
-            request.scope["headers"], return_to=return_to, now=pending.now(), secure=secure
+            request.scope["headers"], return_to=return_to, now=self.core.clock(), secure=secure
         )
         callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
-        url = await pending.login_flow.begin_login(
+        url = await self.core.login_flow.authorization_url(
             _login_request(tenant, f"{callback}?state={state}", options, query),
-            presented=pending.credentials(),
+            credentials=pending.credentials(),
         )
         pending.queue(cookies)
         self.events.emit(LoginStarted())
@@ -118,9 +120,9 @@ class LoginRoutes:
         code = parameter(request, "code", _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
-        pair = await pending.login_flow.complete_login(code, self._admission(request, pending))
+        pair = await self.core.login_flow.complete_login(code, self._admission(request, pending))
         # Over whatever session the browser had (CB-09).
-        await pending.login_flow.supersede(pending.credentials(), pair)
+        await self.core.login_flow.supersede(pending.credentials(), pair)
         pending.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
         safe = self.redirects.safe_redirect(transaction.return_to, request.scope, forbidden=pending.own_paths)
@@ -154,7 +156,7 @@ class LoginRoutes:
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         found = None
         if state is not None:
-            found = self.transactions.find(headers, state=state, now=pending.now(), secure=secure)
+            found = self.transactions.find(headers, state=state, now=self.core.clock(), secure=secure)
             pending.queue(self.transactions.end(headers, state=state, secure=secure))
         if found is None:
             raise self._rejected(

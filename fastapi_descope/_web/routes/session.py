@@ -7,6 +7,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from ..._auth.core import Core
 from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
 from ...events import EventBus, RedirectRejected
@@ -25,6 +26,7 @@ __all__ = ["SessionRoutes"]
 class SessionRoutes:
     """``/logout``, ``/tenant/select`` and ``/session``."""
 
+    core: Core
     settings: DescopeSettings
     redirects: RedirectPolicy
     events: EventBus
@@ -50,7 +52,7 @@ class SessionRoutes:
         if not TENANT_HINT.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
         with pending.clear_if_ended():
-            pair = await pending.login_flow.select_tenant(pending.credentials(), tenant)
+            pair = await self.core.session_service.select_tenant(pending.credentials(), tenant)
         pending.write(pair)
         if client_kind(request.scope) is ClientKind.PROGRAM:
             return _json(SessionOut.from_session(pair.session))
@@ -70,7 +72,9 @@ class SessionRoutes:
         pending = request_auth(request.scope)
         await pending.require()
         with pending.clear_if_ended():
-            names = await pending.login_flow.tenant_names(pending.credentials(), await pending.authenticate())
+            names = await self.core.session_service.tenant_names(
+                pending.credentials(), await pending.authenticate()
+            )
         return _json(TenantNamesOut(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
@@ -81,7 +85,7 @@ class SessionRoutes:
             # LO-06: what such a header says ends by itself, or with whoever sends it.
             raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
-        await pending.login_flow.logout(presented, everywhere=everywhere)
+        await self.core.session_service.logout(presented, everywhere=everywhere)
         pending.clear()
         if client_kind(request.scope) is ClientKind.PROGRAM:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)

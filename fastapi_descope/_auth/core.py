@@ -1,0 +1,237 @@
+"""Build the objects behind the web layer: all that call Descope or read the clock."""
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from .._refresh.coordinator import RefreshCoordinator
+from .._refresh.store import MemoryRefreshStore, RefreshStore
+from .._tokens.claims import TokenPolicy
+from .._tokens.verifier import TokenVerifier
+from .._upstream.api import DescopeApi, Transport
+from ..errors import ConfigurationError
+from ..events import EventBus
+from ..settings import DescopeSettings
+from .authenticator import Authenticator
+from .login import LoginFlow
+from .session_service import SessionService
+from .token_service import TokenService
+
+if TYPE_CHECKING:
+    from .._refresh.redis.store import RedisRefreshStore
+
+__all__ = ["Core", "build_api", "build_core", "build_redis_store"]
+
+_DRAIN_SECONDS = 10.0
+"""How long a shutdown waits for refreshes in flight, unless a call may take longer."""
+
+_LEASE_SECONDS = 5.0
+"""How long a crashed process delays the next refresh of a session (F8)."""
+
+
+@dataclass(slots=True)
+class Core:
+    """The objects that call Descope or read the clock. The web layer holds one ``Core`` and nothing of it.
+
+    So a test can replace all of them at once.
+    """
+
+    clock: Callable[[], float]
+    api: DescopeApi
+    verifier: TokenVerifier
+    store: RefreshStore
+    tokens: TokenService
+    coordinator: RefreshCoordinator
+    authenticator: Authenticator
+    login_flow: LoginFlow
+    session_service: SessionService
+    drain_seconds: float
+
+    def replace(self, other: "Core") -> "Core":
+        """Take over the objects of ``other``, and return a ``Core`` with the former ones."""
+        former = copy.copy(self)
+        for field in fields(self):
+            setattr(self, field.name, getattr(other, field.name))
+        return former
+
+    async def drain(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for refreshes, logins and logouts in flight."""
+        flights = (self.coordinator, self.login_flow, self.session_service)
+        await asyncio.gather(*(each.drain(seconds) for each in flights))
+
+    async def aclose(self) -> None:
+        """Drain, then close all connections. The objects can be used again afterwards."""
+        await self.drain(self.drain_seconds)
+        await self.verifier.aclose()
+        await self.api.aclose()
+        await self.store.aclose()
+
+
+def build_core(
+    settings: DescopeSettings,
+    events: EventBus,
+    *,
+    clock: Callable[[], float] = time.time,
+    transport: Transport | None = None,
+    store: RefreshStore | None = None,
+) -> Core:
+    """Return all objects, built from the settings. Opens no connection.
+
+    Args:
+        settings: The settings.
+        events: Receives all events.
+        clock: Returns epoch seconds.
+        transport: Replaces the connections to Descope.
+        store: Replaces the refresh store that the settings describe.
+
+    Raises:
+        ConfigurationError: The settings name a Redis that cannot be used.
+    """
+    # An injected clock drives the ages of caches too, so that a test moves a single clock. In production they
+    # are measured by a clock that cannot be set back (RF-17).
+    monotonic = time.monotonic if clock is time.time else clock
+    api = build_api(settings, events, transport=transport, monotonic=monotonic)
+    verifier = _build_verifier(settings, events, api, clock, monotonic)
+    if store is None:
+        store = _build_store(settings, events, monotonic)
+    tokens = TokenService(api, verifier, events=events, clock=clock)
+    coordinator = _build_coordinator(settings, events, store, tokens, clock)
+    authenticator = Authenticator(
+        verifier=verifier,
+        coordinator=coordinator,
+        events=events,
+        clock=clock,
+        refresh_ahead=settings.refresh_ahead,
+    )
+    return Core(
+        clock=clock,
+        api=api,
+        verifier=verifier,
+        store=store,
+        tokens=tokens,
+        coordinator=coordinator,
+        authenticator=authenticator,
+        login_flow=LoginFlow(api, tokens, authenticator, coordinator, events),
+        session_service=SessionService(api, tokens, authenticator, coordinator, events),
+        drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),
+    )
+
+
+def build_api(
+    settings: DescopeSettings,
+    events: EventBus,
+    *,
+    transport: Transport | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> DescopeApi:
+    """Return the client of Descope's API. Opens no connection.
+
+    Raises:
+        ConfigurationError: The project id or the management key is malformed.
+    """
+    return DescopeApi(
+        base_url=settings.base_url,
+        project_id=settings.project_id,
+        management_key=settings.auth_management_key,
+        timeout=settings.upstream_timeout,
+        transport=transport,
+        monotonic=monotonic,
+        events=events,
+    )
+
+
+def build_redis_store(
+    url: SecretStr,
+    settings: DescopeSettings,
+    events: EventBus,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    timeout: float = 0.25,
+) -> "RedisRefreshStore":
+    """Return the refresh store in the Redis at ``url``. Opens no connection.
+
+    Args:
+        url: ``DESCOPE_REDIS_URL``.
+        settings: The other settings.
+        events: Receives an event when Redis becomes unavailable.
+        monotonic: Returns seconds.
+        timeout: Seconds for one command.
+
+    Raises:
+        ConfigurationError: The redis package is not installed, or the URL is malformed.
+    """
+    try:
+        from .._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs an optional package
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "DESCOPE_REDIS_URL is set, and the redis package is not installed:"
+            " pip install 'fastapi-descope[redis]'"
+        ) from None
+    return RedisRefreshStore(
+        url,
+        project_id=settings.project_id,
+        events=events,
+        monotonic=monotonic,
+        lease_seconds=_LEASE_SECONDS,
+        timeout=timeout,
+    )
+
+
+def _build_coordinator(
+    settings: DescopeSettings,
+    events: EventBus,
+    store: RefreshStore,
+    tokens: TokenService,
+    clock: Callable[[], float],
+) -> RefreshCoordinator:
+    return RefreshCoordinator(
+        store=store,
+        exchange=tokens.refresh,
+        verify=tokens.verify,
+        events=events,
+        clock=clock,
+        grace=settings.refresh_grace,
+        # Long enough for the call of another process, and for the lease of a crashed one.
+        wait_timeout=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
+    )
+
+
+def _build_store(settings: DescopeSettings, events: EventBus, monotonic: Callable[[], float]) -> RefreshStore:
+    if settings.redis_url is not None:
+        return build_redis_store(settings.redis_url, settings, events, monotonic=monotonic)
+    # Longer than any refresh takes, its verification included: no other process could take over the lease.
+    lease_seconds = 2 * settings.upstream_timeout + _DRAIN_SECONDS
+    return MemoryRefreshStore(monotonic, lease_seconds=lease_seconds)
+
+
+def _build_verifier(
+    settings: DescopeSettings,
+    events: EventBus,
+    api: DescopeApi,
+    clock: Callable[[], float],
+    monotonic: Callable[[], float],
+) -> TokenVerifier:
+    # A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``).
+    session, refresh = settings.session_cookie_name, settings.refresh_cookie_name
+    policy = TokenPolicy(
+        project_id=settings.project_id,
+        issuers=settings.issuers,
+        audience=settings.audience,
+        session_names=frozenset({"DS", session}) - {refresh},
+        refresh_names=frozenset({"DSR", refresh}) - {session},
+        leeway=settings.leeway,
+    )
+    return TokenVerifier(
+        api.keys,
+        policy=policy,
+        clock=clock,
+        monotonic=monotonic,
+        events=events,
+        max_stale=settings.jwks_max_stale,
+        cache_size=settings.token_cache_size,
+    )

@@ -1,0 +1,150 @@
+"""Operations on an existing session: tenant switch, logout, and what Descope knows about its user."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import TypeVar
+
+from .._concurrency.single_flight import SingleFlight
+from .._refresh.coordinator import RefreshCoordinator
+from .._upstream.api import DescopeApi
+from ..errors import (
+    BadRequest,
+    Forbidden,
+    NotAuthenticated,
+    SessionEnded,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from ..events import EventBus, SignedOut, TenantSwitched
+from ..session import RefreshToken, TokenPair, UserProfile
+from .authenticator import Authenticator, AuthResult, Credentials
+from .token_service import TokenService, convert_session_ended
+
+__all__ = ["SessionService"]
+
+T = TypeVar("T")
+
+_LOGOUT_TIMEOUT = 2.0
+"""Seconds that a logout waits for Descope. The cookies are cleared in any case (LO-01)."""
+
+
+class SessionService:
+    """Switches tenants, logs out and queries the user. Holds the logouts in flight."""
+
+    def __init__(
+        self,
+        api: DescopeApi,
+        tokens: TokenService,
+        authenticator: Authenticator,
+        coordinator: RefreshCoordinator,
+        events: EventBus,
+    ) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._authenticator = authenticator
+        self._coordinator = coordinator
+        self._events = events
+        self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
+
+    async def select_tenant(self, credentials: Credentials, tenant: str) -> TokenPair:
+        """Make ``tenant`` the current tenant of the session, and return the new tokens. One call to Descope.
+
+        Runs after refreshes of the session that are in flight, never concurrently with one.
+
+        Raises:
+            NotAuthenticated: There is no valid refresh token.
+            SessionEnded: The session has expired or was revoked.
+            BadRequest: The request has an Authorization header.
+            Forbidden: Descope rejects the tenant.
+            UpstreamError: The call failed, or its tokens are invalid.
+        """
+        refresh_token = await self._authenticator.require_refresh_token(credentials)
+        try:
+            with convert_session_ended():
+                pair = await self._coordinator.switch(  # by the refresh token alone (TN-08)
+                    refresh_token, self._tokens.select_tenant(tenant), self._tokens.verify_tenant(tenant)
+                )
+        except UpstreamRejected:
+            raise Forbidden("You are not a member of this organisation") from None
+        self._events.emit(TenantSwitched(pair.session.user.id, tenant))
+        return pair
+
+    async def logout(self, credentials: Credentials, *, everywhere: bool = False) -> None:
+        """End the session in this app and, within two seconds, at Descope. Never raises.
+
+        Without a refresh token nothing is called. A copy of the session token stays valid until it expires:
+        it is verified offline. Cancelling the caller does not cancel the logout.
+
+        Args:
+            credentials: Those of the request.
+            everywhere: End all sessions of the user, on all devices.
+        """
+        if credentials.refresh is None:  # LO-02
+            await self._log_out(credentials, everywhere=everywhere)
+            return
+        key = (sha256(credentials.refresh.encode()).digest(), everywhere)
+        await self._logouts.run(key, lambda: self._log_out(credentials, everywhere=everywhere))
+
+    async def profile(self, credentials: Credentials, result: AuthResult) -> UserProfile:
+        """Return Descope's user object. One call, or two if the refresh token is replaced concurrently.
+
+        Raises:
+            NotAuthenticated: There is no valid refresh token.
+            SessionEnded: The session has expired or was revoked.
+            BadRequest: The request has an Authorization header.
+            UpstreamError: The call failed.
+        """
+        return await self._query(self._api.me, credentials, result)
+
+    async def tenant_names(self, credentials: Credentials, result: AuthResult) -> dict[str, str]:
+        """Return the names of the user's tenants by id. Costs and raises what ``profile`` does."""
+        ids = sorted(result.session.tenants) if result.session else []
+        if not ids:
+            return {}
+        return dict(await self._query(lambda jwt: self._api.my_tenants(jwt, ids), credentials, result))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for logouts in flight."""
+        await self._logouts.drain(seconds)
+
+    async def _log_out(self, credentials: Credentials, *, everywhere: bool) -> None:
+        confirmed = False
+        try:
+            async with asyncio.timeout(_LOGOUT_TIMEOUT):
+                refresh_token = await self._refresh_token_to_revoke(credentials)
+                current = await self._coordinator.revoke(refresh_token, wait_timeout=_LOGOUT_TIMEOUT / 2)
+                await (self._api.logout_all(current) if everywhere else self._api.logout(current))
+            confirmed = True
+        except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
+            pass
+        self._events.emit(SignedOut(everywhere, confirmed))
+
+    async def _refresh_token_to_revoke(self, credentials: Credentials) -> RefreshToken:
+        """Return the refresh token, also if the session token cannot be verified at the moment."""
+        try:
+            return await self._authenticator.require_refresh_token(credentials)
+        except UpstreamUnavailable:
+            return await self._authenticator.require_refresh_token(replace(credentials, session=None))
+
+    # A refresh token that a concurrent refresh or switch has replaced is rejected like a revoked one: the
+    # session has ended only if there is no newer token (RF-05).
+    async def _query(
+        self, query: Callable[[str], Awaitable[T]], credentials: Credentials, result: AuthResult
+    ) -> T:
+        """Return the result of ``query`` with the current refresh token of the session."""
+        if result.pair is not None:  # refreshed by this request, whose own token may be spent
+            jwt = result.pair.refresh.text
+        else:
+            jwt = await self._authenticator.current_refresh_jwt(credentials)
+        while True:
+            try:
+                with convert_session_ended():
+                    return await query(jwt)
+            except SessionEnded:
+                current = await self._coordinator.wait_idle(jwt)
+                if current is None or current == jwt:
+                    raise
+            jwt = current
