@@ -1,1 +1,1 @@
-"""Strict base64url and JSON decoding, and an immutable dict."""
+"""Strict base64url and JSON, readers of JSON fields, and an immutable dict."""

@@ -1,9 +1,7 @@
-"""A dict that nobody can change.
+"""An immutable dict."""
 
-Claims are shared by every request of a session, so a handler must not be able to alter them (TV-17). A
-``MappingProxyType`` would do, but for what users do with claims: ``json.dumps``, ``dataclasses.asdict`` and
-FastAPI's encoder take a dict for a dict, and fail on a proxy.
-"""
+# All requests of a session share its claims, so a handler must not be able to change them (TV-17).
+# MappingProxyType is not enough: json.dumps, dataclasses.asdict and FastAPI's encoder fail on a proxy.
 
 from typing import NoReturn, Self, TypeVar
 
@@ -14,45 +12,45 @@ V = TypeVar("V")
 
 
 class FrozenDict(dict[K, V]):
-    """A dict whose mutators raise ``TypeError``; its values have to be read-only themselves.
+    """A dict whose mutating methods raise ``TypeError``. Its values must be immutable, too.
 
-    So ``copy.copy`` and ``copy.deepcopy`` need no copy, and return the object itself. Its method ``copy``
-    returns what ``dict`` makes of it: a plain dict, which may be changed.
+    ``copy.copy`` and ``copy.deepcopy`` return the object itself. Its method ``copy`` returns a plain dict,
+    which may be changed.
     """
 
     __slots__ = ()
 
     def __setitem__(self, key: K, value: V, /) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def __delitem__(self, key: K, /) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
-    def __ior__(self, other: object, /) -> Self:  # type: ignore[override, misc] # refused, whatever it is
-        """Refused."""
-        _refuse()
+    def __ior__(self, other: object, /) -> Self:  # type: ignore[override, misc] # always raises
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def clear(self) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def pop(self, *_arguments: object) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def popitem(self) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def setdefault(self, *_arguments: object) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def update(self, *_arguments: object, **_members: object) -> NoReturn:
-        """Refused."""
-        _refuse()
+        """Raise ``TypeError``."""
+        _raise_immutable()
 
     def __copy__(self) -> Self:
         return self
@@ -64,5 +62,5 @@ class FrozenDict(dict[K, V]):
         return type(self), (dict(self),)
 
 
-def _refuse() -> NoReturn:
-    raise TypeError("This is shared between requests and cannot be changed; make a dict of it first")
+def _raise_immutable() -> NoReturn:
+    raise TypeError("This dict is shared between requests and cannot be changed; copy it with dict() first")

@@ -1,9 +1,7 @@
-"""Strict JSON: one reading of a text, or none (requirement TV-04).
+"""A strict JSON parser: every text that another parser could read differently is rejected."""
 
-Python's parser is lenient where an attacker likes it: of two members with one name it keeps the last,
-it knows ``NaN``, and a deep enough array exhausts the stack. Two readers that disagree about a token
-are a hole, so everything with a second reading is refused here.
-"""
+# Requirement TV-04. Python's parser keeps the last of two members with one name, accepts NaN, and exhausts
+# the stack on deep arrays. Two parsers that read one token differently are a vulnerability.
 
 import json
 import math
@@ -18,21 +16,24 @@ __all__ = ["parse_object"]
 _MAX_DIGITS = 20
 _MAX_DEPTH = 32
 
-_BLANK = " \t\r\n"
+_WHITESPACE = " \t\r\n"
 _BRACKETS = b"[]{}"
-_NO_BRACKET = bytes(set(range(256)).difference(_BRACKETS))
-# An unterminated string runs to the end of the text, so that no input makes this pattern try twice.
+_OTHER_BYTES = bytes(set(range(256)).difference(_BRACKETS))
+# An unterminated string matches up to the end of the text, so that the pattern never backtracks.
 _STRING = re.compile(rb'"(?:[^"\\]+|\\.?)*(?:"|\Z)', re.DOTALL)
 
 
 def parse_object(raw: bytes) -> Mapping[str, object]:
-    """The JSON object in ``raw``, read-only at every depth: objects are mappings, lists are tuples.
+    """Parse one JSON object, read-only at every depth: objects become mappings, lists become tuples.
 
-    Raises ValueError, and nothing else, for what is not UTF-8 (a byte order mark included), not one
-    JSON object (RFC 8259), repeats a member name at any depth, holds a number without a finite value or
-    of more than 20 significant digits, nests deeper than 32 levels, or escapes half a surrogate pair.
+    No other error is raised for any input.
+
+    Raises:
+        ValueError: the text is not UTF-8 (or begins with a byte order mark), is not exactly one JSON object
+            (RFC 8259), repeats a member name at any depth, contains a number that is not finite or has more
+            than 20 significant digits, is nested deeper than 32 levels, or escapes half a surrogate pair.
     """
-    text = raw.decode().strip(_BLANK)
+    text = raw.decode().strip(_WHITESPACE)
     if raw.count(b"{") + raw.count(b"[") > _MAX_DEPTH:
         _check_depth(raw)
     value, end = _DECODER.raw_decode(text)
@@ -45,40 +46,42 @@ def parse_object(raw: bytes) -> Mapping[str, object]:
 
 def _check_depth(raw: bytes) -> None:
     depth = 0
-    for bracket in _STRING.sub(b"", raw).translate(None, _NO_BRACKET):
+    for bracket in _STRING.sub(b"", raw).translate(None, _OTHER_BYTES):
         depth += 1 if bracket in b"[{" else -1
         if depth > _MAX_DEPTH:
             raise ValueError("nested too deep")
 
 
 def _check_surrogates(text: str) -> None:
-    """Half a surrogate pair has no UTF-8 form: it would blow up in whatever writes it out later."""
+    # Half a surrogate pair cannot be encoded in UTF-8, so writing it later would fail.
     json.dumps(json.loads(text), ensure_ascii=False).encode()
 
 
-def _object(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
+def _build_object(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("repeated member")
     for name, value in pairs:
         if type(value) is list:
-            members[name] = _tuple(cast("list[object]", value))
+            members[name] = _freeze_list(cast("list[object]", value))
     return FrozenDict(members)
 
 
-def _tuple(items: list[object]) -> tuple[object, ...]:
+def _freeze_list(items: list[object]) -> tuple[object, ...]:
     if list not in map(type, items):
         return tuple(items)
-    return tuple(_tuple(cast("list[object]", item)) if isinstance(item, list) else item for item in items)
+    return tuple(
+        _freeze_list(cast("list[object]", item)) if isinstance(item, list) else item for item in items
+    )
 
 
-def _integer(text: str) -> int:
+def _parse_integer(text: str) -> int:
     if len(text.lstrip("-")) > _MAX_DIGITS:
         raise ValueError("number too long")
     return int(text)
 
 
-def _real(text: str) -> float:
+def _parse_real(text: str) -> float:
     number = float(text)
     digits = "".join(filter(str.isdigit, text.lower().partition("e")[0])).lstrip("0")
     if len(digits) > _MAX_DIGITS or not math.isfinite(number):
@@ -86,13 +89,13 @@ def _real(text: str) -> float:
     return number
 
 
-def _refuse_constant(text: str) -> NoReturn:
+def _reject_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_integer,
-    parse_float=_real,
-    parse_constant=_refuse_constant,
+    object_pairs_hook=_build_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_real,
+    parse_constant=_reject_constant,
 )

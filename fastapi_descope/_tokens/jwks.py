@@ -1,4 +1,6 @@
-"""A JWKS document, parsed into the keys that may be trusted (RFC 7517; requirements JW-08 to JW-11)."""
+"""Parser of a JWKS document (RFC 7517): the usable keys, and the reasons why others are rejected."""
+
+# Requirements JW-08 to JW-11.
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class RejectReason(StrEnum):
-    """Why a member of a key set is not used; the vocabulary of the log."""
+    """Why a key of a key set is not used. The values appear in log lines."""
 
     PRIVATE = "private"
     TYPE = "type"
@@ -37,7 +39,7 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RejectedKey:
-    """A member that is not used. ``kid_hash`` is the start of the SHA-256 of its kid, or "-"."""
+    """A key that is not used. ``kid_hash`` is 12 hex digits of the SHA-256 of its kid, or "-"."""
 
     kid_hash: str
     reason: RejectReason
@@ -45,35 +47,38 @@ class RejectedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The usable keys of a document, by kid, and what was left out."""
+    """The usable keys of a document, by kid, and the rejected ones."""
 
     keys: Mapping[str, Key]
     rejected: tuple[RejectedKey, ...] = ()
 
 
 def parse_key_set(body: bytes) -> KeySet:
-    """The keys of ``body``, which is what Descope's ``/v2/keys/{project}`` answers (wire contract 2.13).
+    """Parse the body of a response of Descope's ``/v2/keys/{project}`` (wire contract, section 2.13).
 
-    A member that is broken or unfit is dropped and the others are used (JW-09); of two different keys
-    with one kid neither is (JW-10). Raises InvalidUpstreamResponse, and nothing else, for a document that has
-    more than 64 KiB or 32 keys, is no strict JSON or no key set, or holds no usable key: such an answer
-    must never replace keys that work (JW-08, JW-11).
+    An unusable key is rejected and the others are used. If two different keys have the same kid, both are
+    rejected.
+
+    Raises:
+        InvalidUpstreamResponse: the document is larger than 64 KiB, has more than 32 keys, is not strict
+            JSON, is not a key set or contains no usable key.
     """
+    # JW-09, JW-10. An unusable document raises, so that it never replaces keys that work (JW-08, JW-11).
     members = _members(body)
     leaked = tuple(m["n"] for m in members if "n" in m and not _PRIVATE.isdisjoint(m))
-    judged = [(member, _reject_reason(member, leaked)) for member in members]
-    keys = [_key(member) for member, reason in judged if reason is None]
+    checked = [(member, _reject_reason(member, leaked)) for member in members]
+    keys = [_key(member) for member, reason in checked if reason is None]
     ambiguous = {a.kid for a, b in combinations(keys, 2) if a.kid == b.kid and a != b}
     usable = {key.kid: key for key in keys if key.kid not in ambiguous}
     if not usable:
         raise InvalidUpstreamResponse("no_usable_key")
-    dropped = [RejectedKey(_hash(member.get("kid")), reason) for member, reason in judged if reason]
-    dropped += [RejectedKey(_hash(kid), RejectReason.AMBIGUOUS) for kid in sorted(ambiguous)]
-    return KeySet(MappingProxyType(usable), tuple(dropped))
+    rejected = [RejectedKey(_hash(member.get("kid")), reason) for member, reason in checked if reason]
+    rejected += [RejectedKey(_hash(kid), RejectReason.AMBIGUOUS) for kid in sorted(ambiguous)]
+    return KeySet(MappingProxyType(usable), tuple(rejected))
 
 
 def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
-    """The members of the document; what is no JSON object is an empty one, which fits nothing."""
+    """Return the members of the set. One that is not an object becomes an empty one, which is rejected."""
     if len(body) > _MAX_BYTES:
         raise InvalidUpstreamResponse("key_set_too_large")
     try:
@@ -89,21 +94,22 @@ def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
 
 
 def _reject_reason(member: Mapping[str, object], leaked: Container[object]) -> RejectReason | None:
-    """The first reason not to use a member, or None; the order puts the gravest first."""
+    """Return the most serious reason not to use a key, or None if it is usable."""
     checks = (
         (_is_public(member, leaked), RejectReason.PRIVATE),
         (member.get("kty") == "RSA", RejectReason.TYPE),
         (member.get("alg") == "RS256", RejectReason.ALGORITHM),
         (_is_for_verifying(member), RejectReason.USE),
-        (_is_name(member.get("kid")), RejectReason.KEY_ID),
-        (_is_modulus(_number(member.get("n"))), RejectReason.MODULUS),
-        (_is_exponent(_number(member.get("e"))), RejectReason.EXPONENT),
+        (_is_kid(member.get("kid")), RejectReason.KEY_ID),
+        (_is_modulus(_decode_uint(member.get("n"))), RejectReason.MODULUS),
+        (_is_exponent(_decode_uint(member.get("e"))), RejectReason.EXPONENT),
     )
-    return next((reason for holds, reason in checks if not holds), None)
+    return next((reason for passed, reason in checks if not passed), None)
 
 
 def _is_public(member: Mapping[str, object], leaked: Container[object]) -> bool:
-    """Whether the private half is still a secret: one member that tells it spoils its twins (JW-10)."""
+    """Return whether no member of the document contains the private half of this key."""
+    # Another member with the same modulus may have published it (JW-10).
     return _PRIVATE.isdisjoint(member) and ("n" not in member or member["n"] not in leaked)
 
 
@@ -111,7 +117,7 @@ def _is_for_verifying(member: Mapping[str, object]) -> bool:
     return member.get("use", "sig") == "sig" and member.get("key_ops", ("verify",)) == ("verify",)
 
 
-def _is_name(kid: object) -> bool:
+def _is_kid(kid: object) -> bool:
     return isinstance(kid, str) and 0 < len(kid) <= _MAX_KID
 
 
@@ -123,8 +129,8 @@ def _is_exponent(number: int) -> bool:
     return number % 2 == 1 and _MIN_EXPONENT <= number < _MAX_EXPONENT
 
 
-def _number(text: object) -> int:
-    """The number that a Base64urlUInt spells (RFC 7518 section 2), or 0, which is fit for nothing."""
+def _decode_uint(text: object) -> int:
+    """Return the number in a Base64urlUInt (RFC 7518, section 2), or 0, which every check rejects."""
     octets = text.encode() if isinstance(text, str) else b""
     if not base64url.is_canonical(octets):
         return 0
@@ -133,7 +139,7 @@ def _number(text: object) -> int:
 
 
 def _key(member: Mapping[str, object]) -> Key:
-    """The key of a member that has been found fit: the three are strings by then."""
+    """Return the key of a usable member. Its members are known to be strings."""
     return Key.from_jwk(*(str(member[name]) for name in ("kid", "n", "e")))
 
 

@@ -1,9 +1,8 @@
-"""The key set in force: when it is fetched, and how long it may be used.
+"""The cache of Descope's key set: when it is fetched, and how long it may be used."""
 
-The request path never waits for Descope once keys are there: a set past its time is used while one
-fetch runs beside the request, and a failed fetch leaves the last good set in force (JW-05). A set is
-replaced, never merged, so that a key which Descope withdraws stops working (JW-01).
-"""
+# Once there are keys, a request never waits for Descope: an old set is used while one fetch runs, and a
+# failed fetch leaves the last good set in force (JW-05). A set is replaced and never merged, so that a key
+# that Descope withdraws stops working (JW-01).
 
 import asyncio
 import logging
@@ -33,19 +32,22 @@ Fetch = Callable[[], Awaitable[tuple[bytes, int | None]]]
 
 # Seconds.
 _MIN_FRESH, _MAX_FRESH = 60, 600
-_MAX_BACKOFF, _MAX_DOUBLINGS = 60, 6
-_BETWEEN_LOOKS = 30
+_MAX_BACKOFF = 60
+_REFETCH_INTERVAL = 30
+
+_MAX_DOUBLINGS = 6
 
 logger = logging.getLogger("fastapi_descope")
 
 
 class JwksCache:
-    """Keeps one key set current. The times of ``monotonic`` and ``max_stale`` are seconds.
+    """Keeps one key set current.
 
-    At most one fetch runs at a time, whoever asked for it and whoever stops waiting (JW-03). After a
-    failure the next one is at least a second away, and up to a minute as failures add up. ``on_change``
-    is called whenever the keys in force are not those of before.
+    At most one fetch runs at a time. It continues if callers that wait for it are cancelled. After a failed
+    fetch the next one waits at least a second, and up to a minute after repeated failures.
     """
+
+    # One fetch at a time: JW-03.
 
     def __init__(
         self,
@@ -57,134 +59,147 @@ class JwksCache:
         on_change: Callable[[], None],
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """Create an empty cache; nothing is fetched.
+
+        Args:
+            fetch: Fetches the key set.
+            monotonic: Returns seconds.
+            events: Receives ``JwksFetched`` and ``JwksFetchFailed``.
+            max_stale: Seconds for which a key set is used if no later fetch succeeds.
+            on_change: Called when the keys in force change.
+            jitter: Returns a random number between 0 and 1, for the delay after a failed fetch.
+        """
         self._fetch = fetch
         self._monotonic = monotonic
         self._events = events
         self._max_stale = max_stale
         self._on_change = on_change
         self._jitter = jitter
-        self._advice = LogOnce()
+        self._log_once = LogOnce()
         self._flights = SingleFlight[str, None]()
-        self._set = KeySet(MappingProxyType({}))
+        self._key_set = KeySet(MappingProxyType({}))
         self._failures = 0
-        # All in monotonic seconds: when to fetch next, when the set stops counting, when the last
-        # failure allows another try, and when an unknown key may cause a fetch again.
-        self._due = self._dead_at = self._retry_at = self._look_at = -math.inf
+        # All in monotonic seconds: when to fetch next, when the set may no longer be used, when another
+        # fetch is allowed after a failure, and when an unknown key may cause a fetch again.
+        self._fetch_at = self._expires_at = self._retry_at = self._refetch_at = -math.inf
 
     def get_nowait(self, *, fetch_if_empty: bool = True) -> Mapping[str, Key] | None:
-        """The keys in force, or None if there are none; never waits. Begins a fetch if one is due.
+        """Return the keys in force, or None if there are none. Never waits; starts a fetch if one is due.
 
-        Without ``first`` it renews a set, but does not begin with one: what asks may not even be
-        well-formed, and nonsense must not cause a fetch (JW-02).
+        With ``fetch_if_empty=False`` an existing set is renewed, but the first one is not fetched.
         """
+        # The token may not be well-formed yet, and a malformed token must not cause a fetch (JW-02).
         now = self._monotonic()
-        if now >= self._due and (fetch_if_empty or self._set.keys):
+        if now >= self._fetch_at and (fetch_if_empty or self._key_set.keys):
             self._flights.start("keys", self._renew)
-        return self._in_force(now)
+        return self._keys_at(now)
 
     async def keys(self) -> Mapping[str, Key]:
-        """The keys in force, once there are any: waits for the fetch under way if there are none.
+        """Return the keys in force. Waits for a fetch if there are none.
 
-        Raises UpstreamUnavailable if that does not bring them, or if it is too early for another try: an
-        outage before the first fetch refuses nobody (JW-07).
+        Raises:
+            UpstreamUnavailable: the fetch failed, or it is too early for another one.
         """
+        # An outage before the first fetch is 503 for the client and not 401 (JW-07).
         keys = self.get_nowait()
         if keys is None:
-            await self._landing()
-            keys = self._in_force(self._monotonic())
+            await self._wait_for_fetch()
+            keys = self._keys_at(self._monotonic())
         if keys is None:
             raise self._unavailable()
         return keys
 
     async def refetch_for_unknown_kid(self) -> bool:
-        """Whether the set was fetched once more, so that asking it for an unknown key anew makes sense.
+        """Wait for a fetch of the key set. Return False if none was made, because the last one is too recent.
 
-        Joins a fetch under way, or begins one: 30 seconds apart at most, however many unknown keys are
-        presented (JW-02). Raises UpstreamUnavailable if the last attempt failed: it cannot be told then
-        whether the key exists, and nobody is refused for it.
+        Joins a running fetch or starts one. Unknown keys cause at most one fetch in 30 seconds.
+
+        Raises:
+            UpstreamUnavailable: the last fetch failed, so it is unknown whether the key exists.
         """
+        # JW-02.
         if self._flights.current("keys") is None:
             now = self._monotonic()
-            if now < max(self._look_at, self._retry_at):
+            if now < max(self._refetch_at, self._retry_at):
                 if self._failures:
                     raise self._unavailable()
                 return False
-            self._look_at = now + _BETWEEN_LOOKS
+            self._refetch_at = now + _REFETCH_INTERVAL
             self._flights.start("keys", self._renew)
-        await self._landing()
+        await self._wait_for_fetch()
         return True
 
     async def aclose(self) -> None:
-        """End a fetch under way. Those who wait for it get UpstreamUnavailable."""
+        """Cancel the running fetch, if any. Callers that wait for it get ``UpstreamUnavailable``."""
         await self._flights.drain(0)
 
-    def _in_force(self, now: float) -> Mapping[str, Key] | None:
-        return self._set.keys if now < self._dead_at else None
+    def _keys_at(self, now: float) -> Mapping[str, Key] | None:
+        return self._key_set.keys if now < self._expires_at else None
 
-    async def _landing(self) -> None:
-        """Wait for the fetch under way, if any: not for its outcome, which is in this object then (JW-04)."""
-        flight = self._flights.current("keys")
-        if flight is None:
+    async def _wait_for_fetch(self) -> None:
+        """Wait until the running fetch, if any, has finished. Its result is then in this object."""
+        fetch = self._flights.current("keys")
+        if fetch is None:
             return
-        # Unlike awaiting the task, this neither cancels it with its waiter nor the waiter with it.
-        await asyncio.wait((flight,))
-        if not flight.cancelled():
-            flight.result()
+        # Unlike ``await fetch``, this cancels neither the fetch with its caller nor vice versa (JW-04).
+        await asyncio.wait((fetch,))
+        if not fetch.cancelled():
+            fetch.result()
 
     async def _renew(self) -> None:
         try:
             body, max_age = await self._fetch()
             fetched = parse_key_set(body)
         except UpstreamError as error:
-            self._note_failure(error)
+            self._record_failure(error)
         else:
-            self._adopt(fetched, max_age)
+            self._replace(fetched, max_age)
 
-    def _adopt(self, fetched: KeySet, max_age: int | None) -> None:
+    def _replace(self, fetched: KeySet, max_age: int | None) -> None:
         now = self._monotonic()
-        # Whatever the header says: neither a fetch for each request, nor a year without one (JW-13).
+        # The header can cause neither a fetch per request nor a year without one (JW-13).
         fresh = _MAX_FRESH if max_age is None else min(max(max_age, _MIN_FRESH), _MAX_FRESH)
-        self._due, self._dead_at = now + min(fresh, self._max_stale), now + self._max_stale
+        self._fetch_at, self._expires_at = now + min(fresh, self._max_stale), now + self._max_stale
         self._retry_at = now
         self._failures = 0
-        before, self._set = self._set, fetched
+        before, self._key_set = self._key_set, fetched
         if fetched.keys != before.keys:
             self._on_change()
         if fetched != before:
-            _report(fetched)
+            _log_rejected_keys(fetched)
         self._events.emit(JwksFetched(len(fetched.keys)))
 
-    def _note_failure(self, error: UpstreamError) -> None:
-        self._retry_at = self._monotonic() + self._pause_after(error)
-        self._due = max(self._due, self._retry_at)
-        if isinstance(error, CircuitOpen):  # nothing was sent, and why is told already
+    def _record_failure(self, error: UpstreamError) -> None:
+        self._retry_at = self._monotonic() + self._backoff(error)
+        self._fetch_at = max(self._fetch_at, self._retry_at)
+        if isinstance(error, CircuitOpen):  # nothing was sent, and the guard has already emitted an event
             return
         if not isinstance(error, UpstreamRejected):
-            self._events.emit(JwksFetchFailed(_reason(error)))
+            self._events.emit(JwksFetchFailed(_failure_reason(error)))
             return
         self._events.emit(JwksFetchFailed(error.code, error.upstream_status, error.upstream_code))
-        self._advice.warning(
+        self._log_once.warning(
             f"Descope knows no keys of this project (status {error.upstream_status}, code"
             f" {error.upstream_code or 'none'}): check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
         )
 
-    def _pause_after(self, error: UpstreamError) -> float:
-        """Seconds until the next try."""
+    def _backoff(self, error: UpstreamError) -> float:
+        """Return the seconds until the next fetch is allowed."""
         if isinstance(error, CircuitOpen):
-            # Nothing was sent: no further failure, and the time at which Descope is tried again is known.
+            # Nothing was sent, so this is not another failure, and the time of the next probe is known.
             self._failures = max(self._failures, 1)
             return error.retry_after
         self._failures += 1
         step = float(min(2 ** min(self._failures - 1, _MAX_DOUBLINGS), _MAX_BACKOFF))
-        asked = error.retry_after if isinstance(error, RateLimited) else 1
-        return max(step * (1 + self._jitter()) / 2, asked)
+        minimum = error.retry_after if isinstance(error, RateLimited) else 1
+        return max(step * (1 + self._jitter()) / 2, minimum)
 
     def _unavailable(self) -> UpstreamUnavailable:
-        wait = self._retry_at - self._monotonic()
-        return UpstreamUnavailable(math.ceil(max(wait, 1)))
+        seconds = self._retry_at - self._monotonic()
+        return UpstreamUnavailable(math.ceil(max(seconds, 1)))
 
 
-def _reason(error: UpstreamError) -> str:
+def _failure_reason(error: UpstreamError) -> str:
     match error:
         case InvalidUpstreamResponse(reason=reason):
             return reason
@@ -194,8 +209,8 @@ def _reason(error: UpstreamError) -> str:
             return error.code
 
 
-def _report(fetched: KeySet) -> None:
-    """Say once per set what was left out; a private key in public is more than a warning."""
-    for key in fetched.rejected:
+def _log_rejected_keys(key_set: KeySet) -> None:
+    """Log the rejected keys of a new set. A published private key is an error, all else a warning."""
+    for key in key_set.rejected:
         level = logging.ERROR if key.reason is RejectReason.PRIVATE else logging.WARNING
         logger.log(level, "fastapi_descope: key %s of the key set is not used: %s", key.kid_hash, key.reason)

@@ -31,7 +31,7 @@ class TokenCache(Generic[T]):
     because a token has exactly one accepted encoding.
     """
 
-    # One encoding per token: TV-03. Two sessions of one user are two entries: TN-10.
+    # TV-18. One encoding per token: TV-03. Two sessions of one user are two entries: TN-10.
 
     def __init__(self, size: int) -> None:
         self._size = size
