@@ -1,6 +1,6 @@
-"""Who is calling: frozen values, and the questions one may ask them.
+"""The identity of a request as frozen values: session, user, tenant, profile and tokens.
 
-Everything here is made from claims whose signature and checks have already passed. Nothing here does I/O.
+Sessions and refresh tokens are created from verified claims. Nothing in this module does I/O.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,13 @@ def _no_claims() -> Claims:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A customer organisation, and what the user may do in it."""
+    """A customer organisation, with the user's roles and permissions in it.
+
+    Attributes:
+        id: Descope's tenant id.
+        roles: Names of the user's roles in this tenant.
+        permissions: Names of the user's permissions in this tenant.
+    """
 
     id: str
     roles: tuple[str, ...] = ()
@@ -33,10 +39,13 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The person, or the access key, that a session speaks for.
+    """The user, or the access key, that a session belongs to.
 
-    ``id`` is Descope's user id: the claim ``dsub`` where a JWT template overrides ``sub``. ``roles``
-    and ``permissions`` are the project-wide ones; what holds inside a tenant is on ``Tenant``.
+    Attributes:
+        id: Descope's user id: the claim ``dsub`` if a JWT template overrides ``sub``, else ``sub``.
+        roles: Names of the project-wide roles. The roles inside a tenant are on ``Tenant``.
+        permissions: Names of the project-wide permissions.
+        claims: The verified claims of the session token, read-only. They are ignored when users are compared.
     """
 
     id: str
@@ -46,20 +55,23 @@ class User:
 
     @property
     def email(self) -> str | None:
-        """The e-mail address, if the project's JWT template puts it into the token; never an identity."""
+        """The claim ``email``, or None if the project's JWT template does not add it.
+
+        Identify users by ``id``: an e-mail address can change owners.
+        """
         return json_fields.text(self.claims.get("email"))
 
     @property
     def name(self) -> str | None:
-        """The display name, if the project's JWT template puts it into the token."""
+        """The claim ``name``, or None if the project's JWT template does not add it."""
         return json_fields.text(self.claims.get("name"))
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
-        """The user of verified claims.
+        """Create the user from verified claims.
 
-        Without a ``tenants`` claim and with ``dct``, the top-level lists are the current tenant's
-        (Descope's tenant-only template), so they do not count for the project.
+        If there is a ``dct`` claim but no ``tenants`` claim (Descope's tenant-only template), the top-level
+        roles and permissions belong to the current tenant, and the user has no project-wide ones.
         """
         tenant_only = "tenants" not in claims and "dct" in claims
         return cls(
@@ -70,38 +82,49 @@ class User:
         )
 
 
+def _epoch_seconds(value: object) -> int:
+    # Verified claims have numbers here. 0 makes any other value expired.
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
 def _tenants(claims: Claims) -> Mapping[str, Tenant]:
-    """Every tenant the user is a member of, by id, any text but "" (TN-06; wire contract, section 3.4)."""
-    listed = claims.get("tenants")
+    """Return every tenant that the user is a member of, by id."""
+    # Wire contract, section 3.4. An empty string is not a tenant id (TN-06).
     if "tenants" not in claims:
         current = json_fields.text(claims.get("dct"))
-        if current is None:
-            return {}
-        roles, permissions = (
-            json_fields.names(claims.get("roles")),
-            json_fields.names(claims.get("permissions")),
-        )
-        return {current: Tenant(current, roles, permissions)}
-    return {
-        tenant_id: Tenant(
-            tenant_id,
-            json_fields.names((grants or _NO_CLAIMS).get("roles")),
-            json_fields.names((grants or _NO_CLAIMS).get("permissions")),
-        )
-        for tenant_id, value in (json_fields.mapping(listed) or _NO_CLAIMS).items()
-        if tenant_id and (value is None or json_fields.mapping(value) is not None)
-        for grants in (json_fields.mapping(value),)
-    }
+        return {} if current is None else {current: _tenant(current, claims)}
+    tenants: dict[str, Tenant] = {}
+    for tenant_id, value in (json_fields.mapping(claims["tenants"]) or _NO_CLAIMS).items():
+        grants = _NO_CLAIMS if value is None else json_fields.mapping(value)
+        if tenant_id and grants is not None:
+            tenants[tenant_id] = _tenant(tenant_id, grants)
+    return tenants
+
+
+def _tenant(tenant_id: str, grants: Mapping[str, object]) -> Tenant:
+    roles, permissions = json_fields.names(grants.get("roles")), json_fields.names(grants.get("permissions"))
+    return Tenant(tenant_id, roles, permissions)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthSession:
-    """A verified session: who, in which tenant, until when. Times are epoch seconds.
+    """The verified session of a request.
 
-    ``tenant`` is the current tenant (claim ``dct``), or None: also when ``dct`` names a tenant that the
-    user is not a member of, in which case ``tenant_claim`` still says what was claimed (TN-02). All of it
-    is as it was when the token was issued: whoever leaves a tenant is out with the next refresh (TN-12).
+    It shows the state at the time the session token was issued: changes of membership and roles take effect
+    at the next refresh.
+
+    Attributes:
+        user: The user or access key.
+        tenant: The current tenant (claim ``dct``). None if there is none, or if the user is not a member of
+            it; ``tenant_claim`` has the claim in either case.
+        tenants: Every tenant that the user is a member of, by id. Read-only.
+        issued_at: When the session token was issued, in epoch seconds.
+        expires_at: When the session token expires, in epoch seconds.
+        amr: The authentication methods of the login (claim ``amr``), such as ``"mfa"``.
+        step_up: Whether the session token is the result of a step-up authentication.
     """
+
+    # Tenants: TN-02. Changes at the next refresh: TN-12.
 
     user: User
     tenant: Tenant | None
@@ -113,47 +136,50 @@ class AuthSession:
 
     @property
     def claims(self) -> Claims:
-        """Every verified claim of the session token, read-only."""
+        """Every verified claim of the session token, read-only at every depth."""
         return self.user.claims
 
     @property
     def tenant_id(self) -> str | None:
-        """The current tenant's id, or None."""
+        """The id of the current tenant, or None if there is no current tenant."""
         return None if self.tenant is None else self.tenant.id
 
     @property
     def tenant_claim(self) -> str | None:
-        """The raw ``dct`` claim, whether or not the user is a member of that tenant."""
+        """The claim ``dct``, or None. The user may not be a member of that tenant."""
         return json_fields.text(self.claims.get("dct"))
 
     @property
     def used_mfa(self) -> bool:
-        """Whether a second factor was part of the sign-in (claim ``amr`` holds ``mfa``)."""
+        """Whether the user logged in with a second factor (the claim ``amr`` contains ``mfa``)."""
         return "mfa" in self.amr
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
-        """The session of verified claims: ``iat`` and ``exp`` are known to be numbers by then."""
+        """Create the session from the verified claims of a session token."""
         tenants = FrozenDict(_tenants(claims))
         current = json_fields.text(claims.get("dct"))
         return cls(
             user=User.from_claims(claims),
             tenant=tenants.get(current) if current else None,
             tenants=tenants,
-            issued_at=_seconds(claims.get("iat")),
-            expires_at=_seconds(claims.get("exp")),
+            issued_at=_epoch_seconds(claims.get("iat")),
+            expires_at=_epoch_seconds(claims.get("exp")),
             amr=json_fields.names(claims.get("amr")),
             step_up=claims.get("su") is True,
         )
 
 
-def _seconds(value: object) -> int:
-    return int(value) if isinstance(value, (int, float)) else 0
-
-
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A verified refresh token. Times are epoch seconds; the text stays out of ``repr``."""
+    """A verified refresh token.
+
+    Attributes:
+        text: The encoded token. ``repr`` does not show it.
+        subject: The user id.
+        issued_at: When the token was issued, in epoch seconds.
+        expires_at: When the token expires, in epoch seconds.
+    """
 
     text: str = field(repr=False)
     subject: str
@@ -162,21 +188,25 @@ class RefreshToken:
 
     @classmethod
     def from_claims(cls, text: str, claims: Claims) -> Self:
-        """The refresh token of verified claims."""
+        """Create the refresh token from its text and its verified claims."""
         return cls(
             text=text,
             subject=User.from_claims(claims).id,
-            issued_at=_seconds(claims.get("iat")),
-            expires_at=_seconds(claims.get("exp")),
+            issued_at=_epoch_seconds(claims.get("iat")),
+            expires_at=_epoch_seconds(claims.get("exp")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What Descope issued, both halves verified: the texts for the cookies, the values for the app.
+    """A session token and a refresh token issued together by Descope, both verified.
 
-    ``refresh_at`` (epoch seconds) is when Descope wants the next refresh because of an inactivity
-    timeout (``nextRefreshSeconds``), or None.
+    Attributes:
+        session_jwt: The encoded session token. ``repr`` does not show it.
+        session: The session of the session token.
+        refresh: The refresh token.
+        refresh_at: When the session must be refreshed because of Descope's inactivity timeout
+            (``nextRefreshSeconds``), in epoch seconds. None without such a timeout.
     """
 
     session_jwt: str = field(repr=False)
@@ -187,9 +217,24 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class UserProfile:
-    """Descope's user object (``GET /v1/auth/me``); only ``user_id`` is always there.
+    """The user's profile as Descope returns it (``GET /v1/auth/me``).
 
-    ``repr`` shows the id alone: names and addresses do not belong into logs.
+    Only ``user_id`` is always present. ``repr`` shows nothing else, to keep personal data out of logs.
+
+    Attributes:
+        user_id: Descope's user id.
+        login_ids: The identifiers that the user can log in with, such as e-mail addresses.
+        name: The display name.
+        given_name: The given name.
+        family_name: The family name.
+        email: The e-mail address.
+        verified_email: Whether Descope has verified the e-mail address.
+        phone: The phone number.
+        verified_phone: Whether Descope has verified the phone number.
+        picture: The URL of a picture.
+        tenants: Every tenant that the user is a member of, by id.
+        tenant_names: The display names of these tenants, by id. A tenant without a name has its id here.
+        custom_attributes: The custom attributes of the project.
     """
 
     user_id: str
