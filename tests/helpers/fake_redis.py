@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-DONE = b"*2\r\n$4\r\ndone\r\n$0\r\n\r\n"
+OK = b"*2\r\n$2\r\nok\r\n$0\r\n\r\n"
 
 _QUESTION = re.compile(rb"\$\d\r\nEVAL(?:SHA)?\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", re.DOTALL)
 """The text or the name of a script, and the number of its keys."""
@@ -14,7 +14,7 @@ _QUESTION = re.compile(rb"\$\d\r\nEVAL(?:SHA)?\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d
 
 def always_done(_text: bytes, _keys: int) -> bytes:
     """The answer of a Redis that does whatever it is told."""
-    return DONE
+    return OK
 
 
 class GatedRedis:
@@ -71,4 +71,4 @@ class GatedRedis:
 
 def node_of_a_cluster(_text: bytes, keys: int) -> bytes:
     """What a node answers to a script over so many keys: a token's are elsewhere, a single one is here."""
-    return DONE if keys == 1 else b"-MOVED 1234 127.0.0.1:7001\r\n"
+    return OK if keys == 1 else b"-MOVED 1234 127.0.0.1:7001\r\n"

@@ -15,9 +15,9 @@ TOKEN = "canary-head.canary-body.canary-seal"
 FIRST = RefreshResult("canary-session", "canary-refresh", 1_800_000_000.0)
 SECOND = RefreshResult("second-session", "second-refresh")
 
-SEALER = ResultCipher(PROJECT)
-RESULT_KEY = f"fastapi-descope:{PROJECT}:refresh:{{{SEALER.name(TOKEN)}}}"
-LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{SEALER.name(TOKEN)}}}"
+CIPHER = ResultCipher(PROJECT)
+RESULT_KEY = f"fastapi-descope:{PROJECT}:refresh:{{{CIPHER.token_hash(TOKEN)}}}"
+LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{CIPHER.token_hash(TOKEN)}}}"
 
 
 class Fleet:

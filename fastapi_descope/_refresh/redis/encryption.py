@@ -1,8 +1,8 @@
-"""Refresh results as a shared store may hold them: sealed, under names that tell nothing.
+"""Encryption of refresh results for a shared store.
 
-Whoever reads the store, or a copy of it, finds neither a token nor a user (RD-03, RD-04). The key to a
-result is the refresh token that it was made with, which only its holder and Descope know; so there is
-no secret to configure, and a result opens for nobody but the holder of the old token.
+A reader of the store, or of a copy of it, finds neither a token nor a user (RD-03, RD-04). The key of a
+result derives from the refresh token that produced it, which only its holder and Descope know. So there is no
+secret to configure, and only the holder of the old token can decrypt the result.
 """
 
 import json
@@ -21,35 +21,35 @@ from ..store import RefreshResult
 __all__ = ["NONCE_BYTES", "ResultCipher"]
 
 NONCE_BYTES = 12
-"""A sealed result begins with this many random bytes, so that no two begin alike."""
+"""A ciphertext begins with this many random bytes, so no two begin alike."""
 
 _KEY_BYTES = 32
 _PURPOSE = b"fastapi-descope refresh result v1"
 
 
 class ResultCipher:
-    """Names and seals the results of one Descope project."""
+    """Encrypts the refresh results of one Descope project, and derives the names they are stored under."""
 
     def __init__(self, project_id: str) -> None:
         self._project_id = project_id
         self._info = _PURPOSE + project_id.encode()
 
-    def name(self, token: str) -> str:
-        """The name for what concerns a refresh token: 64 hexadecimal digits, a hash of token and project."""
+    def token_hash(self, token: str) -> str:
+        """Return the SHA-256 of project and refresh token, in hexadecimal, for use in key names."""
         return sha256(f"{self._project_id} {token}".encode()).hexdigest()
 
     def encrypt(self, token: str, result: RefreshResult) -> bytes:
-        """``result``, encrypted with AES-256-GCM under a key from HKDF-SHA256 (RFC 5869) over ``token``."""
+        """Encrypt ``result`` with AES-256-GCM; HKDF-SHA256 (RFC 5869) derives the key from ``token``."""
         nonce = token_bytes(NONCE_BYTES)
-        plain = json.dumps(asdict(result)).encode()
-        return nonce + self._cipher(token).encrypt(nonce, plain, self._name_bytes(token))
+        plaintext = json.dumps(asdict(result)).encode()
+        return nonce + self._cipher(token).encrypt(nonce, plaintext, self._associated_data(token))
 
-    def decrypt(self, token: str, sealed: bytes) -> RefreshResult | None:
-        """The result that was sealed for ``token``; None for everything else, whatever it is."""
-        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+    def decrypt(self, token: str, ciphertext: bytes) -> RefreshResult | None:
+        """Return the result that was encrypted for ``token``, or None for any other bytes."""
+        nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
         try:
-            plain = self._cipher(token).decrypt(nonce, text, self._name_bytes(token))
-            members = parse_object(plain)
+            plaintext = self._cipher(token).decrypt(nonce, encrypted, self._associated_data(token))
+            members = parse_object(plaintext)
         except (InvalidTag, ValueError):
             return None
         match members:
@@ -58,7 +58,7 @@ class ResultCipher:
                 "refresh_jwt": str() | None as refresh_jwt,
                 "refresh_at": int() | float() | None as refresh_at,
             }:
-                # A word of its own since later than the others: not there is False.
+                # ``superseded`` was added in a later version; absent means False.
                 return RefreshResult(session_jwt, refresh_jwt, refresh_at, members.get("superseded") is True)
             case _:
                 return None
@@ -67,6 +67,6 @@ class ResultCipher:
         key = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=self._info)
         return AESGCM(key.derive(token.encode()))
 
-    def _name_bytes(self, token: str) -> bytes:
-        """Bound to the sealed result, which is therefore worthless under another name."""
-        return self.name(token).encode()
+    def _associated_data(self, token: str) -> bytes:
+        """Bind the ciphertext to its name, so that it is worthless under another one."""
+        return self.token_hash(token).encode()

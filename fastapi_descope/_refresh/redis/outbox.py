@@ -1,8 +1,8 @@
-"""What Redis has to be told and was away for: it is told as soon as it is back.
+"""Outbox: writes that failed while Redis was unavailable, sent again when it recovers.
 
-A result that never arrives costs a session: others take the lease of whoever has it for a dead process's, and
-spend the token once more. A logout that never arrives is undone by the result that stands there; one that
-arrives late is told what stood there by then, and ends that too.
+A result that never reaches Redis costs a session: other processes take its lease for that of a dead process
+and spend the refresh token a second time. A logout that never reaches Redis is undone by the result that is
+stored there.
 """
 
 import asyncio
@@ -14,96 +14,98 @@ from .scripts import Script, ScriptReply
 
 __all__ = ["Outbox"]
 
-_AGAIN_SECONDS = 0.25
-"""How often it is looked whether Redis is back. A lease that was left there ends in some three seconds."""
+_RETRY_SECONDS = 0.25
+"""How often to check whether Redis is back. A lease that was left there expires in about three seconds."""
 
-_MOST = 10_000
-"""How many messages are kept: twenty megabytes or so, after a long outage of a large site."""
+_MAX_WRITES = 10_000
+"""Beyond this the oldest writes are dropped. So many take about 20 MB."""
 
 _BATCH = 250
-"""How many are told at once: all of them would keep the event loop busy for a tenth of a second and more."""
+"""How many writes to send at once. All of them would block the event loop for more than 0.1 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _Write:
     script: Script
     arguments: tuple[bytes | str | int, ...]
-    until: float
-    answered: Callable[[ScriptReply], Awaitable[None]] | None = field(repr=False)
+    expires_at: float
+    on_late_reply: Callable[[ScriptReply], Awaitable[None]] | None = field(repr=False)
 
 
 class Outbox:
-    """The messages for one Redis, at most one for each token: a newer one takes the place of the one before.
+    """Sends writes to Redis, and keeps those that failed: the newest one per refresh token.
 
     ``monotonic`` returns seconds.
     """
 
-    def __init__(self, server: ResilientRedis, monotonic: Callable[[], float]) -> None:
-        self._server = server
+    def __init__(self, client: ResilientRedis, monotonic: Callable[[], float]) -> None:
+        self._client = client
         self._monotonic = monotonic
-        self._messages: dict[tuple[str, str], _Message] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self._writes: dict[tuple[str, str], _Write] = {}
+        self._retry_task: asyncio.Task[None] | None = None
 
     async def send(
         self,
         script: Script,
         keys: tuple[str, str],
         arguments: tuple[bytes | str | int, ...],
-        seconds: float,
-        answered: Callable[[ScriptReply], Awaitable[None]] | None = None,
+        ttl: float,
+        on_late_reply: Callable[[ScriptReply], Awaitable[None]] | None = None,
     ) -> ScriptReply | None:
-        """What ``script`` answers to ``arguments`` and ``seconds``; None if Redis is away, and told later.
+        """Run a script that stores a value for ``ttl`` seconds and return its reply.
 
-        ``answered`` gets an answer that comes later. What takes longer than ``seconds`` is not told any more.
+        Returns None if Redis is unavailable. The write is then retried until it would have expired, and
+        ``on_late_reply`` gets the reply. The last argument of the script is what is left of ``ttl``.
         """
-        self._messages.pop(keys, None)
-        message = _Message(script, arguments, self._monotonic() + seconds, answered)
-        answer = await self._send_now(keys, message)
-        if answer is None:
-            await self._keep(keys, message)
-        return answer
+        self._writes.pop(keys, None)
+        write = _Write(script, arguments, self._monotonic() + ttl, on_late_reply)
+        reply = await self._send_now(keys, write)
+        if reply is None:
+            await self._keep(keys, write)
+        return reply
 
     async def flush(self) -> None:
-        """Tell Redis everything, if it is back; one that is away is asked once."""
+        """Send every kept write. If Redis is unavailable, only the first is tried."""
         now = self._monotonic()
-        self._messages = {keys: told for keys, told in self._messages.items() if now < told.until}
-        waiting = list(self._messages.items())
-        if waiting and await self._deliver(*waiting[0]):
+        self._writes = {keys: write for keys, write in self._writes.items() if now < write.expires_at}
+        waiting = list(self._writes.items())
+        if waiting and await self._retry(*waiting[0]):
             for start in range(1, len(waiting), _BATCH):
-                portion = waiting[start : start + _BATCH]
-                await asyncio.gather(*(self._deliver(*each) for each in portion))
+                batch = waiting[start : start + _BATCH]
+                await asyncio.gather(*(self._retry(keys, write) for keys, write in batch))
 
     async def aclose(self) -> None:
-        """Try once more, at most for as long as Redis may take for an answer."""
-        if self._messages:
-            await self._server.probe()
+        """Try once more, for at most one timeout of Redis."""
+        if self._writes:
+            await self._client.probe()
             await self.flush()
 
-    async def _keep(self, keys: tuple[str, str], message: _Message) -> None:
-        if len(self._messages) >= _MOST:
-            del self._messages[next(iter(self._messages))]
-        self._messages[keys] = message
-        task = self._telling
+    async def _keep(self, keys: tuple[str, str], write: _Write) -> None:
+        if len(self._writes) >= _MAX_WRITES:
+            del self._writes[next(iter(self._writes))]
+        self._writes[keys] = write
+        task = self._retry_task
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            self._telling = await self._server.spawn(self._tell_until_told())
+            self._retry_task = await self._client.spawn(self._flush_until_empty())
 
-    async def _tell_until_told(self) -> None:
-        while self._messages:
-            await asyncio.sleep(_AGAIN_SECONDS)
+    async def _flush_until_empty(self) -> None:
+        while self._writes:
+            await asyncio.sleep(_RETRY_SECONDS)
             await self.flush()
 
-    async def _deliver(self, keys: tuple[str, str], message: _Message) -> bool:
-        if self._messages.get(keys) is not message:
-            return True  # a newer one has taken its place meanwhile
-        answer = await self._send_now(keys, message)
-        if answer is None:
+    async def _retry(self, keys: tuple[str, str], write: _Write) -> bool:
+        """Send one kept write. Returns False if Redis is unavailable."""
+        if self._writes.get(keys) is not write:
+            return True  # replaced by a newer write in the meantime
+        reply = await self._send_now(keys, write)
+        if reply is None:
             return False
-        if self._messages.get(keys) is message:
-            del self._messages[keys]
-        if message.answered is not None:
-            await message.answered(answer)
+        if self._writes.get(keys) is write:
+            del self._writes[keys]
+        if write.on_late_reply is not None:
+            await write.on_late_reply(reply)
         return True
 
-    async def _send_now(self, keys: tuple[str, str], message: _Message) -> ScriptReply | None:
-        milliseconds = round(1000 * (message.until - self._monotonic()))
-        return await self._server.eval(message.script, keys, (*message.arguments, milliseconds))
+    async def _send_now(self, keys: tuple[str, str], write: _Write) -> ScriptReply | None:
+        milliseconds = round(1000 * (write.expires_at - self._monotonic()))
+        return await self._client.eval(write.script, keys, (*write.arguments, milliseconds))

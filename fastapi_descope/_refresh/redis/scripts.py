@@ -1,14 +1,8 @@
-"""What Redis runs for the refresh store: one script for each operation, so that each is one round trip.
+"""The Lua scripts of the refresh store: one per operation, so each operation is one round trip.
 
-Every script gets the two keys of one refresh token, its result and its lease, and answers with a word and
-a text. They are sent whole, in each packet once, so there is nothing to load first and nothing that a restart
-could lose.
-
-``pcall`` turns a key of a wrong type into an error table, which counts as absent; ``SET`` and ``DEL`` put
-it right. A value is a mark, which tells the end of a session from the rest, and a sealed result. One is told
-from another by its edition: the mark and the nonce that the sealed result begins with. Nothing is ever
-written without an end, and with a value goes how long it has left, or nobody could tell later whether it was
-over or was lost.
+Every script gets the two keys of one refresh token, that of its result and that of its lease, and replies
+with a status and a value. A stored value is a marker, which tells the end of a session from other results,
+and a ciphertext. Its version is the marker and the nonce at the start of the ciphertext.
 """
 
 import math
@@ -34,49 +28,53 @@ __all__ = [
 ]
 
 TERMINAL, NORMAL = b"!", b"."
-"""The marks: of the end of a session, which is not to be shortened, and of any other result.
+"""The markers: TERMINAL for the end of a session, whose TTL is never reduced; NORMAL for other results.
 
-They are all that Redis can read. Whoever could forge one could as well delete the value.
+A marker is the only part of a value that Redis can read. An attacker who can forge one can also delete the
+value.
 """
 
 
 ScriptReply = tuple[bytes, bytes]
-"""A word and a text."""
+"""A status and a value."""
 
-_LEFT_DIGITS = 10
+_TTL_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """What stands under a token: ``sealed`` is empty if nothing does; for how many ``seconds`` more."""
+    """The result under a token: its ciphertext, empty if there is none, and its TTL in seconds."""
 
-    sealed: bytes
-    seconds: float
+    ciphertext: bytes
+    ttl: float
 
     @classmethod
-    def of(cls, text: bytes) -> "StoredValue":
-        """The text of an answer, whatever it is: what has no end of ours will stand for ever."""
-        left, sealed = text[:_LEFT_DIGITS], text[_LEFT_DIGITS + len(NORMAL) :]
-        return cls(sealed, int(left) / 1000 if left.isdigit() else math.inf)
+    def parse(cls, text: bytes) -> "StoredValue":
+        """Parse the value of a reply, whatever it is. A key without a TTL of ours lasts forever."""
+        milliseconds, ciphertext = text[:_TTL_DIGITS], text[_TTL_DIGITS + len(NORMAL) :]
+        return cls(ciphertext, int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf)
 
 
 @dataclass(frozen=True)
 class Script:
-    """A Lua script, and the words that it may answer with: any other is not Redis speaking.
+    """A Lua script and the statuses that it can reply with.
 
-    ``urgent``: what comes late costs a session, so it does not queue behind the rest.
+    ``urgent`` scripts do not queue behind the others: if they run late, a session is lost.
     """
 
     text: str
-    replies: frozenset[bytes]
+    statuses: frozenset[bytes]
     urgent: bool = False
 
     @cached_property
     def sha1(self) -> str:
-        """What Redis calls it once it has seen it."""
+        """The script's SHA-1, for EVALSHA."""
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+# ``pcall`` turns a key of a wrong type into an error table, which counts as absent. ``SET`` and ``DEL`` then
+# repair the key. A value is returned with its TTL, so that a reader can tell later whether it expired or was
+# lost. No key is written without a TTL.
 _PRELUDE = f"""
 local function text(key)
   local found = redis.pcall('GET', key)
@@ -84,110 +82,111 @@ local function text(key)
 end
 local function value() return text(KEYS[1]) end
 local function holder() return text(KEYS[2]) end
-local function standing()
-  return string.format('%0{_LEFT_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
+local function value_with_ttl()
+  return string.format('%0{_TTL_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
 end
-local function edition() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
-local function remember(sealed, milliseconds)
-  if tonumber(milliseconds) > 0 then redis.call('SET', KEYS[1], sealed, 'PX', milliseconds)
+local function version() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
+local function store(new_value, ttl)
+  if tonumber(ttl) > 0 then redis.call('SET', KEYS[1], new_value, 'PX', ttl)
   else redis.call('DEL', KEYS[1]) end
 end
 """
 
 
-def _script(body: str, *words: bytes, urgent: bool = False) -> Script:
-    return Script(_PRELUDE + body, frozenset(words), urgent)
+def _script(body: str, *statuses: bytes, urgent: bool = False) -> Script:
+    return Script(_PRELUDE + body, frozenset(statuses), urgent)
 
 
-GET = _script("return {'remembered', standing()}", b"remembered")
-"""What stands."""
+GET = _script("return {'cached', value_with_ttl()}", b"cached")
+"""Replies ``cached`` and the stored value."""
 
 ACQUIRE = _script(
     """
-local id, lease, longest, anew = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
-if not anew and value() ~= '' then return {'remembered', standing()} end
-local left = redis.call('PTTL', KEYS[2])
-if holder() ~= '' and left >= 0 and left <= longest then return {'busy', ''} end
-redis.call('SET', KEYS[2], id, 'PX', lease)
-return {'granted', edition()}
+local id, lease_ttl, max_lease_ttl, ignore_cached = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+if not ignore_cached and value() ~= '' then return {'cached', value_with_ttl()} end
+local ttl = redis.call('PTTL', KEYS[2])
+if holder() ~= '' and ttl >= 0 and ttl <= max_lease_ttl then return {'busy', ''} end
+redis.call('SET', KEYS[2], id, 'PX', lease_ttl)
+return {'granted', version()}
 """,
-    b"remembered",
+    b"cached",
     b"busy",
     b"granted",
 )
-"""``remembered`` and what stands, ``busy``, or ``granted`` and the edition that stands.
+"""Replies ``cached`` and the stored value; ``busy``; or ``granted`` and the version of the stored value.
 
-Arguments: the holder's id, the lease in milliseconds, the longest that any lease lasts, 1 for anew. A
-lease without an end, or with one further off than any of ours, is not ours and blocks nobody.
+Arguments: the lease id, its TTL and the longest TTL of any lease in milliseconds, 1 to ignore a cached
+result. A lease without a TTL, or with a longer one, was not written by this package and is overwritten.
 """
 
 COMPLETE = _script(
     """
-local id, known, sealed, milliseconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local other, standing = holder(), edition()
-if other ~= id and (other ~= '' or (standing ~= '' and standing ~= known)) then return {'lost', ''} end
+local id, known_version, new_value, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local other, current = holder(), version()
+if other ~= id and (other ~= '' or (current ~= '' and current ~= known_version)) then return {'lost', ''} end
 redis.call('DEL', KEYS[2])
-if sealed ~= '' then remember(sealed, milliseconds) end
-return {'done', ''}
+if new_value ~= '' then store(new_value, ttl) end
+return {'ok', ''}
 """,
     b"lost",
-    b"done",
+    b"ok",
     urgent=True,
 )
-"""``done``, or ``lost`` if another holds the lease or brought a newer result.
+"""Replies ``ok``, or ``lost`` if another process holds the lease or has stored a newer result.
 
-Arguments: the holder's id, the edition it began with, the sealed result or an empty text, milliseconds. A
-lease that is gone without a successor was evicted, flushed or too slow to be renewed: its holder has done
-the work, and what it brings is kept (RD-05).
+Arguments: the lease id, the version that ACQUIRE replied with, the new value or an empty text, its TTL in
+milliseconds. A lease that is absent without a newer value was evicted, flushed or renewed too late. Its
+holder has made the call to Descope, so the result is stored (RD-05).
 """
 
 RENEW = _script(
     """
 if holder() ~= ARGV[1] then return {'lost', ''} end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return {'done', ''}
+return {'ok', ''}
 """,
     b"lost",
-    b"done",
+    b"ok",
     urgent=True,
 )
-"""``done``, or ``lost`` if the lease is not the holder's. Arguments: the holder's id, milliseconds."""
+"""Replies ``ok``, or ``lost`` if another process holds the lease. Arguments: the lease id, milliseconds."""
 
 FORCE_SET = _script(
     """
-local replaced = standing()
+local replaced = value_with_ttl()
 redis.call('DEL', KEYS[2])
-remember(ARGV[1], ARGV[2])
-return {'done', replaced}
+store(ARGV[1], ARGV[2])
+return {'ok', replaced}
 """,
-    b"done",
+    b"ok",
     urgent=True,
 )
-"""``done`` and what stood. Arguments: the sealed result, milliseconds."""
+"""Replies ``ok`` and the value that it replaced. Arguments: the new value, milliseconds."""
 
 REDUCE_TTL = _script(
     f"""
-local left, milliseconds = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
-if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and (left == -1 or left > milliseconds) then
-  redis.call('PEXPIRE', KEYS[1], milliseconds)
+local ttl, max_ttl = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
+if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and (ttl == -1 or ttl > max_ttl) then
+  redis.call('PEXPIRE', KEYS[1], max_ttl)
 end
-return {{'done', ''}}
+return {{'ok', ''}}
 """,
-    b"done",
+    b"ok",
 )
-"""``done``; the end of a session stays as it is. Arguments: milliseconds."""
+"""Replies ``ok``. The end of a session keeps its TTL. Argument: milliseconds."""
 
 PROBE = _script(
     """
-remember('', '1000')
+store('', '1000')
 redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]))
 redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
-return {'done', ''}
+return {'ok', ''}
 """,
-    b"done",
+    b"ok",
 )
-"""``done`` if Redis runs every command of ours: a replica or a full one answers a ``PING`` and is of no use.
+"""Replies ``ok`` if Redis runs every command that the other scripts use.
 
-Neither is one whose rules let us write but not, say, look at an end.
+A replica, or a Redis that is out of memory, replies to a ``PING`` but rejects writes. An ACL can allow some
+of the commands only.
 """

@@ -1,21 +1,19 @@
-"""The refresh store of a fleet: one memory for all processes that share a Redis.
+"""The refresh store of a fleet: one store for all processes that share a Redis.
 
-Each operation is one round trip; an uncontended refresh takes two. For each refresh token there are at most
-two keys, ``h`` being a hash of project and token:
+Each operation is one round trip; an uncontended refresh takes two. A refresh token has at most two keys,
+where ``h`` is a hash of project and token:
 
-    fastapi-descope:<project>:refresh:{h}    the result, sealed; for ten minutes at most
-    fastapi-descope:<project>:lease:{h}      the holder's id; for seconds, renewed while it works
+    fastapi-descope:<project>:refresh:{h}    the result, encrypted; for ten minutes at most
+    fastapi-descope:<project>:lease:{h}      the lease id; for seconds, renewed during the refresh
 
-The braces put both into one slot, which is what a cluster asks of the keys of one script. That is all there
-is for clusters: the client speaks to one server, or to a proxy that stands for one, and does not follow a
-cluster's redirections.
+The braces put both keys into one slot, as a cluster requires for the keys of one script. Nothing else here
+supports a cluster: the client connects to one server, or to a proxy for one, and follows no redirections.
 
-Redis is never needed, and no token is verified with it (RD-01). Whatever it does wrong, this process
-goes on alone with a memory of its own: the first failure costs ``timeout`` at most, then Redis is left
-alone until a trial, made beside the requests, finds that it takes writes again (RD-02). What is
-remembered goes into that memory too, so that neither an outage nor an eviction between two steps loses a
-rotated token. So does what Redis said, for half a minute or until its end, whichever is sooner: it counts
-while Redis is away or has lost it. What Redis could not be told is told later.
+Redis is optional, and no token is verified with it (RD-01). While it is unavailable, each process goes on
+alone with its local cache. The first failure costs at most one timeout; then nothing is sent to Redis until
+a probe, which runs concurrently with the requests, finds that it accepts writes again (RD-02). Results are
+also kept in the local cache, so that neither an outage nor an eviction loses a rotated token. Writes that
+failed are sent again later.
 """
 
 import asyncio
@@ -28,8 +26,8 @@ from pydantic import SecretStr
 
 from ..._concurrency.circuit_breaker import CircuitBreaker
 from ...events import EventBus
-from ..store import Lease, MemoryRefreshStore, RefreshResult
-from . import scripts as redis_scripts
+from ..store import Layer, Lease, LocalCache, RefreshResult
+from . import scripts
 from .client import ResilientRedis
 from .encryption import ResultCipher
 from .outbox import Outbox
@@ -38,17 +36,17 @@ from .scripts import Script, ScriptReply, StoredValue
 __all__ = ["RedisRefreshStore"]
 
 _READ_CACHE_TTL = 30.0
-"""How long what Redis said counts here, should Redis lose it: a response may be under way with it."""
+"""How long a result that Redis returned counts here if Redis loses it: a response may be carrying it."""
 
-_LONGEST_LEASE_SECONDS = 60.0
-"""When a holder that never finishes loses its lease for good; a call to Descope takes seconds."""
+_MAX_LEASE_SECONDS = 60.0
+"""When a holder that never finishes loses its lease for good. A call to Descope takes seconds."""
 
 _LOST = (b"lost", b"")
 
 
 @dataclass(frozen=True, slots=True)
 class _SharedLease(Lease):
-    """A lease that Redis granted while ``edition`` stood, and the task that renews it."""
+    """A lease that Redis granted, the version of the value stored then, and the task that renews it."""
 
     version: bytes
     renewal: asyncio.Task[None] = field(repr=False, compare=False)
@@ -57,13 +55,13 @@ class _SharedLease(Lease):
 class RedisRefreshStore:
     """A ``RefreshStore`` for all processes with the same Redis and the same project.
 
-    A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. After a crash
-    of the holder it is what the next request waits, so it is shorter than the wait timeout of
-    ``RefreshCoordinator`` (F8). Every call costs one round trip, and ``timeout`` seconds at most, of a
-    process that is not too busy to read the answer; during an outage it costs nothing.
+    A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. If the holder
+    crashes, the next request waits that long, so it is shorter than the wait timeout of
+    ``RefreshCoordinator`` (F8). Every call costs one round trip, and at most ``timeout`` seconds in a process
+    that is not too busy to read the reply. During an outage it costs nothing.
 
-    Raises ``ConfigurationError`` for a URL that redis-py cannot read (RD-06). Opens nothing until the first
-    call; may serve several event loops one after the other, each with connections of its own.
+    No connection is opened before the first call. Several event loops can use the store one after the other,
+    each with its own connections.
     """
 
     def __init__(
@@ -76,166 +74,174 @@ class RedisRefreshStore:
         lease_seconds: float = 5.0,
         timeout: float = 0.25,
     ) -> None:
+        """Create the store; the URL is checked, nothing is sent.
+
+        Raises:
+            ConfigurationError: redis-py cannot read the URL (RD-06).
+        """
         self._prefix = f"fastapi-descope:{project_id}"
         self._client = ResilientRedis(
             url,
-            trial_key=f"{self._prefix}:trial",
+            probe_key=f"{self._prefix}:probe",
             timeout=timeout,
             breaker=CircuitBreaker(monotonic),
             events=events,
         )
         self._outbox = Outbox(self._client, monotonic)
-        self._memory = MemoryRefreshStore(monotonic, lease_seconds=_LONGEST_LEASE_SECONDS)
-        self._read_cache = MemoryRefreshStore(monotonic)
-        self._tombstones = MemoryRefreshStore(monotonic)
+        self._cache = LocalCache(monotonic, lease_seconds=_MAX_LEASE_SECONDS)
         self._cipher = ResultCipher(project_id)
-        self._renewed_after = lease_seconds / 3
-        self._lease = _milliseconds(lease_seconds)
-        self._longest_lease = _milliseconds(max(_LONGEST_LEASE_SECONDS, lease_seconds))
+        self._renewal_interval = lease_seconds / 3
+        self._lease_ttl = _milliseconds(lease_seconds)
+        self._max_lease_ttl = _milliseconds(max(_MAX_LEASE_SECONDS, lease_seconds))
 
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.acquire``. While Redis is away, a lease holds in this process only."""
-        heard = None if ignore_cached else await self._read_cache.get(token)
-        local = heard or await self._memory.acquire(token, ignore_cached=ignore_cached)
-        if not isinstance(local, Lease):
+        """See ``RefreshStore.acquire``. While Redis is unavailable, a lease holds in this process only."""
+        cached = not ignore_cached and (
+            self._cache.get(token, Layer.READ) or self._cache.get(token, Layer.OWN)
+        )
+        lease = None if cached else self._cache.acquire_lease(token)
+        if lease is None:
             return None if ignore_cached else await self.get(token)
-        begun: RefreshResult | Lease | None = None
+        acquired: RefreshResult | Lease | None = None
         try:
-            begun = await self._acquire_shared(token, local, ignore_cached=ignore_cached)
+            acquired = await self._acquire_in_redis(token, lease, ignore_cached=ignore_cached)
         finally:
-            if not isinstance(begun, Lease):
-                await self._memory.complete(token, local, None, 0.0)
-        return begun
+            if not isinstance(acquired, Lease):
+                self._cache.release_lease(token, lease.id)
+        return acquired
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
         """See ``RefreshStore.complete``.
 
-        A lease that Redis lost, without giving it to another, still counts unless a newer result stands
-        (RD-05). One that was granted while Redis was away counts in this process; what it brought is
-        shared if nothing stands in its place.
+        A lease that Redis lost without granting another one still counts, unless a newer result is stored
+        (RD-05). A lease that was granted while Redis was unavailable counts in this process. Its result is
+        shared if no other process has a lease or a result.
         """
         shared = lease if isinstance(lease, _SharedLease) else None
         if shared is not None:
             shared.renewal.cancel()
-        if not await self._memory.complete(token, Lease(lease.id), result, ttl):
+        if not self._cache.release_lease(token, lease.id):
             return False
-        edition = b"" if shared is None else shared.version
+        version = b"" if shared is None else shared.version
         if result is None:
-            answer = await self._eval(redis_scripts.COMPLETE, token, lease.id, edition, b"", 0)
+            reply = await self._eval(scripts.COMPLETE, token, lease.id, version, b"", 0)
         else:
-            self._read_cache.delete(token)
-            parts = (lease.id, edition, self._sealed(token, result))
-            answer = await self._outbox.send(redis_scripts.COMPLETE, self._keys(token), parts, ttl)
-        if answer == _LOST and shared is not None:
-            self._memory.delete(token)
+            self._cache.set(token, Layer.OWN, result, ttl)
+            self._cache.delete(token, Layer.READ)
+            arguments = (lease.id, version, self._encrypt(token, result))
+            reply = await self._outbox.send(scripts.COMPLETE, self._keys(token), arguments, ttl)
+        if reply == _LOST and shared is not None:
+            self._cache.delete(token, Layer.OWN)
             return False
         return True
 
     async def get(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.get``. What Redis has lost, or not heard yet, this process may know."""
-        if (over := await self._tombstones.get(token)) is not None:
-            return over
-        answer = await self._eval(redis_scripts.GET, token)
-        said = await self._decode(token, answer)
-        if said is not None and said.is_ended:
-            self._memory.delete(token)  # or our own older word would count again if Redis lost the end
-        return said or await self._memory.get(token)
+        """See ``RefreshStore.get``. Falls back to the local cache if Redis has no result."""
+        if (ended := self._cache.get(token, Layer.ENDED)) is not None:
+            return ended
+        result = self._decode(token, await self._eval(scripts.GET, token))
+        if result is not None and result.is_ended:
+            # Otherwise our own older result would count again if Redis lost this one.
+            self._cache.delete(token, Layer.OWN)
+        return result or self._cache.get(token, Layer.OWN)
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """See ``RefreshStore.force_set``. During an outage, other processes learn of it when it is over.
+        """See ``RefreshStore.force_set``. During an outage, other processes see the result when it is over.
 
-        An end then takes along what they have made of the token meanwhile: nobody else follows it any more.
+        The end of a session then also ends every token that other processes have got for this one in the
+        meantime, because no logout will follow those.
         """
-        local = await self._memory.force_set(token, result, ttl)
-        if result.is_ended:  # for good, whatever Redis says that has not heard of it
-            await self._tombstones.force_set(token, result, ttl)
-        parts = (self._sealed(token, result),)
-        follow = partial(self._follow, token, result, ttl) if result.is_ended else None
-        answer = await self._outbox.send(redis_scripts.FORCE_SET, self._keys(token), parts, ttl, follow)
-        return await self._replaced(token, answer) or local
+        replaced = self._cache.get(token, Layer.OWN)
+        self._cache.revoke_lease(token)
+        self._cache.set(token, Layer.OWN, result, ttl)
+        if result.is_ended:
+            self._cache.set(token, Layer.ENDED, result, ttl)
+        on_late_reply = partial(self._end_successors, token, result, ttl) if result.is_ended else None
+        arguments = (self._encrypt(token, result),)
+        keys = self._keys(token)
+        reply = await self._outbox.send(scripts.FORCE_SET, keys, arguments, ttl, on_late_reply)
+        return self._replaced(token, reply) or replaced
 
     async def reduce_ttl(self, token: str, ttl: float) -> None:
         """See ``RefreshStore.reduce_ttl``."""
-        await self._memory.reduce_ttl(token, ttl)
-        await self._read_cache.reduce_ttl(token, ttl)
-        await self._eval(redis_scripts.REDUCE_TTL, token, _milliseconds(ttl))
+        self._cache.reduce_ttl(token, ttl)
+        await self._eval(scripts.REDUCE_TTL, token, _milliseconds(ttl))
 
     async def is_cluster(self) -> bool:
-        """Whether the URL leads to a Redis Cluster, which is of no use here."""
+        """Return whether the URL leads to a Redis Cluster, which is not supported."""
         return await self._client.is_cluster()
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop; its leases are renewed no more.
+        """Close the connections of the running event loop, and stop renewing its leases.
 
-        What Redis has not heard yet is told once more.
+        Writes that failed are tried once more.
         """
         await self._outbox.aclose()
         await self._client.aclose()
 
-    async def _acquire_shared(
-        self, token: str, local: Lease, *, ignore_cached: bool
+    async def _acquire_in_redis(
+        self, token: str, lease: Lease, *, ignore_cached: bool
     ) -> RefreshResult | Lease | None:
-        answer = await self._eval(
-            redis_scripts.ACQUIRE, token, local.id, self._lease, self._longest_lease, int(ignore_cached)
-        )
-        match answer:
+        arguments = (lease.id, self._lease_ttl, self._max_lease_ttl, int(ignore_cached))
+        reply = await self._eval(scripts.ACQUIRE, token, *arguments)
+        match reply:
             case None:
-                return (None if ignore_cached else await self._decode(token, None)) or local
-            case (b"granted", edition):
-                renewal = await self._client.spawn(self._renew_lease(token, local))
-                return _SharedLease(local.id, edition, renewal)
-            case (b"remembered", _) if not ignore_cached:
-                # What does not unseal is garbage or a forgery: as good as nothing, soon overwritten.
-                result = await self._decode(token, answer)
-                return result or await self._acquire_shared(token, local, ignore_cached=True)
+                return (None if ignore_cached else self._decode(token, None)) or lease
+            case (b"granted", version):
+                renewal = await self._client.spawn(self._renew_lease(token, lease))
+                return _SharedLease(lease.id, version, renewal)
+            case (b"cached", _) if not ignore_cached:
+                # A value that cannot be decrypted is garbage or forged: ignore and soon overwrite it.
+                result = self._decode(token, reply)
+                return result or await self._acquire_in_redis(token, lease, ignore_cached=True)
             case _:
                 return None
 
-    async def _follow(self, token: str, over: RefreshResult, seconds: float, answer: ScriptReply) -> None:
-        replaced, ended = await self._replaced(token, answer), {token}
-        while replaced is not None and (later := replaced.refresh_jwt) and later not in ended:
-            ended.add(later)
-            replaced = await self.force_set(later, over, seconds)
+    async def _end_successors(self, token: str, ended: RefreshResult, ttl: float, reply: ScriptReply) -> None:
+        """End the token that the replaced result led to, then the successor of that, and so on."""
+        replaced, seen = self._replaced(token, reply), {token}
+        while replaced is not None and (successor := replaced.refresh_jwt) and successor not in seen:
+            seen.add(successor)
+            replaced = await self.force_set(successor, ended, ttl)
 
-    async def _replaced(self, token: str, answer: ScriptReply | None) -> RefreshResult | None:
-        result = await self._decode(token, answer)
-        self._read_cache.delete(token)
+    def _replaced(self, token: str, reply: ScriptReply | None) -> RefreshResult | None:
+        result = self._decode(token, reply)
+        self._cache.delete(token, Layer.READ)
         return result
 
-    async def _decode(self, token: str, answer: ScriptReply | None) -> RefreshResult | None:
-        """The result that Redis answers with; if it has none, or is away, the one that it had a moment ago.
+    def _decode(self, token: str, reply: ScriptReply | None) -> RefreshResult | None:
+        """Return the result in ``reply``; without one, return the result that Redis last returned.
 
-        That counts for as long as Redis would have had it: what is over is not lost.
+        That counts only as long as Redis would have kept it: a result that expired was not lost.
         """
-        standing = StoredValue.of(answer[1] if answer else b"")
-        result = self._cipher.decrypt(token, standing.sealed) if standing.sealed else None
+        stored = StoredValue.parse(reply[1] if reply else b"")
+        result = self._cipher.decrypt(token, stored.ciphertext) if stored.ciphertext else None
         if result is None:
-            return await self._read_cache.get(token)
-        # After a pause, which may be over sooner, the session before it is still the latest.
+            return self._cache.get(token, Layer.READ)
+        # A backoff may end sooner than the session before it, which stays cached.
         if result.session_jwt:
-            await self._read_cache.force_set(token, result, min(_READ_CACHE_TTL, standing.seconds))
+            self._cache.set(token, Layer.READ, result, min(_READ_CACHE_TTL, stored.ttl))
         elif result.is_ended:
-            self._read_cache.delete(token)
+            self._cache.delete(token, Layer.READ)
         return result
 
-    def _sealed(self, token: str, result: RefreshResult) -> bytes:
-        mark = redis_scripts.TERMINAL if result.is_ended else redis_scripts.NORMAL
-        return mark + self._cipher.encrypt(token, result)
+    def _encrypt(self, token: str, result: RefreshResult) -> bytes:
+        marker = scripts.TERMINAL if result.is_ended else scripts.NORMAL
+        return marker + self._cipher.encrypt(token, result)
 
     async def _renew_lease(self, token: str, lease: Lease) -> None:
-        """Renew a lease every third of its life; for a minute, or a holder that hangs would block all."""
-        for _ in range(int(_LONGEST_LEASE_SECONDS / self._renewed_after)):
-            await asyncio.sleep(self._renewed_after)
-            answer = await self._eval(redis_scripts.RENEW, token, lease.id, self._lease)
-            if answer == _LOST:
+        """Renew a lease every third of its TTL. Stops after a minute, in case the holder hangs."""
+        for _ in range(int(_MAX_LEASE_SECONDS / self._renewal_interval)):
+            await asyncio.sleep(self._renewal_interval)
+            if await self._eval(scripts.RENEW, token, lease.id, self._lease_ttl) == _LOST:
                 return
 
     async def _eval(self, script: Script, token: str, *arguments: bytes | str | int) -> ScriptReply | None:
         return await self._client.eval(script, self._keys(token), arguments)
 
     def _keys(self, token: str) -> tuple[str, str]:
-        name = self._cipher.name(token)
-        return f"{self._prefix}:refresh:{{{name}}}", f"{self._prefix}:lease:{{{name}}}"
+        token_hash = self._cipher.token_hash(token)
+        return f"{self._prefix}:refresh:{{{token_hash}}}", f"{self._prefix}:lease:{{{token_hash}}}"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -33,7 +33,9 @@ async def test_rd02_a_cluster_is_told_of_once(node: GatedRedis) -> None:
         for _ in range(5):
             fleet.now += 31
             assert await store.acquire(TOKEN) == FIRST
-            await asyncio.gather(*(task for task in asyncio.all_tasks() if "try_again" in repr(task)))
+            await asyncio.gather(
+                *(task for task in asyncio.all_tasks() if "ResilientRedis.probe" in repr(task))
+            )
         assert fleet.happened == [ALONE]
 
 

@@ -40,7 +40,7 @@ async def line(redis_server: RealRedis) -> AsyncIterator[RedisProxy]:
 async def told(fleet: Fleet) -> None:
     """Let the longest wait pass, and wait until everything is told."""
     fleet.now += 31
-    telling = [task for task in asyncio.all_tasks() if "_tell_until_told" in repr(task)]
+    telling = [task for task in asyncio.all_tasks() if "_flush_until_empty" in repr(task)]
     assert len(telling) == 1
     await asyncio.wait_for(telling[0], 20)
 
@@ -220,7 +220,7 @@ async def left_behind(redis: RealRedis, messages: int) -> AsyncGenerator[tuple[O
     """A backlog of so many messages when an outage is over."""
     breaker = CircuitBreaker(lambda: 0.0)
     url = SecretStr(redis.url)
-    server = ResilientRedis(url, trial_key="trial", timeout=10.0, breaker=breaker, events=EventBus())
+    server = ResilientRedis(url, probe_key="probe", timeout=10.0, breaker=breaker, events=EventBus())
     backlog = Outbox(server, lambda: 0.0)
     breaker.record_failure()
     for number in range(messages):

@@ -259,4 +259,4 @@ def test_nothing_shows_the_url() -> None:
 
 def renewals() -> set[asyncio.Task[object]]:
     """The tasks that keep a lease."""
-    return {task for task in asyncio.all_tasks() if "_keep" in repr(task)}
+    return {task for task in asyncio.all_tasks() if "_renew_lease" in repr(task)}

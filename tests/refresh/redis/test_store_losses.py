@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from fastapi_descope._refresh.store import Lease, RefreshResult
-from tests.helpers.redis_fleet import FIRST, LEASE_KEY, RESULT_KEY, SEALER, SECOND, TOKEN, Fleet, lease_of
+from tests.helpers.redis_fleet import CIPHER, FIRST, LEASE_KEY, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
 from tests.helpers.redis_server import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -110,7 +110,7 @@ async def test_rd05_evicted_while_it_worked(fleet: Fleet, redis_victim: RedisSer
 
 def transplant(server: RedisServer) -> object:
     """The result of another token, put under the name of this one."""
-    return server.command("SET", RESULT_KEY, SEALER.encrypt("another token", SECOND), "PX", 60_000)
+    return server.command("SET", RESULT_KEY, CIPHER.encrypt("another token", SECOND), "PX", 60_000)
 
 
 def garbage(server: RedisServer) -> object:
@@ -120,7 +120,7 @@ def garbage(server: RedisServer) -> object:
 
 def cut_off(server: RedisServer) -> object:
     """The beginning of one."""
-    return server.command("SET", RESULT_KEY, SEALER.encrypt(TOKEN, SECOND)[:30])
+    return server.command("SET", RESULT_KEY, CIPHER.encrypt(TOKEN, SECOND)[:30])
 
 
 def wrong_type(server: RedisServer) -> object:
