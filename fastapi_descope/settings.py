@@ -1,117 +1,84 @@
-"""The settings: ``DESCOPE_*`` variables or keywords, checked once, frozen from then on.
+"""The settings of the package: ``DESCOPE_*`` variables or keyword arguments, validated once, then frozen.
 
-The environment is read when ``DescopeSettings`` is built, never at import. On purpose there is no
-setting for algorithms, for switching verification off, or for a login without state (ST-08).
+The environment is read when ``DescopeSettings`` is created, not on import.
 """
 
-import os
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field
 
-from ._config.env import PREFIX, Environment, InvalidValue
+from ._config.env import UnknownSettingWarning
+from ._config.env_settings import EnvSettings
 from ._config.setting_types import (
-    REFUSED,
     ApiOrigin,
     CookieDomain,
     CookieName,
     CookiePrefix,
     CookieSameSite,
     CookieSecure,
+    HeaderSecret,
     Items,
-    OwnPath,
-    Prefix,
+    LocalPath,
     ProjectId,
     PublicOrigin,
     RedisUrl,
     RefreshCookieName,
-    SameSite,
     TenantHint,
     Text,
     Timeout,
     TrustedOrigins,
-    VisibleSecret,
     Whole,
-    refuse,
 )
-from .errors import ConfigurationError
 
-__all__ = ["DescopeSettings", "SettingValues"]
+__all__ = ["DescopeSettings", "UnknownSettingWarning"]
 
-_MAY_BE_EMPTY = frozenset({"cookie_prefix", "extra_issuers", "trusted_origins"})
 _DEFAULT_API = "https://api.descope.com"
 _REGIONAL_LENGTH = 32
 
 
-def _regional_api(known: Mapping[str, Any]) -> str:
-    """The API of the region that is part of a long project id (wire contract 1.1)."""
-    project_id = known.get("project_id", "")
+def _regional_api(earlier: Mapping[str, Any]) -> str:
+    """Return the API of the region that is part of a long project id (wire contract 1.1)."""
+    project_id = earlier.get("project_id", "")
     if len(project_id) < _REGIONAL_LENGTH:
         return _DEFAULT_API
     return f"https://api.{project_id[1:5].lower()}.descope.com"
 
 
-class SettingValues(TypedDict, total=False):
-    """What ``DescopeSettings`` takes as keywords; whatever is left out comes from the environment."""
+# There is deliberately no setting for algorithms, for disabling verification, or for a login without state
+# (ST-08).
+class DescopeSettings(EnvSettings):
+    """All settings of the package.
 
-    project_id: str
-    base_url: str
-    public_url: str | None
-    default_tenant: str | None
-    auth_management_key: SecretStr | str | None
-    audience: str | None
-    extra_issuers: Sequence[str]
-    cookie_secure: bool | None
-    cookie_samesite: SameSite
-    cookie_prefix: Prefix
-    cookie_domain: str | None
-    session_cookie_name: str
-    refresh_cookie_name: str
-    trusted_origins: Sequence[str]
-    post_login_path: str
-    post_logout_path: str
-    leeway: int
-    refresh_ahead: int
-    refresh_grace: int
-    upstream_timeout: float
-    jwks_max_stale: int
-    token_cache_size: int
-    redis_url: SecretStr | str | None
-    _secrets_dir: str | Path | None
+    The value of ``leeway``, for example, is taken from the first of these sources that has one:
 
+    1. the keyword argument ``leeway``;
+    2. the variable ``DESCOPE_LEEWAY``, or the file that ``DESCOPE_LEEWAY_FILE`` names;
+    3. the file ``descope_leeway`` in the directory ``_secrets_dir``;
+    4. the default.
 
-class DescopeSettings(BaseSettings):
-    """Every setting, from keywords, else ``DESCOPE_*`` variables, else secret files, else defaults.
+    Only ``project_id`` is required. In a variable or a file, commas separate the items of a list.
 
-    A variable is the setting's name in capitals behind ``DESCOPE_``: ``DESCOPE_PROJECT_ID`` is the only
-    one that must be there. ``DESCOPE_X_FILE`` names a file with the value of ``DESCOPE_X``, and
-    ``_secrets_dir`` a directory of files called ``descope_x``. Lists are separated by commas.
-
-    ``redis_url`` may be plain ``redis://``, for a private network; ``fastapi-descope doctor`` warns of it.
-    ``cookie_samesite="strict"`` holds for the session cookies; the cookies of a login under way stay Lax,
-    or the callback would not see them.
+    ``redis_url`` may be an unencrypted ``redis://`` URL, for a private network; ``fastapi-descope doctor``
+    warns about it. ``cookie_samesite="strict"`` applies to the session cookies only: the cookies of a login
+    in progress stay Lax, because the callback would not receive them otherwise.
 
     Raises:
-        ConfigurationError: on any wrong value; it names every wrong variable, and no value.
+        ConfigurationError: a value is missing or wrong. The message lists all of these settings, and
+            contains no value.
 
-    Warns with ``UnknownSettingWarning`` of ``DESCOPE_*`` variables that nothing reads.
+    Warns:
+        UnknownSettingWarning: a ``DESCOPE_*`` variable is set that no setting reads.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    # It becomes part of paths and issuers (ST-02).
+    project_id: ProjectId = Field(
+        default=..., description="the project id: P, then 20 to 64 letters and digits"
     )
-
-    project_id: ProjectId = Field(description="the project id: P, then 20 to 64 letters and digits")
     base_url: ApiOrigin = Field(
         default_factory=_regional_api,
         description="the https origin of Descope's API or of a custom domain, without a path"
-        " (it may also come from DESCOPE_BASE_URI)",
+        " (DESCOPE_BASE_URI is read, too)",
     )
     public_url: PublicOrigin | None = Field(
         default=None,
@@ -120,11 +87,13 @@ class DescopeSettings(BaseSettings):
     default_tenant: TenantHint | None = Field(
         default=None, repr=False, description="a tenant id, or an e-mail address"
     )
-    auth_management_key: VisibleSecret | None = Field(
-        default=None, description="a key of visible ASCII characters"
+    auth_management_key: HeaderSecret = Field(
+        default=None, validate_default=True, description="a key of visible ASCII characters"
     )
     audience: Text | None = Field(default=None, description="an audience")
-    extra_issuers: Items = Field(default=(), description="issuers, separated by commas")
+    extra_issuers: Items = Field(
+        default=(), validate_default=True, description="issuers, separated by commas"
+    )
     cookie_secure: CookieSecure = Field(default=None, description="auto, true or false")
     cookie_samesite: CookieSameSite = Field(default="lax", description="lax, strict or none")
     cookie_prefix: CookiePrefix = Field(default="", description="__Host-, __Secure- or nothing")
@@ -137,11 +106,12 @@ class DescopeSettings(BaseSettings):
     )
     trusted_origins: TrustedOrigins = Field(
         default=(),
-        description="origins, separated by commas: https://host or https://host:port and no more,"
+        validate_default=True,
+        description="origins, separated by commas: https://host or https://host:port, without a path,"
         " not even a slash at the end",
     )
-    post_login_path: OwnPath = Field(default="/", description="a path of this app, such as /home")
-    post_logout_path: OwnPath = Field(default="/", description="a path of this app, such as /bye")
+    post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
+    post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")
     leeway: Whole = Field(default=5, ge=0, le=60, description="whole seconds, 0 to 60")
     refresh_ahead: Whole = Field(default=60, ge=0, le=3600, description="whole seconds, 0 to 3600")
     refresh_grace: Whole = Field(default=30, ge=0, le=300, description="whole seconds, 0 to 300")
@@ -152,33 +122,11 @@ class DescopeSettings(BaseSettings):
     token_cache_size: Whole = Field(
         default=4096, ge=0, le=100_000, description="a number of tokens, 0 (off) to 100000"
     )
-    redis_url: RedisUrl | None = Field(
-        default=None, description="a redis:// or rediss:// URL with a host, or a unix:// URL"
+    redis_url: RedisUrl = Field(
+        default=None,
+        validate_default=True,
+        description="a redis:// or rediss:// URL with a host, or a unix:// URL",
     )
-
-    def __init__(self, **values: Unpack[SettingValues]) -> None:
-        environment, fields = Environment(os.environ), type(self).model_fields
-        environment.warn_of_unknown(fields)
-        given: dict[str, Any] = {**environment.file_and_alias_values(fields), **values}
-        problem = None
-        try:
-            super().__init__(**given)
-        except ValidationError as refused:
-            problem = _explanation(refused.errors(include_input=False, include_url=False), fields)
-        except (SettingsError, OSError, UnicodeError):
-            problem = "_secrets_dir: expected a directory of small, readable text files"
-        if problem is not None:  # not raised above, where __context__ would hold the values
-            raise ConfigurationError(problem)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _usable(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, InvalidValue):
-            refuse(value.reason)
-        blank = isinstance(value, str) and not value.strip()
-        if blank and info.field_name not in _MAY_BE_EMPTY:
-            refuse("empty; give it a value or remove it")
-        return value
 
     @property
     def issuers(self) -> frozenset[str]:
@@ -189,43 +137,10 @@ class DescopeSettings(BaseSettings):
 
     @property
     def session_cookie(self) -> str:
-        """The full name of the session cookie."""
+        """The full name of the session cookie, with its prefix."""
         return self.cookie_prefix + self.session_cookie_name
 
     @property
     def refresh_cookie(self) -> str:
-        """The full name of the refresh cookie."""
+        """The full name of the refresh cookie, with its prefix."""
         return self.cookie_prefix + self.refresh_cookie_name
-
-
-def _unknown(name: str, fields: Mapping[str, FieldInfo]) -> str:
-    near = get_close_matches(name, fields, n=1)
-    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _sentence(error: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else "*"  # a check of a subclass
-    variable = PREFIX + name.upper()
-    match error["type"]:
-        case "extra_forbidden":
-            return _unknown(name, fields)
-        case "missing" if name == "project_id":
-            return (
-                f"{variable} is missing. Copy it from the Descope console (Project settings); to work"
-                " without a Descope project, run `fastapi-descope emulator` and use the id it prints"
-            )
-        case kind if kind == REFUSED:
-            return f"{variable}: {error['msg']}"
-        case _:
-            expected = (fields[name].description if name in fields else None) or "another value"
-            return f"{variable}: expected {expected}"
-
-
-def _explanation(errors: Sequence[ErrorDetails], fields: Mapping[str, FieldInfo]) -> str:
-    """What is wrong, one line for each setting, without any value (ST-05)."""
-    # A default that depends on a wrong setting could not be made: no mistake of its own.
-    errors = [error for error in errors if error["type"] != "default_factory_not_called"]
-    lines = list({error["loc"][:1]: _sentence(error, fields) for error in errors}.values())
-    if len(lines) == 1:
-        return lines[0]
-    return "\n- ".join([f"{len(lines)} settings are wrong:", *lines])

@@ -1,21 +1,23 @@
-"""What a setting may look like: types that check and normalise, and never repeat the value.
+"""The types of settings: they check and normalise a value, and never repeat it in an error.
 
-A check that fails with a plain ``ValueError`` is explained by the setting's description; ``refuse`` gives
-a sentence of its own, where that tells more. A setting sees those declared before it through
-``ValidationInfo``, so a contradiction is reported on the later of the two (ST-06).
+An error that is a plain ``ValueError`` is reported with the setting's description; ``refuse`` gives a more
+precise reason. A check sees the settings declared before its own through ``ValidationInfo``, so a
+contradiction is reported for the later of two settings (ST-06).
 """
 
 import re
-from typing import Annotated, Literal, Never
+from collections.abc import Sequence
+from typing import Annotated, Generic, Literal, Never, TypeVar, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, SecretStr, ValidationInfo
+from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_settings import NoDecode
 
 from .origin import Origin
 from .tenant_hint import TENANT_HINT_PATTERN
 
 __all__ = [
+    "MAY_BE_BLANK",
     "PROJECT_ID",
     "REFUSED",
     "ApiOrigin",
@@ -24,8 +26,9 @@ __all__ = [
     "CookiePrefix",
     "CookieSameSite",
     "CookieSecure",
+    "HeaderSecret",
     "Items",
-    "OwnPath",
+    "LocalPath",
     "Prefix",
     "ProjectId",
     "PublicOrigin",
@@ -36,13 +39,15 @@ __all__ = [
     "Text",
     "Timeout",
     "TrustedOrigins",
-    "VisibleSecret",
     "Whole",
     "refuse",
 ]
 
 REFUSED = "descope_refused"
-"""The type of pydantic errors whose message is one of our sentences."""
+"""The type of pydantic errors whose message comes from ``refuse``."""
+
+MAY_BE_BLANK = "may be blank"
+"""Marks the type of a setting that may be an empty string."""
 
 PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
 """The grammar of a Descope project id. Match with ``fullmatch``."""
@@ -50,22 +55,44 @@ PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
 Prefix = Literal["", "__Host-", "__Secure-"]
 SameSite = Literal["lax", "strict", "none"]
 
-# A dot, slash, backslash, percent sign or NUL in disguise: what a proxy or browser may undo (RT).
-_DISGUISED = re.compile(r"%(?:2[ef5]|5c|00)", re.IGNORECASE)
+_Argument = TypeVar("_Argument")
+_Value = TypeVar("_Value")
+
+# Encoded dots, slashes, backslashes, percent signs and NULs, which a proxy or browser may decode (RT).
+_ENCODED = re.compile(r"%(?:2[ef5]|5c|00)", re.IGNORECASE)
+
+
+class Coerced(Generic[_Argument, _Value]):
+    """The type of a setting that is passed as one type and read as another.
+
+    To type checkers it is a descriptor: as in dataclasses, the type that it accepts is the type of the
+    keyword argument, and the type that it returns is the type of the attribute. To pydantic it is the
+    second type. It has no instances.
+    """
+
+    def __get__(self, instance: object, owner: type) -> _Value: ...  # type: ignore[empty-body]  # never called
+
+    def __set__(self, instance: object, value: _Argument) -> None: ...
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the second type."""
+        _, value = get_args(source)
+        return handler.generate_schema(value)
 
 
 def refuse(reason: str) -> Never:
-    """Refuse a value with a sentence that does not hold it (ST-05)."""
+    """Raise a validation error with ``reason``, which must not contain the value (ST-05)."""
     raise PydanticCustomError(REFUSED, "{reason}", {"reason": reason})
 
 
-def _number(value: object) -> object:
+def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
         refuse("expected a number, not true or false")
     return value
 
 
-def _auto(value: object) -> object:
+def _none_for_auto(value: object) -> object:
     return None if isinstance(value, str) and value.lower() == "auto" else value
 
 
@@ -73,47 +100,47 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _items(value: object) -> object:
-    """Commas separate the items of a list, as in the environment."""
+def _split_items(value: object) -> object:
+    """Split a string at its commas."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",")) if value.strip() else ()
     return value
 
 
-def _origin(text: str) -> Origin:
-    """The origin that ``text`` spells: https, or http on this machine."""
+def _parse_origin(text: str) -> Origin:
+    """Return the origin ``text``: https, or http on loopback."""
     origin = Origin.parse(text)
     if origin is None:
         raise ValueError
     if origin.scheme == "http" and not origin.is_loopback:
-        refuse("plain http is for localhost, 127.0.0.1 and [::1] only; use https")
+        refuse("plain http is allowed for localhost, 127.0.0.1 and [::1] only; use https")
     return origin
 
 
-def _trusted(items: tuple[str, ...]) -> tuple[str, ...]:
-    # A value that is no origin would be compared with headers, and match none of them (CS-07).
-    return tuple(dict.fromkeys(str(_origin(item)) for item in items))
+def _normalise_origins(items: tuple[str, ...]) -> tuple[str, ...]:
+    # They are compared with header values as text, so every other spelling would never match (CS-07).
+    return tuple(dict.fromkeys(str(_parse_origin(item)) for item in items))
 
 
-def _api(text: str) -> str:
-    """Any host may be Descope's API, because custom domains exist: only the form is checked (ST-01)."""
-    origin = _origin(text.removesuffix("/"))
+def _api_origin(text: str) -> str:
+    """Check the form only: with custom domains any host may be Descope's API (ST-01)."""
+    origin = _parse_origin(text.removesuffix("/"))
     if origin.is_address and not origin.is_loopback:
-        refuse("expected the name of a host, not its IP address")
+        refuse("expected a host name, not an IP address")
     return str(origin)
 
 
-def _public(text: str) -> str:
+def _public_origin(text: str) -> str:
     if re.match(r"https?://[^/?#]+/[^?#]", text, re.IGNORECASE):
         refuse(
             "expected an origin without a path, such as https://app.example.com; a path that a proxy"
-            " adds belongs into the root path (uvicorn --root-path)"
+            " adds belongs in the root path (uvicorn --root-path)"
         )
-    return str(_origin(text.removesuffix("/")))
+    return str(_parse_origin(text.removesuffix("/")))
 
 
-def _visible(secret: SecretStr) -> SecretStr:
-    """Visible ASCII, because it travels in a header (wire contract 1.4)."""
+def _header_secret(secret: SecretStr) -> SecretStr:
+    """Check for visible ASCII, because the secret is sent in a header (wire contract 1.4)."""
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
         raise ValueError
     return secret
@@ -125,100 +152,106 @@ _REDIS_URL = re.compile(
 )
 
 
-def _redis(url: SecretStr) -> SecretStr:
+def _redis_url(url: SecretStr) -> SecretStr:
     if not _REDIS_URL.fullmatch(url.get_secret_value()):
         raise ValueError
     return url
 
 
-def _own_path(path: str) -> str:
-    """A path of this app that no browser can read as another site (requirements 2.5)."""
+def _local_path(path: str) -> str:
+    """Check that no browser can take the path for the URL of another site (requirements 2.5)."""
     segments = path.partition("?")[0].split("/")
-    if "//" in path or "\\" in path or {".", ".."} & set(segments) or _DISGUISED.search(path):
+    if "//" in path or "\\" in path or {".", ".."} & set(segments) or _ENCODED.search(path):
         raise ValueError
     return path
 
 
-def _known(info: ValidationInfo, name: str) -> str | None:
-    """An earlier setting, or None also if it was refused."""
+def _earlier(info: ValidationInfo, name: str) -> str | None:
+    """Return the value of a setting declared earlier, or None if it is unset or wrong."""
     value: object = info.data.get(name)
     return value if isinstance(value, str) else None
 
 
-def _insecure(info: ValidationInfo) -> bool:
-    """Whether the cookies will lack ``Secure``, as far as the settings tell."""
+def _is_insecure(info: ValidationInfo) -> bool:
+    """Return whether the settings leave the cookies without ``Secure``."""
     secure: object = info.data.get("cookie_secure")
     if secure is None:
-        return (_known(info, "public_url") or "").startswith("http:")
+        return (_earlier(info, "public_url") or "").startswith("http:")
     return not secure
 
 
-def _secure(secure: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 - pydantic calls it
-    if secure is False and (_known(info, "public_url") or "").startswith("https:"):
-        refuse("false contradicts DESCOPE_PUBLIC_URL, which is https; remove it, auto is right")
+def _check_secure(secure: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 - pydantic calls it
+    if secure is False and (_earlier(info, "public_url") or "").startswith("https:"):
+        refuse("false contradicts DESCOPE_PUBLIC_URL, which is https; remove this setting")
     return secure
 
 
-def _samesite(samesite: SameSite, info: ValidationInfo) -> SameSite:
-    if samesite == "none" and _insecure(info):
-        refuse("browsers drop SameSite=None without Secure; DESCOPE_COOKIE_SECURE=true sets it")
+def _check_samesite(samesite: SameSite, info: ValidationInfo) -> SameSite:
+    if samesite == "none" and _is_insecure(info):
+        refuse("browsers reject SameSite=None without Secure; set DESCOPE_COOKIE_SECURE=true")
     return samesite
 
 
-def _prefix(prefix: Prefix, info: ValidationInfo) -> Prefix:
-    if prefix and _insecure(info):
-        refuse("browsers drop prefixed cookies without Secure; DESCOPE_COOKIE_SECURE=true sets it")
+def _check_prefix(prefix: Prefix, info: ValidationInfo) -> Prefix:
+    if prefix and _is_insecure(info):
+        refuse("browsers reject prefixed cookies without Secure; set DESCOPE_COOKIE_SECURE=true")
     return prefix
 
 
-def _domain(text: str, info: ValidationInfo) -> str:
-    """A parent domain of the public host, or that host itself (RFC 6265, section 5.1.3)."""
+def _check_domain(text: str, info: ValidationInfo) -> str:
+    """Check that the public host domain-matches the domain (RFC 6265, section 5.1.3)."""
     domain = text.lower().removeprefix(".")
-    public = Origin.parse(_known(info, "public_url") or "")
-    if _known(info, "cookie_prefix") == "__Host-":
-        refuse("__Host- cookies have no domain; use DESCOPE_COOKIE_PREFIX=__Secure- or drop this")
+    public = Origin.parse(_earlier(info, "public_url") or "")
+    if _earlier(info, "cookie_prefix") == "__Host-":
+        refuse("__Host- cookies have no domain; set DESCOPE_COOKIE_PREFIX=__Secure- or remove this setting")
     if public is None:
-        refuse("only works with DESCOPE_PUBLIC_URL, whose host it must be or contain")
+        refuse("requires DESCOPE_PUBLIC_URL, whose host it must be or contain")
     if public.is_address or "." not in domain or not f".{public.host}".endswith(f".{domain}"):
-        refuse("expected the host of DESCOPE_PUBLIC_URL or a parent domain of it, below the top level")
+        refuse("expected the host of DESCOPE_PUBLIC_URL or a parent domain of it, but no top-level domain")
     return domain
 
 
-def _unprefixed(name: str) -> str:
+def _check_unprefixed(name: str) -> str:
     if name.lower().startswith(("__host-", "__secure-")):
-        refuse("leave the prefix to DESCOPE_COOKIE_PREFIX")
+        refuse("expected a name without prefix; set DESCOPE_COOKIE_PREFIX")
     return name
 
 
-def _distinct(name: str, info: ValidationInfo) -> str:
-    """Chunks of a long cookie are called ``name.0``, so neither may look like a chunk of the other."""
-    session = _known(info, "session_cookie_name") or ""
+def _check_distinct(name: str, info: ValidationInfo) -> str:
+    """Check that neither cookie name looks like a chunk of the other: chunks are called ``name.0``."""
+    session = _earlier(info, "session_cookie_name") or ""
     if name == session or name.startswith(f"{session}.") or session.startswith(f"{name}."):
-        refuse("expected another name than DESCOPE_SESSION_COOKIE_NAME, also up to the first dot")
-    if (
-        session == "DSR" or name == "DS"
-    ):  # what tokens call themselves in projects that rename nothing (KD-03)
-        refuse("DS is the name of session tokens alone, and DSR that of refresh tokens")
+        refuse("expected a name that differs from DESCOPE_SESSION_COOKIE_NAME, also before the first dot")
+    # Descope's own names: they are the token kinds in the claims of most projects (KD-03).
+    if session == "DSR" or name == "DS":
+        refuse("DS is reserved for the session cookie, and DSR for the refresh cookie")
     return name
 
 
 Text = Annotated[str, Field(min_length=1)]
-Items = Annotated[tuple[Text, ...], NoDecode, BeforeValidator(_items)]
-# It becomes part of paths and of issuers (ST-02).
+Items = Annotated[
+    Coerced[Sequence[str], tuple[Text, ...]], NoDecode, BeforeValidator(_split_items), MAY_BE_BLANK
+]
 ProjectId = Annotated[str, Field(pattern=PROJECT_ID.pattern)]
-# Numbers have bounds wherever settings use them (ST-07).
-Whole = Annotated[int, BeforeValidator(_number)]
-Timeout = Annotated[float, BeforeValidator(_number), Field(gt=0, le=60, allow_inf_nan=False)]
-ApiOrigin = Annotated[str, AfterValidator(_api)]
-PublicOrigin = Annotated[str, AfterValidator(_public)]
-TrustedOrigins = Annotated[Items, AfterValidator(_trusted)]
-OwnPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_own_path)]
+# Every number has bounds, here or where a setting declares it (ST-07).
+Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+Timeout = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=60, allow_inf_nan=False)]
+ApiOrigin = Annotated[str, AfterValidator(_api_origin)]
+PublicOrigin = Annotated[str, AfterValidator(_public_origin)]
+TrustedOrigins = Annotated[Items, AfterValidator(_normalise_origins)]
+LocalPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_local_path)]
 TenantHint = Annotated[str, Field(pattern=TENANT_HINT_PATTERN)]
-VisibleSecret = Annotated[SecretStr, AfterValidator(_visible)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
-CookieSecure = Annotated[bool | None, BeforeValidator(_auto), AfterValidator(_secure)]
-CookieSameSite = Annotated[SameSite, BeforeValidator(_lower), AfterValidator(_samesite)]
-CookiePrefix = Annotated[Prefix, AfterValidator(_prefix)]
-CookieDomain = Annotated[str, AfterValidator(_domain)]
-CookieName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"), AfterValidator(_unprefixed)]
-RefreshCookieName = Annotated[CookieName, AfterValidator(_distinct)]
+HeaderSecret = Annotated[
+    Coerced[SecretStr | str | None, Annotated[SecretStr, AfterValidator(_header_secret)] | None], NoDecode
+]
+RedisUrl = Annotated[
+    Coerced[SecretStr | str | None, Annotated[SecretStr, AfterValidator(_redis_url)] | None], NoDecode
+]
+CookieSecure = Annotated[bool | None, BeforeValidator(_none_for_auto), AfterValidator(_check_secure)]
+CookieSameSite = Annotated[SameSite, BeforeValidator(_lower), AfterValidator(_check_samesite)]
+CookiePrefix = Annotated[Prefix, AfterValidator(_check_prefix), MAY_BE_BLANK]
+CookieDomain = Annotated[str, AfterValidator(_check_domain)]
+CookieName = Annotated[
+    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"), AfterValidator(_check_unprefixed)
+]
+RefreshCookieName = Annotated[CookieName, AfterValidator(_check_distinct)]

@@ -12,7 +12,6 @@ from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope._cli.checks import CheckResult, Severity
 from fastapi_descope._cli.doctor import Doctor
 from fastapi_descope.emulator import Emulator
-from fastapi_descope.settings import SettingValues
 from tests.helpers.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +110,7 @@ async def test_settings_that_are_wrong(emulator: Emulator, variables: Variables)
         CheckResult(
             Severity.FAIL,
             "settings",
-            "DESCOPE_PUBLIC_URL: plain http is for localhost, 127.0.0.1 and [::1] only; use https",
+            "DESCOPE_PUBLIC_URL: plain http is allowed for localhost, 127.0.0.1 and [::1] only; use https",
         ),
         CheckResult(Severity.FAIL, "settings", "DESCOPE_LEEWAY: expected whole seconds, 0 to 60"),
     ]
@@ -320,8 +319,8 @@ async def test_an_app_without_the_plugin(emulator: Emulator, variables: Variable
 async def test_an_app_with_half_of_it(emulator: Emulator) -> None:
     """Middleware alone is not enough to sign in."""
     app = FastAPI()
-    settings: SettingValues = {"project_id": PROJECT, "base_url": API}
-    app.add_middleware(DescopeMiddleware, descope=Descope(settings=DescopeSettings(**settings)))
+    settings = DescopeSettings(project_id=PROJECT, base_url=API)
+    app.add_middleware(DescopeMiddleware, descope=Descope(settings=settings))
     findings = await examine(emulator, app)
     assert about(findings, "middleware")[0][0] is Severity.OK
     assert about(findings, "routes")[0][0] is Severity.FAIL

@@ -45,82 +45,82 @@ def test_what_fits_together(values: dict[str, object]) -> None:
             {**HTTPS, "cookie_secure": False},
             (
                 "DESCOPE_COOKIE_SECURE: false contradicts DESCOPE_PUBLIC_URL, which is https;"
-                " remove it, auto is right"
+                " remove this setting"
             ),
         ),
         (
             {**LOOPBACK, "cookie_samesite": "none"},
             (
-                "DESCOPE_COOKIE_SAMESITE: browsers drop SameSite=None without Secure;"
-                " DESCOPE_COOKIE_SECURE=true sets it"
+                "DESCOPE_COOKIE_SAMESITE: browsers reject SameSite=None without Secure;"
+                " set DESCOPE_COOKIE_SECURE=true"
             ),
         ),
         (
             {"cookie_secure": False, "cookie_samesite": "none"},
             (
-                "DESCOPE_COOKIE_SAMESITE: browsers drop SameSite=None without Secure;"
-                " DESCOPE_COOKIE_SECURE=true sets it"
+                "DESCOPE_COOKIE_SAMESITE: browsers reject SameSite=None without Secure;"
+                " set DESCOPE_COOKIE_SECURE=true"
             ),
         ),
         (
             {**LOOPBACK, "cookie_prefix": "__Host-"},
             (
-                "DESCOPE_COOKIE_PREFIX: browsers drop prefixed cookies without Secure;"
-                " DESCOPE_COOKIE_SECURE=true sets it"
+                "DESCOPE_COOKIE_PREFIX: browsers reject prefixed cookies without Secure;"
+                " set DESCOPE_COOKIE_SECURE=true"
             ),
         ),
         (
             {"cookie_secure": False, "cookie_prefix": "__Secure-"},
             (
-                "DESCOPE_COOKIE_PREFIX: browsers drop prefixed cookies without Secure;"
-                " DESCOPE_COOKIE_SECURE=true sets it"
+                "DESCOPE_COOKIE_PREFIX: browsers reject prefixed cookies without Secure;"
+                " set DESCOPE_COOKIE_SECURE=true"
             ),
         ),
         (
             {**HTTPS, "cookie_prefix": "__Host-", "cookie_domain": "example.com"},
             (
                 "DESCOPE_COOKIE_DOMAIN: __Host- cookies have no domain;"
-                " use DESCOPE_COOKIE_PREFIX=__Secure- or drop this"
+                " set DESCOPE_COOKIE_PREFIX=__Secure- or remove this setting"
             ),
         ),
         (
             {"session_cookie_name": "DSR"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
-                " also up to the first dot"
+                "DESCOPE_REFRESH_COOKIE_NAME: expected a name that differs from DESCOPE_SESSION_COOKIE_NAME,"
+                " also before the first dot"
             ),
         ),
         (
             {"session_cookie_name": "DSR.1"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
-                " also up to the first dot"
+                "DESCOPE_REFRESH_COOKIE_NAME: expected a name that differs from DESCOPE_SESSION_COOKIE_NAME,"
+                " also before the first dot"
             ),
         ),
         (
             {"session_cookie_name": "DSR", "refresh_cookie_name": "DS"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
-                " and DSR that of refresh tokens"
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is reserved for the session cookie,"
+                " and DSR for the refresh cookie"
             ),
         ),
         (
             {"session_cookie_name": "DSR", "refresh_cookie_name": "DSX"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
-                " and DSR that of refresh tokens"
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is reserved for the session cookie,"
+                " and DSR for the refresh cookie"
             ),
         ),
         (
             {"session_cookie_name": "DSX", "refresh_cookie_name": "DS"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: DS is the name of session tokens alone,"
-                " and DSR that of refresh tokens"
+                "DESCOPE_REFRESH_COOKIE_NAME: DS is reserved for the session cookie,"
+                " and DSR for the refresh cookie"
             ),
         ),
         (
             {"cookie_domain": "example.com"},
-            "DESCOPE_COOKIE_DOMAIN: only works with DESCOPE_PUBLIC_URL, whose host it must be or contain",
+            "DESCOPE_COOKIE_DOMAIN: requires DESCOPE_PUBLIC_URL, whose host it must be or contain",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: 
 
     assert str(caught.value) == (
         "DESCOPE_COOKIE_DOMAIN: expected the host of DESCOPE_PUBLIC_URL or a parent domain of it,"
-        " below the top level"
+        " but no top-level domain"
     )
 
 

@@ -86,9 +86,9 @@ def test_two_values_are_refused(write: WriteFile) -> None:
     found = environment.file_and_alias_values(SETTINGS)
 
     assert reason_of(found["base_url"]) == (
-        "given more than once, with different values; keep one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
+        "set more than once with different values; keep only one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
     )
-    assert reason_of(found["leeway"]).endswith("keep one of DESCOPE_LEEWAY, DESCOPE_LEEWAY_FILE")
+    assert reason_of(found["leeway"]).endswith("keep only one of DESCOPE_LEEWAY, DESCOPE_LEEWAY_FILE")
 
 
 @pytest.mark.parametrize("path", ["", "/nonexistent/canary", "a\0canary", "/"])
@@ -97,7 +97,7 @@ def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
     found = Environment({"DESCOPE_LEEWAY_FILE": path}).file_and_alias_values(SETTINGS)
 
     assert reason_of(found["leeway"]) == (
-        "its file cannot be read as UTF-8 text; check the path and its permissions"
+        "its file cannot be read as UTF-8 text; check its path and permissions"
     )
 
 
@@ -123,18 +123,18 @@ def test_a_file_has_a_limit(write: WriteFile) -> None:
         (
             "DESCOPE_PROJCT_ID",
             (
-                "DESCOPE_PROJCT_ID is no setting of fastapi_descope and has no effect;"
+                "DESCOPE_PROJCT_ID is not a setting of fastapi_descope and has no effect;"
                 " did you mean DESCOPE_PROJECT_ID?"
             ),
         ),
         (
             "descope_base_urll_file",
             (
-                "DESCOPE_BASE_URLL_FILE is no setting of fastapi_descope and has no effect;"
+                "DESCOPE_BASE_URLL_FILE is not a setting of fastapi_descope and has no effect;"
                 " did you mean DESCOPE_BASE_URL?"
             ),
         ),
-        ("DESCOPE_XYZZY", "DESCOPE_XYZZY is no setting of fastapi_descope and has no effect"),
+        ("DESCOPE_XYZZY", "DESCOPE_XYZZY is not a setting of fastapi_descope and has no effect"),
     ],
 )
 def test_an_unknown_name_is_pointed_out(name: str, message: str) -> None:

@@ -1,6 +1,7 @@
 """Where settings come from, what they tell when they are wrong, and what they never tell."""
 
 import copy
+import inspect
 import pickle
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from fastapi_descope import Descope
 from fastapi_descope._config.env import UnknownSettingWarning
 from fastapi_descope.errors import ConfigurationError
-from fastapi_descope.settings import DescopeSettings, SettingValues
+from fastapi_descope.settings import DescopeSettings
 
 PROJECT = "P" + "a" * 27
 REGIONAL = "Puse1" + "a" * 27
@@ -76,9 +77,11 @@ def test_keywords_take_what_python_has() -> None:
     assert settings.upstream_timeout == 2.0
 
 
-def test_the_typed_keywords_are_the_settings() -> None:
-    """A type checker knows exactly the keywords that are accepted."""
-    assert set(SettingValues.__annotations__) == {*DescopeSettings.model_fields, "_secrets_dir"}
+def test_signature_lists_the_settings_as_optional_keywords() -> None:
+    """``help`` and IDEs show every setting; ``tests/typing`` checks their types."""
+    parameters = inspect.signature(DescopeSettings).parameters
+
+    assert set(parameters) == set(DescopeSettings.model_fields)
 
 
 def test_names_match_in_any_case(variables: SetVariables) -> None:
@@ -128,8 +131,8 @@ def test_two_base_urls_are_refused(variables: SetVariables) -> None:
         DescopeSettings()
 
     assert str(caught.value) == (
-        "DESCOPE_BASE_URL: given more than once, with different values;"
-        " keep one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
+        "DESCOPE_BASE_URL: set more than once with different values;"
+        " keep only one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
     )
 
 
@@ -205,7 +208,7 @@ def test_an_unknown_variable_is_warned_of(variables: SetVariables) -> None:
 
     assert caught[0].filename == __file__
     assert str(caught[0].message) == (
-        "DESCOPE_TRUSTED_ORIGIN is no setting of fastapi_descope and has no effect;"
+        "DESCOPE_TRUSTED_ORIGIN is not a setting of fastapi_descope and has no effect;"
         " did you mean DESCOPE_TRUSTED_ORIGINS?"
     )
 

@@ -44,8 +44,8 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
         "4 settings are wrong:",
         "- DESCOPE_PROJECT_ID: expected the project id: P, then 20 to 64 letters and digits",
         (
-            "- DESCOPE_COOKIE_SAMESITE: browsers drop SameSite=None without Secure;"
-            " DESCOPE_COOKIE_SECURE=true sets it"
+            "- DESCOPE_COOKIE_SAMESITE: browsers reject SameSite=None without Secure;"
+            " set DESCOPE_COOKIE_SECURE=true"
         ),
         "- DESCOPE_LEEWAY: expected whole seconds, 0 to 60",
         "- DESCOPE_REDIS_URL: expected a redis:// or rediss:// URL with a host, or a unix:// URL",
@@ -59,31 +59,31 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
             {"public_url": "https://app.example.com/api"},
             (
                 "DESCOPE_PUBLIC_URL: expected an origin without a path, such as https://app.example.com;"
-                " a path that a proxy adds belongs into the root path"
+                " a path that a proxy adds belongs in the root path"
                 " (uvicorn --root-path)"
             ),
         ),
         (
             {"public_url": "http://app.example.com"},
-            "DESCOPE_PUBLIC_URL: plain http is for localhost, 127.0.0.1 and [::1] only; use https",
+            "DESCOPE_PUBLIC_URL: plain http is allowed for localhost, 127.0.0.1 and [::1] only; use https",
         ),
         (
             {"base_url": "https://10.0.0.5"},
-            "DESCOPE_BASE_URL: expected the name of a host, not its IP address",
+            "DESCOPE_BASE_URL: expected a host name, not an IP address",
         ),
         (
             {"session_cookie_name": "__Host-DS"},
-            "DESCOPE_SESSION_COOKIE_NAME: leave the prefix to DESCOPE_COOKIE_PREFIX",
+            "DESCOPE_SESSION_COOKIE_NAME: expected a name without prefix; set DESCOPE_COOKIE_PREFIX",
         ),
         (
             {"refresh_cookie_name": "DS"},
             (
-                "DESCOPE_REFRESH_COOKIE_NAME: expected another name than DESCOPE_SESSION_COOKIE_NAME,"
-                " also up to the first dot"
+                "DESCOPE_REFRESH_COOKIE_NAME: expected a name that differs from DESCOPE_SESSION_COOKIE_NAME,"
+                " also before the first dot"
             ),
         ),
         ({"leeway": True}, "DESCOPE_LEEWAY: expected a number, not true or false"),
-        ({"audience": ""}, "DESCOPE_AUDIENCE: empty; give it a value or remove it"),
+        ({"audience": ""}, "DESCOPE_AUDIENCE: empty; set a value or remove this setting"),
         ({"cookie_sekure": True}, "cookie_sekure is not a setting; did you mean cookie_secure?"),
         ({"algorithms": ["none"]}, "algorithms is not a setting"),
     ],

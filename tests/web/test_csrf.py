@@ -1,13 +1,12 @@
 """Cross-origin protection: which requests (requirements 2.7) and WebSockets (WS-01) may use cookies."""
 
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 from starlette.types import Scope
 
 from fastapi_descope._web.csrf import CrossOriginProtection
-from fastapi_descope.settings import DescopeSettings, SettingValues
+from fastapi_descope.settings import DescopeSettings
 from tests.helpers.scopes import scope_of
 from tests.hostile.tables.cross_site import ORIGIN_HEADERS, TRUTH
 from tests.hostile.tables.redirect_targets import OWN, TRUSTED
@@ -21,7 +20,8 @@ def protection_of() -> ProtectionOf:
 
     def build(**values: object) -> CrossOriginProtection:
         given = {"project_id": "P2abcdefghijklmnopqrstuvwxyz", **values}
-        return CrossOriginProtection(DescopeSettings(**cast("SettingValues", given)))
+        settings = DescopeSettings(**given)  # type: ignore[arg-type] # any setting, by keyword
+        return CrossOriginProtection(settings)
 
     return build
 
