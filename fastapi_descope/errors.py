@@ -8,7 +8,7 @@
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
     |   +-- ConflictingCookies         one session cookie name with two values           401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
-    |   +-- StepUpRequired             authenticated, but not recently or strongly enough401
+    |   +-- StepUpRequired             authenticated, but not strongly enough            401
     +-- Forbidden                      authenticated, but not allowed                    403
     |   +-- NoTenant                   the session has no current tenant                 403
     |   +-- TenantMismatch             the path names another tenant than the session    403
@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 
+# LG-02: no attribute can hold a secret.
 class DescopeError(Exception):
     """The base class of every error that this package raises.
 
@@ -125,6 +126,7 @@ class TokenError(NotAuthenticated):
         super().__init__(detail)
 
 
+# KD-05: the subject is needed to notice a refresh token of another user.
 class TokenExpired(TokenError):
     """The token has expired; every other check passed.
 
@@ -136,6 +138,7 @@ class TokenExpired(TokenError):
         super().__init__(TokenReason.EXPIRED)
 
 
+# KD-08
 class UnsupportedAuthScheme(TokenError):
     """The Authorization header has another scheme, for instance behind a proxy with Basic authentication.
 
@@ -154,6 +157,7 @@ class UnsupportedAuthScheme(TokenError):
         )
 
 
+# CK-02
 class ConflictingCookies(NotAuthenticated):
     """A session cookie was sent with two different values, so the real one cannot be determined."""
 
@@ -200,6 +204,7 @@ class Forbidden(DescopeError):
     title = "You do not have access to this"
 
 
+# TN-01, TN-02
 class NoTenant(Forbidden):
     """The session has no current tenant, or the user is not a member of it."""
 
@@ -207,6 +212,7 @@ class NoTenant(Forbidden):
     title = "Choose an organisation first"
 
 
+# TN-03
 class TenantMismatch(Forbidden):
     """The request is for another tenant than the current one of the session."""
 
@@ -234,6 +240,7 @@ class MissingPermissions(Forbidden):
         super().__init__()
 
 
+# Requirements 2.7
 class CrossSiteRequest(Forbidden):
     """Another site sent this request with the user's cookies."""
 
@@ -264,6 +271,7 @@ class LoginRejected(BadRequest):
         super().__init__(detail)
 
 
+# CK-08
 class SessionTooLarge(BadRequest):
     """The tokens do not fit into the cookies that a browser stores."""
 
@@ -312,7 +320,7 @@ class UpstreamUnavailable(UpstreamError):
     def __init__(
         self, retry_after: int = 5, detail: str | None = None, *, failure: str | None = None
     ) -> None:
-        self.retry_after = min(max(retry_after, 1), 60)
+        self.retry_after = min(max(retry_after, 1), 60)  # F5
         self.failure = failure
         super().__init__(detail)
 

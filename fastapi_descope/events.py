@@ -40,7 +40,7 @@ logger = logging.getLogger("fastapi_descope")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event:  # LG-07: no field can hold a secret.
     """The base class of events. ``name`` is the stable name in logs and metrics."""
 
     name: ClassVar[str] = "event"

@@ -21,10 +21,10 @@ _TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".yml", ".yaml", ".cfg
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|[\"']d[\"']\s*:\s*[\"'][A-Za-z0-9_-]{40}")
 _LOGIN = """
 import asyncio, sys
-from tests.helpers.app_harness import build_world
+from tests.helpers.app_harness import build_app_harness
 
 async def login():
-    env = build_world()
+    env = build_app_harness()
     browser = env.browser()
     assert (await browser.sign_in()).status_code == 303
     env.emulator.clock.advance(660)
