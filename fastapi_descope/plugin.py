@@ -19,7 +19,7 @@ from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_middleware import ErrorMiddleware
 from ._web.error_responses import ErrorResponses
-from ._web.hooks import require_async, require_sync
+from ._web.hooks import LoginHook, OptionsHook, require_async, require_sync
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware
 from ._web.openapi import describe_security
@@ -27,7 +27,7 @@ from ._web.public_origin import PublicOrigin
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
 from ._web.routes.checks import raise_on_errors
-from ._web.routes.login import LoginHook, LoginRoutes, OptionsHook
+from ._web.routes.login import LoginRoutes
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.security_schemes import SessionScheme

@@ -8,7 +8,7 @@ from hashlib import sha256
 from .._concurrency.single_flight import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
 from .._telemetry.log_once import LogOnce
-from .._upstream.api import DescopeApi, LoginOptions, TokenResponse
+from .._upstream.api import DescopeApi, LoginOptions, LoginParams, TokenResponse
 from ..errors import (
     BadRequest,
     DescopeError,
@@ -48,10 +48,7 @@ class LoginRequest:
 
     tenant: str = field(repr=False)
     redirect_url: str = field(repr=False)
-    login_hint: str | None = field(default=None, repr=False)
-    sso_id: str | None = None
-    prompt: str | None = None
-    force_authn: bool = False
+    params: LoginParams = field(default_factory=LoginParams)
     options: LoginOptions | None = None
 
 
@@ -134,10 +131,7 @@ class LoginFlow:
         return await self._api.sso_authorize(
             tenant=request.tenant,
             redirect_url=request.redirect_url,
-            login_hint=request.login_hint,
-            sso_id=request.sso_id,
-            prompt=request.prompt,
-            force_authn=request.force_authn,
+            params=request.params,
             options=request.options,
             refresh_jwt=refresh_jwt,
         )

@@ -16,7 +16,7 @@ from .._tokens.claims import looks_like_jwt
 from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason
 from ..events import EventBus
 from ..session import UserProfile
-from .login_options import LoginOptions
+from .login_options import LoginOptions, LoginParams
 from .resilience import UpstreamGuard
 from .responses import (
     ApiResponse,
@@ -29,7 +29,7 @@ from .responses import (
 )
 from .transport import Transport, UpstreamTransport
 
-__all__ = ["DescopeApi", "LoginOptions", "TokenResponse", "Transport"]
+__all__ = ["DescopeApi", "LoginOptions", "LoginParams", "TokenResponse", "Transport"]
 
 _BODY_BYTES = 256 * 1024
 _KEYS_BYTES = 64 * 1024
@@ -110,10 +110,7 @@ class DescopeApi:
         *,
         tenant: str,
         redirect_url: str,
-        login_hint: str | None = None,
-        sso_id: str | None = None,
-        prompt: str | None = None,
-        force_authn: bool = False,
+        params: LoginParams | None = None,
         options: LoginOptions | None = None,
         refresh_jwt: str | None = None,
     ) -> str:
@@ -123,14 +120,7 @@ class DescopeApi:
         only with the options ``stepup`` and ``mfa``, which are about the user it belongs to.
         """
         options = options or LoginOptions()
-        query = {
-            "tenant": tenant,
-            "redirectURL": redirect_url,
-            "loginHint": login_hint,
-            "ssoId": sso_id,
-            "prompt": prompt,
-            "forceAuthn": "true" if force_authn else None,
-        }
+        query = {"tenant": tenant, "redirectURL": redirect_url, **(params or LoginParams()).wire_query()}
         return parse_login_url(
             await self._post(
                 "/v1/auth/sso/authorize" + _query_string(query),
@@ -219,9 +209,8 @@ class DescopeApi:
         return await outbound.call(method, path, headers=headers, content=content, limit=limit)
 
 
-def _query_string(query: Mapping[str, str | None]) -> str:
-    given = {name: value for name, value in query.items() if value is not None}
-    text = urlencode(given, quote_via=quote, safe="", errors="replace")
+def _query_string(query: Mapping[str, str]) -> str:
+    text = urlencode(query, quote_via=quote, safe="", errors="replace")
     if len(text) > _QUERY_CHARACTERS:
         raise BadRequest
     return f"?{text}"

@@ -1,18 +1,25 @@
-"""What an app asks of a login beyond an identity."""
+"""What a login can ask of Descope: parameters of the browser, and options of the app."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple, Self, cast
 
-__all__ = ["LoginOptions"]
+from .._config.tenant_hint import TENANT_HINT
+
+__all__ = ["LoginOptions", "LoginParams"]
+
+_TEXT = re.compile(r"[ -~]{1,256}")
+_FLAG = re.compile(r"true|1")
 
 
 @dataclass(frozen=True, slots=True)
 class LoginOptions:
-    """What a login asks for beyond an identity (wire contract 2.1); what is not set is not sent.
+    """Options that an app sets for a login; unset ones are not sent.
 
-    ``stepup`` and ``mfa`` concern a user who is signed in already. ``custom_claims`` end up in the token,
-    where Descope may nest them under ``nsec``: never authorise on them. The template options choose among
-    the project's message templates.
+    ``stepup`` and ``mfa`` apply to a user who already has a session. ``custom_claims`` are copied into the
+    token, where Descope may nest them under ``nsec``: never authorise on them. ``template_id`` and
+    ``template_options`` select one of the project's message templates.
     """
 
     stepup: bool = False
@@ -26,7 +33,7 @@ class LoginOptions:
     locale: str | None = None
 
     def body(self) -> Mapping[str, object]:
-        """The JSON object to send: only what is set."""
+        """Return the JSON object that Descope expects (wire contract 2.1), with the options that are set."""
         fields: Mapping[str, object] = {
             "stepup": self.stepup,
             "mfa": self.mfa,
@@ -39,3 +46,63 @@ class LoginOptions:
             "locale": self.locale,
         }
         return {name: value for name, value in fields.items() if value}
+
+
+class _Spec(NamedTuple):
+    grammar: re.Pattern[str]
+    wire: str | None
+
+
+def _param(grammar: re.Pattern[str], *, wire: str | None = None, secret: bool = False) -> str | None:
+    """Return a field for a query parameter; ``wire`` is its name in the request to Descope, if it is sent."""
+    return field(default=None, repr=not secret, metadata={"spec": _Spec(grammar, wire)})
+
+
+@dataclass(frozen=True, slots=True)
+class LoginParams:
+    """Query parameters of a login besides ``tenant`` and ``return_to``, as the browser sent them.
+
+    The fields are the only list of these parameters. The query parser, the OpenAPI document and the request
+    to Descope are derived from it.
+    """
+
+    login_hint: str | None = _param(_TEXT, wire="loginHint", secret=True)
+    sso_id: str | None = _param(TENANT_HINT, wire="ssoId")
+    prompt: str | None = _param(_TEXT, wire="prompt")
+    force_authn: str | None = _param(_FLAG, wire="forceAuthn")
+    step_up: str | None = _param(_FLAG)
+    mfa: str | None = _param(_FLAG)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all parameters."""
+        return tuple(_specs())
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """Parse a query. A malformed parameter counts as absent (CB-12)."""
+        known = {name: query[name] for name in cls.names() if name in query}
+        specs = _specs()
+        return cls(**{name: value for name, value in known.items() if specs[name].grammar.fullmatch(value)})
+
+    def as_query(self) -> Mapping[str, str]:
+        """Return the query that ``from_query`` parses to these parameters."""
+        values = {name: cast("str | None", getattr(self, name)) for name in self.names()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def wire_query(self) -> Mapping[str, str]:
+        """Return the query parameters that Descope expects (wire contract 2.1)."""
+        given = [(_specs()[name], value) for name, value in self.as_query().items()]
+        return {spec.wire: "true" if spec.grammar is _FLAG else value for spec, value in given if spec.wire}
+
+    def apply_to(self, options: LoginOptions) -> LoginOptions:
+        """Return ``options`` with the checks that the browser asks for. No check is switched off."""
+        return replace(
+            options,
+            stepup=options.stepup or self.step_up is not None,
+            mfa=options.mfa or self.mfa is not None,
+        )
+
+
+def _specs() -> Mapping[str, _Spec]:
+    return {each.name: each.metadata["spec"] for each in fields(LoginParams)}

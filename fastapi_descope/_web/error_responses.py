@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._telemetry.log_once import LogOnce
+from .._upstream.login_options import LoginParams
 from ..errors import (
     ConfigurationError,
     ConflictingCookies,
@@ -141,7 +142,9 @@ class ErrorResponses:
             )
         if isinstance(error, NotAuthenticated) and login is not None:
             # What was sent is lost; the way back is to the page that it was sent from.
-            login = self._login_url(login, Headers(scope=scope).get("referer", ""), _checks(error), scope)
+            login = self._login_url(
+                login, Headers(scope=scope).get("referer", ""), _login_params(error), scope
+            )
         headers = {**PAGE_HEADERS, **self._headers(error, pending)}
         # A callback counts once, however it ends: asking for it again can only fail.
         again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
@@ -155,24 +158,25 @@ class ErrorResponses:
         self, error: NotAuthenticated, pending: RequestAuth, scope: Scope, login: str
     ) -> Response | None:
         """The way to the login and back here, for those who can go there; None for the others."""
-        query = _checks(error)
+        params = _login_params(error)
         match client_kind(scope):
             case ClientKind.PERSON if scope["method"] == "GET":
                 path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
                 here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
-                url = self._login_url(login, here, query, scope)
+                url = self._login_url(login, here, params, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case ClientKind.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
                 answer = self._problem(error, pending)
-                answer.headers.update(htmx_redirect(self._login_url(login, here, query, scope)))
+                answer.headers.update(htmx_redirect(self._login_url(login, here, params, scope)))
                 return answer
             case _:
                 return None
 
-    def _login_url(self, login: str, here: str, query: Mapping[str, str], scope: Scope) -> str:
+    def _login_url(self, login: str, here: str, params: LoginParams, scope: Scope) -> str:
         back = self._redirects.safe_redirect(here, scope)
-        return "?".join(filter(None, (login, urlencode({**query, **({"return_to": back} if back else {})}))))
+        query = urlencode({**params.as_query(), **({"return_to": back} if back else {})})
+        return f"{login}?{query}" if query else login
 
     def _problem(self, error: DescopeError, pending: RequestAuth) -> JSONResponse:
         body: dict[str, object] = {
@@ -203,11 +207,11 @@ def htmx_redirect(url: str) -> Mapping[str, str]:
     return {"HX-Redirect": quote(url, safe=_ADDRESS)}
 
 
-def _checks(error: NotAuthenticated) -> Mapping[str, str]:
-    """What a login has to ask for so that the error does not come again."""
+def _login_params(error: NotAuthenticated) -> LoginParams:
+    """Return the parameters of a login after which the error does not occur again."""
     if not isinstance(error, StepUpRequired):
-        return {}
-    return {"mfa" if error.acr == "mfa" else "step_up": "true"}
+        return LoginParams()
+    return LoginParams(mfa="true") if error.acr == "mfa" else LoginParams(step_up="true")
 
 
 def _would_loop(error: NotAuthenticated, pending: RequestAuth, scope: Scope) -> bool:

@@ -1,29 +1,50 @@
-"""What an app registers to be called back: hooks are awaited, and subscribers are called."""
+"""The hooks of an app: their types, and the checks at registration."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import cast
 
-from ..errors import ConfigurationError
+from starlette.requests import Request
 
-__all__ = ["require_async", "require_sync"]
+from .._upstream.login_options import LoginOptions
+from ..errors import ConfigurationError
+from ..session import AuthSession
+
+__all__ = ["LoginHook", "OptionsHook", "require_async", "require_sync"]
+
+LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
+"""Called with the verified session of a login before its cookies are set.
+
+It rejects the login by raising ``LoginRejected`` or ``NotAuthenticated``.
+"""
+
+OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
+"""Called when a login starts, for the options of that login. The request need not be authenticated."""
 
 
 def require_async(hook: Callable[..., object], decorator: str) -> None:
-    """Raise ``ConfigurationError`` for what cannot be awaited: it would run, and then every login fail."""
+    """Check that a hook can be awaited. A ``def`` would run, and then fail every login.
+
+    Raises:
+        ConfigurationError: ``hook`` is not async.
+    """
     if not _is_async(hook):
-        raise ConfigurationError(f"{decorator}: a hook is awaited, so write async def")
+        raise ConfigurationError(f"{decorator}: hooks are awaited, so write async def")
 
 
 def require_sync(subscriber: Callable[..., object], decorator: str) -> None:
-    """Raise ``ConfigurationError`` for what has to be awaited: nobody would, and nothing be written down."""
+    """Check that an event subscriber can be called. An ``async def`` would never be awaited.
+
+    Raises:
+        ConfigurationError: ``subscriber`` is async.
+    """
     if _is_async(subscriber):
-        raise ConfigurationError(f"{decorator}: a subscriber is called, not awaited, so write def")
+        raise ConfigurationError(f"{decorator}: subscribers are called and not awaited, so write def")
 
 
-def _is_async(call: Callable[..., object]) -> bool:
-    """Of a function, a part of one, or an object that can be called."""
-    while isinstance(call, partial):
-        call = cast("Callable[..., object]", call.func)
-    return iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
+def _is_async(function: Callable[..., object]) -> bool:
+    """Return whether a function, a ``partial`` or a callable object is async."""
+    while isinstance(function, partial):
+        function = cast("Callable[..., object]", function.func)
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope._auth.authenticator import Credentials
 from fastapi_descope._auth.login import LoginRequest
 from fastapi_descope._refresh.outcome import Ended, Renewed
-from fastapi_descope._upstream.api import LoginOptions
+from fastapi_descope._upstream.api import LoginOptions, LoginParams
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
     Forbidden,
@@ -45,11 +45,8 @@ async def test_a_login_starts_where_descope_says() -> None:
         LoginRequest(
             "acme",
             CALLBACK,
-            login_hint=ADA,
-            sso_id="acme-okta",
-            prompt="login",
-            force_authn=True,
-            options=LoginOptions(locale="de"),
+            LoginParams(login_hint=ADA, sso_id="acme-okta", prompt="login", force_authn="true"),
+            LoginOptions(locale="de"),
         ),
         credentials=cookies(core.issue()),
     )
@@ -331,7 +328,9 @@ async def test_different_codes_do_not_share() -> None:
 
 def test_a_login_request_shows_neither_state_nor_e_mail() -> None:
     """It may be logged (LG-02)."""
-    request = LoginRequest("canary@acme.example", CALLBACK, login_hint="canary", sso_id="acme-okta")
+    request = LoginRequest(
+        "canary@acme.example", CALLBACK, LoginParams(login_hint="canary", sso_id="acme-okta")
+    )
     assert "canary" not in repr(request)
     assert "acme-okta" in repr(request)
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._upstream.api import DescopeApi, LoginOptions
+from fastapi_descope._upstream.api import DescopeApi, LoginOptions, LoginParams
 from fastapi_descope.errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamError
 
 pytestmark = pytest.mark.anyio
@@ -67,10 +67,7 @@ ENDPOINTS: Mapping[str, Expected] = {
         lambda c: c.sso_authorize(
             tenant="ada+x@acme.example",
             redirect_url="https://app.example/c",
-            login_hint="ada x&y=z#é",
-            sso_id="main",
-            prompt="login",
-            force_authn=True,
+            params=LoginParams(login_hint="ada x&y=z#é", sso_id="main", prompt="login", force_authn="true"),
             options=LoginOptions(stepup=True, custom_claims={"plan": "gold"}),
             refresh_jwt=REFRESH,
         ),

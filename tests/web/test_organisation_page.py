@@ -12,6 +12,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from fastapi_descope import AuthSession, require_mfa, require_step_up
+from fastapi_descope._upstream.login_options import LoginParams
 from tests.helpers.app_harness import IDP, Browser, EnvFactory, add_routes
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +119,18 @@ async def test_the_answer_goes_on_with_all_that_was_asked_for(make_env: EnvFacto
     assert page.status_code == 400
     assert _fields(page) == {**asked, "tenant": ""}
     assert 'a"<b>' not in page.text
+
+
+@pytest.mark.parametrize("name", LoginParams.names())
+async def test_every_login_parameter_is_documented_and_carried(make_env: EnvFactory, name: str) -> None:
+    """OpenAPI and the form follow the one list of login parameters."""
+    env = make_env()
+
+    page = await env.browser().visit(f"/login/sso?{name}=true")
+
+    assert _fields(page)[name] == "true"
+    parameters = env.app.openapi()["paths"]["/login/sso"]["get"]["parameters"]
+    assert name in [parameter["name"] for parameter in parameters]
 
 
 @pytest.mark.parametrize(

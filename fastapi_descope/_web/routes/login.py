@@ -1,8 +1,9 @@
 """Signing in: the way to Descope and the way back."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -12,13 +13,14 @@ from ..._auth.core import Core
 from ..._auth.login import Admission, LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
 from ..._telemetry.log_once import LogOnce
-from ..._upstream.login_options import LoginOptions
+from ..._upstream.login_options import LoginOptions, LoginParams
 from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed, LoginStarted, RedirectRejected
-from ...session import AuthSession, TokenPair, UserProfile
+from ...session import TokenPair, UserProfile
 from ...settings import DescopeSettings
 from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
+from ..hooks import LoginHook, OptionsHook
 from ..login_transactions import LoginTransactions, Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..paths import path_in_app, path_in_browser, public_path
@@ -26,18 +28,8 @@ from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from ..route_names import CALLBACK, LOGIN
-from .login_params import LoginParams, parameter
 
-__all__ = ["LoginHook", "LoginRoutes", "OptionsHook"]
-
-LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
-"""Called with the verified session of a login, before its cookies.
-
-``LoginRejected`` refuses it, and so does ``NotAuthenticated``.
-"""
-
-OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
-"""Called as a login begins, for what it asks beyond an identity. Nobody needs to be signed in by then."""
+__all__ = ["LoginRoutes"]
 
 _LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """For redirects away from an address that has a code or a state in it (CB-10)."""
@@ -56,7 +48,6 @@ _ANOTHER_HOST = (
     " Open the app there (localhost and 127.0.0.1 are two hosts), or redirect other hosts to it"
 )
 
-_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[!-~]{1,2048}")
 
 
@@ -85,14 +76,14 @@ class LoginRoutes:
         self._refuse_subresource(request)
         pending.drop_duplicate_cookies()
         return_to = self._return_to(request, pending)
-        query, is_named = LoginParams.of(request), "tenant" in request.query_params
-        named = parameter(request, "tenant", TENANT_HINT)
+        query, is_named = _single_values(request), "tenant" in request.query_params
+        params, named = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
         if named is not None and _is_sent_over_a_session(request, pending):
-            return _organisation_page(request, return_to, query, tenant=named)
-        options = await self._options(request, query)
+            return _organisation_page(request, return_to, params, tenant=named)
+        options = params.apply_to(await self._options(request))
         tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
         if tenant is None:
-            return self._ask_for_organisation(request, return_to, query, _NO_NAME if is_named else _UNNAMED)
+            return self._ask_for_organisation(request, return_to, params, _NO_NAME if is_named else _UNNAMED)
         self._advise(request)
         secure = self.cookies.use_secure(request.scope)
         state, cookies = self.transactions.begin(
@@ -100,7 +91,7 @@ class LoginRoutes:
         )
         callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
         url = await self.core.login_flow.authorization_url(
-            _login_request(tenant, f"{callback}?state={state}", options, query),
+            LoginRequest(tenant, f"{callback}?state={state}", params, options),
             credentials=pending.credentials(),
         )
         pending.queue(cookies)
@@ -117,7 +108,7 @@ class LoginRoutes:
             raise self._rejected("conflicting_cookies", ConflictingCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
-        code = parameter(request, "code", _CODE)
+        code = _matching(_single_values(request).get("code"), _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
         pair = await self.core.login_flow.complete_login(code, self._admission(request, pending))
@@ -152,7 +143,7 @@ class LoginRoutes:
 
     def _transaction(self, request: Request, pending: RequestAuth) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
-        state = parameter(request, "state", _STATE)
+        state = _single_values(request).get("state")
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         found = None
         if state is not None:
@@ -181,23 +172,21 @@ class LoginRoutes:
     def _landing(self, pending: RequestAuth) -> str:
         return public_path(self.settings.post_login_path, pending.root_path)
 
-    async def _options(self, request: Request, query: LoginParams) -> LoginOptions:
+    async def _options(self, request: Request) -> LoginOptions:
         options = LoginOptions()
         for hook in self.options:  # one at most
             try:
                 options = await hook(request) or options
             except NotAuthenticated as error:
                 raise ConfigurationError(_NEEDS_SESSION) from error
-        # Anybody may ask to be checked more strictly.
-        stepup, mfa = options.stepup or query.step_up is not None, options.mfa or query.mfa is not None
-        return replace(options, stepup=stepup, mfa=mfa)
+        return options
 
     def _ask_for_organisation(
-        self, request: Request, return_to: str, query: LoginParams, detail: str
+        self, request: Request, return_to: str, params: LoginParams, detail: str
     ) -> Response:
         if client_kind(request.scope) is not ClientKind.PERSON:
             raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
-        return _organisation_page(request, return_to, query, detail=detail)
+        return _organisation_page(request, return_to, params, detail=detail)
 
     def _refuse_subresource(self, request: Request) -> None:
         """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
@@ -219,16 +208,15 @@ def _refusal(error: NotAuthenticated) -> LoginRejected:
     return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
 
 
-def _login_request(tenant: str, redirect_url: str, options: LoginOptions, query: LoginParams) -> LoginRequest:
-    return LoginRequest(
-        tenant=tenant,
-        redirect_url=redirect_url,
-        login_hint=query.login_hint,
-        sso_id=query.sso_id,
-        prompt=query.prompt,
-        force_authn=query.force_authn is not None,
-        options=options,
-    )
+def _single_values(request: Request) -> Mapping[str, str]:
+    """Return the query parameters that occur exactly once (CB-05, RT-14)."""
+    items = request.query_params.multi_items()
+    counts = Counter(name for name, _ in items)
+    return {name: value for name, value in items if counts[name] == 1}
+
+
+def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
+    return value if value is not None and grammar.fullmatch(value) else None
 
 
 async def _own_tenant(options: LoginOptions, pending: RequestAuth) -> str | None:
@@ -247,13 +235,13 @@ def _is_sent_over_a_session(request: Request, pending: RequestAuth) -> bool:
 
 
 def _organisation_page(
-    request: Request, return_to: str, query: LoginParams, *, detail: str = "", tenant: str = ""
+    request: Request, return_to: str, params: LoginParams, *, detail: str = "", tenant: str = ""
 ) -> Response:
     """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
     page = organisation_page(
         detail=detail,
         login_path=_beside_login(request, LOGIN.path),
-        carried={"return_to": return_to, **query.as_query},
+        carried={"return_to": return_to, **params.as_query()},
         tenant=tenant,
     )
     status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST

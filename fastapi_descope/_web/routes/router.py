@@ -11,6 +11,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
 from ..dependencies import current_session
 from ..route_names import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
@@ -97,9 +98,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
-        openapi_extra=_query(
-            "tenant", "return_to", "login_hint", "sso_id", "prompt", "force_authn", "step_up", "mfa"
-        ),
+        openapi_extra=_query("tenant", "return_to", *LoginParams.names()),
     )
     router.add_api_route(
         CALLBACK.path,
