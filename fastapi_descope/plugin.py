@@ -22,7 +22,7 @@ from ._web.error_responses import ErrorResponses
 from ._web.hooks import LoginHook, OptionsHook, require_async, require_sync
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware
-from ._web.openapi import describe_security
+from ._web.openapi import SessionScheme, describe_security
 from ._web.public_origin import PublicOrigin
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
@@ -30,7 +30,6 @@ from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginRoutes
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
-from ._web.security_schemes import SessionScheme
 from .errors import ConfigurationError
 from .events import EventBus, Subscriber
 from .settings import DescopeSettings

@@ -28,9 +28,9 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..session import AuthSession, Tenant, User, UserProfile
+from .openapi import OptionalSessionScheme, SessionScheme
 from .parameter_guard import dependency_factory
 from .request_auth import request_auth
-from .security_schemes import OptionalSessionScheme, SessionScheme
 
 __all__ = [
     "CurrentSession",

@@ -1,14 +1,23 @@
-"""How an app's OpenAPI document says that a route wants a session: by cookie, or by bearer."""
+"""OpenAPI security schemes: required session, optional session, refresh cookie, and the bearer alternative.
+
+FastAPI finds a scheme among the dependencies of a route. A scheme is one object for all apps of the process, so
+it carries Descope's default cookie names. ``describe_security`` puts the configured names into the document of
+one app.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.models import APIKey
+from fastapi.security.base import SecurityBase
 
-from .security_schemes import OPTIONAL_SESSION, REFRESH, SESSION
+__all__ = ["REFRESH", "OptionalSessionScheme", "RefreshCookie", "SessionScheme", "describe_security"]
 
-__all__ = ["describe_security"]
+REFRESH = "DescopeRefresh"
 
+_SESSION = "DescopeSession"
+_OPTIONAL_SESSION = "DescopeSessionIfAny"
 _BEARER = "DescopeBearer"
 _BEARER_SCHEME = {
     "type": "http",
@@ -18,14 +27,42 @@ _BEARER_SCHEME = {
 }
 
 _Alternatives = Sequence[Mapping[str, Sequence[str]]]
-"""What OpenAPI calls security: one of these schemes is enough; ``{}`` is none at all."""
+"""The ``security`` of an operation: one of the schemes is enough. ``{}`` allows none at all."""
+
+
+def _cookie(name: str, description: str) -> APIKey:
+    return APIKey.model_validate({"in": "cookie", "name": name, "description": description})
+
+
+class SessionScheme(SecurityBase):
+    """Base of the dependencies that require a session."""
+
+    scheme_name = _SESSION
+    model = _cookie("DS", "The session cookie that signing in sets.")
+
+
+class OptionalSessionScheme(SecurityBase):
+    """Base of the dependencies that use a session if there is one."""
+
+    scheme_name = _OPTIONAL_SESSION
+    model = _cookie("DS", "The session cookie that signing in sets; optional.")
+
+
+class RefreshCookie(SecurityBase):
+    """Dependency that documents the refresh cookie of a route and does nothing at run time."""
+
+    scheme_name = REFRESH
+    model = _cookie("DSR", "The refresh cookie that signing in sets; a bearer has none.")
+
+    async def __call__(self) -> None:
+        """Do nothing. The route reads the cookie itself."""
 
 
 def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str) -> None:
-    """Name the cookies as they are configured, and add the bearer form beside the session's.
+    """Put the configured cookie names and the bearer alternative into the OpenAPI document of ``app``.
 
-    FastAPI collects one scheme per dependency, and ours serve both; so the document is completed after
-    FastAPI has made it. Costs nothing per request.
+    FastAPI collects one scheme per dependency, and ours accept a cookie or a bearer token, so the document is
+    completed after FastAPI has generated it. A request costs nothing.
     """
     generate: Callable[[], dict[str, Any]] = app.openapi
     completed: dict[str, Any] | None = None
@@ -33,8 +70,8 @@ def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str)
     def openapi() -> dict[str, Any]:
         nonlocal completed
         document = generate()
-        if document is not completed:  # FastAPI keeps it, and makes another when routes were added
-            _complete(document, {SESSION: session_cookie, REFRESH: refresh_cookie})
+        if document is not completed:  # FastAPI caches it, and generates another after routes were added
+            _complete(document, {_SESSION: session_cookie, REFRESH: refresh_cookie})
             completed = document
         return document
 
@@ -43,27 +80,27 @@ def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str)
 
 def _complete(document: dict[str, Any], cookies: Mapping[str, str]) -> None:
     schemes = document.get("components", {}).get("securitySchemes", {})
-    optional = schemes.pop(OPTIONAL_SESSION, None)
+    optional = schemes.pop(_OPTIONAL_SESSION, None)
     if optional is not None:
-        schemes.setdefault(SESSION, optional)
+        schemes.setdefault(_SESSION, optional)
     for scheme, cookie in cookies.items():
         if scheme in schemes:
             schemes[scheme]["name"] = cookie
-    if SESSION in schemes:
+    if _SESSION in schemes:
         schemes[_BEARER] = dict(_BEARER_SCHEME)
     for operation in _operations(document):
         if "security" in operation:
-            operation["security"] = _completed(operation["security"])
+            operation["security"] = _with_bearer(operation["security"])
 
 
-def _completed(security: _Alternatives) -> _Alternatives:
-    """The alternatives of one route: bearer beside cookie, and neither where the session is optional."""
-    wanted = [each for each in security if OPTIONAL_SESSION not in each]
-    if security and not wanted:
-        return [{SESSION: []}, {_BEARER: []}, {}]
-    if any(_BEARER in each for each in wanted):  # this app was described before
-        return wanted
-    return wanted + [{_BEARER: each[SESSION]} for each in wanted if SESSION in each]
+def _with_bearer(alternatives: _Alternatives) -> _Alternatives:
+    """Add bearer to the alternatives of one route, and ``{}`` if the session is optional."""
+    required = [each for each in alternatives if _OPTIONAL_SESSION not in each]
+    if alternatives and not required:
+        return [{_SESSION: []}, {_BEARER: []}, {}]
+    if any(_BEARER in each for each in required):  # this document was completed before
+        return required
+    return required + [{_BEARER: each[_SESSION]} for each in required if _SESSION in each]
 
 
 def _operations(document: Mapping[str, Any]) -> list[dict[str, Any]]:

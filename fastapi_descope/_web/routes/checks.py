@@ -12,9 +12,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from ...errors import ConfigurationError
+from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..route_names import LOGIN, PUBLIC_ROUTES, PluginRoute, PluginRoutes
-from ..security_schemes import OptionalSessionScheme, SessionScheme
 from .login import LoginRoutes
 from .session import SessionRoutes
 

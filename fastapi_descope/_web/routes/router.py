@@ -14,8 +14,8 @@ from typing_extensions import override
 from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
 from ..dependencies import current_session
+from ..openapi import REFRESH, RefreshCookie
 from ..route_names import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
-from ..security_schemes import REFRESH, RefreshCookie
 from .login import LoginRoutes
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
