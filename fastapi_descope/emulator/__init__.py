@@ -1,24 +1,30 @@
-"""A Descope to develop against: a second opinion on the wire contract, never laxer than the real one (EM-07).
+"""A Descope emulator for development and tests: an ASGI app, no stricter and no laxer than the wire contract.
 
-It needs the extra ``emulator``. It imports nothing of the package it serves, which does not import it either
-unless asked for it (EM-05). Never expose it: it signs in anybody without a password, which is why it only
-listens on, and answers to, the loopback.
+It needs the extra ``emulator``. Never expose it to a network: it signs in any user without a password, so
+it listens on loopback addresses only and rejects other ``Host`` headers.
 
-``project`` says what is emulated, ``seed`` reads that from a file, and ``guesses`` holds what nobody outside
-Descope knows. Behind ``service``, the HTTP API is in four parts, whose routes' names are those of faults and
-of the journal. What is not among them is not played, such as one-time passwords and the management API:
+``Project`` configures the emulated project, ``seed.load`` reads one from a file, ``Assumptions`` holds the
+behaviour of Descope that is not documented, and ``Emulator`` is the app.
 
-=====================  ========================================================================
-``endpoints``          authorize, exchange, access_key, refresh, try_refresh, select, logout,
-                       logout_all, me, my_tenants, history, validate, keys, license
-``social``             oauth_authorize
-``pending_sign_ins``   notp_start, notp_pending, enchanted_generate, enchanted_verify,
-                       enchanted_pending
-``oidc``               discovery, oidc_authorize, oidc_token, oidc_userinfo, oidc_revoke,
-                       oidc_logout
-=====================  ========================================================================
+Each route has the name of an endpoint, which ``Faults`` and ``Journal`` use. Endpoints that are not in this
+table, such as one-time passwords and the management API, are not implemented and return 404:
+
+===================  ==========================================================================
+module               endpoints
+===================  ==========================================================================
+``api.auth``         authorize, oauth_authorize, exchange, access_key, refresh, try_refresh,
+                     select, logout, logout_all, me, my_tenants, history, validate, keys,
+                     license
+``api.pending``      notp_start, notp_pending, enchanted_generate, enchanted_verify,
+                     enchanted_pending
+``api.oidc``         discovery, oidc_authorize, oidc_token, oidc_userinfo, oidc_revoke,
+                     oidc_logout
+``pages.sign_in``    signin
+===================  ==========================================================================
 """
 
+# The emulator checks what the package sends, so it shares no code with it (EM-05, EM-07). import-linter
+# enforces both directions.
 try:
     from .assumptions import Assumptions
     from .clock import Clock

@@ -1,4 +1,4 @@
-"""What nobody outside Descope knows of it, decided once (wire contract, section 10)."""
+"""Behaviour of Descope that is not documented (wire contract, section 10)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,26 +8,27 @@ __all__ = ["Assumptions"]
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Unknown behaviour: the default is the likelier guess, and a client should survive the other too.
+    """One choice for each undocumented behaviour of Descope.
+
+    The defaults are the likelier behaviour. A client should work with the alternatives too.
 
     Attributes:
-        revoked_status: the HTTP status of "logged out" (E064001) and of a token that is no longer good
-            (E061005).
-        reuse_status: the HTTP status of "family invalidated" (E064006); 400 in two captured answers.
-        refresh_repeats_token: without rotation, a refresh answers with the refresh token it was given.
-        failed_sign_in: which query parameters tell the app that a sign-in failed: ``err``, which
-            Descope's own web component reads, or OAuth's ``error`` and ``error_description``.
-        redirect_query: ``append`` leaves the app's query as it is and adds to its end; ``rebuild`` sorts
-            all parameters by name and writes them anew, as Go's URL library does.
-        validate_wraps: ``/v1/auth/validate`` has the claims under ``parsedJWT``, as its page shows, and
-            not at the root, as clients found.
-        custom_claims_at_top: custom claims of the login options stand at the top of the session JWT, not
-            under ``nsec``. They never replace a claim of Descope's.
-        drn_is_cookie_name: a renamed cookie renames the ``drn`` of its token.
-        sso_sets_tenant: a sign-in through a tenant's SSO makes it the current tenant.
-        enforces_initiated_email: a start with ``initiatedEmail`` fails where somebody confirms it who has
-            another e-mail address, and is not ignored.
-        refresh_holds_grants: the refresh JWT says what the user holds, as the session JWT does.
+        revoked_status: HTTP status of "logged out" (E064001) and of an invalid token (E061005).
+        reuse_status: HTTP status of "family invalidated" (E064006); 400 in two captured responses.
+        refresh_repeats_token: Without rotation, a refresh returns the refresh token that the client sent.
+        failed_sign_in: Query parameters that report a failed sign-in to the app: ``err``, which Descope's
+            own web component reads, or OAuth's ``error`` and ``error_description``.
+        redirect_query: ``append`` keeps the query of the app's URL and appends to it. ``rebuild`` sorts all
+            parameters by name and encodes them again, as Go's URL library does.
+        validate_wraps: ``/v1/auth/validate`` returns the claims under ``parsedJWT``, as its documentation
+            shows, instead of at the root, as clients have seen.
+        custom_claims_at_top: Custom claims of the login options are at the top level of the session JWT
+            instead of under ``nsec``. They never replace Descope's own claims.
+        drn_is_cookie_name: A renamed cookie also renames the ``drn`` of its token.
+        sso_sets_tenant: A sign-in through a tenant's SSO makes it the current tenant.
+        enforces_initiated_email: A sign-in started with ``initiatedEmail`` fails if the user who confirms it
+            has a different e-mail address. If false, ``initiatedEmail`` is ignored.
+        refresh_holds_grants: The refresh JWT contains roles and permissions, as the session JWT does.
     """
 
     revoked_status: Literal[400, 401] = 401
@@ -43,11 +44,14 @@ class Assumptions:
     refresh_holds_grants: bool = False
 
     def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
-        """The query parameters with which an app learns of a sign-in that failed.
+        """Return the query parameters that report a failed sign-in to the app.
 
-        ``standard``: those of RFC 6749, section 4.1.2.1, which leaves nothing to guess.
+        Args:
+            error: An error code of OAuth.
+            description: The reason, for developers.
+            standard: Use the parameters of RFC 6749, section 4.1.2.1, whatever ``failed_sign_in`` is.
         """
-        spellings = {"err": error, "error": error, "error_description": description}
-        wanted = {"err": {"err"}, "error": {"error", "error_description"}, "both": set(spellings)}
-        chosen = wanted["error" if standard else self.failed_sign_in]
-        return {name: value for name, value in spellings.items() if name in chosen}
+        values = {"err": error, "error": error, "error_description": description}
+        names = {"err": {"err"}, "error": {"error", "error_description"}, "both": set(values)}
+        selected = names["error" if standard else self.failed_sign_in]
+        return {name: value for name, value in values.items() if name in selected}

@@ -1,4 +1,4 @@
-"""The emulator's time, which a test may move."""
+"""The emulator's clock, which tests can move."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,13 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Real time plus an offset; calling it gives epoch seconds.
+    """A time source plus an offset. Calling it returns epoch seconds.
 
-    ``source`` is what it follows: give ``lambda: 1_800_000_000.0`` for a clock that stands still until it
-    is advanced. Hand the same object to ``Descope(clock=...)`` and both sides agree on the time.
+    Pass the same object to ``Descope(clock=...)`` so that the app and the emulator agree on the time.
+
+    Args:
+        source: The underlying time in epoch seconds. With ``lambda: 1_800_000_000.0`` the clock moves only
+            through ``advance``.
     """
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
@@ -18,14 +21,14 @@ class Clock:
         self._offset = 0.0
 
     def __call__(self) -> float:
-        """The time now, in epoch seconds."""
+        """Return the current time in epoch seconds."""
         return self._source() + self._offset
 
     @property
     def offset(self) -> float:
-        """By how many seconds it is ahead of what it follows."""
+        """Seconds by which this clock is ahead of its source."""
         return self._offset
 
     def advance(self, seconds: float) -> None:
-        """Move the clock by ``seconds``; a negative number turns it back."""
+        """Move the clock forward by ``seconds``, or backward if negative."""
         self._offset += seconds

@@ -1,4 +1,4 @@
-"""The people and machines of an emulated project: tenants, users, their grants, access keys."""
+"""The directory of an emulated project: tenants, users, their roles, and access keys."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ __all__ = ["AccessKey", "Grants", "SeedTenant", "SeedUser"]
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a user holds, in one tenant or in the whole project."""
+    """Roles and permissions, in one tenant or in the whole project."""
 
     roles: tuple[str, ...] = ()
     permissions: tuple[str, ...] = ()
@@ -30,9 +30,16 @@ _NO_GRANTS = Grants()
 class SeedTenant:
     """A customer organisation with single sign-on.
 
-    ``domains`` route an e-mail to it, in any case. ``sso_ids`` are its SSO configurations besides the
-    default one. ``session_seconds`` replaces the project's while it is the current tenant; 0 leaves that
-    as it is.
+    Attributes:
+        id: The tenant id.
+        name: The display name.
+        domains: E-mail domains that lead to this tenant; case-insensitive.
+        sso_ids: SSO configurations in addition to the default one.
+        session_seconds: Lifetime of session JWTs while this is the current tenant; 0 for the project's.
+        custom_attributes: Returned by ``/me/tenants``.
+
+    Raises:
+        ValueError: The id is empty, or ``session_seconds`` is negative or more than ten years.
     """
 
     id: str
@@ -48,18 +55,29 @@ class SeedTenant:
         object.__setattr__(self, "custom_attributes", MappingProxyType(dict(self.custom_attributes)))
 
     def has_domain(self, domain: str) -> bool:
-        """Whether it is one of its domains, in any case."""
+        """Return whether the tenant has this domain; case-insensitive."""
         return domain.lower() in {one.lower() for one in self.domains}
 
 
 @dataclass(frozen=True, slots=True)
 class SeedUser:
-    """A person. ``login_id`` is an e-mail address, as a rule; ``tenants`` says what is held in which tenant.
+    """A user of the project.
 
-    ``user_id`` and ``name``, left empty, are derived from the login id: the same in every run.
+    Attributes:
+        login_id: Usually an e-mail address.
+        name: The display name; derived from the login id if empty.
+        tenants: The roles and permissions in each tenant that the user is a member of.
+        roles: Roles in the whole project.
+        permissions: Permissions in the whole project.
+        amr: The authentication methods of an SSO sign-in.
+        user_id: The user id; derived from the login id if empty, and then the same in every run.
+        phone: The phone number.
+        picture: The URL of a picture.
+        custom_attributes: Returned by ``/me``.
+        status: A disabled user can neither sign in nor refresh. An invited user can, and stays invited.
 
-    ``status``: who is disabled can neither sign in nor refresh; what Descope answers then is unknown. Who is
-    invited can, and stays so (our choice).
+    Raises:
+        ValueError: The login id is empty.
     """
 
     login_id: str
@@ -85,27 +103,35 @@ class SeedUser:
 
     @property
     def email(self) -> str:
-        """The login id, if it is an e-mail address."""
+        """The login id if it is an e-mail address, otherwise ""."""
         return self.login_id if "@" in self.login_id else ""
 
     @property
     def is_disabled(self) -> bool:
-        """Whether the user is kept out."""
+        """Whether the user can neither sign in nor refresh."""
         return self.status == "disabled"
 
     def grants_in(self, tenant_id: str) -> Grants:
-        """What the user holds in a tenant; nothing where not a member."""
+        """Return the roles and permissions in a tenant; empty if the user is not a member."""
         return self.tenants.get(tenant_id, _NO_GRANTS)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A key for a machine. ``secret`` is what it sends; ``id`` is the subject of the JWT it gets for it.
+    """A key of a machine, which it exchanges for a session JWT.
 
-    ``claims`` were set by whoever made the key, so they stand at the top of the JWT. ``expires_at`` is in
-    epoch seconds; 0 is never.
+    Attributes:
+        id: The subject of the session JWT.
+        secret: The key that the machine sends.
+        name: The display name.
+        tenants: The roles and permissions in each tenant.
+        roles: Roles in the whole project.
+        permissions: Permissions in the whole project.
+        claims: Custom claims of the key, at the top level of the JWT: its creator is trusted.
+        expires_at: Epoch seconds; 0 for never.
 
-    Raises ValueError for a secret that no bearer can hold.
+    Raises:
+        ValueError: The secret cannot be sent in an ``Authorization`` header, or ``expires_at`` is negative.
     """
 
     id: str
@@ -125,5 +151,5 @@ class AccessKey:
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
     def grants_in(self, tenant_id: str) -> Grants:
-        """What the key holds in a tenant; nothing where it has none."""
+        """Return the roles and permissions in a tenant; empty if the key is not a member."""
         return self.tenants.get(tenant_id, _NO_GRANTS)

@@ -179,8 +179,8 @@ class Emulator:
         if tenant is None and self.project.auto_tenant and len(person.tenants) == 1:
             tenant = next(iter(person.tenants))
         bearer = Principal(person, tenant, (*person.amr, *amr), step_up=su)
-        minted = self._auth_server.start_session(bearer, session_seconds=session_seconds, overrides=claims)
-        return JwtPair(minted.session_jwt, minted.refresh_jwt)
+        issued = self._auth_server.start_session(bearer, session_seconds=session_seconds, overrides=claims)
+        return JwtPair(issued.session_jwt, issued.refresh_jwt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -214,9 +214,9 @@ class Emulator:
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
             return []
-        overview = Snapshot(self._auth_server, self.faults, self.requests, self.clock)
-        controls = Admin(self._auth_server, self.faults, self.clock)
-        return Console(overview, controls if console == "faults" else None).routes
+        snapshot = Snapshot(self._auth_server, self.faults, self.requests, self.clock)
+        admin = Admin(self._auth_server, self.faults, self.clock)
+        return Console(snapshot, admin if console == "faults" else None).routes
 
     def _user(self, reference: str) -> SeedUser:
         user = self.project.find_user(reference)

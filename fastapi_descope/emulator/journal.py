@@ -1,4 +1,4 @@
-"""What the emulator was asked: a record to make assertions on."""
+"""A record of the requests that the emulator received, for assertions in tests."""
 
 import hashlib
 from collections import deque
@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 
 __all__ = ["Call", "Journal", "fingerprint"]
 
-_KEPT = 10_000
+_MAX_CALLS = 10_000
 
 
 @dataclass(slots=True)
 class Call:
-    """One request. ``status`` is None until it is answered, and stays so if the connection ends before.
+    """One request and the status of its response.
 
-    ``endpoint`` is the name that faults use, or empty for a path that is none. ``path`` does not hold the
-    id of a sign-in page. ``at`` is epoch seconds by the emulator's clock. ``caller`` tells bearers apart
-    and does not reveal them.
+    Attributes:
+        method: The HTTP method.
+        path: The path; the id of a sign-in page is replaced by an ellipsis.
+        query: The query parameters.
+        endpoint: The name of the endpoint, as used by ``Faults``; empty for an unknown path.
+        caller: A fingerprint of the ``Authorization`` header: equal for equal credentials, not reversible.
+        at: Epoch seconds by the emulator's clock.
+        status: The status of the response; None until it starts, and if the connection ends before that.
     """
 
     method: str
@@ -29,30 +34,30 @@ class Call:
 
 
 def fingerprint(text: str) -> str:
-    """Eight characters that stand for a secret; empty for an empty one."""
+    """Return eight characters that identify a secret without revealing it, or "" for an empty one."""
     return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
 
 
 class Journal:
-    """The last 10,000 requests in order of arrival. Iterate it, or ask for one endpoint's."""
+    """The last 10,000 requests, in order of arrival. Iterating it yields ``Call`` objects."""
 
     def __init__(self) -> None:
-        self._calls: deque[Call] = deque(maxlen=_KEPT)
+        self._calls: deque[Call] = deque(maxlen=_MAX_CALLS)
 
     def record(self, call: Call) -> None:
-        """Record a request that has just arrived."""
+        """Add a request that has just arrived."""
         self._calls.append(call)
 
     def for_endpoint(self, endpoint: str) -> tuple[Call, ...]:
-        """The requests to one endpoint, oldest first."""
+        """Return the requests to one endpoint, oldest first."""
         return tuple(call for call in self if call.endpoint == endpoint)
 
     def count(self, endpoint: str) -> int:
-        """How many requests went to one endpoint."""
+        """Return the number of requests to one endpoint."""
         return len(self.for_endpoint(endpoint))
 
     def clear(self) -> None:
-        """Forget everything recorded so far."""
+        """Remove all recorded requests."""
         self._calls.clear()
 
     def __iter__(self) -> Iterator[Call]:

@@ -1,4 +1,4 @@
-"""A sign-in under way: from the start of SSO to the exchange of its code."""
+"""Sign-ins in progress: from the start of a sign-in to the exchange of its code."""
 
 import hmac
 import secrets
@@ -13,14 +13,14 @@ from .project import Project
 __all__ = ["ConfirmedLogin", "Login", "LoginOptions", "LoginStore", "OidcRequest", "PendingLogin"]
 
 _PAGE_SECONDS = 600
-_CODE_SECONDS = 120  # Descope's own lifetime of a code is unknown; OAuth advises minutes (RFC 6749, 4.1.2)
+_CODE_SECONDS = 120  # Descope's value is unknown; OAuth recommends minutes (RFC 6749, 4.1.2)
 
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class LoginOptions:
-    """What the application asks of a sign-in (wire contract, section 2.1). Other options have no effect."""
+    """The login options that have an effect (wire contract, section 2.1)."""
 
     step_up: bool = False
     mfa: bool = False
@@ -30,7 +30,7 @@ class LoginOptions:
 
 @dataclass(frozen=True, slots=True)
 class OidcRequest:
-    """What an OIDC client asked for: its code is good for nobody else (RFC 7636)."""
+    """The authorization request of an OIDC client. Only this client can redeem its code (RFC 7636)."""
 
     client_id: str
     redirect_uri: str = field(repr=False)
@@ -41,15 +41,24 @@ class OidcRequest:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What the application asked for when it started a sign-in.
+    """A sign-in as the app started it.
 
-    ``tenant`` is whose SSO it is; social, nOTP and OIDC sign-ins have none. ``method`` is "sso", or the
-    ``amr`` that the sign-in proves. ``place`` is where one signs in, as the page calls it.
-
-    Without a ``redirect_url`` the page is the end of it: the app polls for the session of ``pending``.
-    ``user_id`` is set where nobody else may confirm. ``form_token`` ties the answer to the page that was
-    shown. ``purpose`` and ``phone`` are for social sign-ins and for nOTP. With an ``initiated_email`` whoever
-    confirms has to have that address, if ``Guesses`` says so.
+    Attributes:
+        tenant: The tenant of an SSO sign-in; None for social, nOTP and OIDC sign-ins.
+        redirect_url: The app's URL to return to; empty if the app polls for the session instead.
+        options: The login options.
+        login_hint: The login id that the page suggests.
+        initiated_email: The e-mail address that the confirming user must have, if ``Assumptions`` says so.
+        sso_id: The SSO configuration, if not the default one.
+        user_id: The only user who may confirm; None for any user.
+        amr: The authentication methods that the user has completed before.
+        method: "sso", or the authentication method that the sign-in adds to ``amr``.
+        provider: The social provider.
+        purpose: Restricts a social or nOTP sign-in to new or to known users, or updates one.
+        phone: The phone number that an nOTP update sets.
+        pending: What the app polls for.
+        oidc_request: The request of an OIDC client.
+        form_token: The CSRF token of the sign-in page.
     """
 
     tenant: SeedTenant | None
@@ -70,37 +79,37 @@ class Login:
 
     @property
     def display_name(self) -> str:
-        """The tenant's name, the social provider's, or the emulator's."""
+        """The name of the tenant, of the social provider, or "Descope"."""
         if self.tenant is not None:
             return self.tenant.name or self.tenant.id
         return self.provider.capitalize() or "Descope"
 
     def eligible_users(self, project: Project) -> tuple[SeedUser, ...]:
-        """Who may confirm it, in the project's order."""
+        """Return the users who may confirm the sign-in, in the project's order."""
         users = project.users if self.tenant is None else project.members(self.tenant.id)
-        return tuple(one for one in users if self.user_id in {None, one.user_id})
+        return tuple(user for user in users if self.user_id in {None, user.user_id})
 
     def allows_email(self, email: str, project: Project) -> bool:
-        """Whether somebody with this e-mail address may confirm it."""
-        is_held = self.initiated_email and project.assumptions.enforces_initiated_email
-        return not is_held or email.lower() == self.initiated_email.lower()
+        """Return whether a user with this e-mail address may confirm the sign-in."""
+        is_enforced = self.initiated_email and project.assumptions.enforces_initiated_email
+        return not is_enforced or email.lower() == self.initiated_email.lower()
 
     def roles_of(self, user: SeedUser) -> tuple[str, ...]:
-        """The roles that the user would have after it."""
+        """Return the roles that the user would have in the session."""
         return user.roles if self.tenant is None else user.grants_in(self.tenant.id).roles
 
     def restricted_to(self, user_id: str, amr: tuple[str, ...]) -> "Login":
-        """The same sign-in, for this user alone, who has proved ``amr`` before."""
+        """Return the same sign-in for this user only, who has completed the methods in ``amr`` before."""
         return replace(self, user_id=user_id, amr=amr)
 
     def form_token_matches(self, form_token: str) -> bool:
-        """Whether a posted form holds the token of this sign-in's own page."""
+        """Return whether a posted form contains the CSRF token of this sign-in's page."""
         return hmac.compare_digest(self.form_token.encode(), form_token.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedLogin:
-    """A sign-in that somebody confirmed on the page, waiting for its code to be exchanged."""
+    """A sign-in that a user has confirmed and whose code has not been exchanged yet."""
 
     login: Login
     user: SeedUser
@@ -108,14 +117,14 @@ class ConfirmedLogin:
 
 @dataclass(slots=True, eq=False)
 class PendingLogin:
-    """What a pending reference stands for: how the sign-in began, and the sign-in once confirmed."""
+    """A sign-in that the app polls for: its method, and the confirmed sign-in once there is one."""
 
     method: str
     confirmed: ConfirmedLogin | None = None
 
 
 class _OneTimeStore(Generic[_Value]):
-    """Values under unguessable one-time names, forgotten after a while. Threads may share them."""
+    """Values under unguessable names that expire. Safe across threads."""
 
     def __init__(self, clock: Callable[[], float], seconds: int) -> None:
         self._clock = clock
@@ -124,8 +133,8 @@ class _OneTimeStore(Generic[_Value]):
 
     def put(self, value: _Value) -> str:
         now = self._clock()
-        for over in takewhile(lambda each: each[1][0] <= now, tuple(self._values.items())):
-            self._values.pop(over[0], None)  # the oldest come first
+        for name_and_value in takewhile(lambda each: each[1][0] <= now, tuple(self._values.items())):
+            self._values.pop(name_and_value[0], None)  # the oldest are first
         name = secrets.token_urlsafe(32)
         self._values[name] = (now + self._seconds, value)
         return name
@@ -140,10 +149,10 @@ class _OneTimeStore(Generic[_Value]):
 
 
 class LoginStore:
-    """The pages that are open, and the codes that wait for their exchange. All are used once.
+    """Open sign-in pages and the codes that have not been exchanged. Each can be used once.
 
-    A page lives 10 minutes, as do links and pending references, and a code 2: our choice, for Descope's
-    figures are unknown.
+    Pages, links and pending references expire after 10 minutes, codes after 2. Both are our choice: Descope's
+    values are unknown.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -153,46 +162,48 @@ class LoginStore:
         self._pending = _OneTimeStore[PendingLogin](clock, _PAGE_SECONDS)
 
     def create_page(self, login: Login) -> str:
-        """Open a sign-in page; the answer is its unguessable id."""
+        """Open a sign-in page and return its unguessable id."""
         return self._pages.put(login)
 
     def create_pending(self, login: Login) -> tuple[Login, str]:
-        """The same sign-in, and a reference by which its session can be polled for."""
+        """Return the sign-in as a pending one, and the reference with which the app polls for its session."""
         pending = PendingLogin(login.method)
         return replace(login, pending=pending), self._pending.put(pending)
 
     def create_link(self, login: Login) -> str:
-        """The token of a link that confirms a sign-in."""
+        """Return the token of a link that confirms a sign-in."""
         return self._links.put(login)
 
     def redeem_link(self, token: str) -> Login | None:
-        """The sign-in that a link confirms, once; else None."""
+        """Return the sign-in that a link confirms, once; otherwise None."""
         return self._links.pop(token)
 
     def get_page(self, page: str) -> Login | None:
-        """The sign-in of an open page, or None."""
+        """Return the sign-in of an open page, or None."""
         return self._pages.get(page)
 
     def close_page(self, page: str) -> None:
-        """Close a page: it was answered."""
+        """Close a page after its form has been processed."""
         self._pages.pop(page)
 
     def confirm(self, login: Login, user: SeedUser) -> str:
-        """The one-time code for a sign-in that this user confirmed; empty for a pending one."""
-        signed_in = ConfirmedLogin(login, user)
+        """Confirm a sign-in and return its one-time code, or "" if the app polls for the session."""
+        confirmed = ConfirmedLogin(login, user)
         if login.pending is None:
-            return self._codes.put(signed_in)
-        login.pending.confirmed = signed_in
+            return self._codes.put(confirmed)
+        login.pending.confirmed = confirmed
         return ""
 
     def redeem_code(self, code: str) -> ConfirmedLogin | None:
-        """What the code stands for, the first time it is asked; None ever after."""
+        """Return the sign-in of a code, once; otherwise None."""
         return self._codes.pop(code)
 
     def redeem_pending(self, reference: str, method: str) -> ConfirmedLogin | None:
-        """The confirmed sign-in behind a pending reference, once; None before and after.
+        """Return the confirmed sign-in of a pending reference, once; None before and after.
 
-        ``method`` is how it must have begun.
+        Args:
+            reference: The pending reference.
+            method: The method that the sign-in must have been started with.
         """
         pending = self._pending.get(reference)
         if pending is None or pending.method != method or pending.confirmed is None:

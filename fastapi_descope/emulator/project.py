@@ -1,5 +1,6 @@
-"""The seed of an emulator: a Descope project with its settings, tenants and users. All frozen."""
+"""The settings of an emulated Descope project."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -19,8 +20,9 @@ from .validation import (
 
 __all__ = ["DEFAULT_PROJECT_ID", "CookieSettings", "Project"]
 
+# Tokens for this id are valid for no real project (EM-04).
 DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
-"""Well-formed (28 characters, so no region) and recognisably nobody's real project (EM-04)."""
+"""A well-formed project id that does not belong to a real project. It has 28 characters, so no region."""
 
 _FOUR_WEEKS = 28 * 24 * 3600
 _SOCIAL_PROVIDERS = (
@@ -38,11 +40,20 @@ _SOCIAL_PROVIDERS = (
 
 @dataclass(frozen=True, slots=True)
 class CookieSettings:
-    """Names and attributes of the two cookies. They are always HttpOnly and Secure.
+    """Names and attributes of the cookies in which a project can send its tokens.
 
-    An empty domain makes a cookie of the host alone. The two tokens may have separate domains.
+    The cookies are always HttpOnly and Secure.
 
-    Raises ValueError for what cannot stand in a cookie.
+    Attributes:
+        session_name: The name of the session cookie.
+        refresh_name: The name of the refresh cookie.
+        session_domain: The ``Domain`` of the session cookie; empty for a host-only cookie.
+        domain: The ``Domain`` of the refresh cookie; empty for a host-only cookie.
+        path: The ``Path`` of both cookies.
+        same_site: The ``SameSite`` attribute of both cookies.
+
+    Raises:
+        ValueError: A name, path or domain is not valid in a cookie, or both names are equal.
     """
 
     session_name: str = "DS"
@@ -54,7 +65,7 @@ class CookieSettings:
 
     def __post_init__(self) -> None:
         if self.session_name == self.refresh_name:
-            raise ValueError("the session and the refresh cookie need different names")
+            raise ValueError("the session cookie and the refresh cookie must have different names")
         check_cookie(session_name=self.session_name, refresh_name=self.refresh_name, path=self.path)
         check_cookie(session_domain=self.session_domain, domain=self.domain)
 
@@ -78,48 +89,57 @@ def _default_users() -> tuple[SeedUser, ...]:
 
 
 def _default_access_keys() -> tuple[AccessKey, ...]:
-    """One key for trying; in no tenant, so that it fits whatever tenants there are."""
+    """Return one key without a tenant, so that it is valid with any tenants."""
     key = AccessKey("K2EMULATORnightlyReports0001", "emulator-access-key", "Nightly reports")
     return (replace(key, roles=("reporter",), permissions=("reports.read",)),)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Descope project. Times are seconds; the defaults are Descope's (wire contract, section 3.5).
+    """A Descope project: settings, tenants, users and access keys. Frozen.
 
-    ``rotate_refresh``: every refresh replaces the refresh token, and presenting a replaced one more than
-    ``reuse_grace`` seconds later ends the whole family. Descope's own grace is unknown, so it is none.
+    The defaults are Descope's (wire contract, section 3.5). Times are in seconds.
 
-    ``inactivity_seconds``: refused unless refreshed that often; 0 is off. Descope is known to look at it
-    when a session is refreshed; that an idle one opens nothing else either, such as ``/me``, is our choice,
-    the stricter one. ``step_up_seconds``: how long a session JWT with ``su`` may live.
+    Attributes:
+        project_id: The project id.
+        tenants: The tenants.
+        users: The users.
+        session_seconds: Lifetime of session JWTs.
+        refresh_seconds: Lifetime of sessions from the sign-in; refreshes do not extend it.
+        rotate_refresh: Every refresh replaces the refresh token.
+        reuse_grace: How long a replaced refresh token stays usable. After that, using it ends the family.
+            Descope's own value is unknown.
+        inactivity_seconds: Sessions that are not refreshed within this time end; 0 for never. That an idle
+            session cannot call ``/me`` either is our choice.
+        issuer: The form of the ``iss`` claim: the project id (``id``), ``{base}/{id}`` (``url``),
+            ``{base}/v1/apps/{id}`` (``app``) or ``{base}/v1/apps/agentic/{id}/emulator`` (``agentic``).
+        audience: The ``aud`` claim: a string, or several as a list.
+        auth_schema: Where session JWTs contain roles (section 3.4): under ``tenants`` (``default``), at the
+            top level for the current tenant (``tenantOnly``), or nowhere (``none``).
+        auto_tenant: A user with exactly one tenant gets it as ``dct`` without selecting it.
+        template_email: Session JWTs contain ``email`` and ``name``.
+        approved_redirects: Hosts or URL prefixes that a sign-in may return to. An empty tuple approves every
+            http(s) URL, as in Descope.
+        auth_management_key: If set, every request must send it at the end of the bearer; if None, none may.
+        management_key: The key of the management API.
+        access_keys: The access keys.
+        access_key_seconds: Lifetime of the session JWTs of access keys.
+        step_up_seconds: Maximum lifetime of a session JWT with ``su``.
+        session_token_in: Whether the session JWT is sent in the body or in a cookie (section 4).
+        refresh_token_in: Whether the refresh JWT is sent in the body or in a cookie (section 4).
+        cookies: The cookies, if one of the two is ``cookie``.
+        empty_claims: An empty list of roles or permissions is sent (``none``), null (``nil``) or left out
+            (``delete``).
+        exclude_permissions: JWTs contain no permissions.
+        override_subject: ``sub`` is the login id, and ``dsub`` the user id.
+        session_jti: Session JWTs contain ``jti``.
+        social_providers: The social providers.
+        federated_apps: Client ids of OIDC apps in addition to the project id.
+        open_sign_up: An unknown login id that is entered on the sign-in page joins the tenant.
+        assumptions: Undocumented behaviour of Descope.
 
-    ``session_token_in`` and ``refresh_token_in``: a token in a cookie is in no body; ``cookies`` says
-    which cookie (section 4).
-
-    ``issuer``: the ``iss`` claim is the bare project id, or ``{base}/{id}``, or ``{base}/v1/apps/{id}``,
-    or ``{base}/v1/apps/agentic/{id}/emulator``. ``audience`` is one text, or a list of several.
-
-    ``auth_schema``: where a session JWT says what the user holds (section 3.4): under ``tenants``; at the
-    top level for the current tenant only; or nowhere. ``empty_claims``: a list without entries is there,
-    or is null, or is left out. ``exclude_permissions`` leaves out the one of the permissions.
-
-    ``auto_tenant``: a user with one tenant gets it as ``dct`` without choosing it. ``template_email``:
-    session JWTs hold ``email`` and ``name``. ``override_subject``: ``sub`` is the login id, and the user
-    id is in ``dsub``. ``session_jti``: session JWTs have an id.
-
-    ``approved_redirects``: hosts or URL prefixes that a sign-in may return to; none at all approves every
-    http(s) URL, as in Descope. ``social_providers`` are
-    those of the OAuth endpoints. ``federated_apps``: ids of OIDC clients besides the project's own id.
-
-    ``open_sign_up``: whoever types an unknown login id on the sign-in page joins the tenant.
-
-    ``auth_management_key``, if set, must end every bearer; if not set, no bearer may hold one.
-    ``management_key`` opens the management API.
-
-    ``guesses``: what nobody outside Descope knows.
-
-    Raises ValueError if the parts do not fit each other.
+    Raises:
+        ValueError: A value is invalid, ids are not unique, or a user or key is in an unknown tenant.
     """
 
     project_id: str = DEFAULT_PROJECT_ID
@@ -135,14 +155,14 @@ class Project:
     auth_schema: Literal["default", "tenantOnly", "none"] = "default"
     auto_tenant: bool = False
     template_email: bool = True
-    approved_redirects: tuple[str, ...] = LOOPBACK_HOSTS
+    approved_redirects: tuple[str, ...] = LOOPBACK_HOSTS  # nothing but loopback by default (EM-06)
     auth_management_key: str | None = field(default=None, repr=False)
     management_key: str | None = field(default=None, repr=False)
     access_keys: tuple[AccessKey, ...] = field(default_factory=_default_access_keys)
     access_key_seconds: int = 600
     step_up_seconds: int = 600
-    session_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
-    refresh_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - a place
+    session_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - not a password
+    refresh_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - not a password
     cookies: CookieSettings = field(default_factory=CookieSettings)
     empty_claims: Literal["none", "nil", "delete"] = "delete"
     exclude_permissions: bool = False
@@ -167,8 +187,8 @@ class Project:
             self._check_memberships(f"access key {key.id}", key.tenants)
 
     def _check_times(self) -> None:
-        lives = ("session_seconds", "refresh_seconds", "access_key_seconds", "step_up_seconds")
-        check_seconds({name: getattr(self, name) for name in lives}, least=1)
+        lifetimes = ("session_seconds", "refresh_seconds", "access_key_seconds", "step_up_seconds")
+        check_seconds({name: getattr(self, name) for name in lifetimes}, least=1)
         check_seconds({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
 
     def _check_unique(self) -> None:
@@ -181,21 +201,32 @@ class Project:
         check_unique("access key id", [key.id for key in self.access_keys])
         check_unique("access key secret", [key.secret for key in self.access_keys])
 
-    def _check_memberships(self, who: str, tenants: Mapping[str, Grants]) -> None:
-        strangers = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
-        if strangers:
-            raise ValueError(f"{who} is in tenants the project lacks: {strangers}")
+    def _check_memberships(self, member: str, tenants: Mapping[str, Grants]) -> None:
+        unknown = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
+        if unknown:
+            raise ValueError(f"{member} is in tenants the project does not have: {unknown}")
 
     def find_user(self, reference: str) -> SeedUser | None:
-        """The user with this login id (in any case), user id or phone number."""
+        """Return the user with this login id (case-insensitive), user id or phone number, or None."""
         login_id = reference.lower()
         for user in self.users:
             if login_id == user.login_id.lower() or (reference and reference in (user.user_id, user.phone)):
                 return user
         return None
 
+    def with_user(self, user: SeedUser) -> "Project":
+        """Return a project in which ``user`` replaces the user with the same user id."""
+        users = tuple(user if each.user_id == user.user_id else each for each in self.users)
+        return replace(self, users=users)
+
+    def find_access_key(self, secret: str) -> AccessKey | None:
+        """Return the access key with this secret, or None. Compares in constant time."""
+        sent = secret.encode()
+        keys = self.access_keys
+        return next((key for key in keys if hmac.compare_digest(key.secret.encode(), sent)), None)
+
     def find_tenant(self, reference: str) -> SeedTenant | None:
-        """The tenant with this id or name, or whose domain this e-mail address is in."""
+        """Return the tenant with this id or name, or with the domain of this e-mail address, or None."""
         domain = reference.rpartition("@")[2] if "@" in reference else ""
         for tenant in self.tenants:
             if reference in {tenant.id, tenant.name} or (domain and tenant.has_domain(domain)):
@@ -203,17 +234,23 @@ class Project:
         return None
 
     def tenant_by_id(self, tenant_id: str | None) -> SeedTenant | None:
-        """The tenant with exactly this id."""
+        """Return the tenant with exactly this id, or None."""
         return next((tenant for tenant in self.tenants if tenant.id == tenant_id), None)
 
     def default_tenant(self, user: SeedUser) -> str | None:
-        """The current tenant of a user who chose none: their only one, if the project says so."""
+        """Return the user's only tenant if ``auto_tenant`` is set, otherwise None."""
         return next(iter(user.tenants)) if self.auto_tenant and len(user.tenants) == 1 else None
 
+    def session_lifetime(self, tenant_id: str | None, *, step_up: bool) -> int:
+        """Return the lifetime of a session JWT: the tenant's, else the project's; step-up may shorten it."""
+        tenant = self.tenant_by_id(tenant_id)
+        seconds = (tenant and tenant.session_seconds) or self.session_seconds
+        return min(seconds, self.step_up_seconds) if step_up else seconds
+
     def tenants_of(self, user: SeedUser) -> tuple[SeedTenant, ...]:
-        """The tenants of a user, in the project's order."""
+        """Return the tenants of a user, in the project's order."""
         return tuple(tenant for tenant in self.tenants if tenant.id in user.tenants)
 
     def members(self, tenant_id: str) -> tuple[SeedUser, ...]:
-        """The users of a tenant, in the project's order."""
+        """Return the users of a tenant, in the project's order."""
         return tuple(user for user in self.users if tenant_id in user.tenants)

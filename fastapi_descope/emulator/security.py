@@ -1,4 +1,4 @@
-"""Who may come in: nobody but this machine, and to the console nobody but its own pages and tools (EM-03)."""
+"""Access control: loopback hosts only, CORS for loopback pages only, and not in production."""
 
 import re
 from collections.abc import Mapping
@@ -16,33 +16,34 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 
 
+# (EM-03)
 def rejection_reason(scope: Scope) -> str | None:
-    """Why a request may not come in at all, or None.
+    """Return why a request is rejected, or None.
 
-    A page of another site could reach the loopback by rebinding its DNS name, which shows in ``Host``, or
-    by posting a form, which browsers mark.
+    A page of another site could reach a loopback address through DNS rebinding, which shows in ``Host``, or
+    through a form, which browsers mark in ``Sec-Fetch-Site``.
     """
     headers = Headers(scope=scope)
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not _LOOPBACK_HOST.fullmatch(hosts[0]):
-        return "The emulator answers only to loopback hosts"
+        return "The emulator accepts only loopback hosts"
     if scope["method"] not in _SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
-        return "The emulator takes no cross-site requests"
+        return "The emulator rejects cross-site requests"
     return None
 
 
 def console_rejection_reason(scope: Scope) -> str | None:
-    """Why a request may not come into the console, or None. Reading is no different from writing.
+    """Return why a request to the console is rejected, or None. Reads are as restricted as writes.
 
-    The app under development is of the same site, for a site has no port, and may have holes: what
-    browsers say comes from it stays out, too. What says nothing is no browser, but a tool such as curl.
+    The app under development is same-site, because a site has no port, and it may have vulnerabilities, so
+    requests from its pages are rejected too. A request without these headers comes from a tool such as curl.
     """
     headers = Headers(scope=scope)
-    own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
+    own_origin = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
     sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
-    if set(sites) <= _OWN_SITES and set(origins) <= {own}:
+    if set(sites) <= _OWN_SITES and set(origins) <= {own_origin}:
         return rejection_reason(scope)
-    return "The console takes no requests from other pages: open it from the address bar"
+    return "The console rejects requests from other pages: open it from the address bar"
 
 
 _LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
@@ -53,12 +54,12 @@ _SHARED_PATHS = re.compile(
 
 
 def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
-    """What answers a request in place of ``app``: to a loopback page, with the headers that let it read on.
+    """Return ``app`` with CORS headers if the request comes from a loopback page, otherwise ``app`` itself.
 
-    Descope's browser SDKs call the authentication API with cookies (wire contract, section 9, point 15),
-    and OIDC clients in a page call the endpoints that the discovery document names. Nothing else is shared,
-    and another origin gets no CORS header at all, never ``*`` (EM-03): it could take the tokens of whoever
-    is signed in here. Which headers a page sends is not restricted, for the SDKs have many of their own.
+    Descope's browser SDKs call the authentication API with cookies (wire contract, section 9, point 15), and
+    OIDC clients in a page call the endpoints of the discovery document. Other paths and other origins get no
+    CORS headers, and none get ``*``, which would expose tokens of the signed-in user. Request headers are not
+    restricted, because the SDKs send many of their own.
     """
     origin = Headers(scope=scope).get("origin", "")
     if not (_LOOPBACK_ORIGIN.fullmatch(origin) and _SHARED_PATHS.fullmatch(route_path(scope))):
@@ -68,7 +69,7 @@ def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
         allow_origin_regex=_LOOPBACK_ORIGIN.pattern,
         allow_credentials=True,
         allow_methods=("GET", "POST"),
-        allow_headers=("*",),  # answered with the names that were asked for
+        allow_headers=("*",),  # the response lists the requested names
         expose_headers=("Retry-After",),
     )
 
@@ -88,10 +89,11 @@ _VARIABLES = (
 _PRODUCTION = re.compile(r"(prod|production|live)([-_.].*)?", re.IGNORECASE | re.DOTALL)
 
 
+# The command refuses to start an emulator in production (EM-01).
 def production_variable(variables: Mapping[str, str]) -> str | None:
-    """The name of the first variable that says production, or None.
+    """Return the name of the first variable whose value means production, or None.
 
-    ``production``, ``prod`` and ``live`` do, in any case and also as the first part of a name such as
-    ``prod-eu``.
+    These values do: ``production``, ``prod`` and ``live``, case-insensitive, alone or as the first part of a
+    name such as ``prod-eu``.
     """
     return next((name for name in _VARIABLES if _PRODUCTION.fullmatch(variables.get(name, "").strip())), None)

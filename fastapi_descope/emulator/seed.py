@@ -1,8 +1,7 @@
-"""A project from a file: TOML, or JSON where the name ends in ``.json``.
+"""Loads a project from a seed file: TOML, or JSON if the file name ends in ``.json``.
 
-The keys are the fields of ``Project`` and of the values in it. Tenants, users and access keys belong
-together: a file that has any of the three starts without those it leaves out; one that has none gets the
-default people. Everything else that is left out is as in ``Project()``.
+The keys are the fields of ``Project`` and of the dataclasses in it. A file that defines any of tenants, users
+and access keys gets no default ones. Everything else that is left out has the defaults of ``Project``.
 """
 
 import json
@@ -21,7 +20,7 @@ from .project import CookieSettings, Project
 
 __all__ = ["SeedError", "load"]
 
-_PEOPLE = ("tenants", "users", "access_keys")
+_DIRECTORY = ("tenants", "users", "access_keys")
 _UNION_MEMBERS = ("str", "tuple[str, ...]")
 _PARTS: dict[str, type] = {
     "tenants": SeedTenant,
@@ -32,31 +31,34 @@ _PARTS: dict[str, type] = {
 }
 
 for part in (Project, Grants, *_PARTS.values()):
-    with_config(ConfigDict(extra="forbid"))(part)  # a key that nobody reads is a misspelt one
+    with_config(ConfigDict(extra="forbid"))(part)  # an unknown key is a typing error
 _PROJECT = TypeAdapter(Project)
 
 
 class SeedError(ValueError):
-    """A seed file cannot be used: one sentence with the file, the place and what was expected.
+    """A seed file that cannot be used. The message has the file name, the position and the expected value.
 
-    No value of the file is in it but the names of tenants and users: others may be secrets.
+    It contains no values of the file except the names of tenants and users, because others may be secrets.
     """
 
 
 def load(path: Path | str) -> Project:
-    """The project of a seed file. Raises SeedError."""
+    """Load the project of a seed file.
+
+    Raises:
+        SeedError: The file cannot be read, or is not a valid project.
+    """
     path = Path(path)
     seed = _read(path)
-    if seed.keys() & set(_PEOPLE):
-        seed = dict.fromkeys(_PEOPLE, ()) | seed
+    if seed.keys() & set(_DIRECTORY):
+        seed = dict.fromkeys(_DIRECTORY, ()) | seed
     try:
-        # By way of JSON, in which a list is the way to write a tuple and nothing else is converted.
+        # Through JSON: in strict mode, only JSON input converts a list to a tuple, and nothing else.
         return _PROJECT.validate_json(json.dumps(seed, default=str, allow_nan=False), strict=True)
     except ValidationError as error:
         first, *more = error.errors(include_input=False, include_url=False)
         rest = f" (and {len(more)} more)" if more else ""
-        place, said = _place(first["loc"]), _told(first)
-        raise SeedError(f"{path.name}: {place}{said}{rest}") from None
+        raise SeedError(f"{path.name}: {_position(first['loc'])}{_describe(first)}{rest}") from None
     except (ValueError, RecursionError):
         raise SeedError(f"{path.name}: expected finite numbers and shallow nesting") from None
 
@@ -66,7 +68,7 @@ def _read(path: Path) -> dict[str, object]:
         text = path.read_bytes().decode("utf-8-sig")
         parsed: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except IsADirectoryError:
-        raise SeedError(f"{path}: expected a file, and this is a directory") from None
+        raise SeedError(f"{path}: expected a file, not a directory") from None
     except OSError as error:
         raise SeedError(f"{path.name}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -79,43 +81,43 @@ def _read(path: Path) -> dict[str, object]:
     return cast("dict[str, object]", parsed)
 
 
-def _told(error: ErrorDetails) -> str:
+def _describe(error: ErrorDetails) -> str:
     match error["type"]:
         case "unexpected_keyword_argument":
-            return f"there is no such key; {_instead(error['loc'])}"
+            return f"unknown key; {_suggestion(error['loc'])}"
         case "missing":
-            return "expected, and not there"
+            return "required, but missing"
         case "dataclass_type":
             return f"expected an object with the keys {', '.join(_keys(_names(error['loc'])))}"
         case "dict_type" | "mapping_type" if error["loc"][-1] == "tenants":
-            return "expected an object with the ids of tenants for keys, such as acme = {}"
+            return "expected an object whose keys are tenant ids, such as acme = {}"
         case _:
-            said = error["msg"].removeprefix("Value error, ")
-            return said.replace("Input should be", "expected")
+            message = error["msg"].removeprefix("Value error, ")
+            return message.replace("Input should be", "expected")
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """Such as ``users[0].tenants.acme: ``, without pydantic's names for the members of a union."""
+def _position(location: tuple[int | str, ...]) -> str:
+    """Return a position such as ``users[0].tenants.acme: ``, without pydantic's names for union members."""
     steps = [step for step in location if step not in _UNION_MEMBERS]
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     return f"{text.removeprefix('.')}: " if text else ""
 
 
-def _instead(location: tuple[int | str, ...]) -> str:
-    """The key that was meant, or else all there are in the place of a wrong one."""
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """Return a suggestion for a wrong key: the closest valid key, or all valid keys."""
     *outer, wrong = _names(location)
     keys = _keys(outer)
     close = get_close_matches(wrong, keys, 1)
-    return f"is {close[0]} meant?" if close else f"expected one of {', '.join(keys)}"
+    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(keys)}"
 
 
 def _names(location: tuple[int | str, ...]) -> list[str]:
     return [step for step in location if isinstance(step, str)]
 
 
-def _keys(place: list[str]) -> list[str]:
-    """The keys of the object that is expected in a place."""
-    part = _PARTS[place[0]] if place else Project
-    if len(place) > 1:  # users.tenants.acme
+def _keys(position: list[str]) -> list[str]:
+    """Return the valid keys of the object at a position."""
+    part = _PARTS[position[0]] if position else Project
+    if len(position) > 1:  # users.tenants.acme
         part = Grants
-    return sorted(each.name for each in fields(part))
+    return sorted(field.name for field in fields(part))

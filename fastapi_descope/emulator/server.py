@@ -1,4 +1,4 @@
-"""The emulator on a socket. Loopback only (EM-02). The one file that needs uvicorn."""
+"""The emulator on a socket, served by uvicorn on a loopback address."""
 
 import asyncio
 import socket
@@ -16,40 +16,41 @@ from .faults.connection_reset import CLOSE_CONNECTION
 
 __all__ = ["PortUnavailable", "running", "serve"]
 
+# No other address, and no option for one (EM-02).
 _LOOPBACK = {
     "127.0.0.1": (socket.AF_INET, "127.0.0.1"),
     "localhost": (socket.AF_INET, "127.0.0.1"),
     "::1": (socket.AF_INET6, "[::1]"),
 }
 _BACKLOG = 2048
-_GRACE_SECONDS = 2
+_SHUTDOWN_SECONDS = 2
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class PortUnavailable(OSError):
-    """The port cannot be had: it is taken, or not for everybody."""
+    """The port is in use, or the process may not listen on it."""
 
 
 def _listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A listening socket and its URL. Whoever connects before the server runs waits in the backlog."""
+    """Return a listening socket and its URL. Clients that connect early wait in the backlog."""
     if host not in _LOOPBACK:
         raise ValueError(
-            f"the emulator signs in anybody without a password, so it listens on "
-            f"{', '.join(_LOOPBACK)} only, not on {host!r}"
+            f"the emulator signs in any user without a password, so it listens only on "
+            f"{', '.join(_LOOPBACK)}, not on {host!r}"
         )
     family, name = _LOOPBACK[host]
     try:
         listener = socket.create_server((name.strip("[]"), port), family=family, backlog=_BACKLOG)
-    except OSError as failure:
-        raise PortUnavailable(failure.errno, failure.strerror) from None
-    # Inherited by connections; asyncio leaves it off where a socket does not name its protocol, and an
-    # answer in two writes would then take 40 ms (Nagle's algorithm and delayed acknowledgements).
+    except OSError as error:
+        raise PortUnavailable(error.errno, error.strerror) from None
+    # Connections inherit it. asyncio does not set it for a socket without an explicit protocol, and then a
+    # response in two writes takes 40 ms (Nagle's algorithm and delayed acknowledgements).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener, f"http://{host if host == 'localhost' else name}:{listener.getsockname()[1]}"
 
 
 class _Server(uvicorn.Server):
-    """A server of one emulator, whose requests can end their own connection."""
+    """A uvicorn server for one emulator, whose requests can close their own connection."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -60,38 +61,38 @@ class _Server(uvicorn.Server):
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
-                log_config=None,  # the logging of the process is not ours to set up
+                log_config=None,  # the application configures logging
                 log_level="error",
-                access_log=False,  # its lines would hold redirect URLs, and with them states
-                proxy_headers=False,  # no proxy stands before it, and a caller is who connected
+                access_log=False,  # its lines would contain redirect URLs with their state
+                proxy_headers=False,  # there is no proxy
                 server_header=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
         )
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, without the calls that a fault keeps waiting."""
+        """Shut down after releasing the calls that are held by a fault."""
         self._emulator.faults.clear()
         await super().shutdown(sockets)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        def hang_up(reset: bool) -> None:  # noqa: FBT001 - the only argument there is
-            self._hang_up(scope["client"], reset=reset)
+        def close(reset: bool) -> None:  # noqa: FBT001 - the only argument
+            self._close_connections(scope["client"], reset=reset)
 
-        extensions = {**scope.get("extensions", {}), CLOSE_CONNECTION: hang_up}
+        extensions = {**scope.get("extensions", {}), CLOSE_CONNECTION: close}
         await self._emulator({**scope, "extensions": extensions}, receive, send)
 
-    def _hang_up(self, peer: tuple[str, int], *, reset: bool) -> None:
-        """End the connection of a peer, whose address no other open connection has."""
+    def _close_connections(self, peer: tuple[str, int], *, reset: bool) -> None:
+        """Close the connections of a peer. No two open connections have the same peer address."""
         for connection in list(self.server_state.connections):
             if connection.transport.get_extra_info("peername")[:2] == peer:
-                _end(connection.transport, reset=reset)
+                _close(connection.transport, reset=reset)
 
 
-def _end(transport: asyncio.Transport, *, reset: bool) -> None:
+def _close(transport: asyncio.Transport, *, reset: bool) -> None:
     if reset:
-        # With a linger time of zero, closing sends a reset in place of the regular end.
+        # With a linger time of zero, closing the socket sends a TCP reset.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
     else:
@@ -105,10 +106,18 @@ def serve(
     port: int = 0,
     ready: Callable[[str], object],
 ) -> None:
-    """Run the emulator until the process is interrupted. Port 0 picks a free one.
+    """Run the emulator in this thread until the process is interrupted.
 
-    ``ready`` is called once with the base URL, when connections are being taken. Raises ValueError for a
-    host that is not the loopback, CannotListen if the port cannot be had, KeyboardInterrupt when interrupted.
+    Args:
+        emulator: The emulator. Its ``base_url`` is set.
+        host: ``127.0.0.1``, ``localhost`` or ``::1``.
+        port: The port; 0 for any free one.
+        ready: Called once with the base URL when the socket accepts connections.
+
+    Raises:
+        ValueError: The host is not a loopback address.
+        PortUnavailable: The port is in use or not allowed.
+        KeyboardInterrupt: The process was interrupted.
     """
     listener, emulator.base_url = _listen(host, port)
     with listener:
@@ -118,10 +127,18 @@ def serve(
 
 @contextmanager
 def running(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
-    """Run the emulator in a thread for the length of a ``with``; the value is its base URL.
+    """Run the emulator in a thread while the ``with`` block runs, and yield its base URL.
 
-    It takes connections at once. Leaving releases held calls and waits until the server has ended. Raises
-    as ``serve`` does.
+    The socket accepts connections at once. On exit, held calls are released and the server is shut down.
+
+    Args:
+        emulator: The emulator. Its ``base_url`` is set.
+        host: ``127.0.0.1``, ``localhost`` or ``::1``.
+        port: The port; 0 for any free one.
+
+    Raises:
+        ValueError: The host is not a loopback address.
+        PortUnavailable: The port is in use or not allowed.
     """
     listener, emulator.base_url = _listen(host, port)
     server = _Server(emulator)

@@ -1,4 +1,4 @@
-"""The emulator's signing keys: RS256, made anew in every process, never stored (EM-04)."""
+"""The emulator's signing keys: RS256, generated in memory and never stored."""
 
 import hmac
 import json
@@ -17,9 +17,16 @@ __all__ = ["KeyRing", "SigningKey"]
 _SEGMENTS = 3
 
 
+# A key in memory only: every process has its own, so its tokens are valid nowhere else (EM-04).
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An RSA key and the id it is published under."""
+    """An RSA key and the id under which its public part is published.
+
+    Attributes:
+        kid: The key id.
+        private: The private key.
+        public: The public key as a JWK.
+    """
 
     kid: str
     private: CryptographyRSAKey = field(repr=False)
@@ -27,7 +34,7 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> "SigningKey":
-        """A new key. Costs tens of milliseconds, now and then a few hundred."""
+        """Generate a key. Takes tens of milliseconds, occasionally a few hundred."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         numbers = key.public_key().public_numbers()
@@ -42,15 +49,15 @@ class SigningKey:
         return cls(public["kid"], CryptographyRSAKey(pem.decode(), "RS256"), public)
 
     def with_new_kid(self) -> "SigningKey":
-        """The same key with a new id, at no cost.
+        """Return the same key under a new id, which costs nothing.
 
-        Whoever trusts one of the two refuses what the other signed: the id is in the signed header.
+        The id is in the signed header, so an emulator with only one of the two rejects the other's tokens.
         """
         kid = _new_kid()
         return replace(self, kid=kid, public={**self.public, "kid": kid})
 
     def sign(self, payload: Mapping[str, object] | bytes) -> str:
-        """A JWT with these claims, or these bytes for claims."""
+        """Return a JWT with these claims, or with these bytes as its payload."""
         return jws.sign(payload, self.private, headers={"kid": self.kid}, algorithm="RS256")
 
 
@@ -59,7 +66,7 @@ def _new_kid() -> str:
 
 
 class KeyRing:
-    """The newest key signs; all keys in the ring are published and verify. Makes the first unless given."""
+    """The keys of a project: the newest key signs; all keys are published and verify."""
 
     def __init__(self, signing_key: SigningKey | None = None) -> None:
         self._keys = [signing_key or SigningKey.generate()]
@@ -71,30 +78,30 @@ class KeyRing:
 
     @property
     def kid(self) -> str:
-        """The id of the key that signs now."""
+        """The id of the key that signs."""
         return self._keys[0].kid
 
     def has_kid(self, kid: str) -> bool:
-        """Whether tokens signed under this key id are still good."""
+        """Return whether tokens signed with this key are still valid."""
         return any(key.kid == kid for key in self._keys)
 
     def rotate(self, *, keep_old: bool = True) -> None:
-        """Sign with a new key from now on. Costs the making of an RSA key."""
+        """Sign with a new key from now on. Generates an RSA key."""
         self._keys = [SigningKey.generate(), *(self._keys if keep_old else ())]
 
     def drop_old(self) -> None:
-        """Stop publishing and accepting every key but the newest."""
+        """Stop publishing and accepting all keys except the newest."""
         del self._keys[1:]
 
     def sign(self, claims: Mapping[str, object]) -> str:
-        """A JWT with these claims under the newest key."""
+        """Return a JWT with these claims, signed with the newest key."""
         return self._keys[0].sign(claims)
 
     def verify(self, token: str) -> dict[str, object] | None:
-        """The claims of a token that one of these keys signed, or None. Times are not looked at.
+        """Return the claims of a token that one of these keys signed, or None. Does not check times.
 
-        RS256 is deterministic (RFC 8017, section 8.2), so a token is ours only if signing its payload
-        again gives the same text. That leaves no room for a second spelling of any segment.
+        RS256 is deterministic (RFC 8017, section 8.2), so a token is accepted only if signing its payload
+        again returns the same text. This rejects every alternative encoding of a segment.
         """
         segments = token.split(".")
         if len(segments) != _SEGMENTS or not token.isascii():

@@ -1,4 +1,4 @@
-"""Refresh tokens: the families they form, and which of them is still good."""
+"""Issued refresh tokens and the token families that they form."""
 
 import hashlib
 import secrets
@@ -8,11 +8,11 @@ from enum import Enum
 
 __all__ = ["EndReason", "RefreshTokenRecord", "TokenFamilies", "TokenFamily"]
 
-_FEW = 1000
+_MIN_CLEANUP_SIZE = 1000
 
 
 class EndReason(Enum):
-    """Why a family is over before its time."""
+    """The reason why a token family ended before it expired."""
 
     LOGOUT = "logout"
     REUSE = "reuse"
@@ -22,16 +22,24 @@ class EndReason(Enum):
 class TokenFamily:
     """All refresh tokens that descend from one sign-in. Times are epoch seconds.
 
-    ``custom`` are the custom claims of the login options, ``extra`` claims that every session JWT gets as
-    they are. ``ends_at`` does not move: Descope's sessions end four weeks after the sign-in, however often
-    they are refreshed (our choice, the stricter one). ``tenant`` is the current one of the newest token,
-    and ``kid`` names the key that signed it. ``id`` is for people to name the session by.
+    Attributes:
+        user_id: The user.
+        amr: The authentication methods of the sign-in.
+        started_at: The time of the sign-in.
+        ends_at: The expiry of the session. Refreshes do not extend it.
+        last_used: The time of the last refresh.
+        tenant: The current tenant of the newest token.
+        kid: The key that signed the newest token.
+        custom_claims: Custom claims of the login options.
+        extra_claims: Claims that are copied into every session JWT.
+        end_reason: None while the family is active.
+        id: Identifies the session in the console and in ID tokens (``sid``).
     """
 
     user_id: str
     amr: tuple[str, ...]
     started_at: int
-    ends_at: int
+    ends_at: int  # Descope's sessions end four weeks after the sign-in, refreshed or not: our choice
     last_used: float
     tenant: str | None = None
     kid: str = ""
@@ -43,7 +51,7 @@ class TokenFamily:
 
 @dataclass(slots=True, eq=False)
 class RefreshTokenRecord:
-    """One issued refresh token. The tenant is the token's own: an older one keeps the older tenant."""
+    """One issued refresh token. Its tenant does not change: an older token keeps its older tenant."""
 
     family: TokenFamily
     tenant: str | None
@@ -56,40 +64,40 @@ def _digest(token: str) -> bytes:
 
 
 class TokenFamilies:
-    """Every refresh token issued that is not past its end, by digest: what is not in here is no good.
+    """Every issued refresh token that has not expired, by its digest. Unknown tokens are invalid.
 
-    The tokens themselves are not kept. May be used from another thread than the one the emulator runs in:
-    whatever goes through them goes through a copy.
+    The tokens themselves are not stored. Other threads than the emulator's may use it, so iterations run over
+    a copy.
     """
 
     def __init__(self) -> None:
         self._records: dict[bytes, RefreshTokenRecord] = {}
-        self._clean_at = _FEW
+        self._cleanup_size = _MIN_CLEANUP_SIZE
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def add(self, token: str, ticket: RefreshTokenRecord, now: float) -> None:
-        """Remember a token that has just been signed; now and then, forget those past their end."""
-        if len(self._records) >= self._clean_at:
-            for digest, kept in tuple(self._records.items()):
-                if now >= kept.family.ends_at:
+    def add(self, token: str, record: RefreshTokenRecord, now: float) -> None:
+        """Store a token that has just been signed. Removes expired tokens from time to time."""
+        if len(self._records) >= self._cleanup_size:
+            for digest, stored in tuple(self._records.items()):
+                if now >= stored.family.ends_at:
                     self._records.pop(digest, None)
-            self._clean_at = max(_FEW, 2 * len(self._records))  # so that it costs each token a constant
-        self._records[_digest(token)] = ticket
-        ticket.family.tenant, ticket.family.kid = ticket.tenant, ticket.kid
+            self._cleanup_size = max(_MIN_CLEANUP_SIZE, 2 * len(self._records))  # amortised constant cost
+        self._records[_digest(token)] = record
+        record.family.tenant, record.family.kid = record.tenant, record.kid
 
     def find(self, token: str) -> RefreshTokenRecord | None:
-        """The ticket of a token, or None if it was never issued or is long over."""
+        """Return the record of a token, or None if it was never issued or has been removed."""
         return self._records.get(_digest(token))
 
     def active(self, now: float) -> tuple[TokenFamily, ...]:
-        """The families that are not over, oldest first."""
-        families = {ticket.family: None for ticket in tuple(self._records.values())}
-        return tuple(one for one in families if one.end_reason is None and now < one.ends_at)
+        """Return the families that have not ended, oldest first."""
+        families = {record.family: None for record in tuple(self._records.values())}
+        return tuple(each for each in families if each.end_reason is None and now < each.ends_at)
 
     def revoke_all(self, user_id: str) -> None:
-        """End every family of a user that is not over already."""
-        for ticket in tuple(self._records.values()):
-            if ticket.family.user_id == user_id and ticket.family.end_reason is None:
-                ticket.family.end_reason = EndReason.LOGOUT
+        """End every active family of a user."""
+        for record in tuple(self._records.values()):
+            if record.family.user_id == user_id and record.family.end_reason is None:
+                record.family.end_reason = EndReason.LOGOUT

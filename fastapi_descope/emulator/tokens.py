@@ -1,4 +1,4 @@
-"""What stands in the tokens (wire contract, sections 3.2 to 3.4)."""
+"""Token contents (wire contract, sections 3.2 to 3.4) and the records of issued tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ __all__ = ["AccessKeySession", "ClaimsBuilder", "IssuedTokens", "LoginRecord", "
 
 
 def rfc3339(epoch: float) -> str:
-    """Epoch seconds as RFC 3339 in UTC, whole seconds: the form of ``rexp``."""
+    """Return epoch seconds as RFC 3339 text in UTC with whole seconds, the form of ``rexp``."""
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a token pair speaks for: the user, the current tenant, and how they proved it."""
+    """The subject of a token pair: the user, the current tenant and the authentication methods."""
 
     user: SeedUser
     tenant: str | None
@@ -27,7 +27,7 @@ class Principal:
 
 
 class ClaimsBuilder:
-    """Turns a bearer into claims, the way one project writes them."""
+    """Builds the claims of tokens according to the settings of a project."""
 
     def __init__(self, project: Project, base_url: str) -> None:
         self._project = project
@@ -39,58 +39,62 @@ class ClaimsBuilder:
         }[project.issuer]
 
     def session_claims(
-        self, bearer: Principal, *, now: int, exp: int, rexp: int, jti: str
+        self, principal: Principal, *, now: int, exp: int, rexp: int, jti: str
     ) -> dict[str, object]:
-        """The claims of a session JWT. Times are epoch seconds. ``jti`` is there if the project wants it."""
-        claims = self._of_user(bearer, self.session_drn, now, exp)
-        claims |= self._held(bearer.user, bearer.tenant) | {"rexp": rfc3339(rexp)}
+        """Return the claims of a session JWT. Times are epoch seconds. ``jti`` needs ``session_jti``."""
+        claims = self._user_claims(principal, self.session_drn, now, exp)
+        claims |= self._grant_claims(principal.user, principal.tenant) | {"rexp": rfc3339(rexp)}
         if self._project.template_email:
-            claims |= {"email": bearer.user.email, "name": bearer.user.name}
-        if bearer.step_up:
+            claims |= {"email": principal.user.email, "name": principal.user.name}
+        if principal.step_up:
             claims["su"] = True
         if self._project.session_jti:
             claims["jti"] = jti
-        return self._with_custom(claims, bearer.custom_claims)
+        return self._add_custom_claims(claims, principal.custom_claims)
 
-    def refresh_claims(self, bearer: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
-        """The claims of a refresh JWT: never ``su``, and no roles, which a refresh looks up anew.
+    def refresh_claims(self, principal: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
+        """Return the claims of a refresh JWT: without ``su``, and by default without roles.
 
-        ``jti`` tells apart two that are made in the same second; Descope's own way is unknown.
+        ``jti`` distinguishes two tokens of the same second; how Descope does this is unknown.
         """
-        claims = self._of_user(bearer, self._refresh_drn, now, exp) | {"jti": jti}
+        claims = self._user_claims(principal, self._refresh_drn, now, exp) | {"jti": jti}
         if self._project.assumptions.refresh_holds_grants:
-            claims |= self._held(bearer.user, bearer.tenant)
+            claims |= self._grant_claims(principal.user, principal.tenant)
         return claims
 
     def access_key_claims(
         self, key: AccessKey, tenant: str | None, custom: Mapping[str, object], *, now: int, exp: int
     ) -> dict[str, object]:
-        """The claims of the session JWT of an access key, whose subject is the key's id (section 2.15).
+        """Return the claims of an access key's session JWT, whose subject is the key's id (section 2.15).
 
-        ``amr`` and ``rexp`` are left out: which ones Descope writes is unknown.
+        ``amr`` and ``rexp`` are left out: it is unknown what Descope writes.
         """
-        claims = {**key.claims, **self._shared(key.id, tenant, self.session_drn, now, exp)}
-        return self._with_custom(claims | self._held(key, tenant), custom)
+        claims = {**key.claims, **self._common_claims(key.id, tenant, self.session_drn, now, exp)}
+        return self._add_custom_claims(claims | self._grant_claims(key, tenant), custom)
 
     @property
     def session_drn(self) -> str:
         """The ``drn`` of a session JWT (section 3.2)."""
-        named = self._project.assumptions.drn_is_cookie_name
-        return self._project.cookies.session_name if named else "DS"
+        is_renamed = self._project.assumptions.drn_is_cookie_name
+        return self._project.cookies.session_name if is_renamed else "DS"
 
     @property
     def _refresh_drn(self) -> str:
-        named = self._project.assumptions.drn_is_cookie_name
-        return self._project.cookies.refresh_name if named else "DSR"
+        is_renamed = self._project.assumptions.drn_is_cookie_name
+        return self._project.cookies.refresh_name if is_renamed else "DSR"
 
-    def _of_user(self, bearer: Principal, drn: str, now: int, exp: int) -> dict[str, object]:
-        user = bearer.user
-        claims = self._shared(user.user_id, bearer.tenant, drn, now, exp) | {"amr": list(bearer.amr)}
+    def _user_claims(self, principal: Principal, drn: str, now: int, exp: int) -> dict[str, object]:
+        user = principal.user
+        claims = self._common_claims(user.user_id, principal.tenant, drn, now, exp) | {
+            "amr": list(principal.amr)
+        }
         if self._project.override_subject:
             claims |= {"sub": user.login_id, "dsub": user.user_id}
         return claims
 
-    def _shared(self, subject: str, tenant: str | None, drn: str, now: int, exp: int) -> dict[str, object]:
+    def _common_claims(
+        self, subject: str, tenant: str | None, drn: str, now: int, exp: int
+    ) -> dict[str, object]:
         claims: dict[str, object] = {
             "drn": drn,
             "exp": exp,
@@ -105,37 +109,41 @@ class ClaimsBuilder:
             claims["dct"] = tenant
         return claims
 
-    def _held(self, holder: SeedUser | AccessKey, tenant: str | None) -> dict[str, object]:
-        """Roles and permissions, where the project's JWT template puts them."""
+    def _grant_claims(self, holder: SeedUser | AccessKey, tenant: str | None) -> dict[str, object]:
+        """Return roles and permissions where the project's JWT template puts them."""
         if self._project.auth_schema == "none":
             return {}
         if self._project.auth_schema == "tenantOnly":
             grants = holder.grants_in(tenant or "")
-            return self._lists(grants.roles, grants.permissions)
+            return self._role_claims(grants.roles, grants.permissions)
         tenants: dict[str, object] = {
-            tenant_id: self._lists(grants.roles, grants.permissions)
+            tenant_id: self._role_claims(grants.roles, grants.permissions)
             for tenant_id, grants in holder.tenants.items()
         }
-        return self._lists(holder.roles, holder.permissions) | self._unless_empty({"tenants": tenants})
+        return self._role_claims(holder.roles, holder.permissions) | self._apply_empty_policy(
+            {"tenants": tenants}
+        )
 
-    def _lists(self, roles: tuple[str, ...], permissions: tuple[str, ...]) -> dict[str, object]:
+    def _role_claims(self, roles: tuple[str, ...], permissions: tuple[str, ...]) -> dict[str, object]:
         lists: dict[str, list[str] | dict[str, object]] = {"roles": list(roles)}
         if not self._project.exclude_permissions:
             lists["permissions"] = list(permissions)
-        return self._unless_empty(lists)
+        return self._apply_empty_policy(lists)
 
-    def _unless_empty(self, claims: Mapping[str, list[str] | dict[str, object]]) -> dict[str, object]:
-        """What becomes of an empty claim; that the policy also reaches below ``tenants`` is our choice."""
+    def _apply_empty_policy(self, claims: Mapping[str, list[str] | dict[str, object]]) -> dict[str, object]:
+        """Apply the policy for empty claims. Applying it below ``tenants`` too is our choice."""
         if self._project.empty_claims == "delete":
             return {name: value for name, value in claims.items() if value}
         if self._project.empty_claims == "nil":
             return {name: value or None for name, value in claims.items()}
         return dict(claims)
 
-    def _with_custom(self, claims: dict[str, object], custom: Mapping[str, object]) -> dict[str, object]:
-        """Custom claims go under ``nsec``, the untrusted place.
+    def _add_custom_claims(
+        self, claims: dict[str, object], custom: Mapping[str, object]
+    ) -> dict[str, object]:
+        """Add custom claims under ``nsec``, where untrusted claims go.
 
-        Whether Descope lifts those of a trusted server to the top is unknown.
+        Whether Descope moves those of a trusted server to the top level is unknown.
         """
         if not custom:
             return claims
@@ -146,11 +154,19 @@ class ClaimsBuilder:
 
 @dataclass(frozen=True, slots=True)
 class IssuedTokens:
-    """A fresh session and what belongs to it. Times are epoch seconds.
+    """A new session and its metadata. Times are epoch seconds.
 
-    ``refresh_jwt`` is empty where the presented one stays in use and is not repeated. ``next_refresh`` is
-    the number of seconds within which to refresh so as not to count as inactive; 0 if inactivity does not
-    matter.
+    Attributes:
+        session_jwt: The session JWT.
+        refresh_jwt: The refresh JWT; empty if the client keeps using the one that it sent.
+        user: The user.
+        session_expires_at: The expiry of the session JWT.
+        refresh_expires_at: The expiry of the refresh JWT.
+        next_refresh_seconds: Seconds within which the client should refresh so as not to count as inactive;
+            0 if inactivity does not matter.
+        session_id: The id of the token family.
+        first_seen: Whether this is the first sign-in of the user.
+        sso_id: The SSO configuration of the sign-in, if not the default one.
     """
 
     session_jwt: str = field(repr=False)
@@ -166,7 +182,7 @@ class IssuedTokens:
 
 @dataclass(frozen=True, slots=True)
 class AccessKeySession:
-    """What an access key was exchanged for. ``ends`` is in epoch seconds."""
+    """The session JWT of an access key. ``expires_at`` is in epoch seconds."""
 
     key_id: str
     session_jwt: str = field(repr=False)

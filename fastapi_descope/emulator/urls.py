@@ -1,4 +1,7 @@
-"""Where the emulator is reached: at the root of an origin, or behind the prefix of a mount."""
+"""The emulator's own URLs, and the redirect URLs that a project approves.
+
+Descope rejects redirect URLs outside the project's approved domains (wire contract, section 2.1).
+"""
 
 import re
 from collections.abc import Collection, Mapping
@@ -24,43 +27,47 @@ def _prefix(scope: Scope) -> str:
 
 
 def route_path(scope: Scope) -> str:
-    """The path of a request behind the prefix, by which the emulator knows its endpoints."""
+    """Return the path of a request without the prefix of a mount, as the routes of the emulator have it."""
     path: str = scope["path"]
     return path.removeprefix(_prefix(scope))
 
 
 def collapse_leading_slashes(scope: Scope) -> Scope:
-    """The request with one slash before its path: with a base URL that ends in one, an SDK sends two."""
+    """Return the scope with one slash at the start of its path.
+
+    With a base URL that ends in a slash, an SDK sends two.
+    """
     return {**scope, "path": f"{_prefix(scope)}/{route_path(scope).lstrip('/')}"}
 
 
 def absolute_url(request: Request, path: str) -> str:
-    """The URL of one of the emulator's paths, on the origin and behind the prefix that a request went to."""
+    """Return the URL of a path of the emulator, with the origin and the mount prefix of ``request``."""
     return str(request.url.replace(path=_prefix(request.scope) + path, query=""))
 
 
+# A sign-in returns to this machine only, unless the project says otherwise (EM-06).
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-"""The hosts approved by default: a developer's own machine."""
+"""The hosts that are approved by default."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _PORTS = {"http": 80, "https": 443}
 
 
-def _parsed(url: str) -> SplitResult | None:
-    """The parts of an absolute http(s) URL without credentials, or None.
+def _parse(url: str) -> SplitResult | None:
+    """Return the parts of an absolute http(s) URL without credentials, or None.
 
-    Browsers read a backslash as a slash and drop control characters, so a URL that holds either means
-    something else to them than to this parser.
+    Browsers read a backslash as a slash and drop control characters. They would parse a URL with either
+    differently from this parser, so it is rejected.
     """
     if "\\" in url or " " in url or not (url.isascii() and url.isprintable()):
         return None
     try:
         parts = urlsplit(url)
-        port_is_sane = parts.port != 0
+        has_valid_port = parts.port != 0
     except ValueError:
         return None
-    sound = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
-    return parts if sound and port_is_sane else None
+    is_valid = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+    return parts if is_valid and has_valid_port else None
 
 
 def _host(parts: SplitResult) -> str:
@@ -69,7 +76,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int]:
-    """Scheme, host and the port that is meant, also where it goes without saying."""
+    """Return the scheme, the host and the port, which is the scheme's default if the URL has none."""
     return parts.scheme, _host(parts), parts.port or _PORTS[parts.scheme]
 
 
@@ -79,31 +86,37 @@ def _matches(parts: SplitResult, approved: str) -> bool:
     prefix = urlsplit(approved)
     root = prefix.path.rstrip("/")
     if root and {".", ".."} & set(unquote(parts.path).split("/")):
-        return False  # a browser would walk out of the prefix
+        return False  # a browser resolves these and leaves the prefix
     return _origin(parts) == _origin(prefix) and f"{parts.path}/".startswith(f"{root}/")
 
 
 def is_redirect_rule(entry: str) -> bool:
-    """Whether ``entry`` can stand in a list of approved redirects: a host without a port, or a URL."""
-    return _parsed(entry) is not None if "://" in entry else _HOST.fullmatch(entry) is not None
+    """Return whether ``entry`` can be an approved redirect: a host without a port, or a URL."""
+    return _parse(entry) is not None if "://" in entry else _HOST.fullmatch(entry) is not None
 
 
 def is_approved(url: str, approved: Collection[str]) -> bool:
-    """Whether the project allows sending a browser, and a code with it, to ``url``.
+    """Return whether the project allows sending a browser with a code to ``url``.
 
-    An entry of ``approved`` is a host (any scheme, port and path) or a URL prefix, which must match whole
-    path segments: ``https://a.example/app`` allows ``/app/callback`` and not ``/application``. No entry at
-    all approves every http(s) URL, as in Descope.
+    Args:
+        url: The redirect URL.
+        approved: Hosts (with any scheme, port and path) and URL prefixes, which match whole path segments:
+            ``https://a.example/app`` allows ``/app/callback`` but not ``/application``. If empty, every
+            http(s) URL is approved, as in Descope.
     """
-    parts = _parsed(url)
+    parts = _parse(url)
     return parts is not None and (not approved or any(_matches(parts, entry) for entry in approved))
 
 
 def add_query(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:
-    """``url`` with the parameters added behind its query, which stays as it is; a fragment stays last.
+    """Return ``url`` with parameters appended to its query.
 
-    ``rebuild`` sorts old and new parameters by name and writes them all anew; a new one replaces old ones
-    of its name. Which of the two Descope does is unknown (``Guesses.redirect_query``).
+    Args:
+        url: The URL. Its query and its fragment are kept.
+        parameters: The parameters.
+        rebuild: Sort old and new parameters by name and encode all of them again; a new parameter replaces
+            old ones of the same name. It is unknown which of the two Descope does
+            (``Assumptions.redirect_query``).
     """
     parts = urlsplit(url)
     added = urlencode(parameters)

@@ -1,6 +1,7 @@
-"""What the values of a project have to be like, so that none of them fails in the middle of a request.
+"""Validation of a project's values, so that invalid ones fail at start-up and not during a request.
 
-Each check raises ValueError, and says what was expected where: never the value, which may be a secret.
+Each check raises ValueError. The message says what was expected and never contains the value, which may be
+a secret.
 """
 
 import re
@@ -22,25 +23,28 @@ _TEN_YEARS = 10 * 365 * 24 * 3600
 _DOTS_OF_A_JWT = 2
 _COOKIE_PARTS = {
     "name": (re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"), "letters, digits and !#$%&'*+-.^_`|~"),
-    "path": (re.compile(r"/[ -:<-~]*"), "/, and then no control characters and no semicolon"),
+    "path": (
+        re.compile(r"/[ -:<-~]*"),
+        "a path that starts with / and has no control characters or semicolons",
+    ),
     "domain": (re.compile(r"(\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?"), "a domain"),
 }
 
 
 def check_project_id(project_id: str) -> None:
-    """What the package's settings, and the command's ``--project``, take for one."""
+    """Check the form of a project id, as the package's settings and the option ``--project`` do."""
     if not re.fullmatch(r"P[A-Za-z0-9]{20,64}", project_id):
         raise ValueError("project_id: expected P, then 20 to 64 letters and digits")
 
 
 def check_not_empty(what: str, name: str) -> None:
-    """A name that is there: an empty one is the same as none to whoever asks for it."""
+    """Check that a required name is not empty."""
     if not name.strip():
         raise ValueError(f"{what} must not be empty")
 
 
 def check_seconds(times: Mapping[str, int], *, least: int) -> None:
-    """Seconds from ``least``, 0 or 1, to ten years: with longer ones no date could be made."""
+    """Check that durations are from ``least`` (0 or 1) seconds to ten years; dates overflow beyond that."""
     for name, seconds in times.items():
         if seconds < least:
             raise ValueError(f"{name} must {'be positive' if least else 'not be negative'}")
@@ -49,20 +53,24 @@ def check_seconds(times: Mapping[str, int], *, least: int) -> None:
 
 
 def check_secret(name: str, key: str, *, ends_bearer: bool = True) -> None:
-    """Visible characters without the colon that ends a part of a bearer (wire contract, section 1.4).
+    """Check that a key consists of visible characters without a colon, which separates the parts of a bearer.
 
-    ``ends_bearer``: it stands where a JWT may, too, which is known by its two dots.
+    Args:
+        name: The name of the field.
+        key: The key.
+        ends_bearer: The key is sent where a JWT may be too, so it must not have a JWT's two dots (wire
+            contract, section 1.4).
     """
     if not re.fullmatch(r"[!-9;-~]+", key):
-        raise ValueError(f"{name}: expected visible ASCII characters, and no colon among them")
+        raise ValueError(f"{name}: expected visible ASCII characters without a colon")
     if ends_bearer and key.count(".") == _DOTS_OF_A_JWT:
-        raise ValueError(f"{name}: a key with two dots would be taken for a JWT")
+        raise ValueError(f"{name}: a key must not have two dots, which is the form of a JWT")
 
 
 def check_cookie(**parts: str) -> None:
-    """Names, paths and domains of cookies, by the grammar of RFC 6265, section 4.1.1.
+    """Check names, paths and domains of cookies against RFC 6265, section 4.1.1.
 
-    A part is what the last word of its name says.
+    The last word of each keyword's name is the kind of the value.
     """
     for part, value in parts.items():
         grammar, expected = _COOKIE_PARTS[part.rpartition("_")[2]]
@@ -71,18 +79,18 @@ def check_cookie(**parts: str) -> None:
 
 
 def check_redirects(approved: Iterable[str]) -> None:
-    """Hosts without a port, and http(s) URLs."""
-    for place, entry in enumerate(approved):
+    """Check that each entry is a host without a port or an http(s) URL."""
+    for index, entry in enumerate(approved):
         if "*" in entry:
             raise ValueError(
-                f"approved_redirects[{place}]: there are no wildcards; an empty list approves everything"
+                f"approved_redirects[{index}]: wildcards are not supported; an empty list approves every URL"
             )
         if not is_redirect_rule(entry):
-            raise ValueError(f"approved_redirects[{place}]: expected a host without a port, or a URL")
+            raise ValueError(f"approved_redirects[{index}]: expected a host without a port, or a URL")
 
 
 def check_unique(what: str, values: Iterable[str]) -> None:
-    """Every value is there once."""
-    found = list(values)
-    if len(set(found)) < len(found):
+    """Check that no value occurs twice."""
+    all_values = list(values)
+    if len(set(all_values)) < len(all_values):
         raise ValueError(f"every {what} in a project must be unique")

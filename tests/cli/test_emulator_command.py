@@ -161,7 +161,7 @@ def test_a_bad_seed(run: Run, tmp_path: Path) -> None:
     seed.write_text("sesion_seconds = 30", encoding="utf-8")
     ended = run("emulator", "--seed", str(seed), "--port", "0")
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith("Error: project.toml: sesion_seconds: there is no such key")
+    assert ended.err.startswith("Error: project.toml: sesion_seconds: unknown key")
     assert ended.err.count("\n") == 1
 
 

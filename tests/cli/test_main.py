@@ -71,15 +71,15 @@ def test_no_such_command(run: Run) -> None:
         (
             ("emulator", "--host", "192.168.0.1"),
             (
-                "the emulator signs in anybody without a password, so it listens on"
-                " 127.0.0.1, localhost, ::1 only, not on '192.168.0.1'"
+                "the emulator signs in any user without a password, so it listens only on"
+                " 127.0.0.1, localhost, ::1, not on '192.168.0.1'"
             ),
         ),
         (
             ("emulator", "--seed", "no_such_file.toml"),
             "no_such_file.toml: cannot be read: No such file or directory",
         ),
-        (("emulator", "--seed", ""), ".: expected a file, and this is a directory"),
+        (("emulator", "--seed", ""), ".: expected a file, not a directory"),
         (
             ("token", "--user", "ada@acme.example", "--base-url", "https://api.descope.com"),
             "Only the emulator gives tokens away, and DESCOPE_BASE_URL does not point to this machine",

@@ -133,7 +133,7 @@ def test_a_project_that_keeps_tokens_in_cookies(started: Running) -> None:
 def test_the_page_fails(started: Running) -> None:
     """An answer of the page without a code is said to be one."""
     started.emulator.faults.add("signin", status=500)
-    sentence = "The emulator showed no sign-in page that could be filled in"
+    sentence = "The page of the emulator has no sign-in form"
     assert refusal(started, "ada@acme.example") == sentence
     started.emulator.faults.add("signin", delay=1e-9)  # the page itself is shown
     started.emulator.faults.add("signin", status=500)

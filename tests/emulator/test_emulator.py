@@ -48,8 +48,8 @@ async def test_em03_other_hosts_stay_out(call: Call, make: Make, host: str) -> N
     assert response.json() == {
         "errorCode": "E011001",
         "errorDescription": "Request is malformed",
-        "errorMessage": "The emulator answers only to loopback hosts",
-        "message": "The emulator answers only to loopback hosts",
+        "errorMessage": "The emulator accepts only loopback hosts",
+        "message": "The emulator accepts only loopback hosts",
     }
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 MakeConsole = Callable[..., Emulator]
 
-CLOSED = "The console takes no requests from other pages: open it from the address bar"
+CLOSED = "The console rejects requests from other pages: open it from the address bar"
 ORDER = {"endpoint": "*", "status": 500}
 
 requests_to_it = pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_rebound_names(
     headers = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
     response = await call(make_console(), method, path, json=ORDER, headers=headers)
     assert response.status_code == 403, done
-    assert response.json()["message"] == "The emulator answers only to loopback hosts"
+    assert response.json()["message"] == "The emulator accepts only loopback hosts"
 
 
 @pytest.mark.parametrize("path", ["//console", "///console/api/state"])

@@ -29,8 +29,8 @@ _MOST_SECONDS = 10 * 366 * 24 * 3600
 class Admin:
     """The levers. Each does its work before it returns, and raises ApiError for what cannot be done."""
 
-    def __init__(self, authority: AuthServer, faults: Faults, clock: Clock) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, faults: Faults, clock: Clock) -> None:
+        self._auth_server = auth_server
         self._faults = faults
         self._clock = clock
 
@@ -44,23 +44,23 @@ class Admin:
 
     def rotate_keys(self) -> None:
         """Sign with a new key; what the old one signed stays good."""
-        self._authority.keys.rotate()
+        self._auth_server.keys.rotate()
 
     def drop_old_keys(self) -> None:
         """Void what any key but the newest signed."""
-        self._authority.keys.drop_old()
+        self._auth_server.keys.drop_old()
 
     def revoke_session(self, session: str) -> None:
         """End one session. Its session JWTs stay good until they expire, as in Descope."""
-        if not self._authority.revoke_session(session):
+        if not self._auth_server.revoke_session(session):
             raise ApiError.unacceptable("There is no such session", 404)
 
     def revoke_user(self, user: str) -> None:
         """End every session of a user (login id or user id)."""
-        person = self._authority.project.find_user(user)
+        person = self._auth_server.project.find_user(user)
         if person is None:
             raise ApiError.unacceptable("The project has no such user", 404)
-        self._authority.revoke_user(person)
+        self._auth_server.revoke_user(person)
 
     def move_clock(self, seconds: float) -> None:
         """Move the emulator's time, for ten years at the most from the real one."""
@@ -71,11 +71,11 @@ class Admin:
 
 
 class AdminApi:
-    """What may be looked at, and with ``controls`` what may be broken; without, that answers 403 (EM-08)."""
+    """What may be looked at, and with ``admin`` what may be broken; without, that answers 403 (EM-08)."""
 
-    def __init__(self, overview: Snapshot, controls: Admin | None) -> None:
-        self._overview = overview
-        self._controls = controls
+    def __init__(self, snapshot: Snapshot, admin: Admin | None) -> None:
+        self._snapshot = snapshot
+        self._admin = admin
 
     @property
     def routes(self) -> list[Route]:
@@ -107,15 +107,15 @@ class AdminApi:
 
     async def state(self, _: Request) -> Response:
         """Where it is, what time it has, and what is going to fail."""
-        return JSONResponse(self._overview.state())
+        return JSONResponse(self._snapshot.state())
 
     async def users(self, _: Request) -> Response:
         """Tenants and users."""
-        return JSONResponse({"tenants": self._overview.tenants(), "users": self._overview.users()})
+        return JSONResponse({"tenants": self._snapshot.tenants(), "users": self._snapshot.users()})
 
     async def sessions(self, _: Request) -> Response:
         """The sessions that are alive."""
-        return JSONResponse({"sessions": self._overview.sessions()})
+        return JSONResponse({"sessions": self._snapshot.sessions()})
 
     async def requests(self, request: Request) -> Response:
         """The latest requests; ``endpoint`` and ``limit`` in the query (100, at most 10,000)."""
@@ -123,58 +123,58 @@ class AdminApi:
         limit = query.get("limit", "100")
         if not (_NUMBER.fullmatch(limit) and int(limit) <= _MOST_REQUESTS):
             raise ApiError.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
-        found = self._overview.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
+        found = self._snapshot.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
         return JSONResponse({"requests": found})
 
-    async def add_fault(self, request: Request, controls: Admin) -> Response:
+    async def add_fault(self, request: Request, admin: Admin) -> Response:
         """Let calls fail (``FaultOrder``); answers what is in waiting then."""
-        controls.add_fault(FaultSpec.from_json(await json_object(request)))
-        return JSONResponse({"faults": self._overview.faults()}, 201)
+        admin.add_fault(FaultSpec.from_json(await json_object(request)))
+        return JSONResponse({"faults": self._snapshot.faults()}, 201)
 
-    async def clear_faults(self, _: Request, controls: Admin) -> Response:
+    async def clear_faults(self, _: Request, admin: Admin) -> Response:
         """Let no more calls fail."""
-        controls.clear_faults()
-        return JSONResponse({"faults": self._overview.faults()})
+        admin.clear_faults()
+        return JSONResponse({"faults": self._snapshot.faults()})
 
-    async def rotate_keys(self, _: Request, controls: Admin) -> Response:
+    async def rotate_keys(self, _: Request, admin: Admin) -> Response:
         """Sign with a new key; answers with the state."""
-        controls.rotate_keys()
-        return JSONResponse(self._overview.state())
+        admin.rotate_keys()
+        return JSONResponse(self._snapshot.state())
 
-    async def drop_old_keys(self, _: Request, controls: Admin) -> Response:
+    async def drop_old_keys(self, _: Request, admin: Admin) -> Response:
         """Void what older keys signed; answers with the state."""
-        controls.drop_old_keys()
-        return JSONResponse(self._overview.state())
+        admin.drop_old_keys()
+        return JSONResponse(self._snapshot.state())
 
-    async def revoke(self, request: Request, controls: Admin) -> Response:
+    async def revoke(self, request: Request, admin: Admin) -> Response:
         """End one ``session`` by its id, or all of a ``user``; answers with the sessions that are left."""
         body = await json_object(request)
         if "session" in body:
-            controls.revoke_session(string_field(body, "session"))
+            admin.revoke_session(string_field(body, "session"))
         else:
-            controls.revoke_user(string_field(body, "user"))
-        return JSONResponse({"sessions": self._overview.sessions()})
+            admin.revoke_user(string_field(body, "user"))
+        return JSONResponse({"sessions": self._snapshot.sessions()})
 
-    async def move_clock(self, request: Request, controls: Admin) -> Response:
+    async def move_clock(self, request: Request, admin: Admin) -> Response:
         """Move the clock by ``advance`` seconds, backwards if negative; answers with the state."""
         seconds = (await json_object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ApiError.invalid("advance must be a number of seconds")
-        controls.move_clock(seconds)
-        return JSONResponse(self._overview.state())
+        admin.move_clock(seconds)
+        return JSONResponse(self._snapshot.state())
 
     def _guarded(self, call: Callable[[Request, Admin], Awaitable[Response]]) -> Endpoint:
-        """The endpoint for whoever was given the controls. A body has to say that it is JSON.
+        """The endpoint for whoever was given the admin. A body has to say that it is JSON.
 
         No form of a browser can say that, and no script of another page may without asking first.
         """
 
         async def guarded(request: Request) -> Response:
-            if self._controls is None:
+            if self._admin is None:
                 raise ApiError.unacceptable("Start the emulator with --faults to break things", 403)
             if request.method == "POST" and not _is_json(request):
                 raise ApiError.unacceptable("Send it as application/json", 415)
-            return await call(request, self._controls)
+            return await call(request, self._admin)
 
         return guarded
 

@@ -1,4 +1,4 @@
-"""Descope's authentication API: one method an endpoint, thin over the authority."""
+"""Descope's authentication API: one method an endpoint, thin over the auth_server."""
 
 from collections.abc import Callable
 from typing import Literal, cast
@@ -38,10 +38,10 @@ _OTHER_NAMES = {"keys_v1": "keys", "exchange_query": "exchange"}
 
 
 class AuthApi:
-    """The endpoints of wire contract section 2 that need a project, its logins and its authority."""
+    """The endpoints of wire contract section 2 that need a project, its logins and its auth_server."""
 
-    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
+        self._auth_server = auth_server
         self._logins = logins
         self._clock = clock
 
@@ -75,7 +75,7 @@ class AuthApi:
 
     @property
     def _project(self) -> Project:
-        return self._authority.project
+        return self._auth_server.project
 
     async def authorize(self, request: Request) -> Response:
         """Start SSO: the URL of the sign-in page (section 2.1)."""
@@ -90,7 +90,7 @@ class AuthApi:
             initiated_email=query.get("initiatedEmail", ""),
             sso_id=_sso_id(query.get("ssoId", ""), tenant),
         )
-        page = self._logins.create_page(login_for(login, token, self._authority))
+        page = self._logins.create_page(login_for(login, token, self._auth_server))
         return JSONResponse({"url": sign_in_page_url(request, page)})
 
     async def exchange(self, request: Request) -> Response:
@@ -108,7 +108,7 @@ class AuthApi:
         secret = parse_access_key(request, self._project)
         options = object_field(await json_object(request), "loginOptions")
         tenant = string_field(options, "selectedTenant") if options.get("selectedTenant") else None
-        made = self._authority.exchange_access_key(secret, tenant, object_field(options, "customClaims"))
+        made = self._auth_server.exchange_access_key(secret, tenant, object_field(options, "customClaims"))
         return JSONResponse(
             {"keyId": made.key_id, "sessionJwt": made.session_jwt, "expiration": made.expires_at}
         )
@@ -116,63 +116,63 @@ class AuthApi:
     async def refresh(self, request: Request) -> Response:
         """A new session for a refresh JWT (section 2.5). ``user`` is null, as captured from Descope."""
         await json_object(request)
-        minted = self._authority.refresh(require_refresh_token(request, self._project))
-        return self._answer(jwt_response(minted, self._project, now=self._clock()))
+        issued = self._auth_server.refresh(require_refresh_token(request, self._project))
+        return self._answer(jwt_response(issued, self._project, now=self._clock()))
 
     async def try_refresh(self, request: Request) -> Response:
         """As refresh, but an empty object where that would refuse the token (section 2.6)."""
         require_project(request, self._project)
         await json_object(request)
         try:
-            minted = self._authority.refresh(require_refresh_token(request, self._project))
+            issued = self._auth_server.refresh(require_refresh_token(request, self._project))
         except ApiError:
             return JSONResponse({})
-        answer = jwt_response(minted, self._project, now=self._clock())
+        response = jwt_response(issued, self._project, now=self._clock())
         for name in ("user", "firstSeen", "idpResponse"):
-            del answer[name]
-        return self._answer(answer)
+            del response[name]
+        return self._answer(response)
 
     async def select(self, request: Request) -> Response:
         """A new pair for another current tenant (section 2.7)."""
         token = require_refresh_token(request, self._project)
-        minted = self._authority.select_tenant(token, string_field(await json_object(request), "tenant"))
-        user = user_json(minted.user, self._project)
-        return self._answer(jwt_response(minted, self._project, now=self._clock(), user=user))
+        issued = self._auth_server.select_tenant(token, string_field(await json_object(request), "tenant"))
+        user = user_json(issued.user, self._project)
+        return self._answer(jwt_response(issued, self._project, now=self._clock(), user=user))
 
     async def logout(self, request: Request) -> Response:
         """End the session of a refresh JWT (section 2.8)."""
         await json_object(request)
-        self._authority.log_out(require_refresh_token(request, self._project))
+        self._auth_server.log_out(require_refresh_token(request, self._project))
         return logout_response(self._project)
 
     async def logout_all(self, request: Request) -> Response:
         """End every session of the user (section 2.8)."""
         await json_object(request)
-        self._authority.log_out_all(require_refresh_token(request, self._project))
+        self._auth_server.log_out_all(require_refresh_token(request, self._project))
         return logout_response(self._project)
 
     async def me(self, request: Request) -> Response:
         """The user, flat (section 2.9)."""
-        visitor = self._authority.principal(require_refresh_token(request, self._project))
-        return JSONResponse(user_json(visitor.user, self._project))
+        principal = self._auth_server.principal(require_refresh_token(request, self._project))
+        return JSONResponse(user_json(principal.user, self._project))
 
     async def my_tenants(self, request: Request) -> Response:
         """The current tenant, or those asked for that the user is in (section 2.10)."""
-        visitor = self._authority.principal(require_refresh_token(request, self._project))
-        wanted = _wanted_tenants(await json_object(request), visitor.tenant)
-        tenants = self._project.tenants_of(visitor.user)
+        principal = self._auth_server.principal(require_refresh_token(request, self._project))
+        wanted = _wanted_tenants(await json_object(request), principal.tenant)
+        tenants = self._project.tenants_of(principal.user)
         return JSONResponse(tenants_json(tuple(one for one in tenants if one.id in wanted)))
 
     async def history(self, request: Request) -> Response:
         """The user's sign-ins, newest first (section 2.11)."""
-        visitor = self._authority.principal(require_refresh_token(request, self._project))
-        return JSONResponse(history_json(self._authority.login_history(visitor.user)))
+        principal = self._auth_server.principal(require_refresh_token(request, self._project))
+        return JSONResponse(history_json(self._auth_server.login_history(principal.user)))
 
     async def validate(self, request: Request) -> Response:
         """The claims of the session JWT in the bearer (section 2.12)."""
         sent = authenticate(request, self._project, key=self._project.auth_management_key)
         await json_object(request)
-        claims = self._authority.validate_session(sent.token)
+        claims = self._auth_server.validate_session(sent.token)
         return JSONResponse({"parsedJWT": claims} if self._project.assumptions.validate_wraps else claims)
 
     async def keys(self, request: Request) -> Response:
@@ -191,7 +191,7 @@ class AuthApi:
     def _public_keys(self, request: Request) -> list[dict[str, str]]:
         if request.path_params["project_id"] != self._project.project_id:
             raise ApiError.unacceptable("No such project", 404)
-        return list(self._authority.keys.public_keys)
+        return list(self._auth_server.keys.public_keys)
 
     def _tenant(self, reference: str) -> SeedTenant:
         if not reference:
@@ -205,13 +205,13 @@ class AuthApi:
         signed_in = self._logins.redeem_code(code)
         if signed_in is None or signed_in.login.oidc_request is not None:
             raise ApiError.bad_code()
-        minted = self._authority.sign_in(signed_in)
-        user = user_json(minted.user, self._project)
-        answer = jwt_response(minted, self._project, now=self._clock(), user=user, idp=NO_IDP_DETAILS)
-        return self._answer(answer)
+        issued = self._auth_server.sign_in(signed_in)
+        user = user_json(issued.user, self._project)
+        response = jwt_response(issued, self._project, now=self._clock(), user=user, idp=NO_IDP_DETAILS)
+        return self._answer(response)
 
-    def _answer(self, answer: dict[str, object]) -> Response:
-        return token_response(answer, self._project, now=self._clock())
+    def _answer(self, response: dict[str, object]) -> Response:
+        return token_response(response, self._project, now=self._clock())
 
 
 def _sso_id(sso_id: str, tenant: SeedTenant) -> str:
@@ -235,8 +235,8 @@ class SocialApi:
     asks its owner. The project's users are all known already, so ``/signin`` refuses nobody.
     """
 
-    def __init__(self, authority: AuthServer, logins: LoginStore) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, logins: LoginStore) -> None:
+        self._auth_server = auth_server
         self._logins = logins
 
     @property
@@ -250,7 +250,7 @@ class SocialApi:
 
     async def start(self, request: Request) -> Response:
         """The URL of the sign-in page."""
-        project = self._authority.project
+        project = self._auth_server.project
         token = optional_refresh_token(request, project)
         query = request.query_params
         provider = query.get("provider", "")
@@ -268,7 +268,7 @@ class SocialApi:
             provider=provider,
             purpose=_purpose(request.url.path),
         )
-        page = self._logins.create_page(login_for(login, token, self._authority))
+        page = self._logins.create_page(login_for(login, token, self._auth_server))
         return JSONResponse({"url": sign_in_page_url(request, page)})
 
 

@@ -37,7 +37,7 @@ def parse_login_options(body: dict[str, object]) -> LoginOptions:
     )
 
 
-def login_for(login: Login, token: str, authority: AuthServer) -> Login:
+def login_for(login: Login, token: str, auth_server: AuthServer) -> Login:
     """The login for whoever may confirm it: step-up, MFA and updates ask the owner of a refresh JWT.
 
     Raises ApiError without one, or for a tenant that the owner is not in.
@@ -46,10 +46,10 @@ def login_for(login: Login, token: str, authority: AuthServer) -> Login:
         return login
     if not token:
         raise ApiError.missing("stepup, mfa and update need a refresh token")
-    visitor = authority.principal(token)
-    if login.tenant is not None and login.tenant.id not in visitor.user.tenants:
+    principal = auth_server.principal(token)
+    if login.tenant is not None and login.tenant.id not in principal.user.tenants:
         raise ApiError.unacceptable("The user is not a member of the tenant", 403)
-    return login.restricted_to(visitor.user.user_id, visitor.amr)
+    return login.restricted_to(principal.user.user_id, principal.amr)
 
 
 def sign_in_page_url(request: Request, page: str) -> str:
@@ -61,13 +61,13 @@ _E_MAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
 _PHONE = re.compile(r"\+[0-9]{4,15}")
 
 
-def resolve_or_sign_up(authority: AuthServer, login: Login, typed: str) -> SeedUser | None:
+def resolve_or_sign_up(auth_server: AuthServer, login: Login, typed: str) -> SeedUser | None:
     """The user to confirm a sign-in, by login id in any case; None for one who may not.
 
     In a project with ``open_sign_up`` an unknown one joins it, and a known one the tenant, without roles:
     from then on they are there. One joins under an e-mail address, or by WhatsApp under a phone number.
     """
-    login_id, project = typed.strip(), authority.project
+    login_id, project = typed.strip(), auth_server.project
     for one in login.eligible_users(project):
         if one.login_id.lower() == login_id.lower():
             return one
@@ -81,7 +81,7 @@ def resolve_or_sign_up(authority: AuthServer, login: Login, typed: str) -> SeedU
     newcomer = SeedUser(login_id, phone=login_id if has_phone else "")
     user = _joined(project.find_user(login_id) or newcomer, login)
     others = (one for one in project.users if one.user_id != user.user_id)
-    authority.project = replace(project, users=(*others, user))
+    auth_server.project = replace(project, users=(*others, user))
     return user
 
 

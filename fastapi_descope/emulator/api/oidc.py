@@ -45,8 +45,8 @@ class OidcApi:
     secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
     """
 
-    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
+        self._auth_server = auth_server
         self._logins = logins
         self._clock = clock
 
@@ -67,7 +67,7 @@ class OidcApi:
 
     @property
     def _project(self) -> Project:
-        return self._authority.project
+        return self._auth_server.project
 
     async def discovery(self, request: Request) -> Response:
         """The document of the project, or of one of its federated apps."""
@@ -125,16 +125,16 @@ class OidcApi:
         """Tokens for a code or a refresh token; errors in OAuth's own shape."""
         form = await _form(request)
         try:
-            answer = self._granted(request, form)
+            response = self._granted(request, form)
         except _OAuthError as error:
             return JSONResponse(error.body, 400, {"cache-control": "no-store"})
-        return JSONResponse(answer, headers={"cache-control": "no-store"})
+        return JSONResponse(response, headers={"cache-control": "no-store"})
 
     async def oidc_userinfo(self, request: Request) -> Response:
         """The claims that the scope of the access token opens. 401 without a good one (RFC 6750)."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
-            claims = self._authority.validate_session(token if scheme.lower() == "bearer" else "")
+            claims = self._auth_server.validate_session(token if scheme.lower() == "bearer" else "")
         except ApiError:
             claims = {}
         scope = str(claims.get("scope", "")).split()
@@ -154,16 +154,16 @@ class OidcApi:
         """End the session of a refresh token; what is no token any more is fine too (RFC 7009)."""
         token = (await _form(request)).get("token", "")
         with contextlib.suppress(ApiError):
-            self._authority.log_out(token)
+            self._auth_server.log_out(token)
         return JSONResponse({})
 
     async def oidc_logout(self, request: Request) -> Response:
         """End the session that an ID token belongs to, expired or not, and send the browser back."""
         query = await _asked(request)
-        hint = self._authority.keys.verify(query.get("id_token_hint", ""))
+        hint = self._auth_server.keys.verify(query.get("id_token_hint", ""))
         if hint is None:
             raise ApiError.bad_token("id_token_hint is missing or not ours")
-        self._authority.revoke_session(str(hint.get("sid", "")))
+        self._auth_server.revoke_session(str(hint.get("sid", "")))
         back = query.get("post_logout_redirect_uri", "")
         if not back:
             return JSONResponse({})
@@ -188,31 +188,31 @@ class OidcApi:
             raise _OAuthError("invalid_grant", "The code is not good for this request")
         issuer = self._issuer(request, client.client_id)
         extra = {"iss": issuer, "aud": [client.client_id], "azp": client.client_id, "scope": client.scope}
-        minted = self._authority.sign_in(signed_in, extra)
-        identity = self._identity(signed_in, client, minted) | {"iss": issuer}
-        return self._tokens(minted, client.scope) | {"id_token": self._authority.keys.sign(identity)}
+        issued = self._auth_server.sign_in(signed_in, extra)
+        identity = self._identity(signed_in, client, issued) | {"iss": issuer}
+        return self._tokens(issued, client.scope) | {"id_token": self._auth_server.keys.sign(identity)}
 
     def _renew(self, form: dict[str, str]) -> dict[str, object]:
         token = form.get("refresh_token", "")
         try:
-            extra = self._authority.extra_claims(token)
+            extra = self._auth_server.extra_claims(token)
             if extra.get("azp", "") != form.get("client_id"):
                 raise _OAuthError("invalid_grant", "The refresh token is another client's")
-            return self._tokens(self._authority.refresh(token), str(extra["scope"]))
+            return self._tokens(self._auth_server.refresh(token), str(extra["scope"]))
         except ApiError as refusal:
             raise _OAuthError("invalid_grant", refusal.message) from None
 
-    def _tokens(self, minted: IssuedTokens, scope: str) -> dict[str, object]:
-        answer: dict[str, object] = {
-            "access_token": minted.session_jwt,
+    def _tokens(self, issued: IssuedTokens, scope: str) -> dict[str, object]:
+        response: dict[str, object] = {
+            "access_token": issued.session_jwt,
             "token_type": "Bearer",
-            "expires_in": minted.session_expires_at - int(self._clock()),
+            "expires_in": issued.session_expires_at - int(self._clock()),
             "scope": scope,
         }
-        return answer | ({"refresh_token": minted.refresh_jwt} if minted.refresh_jwt else {})
+        return response | ({"refresh_token": issued.refresh_jwt} if issued.refresh_jwt else {})
 
     def _identity(
-        self, signed_in: ConfirmedLogin, client: OidcRequest, minted: IssuedTokens
+        self, signed_in: ConfirmedLogin, client: OidcRequest, issued: IssuedTokens
     ) -> dict[str, object]:
         """The claims of an ID token but for its issuer. ``sid`` names the session to a logout."""
         user, now = signed_in.user, int(self._clock())
@@ -220,8 +220,8 @@ class OidcApi:
             "sub": user.user_id,
             "aud": client.client_id,
             "iat": now,
-            "exp": minted.session_expires_at,
-            "sid": minted.session_id,
+            "exp": issued.session_expires_at,
+            "sid": issued.session_id,
             "email": user.email,
             "name": user.name,
         }

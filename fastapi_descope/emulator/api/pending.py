@@ -46,8 +46,8 @@ class PendingApi:
     it is unknown, and so nobody can find out which ones exist.
     """
 
-    def __init__(self, authority: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
+        self._auth_server = auth_server
         self._logins = logins
         self._clock = clock
 
@@ -65,7 +65,7 @@ class PendingApi:
 
     @property
     def _project(self) -> Project:
-        return self._authority.project
+        return self._auth_server.project
 
     async def notp_start(self, request: Request) -> Response:
         """Where to confirm, and the reference to poll with.
@@ -84,7 +84,7 @@ class PendingApi:
         )
         if body.get("loginId"):
             login = replace(login, user_id=self._owner(login, string_field(body, "loginId")).user_id)
-        login, reference = self._logins.create_pending(login_for(login, token, self._authority))
+        login, reference = self._logins.create_pending(login_for(login, token, self._auth_server))
         where = sign_in_page_url(request, self._logins.create_page(login))
         return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
 
@@ -106,7 +106,7 @@ class PendingApi:
         return JSONResponse({"link": link, "loginId": user.login_id, "pendingRef": reference})
 
     async def enchanted_verify(self, request: Request) -> Response:
-        """Confirm the sign-in whose link holds this token, once; the answer is empty."""
+        """Confirm the sign-in whose link holds this token, once; the response is empty."""
         authenticate(request, self._project, key=self._project.auth_management_key)
         login = self._logins.redeem_link(string_field(await json_object(request), "token"))
         if login is None:
@@ -125,17 +125,17 @@ class PendingApi:
         )
         if signed_in is None:
             raise pending
-        minted = self._authority.sign_in(signed_in)
-        user = user_json(minted.user, self._project)
-        answer = jwt_response(minted, self._project, now=self._clock(), user=user)
-        return token_response(answer, self._project, now=self._clock())
+        issued = self._auth_server.sign_in(signed_in)
+        user = user_json(issued.user, self._project)
+        response = jwt_response(issued, self._project, now=self._clock(), user=user)
+        return token_response(response, self._project, now=self._clock())
 
     def _owner(self, login: Login, login_id: str) -> SeedUser:
         """The one user who may confirm a sign-in that was started with a login id. Raises ApiError."""
-        user = self._project.find_user(login_id) or resolve_or_sign_up(self._authority, login, login_id)
+        user = self._project.find_user(login_id) or resolve_or_sign_up(self._auth_server, login, login_id)
         if user is None:
             raise ApiError.unknown_user()
-        if login.purpose == "signup" and self._authority.has_signed_in(user):
+        if login.purpose == "signup" and self._auth_server.has_signed_in(user):
             raise ApiError.known_user()
         return user
 

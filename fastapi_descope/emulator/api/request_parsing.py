@@ -30,7 +30,7 @@ async def json_object(request: Request) -> dict[str, object]:
         return {}
     try:
         parsed: object = json.loads(body)
-        # Python reads NaN and lone surrogates, which no answer could hold.
+        # Python reads NaN and lone surrogates, which no response could hold.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ApiError.malformed("The body is not JSON") from None

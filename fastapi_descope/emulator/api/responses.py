@@ -17,7 +17,7 @@ __all__ = [
     "user_json",
 ]
 
-_CREATED = 1_700_000_000  # every seed user was created then: a fixed answer, told from a real one at once
+_CREATED = 1_700_000_000  # every seed user was created then: a fixed response, told from a real one at once
 
 NO_IDP_DETAILS: dict[str, object] = {
     "samlResponse": "",
@@ -78,7 +78,7 @@ def user_json(user: SeedUser, project: Project) -> dict[str, object]:
 
 
 def jwt_response(
-    minted: IssuedTokens,
+    issued: IssuedTokens,
     project: Project,
     *,
     now: float,
@@ -87,21 +87,21 @@ def jwt_response(
 ) -> dict[str, object]:
     """JWTResponse, both tokens in it. ``firstSeen`` is always there: an SDK takes its absence for true."""
     return empty_jwt_response() | {
-        "sessionJwt": minted.session_jwt,
-        "refreshJwt": minted.refresh_jwt,
+        "sessionJwt": issued.session_jwt,
+        "refreshJwt": issued.refresh_jwt,
         "cookieDomain": project.cookies.domain,
         "cookiePath": project.cookies.path,
-        "cookieMaxAge": minted.refresh_expires_at - int(now),
-        "cookieExpiration": minted.refresh_expires_at,
-        "sessionExpiration": minted.session_expires_at,
-        "nextRefreshSeconds": minted.next_refresh_seconds,
+        "cookieMaxAge": issued.refresh_expires_at - int(now),
+        "cookieExpiration": issued.refresh_expires_at,
+        "sessionExpiration": issued.session_expires_at,
+        "nextRefreshSeconds": issued.next_refresh_seconds,
         "cookieName": project.cookies.refresh_name,
         "sessionCookieName": project.cookies.session_name,
         "sessionCookieDomain": project.cookies.session_domain,
         "user": user,
-        "firstSeen": minted.first_seen,
+        "firstSeen": issued.first_seen,
         "idpResponse": idp,
-        "tenantSSOID": minted.sso_id,
+        "tenantSSOID": issued.sso_id,
     }
 
 
@@ -130,7 +130,7 @@ def empty_jwt_response() -> dict[str, object]:
 
 
 def tenants_json(tenants: tuple[SeedTenant, ...]) -> dict[str, object]:
-    """The answer of ``/me/tenants``."""
+    """The response of ``/me/tenants``."""
     return {"tenants": [_tenant_json(tenant) for tenant in tenants]}
 
 
@@ -138,49 +138,51 @@ def _tenant_json(tenant: SeedTenant) -> dict[str, object]:
     return {"id": tenant.id, "name": tenant.name, "customAttributes": dict(tenant.custom_attributes)}
 
 
-def history_json(visits: tuple[LoginRecord, ...]) -> list[dict[str, object]]:
-    """The answer of ``/me/history``: a bare array."""
-    return [_visit_json(visit) for visit in visits]
+def history_json(records: tuple[LoginRecord, ...]) -> list[dict[str, object]]:
+    """The response of ``/me/history``: a bare array."""
+    return [_record_json(record) for record in records]
 
 
-def _visit_json(visit: LoginRecord) -> dict[str, object]:
-    place: dict[str, object] = {"city": "", "country": "", "ip": "127.0.0.1"}
-    tenant = {} if visit.tenant is None else {"selectedTenant": visit.tenant}
-    return {"userId": visit.user_id, "loginTime": visit.at} | place | tenant
+def _record_json(record: LoginRecord) -> dict[str, object]:
+    location: dict[str, object] = {"city": "", "country": "", "ip": "127.0.0.1"}
+    tenant = {} if record.tenant is None else {"selectedTenant": record.tenant}
+    return {"userId": record.user_id, "loginTime": record.at} | location | tenant
 
 
-def token_response(answer: dict[str, object], project: Project, *, now: float) -> Response:
+def token_response(body: dict[str, object], project: Project, *, now: float) -> Response:
     """A JWTResponse as the project sends it: a token that goes into a cookie is empty in the body.
 
     Each cookie lives as long as its token; how long Descope's session cookie does is unknown.
     """
     places = {"sessionJwt": project.session_token_in, "refreshJwt": project.refresh_token_in}
-    ends = {"sessionJwt": answer["sessionExpiration"], "refreshJwt": answer["cookieExpiration"]}
-    moved = {name: answer[name] for name, place in places.items() if place == "cookie" and answer[name]}
-    response = JSONResponse(answer | dict.fromkeys(moved, ""))
-    for name, token in moved.items():
-        seconds = int(str(ends[name])) - int(now)
-        _set(response, project.cookies, str(token), seconds, is_session=name == "sessionJwt")
+    expiries = {"sessionJwt": body["sessionExpiration"], "refreshJwt": body["cookieExpiration"]}
+    in_cookies = {name: body[name] for name, place in places.items() if place == "cookie" and body[name]}
+    response = JSONResponse(body | dict.fromkeys(in_cookies, ""))
+    for name, token in in_cookies.items():
+        seconds = int(str(expiries[name])) - int(now)
+        _set_cookie(response, project.cookies, str(token), seconds, is_session=name == "sessionJwt")
     return response
 
 
 def logout_response(project: Project) -> Response:
-    """The answer to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
+    """The response to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
     response = JSONResponse(empty_jwt_response())
     for is_session in (True, False):
-        _set(response, project.cookies, "", 0, is_session=is_session)
+        _set_cookie(response, project.cookies, "", 0, is_session=is_session)
     return response
 
 
-def _set(response: Response, plan: CookieSettings, value: str, seconds: int, *, is_session: bool) -> None:
-    domain = plan.session_domain if is_session else plan.domain
+def _set_cookie(
+    response: Response, settings: CookieSettings, value: str, seconds: int, *, is_session: bool
+) -> None:
+    domain = settings.session_domain if is_session else settings.domain
     response.set_cookie(
-        plan.session_name if is_session else plan.refresh_name,
+        settings.session_name if is_session else settings.refresh_name,
         value,
         max_age=seconds,
-        path=plan.path,
+        path=settings.path,
         domain=domain or None,
         secure=True,
         httponly=True,
-        samesite=plan.same_site,
+        samesite=settings.same_site,
     )

@@ -17,8 +17,8 @@ Row = dict[str, object]
 class Snapshot:
     """The emulator as it is now. Times are RFC 3339 text in UTC, by the emulator's clock."""
 
-    def __init__(self, authority: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
+        self._auth_server = auth_server
         self._faults = faults
         self._journal = journal
         self._clock = clock
@@ -26,14 +26,14 @@ class Snapshot:
     def state(self) -> Row:
         """Where it is, what time it has, and what is going to fail."""
         return {
-            "project_id": self._authority.project.project_id,
-            "base_url": self._authority.base_url,
+            "project_id": self._auth_server.project.project_id,
+            "base_url": self._auth_server.base_url,
             "now": rfc3339(self._clock()),
             "clock_offset": round(self._clock.offset, 3),
-            "keys": [key["kid"] for key in self._authority.keys.public_keys],
+            "keys": [key["kid"] for key in self._auth_server.keys.public_keys],
             "endpoints": list(self._faults.endpoints),
             "faults": self.faults(),
-            "sessions": len(self._authority.active_sessions()),
+            "sessions": len(self._auth_server.active_sessions()),
             "requests": len(self._journal),
         }
 
@@ -46,7 +46,7 @@ class Snapshot:
 
     def tenants(self) -> list[Row]:
         """The project's tenants."""
-        project = self._authority.project
+        project = self._auth_server.project
         return [
             {
                 "id": one.id,
@@ -66,12 +66,12 @@ class Snapshot:
                 "name": user.name,
                 "tenants": {tenant: _held(grants) for tenant, grants in user.tenants.items()},
             }
-            for user in self._authority.project.users
+            for user in self._auth_server.project.users
         ]
 
     def sessions(self) -> list[Row]:
         """The sessions that are alive, newest first."""
-        project = self._authority.project
+        project = self._auth_server.project
         return [
             {
                 "id": family.id,
@@ -82,7 +82,7 @@ class Snapshot:
                 "last_used": rfc3339(family.last_used),
                 "expires": rfc3339(family.ends_at),
             }
-            for family in reversed(self._authority.active_sessions())
+            for family in reversed(self._auth_server.active_sessions())
         ]
 
     def requests(self, *, endpoint: str = "", limit: int = 100) -> list[Row]:

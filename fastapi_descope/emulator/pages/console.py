@@ -28,16 +28,16 @@ def is_console(path: str) -> bool:
 
 
 class Console:
-    """The page and its API. Without ``controls`` it only shows (EM-08).
+    """The page and its API. Without ``admin`` it only shows (EM-08).
 
     A form that changes anything holds a token which is on this page alone; what other pages send has been
     turned away at the door (EM-03).
     """
 
-    def __init__(self, overview: Snapshot, controls: Admin | None) -> None:
-        self._overview = overview
-        self._controls = controls
-        self._api = AdminApi(overview, controls)
+    def __init__(self, snapshot: Snapshot, admin: Admin | None) -> None:
+        self._snapshot = snapshot
+        self._admin = admin
+        self._api = AdminApi(snapshot, admin)
         self._pages = PageRenderer()
         self._form_token = secrets.token_urlsafe(32)
 
@@ -61,13 +61,13 @@ class Console:
             "console.html",
             form_action="'self'",
             scripted=True,
-            state=self._overview.state(),
-            tenants=self._overview.tenants(),
-            users=self._overview.users(),
-            sessions=self._overview.sessions()[:_SHOWN_SESSIONS],
-            requests=self._overview.requests(limit=_SHOWN_REQUESTS),
+            state=self._snapshot.state(),
+            tenants=self._snapshot.tenants(),
+            users=self._snapshot.users(),
+            sessions=self._snapshot.sessions()[:_SHOWN_SESSIONS],
+            requests=self._snapshot.requests(limit=_SHOWN_REQUESTS),
             form_token=self._form_token,
-            may_break=self._controls is not None,
+            may_break=self._admin is not None,
         )
         # Without a referrer a browser says that a form comes from the origin "null".
         page.headers["referrer-policy"] = "same-origin"
@@ -80,7 +80,7 @@ class Console:
         lever = self._levers.get(request.path_params["lever"])
         if lever is None:
             return self._pages.render_notice(404, "There is no such lever", "Go back to the console.")
-        if self._controls is None:
+        if self._admin is None:
             return self._pages.render_notice(
                 403, "This console only shows", "Start the emulator with --faults to break things."
             )
@@ -89,7 +89,7 @@ class Console:
                 403, "That did not come from this console", "It was started anew: load it again."
             )
         try:
-            lever(self._controls, form)
+            lever(self._admin, form)
         except ApiError as refusal:
             return self._pages.render_notice(refusal.status, "That cannot be done", refusal.message)
         return RedirectResponse("/console", 303, PRIVATE_HEADERS)
@@ -97,20 +97,20 @@ class Console:
     @property
     def _levers(self) -> dict[str, Callable[[Admin, Form], None]]:
         return {
-            "fail": lambda controls, form: controls.add_fault(FaultSpec.from_form(form)),
-            "clear": lambda controls, _: controls.clear_faults(),
-            "rotate": lambda controls, _: controls.rotate_keys(),
-            "drop": lambda controls, _: controls.drop_old_keys(),
+            "fail": lambda admin, form: admin.add_fault(FaultSpec.from_form(form)),
+            "clear": lambda admin, _: admin.clear_faults(),
+            "rotate": lambda admin, _: admin.rotate_keys(),
+            "drop": lambda admin, _: admin.drop_old_keys(),
             "revoke": _revoke,
-            "clock": lambda controls, form: controls.move_clock(_seconds(form)),
+            "clock": lambda admin, form: admin.move_clock(_seconds(form)),
         }
 
 
-def _revoke(controls: Admin, form: Form) -> None:
+def _revoke(admin: Admin, form: Form) -> None:
     if "session" in form:
-        controls.revoke_session(form["session"])
+        admin.revoke_session(form["session"])
     else:
-        controls.revoke_user(form.get("user", ""))
+        admin.revoke_user(form.get("user", ""))
 
 
 def _seconds(form: Form) -> float:

@@ -73,8 +73,8 @@ class SignInPage:
     a token of its own, and the emulator refuses cross-site posts.
     """
 
-    def __init__(self, authority: AuthServer, logins: LoginStore) -> None:
-        self._authority = authority
+    def __init__(self, auth_server: AuthServer, logins: LoginStore) -> None:
+        self._auth_server = auth_server
         self._logins = logins
         self._pages = PageRenderer()
 
@@ -112,7 +112,7 @@ class SignInPage:
             case [("user", user_id)] if (user := self._choice(login, user_id)) is not None:
                 return self._confirm(page, login, user)
             case [("login_id", typed)]:
-                someone = resolve_or_sign_up(self._authority, login, typed)
+                someone = resolve_or_sign_up(self._auth_server, login, typed)
                 return self._confirm(page, login, someone) if someone else self._page(login, unknown=typed)
             case _:
                 return self._pages.render_notice(
@@ -120,7 +120,7 @@ class SignInPage:
                 )
 
     def _page(self, login: Login, *, unknown: str = "") -> Response:
-        hint, users = login.login_hint.lower(), login.eligible_users(self._authority.project)
+        hint, users = login.login_hint.lower(), login.eligible_users(self._auth_server.project)
         # Browsers hold every redirect that follows to it, also those of the app, which may lead anywhere.
         target = " http: https:" if login.redirect_url else ""
         return self._pages.render(
@@ -132,14 +132,14 @@ class SignInPage:
             hinted=next((one for one in users if one.login_id.lower() == hint and not unknown), None),
             unknown=unknown,
             failures=IDP_ERRORS,
-            open_sign_up=self._authority.project.open_sign_up,
+            open_sign_up=self._auth_server.project.open_sign_up,
         )
 
     def _confirm(self, page: str, login: Login, user: SeedUser) -> Response:
         """Send the code, unless the user is not one whom the app can have."""
         if user.is_disabled:
             return self._fail(page, login, DISABLED)
-        if not login.allows_email(user.email, self._authority.project):
+        if not login.allows_email(user.email, self._auth_server.project):
             return self._fail(page, login, STRANGER)
         self._logins.close_page(page)
         return self._back(login, {"code": self._logins.confirm(login, user)})
@@ -150,7 +150,7 @@ class SignInPage:
             return self._pages.render_notice(
                 200, "Nothing more happens here", "The app waits, and nobody comes back."
             )
-        guesses = self._authority.project.assumptions
+        guesses = self._auth_server.project.assumptions
         is_oidc = login.oidc_request is not None
         return self._back(
             login, guesses.error_parameters(failure.error, failure.description, standard=is_oidc)
@@ -160,12 +160,12 @@ class SignInPage:
         """Back to the app, if the browser came from one."""
         if not login.redirect_url:
             return self._pages.render_notice(200, "That is all here", "Go back to the app: it has been told.")
-        rebuild = self._authority.project.assumptions.redirect_query == "rebuild"
+        rebuild = self._auth_server.project.assumptions.redirect_query == "rebuild"
         location = add_query(login.redirect_url, parameters, rebuild=rebuild)
         return Response(status_code=303, headers={"location": location} | PRIVATE_HEADERS)
 
     def _choice(self, login: Login, user_id: str) -> SeedUser | None:
-        users = login.eligible_users(self._authority.project)
+        users = login.eligible_users(self._auth_server.project)
         return next((one for one in users if one.user_id == user_id), None)
 
     def _gone(self) -> Response:
