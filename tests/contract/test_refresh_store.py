@@ -1,4 +1,4 @@
-"""What every refresh store promises, whatever it keeps its results in (requirements RF-03, RF-04, RF-16)."""
+"""The contract of every ``RefreshStore`` (requirements RF-03, RF-04, RF-16)."""
 
 import asyncio
 
@@ -16,22 +16,22 @@ SECOND = RefreshResult("second-session", "second-refresh")
 LONG = 3600.0
 
 
-async def lease_of(store: RefreshStore, token: str = TOKEN, *, anew: bool = False) -> Lease:
-    """The lease that a store grants, as it has to."""
-    begun = await store.acquire(token, ignore_cached=anew)
-    assert isinstance(begun, Lease)
-    return begun
+async def acquire_lease(store: RefreshStore, token: str = TOKEN, *, ignore_cached: bool = False) -> Lease:
+    """Acquire the lease, which must be free."""
+    acquired = await store.acquire(token, ignore_cached=ignore_cached)
+    assert isinstance(acquired, Lease)
+    return acquired
 
 
-async def remember(store: RefreshStore, result: RefreshResult, seconds: float, token: str = TOKEN) -> None:
-    """A refresh from its beginning to its end."""
-    assert await store.complete(token, await lease_of(store, token), result, seconds)
+async def cache_result(store: RefreshStore, result: RefreshResult, ttl: float, token: str = TOKEN) -> None:
+    """Acquire the lease and complete it with a result."""
+    assert await store.complete(token, await acquire_lease(store, token), result, ttl)
 
 
 async def test_unknown_token_gets_a_lease(bench: Bench) -> None:
-    """Nothing is remembered of it, so whoever asks first may refresh."""
+    """Nothing is cached, so the first caller may refresh."""
     assert await bench.store.get(TOKEN) is None
-    await lease_of(bench.store)
+    await acquire_lease(bench.store)
 
 
 @pytest.mark.parametrize(
@@ -45,112 +45,112 @@ async def test_unknown_token_gets_a_lease(bench: Bench) -> None:
     ],
 )
 async def test_result_is_returned_unchanged(bench: Bench, result: RefreshResult) -> None:
-    """Every field, for the process that refreshed and for every other."""
-    await remember(bench.store, result, 30)
+    """Every field is returned, to the process that refreshed and to any other."""
+    await cache_result(bench.store, result, 30)
     for store in (bench.store, bench.other):
         assert await store.get(TOKEN) == result
         assert await store.acquire(TOKEN) == result
 
 
 async def test_result_expires_after_its_ttl(bench: Bench) -> None:
-    """After its seconds it is gone for everybody, and the token may be refreshed again."""
-    await remember(bench.store, FIRST, 30)
+    """It is gone for every process, and the token can be refreshed again."""
+    await cache_result(bench.store, FIRST, 30)
     bench.elapse(29)
     assert await bench.other.get(TOKEN) == FIRST
     bench.elapse(1.1)
     assert await bench.other.get(TOKEN) is None
     assert await bench.store.get(TOKEN) is None
-    await lease_of(bench.store)
+    await acquire_lease(bench.store)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -5.0])
-async def test_result_without_ttl_replaces_and_expires_at_once(bench: Bench, seconds: float) -> None:
-    """A result without a future is not remembered, and replaces what was."""
-    await remember(bench.store, FIRST, 30)
-    lease = await lease_of(bench.store, anew=True)
-    assert await bench.store.complete(TOKEN, lease, SECOND, seconds)
+@pytest.mark.parametrize("ttl", [0.0, -5.0])
+async def test_result_without_ttl_replaces_and_expires_at_once(bench: Bench, ttl: float) -> None:
+    """The previous result is gone too."""
+    await cache_result(bench.store, FIRST, 30)
+    lease = await acquire_lease(bench.store, ignore_cached=True)
+    assert await bench.store.complete(TOKEN, lease, SECOND, ttl)
     assert await bench.other.get(TOKEN) is None
     assert await bench.store.get(TOKEN) is None
 
 
 async def test_token_has_one_lease_at_a_time(bench: Bench) -> None:
-    """While somebody refreshes, nobody else does, whether they want any result or a newer one."""
-    lease = await lease_of(bench.store)
+    """While it is held, no caller gets it, with or without ``ignore_cached``."""
+    lease = await acquire_lease(bench.store)
     for store in (bench.store, bench.other):
         assert await store.acquire(TOKEN) is None
         assert await store.acquire(TOKEN, ignore_cached=True) is None
     assert await bench.store.complete(TOKEN, lease, None, 0)
-    await lease_of(bench.other)
+    await acquire_lease(bench.other)
 
 
-@pytest.mark.parametrize("anew", [False, True])
-async def test_fifty_concurrent_callers_get_one_lease(bench: Bench, *, anew: bool) -> None:
-    """Of fifty that begin at once, from two processes, one refreshes (RF-02, RF-03)."""
+@pytest.mark.parametrize("ignore_cached", [False, True])
+async def test_fifty_concurrent_callers_get_one_lease(bench: Bench, *, ignore_cached: bool) -> None:
+    """Of callers in two processes, one refreshes (RF-02, RF-03)."""
     stores = [bench.store, bench.other] * 25
-    begun = await asyncio.gather(*(store.acquire(TOKEN, ignore_cached=anew) for store in stores))
-    assert [type(each) for each in begun].count(type(None)) == 49
+    acquired = await asyncio.gather(*(store.acquire(TOKEN, ignore_cached=ignore_cached) for store in stores))
+    assert [type(each) for each in acquired].count(type(None)) == 49
 
 
 async def test_fifty_concurrent_callers_get_the_cached_result(bench: Bench) -> None:
-    """Fifty latecomers are served from memory, all of them."""
-    await remember(bench.store, FIRST, 30)
-    begun = await asyncio.gather(*(bench.other.acquire(TOKEN) for _ in range(50)))
-    assert begun == [FIRST] * 50
+    """None of them gets a lease."""
+    await cache_result(bench.store, FIRST, 30)
+    acquired = await asyncio.gather(*(bench.other.acquire(TOKEN) for _ in range(50)))
+    assert acquired == [FIRST] * 50
 
 
 async def test_tokens_are_independent(bench: Bench) -> None:
     """A lease and a result belong to one token."""
-    await remember(bench.store, FIRST, 30, token="one")
-    lease = await lease_of(bench.store, "two")
+    await cache_result(bench.store, FIRST, 30, token="one")
+    lease = await acquire_lease(bench.store, "two")
     assert await bench.store.get("two") is None
     assert await bench.store.complete("one", lease, SECOND, 30) is False
     assert await bench.store.get("one") == FIRST
-    await lease_of(bench.other, "three")
+    await acquire_lease(bench.other, "three")
 
 
 async def test_lease_of_a_vanished_holder_expires(bench: Bench) -> None:
-    """A lease that is never given back ends by itself (fault scenario F8)."""
-    await lease_of(bench.store)
+    """A lease that is never released expires by itself (fault scenario F8)."""
+    await acquire_lease(bench.store)
     bench.elapse(61)
-    await lease_of(bench.store)
+    await acquire_lease(bench.store)
 
 
 async def test_expired_lease_cannot_overwrite(bench: Bench) -> None:
-    """Whoever lost the lease to another is told so, and changes nothing (RF-03)."""
-    late = await lease_of(bench.store)
+    """``complete`` returns False after another process got the lease, and changes nothing (RF-03)."""
+    expired = await acquire_lease(bench.store)
     bench.elapse(61)
-    newer = await lease_of(bench.other)
-    assert await bench.store.complete(TOKEN, late, FIRST, LONG) is False
+    newer = await acquire_lease(bench.other)
+    assert await bench.store.complete(TOKEN, expired, FIRST, LONG) is False
     assert await bench.store.get(TOKEN) is None
     assert await bench.other.acquire(TOKEN) is None
     assert await bench.other.complete(TOKEN, newer, SECOND, LONG) is True
     assert await bench.store.get(TOKEN) == SECOND
-    assert await bench.store.complete(TOKEN, late, FIRST, LONG) is False
+    assert await bench.store.complete(TOKEN, expired, FIRST, LONG) is False
     assert await bench.other.get(TOKEN) == SECOND
 
 
 async def test_lease_is_valid_for_one_complete(bench: Bench) -> None:
-    """The second time it is lost."""
-    lease = await lease_of(bench.store)
+    """The second call returns False."""
+    lease = await acquire_lease(bench.store)
     assert await bench.store.complete(TOKEN, lease, FIRST, 30) is True
     assert await bench.store.complete(TOKEN, lease, SECOND, 30) is False
     assert await bench.store.get(TOKEN) == FIRST
 
 
 async def test_complete_without_result_releases_the_lease_only(bench: Bench) -> None:
-    """Giving the lease back without a result leaves nothing, or what was there before."""
-    assert await bench.store.complete(TOKEN, await lease_of(bench.store), None, 30) is True
+    """A cached result stays."""
+    assert await bench.store.complete(TOKEN, await acquire_lease(bench.store), None, 30) is True
     assert await bench.other.get(TOKEN) is None
-    await remember(bench.store, FIRST, 30)
-    lease = await lease_of(bench.store, anew=True)
+    await cache_result(bench.store, FIRST, 30)
+    lease = await acquire_lease(bench.store, ignore_cached=True)
     assert await bench.store.complete(TOKEN, lease, None, 30) is True
     assert await bench.other.get(TOKEN) == FIRST
 
 
 async def test_result_is_replaced_with_ignore_cached(bench: Bench) -> None:
-    """Anew passes over what is remembered; until it is done, others still get the old result."""
-    await remember(bench.store, FIRST, LONG)
-    lease = await lease_of(bench.other, anew=True)
+    """Until the new result is stored, other callers get the old one."""
+    await cache_result(bench.store, FIRST, LONG)
+    lease = await acquire_lease(bench.other, ignore_cached=True)
     assert await bench.store.acquire(TOKEN) == FIRST
     assert await bench.other.acquire(TOKEN) == FIRST
     assert await bench.other.complete(TOKEN, lease, SECOND, LONG) is True
@@ -159,8 +159,8 @@ async def test_result_is_replaced_with_ignore_cached(bench: Bench) -> None:
 
 
 async def test_force_set_revokes_the_lease(bench: Bench) -> None:
-    """A logout during a refresh stands: the refresh cannot revive the session (LO-03)."""
-    lease = await lease_of(bench.store)
+    """A refresh cannot revive the session after a concurrent logout (LO-03)."""
+    lease = await acquire_lease(bench.store)
     await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
     assert await bench.store.complete(TOKEN, lease, FIRST, LONG) is False
     for store in (bench.store, bench.other):
@@ -168,9 +168,9 @@ async def test_force_set_revokes_the_lease(bench: Bench) -> None:
 
 
 async def test_force_set_returns_the_replaced_result(bench: Bench) -> None:
-    """What a holder brought before is handed over; what it brings later is lost (LO-03)."""
+    """The result of an earlier ``complete`` is returned. A later one is discarded (LO-03)."""
     assert await bench.store.force_set("unknown", RefreshResult.ended(), LONG) is None
-    await remember(bench.store, FIRST, LONG)
+    await cache_result(bench.store, FIRST, LONG)
     assert await bench.other.force_set(TOKEN, RefreshResult.ended(), 30) == FIRST
     assert await bench.store.force_set(TOKEN, SECOND, 30) == RefreshResult.ended()
     bench.elapse(31)
@@ -178,16 +178,16 @@ async def test_force_set_returns_the_replaced_result(bench: Bench) -> None:
 
 
 async def test_force_set_without_a_lease_replaces_the_result(bench: Bench) -> None:
-    """What is remembered is replaced, and the token is free for a newer result."""
-    await remember(bench.store, FIRST, LONG)
+    """The lease stays free."""
+    await cache_result(bench.store, FIRST, LONG)
     await bench.other.force_set(TOKEN, SECOND, 30)
     assert await bench.store.get(TOKEN) == SECOND
-    await lease_of(bench.other, anew=True)
+    await acquire_lease(bench.other, ignore_cached=True)
 
 
 async def test_reduce_ttl_expires_the_result_sooner(bench: Bench) -> None:
-    """A result that was to stay an hour is gone after the seconds it was left (RF-04)."""
-    await remember(bench.store, FIRST, LONG)
+    """A result with a TTL of an hour expires after the reduced TTL (RF-04)."""
+    await cache_result(bench.store, FIRST, LONG)
     await bench.store.reduce_ttl(TOKEN, 30)
     bench.elapse(29)
     assert await bench.other.get(TOKEN) == FIRST
@@ -197,8 +197,8 @@ async def test_reduce_ttl_expires_the_result_sooner(bench: Bench) -> None:
 
 
 async def test_reduce_ttl_never_extends(bench: Bench) -> None:
-    """A result that is to go sooner goes sooner."""
-    await remember(bench.store, FIRST, 10)
+    """A result with a shorter TTL keeps it."""
+    await cache_result(bench.store, FIRST, 10)
     await bench.store.reduce_ttl(TOKEN, LONG)
     bench.elapse(10.1)
     assert await bench.store.get(TOKEN) is None
@@ -206,8 +206,8 @@ async def test_reduce_ttl_never_extends(bench: Bench) -> None:
 
 
 async def test_reduce_ttl_keeps_the_end_of_a_session(bench: Bench) -> None:
-    """A response that went out beside a logout makes nobody forget the logout (LO-03)."""
-    await remember(bench.store, FIRST, LONG)
+    """A response concurrent with a logout does not shorten the effect of the logout (LO-03)."""
+    await cache_result(bench.store, FIRST, LONG)
     await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
     await bench.store.reduce_ttl(TOKEN, 30)
     bench.elapse(60)
@@ -216,8 +216,8 @@ async def test_reduce_ttl_keeps_the_end_of_a_session(bench: Bench) -> None:
 
 
 async def test_reduce_ttl_to_zero_expires_at_once(bench: Bench) -> None:
-    """No seconds left is forgotten at once; of an unknown token there is nothing to forget."""
-    await remember(bench.store, FIRST, LONG)
+    """For an unknown token it does nothing."""
+    await cache_result(bench.store, FIRST, LONG)
     await bench.store.reduce_ttl(TOKEN, 0)
     assert await bench.other.get(TOKEN) is None
     await bench.store.reduce_ttl("unknown", 30)
@@ -225,18 +225,18 @@ async def test_reduce_ttl_to_zero_expires_at_once(bench: Bench) -> None:
 
 
 async def test_closing_keeps_results(bench: Bench) -> None:
-    """A store that was closed can be used again, and knows what it knew."""
-    await remember(bench.store, FIRST, LONG)
+    """A closed store can be used again."""
+    await cache_result(bench.store, FIRST, LONG)
     await bench.store.aclose()
     assert await bench.store.get(TOKEN) == FIRST
-    await lease_of(bench.store, anew=True)
+    await acquire_lease(bench.store, ignore_cached=True)
 
 
 async def test_repr_hides_tokens(bench: Bench) -> None:
     """Neither the store nor a lease has a token in its ``repr`` (LG-02)."""
-    lease = await lease_of(bench.store)
-    shown = repr((bench.store, lease))
+    lease = await acquire_lease(bench.store)
+    output = repr((bench.store, lease))
     assert await bench.store.complete(TOKEN, lease, FIRST, 30)
-    shown += repr((bench.store, FIRST))
-    assert "canary" not in shown
-    assert "first-" not in shown
+    output += repr((bench.store, FIRST))
+    assert "canary" not in output
+    assert "first-" not in output

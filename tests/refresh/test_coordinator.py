@@ -1,4 +1,4 @@
-"""One refresh per session: single flight, memory, and what a cancelled caller cannot lose.
+"""One refresh per session: concurrent requests share it, late requests get its cached result.
 
 Requirements RF-02, RF-04, RF-06, RF-16 and RF-17.
 """
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Use a loop in which timeouts take no real time."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 async def test_rf02_two_hundred_concurrent_requests_make_one_call() -> None:
-    """All of them get the same pair, and one event tells of it."""
+    """All of them get the same pair, and one event is emitted."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
@@ -38,7 +38,7 @@ async def test_rf02_two_hundred_concurrent_requests_make_one_call() -> None:
 
 
 async def test_rf04_two_hundred_late_requests_make_no_further_call() -> None:
-    """Whoever comes after the result has landed, with the old token still, gets the same pair."""
+    """A request that still carries the old token after the refresh gets the same pair."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
@@ -50,7 +50,7 @@ async def test_rf04_two_hundred_late_requests_make_no_further_call() -> None:
 
 
 async def test_rf02_refreshes_of_other_users_do_not_wait() -> None:
-    """While one user's refresh hangs, another's goes through."""
+    """While the refresh of one user hangs, the refresh of another succeeds."""
     descope = StrictDescope()
     ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.coordinator()
     gate = descope.hold_responses()
@@ -65,7 +65,7 @@ async def test_rf02_refreshes_of_other_users_do_not_wait() -> None:
 
 
 async def test_rf04_grace_starts_with_the_delivery() -> None:
-    """Thirty seconds after a response has carried the result it is forgotten, and Descope is asked again."""
+    """A result expires thirty seconds after a response has carried it. Then Descope is called again."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator(grace=30)
     first = await refresher.refresh(refresh_token)
@@ -74,14 +74,14 @@ async def test_rf04_grace_starts_with_the_delivery() -> None:
 
     descope.now += 29
     assert await refresher.refresh(refresh_token) == first
-    await refresher.mark_delivered(refresh_token)  # to a twin: this does not begin the grace anew
+    await refresher.mark_delivered(refresh_token)  # by a late request: this does not restart the grace
     descope.now += 1
     assert await refresher.refresh(refresh_token) == Ended()
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
 
 
 async def test_rf06_undelivered_result_is_cached_for_ten_minutes() -> None:
-    """Until then the browser that lost the answer gets it with its next request."""
+    """Until then, a browser that lost the response gets the result with its next request."""
     descope = StrictDescope()
     descope.lifetime = 3600
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -96,7 +96,7 @@ async def test_rf06_undelivered_result_is_cached_for_ten_minutes() -> None:
 
 
 async def test_rf06_rotated_token_is_cached_for_longer_than_its_session() -> None:
-    """The newest token goes on where the presented one would look like a theft."""
+    """The refresh continues with the current token. A second use of the old one would look like theft."""
     descope = StrictDescope()
     descope.lifetime = 180
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -113,7 +113,7 @@ async def test_rf06_rotated_token_is_cached_for_longer_than_its_session() -> Non
 
 
 async def test_unrotated_result_is_not_cached_beyond_the_next_refresh() -> None:
-    """Without rotation a token is refreshed again and again: it is remembered for 3/4 of the session."""
+    """Without rotation a token is refreshed repeatedly, so its result is cached for 3/4 of the session."""
     descope = StrictDescope()
     descope.rotates = False
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -128,7 +128,7 @@ async def test_unrotated_result_is_not_cached_beyond_the_next_refresh() -> None:
 
 
 async def test_rf17_session_expired_on_arrival_is_unavailable_for_thirty_seconds() -> None:
-    """Without rotation nothing is lost: asked again in half a minute, however many requests come before."""
+    """Requests in that time make no call. Without rotation nothing is lost."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = False, 1
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -150,7 +150,7 @@ async def test_rf17_session_expired_on_arrival_is_unavailable_for_thirty_seconds
 
 @pytest.mark.parametrize("left", [1, 10, 24])
 async def test_rf17_session_nearly_expired_on_arrival_makes_one_call(left: int) -> None:
-    """It is good for what is left of it; Descope is asked again in half a minute."""
+    """It is valid until it expires. Descope is called again after thirty seconds."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = False, 50
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -161,19 +161,19 @@ async def test_rf17_session_nearly_expired_on_arrival_makes_one_call(left: int) 
     gate.set()
     assert isinstance(await running, Renewed)
 
-    kinds = list[type[Outcome]]()
+    outcome_types = list[type[Outcome]]()
     for _ in range(29):
         descope.now += 1
-        kinds.append(type(await refresher.refresh(refresh_token)))
+        outcome_types.append(type(await refresher.refresh(refresh_token)))
 
-    good = kinds.count(Renewed)
-    assert good == pytest.approx(left, abs=1)
-    assert kinds == [Renewed] * good + [Unavailable] * (29 - good)
+    valid = outcome_types.count(Renewed)
+    assert valid == pytest.approx(left, abs=1)
+    assert outcome_types == [Renewed] * valid + [Unavailable] * (29 - valid)
     assert len(descope.calls) == 1
 
 
 async def test_rf17_rotated_token_is_kept_when_our_clock_is_ahead() -> None:
-    """The only copy of it is in that answer: the next refresh, half a minute later, goes on with it."""
+    """That response holds its only copy. The next refresh, thirty seconds later, uses it."""
     descope = StrictDescope()
     descope.lifetime = -600
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -187,7 +187,7 @@ async def test_rf17_rotated_token_is_kept_when_our_clock_is_ahead() -> None:
 
 
 async def test_rf17_cached_result_is_used_once_our_clock_is_right() -> None:
-    """Half a minute is not waited out then, and Descope not asked again."""
+    """The request neither waits for thirty seconds nor calls Descope."""
     descope = StrictDescope()
     descope.now += 1000
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
@@ -200,7 +200,7 @@ async def test_rf17_cached_result_is_used_once_our_clock_is_right() -> None:
 
 
 async def test_rf16_rejection_is_cached_for_thirty_seconds() -> None:
-    """A dead token that keeps coming costs one call in that time."""
+    """Repeated requests with a dead token make one call in that time."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.end_session(refresh_token.text)
@@ -216,7 +216,7 @@ async def test_rf16_rejection_is_cached_for_thirty_seconds() -> None:
 
 
 async def test_outage_is_not_cached() -> None:
-    """When Descope is back, so is the session."""
+    """The session is refreshed as soon as Descope is available."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [UpstreamUnavailable(9), UpstreamUnavailable(5)]
@@ -228,7 +228,7 @@ async def test_outage_is_not_cached() -> None:
 
 
 async def test_token_that_fits_in_no_header_is_unavailable() -> None:
-    """A refresh never raises, and what it raised inside is not told to anybody."""
+    """A refresh never raises, and the event does not show the error."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [TokenError(TokenReason.MALFORMED)]
@@ -240,7 +240,7 @@ async def test_token_that_fits_in_no_header_is_unavailable() -> None:
 
 
 async def test_unverified_result_is_cached_until_keys_are_available() -> None:
-    """There are no keys right now; the rotated token is not thrown away for that."""
+    """A missing key does not lose the rotated token."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.keys_available = False
@@ -254,7 +254,7 @@ async def test_unverified_result_is_cached_until_keys_are_available() -> None:
 
 
 async def test_rd03_forged_result_in_the_store_is_ignored() -> None:
-    """What is recalled is verified like any answer; if it fails, Descope is asked."""
+    """A cached result is verified like a response. If that fails, Descope is called."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await descope.store.force_set(refresh_token.text, RefreshResult("forged", "forged"), 600)
@@ -267,7 +267,7 @@ async def test_rd03_forged_result_in_the_store_is_ignored() -> None:
 
 
 async def test_kd06_result_of_another_user_is_ignored() -> None:
-    """A pair that is genuine but another user's is no answer to this refresh."""
+    """A valid pair of another user is not the result of this refresh."""
     descope = StrictDescope()
     ada, bob, refresher = descope.sign_in("ada"), descope.sign_in("bob"), descope.coordinator()
     other = await descope.refresh(bob.text)
@@ -281,7 +281,7 @@ async def test_kd06_result_of_another_user_is_ignored() -> None:
 
 @pytest.mark.parametrize("steps", range(51))
 async def test_rf06_refresh_survives_cancelling_its_caller_at_any_step(steps: int) -> None:
-    """The call goes on without its caller, and the next request with the old token gets the result."""
+    """The call continues, and the next request with the old token gets its result."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     caller = asyncio.create_task(refresher.refresh(refresh_token))
@@ -298,7 +298,7 @@ async def test_rf06_refresh_survives_cancelling_its_caller_at_any_step(steps: in
 
 
 async def test_rf06_refresh_survives_cancelling_all_its_callers() -> None:
-    """Two hundred give up, one comes back."""
+    """Two hundred callers are cancelled. A later one gets the result."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -327,7 +327,7 @@ async def test_drain_waits_for_running_refreshes() -> None:
 
 
 async def test_drain_cancels_refreshes_after_its_timeout() -> None:
-    """Those who wait for a refresh that is cut off are told that nothing is decided."""
+    """Requests that wait for a cancelled refresh get ``Unavailable``."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.hold_responses()

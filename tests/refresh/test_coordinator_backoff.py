@@ -1,4 +1,4 @@
-"""RF-01: a 429 is obeyed, and an answer that is no verdict is not asked for by every request."""
+"""Backoff (RF-01): a 429 is obeyed, and after a foreign response not every request makes a call."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 async def test_rf01_after_a_429_no_refresh_until_retry_after(
     make_env: EnvFactory,
 ) -> None:
-    """503 with what is left of the time, cookies kept, one call; after it the session goes on."""
+    """Until then requests get a 503 with the remaining time, and keep their cookies."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -33,7 +33,7 @@ async def test_rf01_after_a_429_no_refresh_until_retry_after(
 
 
 async def test_rf09_429_of_one_user_does_not_delay_another(make_env: EnvFactory) -> None:
-    """The pause belongs to the session that met it."""
+    """A backoff belongs to one session."""
     env = make_env()
     ada, grace = env.browser(), env.browser()
     await ada.sign_in()
@@ -46,7 +46,7 @@ async def test_rf09_429_of_one_user_does_not_delay_another(make_env: EnvFactory)
 
 
 async def test_rf01_valid_session_works_during_a_429(make_env: EnvFactory) -> None:
-    """It was to be refreshed ahead of its time; the old one still holds, and Descope is not asked."""
+    """It was about to be refreshed early. It stays valid, and Descope is not called again."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -60,7 +60,7 @@ async def test_rf01_valid_session_works_during_a_429(make_env: EnvFactory) -> No
 
 
 async def test_tenant_switch_works_during_a_backoff(make_env: EnvFactory) -> None:
-    """A tenant switch asks another endpoint; what it brings is the session from then on."""
+    """A tenant switch calls another endpoint, and its result is the session from then on."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = env.browser()
     await browser.sign_in()
@@ -80,7 +80,7 @@ async def test_tenant_switch_works_during_a_backoff(make_env: EnvFactory) -> Non
 async def test_rf09_foreign_response_causes_one_call_per_five_seconds(
     make_env: EnvFactory, status: int
 ) -> None:
-    """A firewall's, say: a hundred requests get 503 and keep their cookies; then the session goes on."""
+    """A hundred requests get a 503 and keep their cookies. Then the session is refreshed."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -99,7 +99,7 @@ async def test_rf09_foreign_response_causes_one_call_per_five_seconds(
 
 
 async def test_rf01_valid_session_works_during_foreign_responses(make_env: EnvFactory) -> None:
-    """It was to be refreshed ahead of its time; the old one still holds."""
+    """It was about to be refreshed early, and stays valid."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()

@@ -1,4 +1,4 @@
-"""Several processes with one store: one of them refreshes, the others take its result (RF-03, RF-05)."""
+"""Several processes with one store: one of them refreshes, the others use its result (RF-03, RF-05)."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -26,28 +26,28 @@ T = TypeVar("T")
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Use a loop in which timeouts take no real time."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def late_for_its_lease(
-    descope: StrictDescope, trading: Coroutine[Any, Any, T]
+async def start_late(
+    descope: StrictDescope, operation: Coroutine[Any, Any, T]
 ) -> tuple[asyncio.Task[T], asyncio.Event]:
-    """``trading`` under way, its lease over, and the event that hands out Descope's answer to it."""
+    """Start an operation and let its lease expire; return its task and the event for its response."""
     gate = descope.hold_responses()
-    late = asyncio.create_task(trading)
+    late = asyncio.create_task(operation)
     await run_ready()
     descope.now += 31
     return late, gate
 
 
 async def test_rf03_four_processes_make_one_call() -> None:
-    """A thousand requests, spread over the fleet: all get the same pair."""
+    """A thousand requests, spread over the processes, get the same pair."""
     descope = StrictDescope()
-    refresh_token, fleet = descope.sign_in(), [descope.coordinator() for _ in range(4)]
+    refresh_token, processes = descope.sign_in(), [descope.coordinator() for _ in range(4)]
 
     outcomes = await asyncio.gather(
-        *[process.refresh(refresh_token) for process in fleet for _ in range(250)]
+        *[process.refresh(refresh_token) for process in processes for _ in range(250)]
     )
 
     assert outcomes == [Renewed(descope.latest_pair("ada/1/acme"))] * 1000
@@ -56,7 +56,7 @@ async def test_rf03_four_processes_make_one_call() -> None:
 
 
 async def test_refresh_is_unavailable_when_another_process_holds_the_lease_too_long() -> None:
-    """Six seconds, then the cookies are kept and the client is asked to come back; no second call."""
+    """After six seconds the request ends with its cookies kept. No second call is made."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     holder, other = descope.coordinator(), descope.coordinator(wait_timeout=6)
@@ -74,7 +74,7 @@ async def test_refresh_is_unavailable_when_another_process_holds_the_lease_too_l
 
 
 async def test_lease_of_a_crashed_process_expires() -> None:
-    """It held the right to refresh; thirty seconds later the next one takes over."""
+    """After thirty seconds another process refreshes."""
     descope = StrictDescope()
     refresh_token, alive = descope.sign_in(), descope.coordinator()
     await descope.store.acquire(refresh_token.text)
@@ -85,43 +85,43 @@ async def test_lease_of_a_crashed_process_expires() -> None:
 
 
 async def test_rf05_process_without_lease_returns_the_cached_result() -> None:
-    """It was refused because another process had renewed the session: nobody is logged out."""
+    """Descope rejected its token because another process had refreshed. The session does not end."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     slow, quick = descope.coordinator(), descope.coordinator()
     descope.scripted_errors = [UpstreamRejected(400, "E064006")]
-    loser, gate = await late_for_its_lease(descope, slow.refresh(refresh_token))
+    late, gate = await start_late(descope, slow.refresh(refresh_token))
     descope.stop_holding()
     winner = await quick.refresh(refresh_token)
     gate.set()
 
     assert isinstance(winner, Renewed)
-    assert await loser == winner
+    assert await late == winner
     assert await slow.refresh(refresh_token) == winner
     assert descope.recorded_events == [SessionRefreshed("ada", "acme"), RefreshRefused("E064006")]
 
 
 async def test_rf03_process_without_lease_overwrites_nothing() -> None:
-    """Its lease has passed on: what the store says is what counts, also for itself."""
+    """The cached result counts, also for this process."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     slow, quick = descope.coordinator(), descope.coordinator()
-    late, gate = await late_for_its_lease(descope, slow.refresh(refresh_token))
+    late, gate = await start_late(descope, slow.refresh(refresh_token))
     descope.stop_holding()
 
-    assert await quick.refresh(refresh_token) == Ended()  # Descope takes it for a theft
+    assert await quick.refresh(refresh_token) == Ended()  # Descope treats it as theft
     gate.set()
     assert await late == Ended(superseded=True)
     assert await slow.outcome(refresh_token) == Ended()
 
 
 async def test_rf04_process_that_lost_its_lease_waits_for_the_new_holder() -> None:
-    """Or its pair would be in no memory, and no response would carry it; the next one's is in both."""
+    """Otherwise its pair would be in no cache, and no response would carry it."""
     descope = StrictDescope()
     descope.rotates = False
     refresh_token = descope.sign_in()
     slow, quick = descope.coordinator(), descope.coordinator()
-    late, first = await late_for_its_lease(descope, slow.refresh(refresh_token))
+    late, first = await start_late(descope, slow.refresh(refresh_token))
     second = descope.hold_responses()
     winner = asyncio.create_task(quick.refresh(refresh_token))
     await run_ready()
@@ -135,10 +135,10 @@ async def test_rf04_process_that_lost_its_lease_waits_for_the_new_holder() -> No
 
 
 async def test_rf04_result_is_cached_when_the_new_holder_crashes() -> None:
-    """With rotation it is the only copy there is."""
+    """With rotation it is the only copy."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator()
-    late, gate = await late_for_its_lease(descope, process.refresh(refresh_token))
+    late, gate = await start_late(descope, process.refresh(refresh_token))
     await descope.store.acquire(refresh_token.text)
     gate.set()
     await run_ready()
@@ -148,10 +148,10 @@ async def test_rf04_result_is_cached_when_the_new_holder_crashes() -> None:
 
 
 async def test_own_result_is_returned_when_the_new_holder_hangs() -> None:
-    """There is no other word in the time that anybody waits."""
+    """There is no other result within the wait timeout."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator()
-    late, gate = await late_for_its_lease(descope, process.refresh(refresh_token))
+    late, gate = await start_late(descope, process.refresh(refresh_token))
     await descope.store.acquire(refresh_token.text)
     gate.set()
 
@@ -159,11 +159,11 @@ async def test_own_result_is_returned_when_the_new_holder_hangs() -> None:
 
 
 async def test_rf05_rejection_without_lease_is_unavailable() -> None:
-    """The winner has spent the token and has no answer yet: nobody deletes the cookies it will write."""
+    """The new holder has spent the token and has no result yet. The cookies must stay."""
     descope = StrictDescope()
-    refresh_token, loser = descope.sign_in(), descope.coordinator()
+    refresh_token, process = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [UpstreamRejected(400, "E064006")]
-    late, gate = await late_for_its_lease(descope, loser.refresh(refresh_token))
+    late, gate = await start_late(descope, process.refresh(refresh_token))
     await descope.store.acquire(refresh_token.text)
     gate.set()
 
@@ -180,14 +180,12 @@ async def test_rf05_rejection_without_lease_is_unavailable() -> None:
 async def test_rf05_failed_switch_without_lease_does_not_end_the_session(
     response: DescopeError, raised: type[DescopeError]
 ) -> None:
-    """A refusal says that the winner was quicker; what is no verdict anyway stays what it is."""
+    """A rejection means that the new holder was faster. Any other error is raised as it is."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     slow, quick = descope.coordinator(), descope.coordinator()
     descope.scripted_errors = [response]
-    switch, gate = await late_for_its_lease(
-        descope, slow.switch(refresh_token, *descope.select_tenant("globex"))
-    )
+    switch, gate = await start_late(descope, slow.switch(refresh_token, *descope.select_tenant("globex")))
     descope.stop_holding()
     assert isinstance(await quick.refresh(refresh_token), Renewed)
     gate.set()
@@ -197,7 +195,7 @@ async def test_rf05_failed_switch_without_lease_does_not_end_the_session(
 
 
 async def test_refresh_with_the_current_token_waits_for_another_process() -> None:
-    """The remembered session has run out, and its refresh token is being traded elsewhere right now."""
+    """The cached session has expired, and another process is exchanging its refresh token."""
     descope = StrictDescope()
     descope.lifetime = 180
     refresh_token = descope.sign_in()
@@ -216,7 +214,7 @@ async def test_refresh_with_the_current_token_waits_for_another_process() -> Non
 
 
 async def test_switch_waits_for_a_refresh_in_another_process_and_uses_its_token() -> None:
-    """When it gets the lease, the token it came with is spent."""
+    """When it gets the lease, its own token is spent."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     refreshing, switching = descope.coordinator(), descope.coordinator()
@@ -234,7 +232,7 @@ async def test_switch_waits_for_a_refresh_in_another_process_and_uses_its_token(
 
 
 async def test_switch_fails_when_another_process_holds_the_lease_too_long() -> None:
-    """Nothing was asked of Descope; the client may try again."""
+    """No call is made, and the client may try again."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(wait_timeout=6)
     await descope.store.acquire(refresh_token.text)
@@ -247,7 +245,7 @@ async def test_switch_fails_when_another_process_holds_the_lease_too_long() -> N
 
 
 async def test_lo03_logout_in_another_process_ends_a_waiting_switch() -> None:
-    """The session was over before its turn came."""
+    """The session ends before the switch gets the lease."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     first, second = descope.coordinator(), descope.coordinator()
@@ -261,11 +259,11 @@ async def test_lo03_logout_in_another_process_ends_a_waiting_switch() -> None:
     assert descope.calls == []
     assert isinstance(
         await descope.store.acquire(refresh_token.text, ignore_cached=True), Lease
-    )  # it was given back
+    )  # it was released
 
 
 async def test_lo03_logout_in_another_process_ends_a_running_refresh() -> None:
-    """What it brings home is dropped."""
+    """Its result is discarded."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     first, second = descope.coordinator(), descope.coordinator()
@@ -280,14 +278,12 @@ async def test_lo03_logout_in_another_process_ends_a_running_refresh() -> None:
 
 
 async def test_switch_succeeds_after_its_lease_has_expired() -> None:
-    """Another process refreshed meanwhile, which did not end the session."""
+    """Another process has refreshed, which did not end the session."""
     descope = StrictDescope()
     descope.rotates = False
     refresh_token = descope.sign_in()
     slow, quick = descope.coordinator(), descope.coordinator()
-    switch, gate = await late_for_its_lease(
-        descope, slow.switch(refresh_token, *descope.select_tenant("globex"))
-    )
+    switch, gate = await start_late(descope, slow.switch(refresh_token, *descope.select_tenant("globex")))
     descope.stop_holding()
     await quick.refresh(refresh_token)
     gate.set()
@@ -297,13 +293,13 @@ async def test_switch_succeeds_after_its_lease_has_expired() -> None:
 
 @pytest.mark.parametrize("rotates", [True, False], ids=["rotating", "not rotating"])
 async def test_rf17_processes_with_a_wrong_clock_make_one_call(*, rotates: bool) -> None:
-    """All of them find the remembered answer over, half a minute later; it is one call all the same."""
+    """All of them find the cached result expired at the same time, thirty seconds later."""
     descope = StrictDescope()
     descope.rotates, descope.lifetime = rotates, -600
     refresh_token, shared = descope.sign_in(), RemoteStore(descope.clock)
-    fleet = [descope.coordinator(shared) for _ in range(4)]
+    processes = [descope.coordinator(shared) for _ in range(4)]
     for calls in range(1, 4):
-        outcomes = await asyncio.gather(*(process.refresh(refresh_token) for process in fleet))
+        outcomes = await asyncio.gather(*(process.refresh(refresh_token) for process in processes))
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
         assert len(descope.calls) == calls
         descope.now += 31

@@ -1,4 +1,4 @@
-"""A logout among refreshes and switches of the same session: nothing revives it (LO-03)."""
+"""A logout concurrent with refreshes and switches of the same session: nothing revives it (LO-03)."""
 
 import asyncio
 
@@ -16,45 +16,45 @@ pytestmark = pytest.mark.anyio
 
 
 class SilentStore(MemoryRefreshStore):
-    """Overrules, and does not say what."""
+    """A store whose responses to ``force_set`` are lost."""
 
     @override
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """As in memory, but for the answer."""
+        """Set the result, but do not return the replaced one."""
         await super().force_set(token, result, ttl)
         return None
 
 
 class SlowStore(MemoryRefreshStore):
-    """Takes most of a second to say anything that a logout asks."""
+    """A store that takes 0.9 seconds for each operation of a logout."""
 
     @override
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, 0.9 seconds later."""
         await asyncio.sleep(0.9)
         return await super().acquire(token, ignore_cached=ignore_cached)
 
     @override
     async def get(self, token: str) -> RefreshResult | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, 0.9 seconds later."""
         await asyncio.sleep(0.9)
         return await super().get(token)
 
     @override
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """As in memory, later."""
+        """Do as the in-memory store does, 0.9 seconds later."""
         await asyncio.sleep(0.9)
         return await super().force_set(token, result, ttl)
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Use a loop in which timeouts take no real time."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 async def test_lo03_revoked_session_stays_ended() -> None:
-    """For ten minutes nobody asks Descope about it again."""
+    """No request calls Descope for ten minutes."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
@@ -68,7 +68,7 @@ async def test_lo03_revoked_session_stays_ended() -> None:
 
 
 async def test_revoke_returns_the_current_token_and_ends_the_family() -> None:
-    """The presented token is spent; what Descope is told must be the one in force."""
+    """The token of the request is spent, so Descope's logout needs the current one."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -83,7 +83,7 @@ async def test_revoke_returns_the_current_token_and_ends_the_family() -> None:
 
 
 async def test_lo03_logout_is_cached_beyond_the_grace_of_a_refresh() -> None:
-    """The result of that refresh would be forgotten soon; that the session is over is not."""
+    """The result of the refresh expires soon, the end of the session does not."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator(grace=30)
     await refresher.refresh(refresh_token)
@@ -97,7 +97,7 @@ async def test_lo03_logout_is_cached_beyond_the_grace_of_a_refresh() -> None:
 
 
 async def test_revoke_waits_for_a_refresh_and_ends_its_new_session() -> None:
-    """Its token is the one to revoke; those who waited for it have their pair, and it ends with them."""
+    """Its token is the one to revoke. The requests that waited have their pair, which ends too."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -114,7 +114,7 @@ async def test_revoke_waits_for_a_refresh_and_ends_its_new_session() -> None:
 
 
 async def test_lo03_slow_refresh_does_not_revive_the_session() -> None:
-    """What it brings is dropped, and whoever waited for it learns that the session is over."""
+    """Its result is discarded, and the requests that waited for it get ``Ended``."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -125,13 +125,13 @@ async def test_lo03_slow_refresh_does_not_revive_the_session() -> None:
 
     assert asyncio.get_running_loop().time() == pytest.approx(1)
     gate.set()
-    assert await refresh == Ended(superseded=True)  # the logout itself clears the cookies
+    assert await refresh == Ended(superseded=True)  # the response to the logout clears the cookies
     assert await refresher.refresh(refresh_token) == Ended()
 
 
 @pytest.mark.parametrize("steps", range(0, 60, 3))
 async def test_lo03_logout_cancelled_at_any_step_ends_the_session(steps: int) -> None:
-    """The client hangs up: the logout goes on, and leaves no lease that the next request would wait for."""
+    """The client disconnects. The logout continues, and leaves no lease."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(RemoteStore(descope.clock))
     logout = asyncio.create_task(process.revoke(refresh_token, wait_timeout=1))
@@ -148,12 +148,12 @@ async def test_lo03_logout_cancelled_at_any_step_ends_the_session(steps: int) ->
 
 @pytest.mark.parametrize("steps", range(0, 120, 4))
 async def test_lo03_repeated_refresh_of_one_token_does_not_undo_a_logout(steps: int) -> None:
-    """Without rotation: what is remembered is of no use, and the same token is about to be used again."""
+    """Without rotation: the cached result is invalid, and the same token is about to be used again."""
     descope = StrictDescope()
     descope.rotates = False
     store = RemoteStore(descope.clock)
     refresh_token, process = descope.sign_in(), descope.coordinator(store)
-    await store.force_set(refresh_token.text, RefreshResult("session of nobody", refresh_token.text), 600)
+    await store.force_set(refresh_token.text, RefreshResult("unknown session", refresh_token.text), 600)
     refresh = asyncio.create_task(process.refresh(refresh_token))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -164,7 +164,7 @@ async def test_lo03_repeated_refresh_of_one_token_does_not_undo_a_logout(steps: 
 
 
 async def test_revoke_ends_the_current_token_when_store_responses_are_lost() -> None:
-    """The store did what it was told, and its answer, what that took the place of, is lost."""
+    """The store has set the results, but the replaced ones are unknown."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(SilentStore(descope.clock))
     await process.refresh(refresh_token)
@@ -175,7 +175,7 @@ async def test_revoke_ends_the_current_token_when_store_responses_are_lost() -> 
 
 
 async def test_revoke_with_a_slow_store_ends_the_session() -> None:
-    """Each step takes it 0.9 seconds: after one second the session is ended, whoever may be at it."""
+    """Each operation takes 0.9 seconds. After one second the logout no longer waits for the lease."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(SlowStore(descope.clock))
 
@@ -186,7 +186,7 @@ async def test_revoke_with_a_slow_store_ends_the_session() -> None:
 
 
 async def test_lo03_logout_with_an_old_token_ends_a_running_refresh() -> None:
-    """The logout came with an old token, while the newest was being refreshed."""
+    """The current token was being refreshed."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -201,22 +201,25 @@ async def test_lo03_logout_with_an_old_token_ends_a_running_refresh() -> None:
 
 
 async def test_lo03_logout_does_not_wait_for_queued_switches() -> None:
-    """Three processes switch one after the other, 0.9 seconds each: it waits one second in all."""
+    """Three processes switch, 0.9 seconds each. The logout waits for one second in all."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
-    call, verify = descope.select_tenant("globex")
+    exchange, verify = descope.select_tenant("globex")
 
-    async def slow(text: str) -> RefreshResult:
+    async def slow_exchange(token: str) -> RefreshResult:
         await asyncio.sleep(0.9)
-        return await call(text)
+        return await exchange(token)
 
-    queue = [asyncio.create_task(descope.coordinator().switch(refresh_token, slow, verify)) for _ in range(3)]
+    queue = [
+        asyncio.create_task(descope.coordinator().switch(refresh_token, slow_exchange, verify))
+        for _ in range(3)
+    ]
     await run_ready()
 
     await descope.coordinator().revoke(refresh_token, wait_timeout=1)
 
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.1)
-    landed = await asyncio.gather(*queue, return_exceptions=True)
-    assert [type(each) for each in landed] == [TokenPair, SessionEnded, SessionEnded]
+    results = await asyncio.gather(*queue, return_exceptions=True)
+    assert [type(each) for each in results] == [TokenPair, SessionEnded, SessionEnded]
     assert await descope.coordinator().refresh(refresh_token) == Ended()
     assert await descope.coordinator().refresh(descope.latest_pair("ada/1/globex").refresh) == Ended()

@@ -1,4 +1,4 @@
-"""A tenant switch among refreshes of the same session: in order, and never undone (TN-07, TN-09)."""
+"""A tenant switch concurrent with refreshes of one session: in order, and never undone (TN-07, TN-09)."""
 
 import asyncio
 
@@ -24,19 +24,19 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Use a loop in which timeouts take no real time."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def known(refresher: RefreshCoordinator, refresh_token: RefreshToken) -> str:
-    """The newest refresh token that those get who still hold this one."""
+async def refreshed_token(refresher: RefreshCoordinator, refresh_token: RefreshToken) -> str:
+    """Return the refresh token that a request with ``refresh_token`` gets."""
     outcome = await refresher.refresh(refresh_token)
     assert isinstance(outcome, Renewed)
     return outcome.pair.refresh.text
 
 
 async def test_late_requests_get_the_new_tenant() -> None:
-    """One call; whoever still carries the old token is in the new tenant too."""
+    """A switch makes one call. Requests with the old token are in the new tenant too."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
@@ -48,7 +48,7 @@ async def test_late_requests_get_the_new_tenant() -> None:
 
 
 async def test_tn09_switch_waits_for_a_refresh_and_uses_its_token() -> None:
-    """The refresh was first: its token is the newest, and the switch comes last."""
+    """The refresh was first, so the switch needs its token."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -64,12 +64,12 @@ async def test_tn09_switch_waits_for_a_refresh_and_uses_its_token() -> None:
     assert pair.refresh.text == "ada/2/globex"
     assert await refresh == Renewed(descope.latest_pair("ada/1/acme"))
     assert descope.calls == ["ada/0/acme", "ada/1/acme"]
-    assert await known(refresher, refresh_token) == "ada/2/globex"
-    assert await known(refresher, descope.latest_pair("ada/1/acme").refresh) == "ada/2/globex"
+    assert await refreshed_token(refresher, refresh_token) == "ada/2/globex"
+    assert await refreshed_token(refresher, descope.latest_pair("ada/1/acme").refresh) == "ada/2/globex"
 
 
 async def test_tn09_refresh_during_a_switch_gets_the_new_tenant() -> None:
-    """It joins the switch rather than to spend the old token a second time."""
+    """It joins the switch instead of spending the old token a second time."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -84,7 +84,7 @@ async def test_tn09_refresh_during_a_switch_gets_the_new_tenant() -> None:
 
 
 async def test_tn09_outcome_after_a_switch_is_the_new_tenant() -> None:
-    """What is remembered of the session by now is the switch, for every token of the chain."""
+    """The cached outcome is that of the switch, for every token of the family."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     assert await refresher.outcome(refresh_token) is None
@@ -101,7 +101,7 @@ async def test_tn09_outcome_after_a_switch_is_the_new_tenant() -> None:
 
 @pytest.mark.parametrize("store", [MemoryRefreshStore, RemoteStore])
 async def test_concurrent_switches_run_in_order(store: type[MemoryRefreshStore]) -> None:
-    """Many tabs switch at the same time: one after the other, each with the newest token."""
+    """Many tabs switch at the same time. Each switch uses the current token and gets its own tenant."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator(store(descope.clock))
     tenants = [f"tenant{number}" for number in range(10)]
@@ -113,11 +113,11 @@ async def test_concurrent_switches_run_in_order(store: type[MemoryRefreshStore])
     assert [pair.session.tenant_id for pair in pairs] == tenants
     spent = ["ada/0/acme", *[f"ada/{number + 1}/tenant{number}" for number in range(9)]]
     assert descope.calls == spent
-    assert await known(refresher, refresh_token) == "ada/10/tenant9"
+    assert await refreshed_token(refresher, refresh_token) == "ada/10/tenant9"
 
 
 async def test_concurrent_switches_with_old_and_new_tokens_run_in_order() -> None:
-    """A tab that has the newest token, and one that has not, share the order."""
+    """Tabs with the current token and tabs with an old one share the order."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -135,7 +135,7 @@ async def test_concurrent_switches_with_old_and_new_tokens_run_in_order() -> Non
 
 
 async def test_switch_with_an_old_token_waits_for_a_refresh_of_the_current_token() -> None:
-    """The presented token is old; the one that is being refreshed right now counts."""
+    """The token of the running refresh counts."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -157,7 +157,7 @@ async def test_switch_with_an_old_token_waits_for_a_refresh_of_the_current_token
 async def test_failed_switch_changes_nothing(
     error: UpstreamRejected | UpstreamUnavailable,
 ) -> None:
-    """Its error is raised as it came; nothing is remembered, and the session goes on."""
+    """Its error is raised unchanged, nothing is cached, and the session stays valid."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [error]
@@ -168,46 +168,46 @@ async def test_failed_switch_changes_nothing(
     assert caught.value is error
     assert descope.recorded_events == []
     assert await refresher.outcome(refresh_token) is None
-    assert await known(refresher, refresh_token) == "ada/1/acme"
+    assert await refreshed_token(refresher, refresh_token) == "ada/1/acme"
 
 
 async def test_refresh_that_waited_for_a_failed_switch_still_runs() -> None:
-    """Whoever waited knows nothing yet, and refreshes after all."""
+    """The requests that waited have no result, so they refresh."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [UpstreamRejected(403)]
     gate = descope.hold_responses()
     switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
     await run_ready()
-    beside = refresher.start_refresh(refresh_token)
+    joined = refresher.start_refresh(refresh_token)
     waiting = [asyncio.create_task(refresher.refresh(refresh_token)) for _ in range(20)]
     await run_ready()
     gate.set()
 
     with pytest.raises(UpstreamRejected):
         await switch
-    assert isinstance(await beside, SwitchFailed)
+    assert isinstance(await joined, SwitchFailed)
     assert await asyncio.gather(*waiting) == [Renewed(descope.latest_pair("ada/1/acme"))] * 20
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
 
 
 async def test_tn07_pair_that_fails_verification_is_discarded() -> None:
-    """The switch's own verification decides, not the refresh's: say, that the tenant is another."""
+    """The verification of the switch decides, not that of the refresh. It may require another tenant."""
     descope = StrictDescope()
     descope.rotates = False
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
 
-    async def refuse(_result: RefreshResult, _held: RefreshToken) -> TokenPair:
+    async def reject(_result: RefreshResult, _refresh_token: RefreshToken) -> TokenPair:
         raise InvalidUpstreamResponse("tenant")
 
     with pytest.raises(InvalidUpstreamResponse, match="unexpected"):
-        await refresher.switch(refresh_token, descope.select_tenant("globex")[0], refuse)
+        await refresher.switch(refresh_token, descope.select_tenant("globex")[0], reject)
     assert await refresher.outcome(refresh_token) is None
-    assert await known(refresher, refresh_token) == "ada/0/acme"
+    assert await refreshed_token(refresher, refresh_token) == "ada/0/acme"
 
 
 async def test_unverified_switch_is_cached_until_keys_are_available() -> None:
-    """Descope has rotated the token: what it answered is the only copy of the new one."""
+    """Descope has rotated the token, and its response holds the only copy of the new one."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -219,12 +219,12 @@ async def test_unverified_switch_is_cached_until_keys_are_available() -> None:
 
     descope.keys_available = True
 
-    assert await known(refresher, refresh_token) == "ada/2/globex"
+    assert await refreshed_token(refresher, refresh_token) == "ada/2/globex"
     assert len(descope.calls) == 2
 
 
 async def test_switch_with_a_token_that_fits_in_no_header_fails() -> None:
-    """It was kept for want of keys and turns out to be no token: nothing is decided."""
+    """It was cached unverified, for lack of keys. The state of the session is unknown."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.scripted_errors = [TokenError(TokenReason.MALFORMED)]
@@ -236,7 +236,7 @@ async def test_switch_with_a_token_that_fits_in_no_header_fails() -> None:
 
 
 async def test_lo03_switch_does_not_revive_a_logged_out_session() -> None:
-    """Nothing is asked of Descope, even if the logout never reached it."""
+    """No call is made, even if the logout never reached Descope."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
@@ -249,7 +249,7 @@ async def test_lo03_switch_does_not_revive_a_logged_out_session() -> None:
 
 
 async def test_lo03_logout_during_a_switch_ends_the_session() -> None:
-    """The switch had been asked of Descope already: what it brings is dropped."""
+    """The call was already running. Its result is discarded."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     gate = descope.hold_responses()
@@ -265,7 +265,7 @@ async def test_lo03_logout_during_a_switch_ends_the_session() -> None:
 
 
 async def test_switch_cancelled_by_a_shutdown_is_unavailable() -> None:
-    """The one who waits is told to come back."""
+    """The client may try again."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     descope.hold_responses()
@@ -280,7 +280,7 @@ async def test_switch_cancelled_by_a_shutdown_is_unavailable() -> None:
 
 @pytest.mark.parametrize("steps", range(51))
 async def test_rf06_switch_cancelled_at_any_step_keeps_the_session(steps: int) -> None:
-    """It happened or it did not; in neither case is the session lost."""
+    """The switch has happened or it has not. In either case the session stays valid."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     switch = asyncio.create_task(refresher.switch(refresh_token, *descope.select_tenant("globex")))
@@ -289,5 +289,5 @@ async def test_rf06_switch_cancelled_at_any_step_keeps_the_session(steps: int) -
     switch.cancel()
     await asyncio.wait([switch])
 
-    assert await known(refresher, refresh_token) == ("ada/1/globex" if steps else "ada/1/acme")
+    assert await refreshed_token(refresher, refresh_token) == ("ada/1/globex" if steps else "ada/1/acme")
     assert descope.calls == ["ada/0/acme"]

@@ -1,4 +1,4 @@
-"""The newest token once nobody is at the session any more, in no process (RF-05)."""
+"""The current token of a session that no process is refreshing (RF-05)."""
 
 import asyncio
 from contextlib import suppress
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Use a loop in which timeouts take no real time."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 async def test_idle_session_returns_its_token_and_releases_the_lease() -> None:
-    """Nothing is asked of Descope, and the right to refresh is free afterwards."""
+    """No call is made."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator()
 
@@ -32,23 +32,23 @@ async def test_idle_session_returns_its_token_and_releases_the_lease() -> None:
 
 
 async def test_waits_for_a_refresh_in_another_process_and_returns_its_token() -> None:
-    """A refresh is under way there: its token is the newest."""
+    """The token of the running refresh is the current one."""
     descope = StrictDescope()
     refresh_token = descope.sign_in()
     here, elsewhere = descope.coordinator(), descope.coordinator()
     gate = descope.hold_responses()
-    refreshing = asyncio.create_task(elsewhere.refresh(refresh_token))
+    refresh = asyncio.create_task(elsewhere.refresh(refresh_token))
     await run_ready()
-    settling = asyncio.create_task(here.wait_idle(refresh_token.text))
+    waiting = asyncio.create_task(here.wait_idle(refresh_token.text))
     await run_ready()
     gate.set()
 
-    assert await settling == "ada/1/acme"
-    assert isinstance(await refreshing, Renewed)
+    assert await waiting == "ada/1/acme"
+    assert isinstance(await refresh, Renewed)
 
 
 async def test_logged_out_session_has_no_current_token() -> None:
-    """It is over, which is an answer."""
+    """The result is None."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator()
     await process.revoke(refresh_token, wait_timeout=1)
@@ -57,7 +57,7 @@ async def test_logged_out_session_has_no_current_token() -> None:
 
 
 async def test_fails_when_another_process_holds_the_lease_too_long() -> None:
-    """Six seconds, then nothing is known."""
+    """After six seconds it raises ``UpstreamUnavailable``."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(wait_timeout=6)
     await descope.store.acquire(refresh_token.text)
@@ -70,15 +70,15 @@ async def test_fails_when_another_process_holds_the_lease_too_long() -> None:
 
 @pytest.mark.parametrize("steps", range(0, 60, 5))
 async def test_cancelling_at_any_step_leaves_no_lease(steps: int) -> None:
-    """The next request refreshes without waiting for anybody."""
+    """The next request refreshes without waiting."""
     descope = StrictDescope()
     refresh_token, process = descope.sign_in(), descope.coordinator(RemoteStore(descope.clock))
-    settling = asyncio.create_task(process.wait_idle(refresh_token.text))
+    waiting = asyncio.create_task(process.wait_idle(refresh_token.text))
     for _ in range(steps):
         await asyncio.sleep(0)
-    settling.cancel()
+    waiting.cancel()
     with suppress(asyncio.CancelledError):
-        await settling
+        await waiting
 
     assert await process.refresh(refresh_token) == Renewed(descope.latest_pair("ada/1/acme"))
     assert asyncio.get_running_loop().time() < 1

@@ -1,4 +1,4 @@
-"""The refresh store of one process: what it holds on to. What it does is in ``contract/``."""
+"""The memory of ``MemoryRefreshStore``. Its behaviour is tested in ``contract/test_refresh_store.py``."""
 
 import pickle
 import time
@@ -13,27 +13,27 @@ pytestmark = pytest.mark.anyio
 RESULT = RefreshResult("session", "refresh", 1_800_000_000)
 
 
-async def fill(store: MemoryRefreshStore, names: range, seconds: float) -> None:
-    """Remember a result for a token of each number."""
-    for name in names:
-        await store.force_set(f"token-{name}", RESULT, seconds)
+async def fill(store: MemoryRefreshStore, numbers: range, ttl: float) -> None:
+    """Cache a result for a token of each number."""
+    for number in numbers:
+        await store.force_set(f"token-{number}", RESULT, ttl)
 
 
 async def test_expired_entries_are_removed_when_there_are_many() -> None:
-    """A thousand sessions later, the entries past their time have made room; the others are all there."""
+    """The entry after a thousand removes the expired ones and keeps the others."""
     clock = FakeClock()
     store = MemoryRefreshStore(clock)
     await fill(store, range(1000), 30)
     await fill(store, range(1000, 1024), 3600)
     clock.now += 31
     assert len(store) == 1024
-    assert isinstance(await store.acquire("one more"), Lease)
+    assert isinstance(await store.acquire("another token"), Lease)
     assert len(store) == 25
-    assert [await store.get(f"token-{name}") for name in (999, 1000, 1023)] == [None, RESULT, RESULT]
+    assert [await store.get(f"token-{number}") for number in (999, 1000, 1023)] == [None, RESULT, RESULT]
 
 
 async def test_expired_entries_are_removed_once_a_minute() -> None:
-    """Within a minute and the next refresh, also of a session that is known already; not at every one."""
+    """The next refresh after a minute removes them, also for a token that has an entry."""
     clock = FakeClock()
     store = MemoryRefreshStore(clock)
     await fill(store, range(10), 30)
@@ -47,7 +47,7 @@ async def test_expired_entries_are_removed_once_a_minute() -> None:
 
 
 async def test_entry_with_a_lease_is_not_removed() -> None:
-    """A holder at work keeps the lease, however many tokens come and go meanwhile."""
+    """A holder keeps its lease, however many tokens come and go."""
     store = MemoryRefreshStore(FakeClock(), lease_seconds=5)
     lease = await store.acquire("held")
     assert isinstance(lease, Lease)
@@ -56,7 +56,7 @@ async def test_entry_with_a_lease_is_not_removed() -> None:
 
 
 async def test_memory_is_bounded_by_live_entries() -> None:
-    """Ten thousand dead entries never are in memory together; ten thousand live ones are, and all of them."""
+    """Ten thousand expired entries are never in memory together. Ten thousand live ones are."""
     store = MemoryRefreshStore(FakeClock())
     await fill(store, range(10_000), 0)
     assert len(store) <= 1024
@@ -76,7 +76,7 @@ async def test_lease_expires_after_lease_seconds() -> None:
 
 
 async def test_reads_of_unknown_tokens_create_no_entry() -> None:
-    """Asking about unknown tokens costs no memory."""
+    """They cost no memory."""
     store = MemoryRefreshStore(FakeClock())
     await store.get("unknown")
     await store.reduce_ttl("unknown", 30)
@@ -84,7 +84,7 @@ async def test_reads_of_unknown_tokens_create_no_entry() -> None:
 
 
 async def test_keys_are_not_tokens() -> None:
-    """The refresh token that a result belongs to is not in memory with it."""
+    """The refresh token of a result is not in memory with it."""
     store = MemoryRefreshStore(time.monotonic)
     await store.force_set("canary-token", RESULT, 30)
     memory = pickle.dumps(store)
@@ -102,12 +102,12 @@ async def test_lease_ids_cannot_be_guessed() -> None:
 
 
 def test_repr_of_a_result_hides_its_tokens() -> None:
-    """``repr`` shows when to refresh, and neither token (LG-02)."""
+    """``repr`` shows ``refresh_at``, and neither token (LG-02)."""
     assert repr(RESULT) == "RefreshResult(refresh_at=1800000000, superseded=False)"
 
 
 def test_result_without_session_token_is_ended() -> None:
-    """Without a session token it is, and only then."""
+    """With one it is not."""
     assert RefreshResult.ended().is_ended is True
     assert RefreshResult.ended() == RefreshResult(None, None)
     assert RESULT.is_ended is False

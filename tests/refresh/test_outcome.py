@@ -1,4 +1,4 @@
-"""The table of requirement 2.9: what an answer of Descope means for a session, and what is told of it."""
+"""The table of requirement 2.9: the outcome and the event of each response of Descope."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from fastapi_descope.session import AuthSession, RefreshToken, Tenant, TokenPair
 
 
 def test_rf01_verified_pair_renews_the_session() -> None:
-    """Both halves passed: the session goes on with them."""
+    """Both tokens were verified."""
     pair = TokenPair(
         "session", AuthSession(User("U2ada"), Tenant("acme"), {}, 0, 600), RefreshToken("R", "U2ada", 0, 9)
     )
@@ -24,7 +24,7 @@ def test_rf01_verified_pair_renews_the_session() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_rf01_descope_rejection_ends_the_session(status: int) -> None:
-    """Descope understood the token and said that it is over; its code is told."""
+    """A well-formed error means that the session has ended. The event has its code."""
     assert classify(UpstreamRejected(status, "E064001")) == (Ended(), RefreshRefused("E064001"))
 
 
@@ -45,7 +45,7 @@ def test_rf01_descope_rejection_ends_the_session(status: int) -> None:
     ],
 )
 def test_rf01_any_other_error_is_unavailable(error: UpstreamError, outcome: Outcome, reason: str) -> None:
-    """No outage, rate limit or nonsense logs anybody out; how long to wait is handed on."""
+    """No outage, rate limit or invalid response ends a session. ``retry_after`` is kept."""
     assert classify(error) == (outcome, RefreshFailed(reason))
 
 
