@@ -244,7 +244,7 @@ class LocalCache:
         return True
 
     def revoke_lease(self, token: str) -> None:
-        """Drop the lease, whoever holds it."""
+        """Take the lease away from its holder, if it has one."""
         if entry := self._entries.get(_digest(token)):
             entry.lease, entry.lease_expires_at = None, 0.0
 

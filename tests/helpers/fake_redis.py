@@ -1,4 +1,4 @@
-"""A Redis that answers when a test lets it, and one that is a node of a cluster."""
+"""A fake Redis that replies when a test lets it, and the replies of a cluster node."""
 
 import asyncio
 import re
@@ -8,24 +8,24 @@ from typing import Self
 
 OK = b"*2\r\n$2\r\nok\r\n$0\r\n\r\n"
 
-_QUESTION = re.compile(rb"\$\d\r\nEVAL(?:SHA)?\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", re.DOTALL)
-"""The text or the name of a script, and the number of its keys."""
+_EVAL = re.compile(rb"\$\d\r\nEVAL(?:SHA)?\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(\d+)\r\n", re.DOTALL)
+"""The text or the SHA-1 of a script, and the number of its keys."""
 
 
-def always_done(_text: bytes, _keys: int) -> bytes:
-    """The answer of a Redis that does whatever it is told."""
+def always_ok(_text: bytes, _keys: int) -> bytes:
+    """Reply ``ok`` to every script."""
     return OK
 
 
 class GatedRedis:
-    """Answers questions one packet at a time while ``gate`` is open, and introductions always.
+    """Replies to scripts while ``gate`` is open, one packet at a time, and always to the handshake.
 
-    ``answer`` makes an answer of a script's text and the number of its keys. ``packets`` are the scripts
-    that came, those of one packet together.
+    ``reply`` makes a reply from a script's text and the number of its keys. ``packets`` lists the scripts of
+    each packet that has arrived.
     """
 
-    def __init__(self, answer: Callable[[bytes, int], bytes] = always_done) -> None:
-        self.answer = answer
+    def __init__(self, reply: Callable[[bytes, int], bytes] = always_ok) -> None:
+        self.reply = reply
         self.packets: list[list[bytes]] = []
         self.gate = asyncio.Event()
         self._arrived = asyncio.Condition()
@@ -42,7 +42,7 @@ class GatedRedis:
         self.cut()
 
     async def arrived(self, packets: int) -> None:
-        """Wait for that many packets of questions in all."""
+        """Wait until that many packets have arrived in all."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.packets) >= packets)
 
@@ -56,9 +56,9 @@ class GatedRedis:
         with suppress(ConnectionError):
             while packet := await reader.read(1 << 20):
                 writer.write(b"+OK\r\n" * packet.count(b"SETINFO"))
-                if questions := _QUESTION.findall(packet):
-                    await self._take([text for text, _ in questions])
-                    writer.writelines(self.answer(text, int(keys)) for text, keys in questions)
+                if calls := _EVAL.findall(packet):
+                    await self._take([text for text, _ in calls])
+                    writer.writelines(self.reply(text, int(keys)) for text, keys in calls)
         self._clients.discard(writer)
         writer.close()
 
@@ -69,6 +69,6 @@ class GatedRedis:
         await self.gate.wait()
 
 
-def node_of_a_cluster(_text: bytes, keys: int) -> bytes:
-    """What a node answers to a script over so many keys: a token's are elsewhere, a single one is here."""
+def cluster_node(_text: bytes, keys: int) -> bytes:
+    """Reply like a cluster node that has the slot of a single key, and not the slot of a token's two keys."""
     return OK if keys == 1 else b"-MOVED 1234 127.0.0.1:7001\r\n"

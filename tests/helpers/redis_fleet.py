@@ -1,4 +1,4 @@
-"""Processes that share a Redis: a store for each, and what happened to all of them."""
+"""Processes that share a Redis: a store for each, and the events of all of them."""
 
 import asyncio
 from typing import Self
@@ -11,7 +11,7 @@ from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import Event, EventBus, StoreRecovered
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
-TOKEN = "canary-head.canary-body.canary-seal"
+TOKEN = "canary-header.canary-payload.canary-signature"
 FIRST = RefreshResult("canary-session", "canary-refresh", 1_800_000_000.0)
 SECOND = RefreshResult("second-session", "second-refresh")
 
@@ -21,7 +21,7 @@ LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{CIPHER.token_hash(TOKEN)}}}"
 
 
 class Fleet:
-    """Makes stores, closes them, and notes their events; ``now`` is their monotonic clock.
+    """Creates stores, closes them and records their events. ``now`` is their monotonic clock.
 
     ``timeout`` is long by default, so that a busy machine does not look like an outage.
     """
@@ -30,18 +30,18 @@ class Fleet:
         self._url = url
         self._timeout = timeout
         self._stores: list[RedisRefreshStore] = []
-        self._events = EventBus()
-        self._events.subscribe(self._note)
-        self.happened: list[Event] = []
+        self._bus = EventBus()
+        self._bus.subscribe(self._record)
+        self.events: list[Event] = []
         self.recovered = asyncio.Event()
         self.now = 1000.0
 
     def store(self, *, url: str | None = None, lease_seconds: float = 10.0) -> RedisRefreshStore:
-        """The store of one more process."""
+        """Return the store of one more process."""
         store = RedisRefreshStore(
             SecretStr(url or self._url),
             project_id=PROJECT,
-            events=self._events,
+            events=self._bus,
             monotonic=lambda: self.now,
             lease_seconds=lease_seconds,
             timeout=self._timeout,
@@ -49,8 +49,8 @@ class Fleet:
         self._stores.append(store)
         return store
 
-    async def heal(self, store: RedisRefreshStore, *, after: float = 31) -> None:
-        """Let a wait pass, the longest by default, have a request come by, and wait for the trial."""
+    async def recover(self, store: RedisRefreshStore, *, after: float = 31) -> None:
+        """Let ``after`` seconds pass, by default the longest delay, and wait until a probe has succeeded."""
         self.now += after
         self.recovered.clear()
         await store.get("whatever")
@@ -63,14 +63,14 @@ class Fleet:
         for store in self._stores:
             await store.aclose()
 
-    def _note(self, event: Event) -> None:
-        self.happened.append(event)
+    def _record(self, event: Event) -> None:
+        self.events.append(event)
         if isinstance(event, StoreRecovered):
             self.recovered.set()
 
 
-async def lease_of(store: RedisRefreshStore, *, anew: bool = False) -> Lease:
-    """The lease that a store grants for the token, as it has to."""
-    begun = await store.acquire(TOKEN, ignore_cached=anew)
-    assert isinstance(begun, Lease)
-    return begun
+async def acquire_lease(store: RedisRefreshStore, *, ignore_cached: bool = False) -> Lease:
+    """Acquire the lease for TOKEN, which must be free."""
+    lease = await store.acquire(TOKEN, ignore_cached=ignore_cached)
+    assert isinstance(lease, Lease)
+    return lease

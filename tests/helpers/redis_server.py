@@ -1,4 +1,4 @@
-"""A real Redis server on loopback, for a test to use and to ill-treat, and a proxy that counts."""
+"""A real Redis server on loopback that a test may break, and a proxy that counts round trips."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ end
 
 
 class _Client(Protocol):
-    """What is used of redis-py's client, which leaves its types open."""
+    """The part of redis-py's client that is used here; redis-py leaves its types open."""
 
     def execute_command(self, *parts: bytes | str | int) -> object: ...
 
@@ -28,7 +28,7 @@ class _Client(Protocol):
 
 
 class RedisServer:
-    """A Redis that keeps nothing on disk; ``version`` is what it calls itself."""
+    """A Redis server without persistence. ``version`` is what it reports."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -39,7 +39,7 @@ class RedisServer:
         self.start()
 
     def start(self, *options: str) -> None:
-        """Start it, on the port that it had before, and wait until it answers."""
+        """Start the server, on the same port as before, and wait until it is ready."""
         arguments = f"--port {self.port} --bind 127.0.0.1 --appendonly no --daemonize no --save".split()
         command = ["redis-server", *arguments, "", "--dir", str(self._directory), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
@@ -52,7 +52,7 @@ class RedisServer:
         raise AssertionError("redis-server ended instead of starting")
 
     def stop(self) -> None:
-        """Kill it; what it knew is gone."""
+        """Kill the server; its data is lost."""
         self._client.close()
         self._process.kill()
         self._process.wait()
@@ -60,35 +60,35 @@ class RedisServer:
         self._process.stdout.close()
 
     def suspend(self) -> None:
-        """Have it hang: the kernel still takes connections for it."""
+        """Make the server hang. The kernel still accepts connections for it."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Have it go on, with everything that was sent to it in the meantime."""
+        """Let the server continue, with everything that was sent to it in the meantime."""
         self._process.send_signal(signal.SIGCONT)
 
     def command(self, *parts: bytes | str | int) -> object:
-        """The answer to a command, behind the back of whoever is under test."""
+        """Run a command over a connection of its own."""
         return self._client.execute_command(*parts)
 
     def keys(self) -> list[str]:
-        """The names of all keys, sorted."""
+        """Return the names of all keys, sorted."""
         return sorted(key.decode() for key in cast("list[bytes]", self.command("KEYS", "*")))
 
     def evict_everything(self) -> None:
-        """Have it run out of memory for a moment, under a policy that sacrifices any key."""
+        """Make the server run out of memory for a moment, under a policy that evicts any key."""
         self.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", "1")
         with suppress(ResponseError):
             self.command("SET", "one", "too much")
         self.command("CONFIG", "SET", "maxmemory", "0")
 
     def elapse(self, seconds: float) -> None:
-        """Let time pass for every key."""
+        """Reduce the TTL of every key by ``seconds``."""
         self.command("EVAL", _ELAPSE, 0, int(seconds * 1000))
 
 
-class Proxy:
-    """Stands between a client and a server, and counts round trips; ``sent`` is all that the client sent."""
+class CountingProxy:
+    """Forwards bytes between clients and a server and counts round trips. ``sent`` is what clients sent."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -108,18 +108,18 @@ class Proxy:
 
     @property
     def round_trips(self) -> int:
-        """How often the client has waited for the server so far."""
+        """How many round trips have begun so far."""
         return self._trips
 
     async def until(self, trips: int) -> None:
-        """Wait for that many round trips in all to have begun."""
+        """Wait until that many round trips have begun in all."""
         async with self._counted:
             await self._counted.wait_for(lambda: self._trips >= trips)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        answers = asyncio.create_task(self._pass_on(upstream_reader, writer))
+        replies = asyncio.create_task(self._forward(upstream_reader, writer))
         while request := await self._read(reader):
             self.sent += request
             upstream_writer.write(request)
@@ -127,11 +127,11 @@ class Proxy:
                 self._trips += 1
                 self._counted.notify_all()
         upstream_writer.close()
-        await answers
+        await replies
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while answer := await self._read(reader):
-            writer.write(answer)
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while reply := await self._read(reader):
+            writer.write(reply)
         writer.close()
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:

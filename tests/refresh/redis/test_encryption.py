@@ -1,4 +1,4 @@
-"""Sealed results: what a store can learn from them, and what it can make of them (RD-03, RD-04)."""
+"""Encrypted results: a store can neither read nor change them (RD-03, RD-04)."""
 
 import json
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastapi_descope._refresh.redis.encryption import NONCE_BYTES, ResultCipher
 from fastapi_descope._refresh.store import RefreshResult
 
-TOKEN = "canary-head.canary-body.canary-seal"
+TOKEN = "canary-header.canary-payload.canary-signature"
 RESULT = RefreshResult("new-session", "new-refresh", 1_800_000_000.5)
 CIPHER = ResultCipher("P1")
 
@@ -20,23 +20,23 @@ TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=6
 TIMES = st.none() | st.floats(0, 1e11) | st.integers(0, 10**11)
 
 
-def sealed_by_hand(plain: bytes, token: str = TOKEN) -> bytes:
-    """What the holder of a refresh token could put into the store: the format, spelt out once more."""
+def encrypt_by_hand(plaintext: bytes, token: str = TOKEN) -> bytes:
+    """Encrypt like the holder of a refresh token could: an independent implementation of the format."""
     derived = HKDF(SHA256(), 32, None, b"fastapi-descope refresh result v1P1").derive(token.encode())
     nonce = b"\x01" * 12
-    return nonce + AESGCM(derived).encrypt(nonce, plain, CIPHER.token_hash(token).encode())
+    return nonce + AESGCM(derived).encrypt(nonce, plaintext, CIPHER.token_hash(token).encode())
 
 
 @given(session=TEXTS, refresh=TEXTS, at=TIMES)
-def test_what_was_sealed_comes_back(session: str | None, refresh: str | None, at: float | None) -> None:
-    """Every result, for whoever holds the token that it belongs to."""
+def test_encrypted_result_round_trips(session: str | None, refresh: str | None, at: float | None) -> None:
+    """Every result can be decrypted with the token that it belongs to."""
     result = RefreshResult(session, refresh, at)
     assert CIPHER.decrypt(TOKEN, CIPHER.encrypt(TOKEN, result)) == result
     assert ResultCipher("P1").decrypt(TOKEN, CIPHER.encrypt(TOKEN, result)) == result
 
 
-def test_a_sealed_result_tells_nothing() -> None:
-    """No token, old or new, and no field of it is to be seen; sealed twice, it looks different."""
+def test_ciphertext_reveals_nothing() -> None:
+    """It contains no token and no field name, and encrypting twice gives different bytes."""
     once, again = CIPHER.encrypt(TOKEN, RESULT), CIPHER.encrypt(TOKEN, RESULT)
     assert once[:NONCE_BYTES] != again[:NONCE_BYTES]
     assert once[NONCE_BYTES:] != again[NONCE_BYTES:]
@@ -44,51 +44,51 @@ def test_a_sealed_result_tells_nothing() -> None:
         assert secret not in once + again
 
 
-def test_the_format() -> None:
-    """Nonce, ciphertext, tag; readable to any version that knows the same purpose."""
+def test_format_is_nonce_ciphertext_and_tag() -> None:
+    """Every version with the same purpose string can decrypt it."""
     members = {"session_jwt": "new-session", "refresh_jwt": "new-refresh", "refresh_at": 1_800_000_000.5}
-    assert CIPHER.decrypt(TOKEN, sealed_by_hand(json.dumps(members).encode())) == RESULT
+    assert CIPHER.decrypt(TOKEN, encrypt_by_hand(json.dumps(members).encode())) == RESULT
 
 
 @pytest.mark.parametrize(
     ("token", "project"), [(TOKEN + "x", "P1"), (TOKEN[:-1], "P1"), ("", "P1"), (TOKEN, "P2")]
 )
-def test_it_opens_for_its_token_only(token: str, project: str) -> None:
-    """Another token, or the same in another project, opens nothing."""
+def test_only_the_same_token_and_project_decrypt(token: str, project: str) -> None:
+    """Another token, or the same token in another project, gives None."""
     assert ResultCipher(project).decrypt(token, CIPHER.encrypt(TOKEN, RESULT)) is None
 
 
 @pytest.mark.parametrize("superseded", [True, False])
-def test_the_end_of_a_session_says_whose_it_is(superseded: bool) -> None:  # noqa: FBT001 - a member
-    """A logout or a refusal, or another login in its place."""
+def test_superseded_round_trips(superseded: bool) -> None:  # noqa: FBT001 - a field
+    """The end of a session by a new login differs from a logout."""
     result = RefreshResult.ended(superseded=superseded)
     assert CIPHER.decrypt(TOKEN, CIPHER.encrypt(TOKEN, result)) == result
 
 
-def test_every_bit_counts() -> None:
-    """With one bit changed anywhere, it is nothing."""
-    sealed = CIPHER.encrypt(TOKEN, RESULT)
-    for position in range(len(sealed)):
-        changed = bytearray(sealed)
+def test_any_changed_bit_is_rejected() -> None:
+    """Changing one bit anywhere gives None."""
+    ciphertext = CIPHER.encrypt(TOKEN, RESULT)
+    for position in range(len(ciphertext)):
+        changed = bytearray(ciphertext)
         changed[position] ^= 1 << position % 8
         assert CIPHER.decrypt(TOKEN, bytes(changed)) is None
 
 
 @given(st.binary(max_size=80))
-def test_garbage_is_nothing(garbage: bytes) -> None:
-    """Whatever bytes a store hands out, nothing is raised, and nothing believed."""
+def test_random_bytes_are_rejected(garbage: bytes) -> None:
+    """Arbitrary bytes from a store give None and raise nothing."""
     assert CIPHER.decrypt(TOKEN, garbage) is None
 
 
 @given(st.integers(0, 200))
-def test_a_piece_is_nothing(length: int) -> None:
-    """A sealed result that was cut opens no more."""
-    sealed = CIPHER.encrypt(TOKEN, RESULT)
-    assert CIPHER.decrypt(TOKEN, sealed[: min(length, len(sealed) - 1)]) is None
+def test_truncated_ciphertext_is_rejected(length: int) -> None:
+    """A ciphertext without its end gives None."""
+    ciphertext = CIPHER.encrypt(TOKEN, RESULT)
+    assert CIPHER.decrypt(TOKEN, ciphertext[: min(length, len(ciphertext) - 1)]) is None
 
 
 @pytest.mark.parametrize(
-    "plain",
+    "plaintext",
     [
         b"",
         b"null",
@@ -103,13 +103,13 @@ def test_a_piece_is_nothing(length: int) -> None:
         b'{"session_jwt": "a", "session_jwt": "c", "refresh_jwt": "b", "refresh_at": null}',
     ],
 )
-def test_only_a_result_is_a_result(plain: bytes) -> None:
-    """What the holder of the token sealed is read strictly all the same."""
-    assert CIPHER.decrypt(TOKEN, sealed_by_hand(plain)) is None
+def test_malformed_plaintext_is_rejected(plaintext: bytes) -> None:
+    """A plaintext is parsed strictly, although only the holder of the token can have encrypted it."""
+    assert CIPHER.decrypt(TOKEN, encrypt_by_hand(plaintext)) is None
 
 
-def test_names_tell_nothing() -> None:
-    """A name is a hash: the same for one token of one project, another for any other."""
+def test_token_hash_depends_on_token_and_project() -> None:
+    """The hash is the same for one token of one project, and differs for any other."""
     names = {
         ResultCipher(project).token_hash(token) for project in ("P1", "P2") for token in (TOKEN, "b", "c")
     }

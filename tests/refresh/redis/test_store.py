@@ -1,7 +1,6 @@
-"""The refresh store of a fleet on a Redis that works: what it writes and costs (RD-03, RD-04, RD-06).
+"""The Redis refresh store on a Redis that works: keys, round trips, tasks and URLs (RD-03, RD-04, RD-06).
 
-What it has in common with the store of one process is in ``contract/``; losses and outages have files of
-their own.
+``contract/`` tests what it has in common with the in-memory store. Losses and outages have their own files.
 """
 
 import asyncio
@@ -16,27 +15,36 @@ from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import ConfigurationError
 from fastapi_descope.events import EventBus
-from tests.helpers.redis_fleet import FIRST, LEASE_KEY, PROJECT, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
-from tests.helpers.redis_server import Proxy, RedisServer
+from tests.helpers.redis_fleet import (
+    FIRST,
+    LEASE_KEY,
+    PROJECT,
+    RESULT_KEY,
+    SECOND,
+    TOKEN,
+    Fleet,
+    acquire_lease,
+)
+from tests.helpers.redis_server import CountingProxy, RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
 CANARIES = (b"canary", b"Y2FuYXJ5")
-"""A word of every token of these tests, as it is and in base64."""
+"""A part of every token in these tests, in plain text and in base64."""
 
 
 @pytest.fixture
 async def fleet(redis_server: RedisServer) -> AsyncIterator[Fleet]:
-    """Processes on one Redis."""
+    """Processes that share a Redis."""
     async with Fleet(redis_server.url) as fleet:
         yield fleet
-        assert fleet.happened == []
+        assert fleet.events == []
 
 
-async def test_rd04_names_and_ends(fleet: Fleet, redis_server: RedisServer) -> None:
-    """Two keys for a token, named after a hash of it, and not one without an end."""
+async def test_rd04_key_names_are_hashes_and_keys_expire(fleet: Fleet, redis_server: RedisServer) -> None:
+    """A token has two keys, named after its hash. Every key has a TTL."""
     store = fleet.store()
-    lease = await lease_of(store)
+    lease = await acquire_lease(store)
     assert redis_server.keys() == [LEASE_KEY]
     assert redis_server.command("PTTL", LEASE_KEY) in range(9_000, 10_001)
     await store.complete(TOKEN, lease, FIRST, 600)
@@ -49,13 +57,13 @@ async def test_rd04_names_and_ends(fleet: Fleet, redis_server: RedisServer) -> N
     assert re.fullmatch(rf"fastapi-descope:{PROJECT}:refresh:\{{[0-9a-f]{{64}}\}}", RESULT_KEY)
 
 
-async def test_rd03_a_dump_yields_nothing(fleet: Fleet, redis_server: RedisServer) -> None:
-    """Neither in a name nor in a value, nor in anything that was ever sent, is there a token."""
-    async with Proxy(redis_server.port) as proxy:
+async def test_rd03_dump_and_traffic_contain_no_token(fleet: Fleet, redis_server: RedisServer) -> None:
+    """No key, no value and nothing that was sent contains a token."""
+    async with CountingProxy(redis_server.port) as proxy:
         store = fleet.store(url=proxy.url)
-        lease = await lease_of(store)
+        lease = await acquire_lease(store)
         await store.complete(TOKEN, lease, FIRST, 600)
-        lease = await lease_of(store, anew=True)
+        lease = await acquire_lease(store, ignore_cached=True)
         dump = [redis_server.command("GET", key) for key in (RESULT_KEY, LEASE_KEY)]
         await store.complete(TOKEN, lease, None, 0)
         await store.force_set(TOKEN, FIRST, 600)
@@ -68,20 +76,20 @@ async def test_rd03_a_dump_yields_nothing(fleet: Fleet, redis_server: RedisServe
 
 
 async def test_a_refresh_costs_two_round_trips(fleet: Fleet, redis_server: RedisServer) -> None:
-    """One to begin and one to finish."""
-    async with Proxy(redis_server.port) as proxy:
+    """One for ``acquire`` and one for ``complete``."""
+    async with CountingProxy(redis_server.port) as proxy:
         store = fleet.store(url=proxy.url)
         await store.get("connect")
         before = proxy.round_trips
-        await store.complete(TOKEN, await lease_of(store), FIRST, 600)
+        await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
         assert proxy.round_trips - before == 2
 
 
-async def test_everything_else_costs_one(fleet: Fleet, redis_server: RedisServer) -> None:
-    """To be told the result, by the process that refreshed or another; to wait; to overrule; to shorten."""
-    async with Proxy(redis_server.port) as proxy:
+async def test_every_other_operation_costs_one_round_trip(fleet: Fleet, redis_server: RedisServer) -> None:
+    """``acquire`` with a result, in either process, or while busy; ``get``; ``force_set``; ``reduce_ttl``."""
+    async with CountingProxy(redis_server.port) as proxy:
         store, other = fleet.store(url=proxy.url), fleet.store(url=proxy.url)
-        await store.complete(TOKEN, await lease_of(store), FIRST, 600)
+        await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
         await other.acquire("busy")
         for step in (
             store.acquire(TOKEN),
@@ -96,9 +104,9 @@ async def test_everything_else_costs_one(fleet: Fleet, redis_server: RedisServer
             assert proxy.round_trips - before == 1
 
 
-async def test_nobody_loads_scripts(fleet: Fleet, redis_server: RedisServer) -> None:
-    """A Redis that forgot its scripts, as after a restart, costs no further round trip."""
-    async with Proxy(redis_server.port) as proxy:
+async def test_no_script_is_loaded_in_advance(fleet: Fleet, redis_server: RedisServer) -> None:
+    """A Redis without the scripts, as after a restart, costs no additional round trip."""
+    async with CountingProxy(redis_server.port) as proxy:
         store = fleet.store(url=proxy.url)
         await store.get("connect")
         assert b"HELLO" not in proxy.sent
@@ -108,23 +116,23 @@ async def test_nobody_loads_scripts(fleet: Fleet, redis_server: RedisServer) -> 
         assert proxy.round_trips - before == 1
 
 
-async def test_connections_are_few_and_kept(fleet: Fleet, redis_server: RedisServer) -> None:
-    """Five hundred at once share sixteen connections, and nobody fails for want of one."""
-    async with Proxy(redis_server.port) as proxy:
+async def test_connections_are_limited_and_reused(fleet: Fleet, redis_server: RedisServer) -> None:
+    """Five hundred concurrent commands share sixteen connections, and none fails for lack of one."""
+    async with CountingProxy(redis_server.port) as proxy:
         store = fleet.store(url=proxy.url + "?max_connections=1")
         for _ in range(10):
             await store.get(TOKEN)
         assert proxy.connections == 1
-        begun = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(500)))
-        assert {each is None for each in begun} == {False}
+        leases = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(500)))
+        assert {lease is None for lease in leases} == {False}
         assert 1 < proxy.connections <= 16
 
 
-async def test_rf03_a_lease_is_renewed(fleet: Fleet, redis_server: RedisServer) -> None:
-    """A call three times as long as the lease is still the only one, and renewing ends with it."""
-    async with Proxy(redis_server.port) as proxy:
+async def test_rf03_lease_is_renewed_during_a_refresh(fleet: Fleet, redis_server: RedisServer) -> None:
+    """A call that lasts three times the lease TTL stays the only one. Renewal ends with it."""
+    async with CountingProxy(redis_server.port) as proxy:
         store, other = fleet.store(url=proxy.url, lease_seconds=0.6), fleet.store(lease_seconds=0.6)
-        lease = await lease_of(store)
+        lease = await acquire_lease(store)
         await asyncio.wait_for(proxy.until(proxy.round_trips + 9), 60)
         assert await other.acquire(TOKEN) is None
         assert await store.complete(TOKEN, lease, FIRST, 600) is True
@@ -133,28 +141,28 @@ async def test_rf03_a_lease_is_renewed(fleet: Fleet, redis_server: RedisServer) 
         assert renewals() == set()
 
 
-async def test_renewing_has_an_end(fleet: Fleet) -> None:
-    """No renewal falls into the minute that a holder may take: nothing is left to renew it."""
-    await lease_of(fleet.store(lease_seconds=200.0))
+async def test_lease_renewal_is_limited(fleet: Fleet) -> None:
+    """A lease with a TTL of minutes is not renewed: a holder may take one minute."""
+    await acquire_lease(fleet.store(lease_seconds=200.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert renewals() == set()
 
 
-async def test_a_lost_lease_is_renewed_no_more(fleet: Fleet, redis_server: RedisServer) -> None:
-    """Whoever finds that the lease is another's leaves it alone."""
-    await lease_of(fleet.store(lease_seconds=0.6))
+async def test_lost_lease_is_not_renewed(fleet: Fleet, redis_server: RedisServer) -> None:
+    """A process does not renew a lease that another process holds."""
+    await acquire_lease(fleet.store(lease_seconds=0.6))
     redis_server.command("SET", LEASE_KEY, "another", "PX", 50_000)
     await asyncio.wait_for(asyncio.gather(*renewals()), 60)
     assert redis_server.command("GET", LEASE_KEY) == b"another"
     assert redis_server.command("PTTL", LEASE_KEY) in range(600, 50_000)
 
 
-async def test_closing_leaves_no_task(fleet: Fleet, redis_server: RedisServer) -> None:
-    """No renewal outlives ``aclose``; the lease ends by itself."""
+async def test_aclose_cancels_all_tasks(fleet: Fleet, redis_server: RedisServer) -> None:
+    """No renewal continues after ``aclose``; the lease expires."""
     before = asyncio.all_tasks()
     store = fleet.store()
-    await lease_of(store)
+    await acquire_lease(store)
     await store.acquire("another token")
     assert len(renewals()) == 2
     await store.aclose()
@@ -163,8 +171,8 @@ async def test_closing_leaves_no_task(fleet: Fleet, redis_server: RedisServer) -
     await store.aclose()
 
 
-def test_loops_one_after_the_other(redis_server: RedisServer) -> None:
-    """Each event loop has connections of its own; without ``aclose`` they close with it, tasks included."""
+def test_store_serves_consecutive_event_loops(redis_server: RedisServer) -> None:
+    """Each event loop has its own connections. They close with the loop, and the tasks end with it."""
     store = RedisRefreshStore(
         SecretStr(redis_server.url), project_id=PROJECT, events=EventBus(), timeout=10.0
     )
@@ -172,7 +180,7 @@ def test_loops_one_after_the_other(redis_server: RedisServer) -> None:
     async def one_refresh(number: int) -> object:
         lease = await store.acquire(f"token-{number}")
         assert isinstance(lease, Lease)
-        await store.acquire("a lease that is never given back")
+        await store.acquire("a lease that is never released")
         await store.complete(f"token-{number}", lease, FIRST, 60)
         return await store.get("token-0")
 
@@ -181,11 +189,11 @@ def test_loops_one_after_the_other(redis_server: RedisServer) -> None:
 
     assert [asyncio.run(one_refresh(number)) for number in range(3)] == [FIRST] * 3
     asyncio.run(close())
-    gc.collect()  # a socket that was left open warns here, and warnings are errors
+    gc.collect()  # an open socket would warn here, and warnings are errors
 
 
-def test_closing_from_another_loop(redis_server: RedisServer) -> None:
-    """A loop that still lives keeps its connections until it ends; closing elsewhere does not touch them."""
+def test_aclose_in_another_loop_leaves_connections_open(redis_server: RedisServer) -> None:
+    """The connections of a loop stay open until it ends, if ``aclose`` is called in another loop."""
     store = RedisRefreshStore(
         SecretStr(redis_server.url), project_id=PROJECT, events=EventBus(), timeout=10.0
     )
@@ -198,16 +206,16 @@ def test_closing_from_another_loop(redis_server: RedisServer) -> None:
     gc.collect()
 
 
-async def test_projects_share_nothing(fleet: Fleet, redis_server: RedisServer) -> None:
-    """Two apps of two projects on one Redis do not see each other."""
+async def test_projects_do_not_share_results(fleet: Fleet, redis_server: RedisServer) -> None:
+    """Two apps of different projects on one Redis do not see each other's leases and results."""
     await fleet.store().force_set(TOKEN, FIRST, 60)
-    stranger = RedisRefreshStore(
+    other_project = RedisRefreshStore(
         SecretStr(redis_server.url), project_id="P3", events=EventBus(), timeout=10.0
     )
-    assert await stranger.get(TOKEN) is None
-    assert isinstance(await stranger.acquire(TOKEN), Lease)
-    await lease_of(fleet.store(), anew=True)
-    await stranger.aclose()
+    assert await other_project.get(TOKEN) is None
+    assert isinstance(await other_project.acquire(TOKEN), Lease)
+    await acquire_lease(fleet.store(), ignore_cached=True)
+    await other_project.aclose()
 
 
 @pytest.mark.parametrize(
@@ -220,10 +228,12 @@ async def test_projects_share_nothing(fleet: Fleet, redis_server: RedisServer) -
         "encoding=latin-1",
     ],
 )
-async def test_the_url_cannot_spoil_it(fleet: Fleet, redis_server: RedisServer, query: str) -> None:
-    """What the store relies on holds, whatever the query of the URL says."""
+async def test_url_query_cannot_override_client_options(
+    fleet: Fleet, redis_server: RedisServer, query: str
+) -> None:
+    """The store works with any query in the URL."""
     store = fleet.store(url=f"{redis_server.url}?{query}")
-    await store.complete(TOKEN, await lease_of(store), FIRST, 60)
+    await store.complete(TOKEN, await acquire_lease(store), FIRST, 60)
     assert await fleet.store().get(TOKEN) == FIRST
 
 
@@ -243,20 +253,20 @@ async def test_the_url_cannot_spoil_it(fleet: Fleet, redis_server: RedisServer, 
         "redis://host?encoding=utf-16",
     ],
 )
-def test_rd06_a_bad_url_is_refused_at_the_start(url: str) -> None:
-    """Not by the first request; the error names the setting, and nothing of the URL (LG-02)."""
+def test_rd06_bad_url_is_rejected_at_start_up(url: str) -> None:
+    """The error names the setting and contains nothing of the URL (LG-02)."""
     with pytest.raises(ConfigurationError) as caught:
         RedisRefreshStore(SecretStr(url), project_id=PROJECT, events=EventBus())
     assert str(caught.value) == "DESCOPE_REDIS_URL is not a URL that redis-py can read"
     assert caught.value.__context__ is None
 
 
-def test_nothing_shows_the_url() -> None:
-    """A store has no URL and no password in its ``repr``, its attributes included."""
+def test_repr_hides_the_redis_url() -> None:
+    """Neither the store nor its attributes show the URL or the password in their ``repr``."""
     store = RedisRefreshStore(SecretStr("redis://:canary@localhost"), project_id=PROJECT, events=EventBus())
     assert "canary" not in repr((store, vars(store)))
 
 
 def renewals() -> set[asyncio.Task[object]]:
-    """The tasks that keep a lease."""
+    """Return the tasks that renew a lease."""
     return {task for task in asyncio.all_tasks() if "_renew_lease" in repr(task)}

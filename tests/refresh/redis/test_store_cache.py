@@ -1,4 +1,4 @@
-"""What a process remembers for when Redis is away, has lost or has not heard it (RD-02, RF-04, LO-03)."""
+"""The local cache while Redis is unavailable, or after Redis has lost data (RD-02, RF-04, LO-03)."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_descope._refresh.outcome import Renewed
 from fastapi_descope._refresh.store import Lease, RefreshResult
-from tests.helpers.redis_fleet import FIRST, SECOND, TOKEN, Fleet, lease_of
+from tests.helpers.redis_fleet import FIRST, SECOND, TOKEN, Fleet, acquire_lease
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.strict_upstream import StrictDescope
 
@@ -15,15 +15,15 @@ pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
 @pytest.fixture
 async def fleet(redis_victim: RedisServer) -> AsyncIterator[Fleet]:
-    """Processes on a Redis that the test may stop."""
+    """Processes that share a Redis, which the test may stop."""
     async with Fleet(redis_victim.url) as fleet:
         yield fleet
 
 
-async def test_rf04_another_processs_result_outlives_redis_for_half_a_minute(
+async def test_rf04_result_of_another_process_survives_an_outage_for_30_seconds(
     fleet: Fleet, redis_victim: RedisServer
 ) -> None:
-    """A response is under way with it, and twins come with the old token, which is spent."""
+    """A response is carrying it, and concurrent requests still send the old token, which is spent."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.acquire(TOKEN) == FIRST
@@ -31,18 +31,18 @@ async def test_rf04_another_processs_result_outlives_redis_for_half_a_minute(
 
     assert await store.get(TOKEN) == FIRST
     assert await store.acquire(TOKEN) == FIRST
-    await lease_of(store, anew=True)
+    await acquire_lease(store, ignore_cached=True)
     fleet.now += 30
     assert await store.get(TOKEN) is None
 
 
 def flush(server: RedisServer) -> None:
-    """Somebody empties it."""
+    """Delete all data."""
     server.command("FLUSHALL")
 
 
 def evict(server: RedisServer) -> None:
-    """It is full for a moment."""
+    """Evict all data."""
     server.evict_everything()
 
 
@@ -50,59 +50,61 @@ LOSSES = pytest.mark.parametrize("lose", [flush, evict])
 
 
 @LOSSES
-async def test_rf04_a_response_under_way_outlives_what_redis_loses(
+async def test_rf04_response_in_progress_survives_data_loss(
     fleet: Fleet, redis_victim: RedisServer, lose: Callable[[RedisServer], None]
 ) -> None:
-    """Another process rotated the token, and nobody has the new one yet: nothing is spent twice."""
+    """Another process rotated the token and no browser has the new one yet. No token is spent twice."""
     descope = StrictDescope()
-    held, refreshed = descope.sign_in(), descope.coordinator(fleet.store())
-    answering = descope.coordinator(fleet.store())
-    await refreshed.refresh(held)
-    pair = await answering.refresh(held)
+    refresh_token, refreshing = descope.sign_in(), descope.coordinator(fleet.store())
+    responding = descope.coordinator(fleet.store())
+    await refreshing.refresh(refresh_token)
+    pair = await responding.refresh(refresh_token)
     lose(redis_victim)  # while the handler runs
 
     assert isinstance(pair, Renewed)
-    assert await answering.outcome(held) == pair
-    assert await answering.refresh(held) == pair
-    assert await answering.current_token(held) == pair.pair.refresh.text
-    assert descope.calls == [held.text]
+    assert await responding.outcome(refresh_token) == pair
+    assert await responding.refresh(refresh_token) == pair
+    assert await responding.current_token(refresh_token) == pair.pair.refresh.text
+    assert descope.calls == [refresh_token.text]
 
 
 @LOSSES
-async def test_rf04_what_redis_lost_is_known_for_half_a_minute(
+async def test_rf04_lost_result_stays_cached_for_30_seconds(
     fleet: Fleet, redis_victim: RedisServer, lose: Callable[[RedisServer], None]
 ) -> None:
-    """Whoever wants a newer result gets the lease all the same; then the token is as good as new."""
+    """A caller that ignores it still gets the lease. After 30 seconds the token is unknown."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.get(TOKEN) == FIRST
     lose(redis_victim)
 
     assert await store.acquire(TOKEN) == FIRST
-    lease = await lease_of(store, anew=True)
+    lease = await acquire_lease(store, ignore_cached=True)
     assert await store.acquire(TOKEN) == FIRST
     await store.complete(TOKEN, lease, None, 0)
     fleet.now += 30
     assert await store.get(TOKEN) is None
-    await lease_of(store)
+    await acquire_lease(store)
 
 
-async def test_rf04_what_was_heard_outlives_a_restart(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Redis was away for a second and is back, empty."""
+async def test_rf04_cached_result_survives_a_restart_of_redis(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """Redis was unavailable for a second and is empty now."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.acquire(TOKEN) == FIRST
     redis_victim.stop()
     assert await store.get(TOKEN) == FIRST
     redis_victim.start()
-    await fleet.heal(store, after=1.1)
+    await fleet.recover(store, after=1.1)
 
     assert await store.get(TOKEN) == FIRST
     assert await store.acquire(TOKEN) == FIRST
 
 
-async def test_what_redis_let_go_of_in_time_is_not_lost(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A result counts here for as long as it would have counted there."""
+async def test_cached_result_expires_when_it_would_in_redis(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A result stays in the local cache for at most its TTL in Redis."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 10)
     assert await store.get(TOKEN) == FIRST
@@ -111,11 +113,11 @@ async def test_what_redis_let_go_of_in_time_is_not_lost(fleet: Fleet, redis_vict
     assert await store.get(TOKEN) == FIRST
     fleet.now += 1
     assert await store.get(TOKEN) is None
-    await lease_of(store)
+    await acquire_lease(store)
 
 
-async def test_what_was_heard_is_shortened_too(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A response has carried it: from then on only the grace is left."""
+async def test_reduce_ttl_applies_to_the_cached_result(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """After a response has delivered the result, only the grace period is left."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.get(TOKEN) == FIRST
@@ -125,10 +127,10 @@ async def test_what_was_heard_is_shortened_too(fleet: Fleet, redis_victim: Redis
     assert await store.get(TOKEN) is None
 
 
-async def test_tn09_what_redis_loses_brings_no_older_result_back(
+async def test_tn09_data_loss_does_not_restore_an_older_result(
     fleet: Fleet, redis_victim: RedisServer
 ) -> None:
-    """A switch was heard of after it: that is what was lost."""
+    """The newest result that Redis returned counts, here that of a tenant switch."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.get(TOKEN) == FIRST
@@ -138,10 +140,10 @@ async def test_tn09_what_redis_loses_brings_no_older_result_back(
     assert await store.get(TOKEN) == SECOND
 
 
-async def test_lo03_a_logout_that_redis_loses_brings_no_session_back(
+async def test_lo03_data_loss_does_not_restore_a_logged_out_session(
     fleet: Fleet, redis_victim: RedisServer
 ) -> None:
-    """Neither what another process brought before it, nor what this one did."""
+    """Neither an older result of another process nor one of this process counts again."""
     store, other, third = fleet.store(), fleet.store(), fleet.store()
     await store.force_set(TOKEN, FIRST, 600)
     assert await third.get(TOKEN) == FIRST
@@ -153,26 +155,28 @@ async def test_lo03_a_logout_that_redis_loses_brings_no_session_back(
         assert await each.get(TOKEN) is None
 
 
-async def test_rf04_a_pause_hides_no_session_for_longer_than_it_lasts(
+async def test_rf04_backoff_hides_a_session_only_while_it_lasts(
     fleet: Fleet, redis_victim: RedisServer
 ) -> None:
-    """After a flush somebody who knew nothing was told to wait by Descope: the new tokens are still known."""
+    """After a flush, a process without the result stored a backoff. The new tokens stay cached."""
     store, other, third = fleet.store(), fleet.store(), fleet.store()
     await store.force_set(TOKEN, FIRST, 600)
     assert await third.get(TOKEN) == FIRST
     flush(redis_victim)
-    pause = RefreshResult.backoff(2e9)
-    await other.force_set(TOKEN, pause, 5)
+    backoff = RefreshResult.backoff(2e9)
+    await other.force_set(TOKEN, backoff, 5)
     for each in (store, third):
-        assert await each.get(TOKEN) == pause
+        assert await each.get(TOKEN) == backoff
     redis_victim.elapse(5)
     fleet.now += 5
     for each in (store, third):
         assert await each.get(TOKEN) == FIRST
 
 
-async def test_lo03_a_logout_follows_what_redis_lost(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """The other process's token is the newest, and nobody else knows it any more."""
+async def test_lo03_logout_returns_the_result_that_redis_lost(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """The token of the other process is current, and only this process still has it."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.get(TOKEN) == FIRST
@@ -181,23 +185,21 @@ async def test_lo03_a_logout_follows_what_redis_lost(fleet: Fleet, redis_victim:
     assert await store.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_what_was_heard_gives_way_to_what_was_done_since(
-    fleet: Fleet, redis_victim: RedisServer
-) -> None:
-    """A switch of our own, without rotation under the same token, is newer than what Redis said before."""
+async def test_own_result_replaces_the_cached_one(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A tenant switch of this process, without rotation, is newer than the result that Redis returned."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
-    lease = await lease_of(store, anew=True)
+    lease = await acquire_lease(store, ignore_cached=True)
     assert await store.get(TOKEN) == FIRST
     redis_victim.stop()
     await store.complete(TOKEN, lease, SECOND, 600)
     assert await store.get(TOKEN) == SECOND
 
 
-async def test_lo03_an_end_that_was_heard_is_not_undone_by_what_was_heard_before(
+async def test_lo03_ended_session_is_not_restored_from_the_cache(
     fleet: Fleet, redis_victim: RedisServer
 ) -> None:
-    """Somebody signed out elsewhere; then Redis goes away."""
+    """The session was ended in another process; then Redis becomes unavailable."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     assert await store.get(TOKEN) == FIRST
@@ -207,8 +209,10 @@ async def test_lo03_an_end_that_was_heard_is_not_undone_by_what_was_heard_before
     assert await store.get(TOKEN) is None
 
 
-async def test_a_logout_without_redis_follows_what_was_heard(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """It replaces the other process's result, whose token is the newest."""
+async def test_logout_during_an_outage_returns_the_cached_result(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """It replaces the result of the other process, which has the current token."""
     store, other = fleet.store(), fleet.store()
     await other.force_set(TOKEN, FIRST, 600)
     await store.get(TOKEN)
@@ -217,8 +221,8 @@ async def test_a_logout_without_redis_follows_what_was_heard(fleet: Fleet, redis
     assert await store.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_lo03_a_logout_stands_whatever_redis_says(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Redis missed it, or another process was late: in the process that signed out the session is over."""
+async def test_lo03_logout_overrides_redis(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Redis lost it, or another process overwrote it: in the process of the logout the session has ended."""
     store, other = fleet.store(), fleet.store()
     await store.force_set(TOKEN, RefreshResult.ended(), 600)
     redis_victim.command("FLUSHALL")
@@ -227,12 +231,12 @@ async def test_lo03_a_logout_stands_whatever_redis_says(fleet: Fleet, redis_vict
     assert await store.acquire(TOKEN) == RefreshResult.ended()
 
 
-async def test_rf05_the_refusal_of_a_late_loser_is_forgotten(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Its lease was lost: when Redis goes away, its own memory does not end the winner's session either."""
+async def test_rf05_rejection_after_a_lost_lease_is_dropped(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A process that lost its lease does not end the session later, when Redis is unavailable."""
     store, other = fleet.store(), fleet.store()
-    late = await lease_of(store)
+    late = await acquire_lease(store)
     redis_victim.command("FLUSHALL")
-    await other.complete(TOKEN, await lease_of(other), SECOND, 600)
+    await other.complete(TOKEN, await acquire_lease(other), SECOND, 600)
     assert await store.complete(TOKEN, late, RefreshResult.ended(), 30) is False
     redis_victim.stop()
     assert isinstance(await store.acquire(TOKEN), Lease)

@@ -1,4 +1,4 @@
-"""A Redis that is away, hangs, refuses or talks nonsense (RD-01, RD-02, fault scenario F7)."""
+"""A Redis that is down, hangs, rejects commands or sends invalid replies (RD-01, RD-02, fault F7)."""
 
 import asyncio
 import contextlib
@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import StoreDegraded, StoreRecovered
 from tests.faults.redis_proxy import RedisProxy
-from tests.helpers.redis_fleet import FIRST, LEASE_KEY, RESULT_KEY, SECOND, TOKEN, Fleet, lease_of
-from tests.helpers.redis_server import Proxy, RedisServer
+from tests.helpers.redis_fleet import FIRST, LEASE_KEY, RESULT_KEY, SECOND, TOKEN, Fleet, acquire_lease
+from tests.helpers.redis_server import CountingProxy, RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
 
 @pytest.fixture
 async def fleet(redis_victim: RedisServer) -> AsyncIterator[Fleet]:
-    """Processes on a Redis that the test may ill-treat."""
+    """Processes that share a Redis, which the test may break."""
     async with Fleet(redis_victim.url, timeout=0.25) as fleet:
         yield fleet
 
 
 async def refresh(fleet: Fleet) -> None:
-    """Two processes refresh the token, each for itself, and their late twins are served."""
+    """Refresh the token in two processes, each alone, and read both results."""
     store, other = fleet.store(), fleet.store()
-    first, second = await lease_of(store), await lease_of(other)
+    first, second = await acquire_lease(store), await acquire_lease(other)
     assert await store.acquire(TOKEN) is None
     assert await store.complete(TOKEN, first, FIRST, 60) is True
     assert await other.complete(TOKEN, second, SECOND, 60) is True
@@ -40,78 +40,78 @@ async def refresh(fleet: Fleet) -> None:
     assert await other.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_down_from_the_start(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Every process goes on alone, and says so once."""
+async def test_redis_down_from_the_start(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Each process goes on alone and emits one event."""
     redis_victim.stop()
     await refresh(fleet)
-    assert fleet.happened == [StoreDegraded("ConnectionError")] * 2
+    assert fleet.events == [StoreDegraded("ConnectionError")] * 2
 
 
-async def test_rd02_a_hanging_redis_costs_its_timeout_once(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """All who ask when it begins to hang wait the same quarter of a second; after that nobody waits.
+async def test_rd02_hanging_redis_costs_one_timeout(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """All concurrent commands wait for the same 0.25 seconds; later commands do not wait.
 
-    Were they to wait one after the other, eight at a time, either step would take six seconds and more.
+    If they waited one after the other, eight at a time, each step would take more than six seconds.
     """
     store, loop = fleet.store(), asyncio.get_running_loop()
     await store.get(TOKEN)
     redis_victim.suspend()
     start = loop.time()
-    begun = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
-    noticed = loop.time()
+    acquired = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
+    degraded = loop.time()
     late = [await store.acquire(f"late-{number}") for number in range(200)]
     ended = loop.time()
-    assert all(isinstance(each, Lease) for each in begun + late)
-    assert 0.2 <= noticed - start < 3
-    assert ended - noticed < 3
-    assert fleet.happened == [StoreDegraded("TimeoutError")]
+    assert all(isinstance(each, Lease) for each in acquired + late)
+    assert 0.2 <= degraded - start < 3
+    assert ended - degraded < 3
+    assert fleet.events == [StoreDegraded("TimeoutError")]
 
 
-async def test_rf03_a_crowd_is_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Every answer is quick: the last of many waits for its turn, longer than Redis may take, and gets it."""
+async def test_rf03_many_concurrent_commands_are_no_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Each reply is fast. The last command waits in the queue for longer than the timeout, and succeeds."""
     async with RedisProxy(redis_victim.port) as proxy:
         proxy.latency = 0.02
         store = fleet.store(url=proxy.url)
-        begun = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
+        acquired = await asyncio.gather(*(store.acquire(f"token-{number}") for number in range(200)))
         await store.aclose()
-    assert all(isinstance(each, Lease) for each in begun)
-    assert fleet.happened == []
+    assert all(isinstance(each, Lease) for each in acquired)
+    assert fleet.events == []
 
 
-async def test_nobody_is_asked_during_an_outage(fleet: Fleet) -> None:
-    """Until a trial is due, nothing at all is sent."""
-    async with answering(b"") as (url, requests):
+async def test_nothing_is_sent_during_an_outage(fleet: Fleet) -> None:
+    """Until a probe is due, no byte is sent."""
+    async with replying(b"") as (url, requests):
         store = fleet.store(url=url)
         for _ in range(100):
             await store.get(TOKEN)
         assert len(requests) == 1
 
 
-async def test_a_failing_call_is_not_repeated(fleet: Fleet) -> None:
-    """A second try would take a second quarter of a second; not even the URL can ask for one."""
-    async with answering(b"-LOADING\r\n") as (url, requests):
+async def test_failed_command_is_not_retried(fleet: Fleet) -> None:
+    """A retry would cost a second timeout. The URL cannot enable retries."""
+    async with replying(b"-LOADING\r\n") as (url, requests):
         store = fleet.store(url=url + "?retry_on_timeout=yes")
         await store.get(TOKEN)
         assert len(requests) == 1
-    assert fleet.happened == [StoreDegraded("BusyLoadingError")]
+    assert fleet.events == [StoreDegraded("BusyLoadingError")]
 
 
-async def test_trials_are_made_beside_the_requests(fleet: Fleet) -> None:
-    """Requests that come when a trial is due are served while it lasts, and cause no second one."""
-    async with answering(b"") as (url, requests):
+async def test_probes_run_concurrently_with_requests(fleet: Fleet) -> None:
+    """Requests during a probe do not wait for it, and cause no second one."""
+    async with replying(b"") as (url, requests):
         store = fleet.store(url=url)
         await store.get(TOKEN)
         for _ in range(5):
             fleet.now += 31
             for _ in range(20):
                 await store.get(TOKEN)
-            assert len(trials()) == 1
-            await asyncio.gather(*trials())
+            assert len(probes()) == 1
+            await asyncio.gather(*probes())
         assert len(requests) == 6
-    assert fleet.happened == [StoreDegraded("TimeoutError")]
+    assert fleet.events == [StoreDegraded("TimeoutError")]
 
 
-async def test_it_heals_by_itself(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """After a restart, the next trial finds Redis back, and leases hold for the fleet again."""
+async def test_store_recovers_by_itself(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """After a restart the next probe succeeds, and leases hold for the fleet again."""
     store, other = fleet.store(), fleet.store()
     await store.get(TOKEN)
     await other.get(TOKEN)
@@ -119,21 +119,21 @@ async def test_it_heals_by_itself(fleet: Fleet, redis_victim: RedisServer) -> No
     await store.get(TOKEN)
     await other.get(TOKEN)
     redis_victim.start()
-    await fleet.heal(store)
-    await fleet.heal(other)
-    assert fleet.happened == [StoreDegraded("ConnectionError")] * 2 + [StoreRecovered()] * 2
-    await lease_of(store)
+    await fleet.recover(store)
+    await fleet.recover(other)
+    assert fleet.events == [StoreDegraded("ConnectionError")] * 2 + [StoreRecovered()] * 2
+    await acquire_lease(store)
     assert await other.acquire(TOKEN) is None
 
 
-async def test_a_hang_confuses_nobody(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Answers that come after their deadline are not taken for those of later questions."""
+async def test_late_replies_are_not_mixed_up(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A reply that arrives after its timeout is not taken for that of a later command."""
     store = fleet.store()
     await store.force_set("one", FIRST, 60)
     redis_victim.suspend()
     await asyncio.gather(*(store.get("one") for _ in range(8)))
     redis_victim.resume()
-    await fleet.heal(store)
+    await fleet.recover(store)
     other = fleet.store()
     await other.force_set("two", SECOND, 60)
     assert await store.get("two") == SECOND
@@ -141,113 +141,115 @@ async def test_a_hang_confuses_nobody(fleet: Fleet, redis_victim: RedisServer) -
     assert await store.get("three") is None
 
 
-async def test_an_outage_in_the_middle_loses_nothing(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Redis granted the lease and is gone before the end: the result counts, and is at hand here."""
+async def test_outage_during_a_refresh_loses_nothing(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Redis granted the lease and stopped before the refresh ended. The result is kept in the process."""
     store = fleet.store()
-    lease = await lease_of(store)
+    lease = await acquire_lease(store)
     redis_victim.stop()
     assert await store.complete(TOKEN, lease, FIRST, 60) is True
     assert await store.acquire(TOKEN) == FIRST
     assert await store.complete(TOKEN, lease, SECOND, 60) is False
 
 
-async def test_an_outage_that_ends_in_the_middle(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """The lease was granted without Redis; by the end it is back, and the fleet gets the result."""
+async def test_outage_that_ends_during_a_refresh(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """The lease was granted without Redis, which then recovers. The fleet gets the result."""
     store = fleet.store()
     redis_victim.stop()
-    lease = await lease_of(store)
+    lease = await acquire_lease(store)
     redis_victim.start()
-    await fleet.heal(store)
+    await fleet.recover(store)
     assert await store.complete(TOKEN, lease, FIRST, 60) is True
     assert await fleet.store().get(TOKEN) == FIRST
 
 
 @pytest.mark.parametrize("finished", [False, True])
-async def test_alone_overwrites_nobody(fleet: Fleet, redis_victim: RedisServer, *, finished: bool) -> None:
-    """If another holds the lease by then, or has a result, this process keeps its own to itself."""
+async def test_result_of_an_outage_overwrites_no_other_process(
+    fleet: Fleet, redis_victim: RedisServer, *, finished: bool
+) -> None:
+    """If another process has the lease or a result, the result is kept in this process only."""
     store, other = fleet.store(), fleet.store()
     redis_victim.stop()
-    lease = await lease_of(store)
+    lease = await acquire_lease(store)
     redis_victim.start()
-    await fleet.heal(store)
-    others = await lease_of(other)
+    await fleet.recover(store)
+    others_lease = await acquire_lease(other)
     if finished:
-        assert await other.complete(TOKEN, others, SECOND, 60) is True
+        assert await other.complete(TOKEN, others_lease, SECOND, 60) is True
     assert await store.complete(TOKEN, lease, FIRST, 60) is True
     assert await other.get(TOKEN) == (SECOND if finished else None)
     assert (redis_victim.command("GET", LEASE_KEY) is None) == finished
 
 
-async def test_a_logout_without_redis_stands(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Overruled during the outage: the refresh that began before it revives nothing after it (LO-03)."""
+async def test_logout_during_an_outage_is_kept(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A refresh that began before the outage does not revive the session after it (LO-03)."""
     store = fleet.store()
-    lease = await lease_of(store)
+    lease = await acquire_lease(store)
     redis_victim.stop()
     await store.force_set(TOKEN, RefreshResult.ended(), 60)
     redis_victim.start()
-    await fleet.heal(store)
+    await fleet.recover(store)
     assert await store.complete(TOKEN, lease, FIRST, 60) is False
     assert redis_victim.command("EXISTS", RESULT_KEY) == 0
     assert await store.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_what_happened_alone_is_known_afterwards(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A result of the outage serves late twins after it."""
+async def test_result_of_an_outage_is_kept_afterwards(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Late requests get a result of the outage after it."""
     store = fleet.store()
     redis_victim.stop()
-    await store.complete(TOKEN, await lease_of(store), FIRST, 60)
+    await store.complete(TOKEN, await acquire_lease(store), FIRST, 60)
     redis_victim.start()
-    await fleet.heal(store)
+    await fleet.recover(store)
     assert await store.acquire(TOKEN) == FIRST
 
 
 async def test_read_only_after_a_failover(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A replica that answers every ``PING`` is no Redis to work with; promoted again, it is."""
+    """A replica replies to ``PING`` but rejects writes, so the probe fails until it is promoted."""
     store = fleet.store()
     redis_victim.command("REPLICAOF", "127.0.0.1", 1)
-    await lease_of(store)
-    assert fleet.happened == [StoreDegraded("ReadOnlyError")]
+    await acquire_lease(store)
+    assert fleet.events == [StoreDegraded("ReadOnlyError")]
     fleet.now += 31
     await store.get(TOKEN)
-    await asyncio.gather(*trials())
-    assert len(fleet.happened) == 1
+    await asyncio.gather(*probes())
+    assert len(fleet.events) == 1
     redis_victim.command("REPLICAOF", "NO", "ONE")
-    await fleet.heal(store)
+    await fleet.recover(store)
     await store.force_set(TOKEN, SECOND, 60)
     assert await fleet.store().get(TOKEN) == SECOND
 
 
-async def test_full(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A Redis that is out of memory and may not evict is as good as none."""
+async def test_redis_out_of_memory_is_an_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """It rejects writes and must not evict."""
     redis_victim.command("CONFIG", "SET", "maxmemory", "1")
     await refresh(fleet)
-    assert fleet.happened == [StoreDegraded("OutOfMemoryError")] * 2
+    assert fleet.events == [StoreDegraded("OutOfMemoryError")] * 2
 
 
-async def test_locked(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """A password that we do not have is an outage, not an error of a request."""
+async def test_redis_that_requires_a_password_is_an_outage(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A missing password is an outage, not an error of a request."""
     redis_victim.command("CONFIG", "SET", "requirepass", "canary")
     await refresh(fleet)
-    assert fleet.happened == [StoreDegraded("AuthenticationError")] * 2
+    assert fleet.events == [StoreDegraded("AuthenticationError")] * 2
 
 
-async def test_a_cancelled_beginning_holds_nothing(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """Whoever is cancelled while Redis thinks has no lease that would keep this process waiting."""
-    async with Proxy(redis_victim.port) as proxy:
+async def test_cancelled_acquire_releases_the_lease(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """A caller that is cancelled before the reply leaves no lease that blocks this process."""
+    async with CountingProxy(redis_victim.port) as proxy:
         store = fleet.store(url=proxy.url)
         await store.get(TOKEN)
         redis_victim.suspend()
-        beginning = asyncio.create_task(store.acquire(TOKEN))
+        acquiring = asyncio.create_task(store.acquire(TOKEN))
         await proxy.until(proxy.round_trips + 1)
-        beginning.cancel()
-        await asyncio.wait([beginning])
+        acquiring.cancel()
+        await asyncio.wait([acquiring])
         redis_victim.resume()
         redis_victim.command("FLUSHALL")
-        await lease_of(store)
+        await acquire_lease(store)
         await store.aclose()
 
 
-NONSENSE = [
+INVALID_REPLIES = [
     b"+OK\r\n",
     b":1\r\n",
     b"$-1\r\n",
@@ -274,45 +276,45 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("response", NONSENSE, ids=lambda response: repr(response[:20]))
-async def test_nonsense_is_an_outage(response: bytes) -> None:
-    """A server that speaks something else, or lies, raises nothing and is left alone."""
-    async with answering(response) as (url, _), Fleet(url, timeout=0.25) as fleet:
+@pytest.mark.parametrize("response", INVALID_REPLIES, ids=lambda response: repr(response[:20]))
+async def test_invalid_reply_is_an_outage(response: bytes) -> None:
+    """Another protocol, an error or a reply of the wrong type raises nothing and opens the breaker."""
+    async with replying(response) as (url, _), Fleet(url, timeout=0.25) as fleet:
         await refresh(fleet)
-        assert len(fleet.happened) == 2
-        for event in fleet.happened:
+        assert len(fleet.events) == 2
+        for event in fleet.events:
             assert isinstance(event, StoreDegraded)
             assert re.fullmatch("[A-Z][A-Za-z]+", event.reason)
             assert "canary" not in event.reason
 
 
-async def test_an_answer_that_breaks_the_parser_is_an_outage() -> None:
-    """It fails with what redis-py never meant to raise: nobody is left waiting, and it is told of."""
+async def test_reply_that_breaks_the_parser_is_an_outage() -> None:
+    """redis-py raises an unexpected exception: no caller waits forever, and the event is emitted."""
     async with (
-        answering(b"%1\r\n*0\r\n+canary\r\n") as (url, requests),
+        replying(b"%1\r\n*0\r\n+canary\r\n") as (url, requests),
         Fleet(url + "?protocol=3", timeout=5.0) as fleet,
     ):
         store = fleet.store()
-        asking = [store.get(f"token-{number}") for number in range(1500)]
-        assert set(await asyncio.wait_for(asyncio.gather(*asking), 60)) == {None}
+        commands = [store.get(f"token-{number}") for number in range(1500)]
+        assert set(await asyncio.wait_for(asyncio.gather(*commands), 60)) == {None}
         assert len(requests) <= 16
         await refresh(fleet)
-        assert fleet.happened == [StoreDegraded("TypeError")] * 3
+        assert fleet.events == [StoreDegraded("TypeError")] * 3
 
 
-@pytest.mark.parametrize("word", ["granted", "cached", "busy", "lost", "ok", "canary"])
-async def test_a_lie_raises_nothing(word: str) -> None:
-    """One well-formed answer to every question is an outage as soon as it does not fit the question."""
+@pytest.mark.parametrize("status", ["granted", "cached", "busy", "lost", "ok", "canary"])
+async def test_unexpected_status_raises_nothing(status: str) -> None:
+    """A well-formed reply is an outage if the script cannot send it."""
     async with (
-        answering(b"*2\r\n$%d\r\n%s\r\n$0\r\n\r\n" % (len(word), word.encode())) as (url, _),
+        replying(b"*2\r\n$%d\r\n%s\r\n$0\r\n\r\n" % (len(status), status.encode())) as (url, _),
         Fleet(url, timeout=5.0) as fleet,
     ):
         store = fleet.store()
-        begun = await store.acquire(TOKEN)
-        assert isinstance(begun, Lease) == (word not in {"cached", "busy"})
+        acquired = await store.acquire(TOKEN)
+        assert isinstance(acquired, Lease) == (status not in {"cached", "busy"})
         await store.force_set(TOKEN, FIRST, 60)
         assert await store.get(TOKEN) == FIRST
-        assert fleet.happened == [StoreDegraded("InvalidResponse")]
+        assert fleet.events == [StoreDegraded("InvalidResponse")]
 
 
 PIECES = st.sampled_from(
@@ -322,35 +324,35 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=40)
 @given(st.lists(PIECES | st.binary(max_size=3), max_size=12))
-def test_no_answer_raises(pieces: list[bytes]) -> None:
-    """Whatever bytes come back, also if the connection then ends, a refresh gets its lease or waits."""
+def test_no_reply_raises(pieces: list[bytes]) -> None:
+    """With any bytes as a reply, also if the connection then closes, a refresh works."""
 
     async def attempt() -> None:
-        async with answering(b"".join(pieces), close=True) as (url, _), Fleet(url, timeout=0.25) as fleet:
+        async with replying(b"".join(pieces), close=True) as (url, _), Fleet(url, timeout=0.25) as fleet:
             store = fleet.store()
-            begun = await store.acquire(TOKEN)
-            assert isinstance(begun, Lease)
-            assert await store.complete(TOKEN, begun, FIRST, 60) is True
+            acquired = await store.acquire(TOKEN)
+            assert isinstance(acquired, Lease)
+            assert await store.complete(TOKEN, acquired, FIRST, 60) is True
             assert await store.get(TOKEN) == FIRST
 
     asyncio.run(attempt())
 
 
-def trials() -> set[asyncio.Task[object]]:
-    """The trials under way."""
+def probes() -> set[asyncio.Task[object]]:
+    """Return the running probes."""
     return {task for task in asyncio.all_tasks() if "ResilientRedis.probe" in repr(task)}
 
 
 @contextlib.asynccontextmanager
-async def answering(response: bytes, *, close: bool = False) -> AsyncGenerator[tuple[str, list[bytes]]]:
-    """A server that gives one answer to everything, silence included; its URL, and what it was told."""
+async def replying(response: bytes, *, close: bool = False) -> AsyncGenerator[tuple[str, list[bytes]]]:
+    """Run a server that sends the same reply to everything. Yields its URL and the requests."""
     requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while request := await reader.read(65536):
                 requests.append(request)
-                # The client introduces itself with two commands at once, and may ask several questions.
+                # The handshake is two commands in one packet; a pipeline may hold several scripts.
                 writer.write(response * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
                 await writer.drain()
                 if close:
