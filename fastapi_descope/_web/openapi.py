@@ -1,8 +1,8 @@
 """OpenAPI security schemes: required session, optional session, refresh cookie, and the bearer alternative.
 
-FastAPI finds a scheme among the dependencies of a route. A scheme is one object for all apps of the process, so
-it carries Descope's default cookie names. ``describe_security`` puts the configured names into the document of
-one app.
+FastAPI finds a scheme among the dependencies of a route. One scheme object serves all apps of a process, so
+it has the default cookie names of Descope. ``describe_security`` puts the configured names into the document
+of one app.
 """
 
 from collections.abc import Callable, Mapping, Sequence
