@@ -1,4 +1,4 @@
-"""What a login can ask of Descope: parameters of the browser, and options of the app."""
+"""Parameters of a login, which the browser sends, and options of a login, which the app sets."""
 
 import re
 from collections.abc import Mapping

@@ -26,32 +26,32 @@ _MAX_DOMAINS = 4
 
 @dataclass(frozen=True, slots=True)
 class CookieAttributes:
-    """The attributes that a family of cookies shares, written out once."""
+    """The attributes that several cookies share, formatted once."""
 
     attributes: str
 
     @classmethod
     def of(cls, *, same_site: str, secure: bool, domain: str | None = None) -> Self:
-        """The kind that is sent to every path of the site and hidden from scripts (CK-04)."""
+        """Return attributes for cookies that are sent to every path and hidden from scripts (CK-04)."""
         scope = f"; Path=/; Domain={domain}" if domain else "; Path=/"
         flags = f"; HttpOnly; SameSite={same_site.capitalize()}"
         return cls(f"{scope}{flags}; Secure" if secure else f"{scope}{flags}")
 
-    def setting(self, name: str, value: str, max_age: int) -> bytes:
-        """The ``Set-Cookie`` value that sets the cookie for ``max_age`` seconds."""
+    def set_cookie(self, name: str, value: str, max_age: int) -> bytes:
+        """Return the ``Set-Cookie`` value that sets a cookie for ``max_age`` seconds."""
         return f"{name}={value}; Max-Age={max_age}{self.attributes}".encode("ascii")
 
-    def deletions(self, names: Iterable[str]) -> list[bytes]:
-        """The ``Set-Cookie`` values that remove these cookies: same attributes, in the past (CK-07)."""
+    def delete_cookies(self, names: Iterable[str]) -> list[bytes]:
+        """Return the ``Set-Cookie`` values that delete cookies, with the attributes that set them (CK-07)."""
         past = f"Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{self.attributes}"
         return [f"{name}=; {past}".encode("ascii") for name in sorted(names)]
 
 
 class SessionCookies:
-    """Writes and clears the two cookies of a session under one configuration.
+    """Writes and deletes the two cookies of a session.
 
-    With a name prefix or ``SameSite=None`` the cookies are ``Secure`` even where the caller says
-    otherwise, since a browser drops them without.
+    With a name prefix or ``SameSite=None`` the cookies are always ``Secure``, because a browser would reject
+    them otherwise.
     """
 
     def __init__(self, settings: DescopeSettings) -> None:
@@ -62,13 +62,13 @@ class SessionCookies:
         self._secure = settings.cookie_secure
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
         self._domain = settings.cookie_domain
-        # What a prefix promises, no twin can have: with __Host- there is no Domain.
-        others = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
-        self._other_domains = tuple(each for each in (None, *others) if each != self._domain)
-        self._kinds = {
+        # A __Host- cookie has no Domain, so no duplicate of it can have one.
+        parents = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
+        self._duplicate_domains = tuple(each for each in (None, *parents) if each != self._domain)
+        self._attributes_by_scope = {
             (secure, domain): CookieAttributes.of(same_site=same_site, secure=secure, domain=domain)
             for secure in (False, True)
-            for domain in (self._domain, *self._other_domains)
+            for domain in (self._domain, *self._duplicate_domains)
         }
 
     def use_secure(self, scope: Scope) -> bool:
@@ -79,47 +79,48 @@ class SessionCookies:
         return origin is None or origin.startswith("https://")
 
     def write(self, pair: TokenPair, *, now: float, secure: bool, credentials: Credentials) -> list[bytes]:
-        """``Set-Cookie`` values for both tokens, and deletions of what else the browser holds of ours.
+        """Return the ``Set-Cookie`` values for both tokens, and deletions of our other cookies.
 
-        Each cookie lives as long as its token. Under an inactivity timeout the session's goes earlier, when
-        Descope wants to be asked again (``refresh_at``), so that the next request refreshes.
+        Each cookie lives as long as its token. With an inactivity timeout the session cookie expires at
+        ``refresh_at``, so that the next request refreshes.
 
-        Chunks that are no longer used go, and so does the whole cookie that chunks replace (CK-08); no
-        cookie is both set and deleted (CK-09). After an ambiguous request the twins of the same names go
-        too: to a browser they are different cookies.
+        Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace (CK-08). No
+        cookie is both set and deleted (CK-09). After an ambiguous request the duplicates under other domains
+        are deleted too.
 
-        Raises ``SessionTooLarge`` if a token needs more than four chunks, and ``TokenError`` for a text
-        that is no JWT.
+        Raises:
+            SessionTooLarge: a token needs more than four chunks.
+            TokenError: a token is not a JWT.
         """
-        kind = self._kind(self._domain, secure=secure)
-        lines: list[bytes] = []
+        attributes = self._attributes(self._domain, secure=secure)
+        values: list[bytes] = []
         kept: set[str] = set()
         for cookie, token, expires_at in (
             (self._session, pair.session_jwt, min(pair.session.expires_at, pair.refresh_at or math.inf)),
             (self._refresh, pair.refresh.text, pair.refresh.expires_at),
         ):
-            values = cookie.split(_require_jwt(token))
-            lines += [kind.setting(*item, max(0, int(expires_at - now))) for item in values.items()]
-            kept.update(values)
-        lines += kind.deletions(credentials.cookie_names - kept)
-        return lines + self._duplicate_deletions(credentials.cookie_names, credentials, secure=secure)
+            chunks = cookie.split(_require_jwt(token))
+            values += [attributes.set_cookie(*item, max(0, int(expires_at - now))) for item in chunks.items()]
+            kept.update(chunks)
+        values += attributes.delete_cookies(credentials.cookie_names - kept)
+        return values + self.drop_duplicates(credentials, secure=secure)
 
     def drop_duplicates(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """Deletions of whatever stands beside our own cookies after an ambiguous request (CK-02).
+        """Return deletions of the duplicates of our cookies after an ambiguous request (CK-02).
 
-        Twins that are bound to one path stay: nobody can see which path it is.
+        A duplicate that is bound to a path stays, because a request does not reveal the path.
         """
-        return self._duplicate_deletions(credentials.cookie_names, credentials, secure=secure)
+        return self._delete_duplicates(credentials.cookie_names, credentials, secure=secure)
 
     def clear(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """``Set-Cookie`` values that end the session in the browser: both cookies, and what it holds.
+        """Return the ``Set-Cookie`` values that delete both cookies, with their chunks.
 
-        After an ambiguous request they delete the twins too (CK-02).
+        After an ambiguous request they also delete the duplicates (CK-02).
         """
         return self._clear((self._session, self._refresh), credentials, secure=secure)
 
     def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """As ``clear``, for the refresh cookie and its chunks alone (KD-02)."""
+        """Do what ``clear`` does, for the refresh cookie only (KD-02)."""
         return self._clear((self._refresh,), credentials, secure=secure)
 
     def _clear(
@@ -128,30 +129,30 @@ class SessionCookies:
         names = {
             name for cookie in cookies for name in (cookie.name, *(cookie.names & credentials.cookie_names))
         }
-        lines = self._kind(self._domain, secure=secure).deletions(names)
-        return lines + self._duplicate_deletions(names, credentials, secure=secure)
+        deletions = self._attributes(self._domain, secure=secure).delete_cookies(names)
+        return deletions + self._delete_duplicates(names, credentials, secure=secure)
 
-    def _duplicate_deletions(
+    def _delete_duplicates(
         self, names: Iterable[str], credentials: Credentials, *, secure: bool
     ) -> list[bytes]:
-        """Deletions of the names under every other ``Domain`` that this host may use, and under none."""
+        """Delete the names under every other ``Domain`` that this host may use, and without ``Domain``."""
         names = tuple(names) if credentials.ambiguous else ()
-        kinds = [self._kind(domain, secure=secure) for domain in self._other_domains]
-        return [line for kind in kinds for line in kind.deletions(names)]
+        scopes = [self._attributes(domain, secure=secure) for domain in self._duplicate_domains]
+        return [value for attributes in scopes for value in attributes.delete_cookies(names)]
 
-    def _kind(self, domain: str | None, *, secure: bool) -> CookieAttributes:
-        return self._kinds[secure or self._only_secure, domain]
+    def _attributes(self, domain: str | None, *, secure: bool) -> CookieAttributes:
+        return self._attributes_by_scope[secure or self._only_secure, domain]
 
 
 def _domains(public_url: str | None) -> list[str]:
-    """The ``Domain`` values that a browser may take from this host: its own name, and its parents'."""
+    """Return the ``Domain`` values that a browser accepts from this host: its name and its parent domains."""
     origin = Origin.parse(public_url or "")
     labels = [] if origin is None or origin.is_address else origin.host.split(".")
     return [".".join(labels[start:]) for start in range(len(labels) - 1)][-_MAX_DOMAINS:]
 
 
 def _require_jwt(text: str) -> str:
-    """The text, if its grammar is that of a JWT: what follows is a header line."""
+    """Return ``text`` if it has the grammar of a JWT. It becomes part of a header."""
     if not looks_like_jwt(text):
         raise TokenError(TokenReason.MALFORMED)
     return text

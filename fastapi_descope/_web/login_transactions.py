@@ -1,9 +1,9 @@
-"""Logins under way: what a browser must bring back from Descope for its callback to count.
+"""Pending logins: the cookies that bind a callback to the browser in which the login started.
 
-Each login has a random state. The state travels through Descope in a URL, its hash stays behind in a
-cookie of this browser; a callback counts only where both meet (RFC 9700, section 4.7; CB-01, CB-02).
-No secret is involved: whoever can write the cookie is the browser's own user. On https the name starts
-with ``__Host-``, so that no sibling domain can write it either.
+Each login has a random state. The state travels to Descope and back in a URL, and its hash is kept in a
+cookie of the browser. A callback is accepted only if both match (RFC 9700, section 4.7; CB-01, CB-02). No
+secret is needed: only the browser's own user can write the cookie. Over https the cookie name starts with
+``__Host-``, so that sibling domains cannot write it either.
 """
 
 import re
@@ -20,10 +20,10 @@ from .redirects import MAX_RETURN_TO
 
 __all__ = ["LoginTransactions", "Transaction"]
 
-# Clocks of two hosts behind one load balancer may differ by this much, in seconds.
+# Seconds by which the clocks of two hosts behind one load balancer may differ.
 _MAX_SKEW = 60
-# More of our cookies than this were not set by us; the rest is not looked at.
-_MAX_HELD = 20
+# The app never sets more of these cookies than this. The rest is ignored.
+_MAX_STORED = 20
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUFFIX = re.compile(rb"[0-9a-f]{16}")
@@ -44,23 +44,24 @@ def _hash(state: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A login under way. ``started_at`` is in epoch seconds.
+    """A pending login. ``started_at`` is in epoch seconds.
 
-    It comes out of a cookie, so ``return_to`` has to be checked again before it is used (CB-10).
+    The values come from a cookie, so ``return_to`` must be validated again before it is used.
     """
 
+    # CB-10: validated again in the callback.
     state_hash: str = field(repr=False)
     return_to: str = field(repr=False)
     started_at: int
 
     @property
     def value(self) -> str:
-        """The cookie value: ``hash.started_at.return_to``, hash and target in base64url."""
+        """The cookie value: ``hash.started_at.return_to``, with hash and target in base64url."""
         return f"{self.state_hash}.{self.started_at}.{base64url.encode(self.return_to.encode('ascii'))}"
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:
-        """The transaction of a cookie value, or None if ``value`` is not spelt exactly as we do."""
+        """Return the transaction of a cookie value, or None if ``value`` is not in canonical form."""
         match = _VALUE.fullmatch(value)
         return_to = _decoded(match[3]) if match else None
         if match is None or return_to is None:
@@ -68,13 +69,13 @@ class Transaction:
         return cls(match[1].decode("ascii"), return_to, int(match[2]))
 
     def is_live(self, now: float) -> bool:
-        """Whether the login may still be completed at ``now`` (epoch seconds)."""
+        """Return whether the login may still be completed at ``now`` (epoch seconds)."""
         return -_MAX_SKEW <= now - self.started_at <= LoginTransactions.LIFETIME
 
 
 @dataclass(frozen=True, slots=True)
 class _StoredTransaction:
-    """A cookie of ours in the browser; no ``transaction`` if it cannot be read."""
+    """A login cookie that the browser sent. ``transaction`` is None if its value is malformed."""
 
     name: str
     size: int
@@ -82,95 +83,98 @@ class _StoredTransaction:
 
 
 class _CookieSet:
-    """The cookies of all logins over one kind of connection."""
+    """The login cookies of one scheme, http or https."""
 
     def __init__(self, *, secure: bool) -> None:
         self._prefix = "__Host-descope_login_" if secure else "descope_login_"
-        self.kind = CookieAttributes.of(same_site="lax", secure=secure)
+        self.attributes = CookieAttributes.of(same_site="lax", secure=secure)
 
     def new_name(self) -> str:
-        """A random name, which tells nothing about the state."""
+        """Return a random name, which reveals nothing about the state."""
         return self._prefix + token_hex(8)
 
-    def held(self, headers: Headers) -> list[_StoredTransaction]:
-        """The cookies of this family, the broken ones too."""
+    def stored(self, headers: Headers) -> list[_StoredTransaction]:
+        """Return the login cookies of a request, malformed ones included."""
         start = len(self._prefix)
         pairs = cookie_pairs(headers, self._prefix.encode("ascii"))
-        ours = [pair for pair in pairs if _SUFFIX.fullmatch(pair[0], start)][:_MAX_HELD]
+        ours = [pair for pair in pairs if _SUFFIX.fullmatch(pair[0], start)][:_MAX_STORED]
         return [
             _StoredTransaction(name.decode("ascii"), len(name) + len(value), Transaction.parse(value))
             for name, value in ours
         ]
 
     def matching(self, headers: Headers, state: str) -> list[tuple[str, Transaction]]:
-        """Name and content of the cookies that hold the hash of ``state``, live or not."""
+        """Return name and content of the cookies with the hash of ``state``, expired ones included."""
         if not _STATE.fullmatch(state):
             return []
-        wanted = _hash(state)
+        expected = _hash(state)
         return [
-            (held.name, held.transaction)
-            for held in self.held(headers)
-            if held.transaction and compare_digest(held.transaction.state_hash, wanted)
+            (cookie.name, cookie.transaction)
+            for cookie in self.stored(headers)
+            if cookie.transaction and compare_digest(cookie.transaction.state_hash, expected)
         ]
 
 
 class LoginTransactions:
-    """The logins that a browser has under way, one cookie each.
+    """The pending logins of a browser, one cookie each.
 
-    The cookies are always ``SameSite=Lax``: a strict one would not come along when Descope sends the
-    browser back (CK-04). They carry no ``Domain``. With ``secure`` the cookies named ``__Host-`` are the
-    only ones written and read, without it the others: never both.
+    The cookies are always ``SameSite=Lax``, because browsers would not send a strict one when Descope
+    redirects back (CK-04). They have no ``Domain``. With ``secure`` only cookies named ``__Host-`` are
+    written and read, without it only the others.
     """
 
     LIFETIME: ClassVar[int] = 600
-    """Seconds from the start of a login to the last moment its callback counts."""
+    """Seconds after the start of a login during which its callback is accepted."""
     LIMIT: ClassVar[int] = 5
-    """Logins side by side in one browser: tabs, mostly. The oldest gives way."""
+    """Pending logins in one browser, such as one per tab. The oldest are removed."""
     BUDGET: ClassVar[int] = 4_096
-    """Bytes of all these cookies together, names included (CB-04). The oldest give way."""
+    """Bytes of all login cookies together, names included (CB-04). The oldest are removed."""
 
     def __init__(self) -> None:
-        self._families = {secure: _CookieSet(secure=secure) for secure in (False, True)}
+        self._cookie_sets = {secure: _CookieSet(secure=secure) for secure in (False, True)}
 
-    def begin(self, headers: Headers, *, return_to: str, now: float, secure: bool) -> tuple[str, list[bytes]]:
-        """A new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
+    def start(self, headers: Headers, *, return_to: str, now: float, secure: bool) -> tuple[str, list[bytes]]:
+        """Return a new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
 
-        They set one cookie and delete those that are too old, broken, or beyond ``LIMIT`` and
-        ``BUDGET``. A ``return_to`` over 1,024 characters, or not ASCII, is not stored: ``""`` is
-        found in its place.
+        They set one cookie, and delete the cookies that are expired, malformed, or beyond ``LIMIT`` and
+        ``BUDGET``. A ``return_to`` over 1,024 characters or outside ASCII is stored as ``""``.
         """
-        family = self._families[secure]
+        cookie_set = self._cookie_sets[secure]
         storable = return_to.isascii() and len(return_to) <= MAX_RETURN_TO
-        state, name = token_urlsafe(32), family.new_name()
+        state, name = token_urlsafe(32), cookie_set.new_name()
         value = Transaction(_hash(state), return_to if storable else "", int(now)).value
-        held = family.held(headers)
-        kept = self._kept(held, budget=self.BUDGET - len(name) - len(value), now=now)
-        doomed = {cookie.name for cookie in held} - kept
-        return state, [family.kind.setting(name, value, self.LIFETIME), *family.kind.deletions(doomed)]
+        stored = cookie_set.stored(headers)
+        kept = self._newest(stored, budget=self.BUDGET - len(name) - len(value), now=now)
+        deleted = {cookie.name for cookie in stored} - kept
+        attributes = cookie_set.attributes
+        return state, [
+            attributes.set_cookie(name, value, self.LIFETIME),
+            *attributes.delete_cookies(deleted),
+        ]
 
     def find(self, headers: Headers, *, state: str, now: float, secure: bool) -> Transaction | None:
-        """The login that ``state`` belongs to in this browser, or None if there is none any more.
+        """Return the pending login with this state, or None if this browser has none.
 
-        Compares in constant time (CB-03). None also if two cookies claim the state with different
-        contents.
+        It also returns None if two cookies have the state and different contents. The comparison takes
+        constant time (CB-03).
         """
-        matching = self._families[secure].matching(headers, state)
+        matching = self._cookie_sets[secure].matching(headers, state)
         live = {transaction for _, transaction in matching if transaction.is_live(now)}
         return live.pop() if len(live) == 1 else None
 
-    def end(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
-        """The ``Set-Cookie`` values that delete this login's cookie, so that it counts once (CB-04).
+    def delete(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
+        """Return the ``Set-Cookie`` values that delete the login with this state, expired or not.
 
-        For success and failure alike; a login that has expired is deleted too.
+        A callback deletes it on success and on failure, so that a login completes only once (CB-04).
         """
-        family = self._families[secure]
-        return family.kind.deletions({name for name, _ in family.matching(headers, state)})
+        cookie_set = self._cookie_sets[secure]
+        return cookie_set.attributes.delete_cookies({name for name, _ in cookie_set.matching(headers, state)})
 
-    def _kept(self, held: list[_StoredTransaction], *, budget: int, now: float) -> set[str]:
-        """The names of the newest logins that fit beside a new one."""
+    def _newest(self, stored: list[_StoredTransaction], *, budget: int, now: float) -> set[str]:
+        """Return the names of the newest cookies that fit next to a new one."""
         live = [
             (cookie.transaction.started_at, cookie.name, cookie.size)
-            for cookie in held
+            for cookie in stored
             if cookie.transaction and cookie.transaction.is_live(now)
         ]
         kept: set[str] = set()

@@ -143,8 +143,8 @@ def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *
     """Without a login that was begun in this browser there is none to find."""
     headers = [(b"cookie", header)]
     assert LOGINS.find(headers, state=state, now=NOW, secure=secure) is None
-    assert LOGINS.end(headers, state=state, secure=secure) == []
-    assert LOGINS.begin(headers, return_to="/", now=NOW, secure=secure)[1]
+    assert LOGINS.delete(headers, state=state, secure=secure) == []
+    assert LOGINS.start(headers, return_to="/", now=NOW, secure=secure)[1]
 
 
 @given(
@@ -157,7 +157,7 @@ def test_cb04_the_last_five_logins_are_found(targets: list[str], noise: bytes, *
     browser, begun = PlainJar({}), [("", "")]
     for second, target in enumerate(targets):
         headers = [*browser.headers, (b"cookie", noise)]
-        state, lines = LOGINS.begin(headers, return_to=target, now=NOW + second, secure=secure)
+        state, lines = LOGINS.start(headers, return_to=target, now=NOW + second, secure=secure)
         browser.receive(lines)
         begun.append((state, target if target.isascii() else ""))
     assert browser.size <= 4_096

@@ -32,7 +32,7 @@ def begin(logins: LoginTransactions, browser: PlainJar) -> Begin:
     """Begins a login in the browser; gives its state."""
 
     def run(return_to: str = "/reports", now: float = NOW) -> str:
-        state, lines = logins.begin(browser.headers, return_to=return_to, now=now, secure=True)
+        state, lines = logins.start(browser.headers, return_to=return_to, now=now, secure=True)
         browser.receive(lines)
         return state
 
@@ -58,13 +58,13 @@ def begin(logins: LoginTransactions, browser: PlainJar) -> Begin:
 )
 def test_the_set_cookie_line_is_golden(logins: LoginTransactions, shape: str, *, secure: bool) -> None:
     """Always Lax and host-only, whatever holds for the session; ``__Host-`` wherever Secure allows."""
-    _, lines = logins.begin([], return_to="/reports", now=NOW + 0.9, secure=secure)
+    _, lines = logins.start([], return_to="/reports", now=NOW + 0.9, secure=secure)
     assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
 
 
 def test_cb03_the_state_has_256_bits_and_leaves_no_trace(logins: LoginTransactions) -> None:
     """No two logins share a state or a name, and the cookie does not tell the state (CB-03)."""
-    begun = [logins.begin([], return_to="/", now=NOW, secure=True) for _ in range(100)]
+    begun = [logins.start([], return_to="/", now=NOW, secure=True) for _ in range(100)]
     assert {len(state) for state, _ in begun} == {43}
     assert len({state for state, _ in begun}) == 100
     assert len({line.partition(b"=")[0] for _, (line,) in begun}) == 100
@@ -87,10 +87,10 @@ def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: Plain
     assert logins.find(browser.headers, state=attackers, now=NOW, secure=True) is not None
     assert logins.find(PlainJar().headers, state=attackers, now=NOW, secure=True) is None
     victim = PlainJar()
-    _, lines = logins.begin([], return_to="/", now=NOW, secure=True)
+    _, lines = logins.start([], return_to="/", now=NOW, secure=True)
     victim.receive(lines)
     assert logins.find(victim.headers, state=attackers, now=NOW, secure=True) is None
-    assert logins.end(victim.headers, state=attackers, secure=True) == []
+    assert logins.delete(victim.headers, state=attackers, secure=True) == []
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_cb03_a_state_that_we_never_gave_finds_nothing(
     """Whatever the query says, the answer is no login, not an exception."""
     begin()
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
-    assert logins.end(browser.headers, state=state, secure=True) == []
+    assert logins.delete(browser.headers, state=state, secure=True) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: PlainJar, 
     """Ending a login deletes its cookie, so that the same callback URL is refused afterwards."""
     state = begin()
     (name,) = browser.cookies
-    lines = logins.end(browser.headers, state=state, secure=True)
+    lines = logins.delete(browser.headers, state=state, secure=True)
     assert [line.decode() for line in lines] == [f"{name}=; {DELETION}"]
     browser.receive(lines)
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
@@ -149,7 +149,7 @@ def test_cb04_an_expired_login_is_deleted_too(
 ) -> None:
     """Failure cleans up like success."""
     state = begin(now=NOW - 3_600)
-    browser.receive(logins.end(browser.headers, state=state, secure=True))
+    browser.receive(logins.delete(browser.headers, state=state, secure=True))
     assert browser.cookies == {}
 
 
@@ -158,7 +158,7 @@ def test_cb04_two_tabs_log_in_side_by_side(
 ) -> None:
     """Each callback finds its own login, and ending one leaves the other."""
     first, second = begin("/one"), begin("/two", NOW + 1)
-    browser.receive(logins.end(browser.headers, state=first, secure=True))
+    browser.receive(logins.delete(browser.headers, state=first, secure=True))
     found = logins.find(browser.headers, state=second, now=NOW + 2, secure=True)
     assert found is not None
     assert found.return_to == "/two"
@@ -242,7 +242,7 @@ def test_cb03_broken_and_expired_cookies_are_swept_by_the_next_login(
     """Nothing raises, nothing is believed, and the rubbish is deleted."""
     name = f"__Host-descope_login_{'0' * 16}"
     browser.cookies[name] = value
-    _, lines = logins.begin(browser.headers, return_to="/", now=NOW + 601, secure=True)
+    _, lines = logins.start(browser.headers, return_to="/", now=NOW + 601, secure=True)
     assert [line.decode() for line in lines[1:]] == [f"{name}=; {DELETION}"]
 
 
@@ -268,17 +268,17 @@ def test_a_name_that_is_not_ours_is_left_alone(
     (value,) = browser.cookies.values()
     browser.cookies = {name: value}
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
-    assert logins.end(browser.headers, state=state, secure=True) == []
-    assert len(logins.begin(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1
+    assert logins.delete(browser.headers, state=state, secure=True) == []
+    assert len(logins.start(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1
 
 
 def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, browser: PlainJar) -> None:
     """A sibling domain can write the plain name, so https believes ``__Host-`` alone."""
-    state, lines = logins.begin([], return_to="/", now=NOW, secure=False)
+    state, lines = logins.start([], return_to="/", now=NOW, secure=False)
     browser.receive(lines)
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
     assert logins.find(browser.headers, state=state, now=NOW, secure=False) is not None
-    assert logins.end(browser.headers, state=state, secure=True) == []
+    assert logins.delete(browser.headers, state=state, secure=True) == []
 
 
 def test_two_cookies_that_claim_one_state_are_not_believed(
@@ -295,7 +295,7 @@ def test_two_cookies_that_claim_one_state_are_not_believed(
     evil = urlsafe_b64encode(b"/elsewhere").rstrip(b"=").decode()
     browser.cookies[other] = f"{value.rpartition('.')[0]}.{evil}"
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
-    lines = logins.end(browser.headers, state=state, secure=True)
+    lines = logins.delete(browser.headers, state=state, secure=True)
     assert [line.partition(b"=")[0].decode() for line in lines] == sorted([name, other])
 
 
@@ -310,7 +310,7 @@ def test_only_so_many_cookies_are_looked_at(
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is not None
     browser.cookies = {**stuffing, **mine}
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
-    assert len(logins.begin(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1 + 20
+    assert len(logins.start(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1 + 20
 
 
 @pytest.mark.parametrize(

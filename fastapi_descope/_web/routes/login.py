@@ -86,7 +86,7 @@ class LoginRoutes:
             return self._ask_for_organisation(request, return_to, params, _NO_NAME if is_named else _UNNAMED)
         self._advise(request)
         secure = self.cookies.use_secure(request.scope)
-        state, cookies = self.transactions.begin(
+        state, cookies = self.transactions.start(
             request.scope["headers"], return_to=return_to, now=self.core.clock(), secure=secure
         )
         callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
@@ -148,7 +148,7 @@ class LoginRoutes:
         found = None
         if state is not None:
             found = self.transactions.find(headers, state=state, now=self.core.clock(), secure=secure)
-            pending.queue(self.transactions.end(headers, state=state, secure=secure))
+            pending.queue(self.transactions.delete(headers, state=state, secure=secure))
         if found is None:
             raise self._rejected(
                 "state", "This sign-in is too old, was begun in another browser, or has been used already."
