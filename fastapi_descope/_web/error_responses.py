@@ -147,11 +147,13 @@ class ErrorResponses:
             )
         headers = {**PAGE_HEADERS, **self._headers(error, pending)}
         # A callback counts once, however it ends: asking for it again can only fail.
-        again = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
+        can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         home = path_in_browser("/", pending.root_path)
         credentials = pending.presented
         has_session = credentials is not None and bool(credentials.session or credentials.refresh)
-        page = error_page(error, login_path=login, home_path=home, again=again, has_session=has_session)
+        page = error_page(
+            error, login_path=login, home_path=home, can_retry=can_retry, has_session=has_session
+        )
         return HTMLResponse(page, error.status, headers)
 
     def _to_login(

@@ -1,8 +1,8 @@
-"""The pages that people see when signing in does not work: one sentence, and a way on.
+"""HTML pages for users: errors, the question for the organisation, and the forwarding page.
 
-Plain HTML with its style inside, no script and nothing loaded, so that they show even when everything
-else is down. Of the request they hold two things, both escaped: the path of the login, and on the page that
-asks for the organisation the return path, which has been checked by then (CB-06, RT-15).
+The pages have inline styles, no script and no external resources, so that they work while everything else is
+down. Only two values of the request appear in them, both escaped (CB-06, RT-15): the path of the login, and
+the validated parameters of a login.
 """
 
 from base64 import b64encode
@@ -20,7 +20,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 
-__all__ = ["PAGE_HEADERS", "error_page", "organisation_page"]
+__all__ = ["PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6474; --paper: #f5f6f8; --card: #fff;
@@ -73,33 +73,40 @@ PAGE_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Sent with every page. The code in a callback's address must not leak as a referrer (CB-10)."""
+"""Headers of every page. The code in the URL of a callback must not leak as a referrer (CB-10)."""
 
 
 def error_page(
-    error: DescopeError, *, login_path: str | None, home_path: str, again: bool, has_session: bool
+    error: DescopeError, *, login_path: str | None, home_path: str, can_retry: bool, has_session: bool
 ) -> str:
-    """The page for ``error``: what happened, and a way to start again.
+    """Return the page for ``error``, with links to continue.
 
-    ``again`` tells that the same address may be asked for once more: an outage passes. ``has_session``
-    tells whether there is a session that the reader may worry about.
+    Args:
+        error: The error. Its detail is shown if it says more than its title.
+        login_path: Target of the link to sign in; None hides the link.
+        home_path: Target of the link to the start page.
+        can_retry: Whether the page may link to its own URL, to repeat the request after an outage.
+        has_session: Whether the browser sent a session, so that the page can say that it is kept.
     """
     links: list[str] = []
-    if again and isinstance(error, UpstreamUnavailable):
-        links.append('<a href="">Try again</a>')  # an empty reference is the page's own address
+    if can_retry and isinstance(error, UpstreamUnavailable):
+        links.append('<a href="">Try again</a>')  # an empty href is the URL of the page itself
     elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
-        words = "Confirm who you are" if isinstance(error, StepUpRequired) else "Sign in again"
-        links.append(f'<a href="{escape(login_path)}">{words}</a>')
+        label = "Confirm who you are" if isinstance(error, StepUpRequired) else "Sign in again"
+        links.append(f'<a href="{escape(login_path)}">{label}</a>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
-    detail = error.detail if error.detail != error.title else _what_now(error, has_session=has_session)
+    detail = error.detail if error.detail != error.title else _advice(error, has_session=has_session)
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
 def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str], tenant: str = "") -> str:
-    """The page that asks whose single sign-on to use: a work e-mail, or the organisation's id.
+    """Return the page that asks for a work e-mail or an organisation id.
 
-    ``carried`` has been checked; it goes along with the answer. With ``tenant`` it asks somebody who is
-    signed in already whether to go on with that one, to which another site sent them.
+    Args:
+        detail: The sentence that explains the question.
+        login_path: Where the form is submitted.
+        carried: Validated parameters of the login, submitted along with the form.
+        tenant: Set if another site sent a signed-in user here. The page asks the user to confirm it.
     """
     hidden = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
@@ -115,42 +122,41 @@ def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str
 
 
 def forwarding_page(url: str) -> str:
-    """The page that goes on to ``url`` by itself, which makes it a navigation of this site's own."""
-    go_on = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
-    return _page("Signed in", "One moment.", f'{go_on}<a href="{escape(url)}">Continue</a>')
+    """Return a page that navigates to ``url``, so that the navigation is same-site."""
+    refresh = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
+    return _page("Signed in", "One moment.", f'{refresh}<a href="{escape(url)}">Continue</a>')
 
 
 _ANOTHER_SITE = (
-    "Another site sent you here to sign in at the organisation below, and you are signed in already."
-    " Continue only if you want to sign in anew."
+    "Another site sent you here to sign in at the organisation below. You are already signed in."
+    " Continue only if you want to sign in again."
 )
 
 
-def _what_now(error: DescopeError, *, has_session: bool) -> str:
+def _advice(error: DescopeError, *, has_session: bool) -> str:
+    """Return what the user can do about an error whose detail is only its title."""
     if has_session and isinstance(error, UpstreamUnavailable):
-        return "This is not your fault, and you are not signed out. Try again in a moment."
-    if not has_session and isinstance(error, Forbidden):  # a login hook says so, and nobody is signed in
+        return "This is not your fault. You are still signed in. Please try again in a moment."
+    if not has_session and isinstance(error, Forbidden):  # raised by a login hook
         return "Your account is not allowed to do this."
-    by_code = _WHAT_NOW.get(error.code)
-    return by_code or _WHAT_NOW_BY_STATUS.get(error.status, "")
+    return _ADVICE_BY_CODE.get(error.code) or _ADVICE_BY_STATUS.get(error.status, "")
 
 
-_WHAT_NOW: Mapping[str, str] = {
-    "login_rejected": "You can start again. If it does not help, ask the people who run this application.",
-    "step_up_required": "You are signed in, and this needs to be confirmed. What you have just sent was not"
-    " kept: confirm, and send it again.",
-    "session_too_large": "Your account has more in it than a browser keeps. Signing in again does not help:"
-    " the people who run this application have to look at it.",
+_ADVICE_BY_CODE: Mapping[str, str] = {
+    "login_rejected": "You can start again. If that does not help, ask the people who run this application.",
+    "step_up_required": "You are signed in, but this step needs your confirmation."
+    " What you sent was not saved. Please confirm, and then send it again.",
+    "session_too_large": "Your account has more data than a browser can keep. Signing in again does not help."
+    " Please tell the people who run this application.",
 }
-"""What to do about an error that says no more than its title, by its code."""
 
-_WHAT_NOW_BY_STATUS: Mapping[int, str] = {
-    400: "Nothing was changed. Go back and start again.",
+_ADVICE_BY_STATUS: Mapping[int, str] = {
+    400: "Nothing was changed. Please go back and start again.",
     401: "You are not signed in, or your session has ended.",
     403: "You are signed in, but your account is not allowed to do this.",
-    500: "The people who run this application have to look at it.",
-    502: "This is not your fault. Try again in a moment.",
-    503: "This is not your fault. Try again in a moment.",
+    500: "Please tell the people who run this application.",
+    502: "This is not your fault. Please try again in a moment.",
+    503: "This is not your fault. Please try again in a moment.",
 }
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 _SECOND_TIME = "second time"
 _SIGNED_IN = "You are signed in"
-_NOT_SIGNED_OUT = "you are not signed out"
+_STILL_SIGNED_IN = "You are still signed in."
 
 
 def _too_large(app: FastAPI) -> None:
@@ -40,7 +40,7 @@ async def test_a_session_too_large_is_not_to_be_tried_again(make_env: EnvFactory
     response = await make_env(routes=_too_large).browser().visit("/large")
 
     assert response.status_code == 400
-    assert "the people who run this application have to look at it" in response.text
+    assert "tell the people who run this application" in response.text
     assert "Sign in again" not in response.text
     assert _SECOND_TIME not in response.text
 
@@ -70,7 +70,7 @@ async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
         "&amp;return_to=http%3A%2F%2F127.0.0.1%3A8000%2Fpayout%3Fdraft%3D1" if "draft" in str(referer) else ""
     )
     assert response.status_code == 401
-    assert "You are signed in, and this needs to be confirmed." in response.text
+    assert "You are signed in, but this step needs your confirmation." in response.text
     assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in response.text
 
 
@@ -131,8 +131,8 @@ async def test_who_was_not_signed_in_is_not_told_that_they_still_are(make_env: E
     waiting = await user.visit("/me")
 
     assert (refused.status_code, waiting.status_code) == (503, 503)
-    assert _NOT_SIGNED_OUT not in refused.text
-    assert _NOT_SIGNED_OUT in waiting.text
+    assert _STILL_SIGNED_IN not in refused.text
+    assert _STILL_SIGNED_IN in waiting.text
 
 
 async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pytest.LogCaptureFixture) -> None:
