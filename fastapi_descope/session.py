@@ -124,7 +124,7 @@ class AuthSession:
         step_up: Whether the session token is the result of a step-up authentication.
     """
 
-    # Tenants: TN-02. Changes at the next refresh: TN-12.
+    # The current tenant: TN-01, TN-02. Changes at the next refresh: TN-12.
 
     user: User
     tenant: Tenant | None
@@ -236,6 +236,8 @@ class UserProfile:
         tenant_names: The display names of these tenants, by id. A tenant without a name has its id here.
         custom_attributes: The custom attributes of the project.
     """
+
+    # No personal data in repr: LG-06.
 
     user_id: str
     login_ids: tuple[str, ...] = field(default=(), repr=False)

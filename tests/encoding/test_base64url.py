@@ -1,4 +1,4 @@
-"""Base64url has one spelling for each text of bytes; all the others are told apart (requirement TV-03)."""
+"""Bytes have one canonical encoding in base64url, and every other text is rejected (requirement TV-03)."""
 
 from base64 import urlsafe_b64encode
 
@@ -10,17 +10,18 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @pytest.mark.parametrize("length", range(1, 50))
-def test_the_canonical_spelling_is_read(length: int) -> None:
-    """What a strict encoder writes without padding is canonical and decodes to the same bytes."""
+def test_the_canonical_encoding_is_read_and_written(length: int) -> None:
+    """It is what a strict encoder writes, without padding."""
     for raw in (bytes(length), b"\xff" * length, bytes(range(200, 200 + length))):
         text = urlsafe_b64encode(raw).rstrip(b"=")
         assert base64url.is_canonical(text)
         assert base64url.decode(text) == raw
+        assert base64url.encode(raw) == text.decode()
 
 
 @pytest.mark.parametrize("length", range(1, 4))
-def test_of_all_last_characters_those_with_zero_bits_count(length: int) -> None:
-    """Exactly as many last characters are canonical as there are values of the last byte's bits."""
+def test_only_last_characters_with_zero_unused_bits_are_canonical(length: int) -> None:
+    """The number of canonical last characters is the number of values of the bits that are used."""
     text = urlsafe_b64encode(bytes(length)).rstrip(b"=")
     spellings = [text[:-1] + bytes([last]) for last in ALPHABET]
     canonical = [spelling for spelling in spellings if base64url.is_canonical(spelling)]
@@ -47,5 +48,5 @@ def test_of_all_last_characters_those_with_zero_bits_count(length: int) -> None:
     ],
 )
 def test_other_texts_are_not_canonical(text: bytes) -> None:
-    """Nothing, padding, the other alphabet, white space, dots and impossible lengths are refused."""
+    """Empty text, padding, the other alphabet, white space, dots and impossible lengths are rejected."""
     assert not base64url.is_canonical(text)

@@ -1,6 +1,6 @@
-"""Strict JSON: what is accepted, exactly where the bounds are, and that the result is read-only.
+"""Strict JSON accepts unambiguous text, has exact limits, and returns read-only values.
 
-What is refused is proved where it matters, on whole tokens, in ``test_token_form``. Requirement TV-04.
+Requirement TV-04. ``test_token_form`` has the tests of rejected text, in whole tokens.
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from fastapi_descope._encoding.frozen_dict import FrozenDict
 from fastapi_descope._encoding.strict_json import parse_object
 
 NOTHING: Mapping[str, object] = {}
-PLAIN = [
+UNAMBIGUOUS = [
     pytest.param(b"{}", {}, id="empty"),
-    pytest.param(b' \t\r\n{ "a" : 1 }\n\r\t ', {"a": 1}, id="white space around"),
+    pytest.param(b' \t\r\n{ "a" : 1 }\n\r\t ', {"a": 1}, id="surrounding white space"),
     pytest.param(b'{"":0}', {"": 0}, id="empty name"),
     pytest.param(b'{"a":[true,false,null]}', {"a": (True, False, None)}, id="constants"),
     pytest.param(b'{"a":-0}', {"a": 0}, id="negative zero"),
-    pytest.param(b'{"a":-1.5e2}', {"a": -150.0}, id="real"),
+    pytest.param(b'{"a":-1.5e2}', {"a": -150.0}, id="float"),
     pytest.param(b'{"a":99999999999999999999}', {"a": 99999999999999999999}, id="20 digits"),
     pytest.param(b'{"a":-99999999999999999999}', {"a": -99999999999999999999}, id="20 negative digits"),
     pytest.param(b'{"a":-1.0000000000000000000}', {"a": -1.0}, id="20 digits with a point"),
     pytest.param(b'{"a":1.0000000000000000000e10}', {"a": 1e10}, id="20 digits and an exponent"),
     pytest.param(b'{"a":0.00015932551501219558}', {"a": 0.00015932551501219558}, id="leading zeros"),
     pytest.param(b'{"a":-1.7976931348623157E+308}', {"a": -1.7976931348623157e308}, id="largest double"),
-    pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="tiny"),
+    pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="underflow to zero"),
     pytest.param(b'{"a":"\\"\\\\\\/\\b\\f\\n\\r\\t"}', {"a": '"\\/\b\f\n\r\t'}, id="escapes"),
     pytest.param(b'{"\\u00e9":"\\u003c"}', {"\xe9": "<"}, id="escaped character"),
     pytest.param(b'{"a":"\\ud83d\\ude00 \\uD83D\\uDE00"}', {"a": "\U0001f600 \U0001f600"}, id="escaped pair"),
@@ -46,23 +46,23 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "value"), PLAIN)
-def test_what_has_one_reading_is_read(raw: bytes, value: object) -> None:
-    """Unusual but unambiguous JSON is accepted, and means what it says."""
+@pytest.mark.parametrize(("raw", "value"), UNAMBIGUOUS)
+def test_unambiguous_json_is_accepted(raw: bytes, value: object) -> None:
+    """Unusual JSON with a single meaning is parsed."""
     assert parse_object(raw) == value
 
 
-@pytest.mark.parametrize("beside", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
+@pytest.mark.parametrize("sibling", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
 @pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"c":', b"}")], ids=["lists", "objects"])
-def test_32_levels_are_read(begin: bytes, end: bytes, beside: bytes) -> None:
-    """Depth is counted in levels, however many brackets there are; one level more is refused."""
-    assert parse_object(b"{" + beside + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
+def test_32_levels_are_accepted(begin: bytes, end: bytes, sibling: bytes) -> None:
+    """Depth counts levels and not brackets, and 33 levels are an error."""
+    assert parse_object(b"{" + sibling + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
     with pytest.raises(ValueError, match="too deep"):
-        parse_object(b"{" + beside + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
+        parse_object(b"{" + sibling + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
 
 
 def is_frozen(value: object) -> bool:
-    """Whether nothing in a value can be assigned to, at any depth."""
+    """Return whether no part of a value can be changed, at any depth."""
     if isinstance(value, Mapping):
         members = cast("Mapping[str, object]", value)
         return isinstance(members, FrozenDict) and all(map(is_frozen, members.values()))
@@ -72,7 +72,7 @@ def is_frozen(value: object) -> bool:
 
 
 def test_tv17_nothing_in_the_result_can_be_changed() -> None:
-    """Objects are read-only mappings and lists are tuples, so that no caller poisons the next one."""
+    """Objects are read-only mappings and lists are tuples."""
     parsed = parse_object(b'{"a":[[[{"b":[1,[{"c":[]}]]}]],"x"],"d":{"e":{"f":[null]}}}')
     assert parsed == {
         "a": ((({"b": (1, ({"c": ()},))},),), "x"),
@@ -82,7 +82,7 @@ def test_tv17_nothing_in_the_result_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize("quote", [b'"', b'\\"', b'"\\', b"\\", b'"[', b'\\"['])
-def test_no_text_makes_the_depth_check_try_twice(quote: bytes) -> None:
-    """Quotes and backslashes without end are refused in one pass: 4 MB of them take no minutes."""
+def test_the_depth_check_takes_linear_time(quote: bytes) -> None:
+    """4 MB of unterminated quotes and backslashes are rejected in one pass."""
     with pytest.raises(ValueError, match=r"deep|string|escape|Expecting"):
         parse_object(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))

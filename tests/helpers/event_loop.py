@@ -1,4 +1,4 @@
-"""An event loop in which waiting costs no time, so that deadlines are tested at their real length."""
+"""An event loop with virtual time, so that tests of timeouts use their real lengths and take no time."""
 
 import asyncio
 import selectors
@@ -9,34 +9,34 @@ import pytest
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Whenever nothing is ready, its clock jumps to the next timer instead of sleeping until then.
+    """An event loop whose clock jumps to the next timer when nothing is ready, instead of sleeping.
 
-    For code that waits for nothing outside this loop: a thread or a socket would always come too late.
-    To be given to anyio as its ``loop_factory``.
+    Only for code that waits for nothing outside this loop: a thread or a socket would always be too late.
+    Pass it to anyio as ``loop_factory``.
     """
 
     def __init__(self) -> None:
         self._now = 0.0
-        super().__init__(_Impatient(self))
+        super().__init__(_VirtualTimeSelector(self))
 
     def time(self) -> float:
-        """Seconds that have passed in this loop."""
+        """Return the virtual seconds since the loop was created."""
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let ``seconds`` have passed."""
+        """Advance the clock by ``seconds``."""
         self._now += seconds
 
 
-class _Impatient(selectors.BaseSelector):
-    """A selector that never waits for a time: it lets the time pass."""
+class _VirtualTimeSelector(selectors.BaseSelector):
+    """A selector that advances the clock of its loop instead of waiting."""
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self._loop = loop
         self._real = selectors.DefaultSelector()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready; without anything, ``timeout`` has passed at once."""
+        """Return the ready file objects. If there are none, advance the clock by ``timeout``."""
         if timeout is None:
             return self._real.select(None)
         ready = self._real.select(0)
@@ -45,30 +45,30 @@ class _Impatient(selectors.BaseSelector):
         return ready
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """As the real selector does."""
+        """Delegate to the real selector."""
         return self._real.register(fileobj, events, data)
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        """As the real selector does."""
+        """Delegate to the real selector."""
         return self._real.unregister(fileobj)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """As the real selector does."""
+        """Delegate to the real selector."""
         return self._real.modify(fileobj, events, data)
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        """As the real selector does."""
+        """Delegate to the real selector."""
         return self._real.get_map()
 
     def close(self) -> None:
-        """As the real selector does."""
+        """Delegate to the real selector."""
         self._real.close()
 
 
 in_virtual_time = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual time"]
 )
-"""Runs one test in such a loop; a whole module overrides the fixture ``anyio_backend``."""
+"""Run one test in virtual time. To run a whole module in it, override the fixture ``anyio_backend``."""
 
 
 async def run_ready() -> None:

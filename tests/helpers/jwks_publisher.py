@@ -1,4 +1,4 @@
-"""A scripted Descope that publishes keys, and the clock that everybody around it reads."""
+"""A fake JWKS endpoint with scripted responses and a frozen clock."""
 
 import asyncio
 
@@ -7,41 +7,41 @@ from fastapi_descope.errors import UpstreamError
 from fastapi_descope.events import EventBus
 from tests.helpers.tampering import NOW, POLICY
 
-Answer = bytes | tuple[bytes, int | None] | UpstreamError
+Response = bytes | tuple[bytes, int | None] | UpstreamError
 
 
 class Publisher:
-    """Gives one answer after the other, the last one for ever, and each only while ``gate`` is open.
+    """Returns the scripted responses in order, and repeats the last one. Waits while ``gate`` is closed.
 
-    An answer is a body, a body with its max-age, or an error to raise. ``now`` is moved by the test.
+    A response is a body, a body with its max-age, or an error to raise. Tests set ``now`` to let time pass.
     """
 
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Response) -> None:
+        self.responses = list(responses)
         self.fetches = 0
         self.now = float(NOW)
         self.gate = asyncio.Event()
         self.gate.set()
 
     def clock(self) -> float:
-        """The frozen time: epoch seconds and monotonic seconds at once."""
+        """Return the frozen time, used as epoch seconds and as monotonic seconds."""
         return self.now
 
-    def publish(self, answer: Answer) -> None:
-        """Answer this from now on."""
-        self.answers = [answer]
+    def publish(self, response: Response) -> None:
+        """Return this response from now on."""
+        self.responses = [response]
 
     async def fetch(self) -> tuple[bytes, int | None]:
-        """The answer as it is once the gate is open."""
+        """Return the next response once the gate is open."""
         self.fetches += 1
         await self.gate.wait()
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, UpstreamError):
-            raise answer
-        return answer if isinstance(answer, tuple) else (answer, None)
+        response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+        if isinstance(response, UpstreamError):
+            raise response
+        return response if isinstance(response, tuple) else (response, None)
 
-    def cache(self, *, size: int = 4096, events: EventBus | None = None) -> TokenVerifier:
-        """A key cache in front of this."""
+    def verifier(self, *, size: int = 4096, events: EventBus | None = None) -> TokenVerifier:
+        """Return a token verifier that fetches its keys here."""
         return TokenVerifier(
             self.fetch,
             policy=POLICY,

@@ -1,4 +1,4 @@
-"""A forge: real RSA keys, made anew for every run, that sign whatever a test wants to have signed."""
+"""A token factory with real RSA keys, generated for each test run, and functions that tamper with tokens."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -17,41 +17,41 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def encode(raw: bytes) -> str:
-    """Bytes as a token spells them."""
+    """Return unpadded base64url."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def segment(token: str, index: int) -> str:
-    """One of the three parts of a token."""
+    """Return one of the three segments of a token."""
     return token.split(".")[index]
 
 
 def with_segment(token: str, index: int, text: str) -> str:
-    """The token with one of its parts exchanged."""
+    """Return the token with one segment replaced."""
     parts = token.split(".")
     parts[index] = text
     return ".".join(parts)
 
 
 def twin(text: str) -> str:
-    """Another spelling that a lenient decoder reads as the same bytes: its unused bits are not zero."""
+    """Return a second encoding of the same bytes, for lenient decoders: its unused bits are not zero."""
     return text[:-1] + ALPHABET[ALPHABET.index(text[-1]) + 1]
 
 
 class Forge:
-    """Makes keys, key sets and tokens. A key is known by its name, and is the same for as long as this is."""
+    """Creates keys, key sets and validly signed tokens. A key is identified by its name and cached."""
 
     def __init__(self) -> None:
         self._keys: dict[tuple[str, int], RSAPrivateKey] = {}
 
     def private(self, name: str = "A", bits: int = 2048) -> RSAPrivateKey:
-        """The private key of a name and size."""
+        """Return the private key with this name and size."""
         if (name, bits) not in self._keys:
             self._keys[name, bits] = generate_private_key(65537, bits)
         return self._keys[name, bits]
 
     def jwk(self, name: str = "A", bits: int = 2048, /, **changes: object) -> dict[str, object]:
-        """A JWK as Descope publishes it, with changes; a change to ``...`` removes the member."""
+        """Return a JWK as Descope publishes it, with changes; ``...`` removes a member."""
         modulus = self.private(name, bits).public_key().public_numbers().n
         member: dict[str, object] = {
             "alg": "RS256",
@@ -64,12 +64,12 @@ class Forge:
         return {name: value for name, value in (member | changes).items() if value is not ...}
 
     def key_set(self, *members: object) -> bytes:
-        """The body of a key set: a single letter stands for that key, all else is a member as it is."""
+        """Return the body of a key set. A single letter is the key of that name, else it is a raw member."""
         named = (self.jwk(m) if isinstance(m, str) and len(m) == 1 else m for m in members)
         return _json({"keys": list(named)})
 
     def claims(self, **changes: object) -> dict[str, object]:
-        """The claims of a session that is good at ``NOW``, with changes; ``...`` removes a claim."""
+        """Return the claims of a session token valid at ``NOW``, with changes; ``...`` removes a claim."""
         good: dict[str, object] = {
             "amr": ["fed"],
             "dct": "T1",
@@ -83,7 +83,7 @@ class Forge:
         return {name: value for name, value in (good | changes).items() if value is not ...}
 
     def token(self, claims: object = None, *, header: object = None, key: str = "A") -> str:
-        """A token truly signed by a key; claims and header are objects, or bytes of any kind."""
+        """Return a token signed with a key. Claims and header are objects, or raw bytes."""
         head = {"alg": "RS256", "kid": key, "typ": "JWT"} if header is None else header
         body = self.claims() if claims is None else claims
         text = f"{encode(_json(head))}.{encode(_json(body))}"

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of tokens and keys."""
+"""Fixtures of the tests of tokens and keys."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,19 +13,19 @@ from tests.helpers.tampering import NOW, POLICY, Forge
 
 @pytest.fixture(scope="session")
 def forge() -> Forge:
-    """The one forge of the run, so that its keys are made once."""
+    """Return one token factory for the whole run, so that each key is generated once."""
     return Forge()
 
 
 @pytest.fixture(scope="session")
 def key_pair(forge: Forge) -> Mapping[str, Key]:
-    """The keys A and B of the forge, parsed."""
+    """Return the parsed keys A and B."""
     return parse_key_set(forge.key_set("A", "B")).keys
 
 
 @pytest.fixture(scope="session")
-def token_verify(key_pair: Mapping[str, Key]) -> Callable[..., Claims]:
-    """``verify`` for a session at the frozen time, unless a test says otherwise."""
+def verify_token(key_pair: Mapping[str, Key]) -> Callable[..., Claims]:
+    """Return ``verify`` with defaults: a session token, the keys A and B, at ``NOW``."""
 
     def run(
         token: object,
@@ -41,14 +41,14 @@ def token_verify(key_pair: Mapping[str, Key]) -> Callable[..., Claims]:
 
 
 @pytest.fixture(scope="session")
-def token_refusal(token_verify: Callable[..., Claims]) -> Callable[..., TokenError]:
-    """The error that a token meets: it is of our family, and tells nothing but a reason (LG-02)."""
+def error_of(verify_token: Callable[..., Claims]) -> Callable[..., TokenError]:
+    """Return a function that returns the error of a token, which shows nothing of the token (LG-02)."""
 
-    def refusal(token: object, *arguments: object, **options: object) -> TokenError:
+    def error(token: object, *arguments: object, **options: object) -> TokenError:
         with pytest.raises(TokenError) as caught:
-            token_verify(token, *arguments, **options)
+            verify_token(token, *arguments, **options)
         assert caught.value.__context__ is None
         assert str(caught.value) == "The session is not valid"
         return caught.value
 
-    return refusal
+    return error

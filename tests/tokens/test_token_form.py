@@ -1,7 +1,7 @@
-"""A token's form: one spelling, one reading, and a bounded size, or it is refused.
+"""The form of a token: one encoding, one reading and a bounded size.
 
-Requirements TV-01 to TV-04. Wrong tokens are real ones, tampered with; where the fault is in what is
-signed, the signature over it is genuine.
+Requirements TV-01 to TV-04. Wrong tokens are real ones, tampered with. If the fault is in the signed part,
+the signature over it is valid.
 """
 
 import json
@@ -16,84 +16,88 @@ from fastapi_descope.session import Claims
 from tests.helpers.tampering import POLICY, Forge, segment, twin, with_segment
 from tests.hostile.tables.token_forms import NOT_STRICT_OBJECTS, NOT_TOKENS, RESHAPED
 
-Refusal = Callable[..., TokenError]
+ErrorOf = Callable[..., TokenError]
 Verify = Callable[..., Claims]
 Tamper = Callable[[str], object]
 
 
 @pytest.mark.parametrize("value", NOT_TOKENS.values(), ids=NOT_TOKENS)
-def test_tv01_what_is_no_token_is_malformed(token_refusal: Refusal, value: object) -> None:
-    """Whatever is presented, the answer is one error of one family."""
-    assert token_refusal(value).reason is TokenReason.MALFORMED
+def test_tv01_a_value_that_is_not_a_token_is_malformed(error_of: ErrorOf, value: object) -> None:
+    """Every input, of whatever type, raises the same error."""
+    assert error_of(value).reason is TokenReason.MALFORMED
 
 
 @pytest.mark.parametrize("tamper", RESHAPED.values(), ids=RESHAPED)
-def test_a_token_has_exactly_one_spelling(token_refusal: Refusal, forge: Forge, tamper: Tamper) -> None:
-    """A text that a lenient reader would take for the good token is malformed (TV-01, TV-03)."""
-    assert token_refusal(tamper(forge.token())).reason is TokenReason.MALFORMED
+def test_a_token_has_exactly_one_encoding(error_of: ErrorOf, forge: Forge, tamper: Tamper) -> None:
+    """A text that a lenient decoder would take for the good token is malformed (TV-01, TV-03)."""
+    assert error_of(tamper(forge.token())).reason is TokenReason.MALFORMED
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_tv03_unused_bits_are_zero_in_every_segment(
-    token_refusal: Refusal, token_verify: Verify, forge: Forge, index: int
+    error_of: ErrorOf, verify_token: Verify, forge: Forge, index: int
 ) -> None:
-    """A changed last character that decodes to the same bytes is refused, wherever it stands."""
+    """A segment whose last character is changed, but decodes to the same bytes, is malformed."""
     for padding in range(4):
         claims = forge.claims(pad="x" * padding)
         token = forge.token(claims, header={"alg": "RS256", "kid": "A", "pad": "x" * padding})
         if len(segment(token, index)) % 4:
             tampered = with_segment(token, index, twin(segment(token, index)))
-            assert token_refusal(tampered).reason is TokenReason.MALFORMED
-        assert token_verify(token)["sub"] == "U2forge"
+            assert error_of(tampered).reason is TokenReason.MALFORMED
+        assert verify_token(token)["sub"] == "U2forge"
 
 
 @pytest.mark.parametrize("size", [8193, 8194, 65536, 1_000_000, 4_000_000])
-def test_tv02_a_large_token_is_not_looked_into(token_refusal: Refusal, size: int) -> None:
-    """The size is judged before anything else: even junk is then too large, not malformed."""
-    assert token_refusal("!" * size).reason is TokenReason.TOO_LARGE
+def test_tv02_the_size_is_checked_first(error_of: ErrorOf, size: int) -> None:
+    """Even junk is too large and not malformed."""
+    assert error_of("!" * size).reason is TokenReason.TOO_LARGE
 
 
-def test_tv02_the_bound_is_inclusive_and_configurable(
-    forge: Forge, token_refusal: Refusal, token_verify: Verify
+def test_tv02_the_maximum_size_is_inclusive_and_configurable(
+    forge: Forge, error_of: ErrorOf, verify_token: Verify
 ) -> None:
-    """A token of exactly ``max_bytes`` passes, one byte more does not."""
+    """A token of exactly ``max_bytes`` is accepted, one byte more is not."""
     token = forge.token(forge.claims(pad="x" * 2000))
     exact, less = (replace(POLICY, max_bytes=len(token) - cut) for cut in (0, 1))
-    assert token_verify(token, policy=exact)["pad"] == "x" * 2000
-    assert token_refusal(token, policy=less).reason is TokenReason.TOO_LARGE
+    assert verify_token(token, policy=exact)["pad"] == "x" * 2000
+    assert error_of(token, policy=less).reason is TokenReason.TOO_LARGE
 
 
 @pytest.mark.parametrize(("length", "reason"), [(1024, None), (1028, TokenReason.TOO_LARGE)])
-def test_tv02_a_header_has_1024_bytes_at_most(
-    token_refusal: Refusal, token_verify: Verify, forge: Forge, length: int, reason: TokenReason | None
+def test_tv02_a_header_has_at_most_1024_bytes(
+    error_of: ErrorOf, verify_token: Verify, forge: Forge, length: int, reason: TokenReason | None
 ) -> None:
-    """The encoded header segment is bounded on its own."""
+    """The size of the encoded header has its own limit."""
     header = json.dumps({"alg": "RS256", "kid": "A", "pad": ""}).encode()
     padded = header.replace(b'""', b'"' + b"x" * (length * 3 // 4 - len(header)) + b'"')
     token = forge.token(header=padded)
     assert len(segment(token, 0)) == length
     if reason is None:
-        assert token_verify(token)["sub"] == "U2forge"
+        assert verify_token(token)["sub"] == "U2forge"
     else:
-        assert token_refusal(token).reason is reason
+        assert error_of(token).reason is reason
 
 
 @pytest.mark.parametrize("raw", NOT_STRICT_OBJECTS.values(), ids=NOT_STRICT_OBJECTS)
-def test_tv04_claims_are_strict_json(token_refusal: Refusal, forge: Forge, raw: bytes) -> None:
-    """Claims that any other reader could read otherwise are refused, although they are truly signed."""
-    assert token_refusal(forge.token(raw)).reason is TokenReason.MALFORMED
+def test_tv04_claims_that_are_not_strict_json_are_malformed(
+    error_of: ErrorOf, forge: Forge, raw: bytes
+) -> None:
+    """Claims that another parser could read differently are rejected, although the signature is valid."""
+    assert error_of(forge.token(raw)).reason is TokenReason.MALFORMED
 
 
 @pytest.mark.parametrize("raw", NOT_STRICT_OBJECTS.values(), ids=NOT_STRICT_OBJECTS)
-def test_tv04_a_header_is_strict_json(token_refusal: Refusal, forge: Forge, raw: bytes) -> None:
-    """A header is read as strictly as claims are, but before any signature."""
-    error = token_refusal(forge.token(header=raw))
+def test_tv04_a_header_that_is_not_strict_json_is_rejected(
+    error_of: ErrorOf, forge: Forge, raw: bytes
+) -> None:
+    """The header is parsed like the claims, and before the signature is checked."""
+    error = error_of(forge.token(header=raw))
     assert error.reason in {TokenReason.MALFORMED, TokenReason.TOO_LARGE}
 
 
 @pytest.mark.parametrize("text", ["a.b.c", "A-_9.A-_9.A-_9"])
-def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
-    """Three segments of the base64url alphabet."""
+def test_three_base64url_segments_look_like_a_jwt(text: str) -> None:
+    """The segments are not decoded."""
     assert looks_like_jwt(text)
 
 
@@ -115,6 +119,6 @@ def test_a_jwt_is_known_by_its_spelling(text: str) -> None:
         "a.b.\x00",
     ],
 )
-def test_what_no_header_may_carry_is_no_jwt(text: str) -> None:
-    """Padding, white space, colons, control and foreign characters are refused."""
+def test_any_other_text_does_not_look_like_a_jwt(text: str) -> None:
+    """Padding, white space, colons, control characters and non-ASCII characters are rejected."""
     assert not looks_like_jwt(text)

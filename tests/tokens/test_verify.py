@@ -1,7 +1,7 @@
-"""A token's signature, and the keys it is checked with.
+"""The signature of a token, and the keys it is checked with.
 
-Requirements TV-16 and TV-19, JW-02 for unknown keys, SC-01. The form of a token, its header and its
-claims have tests of their own.
+Requirements TV-16 and TV-19, JW-02 for unknown keys, and SC-01. Form, header and claims have their own
+test files.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -20,19 +20,19 @@ from fastapi_descope.errors import TokenError, TokenReason
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import NOW, POLICY, Forge, segment, with_segment
 
-Refusal = Callable[..., TokenError]
+ErrorOf = Callable[..., TokenError]
 Verify = Callable[..., Claims]
 
 
-def test_a_good_token_gives_its_claims(token_verify: Verify, forge: Forge) -> None:
-    """A token in which everything holds gives the claims that were signed."""
-    claims = token_verify(forge.token())
+def test_a_valid_token_returns_its_claims(verify_token: Verify, forge: Forge) -> None:
+    """The claims are those that were signed."""
+    claims = verify_token(forge.token())
     assert claims["sub"] == "U2forge"
     assert claims["amr"] == ("fed",)
 
 
-def test_every_bit_of_a_signature_counts(token_refusal: Refusal, forge: Forge) -> None:
-    """No signature with one bit changed, moved, cut or made longer passes."""
+def test_every_bit_of_a_signature_counts(error_of: ErrorOf, forge: Forge) -> None:
+    """No signature with a bit changed, rotated, shortened or extended is valid."""
     token = forge.token()
     good = urlsafe_b64decode(segment(token, 2) + "==")
     flipped = [good[:i] + bytes([good[i] ^ 1 << i % 8]) + good[i + 1 :] for i in range(256)]
@@ -40,33 +40,31 @@ def test_every_bit_of_a_signature_counts(token_refusal: Refusal, forge: Forge) -
     for signature in wrong:
         text = urlsafe_b64encode(signature).rstrip(b"=").decode()
         tampered = with_segment(token, 2, text)
-        assert token_refusal(tampered).reason is TokenReason.SIGNATURE
+        assert error_of(tampered).reason is TokenReason.SIGNATURE
 
 
-def test_a_signature_covers_header_and_claims(token_refusal: Refusal, forge: Forge) -> None:
-    """A header or a payload of another good token does not go with this signature."""
+def test_a_signature_covers_header_and_claims(error_of: ErrorOf, forge: Forge) -> None:
+    """The header or payload of another valid token does not match the signature."""
     token = forge.token()
     other_header = forge.token(header={"alg": "RS256", "kid": "A"})
     other_claims = forge.token({"sub": "U2other"})
     for index, donor in ((0, other_header), (1, other_claims), (2, other_claims)):
         tampered = with_segment(token, index, segment(donor, index))
-        assert token_refusal(tampered).reason is TokenReason.SIGNATURE
+        assert error_of(tampered).reason is TokenReason.SIGNATURE
 
 
 @pytest.mark.parametrize("claims", [b"{", b"null", b'{"exp":1}'], ids=["broken", "null", "expired"])
-def test_tv16_nothing_is_read_before_the_signature_holds(
-    token_refusal: Refusal, forge: Forge, claims: bytes
+def test_tv16_claims_are_not_read_before_the_signature_is_valid(
+    error_of: ErrorOf, forge: Forge, claims: bytes
 ) -> None:
-    """Wrongly signed claims are never judged: neither as malformed nor as expired."""
+    """Claims with a wrong signature are neither malformed nor expired."""
     token = forge.token(claims)
     unsigned = with_segment(token, 2, segment(forge.token(), 2))
-    assert token_refusal(unsigned).reason is TokenReason.SIGNATURE
+    assert error_of(unsigned).reason is TokenReason.SIGNATURE
 
 
-def test_tv19_one_signature_is_checked_however_many_keys_there_are(
-    key_pair: Mapping[str, Key], forge: Forge
-) -> None:
-    """A token costs the one RSA operation of the key that it names."""
+def test_tv19_one_signature_is_checked_however_many_keys(key_pair: Mapping[str, Key], forge: Forge) -> None:
+    """A token costs one RSA operation, with the key that it names."""
     used: list[str] = []
 
     class Counting(CryptographyRSAKey):
@@ -83,8 +81,8 @@ def test_tv19_one_signature_is_checked_however_many_keys_there_are(
     assert used == ["A"]
 
 
-def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
-    """Verifying keeps nothing between calls, so a set may be replaced at any moment as a whole (JW-14)."""
+def test_jw14_keys_may_be_replaced_while_threads_verify(forge: Forge) -> None:
+    """Verification keeps no state between calls, so the set may be replaced at any time (JW-14)."""
     sets = [parse_key_set(forge.key_set(*names)).keys for names in ("A", "AB", "BA")]
     current = sets[:1]
     token = forge.token()
@@ -101,12 +99,12 @@ def test_jw14_keys_may_be_swapped_while_threads_verify(forge: Forge) -> None:
 
 
 def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]) -> None:
-    """The key class is the one on top of cryptography, not a fallback of python-jose."""
+    """The key class is the one based on cryptography, and not a fallback of python-jose."""
     assert {type(key.rsa) for key in key_pair.values()} == {CryptographyRSAKey}
 
 
-def test_a_key_is_known_by_its_material(forge: Forge) -> None:
-    """The fingerprint depends on modulus and exponent; ``repr`` shows no key object."""
+def test_keys_are_compared_by_their_material(forge: Forge) -> None:
+    """The fingerprint depends on modulus and exponent, and ``repr`` shows no key object."""
     one, same, other = (forge.jwk(name) for name in ("A", "A", "B"))
     first, again, second = (Key.from_jwk("kid", str(k["n"]), str(k["e"])) for k in (one, same, other))
     assert first == again
@@ -132,30 +130,30 @@ IMPLAUSIBLE: Mapping[str, Mapping[str, object]] = {
 
 
 @pytest.mark.parametrize("changes", PLAUSIBLE.values(), ids=PLAUSIBLE)
-def test_jw02_an_unknown_key_may_be_worth_a_fetch(
-    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
+def test_jw02_a_plausible_token_of_an_unknown_key_causes_a_fetch(
+    error_of: ErrorOf, forge: Forge, changes: Mapping[str, object]
 ) -> None:
-    """A token that a newer key could make valid says so."""
-    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
+    """A newer key could make the token valid."""
+    error = error_of(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
     assert error.should_refetch
 
 
 @pytest.mark.parametrize("changes", IMPLAUSIBLE.values(), ids=IMPLAUSIBLE)
-def test_jw02_junk_is_not_worth_a_fetch(
-    token_refusal: Refusal, forge: Forge, changes: Mapping[str, object]
+def test_jw02_an_implausible_token_of_an_unknown_key_causes_no_fetch(
+    error_of: ErrorOf, forge: Forge, changes: Mapping[str, object]
 ) -> None:
-    """A token that no key could make valid causes no request upstream."""
-    error = token_refusal(forge.token(forge.claims(**changes), key="C"))
+    """No key could make the token valid."""
+    error = error_of(forge.token(forge.claims(**changes), key="C"))
     assert isinstance(error, UnknownKey)
     assert not error.should_refetch
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"a":NaN}'])
-def test_jw02_a_payload_that_is_no_json_is_not_worth_a_fetch(
-    token_refusal: Refusal, forge: Forge, raw: bytes
+def test_jw02_a_malformed_payload_of_an_unknown_key_causes_no_fetch(
+    error_of: ErrorOf, forge: Forge, raw: bytes
 ) -> None:
-    """Nor does a payload that cannot be read."""
-    error = token_refusal(forge.token(raw, key="C"))
+    """No key could make the token valid."""
+    error = error_of(forge.token(raw, key="C"))
     assert isinstance(error, UnknownKey)
     assert not error.should_refetch
