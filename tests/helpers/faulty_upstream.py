@@ -21,7 +21,7 @@ CALL_SECONDS = 5.0
 
 
 class Fault(Enum):
-    """What goes wrong with one call."""
+    """A failure of one call."""
 
     RATE_LIMITED = "a 429 without effect"
     UNAVAILABLE = "a 503 without effect"

@@ -32,7 +32,7 @@ _LOGOUT_SECONDS = 2.0
 
 
 class Delivery(Enum):
-    """What happens to a response."""
+    """The fate of a response."""
 
     RECEIVED = "the browser receives it"
     LOST = "it is sent, but the browser does not receive it"
@@ -41,7 +41,7 @@ class Delivery(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Guarantees:
-    """What was final before a request started, so that its outcome must respect it."""
+    """The final facts before a request started, which its outcome must respect."""
 
     logged_out: bool = False
     switches: int = 0

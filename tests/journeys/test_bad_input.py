@@ -1,4 +1,4 @@
-"""What users meet when things are wrong: each gets its own answer, and nothing is a 500."""
+"""Invalid requests and configurations: each gets its own response, and none is a 500."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from tests.helpers.app_harness import EnvFactory
 pytestmark = pytest.mark.anyio
 
 
-def test_without_a_project_id_construction_fails_naming_the_variable() -> None:
-    """The first thing a newcomer gets wrong says what to set."""
+def test_missing_project_id_is_a_configuration_error_that_names_the_variable() -> None:
+    """The most common mistake of a first installation."""
     with pytest.raises(ConfigurationError, match="DESCOPE_PROJECT_ID"):
         Descope()
 
@@ -19,8 +19,8 @@ def test_without_a_project_id_construction_fails_naming_the_variable() -> None:
     "query",
     ["", "?code=good", "?code=good&state=", "?code=good&state=x", "?code=good&state=" + "A" * 43],
 )
-async def test_cb01_a_callback_without_its_own_state_is_refused(make_env: EnvFactory, query: str) -> None:
-    """400 with a page that offers a new start; Descope is not called, and no cookie is set."""
+async def test_cb01_callback_without_its_state_is_rejected(make_env: EnvFactory, query: str) -> None:
+    """A 400 with a page that offers a new login. No call is made, and no cookie is set."""
     env = make_env()
 
     response = await env.browser().visit("/callback" + query)
@@ -33,8 +33,8 @@ async def test_cb01_a_callback_without_its_own_state_is_refused(make_env: EnvFac
     assert env.events[-1] == LoginFailed("state")
 
 
-async def test_cb02_a_callback_begun_in_another_browser_is_refused(make_env: EnvFactory) -> None:
-    """An attacker's code and state do not sign a victim in (CB-02)."""
+async def test_cb02_callback_from_another_browser_is_rejected(make_env: EnvFactory) -> None:
+    """The code and state of an attacker do not log a victim in (CB-02)."""
     env = make_env()
     callback = await env.browser().open_callback()
 
@@ -45,8 +45,8 @@ async def test_cb02_a_callback_begun_in_another_browser_is_refused(make_env: Env
     assert env.calls("exchange") == 0
 
 
-async def test_upstream_down_at_login_is_503_with_a_page(make_env: EnvFactory) -> None:
-    """The page says that it is nobody's fault, and when to come back."""
+async def test_login_during_an_outage_is_503_with_a_page(make_env: EnvFactory) -> None:
+    """The page gives the reason, and the response a ``Retry-After``."""
     env = make_env()
     env.emulator.faults.add("authorize", status=500)
 
@@ -60,28 +60,28 @@ async def test_upstream_down_at_login_is_503_with_a_page(make_env: EnvFactory) -
     assert "set-cookie" not in response.headers
 
 
-async def test_an_expired_session_and_upstream_down_is_503_and_keeps_the_cookies(
+async def test_expired_session_during_an_outage_is_503_and_keeps_the_cookies(
     make_env: EnvFactory,
 ) -> None:
-    """An outage never logs anyone out: when Descope is back, so is the user."""
+    """The session continues when Descope is available again."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
     env.emulator.clock.advance(660)
     env.emulator.faults.add("refresh", status=503)
 
-    down = await browser.get("/session-of")
-    up = await browser.get("/session-of")
+    during = await browser.get("/session-of")
+    after = await browser.get("/session-of")
 
-    assert down.status_code == 503
-    assert down.json()["code"] == "upstream_unavailable"
-    assert down.headers["retry-after"] == "5"
-    assert "set-cookie" not in down.headers
-    assert up.status_code == 200
+    assert during.status_code == 503
+    assert during.json()["code"] == "upstream_unavailable"
+    assert during.headers["retry-after"] == "5"
+    assert "set-cookie" not in during.headers
+    assert after.status_code == 200
 
 
-async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(make_env: EnvFactory) -> None:
-    """A token that lives for weeks is not taken for a session."""
+async def test_kd01_refresh_token_in_the_session_cookie_is_401(make_env: EnvFactory) -> None:
+    """A token that is valid for weeks is not accepted as a session token."""
     env = make_env()
     pair = env.emulator.issue("ada@acme.example", tenant="acme")
 
@@ -92,24 +92,24 @@ async def test_kd01_a_refresh_jwt_in_the_session_cookie_is_401(make_env: EnvFact
     assert "set-cookie" not in response.headers
 
 
-@pytest.mark.parametrize("where", ["cookie", "authorization"])
-async def test_a_tampered_token_is_401(make_env: EnvFactory, where: str) -> None:
-    """One changed character of the payload, by cookie or by bearer."""
+@pytest.mark.parametrize("location", ["cookie", "authorization"])
+async def test_tampered_token_is_401(make_env: EnvFactory, location: str) -> None:
+    """One changed character of the payload, in a cookie or a bearer token."""
     env = make_env()
     header, payload, signature = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt.split(".")
     forged = f"{header}.{payload[:-4]}{'A' if payload[-4] != 'A' else 'B'}{payload[-3:]}.{signature}"
-    headers = {"cookie": f"DS={forged}"} if where == "cookie" else {"authorization": f"Bearer {forged}"}
+    headers = {"cookie": f"DS={forged}"} if location == "cookie" else {"authorization": f"Bearer {forged}"}
 
     response = await env.browser().get("/me", **headers)
 
     assert response.status_code == 401
     assert response.json()["code"] == "invalid_token"
-    challenge = 'Bearer error="invalid_token"' if where == "authorization" else "Bearer"
+    challenge = 'Bearer error="invalid_token"' if location == "authorization" else "Bearer"
     assert response.headers["www-authenticate"] == challenge
 
 
-async def test_tn01_a_user_without_tenant_gets_403_no_tenant(make_env: EnvFactory) -> None:
-    """Signed in, but a route that works in a tenant has none to work in."""
+async def test_tn01_user_without_tenant_gets_403_no_tenant(make_env: EnvFactory) -> None:
+    """The user is authenticated, but the route needs a current tenant."""
     env = make_env()
     pair = env.emulator.issue("nomad@example.org")
 
@@ -119,14 +119,14 @@ async def test_tn01_a_user_without_tenant_gets_403_no_tenant(make_env: EnvFactor
     assert response.json()["code"] == "no_tenant"
 
 
-async def test_cb06_a_refused_sign_in_shows_a_page_and_reflects_nothing(make_env: EnvFactory) -> None:
-    """The user changed their mind at the identity provider: a page with a way to start again (CB-06)."""
+async def test_cb06_rejected_login_shows_a_page_and_reflects_nothing(make_env: EnvFactory) -> None:
+    """The user cancelled at the identity provider. The page offers a new login (CB-06)."""
     env = make_env()
     browser = env.browser()
     page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])
-    back = (await browser.refuse(page)).headers["location"]
+    callback = (await browser.refuse(page)).headers["location"]
 
-    response = await browser.visit(back + "&error_description=<script>alert(1)</script>")
+    response = await browser.visit(callback + "&error_description=<script>alert(1)</script>")
 
     assert response.status_code == 400
     assert "<script>" not in response.text

@@ -1,8 +1,8 @@
-"""LG-01: nothing that could be used to impersonate anybody is written anywhere.
+"""LG-01: no secret is logged or traced.
 
-Every flow and failure is walked over real sockets with every logger at DEBUG and every span kept. Then all
-that was ever a secret in it (tokens, codes, states, cookie values, the management key, e-mail addresses) is
-looked for in what was written.
+Every flow and failure runs over real sockets with all loggers at DEBUG and all spans recorded. Then the
+output is searched for every secret that was used: tokens, codes, states, cookie values, the management key
+and e-mail addresses.
 """
 
 import logging
@@ -30,13 +30,13 @@ from tests.helpers.live_server import listening, serve_app
 pytestmark = pytest.mark.anyio
 
 MANAGEMENT_KEY = "canary-management-key"
-_EMULATORS_OWN = ("httpx2", "httpcore2", "asyncio", "websockets")
-"""Loggers of the tests' own machinery, which speaks for the browser and not for the package."""
+_TEST_LOGGERS = ("httpx2", "httpcore2", "asyncio", "websockets")
+"""Loggers of the browser client and of the emulator, which know the secrets."""
 
 
 @dataclass
-class Notebook(logging.Handler):
-    """Everything that was logged, with arguments, tracebacks and extra fields."""
+class LogRecorder(logging.Handler):
+    """A handler that records everything logged, with arguments, tracebacks and extra fields."""
 
     lines: list[str] = field(default_factory=list[str])
 
@@ -47,8 +47,8 @@ class Notebook(logging.Handler):
         return id(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it down, unless it is of the tests' own machinery."""
-        if record.name.split(".")[0] in _EMULATORS_OWN:
+        """Record the line, unless a client or server of the tests logged it."""
+        if record.name.split(".")[0] in _TEST_LOGGERS:
             return
         error = record.exc_info[1] if record.exc_info else None
         trace = "".join(traceback.format_exception(error)) if error else ""
@@ -56,9 +56,9 @@ class Notebook(logging.Handler):
 
 
 @pytest.fixture
-def notebook() -> Generator[Notebook]:
-    """Every logger of the process at DEBUG, written down."""
-    handler, root = Notebook(), logging.getLogger()
+def log_recorder() -> Generator[LogRecorder]:
+    """Set every logger of the process to DEBUG and record its output."""
+    handler, root = LogRecorder(), logging.getLogger()
     names = ["fastapi_descope", "httpcore", "httpx", "h11", "uvicorn", "uvicorn.access", "uvicorn.error"]
     levels = {name: logging.getLogger(name).level for name in ["", *names]}
     for name in levels:
@@ -72,45 +72,44 @@ def notebook() -> Generator[Notebook]:
 
 
 def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
-    """All that was ever in a Set-Cookie, a code, a state, or a person's address."""
-    found = {MANAGEMENT_KEY, *(user.login_id for user in emulator.project.users)}
+    """Return every cookie value, code, state, token and e-mail address that was used."""
+    secrets = {MANAGEMENT_KEY, *(user.login_id for user in emulator.project.users)}
     for response in (response for browser in browsers for response in browser.log):
         for cookie in response.headers.get_list("set-cookie"):
-            found.add(cookie.partition("=")[2].partition(";")[0])
+            secrets.add(cookie.partition("=")[2].partition(";")[0])
         for url in (str(response.url), response.headers.get("location", "")):
             query = parse_qs(urlsplit(url).query)
-            found.update(value for name in ("code", "state") for value in query.get(name, []))
-        found.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(response.request.headers)))
-    return {secret for secret in found if len(secret) >= 8}
+            secrets.update(value for name in ("code", "state") for value in query.get(name, []))
+        secrets.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(response.request.headers)))
+    return {secret for secret in secrets if len(secret) >= 8}
 
 
-async def _walk(browser: Browser, app: str, emulator: Emulator) -> None:
-    """Every step of a session's life, and what can go wrong with each."""
-    here = browser
-    await here.visit(f"{app}/me")
-    login = await here.visit(
+async def _run_session(browser: Browser, app: str, emulator: Emulator) -> None:
+    """Run every step of a session, and the failures of each."""
+    await browser.visit(f"{app}/me")
+    login = await browser.visit(
         f"{app}/login/sso?tenant=ada%40acme.example&login_hint=ada%40acme.example&return_to=/me"
     )
-    page = await here.visit(login.headers["location"])
-    callback = (await here.choose(page, "ada@acme.example")).headers["location"]
+    page = await browser.visit(login.headers["location"])
+    callback = (await browser.choose(page, "ada@acme.example")).headers["location"]
     for url in (callback, callback + "&code=twice", callback, f"{app}/me", f"{app}/session/profile"):
-        await here.visit(url)
+        await browser.visit(url)
     emulator.clock.advance(660)
     for status, body in ((500, None), (401, b"<html>"), (429, None), (200, b"{")):
         emulator.faults.add("refresh", status=status, body=body)
-        await here.get(f"{app}/session-of")
-        emulator.clock.advance(60)  # past the pause that a 429 asks for
-    await here.get(f"{app}/session-of")
-    await here.post(f"{app}/tenant/select", {"tenant": "globex"})
-    await here.post(f"{app}/tenant/select", {"tenant": "nobody"})
-    await here.post(f"{app}/logout", origin="https://evil.example", sec_fetch_site="cross-site")
-    old = f"DS={here.cookie('DS')}; DSR={here.cookie('DSR')}"
-    await here.post(f"{app}/logout/all")
-    await here.get(f"{app}/session-of", cookie=old)
-    await _hostile(here, app, emulator)
+        await browser.get(f"{app}/session-of")
+        emulator.clock.advance(60)  # longer than the Retry-After of a 429
+    await browser.get(f"{app}/session-of")
+    await browser.post(f"{app}/tenant/select", {"tenant": "globex"})
+    await browser.post(f"{app}/tenant/select", {"tenant": "unknown"})
+    await browser.post(f"{app}/logout", origin="https://evil.example", sec_fetch_site="cross-site")
+    old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
+    await browser.post(f"{app}/logout/all")
+    await browser.get(f"{app}/session-of", cookie=old)
+    await _send_invalid_tokens(browser, app, emulator)
 
 
-async def _hostile(browser: Browser, app: str, emulator: Emulator) -> None:
+async def _send_invalid_tokens(browser: Browser, app: str, emulator: Emulator) -> None:
     pair = emulator.issue("hank@globex.example", tenant="globex")
     for token in (
         pair.session_jwt[:-6] + "AAAAAA",
@@ -132,8 +131,8 @@ async def _hostile(browser: Browser, app: str, emulator: Emulator) -> None:
     )
 
 
-async def test_lg01_no_secret_is_ever_written(notebook: Notebook) -> None:
-    """LG-01, LG-05: neither in a log line of anybody, nor in a span, an event, or a body."""
+async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
+    """LG-01, LG-05: no log line of any library, no span, no event and no body has one."""
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -150,26 +149,26 @@ async def test_lg01_no_secret_is_ever_written(notebook: Notebook) -> None:
         descope = Descope(app, settings=settings, clock=emulator.clock)
         descope.on_event(events.append)
         add_routes(app)
-        # Another library than the package's, so that the two can be told apart in the log.
+        # Not the library that the package uses, so that their log lines can be distinguished.
         async with httpx2.AsyncClient(trust_env=False) as client:
             browser = Browser(cast("httpx.AsyncClient", client))
-            # The emulator's server has switched this logger off for the whole process.
-            logging.getLogger("uvicorn.access").addHandler(notebook)
+            # The emulator's server has disabled this logger for the whole process.
+            logging.getLogger("uvicorn.access").addHandler(log_recorder)
             logging.getLogger("uvicorn.access").setLevel(logging.DEBUG)
             with serve_app(app, listener, access_log=True):
-                await _walk(browser, url, emulator)
+                await _run_session(browser, url, emulator)
 
-    written = [
-        *notebook.lines,
+    output = [
+        *log_recorder.lines,
         *(f"{span.to_json()}" for span in spans.get_finished_spans()),
         *(repr(event) for event in events),
     ]
     bodies = [response.text for response in browser.log if str(response.url).startswith(url)]
     secrets = _secrets([browser], emulator)
-    leaks = {(secret[:12], line[:300]) for line in written for secret in secrets if secret in line}
+    leaks = {(secret[:12], line[:300]) for line in output for secret in secrets if secret in line}
     tokens = {secret for secret in secrets if "@" not in secret}
     leaks |= {(token[:12], body[:300]) for body in bodies for token in tokens if token in body}
     assert len(secrets) > 20
     assert len(spans.get_finished_spans()) > 20
-    assert any("/callback?state=[redacted]&code=[redacted]" in line for line in notebook.lines)
+    assert any("/callback?state=[redacted]&code=[redacted]" in line for line in log_recorder.lines)
     assert leaks == set()

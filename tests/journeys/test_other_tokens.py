@@ -1,6 +1,6 @@
-"""What else Descope signs with the same keys, and what the plugin makes of it.
+"""Other tokens that Descope signs with the same keys, and how the plugin treats them.
 
-All of it comes from the emulator's own endpoints, so it is what a real client of the project would hold.
+All of them come from the emulator's own endpoints, as a real client of the project would get them.
 """
 
 from base64 import urlsafe_b64encode
@@ -19,7 +19,7 @@ CALLBACK = "http://localhost:8000/callback"
 
 
 async def _oidc_tokens(env: AppHarness, client_id: str) -> dict[str, str]:
-    """What an OIDC client of the project gets for Ada's sign-in."""
+    """Return the tokens that an OIDC client of the project gets for Ada's login."""
     browser = env.browser()
     challenge = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
     query = httpx.QueryParams(
@@ -30,12 +30,12 @@ async def _oidc_tokens(env: AppHarness, client_id: str) -> dict[str, str]:
         code_challenge=challenge,
         code_challenge_method="S256",
     )
-    started = await browser.visit(f"{IDP}/oauth2/v1/authorize?{query}")
-    page = await browser.visit(started.headers["location"])
-    back = httpx.URL((await browser.choose(page, "ada@acme.example")).headers["location"])
+    redirect = await browser.visit(f"{IDP}/oauth2/v1/authorize?{query}")
+    page = await browser.visit(redirect.headers["location"])
+    callback = httpx.URL((await browser.choose(page, "ada@acme.example")).headers["location"])
     form = {
         "grant_type": "authorization_code",
-        "code": back.params["code"],
+        "code": callback.params["code"],
         "client_id": client_id,
         "redirect_uri": CALLBACK,
         "code_verifier": VERIFIER,
@@ -45,8 +45,8 @@ async def _oidc_tokens(env: AppHarness, client_id: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["id_token", "access_token", "refresh_token"])
-async def test_a_federated_apps_tokens_open_nothing(make_env: EnvFactory, name: str) -> None:
-    """What another app got for a user is no session here: neither as a bearer nor as a cookie."""
+async def test_tokens_of_a_federated_app_are_rejected(make_env: EnvFactory, name: str) -> None:
+    """Tokens that another app got for a user are no session here, as a bearer token or a cookie."""
     project = Project(federated_apps=("SA2reports",))
     env = make_env(project=project)
     token = (await _oidc_tokens(env, "SA2reports"))[name]
@@ -58,16 +58,16 @@ async def test_a_federated_apps_tokens_open_nothing(make_env: EnvFactory, name: 
     assert env.calls("refresh") == 0
 
 
-async def test_an_id_token_of_the_project_is_no_session(make_env: EnvFactory) -> None:
-    """An ID token says who somebody is to a front end, and opens nothing."""
+async def test_id_token_of_the_project_is_rejected(make_env: EnvFactory) -> None:
+    """An ID token identifies a user to a front end. It is not a session token."""
     env = make_env()
     token = (await _oidc_tokens(env, DEFAULT_PROJECT_ID))["id_token"]
 
     assert (await env.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
 
 
-async def test_an_access_key_acts_within_its_tenant(make_env: EnvFactory) -> None:
-    """A machine sends its session token as a bearer, and has the roles of its key, no user's."""
+async def test_access_key_has_the_roles_of_its_tenant(make_env: EnvFactory) -> None:
+    """A machine sends its session token as a bearer token, and has the roles of its key."""
     key = AccessKey("K2nightly", "opensesame", tenants={"acme": Grants(("viewer",))})
     env = make_env(project=Project(access_keys=(key,)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(env.emulator), base_url=IDP) as machine:

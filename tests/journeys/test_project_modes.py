@@ -1,7 +1,7 @@
-"""The whole journey of a session with every kind of Descope project there is.
+"""A session from login to logout with every kind of Descope project.
 
-How a project delivers its tokens and what its template writes into them is the customer's choice; what is
-unknown of Descope may be either way (``Guesses``). The plugin gets by with all of it.
+A project decides how its tokens are delivered and what is in them. Where the behaviour of Descope is unknown
+(``Assumptions``), the plugin works with either.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ ADA = SeedUser("ada@acme.example").user_id
 
 @dataclass(frozen=True)
 class Mode:
-    """A project, the settings that go with it, and the roles that its tokens tell in each tenant."""
+    """A project, the settings that it needs, and the roles of the user in each tenant."""
 
     project: Project
     settings: dict[str, object] = field(default_factory=dict[str, object])
@@ -66,7 +66,7 @@ MODES = {
     "null-lists": Mode(Project(empty_claims="nil")),
     "no-permissions": Mode(Project(exclude_permissions=True)),
     "audience": Mode(Project(audience=DEFAULT_PROJECT_ID)),
-    "audiences": Mode(Project(audience=("somebody-else", DEFAULT_PROJECT_ID))),
+    "audiences": Mode(Project(audience=("another-api", DEFAULT_PROJECT_ID))),
     "own-audience": Mode(Project(audience=("my-api", "other")), {"audience": "my-api"}),
     "issuer-url": Mode(Project(issuer="url")),
     "issuer-app": Mode(Project(issuer="app")),
@@ -99,13 +99,13 @@ def _make_env(make_env: EnvFactory, mode: Mode) -> AppHarness:
 async def _me(browser: Browser) -> dict[str, object]:
     response = await browser.get("/me")
     assert response.status_code == 200, response.text
-    found: dict[str, object] = response.json()
-    return found
+    body: dict[str, object] = response.json()
+    return body
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-async def test_a_session_from_sign_in_to_sign_out(make_env: EnvFactory, mode: Mode) -> None:
-    """Sign in, come back, renew twice, switch tenant, renew there, sign out: one user, the right roles."""
+async def test_session_from_login_to_logout(make_env: EnvFactory, mode: Mode) -> None:
+    """Log in, refresh twice, switch the tenant, refresh, log out: one user with the right roles."""
     env = _make_env(make_env, mode)
     browser, (at_acme, at_globex) = env.browser(), map(list, mode.roles)
 
@@ -129,10 +129,10 @@ async def test_a_session_from_sign_in_to_sign_out(make_env: EnvFactory, mode: Mo
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_revoked_session_ends_with_either_status(make_env: EnvFactory, status: int) -> None:
-    """Whether Descope says 400 or 401 to a revoked refresh token: the session is over, the cookies go."""
-    guesses = Assumptions(revoked_status=400 if status == 400 else 401)
-    env = make_env(project=Project(assumptions=guesses))
+async def test_revoked_session_ends_with_either_status(make_env: EnvFactory, status: int) -> None:
+    """Descope may reject a revoked token with a 400 or a 401. The cookies are deleted."""
+    assumptions = Assumptions(revoked_status=400 if status == 400 else 401)
+    env = make_env(project=Project(assumptions=assumptions))
     browser = env.browser()
     await browser.sign_in()
     env.emulator.revoke("ada@acme.example")
@@ -144,10 +144,10 @@ async def test_a_revoked_session_ends_with_either_status(make_env: EnvFactory, s
 
 
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_stolen_refresh_token_ends_the_session(make_env: EnvFactory, status: int) -> None:
-    """After somebody else replayed a replaced refresh token, the owner has to sign in again."""
-    guesses = Assumptions(reuse_status=400 if status == 400 else 401)
-    env = make_env(project=Project(rotate_refresh=True, assumptions=guesses))
+async def test_reuse_of_a_stolen_refresh_token_ends_the_session(make_env: EnvFactory, status: int) -> None:
+    """After a thief has used a rotated token, the owner has to log in again."""
+    assumptions = Assumptions(reuse_status=400 if status == 400 else 401)
+    env = make_env(project=Project(rotate_refresh=True, assumptions=assumptions))
     owner, thief = env.browser(), make_env(emulator=env.emulator).browser()
     await owner.sign_in()
     stolen = {name: owner.cookie(name) for name in ("DS", "DSR")}
@@ -162,8 +162,8 @@ async def test_a_stolen_refresh_token_ends_the_session(make_env: EnvFactory, sta
     assert [call.status for call in env.emulator.requests.for_endpoint("refresh")] == [200, status, status]
 
 
-async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(make_env: EnvFactory) -> None:
-    """The session cookie lives until Descope wants its refresh, so use renews it; idleness ends it."""
+async def test_use_extends_a_session_and_inactivity_ends_it(make_env: EnvFactory) -> None:
+    """The session cookie lives until Descope expects a refresh, so each use extends the session."""
     clock = Clock(lambda: 1_800_000_000.0)
     env = make_env(emulator=Emulator(Project(inactivity_seconds=600), clock=clock))
     browser = env.browser()
@@ -172,7 +172,9 @@ async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(make_env: E
     assert "; Max-Age=300;" in session
 
     clock.advance(310)
-    browser.http.cookies.delete("DS")  # as a browser does, whose clock is not the emulator's
+    browser.http.cookies.delete(
+        "DS"
+    )  # it has expired by the emulator's clock, which the client does not know
     assert (await browser.get("/me")).status_code == 200
     assert env.calls("refresh") == 1
 
@@ -181,21 +183,21 @@ async def test_an_idle_session_is_kept_alive_by_use_and_ends_without(make_env: E
     assert {"DS", "DSR"}.isdisjoint(browser.names())
 
 
-@pytest.mark.parametrize("spelling", ["err", "error", "both"])
-async def test_a_refused_sign_in_is_understood_in_each_spelling(make_env: EnvFactory, spelling: str) -> None:
-    """However Descope says that the identity provider refused: a page, no session, a way to try again."""
-    spellings = {
+@pytest.mark.parametrize("format_name", ["err", "error", "both"])
+async def test_rejected_login_is_recognised_in_each_format(make_env: EnvFactory, format_name: str) -> None:
+    """The response is a page without a session that offers a new login."""
+    formats = {
         "err": Assumptions(failed_sign_in="err"),
         "error": Assumptions(failed_sign_in="error"),
         "both": Assumptions(),
     }
-    env = make_env(project=Project(assumptions=spellings[spelling]))
+    env = make_env(project=Project(assumptions=formats[format_name]))
     browser = env.browser()
-    started = await browser.visit("/login/sso?tenant=acme")
-    page = await browser.visit(started.headers["location"])
-    back = (await browser.refuse(page)).headers["location"]
+    redirect = await browser.visit("/login/sso?tenant=acme")
+    page = await browser.visit(redirect.headers["location"])
+    callback = (await browser.refuse(page)).headers["location"]
 
-    response = await browser.visit(back)
+    response = await browser.visit(callback)
 
     assert response.status_code in {400, 401, 403}
     assert response.headers["content-type"].startswith("text/html")
@@ -203,8 +205,8 @@ async def test_a_refused_sign_in_is_understood_in_each_spelling(make_env: EnvFac
     assert {"DS", "DSR"}.isdisjoint(browser.names())
 
 
-async def test_a_tenant_that_the_sign_in_leaves_open_can_be_selected(make_env: EnvFactory) -> None:
-    """If SSO sets no current tenant, the user is signed in, and picks one."""
+async def test_tenant_can_be_selected_after_a_login_without_one(make_env: EnvFactory) -> None:
+    """SSO may set no current tenant. The user is logged in and can select one."""
     env = make_env(project=Project(assumptions=Assumptions(sso_sets_tenant=False)))
     browser = env.browser()
     await browser.sign_in()

@@ -1,4 +1,4 @@
-"""The main job, end to end: sign in, come back, stay signed in, switch tenant, sign out."""
+"""The main flow: log in, refresh, switch the tenant, log out."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from tests.helpers.app_harness import EnvFactory
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_user_signs_in_and_reaches_a_protected_endpoint(make_env: EnvFactory) -> None:
-    """After the callback both cookies are there, and the endpoint knows user, tenant and roles."""
+async def test_user_logs_in_and_reaches_a_protected_endpoint(make_env: EnvFactory) -> None:
+    """The callback sets both cookies. The endpoint gets the user, the tenant and the roles."""
     browser = make_env().browser()
 
     response = await browser.sign_in(return_to="/me")
@@ -21,8 +21,8 @@ async def test_a_user_signs_in_and_reaches_a_protected_endpoint(make_env: EnvFac
     assert {"DS", "DSR"} <= browser.names()
 
 
-async def test_a_session_renews_itself_when_it_has_expired(make_env: EnvFactory) -> None:
-    """One call upstream; the handler sees the new session, and the browser gets new cookies."""
+async def test_expired_session_is_refreshed(make_env: EnvFactory) -> None:
+    """With one call. The handler gets the new session, and the browser the new cookies."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -38,7 +38,7 @@ async def test_a_session_renews_itself_when_it_has_expired(make_env: EnvFactory)
     assert response.headers["cache-control"] == "private, no-store"
 
 
-async def test_switching_the_tenant_changes_dct_and_roles(make_env: EnvFactory) -> None:
+async def test_tenant_switch_changes_tenant_and_roles(make_env: EnvFactory) -> None:
     """The same user is an admin in one tenant and a viewer in the other."""
     browser = make_env().browser()
     await browser.sign_in()
@@ -50,8 +50,8 @@ async def test_switching_the_tenant_changes_dct_and_roles(make_env: EnvFactory) 
     assert (await browser.get("/me")).json()["roles"] == ["viewer"]
 
 
-async def test_signing_out_ends_the_session_here_and_upstream(make_env: EnvFactory) -> None:
-    """The cookies are gone, the refresh token is revoked, and the endpoint asks for a sign-in."""
+async def test_logout_ends_the_session_here_and_at_descope(make_env: EnvFactory) -> None:
+    """The cookies are deleted, the refresh token is revoked, and the endpoint responds with a 401."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()

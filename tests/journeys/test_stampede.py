@@ -1,4 +1,4 @@
-"""One expired session, many requests: counts, not times."""
+"""Many requests with one expired session. The tests count calls, not time."""
 
 import asyncio
 import re
@@ -10,8 +10,8 @@ from tests.helpers.app_harness import EnvFactory
 pytestmark = pytest.mark.anyio
 
 
-async def test_rf02_a_burst_of_200_requests_makes_one_refresh(make_env: EnvFactory) -> None:
-    """All are answered, all with the same new cookie."""
+async def test_rf02_200_concurrent_requests_make_one_refresh(make_env: EnvFactory) -> None:
+    """All of them succeed with the same new cookie."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -22,12 +22,12 @@ async def test_rf02_a_burst_of_200_requests_makes_one_refresh(make_env: EnvFacto
 
     assert {response.status_code for response in responses} == {200}
     assert env.calls("refresh") == 1
-    # Their ages may differ by the second in which each was sent.
+    # Max-Age depends on the second of the response.
     assert len({re.sub(r"Max-Age=\d+", "", response.headers["set-cookie"]) for response in responses}) == 1
 
 
-async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(make_env: EnvFactory) -> None:
-    """They arrive 3 ms apart on the clock, each after the one before was answered, rotation and all."""
+async def test_rf04_200_late_requests_with_the_old_cookie_make_one_refresh(make_env: EnvFactory) -> None:
+    """They arrive one after the other, 3 ms apart on the clock, with rotation."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -43,10 +43,10 @@ async def test_rf04_200_stragglers_with_the_old_cookie_make_one_refresh(make_env
     assert env.calls("refresh") == 1
 
 
-async def test_ca03_a_public_page_reads_no_cookie_and_says_nothing_to_caches(
+async def test_ca03_public_page_ignores_cookies_and_sets_no_cache_headers(
     make_env: EnvFactory,
 ) -> None:
-    """Nobody asked who is there: no Vary, no Cache-Control, no call, whatever the cookies are (CA-03)."""
+    """The handler does not read the session: no Vary, no Cache-Control, no call (CA-03)."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
