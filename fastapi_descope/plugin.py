@@ -17,11 +17,10 @@ from ._upstream.api import Transport
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
-from ._web.error_middleware import ErrorMiddleware
 from ._web.error_responses import ErrorResponses
 from ._web.hooks import LoginHook, OptionsHook, require_async, require_sync
 from ._web.login_transactions import LoginTransactions
-from ._web.middleware import DescopeMiddleware
+from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme, describe_security
 from ._web.public_origin import PublicOrigin
 from ._web.redirects import RedirectPolicy
@@ -99,9 +98,10 @@ class Descope:
         _refuse_guard(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
+        # The innermost middleware: later ones are added at the other end.
         app.user_middleware.append(
-            Middleware(ErrorMiddleware, errors=self.errors)
-        )  # the innermost, and it stays
+            Middleware(ErrorMiddleware, error_responses=self.middleware_parts.error_responses)
+        )
         self.add_openapi_security(app)
 
     def add_openapi_security(self, app: FastAPI) -> None:
@@ -209,7 +209,7 @@ class Descope:
         settings, events = self.settings, self.events
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
-        self.sessions = RequestAuthFactory(
+        factory = RequestAuthFactory(
             core=self._core,
             reader=CredentialsReader(settings),
             cookies=cookies,
@@ -217,7 +217,7 @@ class Descope:
             events=events,
             leeway=settings.leeway,
         )
-        self.errors = ErrorResponses(public_origin, redirects)
+        self.middleware_parts = MiddlewareParts(factory, ErrorResponses(public_origin, redirects))
         login = LoginRoutes(
             core=self._core,
             settings=settings,

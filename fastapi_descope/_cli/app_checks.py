@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import NoMatchFound
 
+from .._web.app_location import CALLBACK, LOGIN
 from .._web.middleware import DescopeMiddleware
-from .._web.route_names import CALLBACK, LOGIN
 from .._web.routes.checks import check_routes
 from ..plugin import Descope
 from ..settings import DescopeSettings

@@ -103,11 +103,11 @@ class _Optional(OptionalSessionScheme, Generic[T]):
         self._selector = selector
 
     async def __call__(self, connection: HTTPConnection) -> T | None:
-        pending = request_auth(connection.scope)
+        auth = request_auth(connection.scope)
         try:
-            session = await pending.session()
+            session = await auth.session()
         except UpstreamUnavailable:
-            if pending.is_public_auth_route():
+            if auth.location.is_public_route(auth.scope):
                 return None
             raise
         return None if session is None else self._selector(session)
@@ -175,9 +175,9 @@ class Requirement(SessionScheme):
 
     async def __call__(self, connection: HTTPConnection) -> AuthSession:
         """The session; raises the error of the first demand that it does not meet."""
-        pending = request_auth(connection.scope)
-        session = await pending.require()
-        self._check_strength(session, pending.now())
+        auth = request_auth(connection.scope)
+        session = await auth.require()
+        self._check_strength(session, auth.now())
         self._check_tenant(session, connection)
         self._check_grants(session)
         return session

@@ -27,12 +27,11 @@ from ..errors import (
     TokenError,
     UpstreamUnavailable,
 )
+from .app_location import CALLBACK, LOGIN, path_in_app, path_in_browser
 from .pages import PAGE_HEADERS, error_page
-from .paths import path_in_app, path_in_browser
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
-from .route_names import CALLBACK, LOGIN
 from .send_wrapper import SendWrapper
 from .websocket import SESSION_ENDED
 
@@ -93,48 +92,49 @@ class ErrorResponses:
         self._advice = LogOnce()
 
     async def send(
-        self, error: DescopeError, pending: RequestAuth, response: SendWrapper, receive: Receive
+        self, error: DescopeError, auth: RequestAuth, response: SendWrapper, receive: Receive
     ) -> None:
         """Send the answer to ``error``, in place of what was held back.
 
         Raises ``error`` itself if half a response is out: the server has to cut it off.
         """
         response.discard()
-        scope = pending.scope
+        scope = auth.scope
         if response.started and scope["type"] == "http":
             raise error
         if not response.closed:
-            answer = self.answer(error, pending, scope, started=response.started)
+            answer = self.answer(error, auth, scope, started=response.started)
             await answer(scope, receive, response.send)
 
     def answer(
-        self, error: DescopeError, pending: RequestAuth, scope: Scope, *, started: bool = False
+        self, error: DescopeError, auth: RequestAuth, scope: Scope, *, started: bool = False
     ) -> ASGIApp:
         """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
         if isinstance(error, ConfigurationError):
             error = self._advised(error, scope)
         if scope["type"] == "websocket":
-            return _Close(error, denial=None if started else self._problem(error, pending))
-        login = self.login_path(pending)
-        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, pending, scope):
-            redirect = self._to_login(error, pending, scope, login)
+            return _Close(error, denial=None if started else self._problem(error, auth))
+        login = self.login_path(auth)
+        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth, scope):
+            redirect = self._to_login(error, auth, scope, login)
             if redirect is not None:
                 return redirect
         if client_kind(scope) is ClientKind.PERSON:
-            return self._page(error, pending, scope, login)
-        return self._problem(error, pending)
+            return self._page(error, auth, scope, login)
+        return self._problem(error, auth)
 
-    def login_path(self, pending: RequestAuth) -> str | None:
+    def login_path(self, auth: RequestAuth) -> str | None:
         """Where browsers find the login of the app that the request came in by; None if it has none."""
-        path = pending.own_path(LOGIN)
-        return None if path is None else path_in_browser(path, pending.root_path)
+        app = auth.location.login_app
+        path = app.path_of(LOGIN)
+        return None if path is None else path_in_browser(path, app.root_path)
 
     def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
         """The error as the client may read it: what to mend is for the log, and a developer right here."""
         self._advice.warning(error.detail, level=logging.ERROR)
         return error if self._public_origin.is_loopback_request(scope) else ConfigurationError()
 
-    def _page(self, error: DescopeError, pending: RequestAuth, scope: Scope, login: str | None) -> Response:
+    def _page(self, error: DescopeError, auth: RequestAuth, scope: Scope, login: str | None) -> Response:
         if isinstance(error, NotAuthenticated) and login is None:
             self._advice.warning(
                 "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
@@ -145,11 +145,11 @@ class ErrorResponses:
             login = self._login_url(
                 login, Headers(scope=scope).get("referer", ""), _login_params(error), scope
             )
-        headers = {**PAGE_HEADERS, **self._headers(error, pending)}
+        headers = {**PAGE_HEADERS, **self._headers(error, auth)}
         # A callback counts once, however it ends: asking for it again can only fail.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
-        home = path_in_browser("/", pending.root_path)
-        credentials = pending.presented
+        home = path_in_browser("/", auth.location.login_app.root_path)
+        credentials = auth.known_credentials
         has_session = credentials is not None and bool(credentials.session or credentials.refresh)
         page = error_page(
             error, login_path=login, home_path=home, can_retry=can_retry, has_session=has_session
@@ -157,19 +157,20 @@ class ErrorResponses:
         return HTMLResponse(page, error.status, headers)
 
     def _to_login(
-        self, error: NotAuthenticated, pending: RequestAuth, scope: Scope, login: str
+        self, error: NotAuthenticated, auth: RequestAuth, scope: Scope, login: str
     ) -> Response | None:
         """The way to the login and back here, for those who can go there; None for the others."""
         params = _login_params(error)
         match client_kind(scope):
             case ClientKind.PERSON if scope["method"] == "GET":
-                path = path_in_browser(path_in_app(scope, pending.root_path), pending.root_path)
+                root_path = auth.location.login_app.root_path
+                path = path_in_browser(path_in_app(scope, root_path), root_path)
                 here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
                 url = self._login_url(login, here, params, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case ClientKind.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
-                answer = self._problem(error, pending)
+                answer = self._problem(error, auth)
                 answer.headers.update(htmx_redirect(self._login_url(login, here, params, scope)))
                 return answer
             case _:
@@ -180,7 +181,7 @@ class ErrorResponses:
         query = urlencode({**params.as_query(), **({"return_to": back} if back else {})})
         return f"{login}?{query}" if query else login
 
-    def _problem(self, error: DescopeError, pending: RequestAuth) -> JSONResponse:
+    def _problem(self, error: DescopeError, auth: RequestAuth) -> JSONResponse:
         body: dict[str, object] = {
             "type": f"urn:fastapi-descope:{error.code}",
             "title": error.title,
@@ -190,17 +191,17 @@ class ErrorResponses:
         }
         if isinstance(error, (MissingRoles, MissingPermissions)):
             body["missing"] = list(error.missing)
-        if isinstance(error, NotAuthenticated) and (login := self.login_path(pending)):
+        if isinstance(error, NotAuthenticated) and (login := self.login_path(auth)):
             body["login_url"] = login
-        headers = self._headers(error, pending)
+        headers = self._headers(error, auth)
         return JSONResponse(body, error.status, headers, media_type="application/problem+json")
 
-    def _headers(self, error: DescopeError, pending: RequestAuth) -> dict[str, str]:
+    def _headers(self, error: DescopeError, auth: RequestAuth) -> dict[str, str]:
         headers = dict(NO_STORE)
         if isinstance(error, UpstreamUnavailable):
             headers["Retry-After"] = str(error.retry_after)
         if isinstance(error, NotAuthenticated):
-            headers["WWW-Authenticate"] = _challenge(error, pending)
+            headers["WWW-Authenticate"] = _challenge(error, auth)
         return headers
 
 
@@ -216,24 +217,24 @@ def _login_params(error: NotAuthenticated) -> LoginParams:
     return LoginParams(mfa="true") if error.acr == "mfa" else LoginParams(step_up="true")
 
 
-def _would_loop(error: NotAuthenticated, pending: RequestAuth, scope: Scope) -> bool:
+def _would_loop(error: NotAuthenticated, auth: RequestAuth, scope: Scope) -> bool:
     """Whether whoever signs in would be back here with the same error, and so in a circle.
 
     An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
     another site may just have signed in (CK-02).
     """
-    if pending.presented is not None and pending.presented.bearer is not None:
+    if auth.known_credentials is not None and auth.known_credentials.bearer is not None:
         return True
     return isinstance(error, ConflictingCookies) and is_cross_origin_navigation(Headers(scope=scope))
 
 
-def _challenge(error: NotAuthenticated, pending: RequestAuth) -> str:
+def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
     """The ``WWW-Authenticate`` of RFC 6750, and of RFC 9470 for a step-up."""
     if isinstance(error, StepUpRequired):
         age = "" if error.max_age is None else f', max_age="{error.max_age}"'
         acr = "" if error.acr is None else f', acr_values="{error.acr}"'
         return f'Bearer error="insufficient_user_authentication"{age}{acr}'
-    sent_bearer = pending.presented is not None and pending.presented.bearer is not None
+    sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
     return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
 
 

@@ -1,112 +1,156 @@
-"""The ASGI middleware: opens the session of a request, answers our errors, sends our cookies."""
+"""The ASGI middleware: authentication, error responses and cookies of each request."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
-from .error_middleware import ErrorMiddleware
+from .app_location import SENSITIVE_PATHS, path_in_app
 from .error_responses import ErrorResponses
-from .paths import path_in_app
-from .request_auth import RequestAuth, RequestAuthFactory
-from .route_names import SENSITIVE_PATHS
+from .request_auth import RequestAuth, RequestAuthFactory, request_auth
 from .send_wrapper import SendWrapper
 from .websocket import WebSocketSession
 
-__all__ = ["DescopeMiddleware"]
+__all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts"]
 
 
-class _Installed(Protocol):
-    """What the middleware needs of a ``Descope`` object."""
+@dataclass(frozen=True, slots=True)
+class MiddlewareParts:
+    """The objects of one ``Descope`` that its middleware works with."""
+
+    request_auth: RequestAuthFactory
+    error_responses: ErrorResponses
+
+
+class _Descope(Protocol):
+    """The part of ``Descope`` that the middleware uses; the class itself is in a higher layer."""
 
     @property
-    def sessions(self) -> RequestAuthFactory: ...
-
-    @property
-    def errors(self) -> ErrorResponses: ...
+    def middleware_parts(self) -> MiddlewareParts: ...
 
 
 class DescopeMiddleware:
-    """Puts the session of each request within reach, and writes its cookies when the response starts.
+    """Makes the session of each request available, sends error responses, and sets cookies.
 
-    Pure ASGI: bodies are never buffered (WS-06) and background tasks are never touched. Nothing is read
-    or asked unless the app asks (``CurrentUser``, ``await get_auth_session(request)``), except with
-    ``protect``: then every path needs a signed-in user but ``public_paths`` and the plugin's own routes.
-    A public path is one exact path, or with ``/*`` at its end everything below it; case matters, and a
-    path with dot segments or doubled slashes is below nothing (HP-02).
+    Pure ASGI: bodies are never buffered, and background tasks are not affected. Nothing is read, and Descope
+    is not called, unless the app asks for the session: by ``CurrentUser`` or ``get_auth_session(request)``.
 
-    What the app added as middleware before stands further in. There our errors pass as exceptions, so what
-    catches everything belongs further out; of ``Descope(app)`` they are answered before they get there.
+    Middleware that the app added before this one is wrapped by it. Our errors pass through that middleware as
+    exceptions, so middleware that handles every exception has to be added later. With ``Descope(app)`` the
+    order does not matter. A ``CORSMiddleware`` has to be added later too: preflight requests have no session.
 
-    Preflight requests carry no session, so a ``CORSMiddleware`` has to stand further out (CS-10). Lifespan
-    and unknown scopes pass through untouched (WS-07). From its construction on, codes, states and tokens are
-    blanked in the lines of uvicorn's logs (LG-01).
+    From its construction on, codes, states and tokens are redacted in uvicorn's log lines.
 
-    Raises ``ConfigurationError`` for a public path that does not start with a slash.
+    Args:
+        app: The app to wrap.
+        descope: The ``Descope`` object of the app.
+        protect: Require a session for every path, except ``public_paths`` and the routes for login, callback
+            and logout.
+        public_paths: Exact paths, or with ``/*`` at the end all paths below. Case matters. A path with dot
+            segments or doubled slashes is below no other path.
+
+    Raises:
+        ConfigurationError: A public path does not start with a slash.
     """
+
+    # WS-06, WS-07: lifespan and unknown scopes pass through unchanged. CS-10, HP-02, LG-01.
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        descope: _Installed,
+        descope: _Descope,
         protect: bool = False,
         public_paths: Iterable[str] = (),
     ) -> None:
         self.app = app
+        # There is no middleware in between, whose handling of exceptions would matter.
         self._next = app.app if isinstance(app, ErrorMiddleware) else app
-        self._sessions = descope.sessions
-        self._errors = descope.errors
+        self._request_auth = descope.middleware_parts.request_auth
+        self._error_responses = descope.middleware_parts.error_responses
         self._protect = protect
         self._public = _PublicPaths(public_paths)
         redact_logs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Handle one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif (outer := self._sessions.pending_in(scope, self.app)) is not None:
-            await self._guard(
-                outer, scope
-            )  # this object's middleware a second time: the outer one does the rest
+        elif (auth := self._request_auth.find(scope, self.app)) is not None:
+            # This middleware is installed twice: the outer one does the rest.
+            if self._protect:
+                await self._require_session(auth, scope)
             await self.app(scope, receive, send)
         else:
-            await self._open(scope, receive, send)
+            await self._handle(scope, receive, send)
 
-    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pending = self._sessions.open(scope, self.app)
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        auth = self._request_auth.attach(scope, self.app)
         if scope["path"].endswith(SENSITIVE_PATHS):
             redact_span()
-        response = SendWrapper(pending.start_response, scope, send)
+        response = SendWrapper(auth.start_response, scope, send)
         try:
-            await self._serve(pending, scope, receive, response.send)
+            if self._protect:
+                await self._require_session(auth, scope)
+            if scope["type"] == "websocket":
+                socket = WebSocketSession(auth)
+                await socket.serve(self._next, scope, receive, response.send)
+            else:
+                await self._next(scope, receive, response.send)
             await response.flush()
         except DescopeError as error:
-            await self._errors.send(error, pending, response, receive)
+            await self._error_responses.send(error, auth, response, receive)
         except Exception:
             await response.flush()
             raise
         finally:
-            self._sessions.close(scope)
+            self._request_auth.detach(scope)
 
-    async def _serve(self, pending: RequestAuth, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._guard(pending, scope)
-        if scope["type"] == "websocket":
-            await WebSocketSession(pending, self._sessions.core.clock).serve(self._next, scope, receive, send)
-        else:
-            await self._next(scope, receive, send)
+    # No method and no User-Agent makes a path public (HP-06): a CORSMiddleware handles preflights earlier.
+    async def _require_session(self, auth: RequestAuth, scope: Scope) -> None:
+        """Raise ``NotAuthenticated`` without a session, unless the path is public."""
+        if path_in_app(scope) not in self._public and not auth.location.is_public_route(auth.scope):
+            await auth.require()
 
-    async def _guard(self, pending: RequestAuth, scope: Scope) -> None:
-        # No method and no User-Agent opens anything (HP-06); preflights are for a CORSMiddleware further out.
-        if self._protect and path_in_app(scope) not in self._public and not pending.is_public_auth_route():
-            await pending.require()
+
+class ErrorMiddleware:
+    """The innermost middleware of an app: sends the responses to our errors.
+
+    So the app's own middleware sees responses and no exceptions. Otherwise middleware that handles every
+    exception would turn each 401 into a 500. ``DescopeMiddleware`` skips it if there is no middleware in
+    between.
+    """
+
+    def __init__(self, app: ASGIApp, *, error_responses: ErrorResponses) -> None:
+        self.app = app
+        self._error_responses = error_responses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        response = SendWrapper(_unchanged, scope, send)
+        try:
+            await self.app(scope, receive, response.send)
+            await response.flush()
+        except DescopeError as error:
+            await self._error_responses.send(error, request_auth(scope), response, receive)
+        except Exception:
+            await response.flush()
+            raise
+
+
+async def _unchanged(message: Message) -> None:
+    """Leave the start of a response as it is: ``DescopeMiddleware`` adds cookies and headers."""
 
 
 class _PublicPaths:
-    """Paths that need no session: exact ones, and whole subtrees."""
+    """The paths that need no session: exact paths, and all paths below some."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         listed = tuple(paths)
@@ -118,11 +162,11 @@ class _PublicPaths:
     def __contains__(self, path: str) -> bool:
         if path in self._exact:
             return True
-        return path.startswith(self._subtrees) and _is_plain(path)
+        return path.startswith(self._subtrees) and _is_unambiguous(path)
 
 
-def _is_plain(path: str) -> bool:
-    """Whether every server and file system reads ``path`` alike: no dot segment, no doubled slash."""
+def _is_unambiguous(path: str) -> bool:
+    """Return whether all servers and file systems read the path alike: no dot segment, no doubled slash."""
     segments = path.split("/")[1:-1]
     return (
         not {"", ".", ".."}.intersection(segments) and not path.endswith(("/.", "/..")) and "\\" not in path

@@ -41,8 +41,8 @@ class DescopeAuthBackend(AuthenticationBackend):
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """The credentials and the user, or None if nobody is signed in."""
-        pending = request_auth(conn.scope)
-        session = None if pending.is_public_auth_route() else await pending.session()
+        auth = request_auth(conn.scope)
+        session = None if auth.location.is_public_route(auth.scope) else await auth.session()
         if session is None:
             return None
         granted = session.tenant.permissions if session.tenant else ()

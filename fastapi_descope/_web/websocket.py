@@ -1,7 +1,6 @@
 """A WebSocket ends when the session that opened it does."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,15 +17,14 @@ SESSION_ENDED = 4401
 class WebSocketSession:
     """Stands between the app and the server, and closes with 4401 once the session is over (WS-04).
 
-    A socket whose app never asked who is there is left alone. ``clock`` returns epoch seconds; it is
+    A socket whose app never asked who is there is left alone. The clock is
     looked at before every frame in either direction, and a timer closes a silent socket, whether its app
     waits for frames or for something else. The app hears of it as of a client that left: a disconnect, or an
     ``OSError`` from its next frame. Accepting is the app's affair, and a socket is closed once (WS-05).
     """
 
-    def __init__(self, pending: RequestAuth, clock: Callable[[], float]) -> None:
-        self._pending = pending
-        self._clock = clock
+    def __init__(self, auth: RequestAuth) -> None:
+        self._auth = auth
         self._next: asyncio.Task[Message] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._accepted = False
@@ -105,5 +103,5 @@ class WebSocketSession:
 
     def _seconds_left(self) -> float | None:
         """Seconds until the session is over; None before ``accept`` and for a socket without a session."""
-        ends_at = self._pending.ends_at
-        return None if ends_at is None or not self._accepted else ends_at - self._clock()
+        ends_at = self._auth.ends_at
+        return None if ends_at is None or not self._accepted else ends_at - self._auth.now()

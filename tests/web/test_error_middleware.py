@@ -71,7 +71,7 @@ def _routes(app: FastAPI) -> None:
     async def oversized(request: Request) -> None:
         session = AuthSession(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
         refresh = RefreshToken("r.r.r", "U1", 0, 2_000_000_000)
-        request_auth(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+        request_auth(request.scope).cookies.write(TokenPair("a.b." + "c" * 40_000, session, refresh))
 
 
 def _mounted() -> FastAPI:

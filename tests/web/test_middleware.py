@@ -277,4 +277,4 @@ def _oversized(app: FastAPI) -> None:
 
     @app.get("/oversized")
     async def oversized(request: Request) -> None:
-        request_auth(request.scope).write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+        request_auth(request.scope).cookies.write(TokenPair("a.b." + "c" * 40_000, session, refresh))

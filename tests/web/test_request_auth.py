@@ -245,7 +245,7 @@ async def test_ck09_what_a_route_writes_wins_over_a_refresh(make_env: EnvFactory
 
     @env.app.get("/leave")
     async def leave(request: Request, user: CurrentUser) -> str:
-        request_auth(request.scope).clear()
+        request_auth(request.scope).cookies.clear()
         return user.id
 
     response = await browser.get("/leave")
@@ -260,7 +260,7 @@ async def test_a_queued_cookie_goes_out_without_a_session(make_env: EnvFactory) 
 
     @env.app.get("/queue")
     async def queue(request: Request) -> None:
-        request_auth(request.scope).queue([b"a=b"])
+        request_auth(request.scope).cookies.add([b"a=b"])
 
     response = await env.browser().get("/queue")
 

@@ -12,9 +12,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from ...errors import ConfigurationError
+from ..app_location import LOGIN, PUBLIC_ROUTES, PluginRoute, RouteFinder
 from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
-from ..route_names import LOGIN, PUBLIC_ROUTES, PluginRoute, PluginRoutes
 from .login import LoginRoutes
 from .session import SessionRoutes
 
@@ -83,9 +83,9 @@ def _parameter(dependant: Dependant) -> str | None:
 
 def _shadowed_routes(app: Starlette) -> Iterator[str]:
     """What ``protect`` leaves open has to be ours, and whoever signs in has to arrive."""
-    own_routes = PluginRoutes()
+    finder = RouteFinder()
     for route in PUBLIC_ROUTES:
-        path = own_routes.path(route, app)
+        path = finder.path(route, app)
         if path is not None and not is_own(_first_to_answer(app.routes, _request(route, path))):
             yield (
                 f"{route.method} {path} is answered by another route of the app, in place of the plugin's;"

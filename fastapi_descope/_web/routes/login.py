@@ -18,16 +18,15 @@ from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRe
 from ...events import EventBus, LoginFailed, LoginStarted, RedirectRejected
 from ...session import TokenPair, UserProfile
 from ...settings import DescopeSettings
+from ..app_location import CALLBACK, LOGIN, path_in_app, path_in_browser, public_path
 from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
 from ..hooks import LoginHook, OptionsHook
 from ..login_transactions import LoginTransactions, Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
-from ..paths import path_in_app, path_in_browser, public_path
 from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
-from ..route_names import CALLBACK, LOGIN
 
 __all__ = ["LoginRoutes"]
 
@@ -72,16 +71,16 @@ class LoginRoutes:
 
         `tenant` is the id of a tenant, or a work e-mail whose domain belongs to one.
         """
-        pending = request_auth(request.scope)
+        auth = request_auth(request.scope)
         self._refuse_subresource(request)
-        pending.drop_duplicate_cookies()
-        return_to = self._return_to(request, pending)
+        auth.cookies.drop_duplicates(auth.credentials())
+        return_to = self._return_to(request, auth)
         query, is_named = _single_values(request), "tenant" in request.query_params
         params, named = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
-        if named is not None and _is_sent_over_a_session(request, pending):
+        if named is not None and _is_sent_over_a_session(request, auth):
             return _organisation_page(request, return_to, params, tenant=named)
         options = params.apply_to(await self._options(request))
-        tenant = named if is_named else await _own_tenant(options, pending) or self.settings.default_tenant
+        tenant = named if is_named else await _own_tenant(options, auth) or self.settings.default_tenant
         if tenant is None:
             return self._ask_for_organisation(request, return_to, params, _NO_NAME if is_named else _UNNAMED)
         self._advise(request)
@@ -92,32 +91,32 @@ class LoginRoutes:
         callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
         url = await self.core.login_flow.authorization_url(
             LoginRequest(tenant, f"{callback}?state={state}", params, options),
-            credentials=pending.credentials(),
+            credentials=auth.credentials(),
         )
-        pending.queue(cookies)
+        auth.cookies.add(cookies)
         self.events.emit(LoginStarted())
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
     async def callback(self, request: Request) -> Response:
         """Trade the one-time code for a session, and send the browser to where it wanted to go."""
-        pending = request_auth(request.scope)
-        transaction = self._transaction(request, pending)
-        if pending.credentials().ambiguous:
+        auth = request_auth(request.scope)
+        transaction = self._transaction(request, auth)
+        if auth.credentials().ambiguous:
             # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
-            pending.drop_duplicate_cookies()
+            auth.cookies.drop_duplicates(auth.credentials())
             raise self._rejected("conflicting_cookies", ConflictingCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
         code = _matching(_single_values(request).get("code"), _CODE)
         if code is None:
             raise self._rejected("code", "The sign-in service sent no usable code.")
-        pair = await self.core.login_flow.complete_login(code, self._admission(request, pending))
+        pair = await self.core.login_flow.complete_login(code, self._admission(request, auth))
         # Over whatever session the browser had (CB-09).
-        await self.core.login_flow.supersede(pending.credentials(), pair)
-        pending.write(pair)
+        await self.core.login_flow.supersede(auth.credentials(), pair)
+        auth.cookies.write(pair)
         # Checked when it was stored; and once more now, because the cookie was in the browser since.
-        safe = self.redirects.safe_redirect(transaction.return_to, request.scope, forbidden=pending.own_paths)
-        return self._arrived(safe or self._landing(pending))
+        safe = self._safe_redirect(transaction.return_to, request, auth)
+        return self._arrived(safe or self._landing(auth))
 
     def _arrived(self, url: str) -> Response:
         """On to ``url``: by a page where a redirect, begun at Descope, would leave Strict cookies behind."""
@@ -125,13 +124,13 @@ class LoginRoutes:
             return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
 
-    def _admission(self, request: Request, pending: RequestAuth) -> Admission:
+    def _admission(self, request: Request, auth: RequestAuth) -> Admission:
         # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
         request.scope.setdefault("state", {})  # what they keep there is for the app to see
         for_hooks = Request(dict(request.scope), request.receive)
 
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
-            pending.sign_in(pair, profile)
+            auth.set_pending_login(pair, profile)
             for hook in self.hooks:
                 try:
                     await hook(for_hooks, pair.session)
@@ -141,36 +140,36 @@ class LoginRoutes:
 
         return admit
 
-    def _transaction(self, request: Request, pending: RequestAuth) -> Transaction:
+    def _transaction(self, request: Request, auth: RequestAuth) -> Transaction:
         """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
         state = _single_values(request).get("state")
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         found = None
         if state is not None:
             found = self.transactions.find(headers, state=state, now=self.core.clock(), secure=secure)
-            pending.queue(self.transactions.delete(headers, state=state, secure=secure))
+            auth.cookies.add(self.transactions.delete(headers, state=state, secure=secure))
         if found is None:
             raise self._rejected(
                 "state", "This sign-in is too old, was begun in another browser, or has been used already."
             )
         return found
 
-    def _return_to(self, request: Request, pending: RequestAuth) -> str:
+    def _return_to(self, request: Request, auth: RequestAuth) -> str:
         """Where to go after the login: what was asked for if it is safe, else the landing path."""
         asked = request.query_params.getlist("return_to")
         if not asked:
-            return self._landing(pending)
-        safe = (
-            self.redirects.safe_redirect(asked[0], request.scope, forbidden=pending.own_paths)
-            if len(asked) == 1
-            else None
-        )
+            return self._landing(auth)
+        safe = self._safe_redirect(asked[0], request, auth) if len(asked) == 1 else None
         if safe is None:
             self.events.emit(RedirectRejected())
-        return safe or self._landing(pending)
+        return safe or self._landing(auth)
 
-    def _landing(self, pending: RequestAuth) -> str:
-        return public_path(self.settings.post_login_path, pending.root_path)
+    def _safe_redirect(self, target: str, request: Request, auth: RequestAuth) -> str | None:
+        public_paths = auth.location.login_app.public_paths
+        return self.redirects.safe_redirect(target, request.scope, forbidden=public_paths)
+
+    def _landing(self, auth: RequestAuth) -> str:
+        return public_path(self.settings.post_login_path, auth.location.login_app.root_path)
 
     async def _options(self, request: Request) -> LoginOptions:
         options = LoginOptions()
@@ -219,17 +218,17 @@ def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
     return value if value is not None and grammar.fullmatch(value) else None
 
 
-async def _own_tenant(options: LoginOptions, pending: RequestAuth) -> str | None:
+async def _own_tenant(options: LoginOptions, auth: RequestAuth) -> str | None:
     """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
     if not (options.stepup or options.mfa):
         return None
-    session = (await pending.authenticate()).session
+    session = (await auth.authenticate()).session
     return session.tenant_id if session else None
 
 
-def _is_sent_over_a_session(request: Request, pending: RequestAuth) -> bool:
+def _is_sent_over_a_session(request: Request, auth: RequestAuth) -> bool:
     """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
-    held = pending.credentials()
+    held = auth.credentials()
     has_session = held.session is not None or held.refresh is not None or held.ambiguous
     return has_session and is_cross_origin_navigation(request.headers)
 

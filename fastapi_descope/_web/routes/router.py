@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
+from ..app_location import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from ..dependencies import current_session
 from ..openapi import REFRESH, RefreshCookie
-from ..route_names import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from .login import LoginRoutes
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes

@@ -12,8 +12,8 @@ from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
 from ...events import EventBus, RedirectRejected
 from ...settings import DescopeSettings
+from ..app_location import public_path
 from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
-from ..paths import public_path
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
@@ -45,18 +45,18 @@ class SessionRoutes:
         Takes `tenant`, and optionally `return_to`, as JSON or as a form. A script is answered with the
         new session, a form with a redirect.
         """
-        pending = request_auth(request.scope)
-        pending.refuse_cross_site()
+        auth = request_auth(request.scope)
+        auth.refuse_cross_site()
         fields = await read_fields(request)
         tenant = fields.get("tenant", "")
         if not TENANT_HINT.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
-        with pending.clear_if_ended():
-            pair = await self.core.session_service.select_tenant(pending.credentials(), tenant)
-        pending.write(pair)
+        with auth.cookies.clear_if_ended():
+            pair = await self.core.session_service.select_tenant(auth.credentials(), tenant)
+        auth.cookies.write(pair)
         if client_kind(request.scope) is ClientKind.PROGRAM:
             return _json(SessionOut.from_session(pair.session))
-        return self._go_on(request, pending, fields, self.settings.post_login_path)
+        return self._go_on(request, auth, fields, self.settings.post_login_path)
 
     # That no token is in it is CK-12; the docstring is published.
     async def session(self, request: Request) -> Response:
@@ -69,39 +69,39 @@ class SessionRoutes:
 
     async def tenant_names(self, request: Request) -> Response:
         """The names of the user's tenants, asked of Descope anew each time."""
-        pending = request_auth(request.scope)
-        await pending.require()
-        with pending.clear_if_ended():
+        auth = request_auth(request.scope)
+        await auth.require()
+        with auth.cookies.clear_if_ended():
             names = await self.core.session_service.tenant_names(
-                pending.credentials(), await pending.authenticate()
+                auth.credentials(), await auth.authenticate()
             )
         return _json(TenantNamesOut(tenants=names))
 
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
-        pending = request_auth(request.scope)
-        pending.refuse_cross_site()
-        presented = pending.credentials()
+        auth = request_auth(request.scope)
+        auth.refuse_cross_site()
+        presented = auth.credentials()
         if presented.bearer is not None:
             # LO-06: what such a header says ends by itself, or with whoever sends it.
             raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
         fields = await _fields_if_any(request)
         await self.core.session_service.logout(presented, everywhere=everywhere)
-        pending.clear()
+        auth.cookies.clear()
         if client_kind(request.scope) is ClientKind.PROGRAM:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
-        return self._go_on(request, pending, fields, self.settings.post_logout_path)
+        return self._go_on(request, auth, fields, self.settings.post_logout_path)
 
     def _go_on(
-        self, request: Request, pending: RequestAuth, fields: Mapping[str, str], default: str
+        self, request: Request, auth: RequestAuth, fields: Mapping[str, str], default: str
     ) -> Response:
         """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
-        asked = fields.get("return_to")
-        safe = (
-            self.redirects.safe_redirect(asked, request.scope, forbidden=pending.own_paths) if asked else None
-        )
+        asked, login_app = fields.get("return_to"), auth.location.login_app
+        safe = None
+        if asked:
+            safe = self.redirects.safe_redirect(asked, request.scope, forbidden=login_app.public_paths)
         if asked and safe is None:
             self.events.emit(RedirectRejected())
-        url = safe or public_path(default, pending.root_path)
+        url = safe or public_path(default, login_app.root_path)
         if client_kind(request.scope) is ClientKind.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)

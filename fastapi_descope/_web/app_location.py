@@ -1,0 +1,150 @@
+"""The plugin's routes by name and path, and where an app has them.
+
+A path exists in two forms: as the app's routes have it, and as browsers have it. The difference is
+``root_path``. Servers disagree on whether ``scope["path"]`` begins with it: uvicorn puts it there, but an app
+with ``FastAPI(root_path=...)`` behind a proxy that strips the prefix gets a path without it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+from starlette.applications import Starlette
+from starlette.routing import NoMatchFound
+from starlette.types import Scope
+
+__all__ = [
+    "CALLBACK",
+    "LOGIN",
+    "LOGOUT",
+    "LOGOUT_ALL",
+    "PUBLIC_ROUTES",
+    "SENSITIVE_PATHS",
+    "AppLocation",
+    "PluginRoute",
+    "RouteFinder",
+    "path_in_app",
+    "path_in_browser",
+    "public_path",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRoute:
+    """A route of the plugin's router: its name, its path below any prefix, and its method."""
+
+    name: str
+    path: str
+    method: str
+
+
+LOGIN = PluginRoute("descope_login", "/login/sso", "GET")
+CALLBACK = PluginRoute("descope_callback", "/callback", "GET")
+LOGOUT = PluginRoute("descope_logout", "/logout", "POST")
+LOGOUT_ALL = PluginRoute("descope_logout_all", "/logout/all", "POST")
+
+PUBLIC_ROUTES = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
+"""The routes that must work without a session. ``DescopeMiddleware(protect=True)`` leaves them public."""
+
+SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
+"""How paths end whose queries contain codes, states and e-mail addresses."""
+
+_PUBLIC_SUFFIXES = tuple(route.path for route in PUBLIC_ROUTES)
+
+_PATH_CHARACTERS = "/:@!$&'()*+,;="
+"""Characters of a path that are not escaped, besides letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
+
+
+class RouteFinder:
+    """Finds the plugin's routes in apps, and caches their paths.
+
+    In an app with hundreds of routes a look-up raises an exception for each of them, and unauthenticated
+    requests cause look-ups.
+    """
+
+    def __init__(self) -> None:
+        self._paths: WeakKeyDictionary[Starlette, dict[str, str]] = WeakKeyDictionary()
+
+    def path(self, route: PluginRoute, app: object) -> str | None:
+        """Return the path of a route in ``app``, without ``root_path``; None if the app does not have it."""
+        if not isinstance(app, Starlette):
+            return None
+        paths = self._paths.setdefault(app, {})
+        if route.name not in paths:
+            try:
+                paths[route.name] = str(app.url_path_for(route.name))
+            except NoMatchFound:
+                return None
+        return paths[route.name]
+
+    def public_paths(self, app: object, *, method: str | None = None) -> Iterator[str]:
+        """Yield the paths of the public routes in ``app``, of all methods or of one."""
+        for route in PUBLIC_ROUTES:
+            if method in (None, route.method) and (path := self.path(route, app)) is not None:
+                yield path
+
+
+class AppLocation:
+    """The app that serves a request: where it is mounted, and where it has the plugin's routes."""
+
+    __slots__ = ("_finder", "_login_app", "_parent", "app", "root_path")
+
+    def __init__(
+        self, finder: RouteFinder, app: object, root_path: str, parent: "AppLocation | None"
+    ) -> None:
+        self._finder = finder
+        self._parent = parent
+        self._login_app: AppLocation | None = None
+        self.app = app
+        self.root_path = root_path
+
+    @property
+    def login_app(self) -> "AppLocation":
+        """The app in which users log in: this one, or for a mounted app without a login the one around it."""
+        if self._parent is None:
+            return self
+        if self._login_app is None:
+            has_login = self.path_of(LOGIN) is not None
+            self._login_app = self if has_login else self._parent.login_app
+        return self._login_app
+
+    @property
+    def public_paths(self) -> frozenset[str]:
+        """The paths of the public routes, ``root_path`` included. To redirect to one after a login loops."""
+        return frozenset(self.root_path + path for path in self._finder.public_paths(self.app))
+
+    def path_of(self, route: PluginRoute) -> str | None:
+        """Return the path of a route, without ``root_path``; None if the app does not have it."""
+        return self._finder.path(route, self.app)
+
+    def is_public_route(self, scope: Scope) -> bool:
+        """Return whether a request is for one of the plugin's routes that must work without a session."""
+        path = path_in_app(scope, self.root_path)
+        if not path.endswith(_PUBLIC_SUFFIXES):  # most paths, and then the app need not be searched
+            return False
+        return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
+
+
+def path_in_app(scope: Scope, root_path: str | None = None) -> str:
+    """Return the path of a request without ``root_path``, by default that of the scope.
+
+    It is never taken from ``request.url``, which is built from the ``Host`` header (HP-01).
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "") if root_path is None else root_path
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def path_in_browser(path: str, root_path: str) -> str:
+    """Return a path of the app, escaped, as the path of a URL that no browser takes for another host (RT-15).
+
+    The client can choose the ``root_path`` of an app that is mounted at a path with a parameter.
+    """
+    quoted = quote(root_path + path, safe=_PATH_CHARACTERS)
+    return f"/%2F{quoted[2:]}" if quoted.startswith("//") else quoted
+
+
+def public_path(path: str, root_path: str) -> str:
+    """Return a path of the app that is escaped already and may have a query, as browsers have it."""
+    return path_in_browser("", root_path.rstrip("/")) + path
