@@ -227,7 +227,7 @@ def _build_verifier(
         leeway=settings.leeway,
     )
     return TokenVerifier(
-        api.keys,
+        api.fetch_jwks,
         policy=policy,
         clock=clock,
         monotonic=monotonic,

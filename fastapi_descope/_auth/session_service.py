@@ -97,14 +97,16 @@ class SessionService:
             BadRequest: The request has an Authorization header.
             UpstreamError: The call failed.
         """
-        return await self._query(self._api.me, credentials, result)
+        return await self._query(self._api.fetch_profile, credentials, result)
 
     async def tenant_names(self, credentials: Credentials, result: AuthResult) -> dict[str, str]:
         """Return the names of the user's tenants by id. Costs and raises what ``profile`` does."""
         ids = sorted(result.session.tenants) if result.session else []
         if not ids:
             return {}
-        return dict(await self._query(lambda jwt: self._api.my_tenants(jwt, ids), credentials, result))
+        return dict(
+            await self._query(lambda jwt: self._api.fetch_tenant_names(jwt, ids), credentials, result)
+        )
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for logouts in flight."""

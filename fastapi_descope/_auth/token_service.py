@@ -67,7 +67,7 @@ class TokenService:
             SessionTooLarge: The tokens do not fit into cookies: the user has too many roles and permissions.
             UpstreamError: The call failed, or its tokens are invalid.
         """
-        response = await self._api.sso_exchange(code)
+        response = await self._api.exchange_code(code)
         try:
             return await self.verify(self._result(response, None)), response
         except InvalidUpstreamResponse as error:
@@ -89,7 +89,7 @@ class TokenService:
         """Return a function that switches a session to ``tenant``; ``verify_tenant`` verifies its result."""
 
         async def exchange(refresh_jwt: str) -> RefreshResult:
-            return self._result(await self._api.tenant_select(refresh_jwt, tenant), refresh_jwt)
+            return self._result(await self._api.select_tenant(refresh_jwt, tenant), refresh_jwt)
 
         return exchange
 

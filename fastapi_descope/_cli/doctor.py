@@ -70,7 +70,7 @@ class Doctor:
         client = build_api(settings, EventBus(), transport=self._transport)
         began = self._monotonic()
         try:
-            reply = await client.key_set()
+            reply = await client.fetch_jwks_response()
             keys = len(parse_key_set(reply.body or b"").keys)
         except UpstreamError as error:
             return [CheckResult(Severity.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]

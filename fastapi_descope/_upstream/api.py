@@ -1,4 +1,4 @@
-"""Descope's HTTP API, one method an endpoint: what each call says, and which answer it expects."""
+"""Descope's HTTP API: one method per endpoint."""
 
 import contextlib
 import json
@@ -31,34 +31,36 @@ from .transport import Transport, UpstreamTransport
 
 __all__ = ["DescopeApi", "LoginOptions", "LoginParams", "TokenResponse", "Transport"]
 
-_BODY_BYTES = 256 * 1024
-_KEYS_BYTES = 64 * 1024
-_QUERY_CHARACTERS = 8192
+_MAX_BODY_BYTES = 256 * 1024
+_MAX_JWKS_BYTES = 64 * 1024
+_MAX_QUERY_CHARACTERS = 8192
 
-_CONNECTIONS, _WAITING = 20, 1000
-"""How many calls for sessions and keys are under way at once, and how many wait."""
+_CONNECTIONS, _MAX_WAITING = 20, 1000
+"""How many calls for sessions and keys may be in progress, and how many may wait."""
 
-_LOGIN_CONNECTIONS, _LOGINS_WAITING = 5, 100
-"""The same for the calls of logins, which anybody can cause: a crowd of strangers, or one tenant whose single
-sign-on is broken, holds up other logins, and nobody who is signed in."""
+_LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
+"""The same for the calls of logins, which unauthenticated clients can cause. A flood of them, or a tenant
+whose single sign-on is broken, delays other logins, but no session."""
 
-_SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; a colon would split the bearer
+_HEADER_SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; the colon separates the parts of a bearer
 
 
 class DescopeApi:
-    """Calls Descope. Opens nothing until the first call; one client per app.
+    """A client of Descope's API; one per app. Opens no connection before the first call.
 
-    Every method is one network call with a deadline of ``timeout`` seconds, waiting for its turn
-    included, and may raise:
+    Every method is one call to Descope and takes at most ``timeout`` seconds, the time in the queue included.
+    ``UpstreamTransport`` explains queueing and retries, ``UpstreamGuard`` when calls are rejected.
 
-    * ``UpstreamRejected``: Descope understood and said no;
-    * ``UpstreamUnavailable``: no verdict (outage, deadline, too many waiting), ``RateLimited`` among them;
-    * ``InvalidUpstreamResponse``: the answer is not Descope's, or outside the wire contract;
-    * ``TokenError``: the refresh token is not even spelt like a JWT; nothing was sent.
+    The calls of logins have their own queue and guard, so they never delay sessions and keys. While the
+    guard rejects calls for sessions and keys, it rejects logins, too.
 
-    How calls queue, and which are never repeated, is ``Outbound``'s to say; when none is made at all,
-    ``Restraint``'s. The calls of logins have a queue and a restraint of their own: nothing that they meet
-    holds up sessions and keys. While Descope fails those, it is left alone by logins too.
+    Raises:
+        UpstreamRejected: Descope refused the request.
+        UpstreamUnavailable: no usable response: an outage, a timeout, or a full queue.
+        RateLimited: all callers have to wait. A subclass of ``UpstreamUnavailable``.
+        InvalidUpstreamResponse: the response is not Descope's, or violates the wire contract.
+        TokenError: the refresh token does not look like a JWT. Nothing was sent.
+        ConfigurationError: the project id or the management key is malformed.
     """
 
     def __init__(
@@ -72,29 +74,35 @@ class DescopeApi:
         monotonic: Callable[[], float] = time.monotonic,
         events: EventBus | None = None,
     ) -> None:
-        """Check what goes into paths and headers; raises ``ConfigurationError``.
+        """Check the parts of paths and headers.
 
         Args:
             base_url: Origin of Descope's API, without a trailing slash.
             project_id: Descope's project id.
-            management_key: Appended to the bearer of every call but ``keys``, for projects that demand it.
-            timeout: Seconds for one call, all in all.
-            transport: Used instead of a pool of connections, and closed with the client.
-            monotonic: Seconds, by which an outage or a rate limit is waited out.
-            events: Told when Descope is left alone, and when it is back.
+            management_key: Appended to the bearer of every call but ``fetch_jwks``, for projects
+                that require it.
+            timeout: Seconds for one call, the time in the queue included.
+            transport: Replaces the connection pool, and is closed with the client.
+            monotonic: Returns seconds, which outages and rate limits are measured in.
+            events: Receives ``UpstreamDegraded`` and ``UpstreamRecovered``.
+
+        Raises:
+            ConfigurationError: the project id or the management key is malformed.
         """
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
-        if management_key and _SECRET.fullmatch(management_key.get_secret_value()) is None:
-            raise ConfigurationError("DESCOPE_AUTH_MANAGEMENT_KEY holds characters that no header may carry")
-        # A copy that was vendored rather than installed has no version to tell.
-        version = next((found.version for found in metadata.distributions(name="fastapi-descope")), "0")
+        if management_key and _HEADER_SECRET.fullmatch(management_key.get_secret_value()) is None:
+            raise ConfigurationError(
+                "DESCOPE_AUTH_MANAGEMENT_KEY contains characters that no header can carry"
+            )
+        # A vendored copy has no metadata.
+        version = next((each.version for each in metadata.distributions(name="fastapi-descope")), "0")
         pool = partial(UpstreamTransport, base_url, timeout=timeout, transport=transport)
         guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), call_timeout=timeout)
         sessions = guard(calls="sessions")
         logins = guard(calls="logins", parent=sessions)
-        self._sessions = pool(guard=sessions, connections=_CONNECTIONS, waiting=_WAITING)
-        self._logins = pool(guard=logins, connections=_LOGIN_CONNECTIONS, waiting=_LOGINS_WAITING)
+        self._sessions = pool(guard=sessions, connections=_CONNECTIONS, max_waiting=_MAX_WAITING)
+        self._logins = pool(guard=logins, connections=_LOGIN_CONNECTIONS, max_waiting=_LOGIN_MAX_WAITING)
         self._project_id = project_id
         self._management_key = management_key
         self._headers = {
@@ -114,10 +122,10 @@ class DescopeApi:
         options: LoginOptions | None = None,
         refresh_jwt: str | None = None,
     ) -> str:
-        """The URL to send the browser to, checked for its form (CB-11).
+        """Start a login; return the URL to redirect the browser to, whose form is checked (CB-11).
 
-        ``tenant`` is a tenant id, or an e-mail whose domain Descope resolves. ``refresh_jwt`` is sent
-        only with the options ``stepup`` and ``mfa``, which are about the user it belongs to.
+        ``tenant`` is a tenant id, or an e-mail address whose domain Descope resolves. ``refresh_jwt`` is sent
+        only with the options ``stepup`` and ``mfa``, which apply to a signed-in user.
         """
         options = options or LoginOptions()
         query = {"tenant": tenant, "redirectURL": redirect_url, **(params or LoginParams()).wire_query()}
@@ -126,47 +134,49 @@ class DescopeApi:
                 "/v1/auth/sso/authorize" + _query_string(query),
                 options.body(),
                 refresh_jwt if options.stepup or options.mfa else None,
-                through=self._logins,
+                transport=self._logins,
             )
         )
 
-    async def sso_exchange(self, code: str) -> TokenResponse:
-        """The tokens for the one-time code of a callback."""
-        return parse_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, through=self._logins))
+    async def exchange_code(self, code: str) -> TokenResponse:
+        """Exchange the one-time code of a callback for tokens."""
+        return parse_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, transport=self._logins))
 
     async def refresh(self, refresh_jwt: str) -> TokenResponse:
-        """A new session token, and a new refresh token if the project rotates them."""
+        """Return a new session token, and a new refresh token if the project rotates them."""
         return parse_tokens(await self._post("/v1/auth/refresh", {}, refresh_jwt))
 
-    async def tenant_select(self, refresh_jwt: str, tenant: str) -> TokenResponse:
-        """Tokens whose current tenant is ``tenant``: both, and both must be kept."""
-        return parse_tokens(await self._post("/v1/auth/tenant/select", {"tenant": tenant}, refresh_jwt))
+    async def select_tenant(self, refresh_jwt: str, tenant_id: str) -> TokenResponse:
+        """Return a new session token and a new refresh token for the tenant."""
+        return parse_tokens(await self._post("/v1/auth/tenant/select", {"tenant": tenant_id}, refresh_jwt))
 
     async def logout(self, refresh_jwt: str) -> None:
-        """End this session: its refresh token is revoked. Session tokens live until they expire."""
+        """Revoke the refresh token. Session tokens remain valid until they expire."""
         await self._post("/v1/auth/logout", {}, refresh_jwt)
 
     async def logout_all(self, refresh_jwt: str) -> None:
-        """End every session of the user in the same way."""
+        """Revoke all refresh tokens of the user. Session tokens remain valid until they expire."""
         await self._post("/v1/auth/logoutall", {}, refresh_jwt)
 
-    async def me(self, refresh_jwt: str) -> UserProfile:
-        """Descope's user object, as it is now."""
+    async def fetch_profile(self, refresh_jwt: str) -> UserProfile:
+        """Return the current user object."""
         return parse_profile(await self._call("GET", "/v1/auth/me", bearer=self._bearer(refresh_jwt)))
 
-    async def my_tenants(self, refresh_jwt: str, ids: Sequence[str]) -> Mapping[str, str]:
-        """Names by tenant id, of those among ``ids`` that are the user's."""
-        return parse_tenant_names(await self._post("/v1/auth/me/tenants", {"ids": list(ids)}, refresh_jwt))
+    async def fetch_tenant_names(self, refresh_jwt: str, tenant_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of those of the tenants that the user belongs to, by tenant id."""
+        return parse_tenant_names(
+            await self._post("/v1/auth/me/tenants", {"ids": list(tenant_ids)}, refresh_jwt)
+        )
 
-    async def keys(self) -> tuple[bytes, int | None]:
-        """The key set as Descope sent it, unparsed, and its ``max-age`` in seconds, if any."""
-        reply = await self.key_set()
-        return reply.body or b"", parse_max_age(reply)
+    async def fetch_jwks(self) -> tuple[bytes, int | None]:
+        """Return the key set, unparsed, and its ``max-age`` in seconds, if any."""
+        response = await self.fetch_jwks_response()
+        return response.body or b"", parse_max_age(response)
 
-    async def key_set(self) -> ApiResponse:
-        """The whole answer that holds the key set, with when it was sent."""
+    async def fetch_jwks_response(self) -> ApiResponse:
+        """Return the response that contains the key set, with its date."""
         path, bearer = f"/v2/keys/{self._project_id}", f"Bearer {self._project_id}"
-        return await self._call("GET", path, bearer=bearer, limit=_KEYS_BYTES)
+        return await self._call("GET", path, bearer=bearer, max_bytes=_MAX_JWKS_BYTES)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
@@ -179,13 +189,13 @@ class DescopeApi:
         body: Mapping[str, object],
         refresh_jwt: str | None = None,
         *,
-        through: UpstreamTransport | None = None,
+        transport: UpstreamTransport | None = None,
     ) -> ApiResponse:
         bearer, content = self._bearer(refresh_jwt), _json_bytes(body)
-        return await self._call("POST", path, bearer=bearer, content=content, through=through)
+        return await self._call("POST", path, bearer=bearer, content=content, transport=transport)
 
     def _bearer(self, refresh_jwt: str | None) -> str:
-        # h11 puts a header value that it refuses into the text of its exception: nothing odd gets there.
+        # h11 puts an invalid header value into the text of its exception.
         if refresh_jwt is not None and not looks_like_jwt(refresh_jwt):
             raise TokenError(TokenReason.MALFORMED)
         key = self._management_key.get_secret_value() if self._management_key else None
@@ -198,26 +208,25 @@ class DescopeApi:
         *,
         bearer: str,
         content: bytes | None = None,
-        limit: int = _BODY_BYTES,
-        through: UpstreamTransport | None = None,
+        max_bytes: int = _MAX_BODY_BYTES,
+        transport: UpstreamTransport | None = None,
     ) -> ApiResponse:
-        """The reply to one request, if it is a yes."""
         headers = {**self._headers, "Authorization": bearer}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        outbound = through or self._sessions
-        return await outbound.call(method, path, headers=headers, content=content, limit=limit)
+        transport = transport or self._sessions
+        return await transport.call(method, path, headers=headers, content=content, max_bytes=max_bytes)
 
 
 def _query_string(query: Mapping[str, str]) -> str:
     text = urlencode(query, quote_via=quote, safe="", errors="replace")
-    if len(text) > _QUERY_CHARACTERS:
+    if len(text) > _MAX_QUERY_CHARACTERS:
         raise BadRequest
     return f"?{text}"
 
 
 def _json_bytes(body: Mapping[str, object]) -> bytes:
     with contextlib.suppress(TypeError, ValueError, RecursionError):
-        # ASCII only: a lone surrogate in a code or a tenant is escaped rather than fatal.
+        # ASCII only: UTF-8 cannot encode a lone surrogate in a code or a tenant.
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
     raise ConfigurationError("The custom claims of LoginOptions are not JSON")

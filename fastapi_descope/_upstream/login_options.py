@@ -17,9 +17,17 @@ _FLAG = re.compile(r"true|1")
 class LoginOptions:
     """Options that an app sets for a login; unset ones are not sent.
 
-    ``stepup`` and ``mfa`` apply to a user who already has a session. ``custom_claims`` are copied into the
-    token, where Descope may nest them under ``nsec``: never authorise on them. ``template_id`` and
-    ``template_options`` select one of the project's message templates.
+    Attributes:
+        stepup: Ask a signed-in user to authenticate again.
+        mfa: Ask a signed-in user for a second factor.
+        custom_claims: JSON values that become claims of the tokens. Descope may nest them under ``nsec``;
+            do not base authorization on them.
+        revoke_other_sessions: Revoke the user's other sessions.
+        revoke_other_sessions_types: Limit this to sessions of these types.
+        sso_app_id: The SSO application that the login is for.
+        template_id: The message template of the project to use.
+        template_options: Values for the placeholders of the message template.
+        locale: The language of messages and pages.
     """
 
     stepup: bool = False

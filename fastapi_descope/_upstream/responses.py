@@ -1,7 +1,7 @@
-"""What Descope's API answered: one HTTP reply in, one value or one precise error out.
+"""Parsers of Descope's API responses.
 
-Pure: no network, no clock. Nothing is verified here; the tokens in an answer are only text until
-``tokens.verify`` has passed them. Sections named below are those of the wire contract.
+They return values or raise one precise error, without I/O. Tokens are not verified here. Section numbers are
+those of the wire contract.
 """
 
 import contextlib
@@ -30,21 +30,21 @@ __all__ = [
 ]
 
 _ERROR_CODE = re.compile(r"E[0-9]{6}")
-_SECONDS = re.compile(r"[0-9]{1,19}")  # what a 64-bit integer holds; no longer text is parsed
+_SECONDS = re.compile(r"[0-9]{1,19}")  # at most the digits of a 64-bit integer
 _MAX_AGE = re.compile(r"""(?:^|[\s,])max-age\s*=\s*"?([0-9]{1,9})(?![0-9])""", re.IGNORECASE)
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 6265, section 4.1.1
-# Printable ASCII, without the backslash that browsers read as a slash.
+# Printable ASCII without the backslash, which browsers treat as a slash.
 _URL = re.compile(r"(?P<origin>https?://[^/?#]+)(?:[/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)
-_URL_CHARACTERS = 8192
+_MAX_URL_CHARACTERS = 8192
 
-_RETRY_AFTER = 5
-_YEAR = 366 * 86400
+_DEFAULT_RETRY_AFTER = 5
+_YEAR_SECONDS = 366 * 86400
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One HTTP reply. ``body`` is None if it was larger than the caller allows."""
+    """One HTTP response. ``body`` is None if it was larger than the caller allows."""
 
     status: int
     body: bytes | None = field(repr=False)
@@ -57,11 +57,14 @@ class ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """The tokens that Descope issued, **unverified**, and what it said beside them.
+    """The **unverified** tokens of a response, and the fields that come with them.
 
-    A token is None if the answer holds none: without rotation a refresh may leave out the refresh token.
-    ``next_refresh_seconds`` is 0 unless the project has an inactivity timeout (section 5.4).
-    ``profile`` is None if the answer holds no user object, as refreshes tend to.
+    Attributes:
+        session_jwt: None if the response does not contain one.
+        refresh_jwt: None if the response does not contain one: without rotation a refresh may omit it.
+        next_refresh_seconds: 0 unless the project has an inactivity timeout (section 5.4).
+        first_seen: Whether this is the first login of the user.
+        profile: None if the response has no user object, as is common for refreshes.
     """
 
     session_jwt: str | None = field(repr=False)
@@ -71,154 +74,157 @@ class TokenResponse:
     profile: UserProfile | None = None
 
 
-def raise_for_status(reply: ApiResponse) -> None:
-    """Return if Descope said yes (2xx); otherwise raise what its answer means (requirements 2.9).
+def raise_for_status(response: ApiResponse) -> None:
+    """Raise an error unless the status is 2xx (requirements 2.9).
 
-    A "no" counts only if Descope signed it with its error shape (section 6): a proxy's or firewall's
-    401 page must never end a session.
+    A 4xx is a refusal only if its body is a Descope error (section 6): the 401 page of a proxy or firewall
+    must not end a session.
 
     Raises:
         RateLimited: 429.
         UpstreamUnavailable: 5xx.
         UpstreamRejected: any other 4xx with a well-formed Descope error.
-        InvalidUpstreamResponse: everything else: a redirect, or a 4xx of somebody else.
+        InvalidUpstreamResponse: any other 4xx, a redirect, or a body that is too large.
     """
-    if reply.status == 429:  # noqa: PLR2004 - Too Many Requests
-        raise RateLimited(_retry_after(reply))
-    if reply.status >= 500:  # noqa: PLR2004 - server errors
-        raise UpstreamUnavailable(_retry_after(reply))
-    if reply.status >= 400:  # noqa: PLR2004 - client errors
-        raise _refusal(reply)
-    if not 200 <= reply.status < 300:  # noqa: PLR2004 - success
+    if response.status == 429:  # noqa: PLR2004 - Too Many Requests
+        raise RateLimited(_retry_after(response))
+    if response.status >= 500:  # noqa: PLR2004 - server errors
+        raise UpstreamUnavailable(_retry_after(response))
+    if response.status >= 400:  # noqa: PLR2004 - client errors
+        raise _client_error(response)
+    if not 200 <= response.status < 300:  # noqa: PLR2004 - success
         raise InvalidUpstreamResponse("redirect")
-    if reply.body is None:
+    if response.body is None:
         raise InvalidUpstreamResponse("oversize")
 
 
-def parse_tokens(reply: ApiResponse) -> TokenResponse:
-    """The JWTResponse of a reply (section 2.0).
+def parse_tokens(response: ApiResponse) -> TokenResponse:
+    """Return the tokens of a JWTResponse (section 2.0).
 
-    In cookie mode the tokens come as cookies (section 4); those of the body win. What the answer says of
-    cookie domain, path and age is for browsers that Descope serves itself and is ignored (CK-06).
+    In cookie mode Descope sends the tokens as cookies (section 4); tokens in the body take precedence. The
+    cookie domain, path and age are for browsers that talk to Descope directly, and are ignored (CK-06).
 
     Raises:
-        InvalidUpstreamResponse: no JSON object, or a token that is not text.
+        InvalidUpstreamResponse: the body is not a JSON object, or a token is not ASCII text.
     """
-    answer = _object(reply)
+    fields = _json_object(response)
     return TokenResponse(
-        session_jwt=_token(answer, "sessionJwt") or _cookie(reply, answer, "sessionCookieName", "DS"),
-        refresh_jwt=_token(answer, "refreshJwt") or _cookie(reply, answer, "cookieName", "DSR"),
-        next_refresh_seconds=_seconds(answer.get("nextRefreshSeconds")),
-        first_seen=answer.get("firstSeen") is True,
-        profile=_profile(json_fields.mapping(answer.get("user"))),
+        session_jwt=_token(fields, "sessionJwt")
+        or _token_cookie(response, fields, "sessionCookieName", "DS"),
+        refresh_jwt=_token(fields, "refreshJwt") or _token_cookie(response, fields, "cookieName", "DSR"),
+        next_refresh_seconds=_seconds(fields.get("nextRefreshSeconds")),
+        first_seen=fields.get("firstSeen") is True,
+        profile=_profile(json_fields.mapping(fields.get("user"))),
     )
 
 
-def parse_login_url(reply: ApiResponse) -> str:
-    """Where to send the browser to sign in (section 2.1), checked for its form alone (CB-11).
+def parse_login_url(response: ApiResponse) -> str:
+    """Return the URL to redirect the browser to (section 2.1).
 
-    Any host may be an identity provider, so the host is not compared with Descope's.
+    Only its form is checked (CB-11): the host may be any identity provider.
 
     Raises:
-        InvalidUpstreamResponse: not an https URL (http on loopback) of at most 8 KiB of printable ASCII, or
-            one with credentials in it.
+        InvalidUpstreamResponse: the URL is not https (http on loopback), longer than 8 KiB, not printable
+            ASCII, or contains credentials.
     """
-    url = json_fields.text(_object(reply).get("url")) or ""
-    found = _URL.fullmatch(url) if len(url) <= _URL_CHARACTERS else None
-    origin = Origin.parse(found["origin"]) if found else None
+    url = json_fields.text(_json_object(response).get("url")) or ""
+    match = _URL.fullmatch(url) if len(url) <= _MAX_URL_CHARACTERS else None
+    origin = Origin.parse(match["origin"]) if match else None
     if origin is None or (origin.scheme == "http" and not origin.is_loopback):
         raise InvalidUpstreamResponse("login_url")
     return url
 
 
-def parse_profile(reply: ApiResponse) -> UserProfile:
-    """The flat ResponseUser of ``/v1/auth/me`` (section 2.9). A field of the wrong type counts as absent.
+def parse_profile(response: ApiResponse) -> UserProfile:
+    """Return the user of ``/v1/auth/me`` (section 2.9). A field of the wrong type counts as absent.
 
     Raises:
-        InvalidUpstreamResponse: no JSON object, or no user id in it.
+        InvalidUpstreamResponse: the body is not a JSON object, or has no user id.
     """
-    profile = _profile(_object(reply))
+    profile = _profile(_json_object(response))
     if profile is None:
         raise InvalidUpstreamResponse("profile")
     return profile
 
 
-def parse_tenant_names(reply: ApiResponse) -> Mapping[str, str]:
-    """Tenant names by id (section 2.10); a tenant without a name has its id for one.
+def parse_tenant_names(response: ApiResponse) -> Mapping[str, str]:
+    """Return tenant names by id (section 2.10). The name of a tenant without one is its id.
 
     Raises:
-        InvalidUpstreamResponse: no JSON object, or ``tenants`` is not a list.
+        InvalidUpstreamResponse: the body is not a JSON object, or ``tenants`` is not a list.
     """
-    listed = _object(reply).get("tenants")
-    if listed is not None and not isinstance(listed, list):
+    tenants = _json_object(response).get("tenants")
+    if tenants is not None and not isinstance(tenants, list):
         raise InvalidUpstreamResponse("tenants")
     return MappingProxyType(
         {
             tenant_id: json_fields.text(entry.get("name")) or tenant_id
-            for entry in json_fields.objects(cast("object", listed))
+            for entry in json_fields.objects(cast("object", tenants))
             if (tenant_id := json_fields.text(entry.get("id")))
         }
     )
 
 
-def parse_max_age(reply: ApiResponse) -> int | None:
-    """The ``max-age`` of the reply's Cache-Control in seconds, or None without a sane one."""
-    found = _MAX_AGE.search(reply.cache_control)
-    return int(found[1]) if found else None
+def parse_max_age(response: ApiResponse) -> int | None:
+    """Return the ``max-age`` of Cache-Control in seconds, or None if it is absent or invalid."""
+    match = _MAX_AGE.search(response.cache_control)
+    return int(match[1]) if match else None
 
 
-def _retry_after(reply: ApiResponse) -> int:
-    """Seconds to wait; the error clamps them. A date or anything odd counts as absent."""
-    text = reply.retry_after.strip()
-    return int(text) if _SECONDS.fullmatch(text) else _RETRY_AFTER
+def _retry_after(response: ApiResponse) -> int:
+    """Return the seconds of ``Retry-After``, which the error clamps. A date counts as absent."""
+    text = response.retry_after.strip()
+    return int(text) if _SECONDS.fullmatch(text) else _DEFAULT_RETRY_AFTER
 
 
-def _refusal(reply: ApiResponse) -> UpstreamRejected | InvalidUpstreamResponse:
-    answer = json_fields.mapping(_json(reply.body)) or _NOTHING
-    code = answer.get("errorCode")
+def _client_error(response: ApiResponse) -> UpstreamRejected | InvalidUpstreamResponse:
+    fields = json_fields.mapping(_json(response.body)) or _NOTHING
+    code = fields.get("errorCode")
     if not isinstance(code, str) or not code:
         return InvalidUpstreamResponse("unsigned_refusal")
-    return UpstreamRejected(reply.status, code if _ERROR_CODE.fullmatch(code) else "")
+    return UpstreamRejected(response.status, code if _ERROR_CODE.fullmatch(code) else "")
 
 
 def _json(body: bytes | None) -> object:
-    """The JSON value of a body, or None. The parser's own error would hold the whole body."""
+    """Return the JSON value of a body, or None. The parser's error would contain the whole body."""
     with contextlib.suppress(ValueError, RecursionError):
-        # Decoded first: given bytes, json would also take UTF-16 and a byte order mark.
+        # Decoded explicitly: json.loads(bytes) also accepts UTF-16 and a byte order mark.
         return cast("object", json.loads((body or b"").decode()))
     return None
 
 
-def _object(reply: ApiResponse) -> Mapping[str, object]:
-    value = json_fields.mapping(_json(reply.body))
+def _json_object(response: ApiResponse) -> Mapping[str, object]:
+    value = json_fields.mapping(_json(response.body))
     if value is None:
         raise InvalidUpstreamResponse("not_json")
     return value
 
 
-def _token(answer: Mapping[str, object], name: str) -> str | None:
-    value = answer.get(name)
-    # A lone surrogate, which JSON can hold, could not even be hashed.
+def _token(fields: Mapping[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    # JSON can contain a lone surrogate, which cannot be encoded to compute a digest.
     if value is not None and not (isinstance(value, str) and value.isascii()):
         raise InvalidUpstreamResponse("token_type")
     return value or None
 
 
-def _cookie(reply: ApiResponse, answer: Mapping[str, object], announced: str, default: str) -> str | None:
-    """The token that the reply sets as a cookie, under the name it announces or Descope's default."""
-    name = json_fields.text(answer.get(announced)) or default
+def _token_cookie(
+    response: ApiResponse, fields: Mapping[str, object], name_field: str, default: str
+) -> str | None:
+    """Return the token of the cookie whose name is in ``name_field``, or ``default`` without that field."""
+    name = json_fields.text(fields.get(name_field)) or default
     if _COOKIE_NAME.fullmatch(name) is None:
         name = default
-    found = None
-    for header in reply.set_cookies:
+    token = None
+    for header in response.set_cookies:
         key, _, value = header.partition(";")[0].partition("=")
         if key.strip() == name and looks_like_jwt(value.strip()):
-            found = value.strip()
-    return found
+            token = value.strip()
+    return token
 
 
 def _profile(user: Mapping[str, object] | None) -> UserProfile | None:
-    """The profile of a ResponseUser, or None without a user id."""
+    """Return the profile of a user object, or None if it has no user id."""
     if user is None or not (user_id := json_fields.text(user.get("userId"))):
         return None
     memberships = {
@@ -248,13 +254,13 @@ def _profile(user: Mapping[str, object] | None) -> UserProfile | None:
 
 
 def _tenant(tenant_id: str, entry: Mapping[str, object]) -> Tenant:
-    """A user object says ``roleNames`` where a token says ``roles`` (section 2.0)."""
+    # A user object has roleNames instead of the roles of a token (section 2.0).
     return Tenant(
         tenant_id, json_fields.names(entry.get("roleNames")), json_fields.names(entry.get("permissions"))
     )
 
 
 def _seconds(value: object) -> int:
-    """A number of seconds from now; absurd ones count as absent, so that adding them overflows nothing."""
-    sane = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _YEAR
-    return cast("int", value) if sane else 0
+    """Return ``value`` if it is a number of seconds up to a year, else 0."""
+    is_valid = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _YEAR_SECONDS
+    return cast("int", value) if is_valid else 0

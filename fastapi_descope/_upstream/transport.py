@@ -1,9 +1,8 @@
-"""Requests to Descope: a deadline, a queue, a restraint, a connection; the only file that knows httpx.
+"""HTTP requests to Descope: timeout, queue and connections. The only module that imports httpx.
 
-It speaks through httpx's transport rather than through ``httpx.AsyncClient``. The client above the
-transport keeps a cookie jar, so that one user's cookies go out with the next user's call (RF-15), and logs
-every URL at INFO, with the state in it (LG-01). Without it there is no jar, no redirect, no proxy from the
-environment, no decompression (JW-12) and no log line to switch off.
+It uses httpx's transports without ``httpx.AsyncClient``. The client has a cookie jar, which would send one
+user's cookies with the next user's call (RF-15), and logs every URL at INFO, with its state (LG-01). It also
+follows redirects, uses proxies from the environment and decompresses bodies (JW-12); a transport does not.
 """
 
 import asyncio
@@ -21,22 +20,25 @@ from .responses import ApiResponse, raise_for_status
 __all__ = ["Transport", "UpstreamTransport"]
 
 Transport = httpx.AsyncBaseTransport
-"""What carries the requests: httpx's own, or in tests an ``ASGITransport`` or a ``MockTransport``."""
+"""The type of httpx's transports. Tests use ``ASGITransport`` or ``MockTransport``."""
 
 _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 
 
 class UpstreamTransport:
-    """Sends requests to one origin. Opens nothing until the first; may serve one event loop after another.
+    """Sends requests to one origin. Opens no connection before the first request.
 
-    As many requests as there are ``connections`` are under way at once and ``waiting`` wait for their turn;
-    the next one fails at once (RF-08, RF-10). Each ends within ``timeout`` seconds, waiting included. One is
-    repeated if no connection could be made, and never after a byte was sent: codes and rotating refresh
-    tokens are good for one use (RF-07, CB-08). While ``restraint`` says so, nothing is sent, not even for
-    those who wait already.
+    A request is retried once if it could not connect, and never after a byte was sent, because codes and
+    rotated refresh tokens can be used only once (RF-07, CB-08). It may serve several event loops in turn.
 
-    ``transport`` is used instead of connections of its own, and closed with it.
+    Args:
+        base_url: Origin of Descope's API, without a trailing slash.
+        timeout: Seconds for one request, the time in the queue included.
+        transport: Replaces the connections, and is closed with this object.
+        guard: Rejects requests, before they queue and again before they are sent.
+        connections: How many requests may be in progress (RF-10).
+        max_waiting: How many more may wait; any other fails immediately (RF-08).
     """
 
     def __init__(
@@ -47,11 +49,11 @@ class UpstreamTransport:
         transport: Transport | None,
         guard: UpstreamGuard,
         connections: int,
-        waiting: int,
+        max_waiting: int,
     ) -> None:
         self._base_url = base_url
         self._connections = connections
-        self._waiting = waiting
+        self._max_waiting = max_waiting
         self._timeout = timeout
         self._transport = transport
         self._guard = guard
@@ -61,139 +63,149 @@ class UpstreamTransport:
         }
 
     async def call(
-        self, method: str, path: str, *, headers: Mapping[str, str], content: bytes | None, limit: int
+        self, method: str, path: str, *, headers: Mapping[str, str], content: bytes | None, max_bytes: int
     ) -> ApiResponse:
-        """The reply to one request, if it is a yes; its body is read up to ``limit`` bytes.
+        """Send one request and return its response, which is a success.
 
-        Raises what ``raise_for_status`` raises, and ``UpstreamUnavailable`` without any reply. The
-        ``Authorization`` among ``headers`` tells one caller from another.
+        The guard tells callers apart by the ``Authorization`` header.
+
+        Raises:
+            UpstreamRejected: a 4xx of Descope.
+            UpstreamUnavailable: a 5xx, no response, a full queue, or an open circuit breaker.
+            RateLimited: a 429, or all callers have to wait.
+            InvalidUpstreamResponse: any other response, or a body larger than ``max_bytes``.
         """
         url, extensions = self._base_url + path, self._extensions
-        with self._guard.call(headers["Authorization"]) as attempt:
-            reply = await self._reply(
+        with self._guard.call(headers["Authorization"]) as permit:
+            response = await self._try_send(
                 lambda: httpx.Request(method, url, headers=headers, content=content, extensions=extensions),
-                limit,
-                attempt,
+                max_bytes,
+                permit,
             )
-            if reply is None:
-                # Out here, so that the failure, whose text may hold the request, is not even its context.
-                raise UpstreamUnavailable(failure=attempt.failure_reason)
-            raise_for_status(reply)
-            return reply
+            if response is None:
+                # Not raised in an except clause: the text of that exception may contain the request.
+                raise UpstreamUnavailable(failure=permit.failure_reason)
+            raise_for_status(response)
+            return response
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
-        line, self._pool = self._pool, None
-        if line is not None:
-            await line.aclose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
 
-    async def _reply(
-        self, build: Callable[[], httpx.Request], limit: int, attempt: CallPermit
+    async def _try_send(
+        self, build_request: Callable[[], httpx.Request], max_bytes: int, permit: CallPermit
     ) -> ApiResponse | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
-        left = self._timeout
+        seconds_left = self._timeout
 
-        def begin() -> httpx.Request:
-            nonlocal left
-            attempt.acquire()
-            left = deadline - loop.time()
-            return build()
+        def start() -> httpx.Request:
+            nonlocal seconds_left
+            permit.acquire()
+            seconds_left = deadline - loop.time()
+            return build_request()
 
         try:
             async with asyncio.timeout_at(deadline):
-                return await (await self._connected()).send(begin, limit)
+                return await (await self._current_pool()).send(start, max_bytes)
         except TimeoutError as error:
-            # Most of the time spent in our own queue is a sign of our own load, not of Descope's.
-            attempt.failure_reason = type(error).__name__ if left >= self._timeout / 2 else None
-        except (httpx.HTTPError, OSError) as error:  # TLS failures of a live connection are OSErrors
-            attempt.failure_reason = type(error).__name__
+            # A request that spent most of its time in our queue indicates our own load, not Descope's.
+            permit.failure_reason = type(error).__name__ if seconds_left >= self._timeout / 2 else None
+        except (httpx.HTTPError, OSError) as error:  # TLS failures of an open connection are OSErrors
+            permit.failure_reason = type(error).__name__
         return None
 
-    async def _connected(self) -> "_Pool":
-        line = self._pool
-        if line is None or line.loop is not asyncio.get_running_loop():
-            line = self._pool = await _Pool.open(self._source(), self._connections, self._waiting)
-        return line
+    async def _current_pool(self) -> "_Pool":
+        pool = self._pool
+        if pool is None or pool.loop is not asyncio.get_running_loop():
+            factory = self._transport_factory()
+            pool = self._pool = await _Pool.create(factory, self._connections, self._max_waiting)
+        return pool
 
-    def _source(self) -> Callable[[], Transport]:
-        """What gives the transport for each connection: the one and only, or always a new one."""
-        given = self._transport
-        return _one_connection_each() if given is None else lambda: given
+    def _transport_factory(self) -> Callable[[], Transport]:
+        transport = self._transport
+        return _single_connection_factory() if transport is None else lambda: transport
 
 
 class _Pool:
-    """The connections of one event loop, and the queue in front of them."""
+    """The connections of one event loop, and the queue for them."""
 
-    def __init__(self, source: Callable[[], Transport], connections: int, waiting: int) -> None:
+    def __init__(self, factory: Callable[[], Transport], connections: int, max_waiting: int) -> None:
         self.loop = asyncio.get_running_loop()
-        self._source = source
-        self._free = [source() for _ in range(connections)]
-        self._open = set(self._free)
-        self._finalizer = LoopFinalizer(partial(_close_all, self._open))
+        self._factory = factory
+        self._free = [factory() for _ in range(connections)]
+        self._transports = set(self._free)
+        self._finalizer = LoopFinalizer(partial(_close_all, self._transports))
         self._slots = asyncio.Semaphore(connections)
-        self._room = connections + waiting
+        self._max_calls = connections + max_waiting
         self._calls = 0
-        self._closed = False
+        self._is_closed = False
 
     @classmethod
-    async def open(cls, source: Callable[[], Transport], connections: int, waiting: int) -> "_Pool":
-        """A line over so many transports of the ``source``; nothing is sent yet."""
-        line = cls(source, connections, waiting)
-        await line._finalizer.register()
-        return line
+    async def create(cls, factory: Callable[[], Transport], connections: int, max_waiting: int) -> "_Pool":
+        """Return a pool that is closed with the running event loop. It does not connect yet."""
+        pool = cls(factory, connections, max_waiting)
+        await pool._finalizer.register()
+        return pool
 
     async def aclose(self) -> None:
-        """Close the connections, unless their loop has ended and closed them already."""
-        self._closed = True
+        """Close the connections, unless their event loop has ended, which closed them."""
+        self._is_closed = True
         if self.loop is asyncio.get_running_loop():
             await self._finalizer.aclose()
 
-    async def send(self, begin: Callable[[], httpx.Request], limit: int) -> ApiResponse:
-        """The reply once a connection is free; at once ``UpstreamUnavailable`` if too many wait (RF-08).
+    async def send(self, start: Callable[[], httpx.Request], max_bytes: int) -> ApiResponse:
+        """Wait for a connection, send the request that ``start`` returns, and return its response.
 
-        ``begin`` gives the request when its turn has come: built one by one, a thousand of them do not
-        hold up the event loop. It may raise to have nothing sent.
+        ``start`` is called when a connection is free, and sends nothing if it raises. Building a thousand
+        requests at once would block the event loop.
+
+        Raises:
+            UpstreamUnavailable: the queue is full (RF-08), or the pool was closed.
         """
-        if self._calls >= self._room:
+        if self._calls >= self._max_calls:
             raise UpstreamUnavailable
         self._calls += 1
         try:
             async with self._slots:
-                if self._closed:  # while waiting; a pool would open connections that nobody closes
+                if self._is_closed:  # during the wait; a connection opened now would never be closed
                     raise UpstreamUnavailable
-                request = begin()
-                # The one used last, so that a quiet app keeps few connections open.
-                transport = self._free.pop()
-                try:
-                    reply = await _sent(transport, request, limit)
-                except BaseException:
-                    await self._replace(transport)
-                    raise
-                self._free.append(transport)
-                return reply
+                return await self._send_on_free_transport(start(), max_bytes)
         finally:
             self._calls -= 1
 
-    async def _replace(self, transport: Transport) -> None:
-        """Trust none again that a request has failed on.
+    async def _send_on_free_transport(self, request: httpx.Request, max_bytes: int) -> ApiResponse:
+        transport = self._free.pop()  # the most recently used one, so that an idle app has few connections
+        try:
+            response = await _send(transport, request, max_bytes)
+        except BaseException:
+            await self._replace(transport)
+            raise
+        self._free.append(transport)
+        return response
 
-        A task that is cancelled, by a deadline too, while httpcore takes one of its locks leaves a
-        connection behind that counts as busy for ever; being the only one of its pool, no other call would
-        get through.
+    async def _replace(self, transport: Transport) -> None:
+        """Replace a transport after a failed request.
+
+        A task that is cancelled, for example by a timeout, while httpcore acquires one of its locks leaves
+        behind a connection that counts as busy for ever. As the only connection of its transport it would
+        block every later request.
         """
-        fresh = self._source()
-        self._free.append(fresh)
-        self._open.add(fresh)
-        if fresh is not transport:
-            self._open.remove(transport)
+        replacement = self._factory()
+        self._free.append(replacement)
+        self._transports.add(replacement)
+        if replacement is not transport:
+            self._transports.remove(transport)
             await transport.aclose()
 
 
-def _one_connection_each() -> Callable[[], Transport]:
-    """Makes transports of one connection: what a pool of httpx costs grows with the square of its size.
+def _single_connection_factory() -> Callable[[], Transport]:
+    """Return a factory of transports with one connection each.
 
-    They share what takes 20 ms to load, the certificates of the authorities.
+    The cost of a connection pool of httpx grows with the square of its size. The transports share the CA
+    certificates, which take 20 ms to load.
     """
     context = httpx.create_ssl_context(trust_env=False)
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE_SECONDS)
@@ -205,28 +217,28 @@ async def _close_all(transports: Collection[Transport]) -> None:
         await transport.aclose()
 
 
-async def _sent(transport: Transport, request: httpx.Request, limit: int) -> ApiResponse:
+async def _send(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:
     try:
         response = await transport.handle_async_request(request)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         response = await transport.handle_async_request(request)
     try:
-        return _reply(response, await _body(response, limit))
+        return _api_response(response, await _read_body(response, max_bytes))
     finally:
         await response.aclose()
 
 
-async def _body(response: httpx.Response, limit: int) -> bytes | None:
-    """The body as it came over the wire, never unpacked, or None beyond ``limit`` bytes."""
+async def _read_body(response: httpx.Response, max_bytes: int) -> bytes | None:
+    """Return the body as received, without decompression, or None if it is longer than ``max_bytes``."""
     body = bytearray()
     async for chunk in cast("httpx.AsyncByteStream", response.stream):
         body += chunk
-        if len(body) > limit:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 
 
-def _reply(response: httpx.Response, body: bytes | None) -> ApiResponse:
+def _api_response(response: httpx.Response, body: bytes | None) -> ApiResponse:
     return ApiResponse(
         status=response.status_code,
         body=body,

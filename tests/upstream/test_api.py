@@ -78,33 +78,35 @@ ENDPOINTS: Mapping[str, Expected] = {
         response=URL_ANSWER,
     ),
     "exchange": Expected(
-        lambda c: c.sso_exchange("one-time"),
+        lambda c: c.exchange_code("one-time"),
         "POST /v1/auth/sso/exchange",
         bearer=f"Bearer {PROJECT}",
         body='{"code":"one-time"}',
     ),
     "refresh": Expected(lambda c: c.refresh(REFRESH), "POST /v1/auth/refresh"),
     "select": Expected(
-        lambda c: c.tenant_select(REFRESH, "acme"), "POST /v1/auth/tenant/select", body='{"tenant":"acme"}'
+        lambda c: c.select_tenant(REFRESH, "acme"), "POST /v1/auth/tenant/select", body='{"tenant":"acme"}'
     ),
     "logout": Expected(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
     "logout everywhere": Expected(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
-    "me": Expected(lambda c: c.me(REFRESH), "GET /v1/auth/me", body="", response={"userId": "U1"}),
+    "me": Expected(lambda c: c.fetch_profile(REFRESH), "GET /v1/auth/me", body="", response={"userId": "U1"}),
     "tenants": Expected(
-        lambda c: c.my_tenants(REFRESH, ["acme", "globex"]),
+        lambda c: c.fetch_tenant_names(REFRESH, ["acme", "globex"]),
         "POST /v1/auth/me/tenants",
         body='{"ids":["acme","globex"]}',
     ),
-    "keys": Expected(lambda c: c.keys(), f"GET /v2/keys/{PROJECT}", bearer=f"Bearer {PROJECT}", body=""),
+    "keys": Expected(
+        lambda c: c.fetch_jwks(), f"GET /v2/keys/{PROJECT}", bearer=f"Bearer {PROJECT}", body=""
+    ),
 }
 
 TOKEN_CALLS: Mapping[str, TokenCall] = {
     "refresh": lambda client, token: client.refresh(token),
-    "select": lambda client, token: client.tenant_select(token, "acme"),
+    "select": lambda client, token: client.select_tenant(token, "acme"),
     "logout": lambda client, token: client.logout(token),
     "logout everywhere": lambda client, token: client.logout_all(token),
-    "me": lambda client, token: client.me(token),
-    "tenants": lambda client, token: client.my_tenants(token, ["acme"]),
+    "me": lambda client, token: client.fetch_profile(token),
+    "tenants": lambda client, token: client.fetch_tenant_names(token, ["acme"]),
 }
 
 
@@ -144,7 +146,7 @@ async def test_the_management_key_comes_last_in_the_bearer() -> None:
 async def test_keys_are_public_and_get_no_secret() -> None:
     """A key set needs no management key, so that call does not carry it."""
     wire = Wire()
-    await wire.client(SecretStr("K-secret")).keys()
+    await wire.client(SecretStr("K-secret")).fetch_jwks()
     assert wire.sent[0].headers["authorization"] == f"Bearer {PROJECT}"
 
 
@@ -180,8 +182,8 @@ async def test_a_login_carries_the_refresh_token_only_to_step_up(
 async def test_any_code_and_any_tenant_can_be_sent(text: str) -> None:
     """Text from a browser is escaped into ASCII JSON, whatever is in it; Descope judges it."""
     wire = Wire()
-    await wire.client().sso_exchange(text)
-    await wire.client().tenant_select(REFRESH, text)
+    await wire.client().exchange_code(text)
+    await wire.client().select_tenant(REFRESH, text)
     assert [json.loads(request.content) for request in wire.sent] == [{"code": text}, {"tenant": text}]
     assert all(request.content.isascii() for request in wire.sent)
 

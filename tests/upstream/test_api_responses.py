@@ -84,9 +84,9 @@ async def test_tokens_are_handed_on() -> None:
     response = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
     client = Script(ok(response)).client
     expected = TokenResponse(SESSION, REFRESH, 90, first_seen=True)
-    assert await client.sso_exchange("one-time") == expected
+    assert await client.exchange_code("one-time") == expected
     assert await client.refresh(REFRESH) == expected
-    assert await client.tenant_select(REFRESH, "acme") == expected
+    assert await client.select_tenant(REFRESH, "acme") == expected
 
 
 async def test_tokens_may_come_as_cookies() -> None:
@@ -108,13 +108,13 @@ async def test_any_yes_confirms_a_logout(body: bytes) -> None:
 async def test_me_gives_the_profile() -> None:
     """The flat user object becomes a value."""
     client = Script(ok({"userId": "U1", "name": "Ada"})).client
-    assert await client.me(REFRESH) == UserProfile("U1", name="Ada")
+    assert await client.fetch_profile(REFRESH) == UserProfile("U1", name="Ada")
 
 
 async def test_my_tenants_gives_names() -> None:
     """Names by id."""
     client = Script(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
-    assert await client.my_tenants(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
+    assert await client.fetch_tenant_names(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
 
 
 @pytest.mark.parametrize(("cache_control", "seconds"), [("public, max-age=300", 300), ("no-store", None)])
@@ -122,7 +122,7 @@ async def test_keys_are_handed_on_unparsed(cache_control: str, seconds: int | No
     """The bytes as they came, whatever type they claim to be, and the seconds they may be kept."""
     headers = {"Cache-Control": cache_control, "Content-Type": "text/html"}
     client = Script(httpx.Response(200, headers=headers, content=b'{"keys":[]} ')).client
-    assert await client.keys() == (b'{"keys":[]} ', seconds)
+    assert await client.fetch_jwks() == (b'{"keys":[]} ', seconds)
 
 
 FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
@@ -194,7 +194,7 @@ async def log_out(client: DescopeApi) -> None:
 
 async def fetch_keys(client: DescopeApi) -> None:
     """The call with the smaller limit."""
-    await client.keys()
+    await client.fetch_jwks()
 
 
 @pytest.mark.parametrize(("limit", "call"), [(256 * 1024, log_out), (64 * 1024, fetch_keys)])
@@ -235,5 +235,5 @@ async def test_rf07_nothing_else_is_tried_again(outcome: Outcome) -> None:
     """
     script = Script(outcome)
     with pytest.raises(UpstreamUnavailable):
-        await script.client.sso_exchange("one-time")
+        await script.client.exchange_code("one-time")
     assert script.sent == 1

@@ -38,7 +38,7 @@ async def test_every_byte_of_a_request_is_known() -> None:
     async with server_answering(answer_of(b'{"userId":"U1"}')) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
-        await client.me(REFRESH)
+        await client.fetch_profile(REFRESH)
         await client.aclose()
     post, get = server.requests
     same = (
@@ -87,7 +87,7 @@ async def test_jw12_a_redirect_is_not_followed() -> None:
         async with server_answering(moved) as server:
             client = client_of(server.url)
             with pytest.raises(InvalidUpstreamResponse):
-                await client.keys()
+                await client.fetch_jwks()
             await client.aclose()
     assert (len(server.requests), other.requests) == (1, [])
 
@@ -227,7 +227,7 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
 async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind: type[UpstreamError]) -> None:
     """One request is sent, never two, and the next call can still be made."""
     async with server_answering(fault) as server:
-        client = client_of(server.url, 0.2)
+        client = client_of(server.url, 0.5)
         for sent in (1, 2):
             with pytest.raises(UpstreamError) as caught:
                 await client.refresh(REFRESH)

@@ -19,11 +19,11 @@ Call = Callable[[DescopeApi], Awaitable[object]]
 
 LOGINS: Mapping[str, Call] = {
     "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
-    "exchange": lambda client: client.sso_exchange("one-time"),
+    "exchange": lambda client: client.exchange_code("one-time"),
 }
 SESSIONS: Mapping[str, Call] = {
     "refresh": lambda client: client.refresh("a.a.a"),
-    "keys": lambda client: client.keys(),
+    "keys": lambda client: client.fetch_jwks(),
 }
 A_LOGIN = pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS)
 A_SESSION = pytest.mark.parametrize("session", SESSIONS.values(), ids=SESSIONS)

@@ -28,14 +28,14 @@ Answer = httpx.Response | Exception
 
 ENDPOINTS: Mapping[str, Callable[[DescopeApi], Awaitable[object]]] = {
     "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
-    "exchange": lambda client: client.sso_exchange("one-time"),
+    "exchange": lambda client: client.exchange_code("one-time"),
     "refresh": lambda client: client.refresh(ADA),
-    "select": lambda client: client.tenant_select(ADA, "acme"),
+    "select": lambda client: client.select_tenant(ADA, "acme"),
     "logout": lambda client: client.logout(ADA),
     "logout everywhere": lambda client: client.logout_all(ADA),
-    "me": lambda client: client.me(ADA),
-    "tenants": lambda client: client.my_tenants(ADA, ["acme"]),
-    "keys": lambda client: client.keys(),
+    "me": lambda client: client.fetch_profile(ADA),
+    "tenants": lambda client: client.fetch_tenant_names(ADA, ["acme"]),
+    "keys": lambda client: client.fetch_jwks(),
 }
 
 
