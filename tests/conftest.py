@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.helpers.app_harness import EnvFactory, build_app_harness
-from tests.helpers.emulator_process import emulator_command
+from tests.helpers.emulator import emulator_process
 from tests.helpers.redis_server import RedisServer
 
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
@@ -57,7 +57,7 @@ def make_env() -> EnvFactory:
 @pytest.fixture(scope="session")
 def typed_emulator() -> Iterator[str]:
     """The URL of the one emulator of the run that is a process of its own, started by its command."""
-    with emulator_command() as url:
+    with emulator_process() as url:
         yield url
 
 

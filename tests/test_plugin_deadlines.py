@@ -10,8 +10,8 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from tests.helpers.app_harness import APP, IDP, add_routes
+from tests.helpers.emulator import signing_key
 from tests.helpers.event_loop import VirtualTimeLoop
-from tests.helpers.signing_key import signing_key
 
 pytestmark = pytest.mark.anyio
 

@@ -1,135 +1,157 @@
-"""How the plugin is put into an app, and into those that are mounted in it."""
+"""Checks of how the plugin is installed in an app, and in the apps that it mounts."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import NoMatchFound
+from uvicorn.importer import ImportFromStringError, import_from_string
 
 from .._web.app_location import CALLBACK, LOGIN
 from .._web.middleware import DescopeMiddleware
 from .._web.routes.checks import check_routes
+from ..errors import ConfigurationError
 from ..plugin import Descope
 from ..settings import DescopeSettings
 from .checks import CheckResult, Severity
 
-__all__ = ["AppChecks"]
-
-_MISSING = "DescopeMiddleware is missing; use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
+__all__ = ["AppChecks", "load_app"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """One middleware of an app, the outermost first."""
+class _Middleware:
+    """One middleware of an app."""
 
-    kind: object
+    cls: object
     options: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """An app, or one that is mounted in it at ``path``."""
+class _App:
+    """An app, and the path at which it is mounted. Its middleware is listed from the outermost."""
 
     path: str
     app: Starlette
-    layers: tuple[_Layer, ...]
+    middleware: tuple[_Middleware, ...]
 
     @property
-    def kinds(self) -> list[object]:
-        """The classes of its middleware."""
-        return [layer.kind for layer in self.layers]
+    def middleware_classes(self) -> list[object]:
+        """The classes of the middleware."""
+        return [each.cls for each in self.middleware]
 
     @property
-    def is_guarded(self) -> bool:
-        """Whether it has our middleware."""
-        return DescopeMiddleware in self.kinds
+    def has_plugin(self) -> bool:
+        """Whether the app has our middleware."""
+        return DescopeMiddleware in self.middleware_classes
 
     @property
-    def origins(self) -> Iterator[str]:
-        """The origins whose scripts it lets read answers to requests with cookies."""
-        for layer in self.layers:
-            if layer.kind is CORSMiddleware and layer.options.get("allow_credentials"):
-                yield from cast("Iterable[str]", layer.options.get("allow_origins", ()))
+    def cors_origins(self) -> Iterator[str]:
+        """The origins that CORS allows to read responses to requests with cookies."""
+        for each in self.middleware:
+            if each.cls is CORSMiddleware and each.options.get("allow_credentials"):
+                yield from cast("Iterable[str]", each.options.get("allow_origins", ()))
 
 
 class AppChecks:
-    """The app, the apps mounted in it, and what is to be said of how the plugin is in them."""
+    """The checks of an app and the apps mounted in it."""
 
     def __init__(self, app: Starlette) -> None:
-        self._parts = tuple(_parts(app, ""))
+        self._apps = tuple(_apps(app, ""))
 
     @property
     def settings(self) -> DescopeSettings | None:
-        """Those of the first ``Descope`` that is found, the outermost app's first."""
-        options = (layer.options for part in self._parts for layer in part.layers)
+        """The settings of the first ``Descope`` found, from the outermost app inwards; None without one."""
+        options = (each.options for app in self._apps for each in app.middleware)
         descopes = (each.get("descope") for each in options)
         return next((each.settings for each in descopes if isinstance(each, Descope)), None)
 
     def results(self) -> Iterator[CheckResult]:
-        """What works and what does not, part by part. A part without the plugin is fine if another has it."""
-        guarded = [part for part in self._parts if part.is_guarded]
-        if not guarded:
-            yield CheckResult(Severity.FAIL, "middleware", _MISSING)
-        for part in guarded:
-            yield _middleware(part)
-        for part in guarded or self._parts[:1]:
-            yield _routes(part)
-        yield from (CheckResult(Severity.FAIL, "routes", text) for text in check_routes(self._parts[0].app))
-        yield from self._cors()
+        """Run the checks. An app without the plugin passes if another one has it."""
+        with_plugin = [app for app in self._apps if app.has_plugin]
+        if not with_plugin:
+            fix = "use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
+            yield CheckResult(Severity.FAIL, "middleware", f"DescopeMiddleware is missing; {fix}")
+        for app in with_plugin:
+            yield _check_middleware(app)
+        for app in with_plugin or self._apps[:1]:
+            yield _check_plugin_routes(app)
+        yield from (CheckResult(Severity.FAIL, "routes", error) for error in check_routes(self._apps[0].app))
+        yield from self._check_cors()
 
-    def _cors(self) -> Iterator[CheckResult]:
-        """Origins whose scripts may read answers but not send anything that changes something (CS-01)."""
+    def _check_cors(self) -> Iterator[CheckResult]:
+        # CS-01: such a front end can read responses, but its state-changing requests are refused.
         settings = self.settings
         if settings is None:
             return
-        known = {settings.public_url, *settings.trusted_origins, "*"}
-        for origin in (each for part in self._parts for each in part.origins if each not in known):
-            text = (
-                f"CORSMiddleware lets {origin} in with cookies, and its POSTs are refused as cross-site;"
+        trusted = {settings.public_url, *settings.trusted_origins, "*"}
+        for origin in (each for app in self._apps for each in app.cors_origins if each not in trusted):
+            message = (
+                f"CORSMiddleware allows {origin} with cookies, but its POSTs are refused as cross-site;"
                 " add it to DESCOPE_TRUSTED_ORIGINS"
             )
-            yield CheckResult(Severity.WARN, "origins", text)
+            yield CheckResult(Severity.WARN, "origins", message)
 
 
-def _parts(app: Starlette, path: str) -> Iterator[_Part]:
-    layers = tuple(_Layer(layer.cls, layer.kwargs) for layer in app.user_middleware)
-    yield _Part(path, app, layers)
+def load_app(name: str) -> Starlette:
+    """Import the app that ``module:attribute`` names. The current directory is on the import path.
+
+    Raises:
+        ConfigurationError: The name is malformed, cannot be imported, or does not name an app.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        app: object = import_from_string(name)
+    except ImportFromStringError as error:
+        raise ConfigurationError(str(error)) from None
+    if not isinstance(app, Starlette):
+        raise ConfigurationError(f"{name}: expected a FastAPI or Starlette app, found {type(app).__name__}")
+    return app
+
+
+def _apps(app: Starlette, path: str) -> Iterator[_App]:
+    """Yield the app and the apps mounted in it, outermost first."""
+    yield _App(path, app, tuple(_Middleware(each.cls, each.kwargs) for each in app.user_middleware))
     for route in iter_route_contexts(app.routes):
         mounted: object = getattr(route, "app", None)
         if isinstance(mounted, Starlette):
-            yield from _parts(mounted, f"{path}{getattr(route, 'path', '')}")
+            yield from _apps(mounted, f"{path}{getattr(route, 'path', '')}")
 
 
-def _middleware(part: _Part) -> CheckResult:
-    times = part.kinds.count(DescopeMiddleware)
-    if times > 1:
-        text = f"DescopeMiddleware is there {times} times; keep one Descope for an app"
-        return CheckResult(Severity.FAIL, "middleware", text + _where(part))
-    if CORSMiddleware in part.kinds[part.kinds.index(DescopeMiddleware) :]:
-        text = (
-            "CORSMiddleware is inside DescopeMiddleware, so browsers hide our 401 from scripts;"
-            " add it after Descope(app): the last one added is the outermost"
+def _check_middleware(app: _App) -> CheckResult:
+    classes = app.middleware_classes
+    count = classes.count(DescopeMiddleware)
+    if count > 1:
+        message = f"DescopeMiddleware is installed {count} times; use one Descope per app"
+        return CheckResult(Severity.FAIL, "middleware", message + _location(app))
+    if CORSMiddleware in classes[classes.index(DescopeMiddleware) :]:
+        message = (
+            "DescopeMiddleware wraps CORSMiddleware, so browsers hide our 401 from scripts;"
+            " add CORSMiddleware after Descope(app): the middleware added last is the outermost"
         )
-        return CheckResult(Severity.FAIL, "middleware", text + _where(part))
-    return CheckResult(Severity.OK, "middleware", f"DescopeMiddleware is installed{_where(part)}")
+        return CheckResult(Severity.FAIL, "middleware", message + _location(app))
+    return CheckResult(Severity.OK, "middleware", f"DescopeMiddleware is installed{_location(app)}")
 
 
-def _routes(part: _Part) -> CheckResult:
-    times = sum(getattr(route, "name", None) == LOGIN.name for route in iter_route_contexts(part.app.routes))
-    if times > 1:
-        text = f"the sign-in routes are there {times} times; Descope(app) includes descope.router by itself"
-        return CheckResult(Severity.FAIL, "routes", text + _where(part))
+def _check_plugin_routes(app: _App) -> CheckResult:
+    count = sum(getattr(route, "name", None) == LOGIN.name for route in iter_route_contexts(app.app.routes))
+    if count > 1:
+        message = (
+            f"the login routes are included {count} times;"
+            " Descope(app) includes descope.router, so do not include it again"
+        )
+        return CheckResult(Severity.FAIL, "routes", message + _location(app))
     try:
-        login, callback = (part.app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
+        login, callback = (app.app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
     except NoMatchFound:
-        text = "the sign-in routes are missing; use Descope(app), or app.include_router(descope.router)"
-        return CheckResult(Severity.FAIL, "routes", text + _where(part))
-    text = f"{login} begins a sign-in, {callback} ends it"
-    return CheckResult(Severity.OK, "routes", text + _where(part))
+        message = "the login routes are missing; use Descope(app), or app.include_router(descope.router)"
+        return CheckResult(Severity.FAIL, "routes", message + _location(app))
+    return CheckResult(Severity.OK, "routes", f"login at {login}, callback at {callback}{_location(app)}")
 
 
-def _where(part: _Part) -> str:
-    return f" (in the app at {part.path})" if part.path else ""
+def _location(app: _App) -> str:
+    return f" (in the app mounted at {app.path})" if app.path else ""

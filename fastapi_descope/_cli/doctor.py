@@ -1,4 +1,4 @@
-"""Looks at a configuration, and at an app, for what keeps sign-ins from working; and says how to mend it."""
+"""The ``doctor`` command: checks of the settings, the connections to Descope and Redis, and an app."""
 
 import re
 import secrets
@@ -18,25 +18,28 @@ from .._upstream.responses import ApiResponse
 from ..errors import ConfigurationError, InvalidUpstreamResponse, UpstreamError, UpstreamRejected
 from ..events import Event, EventBus, StoreDegraded
 from ..settings import DescopeSettings
-from .app_checks import AppChecks
+from .app_checks import AppChecks, load_app
 from .checks import CheckResult, Severity
 
-__all__ = ["CheckResult", "Doctor", "Severity"]
+__all__ = ["CheckResult", "Doctor", "Severity", "load_app_to_check"]
 
-_CLOCK_SECONDS = 5
-"""By how much clocks may differ before it is worth a word."""
+_CLOCK_TOLERANCE = 5
+"""Clock differences up to this many seconds are not reported."""
 
-_REDIS_SECONDS = 2.0
+_REDIS_TIMEOUT = 2.0
 _REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
 
 
 class Doctor:
-    """Examines the settings of a process and, if given, its app.
+    """Checks the settings of a process and, if given, its app.
 
-    An app that has the plugin installed is examined with its own settings, any other with those of the
-    environment. ``variables`` is the environment as far as servers read it. ``transport`` replaces the
-    connections to Descope, ``monotonic`` (seconds) times the call, and ``clock`` (epoch
-    seconds) is compared with Descope's.
+    Args:
+        app: The app to check. If the plugin is installed in it, its settings are checked, otherwise those
+            of the environment.
+        variables: The environment variables that configure servers, such as ``WEB_CONCURRENCY``.
+        transport: Replaces the connections to Descope.
+        monotonic: Measures the duration of the call to Descope, in seconds.
+        clock: The time of this host, in epoch seconds, which is compared with Descope's.
     """
 
     def __init__(
@@ -54,155 +57,184 @@ class Doctor:
         self._monotonic = monotonic
         self._clock = clock
 
-    async def examine(self) -> tuple[CheckResult, ...]:
-        """Every finding, in order. One call to Descope, and one to Redis if there is to be one."""
-        installation = AppChecks(self._app) if self._app is not None else None
-        settings, findings = _settings(installation)
+    async def run_checks(self) -> tuple[CheckResult, ...]:
+        """Run all checks. Costs one call to Descope, and one to Redis if it is configured."""
+        app_checks = AppChecks(self._app) if self._app is not None else None
+        settings, results = _check_settings(app_checks)
         if settings is not None:
-            findings += await self._api(settings)
-            findings += [_public_url(settings), *_cookies(settings)]
-            findings += await self._store(settings)
-        if installation is not None:
-            findings += installation.results()
-        return tuple(findings)
+            results += await self._check_api(settings)
+            results += [_check_public_url(settings), *_check_cookies(settings)]
+            results += await self._check_store(settings)
+        if app_checks is not None:
+            results += app_checks.results()
+        return tuple(results)
 
-    async def _api(self, settings: DescopeSettings) -> list[CheckResult]:
-        client = build_api(settings, EventBus(), transport=self._transport)
-        began = self._monotonic()
+    async def _check_api(self, settings: DescopeSettings) -> list[CheckResult]:
+        api = build_api(settings, EventBus(), transport=self._transport)
+        started_at = self._monotonic()
         try:
-            reply = await client.fetch_jwks_response()
-            keys = len(parse_key_set(reply.body or b"").keys)
+            response = await api.fetch_jwks_response()
+            keys = len(parse_key_set(response.body or b"").keys)
         except UpstreamError as error:
-            return [CheckResult(Severity.FAIL, "api", f"{settings.base_url} {_trouble(error)}")]
+            return [CheckResult(Severity.FAIL, "api", f"{settings.base_url} {_cause(error)}")]
         finally:
-            await client.aclose()
-        took = f"{(self._monotonic() - began) * 1000:.0f} ms"
-        seen = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {took}"
-        findings = [CheckResult(Severity.OK, "api", seen)]
-        findings += self._clocks(reply, settings.leeway)
+            await api.aclose()
+        duration = f"{(self._monotonic() - started_at) * 1000:.0f} ms"
+        message = f"{settings.base_url} has {keys} usable key(s) for {settings.project_id}, in {duration}"
+        results = [CheckResult(Severity.OK, "api", message)]
+        results += self._check_clock(response, settings.leeway)
         if _is_loopback(settings.base_url):
-            # An app that the world reaches is in production, whatever it calls itself (EM-04).
+            # EM-04: an app with a public URL is in production, whatever ENVIRONMENT says.
             is_public = settings.public_url is not None and not _is_loopback(settings.public_url)
-            text = "the API is on this machine: an emulator; unset DESCOPE_BASE_URL in production"
-            findings.append(CheckResult(Severity.FAIL if is_public else Severity.WARN, "api", text))
-        return findings
+            message = "the API is an emulator on this machine; unset DESCOPE_BASE_URL in production"
+            results.append(CheckResult(Severity.FAIL if is_public else Severity.WARN, "api", message))
+        return results
 
-    def _clocks(self, reply: ApiResponse, leeway: int) -> Iterator[CheckResult]:
-        """Whether the clock of this host is that of Descope, which dates its tokens."""
+    def _check_clock(self, response: ApiResponse, leeway: int) -> Iterator[CheckResult]:
+        """Compare this host's clock with Descope's, which sets the times in tokens."""
         try:
-            theirs = parsedate_to_datetime(reply.date).timestamp()
-        except ValueError:  # none, or not a date
+            descope_time = parsedate_to_datetime(response.date).timestamp()
+        except ValueError:  # no date, or a malformed one
             return
-        age = int(reply.age[:6]) if reply.age.isdecimal() else 0  # what a cache answered is older than now
-        ahead = round(self._clock() - theirs - age)
-        if abs(ahead) <= _CLOCK_SECONDS:
-            yield CheckResult(Severity.OK, "clock", "this host's clock is Descope's")
+        age = int(response.age[:6]) if response.age.isdecimal() else 0  # seconds in an HTTP cache
+        ahead = round(self._clock() - descope_time - age)
+        if abs(ahead) <= _CLOCK_TOLERANCE:
+            yield CheckResult(Severity.OK, "clock", "this host's clock agrees with Descope's")
             return
         side = "ahead of" if ahead > 0 else "behind"
-        text = f"this host's clock is {abs(ahead)} s {side} Descope's; have NTP set it"
-        yield CheckResult(Severity.FAIL if abs(ahead) > leeway else Severity.WARN, "clock", text)
+        message = f"this host's clock is {abs(ahead)} s {side} Descope's; synchronize it with NTP"
+        yield CheckResult(Severity.FAIL if abs(ahead) > leeway else Severity.WARN, "clock", message)
 
-    async def _store(self, settings: DescopeSettings) -> list[CheckResult]:
+    async def _check_store(self, settings: DescopeSettings) -> list[CheckResult]:
         if settings.redis_url is not None:
-            return [await _redis(settings.redis_url, settings), *_encryption(settings.redis_url)]
+            result = await _check_redis(settings.redis_url, settings)
+            return [result, *_check_redis_encryption(settings.redis_url)]
         workers = self._variables.get("WEB_CONCURRENCY", "1")
         if workers in {"", "1"}:
-            text = "refreshes are coordinated within a process; with several, set DESCOPE_REDIS_URL"
-            return [CheckResult(Severity.OK, "refresh", text)]
-        text = (
-            f"WEB_CONCURRENCY={workers} and no DESCOPE_REDIS_URL: each process refreshes a session on its"
-            " own, which ends it in projects that rotate refresh tokens; set DESCOPE_REDIS_URL"
+            message = (
+                "refreshes are coordinated in one process; with several processes, set DESCOPE_REDIS_URL"
+            )
+            return [CheckResult(Severity.OK, "refresh", message)]
+        message = (
+            f"WEB_CONCURRENCY={workers} without DESCOPE_REDIS_URL: processes refresh the same session"
+            " independently, which ends it if the project rotates refresh tokens; set DESCOPE_REDIS_URL"
         )
-        return [CheckResult(Severity.WARN, "refresh", text)]
+        return [CheckResult(Severity.WARN, "refresh", message)]
 
 
-def _settings(installation: AppChecks | None) -> tuple[DescopeSettings | None, list[CheckResult]]:
-    """The settings to examine, if there are any to be had."""
-    installed = installation.settings if installation is not None else None
+def load_app_to_check(name: str) -> Starlette | None:
+    """Import the app that ``module:attribute`` names.
+
+    Returns:
+        The app, or None if wrong settings keep it from starting. The doctor then reports the settings.
+
+    Raises:
+        ConfigurationError: The app cannot be imported for another reason.
+    """
+    try:
+        return load_app(name)
+    except ConfigurationError as error:
+        try:
+            DescopeSettings()
+        except ConfigurationError as settings_error:
+            if str(settings_error) == str(error):
+                return None
+        raise
+
+
+def _check_settings(app_checks: AppChecks | None) -> tuple[DescopeSettings | None, list[CheckResult]]:
+    """Return the settings to check, or None if they are wrong, with the results so far."""
+    installed = app_checks.settings if app_checks is not None else None
     if installed is not None:
-        return installed, [CheckResult(Severity.OK, "settings", "those of the app")]
+        return installed, [CheckResult(Severity.OK, "settings", "using the settings of the app")]
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             settings = DescopeSettings()
     except ConfigurationError as error:
-        return None, [CheckResult(Severity.FAIL, "settings", line) for line in _sentences(str(error))]
+        return None, [CheckResult(Severity.FAIL, "settings", line) for line in _messages(error)]
     unknown = [CheckResult(Severity.WARN, "settings", str(warning.message)) for warning in caught]
-    return settings, unknown or [
-        CheckResult(Severity.OK, "settings", "the DESCOPE_* variables are well-formed")
-    ]
+    return settings, unknown or [CheckResult(Severity.OK, "settings", "the DESCOPE_* variables are valid")]
 
 
-def _sentences(text: str) -> list[str]:
-    """What is wrong with each setting: several are a list below a headline."""
-    lines = text.splitlines()
+def _messages(error: ConfigurationError) -> list[str]:
+    """Split an error into one message per setting: several are a list below a heading."""
+    lines = str(error).splitlines()
     return [line.removeprefix("- ") for line in lines[1:]] or lines
 
 
-def _trouble(error: UpstreamError) -> str:
+def _cause(error: UpstreamError) -> str:
     match error:
         case UpstreamRejected(upstream_status=status):
-            return f"knows no such project (status {status}); check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
+            return f"has no such project (status {status}); check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
         case InvalidUpstreamResponse(reason=reason):
-            return f"did not answer with a key set ({reason}); is DESCOPE_BASE_URL Descope's API?"
+            return (
+                f"did not return a JWKS ({reason}); check that DESCOPE_BASE_URL is the URL of Descope's API"
+            )
         case _:
-            return "cannot be reached; check DESCOPE_BASE_URL, and that this host may connect to it"
+            return "cannot be reached; check DESCOPE_BASE_URL, and that this host can connect to it"
 
 
-def _public_url(settings: DescopeSettings) -> CheckResult:
+def _check_public_url(settings: DescopeSettings) -> CheckResult:
     url = settings.public_url
     if url is None:
-        text = "not set, so signing in works on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
-        return CheckResult(Severity.WARN, "public url", text)
+        message = "not set, so logins work on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
+        return CheckResult(Severity.WARN, "public url", message)
     if _is_loopback(url):
-        return CheckResult(Severity.WARN, "public url", f"{url} is this machine: for development only")
+        return CheckResult(Severity.WARN, "public url", f"{url} is a loopback URL, for development only")
     return CheckResult(Severity.OK, "public url", url)
 
 
-def _cookies(settings: DescopeSettings) -> Iterator[CheckResult]:
+def _check_cookies(settings: DescopeSettings) -> Iterator[CheckResult]:
     names = f"{settings.session_cookie} and {settings.refresh_cookie}"
-    better = "__Secure-" if settings.cookie_domain else "__Host-"
+    prefix = "__Secure-" if settings.cookie_domain else "__Host-"
     insecure = settings.cookie_secure is False or (settings.public_url or "").startswith("http:")
-    if settings.cookie_prefix or insecure:  # no browser takes a prefix without Secure
+    if settings.cookie_prefix or insecure:  # browsers reject a prefixed cookie without Secure
         yield CheckResult(Severity.OK, "cookies", names)
     else:
-        text = (
-            f"{names} can be planted by a sibling domain; set DESCOPE_COOKIE_PREFIX={better}"
-            " unless a Descope front-end SDK has to read them"
+        message = (
+            f"a sibling domain can plant {names}; set DESCOPE_COOKIE_PREFIX={prefix}"
+            " unless a Descope front-end SDK must read them"
         )
-        yield CheckResult(Severity.WARN, "cookies", text)
+        yield CheckResult(Severity.WARN, "cookies", message)
     if settings.cookie_samesite == "none":
-        text = "SameSite=None sends them with every site's requests; use lax unless the app lives in a frame"
-        yield CheckResult(Severity.WARN, "cookies", text)
+        message = (
+            "with SameSite=None, browsers send them with requests from every site;"
+            " set DESCOPE_COOKIE_SAMESITE=lax unless the app runs in a frame of another site"
+        )
+        yield CheckResult(Severity.WARN, "cookies", message)
 
 
-def _encryption(url: SecretStr) -> Iterator[CheckResult]:
-    found = _REDIS_PASSWORD.match(url.get_secret_value())
-    if found is not None and not _is_loopback(f"http://{found['host']}"):
-        text = "the password travels in the clear; use rediss:// unless the network is private"
-        yield CheckResult(Severity.WARN, "redis", text)
+def _check_redis_encryption(url: SecretStr) -> Iterator[CheckResult]:
+    password = _REDIS_PASSWORD.match(url.get_secret_value())
+    if password is not None and not _is_loopback(f"http://{password['host']}"):
+        message = "the password is sent unencrypted; use rediss:// unless the network is private"
+        yield CheckResult(Severity.WARN, "redis", message)
 
 
-async def _redis(url: SecretStr, settings: DescopeSettings) -> CheckResult:
-    """Whether Redis answers, seen through the store itself: it reports what it has to do without."""
+async def _check_redis(url: SecretStr, settings: DescopeSettings) -> CheckResult:
+    """Make one call through the refresh store, which reports an unusable Redis as an event."""
     seen: list[Event] = []
     events = EventBus()
     events.subscribe(seen.append)
     try:
-        store = build_redis_store(url, settings, events, timeout=_REDIS_SECONDS)
+        store = build_redis_store(url, settings, events, timeout=_REDIS_TIMEOUT)
     except ConfigurationError as error:
         return CheckResult(Severity.FAIL, "redis", str(error))
     await store.get(secrets.token_hex())
     is_cluster = await store.is_cluster()
     await store.aclose()
     if is_cluster:
-        text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
-        return CheckResult(Severity.FAIL, "redis", text)
+        message = "Redis Cluster is not supported; use a Redis with one primary, with or without replicas"
+        return CheckResult(Severity.FAIL, "redis", message)
     degraded = next((event for event in seen if isinstance(event, StoreDegraded)), None)
     if degraded is not None:
-        text = f"not usable ({degraded.reason}), so each process goes on alone; check DESCOPE_REDIS_URL"
-        return CheckResult(Severity.FAIL, "redis", text)
-    return CheckResult(Severity.OK, "redis", "answers: refreshes are coordinated across processes")
+        message = (
+            f"not usable ({degraded.reason}), so processes do not coordinate refreshes;"
+            " check DESCOPE_REDIS_URL"
+        )
+        return CheckResult(Severity.FAIL, "redis", message)
+    return CheckResult(Severity.OK, "redis", "reachable: refreshes are coordinated across processes")
 
 
 def _is_loopback(url: str) -> bool:

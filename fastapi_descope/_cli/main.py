@@ -1,60 +1,54 @@
-"""``fastapi-descope emulator | doctor | routes | token``. Needs the extra ``cli``.
+"""The commands of ``fastapi-descope``: emulator, doctor, routes and token. Needs the extra ``cli``.
 
-Plain text, results on standard output and everything else on standard error. A mistake of whoever typed
-the command is one sentence and exit status 1 or 2; it never shows a traceback, which could hold secrets.
+Results go to standard output as plain text, everything else to standard error. A mistake is reported in one
+line with exit status 1 or 2, never as a traceback: it could contain secrets.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from starlette.applications import Starlette
-
-from ..errors import ConfigurationError, DescopeError
+from ..errors import DescopeError
 
 try:
     import typer
-    from uvicorn.importer import ImportFromStringError, import_from_string
 
-    from ..emulator import DEFAULT_PROJECT_ID, Project
-    from ..emulator.security import production_variable
-    from ..emulator.seed import SeedError, load
-    from .doctor import Doctor
-    from .emulator import EmulatorRunner
+    from ..emulator import DEFAULT_PROJECT_ID
+    from .app_checks import load_app
+    from .doctor import Doctor, load_app_to_check
+    from .emulator import EmulatorRunner, load_project, print_line, refuse_production
+    from .routes import print_routes
 except ModuleNotFoundError as missing:
     sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
 
-from .._config.setting_types import PROJECT_ID
-from .._web.routes.table import RouteTable
-from ..settings import DescopeSettings
-from .checks import CheckResult, Severity
-from .token import NOWHERE, issue_token
+from .checks import Severity, summary
+from .token import UNUSED_REDIRECT_URL, issue_token
 
 __all__ = ["app", "main"]
 
 _NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
 
-# Without colours: tracebacks in colour show local variables, and those hold tokens.
+# Rich tracebacks show local variables, which contain tokens.
 app = typer.Typer(
-    help="Tools for signing in to FastAPI apps through Descope.",
+    help="Tools for FastAPI apps that sign users in through Descope.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-AppName = Annotated[str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="Where the FastAPI app is.")]
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; the entry point ``fastapi-descope``. ``arguments`` stand in for the typed ones.
+    """Run the command line and exit; the console script ``fastapi-descope``.
 
-    Exits with 0, 1 for a mistake or a failed check, 2 for a command that does not exist as it was typed.
+    Exit status: 0 on success, 1 for an error or a failed check, 2 for wrong usage.
+
+    Args:
+        arguments: The command-line arguments; None for those of the process.
     """
     try:
         typer.main.get_command(app)(arguments, prog_name=_NAME)
@@ -66,101 +60,94 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 @app.command()
 def emulator(
     host: Annotated[str, typer.Option(help="127.0.0.1, localhost or ::1.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = _EMULATOR_PORT,
-    seed: Annotated[Path | None, typer.Option(metavar="FILE", help="The project, as TOML or JSON.")] = None,
-    project: Annotated[str | None, typer.Option(help="The project id to play.")] = None,
-    session_seconds: Annotated[int | None, typer.Option(min=1, help="Life of a session token.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = _EMULATOR_PORT,
+    seed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Seed file with the project, TOML or JSON.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="The project id.")] = None,
+    session_seconds: Annotated[int | None, typer.Option(min=1, help="Lifetime of session tokens.")] = None,
     rotate: Annotated[
-        bool | None, typer.Option("--rotate/--no-rotate", help="Replace refresh tokens with each refresh.")
+        bool | None, typer.Option("--rotate/--no-rotate", help="Rotate refresh tokens with each refresh.")
     ] = None,
     faults: Annotated[  # noqa: FBT002 - a flag of a command
-        bool, typer.Option("--faults", help="Let the console break things.")
+        bool, typer.Option("--faults", help="Let the console inject faults.")
     ] = False,
 ) -> None:
-    """Run a Descope to develop against.
+    """Run an emulator of Descope for development.
 
-    What the other options say comes before what the seed file says.
+    The other options override the seed file.
     """
-    named = production_variable(os.environ)
-    if named is not None:
-        raise ConfigurationError(
-            f"{named} says that this is production, and the emulator signs in anybody without a password"
-        )
-    if project is not None and PROJECT_ID.fullmatch(project) is None:
-        raise ConfigurationError("--project: expected P, then 20 to 64 letters and digits")
-    seeded = _seeded(seed)
+    refuse_production(os.environ)
     try:
-        played = replace(
-            seeded,
-            project_id=project or seeded.project_id,
-            session_seconds=session_seconds or seeded.session_seconds,
-            rotate_refresh=seeded.rotate_refresh if rotate is None else rotate,
-        )
+        seeded = load_project(seed, project_id=project, session_seconds=session_seconds, rotate=rotate)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--session-seconds") from None
-    EmulatorRunner(played, say, console="faults" if faults else "view").run(host=host, port=port)
+    EmulatorRunner(seeded, print_line, console="faults" if faults else "view").run(host=host, port=port)
 
 
 @app.command()
 def doctor(
     app_name: Annotated[
-        str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Look at this app, too.")
+        str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Also check this app.")
     ] = "",
 ) -> None:
     """Check the configuration.
 
-    Settings, the way to Descope and to Redis, cookies; with --app also how the plugin is installed.
+    Checks the settings, the connections to Descope and Redis, and the cookies. With --app, also how the
+    plugin is installed in the app.
     """
-    examined = _examined(app_name) if app_name else None
-    findings = asyncio.run(Doctor(examined, variables=os.environ).examine())
-    for finding in findings:
-        typer.echo(str(finding))
-    typer.echo(_summary(findings))
-    raise typer.Exit(int(any(finding.severity is Severity.FAIL for finding in findings)))
+    checked_app = load_app_to_check(app_name) if app_name else None
+    results = asyncio.run(Doctor(checked_app, variables=os.environ).run_checks())
+    for result in results:
+        typer.echo(str(result))
+    typer.echo(f"\n{summary(results)}")
+    raise typer.Exit(int(any(result.severity is Severity.FAIL for result in results)))
 
 
 @app.command()
 def routes(
-    app_name: AppName,
+    app_name: Annotated[str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="The FastAPI app.")],
     check: Annotated[bool, typer.Option("--check", help="Fail if a route is public.")] = False,  # noqa: FBT002 - a flag of a command
     public: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="A path that may be public, or with /* all below it. Repeatable."),
+        typer.Option(
+            metavar="PATH", help="A path that may be public; /* at its end includes all below. Repeatable."
+        ),
     ] = None,
 ) -> None:
-    """List what each route of an app demands."""
-    table = RouteTable(_load(app_name))
-    typer.echo(str(table))
-    unprotected = table.unprotected(public or ()) if check else ()
-    for row in unprotected:
-        typer.echo(f"Error: anybody gets in: {','.join(row.methods)} {row.path}", err=True)
-    if unprotected:
+    """List the routes of an app and what each requires."""
+    if not print_routes(load_app(app_name), check=check, public=public or ()):
         raise typer.Exit(1)
 
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Option(help="The login id of a user that the emulator knows.")],
+    user: Annotated[str, typer.Option(help="The login id of a user of the emulator.")],
     tenant: Annotated[
-        str | None, typer.Option(help="Without it, that of the user's e-mail domain, or none.")
+        str | None,
+        typer.Option(help="The tenant id. Default: the tenant of the user's e-mail domain, or none."),
     ] = None,
-    project: Annotated[str, typer.Option(envvar="DESCOPE_PROJECT_ID")] = DEFAULT_PROJECT_ID,
+    project: Annotated[
+        str, typer.Option(envvar="DESCOPE_PROJECT_ID", help="The project id.")
+    ] = DEFAULT_PROJECT_ID,
     base_url: Annotated[
-        str, typer.Option(envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="Where the emulator runs.")
+        str,
+        typer.Option(envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="The URL of the emulator."),
     ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
     auth_management_key: Annotated[
-        str | None, typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="If the project demands one.")
+        str | None,
+        typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="Needed if the project requires it."),
     ] = None,
     redirect_url: Annotated[
         str,
-        typer.Option(envvar="DESCOPE_PUBLIC_URL", help="One that the project approves of."),
-    ] = NOWHERE,
+        typer.Option(envvar="DESCOPE_PUBLIC_URL", help="A redirect URL that the project approves."),
+    ] = UNUSED_REDIRECT_URL,
 ) -> None:
     """Print a session token from a running emulator.
 
-    Signs in the way a browser does. For use with curl: -H "Authorization: Bearer $(...)".
+    Signs in as a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
-    got = issue_token(
+    session_token = issue_token(
         base_url,
         project_id=project,
         user=user,
@@ -168,50 +155,4 @@ def token(
         auth_management_key=auth_management_key,
         redirect_url=redirect_url,
     )
-    typer.echo(got)
-
-
-def say(line: str) -> None:
-    """A line on standard output, for as long as anybody reads there: the emulator goes on without."""
-    try:
-        typer.echo(line)
-    except BrokenPipeError:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # nor does Python complain when it ends
-
-
-def _seeded(file: Path | None) -> Project:
-    try:
-        return load(file) if file else Project()
-    except SeedError as error:
-        raise ConfigurationError(str(error)) from None
-
-
-def _load(name: str) -> Starlette:
-    """The app that ``module:attribute`` names, looked for from the current directory on."""
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: object = import_from_string(name)
-    except ImportFromStringError as error:
-        raise ConfigurationError(str(error)) from None
-    if not isinstance(found, Starlette):
-        raise ConfigurationError(f"{name}: expected a FastAPI or Starlette app, found {type(found).__name__}")
-    return found
-
-
-def _examined(name: str) -> Starlette | None:
-    """The app, or None if wrong settings keep it from being built: those are to be examined then."""
-    try:
-        return _load(name)
-    except ConfigurationError as error:
-        try:
-            DescopeSettings()
-        except ConfigurationError as wrong:
-            if str(wrong) == str(error):
-                return None
-        raise
-
-
-def _summary(findings: Sequence[CheckResult]) -> str:
-    counts = {verdict: sum(each.severity is verdict for each in findings) for verdict in Severity}
-    return f"\n{counts[Severity.OK]} ok, {counts[Severity.WARN]} to look at, {counts[Severity.FAIL]} failed"
+    typer.echo(session_token)

@@ -1,4 +1,4 @@
-"""How the plugin is in an app: what a look at the app alone can tell, and that it tells no more."""
+"""Checks of how the plugin is installed in an app."""
 
 from collections.abc import Sequence
 
@@ -21,38 +21,38 @@ def _descope(app: FastAPI | None = None, *, trusted_origins: Sequence[str] = ())
     return Descope(app, settings=settings)
 
 
-def _findings(app: FastAPI) -> list[CheckResult]:
+def _results(app: FastAPI) -> list[CheckResult]:
     return list(AppChecks(app).results())
 
 
-def _verdicts(app: FastAPI) -> list[tuple[str, str]]:
-    return [(found.severity.value, found.subject) for found in _findings(app)]
+def _severities(app: FastAPI) -> list[tuple[str, str]]:
+    return [(result.severity.value, result.subject) for result in _results(app)]
 
 
-def test_an_app_that_mounts_one_with_the_plugin_needs_none_itself() -> None:
-    """Each part is told of with its place; the settings are those of the part that has any."""
+def test_an_app_may_mount_the_app_with_the_plugin() -> None:
+    """Results name the mount path. The settings are those of the mounted app."""
     app, inner = FastAPI(), FastAPI()
     descope = _descope(inner)
     app.mount("/crm", inner)
 
-    assert _findings(app) == [
-        CheckResult(Severity.OK, "middleware", "DescopeMiddleware is installed (in the app at /crm)"),
+    assert _results(app) == [
+        CheckResult(Severity.OK, "middleware", "DescopeMiddleware is installed (in the app mounted at /crm)"),
         CheckResult(
-            Severity.OK, "routes", "/login/sso begins a sign-in, /callback ends it (in the app at /crm)"
+            Severity.OK, "routes", "login at /login/sso, callback at /callback (in the app mounted at /crm)"
         ),
     ]
     assert AppChecks(app).settings is descope.settings
 
 
-def test_two_mounted_apps_are_looked_at_both() -> None:
-    """One that has the middleware and no routes is still a mistake."""
+def test_all_mounted_apps_are_checked() -> None:
+    """An app with the middleware but without the routes fails."""
     app, whole, half = FastAPI(), FastAPI(), FastAPI()
     _descope(whole)
     half.add_middleware(DescopeMiddleware, descope=_descope())
     app.mount("/whole", whole)
     app.mount("/half", half)
 
-    assert _verdicts(app) == [
+    assert _severities(app) == [
         ("ok", "middleware"),
         ("ok", "middleware"),
         ("ok", "routes"),
@@ -61,39 +61,40 @@ def test_two_mounted_apps_are_looked_at_both() -> None:
 
 
 def test_two_descopes_in_one_app() -> None:
-    """Each would open sessions of its own and write the other's cookies."""
+    """Each would write the same cookies."""
     app = FastAPI()
     _descope(app)
     app.add_middleware(DescopeMiddleware, descope=_descope())
 
-    assert _findings(app)[0] == CheckResult(
-        Severity.FAIL, "middleware", "DescopeMiddleware is there 2 times; keep one Descope for an app"
+    assert _results(app)[0] == CheckResult(
+        Severity.FAIL, "middleware", "DescopeMiddleware is installed 2 times; use one Descope per app"
     )
 
 
 def test_the_router_is_included_twice() -> None:
-    """Under two prefixes there are two callbacks, of which errors and redirects know one."""
+    """With two prefixes there are two callbacks, and redirects know only one of them."""
     app = FastAPI()
     descope = _descope(app)
     app.include_router(descope.router, prefix="/auth")
 
-    assert _findings(app)[-1] == CheckResult(
+    assert _results(app)[-1] == CheckResult(
         Severity.FAIL,
         "routes",
-        "the sign-in routes are there 2 times; Descope(app) includes descope.router by itself",
+        "the login routes are included 2 times;"
+        " Descope(app) includes descope.router, so do not include it again",
     )
 
 
-def test_cors_lets_in_whom_we_refuse() -> None:
-    """A front end may then read, and nothing that it sends to change something is accepted."""
+def test_cors_allows_an_origin_that_the_plugin_refuses() -> None:
+    """Such a front end can read responses, but its state-changing requests are refused."""
     app = FastAPI()
     _descope(app)
     app.add_middleware(CORSMiddleware, allow_origins=[SPA], allow_credentials=True)
 
-    assert _findings(app)[-1] == CheckResult(
+    assert _results(app)[-1] == CheckResult(
         Severity.WARN,
         "origins",
-        f"CORSMiddleware lets {SPA} in with cookies, and its POSTs are refused as cross-site;"
+        f"CORSMiddleware allows {SPA} with cookies, but its POSTs are refused as cross-site;"
         " add it to DESCOPE_TRUSTED_ORIGINS",
     )
 
@@ -106,24 +107,24 @@ def test_cors_lets_in_whom_we_refuse() -> None:
         {"allow_origins": ["https://app.example.com", KNOWN], "allow_credentials": True},
         {"allow_credentials": True},
     ],
-    ids=["without cookies", "anybody", "known", "nobody"],
+    ids=["without cookies", "every origin", "trusted origins", "no origin"],
 )
-def test_other_cors_is_nothing_to_warn_of(options: dict[str, object]) -> None:
-    """Without cookies, and of origins that are trusted anyway."""
+def test_harmless_cors_options_give_no_warning(options: dict[str, object]) -> None:
+    """Without cookies, or for trusted origins only."""
     app = FastAPI()
     _descope(app, trusted_origins=(KNOWN,))
     app.add_middleware(CORSMiddleware, **options)  # type: ignore[arg-type] # any option, by keyword
 
-    assert _verdicts(app) == [("ok", "middleware"), ("ok", "routes")]
+    assert _severities(app) == [("ok", "middleware"), ("ok", "routes")]
 
 
-def test_a_route_of_the_app_in_the_place_of_ours() -> None:
-    """What would keep the app from starting is found before."""
+def test_an_app_route_that_shadows_a_plugin_route() -> None:
+    """The doctor reports the error that would keep the app from starting."""
     app = FastAPI()
     descope = _descope()
     app.get("/callback")(lambda: "another provider's")
     app.include_router(descope.router)
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
 
-    assert _verdicts(app) == [("ok", "middleware"), ("ok", "routes"), ("fail", "routes")]
-    assert _findings(app)[-1].text.startswith("GET /callback is answered by another route of the app")
+    assert _severities(app) == [("ok", "middleware"), ("ok", "routes"), ("fail", "routes")]
+    assert _results(app)[-1].message.startswith("GET /callback is answered by another route of the app")

@@ -1,4 +1,4 @@
-"""The doctor on a Redis that answers and is of no use."""
+"""The check of a Redis Cluster, which responds but cannot be used."""
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
 
 async def test_a_redis_cluster_fails(redis_victim: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node of one answers pings and has some of our keys: the finding says what to use instead."""
+    """A node responds to pings, but holds only some of the keys."""
     redis_victim.stop()
     redis_victim.start("--cluster-enabled", "yes")
     emulator = Emulator()
@@ -19,7 +19,7 @@ async def test_a_redis_cluster_fails(redis_victim: RedisServer, monkeypatch: pyt
     monkeypatch.setenv("DESCOPE_BASE_URL", "http://127.0.0.1:8787")
     monkeypatch.setenv("DESCOPE_REDIS_URL", redis_victim.url)
 
-    findings = list(await Doctor(variables={}, transport=httpx.ASGITransport(emulator)).examine())
+    results = list(await Doctor(variables={}, transport=httpx.ASGITransport(emulator)).run_checks())
 
-    text = "is a Redis Cluster, which is not supported: use a Redis with one primary, replicated or not"
-    assert CheckResult(Severity.FAIL, "redis", text) in findings
+    text = "Redis Cluster is not supported; use a Redis with one primary, with or without replicas"
+    assert CheckResult(Severity.FAIL, "redis", text) in results

@@ -1,4 +1,4 @@
-"""The emulator in a terminal: what it says, and that it says no secret."""
+"""The emulator in a terminal: its output, which contains no secret."""
 
 import os
 import signal
@@ -16,44 +16,45 @@ from fastapi_descope.errors import ConfigurationError
 
 
 def run_until_interrupted(
-    project: Project, ask: Callable[[str], None], console: Literal["view", "faults"] = "view"
+    project: Project, send_requests: Callable[[str], None], console: Literal["view", "faults"] = "view"
 ) -> list[str]:
-    """What a console says while ``ask`` talks to the emulator, and then Ctrl+C is pressed."""
-    said: list[str] = []
+    """Return the lines that the runner writes during ``send_requests``, followed by Ctrl+C."""
+    lines: list[str] = []
     threads: list[Thread] = []
 
     def visit(base_url: str) -> None:
         try:
-            httpx.get(f"{base_url}/v2/keys/{project.project_id}")  # answered, so it runs
-            ask(base_url)
+            httpx.get(f"{base_url}/v2/keys/{project.project_id}")  # the first request
+            send_requests(base_url)
         finally:
             os.kill(os.getpid(), signal.SIGINT)
 
-    def say(line: str) -> None:
-        said.append(line)
+    def write_line(line: str) -> None:
+        lines.append(line)
         if line.startswith("  URL"):
             threads.append(Thread(target=visit, args=(line.split()[1],)))
             threads[0].start()
 
-    EmulatorRunner(project, say, console=console).run(host="127.0.0.1", port=0)
+    EmulatorRunner(project, write_line, console=console).run(host="127.0.0.1", port=0)
     threads[0].join()
-    return said
+    return lines
 
 
-def test_greeting() -> None:
-    """It says where it is, what to export, and whom it knows; and it ends quietly."""
+def test_banner() -> None:
+    """It shows the URL, the variables to export and the users. Ctrl+C ends it without a traceback."""
     users = (
         SeedUser("ada@acme.example", tenants={"acme": Grants(("admin", "editor")), "globex": Grants()}),
         SeedUser("bo@x.example"),
     )
     project = Project("P2" + "c" * 26, (SeedTenant("acme"), SeedTenant("globex")), users)
-    said = run_until_interrupted(project, lambda _: None)
-    url = said[1].split()[1]
-    assert said == [
-        "A Descope for development. It signs in anybody; Ctrl+C stops it.\n",
+    lines = run_until_interrupted(project, lambda _: None)
+    url = lines[2].split()[1]
+    assert lines == [
+        "Descope emulator for development: signs in any user without a password.",
+        "Press Ctrl+C to stop it.\n",
         f"  URL      {url}",
         "  Project  P2cccccccccccccccccccccccccc",
-        f"  Console  {url}/console  (to break things: --faults)\n",
+        f"  Console  {url}/console  (add --faults to inject faults)\n",
         "  export DESCOPE_PROJECT_ID=P2cccccccccccccccccccccccccc",
         f"  export DESCOPE_BASE_URL={url}\n",
         "  ada@acme.example  acme: admin, editor; globex: no roles",
@@ -64,16 +65,16 @@ def test_greeting() -> None:
     ]
 
 
-def test_a_line_for_each_request() -> None:
-    """Method, path and status; not the query, not the id of a sign-in page, nothing that moves a terminal."""
+def test_each_request_is_logged() -> None:
+    """With method, path and status, but no query, no id of a sign-in page and no control characters."""
 
-    def ask(base_url: str) -> None:
+    def send_requests(base_url: str) -> None:
         httpx.get(f"{base_url}/signin/canary-page?canary=query")
         httpx.post(f"{base_url}/v1/auth/refresh", headers={"authorization": "Bearer canary"})
         httpx.get(f"{base_url}/%1b[31mred%0a")
 
-    said = run_until_interrupted(Project(users=()), ask)
-    assert said[-4:] == [
+    lines = run_until_interrupted(Project(users=()), send_requests)
+    assert lines[-4:] == [
         "404  GET   /signin/...",
         "401  POST  /v1/auth/refresh",
         "404  GET   /%1B%5B31mred%0A",
@@ -81,43 +82,43 @@ def test_a_line_for_each_request() -> None:
     ]
 
 
-def test_console_that_breaks_things() -> None:
-    """With the flag the greeting has no hint of it. What is broken gets a line, what is read gets none."""
+def test_console_with_faults() -> None:
+    """The banner does not suggest the flag. Changes are logged, reads are not."""
 
-    def ask(base_url: str) -> None:
+    def send_requests(base_url: str) -> None:
         httpx.get(f"{base_url}/console")
         httpx.get(f"{base_url}/console/api/state")
         httpx.post(f"{base_url}/console/api/keys/rotate", json={})
 
-    said = run_until_interrupted(Project(users=()), ask, "faults")
-    assert said[3].endswith("/console\n")
-    assert said[-2:] == ["200  POST  /console/api/keys/rotate", "Stopped."]
-    assert not [line for line in said if "GET   /console" in line]
+    lines = run_until_interrupted(Project(users=()), send_requests, "faults")
+    assert lines[4].endswith("/console\n")
+    assert lines[-2:] == ["200  POST  /console/api/keys/rotate", "Stopped."]
+    assert not [line for line in lines if "GET   /console" in line]
 
 
-def test_console_that_shows() -> None:
-    """Without the flag nothing can be broken (EM-08)."""
+def test_console_without_faults() -> None:
+    """Without the flag no fault can be injected (EM-08)."""
     statuses: list[int] = []
 
-    def ask(base_url: str) -> None:
+    def send_requests(base_url: str) -> None:
         statuses.extend(
-            httpx.post(f"{base_url}/console/api/{lever}", json={}).status_code
-            for lever in ("faults", "keys/rotate", "keys/drop", "revoke", "clock")
+            httpx.post(f"{base_url}/console/api/{fault}", json={}).status_code
+            for fault in ("faults", "keys/rotate", "keys/drop", "revoke", "clock")
         )
 
-    run_until_interrupted(Project(users=()), ask)
+    run_until_interrupted(Project(users=()), send_requests)
     assert statuses == [403] * 5
 
 
-def test_not_for_the_network() -> None:
-    """Any other host than the loopback is refused before a socket is opened, with the reason (EM-02)."""
-    console = EmulatorRunner(Project(), print)
-    with pytest.raises(ConfigurationError, match=r"listens on 127\.0\.0\.1, localhost, ::1 only"):
-        console.run(host="0.0.0.0", port=0)  # noqa: S104 - refused
+def test_a_host_that_is_not_loopback() -> None:
+    """It is refused with the reason before a socket is opened (EM-02)."""
+    runner = EmulatorRunner(Project(), print)
+    with pytest.raises(ConfigurationError, match=r"listens only on 127\.0\.0\.1, localhost, ::1"):
+        runner.run(host="0.0.0.0", port=0)  # noqa: S104 - refused
 
 
 def test_a_port_in_use() -> None:
-    """Says which port, and what to do."""
+    """The error names the port and the fix."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError) as refused:
@@ -125,8 +126,8 @@ def test_a_port_in_use() -> None:
     assert str(refused.value) == f"Port {port}: Address already in use; choose another with --port"
 
 
-def test_another_failure_is_not_the_ports() -> None:
-    """Whatever goes wrong besides is told as what it is."""
+def test_another_os_error_is_not_reported_as_a_port_in_use() -> None:
+    """It propagates."""
 
     def fail(line: str) -> None:
         raise ConnectionAbortedError(line)

@@ -1,6 +1,6 @@
-"""The published Python SDK against projects that are set up otherwise, and against failures."""
+"""Descope's published Python SDK against projects with other options, and against failures."""
 
-# The SDK is typed with bare dicts: what is in them is what these tests are about.
+# The SDK is typed with bare dicts; these tests check their content.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
 
@@ -12,11 +12,11 @@ from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimi
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, SeedUser
 from tests.contract.conftest import TENANT_KEY, Connect, Serve
-from tests.contract.python_sdk import ADA, CALLBACK, error_of, sign_in, told
+from tests.contract.python_sdk import ADA, CALLBACK, error_of, resolve, sign_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
 
-FORMS = (
+TOKEN_FORMS = (
     Project(),
     Project(issuer="url"),
     Project(issuer="app"),
@@ -29,77 +29,77 @@ FORMS = (
 
 
 async def test_rotation_and_reuse(serve: Serve, connect: Connect) -> None:
-    """The SDK hands out the rotated token; the old one ends the family."""
+    """The SDK returns the rotated token. Reuse of the old one ends the token family."""
     emulator, base_url = serve(Project(rotate_refresh=True))
     client = connect(base_url)
     old = emulator.issue(ADA).refresh_jwt
-    new = (await told(client.refresh_session(old)))["refreshSessionToken"]["jwt"]
+    new = (await resolve(client.refresh_session(old)))["refreshSessionToken"]["jwt"]
     assert new != old
     for token in (old, new):
         with pytest.raises(AuthException) as caught:
-            await told(client.refresh_session(token))
+            await resolve(client.refresh_session(token))
         assert error_of(caught) == (400, "E064006")
 
 
 async def test_key_rotation(serve: Serve, connect: Connect) -> None:
-    """The SDK finds the new key by itself, and loses the old one when it is dropped."""
+    """The SDK fetches the new key for an unknown kid, and does not verify with a removed key."""
     emulator, base_url = serve()
     client = connect(base_url)
     old = emulator.issue(ADA).session_jwt
-    await told(client.validate_session(old))
+    await resolve(client.validate_session(old))
     emulator.rotate_keys(keep_old=False)
-    await told(client.validate_session(emulator.issue(ADA).session_jwt))
+    await resolve(client.validate_session(emulator.issue(ADA).session_jwt))
     with pytest.raises(AuthException, match="Public key not found"):
-        await told(client.validate_session(old))
+        await resolve(client.validate_session(old))
 
 
-async def test_a_live_session_is_not_refreshed(serve: Serve, connect: Connect) -> None:
-    """The call that does both leaves a good session as it is."""
+async def test_a_valid_session_is_not_refreshed(serve: Serve, connect: Connect) -> None:
+    """``validate_and_refresh_session`` keeps a valid session."""
     emulator, base_url = serve()
     pair = emulator.issue(ADA)
-    kept = await told(connect(base_url).validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
+    kept = await resolve(connect(base_url).validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
     assert kept["sessionToken"]["jwt"] == pair.session_jwt
     assert emulator.requests.count("refresh") == 0
 
 
-async def test_expired_session_is_renewed(serve: Serve, connect: Connect) -> None:
-    """An expired session token makes the SDK refresh, and it accepts what comes back."""
+async def test_an_expired_session_is_refreshed(serve: Serve, connect: Connect) -> None:
+    """The SDK refreshes an expired session token and accepts the new one."""
     emulator, base_url = serve()
     client = connect(base_url)
     pair = emulator.issue(ADA, session_seconds=-60)
     with pytest.raises(AuthException, match="expired"):
-        await told(client.validate_session(pair.session_jwt))
-    renewed = await told(client.validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
-    assert (await told(client.validate_session(renewed["sessionToken"]["jwt"])))["sub"] == SeedUser(
+        await resolve(client.validate_session(pair.session_jwt))
+    renewed = await resolve(client.validate_and_refresh_session(pair.session_jwt, pair.refresh_jwt))
+    assert (await resolve(client.validate_session(renewed["sessionToken"]["jwt"])))["sub"] == SeedUser(
         ADA
     ).user_id
     assert emulator.requests.count("refresh") == 1
 
 
 async def test_token_forms(serve: Serve, connect: Connect) -> None:
-    """Every issuer form names the project, the project is a good audience, and the user id is the id."""
+    """The SDK accepts every form of issuer, audience and subject."""
     emulator, base_url = serve()
     client = connect(base_url)
-    for project in FORMS:
+    for project in TOKEN_FORMS:
         emulator.project = project
-        claims = await told(client.validate_session(emulator.issue(ADA).session_jwt))
+        claims = await resolve(client.validate_session(emulator.issue(ADA).session_jwt))
         assert claims["userId"] == SeedUser(ADA).user_id
-        if project.issuer != "agentic":  # the SDK takes the last part of a URL for the project's id
+        if project.issuer != "agentic":  # the SDK reads the last segment of a URL as the project id
             assert claims["projectId"] == DEFAULT_PROJECT_ID
 
 
-async def test_audience_asked_for(serve: Serve, connect: Connect) -> None:
-    """An audience that the application demands is checked against the one that the project gives."""
+async def test_a_required_audience(serve: Serve, connect: Connect) -> None:
+    """The SDK checks the audience that the application requires."""
     emulator, base_url = serve(Project(audience="notes-api"))
     client = connect(base_url)
     session = emulator.issue(ADA).session_jwt
-    assert (await told(client.validate_session(session, "notes-api")))["aud"] == "notes-api"
+    assert (await resolve(client.validate_session(session, "notes-api")))["aud"] == "notes-api"
     with pytest.raises(Exception, match="Audience doesn't match"):
-        await told(client.validate_session(session, "another-api"))
+        await resolve(client.validate_session(session, "another-api"))
 
 
 async def test_tenant_only_schema(serve: Serve, connect: Connect) -> None:
-    """Without the map of tenants, roles are at the top, where the SDK finds them only without a tenant."""
+    """Without a ``tenants`` claim, roles are top-level claims, which the SDK reads only without a tenant."""
     _, base_url = serve(Project(auth_schema="tenantOnly"))
     client = connect(base_url)
     claims = (await sign_in(client))["sessionToken"]
@@ -109,102 +109,102 @@ async def test_tenant_only_schema(serve: Serve, connect: Connect) -> None:
 
 
 async def test_inactivity(serve: Serve, connect: Connect) -> None:
-    """Who was away for too long is refused, whatever the refresh token's own life."""
+    """A refresh after too long an inactivity is refused, although the refresh token has not expired."""
     emulator, base_url = serve(Project(inactivity_seconds=600))
     client = connect(base_url)
     refresh = emulator.issue(ADA).refresh_jwt
     emulator.clock.advance(-601)
     idle = emulator.issue(ADA).refresh_jwt
     emulator.clock.advance(601)
-    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
+    assert (await resolve(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
     with pytest.raises(AuthException) as caught:
-        await told(client.refresh_session(idle))
+        await resolve(client.refresh_session(idle))
     assert error_of(caught) == (401, "E061005")
 
 
 async def test_refresh_token_in_a_cookie(serve: Serve, connect: Connect) -> None:
-    """The SDK takes the refresh token out of Set-Cookie when it is in no body, and sends it as a bearer."""
+    """The SDK reads the refresh token from Set-Cookie if no body has it, and sends it as a bearer."""
     _, base_url = serve(Project(refresh_token_in="cookie"))
     client = connect(base_url)
     response = await sign_in(client)
     refresh = response["refreshSessionToken"]["jwt"]
     assert response["refreshSessionToken"]["drn"] == "DSR"
-    switched = await told(client.select_tenant("globex", refresh))
+    switched = await resolve(client.select_tenant("globex", refresh))
     moved = switched["refreshSessionToken"]["jwt"]
-    assert (await told(client.refresh_session(moved)))["sessionToken"]["dct"] == "globex"
-    await told(client.logout(moved))
+    assert (await resolve(client.refresh_session(moved)))["sessionToken"]["dct"] == "globex"
+    await resolve(client.logout(moved))
     with pytest.raises(AuthException) as caught:
-        await told(client.refresh_session(moved))
+        await resolve(client.refresh_session(moved))
     assert error_of(caught) == (401, "E064001")
 
 
 async def test_both_tokens_in_cookies(serve: Serve, connect: Connect) -> None:
-    """A known gap of the SDK: it reads the refresh token from its cookie, and never the session token."""
+    """A known gap of the SDK: it reads the refresh token from its cookie, but not the session token."""
     _, base_url = serve(Project(session_token_in="cookie", refresh_token_in="cookie"))
     client = connect(base_url)
     response = await sign_in(client)
     assert "sessionToken" not in response
-    renewed = await told(client.refresh_session(response["refreshSessionToken"]["jwt"]))
+    renewed = await resolve(client.refresh_session(response["refreshSessionToken"]["jwt"]))
     assert "sessionToken" not in renewed
     assert renewed["refreshSessionToken"]["drn"] == "DSR"
 
 
 async def test_management_keys(serve: Serve, connect: Connect) -> None:
-    """With the key that the project demands the SDK is let in, with or without a token; without it, not."""
+    """If the project requires a management key, calls with the right key succeed and others fail."""
     emulator, base_url = serve(Project(auth_management_key="for-auth"))
     keyed = connect(base_url, auth_key="for-auth")
     refresh = (await sign_in(keyed))["refreshSessionToken"]["jwt"]
-    assert (await told(keyed.me(refresh)))["loginIds"] == [ADA]
-    response = await told(keyed.exchange_access_key("emulator-access-key"))
+    assert (await resolve(keyed.me(refresh)))["loginIds"] == [ADA]
+    response = await resolve(keyed.exchange_access_key("emulator-access-key"))
     assert response["sessionToken"]["sub"] == response["keyId"]
     for client in (connect(base_url), connect(base_url, auth_key="another")):
         with pytest.raises(AuthException) as caught:
-            await told(client.me(refresh))
+            await resolve(client.me(refresh))
         assert error_of(caught) == (401, "E011003")
     assert emulator.requests.count("license") == 0
 
 
 async def test_enchanted_link(serve: Serve, connect: Connect) -> None:
-    """Whoever waits gets the session when the link is followed, and a code to go on waiting until then."""
+    """Polling gets an error code until the link is followed, then the session."""
     _, base_url = serve(Project(management_key="for-management"))
     client = connect(base_url, management_key="for-management")
-    made = await told(client.mgmt.user.generate_enchanted_link_for_test_user(ADA, CALLBACK))
+    made = await resolve(client.mgmt.user.generate_enchanted_link_for_test_user(ADA, CALLBACK))
     with pytest.raises(AuthException) as caught:
-        await told(client.enchantedlink.get_session(made["pendingRef"]))
+        await resolve(client.enchantedlink.get_session(made["pendingRef"]))
     assert error_of(caught) == (401, "E062503")
-    await told(client.enchantedlink.verify(httpx.URL(made["link"]).params["t"]))
-    response = await told(client.enchantedlink.get_session(made["pendingRef"]))
-    claims = await told(client.validate_session(response["sessionToken"]["jwt"]))
+    await resolve(client.enchantedlink.verify(httpx.URL(made["link"]).params["t"]))
+    response = await resolve(client.enchantedlink.get_session(made["pendingRef"]))
+    claims = await resolve(client.validate_session(response["sessionToken"]["jwt"]))
     assert claims["sub"] == response["userId"] == SeedUser(ADA).user_id
 
 
 async def test_access_key_of_a_tenant(serve: Serve, connect: Connect) -> None:
-    """A machine works in the tenant that it asks for, if its key is good there."""
+    """An access key gives a session in the requested tenant, if the key has access to it."""
     _, base_url = serve(Project(access_keys=(TENANT_KEY,)))
     client = connect(base_url)
     options = AccessKeyLoginOptions(selected_tenant="acme")
-    response = await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
-    claims = await told(client.validate_session(response["sessionToken"]["jwt"]))
+    response = await resolve(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
+    claims = await resolve(client.validate_session(response["sessionToken"]["jwt"]))
     assert claims["dct"] == "acme"
     assert client.validate_tenant_roles(claims, "acme", ["viewer"])
     options = AccessKeyLoginOptions(selected_tenant="globex")
     with pytest.raises(AuthException) as caught:
-        await told(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
+        await resolve(client.exchange_access_key(TENANT_KEY.secret, login_options=options))
     assert error_of(caught) == (403, "E011004")
 
 
 async def test_license(serve: Serve, connect: Connect) -> None:
-    """Whoever holds the management key is told the tier of the license before its first management call."""
+    """With a management key the SDK reads the license tier before its first management call."""
     emulator, base_url = serve(Project(management_key="for-management"))
     client = connect(base_url, management_key="for-management")
     with pytest.raises(AuthException) as caught:
-        await told(client.mgmt.user.load(ADA))
-    assert error_of(caught) == (404, "E011001")  # the emulator plays no other part of the management API
+        await resolve(client.mgmt.user.load(ADA))
+    assert error_of(caught) == (404, "E011001")  # the emulator supports no other part of the management API
     assert [call.status for call in emulator.requests.for_endpoint("license")] == [200]
 
 
 async def test_rate_limit(serve: Serve, connect: Connect) -> None:
-    """The SDK recognises a rate limit, whatever it asked, and reads when to come back."""
+    """The SDK recognises a rate limit of any call and reads Retry-After."""
     emulator, base_url = serve()
     client = connect(base_url)
     refresh = emulator.issue(ADA).refresh_jwt
@@ -218,26 +218,26 @@ async def test_rate_limit(serve: Serve, connect: Connect) -> None:
     for endpoint, call in calls.items():
         emulator.faults.add(endpoint, status=429, retry_after=7)
         with pytest.raises(RateLimitException) as caught:
-            await told(call())
+            await resolve(call())
         assert str(caught.value.status_code) == "E130429"
         assert caught.value.rate_limit_parameters == {"Retry-After": 7}
-        await told(call())
+        await resolve(call())
 
 
 async def test_outage(serve: Serve, connect: Connect) -> None:
-    """A failure of the service is told from a refusal, and passes."""
+    """The SDK reports the status of a failure, and works after it."""
     emulator, base_url = serve()
     client = connect(base_url)
     refresh = emulator.issue(ADA).refresh_jwt
     emulator.faults.add("refresh", status=500)
     with pytest.raises(AuthException) as caught:
-        await told(client.refresh_session(refresh))
+        await resolve(client.refresh_session(refresh))
     assert caught.value.status_code == 500
-    assert (await told(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
+    assert (await resolve(client.refresh_session(refresh)))["sessionToken"]["sub"] == SeedUser(ADA).user_id
 
 
 async def test_step_up_of_another_user(serve: Serve, connect: Connect) -> None:
-    """A step-up through a tenant that the visitor is not in is refused at its start."""
+    """A step-up in a tenant without membership is refused when it starts."""
     emulator, base_url = serve()
     refresh = emulator.issue("grace@acme.example").refresh_jwt
     with pytest.raises(AuthException) as caught:
@@ -251,10 +251,10 @@ async def test_step_up_of_another_user(serve: Serve, connect: Connect) -> None:
 
 
 async def test_removed_user(serve: Serve, connect: Connect) -> None:
-    """A user who is gone from the project is refused by name of the reason."""
+    """A refresh for a removed user is refused with its own error code."""
     emulator, base_url = serve()
     refresh = emulator.issue(ADA).refresh_jwt
     emulator.project = Project(users=())
     with pytest.raises(AuthException) as caught:
-        await told(connect(base_url).refresh_session(refresh))
+        await resolve(connect(base_url).refresh_session(refresh))
     assert error_of(caught) == (400, "E062108")

@@ -23,7 +23,7 @@ from fastapi_descope import (
 )
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import Event
-from tests.helpers.signing_key import signing_key
+from tests.helpers.emulator import signing_key
 
 APP = "http://127.0.0.1:8000"
 IDP = "http://127.0.0.1:8787"

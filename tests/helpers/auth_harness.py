@@ -15,7 +15,7 @@ from fastapi_descope.events import Event, EventBus
 from fastapi_descope.session import RefreshToken, TokenPair, UserProfile
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.app_harness import IDP, Browser
-from tests.helpers.signing_key import signing_key
+from tests.helpers.emulator import signing_key
 
 NOW = 1_800_000_000.0
 ADA = "ada@acme.example"

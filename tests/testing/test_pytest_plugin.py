@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from tests.helpers.docs_example_project import APP, GUARDED, LOADED, TESTS, write_project
+from tests.testing.example_project import APP, GUARDED, LOADED, TESTS, write_project
 
 pytest_plugins = ["pytester"]
 

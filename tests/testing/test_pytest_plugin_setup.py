@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.docs_example_project import APP, GUARDED, INI, LOADED, TESTS, write_project
+from tests.testing.example_project import APP, GUARDED, INI, LOADED, TESTS, write_project
 
 pytest_plugins = ["pytester"]
 

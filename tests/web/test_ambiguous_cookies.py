@@ -8,7 +8,7 @@ from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.events import ConflictingCookies, LoginFailed
 from tests.helpers.app_harness import APP, IDP, AppHarness, Browser, EnvFactory, add_routes
-from tests.helpers.signing_key import signing_key
+from tests.helpers.emulator import signing_key
 
 pytestmark = pytest.mark.anyio
 

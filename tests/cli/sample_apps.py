@@ -1,4 +1,4 @@
-"""Apps for the command line to look at, found by name."""
+"""Apps that the CLI tests load by name."""
 
 from fastapi import Depends, FastAPI
 
@@ -12,12 +12,12 @@ Descope(shop, settings=DescopeSettings(project_id=PROJECT, public_url="https://s
 
 @shop.get("/about")
 async def about() -> None:
-    """For everybody."""
+    """A public route."""
 
 
 @shop.get("/admin", dependencies=[Depends(require_roles("admin"))])
 async def admin() -> None:
-    """For some."""
+    """A protected route."""
 
 
 bare = FastAPI(openapi_url=None)

@@ -1,0 +1,30 @@
+"""The ``routes`` command: print the route table of an app, and report unprotected routes."""
+
+from collections.abc import Iterable
+
+import typer
+from starlette.applications import Starlette
+
+from .._web.routes.table import RouteTable
+
+__all__ = ["print_routes"]
+
+
+def print_routes(app: Starlette, *, check: bool, public: Iterable[str]) -> bool:
+    """Print the route table and, with ``check``, an error for each unprotected route.
+
+    ``public`` lists the paths that may be public; ``/*`` at the end of one includes all paths below it.
+
+    Returns:
+        Whether the check passed. True without ``check``.
+    """
+    table = RouteTable(app)
+    typer.echo(str(table))
+    unprotected = table.unprotected(public) if check else ()
+    for row in unprotected:
+        typer.echo(
+            f"Error: {','.join(row.methods)} {row.path} requires no session;"
+            f" protect it, or add --public {row.path}",
+            err=True,
+        )
+    return not unprotected
