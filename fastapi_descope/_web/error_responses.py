@@ -1,7 +1,7 @@
-"""Our errors as HTTP answers: what a browser, a script, HTMX or a WebSocket client can do something with.
+"""HTTP responses for ``DescopeError``, in the form that the client can use.
 
-The same error is a page with a way on for a person, a redirect to the login for a person who is not signed
-in, ``HX-Redirect`` for HTMX, and a problem document (RFC 9457) with a stable ``code`` for a program.
+A navigation gets an HTML page, or a redirect to the login if it is unauthenticated. HTMX gets
+``HX-Redirect``. Any other client gets a problem document (RFC 9457) with a stable ``code``.
 """
 
 import logging
@@ -45,26 +45,26 @@ __all__ = [
 ]
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
-"""On every answer of ours (CA-05)."""
+"""Headers of every response of the plugin (CA-05)."""
 
-_ADDRESS = "/:@!$&'()*+,;=%?#[]"
-"""What an address holds as it stands: it has its escapes already (RFC 3986, section 2)."""
+_URL_SAFE = "/:@!$&'()*+,;=%?#[]"
+"""Characters of a URL that are not quoted again (RFC 3986, section 2). Its escapes are kept."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 
 
 class ClientKind(Enum):
-    """Who waits for the answer."""
+    """The kind of client that receives the response."""
 
-    PERSON = "person"
+    NAVIGATION = "person"
     PREFETCH = "prefetch"
     HTMX = "htmx"
-    PROGRAM = "program"
+    API = "program"
 
 
 def client_kind(scope: Scope) -> ClientKind:
-    """Who waits for the answer: Fetch Metadata says it, or ``Accept`` where a browser sends none."""
+    """Return the kind of client, from Fetch Metadata, or from ``Accept`` if the browser sends none."""
     headers = Headers(scope=scope)
     if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
         return ClientKind.PREFETCH
@@ -72,81 +72,83 @@ def client_kind(scope: Scope) -> ClientKind:
         return ClientKind.HTMX
     mode = headers.get("sec-fetch-mode")
     wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
-    return ClientKind.PERSON if wants_page else ClientKind.PROGRAM
+    return ClientKind.NAVIGATION if wants_page else ClientKind.API
 
 
 def is_cross_origin_navigation(headers: Headers) -> bool:
-    """Whether the way to this page began, or led, outside our own origin; False if nobody says.
+    """Return whether a page of another origin, sibling domains included, started this navigation.
 
-    Our own links and redirects are ``same-origin``, and a typed address is ``none``.
+    The app's own links and redirects are ``same-origin``, and a typed URL is ``none``. The result is False
+    for browsers without Fetch Metadata.
     """
     return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
 
 
 class ErrorResponses:
-    """Turns errors into answers. Knows where the login is; nothing else of it is specific to an app."""
+    """Turns errors into responses for the client."""
 
     def __init__(self, public_origin: PublicOrigin, redirects: RedirectPolicy) -> None:
         self._public_origin = public_origin
         self._redirects = redirects
-        self._advice = LogOnce()
+        self._log_once = LogOnce()
 
     async def send(
         self, error: DescopeError, auth: RequestAuth, response: SendWrapper, receive: Receive
     ) -> None:
-        """Send the answer to ``error``, in place of what was held back.
+        """Send the response for ``error`` and discard the response that was held back.
 
-        Raises ``error`` itself if half a response is out: the server has to cut it off.
+        Raises:
+            DescopeError: ``error`` itself, if an HTTP response has started. The server must abort it.
         """
         response.discard()
         scope = auth.scope
         if response.started and scope["type"] == "http":
             raise error
         if not response.closed:
-            answer = self.answer(error, auth, scope, started=response.started)
-            await answer(scope, receive, response.send)
+            error_response = self._response_for(error, auth, scope, started=response.started)
+            await error_response(scope, receive, response.send)
 
-    def answer(
-        self, error: DescopeError, auth: RequestAuth, scope: Scope, *, started: bool = False
-    ) -> ASGIApp:
-        """The answer to ``error``, as an ASGI app; ``started``: a WebSocket was accepted already."""
-        if isinstance(error, ConfigurationError):
-            error = self._advised(error, scope)
-        if scope["type"] == "websocket":
-            return _Close(error, denial=None if started else self._problem(error, auth))
-        login = self.login_path(auth)
-        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth, scope):
-            redirect = self._to_login(error, auth, scope, login)
-            if redirect is not None:
-                return redirect
-        if client_kind(scope) is ClientKind.PERSON:
-            return self._page(error, auth, scope, login)
-        return self._problem(error, auth)
-
-    def login_path(self, auth: RequestAuth) -> str | None:
-        """Where browsers find the login of the app that the request came in by; None if it has none."""
+    def _login_path(self, auth: RequestAuth) -> str | None:
+        """Return the public path of the login that belongs to the request, or None if the app has none."""
         app = auth.location.login_app
         path = app.path_of(LOGIN)
         return None if path is None else path_in_browser(path, app.root_path)
 
-    def _advised(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
-        """The error as the client may read it: what to mend is for the log, and a developer right here."""
-        self._advice.warning(error.detail, level=logging.ERROR)
+    def _response_for(
+        self, error: DescopeError, auth: RequestAuth, scope: Scope, *, started: bool
+    ) -> ASGIApp:
+        """Return the response as an ASGI app. ``started`` means that a WebSocket was accepted already."""
+        if isinstance(error, ConfigurationError):
+            error = self._log_and_redact(error, scope)
+        if scope["type"] == "websocket":
+            return _WebSocketRejection(error, denial=None if started else self._problem(error, auth))
+        login = self._login_path(auth)
+        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth, scope):
+            redirect = self._login_redirect(error, auth, scope, login)
+            if redirect is not None:
+                return redirect
+        if client_kind(scope) is ClientKind.NAVIGATION:
+            return self._page(error, auth, scope, login)
+        return self._problem(error, auth)
+
+    def _log_and_redact(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
+        """Log what is misconfigured, and hide it from clients on other machines."""
+        self._log_once.warning(error.detail, level=logging.ERROR)
         return error if self._public_origin.is_loopback_request(scope) else ConfigurationError()
 
     def _page(self, error: DescopeError, auth: RequestAuth, scope: Scope, login: str | None) -> Response:
         if isinstance(error, NotAuthenticated) and login is None:
-            self._advice.warning(
-                "A page needs somebody to be signed in, and this app has no login route: use Descope(app), or"
+            self._log_once.warning(
+                "A page requires a signed-in user, but this app has no login route: use Descope(app), or"
                 " app.include_router(descope.router)"
             )
         if isinstance(error, NotAuthenticated) and login is not None:
-            # What was sent is lost; the way back is to the page that it was sent from.
+            # The form data is lost, so the login returns to the page that sent it.
             login = self._login_url(
                 login, Headers(scope=scope).get("referer", ""), _login_params(error), scope
             )
         headers = {**PAGE_HEADERS, **self._headers(error, auth)}
-        # A callback counts once, however it ends: asking for it again can only fail.
+        # A callback is accepted once, whatever its result: repeating it can only fail.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         home = path_in_browser("/", auth.location.login_app.root_path)
         credentials = auth.known_credentials
@@ -156,13 +158,13 @@ class ErrorResponses:
         )
         return HTMLResponse(page, error.status, headers)
 
-    def _to_login(
+    def _login_redirect(
         self, error: NotAuthenticated, auth: RequestAuth, scope: Scope, login: str
     ) -> Response | None:
-        """The way to the login and back here, for those who can go there; None for the others."""
+        """Return a redirect to the login and back, or None for clients that cannot follow it."""
         params = _login_params(error)
         match client_kind(scope):
-            case ClientKind.PERSON if scope["method"] == "GET":
+            case ClientKind.NAVIGATION if scope["method"] == "GET":
                 root_path = auth.location.login_app.root_path
                 path = path_in_browser(path_in_app(scope, root_path), root_path)
                 here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
@@ -170,9 +172,9 @@ class ErrorResponses:
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case ClientKind.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
-                answer = self._problem(error, auth)
-                answer.headers.update(htmx_redirect(self._login_url(login, here, params, scope)))
-                return answer
+                problem = self._problem(error, auth)
+                problem.headers.update(htmx_redirect(self._login_url(login, here, params, scope)))
+                return problem
             case _:
                 return None
 
@@ -191,7 +193,7 @@ class ErrorResponses:
         }
         if isinstance(error, (MissingRoles, MissingPermissions)):
             body["missing"] = list(error.missing)
-        if isinstance(error, NotAuthenticated) and (login := self.login_path(auth)):
+        if isinstance(error, NotAuthenticated) and (login := self._login_path(auth)):
             body["login_url"] = login
         headers = self._headers(error, auth)
         return JSONResponse(body, error.status, headers, media_type="application/problem+json")
@@ -206,8 +208,8 @@ class ErrorResponses:
 
 
 def htmx_redirect(url: str) -> Mapping[str, str]:
-    """The header that has HTMX go to ``url``; only ASCII goes into a header."""
-    return {"HX-Redirect": quote(url, safe=_ADDRESS)}
+    """Return the header that makes HTMX navigate to ``url``, quoted to ASCII."""
+    return {"HX-Redirect": quote(url, safe=_URL_SAFE)}
 
 
 def _login_params(error: NotAuthenticated) -> LoginParams:
@@ -218,10 +220,10 @@ def _login_params(error: NotAuthenticated) -> LoginParams:
 
 
 def _would_loop(error: NotAuthenticated, auth: RequestAuth, scope: Scope) -> bool:
-    """Whether whoever signs in would be back here with the same error, and so in a circle.
+    """Return whether the same error would occur again after a login.
 
-    An Authorization header comes along again. A planted cookie may, and somebody who is sent here from
-    another site may just have signed in (CK-02).
+    A client with an Authorization header sends it again. A planted cookie may remain after a login, so a
+    browser that arrives from another site, possibly from that login, is not redirected again (CK-02).
     """
     if auth.known_credentials is not None and auth.known_credentials.bearer is not None:
         return True
@@ -229,7 +231,7 @@ def _would_loop(error: NotAuthenticated, auth: RequestAuth, scope: Scope) -> boo
 
 
 def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
-    """The ``WWW-Authenticate`` of RFC 6750, and of RFC 9470 for a step-up."""
+    """Return the ``WWW-Authenticate`` value of RFC 6750, or of RFC 9470 for a step-up."""
     if isinstance(error, StepUpRequired):
         age = "" if error.max_age is None else f', max_age="{error.max_age}"'
         acr = "" if error.acr is None else f', acr_values="{error.acr}"'
@@ -238,8 +240,8 @@ def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
     return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
 
 
-class _Close:
-    """Ends a WebSocket: refused with an HTTP answer where the server can, closed with a code otherwise."""
+class _WebSocketRejection:
+    """Rejects a WebSocket with an HTTP response if the server supports it, otherwise with a close code."""
 
     def __init__(self, error: DescopeError, *, denial: Response | None) -> None:
         self._error = error

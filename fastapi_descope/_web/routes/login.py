@@ -1,4 +1,4 @@
-"""Signing in: the way to Descope and the way back."""
+"""The login route, which redirects to Descope, and the callback, which Descope redirects to."""
 
 import re
 from collections import Counter
@@ -30,21 +30,22 @@ from ..request_auth import RequestAuth, request_auth
 
 __all__ = ["LoginRoutes"]
 
-_LEAVING = {**NO_STORE, "Referrer-Policy": "no-referrer"}
-"""For redirects away from an address that has a code or a state in it (CB-10)."""
+_REDIRECT_HEADERS = {**NO_STORE, "Referrer-Policy": "no-referrer"}
+"""Headers of redirects away from a URL that contains a code or a state (CB-10)."""
 
-_UNNAMED = "Your organisation decides how you sign in."
-_NO_NAME = "That is neither a work e-mail nor the id of an organisation."
+_NO_TENANT = "Your organisation decides how you sign in."
+_INVALID_TENANT = "That is neither a work e-mail nor the id of an organisation."
 
-_NEEDS_SESSION = (
-    "The login_options hook demands a session, and at a login there need not be one: ask with"
-    " get_auth_session, which gives None, and catch NotAuthenticated around get_user_profile"
+_HOOK_REQUIRES_SESSION = (
+    "The login_options hook requires a session, but a login often has none: use get_auth_session, which can"
+    " return None, and catch NotAuthenticated around get_user_profile"
 )
 
-_ANOTHER_HOST = (
-    "A sign-in was begun under another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
-    " header, it cannot end: the browser comes back to DESCOPE_PUBLIC_URL, and its cookie stays where it was."
-    " Open the app there (localhost and 127.0.0.1 are two hosts), or redirect other hosts to it"
+_OTHER_HOST = (
+    "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
+    " header, it cannot finish: Descope redirects the browser to DESCOPE_PUBLIC_URL, and the login cookie"
+    " stays on the first host. Open the app at DESCOPE_PUBLIC_URL, or redirect other hosts to it. localhost"
+    " and 127.0.0.1 are different hosts"
 )
 
 _CODE = re.compile(r"[!-~]{1,2048}")
@@ -63,108 +64,121 @@ class LoginRoutes:
     events: EventBus
     options: Sequence[OptionsHook]
     hooks: Sequence[LoginHook]
-    advice: LogOnce = field(default_factory=LogOnce)
+    log_once: LogOnce = field(default_factory=LogOnce)
 
-    # Signed in already or not, a login is a new one: never a way straight to return_to (CB-15).
+    # A login is a new one even if a session exists; it never redirects straight to return_to (CB-15).
     async def login(self, request: Request) -> Response:
         """Send the browser to the organisation's single sign-on.
 
         `tenant` is the id of a tenant, or a work e-mail whose domain belongs to one.
         """
         auth = request_auth(request.scope)
-        self._refuse_subresource(request)
+        self._require_navigation(request)
         auth.cookies.drop_duplicates(auth.credentials())
         return_to = self._return_to(request, auth)
-        query, is_named = _single_values(request), "tenant" in request.query_params
-        params, named = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
-        if named is not None and _is_sent_over_a_session(request, auth):
-            return _organisation_page(request, return_to, params, tenant=named)
+        query, has_tenant = _single_values(request), "tenant" in request.query_params
+        params, tenant = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
+        if tenant is not None and _may_swap_users(request, auth):
+            return _organisation_page(request, return_to, params, tenant=tenant)
         options = params.apply_to(await self._options(request))
-        tenant = named if is_named else await _own_tenant(options, auth) or self.settings.default_tenant
+        if not has_tenant:
+            tenant = await _session_tenant(options, auth) or self.settings.default_tenant
         if tenant is None:
-            return self._ask_for_organisation(request, return_to, params, _NO_NAME if is_named else _UNNAMED)
-        self._advise(request)
-        secure = self.cookies.use_secure(request.scope)
-        state, cookies = self.transactions.start(
-            request.scope["headers"], return_to=return_to, now=self.core.clock(), secure=secure
-        )
-        callback = self.public_origin.require(request.scope) + _beside_login(request, CALLBACK.path)
-        url = await self.core.login_flow.authorization_url(
-            LoginRequest(tenant, f"{callback}?state={state}", params, options),
-            credentials=auth.credentials(),
-        )
+            detail = _INVALID_TENANT if has_tenant else _NO_TENANT
+            return self._ask_for_organisation(request, return_to, params, detail)
+        self._warn_about_other_host(request)
+        state, cookies = self._start_transaction(request, return_to)
+        login_request = LoginRequest(tenant, self._redirect_url(request, state), params, options)
+        url = await self.core.login_flow.authorization_url(login_request, credentials=auth.credentials())
         auth.cookies.add(cookies)
         self.events.emit(LoginStarted())
-        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _REDIRECT_HEADERS)
 
     async def callback(self, request: Request) -> Response:
-        """Trade the one-time code for a session, and send the browser to where it wanted to go."""
+        """Exchange the one-time code for a session, and redirect to the page that started the login."""
         auth = request_auth(request.scope)
-        transaction = self._transaction(request, auth)
+        transaction = self._finish_transaction(request, auth)
         if auth.credentials().ambiguous:
-            # The login has tried to heal it: to go on would lead to a page where nobody is signed in (CK-02).
+            # The login could not delete the duplicates: to continue would end in a login loop (CK-02).
             auth.cookies.drop_duplicates(auth.credentials())
             raise self._rejected("conflicting_cookies", ConflictingCookies().detail)
         if any(name in request.query_params for name in ("err", "error")):
             raise self._rejected("refused", "The sign-in was cancelled, or your organisation refused it.")
         code = _matching(_single_values(request).get("code"), _CODE)
         if code is None:
-            raise self._rejected("code", "The sign-in service sent no usable code.")
+            raise self._rejected("code", "The sign-in service did not send a valid code.")
         pair = await self.core.login_flow.complete_login(code, self._admission(request, auth))
-        # Over whatever session the browser had (CB-09).
+        # The new session replaces the one that the browser had (CB-09).
         await self.core.login_flow.supersede(auth.credentials(), pair)
         auth.cookies.write(pair)
-        # Checked when it was stored; and once more now, because the cookie was in the browser since.
+        # Validated again, because the cookie that stored it could have been changed.
         safe = self._safe_redirect(transaction.return_to, request, auth)
-        return self._arrived(safe or self._landing(auth))
+        return self._redirect_after_login(safe or self._landing(auth))
 
-    def _arrived(self, url: str) -> Response:
-        """On to ``url``: by a page where a redirect, begun at Descope, would leave Strict cookies behind."""
+    def _redirect_after_login(self, url: str) -> Response:
+        """Return a redirect, or a forwarding page if cookies are Strict.
+
+        Browsers do not send Strict cookies along a chain of redirects that started at Descope.
+        """
         if self.settings.cookie_samesite == "strict":
             return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
-        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _LEAVING)
+        return RedirectResponse(url, HTTPStatus.SEE_OTHER, _REDIRECT_HEADERS)
 
     def _admission(self, request: Request, auth: RequestAuth) -> Admission:
-        # Hooks run on after a browser that does not wait: theirs is a scope that nobody closes by then.
-        request.scope.setdefault("state", {})  # what they keep there is for the app to see
-        for_hooks = Request(dict(request.scope), request.receive)
+        # Hooks continue after the browser disconnects, so they get a scope that outlives the request.
+        request.scope.setdefault("state", {})  # shared, so that the app sees what a hook stores there
+        hook_request = Request(dict(request.scope), request.receive)
 
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             auth.set_pending_login(pair, profile)
             for hook in self.hooks:
                 try:
-                    await hook(for_hooks, pair.session)
+                    await hook(hook_request, pair.session)
                 except NotAuthenticated as error:
-                    # Elsewhere it sends a person to the login, which has just been.
-                    raise _refusal(error) from error
+                    # A NotAuthenticated would redirect to the login and loop.
+                    raise _as_login_rejected(error) from error
 
         return admit
 
-    def _transaction(self, request: Request, auth: RequestAuth) -> Transaction:
-        """The login that this callback ends; it counts once, however it ends (CB-01 to CB-04)."""
+    def _start_transaction(self, request: Request, return_to: str) -> tuple[str, list[bytes]]:
+        secure = self.cookies.use_secure(request.scope)
+        return self.transactions.start(
+            request.scope["headers"], return_to=return_to, now=self.core.clock(), secure=secure
+        )
+
+    def _finish_transaction(self, request: Request, auth: RequestAuth) -> Transaction:
+        """Return the login of this callback and delete it: it completes once, on success or failure.
+
+        Raises:
+            LoginRejected: this browser has no such pending login.
+        """
+        # CB-01 to CB-04
         state = _single_values(request).get("state")
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
-        found = None
+        transaction = None
         if state is not None:
-            found = self.transactions.find(headers, state=state, now=self.core.clock(), secure=secure)
+            transaction = self.transactions.find(headers, state=state, now=self.core.clock(), secure=secure)
             auth.cookies.add(self.transactions.delete(headers, state=state, secure=secure))
-        if found is None:
+        if transaction is None:
             raise self._rejected(
-                "state", "This sign-in is too old, was begun in another browser, or has been used already."
+                "state", "This sign-in has expired, was started in another browser, or was already used."
             )
-        return found
+        return transaction
+
+    def _redirect_url(self, request: Request, state: str) -> str:
+        callback = self.public_origin.require(request.scope) + _sibling_path(request, CALLBACK.path)
+        return f"{callback}?state={state}"
 
     def _return_to(self, request: Request, auth: RequestAuth) -> str:
-        """Where to go after the login: what was asked for if it is safe, else the landing path."""
-        asked = request.query_params.getlist("return_to")
-        if not asked:
+        """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""
+        if "return_to" not in request.query_params:
             return self._landing(auth)
-        safe = self._safe_redirect(asked[0], request, auth) if len(asked) == 1 else None
+        safe = self._safe_redirect(_single_values(request).get("return_to"), request, auth)
         if safe is None:
             self.events.emit(RedirectRejected())
         return safe or self._landing(auth)
 
-    def _safe_redirect(self, target: str, request: Request, auth: RequestAuth) -> str | None:
+    def _safe_redirect(self, target: str | None, request: Request, auth: RequestAuth) -> str | None:
         public_paths = auth.location.login_app.public_paths
         return self.redirects.safe_redirect(target, request.scope, forbidden=public_paths)
 
@@ -177,33 +191,33 @@ class LoginRoutes:
             try:
                 options = await hook(request) or options
             except NotAuthenticated as error:
-                raise ConfigurationError(_NEEDS_SESSION) from error
+                raise ConfigurationError(_HOOK_REQUIRES_SESSION) from error
         return options
 
     def _ask_for_organisation(
         self, request: Request, return_to: str, params: LoginParams, detail: str
     ) -> Response:
-        if client_kind(request.scope) is not ClientKind.PERSON:
-            raise self._rejected("tenant", f"{detail} Name it: tenant=<id or e-mail>.")
+        if client_kind(request.scope) is not ClientKind.NAVIGATION:
+            raise self._rejected("tenant", f"{detail} Send tenant=<id or e-mail>.")
         return _organisation_page(request, return_to, params, detail=detail)
 
-    def _refuse_subresource(self, request: Request) -> None:
-        """A login starts because somebody went there, not because an image or a prefetch did (CB-13)."""
+    def _require_navigation(self, request: Request) -> None:
+        """Reject images, scripts and prefetches: only a navigation may start a login (CB-13)."""
         mode = request.headers.get("sec-fetch-mode", "navigate")
         if mode != "navigate" or client_kind(request.scope) is ClientKind.PREFETCH:
             self.events.emit(LoginFailed("not_a_navigation"))
-            raise Forbidden("Go to this address with a browser; a script cannot follow it.")
+            raise Forbidden("Open this address in a browser. A script cannot follow it.")
 
-    def _advise(self, request: Request) -> None:
+    def _warn_about_other_host(self, request: Request) -> None:
         if self.public_origin.is_other_host(request.scope):
-            self.advice.warning(_ANOTHER_HOST)  # without its name, which a stranger may have made up
+            self.log_once.warning(_OTHER_HOST)  # without the host, which the client can choose
 
     def _rejected(self, reason: str, detail: str) -> LoginRejected:
         self.events.emit(LoginFailed(reason))
         return LoginRejected(detail, reason=reason)
 
 
-def _refusal(error: NotAuthenticated) -> LoginRejected:
+def _as_login_rejected(error: NotAuthenticated) -> LoginRejected:
     return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
 
 
@@ -218,28 +232,28 @@ def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
     return value if value is not None and grammar.fullmatch(value) else None
 
 
-async def _own_tenant(options: LoginOptions, auth: RequestAuth) -> str | None:
-    """The tenant of the session that a step-up or MFA is about; a live session costs no call to Descope."""
+async def _session_tenant(options: LoginOptions, auth: RequestAuth) -> str | None:
+    """Return the session's tenant for a step-up or MFA, else None. A live session costs no network call."""
     if not (options.stepup or options.mfa):
         return None
     session = (await auth.authenticate()).session
     return session.tenant_id if session else None
 
 
-def _is_sent_over_a_session(request: Request, auth: RequestAuth) -> bool:
-    """Whether another site sent a browser here that has a session: it may mean to swap users (CB-15)."""
-    held = auth.credentials()
-    has_session = held.session is not None or held.refresh is not None or held.ambiguous
+def _may_swap_users(request: Request, auth: RequestAuth) -> bool:
+    """Return whether another site sent a browser here that has a session already (login CSRF, CB-15)."""
+    credentials = auth.credentials()
+    has_session = bool(credentials.session or credentials.refresh or credentials.ambiguous)
     return has_session and is_cross_origin_navigation(request.headers)
 
 
 def _organisation_page(
     request: Request, return_to: str, params: LoginParams, *, detail: str = "", tenant: str = ""
 ) -> Response:
-    """The question whose single sign-on it is to be; the answer goes on with all that was asked for."""
+    """Return the page that asks for the organisation. Its form carries the parameters of the login."""
     page = organisation_page(
         detail=detail,
-        login_path=_beside_login(request, LOGIN.path),
+        login_path=_sibling_path(request, LOGIN.path),
         carried={"return_to": return_to, **params.as_query()},
         tenant=tenant,
     )
@@ -247,7 +261,7 @@ def _organisation_page(
     return HTMLResponse(page, status, {**PAGE_HEADERS, **NO_STORE})
 
 
-def _beside_login(request: Request, path: str) -> str:
-    """Where browsers find ``path`` of the router, seen from the login."""
+def _sibling_path(request: Request, path: str) -> str:
+    """Return the public path of a route of the router, derived from that of the login."""
     prefix = path_in_app(request.scope).removesuffix(LOGIN.path)
     return path_in_browser(prefix + path, request.scope.get("root_path", ""))

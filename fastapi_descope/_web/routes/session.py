@@ -1,4 +1,4 @@
-"""Being signed in: who it is, which tenant, and signing out."""
+"""The routes of a signed-in user: session, profile, tenant switch, logout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SessionRoutes:
     events: EventBus
 
     async def logout(self, request: Request) -> Response:
-        """End this session: its cookies go, whatever Descope says."""
+        """End this session. Its cookies are deleted even if Descope is unreachable."""
         return await self._logout(request, everywhere=False)
 
     async def logout_all(self, request: Request) -> Response:
@@ -42,8 +42,8 @@ class SessionRoutes:
     async def select_tenant(self, request: Request) -> Response:
         """Make another of the user's tenants the current one.
 
-        Takes `tenant`, and optionally `return_to`, as JSON or as a form. A script is answered with the
-        new session, a form with a redirect.
+        Takes `tenant`, and optionally `return_to`, as JSON or as a form. A script receives the new session, a
+        form a redirect.
         """
         auth = request_auth(request.scope)
         auth.refuse_cross_site()
@@ -54,21 +54,21 @@ class SessionRoutes:
         with auth.cookies.clear_if_ended():
             pair = await self.core.session_service.select_tenant(auth.credentials(), tenant)
         auth.cookies.write(pair)
-        if client_kind(request.scope) is ClientKind.PROGRAM:
+        if client_kind(request.scope) is ClientKind.API:
             return _json(SessionOut.from_session(pair.session))
-        return self._go_on(request, auth, fields, self.settings.post_login_path)
+        return self._redirect(request, auth, fields, self.settings.post_login_path)
 
-    # That no token is in it is CK-12; the docstring is published.
+    # CK-12. The docstrings of endpoints are published in OpenAPI.
     async def session(self, request: Request) -> Response:
-        """The session, for a front end: user, tenant, roles, expiry. No token is in it."""
+        """Return the session for a front end: user, tenant, roles, expiry. It contains no token."""
         return _json(SessionOut.from_session(await request_auth(request.scope).require()))
 
     async def profile(self, request: Request) -> Response:
-        """The user object that Descope keeps, asked for anew each time."""
+        """Return the user object from Descope. Each request is one call to Descope."""
         return _json(ProfileOut.from_profile(await request_auth(request.scope).profile()))
 
     async def tenant_names(self, request: Request) -> Response:
-        """The names of the user's tenants, asked of Descope anew each time."""
+        """Return the names of the user's tenants from Descope. Each request is one call to Descope."""
         auth = request_auth(request.scope)
         await auth.require()
         with auth.cookies.clear_if_ended():
@@ -80,26 +80,26 @@ class SessionRoutes:
     async def _logout(self, request: Request, *, everywhere: bool) -> Response:
         auth = request_auth(request.scope)
         auth.refuse_cross_site()
-        presented = auth.credentials()
-        if presented.bearer is not None:
-            # LO-06: what such a header says ends by itself, or with whoever sends it.
-            raise BadRequest("This ends the session of the cookies: send it without an Authorization header")
+        credentials = auth.credentials()
+        if credentials.bearer is not None:
+            # LO-06: a bearer token has no refresh token that could be revoked.
+            raise BadRequest(
+                "Logout ends the session of the cookies: send it without an Authorization header"
+            )
         fields = await _fields_if_any(request)
-        await self.core.session_service.logout(presented, everywhere=everywhere)
+        await self.core.session_service.logout(credentials, everywhere=everywhere)
         auth.cookies.clear()
-        if client_kind(request.scope) is ClientKind.PROGRAM:
+        if client_kind(request.scope) is ClientKind.API:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
-        return self._go_on(request, auth, fields, self.settings.post_logout_path)
+        return self._redirect(request, auth, fields, self.settings.post_logout_path)
 
-    def _go_on(
+    def _redirect(
         self, request: Request, auth: RequestAuth, fields: Mapping[str, str], default: str
     ) -> Response:
-        """Send a person, or HTMX on their behalf, to ``return_to`` or to the default (RT-16)."""
-        asked, login_app = fields.get("return_to"), auth.location.login_app
-        safe = None
-        if asked:
-            safe = self.redirects.safe_redirect(asked, request.scope, forbidden=login_app.public_paths)
-        if asked and safe is None:
+        """Redirect a navigation or HTMX to ``return_to`` if it is safe, else to ``default`` (RT-16)."""
+        target, login_app = fields.get("return_to") or None, auth.location.login_app
+        safe = self.redirects.safe_redirect(target, request.scope, forbidden=login_app.public_paths)
+        if target and safe is None:
             self.events.emit(RedirectRejected())
         url = safe or public_path(default, login_app.root_path)
         if client_kind(request.scope) is ClientKind.HTMX:
@@ -112,7 +112,7 @@ def _json(view: SessionOut | ProfileOut | TenantNamesOut) -> JSONResponse:
 
 
 async def _fields_if_any(request: Request) -> Mapping[str, str]:
-    """The form's fields; none if it is no form. A logout does not fail over its body (LO-01)."""
+    """Return the fields of the body, or none if it is malformed: a logout never fails over it (LO-01)."""
     try:
         return await read_fields(request)
     except BadRequest:

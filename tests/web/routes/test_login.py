@@ -282,7 +282,7 @@ async def test_login_options_that_need_a_session_are_named(make_env: EnvFactory)
     response = await env.browser().visit("/login/sso?tenant=acme")
 
     assert response.status_code == 500
-    assert "The login_options hook demands a session" in response.text
+    assert "The login_options hook requires a session" in response.text
 
 
 async def test_login_options_come_from_code() -> None:
