@@ -82,6 +82,8 @@ class JwksCache:
         # All in monotonic seconds: when to fetch next, when the set may no longer be used, when another
         # fetch is allowed after a failure, and when an unknown key may cause a fetch again.
         self._fetch_at = self._expires_at = self._retry_at = self._refetch_at = -math.inf
+        self.check_at = -math.inf
+        """Until then (monotonic seconds), there are keys in force and ``get_nowait`` starts nothing."""
 
     def get_nowait(self, *, fetch_if_empty: bool = True) -> Mapping[str, Key] | None:
         """Return the keys in force, or None if there are none. Never waits; starts a fetch if one is due.
@@ -160,6 +162,7 @@ class JwksCache:
         # The header can cause neither a fetch per request nor a year without one (JW-13).
         fresh = _MAX_FRESH if max_age is None else min(max(max_age, _MIN_FRESH), _MAX_FRESH)
         self._fetch_at, self._expires_at = now + min(fresh, self._max_stale), now + self._max_stale
+        self.check_at = self._fetch_at
         self._retry_at = now
         self._failures = 0
         before, self._key_set = self._key_set, fetched
@@ -172,6 +175,7 @@ class JwksCache:
     def _record_failure(self, error: UpstreamError) -> None:
         self._retry_at = self._monotonic() + self._backoff(error)
         self._fetch_at = max(self._fetch_at, self._retry_at)
+        self.check_at = min(self._fetch_at, self._expires_at)
         if isinstance(error, CircuitOpen):  # nothing was sent, and the guard has already emitted an event
             return
         if not isinstance(error, UpstreamRejected):

@@ -95,6 +95,7 @@ class TokenVerifier:
         """
         self._policy = policy
         self._clock = clock
+        self._monotonic = monotonic
         self._sessions = TokenCache[AuthSession](cache_size)
         self._refresh_tokens = TokenCache[RefreshToken](cache_size)
         self._jwks = JwksCache(
@@ -167,8 +168,10 @@ class TokenVerifier:
 
     def _cached(self, cache: TokenCache[T], digest: bytes) -> T | None:
         # Without keys in force no cached token counts, however recently it was verified (JW-06).
-        keys = self._jwks.get_nowait(fetch_if_empty=False)
-        return None if keys is None else cache.get(digest, self._clock())
+        is_due = self._monotonic() >= self._jwks.check_at
+        if is_due and self._jwks.get_nowait(fetch_if_empty=False) is None:
+            return None
+        return cache.get(digest, self._clock())
 
     async def _verified_claims(self, token: str, kind: TokenKind) -> Claims:
         keys = self._jwks.get_nowait(fetch_if_empty=False)

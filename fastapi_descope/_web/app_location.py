@@ -85,23 +85,22 @@ class RouteFinder:
                 yield path
 
 
+@dataclass(slots=True, eq=False)
 class AppLocation:
-    """The app that serves a request: where it is mounted, and where it has the plugin's routes."""
+    """The app that serves a request: where it is mounted, and where it has the plugin's routes.
 
-    __slots__ = ("_finder", "_login_app", "_parent", "app", "root_path")
+    ``parent`` is the location of the app that this one is mounted in.
+    """
 
-    def __init__(
-        self, finder: RouteFinder, app: object, root_path: str, parent: "AppLocation | None"
-    ) -> None:
-        self._finder = finder
-        self._parent = parent
-        self._login_app: AppLocation | None = None
-        self.app = app
-        self.root_path = root_path
+    app: object
+    root_path: str
+    _finder: RouteFinder
+    _parent: "AppLocation | None" = None
+    _login_app: "AppLocation | None" = None
 
     @property
     def login_app(self) -> "AppLocation":
-        """The app in which users log in: this one, or for a mounted app without a login the one around it."""
+        """The app in which users log in: this one, or the outer app if this is mounted and has no login."""
         if self._parent is None:
             return self
         if self._login_app is None:

@@ -8,9 +8,9 @@ from starlette.types import Scope
 from ..settings import DescopeSettings
 from .public_origin import PublicOrigin
 
-__all__ = ["CrossOriginProtection"]
+__all__ = ["SAFE_METHODS", "CrossOriginProtection"]
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CrossOriginProtection:
@@ -32,7 +32,7 @@ class CrossOriginProtection:
         origins = headers.getlist("origin")
         if scope["type"] == "websocket":  # browsers always send Origin here, so its absence refuses (WS-01)
             return self._is_own_or_trusted(origins, scope)
-        if scope["method"] in _SAFE_METHODS:
+        if scope["method"] in SAFE_METHODS:
             return True
         sites = headers.getlist("sec-fetch-site")
         if len(sites) > 1 or len(origins) > 1:

@@ -18,7 +18,7 @@ from ..session import AuthSession, TokenPair, UserProfile
 from .app_location import AppLocation, RouteFinder
 from .cookies import SessionCookies
 from .credentials import CredentialsReader
-from .csrf import CrossOriginProtection
+from .csrf import SAFE_METHODS, CrossOriginProtection
 from .response_cookies import ResponseCookies
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
@@ -81,7 +81,7 @@ class RequestAuthFactory:
                     " other."
                 )
             parent = outer.location if outer.factory is self else None
-        auth = scope[_KEY] = RequestAuth(self, scope, AppLocation(self.routes, app, root_path, parent))
+        auth = scope[_KEY] = RequestAuth(self, scope, AppLocation(app, root_path, self.routes, parent))
         return auth
 
     def find(self, scope: Scope, app: object) -> "RequestAuth | None":
@@ -163,8 +163,9 @@ class RequestAuth:
         """
         if self._result is None:
             credentials = self.credentials()
-            # A browser never sends a bearer by itself, as it sends cookies (CS-05, CS-09).
-            if credentials.bearer is None and (credentials.session or credentials.refresh):
+            # A browser sends cookies by itself, but never a bearer (CS-05, CS-09).
+            has_cookies = credentials.bearer is None and (credentials.session or credentials.refresh)
+            if has_cookies and self.scope.get("method") not in SAFE_METHODS:
                 self.refuse_cross_site()
             self._result = await self.factory.core.authenticator.authenticate(credentials)
         return self._result
