@@ -60,6 +60,8 @@ class SessionCookies:
         self._refresh = TokenCookie(settings.refresh_cookie)
         self._public_origin = PublicOrigin(settings)
         self._secure = settings.cookie_secure
+        if self._secure is None and settings.public_url is not None:
+            self._secure = settings.public_url.startswith("https://")
         self._only_secure = bool(settings.cookie_prefix) or same_site == "none"
         self._domain = settings.cookie_domain
         # A __Host- cookie has no Domain, so no duplicate of it can have one.
