@@ -1,6 +1,6 @@
-"""An app for hostile input: a scripted Descope that counts, a clock that stands still, and every guard.
+"""An app under attack: all kinds of protected routes, a scripted Descope and a frozen clock.
 
-Its project, its issuer and its keys are those of ``tests.helpers.tampering``.
+Project, issuer and keys are those of ``tests.helpers.tampering``.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ Script = Callable[[httpx.Request], Mapping[str, object]]
 
 
 class AttackTargetApp:
-    """One app at ``OWN`` that trusts ``TRUSTED``; further keywords are settings.
+    """An app at ``OWN`` that trusts ``TRUSTED``; further keywords are settings.
 
-    ``calls`` are the paths of what was asked of Descope beside the keys, ``scripts`` what it answers to
-    them: 500 without a script. ``ran`` are the routes of the app whose handler was reached, each with the
-    user it saw.
+    ``calls`` are the paths of the calls to Descope, without fetches of the keys. ``scripts`` are the
+    responses by path; without a script the response is 500. ``ran`` are the routes whose handlers ran, each
+    with its user.
     """
 
     def __init__(self, forge: Forge, **settings: object) -> None:
@@ -47,14 +47,14 @@ class AttackTargetApp:
         )
         self._add_routes()
 
-    async def ask(
+    async def request(
         self, target: str, *headers: tuple[bytes, bytes], method: str = "GET", body: bytes = b""
     ) -> WireResponse:
-        """The answer to a request."""
+        """Send a request and return the response."""
         return await send_request(self.app, target, headers, method=method, body=body)
 
-    async def knock(self, *headers: tuple[bytes, bytes]) -> list[tuple[str, object]]:
-        """Types and close codes of what a WebSocket is told that connects with these headers."""
+    async def connect_websocket(self, *headers: tuple[bytes, bytes]) -> list[tuple[str, object]]:
+        """Open a WebSocket with these headers and return the types and close codes of the messages."""
         return [
             (message["type"], message.get("code"))
             for message in await open_websocket(self.app, "/feed", headers)
@@ -89,25 +89,25 @@ class AttackTargetApp:
 
 
 def cookie(*pairs: bytes) -> tuple[bytes, bytes]:
-    """One Cookie header."""
+    """Return a Cookie header."""
     return (b"cookie", b"; ".join(pairs))
 
 
 def bearer(token: bytes) -> tuple[bytes, bytes]:
-    """One Authorization header."""
+    """Return an Authorization header."""
     return (b"authorization", b"Bearer " + token)
 
 
-def on_the_wire(text: str) -> bytes:
-    """A text as a client that knows no better would send it in a header."""
+def header_bytes(text: str) -> bytes:
+    """Return the text as a careless client would encode it in a header."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
 
 
-def tokens_answer(forge: Forge) -> Script:
-    """What Descope answers where it gives tokens: a pair of the user U2forge, good at ``NOW``."""
+def token_response(forge: Forge) -> Script:
+    """Return a script that responds with tokens of the user U2forge that are valid at ``NOW``."""
     refresh = forge.token(forge.claims(drn="DSR", exp=NOW + 86_400))
     pair = {"sessionJwt": forge.token(), "refreshJwt": refresh}
     return lambda _request: pair

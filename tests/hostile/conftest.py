@@ -1,4 +1,4 @@
-"""What the tests of hostile input share: one forge, and apps under siege."""
+"""Fixtures of the tests of hostile input: a token factory and apps under attack."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ from tests.helpers.tampering import Forge
 
 @pytest.fixture(scope="session")
 def forge() -> Forge:
-    """The one forge of the run, so that its keys are made once."""
+    """Return one token factory for the whole run, so that each key is generated once."""
     return Forge()
 
 
 @pytest.fixture
-def besieged(forge: Forge) -> Callable[..., AttackTargetApp]:
-    """Builds an app that takes the tokens of the forge; keywords are settings."""
+def make_target(forge: Forge) -> Callable[..., AttackTargetApp]:
+    """Return a function that builds an app which accepts the tokens of the factory; keywords are settings."""
 
     def build(**settings: object) -> AttackTargetApp:
         return AttackTargetApp(forge, **settings)

@@ -1,4 +1,4 @@
-"""Hostile key sets, by the pure function and behind a running app (requirements JW-05 to JW-11)."""
+"""Hostile key sets, in the parser and in a running app (requirements JW-05 to JW-11)."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from tests.hostile.tables.key_sets import MIXED, UNUSABLE
 
 pytestmark = pytest.mark.anyio
 
-Besieged = Callable[..., AttackTargetApp]
+MakeTarget = Callable[..., AttackTargetApp]
 
 every_unusable = pytest.mark.parametrize("name", UNUSABLE)
 every_mixed = pytest.mark.parametrize("name", MIXED)
@@ -21,33 +21,33 @@ every_one = pytest.mark.parametrize("recipe", [*UNUSABLE.values(), *MIXED.values
 
 
 @pytest.fixture(scope="module")
-def proof(forge: Forge) -> tuple[bytes, bytes]:
-    """An Authorization header with a token of key A that is good for a day."""
+def good_bearer(forge: Forge) -> tuple[bytes, bytes]:
+    """Return an Authorization header with a token of key A that is valid for a day."""
     return bearer(forge.token(forge.claims(exp=NOW + 86_400)).encode())
 
 
 @every_unusable
-def test_jw08_what_holds_no_usable_key_is_nonsense(forge: Forge, name: str) -> None:
-    """One error of one family, so that the set before it stays in force."""
+def test_jw08_a_key_set_without_usable_key_is_an_error(forge: Forge, name: str) -> None:
+    """Every one raises InvalidUpstreamResponse, so that the previous set stays in force."""
     with pytest.raises(InvalidUpstreamResponse):
         parse_key_set(UNUSABLE[name](forge))
 
 
 @every_mixed
-def test_jw09_the_good_key_of_a_mixed_set_is_used_alone(forge: Forge, name: str) -> None:
-    """Nothing around it spoils it, and nothing around it is let in with it."""
+def test_jw09_only_the_good_key_of_a_mixed_set_is_used(forge: Forge, name: str) -> None:
+    """The bad members neither affect it nor are used themselves."""
     assert list(parse_key_set(MIXED[name](forge)).keys) == ["A"]
 
 
 @every_unusable
-async def test_jw07_an_app_that_starts_with_nothing_usable_answers_503(
-    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
+async def test_jw07_an_app_that_starts_without_usable_key_returns_503(
+    make_target: MakeTarget, forge: Forge, good_bearer: tuple[bytes, bytes], name: str
 ) -> None:
-    """Nobody can tell who is calling, so nobody is refused for it, nor let in: try again."""
-    env = besieged()
+    """No token can be verified, so none is accepted or rejected."""
+    env = make_target()
     env.key_set = UNUSABLE[name](forge)
 
-    response = await env.ask("/me", proof)
+    response = await env.request("/me", good_bearer)
 
     assert (response.status, response.code) == (503, "upstream_unavailable")
     assert response.one("retry-after") == "1"
@@ -57,13 +57,15 @@ async def test_jw07_an_app_that_starts_with_nothing_usable_answers_503(
 
 @every_mixed
 async def test_jw09_an_app_that_starts_with_a_mixed_set_works(
-    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], name: str
+    make_target: MakeTarget, forge: Forge, good_bearer: tuple[bytes, bytes], name: str
 ) -> None:
-    """Key A verifies; a token that names any other member is refused."""
-    env = besieged()
+    """Tokens of key A are accepted; a token that names another member is rejected."""
+    env = make_target()
     env.key_set = MIXED[name](forge)
 
-    responses = [await env.ask("/me", header) for header in (proof, bearer(forge.token(key="B").encode()))]
+    responses = [
+        await env.request("/me", header) for header in (good_bearer, bearer(forge.token(key="B").encode()))
+    ]
 
     assert [response.status for response in responses] == [200, 401]
     assert env.ran == [("/me", "U2forge")]
@@ -71,15 +73,15 @@ async def test_jw09_an_app_that_starts_with_a_mixed_set_works(
 
 @every_one
 async def test_jw08_an_app_with_good_keys_keeps_working(
-    besieged: Besieged, forge: Forge, proof: tuple[bytes, bytes], recipe: Callable[[Forge], bytes]
+    make_target: MakeTarget, forge: Forge, good_bearer: tuple[bytes, bytes], recipe: Callable[[Forge], bytes]
 ) -> None:
-    """Its keys are renewed when due, beside the request; whatever comes, key A goes on verifying."""
-    env = besieged()
-    statuses = [(await env.ask("/me", proof)).status]
+    """The keys are renewed while requests continue. Key A still verifies after any response."""
+    env = make_target()
+    statuses = [(await env.request("/me", good_bearer)).status]
     env.key_set, env.now = recipe(forge), NOW + 601
 
     for _ in range(2):
-        statuses.append((await env.ask("/me", proof)).status)
+        statuses.append((await env.request("/me", good_bearer)).status)
         await run_ready()
 
     assert statuses == [200, 200, 200]

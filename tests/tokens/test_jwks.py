@@ -12,7 +12,7 @@ from fastapi_descope._tokens.jwks import RejectReason, parse_key_set
 from fastapi_descope.errors import InvalidUpstreamResponse
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import Forge
-from tests.hostile.tables.key_sets import DOCUMENTS, MODULI, NOT_KEYS, UNFIT, decode, encode
+from tests.hostile.tables.key_sets import DOCUMENTS, MODULI, NOT_KEYS, REJECTED_KEYS, decode, encode
 
 Change = Callable[[int], object]
 
@@ -79,7 +79,7 @@ def test_jw09_a_member_that_is_not_a_key_is_skipped(forge: Forge, member: object
         assert [key.reason for key in found.rejected] == [RejectReason.TYPE]
 
 
-@pytest.mark.parametrize(("changes", "reason"), UNFIT.values(), ids=UNFIT)
+@pytest.mark.parametrize(("changes", "reason"), REJECTED_KEYS.values(), ids=REJECTED_KEYS)
 def test_jw10_an_unusable_key_is_rejected_with_a_reason(
     forge: Forge, changes: Mapping[str, object], reason: RejectReason
 ) -> None:

@@ -1,4 +1,4 @@
-"""Claims that are not those of this project, this kind, this time or anybody (TV-11 to TV-15, KD-03)."""
+"""Claims of another project, another kind or another time, and malformed ones (TV-11 to TV-15, KD-03)."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Cookie headers that must not sign anybody in (requirements CK-01 to CK-03, CK-08, CK-11)."""
+"""Cookie headers that must not authenticate a request (requirements CK-01 to CK-03, CK-08, CK-11)."""
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -38,7 +38,7 @@ OTHER_NAMES: Mapping[str, bytes] = {
     "CK-03-secure-is-another-name": b"__Secure-DSR=a.b.c",
     "comma-does-not-split": b"a=1, DS=a.b.c",
 }
-"""A good token under a name that only looks like ours."""
+"""A valid token under a cookie name that only resembles that of the plugin."""
 
 OTHER_VALUES: Mapping[str, bytes] = {
     "empty": b"",
@@ -65,7 +65,7 @@ OTHER_VALUES: Mapping[str, bytes] = {
     "arabic-digit": b"a.b.\xd9\xa1",
     "undefined": b"undefined",
 }
-"""What is no token, under our name."""
+"""Malformed tokens under the cookie name of the plugin."""
 
 AMBIGUOUS: Mapping[str, list[bytes]] = {
     "one-header": [b"DS=a.b.c; DS=x.y.z"],
@@ -76,16 +76,17 @@ AMBIGUOUS: Mapping[str, list[bytes]] = {
     "CK-11-tossed": [b"DS=x.y.z; theme=dark; DS=a.b.c; DSR=d.e.f"],
 }
 """Cookie headers in which one name has two values."""
+
 CookieRecipe = Callable[[bytes, bytes], list[bytes]]
 
 
 def _filled(*lines: bytes) -> CookieRecipe:
-    """Headers with the two tokens where the tables have ``a.b.c`` and ``x.y.z``."""
+    """Return headers with the two tokens instead of ``a.b.c`` and ``x.y.z``."""
     return lambda token, other: [line.replace(b"a.b.c", token).replace(b"x.y.z", other) for line in lines]
 
 
 def chunks(token: bytes, count: int, *, name: bytes = b"DS") -> list[bytes]:
-    """The cookies that hold ``token`` in ``count`` chunks, as the plugin writes them."""
+    """Return the cookies that contain ``token`` in ``count`` chunks, as the plugin writes them."""
     generation, size = sha256(token).hexdigest()[:8].encode(), -(-len(token) // count)
     parts = [token[start : start + size] for start in range(0, len(token), size)]
     return [b"%s.%d=%s~%d~%s" % (name, index, generation, count, part) for index, part in enumerate(parts)]
@@ -96,12 +97,12 @@ def _chunked(count: int, change: Callable[[list[bytes]], list[bytes]]) -> Cookie
 
 
 def _replaced(old: bytes, new: bytes) -> CookieRecipe:
-    """Three good chunks of one token, but for some of their bytes."""
+    """Return three good chunks of one token, with some bytes replaced."""
     return lambda token, _other: [b"; ".join(chunks(token, 3)).replace(old, new)]
 
 
 def _of_two_tokens(*picks: tuple[int, int]) -> CookieRecipe:
-    """Chunks picked from two tokens: which of the two, and which of its three chunks."""
+    """Return chunks of two tokens: each pick is a token (0 or 1) and one of its three chunks."""
 
     def make(token: bytes, other: bytes) -> list[bytes]:
         return [b"; ".join(chunks((token, other)[which], 3)[index] for which, index in picks)]
@@ -121,7 +122,7 @@ HEADERS: Mapping[str, CookieRecipe] = {
     "CK-08 first alone": _chunked(2, lambda parts: parts[:1]),
     "CK-08 one chunk": _chunked(1, lambda parts: parts),
     "CK-08 five chunks": _chunked(5, lambda parts: parts),
-    "CK-08 two exchanged": _chunked(
+    "CK-08 two swapped": _chunked(
         2, lambda parts: [b"DS.0" + parts[1][len(b"DS.0") :], b"DS.1" + parts[0][len(b"DS.1") :]]
     ),
     "CK-08 one twice": _chunked(2, lambda parts: [parts[0], b"DS.1" + parts[0][len(b"DS.0") :]]),
@@ -133,7 +134,7 @@ HEADERS: Mapping[str, CookieRecipe] = {
     "CK-08 count of four": _replaced(b"~3~", b"~4~"),
     "CK-08 count of zero": _replaced(b"~3~", b"~0~"),
     "CK-08 count in words": _replaced(b"~3~", b"~three~"),
-    "CK-08 count with a zero before it": _replaced(b"~3~", b"~03~"),
+    "CK-08 count with a leading zero": _replaced(b"~3~", b"~03~"),
     "CK-08 count in another script": _replaced(b"~3~", "~\u0663~".encode()),
     "CK-08 without a count": _replaced(b"~3~", b"~"),
     "CK-08 other separator": _replaced(b"~", b"."),
@@ -142,10 +143,10 @@ HEADERS: Mapping[str, CookieRecipe] = {
     "CK-08 index from one": _chunked(
         3, lambda parts: [b"DS.%d=" % place + part.partition(b"=")[2] for place, part in enumerate(parts, 1)]
     ),
-    "CK-08 of a foreign generation": _of_two_tokens((0, 0), (0, 1), (1, 2)),
-    "CK-08 of a foreign start": _of_two_tokens((1, 0), (0, 1), (0, 2)),
-    "CK-08 of a foreign middle": _of_two_tokens((0, 0), (1, 1), (0, 2)),
-    "CK-08 another's, whole beside chunks": lambda token, other: [
+    "CK-08 end of another token": _of_two_tokens((0, 0), (0, 1), (1, 2)),
+    "CK-08 start of another token": _of_two_tokens((1, 0), (0, 1), (0, 2)),
+    "CK-08 middle of another token": _of_two_tokens((0, 0), (1, 1), (0, 2)),
+    "CK-08 another user's cookie and chunks": lambda token, other: [
         b"; ".join([b"DS=" + other, *chunks(token, 2)])
     ],
     "CK-08 forged generation": lambda token, _other: [
@@ -153,17 +154,17 @@ HEADERS: Mapping[str, CookieRecipe] = {
             part[: len(b"DS.0=")] + b"00000000" + part[len(b"DS.0=00000000") :] for part in chunks(token, 2)
         )
     ],
-    "CK-08 generation that is no number": lambda token, _other: [
+    "CK-08 generation that is not hexadecimal": lambda token, _other: [
         b"; ".join(part[: len(b"DS.0=")] + b"G" + part[len(b"DS.0=G") :] for part in chunks(token, 2))
     ],
     "CK-08 chunks of the other name": lambda token, _other: [b"; ".join(chunks(token, 2, name=b"DSX"))],
     "TV-02 2 MB of one cookie": _filled(b"DS=a.b.c; x=" + b"x" * 2_000_000),
-    "TV-02 2 MB of ours": _filled(b"DS=" + b"a.b" * 666_666),
+    "TV-02 2 MB in our cookie": _filled(b"DS=" + b"a.b" * 666_666),
     "TV-02 2 MB of separators": _filled(b"DS=a.b.c" + b";" * 2_000_000),
     "TV-02 2 MB of equals signs": _filled(b"DS=" + b"=" * 2_000_000),
     "TV-02 5,000 cookies": _filled(b"DS=a.b.c; " + b"; ".join(b"c%d=1" % i for i in range(5_000))),
     "TV-02 1,000 headers": _filled(b"DS=a.b.c", *[b"x=1"] * 1_000),
-    "TV-02 900 of ours": _filled(b"; ".join(b"DS=%d.b.c" % i for i in range(900))),
+    "TV-02 900 of our cookies": _filled(b"; ".join(b"DS=%d.b.c" % i for i in range(900))),
     "TV-02 2 MB of chunks": _filled(b"DS.0=12345678~2~" + b"a" * 2_000_000 + b"; DS.1=12345678~2~b.c.d"),
 }
-"""Cookie headers by name: made of two good tokens of two users, and good for neither."""
+"""Cookie headers by name. Each is made of valid tokens of two users, and authenticates neither."""

@@ -1,12 +1,12 @@
-"""Who may have sent a request: every combination of what browsers say about it (requirements 2.7)."""
+"""Cross-site requests: every combination of Sec-Fetch-Site and Origin (requirements 2.7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.hostile.tables.redirect_targets import OWN, TRUSTED
 
-# The truth table of requirements 2.7 for an unsafe method. "+" passes, "." is refused.
-# Columns: what the Origin header says. Rows: what Sec-Fetch-Site says.
+# The truth table of requirements 2.7 for an unsafe method. "+" is allowed, "." is rejected.
+# Columns: the value of Origin. Rows: the value of Sec-Fetch-Site.
 ORIGIN_HEADERS = {
     "absent": None,
     "own": OWN,
@@ -34,7 +34,7 @@ TRUTH = {
     "\xff":         ".     .   +       .    .    .     .    .       .    .    .",
 }  # fmt: skip
 
-# No browser sends either header twice; whatever the two say, the request is refused.
+# No browser sends either header twice, so such a request is rejected for any values.
 SITES_TWICE = (
     ("same-origin", "same-origin"),
     ("none", "none"),
@@ -46,15 +46,15 @@ ORIGINS_TWICE = ((OWN, OWN), (TRUSTED, TRUSTED), (OWN, "https://evil.example"), 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a request says of where it comes from, and whether an unsafe one with cookies passes."""
+    """The values of both headers, and whether an unsafe request with cookies is allowed."""
 
     sites: Sequence[str]
     origins: Sequence[str]
-    passes: bool
+    is_allowed: bool
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that say it."""
+        """The headers of the request."""
         sites = [(b"sec-fetch-site", site.encode("latin-1")) for site in self.sites]
         return sites + [(b"origin", origin.encode("latin-1")) for origin in self.origins]
 

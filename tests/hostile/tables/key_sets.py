@@ -1,4 +1,4 @@
-"""Key sets that are none, and members of key sets that are no keys (requirements JW-08 to JW-11)."""
+"""Documents that are not key sets, and members of key sets that are not usable keys (JW-08 to JW-11)."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
@@ -10,13 +10,13 @@ Change = Callable[[int], object]
 
 
 def encode(number: int, *, octets: int = 0) -> str:
-    """A number as a JWK spells it, in at least ``octets`` bytes."""
+    """Return a number as a Base64urlUInt of at least ``octets`` bytes."""
     raw = number.to_bytes(max(octets, (number.bit_length() + 7) // 8))
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def decode(text: object) -> int:
-    """The number in a member that ``encode`` wrote."""
+    """Return the number in a member that ``encode`` wrote."""
     return int.from_bytes(urlsafe_b64decode(f"{text}=="))
 
 
@@ -49,7 +49,7 @@ DOCUMENTS: Mapping[str, bytes] = {
 
 NOT_KEYS: tuple[object, ...] = (None, True, 1, 1.5, "key", [], ["RSA"], {}, {"kid": "X"})
 
-UNFIT: Mapping[str, tuple[Mapping[str, object], RejectReason]] = {
+REJECTED_KEYS: Mapping[str, tuple[Mapping[str, object], RejectReason]] = {
     "kty missing": ({"kty": ...}, RejectReason.TYPE),
     "kty EC": ({"kty": "EC"}, RejectReason.TYPE),
     "kty oct": ({"kty": "oct"}, RejectReason.TYPE),
@@ -128,7 +128,7 @@ MODULI: Mapping[str, Change] = {
 KeySetRecipe = Callable[[Forge], bytes]
 
 
-def _as_it_is(body: bytes) -> KeySetRecipe:
+def _constant(body: bytes) -> KeySetRecipe:
     return lambda _forge: body
 
 
@@ -136,37 +136,40 @@ def _of(*members: object) -> KeySetRecipe:
     return lambda forge: forge.key_set(*members)
 
 
-def _beside(changes: Mapping[str, object], *, good: bool) -> KeySetRecipe:
-    """A set with a tampered member; key A is good in it, or is that member itself."""
+def _with_tampered_key(changes: Mapping[str, object], *, good: bool) -> KeySetRecipe:
+    """Return a set with a tampered key. If ``good``, key A is good in it; else key A is the tampered one."""
     if good:
         return lambda forge: forge.key_set(forge.jwk("B", **changes), "A")
     return lambda forge: forge.key_set(forge.jwk("A", **{"kid": "A", **changes}))
 
 
 def _with_modulus(change: Change, *, good: bool) -> KeySetRecipe:
-    def make(forge: Forge) -> bytes:
+    def build(forge: Forge) -> bytes:
         member = forge.jwk("B" if good else "A")
         tampered = member | {"n": change(decode(member["n"]))}
         return forge.key_set(tampered, "A") if good else forge.key_set(tampered)
 
-    return make
+    return build
 
 
 def _leak(*, good: bool) -> KeySetRecipe:
-    """A private key in public, under another id: its public half is no key any more (JW-10)."""
+    """Publish a private key under another id, which makes its public half unusable (JW-10)."""
 
-    def make(forge: Forge) -> bytes:
+    def build(forge: Forge) -> bytes:
         name = "B" if good else "A"
         leaked = forge.jwk(name, kid="leak", d=encode(forge.private(name).private_numbers().d))
         return forge.key_set(leaked, *dict.fromkeys((name, "A")))
 
-    return make
+    return build
 
 
 UNUSABLE: Mapping[str, KeySetRecipe] = {
-    **{f"JW-08 {name}": _as_it_is(body) for name, body in DOCUMENTS.items()},
+    **{f"JW-08 {name}": _constant(body) for name, body in DOCUMENTS.items()},
     **{f"JW-09 only {member!r}": _of(member) for member in NOT_KEYS},
-    **{f"JW-10 only {name}": _beside(changes, good=False) for name, (changes, _) in UNFIT.items()},
+    **{
+        f"JW-10 only {name}": _with_tampered_key(changes, good=False)
+        for name, (changes, _) in REJECTED_KEYS.items()
+    },
     **{f"JW-10 only modulus {name}": _with_modulus(c, good=False) for name, c in MODULI.items()},
     "JW-08 no member": lambda forge: forge.key_set(),
     "JW-10 1024 bits": lambda forge: forge.key_set(forge.jwk("A", 1024)),
@@ -176,16 +179,19 @@ UNUSABLE: Mapping[str, KeySetRecipe] = {
     "JW-11 64 MiB": lambda forge: forge.key_set("A").ljust(64 * 1024 * 1024),
     "JW-11 33 members": lambda forge: forge.key_set("A", *[None] * 32),
 }
-"""Key sets of which nothing can be used."""
+"""Key sets without a usable key."""
 
 MIXED: Mapping[str, KeySetRecipe] = {
-    **{f"JW-09 beside {member!r}": _of(member, "A") for member in NOT_KEYS},
-    **{f"JW-10 beside {name}": _beside(changes, good=True) for name, (changes, _) in UNFIT.items()},
-    **{f"JW-10 beside modulus {name}": _with_modulus(c, good=True) for name, c in MODULI.items()},
-    "JW-10 beside 1024 bits": lambda forge: forge.key_set(forge.jwk("B", 1024), "A"),
-    "JW-10 beside two keys of one id": lambda f: f.key_set("B", "A", f.jwk("C", kid="B")),
-    "JW-10 beside leaked": _leak(good=True),
-    "JW-11 beside exactly 64 KiB": lambda forge: forge.key_set("A").ljust(65_536),
-    "JW-11 beside exactly 32 members": lambda forge: forge.key_set("A", *[None] * 31),
+    **{f"JW-09 with {member!r}": _of(member, "A") for member in NOT_KEYS},
+    **{
+        f"JW-10 with {name}": _with_tampered_key(changes, good=True)
+        for name, (changes, _) in REJECTED_KEYS.items()
+    },
+    **{f"JW-10 with modulus {name}": _with_modulus(c, good=True) for name, c in MODULI.items()},
+    "JW-10 with 1024 bits": lambda forge: forge.key_set(forge.jwk("B", 1024), "A"),
+    "JW-10 with two keys of one id": lambda f: f.key_set("B", "A", f.jwk("C", kid="B")),
+    "JW-10 with leaked": _leak(good=True),
+    "JW-11 with exactly 64 KiB": lambda forge: forge.key_set("A").ljust(65_536),
+    "JW-11 with exactly 32 members": lambda forge: forge.key_set("A", *[None] * 31),
 }
-"""Key sets in which key A is good and nothing else is."""
+"""Key sets in which only key A is usable."""

@@ -1,4 +1,4 @@
-"""Redirect targets, good and bad, for an app at ``OWN`` that trusts ``TRUSTED`` (requirements 2.5)."""
+"""Redirect targets, accepted and rejected, for an app at ``OWN`` that trusts ``TRUSTED`` (2.5)."""
 
 OWN = "https://app.example.com"
 TRUSTED = "https://admin.example.com:8443"
@@ -337,4 +337,4 @@ CIRCULAR = [
     f"{OWN}/logout",
     f"{OWN}/callback?code=x",
 ]
-"""Paths of the plugin itself, installed without a prefix (RT-13)."""
+"""Paths of the plugin's own routes, installed without a prefix (RT-13)."""

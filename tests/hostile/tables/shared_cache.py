@@ -1,7 +1,7 @@
-"""A shared cache in front of an app, as RFC 9111 and RFC 9213 allow one to be, and no more careful.
+"""A shared cache that stores and reuses everything that RFC 9111 and RFC 9213 allow.
 
-It keeps whatever it is not forbidden to keep, ``Set-Cookie`` included, and reuses it for as long as it is
-allowed to: that is the cache which hands one user's session to the next (CVE-2025-48947, CVE-2025-64762).
+It stores responses with ``Set-Cookie``, too: such a cache serves one user's session to the next
+(CVE-2025-48947, CVE-2025-64762).
 """
 
 import re
@@ -16,7 +16,7 @@ Directives = Mapping[str, str]
 
 PUBLIC = "public, max-age=600, s-maxage=600"
 
-TELLS_CACHES = {
+CACHE_HEADERS = {
     "cache-control": [
         PUBLIC,
         "max-age=600",
@@ -36,7 +36,7 @@ TELLS_CACHES = {
     "set-cookie": ["theme=dark; Path=/"],
 }
 STATUSES = (200, 203, 204, 206, 301, 404, 410)
-"""What an app may tell caches, by header; and with which status, by ``STATUSES``."""
+"""Statuses of the responses with ``CACHE_HEADERS``."""
 
 _HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 303, 308, 404, 405, 410, 414, 501})
 _DIRECTIVE = re.compile(r"([a-z-]+)(?:=\"?([^\",]*)\"?)?")
@@ -44,62 +44,62 @@ _TARGETED = ("surrogate-control", "cdn-cache-control")
 _HOP = frozenset({b"content-length", b"connection"})
 
 
-def directives(answer: WireResponse) -> Directives:
-    """What an answer tells a shared cache: a field meant for such caches outranks Cache-Control."""
+def directives(response: WireResponse) -> Directives:
+    """Return the directives for shared caches. A header field meant for them overrides Cache-Control."""
     for name in (*_TARGETED, "cache-control"):
-        if values := answer.all(name):
+        if values := response.all(name):
             return dict(_DIRECTIVE.findall(",".join(values).lower()))
     return {}
 
 
 @dataclass
 class SharedCache:
-    """Stores by URL, and by what ``Vary`` names unless ``keeps_apart`` is off, as some do by design.
+    """Stores responses by URL, and by the headers in ``Vary`` unless ``honours_vary`` is False.
 
-    Time stands still, so an answer is fresh if it may be so for a second. ``hits`` counts what was answered
-    without the app.
+    Time does not pass, so a response is fresh if it may be used for a second. ``hits`` counts the responses
+    that the app was not asked for.
     """
 
     app: ASGIApp
-    keeps_apart: bool = True
+    honours_vary: bool = True
     hits: int = 0
     _stored: dict[str, list[tuple[dict[str, list[bytes]], WireResponse]]] = field(
         default_factory=dict[str, list[tuple[dict[str, list[bytes]], WireResponse]]]
     )
 
-    async def ask(self, target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> WireResponse:
-        """The answer to a request: a stored one if it is fresh, the app's own otherwise."""
+    async def request(self, target: str, *headers: tuple[bytes, bytes], method: str = "GET") -> WireResponse:
+        """Return a fresh stored response, or else the response of the app."""
         stored = self._find(target, headers) if method in ("GET", "HEAD") else None
         if stored is not None and _is_fresh(stored):
             self.hits += 1
             return stored if method == "GET" else replace(stored, body=b"")
-        asked = _conditional(headers, stored)
-        answer = await send_request(self.app, target, asked, method=method)
-        if stored is not None and asked != headers and answer.status == 304:
-            return self._update(target, headers, stored, answer)
+        request_headers = _conditional(headers, stored)
+        response = await send_request(self.app, target, request_headers, method=method)
+        if stored is not None and request_headers != headers and response.status == 304:
+            return self._update(target, headers, stored, response)
         if method == "HEAD" and stored is not None:
-            self._update(target, headers, stored, answer)
-        elif method == "GET" and _may_store(headers, answer):
-            self._keep(target, headers, answer)
-        return answer
+            self._update(target, headers, stored, response)
+        elif method == "GET" and _may_store(headers, response):
+            self._keep(target, headers, response)
+        return response
 
     def _find(self, target: str, headers: Headers) -> WireResponse | None:
-        """The stored answer that fits these request headers (RFC 9111, section 4.1)."""
-        for key, answer in reversed(self._stored.get(target, [])):
-            if not self.keeps_apart or ("*" not in key and key == _vary_key(answer, headers)):
-                return answer
+        """Return the stored response that matches these request headers (RFC 9111, section 4.1)."""
+        for key, response in reversed(self._stored.get(target, [])):
+            if not self.honours_vary or ("*" not in key and key == _vary_key(response, headers)):
+                return response
         return None
 
-    def _keep(self, target: str, headers: Headers, answer: WireResponse) -> None:
-        self._stored.setdefault(target, []).append((_vary_key(answer, headers), answer))
+    def _keep(self, target: str, headers: Headers, response: WireResponse) -> None:
+        self._stored.setdefault(target, []).append((_vary_key(response, headers), response))
 
     def _update(
-        self, target: str, headers: Headers, stored: WireResponse, news: WireResponse
+        self, target: str, headers: Headers, stored: WireResponse, update: WireResponse
     ) -> WireResponse:
-        """The stored answer with the header fields of a 304 or a HEAD (RFC 9111, sections 3.2 and 4.3)."""
-        replaced = {name.lower() for name, _ in news.headers} - _HOP
+        """Return the stored response with the headers of a 304 or a HEAD (RFC 9111, sections 3.2 and 4.3)."""
+        replaced = {name.lower() for name, _ in update.headers} - _HOP
         kept = [(name, value) for name, value in stored.headers if name.lower() not in replaced]
-        added = [(name, value) for name, value in news.headers if name.lower() in replaced]
+        added = [(name, value) for name, value in update.headers if name.lower() in replaced]
         updated = replace(stored, headers=[*kept, *added])
         entries = self._stored[target]
         entries[:] = [entry for entry in entries if entry[1] is not stored]
@@ -108,29 +108,31 @@ class SharedCache:
         return updated
 
 
-def _vary_key(answer: WireResponse, headers: Headers) -> dict[str, list[bytes]]:
-    names = [name.strip().lower() for line in answer.all("vary") for name in line.split(",") if name.strip()]
+def _vary_key(response: WireResponse, headers: Headers) -> dict[str, list[bytes]]:
+    names = [
+        name.strip().lower() for line in response.all("vary") for name in line.split(",") if name.strip()
+    ]
     return {name: [value for key, value in headers if key == name.encode()] for name in names}
 
 
-def _may_store(headers: Headers, answer: WireResponse) -> bool:
-    """RFC 9111, sections 3 and 3.5, read as generously as they can be."""
-    told = directives(answer)
-    if {"no-store", "private"} & told.keys():
+def _may_store(headers: Headers, response: WireResponse) -> bool:
+    """Return whether RFC 9111, sections 3 and 3.5, allow a cache to store the response."""
+    found = directives(response)
+    if {"no-store", "private"} & found.keys():
         return False
-    explicit = {"public", "s-maxage"} & told.keys()
+    explicit = {"public", "s-maxage"} & found.keys()
     if (
         any(name == b"authorization" for name, _ in headers)
-        and not explicit | {"must-revalidate"} & told.keys()
+        and not explicit | {"must-revalidate"} & found.keys()
     ):
         return False
-    return bool(explicit or "max-age" in told or answer.all("expires") or answer.status in _HEURISTIC)
+    return bool(explicit or "max-age" in found or response.all("expires") or response.status in _HEURISTIC)
 
 
-def _is_fresh(answer: WireResponse) -> bool:
-    told = directives(answer)
-    lifetime = told.get("s-maxage", told.get("max-age"))
-    return "no-cache" not in told and (lifetime is None or (lifetime.isdecimal() and int(lifetime) > 0))
+def _is_fresh(response: WireResponse) -> bool:
+    found = directives(response)
+    lifetime = found.get("s-maxage", found.get("max-age"))
+    return "no-cache" not in found and (lifetime is None or (lifetime.isdecimal() and int(lifetime) > 0))
 
 
 def _conditional(headers: Headers, stored: WireResponse | None) -> Headers:

@@ -1,7 +1,7 @@
-"""Texts that are no token: other shapes, other spellings, other sizes, JSON with a second reading.
+"""Malformed tokens: other shapes, other encodings, other sizes, and ambiguous JSON.
 
-Requirements TV-01, TV-03 and TV-04. ``RESHAPED`` changes a good token; ``NOT_STRICT_OBJECTS`` are to be
-signed, as header or as claims.
+Requirements TV-01, TV-03 and TV-04. ``RESHAPED`` changes a valid token. ``NOT_STRICT_OBJECTS`` are signed as
+header or as claims.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Headers that name no key, or more than a key (requirements TV-05 to TV-10)."""
+"""Headers of tokens that name no key, or try to change the rules (requirements TV-05 to TV-10)."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ KIDS: Mapping[str, object] = {
 }
 
 UNKNOWN_KIDS = ("a", "A ", " A", "AA", "C", "\u0410", "A\x00", "A" * 256)
-"""Ids that are nearly that of key A."""
+"""Key ids that resemble that of key A."""
 
 EXTENSIONS: Mapping[str, Mapping[str, object]] = {
     "tv08-jwk": {"jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}},
@@ -80,7 +80,7 @@ EXTENSIONS: Mapping[str, Mapping[str, object]] = {
 
 
 def hmac_secrets(private: RSAPrivateKey, jwk: Mapping[str, object]) -> Iterator[bytes]:
-    """What a confused verifier might use as an HMAC secret: every public form of the key."""
+    """Yield every encoding of the public key that a confused verifier could use as an HMAC secret."""
     public = private.public_key()
     for encoding in (Encoding.PEM, Encoding.DER):
         for form in (PublicFormat.PKCS1, PublicFormat.SubjectPublicKeyInfo):

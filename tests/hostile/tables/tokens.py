@@ -1,6 +1,6 @@
-"""Tokens that are no session, or no refresh token: every one a real one, tampered with (requirement 2.1).
+"""Tokens that are not valid: real tokens, tampered with (requirements 2.1).
 
-A recipe makes one token of a forge; its second argument is the ``drn`` that would be right, "DS" or "DSR".
+A recipe creates one token. Its second argument is the ``drn`` of a valid one, "DS" or "DSR".
 """
 
 import hmac
@@ -16,17 +16,17 @@ Recipe = Callable[[Forge, str], object]
 Recipes = Mapping[str, Recipe]
 
 
-def good(forge: Forge, drn: str = "DS", **changes: object) -> str:
-    """A token in which everything holds, or everything but the changes to its claims."""
+def valid_token(forge: Forge, drn: str = "DS", **changes: object) -> str:
+    """Return a valid token, with changes to its claims."""
     return forge.token(forge.claims(**{"drn": drn, **changes}))
 
 
-def _as_it_is(value: object) -> Recipe:
+def _constant(value: object) -> Recipe:
     return lambda _forge, _drn: value
 
 
 def _tampered(tamper: Tamper) -> Recipe:
-    return lambda forge, drn: tamper(good(forge, drn))
+    return lambda forge, drn: tamper(valid_token(forge, drn))
 
 
 def _claims(**changes: object) -> Recipe:
@@ -65,48 +65,52 @@ def _flip(bit: int) -> Recipe:
     return _signature(change)
 
 
-def _mac(alg: str, form: int) -> Recipe:
+def _mac(alg: str, index: int) -> Recipe:
     def make(forge: Forge, drn: str) -> object:
         token = forge.token(forge.claims(drn=drn), header={"alg": alg, "kid": "A"})
-        secret = list(hmac_secrets(forge.private("A"), forge.jwk("A")))[form]
+        secret = list(hmac_secrets(forge.private("A"), forge.jwk("A")))[index]
         text = token.rpartition(".")[0]
         return f"{text}.{encode(hmac.digest(secret, text.encode(), 'sha256'))}"
 
     return make
 
 
-def _borrowed(index: int, **changes: object) -> Recipe:
-    """A good token with one segment of another good token."""
+def _with_other_segment(index: int, **changes: object) -> Recipe:
+    """Return a valid token with one segment of another valid token."""
     return lambda forge, drn: with_segment(
-        good(forge, drn), index, segment(good(forge, drn, **(changes or {"sub": "U2other"})), index)
+        valid_token(forge, drn),
+        index,
+        segment(valid_token(forge, drn, **(changes or {"sub": "U2other"})), index),
     )
 
 
 def _other_kind(forge: Forge, drn: str) -> object:
-    return good(forge, {"DS": "DSR", "DSR": "DS"}[drn])
+    return valid_token(forge, {"DS": "DSR", "DSR": "DS"}[drn])
 
 
 _SIZES = (8_193, 9_000, 65_536, 2_000_000)
 
 TOKENS: Mapping[str, Recipes] = {
-    "TV-01-no-token": {name: _as_it_is(value) for name, value in NOT_TOKENS.items()},
-    "TV-01-TV-03-spelling": {name: _tampered(tamper) for name, tamper in RESHAPED.items()},
+    "TV-01-not-a-token": {name: _constant(value) for name, value in NOT_TOKENS.items()},
+    "TV-01-TV-03-encoding": {name: _tampered(tamper) for name, tamper in RESHAPED.items()},
     "TV-02-size": {
-        **{f"junk of {size}": _as_it_is("!" * size) for size in _SIZES},
-        **{f"dots of {size}": _as_it_is("." * size) for size in _SIZES},
+        **{f"junk of {size}": _constant("!" * size) for size in _SIZES},
+        **{f"dots of {size}": _constant("." * size) for size in _SIZES},
         "claims of 8 KiB": _claims(pad="x" * 8_192),
         "header of 2 KiB": _header({"alg": "RS256", "kid": "A", "pad": "x" * 1_536}),
     },
     "TV-04-claims": {name: _signed(raw) for name, raw in NOT_STRICT_OBJECTS.items()},
     "TV-04-header": {name: _header(raw) for name, raw in NOT_STRICT_OBJECTS.items()},
     "TV-05-algorithm": _headers("alg", ALGORITHMS),
-    "TV-06-confusion": {f"{alg} {form}": _mac(alg, form) for alg in ("HS256", "RS256") for form in range(7)},
+    "TV-06-confusion": {
+        f"{alg} {index}": _mac(alg, index) for alg in ("HS256", "RS256") for index in range(7)
+    },
     "TV-07-key-id": {
         **_headers("kid", KIDS),
         **_headers("kid", {f"unknown {kid[:4]!a} of {len(kid)}": kid for kid in UNKNOWN_KIDS}),
         "key of another id": _header({"alg": "RS256", "kid": "B"}),
         "id of another key": _header({"alg": "RS256", "kid": "A"}, key="B"),
-        "a stranger's key": _header(None, key="E"),
+        "unpublished key": _header(None, key="E"),
     },
     "TV-08-TV-10-header": {
         name: _header({"alg": "RS256", "kid": "A", **extra}) for name, extra in EXTENSIONS.items()
@@ -132,7 +136,7 @@ TOKENS: Mapping[str, Recipes] = {
     "TV-15-user": {
         **{f"{key} {name}": _claims(**{key: v}) for key in ("sub", "dsub") for name, v in SUBJECTS.items()},
         "sub missing": _claims(sub=...),
-        "sub missing beside dsub": _claims(sub=..., dsub="U2forge"),
+        "sub missing with dsub": _claims(sub=..., dsub="U2forge"),
     },
     "KD-01-KD-07-kind": {
         **{name: _claims(drn=value) for name, value in KINDS.items()},
@@ -141,20 +145,20 @@ TOKENS: Mapping[str, Recipes] = {
     "TV-16-signature": {
         **{f"bit {bit}": _flip(bit) for bit in range(0, 2_048, 97)},
         "rotated": _signature(lambda raw: raw[1:] + raw[:1]),
-        "cut": _signature(lambda raw: raw[:-1]),
-        "longer": _signature(lambda raw: b"\0" + raw),
-        "twice": _signature(lambda raw: raw * 2),
+        "shortened": _signature(lambda raw: raw[:-1]),
+        "extended": _signature(lambda raw: b"\0" + raw),
+        "repeated": _signature(lambda raw: raw * 2),
         "zeros": _signature(lambda raw: bytes(len(raw))),
         "ones": _signature(lambda raw: b"\xff" * len(raw)),
-        "claims of another": _borrowed(1),
-        "signature of another": _borrowed(2),
-        "expired and unsigned": _borrowed(1, iat=NOW - 86_400, exp=NOW - 3_600),
+        "claims of another token": _with_other_segment(1),
+        "signature of another token": _with_other_segment(2),
+        "expired and unsigned": _with_other_segment(1, iat=NOW - 86_400, exp=NOW - 3_600),
     },
 }
 """Recipes by group and name."""
 
 
-def texts(forge: Forge, group: str, drn: str = "DS") -> dict[str, str]:
-    """The tokens of a group that are text, by name: what can be put on a wire at all."""
+def string_tokens(forge: Forge, group: str, drn: str = "DS") -> dict[str, str]:
+    """Return the tokens of a group that are strings, by name. Only these can be sent in a request."""
     made = {name: recipe(forge, drn) for name, recipe in TOKENS[group].items()}
     return {name: token for name, token in made.items() if isinstance(token, str)}
