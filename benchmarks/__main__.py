@@ -1,4 +1,4 @@
-"""``scripts/bench [--rounds N] [--storms N]``: exits 1 if a gate fails, 3 on too busy a machine."""
+"""``scripts/bench [--rounds N] [--storms N]``: exits 1 if a gate fails, and 3 if the machine is too busy."""
 
 import argparse
 import asyncio
@@ -6,11 +6,11 @@ import sys
 
 from fastapi_descope.emulator import Emulator
 
-from .gates import GATES, GOALS, TWINS
-from .page_requests import BASE, request_contenders
+from .gates import CONTROL_RANGE, GATES, GOALS
+from .page_requests import BASE, request_benchmarks
 from .refresh_storm import report as report_storms
 from .rounds import Timings, measure
-from .verdicts import RAW, verdict_contenders
+from .token_checks import RAW_RSA, token_benchmarks
 
 _FAILED, _INCONCLUSIVE = 1, 3
 
@@ -20,45 +20,47 @@ def _print_table(timings: Timings, title: str, unit: str, names: list[str]) -> N
     for name in names:
         ratio = timings.ratio(name, unit)
         quartiles = f"{ratio.low:.3f}-{ratio.high:.3f}"
-        print(f"{name:36}{timings.time(name).middle:9.2f}{ratio.middle:26.3f}{quartiles:>16}")
+        print(f"{name:36}{timings.time(name).median:9.2f}{ratio.median:26.3f}{quartiles:>16}")
 
 
-def _print_bounds(timings: Timings) -> None:
+def _print_limits(timings: Timings) -> None:
     print("\nGates")
     for gate in GATES:
-        print(gate.line(timings))
+        print(gate.format(timings))
     print("\nGoals (reported, not enforced)")
     for goal in GOALS:
-        print(goal.line(timings))
+        print(goal.format(timings))
 
 
-def _code(timings: Timings) -> int:
-    name, twin, low, high = TWINS
-    middle = timings.ratio(name, twin).middle
-    if not low <= middle <= high:
-        print(f"\nInconclusive: the same route twice differs by a factor of {middle:.3f}")
+def _exit_code(timings: Timings) -> int:
+    name, same, low, high = CONTROL_RANGE
+    ratio = timings.ratio(name, same).median
+    if not low <= ratio <= high:
+        print(f"\nInconclusive: two timings of the same route differ by a factor of {ratio:.3f}")
         return _INCONCLUSIVE
-    return _FAILED if any(gate.fails(timings) for gate in GATES) else 0
+    return _FAILED if any(gate.is_exceeded(timings) for gate in GATES) else 0
 
 
 async def _run(rounds: int) -> int:
     emulator = Emulator()
-    requests, verdicts = request_contenders(emulator), verdict_contenders(emulator)
-    timings = await measure({**requests, **verdicts}, rounds=rounds)
+    requests, checks = request_benchmarks(emulator), token_benchmarks(emulator)
+    timings = await measure({**requests, **checks}, rounds=rounds)
     _print_table(timings, "one request", BASE, list(requests))
-    _print_table(timings, "one verdict", RAW, list(verdicts))
-    _print_bounds(timings)
-    return _code(timings)
+    _print_table(timings, "one check", RAW_RSA, list(checks))
+    _print_limits(timings)
+    return _exit_code(timings)
 
 
 def main() -> int:
-    """Measure, report, and tell by the exit code."""
+    """Run the benchmarks, print the results, and return the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60, help="how often everything is timed (60)")
-    parser.add_argument("--storms", type=int, default=3, help="how often a thousand sessions are renewed (3)")
-    given = parser.parse_args()
-    code = asyncio.run(_run(given.rounds))
-    if given.storms and not report_storms(given.storms):
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="number of timings of each benchmark (default: 60)"
+    )
+    parser.add_argument("--storms", type=int, default=3, help="number of refresh storms (default: 3)")
+    options = parser.parse_args()
+    code = asyncio.run(_run(options.rounds))
+    if options.storms and not report_storms(options.storms):
         return _FAILED
     return code
 

@@ -23,7 +23,7 @@ from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from tests.helpers.redis_server import RedisServer
 
-from .page_requests import PATH, page_scope, served
+from .page_requests import PATH, page_scope, serve
 
 __all__ = ["main"]
 
@@ -98,12 +98,12 @@ async def _profile(case: _Case, emulator: Emulator, settings: DescopeSettings) -
     app, descope = _app(settings)
     async with descope.lifespan(app):
         cookies = _cookies(emulator, case)
-        await served(app, page_scope(cookies))
+        await serve(app, page_scope(cookies))
         if case.is_expired:
             cookies = _cookies(emulator, case)
         await asyncio.sleep(_SETTLE_SECONDS)
         with _Profiler() as modules:
-            await served(app, page_scope(cookies))
+            await serve(app, page_scope(cookies))
             await asyncio.sleep(_SETTLE_SECONDS)
     return modules
 

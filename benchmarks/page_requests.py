@@ -1,6 +1,6 @@
-"""Whole requests: the same FastAPI route bare, behind the middleware, with a dependency, with the SDK.
+"""Whole requests: the same FastAPI route alone, with the middleware, with a dependency, with the SDK.
 
-The apps are driven in-process as a server would, so what is timed is the app and nothing around it.
+The apps run in-process and are called as a server calls them, so only the app is timed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,36 +16,36 @@ from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSett
 from fastapi_descope._web.dependencies import get_auth_session
 from fastapi_descope.emulator import Emulator
 
-from .rounds import Contender
+from .rounds import Benchmark
 
-# The SDK is typed with bare dicts.
+# The SDK uses untyped dicts.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-__all__ = ["BASE", "TWIN", "request_contenders"]
+__all__ = ["BASE", "CONTROL", "request_benchmarks"]
 
-BASE, TWIN = "plain route", "plain route, its twin"
+BASE, CONTROL = "plain route", "plain route, again"
 PATH = "/page"
 _ORIGIN = "http://127.0.0.1:8000"
 _BATCH = 40
 
 
-def request_contenders(emulator: Emulator) -> Mapping[str, Contender]:
-    """Every kind of request, with the cookies of one signed-in user of the emulator."""
+def request_benchmarks(emulator: Emulator) -> Mapping[str, Benchmark]:
+    """Return the benchmark of each kind of request, with the cookies of one user of the emulator."""
     pair = emulator.issue("ada@acme.example", "acme")
     session = f"DS={pair.session_jwt}"
     both = f"{session}; DSR={pair.refresh_jwt}"
     return {
-        BASE: _contender(_plain(), session),
-        TWIN: _contender(_plain(), session),
-        "no-op async Depends": _contender(_with_noop(), session),
-        "public page, middleware only": _contender(_public(emulator, router=None), session),
-        "public page, router behind it": _contender(_public(emulator, router="after"), session),
-        "public page, router before it": _contender(_public(emulator, router="before"), session),
-        "get_auth_session(request)": _contender(_asking(emulator), session),
-        "CurrentUser by DS": _contender(_with_user(emulator), session),
-        "CurrentUser by DS and DSR": _contender(_with_user(emulator), both),
-        "CurrentUser, nothing remembered": _contender(_with_user(emulator, token_cache_size=0), session),
-        "SDK validate_session": _contender(_with_sdk(emulator), session),
+        BASE: _benchmark(_plain(), session),
+        CONTROL: _benchmark(_plain(), session),
+        "no-op async Depends": _benchmark(_with_noop(), session),
+        "public page, middleware only": _benchmark(_public(emulator, router=None), session),
+        "public page, router after it": _benchmark(_public(emulator, router="after"), session),
+        "public page, router before it": _benchmark(_public(emulator, router="before"), session),
+        "get_auth_session(request)": _benchmark(_with_get_auth_session(emulator), session),
+        "CurrentUser by DS": _benchmark(_with_user(emulator), session),
+        "CurrentUser by DS and DSR": _benchmark(_with_user(emulator), both),
+        "CurrentUser, no token cache": _benchmark(_with_user(emulator, token_cache_size=0), session),
+        "SDK validate_session": _benchmark(_with_sdk(emulator), session),
     }
 
 
@@ -59,7 +59,7 @@ async def _page() -> dict[str, str]:
     return {"page": "public"}
 
 
-async def _nothing() -> None:
+async def _noop() -> None:
     pass
 
 
@@ -67,8 +67,8 @@ def _with_noop() -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get(PATH)
-    async def page(nothing: Annotated[None, Depends(_nothing)]) -> dict[str, str]:
-        del nothing
+    async def page(noop: Annotated[None, Depends(_noop)]) -> dict[str, str]:
+        del noop
         return {"page": "public"}
 
     return app
@@ -110,13 +110,13 @@ def _with_user(emulator: Emulator, **settings: object) -> FastAPI:
     return app
 
 
-def _asking(emulator: Emulator) -> FastAPI:
+def _with_get_auth_session(emulator: Emulator) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.get(PATH)
     async def page(request: Request) -> dict[str, str]:
         session = await get_auth_session(request)
-        return {"page": session.user.id if session else "nobody"}
+        return {"page": session.user.id if session else "anonymous"}
 
     app.add_middleware(DescopeMiddleware, descope=_descope(emulator))
     return app
@@ -135,21 +135,21 @@ def _with_sdk(emulator: Emulator) -> FastAPI:
     return app
 
 
-def _contender(app: ASGIApp, cookies: str) -> Contender:
+def _benchmark(app: ASGIApp, cookies: str) -> Benchmark:
     def prepare(size: int) -> Callable[[], Awaitable[None]]:
         scopes = [page_scope(cookies) for _ in range(size)]
 
         async def drive() -> None:
             for scope in scopes:
-                await served(app, scope)
+                await serve(app, scope)
 
         return drive
 
-    return Contender(_BATCH, prepare)
+    return Benchmark(_BATCH, prepare)
 
 
 def page_scope(cookies: str) -> Scope:
-    # New objects each time, as from a socket: bytes remember their hash, and caches would profit.
+    # New objects each time, as from a socket: bytes cache their hash, which would speed up lookups.
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -174,7 +174,7 @@ def page_scope(cookies: str) -> Scope:
     }
 
 
-async def served(app: ASGIApp, scope: Scope) -> None:
+async def serve(app: ASGIApp, scope: Scope) -> None:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 

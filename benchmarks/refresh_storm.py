@@ -1,8 +1,8 @@
-"""A thousand sessions that ran out in the same second: our app, and the official SDK in a thread pool.
+"""A thousand sessions that expired in the same second: our app, and the official SDK in a thread pool.
 
-Both ask the same emulator, in a process of its own behind a socket, for the same sessions, in turns. Ours
-is the whole app: request in, 200 and new cookies out. Theirs is ``refresh_session`` alone in 20 threads,
-as many as we have connections. Time is wall-clock, so read the ratio.
+Both refresh the same sessions at the same emulator, in a process of its own behind a socket, in turns. Ours
+is a whole app: request in, 200 and new cookies out. The SDK runs only ``refresh_session`` in 20 threads, as
+many as we have connections. Times are wall-clock times, so only their ratio is meaningful.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSett
 from fastapi_descope.emulator import Emulator, JwtPair
 from fastapi_descope.emulator.server import running
 
-from .page_requests import PATH, page_scope, served
+from .page_requests import PATH, page_scope, serve
 
-# The SDK is typed with bare dicts.
+# The SDK uses untyped dicts.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 __all__ = ["SESSIONS", "Storm", "report"]
@@ -34,16 +34,17 @@ SESSIONS = 1000
 _THREADS = 20
 _TICK_SECONDS = 0.005
 _ARRIVAL_SECONDS = 1.0
-_GAP_MS = 50
-_TIMEOUT_SECONDS = 60.0  # the SDK's; a busy machine may be slow, but nothing is to fail
+_MAX_BLOCK_MS = 50
+_TIMEOUT_SECONDS = 60.0  # that of the SDK; a slow machine must not fail the refreshes
 _USERS = (("ada@acme.example", "acme"), ("hank@globex.example", "globex"))
 
 
 @dataclass(frozen=True)
 class Storm:
-    """What one storm came to: its time, failed refreshes, calls that Descope got.
+    """The result of one storm: time, failed refreshes, calls to Descope.
 
-    ``gap`` is the longest time that the event loop was held, in milliseconds of CPU and by the wall clock.
+    ``longest_block_ms`` is the longest time for which the event loop was blocked, in milliseconds of CPU time
+    and of wall-clock time.
     """
 
     name: str
@@ -51,27 +52,27 @@ class Storm:
     cpu_seconds: float
     failures: int
     calls: int
-    gap: tuple[float, float] = (0.0, 0.0)
+    longest_block_ms: tuple[float, float] = (0.0, 0.0)
 
-    def line(self) -> str:
-        """For people."""
+    def format(self) -> str:
+        """Return a line of the report."""
         speed = f"{SESSIONS / self.seconds:6.0f}/s{self.cpu_seconds / SESSIONS * 1000:7.2f} ms CPU each"
-        held, wall = self.gap
-        gap = f", loop held for {held:.0f} ms of CPU, {wall:.0f} ms in all" if wall else ""
-        return f"  {self.name:32}{speed}  {self.failures} failed, {self.calls} calls{gap}"
+        cpu, wall = self.longest_block_ms
+        block = f", loop blocked for {cpu:.0f} ms of CPU time, {wall:.0f} ms in all" if wall else ""
+        return f"  {self.name:32}{speed}  {self.failures} failed, {self.calls} calls{block}"
 
 
 @dataclass(frozen=True)
 class _Upstream:
-    """The emulator in its process: where it is, whose sessions are over, and a line to ask for its count."""
+    """The emulator in its own process, with its expired sessions and a pipe for the number of calls."""
 
     url: str
     project_id: str
-    dead: Sequence[JwtPair]
+    expired: Sequence[JwtPair]
     pipe: Connection
 
     def calls(self) -> int:
-        """How many refreshes came in since the last time this was asked."""
+        """Return the number of refreshes since the previous call of this method."""
         self.pipe.send(True)
         return int(self.pipe.recv())
 
@@ -79,8 +80,8 @@ class _Upstream:
 def _emulate(pipe: Connection) -> None:
     emulator = Emulator()
     with running(emulator) as url:
-        dead = [emulator.issue(*_USERS[n % 2], session_seconds=-60) for n in range(SESSIONS)]
-        pipe.send((url, emulator.project_id, dead))
+        expired = [emulator.issue(*_USERS[n % 2], session_seconds=-60) for n in range(SESSIONS)]
+        pipe.send((url, emulator.project_id, expired))
         while pipe.recv():
             pipe.send(emulator.requests.count("refresh"))
             emulator.requests.clear()
@@ -92,18 +93,18 @@ def _upstream() -> Generator[_Upstream]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_emulate, args=(theirs,), daemon=True)
     process.start()
-    url, project_id, dead = ours.recv()
+    url, project_id, expired = ours.recv()
     try:
-        yield _Upstream(url, project_id, dead, ours)
+        yield _Upstream(url, project_id, expired, ours)
     finally:
         ours.send(False)
         process.join()
 
 
-class _Ticker:
-    """Wants to run each five milliseconds, and notes how long it was kept from it at worst.
+class _BlockMeter:
+    """Measures for how long the event loop is blocked: a task that should run every five milliseconds.
 
-    That is the CPU time of the loop's thread: what other programs take of a busy machine is not ours.
+    It measures the CPU time of the loop's thread, so other programs on a busy machine do not count.
     """
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ class _Ticker:
         self.worst_wall_ms = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Measure until cancelled."""
         last, wall = time.thread_time(), time.perf_counter()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
@@ -121,8 +122,8 @@ class _Ticker:
             last, wall = now, wall_now
 
 
-def _ours(upstream: _Upstream, over: float) -> Storm:
-    return asyncio.run(_drive(upstream, over))
+def _run_plugin(upstream: _Upstream, arrival_seconds: float) -> Storm:
+    return asyncio.run(_drive(upstream, arrival_seconds))
 
 
 def _app(upstream: _Upstream) -> tuple[FastAPI, Descope]:
@@ -144,46 +145,48 @@ def _app(upstream: _Upstream) -> tuple[FastAPI, Descope]:
     return app, descope
 
 
-async def _drive(upstream: _Upstream, over: float) -> Storm:
+async def _drive(upstream: _Upstream, arrival_seconds: float) -> Storm:
     app, descope = _app(upstream)
-    cookies = [f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}" for pair in upstream.dead]
+    cookies = [f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}" for pair in upstream.expired]
 
     async def request(number: int) -> None:
-        await asyncio.sleep(over * number / SESSIONS)
-        await served(app, page_scope(cookies[number]))
+        await asyncio.sleep(arrival_seconds * number / SESSIONS)
+        await serve(app, page_scope(cookies[number]))
 
     async with descope.lifespan(app):
-        await asyncio.sleep(0.5)  # until the keys are there
-        ticker = _Ticker()
-        ticking = asyncio.create_task(ticker.run())
-        begun, cpu = time.perf_counter(), time.process_time()
-        ended = await asyncio.gather(*(request(number) for number in range(SESSIONS)), return_exceptions=True)
-        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        ticking.cancel()
-    failures = sum(isinstance(each, BaseException) for each in ended)
-    name = f"ours, arriving within {over:g} s" if over else "ours, all at once"
-    return Storm(name, seconds, cpu, failures, upstream.calls(), (ticker.worst_ms, ticker.worst_wall_ms))
+        await asyncio.sleep(0.5)  # until the keys are fetched
+        meter = _BlockMeter()
+        metering = asyncio.create_task(meter.run())
+        started, cpu = time.perf_counter(), time.process_time()
+        results = await asyncio.gather(
+            *(request(number) for number in range(SESSIONS)), return_exceptions=True
+        )
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        metering.cancel()
+    failures = sum(isinstance(each, BaseException) for each in results)
+    name = f"ours, arriving within {arrival_seconds:g} s" if arrival_seconds else "ours, all at once"
+    return Storm(name, seconds, cpu, failures, upstream.calls(), (meter.worst_ms, meter.worst_wall_ms))
 
 
-def _theirs(upstream: _Upstream) -> Storm:
+def _run_sdk(upstream: _Upstream) -> Storm:
     client = DescopeClient(project_id=upstream.project_id, base_url=upstream.url)
 
     def refresh(pair: JwtPair) -> None:
         client.refresh_session(pair.refresh_jwt)
 
-    refresh(upstream.dead[0])  # fetches the keys
+    refresh(upstream.expired[0])  # fetches the keys
     upstream.calls()
-    begun, cpu = time.perf_counter(), time.process_time()
+    started, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(refresh, pair) for pair in upstream.dead]
-    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        futures = [pool.submit(refresh, pair) for pair in upstream.expired]
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     failures = sum(future.exception() is not None for future in futures)
     return Storm("SDK refresh_session, 20 threads", seconds, cpu, failures, upstream.calls())
 
 
 @contextmanager
-def _without_old_garbage() -> Generator[None]:
-    """What was imported is not searched for garbage again and again, for 50 ms each time."""
+def _frozen_garbage() -> Generator[None]:
+    """Exclude the imported modules from garbage collection, which would take 50 ms each time."""
     gc.collect()
     gc.freeze()
     try:
@@ -193,22 +196,26 @@ def _without_old_garbage() -> Generator[None]:
 
 
 def report(rounds: int) -> bool:
-    """Print what came of it. Whether every refresh of ours worked with one call: no machine excuses that."""
-    print(f"\n{SESSIONS} sessions that ran out in the same second")
-    with _upstream() as upstream, _without_old_garbage():
+    """Run the storms and print the results.
+
+    Returns whether each of our refreshes succeeded with one call, which must hold on any machine.
+    """
+    print(f"\n{SESSIONS} sessions that expired in the same second")
+    with _upstream() as upstream, _frozen_garbage():
         storms = [
-            (_ours(upstream, 0.0), _ours(upstream, _ARRIVAL_SECONDS), _theirs(upstream))
+            (_run_plugin(upstream, 0.0), _run_plugin(upstream, _ARRIVAL_SECONDS), _run_sdk(upstream))
             for _ in range(rounds)
         ]
     for column in zip(*storms, strict=True):
         for storm in column:
-            print(storm.line())
+            print(storm.format())
     faster = median(sdk.seconds / ours.seconds for ours, _, sdk in storms)
     cheaper = median(sdk.cpu_seconds / ours.cpu_seconds for ours, _, sdk in storms)
-    gap = median(arriving.gap[0] for _, arriving, _ in storms)
+    block = median(arriving.longest_block_ms[0] for _, arriving, _ in storms)
     print(f"  throughput, ours all at once / SDK: {faster:.2f}, goal at least 1")
     print(f"  CPU of a refresh, SDK / ours all at once: {cheaper:.2f}")
-    print(f"  longest hold of the event loop while they arrive: {gap:.0f} ms of CPU, goal below {_GAP_MS}")
+    goal = f"goal below {_MAX_BLOCK_MS}"
+    print(f"  longest block of the event loop while they arrive: {block:.0f} ms of CPU time, {goal}")
     return all(
         (storm.failures, storm.calls) == (0, SESSIONS)
         for at_once, arriving, _ in storms

@@ -1,7 +1,7 @@
-"""How long things take compared with each other: many short batches in shuffled order, paired by round.
+"""Relative timings: many short batches in random order, compared within a round.
 
-A busy machine slows down all of a round alike, so what counts is the ratio within a round, and of all
-rounds the median. Time is the thread's own CPU time.
+A busy machine slows down all batches of a round, so the ratio within a round is meaningful, and the median of
+all rounds is reported. Time is the CPU time of the thread.
 """
 
 import gc
@@ -11,16 +11,16 @@ from random import Random
 from statistics import median, quantiles
 from time import thread_time_ns
 
-__all__ = ["Contender", "Spread", "Timings", "measure"]
+__all__ = ["Benchmark", "Spread", "Timings", "measure"]
 
 _SEED = 20_261_121
 
 
 @dataclass(frozen=True)
-class Contender:
-    """Something to be timed: ``prepare(size)`` gives a batch of that many operations, ready to be awaited.
+class Benchmark:
+    """An operation to time. ``prepare(size)`` returns a batch of ``size`` operations to await.
 
-    What ``prepare`` does is not timed.
+    ``prepare`` itself is not timed.
     """
 
     size: int
@@ -29,56 +29,56 @@ class Contender:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of all rounds, and the quartiles around it."""
+    """The median of all rounds, and the quartiles."""
 
-    middle: float
+    median: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> "Spread":
-        """The spread of at least two values."""
+    def from_values(cls, values: list[float]) -> "Spread":
+        """Return the spread of at least two values."""
         low, _, high = quantiles(values, n=4)
         return cls(median(values), low, high)
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Microseconds an operation took, by contender and round."""
+    """Microseconds per operation, by benchmark and round."""
 
     rounds: Mapping[str, list[float]]
 
     def time(self, name: str) -> Spread:
-        """Microseconds of one operation."""
-        return Spread.of(self.rounds[name])
+        """Return the microseconds per operation."""
+        return Spread.from_values(self.rounds[name])
 
     def ratio(self, name: str, to: str) -> Spread:
-        """How many times as long as another one it took in the same round."""
+        """Return the time of ``name`` divided by the time of ``to`` in the same round."""
         pairs = zip(self.rounds[name], self.rounds[to], strict=True)
-        return Spread.of([mine / other for mine, other in pairs])
+        return Spread.from_values([time / other for time, other in pairs])
 
 
-async def measure(contenders: Mapping[str, Contender], *, rounds: int) -> Timings:
-    """Time all contenders, each once a round, in an order that differs by round but not by run."""
-    order = list(contenders)
-    taken: dict[str, list[float]] = {name: [] for name in order}
-    random = Random(_SEED)  # noqa: S311 - an order, not a secret
+async def measure(benchmarks: Mapping[str, Benchmark], *, rounds: int) -> Timings:
+    """Time every benchmark once per round, in an order that differs between rounds but not between runs."""
+    order = list(benchmarks)
+    times: dict[str, list[float]] = {name: [] for name in order}
+    random = Random(_SEED)  # noqa: S311 - not a secret
     gc.collect()
     gc.freeze()
     try:
         for number in range(-2, rounds):
             random.shuffle(order)
             for name in order:
-                spent = await _spent(contenders[name])
-                if number >= 0:  # the first ones warm up
-                    taken[name].append(spent)
+                microseconds = await _time_batch(benchmarks[name])
+                if number >= 0:  # the first two rounds are a warm-up
+                    times[name].append(microseconds)
     finally:
         gc.unfreeze()
-    return Timings(taken)
+    return Timings(times)
 
 
-async def _spent(contender: Contender) -> float:
-    batch = contender.prepare(contender.size)
-    begun = thread_time_ns()
+async def _time_batch(benchmark: Benchmark) -> float:
+    batch = benchmark.prepare(benchmark.size)
+    started = thread_time_ns()
     await batch()
-    return (thread_time_ns() - begun) / contender.size / 1000
+    return (thread_time_ns() - started) / benchmark.size / 1000

@@ -1,4 +1,4 @@
-"""Single verdicts: a token verified, known, or refused; cookies read, or not even looked at."""
+"""Single checks: a token verified, cached or rejected; cookies read, or skipped."""
 
 import json
 import time
@@ -21,13 +21,13 @@ from fastapi_descope.emulator import Emulator
 from fastapi_descope.errors import TokenError
 from fastapi_descope.events import EventBus
 
-from .rounds import Contender
+from .rounds import Benchmark
 
-__all__ = ["HUGE", "KNOWN", "RAW", "REFUSED", "VERIFY", "verdict_contenders"]
+__all__ = ["HUGE_COOKIES", "KNOWN", "RAW_RSA", "REJECTED", "VERIFY", "token_benchmarks"]
 
-RAW, VERIFY, KNOWN = "raw RSA verification", "verify", "session(), known"
-REFUSED = ("refused: four parts", "refused: stray character", "refused: unused bits", "refused: size")
-HUGE = ("2 MB of cookies in one header", "2 MB of cookies in 2,000 headers")
+RAW_RSA, VERIFY, KNOWN = "raw RSA verification", "verify", "verify, cached"
+REJECTED = ("rejected: four parts", "rejected: stray character", "rejected: unused bits", "rejected: size")
+HUGE_COOKIES = ("2 MB of cookies in one header", "2 MB of cookies in 2,000 headers")
 _SLOW, _FAST, _FEW = 40, 200, 5
 
 _Prepare = Callable[[int], Callable[[], Awaitable[None]]]
@@ -35,7 +35,7 @@ _Prepare = Callable[[int], Callable[[], Awaitable[None]]]
 
 @dataclass(frozen=True)
 class _Case:
-    """One project's keys, what its tokens must say, and the tokens of one user."""
+    """The keys of a project, the policy for its tokens, and the tokens of one user."""
 
     key_set: bytes
     policy: TokenPolicy
@@ -43,8 +43,8 @@ class _Case:
     refresh_jwt: str
 
 
-def verdict_contenders(emulator: Emulator) -> Mapping[str, Contender]:
-    """Every kind of verdict on the tokens of one signed-in user of the emulator."""
+def token_benchmarks(emulator: Emulator) -> Mapping[str, Benchmark]:
+    """Return the benchmark of each check, with the tokens of one user of the emulator."""
     pair = emulator.issue("ada@acme.example", "acme")
     case = _Case(
         json.dumps({"keys": emulator.public_keys}).encode(),
@@ -54,21 +54,25 @@ def verdict_contenders(emulator: Emulator) -> Mapping[str, Contender]:
     )
     pair_header = f"DS={case.session_jwt}; DSR={case.refresh_jwt}"
     return {
-        RAW: Contender(_SLOW, _raw(emulator, case)),
-        VERIFY: Contender(_SLOW, _verifying(case)),
-        KNOWN: Contender(_FAST, _known(case)),
-        "read cookies, DS and DSR": Contender(_FAST, _reading([pair_header])),
-        HUGE[0]: Contender(_FEW, _reading(["DS=" + "a" * 2_000_000])),
-        HUGE[1]: Contender(_FEW, _reading([f"DS{number}=" + "a" * 1_000 for number in range(2_000)])),
-        **_refusals(case),
+        RAW_RSA: Benchmark(_SLOW, _raw_rsa(emulator, case)),
+        VERIFY: Benchmark(_SLOW, _verify(case)),
+        KNOWN: Benchmark(_FAST, _verify_cached(case)),
+        "read cookies, DS and DSR": Benchmark(_FAST, _read_cookies([pair_header])),
+        HUGE_COOKIES[0]: Benchmark(_FEW, _read_cookies(["DS=" + "a" * 2_000_000])),
+        HUGE_COOKIES[1]: Benchmark(
+            _FEW, _read_cookies([f"DS{number}=" + "a" * 1_000 for number in range(2_000)])
+        ),
+        **_rejection_benchmarks(case),
     }
 
 
-def _refusals(case: _Case) -> Mapping[str, Contender]:
+def _rejection_benchmarks(case: _Case) -> Mapping[str, Benchmark]:
     token = case.session_jwt
-    # A signature of 256 bytes ends with a character whose last four bits are unused, so zero.
-    texts = (f"{token}.", f"{token[:-9]}!{token[-8:]}", token[:-1] + "B", token * 8)
-    return {name: Contender(_FAST, _refusing(case, text)) for name, text in zip(REFUSED, texts, strict=True)}
+    # The last character of a signature of 256 bytes has four unused bits, which must be zero.
+    tokens = (f"{token}.", f"{token[:-9]}!{token[-8:]}", token[:-1] + "B", token * 8)
+    return {
+        name: Benchmark(_FAST, _reject(case, token)) for name, token in zip(REJECTED, tokens, strict=True)
+    }
 
 
 def _repeated(operation: Callable[[], object]) -> _Prepare:
@@ -82,8 +86,8 @@ def _repeated(operation: Callable[[], object]) -> _Prepare:
     return prepare
 
 
-def _raw(emulator: Emulator, case: _Case) -> _Prepare:
-    """What no verifier can do without: one RSA operation, all else prepared."""
+def _raw_rsa(emulator: Emulator, case: _Case) -> _Prepare:
+    """Time the one RSA operation that every verifier needs, with everything else prepared."""
     (jwk,) = emulator.public_keys
     exponent, modulus = (int.from_bytes(base64url.decode(jwk[name].encode())) for name in ("e", "n"))
     key = RSAPublicNumbers(exponent, modulus).public_key()
@@ -93,25 +97,25 @@ def _raw(emulator: Emulator, case: _Case) -> _Prepare:
     return _repeated(lambda: key.verify(decoded, signed, padding, digest))
 
 
-def _verifying(case: _Case) -> _Prepare:
+def _verify(case: _Case) -> _Prepare:
     keys, now = parse_key_set(case.key_set).keys, time.time()
     return _repeated(
         partial(verify, case.session_jwt, kind=TokenKind.SESSION, keys=keys, policy=case.policy, now=now)
     )
 
 
-def _refusing(case: _Case, text: str) -> _Prepare:
+def _reject(case: _Case, token: str) -> _Prepare:
     keys, now = parse_key_set(case.key_set).keys, time.time()
 
-    def refuse() -> None:
+    def reject() -> None:
         with suppress(TokenError):
-            verify(text, kind=TokenKind.SESSION, keys=keys, policy=case.policy, now=now)
-            raise AssertionError("this token was to be refused")
+            verify(token, kind=TokenKind.SESSION, keys=keys, policy=case.policy, now=now)
+            raise AssertionError("this token must be rejected")
 
-    return _repeated(refuse)
+    return _repeated(reject)
 
 
-def _known(case: _Case) -> _Prepare:
+def _verify_cached(case: _Case) -> _Prepare:
     async def fetch() -> tuple[bytes, int | None]:
         return case.key_set, 600
 
@@ -120,19 +124,19 @@ def _known(case: _Case) -> _Prepare:
     )
 
     def prepare(size: int) -> Callable[[], Awaitable[None]]:
-        # New objects, as from a socket: a string remembers its hash.
-        texts = [case.session_jwt.encode().decode() for _ in range(size)]
+        # New objects, as from a socket: a string caches its hash.
+        tokens = [case.session_jwt.encode().decode() for _ in range(size)]
 
         async def batch() -> None:
-            for text in texts:
-                await cache.verify_session(text)
+            for token in tokens:
+                await cache.verify_session(token)
 
         return batch
 
     return prepare
 
 
-def _reading(values: list[str]) -> _Prepare:
+def _read_cookies(values: list[str]) -> _Prepare:
     reader = CredentialsReader(DescopeSettings(project_id="P" + "a" * 27))
     headers = [(b"cookie", value.encode()) for value in values]
     return _repeated(partial(reader.read, {"type": "http", "method": "GET", "headers": headers}))
