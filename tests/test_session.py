@@ -1,4 +1,4 @@
-"""What verified claims say of a user and their tenants.
+"""Session, user and tenants as created from verified claims.
 
 Requirements TN-01, TN-02, TN-04, TN-06 and TN-10; wire contract, sections 3.2 to 3.4 and 7.
 """
@@ -16,120 +16,120 @@ ADMIN = {"roles": ["admin"], "permissions": ["reports.write"]}
 
 
 def session(**claims: object) -> AuthSession:
-    """The session of a token with these claims besides the ones that every token has."""
+    """Return the session of a token with these claims and the required ones."""
     return AuthSession.from_claims({"sub": "U2ada", "iat": 1000, "exp": 1600, **claims})
 
 
-def test_default_schema_gives_each_tenant_its_own() -> None:
-    """Roles in a tenant are that tenant's; the top-level ones are the project's, and never mix (TN-04)."""
-    got = session(
+def test_each_tenant_has_its_own_roles() -> None:
+    """Roles in a tenant belong to that tenant, and the top-level ones to the project (TN-04)."""
+    result = session(
         dct="acme",
         tenants={"acme": ADMIN, "globex": {"roles": ["viewer"]}, "initech": {}},
         roles=["support"],
         permissions=["billing"],
     )
 
-    assert got.tenant == Tenant("acme", ("admin",), ("reports.write",))
-    assert dict(got.tenants) == {
-        "acme": got.tenant,
+    assert result.tenant == Tenant("acme", ("admin",), ("reports.write",))
+    assert dict(result.tenants) == {
+        "acme": result.tenant,
         "globex": Tenant("globex", ("viewer",)),
         "initech": Tenant("initech"),
     }
-    assert (got.user.roles, got.user.permissions) == (("support",), ("billing",))
+    assert (result.user.roles, result.user.permissions) == (("support",), ("billing",))
 
 
-def test_tenant_only_schema_reads_the_top_level_as_the_tenants() -> None:
-    """Without a tenants claim the lists belong to the current tenant, and nobody has project roles."""
-    got = session(dct="acme", roles=["admin"], permissions=["reports.write"])
+def test_without_tenants_claim_the_top_level_roles_are_the_current_tenants() -> None:
+    """The user has no project-wide roles then."""
+    result = session(dct="acme", roles=["admin"], permissions=["reports.write"])
 
-    assert got.tenant == Tenant("acme", ("admin",), ("reports.write",))
-    assert dict(got.tenants) == {"acme": got.tenant}
-    assert (got.user.roles, got.user.permissions) == ((), ())
-
-
-def test_no_authorization_claims_make_a_tenant_without_roles() -> None:
-    """Schema ``none``: the current tenant is known, and nothing is held in it."""
-    got = session(dct="acme")
-    assert got.tenant == Tenant("acme")
-    assert (got.user.roles, got.user.permissions) == ((), ())
+    assert result.tenant == Tenant("acme", ("admin",), ("reports.write",))
+    assert dict(result.tenants) == {"acme": result.tenant}
+    assert (result.user.roles, result.user.permissions) == ((), ())
 
 
-def test_top_level_lists_without_any_tenant_are_the_projects() -> None:
-    """A user of a project that has no tenants."""
-    got = session(roles=["support"], permissions=["billing"])
-    assert got.tenant is None
-    assert dict(got.tenants) == {}
-    assert (got.user.roles, got.user.permissions) == (("support",), ("billing",))
+def test_without_authorization_claims_the_tenant_has_no_roles() -> None:
+    """Schema ``none``: only the current tenant is known."""
+    result = session(dct="acme")
+    assert result.tenant == Tenant("acme")
+    assert (result.user.roles, result.user.permissions) == ((), ())
+
+
+def test_top_level_roles_without_a_tenant_are_project_wide() -> None:
+    """The project may have no tenants."""
+    result = session(roles=["support"], permissions=["billing"])
+    assert result.tenant is None
+    assert dict(result.tenants) == {}
+    assert (result.user.roles, result.user.permissions) == (("support",), ("billing",))
 
 
 def test_tn01_without_dct_there_is_no_current_tenant() -> None:
-    """Not even for a member of exactly one: nothing is guessed."""
-    got = session(tenants={"acme": ADMIN})
-    assert (got.tenant, got.tenant_id, got.tenant_claim) == (None, None, None)
-    assert list(got.tenants) == ["acme"]
+    """None is guessed, even if the user is a member of exactly one."""
+    result = session(tenants={"acme": ADMIN})
+    assert (result.tenant, result.tenant_id, result.tenant_claim) == (None, None, None)
+    assert list(result.tenants) == ["acme"]
 
 
 @pytest.mark.parametrize("tenants", [{}, {"globex": ADMIN}, None, [], ["acme"], "acme", 7, True])
-def test_tn02_a_tenant_that_is_not_the_users_is_no_tenant(tenants: object) -> None:
-    """``tenants`` wins whenever it is there, whatever it is: the top level is not asked instead."""
-    got = session(dct="acme", tenants=tenants, roles=["admin"])
-    assert got.tenant is None
-    assert got.tenant_id is None
-    assert got.tenant_claim == "acme"
-    assert "acme" not in got.tenants
+def test_tn02_a_current_tenant_without_membership_is_none(tenants: object) -> None:
+    """If there is a ``tenants`` claim, of whatever type, the top-level roles are not used instead."""
+    result = session(dct="acme", tenants=tenants, roles=["admin"])
+    assert result.tenant is None
+    assert result.tenant_id is None
+    assert result.tenant_claim == "acme"
+    assert "acme" not in result.tenants
 
 
 @pytest.mark.parametrize("dct", ["", None, 7, True, ["acme"], {"acme": 1}])
-@pytest.mark.parametrize("tenants", [True, False], ids=["default", "tenantOnly"])
-def test_tn02_a_dct_that_is_no_name_names_nothing(dct: object, *, tenants: bool) -> None:
+@pytest.mark.parametrize("tenants", [True, False], ids=["default schema", "tenant-only schema"])
+def test_tn02_a_dct_that_is_not_a_name_is_ignored(dct: object, *, tenants: bool) -> None:
     """In either schema."""
     listed = {"tenants": {"acme": ADMIN, "": ADMIN}} if tenants else {"roles": ["admin"]}
-    got = session(dct=dct, **listed)
-    assert (got.tenant, got.tenant_claim) == (None, None)
+    result = session(dct=dct, **listed)
+    assert (result.tenant, result.tenant_claim) == (None, None)
 
 
 @pytest.mark.parametrize("roles", ["administrator", "admin", None, 7, True, {"admin": True}])
-@pytest.mark.parametrize("inside", [True, False], ids=["default", "tenantOnly"])
-def test_tn04_what_is_not_a_list_holds_no_role(roles: object, *, inside: bool) -> None:
-    """A string above all: "administrator" does not hold "admin"; null is an empty list."""
+@pytest.mark.parametrize("inside", [True, False], ids=["default schema", "tenant-only schema"])
+def test_tn04_only_a_list_contains_roles(roles: object, *, inside: bool) -> None:
+    """The string "administrator" does not contain "admin", and null is an empty list."""
     grants = {"roles": roles, "permissions": roles}
-    got = session(dct="acme", **({"tenants": {"acme": grants}} if inside else grants))
-    assert got.tenant == Tenant("acme")
+    result = session(dct="acme", **({"tenants": {"acme": grants}} if inside else grants))
+    assert result.tenant == Tenant("acme")
 
 
 @pytest.mark.parametrize("listed", [["admin", 7, None, ["x"], "viewer"], ("admin", "viewer")])
-def test_tn04_only_names_in_a_list_count(listed: object) -> None:
-    """What else is in it is passed over; lists of verified claims are tuples."""
-    got = session(dct="acme", tenants={"acme": {"roles": listed}}, roles=listed)
-    assert got.tenant == Tenant("acme", ("admin", "viewer"))
-    assert got.user.roles == ("admin", "viewer")
+def test_tn04_only_strings_in_a_list_are_roles(listed: object) -> None:
+    """Other items are skipped. Lists of verified claims are tuples."""
+    result = session(dct="acme", tenants={"acme": {"roles": listed}}, roles=listed)
+    assert result.tenant == Tenant("acme", ("admin", "viewer"))
+    assert result.user.roles == ("admin", "viewer")
 
 
 @pytest.mark.parametrize(
     ("grants", "member"), [(None, True), ({}, True), ("x", False), ([], False), (0, False)]
 )
-def test_a_tenant_without_grants_is_one_all_the_same(grants: object, *, member: bool) -> None:
-    """Null is how an empty object may be written; anything else there is no membership."""
-    got = session(dct="acme", tenants={"acme": grants})
-    assert got.tenant == (Tenant("acme") if member else None)
+def test_a_tenant_with_null_is_a_membership(grants: object, *, member: bool) -> None:
+    """Null may stand for an empty object. Any other type is not a membership."""
+    result = session(dct="acme", tenants={"acme": grants})
+    assert result.tenant == (Tenant("acme") if member else None)
 
 
 @pytest.mark.parametrize("tenant_id", ["__proto__", "constructor", "__class__", "get", "*", " ", "a/b", "ä"])
 def test_tn06_any_text_is_a_plain_tenant_id(tenant_id: str) -> None:
-    """Names that are special elsewhere are not special here, and compare exactly."""
-    got = session(dct=tenant_id, tenants={tenant_id: ADMIN})
-    assert got.tenant == Tenant(tenant_id, ("admin",), ("reports.write",))
+    """Names with a special meaning elsewhere have none here, and are compared exactly."""
+    result = session(dct=tenant_id, tenants={tenant_id: ADMIN})
+    assert result.tenant == Tenant(tenant_id, ("admin",), ("reports.write",))
     assert session(dct=tenant_id, tenants={}).tenant is None
     assert session(dct=tenant_id.upper() + "x", tenants={tenant_id: ADMIN}).tenant is None
 
 
-def test_tn06_an_empty_tenant_id_is_nobodys() -> None:
-    """It cannot be told from none."""
+def test_tn06_an_empty_tenant_id_is_ignored() -> None:
+    """It would look like no tenant."""
     assert dict(session(tenants={"": ADMIN}).tenants) == {}
 
 
 def test_tn10_sessions_of_one_user_keep_their_own_tenant() -> None:
-    """Two tokens of the same user, in turn: nothing is shared between their values."""
+    """Two tokens of one user, used in turn, share no values."""
     tenants = {"acme": ADMIN, "globex": {"roles": ["viewer"]}}
     for _ in range(1000):
         assert session(dct="acme", tenants=tenants).tenant == Tenant("acme", ("admin",), ("reports.write",))
@@ -137,58 +137,58 @@ def test_tn10_sessions_of_one_user_keep_their_own_tenant() -> None:
 
 
 @pytest.mark.parametrize("dsub", ["", None, 7])
-def test_the_users_id_is_dsub_where_a_template_has_taken_sub(dsub: object) -> None:
-    """Wire contract, section 3.2; what is no id is passed over."""
+def test_the_user_id_is_dsub_if_a_template_overrides_sub(dsub: object) -> None:
+    """A ``dsub`` that is not an id is ignored (wire contract, section 3.2)."""
     assert session(sub="crm-17", dsub="U2ada").user.id == "U2ada"
     assert session(dsub=dsub).user.id == "U2ada"
     assert RefreshToken.from_claims("R", {"sub": "crm-17", "dsub": "U2ada"}).subject == "U2ada"
     assert User.from_claims({}).id == ""
 
 
-def test_a_session_tells_when_and_how_it_came_about() -> None:
-    """Times are whole epoch seconds; a second factor and a step-up are seen."""
-    got = session(iat=1000.9, exp=1600, amr=("fed", "mfa"), su=True)
-    assert (got.issued_at, got.expires_at) == (1000, 1600)
-    assert got.amr == ("fed", "mfa")
-    assert got.used_mfa
-    assert got.step_up
+def test_a_session_has_its_times_and_authentication_methods() -> None:
+    """Times are whole epoch seconds."""
+    result = session(iat=1000.9, exp=1600, amr=("fed", "mfa"), su=True)
+    assert (result.issued_at, result.expires_at) == (1000, 1600)
+    assert result.amr == ("fed", "mfa")
+    assert result.used_mfa
+    assert result.step_up
 
 
 @pytest.mark.parametrize("su", [None, 1, "true", False, {}])
 def test_only_true_is_a_step_up(su: object) -> None:
-    """Nothing else that could pass for it."""
-    got = session(su=su, amr="mfa")
-    assert not got.step_up
-    assert not got.used_mfa
+    """Values that resemble true do not count."""
+    result = session(su=su, amr="mfa")
+    assert not result.step_up
+    assert not result.used_mfa
 
 
-def test_times_that_are_no_numbers_are_long_past() -> None:
-    """Verification does not let them pass; here they must not look alive."""
-    got = AuthSession.from_claims({"iat": None, "exp": "never"})
-    assert (got.issued_at, got.expires_at) == (0, 0)
+def test_times_that_are_not_numbers_are_zero() -> None:
+    """Verification rejects them. Here they must not make a session look valid."""
+    result = AuthSession.from_claims({"iat": None, "exp": "never"})
+    assert (result.issued_at, result.expires_at) == (0, 0)
 
 
-def test_email_and_name_are_there_if_the_template_gives_them() -> None:
-    """As text, or not at all."""
+def test_email_and_name_are_the_claims_of_a_template() -> None:
+    """They are strings or None."""
     given_both = session(email="ada@acme.example", name="Ada").user
     assert (given_both.email, given_both.name) == ("ada@acme.example", "Ada")
     assert (session().user.email, session().user.name) == (None, None)
     assert (session(email=["x"], name="").user.email, session(email=["x"], name="").user.name) == (None, None)
 
 
-def test_all_claims_are_at_hand() -> None:
-    """For what a template adds; they take no part in comparing users."""
-    got = session(plan="gold")
-    assert got.claims["plan"] == "gold"
-    assert got.user.claims is got.claims
-    assert got.user == User("U2ada")
+def test_a_session_has_all_claims() -> None:
+    """They include claims of a template, and are ignored when users are compared."""
+    result = session(plan="gold")
+    assert result.claims["plan"] == "gold"
+    assert result.user.claims is result.claims
+    assert result.user == User("U2ada")
     with pytest.raises(TypeError):
         User("U2ada").claims["plan"] = "gold"  # type: ignore[index] # that this is an error is the promise
 
 
-def test_lg06_no_value_shows_what_does_not_belong_into_a_log() -> None:
-    """Neither an e-mail, nor a claim, nor a token."""
-    got = session(email="canary@acme.example", name="canary", plan="canary", dct="acme")
+def test_lg06_repr_shows_no_token_and_no_personal_data() -> None:
+    """Neither an e-mail address, nor a claim, nor a token."""
+    result = session(email="canary@acme.example", name="canary", plan="canary", dct="acme")
     refresh = RefreshToken("canary", "U2ada", 0, 1)
     profile = UserProfile(
         "U2ada",
@@ -204,10 +204,10 @@ def test_lg06_no_value_shows_what_does_not_belong_into_a_log() -> None:
         custom_attributes={"canary": 1},
     )
 
-    assert "canary" not in repr((got, refresh, TokenPair("canary", got, refresh), profile))
+    assert "canary" not in repr((result, refresh, TokenPair("canary", result, refresh), profile))
     assert repr(profile) == "UserProfile(user_id='U2ada')"
-    assert "U2ada" in repr(got)
-    assert "acme" in repr(got)
+    assert "U2ada" in repr(result)
+    assert "acme" in repr(result)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_lg06_no_value_shows_what_does_not_belong_into_a_log() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_values_cannot_be_changed(value: object, name: str) -> None:
-    """A handler that could change them would change them for the next request too (TV-17)."""
+    """The next request may get the same object (TV-17)."""
     with pytest.raises(FrozenInstanceError):
         setattr(value, name, "other")
     with pytest.raises((AttributeError, TypeError)):
@@ -231,17 +231,17 @@ def test_values_cannot_be_changed(value: object, name: str) -> None:
 
 
 def test_the_tenants_of_a_session_cannot_be_changed() -> None:
-    """The mapping is read-only like everything else."""
+    """The mapping is read-only."""
     tenants = session(tenants={"acme": ADMIN}).tenants
     with pytest.raises(TypeError):
         tenants["globex"] = Tenant("globex")  # type: ignore[index] # that this is an error is the promise
 
 
-def test_a_changed_session_is_another_one() -> None:
-    """What tests and impersonation tools do: a copy, with something replaced."""
-    got = session(tenants={"acme": ADMIN})
-    assert replace(got, tenant=got.tenants["acme"]).tenant_id == "acme"
-    assert got.tenant is None
+def test_replace_creates_a_changed_copy() -> None:
+    """Tests and impersonation tools use it."""
+    result = session(tenants={"acme": ADMIN})
+    assert replace(result, tenant=result.tenants["acme"]).tenant_id == "acme"
+    assert result.tenant is None
 
 
 JSON = st.recursive(
@@ -253,16 +253,16 @@ NAMES = ("dct", "tenants", "roles", "permissions", "amr", "su", "sub", "dsub", "
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)))
-def test_whatever_the_claims_are_a_session_claims_no_more(claims: Mapping[str, object]) -> None:
-    """No claim can break it, and every role in it stands in a list where it belongs."""
-    got = AuthSession.from_claims(claims)
+def test_random_claims_give_no_role_that_they_do_not_list(claims: Mapping[str, object]) -> None:
+    """No claims raise an error."""
+    result = AuthSession.from_claims(claims)
 
-    for tenant in got.tenants.values():
+    for tenant in result.tenants.values():
         assert tenant.id
         assert all(isinstance(name, str) for name in (*tenant.roles, *tenant.permissions))
-    if got.tenant is not None:
-        assert got.tenants[got.tenant.id] is got.tenant
-        assert claims["dct"] == got.tenant.id
-    if got.tenants and "tenants" not in claims:
-        assert list(got.tenants) == [claims["dct"]]
-        assert got.user.roles == ()
+    if result.tenant is not None:
+        assert result.tenants[result.tenant.id] is result.tenant
+        assert claims["dct"] == result.tenant.id
+    if result.tenants and "tenants" not in claims:
+        assert list(result.tenants) == [claims["dct"]]
+        assert result.user.roles == ()

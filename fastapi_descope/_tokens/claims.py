@@ -71,7 +71,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """What a token must contain to be accepted.
+    """The requirements that a token must meet.
 
     If ``audience`` is set, a token must have it. If it is None, a token with an ``aud`` claim must have the
     project id in it. ``session_names`` and ``refresh_names`` are the values of the ``drn`` claim, where
