@@ -1,4 +1,4 @@
-"""The emulator as one ASGI app: the door, the journal and the faults, and behind them the endpoints."""
+"""The emulator as one ASGI app: access control, the journal, faults, the API and the pages."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .api.admin import Admin
-from .api.auth import AuthApi, SocialApi
+from .api.auth import AuthApi
 from .api.oidc import OidcApi
 from .api.pending import PendingApi
 from .api.snapshot import Snapshot
@@ -38,12 +38,12 @@ from .urls import collapse_leading_slashes, route_path
 
 __all__ = ["Emulator", "JwtPair"]
 
-_API = re.compile(r"/(v[0-9]+|oauth2|scim)/")
+_API_PATH = re.compile(r"/(v[0-9]+|oauth2|scim)/")
 
 
 @dataclass(frozen=True, slots=True)
 class JwtPair:
-    """A token pair made without a sign-in."""
+    """A pair of tokens issued without a sign-in."""
 
     session_jwt: str = field(repr=False)
     refresh_jwt: str = field(repr=False)
@@ -52,23 +52,29 @@ class JwtPair:
         return iter((self.session_jwt, self.refresh_jwt))
 
 
+# Accepts loopback hosts only (EM-03), and rejects what Descope would reject (EM-07).
 class Emulator:
-    """A Descope for development and tests: an ASGI app with its own project, clock and signing key.
+    """A Descope emulator for development and tests: an ASGI app with its own project, clock and signing key.
 
-    Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``.
-    It answers only requests whose ``Host`` is the loopback (EM-03), so point clients at a loopback URL in
-    both cases. Mounted in another app, it gives out URLs with the prefix. Costs the making of one RSA key,
-    unless it is given a ``signing_key``.
+    Serve it in-process through ``httpx.ASGITransport(emulator)``, or on a socket with ``server.running``. It
+    rejects requests whose ``Host`` is not a loopback address, so clients need a loopback URL in both cases.
+    Mounted in another app, its URLs contain the prefix of the mount.
 
-    ``base_url`` matters for a project whose issuer has the URL form; ``server`` sets it. ``pause`` is how
-    a delayed fault passes its seconds. ``console`` opens ``/console``: to look, or to break things, too.
+    As a context manager it clears the faults on exit, so that no call stays held.
 
-    As a context manager it gives itself, and when left it clears the faults, so that no call stays held.
+    Args:
+        project: The project; the default one without.
+        clock: The clock; by default the real time.
+        base_url: The origin in issuers of URL form. ``server`` sets it.
+        pause: Waits for a number of seconds when a fault delays a call.
+        signing_key: The signing key. Without, one is generated, which takes tens of milliseconds.
+        console: Serve ``/console`` read-only (``"view"``) or with control over faults, sessions, keys and the
+            clock (``"faults"``). By default there is no console.
 
     Attributes:
-        clock: the time of everything issued here; ``clock.advance(seconds)`` moves it.
-        faults: failures to come (``faults.add``).
-        requests: the journal of what was asked.
+        clock: The clock of everything that is issued here; ``clock.advance(seconds)`` moves it.
+        faults: The pending faults; ``faults.add`` adds one.
+        requests: The journal of the requests.
     """
 
     def __init__(
@@ -87,7 +93,6 @@ class Emulator:
         logins = LoginStore(self.clock)
         self._routes: list[Route] = [
             *AuthApi(self._auth_server, logins, self.clock).routes,
-            *SocialApi(self._auth_server, logins).routes,
             *PendingApi(self._auth_server, logins, self.clock).routes,
             *OidcApi(self._auth_server, logins, self.clock).routes,
             *SignInPage(self._auth_server, logins).routes,
@@ -96,36 +101,36 @@ class Emulator:
         self._app = Starlette(
             routes=[*self._routes, *self._console_routes(console)],
             exception_handlers={
-                ApiError: _refused,
-                HTTPException: _no_such_thing,
-                Exception: _failed,  # which is raised all the same: a server logs it, a test sees it
+                ApiError: _on_api_error,
+                HTTPException: _on_http_error,
+                Exception: _on_exception,  # Starlette raises it afterwards, so a server logs it
             },
         )
         self._app.router.redirect_slashes = False
 
     async def __aenter__(self) -> Self:
-        """Give the emulator; it needs no start."""
+        """Return the emulator. It needs no start-up."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let everybody go on who waits in a fault."""
+        """Clear the faults, so that held calls continue."""
         self.faults.clear()
 
     @property
     def project(self) -> Project:
-        """The project as it is now."""
+        """The project. Assigning a new one changes roles or settings; issued tokens stay as they are."""
         return self._auth_server.project
 
     @project.setter
     def project(self, project: Project) -> None:
-        """Change roles or settings while it runs; what is out already stays as it is."""
+        """Replace the project."""
         self._auth_server.project = project
 
     @property
     def project_id(self) -> str:
-        """The project id to configure a client with."""
+        """The project id."""
         return self.project.project_id
 
     @property
@@ -135,7 +140,7 @@ class Emulator:
 
     @base_url.setter
     def base_url(self, base_url: str) -> None:
-        """Say where clients reach it; ``server`` does."""
+        """Set the origin at which clients reach the emulator."""
         self._auth_server.base_url = base_url
 
     @property
@@ -144,16 +149,27 @@ class Emulator:
         return self._auth_server.keys.public_keys
 
     def rotate_keys(self, *, keep_old: bool = True) -> None:
-        """Sign with a new key from now on; without ``keep_old``, what older keys signed is void."""
+        """Sign with a new key from now on.
+
+        Args:
+            keep_old: Keep accepting tokens that older keys signed.
+        """
         self._auth_server.keys.rotate(keep_old=keep_old)
 
     def drop_old_keys(self) -> None:
-        """Void what any key but the newest signed."""
+        """Invalidate the tokens that older keys signed."""
         self._auth_server.keys.drop_old()
 
-    def revoke(self, user: str) -> None:
-        """End every session of a user (login id or user id). Raises LookupError for an unknown one."""
-        self._auth_server.revoke_user(self._user(user))
+    def revoke_sessions(self, user: str) -> None:
+        """End all sessions of a user. Their session JWTs stay valid until they expire, as in Descope.
+
+        Args:
+            user: A login id or a user id.
+
+        Raises:
+            LookupError: The project has no such user.
+        """
+        self._auth_server.revoke_user(self._find_user(user))
 
     def issue(
         self,
@@ -162,54 +178,59 @@ class Emulator:
         *,
         session_seconds: int | None = None,
         amr: tuple[str, ...] = (),
-        su: bool = False,
+        step_up: bool = False,
         claims: Mapping[str, object] | None = None,
     ) -> JwtPair:
-        """A pair for a user (login id or user id) as if signed in, without HTTP.
+        """Return tokens for a user as after a sign-in, without HTTP.
 
-        ``session_seconds`` replaces the project's; a negative number makes a session JWT that is over.
-        ``amr`` is added to the user's own. ``su`` and ``claims`` go into the session JWT alone, and
-        ``claims`` win. Without ``tenant``, a project with ``auto_tenant`` picks a user's only one.
+        Args:
+            user: A login id or a user id.
+            tenant: The current tenant. Without, a project with ``auto_tenant`` selects the user's only one.
+            session_seconds: The lifetime of the session JWT; negative for one that has expired.
+            amr: Authentication methods in addition to the user's own.
+            step_up: Add ``su`` to the session JWT.
+            claims: Claims of the session JWT that replace the regular ones.
 
-        Raises LookupError for an unknown user, or a tenant that the user is not in.
+        Raises:
+            LookupError: The project has no such user, or the user is not a member of the tenant.
         """
-        person = self._user(user)
-        if tenant is not None and tenant not in person.tenants:
-            raise LookupError(f"{person.user_id} is not a member of tenant {tenant!r}")
-        if tenant is None and self.project.auto_tenant and len(person.tenants) == 1:
-            tenant = next(iter(person.tenants))
-        bearer = Principal(person, tenant, (*person.amr, *amr), step_up=su)
-        issued = self._auth_server.start_session(bearer, session_seconds=session_seconds, overrides=claims)
+        account = self._find_user(user)
+        if tenant is not None and tenant not in account.tenants:
+            raise LookupError(f"{account.user_id} is not a member of tenant {tenant!r}")
+        if tenant is None:
+            tenant = self.project.default_tenant(account)
+        principal = Principal(account, tenant, (*account.amr, *amr), step_up=step_up)
+        issued = self._auth_server.start_session(principal, session_seconds=session_seconds, overrides=claims)
         return JwtPair(issued.session_jwt, issued.refresh_jwt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         scope = collapse_leading_slashes(scope)
         if is_console(route_path(scope)):
-            await self._console(scope)(scope, receive, send)
+            await self._select_console_app(scope)(scope, receive, send)
             return
-        call = self._call(scope)
+        call = self._new_call(scope)
         self.requests.record(call)
-        send = _noting(call, send)
-        answer = self._answer(scope, call.endpoint)
-        with suppress(ClientDisconnect):  # nobody is left to be answered
-            await with_cors(answer, scope)(scope, receive, send)
+        send = _recording_status(call, send)
+        app = self._select_app(scope, call.endpoint)
+        with suppress(ClientDisconnect):  # there is no client to respond to
+            await with_cors(app, scope)(scope, receive, send)
 
-    def _answer(self, scope: Scope, endpoint: str) -> ASGIApp:
-        """What answers a request: the door, a fault, or the endpoint."""
-        shut = rejection_reason(scope)
-        if shut:
-            return _closed(shut)
-        fault = self.faults.pop(endpoint) if endpoint else None  # a preflight, say, is no call of the API
+    def _select_app(self, scope: Scope, endpoint: str) -> ASGIApp:
+        """Return the app that serves a request: a rejection, a fault or the routes."""
+        reason = rejection_reason(scope)
+        if reason:
+            return _rejection(reason)
+        fault = self.faults.pop(endpoint) if endpoint else None  # a CORS preflight has no endpoint
         return self._app if fault is None else self.faults.wrap(fault, self._app)
 
-    def _console(self, scope: Scope) -> ASGIApp:
-        """What answers at the console: no fault happens to it, and no journal has it."""
-        shut = console_rejection_reason(scope)
-        return _closed(shut) if shut else self._app
+    def _select_console_app(self, scope: Scope) -> ASGIApp:
+        """Return the app that serves the console, which has no faults and no journal."""
+        reason = console_rejection_reason(scope)
+        return _rejection(reason) if reason else self._app
 
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
@@ -218,13 +239,13 @@ class Emulator:
         admin = Admin(self._auth_server, self.faults, self.clock)
         return Console(snapshot, admin if console == "faults" else None).routes
 
-    def _user(self, reference: str) -> SeedUser:
+    def _find_user(self, reference: str) -> SeedUser:
         user = self.project.find_user(reference)
         if user is None:
             raise LookupError("the project has no such user")
         return user
 
-    def _call(self, scope: Scope) -> Call:
+    def _new_call(self, scope: Scope) -> Call:
         request = Request(scope)
         endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
         return Call(
@@ -237,31 +258,31 @@ class Emulator:
         )
 
 
-def _closed(reason: str) -> Response:
+def _rejection(reason: str) -> Response:
     return JSONResponse(error_body("E011001", reason), 403)
 
 
-def _noting(call: Call, send: Send) -> Send:
-    async def noting(message: Message) -> None:
+def _recording_status(call: Call, send: Send) -> Send:
+    async def record_status(message: Message) -> None:
         if message["type"] == "http.response.start":
             call.status = message["status"]
         await send(message)
 
-    return noting
+    return record_status
 
 
-def _refused(_: Request, error: Exception) -> Response:
-    refusal = cast("ApiError", error)
-    return JSONResponse(refusal.body, refusal.status)
+def _on_api_error(_: Request, error: Exception) -> Response:
+    api_error = cast("ApiError", error)
+    return JSONResponse(api_error.body, api_error.status)
 
 
-def _no_such_thing(request: Request, error: Exception) -> Response:
-    refusal = cast("HTTPException", error)
-    is_descopes = refusal.status_code == HTTPStatus.NOT_FOUND and _API.match(route_path(request.scope))
-    message = "The emulator does not play this endpoint" if is_descopes else refusal.detail
+def _on_http_error(request: Request, error: Exception) -> Response:
+    http_error = cast("HTTPException", error)
+    is_api = http_error.status_code == HTTPStatus.NOT_FOUND and _API_PATH.match(route_path(request.scope))
+    message = "The emulator does not implement this endpoint" if is_api else http_error.detail
     body = error_body("E011001", message)
-    return JSONResponse(body, refusal.status_code, refusal.headers)
+    return JSONResponse(body, http_error.status_code, http_error.headers)
 
 
-def _failed(_: Request, __: Exception) -> Response:
-    return JSONResponse(error_body(INTERNAL_ERROR, "The emulator failed: its log says why"), 500)
+def _on_exception(_: Request, __: Exception) -> Response:
+    return JSONResponse(error_body(INTERNAL_ERROR, "The emulator failed: see its log"), 500)

@@ -229,7 +229,7 @@ class TestHarness:
         Raises:
             LookupError: The client has no session token.
         """
-        self.emulator.revoke(self._session(client).user.id)
+        self.emulator.revoke_sessions(self._session(client).user.id)
 
     def _add_session(self, client: Client, user: str | None, options: SignInOptions) -> Client:
         _reject_unknown(options)
@@ -238,7 +238,7 @@ class TestHarness:
             self._users.get_or_create(user, tenant, _grants(options)).login_id,
             tenant,
             amr=_as_tuple("amr", options.get("amr")),
-            su=options.get("step_up", False),
+            step_up=options.get("step_up", False),
             claims=options.get("claims"),
         )
         if options.get("bearer"):

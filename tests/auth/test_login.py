@@ -116,7 +116,7 @@ async def test_a_step_up_of_a_session_that_descope_has_ended_is_a_plain_login() 
     """The refresh token still looks good here; Descope knows better, and is asked without it."""
     core = AuthHarness()
     issued = core.issue()
-    core.emulator.revoke(ADA)
+    core.emulator.revoke_sessions(ADA)
 
     await core.login_flow.authorization_url(
         asked(options=LoginOptions(stepup=True)), credentials=cookies(issued)

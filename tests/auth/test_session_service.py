@@ -83,7 +83,7 @@ async def test_a_switch_of_a_revoked_session_ends_it() -> None:
     """Descope says 401."""
     core = AuthHarness()
     issued = core.issue()
-    core.emulator.revoke(ADA)
+    core.emulator.revoke_sessions(ADA)
     with pytest.raises(SessionEnded) as caught:
         await core.session_service.select_tenant(cookies(issued), "globex")
     assert caught.value.__cause__ is None
@@ -177,7 +177,7 @@ async def test_a_profile_of_a_revoked_session_ends_it() -> None:
     core = AuthHarness()
     issued = core.issue()
     result = await core.authenticate(issued)
-    core.emulator.revoke(ADA)
+    core.emulator.revoke_sessions(ADA)
     with pytest.raises(SessionEnded):
         await core.session_service.profile(cookies(issued), result)
 

@@ -58,14 +58,14 @@ def test_its_levers(page: Page, emulator: Emulator, base_url: str, complaints: l
     page.goto(f"{base_url}/console")
     page.get_by_label("Endpoint").select_option("me")
     page.get_by_label("What happens").select_option("reset")
-    page.get_by_role("button", name="Let it fail").click()
+    page.get_by_role("button", name="Add fault").click()
     page.locator("#faults").get_by_text("connection reset").wait_for()
     page.get_by_role("button", name="Clear").click()
-    page.get_by_text("None: calls get real answers.").wait_for()
+    page.get_by_text("No pending faults.").wait_for()
     page.locator("#sessions").get_by_role("button", name="Revoke").click()
-    page.get_by_text("Nobody is signed in.").wait_for()
+    page.get_by_text("No active sessions.").wait_for()
     page.get_by_role("button", name="+10 min").click()
-    page.get_by_text("+600 s from the real time").wait_for()
+    page.get_by_text("+600 s from real time").wait_for()
     assert emulator.clock.offset == 600
     assert complaints == []
 
@@ -76,7 +76,7 @@ def test_it_works_without_scripts(chromium: Browser, emulator: Emulator, base_ur
     page = context.new_page()
     page.goto(f"{base_url}/console")
     page.get_by_role("button", name="Sign with a new key").click()
-    page.get_by_role("button", name="Drop the old ones").wait_for()
+    page.get_by_role("button", name="Drop old keys").wait_for()
     assert len(emulator.public_keys) == 2
     context.close()
 

@@ -186,7 +186,7 @@ def test_a_session_that_was_ended_elsewhere(front_end: FrontEndFactory, emulated
     emulator, base_url = emulated()
     here = front_end(base_url)
     here.sign_in()
-    emulator.revoke(ADA)
+    emulator.revoke_sessions(ADA)
     refused = here.ask("refresh()")
     assert (refused["code"], refused["error"]["errorCode"]) == (401, "E064001")
     assert here.look("sdk.getRefreshToken()") == ""

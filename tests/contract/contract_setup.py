@@ -88,7 +88,7 @@ async def _a_session(stage: ContractSetup) -> Values:
 
 
 async def _a_stepped_up_session(stage: ContractSetup) -> Values:
-    session, refresh = stage.emulator.issue(_ADA, "acme", su=True)
+    session, refresh = stage.emulator.issue(_ADA, "acme", step_up=True)
     return {"session": session, "refresh": refresh}
 
 

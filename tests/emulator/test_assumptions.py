@@ -28,7 +28,7 @@ async def test_status_of_a_token_that_is_over(call: Call, make: Make) -> None:
     """Revoked, unknown, missing and unreadable refresh tokens may be a 400 in place of a 401."""
     emulator = make(Project(assumptions=Assumptions(revoked_status=400)))
     revoked = emulator.issue(ADA).refresh_jwt
-    emulator.revoke(ADA)
+    emulator.revoke_sessions(ADA)
     responses = [await call(emulator, "POST", REFRESH, token=token) for token in (revoked, "a.b.c", "")]
     assert [_verdict(response) for response in responses] == [
         (400, "E064001"),

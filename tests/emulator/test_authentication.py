@@ -57,8 +57,8 @@ async def test_no_token_at_all(call: Call, make: Make) -> None:
     assert response.json() == {
         "errorCode": "E061005",
         "errorDescription": "Invalid token",
-        "errorMessage": "The request holds no refresh token",
-        "message": "The request holds no refresh token",
+        "errorMessage": "The request has no refresh token",
+        "message": "The request has no refresh token",
     }
 
 
@@ -97,8 +97,8 @@ async def test_unknown_key(call: Call, make: Make, path: str) -> None:
     response = await call(emulator, "GET" if path == ME else "POST", path, token=token, key="any")
     assert response.status_code == 401
     assert response.json()["errorMessage"] == (
-        "The bearer ends with a key, and the project has no management key: leave it out, or seed "
-        "auth_management_key"
+        "The bearer ends with a key, but the project has no management key: leave it out, or set "
+        "auth_management_key in the seed"
     )
 
 

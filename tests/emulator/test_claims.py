@@ -151,7 +151,7 @@ def test_issue_options(make: Make, read: Read) -> None:
         "acme",
         session_seconds=30,
         amr=("mfa",),
-        su=True,
+        step_up=True,
         claims={"plan": "gold", "tenants": {}},
     )
     session, refresh = (read(emulator, jwt) for jwt in pair)
@@ -290,6 +290,6 @@ def test_tenants_own_session_length(make: Make, read: Read) -> None:
 def test_step_up_timeout(make: Make, read: Read, session: int, step_up: int, expected: int) -> None:
     """A stepped-up session token lives no longer than the step-up; others live as ever."""
     emulator = make(Project(session_seconds=session, step_up_seconds=step_up))
-    stepped = read(emulator, emulator.issue("ada@acme.example", su=True).session_jwt)
+    stepped = read(emulator, emulator.issue("ada@acme.example", step_up=True).session_jwt)
     plain = read(emulator, emulator.issue("ada@acme.example").session_jwt)
     assert (stepped["exp"], plain["exp"]) == (NOW + expected, NOW + session)

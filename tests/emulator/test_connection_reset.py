@@ -283,7 +283,7 @@ async def test_pause_that_fails(call: Call) -> None:
 
 def test_a_reset_has_no_answer(make: Make) -> None:
     """What would never be seen is a mistake."""
-    faults, message = make().faults, "a reset takes the place of the answer"
+    faults, message = make().faults, "a reset replaces the response"
     with pytest.raises(ValueError, match=message):
         faults.add("keys", cut="reset", status=500)
     with pytest.raises(ValueError, match=message):

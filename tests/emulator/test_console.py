@@ -84,7 +84,7 @@ async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock
         "POST /v1/auth/refresh<td>refresh",
         "GET /signin/…<td>signin",
         '<td class="status" data-class="4">404',
-        "<time>2027-01-15 08:01:30</time> UTC, +90 s from the real time",
+        "<time>2027-01-15 08:01:30</time> UTC, +90 s from real time",
         *(key["kid"] for key in emulator.public_keys),
         emulator.requests.for_endpoint("refresh")[0].caller,
     ):
@@ -97,7 +97,7 @@ async def test_an_empty_one(call: Call, make_console: MakeConsole) -> None:
     """A project with nobody in it has a page, too."""
     emulator = make_console(project=Project(tenants=(), users=(), access_keys=()))
     text = (await call(emulator, "GET", "/console")).text
-    for shown in ("--user LOGIN_ID", "Nobody is signed in.", "None so far.", "None: calls get real answers."):
+    for shown in ("--user LOGIN_ID", "No active sessions.", "No requests yet.", "No pending faults."):
         assert shown in text
 
 
@@ -121,13 +121,13 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
     keys = emulator.public_keys
     page = await call(emulator, "GET", "/console")
     assert "<form" not in page.text
-    assert "start it with <code>--faults</code>" in page.text
+    assert "start the emulator with <code>--faults</code>" in page.text
     for lever in LEVERS:
         response = await pull(
             emulator, lever, user="ada@acme.example", seconds="60", endpoint="me", kind="reset"
         )
         assert response.status_code == 403
-        assert "Start the emulator with --faults to break things." in response.text
+        assert "Start the emulator with --faults to change its state." in response.text
     assert (emulator.public_keys, emulator.clock.offset, emulator.faults.pending()) == (keys, 0, ())
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 1
 
@@ -140,7 +140,7 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
         ({"kind": "delay", "seconds": "1.5"}, "waits 1.5 s"),
         ({"kind": "drip", "seconds": "0.2"}, "0.2 s between bytes"),
         ({"kind": "reset"}, "connection reset"),
-        ({"kind": "close", "when": "after"}, "the work is done, ends in mid-body"),
+        ({"kind": "close", "when": "after"}, "after the work, connection closed within the body"),
         ({"kind": "garbage"}, "status 200, as text/html"),
     ],
 )
@@ -178,7 +178,7 @@ async def test_a_form_that_makes_no_sense(
     emulator = make_console()
     response = await pull(emulator, "fail", **fields)
     assert response.status_code == 400
-    assert "That cannot be done" in response.text
+    assert "The action failed" in response.text
     assert says in response.text
     assert emulator.faults.pending() == ()
 
@@ -193,7 +193,7 @@ async def test_the_other_levers(call: Call, make_console: MakeConsole, pull: Pul
     assert emulator.faults.pending() == ()
     assert emulator.public_keys[1:] == (old,)
     assert emulator.clock.offset == -90.5
-    assert "Drop the old ones" in (await call(emulator, "GET", "/console")).text
+    assert "Drop old keys" in (await call(emulator, "GET", "/console")).text
     await pull(emulator, "drop")
     assert old not in emulator.public_keys
 
@@ -209,7 +209,7 @@ async def test_revoking(call: Call, make_console: MakeConsole, pull: Pull) -> No
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 2
     assert (await pull(emulator, "revoke", session=session)).status_code == 404
     assert (await pull(emulator, "revoke", user=SeedUser("ada@acme.example").user_id)).status_code == 303
-    assert "Nobody is signed in." in (await call(emulator, "GET", "/console")).text
+    assert "No active sessions." in (await call(emulator, "GET", "/console")).text
     assert "The project has no such user" in (await pull(emulator, "revoke")).text
 
 
@@ -229,7 +229,7 @@ async def test_forged_forms(call: Call, make_console: MakeConsole, lever: str, t
     body = b"endpoint=me&kind=reset&seconds=60&form_token=" + token.encode("utf-8", "surrogateescape")
     response = await call(emulator, "POST", f"/console/{lever}", content=body)
     assert response.status_code == 403
-    assert "That did not come from this console" in response.text
+    assert "The form is not from this console" in response.text
     assert (emulator.faults.pending(), emulator.clock.offset) == ((), 0)
     assert len(emulator.public_keys) == 1
 

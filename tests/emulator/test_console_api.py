@@ -169,7 +169,7 @@ async def test_revoking_a_session(call: Call, make_console: MakeConsole) -> None
     responses = [await call(emulator, "POST", REFRESH, token=token) for token in (first, second)]
     assert [one.status_code for one in responses] == [401, 200]
     again = await call(emulator, "POST", "/console/api/revoke", json=body)
-    assert (again.status_code, message(again)) == (404, "There is no such session")
+    assert (again.status_code, message(again)) == (404, "There is no active session with this id")
 
 
 async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
@@ -230,7 +230,7 @@ async def test_em08_nothing_breaks_without_the_flag(
     response = await call(emulator, method, f"/console/api/{path}", json=body)
     assert (response.status_code, message(response)) == (
         403,
-        "Start the emulator with --faults to break things",
+        "This console is read-only: start the emulator with --faults",
     )
     assert (emulator.faults.pending(), emulator.public_keys, emulator.clock.offset) == ((), before, 0)
     assert (await call(emulator, "GET", "/console/api/state")).status_code == 200
@@ -257,7 +257,7 @@ async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> No
         content=b'{"endpoint":"*","status":500}',
         headers={"content-type": kind},
     )
-    assert (response.status_code, message(response)) == (415, "Send it as application/json")
+    assert (response.status_code, message(response)) == (415, "The Content-Type must be application/json")
     assert emulator.faults.pending() == ()
 
 

@@ -21,9 +21,9 @@ DATE = "Wed, 21 Oct 2037 07:28:00 GMT"
         ({"status": 503}, "status 503"),
         ({"status": 429, "retry_after": 7}, "status 429, Retry-After 7"),
         ({"delay": 1.5}, "waits 1.5 s"),
-        ({"drip": 0.1, "when": "after"}, "the work is done, 0.1 s between bytes"),
+        ({"drip": 0.1, "when": "after"}, "after the work, 0.1 s between bytes"),
         ({"cut": "reset"}, "connection reset"),
-        ({"cut": "close", "delay": 1}, "waits 1 s, ends in mid-body"),
+        ({"cut": "close", "delay": 1}, "waits 1 s, connection closed within the body"),
         ({"status": 503, "retry_after": DATE}, f"status 503, Retry-After {DATE}"),
         ({"garbage": True}, "status 200, as text/html"),
         ({"garbage": True, "status": 502}, "status 502, as text/html"),
@@ -80,7 +80,7 @@ async def test_faults_are_listed_as_they_come(call: Call, make_console: MakeCons
     emulator.faults.add("*", hold=True)
     state = (await call(emulator, "GET", "/console/api/state")).json()
     assert [(one["endpoint"], one["fault"], one["times"]) for one in state["faults"]] == [
-        ("*", "is held", 1),
+        ("*", "held", 1),
         ("me", "status 500", 2),
         ("me", "status 502", 2),
         ("me", "status 500", 2),
@@ -100,7 +100,7 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
     ("order", "says"),
     [
         ({}, "endpoint: Field required"),
-        ({"endpoint": "renew", "status": 500}, "no endpoint 'renew'; there are "),
+        ({"endpoint": "renew", "status": 500}, "unknown endpoint 'renew'; expected one of "),
         ({"endpoint": "me"}, "a fault needs a status"),
         ({"endpoint": "me", "status": 99}, "status: Input should be greater than or equal to 200"),
         ({"endpoint": "me", "status": 600}, "status: Input should be less than or equal to 599"),
@@ -112,7 +112,7 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
         ({"endpoint": "me", "cut": "off"}, "cut: Input should be 'reset' or 'close'"),
         (
             {"endpoint": "me", "garbage": True, "body": "x"},
-            "garbage takes the place of the body: there is only one of them",
+            "garbage replaces the body: send one of them",
         ),
         (
             {"endpoint": "me", "garbage": False},
@@ -129,12 +129,15 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
             {"endpoint": "me", "status": 500, "headers": {"x": "a\nb"}},
             "headers.x: expected visible characters",
         ),
-        ({"endpoint": "me", "status": 500, "headers": {"a b": ""}}, "headers.a b.[key]: expected the name"),
+        (
+            {"endpoint": "me", "status": 500, "headers": {"a b": ""}},
+            "headers.a b.[key]: expected a header name",
+        ),
         (
             {"endpoint": "me", "status": 500, "headers": {"Connection": ""}},
             "headers.Connection.[key]: expected",
         ),
-        ({"endpoint": "me", "cut": "reset", "status": 500}, "a reset takes the place of the answer"),
+        ({"endpoint": "me", "cut": "reset", "status": 500}, "a reset replaces the response"),
         ({"endpoint": "me", "status": 500, "open": "/etc/passwd"}, "open: Extra inputs are not permitted"),
     ],
 )

@@ -118,7 +118,7 @@ async def test_endpoint_that_is_not_played(call: Call, make: Make, path: str) ->
     """An endpoint that Descope has, or may have, and the emulator has not is said to be so."""
     response = await call(make(), "POST", path, json={})
     assert (response.status_code, response.json()["errorCode"]) == (404, "E011001")
-    assert response.json()["errorMessage"] == "The emulator does not play this endpoint"
+    assert response.json()["errorMessage"] == "The emulator does not implement this endpoint"
 
 
 async def test_wrong_method(call: Call, make: Make) -> None:
@@ -138,7 +138,7 @@ async def test_default_project() -> None:
 def test_revoking_nobody(make: Make) -> None:
     """An unknown user cannot be revoked."""
     with pytest.raises(LookupError, match="no such user"):
-        make().revoke("nobody@acme.example")
+        make().revoke_sessions("nobody@acme.example")
 
 
 async def test_lifespan(make: Make) -> None:
@@ -222,8 +222,8 @@ def test_a_failure_of_its_own_is_logged_and_told_in_json(
     assert response.json() == {
         "errorCode": "E000000",
         "errorDescription": "Internal failure",
-        "errorMessage": "The emulator failed: its log says why",
-        "message": "The emulator failed: its log says why",
+        "errorMessage": "The emulator failed: see its log",
+        "message": "The emulator failed: see its log",
     }
     assert "not JSON serializable" in caplog.text
 

@@ -28,8 +28,8 @@ async def test_status_a_number_of_times(call: Call, make: Make) -> None:
     assert responses[0].json() == {
         "errorCode": "E000000",
         "errorDescription": "Internal failure",
-        "errorMessage": "A fault was asked for",
-        "message": "A fault was asked for",
+        "errorMessage": "A fault was injected here",
+        "message": "A fault was injected here",
     }
 
 
@@ -206,5 +206,5 @@ def test_fault_that_changes_nothing(make: Make) -> None:
 
 def test_unknown_endpoint(make: Make) -> None:
     """An endpoint that does not exist is a mistake, and the message lists the right ones."""
-    with pytest.raises(ValueError, match=r"no endpoint 'renew'; there are .*'refresh'"):
+    with pytest.raises(ValueError, match=r"unknown endpoint 'renew'; expected one of .*'refresh'"):
         make().faults.add("renew", status=500)

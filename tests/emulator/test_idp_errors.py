@@ -24,7 +24,7 @@ async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.
     ("name", "error", "description"),
     [
         ("locked", "access_denied", "The account is locked"),
-        ("stranger", "access_denied", "The identity provider confirmed another user than the one asked for"),
+        ("stranger", "access_denied", "The identity provider confirmed another user than the requested one"),
         ("unassigned", "access_denied", "The user is not assigned to this application"),
         ("certificate", "server_error", "The certificate that signed the SAML response has expired"),
         ("skew", "server_error", "The SAML assertion is not valid yet"),

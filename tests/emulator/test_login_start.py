@@ -148,7 +148,7 @@ async def test_step_up_needs_a_live_session(call: Call, make: Make) -> None:
     """Step-up with a revoked refresh token is refused like a refresh with it."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
-    emulator.revoke("grace@acme.example")
+    emulator.revoke_sessions("grace@acme.example")
     response = await call(emulator, "POST", PATH, token=token, params=QUERY, json={"stepup": True})
     assert (response.status_code, response.json()["errorCode"]) == (401, "E064001")
 

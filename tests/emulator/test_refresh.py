@@ -127,7 +127,7 @@ async def test_revoked(call: Call, make: Make) -> None:
     """After an administrator ended the user's sessions: the error of a logout, in full."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
-    emulator.revoke("ada@acme.example")
+    emulator.revoke_sessions("ada@acme.example")
     response = await call(emulator, "POST", PATH, token=token)
     assert response.status_code == 401
     assert response.json() == {

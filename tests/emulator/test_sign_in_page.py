@@ -87,7 +87,7 @@ async def test_nobody_to_choose(call: Call, start: Start, make: Make) -> None:
     emulator = make(Project(tenants=(SeedTenant("acme"),), users=()))
     page = await call(emulator, "GET", await start(emulator))
     assert "Sign in to acme" in page.text
-    assert "Nobody is a member of this tenant." in page.text
+    assert "This tenant has no users." in page.text
     assert 'name="refuse"' in page.text
 
 
@@ -133,7 +133,7 @@ async def test_page_works_once(call: Call, start: Start, make: Make, confirm: Ca
     for method in ("GET", "POST"):
         response = await call(emulator, method, url)
         assert response.status_code == 404
-        assert "This sign-in is over" in response.text
+        assert "This sign-in has ended" in response.text
         assert response.headers["content-security-policy"].endswith("form-action 'none'")
 
 

@@ -110,7 +110,7 @@ async def test_no_address(call: Call, start: Start, make: Make, typed: str) -> N
     emulator = make(Project(open_sign_up=True))
     response = await _typed(call, emulator, await start(emulator), typed)
     assert response.status_code == 422
-    assert "That is no e-mail address that could join." in response.text
+    assert "Enter an e-mail address to join." in response.text
     assert len(emulator.project.users) == 4
 
 

@@ -150,7 +150,7 @@ def test_a_running_emulator_is_driven_from_the_test() -> None:
         visitor.start()
         while visitor.is_alive():
             emulator.issue("ada@acme.example", "acme")
-            emulator.revoke("ada@acme.example")
+            emulator.revoke_sessions("ada@acme.example")
         visitor.join()
 
     assert seen == [200] * 20

@@ -139,7 +139,7 @@ class RiggedEmulator(Emulator):
         self.drop_old_keys()
 
     async def _revoke(self, user: str) -> None:
-        self.revoke(user)
+        self.revoke_sessions(user)
 
     async def _change_project(self, **changes: Any) -> None:
         self.project = replace(self.project, **changes)

@@ -135,7 +135,7 @@ async def test_revoked_session_ends_with_either_status(make_env: EnvFactory, sta
     env = make_env(project=Project(assumptions=assumptions))
     browser = env.browser()
     await browser.sign_in()
-    env.emulator.revoke("ada@acme.example")
+    env.emulator.revoke_sessions("ada@acme.example")
     env.emulator.clock.advance(660)
 
     assert (await browser.get("/me")).status_code == 401

@@ -1,4 +1,4 @@
-"""``/console/api``: the console for scripts. JSON in, JSON out, errors in the shape of Descope's."""
+"""``/console/api``: the JSON API of the console, and the operations that it shares with the page."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -17,17 +17,17 @@ from .snapshot import Snapshot
 
 __all__ = ["Admin", "AdminApi"]
 
-_MOST_REQUESTS = 10_000
+_MAX_REQUESTS = 10_000
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-_MOST_SECONDS = 10 * 366 * 24 * 3600
+_MAX_CLOCK_OFFSET = 10 * 366 * 24 * 3600
 
 
 class Admin:
-    """The levers. Each does its work before it returns, and raises ApiError for what cannot be done."""
+    """The operations of the console. Each has taken effect when its method returns."""
 
     def __init__(self, auth_server: AuthServer, faults: Faults, clock: Clock) -> None:
         self._auth_server = auth_server
@@ -35,43 +35,62 @@ class Admin:
         self._clock = clock
 
     def add_fault(self, order: FaultSpec) -> None:
-        """Let calls fail."""
+        """Add a fault.
+
+        Raises:
+            ApiError: The endpoint is unknown, or the fault contradicts itself.
+        """
         order.add_to(self._faults)
 
     def clear_faults(self) -> None:
-        """Let no more calls fail, and those that wait go on."""
+        """Remove all pending faults and release the calls that wait in one."""
         self._faults.clear()
 
     def rotate_keys(self) -> None:
-        """Sign with a new key; what the old one signed stays good."""
+        """Sign with a new key. Tokens signed with older keys stay valid."""
         self._auth_server.keys.rotate()
 
     def drop_old_keys(self) -> None:
-        """Void what any key but the newest signed."""
+        """Invalidate everything that was signed with an older key."""
         self._auth_server.keys.drop_old()
 
     def revoke_session(self, session: str) -> None:
-        """End one session. Its session JWTs stay good until they expire, as in Descope."""
+        """End one session. Its session JWTs stay valid until they expire, as in Descope.
+
+        Raises:
+            ApiError: There is no active session with this id (404).
+        """
         if not self._auth_server.revoke_session(session):
-            raise ApiError.unacceptable("There is no such session", 404)
+            raise ApiError.unacceptable("There is no active session with this id", 404)
 
     def revoke_user(self, user: str) -> None:
-        """End every session of a user (login id or user id)."""
-        person = self._auth_server.project.find_user(user)
-        if person is None:
+        """End all sessions of a user, given by login id or user id.
+
+        Raises:
+            ApiError: The project has no such user (404).
+        """
+        account = self._auth_server.project.find_user(user)
+        if account is None:
             raise ApiError.unacceptable("The project has no such user", 404)
-        self._auth_server.revoke_user(person)
+        self._auth_server.revoke_user(account)
 
     def move_clock(self, seconds: float) -> None:
-        """Move the emulator's time, for ten years at the most from the real one."""
-        near = abs(seconds) <= _MOST_SECONDS and abs(self._clock.offset + seconds) <= _MOST_SECONDS
-        if not near:  # nor is NaN
+        """Move the emulator's clock, to at most ten years from the real time.
+
+        Raises:
+            ApiError: The clock would be further off, or ``seconds`` is NaN.
+        """
+        is_allowed = (
+            abs(seconds) <= _MAX_CLOCK_OFFSET and abs(self._clock.offset + seconds) <= _MAX_CLOCK_OFFSET
+        )
+        if not is_allowed:  # including NaN
             raise ApiError.invalid("The clock can be at most ten years off")
         self._clock.advance(seconds)
 
 
+# Without --faults nothing can be changed, and no operation evaluates code or touches a file (EM-08).
 class AdminApi:
-    """What may be looked at, and with ``admin`` what may be broken; without, that answers 403 (EM-08)."""
+    """The endpoints that show the state and, with ``admin``, change it. Without it, changes return 403."""
 
     def __init__(self, snapshot: Snapshot, admin: Admin | None) -> None:
         self._snapshot = snapshot
@@ -82,7 +101,7 @@ class AdminApi:
         """The routes."""
         return [
             *(_route("GET", path, call) for path, call in self._views.items()),
-            *(_route(method, path, self._guarded(call)) for (method, path), call in self._levers.items()),
+            *(_route(method, path, self._guarded(call)) for (method, path), call in self._actions.items()),
         ]
 
     @property
@@ -95,7 +114,7 @@ class AdminApi:
         }
 
     @property
-    def _levers(self) -> dict[tuple[str, str], Callable[[Request, Admin], Awaitable[Response]]]:
+    def _actions(self) -> dict[tuple[str, str], Callable[[Request, Admin], Awaitable[Response]]]:
         return {
             ("POST", "faults"): self.add_fault,
             ("DELETE", "faults"): self.clear_faults,
@@ -106,48 +125,48 @@ class AdminApi:
         }
 
     async def state(self, _: Request) -> Response:
-        """Where it is, what time it has, and what is going to fail."""
+        """Return the project, the URL, the time, the keys and the pending faults."""
         return JSONResponse(self._snapshot.state())
 
     async def users(self, _: Request) -> Response:
-        """Tenants and users."""
+        """Return the tenants and the users."""
         return JSONResponse({"tenants": self._snapshot.tenants(), "users": self._snapshot.users()})
 
     async def sessions(self, _: Request) -> Response:
-        """The sessions that are alive."""
+        """Return the active sessions."""
         return JSONResponse({"sessions": self._snapshot.sessions()})
 
     async def requests(self, request: Request) -> Response:
-        """The latest requests; ``endpoint`` and ``limit`` in the query (100, at most 10,000)."""
+        """Return the latest requests. The query has ``endpoint`` and ``limit`` (100, at most 10,000)."""
         query = request.query_params
         limit = query.get("limit", "100")
-        if not (_NUMBER.fullmatch(limit) and int(limit) <= _MOST_REQUESTS):
-            raise ApiError.invalid(f"limit must be a number from 1 to {_MOST_REQUESTS}")
-        found = self._snapshot.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
-        return JSONResponse({"requests": found})
+        if not (_NUMBER.fullmatch(limit) and int(limit) <= _MAX_REQUESTS):
+            raise ApiError.invalid(f"limit must be a number from 1 to {_MAX_REQUESTS}")
+        requests = self._snapshot.requests(endpoint=query.get("endpoint", ""), limit=int(limit))
+        return JSONResponse({"requests": requests})
 
     async def add_fault(self, request: Request, admin: Admin) -> Response:
-        """Let calls fail (``FaultOrder``); answers what is in waiting then."""
+        """Add a fault (``FaultSpec``) and return the pending faults."""
         admin.add_fault(FaultSpec.from_json(await json_object(request)))
         return JSONResponse({"faults": self._snapshot.faults()}, 201)
 
     async def clear_faults(self, _: Request, admin: Admin) -> Response:
-        """Let no more calls fail."""
+        """Remove all pending faults."""
         admin.clear_faults()
         return JSONResponse({"faults": self._snapshot.faults()})
 
     async def rotate_keys(self, _: Request, admin: Admin) -> Response:
-        """Sign with a new key; answers with the state."""
+        """Sign with a new key and return the state."""
         admin.rotate_keys()
         return JSONResponse(self._snapshot.state())
 
     async def drop_old_keys(self, _: Request, admin: Admin) -> Response:
-        """Void what older keys signed; answers with the state."""
+        """Invalidate what older keys signed and return the state."""
         admin.drop_old_keys()
         return JSONResponse(self._snapshot.state())
 
     async def revoke(self, request: Request, admin: Admin) -> Response:
-        """End one ``session`` by its id, or all of a ``user``; answers with the sessions that are left."""
+        """End one ``session`` by its id, or all sessions of a ``user``; return the remaining sessions."""
         body = await json_object(request)
         if "session" in body:
             admin.revoke_session(string_field(body, "session"))
@@ -156,7 +175,7 @@ class AdminApi:
         return JSONResponse({"sessions": self._snapshot.sessions()})
 
     async def move_clock(self, request: Request, admin: Admin) -> Response:
-        """Move the clock by ``advance`` seconds, backwards if negative; answers with the state."""
+        """Move the clock by ``advance`` seconds, backward if negative; return the state."""
         seconds = (await json_object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ApiError.invalid("advance must be a number of seconds")
@@ -164,16 +183,18 @@ class AdminApi:
         return JSONResponse(self._snapshot.state())
 
     def _guarded(self, call: Callable[[Request, Admin], Awaitable[Response]]) -> Endpoint:
-        """The endpoint for whoever was given the admin. A body has to say that it is JSON.
+        """Return an endpoint that needs ``admin`` and a JSON content type.
 
-        No form of a browser can say that, and no script of another page may without asking first.
+        Forms cannot send that content type, and scripts of other origins only after a preflight.
         """
 
         async def guarded(request: Request) -> Response:
             if self._admin is None:
-                raise ApiError.unacceptable("Start the emulator with --faults to break things", 403)
+                raise ApiError.unacceptable(
+                    "This console is read-only: start the emulator with --faults", 403
+                )
             if request.method == "POST" and not _is_json(request):
-                raise ApiError.unacceptable("Send it as application/json", 415)
+                raise ApiError.unacceptable("The Content-Type must be application/json", 415)
             return await call(request, self._admin)
 
         return guarded

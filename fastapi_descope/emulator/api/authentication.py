@@ -1,4 +1,4 @@
-"""Who calls the API: the ``Authorization`` header, and the cookie that may stand in for its JWT."""
+"""Authentication of API requests: the ``Authorization`` header, or the refresh cookie for its JWT."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _DOTS_OF_A_JWT = 2
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What follows the project id in a bearer; empty where it was not sent."""
+    """The parts of a bearer after the project id; empty if the client did not send them."""
 
     token: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
@@ -32,19 +32,22 @@ class Credentials:
 def _parts(request: Request) -> list[str]:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value.strip():
-        raise ApiError.unauthorized("The request holds no bearer")
+        raise ApiError.unauthorized("The request has no bearer token in its Authorization header")
     return value.strip().split(":")
 
 
 def _parts_for(request: Request, project: Project) -> list[str]:
     parts = _parts(request)
     if parts[0] != project.project_id:
-        raise ApiError.unauthorized("The bearer names another project")
+        raise ApiError.unauthorized("The bearer starts with another project id")
     return parts
 
 
-def _sorted(parts: list[str]) -> Credentials:
-    """Two parts: a JWT if the second has two dots, else a key. Three: JWT, then key (section 1.4)."""
+def _classify(parts: list[str]) -> Credentials:
+    """Return the credentials of a bearer (section 1.4).
+
+    A second part with two dots is a JWT, otherwise a key. Three parts are project id, JWT and key.
+    """
     match parts:
         case [_]:
             return Credentials()
@@ -55,80 +58,102 @@ def _sorted(parts: list[str]) -> Credentials:
         case [_, token, key] if token.count(".") == _DOTS_OF_A_JWT and key:
             return Credentials(token, key)
         case _:
-            raise ApiError.unauthorized("The bearer has an unknown form")
+            raise ApiError.unauthorized("The bearer does not have a known form")
 
 
-def _same(sent: str, expected: str) -> bool:
+def _equal(sent: str, expected: str) -> bool:
     return hmac.compare_digest(sent.encode(), expected.encode())
 
 
 def authenticate(request: Request, project: Project, *, key: str | None) -> Credentials:
-    """The credentials of a request for this project.
+    """Return the credentials of a request for this project.
 
-    ``key`` is the one that must come with it, or None if none may: a key nobody configured is as wrong as
-    another one. Raises ApiError (401) for another project or key, or none.
+    Args:
+        request: The request.
+        project: The project.
+        key: The key that the bearer must contain; None if it must not contain one.
+
+    Raises:
+        ApiError: The bearer is missing, names another project, or has another key (401).
     """
-    sent = _sorted(_parts_for(request, project))
-    if not _same(sent.key, key or ""):
+    credentials = _classify(_parts_for(request, project))
+    if not _equal(credentials.key, key or ""):
         raise _wrong_key(key)
-    return sent
+    return credentials
 
 
 def _wrong_key(expected: str | None) -> ApiError:
     if expected is None:
         return ApiError.unauthorized(
-            "The bearer ends with a key, and the project has no management key: leave it out, or seed "
-            "auth_management_key"
+            "The bearer ends with a key, but the project has no management key: leave it out, or set "
+            "auth_management_key in the seed"
         )
-    return ApiError.unauthorized("The bearer does not hold the management key of the project")
+    return ApiError.unauthorized("The bearer does not contain the management key of the project")
 
 
 def require_project(request: Request, project: Project) -> None:
-    """Raise ApiError (401) unless the bearer begins with the project, and ends with its auth management key.
+    """Check that the bearer starts with the project id and ends with the auth management key, if any.
 
-    What else is in it does not matter: for an endpoint that takes any token, or none.
+    It accepts any token or none.
+
+    Raises:
+        ApiError: It does not (401).
     """
     *others, last = _parts_for(request, project)
     key = project.auth_management_key
-    if key is not None and not (others and _same(last, key)):
+    if key is not None and not (others and _equal(last, key)):
         raise _wrong_key(key)
 
 
 def parse_access_key(request: Request, project: Project) -> str:
-    """The access key of the bearer; empty if it is the project id alone. Raises ApiError (401).
+    """Return the access key of the bearer, or "" if the bearer is the project id only.
 
-    The auth management key may follow it, and need not: .NET's SDK leaves it out here (section 1.4).
+    The auth management key may follow it but need not: the .NET SDK leaves it out (section 1.4).
+
+    Raises:
+        ApiError: The bearer has another project or form (401).
     """
     match _parts_for(request, project):
         case [_]:
             return ""
         case [_, key]:
             return key
-        case [_, key, last] if last and _same(last, project.auth_management_key or ""):
+        case [_, key, last] if last and _equal(last, project.auth_management_key or ""):
             return key
         case _:
             raise _wrong_key(project.auth_management_key)
 
 
 def optional_refresh_token(request: Request, project: Project) -> str:
-    """The refresh JWT of the bearer, else of the project's cookie for it (cookie mode, section 1.4), or "".
+    """Return the refresh JWT of the bearer or of the cookie (section 1.4), or "" if there is none.
 
-    Which one Descope prefers when both come is unknown; here it is the bearer. Raises ApiError.
+    If the client sends both, the emulator uses the bearer's; Descope's choice is unknown.
+
+    Raises:
+        ApiError: The bearer is not for this project (401).
     """
-    sent = authenticate(request, project, key=project.auth_management_key)
-    return sent.token or request.cookies.get(project.cookies.refresh_name, "")
+    credentials = authenticate(request, project, key=project.auth_management_key)
+    return credentials.token or request.cookies.get(project.cookies.refresh_name, "")
 
 
 def require_refresh_token(request: Request, project: Project) -> str:
-    """The refresh JWT that a request presents. Raises ApiError, also if it presents none."""
+    """Return the refresh JWT of a request.
+
+    Raises:
+        ApiError: There is none, or the bearer is not for this project.
+    """
     token = optional_refresh_token(request, project)
     if not token:
-        raise ApiError.bad_token("The request holds no refresh token", project.assumptions.revoked_status)
+        raise ApiError.bad_token("The request has no refresh token", project.assumptions.revoked_status)
     return token
 
 
 def require_management_key(request: Request, project: Project) -> None:
-    """Raise ApiError (401) unless the bearer holds the project's management key, and it has one."""
+    """Check that the bearer contains the project's management key.
+
+    Raises:
+        ApiError: It does not, or the project has no management key (401).
+    """
     if project.management_key is None:
         raise ApiError.unauthorized("The project has no management key")
     authenticate(request, project, key=project.management_key)

@@ -1,4 +1,4 @@
-"""What the ways to start a sign-in have in common (wire contract, sections 2.1, 2.4 and 2.16)."""
+"""The start of a sign-in, shared by all its kinds (wire contract, sections 2.1, 2.4 and 2.16)."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,11 @@ __all__ = ["login_for", "parse_login_options", "parse_redirect_url", "resolve_or
 
 
 def parse_redirect_url(request: Request, project: Project) -> str:
-    """Where the browser goes afterwards, in either spelling. Raises ApiError unless it is approved."""
+    """Return the redirect URL of a request, in either spelling.
+
+    Raises:
+        ApiError: It is missing, or the project does not approve it.
+    """
     query = request.query_params
     url = query.get("redirectURL") or query.get("redirectUrl") or ""
     if not url:
@@ -28,7 +32,11 @@ def parse_redirect_url(request: Request, project: Project) -> str:
 
 
 def parse_login_options(body: dict[str, object]) -> LoginOptions:
-    """Read the login options of a request body. Raises ApiError if one has the wrong type."""
+    """Return the login options of a request body.
+
+    Raises:
+        ApiError: An option has the wrong type.
+    """
     return LoginOptions(
         step_up=bool_field(body, "stepup"),
         mfa=bool_field(body, "mfa"),
@@ -38,9 +46,10 @@ def parse_login_options(body: dict[str, object]) -> LoginOptions:
 
 
 def login_for(login: Login, token: str, auth_server: AuthServer) -> Login:
-    """The login for whoever may confirm it: step-up, MFA and updates ask the owner of a refresh JWT.
+    """Return the login, restricted to the user of the refresh JWT for step-up, MFA and updates.
 
-    Raises ApiError without one, or for a tenant that the owner is not in.
+    Raises:
+        ApiError: The refresh JWT is missing or unusable, or its user is not a member of the tenant.
     """
     if not (login.options.step_up or login.options.mfa or login.purpose == "update"):
         return login
@@ -53,46 +62,46 @@ def login_for(login: Login, token: str, auth_server: AuthServer) -> Login:
 
 
 def sign_in_page_url(request: Request, page: str) -> str:
-    """The URL of a sign-in page, on the origin that the request went to."""
+    """Return the URL of a sign-in page, on the origin of the request."""
     return absolute_url(request, f"/signin/{page}")
 
 
-_E_MAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
 _PHONE = re.compile(r"\+[0-9]{4,15}")
 
 
-def resolve_or_sign_up(auth_server: AuthServer, login: Login, typed: str) -> SeedUser | None:
-    """The user to confirm a sign-in, by login id in any case; None for one who may not.
+def resolve_or_sign_up(auth_server: AuthServer, login: Login, entered: str) -> SeedUser | None:
+    """Return the user with a login id (case-insensitive) who may confirm the sign-in, or None.
 
-    In a project with ``open_sign_up`` an unknown one joins it, and a known one the tenant, without roles:
-    from then on they are there. One joins under an e-mail address, or by WhatsApp under a phone number.
+    In a project with ``open_sign_up`` an unknown user joins the project, and a known one the tenant, without
+    roles. The login id must be an e-mail address or, for WhatsApp, a phone number.
     """
-    login_id, project = typed.strip(), auth_server.project
-    for one in login.eligible_users(project):
-        if one.login_id.lower() == login_id.lower():
-            return one
+    login_id, project = entered.strip(), auth_server.project
+    for user in login.eligible_users(project):
+        if user.login_id.lower() == login_id.lower():
+            return user
     has_phone = login.method == "whatsapp" and _PHONE.fullmatch(login_id) is not None
     if not (
         _may_join(login, project)
         and login.allows_email(login_id, project)
-        and (has_phone or _E_MAIL.fullmatch(login_id))
+        and (has_phone or _EMAIL.fullmatch(login_id))
     ):
         return None
-    newcomer = SeedUser(login_id, phone=login_id if has_phone else "")
-    user = _joined(project.find_user(login_id) or newcomer, login)
-    others = (one for one in project.users if one.user_id != user.user_id)
+    new_user = SeedUser(login_id, phone=login_id if has_phone else "")
+    user = _with_membership(project.find_user(login_id) or new_user, login)
+    others = (each for each in project.users if each.user_id != user.user_id)
     auth_server.project = replace(project, users=(*others, user))
     return user
 
 
 def _may_join(login: Login, project: Project) -> bool:
-    """Nobody joins a tenant that is gone, by a step-up, or where only known users may sign in."""
-    gone = login.tenant is not None and project.tenant_by_id(login.tenant.id) is None
-    is_settled = login.user_id is not None or login.purpose in {"signin", "update"}
-    return project.open_sign_up and not is_settled and not gone
+    """Return whether users may join: not a removed tenant, and no sign-in that is for known users only."""
+    is_removed = login.tenant is not None and project.tenant_by_id(login.tenant.id) is None
+    is_restricted = login.user_id is not None or login.purpose in {"signin", "update"}
+    return project.open_sign_up and not is_restricted and not is_removed
 
 
-def _joined(user: SeedUser, login: Login) -> SeedUser:
+def _with_membership(user: SeedUser, login: Login) -> SeedUser:
     if login.tenant is None:
         return user
     return replace(user, tenants={**user.tenants, login.tenant.id: Grants()})

@@ -1,4 +1,4 @@
-"""Descope as an OpenID provider (wire contract, section 2.14): discovery, and the code flow with PKCE."""
+"""Descope as an OpenID provider (wire contract, section 2.14): discovery and the code flow with PKCE."""
 
 import contextlib
 import hmac
@@ -29,7 +29,7 @@ _SCOPES = ("openid", "profile", "email")
 
 
 class _OAuthError(Exception):
-    """An error of RFC 6749, section 5.2."""
+    """An error response of the token endpoint (RFC 6749, section 5.2)."""
 
     def __init__(
         self, code: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"], message: str
@@ -39,10 +39,10 @@ class _OAuthError(Exception):
 
 
 class OidcApi:
-    """What the discovery document promises. Clients are public: the project's own id, and federated apps.
+    """The endpoints of the discovery document. Clients are public: the project and its federated apps.
 
-    A subset by our choice: the code flow with S256 alone, a refresh token for everybody, no client
-    secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
+    This is a subset of Descope's provider: the code flow with S256 only, a refresh token for every client,
+    no client secrets, no consent. The access token is a session JWT with ``scope``, ``azp`` and ``aud``.
     """
 
     def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
@@ -52,7 +52,7 @@ class OidcApi:
 
     @property
     def routes(self) -> list[Route]:
-        """The routes. A route's name is the endpoint's name for faults and the journal."""
+        """The routes. The name of a route is the name of the endpoint for faults and the journal."""
         document = "/.well-known/openid-configuration"
         table = [
             ("/{project_id}" + document, self.discovery, ["GET"]),
@@ -70,9 +70,9 @@ class OidcApi:
         return self._auth_server.project
 
     async def discovery(self, request: Request) -> Response:
-        """The document of the project, or of one of its federated apps."""
+        """Return the discovery document of the project or of one of its federated apps."""
         client = request.path_params.get("app_id", self._project.project_id)
-        if request.path_params["project_id"] != self._project.project_id or not self._knows(client):
+        if request.path_params["project_id"] != self._project.project_id or not self._is_client(client):
             raise ApiError.unacceptable("No such project or app", 404)
         oauth = absolute_url(request, "/oauth2/v1")
         return JSONResponse(
@@ -96,24 +96,24 @@ class OidcApi:
         )
 
     async def oidc_authorize(self, request: Request) -> Response:
-        """To the sign-in page; an unknown client or redirect URI gets an error and no redirect.
+        """Redirect to the sign-in page. An unknown client or redirect URI gets an error without a redirect.
 
-        The arguments of a POST are in its form (OpenID Connect Core, section 3.1.2.1).
+        A POST has the parameters in its form (OpenID Connect Core, section 3.1.2.1).
         """
-        query = await _asked(request)
+        query = await _parameters(request)
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
-        if not self._knows(client_id):
+        if not self._is_client(client_id):
             raise ApiError.unacceptable("No such client")
         if not is_approved(redirect_uri, self._project.approved_redirects):
             raise ApiError.unacceptable("redirect_uri is not in the approved domains of the project")
         back = add_query(redirect_uri, {"state": query["state"]} if "state" in query else {})
-        error = _why_not(query)
+        error = _authorization_error(query)
         if error is not None:
             return RedirectResponse(add_query(back, {"error": error}), 303)
         client = OidcRequest(
             client_id,
             redirect_uri,
-            scope=" ".join(one for one in query["scope"].split() if one in _SCOPES),
+            scope=" ".join(scope for scope in query["scope"].split() if scope in _SCOPES),
             challenge=query["code_challenge"],
             nonce=query.get("nonce", ""),
         )
@@ -122,47 +122,47 @@ class OidcApi:
         return RedirectResponse(sign_in_page_url(request, self._logins.create_page(login)), 303)
 
     async def oidc_token(self, request: Request) -> Response:
-        """Tokens for a code or a refresh token; errors in OAuth's own shape."""
+        """Return tokens for a code or a refresh token. Errors have OAuth's format."""
         form = await _form(request)
         try:
-            response = self._granted(request, form)
+            tokens = self._grant(request, form)
         except _OAuthError as error:
             return JSONResponse(error.body, 400, {"cache-control": "no-store"})
-        return JSONResponse(response, headers={"cache-control": "no-store"})
+        return JSONResponse(tokens, headers={"cache-control": "no-store"})
 
     async def oidc_userinfo(self, request: Request) -> Response:
-        """The claims that the scope of the access token opens. 401 without a good one (RFC 6750)."""
+        """Return the claims that the access token's scope permits; 401 without a valid one (RFC 6750)."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
             claims = self._auth_server.validate_session(token if scheme.lower() == "bearer" else "")
         except ApiError:
             claims = {}
         scope = str(claims.get("scope", "")).split()
-        if "openid" not in scope:  # no token, or a session JWT that no OIDC client was given
+        if "openid" not in scope:  # no token, or a session JWT of another kind of sign-in
             challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
             return JSONResponse(ApiError.bad_token().body, 401, challenge)
         subject = str(claims.get("dsub") or claims["sub"])
         user = self._project.find_user(subject)
-        told: dict[str, object] = {"sub": subject}
+        claims_out: dict[str, object] = {"sub": subject}
         if user is not None and "email" in scope:
-            told |= {"email": user.email, "email_verified": bool(user.email)}
+            claims_out |= {"email": user.email, "email_verified": bool(user.email)}
         if user is not None and "profile" in scope:
-            told |= {"name": user.name}
-        return JSONResponse(told)
+            claims_out |= {"name": user.name}
+        return JSONResponse(claims_out)
 
     async def oidc_revoke(self, request: Request) -> Response:
-        """End the session of a refresh token; what is no token any more is fine too (RFC 7009)."""
+        """End the session of a refresh token. An invalid token is not an error (RFC 7009)."""
         token = (await _form(request)).get("token", "")
         with contextlib.suppress(ApiError):
             self._auth_server.log_out(token)
         return JSONResponse({})
 
     async def oidc_logout(self, request: Request) -> Response:
-        """End the session that an ID token belongs to, expired or not, and send the browser back."""
-        query = await _asked(request)
+        """End the session of an ID token, which may have expired, and redirect to the app."""
+        query = await _parameters(request)
         hint = self._auth_server.keys.verify(query.get("id_token_hint", ""))
         if hint is None:
-            raise ApiError.bad_token("id_token_hint is missing or not ours")
+            raise ApiError.bad_token("id_token_hint is missing or not a token of this project")
         self._auth_server.revoke_session(str(hint.get("sid", "")))
         back = query.get("post_logout_redirect_uri", "")
         if not back:
@@ -172,24 +172,26 @@ class OidcApi:
         state = {"state": query["state"]} if "state" in query else {}
         return RedirectResponse(add_query(back, state), 303)
 
-    def _granted(self, request: Request, form: dict[str, str]) -> dict[str, object]:
+    def _grant(self, request: Request, form: dict[str, str]) -> dict[str, object]:
         match form.get("grant_type", ""):
             case "authorization_code":
                 return self._redeem(request, form)
             case "refresh_token":
                 return self._renew(form)
             case _:
-                raise _OAuthError("unsupported_grant_type", "A code or a refresh token is taken")
+                raise _OAuthError(
+                    "unsupported_grant_type", "The grant type must be authorization_code or refresh_token"
+                )
 
     def _redeem(self, request: Request, form: dict[str, str]) -> dict[str, object]:
-        signed_in = self._logins.redeem_code(form.get("code", ""))
-        client = signed_in.login.oidc_request if signed_in is not None else None
-        if signed_in is None or client is None or not _is_for(client, form):
-            raise _OAuthError("invalid_grant", "The code is not good for this request")
+        confirmed = self._logins.redeem_code(form.get("code", ""))
+        client = confirmed.login.oidc_request if confirmed is not None else None
+        if confirmed is None or client is None or not _matches(client, form):
+            raise _OAuthError("invalid_grant", "The code is invalid, or belongs to another request")
         issuer = self._issuer(request, client.client_id)
         extra = {"iss": issuer, "aud": [client.client_id], "azp": client.client_id, "scope": client.scope}
-        issued = self._auth_server.sign_in(signed_in, extra)
-        identity = self._identity(signed_in, client, issued) | {"iss": issuer}
+        issued = self._auth_server.sign_in(confirmed, extra)
+        identity = self._identity(confirmed, client, issued) | {"iss": issuer}
         return self._tokens(issued, client.scope) | {"id_token": self._auth_server.keys.sign(identity)}
 
     def _renew(self, form: dict[str, str]) -> dict[str, object]:
@@ -197,10 +199,10 @@ class OidcApi:
         try:
             extra = self._auth_server.extra_claims(token)
             if extra.get("azp", "") != form.get("client_id"):
-                raise _OAuthError("invalid_grant", "The refresh token is another client's")
+                raise _OAuthError("invalid_grant", "The refresh token belongs to another client")
             return self._tokens(self._auth_server.refresh(token), str(extra["scope"]))
-        except ApiError as refusal:
-            raise _OAuthError("invalid_grant", refusal.message) from None
+        except ApiError as error:
+            raise _OAuthError("invalid_grant", error.message) from None
 
     def _tokens(self, issued: IssuedTokens, scope: str) -> dict[str, object]:
         response: dict[str, object] = {
@@ -212,10 +214,10 @@ class OidcApi:
         return response | ({"refresh_token": issued.refresh_jwt} if issued.refresh_jwt else {})
 
     def _identity(
-        self, signed_in: ConfirmedLogin, client: OidcRequest, issued: IssuedTokens
+        self, confirmed: ConfirmedLogin, client: OidcRequest, issued: IssuedTokens
     ) -> dict[str, object]:
-        """The claims of an ID token but for its issuer. ``sid`` names the session to a logout."""
-        user, now = signed_in.user, int(self._clock())
+        """Return the claims of an ID token without its issuer. ``sid`` identifies the session at a logout."""
+        user, now = confirmed.user, int(self._clock())
         claims: dict[str, object] = {
             "sub": user.user_id,
             "aud": client.client_id,
@@ -227,18 +229,20 @@ class OidcApi:
         }
         return claims | ({"nonce": client.nonce} if client.nonce else {})
 
-    def _knows(self, client_id: str) -> bool:
+    def _is_client(self, client_id: str) -> bool:
         return client_id in {self._project.project_id, *self._project.federated_apps}
 
     def _issuer(self, request: Request, client_id: str) -> str:
-        own = absolute_url(request, f"/{self._project.project_id}")
-        return own if client_id == self._project.project_id else f"{own}/{client_id}"
+        project_issuer = absolute_url(request, f"/{self._project.project_id}")
+        return project_issuer if client_id == self._project.project_id else f"{project_issuer}/{client_id}"
 
 
-def _why_not(query: dict[str, str]) -> str | None:
-    """The error that the request of an authorization earns (RFC 6749, section 4.1.2.1; OpenID's 3.1.2.6).
+def _authorization_error(query: dict[str, str]) -> str | None:
+    """Return the error of an authorization request, or None.
 
-    Here nobody is signed in at the provider itself, so whoever may not be asked has to be turned away.
+    See RFC 6749, section 4.1.2.1, and OpenID Connect Core, section 3.1.2.6.
+
+    The emulator keeps no session of its own, so ``prompt=none`` always fails.
     """
     if query.get("response_type") != "code":
         return "unsupported_response_type"
@@ -250,15 +254,15 @@ def _why_not(query: dict[str, str]) -> str | None:
     return "login_required" if "none" in query.get("prompt", "").split() else None
 
 
-def _is_for(client: OidcRequest, form: dict[str, str]) -> bool:
+def _matches(client: OidcRequest, form: dict[str, str]) -> bool:
     digest = sha256(form.get("code_verifier", "").encode()).digest()
     challenge = urlsafe_b64encode(digest).rstrip(b"=")
     same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.client_id, client.redirect_uri)
     return same_client and hmac.compare_digest(challenge, client.challenge.encode())
 
 
-async def _asked(request: Request) -> dict[str, str]:
-    """The arguments of a browser's request: in the query, or in the form of a POST."""
+async def _parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of a browser's request, from the query or from the form of a POST."""
     return await _form(request) if request.method == "POST" else dict(request.query_params)
 
 

@@ -1,4 +1,4 @@
-"""Sign-ins that end elsewhere, while the app polls for the session (wire contract, section 2.16)."""
+"""Sign-ins that end elsewhere while the app polls for the session (wire contract, section 2.16)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,14 +36,14 @@ _PURPOSES: dict[str, Literal["any", "signup", "signin", "update"]] = {
 class PendingApi:
     """nOTP over WhatsApp, and enchanted links.
 
-    An nOTP is confirmed on the sign-in page, which ``redirectUrl`` leads to instead of WhatsApp. Descope
-    draws a QR code of it; ``image`` here is a single pixel.
+    An nOTP is confirmed on the sign-in page: ``redirectUrl`` leads there instead of to WhatsApp. ``image`` is
+    a single pixel; Descope returns a QR code.
 
-    Nothing is mailed: an enchanted link comes from the management API for test users (section 2.18), and
-    whoever follows it has the app post its token to ``/v1/auth/enchantedlink/verify``.
+    The emulator sends no mail. An enchanted link comes from the management API for test users (section 2.18),
+    and the app that it leads to posts its token to ``/v1/auth/enchantedlink/verify``.
 
-    A pending reference that nobody was given is answered like one that is pending: what Descope says to
-    it is unknown, and so nobody can find out which ones exist.
+    An unknown pending reference gets the response of a pending one, so that references cannot be probed.
+    Descope's response is unknown.
     """
 
     def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
@@ -53,7 +53,7 @@ class PendingApi:
 
     @property
     def routes(self) -> list[Route]:
-        """The routes. A route's name is the endpoint's name for faults and the journal."""
+        """The routes. The name of a route is the name of the endpoint for faults and the journal."""
         table = [
             ("/v1/auth/notp/pending-session", self.notp_pending),
             ("/v1/mgmt/tests/generate/enchantedlink", self.enchanted_generate),
@@ -68,10 +68,7 @@ class PendingApi:
         return self._auth_server.project
 
     async def notp_start(self, request: Request) -> Response:
-        """Where to confirm, and the reference to poll with.
-
-        Raises ApiError, also for an unknown login id, unless one may sign up with it.
-        """
+        """Start an nOTP. Return the URL of its sign-in page and the reference to poll with."""
         token = optional_refresh_token(request, self._project)
         body = await json_object(request)
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
@@ -85,15 +82,15 @@ class PendingApi:
         if body.get("loginId"):
             login = replace(login, user_id=self._owner(login, string_field(body, "loginId")).user_id)
         login, reference = self._logins.create_pending(login_for(login, token, self._auth_server))
-        where = sign_in_page_url(request, self._logins.create_page(login))
-        return JSONResponse({"redirectUrl": where, "image": _PIXEL, "pendingRef": reference})
+        url = sign_in_page_url(request, self._logins.create_page(login))
+        return JSONResponse({"redirectUrl": url, "image": _PIXEL, "pendingRef": reference})
 
     async def notp_pending(self, request: Request) -> Response:
-        """The session, once, when the sign-in is confirmed; E066103 until then."""
+        """Return the session once the sign-in has been confirmed; E066103 until then. Works once."""
         return await self._session(request, "whatsapp", ApiError.notp_pending())
 
     async def enchanted_generate(self, request: Request) -> Response:
-        """An enchanted link for a user, for whoever holds the management key."""
+        """Return an enchanted link for a user. Needs the management key."""
         require_management_key(request, self._project)
         body = await json_object(request)
         user, uri = self._user(string_field(body, "loginId")), string_field(body, "URI")
@@ -106,7 +103,7 @@ class PendingApi:
         return JSONResponse({"link": link, "loginId": user.login_id, "pendingRef": reference})
 
     async def enchanted_verify(self, request: Request) -> Response:
-        """Confirm the sign-in whose link holds this token, once; the response is empty."""
+        """Confirm the sign-in of a link's token. Works once, and returns an empty object."""
         authenticate(request, self._project, key=self._project.auth_management_key)
         login = self._logins.redeem_link(string_field(await json_object(request), "token"))
         if login is None:
@@ -115,23 +112,23 @@ class PendingApi:
         return JSONResponse({})
 
     async def enchanted_pending(self, request: Request) -> Response:
-        """The session, once, when the link was followed; E062503 until then."""
+        """Return the session once the link has been followed; E062503 until then. Works once."""
         return await self._session(request, "email", ApiError.link_pending())
 
     async def _session(self, request: Request, method: str, pending: ApiError) -> Response:
         authenticate(request, self._project, key=self._project.auth_management_key)
-        signed_in = self._logins.redeem_pending(
+        confirmed = self._logins.redeem_pending(
             string_field(await json_object(request), "pendingRef"), method
         )
-        if signed_in is None:
+        if confirmed is None:
             raise pending
-        issued = self._auth_server.sign_in(signed_in)
+        issued = self._auth_server.sign_in(confirmed)
         user = user_json(issued.user, self._project)
-        response = jwt_response(issued, self._project, now=self._clock(), user=user)
-        return token_response(response, self._project, now=self._clock())
+        body = jwt_response(issued, self._project, now=self._clock(), user=user)
+        return token_response(body, self._project, now=self._clock())
 
     def _owner(self, login: Login, login_id: str) -> SeedUser:
-        """The one user who may confirm a sign-in that was started with a login id. Raises ApiError."""
+        """Return the only user who may confirm a sign-in that was started with a login id."""
         user = self._project.find_user(login_id) or resolve_or_sign_up(self._auth_server, login, login_id)
         if user is None:
             raise ApiError.unknown_user()

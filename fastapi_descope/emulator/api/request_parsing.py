@@ -1,4 +1,4 @@
-"""What a request brings along: its JSON object, and the arguments in it."""
+"""Request bodies and the fields in their JSON."""
 
 import json
 from typing import cast
@@ -9,41 +9,49 @@ from ..api_errors import ApiError
 
 __all__ = ["bool_field", "json_object", "object_field", "read_body", "string_field", "string_list"]
 
-_BODY_BYTES = 64 * 1024
-_LEVELS = 32
+_MAX_BODY_BYTES = 64 * 1024
+_MAX_LEVELS = 32
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises ApiError once it exceeds 64 KiB, without reading the rest."""
+    """Return the body, at most 64 KiB.
+
+    Raises:
+        ApiError: The body is larger; the rest is not read.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _BODY_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             raise ApiError.malformed("The body is too large")
     return body
 
 
 async def json_object(request: Request) -> dict[str, object]:
-    """The JSON object in the body. No body is an empty object, as an SDK sends it. Raises ApiError."""
+    """Return the JSON object in the body. An empty body is an empty object, because SDKs send none.
+
+    Raises:
+        ApiError: The body is too large, not JSON, not an object, or nested too deeply.
+    """
     body = await read_body(request)
     if not body.strip():
         return {}
     try:
         parsed: object = json.loads(body)
-        # Python reads NaN and lone surrogates, which no response could hold.
+        # Python parses NaN and lone surrogates, which a response cannot contain.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ApiError.malformed("The body is not JSON") from None
     if not isinstance(parsed, dict):
         raise ApiError.malformed("The body is not a JSON object")
     found = cast("dict[str, object]", parsed)
-    if not _is_shallow(found, _LEVELS):
-        raise ApiError.malformed(f"The body is nested more than {_LEVELS} levels deep")
+    if not _is_shallow(found, _MAX_LEVELS):
+        raise ApiError.malformed(f"The body is nested more than {_MAX_LEVELS} levels deep")
     return found
 
 
 def _is_shallow(value: object, levels: int) -> bool:
-    """Whether it can be written again, for example into a token, however deep in a call that is."""
+    """Return whether the value can be serialized again, for example into a token, without RecursionError."""
     if not isinstance(value, dict | list):
         return True
     inner = cast("dict[str, object] | list[object]", value)
@@ -52,7 +60,11 @@ def _is_shallow(value: object, levels: int) -> bool:
 
 
 def string_field(body: dict[str, object], name: str) -> str:
-    """A string that has to be there. Raises ApiError."""
+    """Return a required string.
+
+    Raises:
+        ApiError: It is missing, empty or not a string.
+    """
     value = body.get(name)
     if value is None or value == "":
         raise ApiError.missing(f"{name} is missing")
@@ -62,7 +74,11 @@ def string_field(body: dict[str, object], name: str) -> str:
 
 
 def bool_field(body: dict[str, object], name: str) -> bool:
-    """A boolean, false where absent or null. Raises ApiError for anything else."""
+    """Return a boolean; False if absent or null.
+
+    Raises:
+        ApiError: It has another type.
+    """
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
         raise ApiError.invalid(f"{name} must be true or false")
@@ -70,7 +86,11 @@ def bool_field(body: dict[str, object], name: str) -> bool:
 
 
 def object_field(body: dict[str, object], name: str) -> dict[str, object]:
-    """An object, empty where absent or null. Raises ApiError for anything else."""
+    """Return an object; empty if absent or null.
+
+    Raises:
+        ApiError: It has another type.
+    """
     value = body.get(name)
     if value is not None and not isinstance(value, dict):
         raise ApiError.invalid(f"{name} must be an object")
@@ -78,7 +98,11 @@ def object_field(body: dict[str, object], name: str) -> dict[str, object]:
 
 
 def string_list(body: dict[str, object], name: str) -> tuple[str, ...]:
-    """A list of strings, empty where absent or null. Raises ApiError for anything else."""
+    """Return a list of strings; empty if absent or null.
+
+    Raises:
+        ApiError: It has another type.
+    """
     value = body.get(name)
     if value is None:
         return ()
@@ -86,5 +110,5 @@ def string_list(body: dict[str, object], name: str) -> tuple[str, ...]:
         raise ApiError.invalid(f"{name} must be a list")
     found = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
     if len(found) != len(cast("list[object]", value)):
-        raise ApiError.invalid(f"{name} must hold strings only")
+        raise ApiError.invalid(f"{name} must contain only strings")
     return found

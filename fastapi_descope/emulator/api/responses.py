@@ -1,4 +1,4 @@
-"""The JSON that Descope answers with (wire contract, section 2). Names and spelling are exact."""
+"""Response bodies of Descope's API with its exact field names (wire contract, sections 2 and 4)."""
 
 from starlette.responses import JSONResponse, Response
 
@@ -17,7 +17,7 @@ __all__ = [
     "user_json",
 ]
 
-_CREATED = 1_700_000_000  # every seed user was created then: a fixed response, told from a real one at once
+_CREATED = 1_700_000_000  # a fixed value for every user, recognisably not a real one
 
 NO_IDP_DETAILS: dict[str, object] = {
     "samlResponse": "",
@@ -33,7 +33,7 @@ NO_IDP_DETAILS: dict[str, object] = {
 
 
 def user_json(user: SeedUser, project: Project) -> dict[str, object]:
-    """ResponseUser: roles are ``roleNames`` here, and ``roles`` in the JWT."""
+    """Return the ResponseUser of a user. Roles are called ``roleNames`` here, but ``roles`` in JWTs."""
     given, _, family = user.name.partition(" ")
     return {
         "loginIds": [user.login_id],
@@ -85,7 +85,10 @@ def jwt_response(
     user: dict[str, object] | None = None,
     idp: dict[str, object] | None = None,
 ) -> dict[str, object]:
-    """JWTResponse, both tokens in it. ``firstSeen`` is always there: an SDK takes its absence for true."""
+    """Return the JWTResponse with both tokens.
+
+    ``firstSeen`` is always present: an SDK takes its absence for true.
+    """
     return empty_jwt_response() | {
         "sessionJwt": issued.session_jwt,
         "refreshJwt": issued.refresh_jwt,
@@ -106,7 +109,7 @@ def jwt_response(
 
 
 def empty_jwt_response() -> dict[str, object]:
-    """JWTResponse with nothing in it: what a logout answers (section 2.8)."""
+    """Return the JWTResponse without tokens, which is the response to a logout (section 2.8)."""
     return {
         "sessionJwt": "",
         "refreshJwt": "",
@@ -130,7 +133,7 @@ def empty_jwt_response() -> dict[str, object]:
 
 
 def tenants_json(tenants: tuple[SeedTenant, ...]) -> dict[str, object]:
-    """The response of ``/me/tenants``."""
+    """Return the body of ``/me/tenants``."""
     return {"tenants": [_tenant_json(tenant) for tenant in tenants]}
 
 
@@ -139,7 +142,7 @@ def _tenant_json(tenant: SeedTenant) -> dict[str, object]:
 
 
 def history_json(records: tuple[LoginRecord, ...]) -> list[dict[str, object]]:
-    """The response of ``/me/history``: a bare array."""
+    """Return the body of ``/me/history``, a bare array."""
     return [_record_json(record) for record in records]
 
 
@@ -150,9 +153,10 @@ def _record_json(record: LoginRecord) -> dict[str, object]:
 
 
 def token_response(body: dict[str, object], project: Project, *, now: float) -> Response:
-    """A JWTResponse as the project sends it: a token that goes into a cookie is empty in the body.
+    """Return a JWTResponse with its tokens in the body or in cookies, as the project is configured.
 
-    Each cookie lives as long as its token; how long Descope's session cookie does is unknown.
+    A token in a cookie is empty in the body. Each cookie expires with its token; how long Descope's session
+    cookie lasts is unknown.
     """
     places = {"sessionJwt": project.session_token_in, "refreshJwt": project.refresh_token_in}
     expiries = {"sessionJwt": body["sessionExpiration"], "refreshJwt": body["cookieExpiration"]}
@@ -165,7 +169,7 @@ def token_response(body: dict[str, object], project: Project, *, now: float) -> 
 
 
 def logout_response(project: Project) -> Response:
-    """The response to a logout: JWTResponse with nothing in it, and both cookies cleared (section 2.8)."""
+    """Return the response to a logout, which clears both cookies (section 2.8)."""
     response = JSONResponse(empty_jwt_response())
     for is_session in (True, False):
         _set_cookie(response, project.cookies, "", 0, is_session=is_session)

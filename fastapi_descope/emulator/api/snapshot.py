@@ -1,4 +1,4 @@
-"""What the console shows of an emulator, as plain values: nobody's token is among them."""
+"""The state of an emulator for the console, as plain values without tokens."""
 
 from itertools import islice
 
@@ -15,7 +15,7 @@ Row = dict[str, object]
 
 
 class Snapshot:
-    """The emulator as it is now. Times are RFC 3339 text in UTC, by the emulator's clock."""
+    """Reads the current state of an emulator. Times are RFC 3339 text in UTC, by the emulator's clock."""
 
     def __init__(self, auth_server: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
         self._auth_server = auth_server
@@ -24,7 +24,7 @@ class Snapshot:
         self._clock = clock
 
     def state(self) -> Row:
-        """Where it is, what time it has, and what is going to fail."""
+        """Return the project, the URL, the time, the keys and the pending faults."""
         return {
             "project_id": self._auth_server.project.project_id,
             "base_url": self._auth_server.base_url,
@@ -38,39 +38,39 @@ class Snapshot:
         }
 
     def faults(self) -> list[Row]:
-        """The faults in waiting, in the order in which each endpoint gets them."""
+        """Return the pending faults, in the order in which they will happen at each endpoint."""
         return [
             {"endpoint": endpoint, "times": times, "fault": str(fault)}
             for endpoint, fault, times in self._faults.pending()
         ]
 
     def tenants(self) -> list[Row]:
-        """The project's tenants."""
+        """Return the tenants."""
         project = self._auth_server.project
         return [
             {
-                "id": one.id,
-                "name": one.name,
-                "domains": list(one.domains),
-                "users": len(project.members(one.id)),
+                "id": tenant.id,
+                "name": tenant.name,
+                "domains": list(tenant.domains),
+                "users": len(project.members(tenant.id)),
             }
-            for one in project.tenants
+            for tenant in project.tenants
         ]
 
     def users(self) -> list[Row]:
-        """The project's users, and what they hold in each tenant."""
+        """Return the users with their roles in each tenant."""
         return [
             {
                 "user_id": user.user_id,
                 "login_id": user.login_id,
                 "name": user.name,
-                "tenants": {tenant: _held(grants) for tenant, grants in user.tenants.items()},
+                "tenants": {tenant: _grants_json(grants) for tenant, grants in user.tenants.items()},
             }
             for user in self._auth_server.project.users
         ]
 
     def sessions(self) -> list[Row]:
-        """The sessions that are alive, newest first."""
+        """Return the active sessions, newest first."""
         project = self._auth_server.project
         return [
             {
@@ -86,7 +86,7 @@ class Snapshot:
         ]
 
     def requests(self, *, endpoint: str = "", limit: int = 100) -> list[Row]:
-        """The latest requests to one endpoint, or to all, newest first. ``caller`` stands for a bearer."""
+        """Return the latest requests to one endpoint, or to all, newest first."""
         calls = (call for call in reversed(tuple(self._journal)) if endpoint in {"", call.endpoint})
         return [
             {
@@ -101,5 +101,5 @@ class Snapshot:
         ]
 
 
-def _held(grants: Grants) -> Row:
+def _grants_json(grants: Grants) -> Row:
     return {"roles": list(grants.roles), "permissions": list(grants.permissions)}

@@ -1,4 +1,4 @@
-"""Where held calls wait: lets a test stop the emulator in mid-answer without sleeping."""
+"""A barrier at which calls wait, so that tests can stop the emulator within a response without sleeping."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ __all__ = ["Barrier"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    """Somebody waiting in an event loop, which may be another thread's."""
+    """A task that waits, possibly in the event loop of another thread."""
 
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     event: asyncio.Event = field(default_factory=asyncio.Event)
@@ -20,18 +20,18 @@ class _Waiter:
 
 
 class Barrier:
-    """Calls wait in it until it is opened; others may wait for calls to arrive. Safe across threads."""
+    """Tasks wait until it is released; others may wait for them to arrive. Safe across threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._held: list[_Waiter] = []
+        self._waiters: list[_Waiter] = []
         self._watchers: list[_Waiter] = []
 
     async def wait(self) -> None:
-        """Wait here until the gate is opened."""
+        """Wait until the barrier is released."""
         waiter = _Waiter()
         with self._lock:
-            self._held.append(waiter)
+            self._waiters.append(waiter)
             watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.wake()
@@ -39,23 +39,23 @@ class Barrier:
             await waiter.event.wait()
         finally:
             with self._lock:
-                self._held = [other for other in self._held if other is not waiter]
+                self._waiters = [other for other in self._waiters if other is not waiter]
 
     async def wait_for_waiters(self, count: int) -> None:
-        """Wait until ``count`` calls are waiting at the same time."""
+        """Wait until ``count`` tasks are waiting at the same time."""
         while (watcher := self._watch(count)) is not None:
             await watcher.event.wait()
 
     def release(self) -> None:
-        """Let all go on who wait now."""
+        """Let all tasks that wait now continue."""
         with self._lock:
-            held, self._held = self._held, []
-        for waiter in held:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             waiter.wake()
 
     def _watch(self, count: int) -> _Waiter | None:
         with self._lock:
-            if len(self._held) >= count:
+            if len(self._waiters) >= count:
                 return None
             watcher = _Waiter()
             self._watchers.append(watcher)

@@ -1,4 +1,4 @@
-"""Ending a connection without a proper answer, which ASGI itself has no message for."""
+"""Ends a connection within a response, for which ASGI has no message."""
 
 from collections.abc import Callable
 from typing import cast
@@ -7,23 +7,24 @@ from starlette.types import Receive, Scope
 
 __all__ = ["CLOSE_CONNECTION", "close_connection"]
 
-CLOSE_CONNECTION = "fastapi_descope.hang_up"
-"""The ASGI extension by which a server lets an app end the connection of a request.
+CLOSE_CONNECTION = "fastapi_descope.close_connection"
+"""The ASGI extension with which an app closes the connection of its request.
 
-Its value is called with ``reset``: True drops the connection by a TCP reset, and what was not sent yet with
-it; False sends that first, and then closes.
+Its value is a function of ``reset``. True sends a TCP reset and drops unsent data; False sends the data and
+closes the connection.
 """
 
 
 async def close_connection(scope: Scope, receive: Receive, *, reset: bool) -> None:
-    """End the connection of this request; returns when it is gone.
+    """Close the connection of this request, and return when it is closed.
 
-    Raises ConnectionResetError where the server has no such extension, as in-process: there the caller
-    gets the exception, and that is as much of a lost connection as it can notice.
+    Raises:
+        ConnectionResetError: The server does not have the extension, for example in-process: the exception in
+            the caller is the closest equivalent of a lost connection.
     """
-    offered = scope.get("extensions", {}).get(CLOSE_CONNECTION)
-    if offered is None:
+    close = scope.get("extensions", {}).get(CLOSE_CONNECTION)
+    if close is None:
         raise ConnectionResetError("A fault cut the connection")
-    cast("Callable[[bool], None]", offered)(reset)
+    cast("Callable[[bool], None]", close)(reset)
     while (await receive())["type"] != "http.disconnect":
-        pass  # the rest of a body that was on its way
+        pass  # the rest of the request's body

@@ -1,4 +1,4 @@
-"""Failure on demand: what the next calls of an endpoint suffer."""
+"""Pending faults: what happens to the next calls of an endpoint."""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ _WITHOUT_BODY = {204, 304}
 
 
 class Faults:
-    """Faults in waiting, per endpoint; first in, first out. ``"*"`` stands for every endpoint.
+    """Pending faults per endpoint, first in, first out. The endpoint ``"*"`` stands for all of them.
 
-    May be used from another thread than the one the emulator runs in.
+    Safe across threads.
     """
 
     def __init__(
@@ -52,58 +52,64 @@ class Faults:
         cut: Literal["reset", "close"] | None = None,
         when: Literal["before", "after"] = "before",
     ) -> None:
-        """Let the next ``times`` calls of ``endpoint`` fail.
+        """Make the next calls of an endpoint fail.
 
-        ``status`` alone answers with error JSON in Descope's shape (with a made-up code, E000000, from 500
-        on), ``body`` with these bytes or this JSON (200 if
-        no status is given). ``retry_after`` becomes the header of that name; a 429 without it has none.
-        ``delay`` seconds pass first (by ``pause``); ``hold`` waits for ``release``; ``drip`` seconds pass
-        between any two bytes of the body. Waiting alone leaves the real answer as it is.
+        A fault can combine a wait, another response and a broken connection. A wait alone keeps the real
+        response.
 
-        ``cut="reset"``: no answer, the connection is reset. ``cut="close"``: the headers and half of the
-        body, then the connection ends. In-process, where there is none, the caller gets a
-        ConnectionResetError.
+        Args:
+            endpoint: The name of the endpoint (see ``endpoints``), or ``"*"``.
+            times: The number of calls.
+            status: The status of the response. Without ``body``, the body is an error in Descope's format;
+                its code is the made-up E000000 from 500 on.
+            body: The body, as bytes or as JSON. The status defaults to 200.
+            headers: Additional headers.
+            retry_after: The value of ``Retry-After``. A 429 without it has no such header.
+            delay: Seconds to wait before the response.
+            drip: Seconds between any two bytes of the body.
+            hold: Wait until ``release`` is called.
+            cut: ``"reset"`` resets the connection without a response. ``"close"`` sends the headers and half
+                of the body and closes the connection. In-process, the caller gets ConnectionResetError.
+            when: ``"before"`` replaces the work of the endpoint. ``"after"`` does the work, such as a token
+                rotation, and then affects its response.
 
-        ``when="after"``: the endpoint does its work, a rotation included, and then the fault happens to
-        its answer.
-
-        Raises ValueError for an endpoint that does not exist, or a fault that would change nothing or
-        contradicts itself.
+        Raises:
+            ValueError: The endpoint does not exist, or the fault has no effect or contradicts itself.
         """
         if endpoint not in self._endpoints:
-            raise ValueError(f"no endpoint {endpoint!r}; there are {sorted(self._endpoints)}")
+            raise ValueError(f"unknown endpoint {endpoint!r}; expected one of {sorted(self._endpoints)}")
         if times < 1:
             raise ValueError("times must be positive")
         if status is None and body is not None:
             status = 200
         if status is None and (headers or retry_after is not None):
-            raise ValueError("headers and retry_after need a status or a body that they come with")
+            raise ValueError("headers and retry_after need a status or a body")
         fault = Fault(
             status, _content(status, body), _headers(headers, retry_after), delay, drip, hold, cut, when
         )
         self._pending.setdefault(endpoint, deque()).extend([fault] * times)
 
     def clear(self) -> None:
-        """Forget the faults that have not happened yet; held, delayed and dripping calls go on at once."""
+        """Remove all pending faults. Calls that are held, delayed or dripping continue at once."""
         self._pending.clear()
         self.release()
         self._skip_barrier.release()
 
     def release(self) -> None:
-        """Let every held call go on."""
+        """Let all held calls continue."""
         self._hold_barrier.release()
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """What faults can be added to, sorted; the star is first."""
+        """The names of the endpoints, sorted; ``"*"`` is the first."""
         return tuple(sorted(self._endpoints))
 
     def pending(self) -> tuple[tuple[str, Fault, int], ...]:
-        """What has not happened yet: the endpoint, the fault, and how many times in a row."""
+        """Return the pending faults: endpoint, fault, and the number of times in a row."""
         return tuple(
-            (endpoint, fault, len(list(row)))
+            (endpoint, fault, len(list(group)))
             for endpoint, faults in sorted(self._pending.items())
-            for fault, row in groupby(tuple(faults))
+            for fault, group in groupby(tuple(faults))
         )
 
     async def wait_until_held(self, count: int = 1) -> None:
@@ -111,21 +117,21 @@ class Faults:
         await self._hold_barrier.wait_for_waiters(count)
 
     def pop(self, endpoint: str) -> Fault | None:
-        """The fault that is next for an endpoint, used up by this."""
+        """Remove and return the next fault of an endpoint, or None."""
         for name in (endpoint, "*"):
-            waiting = self._pending.get(name)
-            if waiting:
-                return waiting.popleft()
+            faults = self._pending.get(name)
+            if faults:
+                return faults.popleft()
         return None
 
     def wrap(self, fault: Fault, app: ASGIApp) -> FaultyApp:
-        """``app`` as a single call gets to see it, to which the fault happens."""
+        """Return an ASGI app that serves one request with a fault."""
         return FaultyApp(fault, app, self._pause, self._hold_barrier, self._skip_barrier)
 
 
-def _headers(given: Mapping[str, str] | None, retry_after: int | str | None) -> Mapping[str, str]:
+def _headers(extra: Mapping[str, str] | None, retry_after: int | str | None) -> Mapping[str, str]:
     headers = {"content-type": "application/json"}
-    headers |= {name.lower(): value for name, value in (given or {}).items()}
+    headers |= {name.lower(): value for name, value in (extra or {}).items()}
     return headers if retry_after is None else headers | {"retry-after": str(retry_after)}
 
 
@@ -140,5 +146,5 @@ def _content(status: int | None, body: bytes | Mapping[str, object] | None) -> b
         return json.dumps(error_body("E130429", "API rate limit exceeded.")).encode()
     is_failure = status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return json.dumps(
-        error_body(INTERNAL_ERROR if is_failure else "E011001", "A fault was asked for")
+        error_body(INTERNAL_ERROR if is_failure else "E011001", "A fault was injected here")
     ).encode()

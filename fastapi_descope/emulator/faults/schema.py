@@ -1,4 +1,4 @@
-"""An order for a fault, from outside the process: what may be in it, and the fault that it means."""
+"""The JSON and form representation of a fault, and its validation."""
 
 import re
 from email.utils import parsedate_to_datetime
@@ -12,15 +12,15 @@ from .queue import Faults
 __all__ = ["FaultSpec"]
 
 _GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body>"
-_MOST_SECONDS = 3600
-_OUR_HEADERS = {"content-length", "transfer-encoding", "connection"}
+_MAX_SECONDS = 3600
+_SERVER_HEADERS = {"content-length", "transfer-encoding", "connection"}
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
 _VALUE = re.compile(r"([!-~]([ -~]{0,998}[!-~])?)?")
 
 
 def _seconds_or_date(value: object) -> str:
-    """What stands in a ``Retry-After`` (RFC 9110, section 10.2.3)."""
+    """Validate the value of a ``Retry-After`` header (RFC 9110, section 10.2.3)."""
     text = str(value)
     if isinstance(value, int | str) and (_NUMBER.fullmatch(text) or _is_date(text)):
         return text
@@ -34,25 +34,25 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _sendable(value: str) -> str:
+def _header_value(value: str) -> str:
     if not _VALUE.fullmatch(value):
         raise ValueError("expected visible characters")
     return value
 
 
-def _header(name: str) -> str:
-    if not _HEADER.fullmatch(name) or name.lower() in _OUR_HEADERS:
-        raise ValueError("expected the name of a header that the server does not write itself")
+def _header_name(name: str) -> str:
+    if not _HEADER.fullmatch(name) or name.lower() in _SERVER_HEADERS:
+        raise ValueError("expected a header name that the server does not set itself")
     return name
 
 
-_Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=_MAX_SECONDS, allow_inf_nan=False)]
 _RetryAfter = Annotated[str, BeforeValidator(_seconds_or_date)]
-_Headers = dict[Annotated[str, AfterValidator(_header)], Annotated[str, AfterValidator(_sendable)]]
+_Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]
 
 
 class FaultSpec(BaseModel):
-    """The arguments of ``Faults.add`` that fit into JSON, and ``garbage``: HTML where JSON belongs."""
+    """The arguments of ``Faults.add`` in JSON, and ``garbage``: HTML instead of JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,19 +69,28 @@ class FaultSpec(BaseModel):
     when: Literal["before", "after"] = "before"
 
     @classmethod
-    def from_json(cls, given: dict[str, object], *, strict: bool = True) -> "FaultSpec":
-        """The order in a JSON object. Raises ApiError, which names the place and not what stood there.
+    def from_json(cls, values: dict[str, object], *, strict: bool = True) -> "FaultSpec":
+        """Return the fault in a JSON object.
 
-        Unless ``strict``, text stands for numbers.
+        Args:
+            values: The object.
+            strict: Reject text for numbers.
+
+        Raises:
+            ApiError: It is invalid. The message has the position but not the value.
         """
         try:
-            return cls.model_validate(given, strict=strict)
+            return cls.model_validate(values, strict=strict)
         except ValidationError as error:
-            raise ApiError.invalid(_told(error)) from None
+            raise ApiError.invalid(_describe(error)) from None
 
     @classmethod
     def from_form(cls, form: dict[str, str]) -> "FaultSpec":
-        """The order in the console's form: one kind of fault, and the figures it needs. Raises ApiError."""
+        """Return the fault in the console's form: one kind of fault and its numbers.
+
+        Raises:
+            ApiError: The form is invalid.
+        """
         seconds = form.get("seconds", "0")
         parts: dict[str, dict[str, object]] = {
             "status": {"status": form.get("status")},
@@ -92,16 +101,20 @@ class FaultSpec(BaseModel):
             "close": {"cut": "close"},
             "garbage": {"garbage": True},
         }
-        order: dict[str, object] = {
+        common: dict[str, object] = {
             name: form[name] for name in ("endpoint", "times", "when") if name in form
         }
-        return cls.from_json(order | parts.get(form.get("kind", ""), {}), strict=False)
+        return cls.from_json(common | parts.get(form.get("kind", ""), {}), strict=False)
 
     def add_to(self, faults: Faults) -> None:
-        """Let it happen. Raises ApiError for an unknown endpoint, or for nothing or two things at once."""
+        """Add the fault to ``faults``.
+
+        Raises:
+            ApiError: The endpoint is unknown, or the fault has no effect or contradicts itself.
+        """
         if self.garbage and self.body is not None:
-            raise ApiError.invalid("garbage takes the place of the body: there is only one of them")
-        if not (self._has_answer or self.cut or self.delay or self.drip):
+            raise ApiError.invalid("garbage replaces the body: send one of them")
+        if not (self._has_response or self.cut or self.delay or self.drip):
             raise ApiError.invalid("a fault needs a status, a body, garbage, a delay, a drip or a cut")
         try:
             faults.add(
@@ -120,7 +133,7 @@ class FaultSpec(BaseModel):
             raise ApiError.invalid(str(error)) from None
 
     @property
-    def _has_answer(self) -> bool:
+    def _has_response(self) -> bool:
         return self.garbage or self.status is not None or self.body is not None
 
     @property
@@ -135,7 +148,7 @@ class FaultSpec(BaseModel):
         return kind | {name.lower(): value for name, value in (self.headers or {}).items()}
 
 
-def _told(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(step) for step in first["loc"]) or "the order"
+    place = ".".join(str(step) for step in first["loc"]) or "fault"
     return f"{place}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,1 +1,1 @@
-"""The emulator's HTML pages: the sign-in page and the console."""
+"""The HTML pages of the emulator: the sign-in page and the console."""

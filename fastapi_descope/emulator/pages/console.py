@@ -1,4 +1,4 @@
-"""``/console``: a look into a running emulator, and the levers to break what runs against it."""
+"""``/console``: shows the state of a running emulator and, if allowed, changes it."""
 
 import hmac
 import secrets
@@ -23,15 +23,15 @@ Form = dict[str, str]
 
 
 def is_console(path: str) -> bool:
-    """Whether a path is the console's: the root is, too, for whoever opens the emulator's bare address."""
+    """Return whether a path belongs to the console. ``/`` does too, because it redirects to the console."""
     return path in {"/", "/console"} or path.startswith("/console/")
 
 
+# Without --faults nothing can be changed (EM-08). security.py rejects requests of other pages (EM-03).
 class Console:
-    """The page and its API. Without ``admin`` it only shows (EM-08).
+    """The page and its API. Without ``admin`` it is read-only.
 
-    A form that changes anything holds a token which is on this page alone; what other pages send has been
-    turned away at the door (EM-03).
+    A form that changes something has a CSRF token. Requests of other pages have been rejected before.
     """
 
     def __init__(self, snapshot: Snapshot, admin: Admin | None) -> None:
@@ -43,20 +43,20 @@ class Console:
 
     @property
     def routes(self) -> list[Route]:
-        """The page and what leads to it, its one form target for each lever, and the API."""
+        """The page, the redirects to it, the targets of its forms, and the API."""
         return [
             *self._api.routes,
-            *(Route(path, self.lead_there, methods=["GET"]) for path in ("/", "/console/")),
+            *(Route(path, self.redirect_to_console, methods=["GET"]) for path in ("/", "/console/")),
             Route("/console", self.show, methods=["GET"]),
-            Route("/console/{lever}", self.pull, methods=["POST"]),
+            Route("/console/{action}", self.submit, methods=["POST"]),
         ]
 
-    async def lead_there(self, _: Request) -> Response:
-        """The way to the page."""
+    async def redirect_to_console(self, _: Request) -> Response:
+        """Redirect to the page."""
         return RedirectResponse("/console", 303, PRIVATE_HEADERS)
 
     async def show(self, _: Request) -> Response:
-        """The page."""
+        """Return the page."""
         page = self._pages.render(
             "console.html",
             form_action="'self'",
@@ -67,35 +67,35 @@ class Console:
             sessions=self._snapshot.sessions()[:_SHOWN_SESSIONS],
             requests=self._snapshot.requests(limit=_SHOWN_REQUESTS),
             form_token=self._form_token,
-            may_break=self._admin is not None,
+            may_change=self._admin is not None,
         )
-        # Without a referrer a browser says that a form comes from the origin "null".
+        # With no-referrer, browsers send "Origin: null" for a form.
         page.headers["referrer-policy"] = "same-origin"
         page.headers["cross-origin-opener-policy"] = "same-origin"
         return page
 
-    async def pull(self, request: Request) -> Response:
-        """Do what a form asks for, and show the page again; or a page with the reason why not."""
+    async def submit(self, request: Request) -> Response:
+        """Perform the action of a form and redirect to the page, or return a page with the reason why not."""
         form = await read_form(request)
-        lever = self._levers.get(request.path_params["lever"])
-        if lever is None:
-            return self._pages.render_notice(404, "There is no such lever", "Go back to the console.")
+        action = self._actions.get(request.path_params["action"])
+        if action is None:
+            return self._pages.render_notice(404, "Unknown action", "Go back to the console.")
         if self._admin is None:
             return self._pages.render_notice(
-                403, "This console only shows", "Start the emulator with --faults to break things."
+                403, "This console is read-only", "Start the emulator with --faults to change its state."
             )
         if not hmac.compare_digest(form.get("form_token", "").encode(), self._form_token.encode()):
             return self._pages.render_notice(
-                403, "That did not come from this console", "It was started anew: load it again."
+                403, "The form is not from this console", "The emulator was restarted: reload the page."
             )
         try:
-            lever(self._admin, form)
-        except ApiError as refusal:
-            return self._pages.render_notice(refusal.status, "That cannot be done", refusal.message)
+            action(self._admin, form)
+        except ApiError as error:
+            return self._pages.render_notice(error.status, "The action failed", error.message)
         return RedirectResponse("/console", 303, PRIVATE_HEADERS)
 
     @property
-    def _levers(self) -> dict[str, Callable[[Admin, Form], None]]:
+    def _actions(self) -> dict[str, Callable[[Admin, Form], None]]:
         return {
             "fail": lambda admin, form: admin.add_fault(FaultSpec.from_form(form)),
             "clear": lambda admin, _: admin.clear_faults(),
@@ -117,4 +117,4 @@ def _seconds(form: Form) -> float:
     try:
         return float(form.get("seconds", ""))
     except ValueError:
-        raise ApiError.invalid("The clock moves by a number of seconds") from None
+        raise ApiError.invalid("seconds must be a number") from None

@@ -1,4 +1,4 @@
-"""The emulator's pages: rendered on the server, self-contained, and not to be framed, cached or extended."""
+"""Renders the emulator's pages: self-contained, not cached, and not embeddable in frames."""
 
 import secrets
 from pathlib import Path
@@ -17,11 +17,11 @@ PRIVATE_HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""Headers for answers whose address or content is nobody else's business."""
+"""Headers of responses that caches and other sites must not see."""
 
 
 class PageRenderer:
-    """Renders the templates. Each page allows its own style and nothing else, unless told."""
+    """Renders the templates with a content security policy that allows only the page's own style."""
 
     def __init__(self) -> None:
         self._templates = Environment(
@@ -41,9 +41,14 @@ class PageRenderer:
         scripted: bool = False,
         **values: object,
     ) -> Response:
-        """A page. ``form_action`` says where its forms may lead (CSP).
+        """Return a page.
 
-        ``scripted`` lets the page's own script run, which may ask this origin and no other.
+        Args:
+            template: The file name of the template.
+            status: The status.
+            form_action: Where the forms of the page may lead (CSP).
+            scripted: Allow the page's own script, which may call this origin only.
+            **values: The variables of the template.
         """
         nonce = secrets.token_urlsafe(16)
         html = self._templates.get_template(template).render(nonce=nonce, **values)
@@ -56,14 +61,15 @@ class PageRenderer:
         return HTMLResponse(html, status, {"content-security-policy": policy} | PRIVATE_HEADERS)
 
     def render_notice(self, status: int, title: str, text: str) -> Response:
-        """A page that says one thing."""
+        """Return a page with a title and a text."""
         return self.render("notice.html", status, title=title, text=text)
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The first value of each field of an urlencoded form, empty ones left out.
+    """Return the first value of each field of an urlencoded form, without empty ones.
 
-    Raises ApiError for a form of more than 64 KiB.
+    Raises:
+        ApiError: The form is larger than 64 KiB.
     """
     fields = parse_qs((await read_body(request)).decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}

@@ -1,4 +1,4 @@
-"""The page where a person picks who to be: what an identity provider's sign-in page does."""
+"""The sign-in page, which plays the identity provider: it lists users and lets a sign-in fail."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,22 @@ from ..logins import Login, LoginStore
 from ..urls import add_query
 from .rendering import PRIVATE_HEADERS, PageRenderer, read_form
 
-__all__ = ["DISABLED", "IDP_ERRORS", "REFUSED", "STRANGER", "IdpError", "SignInPage"]
+__all__ = ["ACCESS_DENIED", "IDP_ERRORS", "USER_DISABLED", "WRONG_USER", "IdpError", "SignInPage"]
 
-_ANSWERS = ("user", "login_id", "refuse", "fail")
+_CHOICES = ("user", "login_id", "refuse", "fail")
 
 
 @dataclass(frozen=True, slots=True)
 class IdpError:
-    """One of them. ``label`` is for the person who chooses it, the others go to the app.
+    """A way in which a sign-in can fail at an identity provider.
 
-    Without an ``error`` the browser is never sent back.
+    What Descope sends to the app then is unknown (wire contract, section 2.1). The emulator sends an OAuth
+    error (RFC 6749, section 4.1.2.1) in the parameters of ``Assumptions.failed_sign_in``.
+
+    Attributes:
+        label: The text of the button.
+        error: The error code for the app; empty if the browser never returns to it.
+        description: The description for the app.
     """
 
     label: str
@@ -30,19 +36,19 @@ class IdpError:
     description: str = ""
 
 
-REFUSED = IdpError("Refuse", "access_denied", "The sign-in was refused")
-DISABLED = IdpError("The user is disabled", "access_denied", "The user is disabled")
-STRANGER = IdpError(
-    "Somebody else signed in than was asked for",
+ACCESS_DENIED = IdpError("Refuse", "access_denied", "The sign-in was refused")
+USER_DISABLED = IdpError("The user is disabled", "access_denied", "The user is disabled")
+WRONG_USER = IdpError(
+    "Another user signed in",
     "access_denied",
-    "The identity provider confirmed another user than the one asked for",
+    "The identity provider confirmed another user than the requested one",
 )
 
 IDP_ERRORS = {
     "locked": IdpError("The account is locked", "access_denied", "The account is locked"),
-    "stranger": STRANGER,
+    "stranger": WRONG_USER,
     "unassigned": IdpError(
-        "The person may not use this app",
+        "The user is not assigned to this app",
         "access_denied",
         "The user is not assigned to this application",
     ),
@@ -57,20 +63,20 @@ IDP_ERRORS = {
         "The SAML assertion is not valid yet",
     ),
     "unreachable": IdpError(
-        "The provider does not answer",
+        "The provider is unreachable",
         "temporarily_unavailable",
         "The identity provider could not be reached",
     ),
-    "silence": IdpError("Nobody ever comes back"),
+    "silence": IdpError("The browser never returns to the app"),
 }
-"""By the name that the form sends."""
+"""The errors of the page, by the name that the form sends."""
 
 
 class SignInPage:
-    """``/signin/{page}``: lists who may sign in, takes a typed login id, and lets one refuse or fail.
+    """``/signin/{page}``: lists the users who may sign in, accepts a login id, and can refuse or fail.
 
-    A page works once. The form is safe from other sites: the page's id cannot be guessed, the form holds
-    a token of its own, and the emulator refuses cross-site posts.
+    A page works once. Other sites cannot submit it: its id is unguessable, the form has a CSRF token, and the
+    emulator rejects cross-site posts.
     """
 
     def __init__(self, auth_server: AuthServer, logins: LoginStore) -> None:
@@ -80,48 +86,50 @@ class SignInPage:
 
     @property
     def routes(self) -> list[Route]:
-        """The page and the answer to it, under one endpoint name."""
+        """The page and its form target, under one endpoint name."""
         return [
             Route("/signin/{page}", self.show, methods=["GET"], name="signin"),
             Route("/signin/{page}", self.submit, methods=["POST"], name="signin"),
         ]
 
     async def show(self, request: Request) -> Response:
-        """The page, or 404 once it was answered or is ten minutes old."""
+        """Return the page, or 404 if it has been submitted or is ten minutes old."""
         login = self._logins.get_page(request.path_params["page"])
-        return self._gone() if login is None else self._page(login)
+        return self._render_ended() if login is None else self._render(login)
 
     async def submit(self, request: Request) -> Response:
-        """Send the browser back: with a code, or with an error.
+        """Redirect to the app with a code or an error.
 
-        The page again (422) for a login id that may not sign in, 400 for a form that is not ours.
+        Returns 422 and the page for a login id that may not sign in, 400 for a form without the CSRF token.
         """
         page = request.path_params["page"]
         login = self._logins.get_page(page)
         if login is None:
-            return self._gone()
+            return self._render_ended()
         form = await read_form(request)
-        given = [(name, form[name]) for name in _ANSWERS if name in form]
+        choices = [(name, form[name]) for name in _CHOICES if name in form]
         if not login.form_token_matches(form.get("form_token", "")):
-            given = []
-        match given:
+            choices = []
+        match choices:
             case [("refuse", "yes")]:
-                return self._fail(page, login, REFUSED)
+                return self._fail(page, login, ACCESS_DENIED)
             case [("fail", name)] if name in IDP_ERRORS:
                 return self._fail(page, login, IDP_ERRORS[name])
-            case [("user", user_id)] if (user := self._choice(login, user_id)) is not None:
+            case [("user", user_id)] if (user := self._find_choice(login, user_id)) is not None:
                 return self._confirm(page, login, user)
-            case [("login_id", typed)]:
-                someone = resolve_or_sign_up(self._auth_server, login, typed)
-                return self._confirm(page, login, someone) if someone else self._page(login, unknown=typed)
+            case [("login_id", entered)]:
+                account = resolve_or_sign_up(self._auth_server, login, entered)
+                return (
+                    self._confirm(page, login, account) if account else self._render(login, unknown=entered)
+                )
             case _:
                 return self._pages.render_notice(
-                    400, "That did not come from the sign-in page", "Go back and pick again."
+                    400, "The form is not from this sign-in page", "Go back and choose again."
                 )
 
-    def _page(self, login: Login, *, unknown: str = "") -> Response:
+    def _render(self, login: Login, *, unknown: str = "") -> Response:
         hint, users = login.login_hint.lower(), login.eligible_users(self._auth_server.project)
-        # Browsers hold every redirect that follows to it, also those of the app, which may lead anywhere.
+        # Browsers apply form-action to all following redirects too, and the app may redirect to any site.
         target = " http: https:" if login.redirect_url else ""
         return self._pages.render(
             "sign_in.html",
@@ -129,46 +137,46 @@ class SignInPage:
             form_action=f"'self'{target}",
             login=login,
             users=users,
-            hinted=next((one for one in users if one.login_id.lower() == hint and not unknown), None),
+            hinted=next((user for user in users if user.login_id.lower() == hint and not unknown), None),
             unknown=unknown,
-            failures=IDP_ERRORS,
+            idp_errors=IDP_ERRORS,
             open_sign_up=self._auth_server.project.open_sign_up,
         )
 
     def _confirm(self, page: str, login: Login, user: SeedUser) -> Response:
-        """Send the code, unless the user is not one whom the app can have."""
+        """Redirect with a code, unless the user is disabled or not the one that the app asked for."""
         if user.is_disabled:
-            return self._fail(page, login, DISABLED)
+            return self._fail(page, login, USER_DISABLED)
         if not login.allows_email(user.email, self._auth_server.project):
-            return self._fail(page, login, STRANGER)
+            return self._fail(page, login, WRONG_USER)
         self._logins.close_page(page)
-        return self._back(login, {"code": self._logins.confirm(login, user)})
+        return self._redirect(login, {"code": self._logins.confirm(login, user)})
 
-    def _fail(self, page: str, login: Login, failure: IdpError) -> Response:
+    def _fail(self, page: str, login: Login, idp_error: IdpError) -> Response:
         self._logins.close_page(page)
-        if not failure.error:
+        if not idp_error.error:
             return self._pages.render_notice(
-                200, "Nothing more happens here", "The app waits, and nobody comes back."
+                200, "Nothing more happens here", "The browser does not return to the app."
             )
-        guesses = self._auth_server.project.assumptions
+        assumptions = self._auth_server.project.assumptions
         is_oidc = login.oidc_request is not None
-        return self._back(
-            login, guesses.error_parameters(failure.error, failure.description, standard=is_oidc)
+        return self._redirect(
+            login, assumptions.error_parameters(idp_error.error, idp_error.description, standard=is_oidc)
         )
 
-    def _back(self, login: Login, parameters: dict[str, str]) -> Response:
-        """Back to the app, if the browser came from one."""
+    def _redirect(self, login: Login, parameters: dict[str, str]) -> Response:
+        """Redirect to the app, or show a notice if the app polls for the session."""
         if not login.redirect_url:
-            return self._pages.render_notice(200, "That is all here", "Go back to the app: it has been told.")
+            return self._pages.render_notice(200, "The sign-in is finished", "Go back to the app.")
         rebuild = self._auth_server.project.assumptions.redirect_query == "rebuild"
         location = add_query(login.redirect_url, parameters, rebuild=rebuild)
         return Response(status_code=303, headers={"location": location} | PRIVATE_HEADERS)
 
-    def _choice(self, login: Login, user_id: str) -> SeedUser | None:
+    def _find_choice(self, login: Login, user_id: str) -> SeedUser | None:
         users = login.eligible_users(self._auth_server.project)
-        return next((one for one in users if one.user_id == user_id), None)
+        return next((user for user in users if user.user_id == user_id), None)
 
-    def _gone(self) -> Response:
+    def _render_ended(self) -> Response:
         return self._pages.render_notice(
-            404, "This sign-in is over", "It was finished, or left open too long. Start again in the app."
+            404, "This sign-in has ended", "It was finished or has expired. Start again in the app."
         )

@@ -348,7 +348,7 @@ async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destina
     if ended == "expired":
         env.emulator.clock.advance(60 * 86_400)
     if ended == "revoked":
-        env.emulator.revoke("ada@acme.example")
+        env.emulator.revoke_sessions("ada@acme.example")
 
     page = await browser.visit("/login/sso?tenant=acme&step_up=true&return_to=/payout")
     chosen = await browser.choose(await browser.visit(page.headers["location"]), "ada@acme.example")

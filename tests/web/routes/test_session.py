@@ -79,7 +79,7 @@ async def test_a_profile_of_a_revoked_session_ends_it(make_env: EnvFactory, path
     """The session token still holds; Descope knows better, and what it says counts."""
     env = make_env()
     browser = await env.signed_in_browser()
-    env.emulator.revoke("ada@acme.example")
+    env.emulator.revoke_sessions("ada@acme.example")
 
     response = await browser.get(path)
 

@@ -81,7 +81,7 @@ async def test_a_switch_with_a_revoked_session_ends_it(make_env: EnvFactory) -> 
     """401, and the cookies go."""
     env = make_env()
     browser = await env.signed_in_browser()
-    env.emulator.revoke("ada@acme.example")
+    env.emulator.revoke_sessions("ada@acme.example")
 
     response = await browser.post("/tenant/select", {"tenant": "globex"})
 
