@@ -1,4 +1,4 @@
-"""Simulated browsers: a cookie jar each that goes by the specification, and a record of every answer."""
+"""Simulated browsers, each with a standard-conforming cookie jar and a record of its responses."""
 
 import asyncio
 import json
@@ -12,23 +12,23 @@ import httpx
 
 from tests.helpers.cookie_jar import StandardJar
 
-from .upstream import Guest
+from .upstream import SignedInUser
 
-__all__ = ["Answer", "Browser", "Line", "cookies_in"]
+__all__ = ["AppClient", "Browser", "Response", "cookies_in"]
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _POOLS, _CONNECTIONS = 10, 20
-"""The costs of httpx's pool grow with the square of its connections."""
+"""The cost of an httpx pool grows with the square of its connections, so there are several small pools."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Never used; without it httpx would load its certificates for every pool."""
+"""Never used. Without it httpx would load certificates for every pool."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One response, and what was asked.
+class Response:
+    """One response and its request.
 
-    ``at`` is the app's time when it was asked, ``seconds`` how long that took. ``status`` is 0 if the
-    connection broke before an answer was there.
+    ``at`` is the app's time when the request was sent, ``seconds`` the duration. ``status`` is 0 if the
+    connection broke before the response.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Answer:
     seconds: float = 0.0
 
     def header(self, name: str) -> str | None:
-        """The value of a header that is there once, or None."""
+        """Return the value of a header, or None. It must not occur twice."""
         wanted = name.lower().encode()
         values = [value.decode() for key, value in self.headers if key.lower() == wanted]
         assert len(values) <= 1, (name, values)
@@ -53,24 +53,24 @@ class Answer:
 
     @property
     def written(self) -> dict[str, str]:
-        """The cookies that it sets, by name; those that it deletes are empty."""
+        """The cookies that it sets, by name; a deleted cookie has an empty value."""
         pairs = (line.decode("ascii").partition(";")[0].partition("=") for line in self.set_cookies)
         return {name: value for name, _, value in pairs}
 
     @property
     def clears(self) -> bool:
-        """Whether it deletes the refresh cookie: the session is over."""
+        """Whether it deletes the refresh cookie, because the session has ended."""
         return self.written.get("DSR") == ""
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body."""
+        """The parsed body."""
         content: dict[str, Any] = json.loads(self.body)
         return content
 
 
-class Line:
-    """Connections to the app; what many browsers share. ``clock`` tells the app's time."""
+class AppClient:
+    """HTTP connections to the app, shared by many browsers. ``clock`` returns the app's time."""
 
     def __init__(self, url: str, clock: Callable[[], float]) -> None:
         self.url = url
@@ -79,7 +79,7 @@ class Line:
         self._pools = [
             httpx.AsyncHTTPTransport(verify=_NO_TLS, limits=limits, trust_env=False) for _ in range(_POOLS)
         ]
-        self._turns = cycle(self._pools)
+        self._next_pool = cycle(self._pools)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,69 +88,69 @@ class Line:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         for pool in self._pools:
             await pool.aclose()
 
-    async def ask(self, path: str, headers: list[tuple[bytes, bytes]]) -> Answer:
-        """The answer to one GET, as it came: cookies are for a browser to take or to lose."""
+    async def get(self, path: str, headers: list[tuple[bytes, bytes]]) -> Response:
+        """Send one GET and return the response. Its cookies are left to the browser."""
         request = httpx.Request("GET", self.url + path, headers=headers)
-        asked = Answer(path, cookies_in(headers), self.clock())
-        begun = asyncio.get_running_loop().time()
+        no_response = Response(path, cookies_in(headers), self.clock())
+        started = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                response = await next(self._turns).handle_async_request(request)
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                response = await next(self._next_pool).handle_async_request(request)
                 body = await response.aread()
                 await response.aclose()
         except httpx.TransportError:
-            return asked
-        took = asyncio.get_running_loop().time() - begun
+            return no_response
+        took = asyncio.get_running_loop().time() - started
         raw = tuple(response.headers.raw)
-        return Answer(path, asked.sent, asked.at, response.status_code, raw, body, took)
+        return Response(path, no_response.sent, no_response.at, response.status_code, raw, body, took)
 
 
 class Browser:
-    """A guest's browser. ``answers`` is everything that it was ever told."""
+    """The browser of one user. ``responses`` has all responses so far."""
 
-    def __init__(self, guest: Guest, line: Line) -> None:
-        self.guest = guest
-        self.answers: list[Answer] = []
-        self._line = line
-        self._jar = StandardJar(line.url + "/")
+    def __init__(self, user: SignedInUser, client: AppClient) -> None:
+        self.user = user
+        self.responses: list[Response] = []
+        self._client = client
+        self._jar = StandardJar(client.url + "/")
         attributes = "Max-Age=86400; Path=/; HttpOnly; SameSite=Lax"
-        held = {"DS": guest.session, "DSR": guest.refresh}
-        self._jar.receive([f"{name}={value}; {attributes}".encode() for name, value in held.items()])
+        cookies = {"DS": user.session, "DSR": user.refresh}
+        self._jar.receive([f"{name}={value}; {attributes}".encode() for name, value in cookies.items()])
 
     @property
     def cookies(self) -> dict[str, str]:
-        """What is in the jar."""
+        """The cookies in the jar, by name."""
         return cookies_in(self._jar.headers)
 
-    async def get(self, path: str = "/me") -> Answer:
-        """Ask, and take the cookies of the answer."""
-        answer = await self.send(path)
-        self.receive(answer)
-        return answer
+    async def get(self, path: str = "/me") -> Response:
+        """Send a request and store the cookies of the response."""
+        response = await self.send(path)
+        self.receive(response)
+        return response
 
-    async def send(self, path: str = "/me") -> Answer:
-        """Ask with what the jar holds now. The cookies of the answer wait for ``receive``, or are lost."""
-        answer = await self._line.ask(path, self._jar.headers)
-        self.answers.append(answer)
-        return answer
+    async def send(self, path: str = "/me") -> Response:
+        """Send a request with the cookies of the jar. Only ``receive`` stores those of the response."""
+        response = await self._client.get(path, self._jar.headers)
+        self.responses.append(response)
+        return response
 
-    def receive(self, answer: Answer) -> None:
-        """Have the response arrive: its cookies go into the jar."""
-        self._jar.receive(answer.set_cookies)
+    def receive(self, response: Response) -> None:
+        """Store the cookies of a response in the jar."""
+        self._jar.receive(response.set_cookies)
 
-    async def bearer(self, token: str, path: str = "/me") -> Answer:
-        """Ask as a program would, with a token and no cookies."""
-        answer = await self._line.ask(path, [(b"authorization", f"Bearer {token}".encode())])
-        self.answers.append(answer)
-        return answer
+    async def bearer(self, token: str, path: str = "/me") -> Response:
+        """Send a request with a bearer token and without cookies."""
+        response = await self._client.get(path, [(b"authorization", f"Bearer {token}".encode())])
+        self.responses.append(response)
+        return response
 
 
 def cookies_in(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The cookies of request headers, by name."""
+    """Return the cookies of request headers, by name."""
     lines = [value.decode("ascii") for name, value in headers if name.lower() == b"cookie"]
     pairs = (pair.partition("=") for line in lines for pair in line.split("; "))
     return {name: value for name, _, value in pairs}

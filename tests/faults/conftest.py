@@ -1,9 +1,9 @@
-"""What every test with a rig needs."""
+"""Fixtures of all tests with a testbed."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """One event loop for the rigs and for the tests that share them."""
+    """Run testbeds, and the tests that share them, in one event loop."""
     return "asyncio"

@@ -1,8 +1,8 @@
-"""``python -m tests.faults.emulator_process``: the emulator in a process of its own, and how to bait it.
+"""``python -m tests.faults.emulator_process``: the emulator in its own process, controlled over HTTP.
 
-Beside Descope's API it answers ``POST /rig/<command>`` with JSON, the keywords of a command in the body;
-``tests.faults.upstream`` is the other end. Each browser of the rig is a user of its own, so the subject
-of a refresh token tells which family a call is about.
+In addition to Descope's API it serves ``POST /testbed/<command>``: the arguments of a command are JSON in the
+body, the response is JSON. ``tests.faults.upstream`` is the client. Each browser of the testbed is a separate
+user, so the subject of a refresh token identifies its token family.
 """
 
 import json
@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from fastapi_descope.emulator import Emulator, Grants, Project, SeedUser
 from fastapi_descope.emulator.server import serve
 
-__all__ = ["RiggedEmulator", "main"]
+__all__ = ["ControlledEmulator", "main"]
 
 _CHUNK = b" " * 65_536
 _TENANTS = ("acme", "globex")
@@ -28,12 +28,12 @@ _TENANTS = ("acme", "globex")
 Command = Callable[..., Awaitable[object]]
 
 
-class RiggedEmulator(Emulator):
-    """An emulator that is told over HTTP what to do, and counts refreshes by user."""
+class ControlledEmulator(Emulator):
+    """An emulator that is controlled over HTTP and counts refreshes by user."""
 
     def __init__(self) -> None:
         super().__init__(Project(users=()))
-        self._numbered = 0
+        self._user_count = 0
         self._refreshes: Counter[str] = Counter()
         self._floods: list[int] = []
         self._commands: dict[str, Command] = {
@@ -53,25 +53,25 @@ class RiggedEmulator(Emulator):
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request: a command, or one that Descope would get."""
-        if scope["path"].startswith("/rig/"):
-            await self._obey(scope, receive, send)
+        """Handle a command or a request to Descope's API."""
+        if scope["path"].startswith("/testbed/"):
+            await self._run_command(scope, receive, send)
             return
-        refreshing = scope["path"] == "/v1/auth/refresh"
-        if refreshing:
+        is_refresh = scope["path"] == "/v1/auth/refresh"
+        if is_refresh:
             self._refreshes[_subject(Headers(scope=scope).get("authorization", ""))] += 1
-        if refreshing and self._floods:
-            await _pour(self._floods.pop(0), send)
+        if is_refresh and self._floods:
+            await _send_flood(self._floods.pop(0), send)
         else:
             await super().__call__(scope, receive, send)
 
-    async def _obey(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_command(self, scope: Scope, receive: Receive, send: Send) -> None:
         keywords: dict[str, Any] = await Request(scope, receive).json()
-        answer = await self._commands[scope["path"].removeprefix("/rig/")](**keywords)
-        await JSONResponse(answer)(scope, receive, send)
+        response = await self._commands[scope["path"].removeprefix("/testbed/")](**keywords)
+        await JSONResponse(response)(scope, receive, send)
 
     async def _reset(self) -> None:
-        """Forget faults, counts and users: those of one scenario are not those of the next."""
+        """Remove the faults, counts and users of the last scenario."""
         self.faults.clear()
         self._floods.clear()
         self.requests.clear()
@@ -81,15 +81,15 @@ class RiggedEmulator(Emulator):
     async def _issue(
         self, count: int, session_seconds: int | None, claims: dict[str, object]
     ) -> list[dict[str, str]]:
-        """A pair each for new users, who are in one tenant each."""
+        """Create users, each in one tenant, and issue a pair of tokens to each."""
         users = [self._new_user() for _ in range(count)]
         self.project = replace(self.project, users=(*self.project.users, *users))
         return [self._issued(user, session_seconds, claims) for user in users]
 
     def _new_user(self) -> SeedUser:
-        self._numbered += 1
-        tenant = _TENANTS[self._numbered % len(_TENANTS)]
-        return SeedUser(f"guest{self._numbered}@rig.example", tenants={tenant: Grants(("viewer",))})
+        self._user_count += 1
+        tenant = _TENANTS[self._user_count % len(_TENANTS)]
+        return SeedUser(f"user{self._user_count}@testbed.example", tenants={tenant: Grants(("viewer",))})
 
     def _issued(
         self, user: SeedUser, session_seconds: int | None, claims: dict[str, object]
@@ -97,20 +97,20 @@ class RiggedEmulator(Emulator):
         (tenant,) = user.tenants
         pair = self.issue(user.user_id, tenant, session_seconds=session_seconds, claims=claims)
         return {
-            "user": user.user_id,
+            "user_id": user.user_id,
             "tenant": tenant,
             "session": pair.session_jwt,
             "refresh": pair.refresh_jwt,
         }
 
     async def _add_faults(self, endpoint: str, body: str | None, rows: list[dict[str, Any]]) -> None:
-        """``Faults.add`` for each of the rows; the body, which they share, in Base64."""
+        """Call ``Faults.add`` for each row. They share the body, which is in Base64."""
         content = None if body is None else b64decode(body)
         for keywords in rows:
             self.faults.add(endpoint, body=content, **keywords)
 
     async def _flood(self, size: int) -> None:
-        """Let the next refresh be answered with this many bytes, in chunks and without a length."""
+        """Make the next refresh return ``size`` bytes, in chunks and without a content length."""
         self._floods.append(size)
 
     async def _clear(self) -> None:
@@ -121,11 +121,11 @@ class RiggedEmulator(Emulator):
         self.faults.release()
 
     async def _arrived(self, count: int) -> None:
-        """Answer once this many calls are held."""
+        """Return once this many calls are held."""
         await self.faults.wait_until_held(count)
 
     async def _counts(self) -> dict[str, object]:
-        """The calls so far, by endpoint, and the refreshes by user."""
+        """Return the number of calls by endpoint, and of refreshes by user."""
         endpoints = Counter(call.endpoint for call in self.requests)
         return {"endpoints": endpoints | {"refresh": self._refreshes.total()}, "users": self._refreshes}
 
@@ -145,7 +145,7 @@ class RiggedEmulator(Emulator):
         self.project = replace(self.project, **changes)
 
 
-async def _pour(size: int, send: Send) -> None:
+async def _send_flood(size: int, send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for _ in range(0, size, len(_CHUNK)):
@@ -154,14 +154,14 @@ async def _pour(size: int, send: Send) -> None:
 
 
 def _subject(authorization: str) -> str:
-    """Whom the refresh token in a bearer is about, unverified."""
+    """Return the subject of the refresh token in an Authorization header, without verification."""
     payload = authorization.split(":")[1].split(".")[1]
     return str(json.loads(urlsafe_b64decode(payload + "=="))["sub"])
 
 
 def main() -> None:
-    """Serve until ended; the first line out is the base URL."""
-    serve(RiggedEmulator(), ready=lambda url: print(url, flush=True))  # noqa: T201 - how the rig finds it
+    """Serve until killed. The first line of output is the base URL."""
+    serve(ControlledEmulator(), ready=lambda url: print(url, flush=True))  # noqa: T201 - for the testbed
 
 
 if __name__ == "__main__":

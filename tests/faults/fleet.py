@@ -1,4 +1,4 @@
-"""A fleet: a rig whose workers share a Redis, behind a line that can fail, and can be told to die."""
+"""A fleet: a testbed whose workers share a Redis behind a faulty proxy and can be killed."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,61 +9,62 @@ from typing import Literal, cast
 from tests.helpers.redis_server import RedisServer
 
 from .browsers import Browser
+from .checker import Checker
 from .kill_points import KillPoints
-from .observer import Observer
 from .redis_proxy import RedisProxy
-from .rig import Rig, Setup, running_rig
-from .upstream import DEAD
+from .testbed import Testbed, TestbedConfig, running_testbed
+from .upstream import EXPIRED
 
-__all__ = ["LEAVING", "PATIENT", "Fleet", "running_fleet"]
+__all__ = ["DEPLOY_SETTINGS", "LONG_TIMEOUTS", "Fleet", "running_fleet"]
 
-PATIENT = {"DESCOPE_UPSTREAM_TIMEOUT": "30", "RIG_REDIS_TIMEOUT": "10"}
-"""For scenarios in which nothing is to be taken for an outage because the machine is busy."""
+LONG_TIMEOUTS = {"DESCOPE_UPSTREAM_TIMEOUT": "30", "TESTBED_REDIS_TIMEOUT": "10"}
+"""Settings for scenarios in which a busy machine must not look like an outage."""
 
-
-LEAVING = {**PATIENT, "RIG_LEASE_SECONDS": "0.6", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
-"""For deploys, which give requests a second, and for calls that are long beside a lease."""
+DEPLOY_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_LEASE_SECONDS": "0.6", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
+"""Settings for deploys, which give requests one second, and for calls that are longer than a lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Everything that a scenario of a fleet needs.
+    """The parts of a fleet that a scenario uses.
 
     Attributes:
-        redis: the server itself, to ask and to ill-treat.
-        proxy: the line to it.
-        points: where workers may be killed.
+        redis: the server itself.
+        redis_proxy: the proxy to the server.
+        points: the kill points of the workers.
     """
 
-    rig: Rig
+    testbed: Testbed
     redis: RedisServer
-    proxy: RedisProxy
+    redis_proxy: RedisProxy
     points: KillPoints
 
     @property
     def workers(self) -> int:
-        """How many processes there are."""
-        return self.rig.setup.workers
+        """The number of processes."""
+        return self.testbed.config.workers
 
-    async def watched(self, name: str, thrown: str, *, rotate: bool = True, reuse_grace: int = 0) -> Observer:
-        """Begin a scenario with a Descope that rotates refresh tokens, and takes reuse for theft."""
-        self.proxy.heal()
+    async def start_scenario(
+        self, name: str, fault: str, *, rotate: bool = True, reuse_grace: int = 0
+    ) -> Checker:
+        """Start a scenario. By default Descope rotates refresh tokens and rejects reuse."""
+        self.redis_proxy.restore()
         self.points.disarm()
-        observer = await Observer.watching(self.rig, name, thrown)
-        await self.rig.upstream.project(rotate_refresh=rotate, reuse_grace=reuse_grace)
-        return observer
+        checker = await Checker.start(self.testbed, name, fault)
+        await self.testbed.upstream.project(rotate_refresh=rotate, reuse_grace=reuse_grace)
+        return checker
 
-    async def returning(self, count: int) -> list[Browser]:
-        """Browsers that come back with a dead session and a good refresh token."""
-        return await self.rig.browsers(count, session_seconds=DEAD)
+    async def expired_browsers(self, count: int) -> list[Browser]:
+        """Create browsers with an expired session and a valid refresh token."""
+        return await self.testbed.browsers(count, session_seconds=EXPIRED)
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass for Descope, the app, and what Redis remembers; at once."""
+        """Advance the time of Descope, the app and Redis."""
         self.redis.elapse(seconds)
-        await self.rig.pass_time(seconds)
+        await self.testbed.pass_time(seconds)
 
     def leases(self) -> dict[str, float]:
-        """The leases in Redis: by name of the key, in how many seconds each ends."""
+        """Return the leases in Redis: TTL in seconds by key."""
         keys = self.redis.keys()
         names = [name for name in keys if ":lease:" in name]
         return {name: cast("int", self.redis.command("PTTL", name)) / 1000 for name in names}
@@ -74,13 +75,13 @@ async def running_fleet(
     directory: Path,
     *,
     workers: int,
-    redis: Literal["near", "behind proxy", "none"] = "near",
+    redis: Literal["direct", "proxy", "none"] = "direct",
     variables: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Fleet]:
-    """A fleet for the length of an ``async with``.
+    """Run a fleet.
 
-    ``redis``: whether its workers reach Redis directly, or through the proxy, which is as slow as this
-    process is busy, or know of none.
+    ``redis``: whether its workers connect to Redis directly or through the proxy, whose latency depends on
+    the load of this process, or have no Redis.
     """
     kill = directory / "kill"
     kill.mkdir()
@@ -88,8 +89,8 @@ async def running_fleet(
     async with AsyncExitStack() as stack:
         stack.callback(server.stop)
         proxy = await stack.enter_async_context(RedisProxy(server.port))
-        urls = {"near": {"DESCOPE_REDIS_URL": server.url}, "behind proxy": {"DESCOPE_REDIS_URL": proxy.url}}
-        environment = {"RIG_KILL_POINTS": str(kill), **urls.get(redis, {}), **(variables or {})}
-        setup = Setup(workers=workers, variables=environment)
-        rig = await stack.enter_async_context(running_rig(setup, directory))
-        yield Fleet(rig, server, proxy, KillPoints(kill))
+        urls = {"direct": {"DESCOPE_REDIS_URL": server.url}, "proxy": {"DESCOPE_REDIS_URL": proxy.url}}
+        environment = {"TESTBED_KILL_POINTS": str(kill), **urls.get(redis, {}), **(variables or {})}
+        config = TestbedConfig(workers=workers, variables=environment)
+        testbed = await stack.enter_async_context(running_testbed(config, directory))
+        yield Fleet(testbed, server, proxy, KillPoints(kill))

@@ -1,6 +1,6 @@
-"""F14: switches, refreshes, logouts and crashes of one session, in orders that Hypothesis makes up.
+"""Switches, refreshes, logouts and crashes of one session in orders that Hypothesis generates: scenario F14.
 
-The one scenario without processes of its own: a scheduler that can be repeated finds more than a clock.
+This scenario starts no processes: a reproducible scheduler finds more than real time does.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from tests.helpers.fleet_state_machine import STEPS, SessionMachine
 
-from .observer import Report
-from .rig import Scale
+from .checker import Report
+from .testbed import Scale
 
 __all__ = ["interleavings"]
 
@@ -20,41 +20,41 @@ _SESSIONS = {Scale.SHORT: 100, Scale.LONG: 2000}
 
 
 async def interleavings(_: None, scale: Scale) -> Report:
-    """Nobody gets a pair after a logout, an old tenant after a switch, or an end while Descope knows them.
+    """F14: no pair after a logout, no old tenant after a switch, no end of a session that Descope knows.
 
-    ``FleetSession`` checks it whenever anybody is told anything, and a session that fails ends the run.
+    ``FleetSession`` checks every result. The first session that fails ends the run.
     """
-    plays = settings(
+    run_settings = settings(
         stateful_step_count=STEPS,
         max_examples=_SESSIONS[scale],
         deadline=None,
         database=None,
-        report_multiple_bugs=False,  # one line says it
+        report_multiple_bugs=False,  # the report is one line
     )
     calls: list[int] = []
 
     class Counted(SessionMachine):
-        """Tells how much was asked of Descope."""
+        """Counts the calls to Descope."""
 
         @override
         def teardown(self) -> None:
             calls.append(len(self.session.descope.exchanges))
             super().teardown()
 
-    broken: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     try:
-        await asyncio.to_thread(run_state_machine_as_test, Counted, settings=plays)
+        await asyncio.to_thread(run_state_machine_as_test, Counted, settings=run_settings)
     except AssertionError as error:
-        broken = (
-            str(error) or "a promise was broken; tests/refresh/test_session_interleavings.py shows how",
+        violations = (
+            str(error) or "an invariant was violated; tests/refresh/test_session_interleavings.py shows how",
         )
     return Report(
         "F14",
         f"switch, refresh, logout, crash: {len(calls)} sessions of {STEPS} steps",
         upstream_calls=sum(calls),
-        wrongly_logged_out=len(broken),
+        wrongly_logged_out=len(violations),
         foreign_identities=0,
         cookies_cleared=0,
         revoked=0,
-        violations=broken,
+        violations=violations,
     )

@@ -1,4 +1,4 @@
-"""What happens as Descope changes its keys: fault scenario F9."""
+"""Key rotation at Descope: fault scenario F9."""
 
 import asyncio
 import json
@@ -10,178 +10,184 @@ from functools import partial
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID
 from tests.helpers.tampering import Forge
 
-from .browsers import Answer, Browser
-from .observer import Observer, Report
-from .rig import Rig, Scale
-from .upstream import DEAD, Guest
+from .browsers import Browser, Response
+from .checker import Checker, Report
+from .testbed import Scale, Testbed
+from .upstream import EXPIRED, SignedInUser
 
 __all__ = ["key_rotation"]
 
-_OK, _REFUSED, _LATER = 200, 401, 503
+_OK, _UNAUTHORIZED, _UNAVAILABLE = 200, 401, 503
 _ALL_DAY = 36_000
-_BETWEEN_LOOKS = 31.0
-"""An unknown key has the set fetched again, half a minute apart at the least (JW-02)."""
-_FRESH = 601.0
-"""No set is taken for fresh any longer (JW-13)."""
+_REFETCH_SECONDS = 31.0
+"""An unknown key id triggers a fetch of the JWKS at most every 30 seconds (JW-02)."""
+_EXPIRY_SECONDS = 601.0
+"""A cached JWKS is not used for longer without a new fetch (JW-13)."""
 _FOREVER = 100_000
 
 
-async def key_rotation(rig: Rig, scale: Scale) -> Report:
-    """F9. Keys overlap, change at once, change while nobody can fetch them, and change under an old name.
+async def key_rotation(testbed: Testbed, scale: Scale) -> Report:
+    """F9. Keys overlap, change at once, change while the endpoint is down, and change under the same kid.
 
-    In the first three, whoever signed in under the key of the moment asks for pages all the time.
+    During the first three, browsers with sessions of the current key send requests all the time.
     """
-    observer = await Observer.watching(rig, "F9", "keys: overlapping, abrupt, endpoint down, same kid")
+    checker = await Checker.start(testbed, "F9", "keys: overlapping, abrupt, endpoint down, same kid")
     traffic = _Traffic(3 if scale is Scale.SHORT else 200)
-    everybody: list[Browser] = []
-    old = await rig.upstream.issue(5, session_seconds=_ALL_DAY)
-    for play in (_overlapping, partial(_abrupt, old), _unreachable):
-        regulars = await rig.browsers(10 if scale is Scale.SHORT else 40, session_seconds=_ALL_DAY)
-        async with traffic.of(regulars):
-            everybody += [*regulars, *await play(rig, observer)]
-    observer.expect(traffic.statuses == {_OK}, f"regulars got {traffic.statuses}")
-    everybody.append(await _same_kid(rig, observer))
-    return await observer.report(everybody, calls_per_family=2, measured=f"{traffic.rate:.0f} pages/s")
+    all_browsers: list[Browser] = []
+    old = await testbed.upstream.issue(5, session_seconds=_ALL_DAY)
+    for change in (_overlapping, partial(_abrupt, old), _unreachable):
+        signed_in = await testbed.browsers(10 if scale is Scale.SHORT else 40, session_seconds=_ALL_DAY)
+        async with traffic.of(signed_in):
+            all_browsers += [*signed_in, *await change(testbed, checker)]
+    checker.expect(traffic.statuses == {_OK}, f"signed-in browsers got {traffic.statuses}")
+    all_browsers.append(await _same_kid(testbed, checker))
+    return await checker.report(all_browsers, calls_per_family=2, measured=f"{traffic.rate:.0f} requests/s")
 
 
 @dataclass
 class _Traffic:
-    """Browsers that ask for one page after the other, each ``least`` times or more."""
+    """Browsers that send requests one after the other, each at least ``least``."""
 
     least: int
     statuses: set[int] = field(default_factory=set[int])
-    asked: int = 0
+    requests: int = 0
     seconds: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Pages in a second."""
-        return self.asked / self.seconds
+        """Requests per second."""
+        return self.requests / self.seconds
 
     @asynccontextmanager
     async def of(self, browsers: Iterable[Browser]) -> AsyncGenerator[None]:
-        """Ask for as long as the block takes."""
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        begun = loop.time()
-        readers = [asyncio.create_task(self._read(browser, over)) for browser in browsers]
+        """Send requests during the block."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        started = loop.time()
+        tasks = [asyncio.create_task(self._send(browser, done)) for browser in browsers]
         try:
             yield
         finally:
-            over.set()
-            await asyncio.gather(*readers)
-            self.seconds += loop.time() - begun
+            done.set()
+            await asyncio.gather(*tasks)
+            self.seconds += loop.time() - started
 
-    async def _read(self, browser: Browser, over: asyncio.Event) -> None:
-        pages = 0
-        while pages < self.least or not over.is_set():
+    async def _send(self, browser: Browser, done: asyncio.Event) -> None:
+        count = 0
+        while count < self.least or not done.is_set():
             self.statuses.add((await browser.get()).status)
-            pages += 1
-        self.asked += pages
+            count += 1
+        self.requests += count
 
 
-async def _visit(browsers: Iterable[Browser]) -> list[Answer]:
+async def _visit(browsers: Iterable[Browser]) -> list[Response]:
     return await asyncio.gather(*(browser.get() for browser in browsers))
 
 
-async def _fetches(rig: Rig) -> int:
-    return (await rig.upstream.counts()).endpoints.get("keys", 0)
+async def _fetches(testbed: Testbed) -> int:
+    return (await testbed.upstream.counts()).endpoints.get("keys", 0)
 
 
-async def _overlapping(rig: Rig, observer: Observer) -> Sequence[Browser]:
-    """From A to A and B: whoever signs in under B is let in at once, and so is everybody else (JW-01)."""
-    await rig.pass_time(_BETWEEN_LOOKS)
-    await rig.upstream.rotate_keys(keep_old=True)
-    newcomers = [
-        *await rig.browsers(10, session_seconds=_ALL_DAY),
-        *await rig.browsers(5, session_seconds=DEAD),
+async def _overlapping(testbed: Testbed, checker: Checker) -> Sequence[Browser]:
+    """From key A to A and B: sessions of both keys are accepted at once (JW-01)."""
+    await testbed.pass_time(_REFETCH_SECONDS)
+    await testbed.upstream.rotate_keys(keep_old=True)
+    new_browsers = [
+        *await testbed.browsers(10, session_seconds=_ALL_DAY),
+        *await testbed.browsers(5, session_seconds=EXPIRED),
     ]
-    before = await _fetches(rig)
-    statuses = {answer.status for answer in await _visit(newcomers)}
-    fetches = await _fetches(rig) - before
-    observer.expect(statuses == {_OK}, f"overlap: newcomers got {statuses}")
-    # None, if the set was due for renewal anyway.
-    observer.expect(fetches <= 1, f"overlap: {fetches} fetches of the keys")
-    return newcomers
+    before = await _fetches(testbed)
+    statuses = {response.status for response in await _visit(new_browsers)}
+    fetches = await _fetches(testbed) - before
+    checker.expect(statuses == {_OK}, f"overlap: new sessions got {statuses}")
+    # 0 if the set was fetched recently.
+    checker.expect(fetches <= 1, f"overlap: {fetches} fetches of the keys")
+    return new_browsers
 
 
-async def _abrupt(old: Sequence[Guest], rig: Rig, observer: Observer) -> Sequence[Browser]:
-    """From A and B to B alone: a session under A whose refresh token is under B is renewed.
+async def _abrupt(old: Sequence[SignedInUser], testbed: Testbed, checker: Checker) -> Sequence[Browser]:
+    """From keys A and B to B alone: a session of key A with a refresh token of key B is refreshed.
 
-    A refresh token under A is worth nothing at Descope either.
+    Descope does not accept a refresh token of key A either.
     """
-    await rig.upstream.project(rotate_refresh=True)
-    newer = [(await rig.upstream.renewed(guest.refresh))["refreshJwt"] for guest in old]
-    await rig.upstream.project(rotate_refresh=False)
-    behind = [Browser(replace(g, refresh=text), rig.line) for g, text in zip(old, newer, strict=True)]
-    observer.expect(
-        {answer.status for answer in await _visit(behind)} == {_OK}, "abrupt: A was gone too soon"
+    await testbed.upstream.project(rotate_refresh=True)
+    refresh_tokens = [(await testbed.upstream.refreshed(user.refresh))["refreshJwt"] for user in old]
+    await testbed.upstream.project(rotate_refresh=False)
+    old_sessions = [
+        Browser(replace(g, refresh=text), testbed.client) for g, text in zip(old, refresh_tokens, strict=True)
+    ]
+    checker.expect(
+        {response.status for response in await _visit(old_sessions)} == {_OK},
+        "abrupt: key A was removed too soon",
     )
-    await rig.upstream.drop_old_keys()
-    await rig.pass_time(_FRESH)
+    await testbed.upstream.drop_old_keys()
+    await testbed.pass_time(_EXPIRY_SECONDS)
 
-    async def is_known() -> bool:
-        return bool((await behind[0].get()).written.get("DS"))
+    async def is_refreshed() -> bool:
+        return bool((await old_sessions[0].get()).written.get("DS"))
 
-    await observer.expect_soon(is_known, "abrupt: a session under the old key was not renewed")
-    answers = await _visit(behind[1:])
-    renewed = all(answer.status == _OK and answer.written.get("DS") for answer in answers)
-    observer.expect(renewed, f"abrupt: {[answer.status for answer in answers]}")
-    return behind
-
-
-async def _unreachable(rig: Rig, observer: Observer) -> Sequence[Browser]:
-    """A new key while no set can be had: "later" to whoever has a token under it, and nobody else notices."""
-    await rig.pass_time(_BETWEEN_LOOKS)
-    dead = await rig.browsers(5, session_seconds=DEAD)
-    await rig.upstream.fault("keys", times=_FOREVER, status=503)
-    await rig.upstream.rotate_keys(keep_old=True)
-    newcomers = [*dead, *await rig.browsers(10, session_seconds=_ALL_DAY)]
-    answers = await _visit(newcomers)
-    kept = all(answer.status == _LATER and not answer.set_cookies for answer in answers)
-    observer.expect(kept, f"keys down: newcomers got {[answer.status for answer in answers]}")
-    await rig.heal()
-    statuses = {answer.status for answer in await _visit(newcomers)}
-    observer.expect(statuses == {_OK}, f"keys back: newcomers got {statuses}")
-    calls = (await rig.upstream.counts()).users
-    observer.expect(all(calls[b.guest.user] == 1 for b in dead), "a pair without keys was thrown away")
-    return newcomers
+    await checker.expect_soon(is_refreshed, "abrupt: a session of the old key was not refreshed")
+    responses = await _visit(old_sessions[1:])
+    renewed = all(response.status == _OK and response.written.get("DS") for response in responses)
+    checker.expect(renewed, f"abrupt: {[response.status for response in responses]}")
+    return old_sessions
 
 
-async def _same_kid(rig: Rig, observer: Observer) -> Browser:
-    """Another key under the name of the one before: believed once the set is fetched again, not sooner."""
-    browser, forge = await rig.browser(session_seconds=_ALL_DAY), Forge()
+async def _unreachable(testbed: Testbed, checker: Checker) -> Sequence[Browser]:
+    """A new key while the JWKS cannot be fetched: 503 for its tokens only."""
+    await testbed.pass_time(_REFETCH_SECONDS)
+    expired = await testbed.browsers(5, session_seconds=EXPIRED)
+    await testbed.upstream.fault("keys", times=_FOREVER, status=503)
+    await testbed.upstream.rotate_keys(keep_old=True)
+    new_browsers = [*expired, *await testbed.browsers(10, session_seconds=_ALL_DAY)]
+    responses = await _visit(new_browsers)
+    kept = all(response.status == _UNAVAILABLE and not response.set_cookies for response in responses)
+    checker.expect(kept, f"keys down: new sessions got {[response.status for response in responses]}")
+    await testbed.recover()
+    statuses = {response.status for response in await _visit(new_browsers)}
+    checker.expect(statuses == {_OK}, f"keys back: new sessions got {statuses}")
+    calls = (await testbed.upstream.counts()).users
+    checker.expect(
+        all(calls[b.user.user_id] == 1 for b in expired), "a pair was lost because the keys were unavailable"
+    )
+    return new_browsers
+
+
+async def _same_kid(testbed: Testbed, checker: Checker) -> Browser:
+    """A new key with the kid of the old one: accepted after the JWKS is fetched again, not sooner."""
+    browser, forge = await testbed.browser(session_seconds=_ALL_DAY), Forge()
     await browser.get()
-    kid = json.loads(await rig.upstream.key_set())["keys"][0]["kid"]
+    kid = json.loads(await testbed.upstream.key_set())["keys"][0]["kid"]
     member = forge.jwk("S", kid=kid)
-    await rig.upstream.fault("keys", json.dumps({"keys": [member]}).encode(), times=_FOREVER)
-    token = _signed(forge, browser, kid, int(rig.clock()))
+    await testbed.upstream.fault("keys", json.dumps({"keys": [member]}).encode(), times=_FOREVER)
+    token = _signed(forge, browser, kid, int(testbed.clock()))
 
-    async def is_believed() -> bool:
+    async def is_accepted() -> bool:
         return (await browser.bearer(token)).status == _OK
 
-    async def is_doubted() -> bool:
-        return not await is_believed()
+    async def is_rejected() -> bool:
+        return not await is_accepted()
 
-    observer.expect(await is_doubted(), "same kid: believed before anybody could know")
-    await rig.pass_time(_FRESH)
-    await observer.expect_soon(is_believed, "same kid: the new key is never believed")
-    answer = await browser.get()
-    observer.expect(
-        answer.status == _REFUSED and not answer.set_cookies, "same kid: the old key still counts"
+    checker.expect(await is_rejected(), "same kid: accepted before the JWKS was fetched")
+    await testbed.pass_time(_EXPIRY_SECONDS)
+    await checker.expect_soon(is_accepted, "same kid: the new key is never accepted")
+    response = await browser.get()
+    checker.expect(
+        response.status == _UNAUTHORIZED and not response.set_cookies,
+        "same kid: the old key is still accepted",
     )
-    await rig.upstream.clear()
-    await rig.pass_time(_FRESH)
-    await observer.expect_soon(is_doubted, "same kid: the first key never came back")
+    await testbed.upstream.clear()
+    await testbed.pass_time(_EXPIRY_SECONDS)
+    await checker.expect_soon(is_rejected, "same kid: the first key is not accepted again")
     return browser
 
 
 def _signed(forge: Forge, browser: Browser, kid: str, now: int) -> str:
-    guest = browser.guest
+    user = browser.user
     claims = forge.claims(
         iss=DEFAULT_PROJECT_ID,
-        sub=guest.user,
-        dct=guest.tenant,
-        tenants={guest.tenant: {"roles": [], "permissions": []}},
+        sub=user.user_id,
+        dct=user.tenant,
+        tenants={user.tenant: {"roles": [], "permissions": []}},
         iat=now,
         exp=now + _ALL_DAY,
     )

@@ -1,6 +1,6 @@
-"""Where a worker may be killed with SIGKILL, by its own hand, at an exact step of a refresh (F8).
+"""Kill points: exact steps of a refresh at which a worker kills itself with SIGKILL (F8).
 
-A scenario arms a step; the first process that comes to it dies there, and no other one does.
+A scenario arms a step. The first process that reaches it is killed, and no other.
 """
 
 import os
@@ -13,55 +13,55 @@ from typing_extensions import override
 
 from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 
-__all__ = ["KillPoints", "MortalStore", "MortalTransport", "Step"]
+__all__ = ["KillPoints", "KillableStore", "KillableTransport", "Step"]
 
-Step = Literal["leased", "sent", "answered", "remembered", "delivered"]
+Step = Literal["leased", "sent", "received", "stored", "delivered"]
 """Steps of a refresh, in order.
 
-``leased``: the right to refresh is had, nothing has been sent. ``sent``: the last byte of the call is with
-the kernel. ``answered``: the answer is here and verified, and nobody else knows of it. ``remembered``: the
-store has it. ``delivered``: the store knows that a response is about to carry it; none has yet.
+``leased``: the lease is acquired, nothing has been sent. ``sent``: the kernel has the last byte of the call.
+``received``: the response is received and verified, but not stored. ``stored``: the store has the result.
+``delivered``: the store has reduced its TTL, because a response is about to carry it; none has been sent.
 """
 
 _REFRESH_PATH = "/v1/auth/refresh"
 
 
 class KillPoints:
-    """The steps that are armed: files in ``directory``, which all processes of a fleet share."""
+    """The armed steps: files in ``directory``, which all processes of a fleet share."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def arm(self, step: Step, *, freeze: bool = False) -> None:
-        """Have the next process that comes to ``step`` die, or with ``freeze`` stop for others to kill."""
-        made = self._directory / f"{step}.made"
-        made.write_text(str(int(signal.SIGSTOP if freeze else signal.SIGKILL)), encoding="ascii")
-        made.rename(self._directory / step)  # whole or not there
+        """Kill the next process that reaches ``step``, or with ``freeze`` stop it with SIGSTOP."""
+        new = self._directory / f"{step}.new"
+        new.write_text(str(int(signal.SIGSTOP if freeze else signal.SIGKILL)), encoding="ascii")
+        new.rename(self._directory / step)  # atomic
 
-    def victim(self, step: Step) -> int | None:
-        """The process id of whoever came to ``step``; None before that. To be read once."""
+    def frozen_process(self, step: Step) -> int | None:
+        """Return the id of the process that reached ``step``, or None. It is returned once."""
         for taken in self._directory.glob(f"{step}.by.*"):
             taken.unlink()
             return int(taken.suffix[1:])
         return None
 
     def disarm(self) -> None:
-        """Forget everything."""
+        """Disarm all steps."""
         for file in self._directory.iterdir():
             file.unlink()
 
     def reach(self, step: Step) -> None:
-        """Be at ``step``. Does not return if it is armed: whoever can rename its file has been chosen."""
+        """Mark that this process has reached ``step``. If the step is armed, the process is killed."""
         taken = self._directory / f"{step}.by.{os.getpid()}"
-        try:
+        try:  # only one process can rename the file
             (self._directory / step).rename(taken)
         except FileNotFoundError:
             return
         os.kill(os.getpid(), int(taken.read_text(encoding="ascii")))
 
 
-class MortalTransport(httpx.AsyncBaseTransport):
-    """A transport with the steps ``leased`` and ``sent`` in its calls to refresh."""
+class KillableTransport(httpx.AsyncBaseTransport):
+    """A transport with the kill points ``leased`` and ``sent`` in its refresh calls."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, points: KillPoints) -> None:
         self._inner = inner
@@ -69,7 +69,7 @@ class MortalTransport(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As the inner transport does."""
+        """Send the request with the inner transport."""
         if request.url.path == _REFRESH_PATH:
             self._points.reach("leased")
             request.extensions = {**request.extensions, "trace": self._trace}
@@ -81,13 +81,13 @@ class MortalTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def _trace(self, name: str, info: object) -> None:
-        """What httpcore tells of a call: the body of this one is two bytes, and the last to be sent."""
+        """Receive httpcore's trace events. The body of a refresh is the last part to be sent."""
         if name == "http11.send_request_body.complete":
             self._points.reach("sent")
 
 
-class MortalStore:
-    """A ``RefreshStore`` with the steps from ``answered`` on."""
+class KillableStore:
+    """A ``RefreshStore`` with the kill points from ``received`` on."""
 
     def __init__(self, inner: RefreshStore, points: KillPoints) -> None:
         self._inner = inner
@@ -99,9 +99,9 @@ class MortalStore:
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
         """See ``RefreshStore.complete``."""
-        self._points.reach("answered")
+        self._points.reach("received")
         kept = await self._inner.complete(token, lease, result, ttl)
-        self._points.reach("remembered")
+        self._points.reach("stored")
         return kept
 
     async def get(self, token: str) -> RefreshResult | None:

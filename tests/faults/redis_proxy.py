@@ -1,4 +1,4 @@
-"""A bad line to a good Redis: late, silent, cut, or answering for it (fault scenario F7)."""
+"""A proxy that injects faults between processes and Redis: fault scenario F7."""
 
 import asyncio
 from contextlib import suppress
@@ -7,34 +7,34 @@ from typing import Self
 __all__ = ["GARBAGE", "READ_ONLY", "RedisProxy"]
 
 READ_ONLY = b"-READONLY You can't write against a read only replica.\r\n"
-"""What a master that became a replica answers to every write."""
+"""The reply of a replica to every write."""
 
 GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-"""What a port answers that somebody else listens on by now."""
+"""The reply of an HTTP server on the port."""
 
 _BYTES = 65536
 
 
 class RedisProxy:
-    """Stands between processes and the Redis on ``port``; ``url`` is where it is reached.
+    """Forwards bytes to the Redis on ``port``; ``url`` is its own address.
 
-    Every fault hits the connections that are open too. ``heal`` ends all of them.
+    Every fault also affects connections that are open. ``restore`` ends all faults.
 
     Attributes:
-        latency: seconds that each answer is late.
-        answer: what everything is answered with instead of being passed on, if not None.
-        requests: how many chunks of commands have arrived: one for each round trip that was tried.
+        latency: seconds by which each reply is delayed.
+        reply: if not None, it is sent for every request instead of forwarding the request.
+        requests: the number of requests: one for each attempted round trip.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._not_stalled = asyncio.Event()
+        self._not_stalled.set()
         self._cut = False
         self._clients: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self.latency = 0.0
-        self.answer: bytes | None = None
+        self.reply: bytes | None = None
         self.requests = 0
         self.url = ""
 
@@ -50,19 +50,19 @@ class RedisProxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     def stall(self) -> None:
-        """Take everything, pass nothing on, say nothing: what a stopped process looks like."""
-        self._flowing.clear()
+        """Accept everything and forward nothing, like a stopped process."""
+        self._not_stalled.clear()
 
     def cut(self) -> None:
-        """Reset every connection, and each new one as soon as it is there."""
+        """Reset every connection, also each new one."""
         self._cut = True
         for client in self._clients:
             client.transport.abort()
 
-    def heal(self) -> None:
-        """Be a good line again; what was held back is passed on now."""
-        self._cut, self.latency, self.answer = False, 0.0, None
-        self._flowing.set()
+    def restore(self) -> None:
+        """End all faults, and forward what was stalled."""
+        self._cut, self.latency, self.reply = False, 0.0, None
+        self._not_stalled.set()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -80,29 +80,29 @@ class RedisProxy:
             client.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        answers, server = await asyncio.open_connection("127.0.0.1", self._port)
-        back = asyncio.create_task(self._carry_back(answers, client))
+        replies, server = await asyncio.open_connection("127.0.0.1", self._port)
+        back = asyncio.create_task(self._forward_replies(replies, client))
         try:
             while request := await reader.read(_BYTES):
                 self.requests += 1
-                await self._carry_on(request, client, server)
+                await self._forward_request(request, client, server)
         finally:
             back.cancel()
             server.transport.abort()
 
-    async def _carry_on(
+    async def _forward_request(
         self, request: bytes, client: asyncio.StreamWriter, server: asyncio.StreamWriter
     ) -> None:
-        if self.answer is not None:
-            # A client introduces itself with two commands at once, and may ask several questions.
-            client.write(self.answer * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
+        if self.reply is not None:
+            # The handshake is two commands in one packet; a pipeline may hold several scripts.
+            client.write(self.reply * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
             return
-        await self._flowing.wait()
+        await self._not_stalled.wait()
         server.write(request)
 
-    async def _carry_back(self, answers: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _forward_replies(self, replies: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            while answer := await answers.read(_BYTES):
+            while reply := await replies.read(_BYTES):
                 await asyncio.sleep(self.latency)
-                client.write(answer)
-        client.transport.abort()  # the server is gone, and so is this connection
+                client.write(reply)
+        client.transport.abort()  # the server has closed the connection

@@ -1,4 +1,4 @@
-"""The time of the processes of a rig: real time and an offset, in a file that all of them map."""
+"""A clock that all processes of a testbed share: real time plus an offset in a mapped file."""
 
 import mmap
 import struct
@@ -9,11 +9,11 @@ from pathlib import Path
 __all__ = ["SharedClock"]
 
 _OFFSET = struct.Struct("d")
-_real_time = time.time  # held on to: a worker may put this clock in its place
+_real_time = time.time  # a worker may replace time.time by this clock
 
 
 class SharedClock:
-    """Gives epoch seconds; ``advance`` in one process is seen by all at once."""
+    """Returns epoch seconds. ``advance`` takes effect in all processes at once."""
 
     def __init__(self, path: Path, source: Callable[[], float] = _real_time) -> None:
         self._source = source
@@ -23,15 +23,15 @@ class SharedClock:
             self._map = mmap.mmap(file.fileno(), _OFFSET.size)
 
     def __call__(self) -> float:
-        """The time now."""
+        """Return the current time."""
         return self._source() + self.offset
 
     @property
     def offset(self) -> float:
-        """How far it is ahead of real time, in seconds."""
+        """The offset from real time, in seconds."""
         (offset,) = _OFFSET.unpack(self._map[:])
         return float(offset)
 
     def advance(self, seconds: float) -> None:
-        """Move it; a negative number turns it back."""
+        """Move the clock; a negative number moves it back."""
         self._map[:] = _OFFSET.pack(self.offset + seconds)

@@ -1,4 +1,4 @@
-"""Descope as the rig sees it: what it is told to do, and what it knows."""
+"""The control client of the emulator process: set up faults, issue tokens, read counts."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import httpx
 
-from .relay import Relay
+from .tcp_proxy import TcpProxy
 
-__all__ = ["DEAD", "Counts", "FaultOptions", "Guest", "Upstream"]
+__all__ = ["EXPIRED", "Counts", "FaultOptions", "SignedInUser", "Upstream"]
 
-DEAD = -60
-"""The ``session_seconds`` of a session that is over, by more than any leeway."""
+EXPIRED = -60
+"""The ``session_seconds`` of a session that expired longer ago than any leeway."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """A user of the emulator's, and the tokens made for it."""
+class SignedInUser:
+    """A user of the emulator and its tokens."""
 
-    user: str
+    user_id: str
     tenant: str
     session: str
     refresh: str
@@ -27,19 +27,19 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Calls since the last reset: by endpoint, and refreshes by user."""
+    """Calls by endpoint and refreshes by user, since the last reset."""
 
     endpoints: dict[str, int]
     users: dict[str, int]
 
     @property
     def refreshes(self) -> int:
-        """How many refreshes arrived in all."""
+        """The number of refreshes of all users."""
         return self.endpoints["refresh"]
 
 
 class FaultOptions(TypedDict, total=False):
-    """The keywords of ``Faults.add`` but its endpoint and body."""
+    """The keyword arguments of ``Faults.add`` except endpoint and body."""
 
     times: int
     status: int
@@ -53,101 +53,101 @@ class FaultOptions(TypedDict, total=False):
 
 
 class Upstream:
-    """The emulator's process, reached directly; the app reaches it through ``relay``."""
+    """Controls the emulator process directly. The app connects to it through ``proxy``."""
 
-    def __init__(self, url: str, project_id: str, relay: Relay) -> None:
-        self.relay = relay
+    def __init__(self, url: str, project_id: str, proxy: TcpProxy) -> None:
+        self.proxy = proxy
         self._project_id = project_id
-        # Longer than any call that waits for others to be held.
+        # Longer than any wait for held calls.
         self._http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def reset(self) -> None:
-        """Forget faults, counts, users, and what was changed of the project."""
-        await self._tell("reset")
+        """Remove faults, counts and users, and restore the project's settings."""
+        await self._command("reset")
 
     async def issue(
         self, count: int = 1, *, session_seconds: int | None = None, **claims: object
-    ) -> list[Guest]:
-        """New users with a pair each; ``session_seconds=DEAD`` makes session JWTs that are over."""
-        answer = await self._tell("issue", count=count, session_seconds=session_seconds, claims=claims)
-        return [Guest(**one) for one in answer]
+    ) -> list[SignedInUser]:
+        """Create users with a pair of tokens each. ``session_seconds=EXPIRED`` gives expired sessions."""
+        response = await self._command("issue", count=count, session_seconds=session_seconds, claims=claims)
+        return [SignedInUser(**row) for row in response]
 
     async def fault(
         self, endpoint: str, body: bytes | None = None, /, **options: Unpack[FaultOptions]
     ) -> None:
-        """Let the next calls of an endpoint fail."""
+        """Inject a fault into the next calls of an endpoint."""
         content = None if body is None else b64encode(body).decode()
-        await self._tell("faults", endpoint=endpoint, body=content, rows=[options])
+        await self._command("faults", endpoint=endpoint, body=content, rows=[options])
 
     async def faults(self, endpoint: str, rows: Sequence[FaultOptions]) -> None:
-        """Let the next calls of an endpoint fail, one after the other."""
-        await self._tell("faults", endpoint=endpoint, body=None, rows=list(rows))
+        """Inject a different fault into each of the next calls of an endpoint."""
+        await self._command("faults", endpoint=endpoint, body=None, rows=list(rows))
 
     async def flood(self, size: int) -> None:
-        """Let the next refresh be answered with ``size`` bytes."""
-        await self._tell("flood", size=size)
+        """Make the next refresh return ``size`` bytes."""
+        await self._command("flood", size=size)
 
     async def clear(self) -> None:
-        """Be well again: no faults, nobody held, the wire whole."""
-        await self.relay.mend()
-        await self._tell("clear")
+        """End all faults: none queued, no call held, the connection restored."""
+        await self.proxy.restore()
+        await self._command("clear")
 
     async def release(self) -> None:
-        """Let every held call go on."""
-        await self._tell("release")
+        """Let all held calls continue."""
+        await self._command("release")
 
-    async def arrived(self, count: int) -> None:
+    async def wait_until_held(self, count: int) -> None:
         """Wait until this many calls are held."""
-        await self._tell("arrived", count=count)
+        await self._command("arrived", count=count)
 
     async def counts(self) -> Counts:
-        """How often it was called."""
-        return Counts(**await self._tell("counts"))
+        """Return the number of calls."""
+        return Counts(**await self._command("counts"))
 
     async def advance(self, seconds: float) -> None:
-        """Move its clock alone."""
-        await self._tell("clock", seconds=seconds)
+        """Advance the clock of the emulator only."""
+        await self._command("clock", seconds=seconds)
 
     async def rotate_keys(self, *, keep_old: bool) -> None:
-        """Sign with a new key; without ``keep_old`` the old ones are gone at once."""
-        await self._tell("keys", keep_old=keep_old)
+        """Sign with a new key; without ``keep_old`` the old ones are removed at once."""
+        await self._command("keys", keep_old=keep_old)
 
     async def drop_old_keys(self) -> None:
-        """Have the newest key be the only one."""
-        await self._tell("drop_keys")
+        """Remove all keys but the newest."""
+        await self._command("drop_keys")
 
-    async def renewed(self, refresh: str) -> dict[str, Any]:
-        """What Descope answers to a refresh, asked directly."""
-        answer = await self._http.post("/v1/auth/refresh", json={}, headers=self._bearer(refresh))
-        content: dict[str, Any] = answer.json()
+    async def refreshed(self, refresh: str) -> dict[str, Any]:
+        """Refresh directly and return Descope's response."""
+        response = await self._http.post("/v1/auth/refresh", json={}, headers=self._bearer(refresh))
+        content: dict[str, Any] = response.json()
         return content
 
     async def key_set(self) -> bytes:
-        """The key set as published now."""
-        answer = await self._http.get(f"/v2/keys/{self._project_id}")
-        return answer.content
+        """Return the published JWKS."""
+        response = await self._http.get(f"/v2/keys/{self._project_id}")
+        return response.content
 
     async def revoke(self, user: str) -> None:
         """End every session of a user."""
-        await self._tell("revoke", user=user)
+        await self._command("revoke", user=user)
 
     async def project(self, **changes: object) -> None:
         """Change settings of the project: ``rotate_refresh``, ``reuse_grace``, ``session_seconds``."""
-        await self._tell("project", **changes)
+        await self._command("project", **changes)
 
     async def is_valid(self, refresh: str) -> bool:
-        """Whether a refresh token would be accepted now; asking changes nothing."""
-        answer = await self._http.get("/v1/auth/me", headers=self._bearer(refresh))
-        return answer.is_success
+        """Return whether a refresh token would be accepted now, without using it."""
+        response = await self._http.get("/v1/auth/me", headers=self._bearer(refresh))
+        return response.is_success
 
     def _bearer(self, refresh: str) -> dict[str, str]:
         return {"authorization": f"Bearer {self._project_id}:{refresh}"}
 
-    async def _tell(self, command: str, **keywords: object) -> Any:
-        answer = await self._http.post(f"/rig/{command}", json=keywords)
-        assert answer.is_success, (command, answer.text)
-        return answer.json()
+    async def _command(self, command: str, **keywords: object) -> Any:
+        response = await self._http.post(f"/testbed/{command}", json=keywords)
+        assert response.is_success, (command, response.text)
+        return response.json()

@@ -1,6 +1,6 @@
-"""What Descope may do to the app: fault scenarios F1 to F5 and F13.
+"""Faults of Descope: fault scenarios F1 to F5 and F13.
 
-Each is told in the app's own time: ten minutes of outage are a jump of the clock.
+They run in the app's own time: ten minutes of outage are a step of its clock.
 """
 
 import asyncio
@@ -11,260 +11,281 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import quantiles
 
-from .browsers import Answer, Browser
-from .observer import Observer, Report
-from .rig import Rig, Scale, Setup
-from .upstream import DEAD, FaultOptions
+from .browsers import Browser, Response
+from .checker import Checker, Report
+from .testbed import Scale, Testbed, TestbedConfig
+from .upstream import EXPIRED, FaultOptions
 
-__all__ = ["IMPATIENT", "flapping", "garbage", "many_tabs", "outage", "rate_limits", "slowness"]
+__all__ = [
+    "SHORT_TIMEOUT",
+    "flapping",
+    "invalid_responses",
+    "many_tabs",
+    "outage",
+    "rate_limits",
+    "slow_responses",
+]
 
-IMPATIENT = Setup(variables={"DESCOPE_UPSTREAM_TIMEOUT": "2"})
-"""A rig that gives Descope two seconds."""
+SHORT_TIMEOUT = TestbedConfig(variables={"DESCOPE_UPSTREAM_TIMEOUT": "2"})
+"""A testbed whose timeout for Descope is two seconds."""
 
-_OK, _ENDED, _LATER = 200, 401, 503
-_BREAKS_AFTER = 5
-"""Failures in a row after which Descope is left alone (RF-09)."""
+_OK, _UNAUTHORIZED, _UNAVAILABLE = 200, 401, 503
+_BREAKER_FAILURES = 5
+"""Consecutive failures that open the circuit breaker (RF-09)."""
 _LONGEST_OPEN = 31.0
 _FOREVER = 100_000
 _PASS: FaultOptions = {"delay": 1e-9}
-"""No fault at all, but one that takes the place of one in the queue."""
+"""An entry in the queue of faults without a fault."""
 
 
-async def _visit(browsers: Iterable[Browser]) -> list[Answer]:
+async def _visit(browsers: Iterable[Browser]) -> list[Response]:
     return await asyncio.gather(*(browser.get() for browser in browsers))
 
 
-async def _is_let_in(browser: Browser) -> bool:
+async def _succeeds(browser: Browser) -> bool:
     return (await browser.get()).status == _OK
 
 
-def _is_kept(answer: Answer) -> bool:
-    """Whether an answer says "later" as it should: when to come back, and not a word about cookies."""
-    later = answer.header("retry-after") or ""
-    return answer.status == _LATER and 1 <= int(later or 0) <= 60 and not answer.set_cookies
+def _is_unavailable(response: Response) -> bool:
+    """Return whether a response is a 503 with a Retry-After and without Set-Cookie."""
+    retry_after = response.header("retry-after") or ""
+    return response.status == _UNAVAILABLE and 1 <= int(retry_after or 0) <= 60 and not response.set_cookies
 
 
-async def outage(rig: Rig, scale: Scale) -> Report:
-    """F1. First nobody takes connections, then somebody answers 503; sessions last five minutes.
+async def outage(testbed: Testbed, scale: Scale) -> Report:
+    """F1. Descope refuses connections, then sends 503; sessions last five minutes.
 
-    Three are revoked meanwhile: the outage is no reason to let them in, and none to keep them out before
-    anybody could know.
+    Three sessions are revoked during the outage. They get a 503 until Descope can be asked.
     """
-    observer = await Observer.watching(rig, "F1", "outage: Descope is down for 10 min, sessions last 5 min")
-    people = 20 if scale is Scale.SHORT else 200
-    await rig.upstream.project(session_seconds=300)
-    live = await rig.browsers(people)
-    dead = await rig.browsers(people, session_seconds=DEAD)
+    checker = await Checker.start(testbed, "F1", "outage: Descope is down for 10 min, sessions last 5 min")
+    count = 20 if scale is Scale.SHORT else 200
+    await testbed.upstream.project(session_seconds=300)
+    live = await testbed.browsers(count)
+    expired = await testbed.browsers(count, session_seconds=EXPIRED)
     await _visit(live)
 
-    await rig.upstream.relay.cut()
-    await rig.pass_time(30)
+    await testbed.upstream.proxy.cut()
+    await testbed.pass_time(30)
     for minute in range(5):
-        observer.expect(
-            all(answer.status == _OK for answer in await _visit(live)),
-            f"a live session was not let in {minute} min after Descope had gone",
+        checker.expect(
+            all(response.status == _OK for response in await _visit(live)),
+            f"a live session failed {minute} min after the start of the outage",
         )
-        observer.expect(all(map(_is_kept, await _visit(dead))), "a dead session got more than a 503")
-        await rig.pass_time(60)
-    for browser in dead[:3]:
-        await observer.revoke(browser)
-    await rig.upstream.fault("*", times=_FOREVER, status=503)
-    await rig.upstream.relay.mend()
-    quickest = [await _open_round(rig, observer, live + dead) for _ in range(4)]
+        checker.expect(
+            all(map(_is_unavailable, await _visit(expired))), "an expired session did not get a 503"
+        )
+        await testbed.pass_time(60)
+    for browser in expired[:3]:
+        await checker.revoke(browser)
+    await testbed.upstream.fault("*", times=_FOREVER, status=503)
+    await testbed.upstream.proxy.restore()
+    slowest = [await _open_round(testbed, checker, live + expired) for _ in range(4)]
 
-    await rig.heal()
-    # The first trial may be for the keys, and this browser's the next.
-    await observer.expect_soon(lambda: _is_let_in(live[0]), "no recovery after the longest pause")
-    observer.expect(
-        all(answer.status == _OK for answer in await _visit(live + dead[3:])), "somebody was not let in again"
+    await testbed.recover()
+    # The first probe may be a fetch of the keys, and this request the next.
+    await checker.expect_soon(lambda: _succeeds(live[0]), "no recovery after the longest delay")
+    checker.expect(
+        all(response.status == _OK for response in await _visit(live + expired[3:])),
+        "a request failed after the outage",
     )
-    observer.expect(
-        all(answer.status == _ENDED and answer.clears for answer in await _visit(dead[:3])),
-        "a revoked session was not ended",
+    checker.expect(
+        all(response.status == _UNAUTHORIZED and response.clears for response in await _visit(expired[:3])),
+        "a revoked session did not end",
     )
-    measured = f"503 in {1000 * max(quickest):.0f} ms at most"
-    return await observer.report(live + dead, calls_per_family=6, measured=measured)
+    measured = f"503 within {1000 * max(slowest):.0f} ms"
+    return await checker.report(live + expired, calls_per_family=6, measured=measured)
 
 
-async def _open_round(rig: Rig, observer: Observer, browsers: Sequence[Browser]) -> float:
-    """A minute of an outage: once it is known, nobody waits and nothing is sent. The longest wait then."""
-    await _visit_in_turn(browsers[: _BREAKS_AFTER + 1])
-    before = await rig.upstream.counts()
-    answers = await _visit_in_turn(browsers)
-    after = await rig.upstream.counts()
-    observer.expect(all(map(_is_kept, answers)), "a dead session got more than a 503")
-    observer.expect(after.refreshes == before.refreshes, "Descope was called though known to be down")
-    await rig.pass_time(60)
-    return max(answer.seconds for answer in answers)
+async def _open_round(testbed: Testbed, checker: Checker, browsers: Sequence[Browser]) -> float:
+    """Check one minute of an outage: with an open breaker nothing is sent. Return the longest duration."""
+    await _visit_in_turn(browsers[: _BREAKER_FAILURES + 1])
+    before = await testbed.upstream.counts()
+    responses = await _visit_in_turn(browsers)
+    after = await testbed.upstream.counts()
+    checker.expect(all(map(_is_unavailable, responses)), "an expired session did not get a 503")
+    checker.expect(after.refreshes == before.refreshes, "Descope was called although the breaker was open")
+    await testbed.pass_time(60)
+    return max(response.seconds for response in responses)
 
 
-async def _visit_in_turn(browsers: Iterable[Browser]) -> list[Answer]:
+async def _visit_in_turn(browsers: Iterable[Browser]) -> list[Response]:
     return [await browser.get() for browser in browsers]
 
 
-async def slowness(rig: Rig, scale: Scale) -> Report:
-    """F2. Almost too slow is served; too slow, and byte by byte, is a 503; nobody else waits for any of it.
+async def slow_responses(testbed: Testbed, scale: Scale) -> Report:
+    """F2. A response within the timeout succeeds; later, or byte by byte, is a 503. No other user waits.
 
-    Wants an ``IMPATIENT`` rig for the short run, and for the long one the default, which is 5 seconds.
+    Needs a ``SHORT_TIMEOUT`` testbed for the short form, and the default of 5 seconds for the long one.
     """
     quick, slow = (1.0, 3.0) if scale is Scale.SHORT else (4.9, 5.1)
-    observer = await Observer.watching(rig, "F2", f"slow: {quick} s works, {slow} s and a drip do not")
-    live = await rig.browsers(10)
-    patient, unlucky, held = [await rig.browsers(n, session_seconds=DEAD) for n in (10, 4, 15)]
-    await _pages(live, scale)
+    checker = await Checker.start(testbed, "F2", f"slow: {quick} s succeeds; {slow} s and a drip do not")
+    live = await testbed.browsers(10)
+    in_time, too_late, held = [await testbed.browsers(n, session_seconds=EXPIRED) for n in (10, 4, 15)]
+    await _p99(live, scale)
 
-    await rig.upstream.fault("refresh", times=len(patient), delay=quick)
-    begun = asyncio.get_running_loop().time()
-    statuses = {answer.status for answer in await _visit(patient)}
-    took = asyncio.get_running_loop().time() - begun
-    observer.expect(statuses == {_OK}, f"an answer that was in time led to {statuses} after {took:.1f} s")
-    await rig.upstream.fault("refresh", times=2, delay=slow)
-    await rig.upstream.fault("refresh", times=2, drip=0.4)
-    observer.expect(all(map(_is_kept, await _visit(unlucky))), "an answer that was too late was not a 503")
-    await rig.heal()
+    await testbed.upstream.fault("refresh", times=len(in_time), delay=quick)
+    started = asyncio.get_running_loop().time()
+    statuses = {response.status for response in await _visit(in_time)}
+    took = asyncio.get_running_loop().time() - started
+    checker.expect(statuses == {_OK}, f"a response within the timeout led to {statuses} after {took:.1f} s")
+    await testbed.upstream.fault("refresh", times=2, delay=slow)
+    await testbed.upstream.fault("refresh", times=2, drip=0.4)
+    checker.expect(
+        all(map(_is_unavailable, await _visit(too_late))),
+        "a response after the timeout did not lead to a 503",
+    )
+    await testbed.recover()
 
-    await rig.upstream.fault("refresh", times=len(held), hold=True)
+    await testbed.upstream.fault("refresh", times=len(held), hold=True)
     waiting = [asyncio.create_task(browser.get()) for browser in held]
-    await rig.upstream.arrived(len(held))
-    other = await rig.browser(session_seconds=DEAD)
-    observer.expect((await other.get()).status == _OK, "a slow refresh kept another user waiting")
-    busy = await _pages(live, scale)
-    await rig.upstream.release()
-    observer.expect(
-        {answer.status for answer in await asyncio.gather(*waiting)} <= {_OK, _LATER}, "a held call was lost"
+    await testbed.upstream.wait_until_held(len(held))
+    other = await testbed.browser(session_seconds=EXPIRED)
+    checker.expect((await other.get()).status == _OK, "a slow refresh delayed another user")
+    busy = await _p99(live, scale)
+    await testbed.upstream.release()
+    checker.expect(
+        {response.status for response in await asyncio.gather(*waiting)} <= {_OK, _UNAVAILABLE},
+        "a held call was lost",
     )
-    lag = max(vitals.lag for vitals in (await rig.app.vitals()).values())
-    calm = await _pages(live, scale)
-    measured = f"p99 of live {busy:.1f} ms, else {calm:.1f} ms; loop blocked {1000 * lag:.0f} ms at most"
-    return await observer.report(
-        [*live, *patient, *unlucky, *held, other], calls_per_family=1, measured=measured
+    lag = max(stats.lag for stats in (await testbed.app.stats()).values())
+    calm = await _p99(live, scale)
+    measured = f"p99 of live {busy:.1f} ms, then {calm:.1f} ms; loop blocked for {1000 * lag:.0f} ms"
+    return await checker.report(
+        [*live, *in_time, *too_late, *held, other], calls_per_family=1, measured=measured
     )
 
 
-async def _pages(browsers: Sequence[Browser], scale: Scale) -> float:
-    """The 99th percentile of answers to live sessions, in milliseconds."""
+async def _p99(browsers: Sequence[Browser], scale: Scale) -> float:
+    """Return the 99th percentile of the duration of requests with live sessions, in milliseconds."""
     rounds = 5 if scale is Scale.SHORT else 100
-    seconds = [answer.seconds for _ in range(rounds) for answer in await _visit_in_turn(browsers)]
+    seconds = [response.seconds for _ in range(rounds) for response in await _visit_in_turn(browsers)]
     return 1000 * quantiles(seconds, n=100)[-1]
 
 
-async def flapping(rig: Rig, scale: Scale) -> Report:
-    """F3. Every other refresh fails, in one of four ways, while sessions last six seconds."""
-    workers = rig.setup.workers
-    thrown = f"flapping: 50 % of refreshes fail for 30 s, {_workers(workers)}"
-    observer = await Observer.watching(rig, "F3", thrown)
-    people, seconds = (10, 30) if scale is Scale.SHORT else (100, 30)
-    await rig.upstream.project(session_seconds=6)
-    browsers = await rig.browsers(people, session_seconds=DEAD)
-    await _flap(rig, people * seconds)
+async def flapping(testbed: Testbed, scale: Scale) -> Report:
+    """F3. Half of the refreshes fail, in one of four ways, while sessions last six seconds."""
+    workers = testbed.config.workers
+    fault = f"flapping: 50 % of refreshes fail for 30 s, {_workers(workers)}"
+    checker = await Checker.start(testbed, "F3", fault)
+    count, seconds = (10, 30) if scale is Scale.SHORT else (100, 30)
+    await testbed.upstream.project(session_seconds=6)
+    browsers = await testbed.browsers(count, session_seconds=EXPIRED)
+    await _flap(testbed, count * seconds)
     statuses = Counter[int]()
     for _ in range(seconds):
-        # Two tabs each, which share a call, unless two workers that share nothing serve them.
-        statuses.update(answer.status for answer in await _visit(browsers + browsers))
-        await rig.pass_time(1)
-    observer.expect(set(statuses) == {_OK, _LATER}, f"answers were {statuses}")
+        # Two tabs each. They share a call, unless they reach two workers without a shared store.
+        statuses.update(response.status for response in await _visit(browsers + browsers))
+        await testbed.pass_time(1)
+    checker.expect(set(statuses) == {_OK, _UNAVAILABLE}, f"statuses were {statuses}")
     served = f"{100 * statuses[_OK] / statuses.total():.0f} % of requests served"
-    return await observer.report(browsers, calls_per_family=seconds * min(workers, 2), measured=served)
+    return await checker.report(browsers, calls_per_family=seconds * min(workers, 2), measured=served)
 
 
 def _workers(count: int) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-async def _flap(rig: Rig, calls: int) -> None:
-    chance = random.Random(3)  # noqa: S311 - the same for every run
+async def _flap(testbed: Testbed, calls: int) -> None:
+    chance = random.Random(3)  # noqa: S311 - the same in every run
     failures: list[FaultOptions] = [{"status": 500}, {"status": 502}, {"status": 503}, {"cut": "reset"}]
     rows = [chance.choice(failures) if chance.random() < 0.5 else _PASS for _ in range(calls)]
-    await rig.upstream.faults("refresh", rows)
+    await testbed.upstream.faults("refresh", rows)
 
 
 _HTML = b"<!doctype html><title>Bad gateway</title>"
-_PAUSE_SECONDS = 5.1
-"""For so long, less a little, an answer without a verdict keeps its session from asking again."""
+_BACKOFF_SECONDS = 5.1
+"""A little longer than the backoff after a response that is not Descope's."""
 
 _BOMB = gzip.compress(b"0" * 50_000_000)
 
-_GARBAGE: dict[str, tuple[bytes | None, FaultOptions]] = {
+_INVALID_RESPONSES: dict[str, tuple[bytes | None, FaultOptions]] = {
     "HTML 200": (_HTML, {"status": 200, "headers": {"content-type": "text/html"}}),
     "HTML 401": (_HTML, {"status": 401, "headers": {"content-type": "text/html"}}),
     "HTML 403": (_HTML, {"status": 403}),
     "empty 401": (b"", {"status": 401}),
-    "unsigned 401": (b'{"error": "no"}', {"status": 401}),
+    "401 without error code": (b'{"error": "no"}', {"status": 401}),
     "empty object": (b"{}", {}),
     "list": (b"[]", {}),
     "truncated": (b'{"sessionJwt": "eyJhbGciOiJSUzI1NiJ9.e30', {}),
     "byte order mark": (b'\xef\xbb\xbf{"sessionJwt": ""}', {}),
-    "token of a wrong kind": (b'{"sessionJwt": 7, "refreshJwt": null}', {}),
+    "token of a wrong type": (b'{"sessionJwt": 7, "refreshJwt": null}', {}),
     "compressed bomb": (_BOMB, {"headers": {"content-encoding": "gzip"}}),
     "redirect": (b"", {"status": 302, "headers": {"location": "http://127.0.0.1:9/"}}),
     "cookie": (b"{}", {"headers": {"set-cookie": "DS=a.b.c; Path=/"}}),
     "reset": (None, {"cut": "reset"}),
     "half a body": (None, {"cut": "close"}),
 }
-"""Answers to a refresh that are no answer of Descope's, beside those that need a person's tokens."""
+"""Invalid responses to a refresh, except those that need a user's tokens."""
 
 
-async def garbage(rig: Rig, scale: Scale) -> Report:
-    """F4. A dead session gets a 503 and keeps its cookies, a live one goes on; soon both are well again."""
-    thrown = f"garbage: {len(_GARBAGE) + 2} answers that are none"
-    observer = await Observer.watching(rig, "F4", thrown)
-    everybody: list[Browser] = []
+async def invalid_responses(testbed: Testbed, scale: Scale) -> Report:
+    """F4. An expired session gets a 503 and keeps its cookies, a live one continues; later both succeed."""
+    fault = f"invalid responses: {len(_INVALID_RESPONSES) + 2} kinds"
+    checker = await Checker.start(testbed, "F4", fault)
+    all_browsers: list[Browser] = []
     size = 5_000_000 if scale is Scale.SHORT else 300_000_000
-    stranger = await rig.browser(session_seconds=DEAD)
-    others = {"sessionJwt": stranger.guest.session, "refreshJwt": stranger.guest.refresh}
-    rows = dict(_GARBAGE)
-    rows["another user's tokens"] = (json.dumps(await _renewed(rig, others)).encode(), {})
+    other = await testbed.browser(session_seconds=EXPIRED)
+    others_tokens = {"sessionJwt": other.user.session, "refreshJwt": other.user.refresh}
+    rows = dict(_INVALID_RESPONSES)
+    rows["another user's tokens"] = (
+        json.dumps(await _with_live_session(testbed, others_tokens)).encode(),
+        {},
+    )
     for name, (body, options) in rows.items():
-        everybody += await _garbage_row(rig, observer, name, body, options)
-    everybody += await _oversize(rig, observer, size)
-    everybody.append(await _wrong_content_type(rig, observer))
-    return await observer.report([*everybody, stranger], calls_per_family=2)
+        all_browsers += await _invalid_response(testbed, checker, name, body, options)
+    all_browsers += await _oversize(testbed, checker, size)
+    all_browsers.append(await _wrong_content_type(testbed, checker))
+    return await checker.report([*all_browsers, other], calls_per_family=2)
 
 
-async def _renewed(rig: Rig, tokens: dict[str, str]) -> dict[str, str]:
-    """The same pair with a session that lives: whose it is, is all that is wrong with it."""
-    answer = await rig.upstream.renewed(tokens["refreshJwt"])
-    return tokens | {"sessionJwt": answer["sessionJwt"]}
+async def _with_live_session(testbed: Testbed, tokens: dict[str, str]) -> dict[str, str]:
+    """Return the pair with a live session: it is valid, but of another user."""
+    response = await testbed.upstream.refreshed(tokens["refreshJwt"])
+    return tokens | {"sessionJwt": response["sessionJwt"]}
 
 
-async def _nearly_dead(rig: Rig) -> Browser:
-    """A browser whose session lives, and is due for a refresh beside its next request."""
-    now = int(rig.clock())
-    return await rig.browser(iat=now - 560, exp=now + 40)
+async def _due_for_refresh(testbed: Testbed) -> Browser:
+    """Create a browser whose live session is refreshed concurrently with its next request."""
+    now = int(testbed.clock())
+    return await testbed.browser(iat=now - 560, exp=now + 40)
 
 
-async def _garbage_row(
-    rig: Rig, observer: Observer, name: str, body: bytes | None, options: FaultOptions
+async def _invalid_response(
+    testbed: Testbed, checker: Checker, name: str, body: bytes | None, options: FaultOptions
 ) -> list[Browser]:
-    dead, live = await rig.browser(session_seconds=DEAD), await _nearly_dead(rig)
-    for browser in (dead, live):
-        await rig.upstream.fault("refresh", body, **options)
-        answer = await browser.get()
-        fine = _is_kept(answer) if browser is dead else answer.status == _OK and not answer.set_cookies
-        observer.expect(fine, f"{name}: {answer.status} with {len(answer.set_cookies)} cookies")
-        await rig.pass_time(_PAUSE_SECONDS)
+    expired, live = await testbed.browser(session_seconds=EXPIRED), await _due_for_refresh(testbed)
+    for browser in (expired, live):
+        await testbed.upstream.fault("refresh", body, **options)
+        response = await browser.get()
+        valid = (
+            _is_unavailable(response)
+            if browser is expired
+            else response.status == _OK and not response.set_cookies
+        )
+        checker.expect(valid, f"{name}: {response.status} with {len(response.set_cookies)} cookies")
+        await testbed.pass_time(_BACKOFF_SECONDS)
         again = await browser.get()
-        observer.expect(again.status == _OK and bool(again.written.get("DS")), f"{name}: then {again.status}")
-    return [dead, live]
+        checker.expect(again.status == _OK and bool(again.written.get("DS")), f"{name}: then {again.status}")
+    return [expired, live]
 
 
-async def _oversize(rig: Rig, observer: Observer, size: int) -> list[Browser]:
-    """An answer without end is not read to its end."""
-    browser = await rig.browser(session_seconds=DEAD)
-    await rig.upstream.flood(size)
-    observer.expect(_is_kept(await browser.get()), "oversize: not a 503")
-    await rig.pass_time(_PAUSE_SECONDS)
-    observer.expect((await browser.get()).status == _OK, "oversize: not well again")
+async def _oversize(testbed: Testbed, checker: Checker, size: int) -> list[Browser]:
+    """Send an oversized response, which must not be read completely."""
+    browser = await testbed.browser(session_seconds=EXPIRED)
+    await testbed.upstream.flood(size)
+    checker.expect(_is_unavailable(await browser.get()), "oversize: not a 503")
+    await testbed.pass_time(_BACKOFF_SECONDS)
+    checker.expect((await browser.get()).status == _OK, "oversize: no recovery")
     return [browser]
 
 
-async def _wrong_content_type(rig: Rig, observer: Observer) -> Browser:
-    """Good tokens are good whatever their wrapping says of itself."""
-    browser = await rig.browser(session_seconds=DEAD)
-    answer = await rig.upstream.renewed(browser.guest.refresh)
+async def _wrong_content_type(testbed: Testbed, checker: Checker) -> Browser:
+    """Send valid tokens with a wrong content type, which must be ignored."""
+    browser = await testbed.browser(session_seconds=EXPIRED)
+    response = await testbed.upstream.refreshed(browser.user.refresh)
     headers = {"content-type": "text/html; charset=utf-16"}
-    await rig.upstream.fault("refresh", json.dumps(answer).encode(), headers=headers)
-    observer.expect((await browser.get()).status == _OK, "wrong content type: not let in")
+    await testbed.upstream.fault("refresh", json.dumps(response).encode(), headers=headers)
+    checker.expect((await browser.get()).status == _OK, "wrong content type: rejected")
     return browser
 
 
@@ -277,73 +298,75 @@ _WAITS: dict[str | None, int] = {
     "x": 5,
     "0": 1,
 }
-"""What Descope may say of when to come back, and for how many seconds it is left alone."""
+"""Values of Retry-After, and the seconds of backoff that follow."""
 
 
-async def rate_limits(rig: Rig, scale: Scale) -> Report:
-    """F5. A 429 is a pause of one to sixty seconds, in which nothing is sent, for whoever met it.
+async def rate_limits(testbed: Testbed, scale: Scale) -> Report:
+    """F5. A 429 causes a backoff of one to sixty seconds for the session that got it.
 
-    Where the next one meets it too, it is for everybody (RF-09).
+    If the next session gets one too, the backoff applies to all sessions (RF-09).
     """
     del scale
-    observer = await Observer.watching(rig, "F5", f"429: Retry-After in {len(_WAITS)} spellings")
-    everybody: list[Browser] = []
-    for spelt, seconds in _WAITS.items():
-        met, other = await rig.browsers(2, session_seconds=DEAD)
-        everybody += [met, other]
-        limit: FaultOptions = {"status": 429} if spelt is None else {"status": 429, "retry_after": spelt}
-        await rig.upstream.fault("refresh", **limit)
-        first = await met.get()
-        observer.expect(_is_kept(first), f"Retry-After {spelt}: answered {first.status}")
-        observer.expect(
-            first.header("retry-after") == str(seconds), f"{spelt} was told as {first.header('retry-after')}"
+    checker = await Checker.start(testbed, "F5", f"429: Retry-After in {len(_WAITS)} forms")
+    all_browsers: list[Browser] = []
+    for value, seconds in _WAITS.items():
+        limited, other = await testbed.browsers(2, session_seconds=EXPIRED)
+        all_browsers += [limited, other]
+        limit: FaultOptions = {"status": 429} if value is None else {"status": 429, "retry_after": value}
+        await testbed.upstream.fault("refresh", **limit)
+        first = await limited.get()
+        checker.expect(_is_unavailable(first), f"Retry-After {value}: got {first.status}")
+        checker.expect(
+            first.header("retry-after") == str(seconds), f"{value} was sent as {first.header('retry-after')}"
         )
-        observer.expect((await other.get()).status == _OK, f"{spelt}: another user was paused too")
-        await rig.pass_time(seconds - 0.9)
-        observer.expect(_is_kept(await met.get()), f"{spelt}: no pause")
-        calls = (await rig.upstream.counts()).users[met.guest.user]
-        observer.expect(calls == 1, f"{spelt}: {calls} calls during the pause")
-        await rig.pass_time(1.5)
-        observer.expect((await met.get()).status == _OK, f"{spelt}: still paused after {seconds} s")
-    everybody += await _limit_for_all(rig, observer)
-    return await observer.report(everybody, calls_per_family=2)
+        checker.expect((await other.get()).status == _OK, f"{value}: another user had to wait too")
+        await testbed.pass_time(seconds - 0.9)
+        checker.expect(_is_unavailable(await limited.get()), f"{value}: no backoff")
+        calls = (await testbed.upstream.counts()).users[limited.user.user_id]
+        checker.expect(calls == 1, f"{value}: {calls} calls during the backoff")
+        await testbed.pass_time(1.5)
+        checker.expect((await limited.get()).status == _OK, f"{value}: still a backoff after {seconds} s")
+    all_browsers += await _limit_for_all(testbed, checker)
+    return await checker.report(all_browsers, calls_per_family=2)
 
 
-async def _limit_for_all(rig: Rig, observer: Observer) -> list[Browser]:
-    """Two who meet a 429 in a row, and nobody is answered in between: then it is not about one user."""
-    first, second, third = await rig.browsers(3, session_seconds=DEAD)
-    await rig.upstream.fault("refresh", times=2, status=429, retry_after=20)
-    before = (await rig.upstream.counts()).refreshes
-    answers = await _visit_in_turn((first, second, third))
-    calls = (await rig.upstream.counts()).refreshes - before
-    observer.expect(all(map(_is_kept, answers)), "a limit for all: not everybody was told to wait")
-    observer.expect(calls == 2, f"a limit for all: {calls} calls")
-    await rig.pass_time(21)
-    statuses = {answer.status for answer in await _visit_in_turn((first, second, third))}
-    observer.expect(statuses == {_OK}, f"a limit for all: {statuses} after it")
+async def _limit_for_all(testbed: Testbed, checker: Checker) -> list[Browser]:
+    """Send a 429 to two sessions in a row: the limit then applies to all sessions."""
+    first, second, third = await testbed.browsers(3, session_seconds=EXPIRED)
+    await testbed.upstream.fault("refresh", times=2, status=429, retry_after=20)
+    before = (await testbed.upstream.counts()).refreshes
+    responses = await _visit_in_turn((first, second, third))
+    calls = (await testbed.upstream.counts()).refreshes - before
+    checker.expect(all(map(_is_unavailable, responses)), "a limit for all: a session did not have to wait")
+    checker.expect(calls == 2, f"a limit for all: {calls} calls")
+    await testbed.pass_time(21)
+    statuses = {response.status for response in await _visit_in_turn((first, second, third))}
+    checker.expect(statuses == {_OK}, f"a limit for all: {statuses} after it")
     return [first, second, third]
 
 
-async def many_tabs(rig: Rig, scale: Scale) -> Report:
-    """F13. Fifty tabs come back with a session that is over; answers arrive in any order, some never.
+async def many_tabs(testbed: Testbed, scale: Scale) -> Report:
+    """F13. Fifty tabs send an expired session; responses arrive in any order, and some are lost.
 
-    Refresh tokens rotate. One process refreshes once, with no grace upstream; several that share nothing
-    once each at most, and need one (RF-03).
+    Refresh tokens rotate. One process refreshes once, without a reuse grace. Several processes without a
+    shared store refresh at most once each, and need a grace (RF-03).
     """
-    workers = rig.setup.workers
-    thrown = f"tabs: 50 at once, out of order, some lost, {_workers(workers)}"
-    observer = await Observer.watching(rig, "F13", thrown)
-    await rig.upstream.project(rotate_refresh=True, reuse_grace=0 if workers == 1 else 30)
+    workers = testbed.config.workers
+    fault = f"tabs: 50 at once, out of order, some lost, {_workers(workers)}"
+    checker = await Checker.start(testbed, "F13", fault)
+    await testbed.upstream.project(rotate_refresh=True, reuse_grace=0 if workers == 1 else 30)
     rounds = 4 if scale is Scale.SHORT else 100
-    browsers = await rig.browsers(rounds, session_seconds=DEAD)
+    browsers = await testbed.browsers(rounds, session_seconds=EXPIRED)
     for number, browser in enumerate(browsers):
-        answers = list(await asyncio.gather(*(browser.send() for _ in range(50))))
-        statuses = {answer.status for answer in answers}
-        observer.expect(statuses == {_OK}, f"tabs were answered {statuses}")
-        chance = random.Random(number)  # noqa: S311 - the same for every run
-        chance.shuffle(answers)
-        for answer in answers[: chance.choice((0, 1, 25, 50))]:
-            browser.receive(answer)
-        observer.expect((await browser.get()).status == _OK, "the jar is no good after that")
-        observer.expect(await rig.upstream.is_valid(browser.cookies["DSR"]), "the jar holds a spent token")
-    return await observer.report(browsers, calls_per_family=workers)
+        responses = list(await asyncio.gather(*(browser.send() for _ in range(50))))
+        statuses = {response.status for response in responses}
+        checker.expect(statuses == {_OK}, f"tabs got {statuses}")
+        chance = random.Random(number)  # noqa: S311 - the same in every run
+        chance.shuffle(responses)
+        for response in responses[: chance.choice((0, 1, 25, 50))]:
+            browser.receive(response)
+        checker.expect((await browser.get()).status == _OK, "the next request failed")
+        checker.expect(
+            await testbed.upstream.is_valid(browser.cookies["DSR"]), "the cookie jar has a spent token"
+        )
+    return await checker.report(browsers, calls_per_family=workers)

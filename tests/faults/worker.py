@@ -1,14 +1,14 @@
-"""The app of the rig, for ``python -m uvicorn tests.faults.worker:app``.
+"""The app of the testbed, for ``python -m uvicorn tests.faults.worker:app``.
 
-Configured as any app is, by ``DESCOPE_*``, and by what only a rig does:
+Configured by ``DESCOPE_*`` like any app, and by variables of the testbed:
 
-RIG_CLOCK        the file of the ``SharedClock`` that gives the time
-RIG_CLOCK_IS     ``seam`` (default): it is handed to ``Descope(clock=...)``, so every age follows it, as
-                 if that time had passed; ``machine``: it is the wall clock of the whole process, so
-                 ages do not follow it, as if somebody had set the machine's clock
-RIG_HOLD         a file: while it is there, handlers of ``/held`` wait
+TESTBED_CLOCK        the file of the ``SharedClock``
+TESTBED_CLOCK_IS     ``injected`` (default): the clock is passed to ``Descope(clock=...)``, so all ages follow
+                     it; ``machine``: it replaces ``time.time`` of the process, so ages do not follow it, as
+                     if the clock of the machine was changed
+TESTBED_HOLD         a file: while it exists, handlers of ``/held`` wait
 
-What ``altered_parts`` reads goes with the seam only.
+The variables of ``overrides`` have an effect with the injected clock only.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_descope import CurrentTenant, CurrentUser, Descope
 
-from .altered_parts import altered_parts
+from .overrides import descope_overrides
 from .shared_clock import SharedClock
 
 __all__ = ["app"]
 
 _TICK_SECONDS = 0.005
-_HOLD = Path(os.environ["RIG_HOLD"])
+_HOLD = Path(os.environ["TESTBED_HOLD"])
 
 
 class _Lag:
-    """The longest time that the event loop was busy with something else, in seconds."""
+    """Measures the longest block of the event loop, in seconds."""
 
     def __init__(self) -> None:
         self.longest = 0.0
 
     async def watch(self) -> None:
-        """Tick until cancelled."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
@@ -48,7 +48,7 @@ class _Lag:
             self.longest = max(self.longest, loop.time() - before - _TICK_SECONDS)
 
     def take(self) -> float:
-        """The longest since this was asked last."""
+        """Return the longest block since the last call."""
         longest, self.longest = self.longest, 0.0
         return longest
 
@@ -57,60 +57,60 @@ _lag = _Lag()
 
 
 class _Traffic:
-    """Counts the requests that are not the rig's own."""
+    """Counts the requests, except those of the testbed itself."""
 
-    came = 0
-    under_way = 0
+    received = 0
+    in_flight = 0
     held = 0
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on."""
-        counts = scope["type"] == "http" and not scope["path"].startswith("/rig/")
-        _Traffic.came += counts
-        _Traffic.under_way += counts
+        """Count the request and run the app."""
+        counts = scope["type"] == "http" and not scope["path"].startswith("/testbed/")
+        _Traffic.received += counts
+        _Traffic.in_flight += counts
         try:
             await self._app(scope, receive, send)
         finally:
-            _Traffic.under_way -= counts
+            _Traffic.in_flight -= counts
 
 
 @asynccontextmanager
 async def _watching(_: FastAPI) -> AsyncGenerator[None]:
-    gc.freeze()  # what importing has left behind need not be searched each time
+    gc.freeze()  # exclude imported objects from each collection
     watch = asyncio.create_task(_lag.watch())
     yield
     watch.cancel()
 
 
 app = FastAPI(openapi_url=None, lifespan=_watching)
-_clock = SharedClock(Path(os.environ["RIG_CLOCK"]))
-if os.environ.get("RIG_CLOCK_IS") == "machine":
-    setattr(time, "time", _clock)  # noqa: B010 - to type checkers it is a constant
+_clock = SharedClock(Path(os.environ["TESTBED_CLOCK"]))
+if os.environ.get("TESTBED_CLOCK_IS") == "machine":
+    setattr(time, "time", _clock)  # noqa: B010 - mypy rejects the assignment
     descope = Descope(app, clock=time.time)
 else:
-    descope = Descope(app, clock=_clock, **altered_parts(_clock))
+    descope = Descope(app, clock=_clock, **descope_overrides(_clock))
 app.add_middleware(_Traffic)
 
 
 @app.get("/me")
 async def me(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
-    """Who is asking."""
+    """Return the user and the tenant."""
     return {"user": user.id, "tenant": tenant.id}
 
 
 @app.get("/slow")
 async def slow(user: CurrentUser, tenant: CurrentTenant, seconds: float = 0.2) -> dict[str, str]:
-    """Who is asking, after a while."""
+    """Return the user and the tenant after a delay."""
     await asyncio.sleep(seconds)
     return {"user": user.id, "tenant": tenant.id}
 
 
 @app.get("/held")
 async def held(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
-    """Who is asking, when the rig lets it go on."""
+    """Return the user and the tenant when the testbed allows it."""
     _Traffic.held += 1
     while _HOLD.exists():  # noqa: ASYNC110, ASYNC240 - another process takes it away
         await asyncio.sleep(_TICK_SECONDS)
@@ -118,15 +118,15 @@ async def held(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
     return {"user": user.id, "tenant": tenant.id}
 
 
-@app.get("/rig/vitals")
-async def vitals() -> dict[str, int | float]:
-    """What this process is, and what is going on in it."""
-    gc.collect()  # an exception that nobody retrieves is told of when its task is collected
+@app.get("/testbed/stats")
+async def stats() -> dict[str, int | float]:
+    """Return the state of this process."""
+    gc.collect()  # an unretrieved exception is logged when its task is collected
     return {
         "pid": os.getpid(),
         "tasks": len(asyncio.all_tasks()),
         "lag": _lag.take(),
-        "came": _Traffic.came,
-        "under_way": _Traffic.under_way,
+        "received": _Traffic.received,
+        "in_flight": _Traffic.in_flight,
         "held": _Traffic.held,
     }

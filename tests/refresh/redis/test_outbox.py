@@ -55,7 +55,7 @@ async def test_rf03_lost_result_is_sent_later(
     assert await store.complete(TOKEN, lease, FIRST, 60) is True
     assert await other.acquire(TOKEN) is None
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert await other.acquire(TOKEN) == FIRST
@@ -70,7 +70,7 @@ async def test_lo03_lost_logout_is_sent_later(fleet: Fleet, proxy: RedisProxy) -
     await store.force_set(TOKEN, RefreshResult.ended(), 600)
     assert await other.get(TOKEN) == FIRST
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert await other.get(TOKEN) == RefreshResult.ended()
@@ -89,7 +89,7 @@ async def test_lo03_late_logout_ends_the_successors(fleet: Fleet, proxy: RedisPr
         tokens.append(renewed.pair.refresh)
     await disconnected.revoke(refresh_token, wait_timeout=1)
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     for token in tokens:
@@ -105,7 +105,7 @@ async def test_lo03_late_logout_ends_a_session_without_rotation(fleet: Fleet, pr
     await other.force_set(TOKEN, RefreshResult("their session", TOKEN), 600)
     await store.force_set(TOKEN, RefreshResult.ended(), 600)
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert await other.get(TOKEN) == RefreshResult.ended()
@@ -119,7 +119,7 @@ async def test_newest_write_per_token_is_sent(fleet: Fleet, proxy: RedisProxy) -
     for result in (FIRST, SECOND):
         await store.complete(TOKEN, await acquire_lease(store, ignore_cached=True), result, 600)
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert await other.get(TOKEN) == SECOND
@@ -134,7 +134,7 @@ async def test_late_result_does_not_overwrite_a_newer_one(fleet: Fleet, proxy: R
     await store.complete(TOKEN, lease, FIRST, 600)
     await other.force_set(TOKEN, SECOND, 600)
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert await other.get(TOKEN) == SECOND
@@ -146,7 +146,7 @@ async def test_expired_write_is_not_sent(fleet: Fleet, proxy: RedisProxy) -> Non
     proxy.cut()
     await store.force_set(TOKEN, FIRST, 20)
 
-    proxy.heal()
+    proxy.restore()
     await recovered(fleet)
 
     assert isinstance(await other.acquire(TOKEN), Lease)
@@ -158,7 +158,7 @@ async def test_aclose_sends_pending_writes(fleet: Fleet, proxy: RedisProxy) -> N
     lease = await acquire_lease(store)
     proxy.cut()
     await store.complete(TOKEN, lease, FIRST, 600)
-    proxy.heal()
+    proxy.restore()
 
     await store.aclose()
 
@@ -171,7 +171,7 @@ async def test_aclose_does_not_wait_for_an_unavailable_redis(fleet: Fleet, proxy
     proxy.cut()
     await store.force_set(TOKEN, FIRST, 600)
     await store.aclose()
-    proxy.heal()
+    proxy.restore()
     await store.force_set("another token", FIRST, 600)
     await recovered(fleet)
     assert await other.get(TOKEN) == FIRST
