@@ -1,22 +1,22 @@
-"""Advice in the log for whoever runs the app: once for each cause, however many requests meet it."""
+"""Warnings for the operator of the app, each logged once."""
 
 import logging
 
 __all__ = ["LogOnce"]
 
-_MOST = 100
+_MAX_MESSAGES = 100
 
 logger = logging.getLogger("fastapi_descope")
 
 
 class LogOnce:
-    """Sentences that were said already are not said again; after a hundred there are no more."""
+    """Logs each message once, and at most a hundred messages."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    def warning(self, sentence: str, *, level: int = logging.WARNING) -> None:
-        """Log ``sentence``, which holds no secret and nothing that a stranger can choose at will."""
-        if sentence not in self._said and len(self._said) < _MOST:
-            self._said.add(sentence)
-            logger.log(level, "fastapi_descope: %s", sentence)
+    def warning(self, message: str, *, level: int = logging.WARNING) -> None:
+        """Log ``message`` unless it was logged before. It must not contain secrets or client input."""
+        if message not in self._logged and len(self._logged) < _MAX_MESSAGES:
+            self._logged.add(message)
+            logger.log(level, "fastapi_descope: %s", message)

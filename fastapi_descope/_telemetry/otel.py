@@ -1,7 +1,7 @@
-"""Events as OpenTelemetry metrics, as events of the current span, and as log lines.
+"""OpenTelemetry metrics, span events and log lines for our events.
 
-Metrics and spans carry words from short lists and never an id: their values must stay few (LG-05). User
-and tenant ids are in the log lines' extra fields alone, where an audit trail needs them.
+Attributes of metrics and spans have few possible values and contain no ids (LG-05). User and tenant ids are
+only in the extra fields of log records, where an audit trail needs them.
 """
 
 import logging
@@ -41,44 +41,44 @@ from ..events import (
 __all__ = ["Telemetry"]
 
 _INTERVAL_SECONDS = 60.0
-_LINES = 10
-_VALUE_CHARACTERS = 128
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_LINES_PER_INTERVAL = 10
+_MAX_VALUE_CHARACTERS = 128
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
-_IDS = frozenset({"user_id", "tenant_id"})
-"""Fields that say who it was: for the extra fields of a line only."""
+_ID_FIELDS = frozenset({"user_id", "tenant_id"})
+"""Fields that identify a user or a tenant, which appear only in the extra fields of a log record."""
 
-_CLOCKS: Mapping[str, str] = MappingProxyType(
+_CLOCK_HINTS: Mapping[str, str] = MappingProxyType(
     {
         "expired": "this host's clock is ahead of Descope's; have NTP set it",
         "not_yet_valid": "this host's clock is behind Descope's; have NTP set it",
     }
 )
-"""What most likely makes tokens wrong that come fresh from Descope, by the reason."""
+"""The likely cause if a token fails verification that Descope has just issued, by reason."""
 
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
-        "descope.answers.suspicious": "Answers of Descope that were not believed",
-        "descope.events": "Events of kinds that have no counter of their own",
-        "descope.keys.fetches": "Attempts to load the signing keys",
-        "descope.logins": "Sign-ins, by how far they came",
-        "descope.profile_reads": "User objects asked of Descope",
-        "descope.refreshes": "Refreshes of sessions at Descope",
-        "descope.refused": "Requests that looked like an attack on a user",
-        "descope.sign_outs": "Sign-outs, and whether Descope took note",
-        "descope.store": "Changes in the reach of the shared refresh store",
-        "descope.tenant_switches": "Changes of the current tenant",
-        "descope.tokens.rejected": "Presented tokens that were refused",
-        "descope.upstream": "Changes in the reach of Descope",
+        "descope.answers.suspicious": "Responses of Descope with a token that failed verification",
+        "descope.events": "Events without their own counter",
+        "descope.keys.fetches": "Fetches of the signing keys",
+        "descope.logins": "Logins, by result",
+        "descope.profile_reads": "Fetches of user profiles",
+        "descope.refreshes": "Session refreshes",
+        "descope.refused": "Requests that were refused as a possible attack",
+        "descope.sign_outs": "Logouts, and whether Descope confirmed them",
+        "descope.store": "Outages and recoveries of the shared refresh store",
+        "descope.tenant_switches": "Tenant switches",
+        "descope.tokens.rejected": "Tokens in requests that failed verification",
+        "descope.upstream": "Outages and recoveries of Descope",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """How one kind of event is told: its counter, its attributes, how loud its line is.
+class _EventMapping:
+    """The counter, attributes and log level of one type of event.
 
-    ``labels`` names fields of the event whose values are words from a short list.
+    ``labels`` names the fields of the event that become attributes, because they have few possible values.
     """
 
     counter: str
@@ -87,15 +87,15 @@ class _Kind:
     level: int = logging.INFO
 
 
-def _result(counter: str, result: str, *labels: str, level: int = logging.INFO) -> _Kind:
-    return _Kind(counter, {"result": result}, labels, level)
+def _result(counter: str, result: str, *labels: str, level: int = logging.INFO) -> _EventMapping:
+    return _EventMapping(counter, {"result": result}, labels, level)
 
 
-def _refused(kind: str) -> _Kind:
-    return _Kind("descope.refused", {"kind": kind}, level=logging.WARNING)
+def _refused(kind: str) -> _EventMapping:
+    return _EventMapping("descope.refused", {"kind": kind}, level=logging.WARNING)
 
 
-_KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
+_MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
     {
         ConflictingCookies: _refused("conflicting_cookies"),
         CrossSiteRefused: _refused("cross_site"),
@@ -103,19 +103,23 @@ _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
         JwksFetched: _result("descope.keys.fetches", "fetched"),
         LoginFailed: _result("descope.logins", "failed", "reason", level=logging.WARNING),
         LoginStarted: _result("descope.logins", "started"),
-        ProfileFetched: _Kind("descope.profile_reads"),
+        ProfileFetched: _EventMapping("descope.profile_reads"),
         RedirectRejected: _refused("redirect"),
         RefreshFailed: _result("descope.refreshes", "failed", "reason", level=logging.WARNING),
         RefreshRefused: _result("descope.refreshes", "refused", level=logging.WARNING),
         SessionRefreshed: _result("descope.refreshes", "refreshed"),
         SignedIn: _result("descope.logins", "signed_in"),
-        SignedOut: _Kind("descope.sign_outs", labels=("everywhere", "confirmed")),
+        SignedOut: _EventMapping("descope.sign_outs", labels=("everywhere", "confirmed")),
         StoreDegraded: _result("descope.store", "degraded", "reason", level=logging.WARNING),
         StoreRecovered: _result("descope.store", "recovered"),
-        UpstreamTokenRejected: _Kind("descope.answers.suspicious", labels=("reason",), level=logging.WARNING),
-        TenantSwitched: _Kind("descope.tenant_switches"),
+        UpstreamTokenRejected: _EventMapping(
+            "descope.answers.suspicious", labels=("reason",), level=logging.WARNING
+        ),
+        TenantSwitched: _EventMapping("descope.tenant_switches"),
         TokenPairMismatch: _refused("token_pair"),
-        TokenRejected: _Kind("descope.tokens.rejected", labels=("reason", "source"), level=logging.WARNING),
+        TokenRejected: _EventMapping(
+            "descope.tokens.rejected", labels=("reason", "source"), level=logging.WARNING
+        ),
         UpstreamDegraded: _result("descope.upstream", "degraded", "reason", "calls", level=logging.WARNING),
         UpstreamRecovered: _result("descope.upstream", "recovered", "calls"),
     }
@@ -123,18 +127,21 @@ _KINDS: Mapping[type[Event], _Kind] = MappingProxyType(
 
 
 class Telemetry:
-    """A subscriber that counts every event, marks it on the current span and writes a line about it.
+    """A subscriber that counts every event, adds it to the current span and logs it.
 
-    Without an OpenTelemetry SDK in the process, counters and spans cost next to nothing. The lines go to
-    the logger ``fastapi_descope.events``: refusals and failures as warnings, the rest as information.
-    Each has the event's fields as extra fields, prefixed with ``descope_``.
+    Without an OpenTelemetry SDK, counters and spans cost next to nothing. Refusals and failures are logged
+    as warnings, other events at INFO. The record has the fields of the event as extra fields, with the prefix
+    ``descope_``.
 
-    What strangers can cause at will has at most ten lines a minute for each kind and reason; the next
-    line after that tells in ``descope_suppressed`` how many were left out (LG-04). Lines about sign-ins,
-    refreshes, tenant switches and confirmed sign-outs are never left out.
+    Events that unauthenticated clients can cause are limited to ten lines a minute for each type and reason.
+    The next line then has the number of suppressed lines in ``descope_suppressed`` (LG-04). Lines about
+    logins, refreshes, tenant switches and confirmed logouts are never suppressed.
 
-    ``monotonic`` (seconds) measures that minute; ``meter`` and ``logger`` replace the package's own.
-    Lines about an outage name ``base_url``.
+    Args:
+        monotonic: Returns seconds, which the rate limit is measured in.
+        meter: Replaces the meter ``fastapi_descope``.
+        logger: Replaces the logger ``fastapi_descope.events``.
+        base_url: The URL of Descope to name in lines about outages.
     """
 
     def __init__(
@@ -151,13 +158,13 @@ class Telemetry:
             for name, description in _COUNTERS.items()
         }
         self._logger = logger or logging.getLogger("fastapi_descope.events")
-        self._limit = _LogRateLimiter(monotonic)
+        self._rate_limiter = _LogRateLimiter(monotonic)
         self._base_url = base_url
-        self._outage: frozenset[str] = frozenset()
+        self._outage_reasons: frozenset[str] = frozenset()
 
     def __call__(self, event: Event) -> None:
-        """Tell of one event. Does not block, but for what handlers of the logger do."""
-        kind = _KINDS.get(type(event)) or _Kind("descope.events", {"event": event.name})
+        """Record one event. It does not block, unless a handler of the logger does."""
+        kind = _MAPPINGS.get(type(event)) or _EventMapping("descope.events", {"event": event.name})
         labels = {label: _label(getattr(event, label)) for label in kind.labels}
         attributes = {**kind.attributes, **labels}
         self._counters[kind.counter].add(1, attributes)
@@ -168,53 +175,55 @@ class Telemetry:
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
         if not self._is_repeat(event) and self._logger.isEnabledFor(kind.level):
-            self._write(event, kind.level, (event.name, *labels.values()))
+            self._log(event, kind.level, (event.name, *labels.values()))
 
-    def _write(self, event: Event, level: int, subject: tuple[str, ...]) -> None:
-        line = _Line(0) if _proves_a_session(event) else self._limit.admit(subject)
-        if line is None:
+    def _log(self, event: Event, level: int, key: tuple[str, ...]) -> None:
+        permit = _LogPermit(0) if _requires_session(event) else self._rate_limiter.acquire(key)
+        if permit is None:
             return
-        values = {each.name: _shown(getattr(event, each.name)) for each in fields(event)}
-        if line.suppressed:
-            values["suppressed"] = line.suppressed
-        told = {name: value for name, value in values.items() if name not in _IDS and value is not None}
-        words = [event.name, *(f"{name}={value}" for name, value in told.items())]
-        if note := self._note(event):
-            words.append(f"({note})")
-        if line.is_last:
-            words.append(f"(more of these within {_INTERVAL_SECONDS:.0f} s are counted, not logged)")
+        values = {each.name: _log_value(getattr(event, each.name)) for each in fields(event)}
+        if permit.suppressed:
+            values["suppressed"] = permit.suppressed
+        shown = {
+            name: value for name, value in values.items() if name not in _ID_FIELDS and value is not None
+        }
+        parts = [event.name, *(f"{name}={value}" for name, value in shown.items())]
+        if hint := self._hint(event):
+            parts.append(f"({hint})")
+        if permit.is_last:
+            parts.append(f"(more of these within {_INTERVAL_SECONDS:.0f} s are counted, not logged)")
         extra = {f"descope_{name}": value for name, value in values.items()}
-        # Under uvicorn's own set-up a line has neither the logger's name nor a level.
-        text = f"fastapi_descope: {' '.join(words)}"
+        # In uvicorn's default configuration a line has neither the name of the logger nor a level.
+        text = f"fastapi_descope: {' '.join(parts)}"
         self._logger.log(level, "%s", text, extra={"descope_event": event.name, **extra})
 
-    def _note(self, event: Event) -> str | None:
-        """What the reader of the line has to know or mend beyond the event itself."""
+    def _hint(self, event: Event) -> str | None:
+        """Return what helps the operator to fix the cause of the event, or None."""
         match event:
             case UpstreamTokenRejected(reason=reason):
-                return _CLOCKS.get(reason)
+                return _CLOCK_HINTS.get(reason)
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
             case _:
                 return None
 
     def _is_repeat(self, event: Event) -> bool:
-        """Whether it says that the keys still cannot be had for the same reason: one outage, one line."""
+        """Return whether the event repeats a failed key fetch of the same outage: one outage, one line."""
         match event:
             case JwksFetchFailed(reason=reason):
-                is_old = reason in self._outage
-                self._outage |= {reason}
-                return is_old
+                is_repeat = reason in self._outage_reasons
+                self._outage_reasons |= {reason}
+                return is_repeat
             case JwksFetched():
-                self._outage = frozenset()
+                self._outage_reasons = frozenset()
                 return False
             case _:
                 return False
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """Permission to write a line: how many were left out before it, and whether silence follows."""
+class _LogPermit:
+    """Permission to log a line. ``suppressed`` counts the lines that were suppressed before it."""
 
     suppressed: int
     is_last: bool = False
@@ -222,7 +231,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Interval:
-    """How many lines on one subject were written, and left out, since a time."""
+    """The numbers of lines with one key that were written and suppressed since a time."""
 
     since: float
     written: int = 0
@@ -230,29 +239,29 @@ class _Interval:
 
 
 class _LogRateLimiter:
-    """At most ten lines a minute on one subject."""
+    """Permits at most ten lines a minute with the same key."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._intervals: dict[tuple[str, ...], _Interval] = {}
 
-    def admit(self, subject: tuple[str, ...]) -> _Line | None:
-        """Permission to write, or None: the line is then counted as left out."""
+    def acquire(self, key: tuple[str, ...]) -> _LogPermit | None:
+        """Return permission to log a line with ``key``, or None, which counts the line as suppressed."""
         now = self._monotonic()
-        interval = self._intervals.setdefault(subject, _Interval(now))
+        interval = self._intervals.setdefault(key, _Interval(now))
         suppressed = 0
         if now - interval.since >= _INTERVAL_SECONDS:
             suppressed = interval.suppressed
-            interval = self._intervals[subject] = _Interval(now)
-        if interval.written == _LINES:
+            interval = self._intervals[key] = _Interval(now)
+        if interval.written == _LINES_PER_INTERVAL:
             interval.suppressed += 1
             return None
         interval.written += 1
-        return _Line(suppressed, is_last=interval.written == _LINES)
+        return _LogPermit(suppressed, is_last=interval.written == _LINES_PER_INTERVAL)
 
 
-def _proves_a_session(event: Event) -> bool:
-    """Whether only the holder of genuine tokens can cause it, so that its lines cannot become a flood."""
+def _requires_session(event: Event) -> bool:
+    """Return whether only a client with genuine tokens can cause the event and so cannot flood the log."""
     match event:
         case SignedIn() | SessionRefreshed() | TenantSwitched() | SignedOut(confirmed=True):
             return True
@@ -261,18 +270,18 @@ def _proves_a_session(event: Event) -> bool:
 
 
 def _label(value: object) -> str:
-    """A word for a label; whatever is no word is one and the same, so that nothing can multiply series."""
+    """Return ``value`` as a label, or ``other`` if it is free text: each new label is a new series."""
     text = str(value).lower()
-    return text if _WORD.fullmatch(text) else "other"
+    return text if _LABEL.fullmatch(text) else "other"
 
 
-def _shown(value: object) -> object:
-    """A value that may stand in a log: no line breaks or escapes in it (LG-03), and no address.
+def _log_value(value: object) -> object:
+    """Return ``value`` without line breaks, escape sequences (LG-03) and e-mail addresses.
 
-    A JWT template can make an e-mail address the user's id, so an id that holds an @ is not shown.
+    A JWT template can use an e-mail address as the user id, so an id with an @ is replaced.
     """
     if not isinstance(value, str):
         return value
     if "@" in value:
         return "(address)"
-    return value.encode("unicode_escape").decode()[:_VALUE_CHARACTERS]
+    return value.encode("unicode_escape").decode()[:_MAX_VALUE_CHARACTERS]

@@ -1,8 +1,7 @@
-"""Keeps login secrets out of the records of others: of the server, HTTP libraries, and tracing (LG-01).
+"""Redaction of login secrets in the logs of servers and HTTP libraries, and in spans (LG-01).
 
-A server's access log holds the address of the callback, and with it the code and the state; so does the
-span of its request. Only the lines of the loggers named here are touched, from ``install`` on; and only the
-span of a request to one of our own routes.
+The access log of a server contains the URL of the callback with its code and state, and so does the span of
+the request. Only the loggers named here and the spans of our own routes are redacted.
 """
 
 import logging
@@ -19,10 +18,10 @@ __all__ = ["RedactLoginSecrets", "install", "redact_span"]
 
 _LOGGERS = (
     "uvicorn.access",
-    "uvicorn.error",  # has the lines of WebSockets
+    "uvicorn.error",  # logs WebSockets
     "httpx",
     "httpcore",
-    # A filter does not see what child loggers hand up, so httpcore's are named too.
+    # A filter does not see records of child loggers, so those of httpcore are listed, too.
     "httpcore.connection",
     "httpcore.http11",
     "httpcore.http2",
@@ -31,98 +30,97 @@ _LOGGERS = (
 )
 
 _SPAN_ATTRIBUTES = ("url.query", "url.full", "http.target", "http.url")
-"""Where tracing of servers puts the query, in the present and the previous conventions of OpenTelemetry."""
+"""The attributes that contain the query, in the current and previous semantic conventions."""
 
-_MARK = "[redacted]"
+_REDACTED = "[redacted]"
 
-# A match begins only where the repetition of the one before must have ended, so all three run in linear
-# time over whatever a client puts into its URL.
+# Clients choose the URL. A match can begin only where the repetition of the previous one must have ended, so
+# all three patterns run in linear time.
 _PARAMETER = re.compile(
-    r"(?P<name>(?:[?&]|%3F|%26)"  # encoded: an address inside the parameter of another one
+    r"(?P<name>(?:[?&]|%3F|%26)"  # percent-encoded: a URL in a parameter of another URL
     r"(?:code|state|err|error_description|jwt|[a-z_]*token|login_?hint)(?:=|%3D))"
     r"[^&\s\"'<>#]+",
     re.IGNORECASE,
 )
 _TENANT_ADDRESS = re.compile(r"(?P<name>[?&]tenant=)[^?&\s\"'<>#]*(?:@|%40)[^?&\s\"'<>#]*", re.IGNORECASE)
-_DOTTED = re.compile(r"(?<![\w%-])[\w%-]+(?:\.[\w-]*){2,}", re.ASCII)
+_DOTTED_TEXT = re.compile(r"(?<![\w%-])[\w%-]+(?:\.[\w-]*){2,}", re.ASCII)
 _JWT_START = "eyJ"
 
 
 def _without_jwt(found: re.Match[str]) -> str:
-    """The dotted text up to the header of a JWT in it; what stands before may be an encoded ``=``."""
+    """Return the dotted text up to the JWT in it. The text before the JWT may be an encoded ``=``."""
     before, start, _ = found[0].partition(_JWT_START)
-    return before + _MARK if start else before
+    return before + _REDACTED if start else before
 
 
-def _redacted(text: str) -> str:
-    """``text`` without secrets: the same object if it holds none."""
+def _redact(text: str) -> str:
+    """Return ``text`` without secrets: the same object if there are none."""
     if "=" in text or "%3D" in text:
-        text = _PARAMETER.sub(rf"\g<name>{_MARK}", text)
-        text = _TENANT_ADDRESS.sub(rf"\g<name>{_MARK}", text)
+        text = _PARAMETER.sub(rf"\g<name>{_REDACTED}", text)
+        text = _TENANT_ADDRESS.sub(rf"\g<name>{_REDACTED}", text)
     if _JWT_START in text:
-        text = _DOTTED.sub(_without_jwt, text)
+        text = _DOTTED_TEXT.sub(_without_jwt, text)
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class _Later:
-    """An argument of a foreign type, such as a URL: turned into text only if the line is written.
+class _LazyRedacted:
+    """An argument of another type, such as a URL, which is converted to text when the line is written.
 
-    So whatever its ``str`` raises is raised where logging expects it, and not in the filter.
+    An exception of its ``__str__`` is then raised where logging handles it, and not in the filter.
     """
 
     value: object
 
     @override
     def __str__(self) -> str:
-        return _redacted(str(self.value))
+        return _redact(str(self.value))
 
     @override
     def __repr__(self) -> str:
-        return _redacted(repr(self.value))
+        return _redact(repr(self.value))
 
 
-def _argument(value: object) -> object:
+def _redact_argument(value: object) -> object:
     if isinstance(value, str):
-        return _redacted(value)
-    return value if value is None or isinstance(value, Number) else _Later(value)
+        return _redact(value)
+    return value if value is None or isinstance(value, Number) else _LazyRedacted(value)
 
 
 class RedactLoginSecrets(logging.Filter):
-    """Blanks codes, states, upstream error texts, tokens and e-mail hints in a record.
+    """Redacts codes, states, error texts, tokens and e-mail addresses in log records.
 
-    It looks at the query parameters that can hold them, and for JWTs anywhere; the rest of the line, the
-    number of its arguments and its level stay. Lets every record pass, and never raises.
+    It redacts the query parameters that can contain them, and JWTs anywhere. The rest of the message, the
+    number of its arguments and its level do not change. It passes every record and never raises.
     """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record in place; always True."""
-        record.msg = cast("str", _argument(record.msg))
+        """Redact the record in place and return True."""
+        record.msg = cast("str", _redact_argument(record.msg))
         if isinstance(record.args, tuple):
-            record.args = tuple(_argument(value) for value in record.args)
+            record.args = tuple(_redact_argument(value) for value in record.args)
         elif isinstance(record.args, Mapping):
-            record.args = {name: _argument(value) for name, value in record.args.items()}
+            record.args = {name: _redact_argument(value) for name, value in record.args.items()}
         return True
 
 
-_REDACT = RedactLoginSecrets()
+_FILTER = RedactLoginSecrets()
 
 
 def install() -> None:
-    """Redact the lines of uvicorn's logs, httpx and httpcore from now on, for the life of the process.
+    """Add the filter to the loggers of uvicorn, httpx and httpcore.
 
-    Any number of apps may ask for it: it is one filter, and a logger takes a filter once.
+    It is idempotent: all apps of a process share one filter.
     """
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_REDACT)
+        logging.getLogger(name).addFilter(_FILTER)
 
 
 def redact_span() -> None:
-    """Blank codes, states and the like in the query that the current span may hold (LG-05).
+    """Redact the query in the attributes of the current span, which belongs to a login route (LG-05).
 
-    For the span of a request to a login route. A span without attributes to read, or that nobody
-    records, stays as it is.
+    A span that does not record, or whose attributes cannot be read, does not change.
     """
     span = trace.get_current_span()
     attributes: object = getattr(span, "attributes", None)
@@ -131,5 +129,5 @@ def redact_span() -> None:
     for name in _SPAN_ATTRIBUTES:
         value = cast("Mapping[str, object]", attributes).get(name)
         if isinstance(value, str):
-            # A bare query has no question mark to tell its first parameter by.
-            span.set_attribute(name, _redacted("?" + value).removeprefix("?"))
+            # The pattern recognises the first parameter of a query by its question mark.
+            span.set_attribute(name, _redact("?" + value).removeprefix("?"))

@@ -7,10 +7,10 @@ from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
 from tests.helpers.fake_clock import FakeClock
 
 
-def waits(breaker: CircuitBreaker, clock: FakeClock, trials: int) -> list[float]:
+def probe_delays(breaker: CircuitBreaker, clock: FakeClock, number: int) -> list[float]:
     """How many seconds pass until each of so many failing trials is due, to a hundredth."""
     found: list[float] = []
-    for _ in range(trials):
+    for _ in range(number):
         start = clock.now
         while not breaker.try_probe():
             clock.now += 0.01
@@ -55,7 +55,7 @@ def test_the_waits_double() -> None:
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
-    for wait, longest in zip(waits(breaker, clock, 8), (1, 2, 4, 8, 16, 30, 30, 30), strict=True):
+    for wait, longest in zip(probe_delays(breaker, clock, 8), (1, 2, 4, 8, 16, 30, 30, 30), strict=True):
         assert longest / 2 <= wait <= longest + 0.02
 
 
@@ -64,10 +64,10 @@ def test_a_new_outage_begins_with_short_waits() -> None:
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
-    waits(breaker, clock, 6)
+    probe_delays(breaker, clock, 6)
     breaker.record_success()
     breaker.record_failure()
-    assert waits(breaker, clock, 1)[0] <= 1.02
+    assert probe_delays(breaker, clock, 1)[0] <= 1.02
 
 
 def test_breakers_do_not_try_in_step() -> None:
@@ -77,7 +77,7 @@ def test_breakers_do_not_try_in_step() -> None:
         clock = FakeClock()
         breaker = CircuitBreaker(clock)
         breaker.record_failure()
-        moments.add(round(waits(breaker, clock, 1)[0], 2))
+        moments.add(round(probe_delays(breaker, clock, 1)[0], 2))
     assert len(moments) > 10
 
 
@@ -167,15 +167,15 @@ def test_a_trial_needs_an_outage(steps: list[str]) -> None:
     """Whatever happens in whatever order: a trial is granted only while open, and never twice at a moment."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
-    granted_at: list[float] = []
+    probed_at: list[float] = []
     for step in steps:
         if step == "claim" and breaker.try_probe():
             assert breaker.is_open()
-            granted_at.append(clock.now)
+            probed_at.append(clock.now)
         elif step == "trip":
             breaker.record_failure()
         elif step == "close":
             breaker.record_success()
         elif step == "later":
             clock.now += 0.7
-    assert len(granted_at) == len(set(granted_at))
+    assert len(probed_at) == len(set(probed_at))

@@ -16,18 +16,18 @@ class Call:
     """A call that counts how often it is made, and ends when the test says how."""
 
     def __init__(self) -> None:
-        self.made = 0
-        self.landed = 0
+        self.started = 0
+        self.finished = 0
         self._outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def __call__(self) -> str:
         """What ``land`` was given."""
-        self.made += 1
+        self.started += 1
         outcome = await asyncio.shield(self._outcome)
-        self.landed += 1
+        self.finished += 1
         return outcome
 
-    def land(self, outcome: str | BaseException) -> None:
+    def finish(self, outcome: str | BaseException) -> None:
         """End the call with a result or an error."""
         if isinstance(outcome, str):
             self._outcome.set_result(outcome)
@@ -42,7 +42,7 @@ async def turn(times: int = 3) -> None:
         await asyncio.sleep(0)
 
 
-def begin(waiting: Coroutine[None, None, str]) -> asyncio.Task[str]:
+def create_waiter(waiting: Coroutine[None, None, str]) -> asyncio.Task[str]:
     """Somebody who waits."""
     return asyncio.get_running_loop().create_task(waiting)
 
@@ -50,72 +50,72 @@ def begin(waiting: Coroutine[None, None, str]) -> asyncio.Task[str]:
 async def test_a_thousand_ask_and_one_call_is_made() -> None:
     """All of them get its outcome."""
     flights, call = SingleFlight[str, str](), Call()
-    waiters = [begin(flights.run("key", call)) for _ in range(1000)]
+    waiters = [create_waiter(flights.run("key", call)) for _ in range(1000)]
     await turn()
-    call.land("result")
+    call.finish("result")
     assert await asyncio.gather(*waiters) == ["result"] * 1000
-    assert call.made == 1
+    assert call.started == 1
 
 
 async def test_all_get_the_error() -> None:
     """What the call raised reaches every waiter, and the next asker makes a new call."""
     flights, call, retry = SingleFlight[str, str](), Call(), Call()
-    waiters = [begin(flights.run("key", call)) for _ in range(3)]
+    waiters = [create_waiter(flights.run("key", call)) for _ in range(3)]
     await turn()
     error = LookupError("no")
-    call.land(error)
+    call.finish(error)
     assert await asyncio.gather(*waiters, return_exceptions=True) == [error] * 3
-    retry.land("better")
+    retry.finish("better")
     assert await flights.run("key", retry) == "better"
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:
     """While one call hangs, another key's goes through."""
     flights, slow, quick = SingleFlight[str, str](), Call(), Call()
-    waiter = begin(flights.run("slow", slow))
-    quick.land("quick")
+    waiter = create_waiter(flights.run("slow", slow))
+    quick.finish("quick")
     assert await flights.run("quick", quick) == "quick"
     assert not waiter.done()
-    slow.land("slow")
+    slow.finish("slow")
     assert await waiter == "slow"
 
 
 async def test_who_comes_after_the_landing_makes_a_call() -> None:
     """A flight is shared while it is in the air; remembering is somebody else's job."""
     flights, first, second = SingleFlight[str, str](), Call(), Call()
-    first.land("first")
-    second.land("second")
+    first.finish("first")
+    second.finish("second")
     assert await flights.run("key", first) == "first"
     assert await flights.run("key", second) == "second"
-    assert (first.made, second.made) == (1, 1)
+    assert (first.started, second.started) == (1, 1)
 
 
 async def test_a_waiter_that_leaves_ends_nothing() -> None:
     """The call goes on for the others, and for itself when nobody is left (RF-06)."""
     flights, call = SingleFlight[str, str](), Call()
-    impatient, patient = (begin(flights.run("key", call)) for _ in range(2))
+    impatient, patient = (create_waiter(flights.run("key", call)) for _ in range(2))
     await turn()
     impatient.cancel()
     await turn()
     assert impatient.cancelled()
-    call.land("result")
+    call.finish("result")
     assert await patient == "result"
-    assert (call.made, call.landed) == (1, 1)
+    assert (call.started, call.finished) == (1, 1)
 
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_lonely_call_is_finished(turns: int) -> None:
     """Wherever its only waiter is cancelled, a call that has begun brings its result home."""
     flights, call = SingleFlight[str, str](), Call()
-    waiter = begin(flights.run("key", call))
+    waiter = create_waiter(flights.run("key", call))
     await turn(turns)
     flight = flights.current("key")
     waiter.cancel()
     await turn()
     assert (flight is None) == (turns == 0)
-    call.land("result")
+    call.finish("result")
     await turn()
-    assert call.landed == call.made == min(turns, 1)
+    assert call.finished == call.started == min(turns, 1)
     assert flights.current("key") is None
 
 
@@ -126,7 +126,7 @@ async def test_an_error_that_nobody_sees_is_not_reported() -> None:
     flights, call = SingleFlight[str, str](), Call()
     flights.start("key", call)
     await turn()
-    call.land(LookupError("no"))
+    call.finish(LookupError("no"))
     await turn()
     gc.collect()
     assert flights.current("key") is None
@@ -138,17 +138,17 @@ async def test_starting_joins() -> None:
     flights, call = SingleFlight[str, str](), Call()
     assert flights.current("key") is None
     flight = flights.start("key", call)
-    waiter = begin(flights.run("key", call))
+    waiter = create_waiter(flights.run("key", call))
     assert flights.start("key", call) is flight
     assert flights.current("key") is flight
-    call.land("result")
-    assert (await flight, await waiter, call.made) == ("result", "result", 1)
+    call.finish("result")
+    assert (await flight, await waiter, call.started) == ("result", "result", 1)
 
 
 async def test_a_cancelled_flight_cancels_its_waiters() -> None:
     """Only a shutdown does that; the key is then free."""
     flights, call = SingleFlight[str, str](), Call()
-    waiter = begin(flights.run("key", call))
+    waiter = create_waiter(flights.run("key", call))
     await turn()
     flights.start("key", call).cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -165,9 +165,9 @@ async def test_draining_waits_for_what_is_in_the_air() -> None:
     await turn()
     assert not draining.done()
     for call in calls:
-        call.land("result")
+        call.finish("result")
     await draining
-    assert [call.landed for call in calls] == [1] * 100
+    assert [call.finished for call in calls] == [1] * 100
 
 
 async def test_draining_has_an_end() -> None:
@@ -175,10 +175,10 @@ async def test_draining_has_an_end() -> None:
     flights, late, early = SingleFlight[str, str](), Call(), Call()
     flight = flights.start("late", late)
     flights.start("early", early)
-    early.land("result")
+    early.finish("result")
     await flights.drain(0.01)
     assert flight.cancelled()
-    assert (early.landed, late.landed) == (1, 0)
+    assert (early.finished, late.finished) == (1, 0)
     assert flights.current("late") is None
 
 
@@ -203,7 +203,7 @@ def test_what_a_dead_loop_left_behind_is_forgotten() -> None:
         assert flights.current("key") is None
         await asyncio.wait_for(flights.drain(3600), 5)
         call = Call()
-        call.land("result")
+        call.finish("result")
         return await flights.run("key", call)
 
     flight = left_behind.run_until_complete(leave())

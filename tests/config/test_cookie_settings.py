@@ -11,7 +11,7 @@ HTTPS = {"public_url": "https://app.example.com"}
 LOOPBACK = {"public_url": "http://localhost:8000"}
 
 
-def configured(values: Mapping[str, object]) -> DescopeSettings:
+def configure(values: Mapping[str, object]) -> DescopeSettings:
     """Settings of some project with these values."""
     return DescopeSettings.model_validate({"project_id": "P" + "a" * 27, **values})
 
@@ -33,7 +33,7 @@ def configured(values: Mapping[str, object]) -> DescopeSettings:
 )
 def test_what_fits_together(values: dict[str, object]) -> None:
     """Combinations that browsers keep are kept as they are."""
-    settings = configured(values)
+    settings = configure(values)
 
     assert {name: getattr(settings, name) for name in values} == values
 
@@ -127,7 +127,7 @@ def test_what_fits_together(values: dict[str, object]) -> None:
 def test_st06_what_contradicts_itself(values: dict[str, object], message: str) -> None:
     """Cookies that a browser would drop, or that nobody would get, are refused at start (ST-06)."""
     with pytest.raises(ConfigurationError) as caught:
-        configured(values)
+        configure(values)
 
     assert str(caught.value) == message
 
@@ -152,7 +152,7 @@ def test_st06_what_contradicts_itself(values: dict[str, object], message: str) -
 def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: str) -> None:
     """A top level, a sibling, half a label, an address or an attribute in disguise is refused (CK-06)."""
     with pytest.raises(ConfigurationError) as caught:
-        configured({"public_url": public_url, "cookie_domain": domain})
+        configure({"public_url": public_url, "cookie_domain": domain})
 
     assert str(caught.value) == (
         "DESCOPE_COOKIE_DOMAIN: expected the host of DESCOPE_PUBLIC_URL or a parent domain of it,"
@@ -162,4 +162,4 @@ def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: 
 
 def test_a_cookie_domain_has_one_spelling() -> None:
     """A leading dot means nothing since RFC 6265, and case never did."""
-    assert configured({**HTTPS, "cookie_domain": ".Example.COM"}).cookie_domain == "example.com"
+    assert configure({**HTTPS, "cookie_domain": ".Example.COM"}).cookie_domain == "example.com"

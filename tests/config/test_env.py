@@ -25,7 +25,7 @@ def write(tmp_path: Path) -> WriteFile:
     return write_file
 
 
-def reason_of(value: str | InvalidValue) -> str:
+def invalid_reason(value: str | InvalidValue) -> str:
     """The reason why a value is unusable."""
     assert isinstance(value, InvalidValue)
     return value.reason
@@ -85,10 +85,10 @@ def test_two_values_are_refused(write: WriteFile) -> None:
 
     found = environment.file_and_alias_values(SETTINGS)
 
-    assert reason_of(found["base_url"]) == (
+    assert invalid_reason(found["base_url"]) == (
         "set more than once with different values; keep only one of DESCOPE_BASE_URL, DESCOPE_BASE_URI"
     )
-    assert reason_of(found["leeway"]).endswith("keep only one of DESCOPE_LEEWAY, DESCOPE_LEEWAY_FILE")
+    assert invalid_reason(found["leeway"]).endswith("keep only one of DESCOPE_LEEWAY, DESCOPE_LEEWAY_FILE")
 
 
 @pytest.mark.parametrize("path", ["", "/nonexistent/canary", "a\0canary", "/"])
@@ -96,7 +96,7 @@ def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
     """A missing file, a directory or a path that is none makes the setting unusable."""
     found = Environment({"DESCOPE_LEEWAY_FILE": path}).file_and_alias_values(SETTINGS)
 
-    assert reason_of(found["leeway"]) == (
+    assert invalid_reason(found["leeway"]) == (
         "its file cannot be read as UTF-8 text; check its path and permissions"
     )
 
@@ -105,7 +105,7 @@ def test_a_file_must_be_text(write: WriteFile) -> None:
     """Bytes that are not UTF-8 are refused rather than guessed at."""
     found = Environment({"DESCOPE_LEEWAY_FILE": write(b"\xff\xfe7")}).file_and_alias_values(SETTINGS)
 
-    assert "UTF-8" in reason_of(found["leeway"])
+    assert "UTF-8" in invalid_reason(found["leeway"])
 
 
 def test_a_file_has_a_limit(write: WriteFile) -> None:
@@ -114,7 +114,7 @@ def test_a_file_has_a_limit(write: WriteFile) -> None:
     above = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65537)}).file_and_alias_values(SETTINGS)
 
     assert at_limit == {"leeway": "7" * 65536}
-    assert reason_of(above["leeway"]) == "its file is larger than 65536 bytes"
+    assert invalid_reason(above["leeway"]) == "its file is larger than 65536 bytes"
 
 
 @pytest.mark.parametrize(

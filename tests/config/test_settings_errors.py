@@ -17,7 +17,7 @@ CANARY = "canary-5f3a"
 SetVariables = Callable[..., None]
 
 
-def shown(error: BaseException) -> str:
+def everything_logged(error: BaseException) -> str:
     """All that a log may show of an error."""
     return "".join([repr(error), str(error), *traceback.format_exception(error)])
 
@@ -118,7 +118,7 @@ def test_st05_no_message_holds_a_value(
     assert str(caught.value).startswith(f"{variable}: ")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
-    assert CANARY not in shown(caught.value)
+    assert CANARY not in everything_logged(caught.value)
 
 
 def test_st05_secrets_stay_hidden() -> None:
@@ -145,7 +145,7 @@ def test_a_secrets_directory_must_be_one(tmp_path: Path) -> None:
         DescopeSettings(project_id=PROJECT, _secrets_dir=path)
 
     assert str(caught.value) == "_secrets_dir: expected a directory of small, readable text files"
-    assert CANARY not in shown(caught.value)
+    assert CANARY not in everything_logged(caught.value)
     assert caught.value.__context__ is None
 
 
@@ -156,7 +156,7 @@ def test_a_secret_file_must_be_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         DescopeSettings(project_id=PROJECT, _secrets_dir=tmp_path)
 
-    assert CANARY not in shown(caught.value)
+    assert CANARY not in everything_logged(caught.value)
 
 
 def _odd(value: int) -> int:

@@ -44,6 +44,6 @@ class BreakerHarness:
         return caught.value
 
 
-def finish_call(attempt: CallPermit, error: BaseException | None) -> None:
+def finish_call(permit: CallPermit, error: BaseException | None) -> None:
     """Leave the context of a call, with an error or without."""
-    attempt.__exit__(None if error is None else type(error), error, None)
+    permit.__exit__(None if error is None else type(error), error, None)

@@ -7,54 +7,54 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-__all__ = ["Script", "Server", "answer_of", "server_answering"]
+__all__ = ["RawServer", "Script", "ok_response", "serve_raw"]
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Server:
+class RawServer:
     """A server on loopback that keeps every request as bytes."""
 
-    def __init__(self, answer: bytes | Script) -> None:
+    def __init__(self, response: bytes | Script) -> None:
         self.url = ""
         self.requests: list[bytes] = []
         self.connections = 0
-        self._answer = answer
-        self._open: dict[asyncio.StreamWriter, asyncio.Task[object] | None] = {}
+        self._response = response
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[object] | None] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer every request of one connection, until the client leaves."""
         self.connections += 1
-        self._open[writer] = asyncio.current_task()
+        self._connections[writer] = asyncio.current_task()
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._answer_all(reader, writer)
+            await self._respond_to_all(reader, writer)
         writer.close()
 
-    async def hang_up(self) -> None:
+    async def abort_connections(self) -> None:
         """Drop every connection, and wait until its end has been noticed."""
-        for writer in self._open:
+        for writer in self._connections:
             writer.transport.abort()
-        await asyncio.gather(*(task for task in self._open.values() if task))
+        await asyncio.gather(*(task for task in self._connections.values() if task))
 
-    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond_to_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            self.requests.append(await self._read(reader))
-            if not isinstance(self._answer, bytes):
-                return await self._answer(reader, writer)
-            writer.write(self._answer)
+            self.requests.append(await self._read_request(reader))
+            if not isinstance(self._response, bytes):
+                return await self._response(reader, writer)
+            writer.write(self._response)
 
-    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+    async def _read_request(self, reader: asyncio.StreamReader) -> bytes:
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"Content-Length: (\d+)", head)
         return head + (await reader.readexactly(int(length[1])) if length else b"")
 
 
 @contextlib.asynccontextmanager
-async def server_answering(
-    answer: bytes | Script, *, tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
-) -> AsyncGenerator[Server]:
+async def serve_raw(
+    response: bytes | Script, *, tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
+) -> AsyncGenerator[RawServer]:
     """A listening server; ``answer`` is sent to every request, or takes over its connection."""
-    server = Server(answer)
+    server = RawServer(response)
     listener = listener or socket.create_server(("127.0.0.1", 0))
     async with await asyncio.start_server(server.serve, sock=listener, ssl=tls):
         scheme = "https" if tls else "http"
@@ -62,10 +62,10 @@ async def server_answering(
         try:
             yield server
         finally:
-            await server.hang_up()
+            await server.abort_connections()
 
 
-def answer_of(body: bytes, *headers: str) -> bytes:
+def ok_response(body: bytes, *headers: str) -> bytes:
     """A whole 200 reply."""
     lines = ["HTTP/1.1 200 OK", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body

@@ -18,23 +18,23 @@ def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def _tell(*told: Event) -> None:
+def _log(*logged: Event) -> None:
     telemetry = Telemetry(base_url=API)
-    for event in told:
+    for event in logged:
         telemetry(event)
 
 
 @pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])
 def test_a_wrong_clock_is_called_one(lines: pytest.LogCaptureFixture, reason: str, side: str) -> None:
     """Tokens fresh from Descope that are of another time: the line says where to look."""
-    _tell(events.UpstreamTokenRejected(reason))
+    _log(events.UpstreamTokenRejected(reason))
 
     assert lines.messages[0].endswith(f"(this host's clock is {side} Descope's; have NTP set it)")
 
 
 def test_other_suspicious_answers_are_no_matter_of_clocks(lines: pytest.LogCaptureFixture) -> None:
     """They say what was wrong, and guess nothing."""
-    _tell(events.UpstreamTokenRejected("signature"))
+    _log(events.UpstreamTokenRejected("signature"))
 
     assert lines.messages == ["fastapi_descope: upstream_token_rejected reason=signature"]
 
@@ -42,7 +42,7 @@ def test_other_suspicious_answers_are_no_matter_of_clocks(lines: pytest.LogCaptu
 def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture) -> None:
     """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
     failed = events.JwksFetchFailed("ConnectError")
-    _tell(failed, failed, events.JwksFetchFailed("TimeoutError"), failed, events.JwksFetched(1), failed)
+    _log(failed, failed, events.JwksFetchFailed("TimeoutError"), failed, events.JwksFetched(1), failed)
 
     assert lines.messages == [
         f"fastapi_descope: jwks_fetch_failed reason={reason} (at {API})"
@@ -53,14 +53,14 @@ def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture)
 def test_keys_that_come_back_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     """The end of an outage is news."""
     caplog.set_level(logging.INFO, "fastapi_descope")
-    _tell(events.JwksFetchFailed("ConnectError"), events.JwksFetched(2))
+    _log(events.JwksFetchFailed("ConnectError"), events.JwksFetched(2))
 
     assert caplog.messages[-1] == "fastapi_descope: jwks_fetched keys=2"
 
 
 def test_what_descope_said_is_in_the_line(lines: pytest.LogCaptureFixture) -> None:
     """Status and code of a refusal; nothing where there was none."""
-    _tell(events.LoginFailed("authorize_refused", 400, "E011004"), events.LoginFailed("state"))
+    _log(events.LoginFailed("authorize_refused", 400, "E011004"), events.LoginFailed("state"))
 
     assert lines.messages == [
         "fastapi_descope: login_failed reason=authorize_refused upstream_status=400 upstream_code=E011004",

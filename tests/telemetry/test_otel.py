@@ -81,14 +81,14 @@ EACH = pytest.mark.parametrize("event", SAMPLES, ids=lambda event: event.name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreign(Event):
+class _AppEvent(Event):
     """An event that somebody else defined."""
 
     name = "foreign"
     note: str
 
 
-class _Lines(logging.Handler):
+class _RecordingHandler(logging.Handler):
     """Keeps records."""
 
     def __init__(self) -> None:
@@ -101,11 +101,11 @@ class _Lines(logging.Handler):
 
 
 @dataclass
-class _Observed:
+class _ObservedTelemetry:
     """A telemetry whose clock is moved by hand, and everything that comes out of it."""
 
     now: float = 0.0
-    lines: _Lines = field(default_factory=_Lines)
+    lines: _RecordingHandler = field(default_factory=_RecordingHandler)
     reader: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class _Observed:
         self.logger = logging.Manager(logging.RootLogger(logging.INFO)).getLogger("test")
         self.logger.addHandler(self.lines)
         meter = self._provider.get_meter("test")
-        self.tell = Telemetry(monotonic=lambda: self.now, meter=meter, logger=self.logger)
+        self.emit = Telemetry(monotonic=lambda: self.now, meter=meter, logger=self.logger)
 
     def counts(self) -> dict[tuple[str, tuple[tuple[str, object], ...]], int | float]:
         """Every series that was counted, and how far."""
@@ -143,12 +143,12 @@ def _series(
 
 
 @pytest.fixture
-def observe() -> Iterator[Callable[[], _Observed]]:
+def observe() -> Iterator[Callable[[], _ObservedTelemetry]]:
     """Makes a telemetry to watch."""
-    made: list[_Observed] = []
+    made: list[_ObservedTelemetry] = []
 
-    def observed() -> _Observed:
-        made.append(_Observed())
+    def observed() -> _ObservedTelemetry:
+        made.append(_ObservedTelemetry())
         return made[-1]
 
     yield observed
@@ -172,22 +172,24 @@ def test_no_kind_is_forgotten() -> None:
 
 
 @EACH
-def test_counted_once(observe: Callable[[], _Observed], event: Event) -> None:
+def test_counted_once(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """An event adds one to one series of its own counter."""
     watched = observe()
-    watched.tell(event)
+    watched.emit(event)
     counter, labels, _ = SAMPLES[event]
     assert watched.counts() == {(counter, tuple(sorted(labels.items()))): 1}
 
 
 @EACH
 def test_marked_on_the_span(
-    observe: Callable[[], _Observed], spans: tuple[TracerProvider, InMemorySpanExporter], event: Event
+    observe: Callable[[], _ObservedTelemetry],
+    spans: tuple[TracerProvider, InMemorySpanExporter],
+    event: Event,
 ) -> None:
     """The span of the request gets an event with the same labels, and nobody's id."""
     provider, exporter = spans
     with provider.get_tracer("test").start_as_current_span("request"):
-        observe().tell(event)
+        observe().emit(event)
     (span,) = exporter.get_finished_spans()
     (marked,) = span.events
     expected = {f"descope.{name}": value for name, value in SAMPLES[event][1].items()}
@@ -195,10 +197,10 @@ def test_marked_on_the_span(
 
 
 @EACH
-def test_one_line(observe: Callable[[], _Observed], event: Event) -> None:
+def test_one_line(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """One line at the kind's level; every field of the event is an extra field of the record."""
     watched = observe()
-    watched.tell(event)
+    watched.emit(event)
     (record,) = watched.lines.records
     extra = {name: value for name, value in vars(record).items() if name.startswith("descope_")}
     expected = {f"descope_{each.name}": getattr(event, each.name) for each in fields(event)}
@@ -208,19 +210,19 @@ def test_one_line(observe: Callable[[], _Observed], event: Event) -> None:
 
 
 @EACH
-def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _Observed], event: Event) -> None:
+def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """Who it was is in neither the text of a line nor a label (LG-05)."""
     watched = observe()
-    watched.tell(event)
+    watched.emit(event)
     seen = repr(watched.counts()) + watched.messages()[0]
     assert USER not in seen
     assert TENANT not in seen
 
 
-def test_text_of_a_line(observe: Callable[[], _Observed]) -> None:
+def test_text_of_a_line(observe: Callable[[], _ObservedTelemetry]) -> None:
     """A plain log file shows what happened and why, without a formatter for extra fields."""
     watched = observe()
-    watched.tell(events.TokenRejected("signature", "cookie"))
+    watched.emit(events.TokenRejected("signature", "cookie"))
     assert watched.messages() == ["token_rejected reason=signature source=cookie"]
 
 
@@ -233,22 +235,22 @@ def test_the_package_logger_by_default(caplog: pytest.LogCaptureFixture) -> None
     ]
 
 
-def test_a_silenced_logger_costs_nothing(observe: Callable[[], _Observed]) -> None:
+def test_a_silenced_logger_costs_nothing(observe: Callable[[], _ObservedTelemetry]) -> None:
     """Below the logger's level nothing is written, and nothing is held against the limit."""
     watched = observe()
     watched.logger.setLevel(logging.ERROR)
     for _ in range(20):
-        watched.tell(events.LoginStarted())
+        watched.emit(events.LoginStarted())
     watched.logger.setLevel(logging.INFO)
-    watched.tell(events.LoginStarted())
+    watched.emit(events.LoginStarted())
     assert watched.messages() == ["login_started"]
 
 
-def test_lg04_flood(observe: Callable[[], _Observed]) -> None:
+def test_lg04_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
     """10,000 refused tokens make ten short lines and one count (LG-04)."""
     watched = observe()
     for _ in range(10_000):
-        watched.tell(events.TokenRejected("signature", "bearer"))
+        watched.emit(events.TokenRejected("signature", "bearer"))
     messages = watched.messages()
     line = "token_rejected reason=signature source=bearer"
     assert messages[:9] == [line] * 9
@@ -257,26 +259,26 @@ def test_lg04_flood(observe: Callable[[], _Observed]) -> None:
     assert watched.counts() == {series: 10_000}
 
 
-def test_after_a_flood(observe: Callable[[], _Observed]) -> None:
+def test_after_a_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
     """The first line of the next minute says how many were left out; the one after that has none to tell."""
     watched = observe()
     for _ in range(25):
-        watched.tell(events.RedirectRejected())
+        watched.emit(events.RedirectRejected())
     watched.now = 59.9
-    watched.tell(events.RedirectRejected())
+    watched.emit(events.RedirectRejected())
     watched.now = 60.0
-    watched.tell(events.RedirectRejected())
-    watched.tell(events.RedirectRejected())
+    watched.emit(events.RedirectRejected())
+    watched.emit(events.RedirectRejected())
     assert watched.messages()[10:] == ["redirect_rejected suppressed=16", "redirect_rejected"]
     assert vars(watched.lines.records[10])["descope_suppressed"] == 16
 
 
-def test_a_flood_hides_nothing_else(observe: Callable[[], _Observed]) -> None:
+def test_a_flood_hides_nothing_else(observe: Callable[[], _ObservedTelemetry]) -> None:
     """Another reason has lines of its own."""
     watched = observe()
     for _ in range(50):
-        watched.tell(events.TokenRejected("expired", "bearer"))
-    watched.tell(events.TokenRejected("signature", "bearer"))
+        watched.emit(events.TokenRejected("expired", "bearer"))
+    watched.emit(events.TokenRejected("signature", "bearer"))
     assert watched.messages()[-1] == "token_rejected reason=signature source=bearer"
 
 
@@ -289,26 +291,26 @@ def test_a_flood_hides_nothing_else(observe: Callable[[], _Observed]) -> None:
         events.SignedOut(everywhere=True, confirmed=True),
     ],
 )
-def test_an_audit_trail_has_no_holes(observe: Callable[[], _Observed], event: Event) -> None:
+def test_an_audit_trail_has_no_holes(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """What takes a genuine token is always written."""
     watched = observe()
     for _ in range(100):
-        watched.tell(event)
+        watched.emit(event)
     assert len(watched.messages()) == 100
 
 
-def test_anybody_can_press_sign_out(observe: Callable[[], _Observed]) -> None:
+def test_anybody_can_press_sign_out(observe: Callable[[], _ObservedTelemetry]) -> None:
     """A sign-out that Descope did not confirm takes no token, so its lines are limited."""
     watched = observe()
     for _ in range(100):
-        watched.tell(events.SignedOut(everywhere=False, confirmed=False))
+        watched.emit(events.SignedOut(everywhere=False, confirmed=False))
     assert len(watched.messages()) == 10
 
 
-def test_a_foreign_event(observe: Callable[[], _Observed]) -> None:
+def test_a_foreign_event(observe: Callable[[], _ObservedTelemetry]) -> None:
     """An event class of somebody else's is counted by its name and written like ours."""
     watched = observe()
-    watched.tell(_Foreign("hello"))
+    watched.emit(_AppEvent("hello"))
     assert watched.counts() == {("descope.events", (("event", "foreign"),)): 1}
     assert watched.messages() == ["foreign note=hello"]
 
@@ -323,10 +325,12 @@ def test_a_foreign_event(observe: Callable[[], _Observed]) -> None:
         ("x" * 5000, "x" * 128),
     ],
 )
-def test_lg03_ids_as_they_are_shown(observe: Callable[[], _Observed], tenant: str, shown: str) -> None:
+def test_lg03_ids_as_they_are_shown(
+    observe: Callable[[], _ObservedTelemetry], tenant: str, shown: str
+) -> None:
     """No line break, no escape, no address, no end of text in a log (LG-03, LG-04)."""
     watched = observe()
-    watched.tell(events.TenantSwitched(USER, tenant))
+    watched.emit(events.TenantSwitched(USER, tenant))
     assert vars(watched.lines.records[0])["descope_tenant_id"] == shown
 
 
@@ -334,8 +338,8 @@ def test_lg03_ids_as_they_are_shown(observe: Callable[[], _Observed], tenant: st
 @given(reason=st.text())
 def test_no_reason_can_spoil_a_line_or_a_label(reason: str) -> None:
     """Whatever the reason: one printable line below 1 KB, and a label that is a word."""
-    watched = _Observed()
-    watched.tell(events.LoginFailed(reason))
+    watched = _ObservedTelemetry()
+    watched.emit(events.LoginFailed(reason))
     ((_, labels),) = watched.counts()
     (message,) = watched.messages()
     watched.close()

@@ -14,7 +14,14 @@ from uvicorn.logging import AccessFormatter
 from fastapi_descope._telemetry.redaction import RedactLoginSecrets, install
 from fastapi_descope.emulator import Emulator
 
-FOREIGN = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "httpcore.connection", "httpcore.http11")
+REDACTED_LOGGERS = (
+    "uvicorn.access",
+    "uvicorn.error",
+    "httpx",
+    "httpcore",
+    "httpcore.connection",
+    "httpcore.http11",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def installed() -> None:
     install()
 
 
-def filtered(message: object, *arguments: object) -> str:
+def redacted(message: object, *arguments: object) -> str:
     """The text of a record that went through the filter alone."""
     record = logging.LogRecord("x", logging.INFO, "", 0, message, arguments, None)
     assert RedactLoginSecrets().filter(record) is True
@@ -85,8 +92,8 @@ def test_lg01_the_callback_in_the_access_log() -> None:
 )
 def test_parameters(before: str, after: str) -> None:
     """The parameters that can hold a secret, wherever they stand."""
-    assert filtered(before) == after
-    assert filtered("%s", before) == after
+    assert redacted(before) == after
+    assert redacted("%s", before) == after
 
 
 @pytest.mark.parametrize(
@@ -103,15 +110,15 @@ def test_parameters(before: str, after: str) -> None:
 )
 def test_the_rest_stays(line: str) -> None:
     """Lines without secrets are untouched, percent signs included."""
-    assert filtered(line) == line
+    assert redacted(line) == line
 
 
 def test_tokens_anywhere(jwt: str) -> None:
     """A JWT is blanked in headers, bearers, quotes and encoded queries, whatever its parameter is called."""
-    assert filtered(f"authorization: Bearer P2abc:{jwt}") == "authorization: Bearer P2abc:[redacted]"
-    assert filtered(f"(b'Set-Cookie', b'DS={jwt}; Path=/')") == "(b'Set-Cookie', b'DS=[redacted]; Path=/')"
-    assert filtered(f"/x?next=%2F%3Ft%3D{jwt}&a=b") == "/x?next=%2F%3Ft%3D[redacted]&a=b"
-    assert filtered("%s", f"{jwt},{jwt}") == "[redacted],[redacted]"
+    assert redacted(f"authorization: Bearer P2abc:{jwt}") == "authorization: Bearer P2abc:[redacted]"
+    assert redacted(f"(b'Set-Cookie', b'DS={jwt}; Path=/')") == "(b'Set-Cookie', b'DS=[redacted]; Path=/')"
+    assert redacted(f"/x?next=%2F%3Ft%3D{jwt}&a=b") == "/x?next=%2F%3Ft%3D[redacted]&a=b"
+    assert redacted("%s", f"{jwt},{jwt}") == "[redacted],[redacted]"
 
 
 def test_arguments_keep_their_number_and_kind() -> None:
@@ -125,7 +132,7 @@ def test_arguments_keep_their_number_and_kind() -> None:
 def test_arguments_by_name() -> None:
     """A mapping of arguments, as some servers log with, is redacted by value."""
     assert (
-        filtered("%(path)s %(status)d", {"path": "/?state=canary", "status": 200}) == "/?state=[redacted] 200"
+        redacted("%(path)s %(status)d", {"path": "/?state=canary", "status": 200}) == "/?state=[redacted] 200"
     )
 
 
@@ -139,14 +146,14 @@ def test_a_record_that_was_made_without_arguments() -> None:
 def test_objects_that_are_no_text() -> None:
     """A URL object, as httpx logs it, and a message that is an object are redacted when they are written."""
     url = httpx.URL("https://app.example/callback?code=canary&a=b")
-    assert filtered("to %s or %r", url, url) == (
+    assert redacted("to %s or %r", url, url) == (
         "to https://app.example/callback?code=[redacted]&a=b"
         " or URL('https://app.example/callback?code=[redacted]&a=b')"
     )
-    assert filtered(url) == "https://app.example/callback?code=[redacted]&a=b"
+    assert redacted(url) == "https://app.example/callback?code=[redacted]&a=b"
 
 
-class _Broken:
+class _BrokenStr:
     """Something that cannot be shown."""
 
     def __str__(self) -> str:
@@ -155,7 +162,7 @@ class _Broken:
 
 def test_never_raises() -> None:
     """An argument that cannot be shown passes: it fails where logging expects that, not in the filter."""
-    record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (_Broken(),), None)
+    record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (_BrokenStr(),), None)
     assert RedactLoginSecrets().filter(record)
     with pytest.raises(ZeroDivisionError):
         record.getMessage()
@@ -174,7 +181,7 @@ def test_any_text_passes(message: str, argument: str) -> None:
 @given(st.text("abcXYZ019-_.~%", min_size=1))
 def test_no_code_survives(code: str) -> None:
     """Whatever a code is made of, none of it is left."""
-    assert filtered(f"/callback?code={code}&x=1") == "/callback?code=[redacted]&x=1"
+    assert redacted(f"/callback?code={code}&x=1") == "/callback?code=[redacted]&x=1"
 
 
 @pytest.mark.parametrize(
@@ -185,12 +192,12 @@ def test_hostile_lines_take_no_time(piece: str) -> None:
     """A URL of 64 KB made to be searched again and again costs less than a quarter of a second."""
     line = "=eyJ " + piece * (65_536 // len(piece)) + "!"
     began = time.process_time()
-    filtered(line)
+    redacted(line)
     assert time.process_time() - began < 0.25
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", REDACTED_LOGGERS)
 def test_installed(write: Callable[..., str], name: str) -> None:
     """The named loggers are redacted, and so are the children that httpcore logs by."""
     assert write(name, "GET %s", "/callback?code=canary") == "GET /callback?code=[redacted]"
@@ -205,6 +212,6 @@ def test_other_loggers_are_none_of_our_business(write: Callable[..., str]) -> No
 def test_installed_twice_is_once() -> None:
     """Two apps in one process share one filter, so that no line is looked at twice."""
     install()
-    before = [list(logging.getLogger(name).filters) for name in FOREIGN]
+    before = [list(logging.getLogger(name).filters) for name in REDACTED_LOGGERS]
     install()
-    assert [logging.getLogger(name).filters for name in FOREIGN] == before
+    assert [logging.getLogger(name).filters for name in REDACTED_LOGGERS] == before

@@ -17,18 +17,18 @@ pytestmark = pytest.mark.anyio
 BASE = "https://api.descope.test"
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
-URL_ANSWER = {"url": "https://idp.example/"}
+LOGIN_URL = {"url": "https://idp.example/"}
 
 Call = Callable[[DescopeApi], Awaitable[object]]
 TokenCall = Callable[[DescopeApi, str], Awaitable[object]]
 
 
-class Wire:
+class RecordingUpstream:
     """The other end: keeps every request, and answers all of them alike."""
 
     def __init__(self, response: object = None, status: int = 200) -> None:
-        self.sent: list[httpx.Request] = []
-        self._answer = httpx.Response(status, json={} if response is None else response)
+        self.requests: list[httpx.Request] = []
+        self._response = httpx.Response(status, json={} if response is None else response)
 
     def client(self, management_key: SecretStr | None = None) -> DescopeApi:
         """A client whose requests end here."""
@@ -40,30 +40,30 @@ class Wire:
         )
 
     def _receive(self, request: httpx.Request) -> httpx.Response:
-        self.sent.append(request)
-        return self._answer
+        self.requests.append(request)
+        return self._response
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedRequest:
     """A call, what must be sent for it, and an answer that it understands."""
 
     call: Call
-    line: str
+    request_line: str
     bearer: str = f"Bearer {PROJECT}:{REFRESH}"
     body: str = "{}"
     response: object = None
 
 
-ENDPOINTS: Mapping[str, Expected] = {
-    "authorize": Expected(
+ENDPOINTS: Mapping[str, ExpectedRequest] = {
+    "authorize": ExpectedRequest(
         lambda c: c.sso_authorize(tenant="acme", redirect_url="https://app.example/callback?state=x"),
         "POST /v1/auth/sso/authorize?tenant=acme"
         "&redirectURL=https%3A%2F%2Fapp.example%2Fcallback%3Fstate%3Dx",
         bearer=f"Bearer {PROJECT}",
-        response=URL_ANSWER,
+        response=LOGIN_URL,
     ),
-    "authorize with everything": Expected(
+    "authorize with everything": ExpectedRequest(
         lambda c: c.sso_authorize(
             tenant="ada+x@acme.example",
             redirect_url="https://app.example/c",
@@ -75,27 +75,29 @@ ENDPOINTS: Mapping[str, Expected] = {
         "&redirectURL=https%3A%2F%2Fapp.example%2Fc&loginHint=ada%20x%26y%3Dz%23%C3%A9"
         "&ssoId=main&prompt=login&forceAuthn=true",
         body='{"stepup":true,"customClaims":{"plan":"gold"}}',
-        response=URL_ANSWER,
+        response=LOGIN_URL,
     ),
-    "exchange": Expected(
+    "exchange": ExpectedRequest(
         lambda c: c.exchange_code("one-time"),
         "POST /v1/auth/sso/exchange",
         bearer=f"Bearer {PROJECT}",
         body='{"code":"one-time"}',
     ),
-    "refresh": Expected(lambda c: c.refresh(REFRESH), "POST /v1/auth/refresh"),
-    "select": Expected(
+    "refresh": ExpectedRequest(lambda c: c.refresh(REFRESH), "POST /v1/auth/refresh"),
+    "select": ExpectedRequest(
         lambda c: c.select_tenant(REFRESH, "acme"), "POST /v1/auth/tenant/select", body='{"tenant":"acme"}'
     ),
-    "logout": Expected(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
-    "logout everywhere": Expected(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
-    "me": Expected(lambda c: c.fetch_profile(REFRESH), "GET /v1/auth/me", body="", response={"userId": "U1"}),
-    "tenants": Expected(
+    "logout": ExpectedRequest(lambda c: c.logout(REFRESH), "POST /v1/auth/logout"),
+    "logout everywhere": ExpectedRequest(lambda c: c.logout_all(REFRESH), "POST /v1/auth/logoutall"),
+    "me": ExpectedRequest(
+        lambda c: c.fetch_profile(REFRESH), "GET /v1/auth/me", body="", response={"userId": "U1"}
+    ),
+    "tenants": ExpectedRequest(
         lambda c: c.fetch_tenant_names(REFRESH, ["acme", "globex"]),
         "POST /v1/auth/me/tenants",
         body='{"ids":["acme","globex"]}',
     ),
-    "keys": Expected(
+    "keys": ExpectedRequest(
         lambda c: c.fetch_jwks(), f"GET /v2/keys/{PROJECT}", bearer=f"Bearer {PROJECT}", body=""
     ),
 }
@@ -111,33 +113,33 @@ TOKEN_CALLS: Mapping[str, TokenCall] = {
 
 
 @pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
-async def test_a_call_is_one_exact_request(expected: Expected) -> None:
+async def test_a_call_is_one_exact_request(expected: ExpectedRequest) -> None:
     """Method, path, query, bearer and body are those of the wire contract, sections 1 and 2."""
-    wire = Wire(expected.response)
-    await expected.call(wire.client())
-    [request] = wire.sent
-    assert f"{request.method} {request.url.raw_path.decode()}" == expected.line
+    upstream = RecordingUpstream(expected.response)
+    await expected.call(upstream.client())
+    [request] = upstream.requests
+    assert f"{request.method} {request.url.raw_path.decode()}" == expected.request_line
     assert request.headers["authorization"] == expected.bearer
     assert request.content.decode() == expected.body
 
 
 @pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
 @pytest.mark.parametrize("status", [302, 401, 404, 429, 500])
-async def test_no_call_takes_a_no_for_a_yes(expected: Expected, status: int) -> None:
+async def test_no_call_takes_a_no_for_a_yes(expected: ExpectedRequest, status: int) -> None:
     """Every endpoint judges the status before it reads the body."""
-    wire = Wire(expected.response, status)
+    upstream = RecordingUpstream(expected.response, status)
     with pytest.raises(UpstreamError):
-        await expected.call(wire.client())
-    assert len(wire.sent) == 1
+        await expected.call(upstream.client())
+    assert len(upstream.requests) == 1
 
 
 async def test_the_management_key_comes_last_in_the_bearer() -> None:
     """It follows the refresh token, or the project id where there is none."""
-    wire = Wire(URL_ANSWER)
-    client = wire.client(SecretStr("K-secret"))
+    upstream = RecordingUpstream(LOGIN_URL)
+    client = upstream.client(SecretStr("K-secret"))
     await client.sso_authorize(tenant="acme", redirect_url="https://app.example/")
     await client.refresh(REFRESH)
-    assert [request.headers["authorization"] for request in wire.sent] == [
+    assert [request.headers["authorization"] for request in upstream.requests] == [
         f"Bearer {PROJECT}:K-secret",
         f"Bearer {PROJECT}:{REFRESH}:K-secret",
     ]
@@ -145,16 +147,16 @@ async def test_the_management_key_comes_last_in_the_bearer() -> None:
 
 async def test_keys_are_public_and_get_no_secret() -> None:
     """A key set needs no management key, so that call does not carry it."""
-    wire = Wire()
-    await wire.client(SecretStr("K-secret")).fetch_jwks()
-    assert wire.sent[0].headers["authorization"] == f"Bearer {PROJECT}"
+    upstream = RecordingUpstream()
+    await upstream.client(SecretStr("K-secret")).fetch_jwks()
+    assert upstream.requests[0].headers["authorization"] == f"Bearer {PROJECT}"
 
 
 async def test_an_empty_management_key_is_none() -> None:
     """An empty variable adds no colon to the bearer."""
-    wire = Wire()
-    await wire.client(SecretStr("")).refresh(REFRESH)
-    assert wire.sent[0].headers["authorization"] == f"Bearer {PROJECT}:{REFRESH}"
+    upstream = RecordingUpstream()
+    await upstream.client(SecretStr("")).refresh(REFRESH)
+    assert upstream.requests[0].headers["authorization"] == f"Bearer {PROJECT}:{REFRESH}"
 
 
 @pytest.mark.parametrize(
@@ -171,38 +173,41 @@ async def test_a_login_carries_the_refresh_token_only_to_step_up(
     options: LoginOptions | None, bearer: str
 ) -> None:
     """An ordinary login is nobody's yet, whoever the browser belongs to."""
-    wire = Wire(URL_ANSWER)
-    await wire.client().sso_authorize(
+    upstream = RecordingUpstream(LOGIN_URL)
+    await upstream.client().sso_authorize(
         tenant="acme", redirect_url="https://app.example/", options=options, refresh_jwt=REFRESH
     )
-    assert wire.sent[0].headers["authorization"] == bearer
+    assert upstream.requests[0].headers["authorization"] == bearer
 
 
 @pytest.mark.parametrize("text", ["\ud800", "é", "\r\nX: y", "\x00", '"', "a" * 10_000])
 async def test_any_code_and_any_tenant_can_be_sent(text: str) -> None:
     """Text from a browser is escaped into ASCII JSON, whatever is in it; Descope judges it."""
-    wire = Wire()
-    await wire.client().exchange_code(text)
-    await wire.client().select_tenant(REFRESH, text)
-    assert [json.loads(request.content) for request in wire.sent] == [{"code": text}, {"tenant": text}]
-    assert all(request.content.isascii() for request in wire.sent)
+    upstream = RecordingUpstream()
+    await upstream.client().exchange_code(text)
+    await upstream.client().select_tenant(REFRESH, text)
+    assert [json.loads(request.content) for request in upstream.requests] == [
+        {"code": text},
+        {"tenant": text},
+    ]
+    assert all(request.content.isascii() for request in upstream.requests)
 
 
 async def test_a_lone_surrogate_in_a_query_is_replaced() -> None:
     """What UTF-8 cannot say arrives as a question mark, and fails there rather than here."""
-    wire = Wire(URL_ANSWER)
-    await wire.client().sso_authorize(tenant="a\ud800\r\n", redirect_url="x")
-    assert wire.sent[0].url.query == b"tenant=a%3F%0D%0A&redirectURL=x"
+    upstream = RecordingUpstream(LOGIN_URL)
+    await upstream.client().sso_authorize(tenant="a\ud800\r\n", redirect_url="x")
+    assert upstream.requests[0].url.query == b"tenant=a%3F%0D%0A&redirectURL=x"
 
 
 async def test_a_login_that_no_url_can_hold_is_refused() -> None:
     """A query above 8 KiB is the browser's fault and not sent."""
-    wire = Wire(URL_ANSWER)
+    upstream = RecordingUpstream(LOGIN_URL)
     fits = 8192 - len("tenant=&redirectURL=x")
-    await wire.client().sso_authorize(tenant="a" * fits, redirect_url="x")
+    await upstream.client().sso_authorize(tenant="a" * fits, redirect_url="x")
     with pytest.raises(BadRequest):
-        await wire.client().sso_authorize(tenant="a" * (fits + 1), redirect_url="x")
-    assert len(wire.sent) == 1
+        await upstream.client().sso_authorize(tenant="a" * (fits + 1), redirect_url="x")
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -211,12 +216,12 @@ async def test_a_login_that_no_url_can_hold_is_refused() -> None:
 )
 async def test_custom_claims_must_be_json(claims: Mapping[str, object]) -> None:
     """The app is told which option is wrong, without the value."""
-    wire = Wire()
+    upstream = RecordingUpstream()
     with pytest.raises(ConfigurationError, match="LoginOptions") as caught:
-        await wire.client().sso_authorize(
+        await upstream.client().sso_authorize(
             tenant="acme", redirect_url="x", options=LoginOptions(custom_claims=claims)
         )
-    assert wire.sent == []
+    assert upstream.requests == []
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
@@ -236,10 +241,10 @@ async def test_custom_claims_must_be_json(claims: Mapping[str, object]) -> None:
 @pytest.mark.parametrize("call", TOKEN_CALLS.values(), ids=TOKEN_CALLS)
 async def test_lg02_a_token_that_no_header_may_carry_is_not_sent(call: TokenCall, token: str) -> None:
     """It would end in the text of h11's own exception; here it is a malformed token."""
-    wire = Wire()
+    upstream = RecordingUpstream()
     with pytest.raises(TokenError) as caught:
-        await call(wire.client(), token)
-    assert wire.sent == []
+        await call(upstream.client(), token)
+    assert upstream.requests == []
     assert vars(caught.value) == {"reason": TokenReason.MALFORMED, "detail": "The session is not valid"}
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
@@ -255,11 +260,11 @@ def test_jw12_a_project_id_that_would_change_the_path_is_refused(project_id: str
 def test_a_management_key_that_no_header_may_carry_is_refused(key: str) -> None:
     """The variable is named and its value is not."""
     with pytest.raises(ConfigurationError, match="DESCOPE_AUTH_MANAGEMENT_KEY") as caught:
-        Wire().client(SecretStr(key))
+        RecordingUpstream().client(SecretStr(key))
     assert "canary" not in repr(caught.value)
 
 
 def test_lg06_no_secret_in_repr() -> None:
     """Neither ``repr`` nor the attributes show the management key."""
-    client = Wire().client(SecretStr("canary"))
+    client = RecordingUpstream().client(SecretStr("canary"))
     assert "canary" not in repr(client) + repr(vars(client))

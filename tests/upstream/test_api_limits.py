@@ -14,101 +14,103 @@ pytestmark = pytest.mark.anyio
 REFRESH = "head.body.seal"
 
 
-class Turnstile(httpx.AsyncBaseTransport):
+class BlockingTransport(httpx.AsyncBaseTransport):
     """A transport that holds every request until it is opened, and counts."""
 
-    def __init__(self, *, is_open: bool = False) -> None:
-        self.opened = asyncio.Event()
+    def __init__(self, *, is_released: bool = False) -> None:
+        self.released = asyncio.Event()
         self.full = asyncio.Event()
-        self.inside = self.most = self.total = self.closed = 0
+        self.in_progress = self.max_in_progress = self.total = self.close_calls = 0
         self.timeouts: object = None
-        if is_open:
-            self.opened.set()
+        if is_released:
+            self.released.set()
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Wait inside until the turnstile is open."""
         self.timeouts = request.extensions["timeout"]
-        self.inside, self.total = self.inside + 1, self.total + 1
-        self.most = max(self.most, self.inside)
-        if self.inside == 20:
+        self.in_progress, self.total = self.in_progress + 1, self.total + 1
+        self.max_in_progress = max(self.max_in_progress, self.in_progress)
+        if self.in_progress == 20:
             self.full.set()
         try:
-            await self.opened.wait()
+            await self.released.wait()
         finally:
-            self.inside -= 1
+            self.in_progress -= 1
         return httpx.Response(200, json={})
 
     @override
     async def aclose(self) -> None:
         """Count the close."""
-        self.closed += 1
+        self.close_calls += 1
 
 
-def client_over(transport: Turnstile, seconds: float = 5.0) -> DescopeApi:
+def client_with(transport: BlockingTransport, timeout: float = 5.0) -> DescopeApi:
     """A client whose calls go through ``transport`` and may take so long."""
     return DescopeApi(
-        base_url="https://api.descope.test", project_id="P2" + "u" * 26, timeout=seconds, transport=transport
+        base_url="https://api.descope.test", project_id="P2" + "u" * 26, timeout=timeout, transport=transport
     )
 
 
-async def crowd(client: DescopeApi, turnstile: Turnstile, size: int) -> list[asyncio.Task[object]]:
+async def start_calls(
+    client: DescopeApi, turnstile: BlockingTransport, number: int
+) -> list[asyncio.Task[object]]:
     """So many calls, all of which have got as far as they can."""
-    calls = [asyncio.ensure_future(refreshed(client)) for _ in range(size)]
+    calls = [asyncio.ensure_future(refresh(client)) for _ in range(number)]
     await turnstile.full.wait()
     for _ in range(50):
         await asyncio.sleep(0)
     return calls
 
 
-async def refreshed(client: DescopeApi) -> object:
+async def refresh(client: DescopeApi) -> object:
     """One call."""
     return await client.refresh(REFRESH)
 
 
 async def test_rf08_a_held_answer_is_cut_at_the_deadline() -> None:
     """No verdict within ``timeout`` is no verdict; the connection is given up."""
-    turnstile = Turnstile()
+    turnstile = BlockingTransport()
     with pytest.raises(UpstreamUnavailable) as caught:
-        await client_over(turnstile, 0.05).refresh(REFRESH)
+        await client_with(turnstile, 0.05).refresh(REFRESH)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    assert (turnstile.total, turnstile.inside) == (1, 0)
+    assert (turnstile.total, turnstile.in_progress) == (1, 0)
 
 
 @pytest.mark.parametrize(("seconds", "connect"), [(5.0, 2.0), (1.0, 1.0)])
 async def test_a_connection_is_given_two_seconds(seconds: float, connect: float) -> None:
     """A host that swallows packets is tried twice within the deadline, if the deadline allows."""
-    turnstile = Turnstile(is_open=True)
-    await client_over(turnstile, seconds).refresh(REFRESH)
+    turnstile = BlockingTransport(is_released=True)
+    await client_with(turnstile, seconds).refresh(REFRESH)
     assert turnstile.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
 
 async def test_rf08_waiting_counts_towards_the_deadline() -> None:
     """A call that stood in the queue ends no later than one that did not."""
-    client = client_over(Turnstile(), 0.3)
+    client = client_with(BlockingTransport(), 0.3)
     async with asyncio.timeout(0.55):
-        outcomes = await asyncio.gather(*(refreshed(client) for _ in range(40)), return_exceptions=True)
+        outcomes = await asyncio.gather(*(refresh(client) for _ in range(40)), return_exceptions=True)
     assert all(isinstance(outcome, UpstreamUnavailable) for outcome in outcomes)
 
 
 async def test_rf10_twenty_calls_are_under_way_at_once() -> None:
     """The others queue in front of the pool, and each gets its turn."""
-    turnstile = Turnstile()
-    calls = await crowd(client_over(turnstile), turnstile, 50)
-    assert turnstile.most == 20
-    turnstile.opened.set()
+    turnstile = BlockingTransport()
+    calls = await start_calls(client_with(turnstile), turnstile, 50)
+    assert turnstile.max_in_progress == 20
+    turnstile.released.set()
     await asyncio.gather(*calls)
-    assert (turnstile.most, turnstile.total) == (20, 50)
+    assert (turnstile.max_in_progress, turnstile.total) == (20, 50)
 
 
 async def test_rf08_a_thousand_may_wait_and_the_next_is_turned_away() -> None:
     """Beyond the queue there is an answer at once, and no call; later there is room again."""
-    turnstile = Turnstile()
-    client = client_over(turnstile)
-    calls = await crowd(client, turnstile, 1020)
+    turnstile = BlockingTransport()
+    client = client_with(turnstile)
+    calls = await start_calls(client, turnstile, 1020)
     with pytest.raises(UpstreamUnavailable):
         await client.refresh(REFRESH)
-    turnstile.opened.set()
+    turnstile.released.set()
     await asyncio.gather(*calls)
     assert turnstile.total == 1020
     await client.refresh(REFRESH)
@@ -117,25 +119,25 @@ async def test_rf08_a_thousand_may_wait_and_the_next_is_turned_away() -> None:
 
 async def test_a_cancelled_call_frees_its_place() -> None:
     """Those who hang up, under way or waiting, leave room for the next."""
-    turnstile = Turnstile()
-    client = client_over(turnstile)
-    calls = await crowd(client, turnstile, 1020)
+    turnstile = BlockingTransport()
+    client = client_with(turnstile)
+    calls = await start_calls(client, turnstile, 1020)
     for call in calls:
         call.cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
-    turnstile.opened.set()
+    turnstile.released.set()
     await asyncio.gather(*(client.refresh(REFRESH) for _ in range(1020)))
-    assert turnstile.inside == 0
+    assert turnstile.in_progress == 0
 
 
 async def test_those_who_wait_at_the_close_are_turned_away() -> None:
     """A call that gets its turn after the close opens no connection that nobody would close."""
-    turnstile = Turnstile()
-    client = client_over(turnstile)
-    calls = await crowd(client, turnstile, 25)
+    turnstile = BlockingTransport()
+    client = client_with(turnstile)
+    calls = await start_calls(client, turnstile, 25)
     await client.aclose()
-    turnstile.opened.set()
+    turnstile.released.set()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     turned_away = [outcome for outcome in outcomes if isinstance(outcome, UpstreamUnavailable)]
     assert (turnstile.total, len(turned_away)) == (20, 5)
@@ -143,51 +145,51 @@ async def test_those_who_wait_at_the_close_are_turned_away() -> None:
 
 async def test_closing_twice_is_closing_once() -> None:
     """The transport is closed once, and the next call opens the client again."""
-    turnstile = Turnstile(is_open=True)
-    client = client_over(turnstile)
+    turnstile = BlockingTransport(is_released=True)
+    client = client_with(turnstile)
     await client.refresh(REFRESH)
     await client.aclose()
     await client.aclose()
-    assert turnstile.closed == 1
+    assert turnstile.close_calls == 1
     await client.refresh(REFRESH)
     await client.aclose()
-    assert (turnstile.total, turnstile.closed) == (2, 2)
+    assert (turnstile.total, turnstile.close_calls) == (2, 2)
 
 
 def test_nothing_is_opened_before_the_first_call() -> None:
     """A client can be built without an event loop, and closed unused."""
-    turnstile = Turnstile()
-    asyncio.run(client_over(turnstile).aclose())
-    assert (turnstile.total, turnstile.closed) == (0, 0)
+    turnstile = BlockingTransport()
+    asyncio.run(client_with(turnstile).aclose())
+    assert (turnstile.total, turnstile.close_calls) == (0, 0)
 
 
 def test_an_event_loop_closes_what_it_leaves_behind() -> None:
     """Without a lifespan nobody calls ``aclose``; the loop does it, and the next loop starts anew."""
-    turnstile = Turnstile(is_open=True)
-    client = client_over(turnstile)
+    turnstile = BlockingTransport(is_released=True)
+    client = client_with(turnstile)
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.closed) == (1, 1)
+    assert (turnstile.total, turnstile.close_calls) == (1, 1)
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.closed) == (2, 2)
+    assert (turnstile.total, turnstile.close_calls) == (2, 2)
 
 
 def test_another_loop_has_nothing_to_close() -> None:
     """The connections of a loop that has ended are closed already."""
-    turnstile = Turnstile(is_open=True)
-    client = client_over(turnstile)
+    turnstile = BlockingTransport(is_released=True)
+    client = client_with(turnstile)
     asyncio.run(client.logout(REFRESH))
     asyncio.run(client.aclose())
-    assert turnstile.closed == 1
+    assert turnstile.close_calls == 1
 
 
 def test_a_loop_that_was_closed_without_ceremony_is_left_alone() -> None:
     """Its connections are beyond reach, and closing them from another loop would only fail."""
-    turnstile = Turnstile(is_open=True)
-    client = client_over(turnstile)
+    turnstile = BlockingTransport(is_released=True)
+    client = client_with(turnstile)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(client.logout(REFRESH))
     loop.close()
     asyncio.run(client.aclose())
-    assert turnstile.closed == 0
+    assert turnstile.close_calls == 0
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.closed) == (2, 1)
+    assert (turnstile.total, turnstile.close_calls) == (2, 1)

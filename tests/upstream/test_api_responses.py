@@ -30,32 +30,32 @@ Outcome = httpx.Response | Exception
 Call = Callable[[DescopeApi], Awaitable[object]]
 
 
-class Script:
+class ScriptedUpstream:
     """The other end: plays its outcomes in turn and then the last one for ever; counts the requests."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self.sent = 0
+        self.request_count = 0
         self._outcomes = outcomes
         self.client = DescopeApi(
             base_url="https://api.descope.test",
             project_id="P2" + "u" * 26,
-            transport=httpx.MockTransport(self._play),
+            transport=httpx.MockTransport(self._respond),
         )
 
-    def _play(self, _: httpx.Request) -> httpx.Response:
-        outcome = self._outcomes[min(self.sent, len(self._outcomes) - 1)]
-        self.sent += 1
+    def _respond(self, _: httpx.Request) -> httpx.Response:
+        outcome = self._outcomes[min(self.request_count, len(self._outcomes) - 1)]
+        self.request_count += 1
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
 
-def everything_in(error: BaseException | None) -> str:
+def all_text_of(error: BaseException | None) -> str:
     """All text that an exception and its chain can show to a log or an error tracker."""
     if error is None:
         return ""
     own = f"{error!s} {error!r} {error.args!r} {vars(error)!r}"
-    return own + everything_in(error.__cause__) + everything_in(error.__context__)
+    return own + all_text_of(error.__cause__) + all_text_of(error.__context__)
 
 
 def ok(value: object) -> httpx.Response:
@@ -63,26 +63,26 @@ def ok(value: object) -> httpx.Response:
     return httpx.Response(200, json=value)
 
 
-def html(status: int) -> httpx.Response:
+def html_page(status: int) -> httpx.Response:
     """A page of a proxy."""
     return httpx.Response(status, html="<title>canary</title>")
 
 
-def signed(status: int, code: str) -> httpx.Response:
+def descope_error(status: int, code: str) -> httpx.Response:
     """An error of Descope, with the token in its text."""
     return httpx.Response(status, json={"errorCode": code, "errorDescription": REFRESH, "message": REFRESH})
 
 
 async def test_a_login_start_gives_the_url() -> None:
     """The URL is handed on as Descope wrote it."""
-    client = Script(ok({"url": "https://idp.example/?a=b"})).client
+    client = ScriptedUpstream(ok({"url": "https://idp.example/?a=b"})).client
     assert await client.sso_authorize(tenant="acme", redirect_url="x") == "https://idp.example/?a=b"
 
 
 async def test_tokens_are_handed_on() -> None:
     """Every endpoint that issues tokens returns both, with what was said beside them."""
     response = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
-    client = Script(ok(response)).client
+    client = ScriptedUpstream(ok(response)).client
     expected = TokenResponse(SESSION, REFRESH, 90, first_seen=True)
     assert await client.exchange_code("one-time") == expected
     assert await client.refresh(REFRESH) == expected
@@ -92,28 +92,28 @@ async def test_tokens_are_handed_on() -> None:
 async def test_tokens_may_come_as_cookies() -> None:
     """A project in cookie mode answers with Set-Cookie; each header line counts."""
     cookies = [("Set-Cookie", f"DS={SESSION}; Path=/"), ("Set-Cookie", f"DSR={REFRESH}; Path=/")]
-    client = Script(httpx.Response(200, headers=cookies, json={})).client
+    client = ScriptedUpstream(httpx.Response(200, headers=cookies, json={})).client
     assert await client.refresh(REFRESH) == TokenResponse(SESSION, REFRESH)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"<html>", b'{"sessionJwt": 1}'])
 async def test_any_yes_confirms_a_logout(body: bytes) -> None:
     """There is nothing to read in it, so nothing is asked of its body."""
-    script = Script(httpx.Response(200, content=body))
+    script = ScriptedUpstream(httpx.Response(200, content=body))
     await script.client.logout(REFRESH)
     await script.client.logout_all(REFRESH)
-    assert script.sent == 2
+    assert script.request_count == 2
 
 
 async def test_me_gives_the_profile() -> None:
     """The flat user object becomes a value."""
-    client = Script(ok({"userId": "U1", "name": "Ada"})).client
+    client = ScriptedUpstream(ok({"userId": "U1", "name": "Ada"})).client
     assert await client.fetch_profile(REFRESH) == UserProfile("U1", name="Ada")
 
 
 async def test_my_tenants_gives_names() -> None:
     """Names by id."""
-    client = Script(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
+    client = ScriptedUpstream(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
     assert await client.fetch_tenant_names(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
 
 
@@ -121,12 +121,12 @@ async def test_my_tenants_gives_names() -> None:
 async def test_keys_are_handed_on_unparsed(cache_control: str, seconds: int | None) -> None:
     """The bytes as they came, whatever type they claim to be, and the seconds they may be kept."""
     headers = {"Cache-Control": cache_control, "Content-Type": "text/html"}
-    client = Script(httpx.Response(200, headers=headers, content=b'{"keys":[]} ')).client
+    client = ScriptedUpstream(httpx.Response(200, headers=headers, content=b'{"keys":[]} ')).client
     assert await client.fetch_jwks() == (b'{"keys":[]} ', seconds)
 
 
 FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
-    "html 200": (html(200), InvalidUpstreamResponse),
+    "html 200": (html_page(200), InvalidUpstreamResponse),
     "empty 200": (httpx.Response(200), InvalidUpstreamResponse),
     "no content": (httpx.Response(204), InvalidUpstreamResponse),
     "list": (ok([REFRESH]), InvalidUpstreamResponse),
@@ -134,15 +134,15 @@ FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
     "token of a wrong type": (ok({"sessionJwt": [REFRESH]}), InvalidUpstreamResponse),
     "oversize": (httpx.Response(200, content=b"canary" * 50_000), InvalidUpstreamResponse),
     "redirect": (httpx.Response(302, headers={"Location": f"https://x/{REFRESH}"}), InvalidUpstreamResponse),
-    "html 401": (html(401), InvalidUpstreamResponse),
-    "html 403": (html(403), InvalidUpstreamResponse),
+    "html 401": (html_page(401), InvalidUpstreamResponse),
+    "html 403": (html_page(403), InvalidUpstreamResponse),
     "oversize 401": (httpx.Response(401, content=b"canary" * 50_000), InvalidUpstreamResponse),
-    "signed 400": (signed(400, "E064006"), UpstreamRejected),
-    "signed 401": (signed(401, "E064001"), UpstreamRejected),
-    "signed 403": (signed(403, REFRESH), UpstreamRejected),
+    "signed 400": (descope_error(400, "E064006"), UpstreamRejected),
+    "signed 401": (descope_error(401, "E064001"), UpstreamRejected),
+    "signed 403": (descope_error(403, REFRESH), UpstreamRejected),
     "rate limit": (httpx.Response(429, json={"message": REFRESH}), RateLimited),
-    "signed 500": (signed(500, "E061005"), UpstreamUnavailable),
-    "html 503": (html(503), UpstreamUnavailable),
+    "signed 500": (descope_error(500, "E061005"), UpstreamUnavailable),
+    "html 503": (html_page(503), UpstreamUnavailable),
     "oversize 503": (httpx.Response(503, content=b"canary" * 50_000), UpstreamUnavailable),
     "illegal header": (httpx.LocalProtocolError(ILLEGAL), UpstreamUnavailable),
     "protocol": (httpx.RemoteProtocolError(ILLEGAL), UpstreamUnavailable),
@@ -167,23 +167,23 @@ async def test_lg02_a_failure_is_ours_and_holds_no_token(
     """The class is exact, nothing is chained to it, and neither it nor any log line holds a token."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(UpstreamError) as caught:
-        await Script(failure).client.refresh(REFRESH)
+        await ScriptedUpstream(failure).client.refresh(REFRESH)
     assert type(caught.value) is kind
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    assert "canary" not in everything_in(caught.value) + caplog.text
+    assert "canary" not in all_text_of(caught.value) + caplog.text
 
 
 async def test_a_refusal_keeps_status_and_code() -> None:
     """They are what the caller decides by."""
     with pytest.raises(UpstreamRejected) as caught:
-        await Script(signed(401, "E064001")).client.refresh(REFRESH)
+        await ScriptedUpstream(descope_error(401, "E064001")).client.refresh(REFRESH)
     assert (caught.value.upstream_status, caught.value.upstream_code) == (401, "E064001")
 
 
 async def test_a_rate_limit_says_how_long() -> None:
     """Descope's ``Retry-After`` is kept."""
     with pytest.raises(RateLimited) as caught:
-        await Script(httpx.Response(429, headers={"Retry-After": "7"})).client.refresh(REFRESH)
+        await ScriptedUpstream(httpx.Response(429, headers={"Retry-After": "7"})).client.refresh(REFRESH)
     assert caught.value.retry_after == 7
 
 
@@ -200,20 +200,20 @@ async def fetch_keys(client: DescopeApi) -> None:
 @pytest.mark.parametrize(("limit", "call"), [(256 * 1024, log_out), (64 * 1024, fetch_keys)])
 async def test_a_body_may_be_as_large_as_the_limit(limit: int, call: Call) -> None:
     """256 KiB, and 64 KiB for keys; one byte more is nonsense."""
-    await call(Script(httpx.Response(200, content=b"x" * limit)).client)
+    await call(ScriptedUpstream(httpx.Response(200, content=b"x" * limit)).client)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await call(Script(httpx.Response(200, content=b"x" * (limit + 1))).client)
+        await call(ScriptedUpstream(httpx.Response(200, content=b"x" * (limit + 1))).client)
     assert caught.value.reason == "oversize"
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
 async def test_rf07_no_connection_is_tried_once_more(failure: httpx.TransportError) -> None:
     """Nothing was sent, so a second try is safe; a third is not made."""
-    recovering, down = Script(failure, ok({"sessionJwt": SESSION})), Script(failure)
+    recovering, down = ScriptedUpstream(failure, ok({"sessionJwt": SESSION})), ScriptedUpstream(failure)
     assert (await recovering.client.refresh(REFRESH)).session_jwt == SESSION
     with pytest.raises(UpstreamUnavailable):
         await down.client.refresh(REFRESH)
-    assert (recovering.sent, down.sent) == (2, 2)
+    assert (recovering.request_count, down.request_count) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_rf07_nothing_else_is_tried_again(outcome: Outcome) -> None:
 
     Not even after a 503, which Descope's own SDKs repeat for ten seconds.
     """
-    script = Script(outcome)
+    script = ScriptedUpstream(outcome)
     with pytest.raises(UpstreamUnavailable):
         await script.client.exchange_code("one-time")
-    assert script.sent == 1
+    assert script.request_count == 1

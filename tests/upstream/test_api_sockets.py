@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import InvalidUpstreamResponse, UpstreamError, UpstreamUnavailable
-from tests.helpers.raw_server import Script, answer_of, server_answering
+from tests.helpers.raw_server import Script, ok_response, serve_raw
 
 pytestmark = pytest.mark.anyio
 
@@ -28,14 +28,14 @@ PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
 
 
-def client_of(url: str, seconds: float = 5.0) -> DescopeApi:
+def client_of(url: str, timeout: float = 5.0) -> DescopeApi:
     """A client with connections of its own."""
-    return DescopeApi(base_url=url, project_id=PROJECT, timeout=seconds)
+    return DescopeApi(base_url=url, project_id=PROJECT, timeout=timeout)
 
 
 async def test_every_byte_of_a_request_is_known() -> None:
     """No cookie, no compression, nothing that a library adds of its own."""
-    async with server_answering(answer_of(b'{"userId":"U1"}')) as server:
+    async with serve_raw(ok_response(b'{"userId":"U1"}')) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
         await client.fetch_profile(REFRESH)
@@ -58,7 +58,7 @@ async def test_every_byte_of_a_request_is_known() -> None:
 async def test_lg01_no_library_logs_the_url(caplog: pytest.LogCaptureFixture) -> None:
     """A login's redirect URL holds the state; httpx's own client would log it at INFO."""
     caplog.set_level(logging.DEBUG)
-    async with server_answering(answer_of(b'{"url": "https://idp.example/"}')) as server:
+    async with serve_raw(ok_response(b'{"url": "https://idp.example/"}')) as server:
         client = client_of(server.url)
         await client.sso_authorize(tenant="acme", redirect_url="https://app.example/?state=canary")
         await client.refresh(REFRESH)
@@ -69,8 +69,8 @@ async def test_lg01_no_library_logs_the_url(caplog: pytest.LogCaptureFixture) ->
 
 async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
     """User A's cookies never appear in user B's request."""
-    reply = answer_of(b"{}", f"Set-Cookie: DSR={REFRESH}; Path=/", "Set-Cookie: other=canary")
-    async with server_answering(reply) as server:
+    reply = ok_response(b"{}", f"Set-Cookie: DSR={REFRESH}; Path=/", "Set-Cookie: other=canary")
+    async with serve_raw(reply) as server:
         client = client_of(server.url)
         await client.refresh("a.a.a")
         await client.refresh("b.b.b")
@@ -82,9 +82,9 @@ async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
 
 async def test_jw12_a_redirect_is_not_followed() -> None:
     """The other host is never contacted (JW-12)."""
-    async with server_answering(answer_of(b"{}")) as other:
+    async with serve_raw(ok_response(b"{}")) as other:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
-        async with server_answering(moved) as server:
+        async with serve_raw(moved) as server:
             client = client_of(server.url)
             with pytest.raises(InvalidUpstreamResponse):
                 await client.fetch_jwks()
@@ -97,7 +97,7 @@ async def test_rf15_the_environment_does_not_reroute_calls(monkeypatch: pytest.M
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
-    async with server_answering(answer_of(b"{}")) as server:
+    async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
         await client.aclose()
@@ -107,7 +107,7 @@ async def test_rf15_the_environment_does_not_reroute_calls(monkeypatch: pytest.M
 async def test_rf15_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
     """TLS is verified: a self-signed host sees no request."""
     context = self_signed(tmp_path / "certificate.pem")
-    async with server_answering(answer_of(b"{}"), tls=context) as server:
+    async with serve_raw(ok_response(b"{}"), tls=context) as server:
         client = client_of(server.url)
         with pytest.raises(UpstreamUnavailable):
             await client.refresh(REFRESH)
@@ -117,7 +117,7 @@ async def test_rf15_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
 
 async def test_connections_are_kept() -> None:
     """Two calls, one connection."""
-    async with server_answering(answer_of(b"{}")) as server:
+    async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
         await client.refresh(REFRESH)
@@ -131,7 +131,7 @@ def test_each_loop_has_sockets_of_its_own() -> None:
         client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
         async def one_call() -> int:
-            async with server_answering(answer_of(b"{}"), listener=listener.dup()) as server:
+            async with serve_raw(ok_response(b"{}"), listener=listener.dup()) as server:
                 await client.refresh(REFRESH)
                 return len(server.requests)
 
@@ -189,7 +189,7 @@ async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await reader.read()
 
 
-def then_close(response: bytes) -> Script:
+def respond_and_close(response: bytes) -> Script:
     """An answer after which the connection ends."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,21 +203,21 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
     "drip": (drip, UpstreamUnavailable),
     "silence": (silence, UpstreamUnavailable),
     "reset": (reset, UpstreamUnavailable),
-    "close without an answer": (then_close(b""), UpstreamUnavailable),
-    "close in the head": (then_close(b"HTTP/1.1 200 OK\r\nContent-"), UpstreamUnavailable),
+    "close without an answer": (respond_and_close(b""), UpstreamUnavailable),
+    "close in the head": (respond_and_close(b"HTTP/1.1 200 OK\r\nContent-"), UpstreamUnavailable),
     "close in the body": (
-        then_close(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"url":'),
+        respond_and_close(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"url":'),
         UpstreamUnavailable,
     ),
-    "not http": (then_close(b"SSH-2.0-OpenSSH_9.9\r\n"), UpstreamUnavailable),
-    "endless head": (then_close(b"HTTP/1.1 200 OK\r\n" + b"X-A: y\r\n" * 50_000), UpstreamUnavailable),
+    "not http": (respond_and_close(b"SSH-2.0-OpenSSH_9.9\r\n"), UpstreamUnavailable),
+    "endless head": (respond_and_close(b"HTTP/1.1 200 OK\r\n" + b"X-A: y\r\n" * 50_000), UpstreamUnavailable),
     "flood": (flood, InvalidUpstreamResponse),
     "gzip bomb": (
-        answer_of(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip"),
+        ok_response(gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip"),
         InvalidUpstreamResponse,
     ),
     "gzip": (
-        answer_of(gzip.compress(b'{"sessionJwt":"a.b.c"}'), "Content-Encoding: gzip"),
+        ok_response(gzip.compress(b'{"sessionJwt":"a.b.c"}'), "Content-Encoding: gzip"),
         InvalidUpstreamResponse,
     ),
 }
@@ -226,7 +226,7 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
 @pytest.mark.parametrize(("fault", "kind"), SOCKET_FAULTS.values(), ids=SOCKET_FAULTS)
 async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind: type[UpstreamError]) -> None:
     """One request is sent, never two, and the next call can still be made."""
-    async with server_answering(fault) as server:
+    async with serve_raw(fault) as server:
         client = client_of(server.url, 0.5)
         for sent in (1, 2):
             with pytest.raises(UpstreamError) as caught:
@@ -241,11 +241,11 @@ async def test_rf07_a_kept_connection_that_breaks_is_one_request_too() -> None:
     """It served a call before; what was sent over it the second time may have had its effect."""
 
     async def once_and_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(answer_of(b"{}"))
+        writer.write(ok_response(b"{}"))
         server.requests.append(await reader.readuntil(b"\r\n\r\n{}"))
         writer.transport.abort()
 
-    async with server_answering(once_and_no_more) as server:
+    async with serve_raw(once_and_no_more) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
         with pytest.raises(UpstreamUnavailable):
@@ -284,7 +284,7 @@ async def test_a_port_without_tls_is_an_outage() -> None:
 
 async def test_twenty_sockets_serve_fifty_calls() -> None:
     """The bound holds for connections, not only for calls."""
-    async with server_answering(answer_of(b"{}")) as server:
+    async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await asyncio.gather(*(client.refresh(REFRESH) for _ in range(50)))
         await client.aclose()

@@ -6,12 +6,12 @@ import pytest
 
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import UpstreamUnavailable
-from tests.helpers.raw_server import answer_of, server_answering
+from tests.helpers.raw_server import ok_response, serve_raw
 
 pytestmark = pytest.mark.anyio
 
 REFRESH = "canary-head.canary-body.canary-seal"
-ANSWER = answer_of(b'{"sessionJwt": "a.b.c"}')
+ANSWER = ok_response(b'{"sessionJwt": "a.b.c"}')
 
 
 def client_of(url: str) -> DescopeApi:
@@ -22,7 +22,7 @@ def client_of(url: str) -> DescopeApi:
 @pytest.mark.parametrize("before", [0, 1], ids=["first call", "kept connection"])
 async def test_rf06_a_call_cancelled_at_any_turn_leaves_the_way_open(before: int) -> None:
     """Also where httpcore loses count of its connections: the next call, by the same way, gets through."""
-    async with server_answering(ANSWER) as server:
+    async with serve_raw(ANSWER) as server:
         for turns in range(40):
             client = client_of(server.url)
             for _ in range(before):
@@ -49,7 +49,7 @@ async def test_rf09_a_deadline_leaves_the_way_open() -> None:
             writer.write(ANSWER)
             await reader.read()
 
-    async with server_answering(response) as server:
+    async with serve_raw(response) as server:
         client = DescopeApi(base_url=server.url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=0.2)
         with pytest.raises(UpstreamUnavailable):
             await client.refresh(REFRESH)

@@ -16,7 +16,7 @@ from fastapi_descope.errors import InvalidUpstreamResponse
 from fastapi_descope.session import Tenant, UserProfile
 
 
-def reply(value: object) -> ApiResponse:
+def json_response(value: object) -> ApiResponse:
     """A 200 whose body is ``value`` as JSON."""
     return ApiResponse(200, json.dumps(value).encode())
 
@@ -40,7 +40,7 @@ class TestLoginUrl:
     )
     def test_a_web_url_is_returned_as_it_came(self, url: str) -> None:
         """Any host over https may be an identity provider; http is for loopback."""
-        assert parse_login_url(reply({"url": url})) == url
+        assert parse_login_url(json_response({"url": url})) == url
 
     @pytest.mark.parametrize(
         "url",
@@ -96,7 +96,7 @@ class TestLoginUrl:
     def test_cb11_anything_else_is_nonsense(self, url: object) -> None:
         """No browser is sent to what is not plainly a web address."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
-            parse_login_url(reply({"url": url}))
+            parse_login_url(json_response({"url": url}))
         assert caught.value.reason == "login_url"
 
 
@@ -128,7 +128,7 @@ class TestProfile:
             "customAttributes": {"plan": "gold"},
             "TOTP": True,
         }
-        assert parse_profile(reply(user)) == UserProfile(
+        assert parse_profile(json_response(user)) == UserProfile(
             user_id="U1",
             login_ids=("ada@acme.example", "ada"),
             name="Ada Lovelace",
@@ -153,24 +153,24 @@ class TestProfile:
             user |= dict.fromkeys(("name", "givenName", "familyName", "email", "phone", "picture"), value)
         if not isinstance(value, dict):
             user["customAttributes"] = value
-        assert parse_profile(reply(user)) == UserProfile("U1")
+        assert parse_profile(json_response(user)) == UserProfile("U1")
 
     @pytest.mark.parametrize("entry", [{}, {"tenantId": ""}, {"tenantId": 1}, "acme", None, ["acme"]])
     def test_a_membership_without_an_id_is_skipped(self, entry: object) -> None:
         """One odd entry hides no other."""
-        profile = parse_profile(reply({"userId": "U1", "userTenants": [entry, {"tenantId": "acme"}]}))
+        profile = parse_profile(json_response({"userId": "U1", "userTenants": [entry, {"tenantId": "acme"}]}))
         assert dict(profile.tenants) == {"acme": Tenant("acme")}
 
     @pytest.mark.parametrize("user", [{}, {"userId": ""}, {"userId": 1}, {"user": {"userId": "U1"}}])
     def test_no_user_id_is_nonsense(self, user: Mapping[str, object]) -> None:
         """A profile of nobody is not an answer; a wrapped one is not this endpoint's."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
-            parse_profile(reply(user))
+            parse_profile(json_response(user))
         assert caught.value.reason == "profile"
 
     def test_a_profile_is_read_only(self) -> None:
         """What one request was told, no other can change."""
-        profile = parse_profile(reply({"userId": "U1", "customAttributes": {"plan": "gold"}}))
+        profile = parse_profile(json_response({"userId": "U1", "customAttributes": {"plan": "gold"}}))
         for mapping in (profile.tenants, profile.tenant_names, profile.custom_attributes):
             assert not hasattr(mapping, "__setitem__")
 
@@ -181,7 +181,7 @@ class TestTenantNames:
     def test_names_by_id(self) -> None:
         """Ids are the keys; a tenant without a usable name is called by its id."""
         tenants = [{"id": "acme", "name": "Acme Corp"}, {"id": "globex"}, {"id": "initech", "name": 1}]
-        assert dict(parse_tenant_names(reply({"tenants": tenants}))) == {
+        assert dict(parse_tenant_names(json_response({"tenants": tenants}))) == {
             "acme": "Acme Corp",
             "globex": "globex",
             "initech": "initech",
@@ -192,13 +192,13 @@ class TestTenantNames:
     )
     def test_no_tenant_is_an_empty_mapping(self, response: Mapping[str, object]) -> None:
         """An absent list is an empty one, as gateways leave out what is empty."""
-        assert dict(parse_tenant_names(reply(response))) == {}
+        assert dict(parse_tenant_names(json_response(response))) == {}
 
     @pytest.mark.parametrize("value", ["acme", 1, True, {"acme": {}}])
     def test_another_shape_is_nonsense(self, value: object) -> None:
         """What is not a list is not this endpoint's answer."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
-            parse_tenant_names(reply({"tenants": value}))
+            parse_tenant_names(json_response({"tenants": value}))
         assert caught.value.reason == "tenants"
 
 

@@ -44,17 +44,17 @@ NOT_AN_OBJECT: Mapping[str, bytes] = {
 }
 
 
-def reply(value: object, *set_cookies: str) -> ApiResponse:
+def json_response(value: object, *set_cookies: str) -> ApiResponse:
     """A 200 whose body is ``value`` as JSON."""
     return ApiResponse(200, json.dumps(value).encode(), set_cookies=set_cookies)
 
 
-def refusal(status: int, value: object = None, retry_after: str = "") -> ApiResponse:
+def error_response(status: int, value: object = None, retry_after: str = "") -> ApiResponse:
     """A reply of that status whose body is ``value`` as JSON."""
     return ApiResponse(status, json.dumps(value).encode(), retry_after)
 
 
-class TestVerdict:
+class TestRaiseForStatus:
     """A status and a body are one verdict (requirements 2.9)."""
 
     @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -74,14 +74,14 @@ class TestVerdict:
         """A 4xx with Descope's error shape is Descope's refusal."""
         body = {"errorCode": "E061301", "errorDescription": "canary", "message": "canary"}
         with pytest.raises(UpstreamRejected) as caught:
-            raise_for_status(refusal(status, body))
+            raise_for_status(error_response(status, body))
         assert (caught.value.upstream_status, caught.value.upstream_code) == (status, "E061301")
 
     @pytest.mark.parametrize("code", ["E06130", "E0613011", "e061301", "E061301\n", "canary", "E06130\u0661"])
     def test_a_code_of_another_form_is_not_repeated(self, code: str) -> None:
         """Only a code of Descope's form is kept: another text could hold anything (LG-02)."""
         with pytest.raises(UpstreamRejected) as caught:
-            raise_for_status(refusal(401, {"errorCode": code}))
+            raise_for_status(error_response(401, {"errorCode": code}))
         assert caught.value.upstream_code == ""
 
     @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ class TestVerdict:
     def test_a_server_error_is_an_outage(self, status: int) -> None:
         """Every 5xx means "come back", even with a well-formed error in it."""
         with pytest.raises(UpstreamUnavailable) as caught:
-            raise_for_status(refusal(status, {"errorCode": "E061005"}))
+            raise_for_status(error_response(status, {"errorCode": "E061005"}))
         assert (type(caught.value), caught.value.retry_after) == (UpstreamUnavailable, 5)
 
     @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ class TestVerdict:
     ) -> None:
         """Whole seconds within 1 to 60 are honoured; what is no such number counts as 5."""
         with pytest.raises(kind) as caught:
-            raise_for_status(refusal(status, retry_after=asked))
+            raise_for_status(error_response(status, retry_after=asked))
         assert caught.value.retry_after == seconds
 
     def test_a_yes_that_is_too_large_is_nonsense(self) -> None:
@@ -155,7 +155,7 @@ class TestTokens:
     def test_a_full_answer_is_read(self) -> None:
         """Tokens, heartbeat, first sign-in and user are taken over."""
         response = parse_tokens(
-            reply(
+            json_response(
                 {
                     "sessionJwt": SESSION,
                     "refreshJwt": REFRESH,
@@ -171,12 +171,12 @@ class TestTokens:
     @pytest.mark.parametrize("absent", [{}, {"sessionJwt": "", "refreshJwt": ""}])
     def test_absent_tokens_are_none(self, absent: Mapping[str, str]) -> None:
         """Absent and empty are the same; nothing else is made up: ``firstSeen`` defaults to False."""
-        assert parse_tokens(reply(absent)) == TokenResponse(None, None)
+        assert parse_tokens(json_response(absent)) == TokenResponse(None, None)
 
     def test_null_is_absent(self) -> None:
         """A field may be null, as ``user`` is on a refresh."""
         fields = ("sessionJwt", "refreshJwt", "nextRefreshSeconds", "firstSeen", "user", "cookieName")
-        assert parse_tokens(reply(dict.fromkeys(fields))) == TokenResponse(None, None)
+        assert parse_tokens(json_response(dict.fromkeys(fields))) == TokenResponse(None, None)
 
     @pytest.mark.parametrize("name", ["sessionJwt", "refreshJwt"])
     @pytest.mark.parametrize(
@@ -185,18 +185,18 @@ class TestTokens:
     def test_a_token_that_is_not_text_is_nonsense(self, name: str, value: object) -> None:
         """It is not taken for a missing token: a missing refresh token has a meaning of its own."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
-            parse_tokens(reply({name: value}))
+            parse_tokens(json_response({name: value}))
         assert caught.value.reason == "token_type"
 
     @pytest.mark.parametrize("value", [0, -1, True, "90", 90.5, [], {}, 10**400, 366 * 86400 + 1])
     def test_an_absurd_heartbeat_is_none(self, value: object) -> None:
         """Only a whole number of seconds within a year is a time to refresh."""
-        assert parse_tokens(reply({"nextRefreshSeconds": value})).next_refresh_seconds == 0
+        assert parse_tokens(json_response({"nextRefreshSeconds": value})).next_refresh_seconds == 0
 
     @pytest.mark.parametrize("value", [1, "true", "false", [], {}])
     def test_first_seen_must_be_true_itself(self, value: object) -> None:
         """A truthy value is not True: an app may create a user because of it."""
-        assert parse_tokens(reply({"firstSeen": value})).first_seen is False
+        assert parse_tokens(json_response({"firstSeen": value})).first_seen is False
 
     @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
     @pytest.mark.parametrize("read", [parse_tokens, parse_login_url, parse_profile, parse_tenant_names])
@@ -208,7 +208,7 @@ class TestTokens:
 
     def test_tokens_stay_out_of_repr(self) -> None:
         """Neither the answer nor the reply shows a token."""
-        source = reply({"sessionJwt": SESSION, "refreshJwt": REFRESH}, f"DSR={REFRESH}")
+        source = json_response({"sessionJwt": SESSION, "refreshJwt": REFRESH}, f"DSR={REFRESH}")
         shown = repr(source) + repr(parse_tokens(source))
         assert "seal" not in shown
 
@@ -219,7 +219,7 @@ class TestCookieMode:
     def test_tokens_come_from_cookies_when_the_body_has_none(self) -> None:
         """``DS`` and ``DSR`` stand in for empty fields."""
         response = parse_tokens(
-            reply(
+            json_response(
                 {"sessionJwt": "", "refreshJwt": ""},
                 f"DS={SESSION}; Path=/; HttpOnly; Secure",
                 f"DSR={REFRESH}; Path=/; HttpOnly; Secure; SameSite=None",
@@ -229,19 +229,21 @@ class TestCookieMode:
 
     def test_the_body_wins(self) -> None:
         """A cookie never replaces a token that the body names."""
-        response = parse_tokens(reply({"refreshJwt": REFRESH}, "DSR=other.other.other"))
+        response = parse_tokens(json_response({"refreshJwt": REFRESH}, "DSR=other.other.other"))
         assert response.refresh_jwt == REFRESH
 
     def test_announced_names_are_used(self) -> None:
         """``cookieName`` and ``sessionCookieName`` say where the tokens are."""
         names = {"cookieName": "__Host-r", "sessionCookieName": "s"}
-        response = parse_tokens(reply(names, f"s={SESSION}", f"__Host-r={REFRESH}", "DS=a.b.c", "DSR=a.b.c"))
+        response = parse_tokens(
+            json_response(names, f"s={SESSION}", f"__Host-r={REFRESH}", "DS=a.b.c", "DSR=a.b.c")
+        )
         assert (response.session_jwt, response.refresh_jwt) == (SESSION, REFRESH)
 
     @pytest.mark.parametrize("name", ["", "a b", "a;b", "a=b", "é", "a\n", "n" * 65, 1, ["DSR"], None])
     def test_an_odd_announced_name_is_ignored(self, name: object) -> None:
         """What cannot name a cookie leaves the default in force."""
-        assert parse_tokens(reply({"cookieName": name}, f"DSR={REFRESH}")).refresh_jwt == REFRESH
+        assert parse_tokens(json_response({"cookieName": name}, f"DSR={REFRESH}")).refresh_jwt == REFRESH
 
     @pytest.mark.parametrize(
         "cookie",
@@ -249,12 +251,12 @@ class TestCookieMode:
     )
     def test_what_is_no_jwt_is_no_token(self, cookie: str) -> None:
         """A cookie that is cleared, of another name or not spelt like a JWT is passed over."""
-        assert parse_tokens(reply({}, cookie)).refresh_jwt is None
+        assert parse_tokens(json_response({}, cookie)).refresh_jwt is None
 
     def test_the_last_cookie_of_a_name_counts(self) -> None:
         """As in a browser; a clearing for an old domain beside it changes nothing."""
         cookies = ("DSR=a.b.c", f" DSR = {REFRESH} ; Path=/", "DSR=; Max-Age=0; Domain=old.example")
-        assert parse_tokens(reply({}, *cookies)).refresh_jwt == REFRESH
+        assert parse_tokens(json_response({}, *cookies)).refresh_jwt == REFRESH
 
     def test_ck06_cookie_attributes_of_the_answer_are_ignored(self) -> None:
         """Domain, path and age of the answer reach no field of the value."""
@@ -265,7 +267,7 @@ class TestCookieMode:
             "cookieExpiration": 10**30,
             "sessionCookieDomain": "com",
         }
-        assert parse_tokens(reply({"refreshJwt": REFRESH, **fields})) == TokenResponse(None, REFRESH)
+        assert parse_tokens(json_response({"refreshJwt": REFRESH, **fields})) == TokenResponse(None, REFRESH)
 
 
 json_values = st.recursive(
@@ -279,7 +281,7 @@ field_names = st.sampled_from(
     ]
 )
 bodies = st.binary() | st.dictionaries(field_names, json_values).map(lambda value: json.dumps(value).encode())
-replies = st.builds(
+responses = st.builds(
     ApiResponse,
     st.integers(100, 599),
     st.none() | bodies,
@@ -289,22 +291,24 @@ replies = st.builds(
 )
 
 
-@given(reply=replies, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile]))
+@given(
+    reply=responses, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile])
+)
 def test_any_reply_gives_a_value_or_an_upstream_error(
     reply: ApiResponse, read: Callable[[ApiResponse], object]
 ) -> None:
     """No reply, however hostile, lets another exception out."""
-    assert outcome(read, reply) in {"value", "nonsense", "refused", "unavailable"}
+    assert parse_outcome(read, reply) in {"value", "nonsense", "refused", "unavailable"}
 
 
-@given(reply=replies)
+@given(reply=responses)
 def test_any_reply_has_tenant_names_or_is_nonsense(reply: ApiResponse) -> None:
     """The tenant list is no different, and a cache header is read or ignored."""
-    assert outcome(parse_tenant_names, reply) in {"value", "nonsense"}
-    assert outcome(parse_max_age, reply) == "value"
+    assert parse_outcome(parse_tenant_names, reply) in {"value", "nonsense"}
+    assert parse_outcome(parse_max_age, reply) == "value"
 
 
-def outcome(read: Callable[[ApiResponse], object], reply: ApiResponse) -> str:
+def parse_outcome(read: Callable[[ApiResponse], object], reply: ApiResponse) -> str:
     """What came of reading ``reply``, in one word."""
     try:
         read(reply)
