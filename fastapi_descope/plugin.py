@@ -1,4 +1,4 @@
-"""``Descope``: builds the parts, and installs them into an app. Nothing else constructs parts."""
+"""``Descope``: the composition root, which also installs itself into an app."""
 
 import asyncio
 import time
@@ -42,22 +42,34 @@ class Descope:
         app = FastAPI()
         descope = Descope(app)
 
-    or, to mount things yourself,
+    or, to choose where each part goes,
 
         descope = Descope()
         app.include_router(descope.router, prefix="/auth")
         app.add_middleware(DescopeMiddleware, descope=descope)
-        descope.describe(app)
+        descope.add_openapi_security(app)
 
-    Settings come from ``DESCOPE_*`` variables unless ``settings`` is given; wrong ones raise
-    ``ConfigurationError``. Nothing touches the network before the app starts or the first request comes.
+    The constructor makes no network call. The keys are fetched when the app starts, or for the first request.
 
-    ``transport`` is an ``httpx.AsyncBaseTransport`` that takes the calls to Descope: in tests a fake, and in
-    production the one way through a proxy, because those that the environment names are not heeded:
-    ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``. ``clock`` is for tests; it
-    returns epoch seconds and drives every expiry and every cache. ``refresh_store`` replaces the memory of
-    refreshes, which is otherwise this process's own or, with ``DESCOPE_REDIS_URL``, the fleet's. An app
-    that is built already is tested with ``fastapi_descope.testing``.
+    Args:
+        app: The app to install into; see ``install``.
+        settings: The settings. Without them they are read from ``DESCOPE_*`` variables.
+        prefix: The prefix of the paths of login, callback and the other routes.
+        clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
+        transport: An ``httpx.AsyncBaseTransport`` for the calls to Descope. Proxies in environment variables
+            are ignored, so this is the way to use one:
+            ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``.
+        refresh_store: Replaces the store of refresh results, which is in this process or, with
+            ``DESCOPE_REDIS_URL``, in Redis.
+
+    Attributes:
+        settings: The settings.
+        events: The event bus; ``on_event`` registers a subscriber.
+        router: The router with the plugin's routes.
+        middleware_parts: Used by ``DescopeMiddleware``.
+
+    Raises:
+        ConfigurationError: A setting is missing or invalid.
     """
 
     def __init__(
@@ -82,50 +94,55 @@ class Descope:
         if app is not None:
             self.install(app, prefix=prefix)
 
-    # ------------------------------------------------------------------ putting it into an app
-
     def install(self, app: FastAPI, *, prefix: str = "") -> None:
-        """Add the router, the middleware and the OpenAPI security schemes to ``app``.
+        """Add the router, the middleware and the OpenAPI security schemes to an app.
 
-        ``prefix`` goes before the paths of the router. What the app adds as middleware later stands
-        outside ours and does not see sessions; what it has already stands inside, and sees our errors as
-        answers. A mounted app with a handler for every ``Exception`` answers our errors by itself, unless it
-        answers 500. Raises ``ConfigurationError`` if the app has one already, or
-        if a dependency of the whole app demands a session: the sign-in would need one too.
+        Middleware that the app adds later wraps ours and does not see sessions. Middleware that it has added
+        before is wrapped by ours, and sees our errors as responses. A mounted app with a handler for every
+        ``Exception`` responds to our errors itself, unless it responds with 500.
+
+        Args:
+            app: The app.
+            prefix: The prefix of the paths of the plugin's routes.
+
+        Raises:
+            ConfigurationError: A ``Descope`` is installed on the app already. Or a dependency of the whole app
+                requires a session, so that the login would require one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
-            raise ConfigurationError("This app has a Descope already; one app has one, made once")
-        _refuse_guard(app)
+            raise ConfigurationError("Descope is already installed on this app")
+        _reject_guarded_login(app)
         app.include_router(self.router, prefix=prefix)
         app.add_middleware(DescopeMiddleware, descope=self)
-        # The innermost middleware: later ones are added at the other end.
+        # The innermost middleware: middleware that is added later goes to the other end.
         app.user_middleware.append(
             Middleware(ErrorMiddleware, error_responses=self.middleware_parts.error_responses)
         )
         self.add_openapi_security(app)
 
     def add_openapi_security(self, app: FastAPI) -> None:
-        """Have the OpenAPI document of ``app`` name the cookies as configured, and the bearer beside them.
+        """Add the configured cookie names and the bearer alternative to the OpenAPI document of an app.
 
-        ``install`` does it. For apps that it was not called with: that of the explicit form, and mounted
-        ones, which have documents of their own. Without it routes show Descope's own cookie names alone.
+        ``install`` does this. Call it for apps that ``Descope`` was not installed on: with the explicit form,
+        and for mounted apps, which have documents of their own. Otherwise their documents have Descope's
+        default cookie names only.
         """
         settings = self.settings
         describe_security(app, session_cookie=settings.session_cookie, refresh_cookie=settings.refresh_cookie)
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
-        """Load the keys while the app starts, and land every refresh before it stops.
+        """Fetch the keys while the app starts, and finish refreshes in flight before it stops.
 
-        The router brings it along, so ``include_router`` is enough. A Descope that cannot be reached
-        does not keep the app from starting; without a lifespan everything happens when first needed.
+        The router includes this lifespan, so ``include_router`` is enough. The app also starts if Descope is
+        unreachable. Without a lifespan, everything happens when it is first needed.
 
-        Raises ``ConfigurationError`` for routes that would let somebody in whom nobody meant to: scopes of
-        ``Security`` that nothing checks, parameters like ``user: User``, and a route of the app's own in the
-        place of one of the plugin's.
+        Raises:
+            ConfigurationError: A route would be open by mistake: it has scopes of ``Security``, which are not
+                checked, or a parameter like ``user: User``, or it replaces one of the plugin's routes.
         """
-        if isinstance(app, FastAPI):  # in the explicit form, which nobody looked at before
-            _refuse_guard(app)
+        if isinstance(app, FastAPI):  # the explicit form has not been checked yet
+            _reject_guarded_login(app)
         if isinstance(app, Starlette):
             raise_on_errors(app)
         warming = asyncio.create_task(self._core.verifier.warm())
@@ -137,21 +154,24 @@ class Descope:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Wait for refreshes in flight, then close connections.
+        """Wait for refreshes, logins and logouts in flight, then close connections. The lifespan calls this.
 
-        Ten seconds at most, or as long as a call may take and one more: whichever is longer.
-        The lifespan does it. The object can be used again afterwards; connections are made anew.
+        Waits at most ten seconds, or one second longer than a call to Descope may take, whichever is longer.
+        The object can be used again afterwards: new connections are opened.
         """
         await self._core.aclose()
 
     @contextmanager
     def override_upstream(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
-        """For tests of an app that is built already: another Descope and another clock behind it.
+        """Replace Descope and the clock within a ``with`` block, to test an app that is built already.
 
-        For the length of a ``with`` all is as if ``transport`` and ``clock`` had been given to the
-        constructor and nothing had happened yet: no key, token or refresh is remembered. Refreshes are
-        remembered in this process, whatever store is configured. Settings, routes, hooks and subscribers
-        stay, and whatever is verified otherwise is verified here. Not while requests are being served.
+        The block starts without cached keys, tokens and refresh results. Refresh results are stored in this
+        process, whichever store is configured. Settings, routes, hooks and subscribers stay, and tokens are
+        verified as usual. Not for use while requests are being served.
+
+        Args:
+            transport: Receives the calls to Descope.
+            clock: Returns epoch seconds.
         """
         store = MemoryRefreshStore(clock)
         other = build_core(self.settings, self.events, clock=clock, transport=transport, store=store)
@@ -161,33 +181,32 @@ class Descope:
         finally:
             self._core.replace(former)
 
-    # ------------------------------------------------------------------ hooks
-
     def on_login(self, hook: LoginHook) -> LoginHook:
-        """Have ``hook(request, session)`` awaited after each login, before its cookies are set.
+        """Register ``hook(request, session)``, awaited after each login and before its cookies. A decorator.
 
-        It may provision the user in the app's own database. If it raises, nobody is signed in, and the
-        event is ``LoginFailed``; the page shows the sentence of a ``LoginRejected``, or that of a
-        ``NotAuthenticated``, which is the same here. A decorator; hooks run in order, once for each login,
-        and to their end also if the browser does not wait. Raises ``ConfigurationError`` for a hook that is
-        not ``async``.
+        It may create the user in the app's own database. If it raises, the user is not signed in, and the
+        event is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or ``NotAuthenticated``.
+        Hooks run in order, once for each login. They are completed even if the browser disconnects.
+
+        Raises:
+            ConfigurationError: The hook is not ``async``.
         """
         require_async(hook, "on_login")
         self._hooks.append(hook)
         return hook
 
     def login_options(self, hook: OptionsHook) -> OptionsHook:
-        """Have ``hook(request)`` awaited as each login begins: what it is to ask for beyond an identity.
+        """Register ``hook(request)``, awaited as a login starts, which returns ``LoginOptions`` or None.
 
-        It returns ``LoginOptions``, or None. A decorator. Nobody needs to be signed in by then:
-        ``get_auth_session`` may give None, and a ``NotAuthenticated`` of the hook is a mistake of the app
-        (500).
-        Raises ``ConfigurationError`` for a second hook, because a login has one set of options, and for one
-        that is not ``async``.
+        A decorator. The request may be unauthenticated: ``get_auth_session`` may return None. If the hook
+        raises ``NotAuthenticated``, the response is a 500.
+
+        Raises:
+            ConfigurationError: A hook is registered already, or this one is not ``async``.
         """
         require_async(hook, "login_options")
         if self._options:
-            raise ConfigurationError("login_options is there already; let one hook decide")
+            raise ConfigurationError("A login_options hook is already registered")
         self._options.append(hook)
         return hook
 
@@ -202,8 +221,6 @@ class Descope:
         require_sync(subscriber, "on_event")
         self.events.subscribe(subscriber)
         return subscriber
-
-    # ------------------------------------------------------------------ building the parts
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events
@@ -233,6 +250,6 @@ class Descope:
         self.router = build_router(login, session, self.lifespan)
 
 
-def _refuse_guard(app: FastAPI) -> None:
+def _reject_guarded_login(app: FastAPI) -> None:
     if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
         raise ConfigurationError(LOGIN_BEHIND_AUTH)

@@ -1,4 +1,4 @@
-"""What endpoints ask for: the user, the tenant, the session, and what they must be allowed to do.
+"""Dependencies: the user, the tenant and the session of a request, and requirements that it has to meet.
 
     @app.get("/reports")
     async def reports(user: CurrentUser, tenant: CurrentTenant): ...
@@ -6,8 +6,8 @@
     @app.delete("/reports/{id}", dependencies=[Depends(require_roles("admin"))])
     async def delete(id: str): ...
 
-Every dependency is one object for the life of the process, also those from a factory that is called
-twice with the same arguments, so ``app.dependency_overrides`` finds it. All work on WebSockets too.
+A factory that is called twice with the same arguments returns the same object, so
+``app.dependency_overrides`` works for all dependencies. All of them work for WebSockets too.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,30 +59,41 @@ T = TypeVar("T")
 
 
 async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
-    """The session of a request or WebSocket, where no dependency fits; None if nobody is signed in.
+    """Return the session of a request or WebSocket, or None if it is unauthenticated.
 
-    Raises ``CrossSiteRequest`` and ``UpstreamUnavailable``, which the middleware answers. Costs two
-    look-ups for a session known to the process, and a call to Descope only for one that has expired.
+    For code that is not a route, such as middleware and hooks. A known token costs two cache look-ups. Only
+    an expired session costs a call to Descope.
+
+    Raises:
+        CrossSiteRequest: The cookies came with a request of another site.
+        UpstreamUnavailable: The session has expired and Descope is unreachable, or no keys could be fetched.
+        ConfigurationError: The middleware is not installed.
     """
     return await request_auth(connection.scope).session()
 
 
 async def get_user_profile(connection: HTTPConnection) -> UserProfile:
-    """Descope's user object: name, e-mail, login ids and attributes, whatever is in the token.
+    """Return Descope's current user object: name, e-mail, login ids and attributes.
 
-    In an ``on_login`` hook it is that of the user who signs in, which came along with the tokens; anywhere
-    else that of the session, asked of Descope anew: one call, and none for a bearer (``BadRequest``).
-    Raises as ``current_session`` does, ``SessionEnded`` if Descope ended the session meanwhile, and the
-    ``UpstreamError`` family.
+    One call to Descope. In an ``on_login`` hook it is that of the user who logs in, which came with the
+    tokens, at no call.
+
+    Raises:
+        NotAuthenticated: The request is unauthenticated.
+        SessionEnded: Descope has ended the session.
+        BadRequest: The request has a bearer token, with which Descope returns no user object.
+        CrossSiteRequest: The cookies came with a request of another site.
+        UpstreamError: The call failed.
+        ConfigurationError: The middleware is not installed.
     """
     return await request_auth(connection.scope).profile()
 
 
 class _Required(SessionScheme, Generic[T]):
-    """Something of the session; the ``NotAuthenticated`` family without one.
+    """A dependency that returns a part of the session, or raises ``NotAuthenticated`` without one.
 
-    The dependencies below are the security scheme themselves, rather than depending on it, because each
-    further dependency of a route costs more than finding the session does.
+    It is the security scheme itself and does not depend on it: another dependency of a route would cost more
+    than a cached session does.
     """
 
     def __init__(self, selector: Callable[[AuthSession], T]) -> None:
@@ -93,10 +104,10 @@ class _Required(SessionScheme, Generic[T]):
 
 
 class _Optional(OptionalSessionScheme, Generic[T]):
-    """Something of the session; None without one.
+    """A dependency that returns a part of the session, or None without one.
 
-    Before every route of an app it stands before the login and the logout too, which work while Descope is
-    away (LO-01). There, who cannot be known is nobody.
+    As a dependency of a whole app it runs before the login and logout routes too, which must work if Descope
+    is unreachable (LO-01). On those it then returns None.
     """
 
     def __init__(self, selector: Callable[[AuthSession], T | None]) -> None:
@@ -132,38 +143,68 @@ def _tenant_or_none(session: AuthSession) -> Tenant | None:
 
 
 current_session = _Required(_session)
-"""The session. Raises ``NotAuthenticated`` (401), ``UpstreamUnavailable`` (503), ``CrossSiteRequest``."""
+"""Returns the session. Raises ``NotAuthenticated`` (401), ``UpstreamUnavailable`` (503), ``CrossSiteRequest``
+(403).
+"""
 
 optional_session = _Optional(_session)
-"""The session, or None if nobody is signed in. Raises ``UpstreamUnavailable``, ``CrossSiteRequest``."""
+"""Returns the session, or None if the request is unauthenticated. Raises ``UpstreamUnavailable`` (503) and
+``CrossSiteRequest`` (403).
+"""
 
 current_user = _Required(_user)
-"""The signed-in user. Raises as ``current_session`` does."""
+"""Returns the user of the session. Raises what ``current_session`` raises."""
 
 optional_user = _Optional(_user)
-"""The signed-in user, or None. Raises as ``optional_session`` does."""
+"""Returns the user of the session, or None. Raises what ``optional_session`` raises."""
 
 current_tenant = _Required(_tenant)
-"""The tenant that the claim ``dct`` names. Raises as ``current_session`` does, and ``NoTenant`` (403)."""
+"""Returns the current tenant, which the claim ``dct`` names. Raises ``NoTenant`` (403), and what
+``current_session`` raises.
+"""
 
 optional_tenant = _Optional(_tenant_or_none)
-"""The current tenant, or None, also if nobody is signed in. Raises as ``optional_session`` does."""
+"""Returns the current tenant, or None if there is none or the request is unauthenticated. Raises what
+``optional_session`` raises.
+"""
 
 CurrentSession = Annotated[AuthSession, Depends(current_session)]
+"""Annotation of a parameter: the session. An unauthenticated request gets a 401, or is sent to the login."""
+
 OptionalSession = Annotated[AuthSession | None, Depends(optional_session)]
+"""Annotation of a parameter: the session, or None if the request is unauthenticated."""
+
 CurrentUser = Annotated[User, Depends(current_user)]
+"""Annotation of a parameter: the user. An unauthenticated request gets a 401, or is sent to the login."""
+
 OptionalUser = Annotated[User | None, Depends(optional_user)]
+"""Annotation of a parameter: the user, or None if the request is unauthenticated."""
+
 CurrentTenant = Annotated[Tenant, Depends(current_tenant)]
+"""Annotation of a parameter: the current tenant. A session without one gets a 403."""
+
 OptionalTenant = Annotated[Tenant | None, Depends(optional_tenant)]
+"""Annotation of a parameter: the current tenant, or None."""
 
 
 @dataclass(frozen=True, eq=False)
 class Requirement(SessionScheme):
-    """What a route demands of a session, readable as data (``fastapi-descope routes`` lists it).
+    """A dependency that requires something of the session, and returns the session.
 
-    As a dependency it gives the session that meets the demand. It is equal to itself alone: FastAPI looks
-    dependencies up by hash on every request, and ``_same`` sees to it that one demand is one object.
+    The fields are read by ``fastapi-descope routes``. Create it with ``require_roles`` and the other
+    factories.
+
+    Attributes:
+        roles: The roles that the user must hold, all of them.
+        permissions: The permissions that the user must hold, all of them.
+        project: Whether roles and permissions are those in the project, and not those in the current tenant.
+        tenant_from: The path parameter that must be the id of the current tenant.
+        mfa: Whether the login must have included a second factor.
+        step_up: Whether the user must have confirmed their identity for this session.
+        max_age: With ``step_up``, the maximal age of the session in seconds.
     """
+
+    # Compared by identity: FastAPI looks dependencies up by hash on every request. The factories intern.
 
     roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
@@ -174,7 +215,19 @@ class Requirement(SessionScheme):
     max_age: int | None = None
 
     async def __call__(self, connection: HTTPConnection) -> AuthSession:
-        """The session; raises the error of the first demand that it does not meet."""
+        """Return the session if it meets the requirement.
+
+        Raises:
+            NotAuthenticated: The request is unauthenticated.
+            StepUpRequired: The login included no second factor, or no recent step-up.
+            NoTenant: The session has no current tenant.
+            TenantMismatch: The path names another tenant.
+            MissingRoles: The user lacks a role.
+            MissingPermissions: The user lacks a permission.
+            CrossSiteRequest: The cookies came with a request of another site.
+            UpstreamUnavailable: The session has expired and Descope is unreachable.
+            ConfigurationError: The route has no such path parameter.
+        """
         auth = request_auth(connection.scope)
         session = await auth.require()
         self._check_strength(session, auth.now())
@@ -194,7 +247,7 @@ class Requirement(SessionScheme):
             return
         if self.tenant_from not in connection.path_params:
             raise ConfigurationError(f"require_tenant: the route has no path parameter {self.tenant_from!r}")
-        # Compared as it stands, character by character: "Acme", "acme." and "%61cme" are other tenants.
+        # Compared character by character (TN-03): "Acme", "acme." and "%61cme" are other tenants.
         if _tenant(session).id != connection.path_params[self.tenant_from]:
             raise TenantMismatch
 
@@ -213,55 +266,79 @@ _interned = cache(Requirement)
 
 @dependency_factory
 def require_roles(*roles: str, project: bool = False) -> Requirement:
-    """A dependency: the user holds all ``roles`` in the current tenant, or with ``project`` in the project.
+    """Return a dependency that requires roles, in the current tenant or in the project.
 
-    Raises ``MissingRoles`` (403), ``NoTenant`` (403), and as ``current_session`` does. Without any role,
-    ``ConfigurationError`` at once: an empty demand would let everybody in (TN-05). So with what is no text.
+    As a dependency it raises ``MissingRoles`` (403), ``NoTenant`` (403), and what ``current_session`` raises.
+
+    Args:
+        *roles: The roles that the user must hold, all of them.
+        project: Require them in the project and not in the current tenant.
+
+    Raises:
+        ConfigurationError: There is no role, or one is empty or not a string.
     """
     return _interned(roles=_validated_names(roles, "require_roles"), project=project)
 
 
 @dependency_factory
 def require_permissions(*permissions: str, project: bool = False) -> Requirement:
-    """A dependency: the user holds all ``permissions``, where ``require_roles`` looks for roles.
+    """Return a dependency that requires permissions, in the current tenant or in the project.
 
-    Raises ``MissingPermissions`` (403), else as ``require_roles`` does.
+    As a dependency it raises ``MissingPermissions`` (403), ``NoTenant`` (403), and what ``current_session``
+    raises.
+
+    Args:
+        *permissions: The permissions that the user must hold, all of them.
+        project: Require them in the project and not in the current tenant.
+
+    Raises:
+        ConfigurationError: There is no permission, or one is empty or not a string.
     """
     return _interned(permissions=_validated_names(permissions, "require_permissions"), project=project)
 
 
 @dependency_factory
 def require_tenant(path_param: str = "tenant_id") -> Requirement:
-    """A dependency: the path parameter ``path_param`` is the current tenant's id, exactly (TN-03).
+    """Return a dependency that requires a path parameter to be exactly the id of the current tenant.
 
-    Raises ``TenantMismatch`` (403), ``NoTenant`` (403), and as ``current_session`` does; and
-    ``ConfigurationError`` if the route has no such parameter.
+    As a dependency it raises ``TenantMismatch`` (403), ``NoTenant`` (403), what ``current_session`` raises,
+    and ``ConfigurationError`` if the route has no such parameter.
+
+    Args:
+        path_param: The name of the path parameter.
     """
     return _interned(tenant_from=path_param)
 
 
 @dependency_factory
 def require_step_up(*, max_age: int | None = None) -> Requirement:
-    """A dependency: the user has confirmed who they are for this session (claim ``su``).
+    """Return a dependency that requires that the user has confirmed their identity (claim ``su``).
 
-    ``max_age`` (seconds): and the session is no older. Raises ``StepUpRequired`` (401, RFC 9470), which
-    for a page becomes a trip through Descope and back; else as ``current_session`` does.
+    As a dependency it raises ``StepUpRequired`` (401, RFC 9470), and what ``current_session`` raises. A
+    browser is redirected to Descope for the confirmation and then back.
+
+    Args:
+        max_age: The maximal age of the session in seconds.
     """
     return _interned(step_up=True, max_age=max_age)
 
 
 @dependency_factory
 def require_mfa() -> Requirement:
-    """A dependency: a second factor was part of the sign-in (``amr``). Raises as ``require_step_up``."""
+    """Return a dependency that requires a login with a second factor (claim ``amr``).
+
+    As a dependency it raises what that of ``require_step_up`` raises.
+    """
     return _interned(mfa=True)
 
 
 def _validated_names(names: Sequence[object], factory: str) -> frozenset[str]:
-    texts = [name for name in names if isinstance(name, str)]
-    if len(texts) != len(names):  # an Enum's member, say, or a list: nobody holds a role that is no text
+    # No user holds a role that is not a string, and an empty requirement would admit every user (TN-05).
+    strings = [name for name in names if isinstance(name, str)]
+    if len(strings) != len(names):
         raise ConfigurationError(
-            f"{factory}() takes names as texts, one by one: a member of an Enum by its value"
+            f"{factory}() takes names as separate str arguments; for an Enum, pass member.value"
         )
     if not names or not all(names):
         raise ConfigurationError(f"{factory}() needs at least one name, and none of them empty")
-    return frozenset(texts)
+    return frozenset(strings)

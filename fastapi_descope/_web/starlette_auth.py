@@ -1,4 +1,4 @@
-"""The session for Starlette's own ``AuthenticationMiddleware``: ``request.user`` and ``@requires``."""
+"""An authentication backend for Starlette's ``AuthenticationMiddleware``: ``request.user``, ``@requires``."""
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser
 from starlette.requests import HTTPConnection
@@ -10,7 +10,7 @@ __all__ = ["DescopeAuthBackend", "SignedInUser"]
 
 
 class SignedInUser(BaseUser):
-    """A session in the shape that Starlette wants a user to have."""
+    """A user as Starlette defines it. ``session`` is the session."""
 
     def __init__(self, session: AuthSession) -> None:
         self.session = session
@@ -22,7 +22,7 @@ class SignedInUser(BaseUser):
 
     @property
     def display_name(self) -> str:
-        """The name, if the token holds one, else the user id."""
+        """The user's name if the token has one, else the user id."""
         return self.session.user.name or self.session.user.id
 
     @property
@@ -32,15 +32,20 @@ class SignedInUser(BaseUser):
 
 
 class DescopeAuthBackend(AuthenticationBackend):
-    """Gives Starlette the session of a request; scopes: ``authenticated`` and the tenant's permissions.
+    """Authenticates requests for Starlette. Scopes are ``authenticated`` and the permissions in the tenant.
 
-    Goes inside ``DescopeMiddleware``. Every request is then resolved, also those to public pages, but not
-    those to the plugin's own login, callback and logout: they have to work while Descope is away (LO-01), so
-    nobody is there. Raises what ``get_auth_session`` raises; ``DescopeMiddleware`` answers it.
+    ``DescopeMiddleware`` has to wrap ``AuthenticationMiddleware``. Every request is authenticated then, to
+    public pages too. Requests to the plugin's login, callback and logout count as unauthenticated, because
+    these must work if Descope is unreachable.
     """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """The credentials and the user, or None if nobody is signed in."""
+        """Return scopes and user, or None if the request is unauthenticated.
+
+        Raises:
+            CrossSiteRequest: The cookies came with a request of another site.
+            UpstreamUnavailable: The session has expired and Descope is unreachable.
+        """
         auth = request_auth(conn.scope)
         session = None if auth.location.is_public_route(auth.scope) else await auth.session()
         if session is None:

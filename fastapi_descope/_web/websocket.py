@@ -1,4 +1,4 @@
-"""A WebSocket ends when the session that opened it does."""
+"""Close a WebSocket when its session ends."""
 
 import asyncio
 from typing import Any
@@ -11,16 +11,16 @@ from .request_auth import RequestAuth
 __all__ = ["SESSION_ENDED", "WebSocketSession"]
 
 SESSION_ENDED = 4401
-"""The close code for "sign in again": 4000 to 4999 are the application's (RFC 6455, section 7.4.2)."""
+"""The close code after which a client has to sign in again (4000 to 4999: RFC 6455, section 7.4.2)."""
 
 
 class WebSocketSession:
-    """Stands between the app and the server, and closes with 4401 once the session is over (WS-04).
+    """Wraps a WebSocket, and closes it with 4401 when its session has ended (WS-04).
 
-    A socket whose app never asked who is there is left alone. The clock is
-    looked at before every frame in either direction, and a timer closes a silent socket, whether its app
-    waits for frames or for something else. The app hears of it as of a client that left: a disconnect, or an
-    ``OSError`` from its next frame. Accepting is the app's affair, and a socket is closed once (WS-05).
+    A WebSocket whose app never asked for the session is not closed. The clock is read before each frame in
+    either direction. A timer closes an idle WebSocket, whether its app waits for frames or for something
+    else. The app sees what it sees when a client disconnects: a disconnect message, or an ``OSError`` from
+    its next send. Accepting the connection is left to the app, and a WebSocket is closed once (WS-05).
     """
 
     def __init__(self, auth: RequestAuth) -> None:
@@ -29,34 +29,32 @@ class WebSocketSession:
         self._timer: asyncio.Task[None] | None = None
         self._accepted = False
         self._closed = False
-        self._ended = False
+        self._terminated = False
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run ``app`` on the socket until it, the client or the session ends."""
 
         async def guarded_send(message: Message) -> None:
-            """Send a frame while the session lasts."""
-            await self._send_while_it_lasts(message, send)
+            await self._send_unless_terminated(message, send)
 
         async def guarded_receive() -> Message:
-            """The next frame, or a disconnect once the session is over."""
             return await self._receive(receive, send)
 
         try:
             await app(scope, guarded_receive, guarded_send)
         except (OSError, WebSocketDisconnect):
-            if not self._ended:
+            if not self._terminated:
                 raise
-            # The end of the session is no error of an app that did not expect it.
+            # An app that does not expect the end of the session has not failed.
         finally:
             await self._stop()
 
-    async def _send_while_it_lasts(self, message: Message, send: Send) -> None:
-        if message["type"] == "websocket.send" and self._is_over():
-            await self._end(send)
-        if self._ended:
+    async def _send_unless_terminated(self, message: Message, send: Send) -> None:
+        if message["type"] == "websocket.send" and self._has_session_ended():
+            await self._terminate(send)
+        if self._terminated:
             if message["type"] == "websocket.send":
-                raise BrokenPipeError("The session of this WebSocket is over")  # as a server does (ASGI 2.4)
+                raise BrokenPipeError("The session of this WebSocket has ended")  # as servers do (ASGI 2.4)
             return
         self._closed = message["type"] == "websocket.close"
         await send(message)
@@ -64,14 +62,14 @@ class WebSocketSession:
         self._watch(send)
 
     def _watch(self, send: Send) -> None:
-        """Start the timer once it is known when the session ends: the app may ask after ``accept``."""
+        """Start the timer when the end of the session is known: the app may ask for it after ``accept``."""
         if self._timer is None and self._seconds_left() is not None:
-            self._timer = asyncio.ensure_future(self._end_in_time(send))
+            self._timer = asyncio.ensure_future(self._terminate_on_time(send))
 
-    async def _end_in_time(self, send: Send) -> None:
-        while not self._is_over():  # noqa: ASYNC110 - what is waited for is the clock
+    async def _terminate_on_time(self, send: Send) -> None:
+        while not self._has_session_ended():  # noqa: ASYNC110 - waits for a clock
             await asyncio.sleep(self._seconds_left() or 0)
-        await self._end(send)
+        await self._terminate(send)
 
     async def _stop(self) -> None:
         tasks: list[asyncio.Task[Any]] = [task for task in (self._next, self._timer) if task is not None]
@@ -83,25 +81,25 @@ class WebSocketSession:
         self._watch(send)
         if self._next is None:
             self._next = asyncio.ensure_future(receive())
-        while not (self._next.done() or self._is_over()):
+        while not (self._next.done() or self._has_session_ended()):
             await asyncio.wait([self._next], timeout=self._seconds_left())
         gone = self._next.done() and self._next.result()["type"] == "websocket.disconnect"
-        if self._is_over() and not gone:
-            await self._end(send)
+        if self._has_session_ended() and not gone:
+            await self._terminate(send)
             return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": "session ended"}
         message, self._next = self._next.result(), None
         return message
 
-    async def _end(self, send: Send) -> None:
-        if not (self._ended or self._closed):
-            self._ended = True
+    async def _terminate(self, send: Send) -> None:
+        if not (self._terminated or self._closed):
+            self._terminated = True
             await send({"type": "websocket.close", "code": SESSION_ENDED, "reason": "session ended"})
 
-    def _is_over(self) -> bool:
+    def _has_session_ended(self) -> bool:
         seconds = self._seconds_left()
         return seconds is not None and seconds <= 0
 
     def _seconds_left(self) -> float | None:
-        """Seconds until the session is over; None before ``accept`` and for a socket without a session."""
+        """Return the seconds until the session ends; None before ``accept`` or without a session."""
         ends_at = self._auth.ends_at
         return None if ends_at is None or not self._accepted else ends_at - self._auth.now()

@@ -247,7 +247,9 @@ class _TextRole(StrEnum):
 def test_tn05_a_name_is_a_text(name: object) -> None:
     """Of anything else the user holds none, and the answer that says so could not be written."""
     for wrong in (require_roles, require_permissions):
-        with pytest.raises(ConfigurationError, match=wrong.__name__ + r"\(\) takes names as texts"):
+        with pytest.raises(
+            ConfigurationError, match=wrong.__name__ + r"\(\) takes names as separate str arguments"
+        ):
             wrong("editor", name)  # type: ignore[arg-type] # the mistake
 
 

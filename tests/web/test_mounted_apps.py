@@ -166,7 +166,7 @@ async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
     app = FastAPI()
     _descope().install(app)
 
-    with pytest.raises(ConfigurationError, match="has a Descope already"):
+    with pytest.raises(ConfigurationError, match="already installed on this app"):
         _descope().install(app)
 
     app.add_middleware(DescopeMiddleware, descope=_descope())
