@@ -127,4 +127,4 @@ def test_an_app_route_that_shadows_a_plugin_route() -> None:
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
 
     assert _severities(app) == [("ok", "middleware"), ("ok", "routes"), ("fail", "routes")]
-    assert _results(app)[-1].message.startswith("GET /callback is answered by another route of the app")
+    assert _results(app)[-1].message.startswith("GET /callback is handled by another route of the app")

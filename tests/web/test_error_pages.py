@@ -177,4 +177,4 @@ async def test_a_long_query_is_refused_before_it_is_parsed(make_env: EnvFactory,
 
     assert "too long" not in long.text
     assert longer.status_code == 400
-    assert longer.json()["detail"] == "The address is too long"
+    assert longer.json()["detail"] == "The URL is too long"

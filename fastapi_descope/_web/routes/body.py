@@ -1,4 +1,4 @@
-"""The fields of a small form, posted by a page or as JSON by a script."""
+"""Reads the fields of a small request body: a URL-encoded form or a JSON object."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
@@ -16,10 +16,13 @@ _MAX_FIELDS = 16
 
 
 async def read_fields(request: Request) -> Mapping[str, str]:
-    """The text fields of the body: a JSON object or a URL-encoded form, up to 8,192 bytes and 16 fields.
+    """Return the text fields of the body, up to 8,192 bytes and 16 fields. An empty body has none.
 
-    Raises ``BadRequest`` for anything else, and for a field that is there twice: which one is meant cannot
-    be told. No body at all is no fields. A dependency of the app may have read the body or the form before.
+    A dependency of the app may have read the body or the form already.
+
+    Raises:
+        BadRequest: the body is neither a JSON object nor a URL-encoded form, is too large, or repeats a
+        field.
     """
     body = await _body(request)
     if not body:
@@ -37,8 +40,8 @@ async def _body(request: Request) -> bytes:
     try:
         async for chunk in request.stream():
             body += _bounded(chunk, len(body))
-    except RuntimeError:  # Starlette's, for a stream that has been read already
-        return _bounded(_form_read_before(request))
+    except RuntimeError:  # Starlette raises it if the stream was consumed already
+        return _bounded(_parsed_form(request))
     return bytes(body)
 
 
@@ -48,12 +51,12 @@ def _bounded(part: bytes, before: int = 0) -> bytes:
     return part
 
 
-def _form_read_before(request: Request) -> bytes:
-    """The form that a dependency has had parsed, as it was sent: the same bounds hold for it."""
-    # Where Starlette keeps it for whoever asks again; to ask would parse it, if nobody has.
+def _parsed_form(request: Request) -> bytes:
+    """Encode the form that a dependency has parsed, so that the same limits apply to it."""
+    # Starlette caches a parsed form here. Calling request.form() would parse the body if it is not.
     form = getattr(request, "_form", None)
     if not isinstance(form, FormData):
-        raise BadRequest("The body of the request was read before the sign-in could read it")
+        raise BadRequest("The body of the request was read before this route could read it")
     return urlencode(form.multi_items(), errors="replace").encode("ascii")
 
 
@@ -61,9 +64,9 @@ def _from_json(body: bytes) -> Mapping[str, str]:
     try:
         fields = parse_object(body)
     except ValueError:
-        raise BadRequest("This is not one JSON object with each name in it once") from None
+        raise BadRequest("The body is not a JSON object, or a name occurs twice") from None
     if len(fields) > _MAX_FIELDS:
-        raise BadRequest("There are too many fields")
+        raise BadRequest("The body has too many fields")
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 
@@ -73,8 +76,8 @@ def _from_form(body: bytes) -> Mapping[str, str]:
             body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
         )
     except ValueError:
-        raise BadRequest("This is not a form") from None
+        raise BadRequest("The body is not a URL-encoded form") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise BadRequest("A field is there twice")
+        raise BadRequest("A field occurs twice")
     return fields

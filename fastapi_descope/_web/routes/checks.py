@@ -1,6 +1,6 @@
-"""What an app's routes have wrong, as far as that can be seen before a request comes.
+"""Checks of an app's routes at start-up.
 
-Each of these would go unnoticed, because it lets somebody in: nobody complains who is let in.
+Each of these mistakes leaves a route open, so no user would report it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,28 +22,32 @@ __all__ = ["check_routes", "dependants", "is_own", "raise_on_errors"]
 
 
 def raise_on_errors(app: Starlette) -> None:
-    """Raise ``ConfigurationError`` with the first of the ``mistakes``, if there is one."""
+    """Check the routes of ``app``.
+
+    Raises:
+        ConfigurationError: ``check_routes`` finds a mistake. The message is the first one.
+    """
     for mistake in check_routes(app):
         raise ConfigurationError(mistake)
 
 
 def check_routes(app: Starlette) -> Iterator[str]:
-    """What is wrong with the routes of ``app`` and of the apps mounted in it, a sentence each."""
+    """Yield one sentence per mistake in the routes of ``app`` and of the apps mounted in it."""
     apps = [app]
     for route in _all_routes(app.routes):
         mounted: object = getattr(route, "app", None)
         if isinstance(mounted, Starlette):
             apps.append(mounted)
         for each in dependants(getattr(route, "dependant", None)):
-            yield from (f"{route.path}: {said}" for said in (_scopes(each), _parameter(each)) if said)
+            yield from (f"{route.path}: {error}" for error in (_scopes(each), _parameter(each)) if error)
         if route.name == LOGIN.name and "{" in (route.path or ""):
-            yield f"{route.path}: with a parameter before them the plugin's routes are not found"
+            yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
         yield from _shadowed_routes(each_app)
 
 
 def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
-    """Whatever a route depends on, directly or not, itself included."""
+    """Yield a dependant and all its dependencies, direct and indirect."""
     if dependant is not None:
         yield dependant
         for each in dependant.dependencies:
@@ -51,7 +55,7 @@ def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
 
 
 def is_own(endpoint: object) -> bool:
-    """Whether an endpoint is one of the plugin's."""
+    """Return whether an endpoint belongs to the plugin."""
     return isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, SessionRoutes))
 
 
@@ -62,34 +66,37 @@ def _all_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
 
 
 def _scopes(dependant: Dependant) -> str | None:
-    """OpenAPI would name scopes that nothing checks."""
+    """Return an error for scopes: OpenAPI would list them, but the plugin does not check them."""
     ours = isinstance(dependant.call, (SessionScheme, OptionalSessionScheme))
     if not (ours and dependant.own_oauth_scopes):
         return None
     names = ", ".join(map(repr, dependant.own_oauth_scopes))
-    return f"the scopes of Security() are not looked at; use Depends(require_permissions({names}))"
+    return f"the scopes of Security() are not checked: use Depends(require_permissions({names}))"
 
 
 def _parameter(dependant: Dependant) -> str | None:
-    """No request fits such a parameter, and who wrote it meant something else."""
-    read = (
+    """Return an error for a parameter such as ``user: User``, which no request can fill."""
+    params = (
         *dependant.body_params,
         *dependant.query_params,
         *dependant.header_params,
         *dependant.cookie_params,
     )
-    return next(filter(None, (parameter_error(field.field_info.annotation) for field in read)), None)
+    return next(filter(None, (parameter_error(param.field_info.annotation) for param in params)), None)
 
 
 def _shadowed_routes(app: Starlette) -> Iterator[str]:
-    """What ``protect`` leaves open has to be ours, and whoever signs in has to arrive."""
+    """Yield an error for each public route of the plugin that another route of the app shadows.
+
+    ``protect`` leaves these paths open, and logins depend on them.
+    """
     finder = RouteFinder()
     for route in PUBLIC_ROUTES:
         path = finder.path(route, app)
-        if path is not None and not is_own(_first_to_answer(app.routes, _request(route, path))):
+        if path is not None and not is_own(_first_match(app.routes, _request(route, path))):
             yield (
-                f"{route.method} {path} is answered by another route of the app, in place of the plugin's;"
-                ' move that one, or put the plugin elsewhere: prefix="/auth"'
+                f"{route.method} {path} is handled by another route of the app instead of the plugin's:"
+                ' move that route, or give the plugin a prefix such as prefix="/auth"'
             )
 
 
@@ -104,11 +111,11 @@ def _request(route: PluginRoute, path: str) -> Scope:
     }
 
 
-def _first_to_answer(routes: Sequence[BaseRoute], scope: Mapping[str, object]) -> object:
-    """The endpoint that a request gets to; None if that cannot be told."""
+def _first_match(routes: Sequence[BaseRoute], scope: Mapping[str, object]) -> object:
+    """Return the endpoint that handles a request, or None if it is unknown."""
     for route in iter_route_contexts(routes):
-        match, found = route.matches(dict(scope))
+        match, child_scope = route.matches(dict(scope))
         if match is Match.FULL:
-            below: Sequence[BaseRoute] = getattr(route, "routes", None) or ()
-            return _first_to_answer(below, {**scope, **found}) if below else route.endpoint
+            nested: Sequence[BaseRoute] = getattr(route, "routes", None) or ()
+            return _first_match(nested, {**scope, **child_scope}) if nested else route.endpoint
     return None

@@ -1,4 +1,4 @@
-"""The router: which path leads to which endpoint, and what OpenAPI says of it."""
+"""The router: paths, endpoints, and their OpenAPI descriptions."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,8 +23,8 @@ from .session import SessionRoutes
 __all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "build_router"]
 
 LOGIN_BEHIND_AUTH = (
-    "A dependency that demands a session stands before the sign-in itself, so that nobody can sign in;"
-    " use the explicit form and its DescopeMiddleware(protect=True), which knows the plugin's own routes"
+    "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
+    " the app with DescopeMiddleware(protect=True) instead, which leaves the login open"
 )
 
 _SESSION = [Depends(current_session)]
@@ -32,13 +32,13 @@ _REFRESH_COOKIE = [Depends(RefreshCookie())]
 _MAX_QUERY_BYTES = 8_192
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
-"""A lifespan of an app; FastAPI hands it the app, whichever kind that is."""
+"""A lifespan; FastAPI calls it with the app, which may be of any class."""
 
 
 def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan) -> APIRouter:
-    """A router with every route; paths are relative, so any prefix, mount and root path will do.
+    """Return the router of the plugin. Any prefix, mount and root path may precede its paths.
 
-    ``lifespan`` runs with that of the app which includes the router.
+    ``lifespan`` runs with the lifespan of the app that includes the router.
     """
     router = _SuffixRouter(lifespan)
     _add_login(router, login)
@@ -49,41 +49,41 @@ def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan)
 
 
 class _SuffixRouter(APIRouter):
-    """A router that sees at a glance whether a request is none of its own.
+    """A router that rejects other requests by the suffix of their path.
 
-    ``Descope(app)`` stands before the app's routes, so every page of the app passes here first, and trying
-    eight patterns costs a third of a plain route. A prefix, a mount and a root path change how a path
-    begins, never how it ends.
+    ``Descope(app)`` comes before the routes of the app, so every request is matched against this router
+    first. Trying eight patterns would cost a third of a plain route. A prefix, a mount and a root path change
+    the start of a path and never its end.
     """
 
     def __init__(self, lifespan: Lifespan) -> None:
         super().__init__(lifespan=lifespan, tags=["Sign-in"])
-        self._sealed_at: int | None = None
-        self._ends: tuple[str, ...] = ()
+        self._frozen_length: int | None = None
+        self._suffixes: tuple[str, ...] = ()
 
     def freeze(self) -> None:
-        """All routes are here; one that an app adds afterwards breaks the seal."""
-        self._sealed_at = len(self.routes)
-        self._ends = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
+        """Start matching by suffix. A route that is added later switches it off again."""
+        self._frozen_length = len(self.routes)
+        self._suffixes = tuple({route.path for route in self.routes if isinstance(route, APIRoute)})
 
     @override
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if len(self.routes) == self._sealed_at and not scope["path"].endswith(self._ends):
+        if len(self.routes) == self._frozen_length and not scope["path"].endswith(self._suffixes):
             return Match.NONE, {}
         return super().matches(scope)
 
 
 class _PublicRoute(APIRoute):
-    """A route that has to work without a session, whatever stands before it; its address has a bound.
+    """A route that must work without a session. It limits the length of its URL.
 
-    Nothing of ours raises ``NotAuthenticated`` here, nor does a hook, so it comes from a dependency that the
-    app put before the router. Answered as elsewhere it would send the browser to the login, where it is.
+    A ``NotAuthenticated`` here can only come from a dependency that the app added to the router. It would
+    redirect the browser to the login and loop, so it is reported as a configuration error.
     """
 
     @override
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(scope["query_string"]) > _MAX_QUERY_BYTES:  # before anybody parses it
-            raise BadRequest("The address is too long")
+        if len(scope["query_string"]) > _MAX_QUERY_BYTES:  # before the query is parsed
+            raise BadRequest("The URL is too long")
         try:
             await super().handle(scope, receive, send)
         except NotAuthenticated:
@@ -112,7 +112,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
 
 
 def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
-    # POST alone, as everything that changes a session (CS-08).
+    # POST only, like every route that changes a session (CS-08).
     for route, endpoint in ((LOGOUT, routes.logout), (LOGOUT_ALL, routes.logout_all)):
         router.add_api_route(
             route.path,
@@ -122,7 +122,7 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             route_class_override=_PublicRoute,
             status_code=HTTPStatus.NO_CONTENT,
             responses=_problems(400, 403),
-            openapi_extra={"security": [{REFRESH: []}, {}]},  # who is not signed in is signed out already
+            openapi_extra={"security": [{REFRESH: []}, {}]},  # without a session, logout succeeds too
         )
 
 
@@ -137,7 +137,7 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
         responses=_problems(400, 401, 403, 502, 503),
         openapi_extra=_body("tenant", "return_to"),
     )
-    for path, endpoint, name, view, wants in (
+    for path, endpoint, name, model, dependencies in (
         ("/session", routes.session, "descope_session", SessionOut, _SESSION),
         ("/session/profile", routes.profile, "descope_profile", ProfileOut, _REFRESH_COOKIE),
         ("/session/tenants", routes.tenant_names, "descope_tenants", TenantNamesOut, _REFRESH_COOKIE),
@@ -146,8 +146,8 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
             path,
             endpoint,
             name=name,
-            response_model=view,
-            dependencies=wants,
+            response_model=model,
+            dependencies=dependencies,
             responses=_problems(400, 401, 502, 503),
         )
 
@@ -160,7 +160,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _body(required: str, *optional: str) -> dict[str, Any]:
-    """A small form that the endpoint reads itself, as JSON or URL-encoded."""
+    """Return the description of a body that the endpoint parses itself, as JSON or URL-encoded."""
     schema = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in (required, *optional)},
@@ -172,5 +172,8 @@ def _body(required: str, *optional: str) -> dict[str, Any]:
 
 
 def _query(*names: str) -> dict[str, Any]:
-    """Parameters that the endpoint reads itself: FastAPI would take the last of two (RT-14, CB-05)."""
+    """Return the description of parameters that the endpoint parses itself.
+
+    FastAPI would take the last of two equal names (RT-14, CB-05).
+    """
     return {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]}

@@ -1,4 +1,4 @@
-"""What a front end may see of a session: who, where, until when. No token, and no claim we do not know."""
+"""Response models of the session routes. They contain no token and no custom claim."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -15,7 +15,7 @@ class _Out(BaseModel):
 
 
 class TenantOut(_Out):
-    """A tenant, and what the user may do in it."""
+    """A tenant, with the roles and permissions of the user in it."""
 
     id: str
     roles: tuple[str, ...]
@@ -23,12 +23,12 @@ class TenantOut(_Out):
 
     @classmethod
     def from_tenant(cls, tenant: Tenant) -> Self:
-        """The view of ``tenant``."""
+        """Return the public fields of ``tenant``."""
         return cls(id=tenant.id, roles=tenant.roles, permissions=tenant.permissions)
 
 
 class UserOut(_Out):
-    """The user; name and e-mail if the project's JWT template has them."""
+    """The user. Name and e-mail are set if the project's JWT template contains them."""
 
     id: str
     name: str | None
@@ -38,7 +38,7 @@ class UserOut(_Out):
 
     @classmethod
     def from_user(cls, user: User) -> Self:
-        """The view of ``user``."""
+        """Return the public fields of ``user``."""
         return cls(
             id=user.id, name=user.name, email=user.email, roles=user.roles, permissions=user.permissions
         )
@@ -57,7 +57,7 @@ class SessionOut(_Out):
 
     @classmethod
     def from_session(cls, session: AuthSession) -> Self:
-        """The view of ``session``."""
+        """Return the public fields of ``session``."""
         return cls(
             user=UserOut.from_user(session.user),
             tenant=TenantOut.from_tenant(session.tenant) if session.tenant else None,
@@ -70,7 +70,7 @@ class SessionOut(_Out):
 
 
 class ProfileOut(_Out):
-    """Descope's user object, the parts that a front end shows."""
+    """The fields of Descope's user object that a front end shows."""
 
     user_id: str
     login_ids: tuple[str, ...]
@@ -86,7 +86,7 @@ class ProfileOut(_Out):
 
     @classmethod
     def from_profile(cls, profile: UserProfile) -> Self:
-        """The view of ``profile``."""
+        """Return the public fields of ``profile``."""
         return cls(
             user_id=profile.user_id,
             login_ids=profile.login_ids,

@@ -1,7 +1,7 @@
-"""The routes of an app, and what each demands of a session: who may do what, as a table.
+"""The routes of an app as a table, with what each route requires of a session.
 
-It reads the demands from the dependencies, where they are data (``Requirement``), and from a middleware
-that protects by default. What a handler asks of a session by itself is not seen.
+The requirements are read from dependencies, which carry them as data (``Requirement``), and from a middleware
+that protects by default. Checks in the code of a handler are not found.
 """
 
 import re
@@ -30,23 +30,24 @@ from .checks import dependants, is_own
 __all__ = ["RouteRow", "RouteTable"]
 
 _SIGNED_IN = "signed in"
-_WORDS: Sequence[tuple[object, str]] = (
+_DESCRIPTIONS: Sequence[tuple[object, str]] = (
     (current_session, _SIGNED_IN),
     (current_user, _SIGNED_IN),
     (current_tenant, "a tenant"),
 )
 _ANY = ("ANY",)
-_WITHIN_A_SEGMENT = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
+_SEGMENT_CONVERTORS = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
 _OPTIONAL = (optional_session, optional_tenant, optional_user)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One route. ``demands`` is what a caller must be or hold, in words; empty if nothing.
+    """One route of an app.
 
-    ``methods`` is ``WS`` for a WebSocket, and ``ANY`` where that cannot be told, as for a mounted app that
-    lists no routes; its path ends in ``/*``.
-    ``is_own`` marks the plugin's own routes, which look after themselves.
+    ``methods`` is ``WS`` for a WebSocket. It is ``ANY`` if the methods are unknown, as for a mounted app that
+    lists no routes; the path of such an app ends in ``/*``. ``requires`` describes the requirements, such as
+    ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
+    routes of the plugin, which enforce their own rules.
     """
 
     path: str
@@ -57,32 +58,29 @@ class RouteRow:
 
     @property
     def access(self) -> str:
-        """The last column of the table."""
+        """The text of the column REQUIRES."""
         if self.is_own:
             return "(fastapi_descope)"
         if self.requires:
             return "; ".join(self.requires)
-        return "public, knows who is signed in" if self.is_optional else "public"
+        return "public, uses the session if there is one" if self.is_optional else "public"
 
     @property
     def is_public(self) -> bool:
-        """Whether anybody gets in, as far as can be seen from outside the handler."""
+        """Whether no requirement is known, so that every client may call the route."""
         return not (self.requires or self.is_own)
 
 
 class RouteTable:
-    """Every route of an app, those of mounted apps included, in the order in which they match.
-
-    Prints as a table with one line for each.
-    """
+    """All routes of an app and its mounted apps, in matching order. ``str()`` formats them as a table."""
 
     def __init__(self, app: Starlette) -> None:
-        self.rows = _guarded(app)
+        self.rows = _protected_rows(app)
 
     def unprotected(self, public: Iterable[str] = ()) -> tuple[RouteRow, ...]:
-        """The public routes that are not meant to be: all but those whose path is in ``public``.
+        """Return the public routes whose path is not listed in ``public``.
 
-        A path there stands for itself, or with ``/*`` at its end for everything below it.
+        A listed path that ends in ``/*`` matches everything below it.
         """
         allowed = tuple(public)
         return tuple(row for row in self.rows if row.is_public and not _is_listed(row.path, allowed))
@@ -96,57 +94,57 @@ class RouteTable:
 
 
 class _ProtectByDefault:
-    """What ``DescopeMiddleware(protect=True)`` adds to routes without demands of their own."""
+    """The effect of ``DescopeMiddleware(protect=True)`` on routes without requirements of their own."""
 
     def __init__(self, app: Starlette) -> None:
         ours = [each.kwargs for each in app.user_middleware if cast("object", each.cls) is DescopeMiddleware]
         protecting = [options for options in ours if options.get("protect")]
         self._protects = bool(protecting)
-        self._public = tuple(path for each in protecting for path in _paths(each))
+        self._public = tuple(path for each in protecting for path in _public_paths(each))
 
-    def applied(self, row: RouteRow, before: Sequence[RouteRow]) -> RouteRow:
-        """The row as it is behind the middleware; ``before`` are those that match sooner."""
-        if not self._protects or not row.is_public or self._opens(row, before):
+    def apply(self, row: RouteRow, before: Sequence[RouteRow]) -> RouteRow:
+        """Return the row with the middleware's requirement. ``before`` are the rows that match first."""
+        if not self._protects or not row.is_public or self._is_public(row, before):
             return row
         return replace(row, requires=(_SIGNED_IN,), is_optional=False)
 
-    def _opens(self, row: RouteRow, before: Sequence[RouteRow]) -> bool:
-        """Whether the route answers at a public path, as ``/{section}/all`` does at ``/static/*``."""
-        met = (each for each in self._public if _path_matches(row.path.split("/"), each.split("/")))
-        return any(not any(_answers(other, path, row.methods) for other in before) for path in met)
+    def _is_public(self, row: RouteRow, before: Sequence[RouteRow]) -> bool:
+        """Return whether the route handles a public path, as ``/{section}/all`` does for ``/static/*``."""
+        handled = (each for each in self._public if _path_matches(row.path.split("/"), each.split("/")))
+        return any(not any(_handles(other, path, row.methods) for other in before) for path in handled)
 
 
-def _paths(options: Mapping[str, object]) -> tuple[str, ...]:
+def _public_paths(options: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(cast("Iterable[str]", options.get("public_paths", ())))
 
 
-def _answers(row: RouteRow, path: str, methods: Iterable[str]) -> bool:
-    """Whether a request for what is listed as ``path`` never gets past this row."""
+def _handles(row: RouteRow, path: str, methods: Iterable[str]) -> bool:
+    """Return whether this row handles every request that the public path ``path`` allows."""
     return row.path == path and (row.methods == _ANY or set(methods) <= set(row.methods))
 
 
 def _path_matches(route: Sequence[str], listed: Sequence[str]) -> bool:
-    """Whether a path of the route is one that is listed, segment by segment."""
+    """Return whether the route can match a listed path, segment by segment."""
     if not (route and listed):
         return not (route or listed)
-    if listed == ["*"] or route == ["*"] or (pattern := _within(route[0])) is None:
+    if listed == ["*"] or route == ["*"] or (pattern := _segment_pattern(route[0])) is None:
         return True
     return pattern.match(f"/{listed[0]}") is not None and _path_matches(route[1:], listed[1:])
 
 
-def _within(segment: str) -> re.Pattern[str] | None:
-    """What matches a segment of a route; None if that goes on beyond it, as ``{path:path}`` does."""
+def _segment_pattern(segment: str) -> re.Pattern[str] | None:
+    """Return a pattern for one segment, or None if it can span several, as ``{path:path}`` does."""
     pattern, _, convertors = compile_path(f"/{segment}")
-    return pattern if all(isinstance(each, _WITHIN_A_SEGMENT) for each in convertors.values()) else None
+    return pattern if all(isinstance(each, _SEGMENT_CONVERTORS) for each in convertors.values()) else None
 
 
 def _is_listed(path: str, listed: Iterable[str]) -> bool:
     return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in listed)
 
 
-def _guarded(app: Starlette) -> tuple[RouteRow, ...]:
-    rows, guard = tuple(_rows(app.routes, "")), _ProtectByDefault(app)
-    return tuple(guard.applied(row, rows[:at]) for at, row in enumerate(rows))
+def _protected_rows(app: Starlette) -> tuple[RouteRow, ...]:
+    rows, protection = tuple(_rows(app.routes, "")), _ProtectByDefault(app)
+    return tuple(protection.apply(row, rows[:index]) for index, row in enumerate(rows))
 
 
 def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
@@ -155,7 +153,7 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
         mounted = getattr(route, "routes", None)
         inner: object = getattr(route, "app", None)
         if mounted and isinstance(inner, Starlette):
-            yield from (replace(row, path=path + row.path) for row in _guarded(inner))
+            yield from (replace(row, path=path + row.path) for row in _protected_rows(inner))
         elif mounted:
             yield from _rows(mounted, path)
         elif mounted is not None:
@@ -185,22 +183,25 @@ def _methods(route: object) -> tuple[str, ...]:
 
 
 def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
-    """The demands in words, each once; that one is signed in goes without saying beside another."""
+    """Describe the requirements, each once. ``signed in`` is omitted if there is another one."""
     found: list[str] = []
     for call in calls:
-        found += _in_words(call) if isinstance(call, Requirement) else [w for o, w in _WORDS if o is call]
-    words = tuple(dict.fromkeys(found))
-    return tuple(word for word in words if word != _SIGNED_IN) or words
+        if isinstance(call, Requirement):
+            found += _description(call)
+        else:
+            found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
+    texts = tuple(dict.fromkeys(found))
+    return tuple(text for text in texts if text != _SIGNED_IN) or texts
 
 
-def _in_words(required: Requirement) -> list[str]:
-    where = "project " if required.project else ""
-    within = "" if required.max_age is None else f" within {required.max_age} s"
-    words = {
-        f"{where}roles {', '.join(sorted(required.roles))}": required.roles,
-        f"{where}permissions {', '.join(sorted(required.permissions))}": required.permissions,
-        f"tenant = {{{required.tenant_from}}}": required.tenant_from,
-        f"step-up{within}": required.step_up,
-        "MFA": required.mfa,
+def _description(requirement: Requirement) -> list[str]:
+    project = "project " if requirement.project else ""
+    max_age = "" if requirement.max_age is None else f" within {requirement.max_age} s"
+    texts = {
+        f"{project}roles {', '.join(sorted(requirement.roles))}": requirement.roles,
+        f"{project}permissions {', '.join(sorted(requirement.permissions))}": requirement.permissions,
+        f"tenant = {{{requirement.tenant_from}}}": requirement.tenant_from,
+        f"step-up{max_age}": requirement.step_up,
+        "MFA": requirement.mfa,
     }
-    return [word for word, is_required in words.items() if is_required] or [_SIGNED_IN]
+    return [text for text, is_required in texts.items() if is_required] or [_SIGNED_IN]

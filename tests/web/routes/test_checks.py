@@ -71,7 +71,7 @@ def test_scopes_that_nothing_checks(dependency: object) -> None:
     app.include_router(router, prefix="/v1")
 
     (sentence,) = check_routes(app)
-    assert sentence.startswith("/v1/payouts: the scopes of Security() are not looked at")
+    assert sentence.startswith("/v1/payouts: the scopes of Security() are not checked")
     assert "use Depends(require_permissions('payouts.write', 'payouts.read'))" in sentence
 
 
@@ -125,8 +125,8 @@ def test_a_route_in_the_place_of_one_of_ours(declare: object, shadowed: set[str]
     app.include_router(descope.router)
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
 
-    assert {each.split(" is answered", 1)[0] for each in check_routes(app)} == shadowed
-    with pytest.raises(ConfigurationError, match="in place of the plugin's"), TestClient(app):
+    assert {each.split(" is handled by", 1)[0] for each in check_routes(app)} == shadowed
+    with pytest.raises(ConfigurationError, match="instead of the plugin's"), TestClient(app):
         pass
 
 
@@ -138,7 +138,7 @@ def test_a_mounted_app_with_such_a_route() -> None:
     _descope(inner)
     app.mount("/inner", inner)
 
-    assert {each.split(" is answered", 1)[0] for each in check_routes(app)} == {
+    assert {each.split(" is handled by", 1)[0] for each in check_routes(app)} == {
         "GET /login/sso",
         "GET /callback",
         "GET /inner/login/sso",
@@ -151,7 +151,10 @@ def test_a_parameter_before_our_routes() -> None:
     app = FastAPI()
     app.include_router(_descope().router, prefix="/{org}")
 
-    with pytest.raises(ConfigurationError, match=r"/\{org\}/login/sso: with a parameter"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"/\{org\}/login/sso: the plugin's routes are not found under a prefix with a parameter",
+    ):
         raise_on_errors(app)
 
 

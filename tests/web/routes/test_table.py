@@ -87,7 +87,7 @@ def test_views_as_parameters() -> None:
         "/user": "signed in",
         "/session": "signed in",
         "/tenant": "a tenant",
-        "/maybe": "public, knows who is signed in",
+        "/maybe": "public, uses the session if there is one",
     }
 
 
