@@ -10,13 +10,13 @@ from fastapi.responses import FileResponse, Response
 from playwright.sync_api import Page, expect
 
 from fastapi_descope import CurrentSession
-from tests.contract.node_sdks import SDKS
+from tests.contract.sdks import NODE_SDKS
 
 ADA = "ada@acme.example"
 
 _PAGE = Path(__file__).with_name("front_end.html")
-_SDK = SDKS / "node_modules" / "@descope" / "web-js-sdk" / "dist" / "index.umd.js"
-_OIDC = SDKS / "node_modules" / "oidc-client-ts" / "dist" / "browser" / "oidc-client-ts.min.js"
+_SDK = NODE_SDKS / "node_modules" / "@descope" / "web-js-sdk" / "dist" / "index.umd.js"
+_OIDC = NODE_SDKS / "node_modules" / "oidc-client-ts" / "dist" / "browser" / "oidc-client-ts.min.js"
 
 
 @dataclass(frozen=True)

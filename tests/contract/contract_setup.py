@@ -1,4 +1,4 @@
-"""An emulator on a clock that stands still, and what it takes to put it into a situation of the record."""
+"""An emulator for one exchange of the record, and the situations that precede exchanges."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from jose import jwt
 from fastapi_descope.emulator import AccessKey, Emulator, Grants, SigningKey
 from tests.helpers.tampering import encode, with_segment
 
-from .wire_record import Sent, filled, sdks
+from .wire_record import RecordedRequest, fill_placeholders, sdks
 
 __all__ = ["CALLBACK", "SITUATIONS", "ContractSetup", "signing_key"]
 
@@ -25,38 +25,38 @@ Values = Mapping[str, str]
 
 
 @cache
-def signing_key(whose: str) -> SigningKey:
-    """One key for each name: making one takes longer than most tests."""
+def signing_key(name: str) -> SigningKey:
+    """Return one key for each name. Generating a key takes longer than most tests."""
     return SigningKey.generate()
 
 
 class ContractSetup:
-    """An emulator, and a client for it at ``origin``."""
+    """An emulator with a client of it."""
 
     def __init__(self, emulator: Emulator, client: httpx.AsyncClient, origin: str) -> None:
         self.emulator = emulator
         self._client = client
         self._origin = origin
 
-    async def send(self, sent: Sent, values: Values) -> httpx.Response:
-        """Send a request of the record, with an SDK's headers; values take the place of placeholders."""
-        method, _, path = sent.call.partition(" ")
-        headers = {**sdks()[sent.by].headers, **sent.headers}
-        if sent.bearer is not None:
-            headers["authorization"] = f"Bearer {sent.bearer}"
-        if sent.cookie is not None:
-            headers["cookie"] = sent.cookie
-        text = json.dumps(sent.body) if sent.body is not None else sent.text
+    async def send(self, request: RecordedRequest, values: Values) -> httpx.Response:
+        """Send a recorded request with its SDK's headers and with its placeholders replaced."""
+        method, _, path = request.call.partition(" ")
+        headers = {**sdks()[request.by].headers, **request.headers}
+        if request.bearer is not None:
+            headers["authorization"] = f"Bearer {request.bearer}"
+        if request.cookie is not None:
+            headers["cookie"] = request.cookie
+        text = json.dumps(request.body) if request.body is not None else request.text
         return await self._client.request(
             method,
-            self._origin + str(filled(path, values)),
-            params={name: str(filled(value, values)) for name, value in sent.query.items()},
-            headers={name: str(filled(value, values)) for name, value in headers.items()},
-            content=None if text is None else str(filled(text, values)),
+            self._origin + str(fill_placeholders(path, values)),
+            params={name: str(fill_placeholders(value, values)) for name, value in request.query.items()},
+            headers={name: str(fill_placeholders(value, values)) for name, value in headers.items()},
+            content=None if text is None else str(fill_placeholders(text, values)),
         )
 
-    async def code(self, token: str = "", **options: object) -> str:
-        """The code that Ada brings back from the sign-in page, with these login options."""
+    async def login_code(self, token: str = "", **options: object) -> str:
+        """Return the code of a login of Ada with these login options."""
         bearer = ":".join(filter(None, (self.emulator.project_id, token)))
         started = await self._client.post(
             f"{self._origin}/v1/auth/sso/authorize",
@@ -64,165 +64,167 @@ class ContractSetup:
             headers={"authorization": f"Bearer {bearer}"},
             json=options,
         )
-        return (await self.confirm(started.json()["url"])).params["code"]
+        return (await self.submit_sign_in_page(started.json()["url"])).params["code"]
 
-    async def confirm(self, url: str) -> httpx.URL:
-        """Press Ada's button on the sign-in page at an address; the value is where the browser is sent."""
+    async def submit_sign_in_page(self, url: str) -> httpx.URL:
+        """Press Ada's button on the sign-in page and return the URL of the redirect."""
         page = await self._client.get(url)
         form_token = _FORM_TOKEN.search(page.text)
         assert form_token, page.text
         ada = self.emulator.project.find_user(_ADA)
         assert ada
         form = {"form_token": unescape(form_token[1]), "user": ada.user_id}
-        back = await self._client.post(page.url, data=form)
-        return httpx.URL(back.headers.get("location", ""))
+        response = await self._client.post(page.url, data=form)
+        return httpx.URL(response.headers.get("location", ""))
 
 
-async def _nothing(stage: ContractSetup) -> Values:
+async def _nothing(setup: ContractSetup) -> Values:
     return {}
 
 
-async def _a_session(stage: ContractSetup) -> Values:
-    session, refresh = stage.emulator.issue(_ADA, "acme")
+async def _a_session(setup: ContractSetup) -> Values:
+    session, refresh = setup.emulator.issue(_ADA, "acme")
     return {"session": session, "refresh": refresh}
 
 
-async def _a_stepped_up_session(stage: ContractSetup) -> Values:
-    session, refresh = stage.emulator.issue(_ADA, "acme", step_up=True)
+async def _a_stepped_up_session(setup: ContractSetup) -> Values:
+    session, refresh = setup.emulator.issue(_ADA, "acme", step_up=True)
     return {"session": session, "refresh": refresh}
 
 
-async def _a_code(stage: ContractSetup) -> Values:
-    return {"code": await stage.code()}
+async def _a_code(setup: ContractSetup) -> Values:
+    return {"code": await setup.login_code()}
 
 
-async def _a_code_with_custom_claims(stage: ContractSetup) -> Values:
-    return {"code": await stage.code(customClaims={"plan": "gold"})}
+async def _a_code_with_custom_claims(setup: ContractSetup) -> Values:
+    return {"code": await setup.login_code(customClaims={"plan": "gold"})}
 
 
-async def _a_step_up_code(stage: ContractSetup) -> Values:
-    return {"code": await stage.code((await _a_session(stage))["refresh"], stepup=True)}
+async def _a_step_up_code(setup: ContractSetup) -> Values:
+    return {"code": await setup.login_code((await _a_session(setup))["refresh"], stepup=True)}
 
 
-async def _an_mfa_code(stage: ContractSetup) -> Values:
-    return {"code": await stage.code((await _a_session(stage))["refresh"], mfa=True)}
+async def _an_mfa_code(setup: ContractSetup) -> Values:
+    return {"code": await setup.login_code((await _a_session(setup))["refresh"], mfa=True)}
 
 
-async def _a_used_code(stage: ContractSetup) -> Values:
-    values = await _a_code(stage)
-    used = await _do(stage, "POST /v1/auth/sso/exchange", "{project}", values, {"code": "{code}"})
+async def _a_used_code(setup: ContractSetup) -> Values:
+    values = await _a_code(setup)
+    used = await _call(setup, "POST /v1/auth/sso/exchange", "{project}", values, {"code": "{code}"})
     assert used.status_code == 200
     return values
 
 
-async def _a_session_logged_out(stage: ContractSetup) -> Values:
-    values = await _a_session(stage)
-    assert (await _do(stage, "POST /v1/auth/logout", "{project}:{refresh}", values)).status_code == 200
+async def _a_session_logged_out(setup: ContractSetup) -> Values:
+    values = await _a_session(setup)
+    assert (await _call(setup, "POST /v1/auth/logout", "{project}:{refresh}", values)).status_code == 200
     return values
 
 
-async def _a_replaced_refresh_token(stage: ContractSetup) -> Values:
-    """It was presented again, too, so that the whole family is void."""
-    values = await _a_session(stage)
-    renewed = await _do(stage, "POST /v1/auth/refresh", "{project}:{refresh}", values)
-    again = await _do(stage, "POST /v1/auth/refresh", "{project}:{refresh}", values)
-    assert (renewed.status_code, again.is_client_error) == (200, True)
-    return {**values, "heir": renewed.json()["refreshJwt"]}
+async def _a_replaced_refresh_token(setup: ContractSetup) -> Values:
+    """The replaced token was also used again, so its whole token family is revoked."""
+    values = await _a_session(setup)
+    refreshed = await _call(setup, "POST /v1/auth/refresh", "{project}:{refresh}", values)
+    reused = await _call(setup, "POST /v1/auth/refresh", "{project}:{refresh}", values)
+    assert (refreshed.status_code, reused.is_client_error) == (200, True)
+    return {**values, "heir": refreshed.json()["refreshJwt"]}
 
 
-async def _no_refresh_tokens(stage: ContractSetup) -> Values:
-    values = await _a_session(stage)
-    project, clock = stage.emulator.project, stage.emulator.clock
-    stranger = Emulator(project, clock=clock, signing_key=signing_key("stranger"))
+async def _no_refresh_tokens(setup: ContractSetup) -> Values:
+    values = await _a_session(setup)
+    project, clock = setup.emulator.project, setup.emulator.clock
+    other_emulator = Emulator(project, clock=clock, signing_key=signing_key("other"))
     clock.advance(-project.refresh_seconds)
-    expired = stage.emulator.issue(_ADA, "acme").refresh_jwt
+    expired = setup.emulator.issue(_ADA, "acme").refresh_jwt
     clock.advance(project.refresh_seconds)
     return {
         "session": values["session"],
-        "tampered": _tampered(values["refresh"]),
-        "foreign": stranger.issue(_ADA, "acme").refresh_jwt,
+        "tampered": _tamper(values["refresh"]),
+        "foreign": other_emulator.issue(_ADA, "acme").refresh_jwt,
         "expired": expired,
     }
 
 
-async def _no_sessions(stage: ContractSetup) -> Values:
-    values = await _a_session(stage)
-    stranger = Emulator(
-        stage.emulator.project, clock=stage.emulator.clock, signing_key=signing_key("stranger")
+async def _no_sessions(setup: ContractSetup) -> Values:
+    values = await _a_session(setup)
+    other_emulator = Emulator(
+        setup.emulator.project, clock=setup.emulator.clock, signing_key=signing_key("other")
     )
     return {
         "refresh": values["refresh"],
-        "tampered": _tampered(values["session"]),
-        "foreign": stranger.issue(_ADA, "acme").session_jwt,
-        "expired": stage.emulator.issue(_ADA, "acme", session_seconds=-60).session_jwt,
+        "tampered": _tamper(values["session"]),
+        "foreign": other_emulator.issue(_ADA, "acme").session_jwt,
+        "expired": setup.emulator.issue(_ADA, "acme", session_seconds=-60).session_jwt,
     }
 
 
-async def _a_social_code(stage: ContractSetup) -> Values:
+async def _a_social_code(setup: ContractSetup) -> Values:
     call = "POST /v1/auth/oauth/authorize"
     query = {"provider": "google", "redirectURL": CALLBACK}
-    started = await _do(stage, call, "{project}", {}, query=query)
-    return {"code": (await stage.confirm(started.json()["url"])).params["code"]}
+    started = await _call(setup, call, "{project}", {}, query=query)
+    return {"code": (await setup.submit_sign_in_page(started.json()["url"])).params["code"]}
 
 
-async def _a_pending_notp(stage: ContractSetup) -> Values:
-    return {"pending": (await _started_notp(stage))["pendingRef"]}
+async def _a_pending_notp(setup: ContractSetup) -> Values:
+    return {"pending": (await _started_notp(setup))["pendingRef"]}
 
 
-async def _a_confirmed_notp(stage: ContractSetup) -> Values:
-    started = await _started_notp(stage)
-    await stage.confirm(started["redirectUrl"])
+async def _a_confirmed_notp(setup: ContractSetup) -> Values:
+    started = await _started_notp(setup)
+    await setup.submit_sign_in_page(started["redirectUrl"])
     return {"pending": started["pendingRef"]}
 
 
-async def _started_notp(stage: ContractSetup) -> dict[str, str]:
-    started = await _do(stage, "POST /v1/auth/notp/whatsapp/signup-in", "{project}", {}, {"loginId": _ADA})
-    answer: dict[str, str] = started.json()
-    return answer
+async def _started_notp(setup: ContractSetup) -> dict[str, str]:
+    started = await _call(setup, "POST /v1/auth/notp/whatsapp/signup-in", "{project}", {}, {"loginId": _ADA})
+    body: dict[str, str] = started.json()
+    return body
 
 
-async def _an_enchanted_link(stage: ContractSetup) -> Values:
-    call, key = "POST /v1/mgmt/tests/generate/enchantedlink", stage.emulator.project.management_key
-    made = (await _do(stage, call, f"{{project}}:{key}", {}, {"loginId": _ADA, "URI": "{callback}"})).json()
-    return {"pending": made["pendingRef"], "link_token": httpx.URL(made["link"]).params["t"]}
+async def _an_enchanted_link(setup: ContractSetup) -> Values:
+    call, key = "POST /v1/mgmt/tests/generate/enchantedlink", setup.emulator.project.management_key
+    link = (await _call(setup, call, f"{{project}}:{key}", {}, {"loginId": _ADA, "URI": "{callback}"})).json()
+    return {"pending": link["pendingRef"], "link_token": httpx.URL(link["link"]).params["t"]}
 
 
-async def _a_followed_link(stage: ContractSetup) -> Values:
-    values = await _an_enchanted_link(stage)
+async def _a_followed_link(setup: ContractSetup) -> Values:
+    values = await _an_enchanted_link(setup)
     call = "POST /v1/auth/enchantedlink/verify"
-    assert (await _do(stage, call, "{project}", values, {"token": "{link_token}"})).status_code == 200
+    assert (await _call(setup, call, "{project}", values, {"token": "{link_token}"})).status_code == 200
     return values
 
 
-async def _an_access_key(stage: ContractSetup) -> Values:
-    """And one that is past its time."""
+async def _an_access_key(setup: ContractSetup) -> Values:
+    """Also creates an expired access key."""
     grants = {"acme": Grants(("viewer",), ("reports.read",))}
     good = AccessKey("K2recorded", "good-secret", tenants=grants)
     expired = AccessKey("K2expired", "expired-secret", tenants=grants, expires_at=1)
-    stage.emulator.project = replace(stage.emulator.project, access_keys=(good, expired))
+    setup.emulator.project = replace(setup.emulator.project, access_keys=(good, expired))
     return {"access_key": good.secret, "expired_key": expired.secret}
 
 
-async def _a_rate_limit(stage: ContractSetup) -> Values:
-    stage.emulator.faults.add("*", status=429, retry_after=7)
+async def _a_rate_limit(setup: ContractSetup) -> Values:
+    setup.emulator.faults.add("*", status=429, retry_after=7)
     return {}
 
 
-async def _do(
-    stage: ContractSetup,
+async def _call(
+    setup: ContractSetup,
     call: str,
     bearer: str,
     values: Values,
     body: dict[str, object] | None = None,
     query: dict[str, str] | None = None,
 ) -> httpx.Response:
-    sent = Sent(by="PY", certainty="measured", call=call, bearer=bearer, body=body or {}, query=query or {})
-    known = {"project": stage.emulator.project_id, "callback": CALLBACK}
-    return await stage.send(sent, {**values, **known})
+    sent = RecordedRequest(
+        by="PY", certainty="measured", call=call, bearer=bearer, body=body or {}, query=query or {}
+    )
+    known = {"project": setup.emulator.project_id, "callback": CALLBACK}
+    return await setup.send(sent, {**values, **known})
 
 
-def _tampered(token: str) -> str:
-    """The token with another tenant in it, under its old signature."""
+def _tamper(token: str) -> str:
+    """Return the token with another tenant and the old signature."""
     claims = {**jwt.get_unverified_claims(token), "dct": "globex"}
     return with_segment(token, 1, encode(json.dumps(claims).encode()))
 
@@ -248,4 +250,4 @@ SITUATIONS: Mapping[str, Callable[[ContractSetup], Awaitable[Values]]] = {
     "an access key": _an_access_key,
     "a rate limit": _a_rate_limit,
 }
-"""What the record calls a situation, and how the emulator gets into it. The values are for placeholders."""
+"""Prepares the emulator for each situation that the record names, and returns values for placeholders."""

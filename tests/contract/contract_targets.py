@@ -1,4 +1,4 @@
-"""Those who answer for Descope: its record, and the emulator in this process or on a socket."""
+"""The targets of the wire contract: the record, and the emulator in this process or on a socket."""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -15,39 +15,39 @@ from tests.helpers.live_server import listening, serve_app
 from tests.helpers.tampering import Forge
 
 from .contract_setup import CALLBACK, SITUATIONS, ContractSetup, signing_key
-from .wire_record import exchanges, filled, tokens
+from .wire_record import exchanges, fill_placeholders, tokens
 
 __all__ = [
     "Claims",
+    "ContractResponse",
     "ContractTarget",
-    "Emulated",
-    "Recorded",
-    "Reply",
-    "Switchboard",
+    "EmulatorServer",
+    "EmulatorTarget",
+    "RecordTarget",
     "claims_of",
+    "emulator_server",
     "in_process",
-    "switchboard",
 ]
 
 _NOW = 1_800_000_000.0
 _FORGE = Forge()
 
 Claims = dict[str, object]
-Opening = Callable[[Emulator], AbstractAsyncContextManager[ContractSetup]]
+OpenSetup = Callable[[Emulator], AbstractAsyncContextManager[ContractSetup]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer. ``given`` are the values that stood for the placeholders of the request."""
+class ContractResponse:
+    """A response. ``placeholders`` are the values that replaced the placeholders of the request."""
 
     status: int
     headers: httpx.Headers
     body: object
-    given: Mapping[str, str]
+    placeholders: Mapping[str, str]
 
     @property
     def fields(self) -> Claims:
-        """The body, which is an object."""
+        """The body, which must be an object."""
         body = self.body
         assert isinstance(body, dict)
         return cast("Claims", body)
@@ -69,91 +69,95 @@ class Reply:
 
 
 class ContractTarget(Protocol):
-    """Somebody who can be asked what the record says was asked of Descope."""
+    """A target that responds to the recorded requests."""
 
-    async def ask(self, name: str, number: int = 0) -> Reply:
-        """The answer to an exchange, when its request of this number is sent."""
+    async def call(self, name: str, variant: int = 0) -> ContractResponse:
+        """Return the response of an exchange to the request with this index."""
         ...
 
 
-class Recorded:
-    """The record itself. Its tokens are those that were written down, under a signature of our own."""
+class RecordTarget:
+    """The record itself. Its tokens have the recorded claims and a signature of our own."""
 
-    async def ask(self, name: str, number: int = 0) -> Reply:
-        """What is written down."""
-        answer = exchanges()[name].answer
+    async def call(self, name: str, variant: int = 0) -> ContractResponse:
+        """Return the recorded response."""
+        response = exchanges()[name].response
         values: dict[str, object] = {"project": DEFAULT_PROJECT_ID, "key": _FORGE.jwk(DEFAULT_PROJECT_ID)}
         given = {kind: _token(kind, values) for kind in ("session", "refresh")}
-        values |= {kind: _token(token, values) for kind, token in answer.tokens.items()}
-        headers = httpx.Headers({"content-type": "application/json", **answer.headers})
-        cookies = [("set-cookie", str(filled(line, {**given, **values}))) for line in answer.cookies]
-        body = filled(answer.body, values)
+        values |= {kind: _token(token, values) for kind, token in response.tokens.items()}
+        headers = httpx.Headers({"content-type": "application/json", **response.headers})
+        cookies = [
+            ("set-cookie", str(fill_placeholders(line, {**given, **values}))) for line in response.cookies
+        ]
+        body = fill_placeholders(response.body, values)
         project = {"project": DEFAULT_PROJECT_ID}
-        return Reply(answer.status, httpx.Headers([*headers.multi_items(), *cookies]), body, given | project)
+        return ContractResponse(
+            response.status, httpx.Headers([*headers.multi_items(), *cookies]), body, given | project
+        )
 
 
-class Emulated:
-    """An emulator, made anew for each request, reached as ``opening`` says."""
+class EmulatorTarget:
+    """A new emulator for each request, reached through ``open_setup``."""
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, open_setup: OpenSetup) -> None:
+        self._open_setup = open_setup
 
-    async def ask(self, name: str, number: int = 0) -> Reply:
-        """Make the situation real, send the request, and see."""
+    async def call(self, name: str, variant: int = 0) -> ContractResponse:
+        """Prepare the situation, send the request and return the response."""
         exchange = exchanges()[name]
         known = {"project": DEFAULT_PROJECT_ID, "callback": CALLBACK}
-        options = cast("dict[str, object]", filled(exchange.project, known))
+        options = cast("dict[str, object]", fill_placeholders(exchange.project, known))
         emulator = Emulator(
             Project(**options),  # type: ignore[arg-type] # options of the record, by keyword
             clock=Clock(lambda: _NOW),
             signing_key=signing_key("ours").with_new_kid(),
         )
-        async with self._opening(emulator) as stage:
-            values = {**known, **await SITUATIONS[exchange.given](stage)}
-            answer = await stage.send(exchange.sends[number], values)
-        return Reply(answer.status_code, answer.headers, json.loads(answer.content), values)
+        async with self._open_setup(emulator) as setup:
+            values = {**known, **await SITUATIONS[exchange.given](setup)}
+            response = await setup.send(exchange.requests[variant], values)
+        return ContractResponse(response.status_code, response.headers, json.loads(response.content), values)
 
 
 @asynccontextmanager
 async def in_process(emulator: Emulator) -> AsyncGenerator[ContractSetup]:
-    """Over ASGI."""
+    """Reach the emulator through ASGI."""
     transport = httpx.ASGITransport(emulator)
     async with httpx.AsyncClient(transport=transport) as client:
         yield ContractSetup(emulator, client, "http://127.0.0.1:4000")
 
 
-class Switchboard:
-    """One server on a loopback socket, behind which the emulator is exchanged."""
+class EmulatorServer:
+    """A server on a loopback socket whose emulator can be replaced."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
         self._emulator: Emulator | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on."""
+        """Forward a request to the current emulator."""
         if scope["type"] == "http":
             assert self._emulator
             await self._emulator(scope, receive, send)
 
     @asynccontextmanager
-    async def connected(self, emulator: Emulator) -> AsyncGenerator[ContractSetup]:
-        """Over HTTP."""
+    async def connect(self, emulator: Emulator) -> AsyncGenerator[ContractSetup]:
+        """Reach the emulator through HTTP."""
         self._emulator = emulator
         async with httpx.AsyncClient(trust_env=False) as client:
             yield ContractSetup(emulator, client, self._origin)
 
 
 @contextmanager
-def switchboard() -> Generator[Switchboard]:
-    """A switchboard that is served for the length of a ``with``."""
+def emulator_server() -> Generator[EmulatorServer]:
+    """Run a server."""
     with listening() as (listener, origin):
-        board = Switchboard(origin)
+        board = EmulatorServer(origin)
         with serve_app(board, listener):
             yield board
 
 
 def claims_of(token: object) -> Claims:
-    """What a JWT says; whether its signature is good, the emulator's own tests find out."""
+    """Return the claims of a JWT without verifying it; the emulator's own tests verify signatures."""
     assert isinstance(token, str)
     return jwt.get_unverified_claims(token)
 
@@ -161,5 +165,7 @@ def claims_of(token: object) -> Claims:
 def _token(name: str, values: Mapping[str, object]) -> str:
     token = tokens()[name]
     return _FORGE.token(
-        filled(token.claims, values), header=filled(token.header, values), key=DEFAULT_PROJECT_ID
+        fill_placeholders(token.claims, values),
+        header=fill_placeholders(token.header, values),
+        key=DEFAULT_PROJECT_ID,
     )

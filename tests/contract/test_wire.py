@@ -1,7 +1,7 @@
-"""What Descope's wire promises, endpoint by endpoint, asked of the record and of the emulator alike.
+"""The wire contract, endpoint by endpoint, tested against the record and against the emulator.
 
-The record (``recorded/``) is what is known of Descope. That the same tests and the same shapes hold for
-both is what keeps the emulator from answering more, or less, or otherwise than Descope.
+The record (``recorded/``) holds what is known of Descope. The same tests run against both, so the emulator
+sends neither more nor less than Descope.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,15 +15,15 @@ from jose import jwt
 from tests.contract.contract_targets import (
     Claims,
     ContractTarget,
-    Emulated,
-    Recorded,
-    Switchboard,
+    EmulatorServer,
+    EmulatorTarget,
+    RecordTarget,
     claims_of,
+    emulator_server,
     in_process,
-    switchboard,
 )
-from tests.contract.wire_record import exchanges, refusals, shapes, with_tokens
-from tests.contract.wire_shapes import complaints
+from tests.contract.wire_record import error_exchanges, exchanges, exchanges_with_tokens, shapes
+from tests.contract.wire_shapes import shape_errors
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ FOUR_WEEKS = 28 * 24 * 3600
 
 
 def _epoch(text: object) -> float:
-    """What RFC 3339 text stands for."""
+    """Return the epoch seconds of RFC 3339 text."""
     assert isinstance(text, str)
     return datetime.fromisoformat(text).timestamp()
 
@@ -43,172 +43,172 @@ def _number(claims: Mapping[str, object], name: str) -> int:
 
 
 class WireContract:
-    """The promises. A subclass says with its fixture ``descope`` who has to keep them."""
+    """The tests of the contract. The fixture ``descope`` of a subclass is the target."""
 
     @pytest.mark.parametrize("name", exchanges())
     async def test_em07_status_and_shape(self, descope: ContractTarget, name: str) -> None:
-        """The recorded status, or one of its class where nobody knows it; JSON; no field too many or few.
+        """The status is as recorded (of the same class if unknown), and the body has the recorded shape.
 
         EM-07.
         """
-        response = exchanges()[name].answer
-        reply = await descope.ask(name)
-        if response.status_is in {"measured", "documented"}:
-            assert reply.status == response.status
-        assert reply.status // 100 == response.status // 100
-        assert reply.headers["content-type"].partition(";")[0] == "application/json"
-        assert complaints(response.shape, reply.body, shapes()) == []
+        recorded = exchanges()[name].response
+        response = await descope.call(name)
+        if recorded.status_certainty in {"measured", "documented"}:
+            assert response.status == recorded.status
+        assert response.status // 100 == recorded.status // 100
+        assert response.headers["content-type"].partition(";")[0] == "application/json"
+        assert shape_errors(recorded.shape, response.body, shapes()) == []
 
-    @pytest.mark.parametrize("name", refusals())
-    async def test_refusals_have_a_code(self, descope: ContractTarget, name: str) -> None:
-        """Descope's own, wherever a source names it (section 6); without one Go takes it for garbage."""
-        response = exchanges()[name].answer
-        reply = await descope.ask(name)
-        if response.code_is != "unknown":
-            assert reply.fields["errorCode"] == cast("Claims", response.body)["errorCode"]
-        assert reply.fields["errorDescription"] != ""
-        assert reply.cookies == []
+    @pytest.mark.parametrize("name", error_exchanges())
+    async def test_errors_have_a_code(self, descope: ContractTarget, name: str) -> None:
+        """It is Descope's code if a source names it (section 6). The Go SDK needs one."""
+        recorded = exchanges()[name].response
+        response = await descope.call(name)
+        if recorded.code_certainty != "unknown":
+            assert response.fields["errorCode"] == cast("Claims", recorded.body)["errorCode"]
+        assert response.fields["errorDescription"] != ""
+        assert response.cookies == []
 
-    async def test_a_rate_limit_says_when_to_come_back(self, descope: ContractTarget) -> None:
-        """In whole seconds: SDKs read nothing else (section 6)."""
-        assert (await descope.ask("exchange while rate limited")).headers["retry-after"] == "7"
+    async def test_a_rate_limit_has_retry_after(self, descope: ContractTarget) -> None:
+        """In whole seconds: SDKs parse no other format (section 6)."""
+        assert (await descope.call("exchange while rate limited")).headers["retry-after"] == "7"
 
-    @pytest.mark.parametrize("name", with_tokens())
+    @pytest.mark.parametrize("name", exchanges_with_tokens())
     async def test_tokens(self, descope: ContractTarget, name: str) -> None:
-        """Each is RS256 with a key id, knows its kind, and holds no claim that the record does not know."""
-        reply = await descope.ask(name)
+        """Each is signed with RS256, has a key id and its ``drn``, and has only recorded claims."""
+        response = await descope.call(name)
         for field, shape, kind in (
             ("sessionJwt", "SessionClaims", "DS"),
             ("refreshJwt", "RefreshClaims", "DSR"),
         ):
-            token = reply.fields.get(field) or ""
+            token = response.fields.get(field) or ""
             assert isinstance(token, str)
             if token:
                 header = jwt.get_unverified_header(token)
-                assert complaints("Header", header, shapes()) == []
+                assert shape_errors("Header", header, shapes()) == []
                 assert (header["alg"], header.get("typ")) == ("RS256", "JWT")
-                assert complaints(shape, claims_of(token), shapes()) == []
+                assert shape_errors(shape, claims_of(token), shapes()) == []
                 assert claims_of(token)["drn"] == kind
 
-    @pytest.mark.parametrize("name", with_tokens())
+    @pytest.mark.parametrize("name", exchanges_with_tokens())
     async def test_times(self, descope: ContractTarget, name: str) -> None:
-        """Numbers in the JWT but for ``rexp``; the answer tells both ends once more, in epoch seconds."""
-        reply = await descope.ask(name)
-        session = reply.session
+        """They are numbers in the JWT except ``rexp``. The body repeats both expiries in epoch seconds."""
+        response = await descope.call(name)
+        session = response.session
         refresh_ends = _epoch(session["rexp"])
         assert _number(session, "iat") < _number(session, "exp") <= refresh_ends
-        assert reply.fields["sessionExpiration"] == session["exp"]
-        assert reply.fields["cookieExpiration"] == refresh_ends
-        if reply.fields.get("refreshJwt"):
-            assert reply.refresh["exp"] == refresh_ends
+        assert response.fields["sessionExpiration"] == session["exp"]
+        assert response.fields["cookieExpiration"] == refresh_ends
+        if response.fields.get("refreshJwt"):
+            assert response.refresh["exp"] == refresh_ends
 
     async def test_start(self, descope: ContractTarget) -> None:
-        """The address to send the browser to, and nothing else (section 2.1)."""
-        assert (await descope.ask("start")).fields.keys() == {"url"}
+        """The body has the URL to redirect to and nothing else (section 2.1)."""
+        assert (await descope.call("start")).fields.keys() == {"url"}
 
     async def test_exchange(self, descope: ContractTarget) -> None:
-        """A session of ten minutes and a refresh token of four weeks, for the same user (section 3.5)."""
-        reply = await descope.ask("exchange")
-        session, refresh = reply.session, reply.refresh
+        """The session lasts ten minutes, the refresh token four weeks, for the same user (section 3.5)."""
+        response = await descope.call("exchange")
+        session, refresh = response.session, response.refresh
         assert _number(session, "exp") - _number(session, "iat") == 600
         assert _number(refresh, "exp") - _number(refresh, "iat") == FOUR_WEEKS
-        assert reply.fields["cookieMaxAge"] == FOUR_WEEKS
-        assert session["sub"] == refresh["sub"] == cast("Claims", reply.fields["user"])["userId"]
+        assert response.fields["cookieMaxAge"] == FOUR_WEEKS
+        assert session["sub"] == refresh["sub"] == cast("Claims", response.fields["user"])["userId"]
         assert session["amr"] == ["fed"]
-        assert reply.fields["firstSeen"] is True
+        assert response.fields["firstSeen"] is True
 
     async def test_roles_have_two_names(self, descope: ContractTarget) -> None:
         """``roleNames`` in the user object, ``roles`` in the token (section 2.0)."""
-        reply = await descope.ask("exchange")
-        (tenant, *_) = cast("list[Claims]", cast("Claims", reply.fields["user"])["userTenants"])
-        held = cast("dict[str, Claims]", reply.session["tenants"])[str(tenant["tenantId"])]
-        assert held["roles"] == tenant["roleNames"] == ["admin"]
+        response = await descope.call("exchange")
+        (tenant, *_) = cast("list[Claims]", cast("Claims", response.fields["user"])["userTenants"])
+        grants = cast("dict[str, Claims]", response.session["tenants"])[str(tenant["tenantId"])]
+        assert grants["roles"] == tenant["roleNames"] == ["admin"]
         assert "roles" not in tenant
-        assert "roleNames" not in held
+        assert "roleNames" not in grants
 
-    async def test_step_up_is_the_sessions_alone(self, descope: ContractTarget) -> None:
-        """The refresh token never has ``su``, so it is gone with the next refresh (section 5)."""
-        reply = await descope.ask("exchange after a step-up")
-        assert reply.session["su"] is True
-        assert "su" not in reply.refresh
-        assert "su" not in (await descope.ask("refresh after a step-up")).session
+    async def test_step_up_marks_only_the_session_token(self, descope: ContractTarget) -> None:
+        """The refresh token never has ``su``, so the next refresh removes it (section 5)."""
+        response = await descope.call("exchange after a step-up")
+        assert response.session["su"] is True
+        assert "su" not in response.refresh
+        assert "su" not in (await descope.call("refresh after a step-up")).session
 
-    async def test_mfa_is_a_method(self, descope: ContractTarget) -> None:
-        """One more in ``amr``, behind the ones before (section 3.2)."""
-        assert (await descope.ask("exchange after MFA")).session["amr"] == ["fed", "mfa"]
+    async def test_mfa_is_added_to_amr(self, descope: ContractTarget) -> None:
+        """After the methods before it (section 3.2)."""
+        assert (await descope.call("exchange after MFA")).session["amr"] == ["fed", "mfa"]
 
-    async def test_custom_claims_are_set_apart(self, descope: ContractTarget) -> None:
-        """Whatever a client asks to have in its token is under ``nsec`` (section 3.2)."""
-        session = (await descope.ask("exchange after custom claims")).session
+    async def test_custom_claims_are_nested(self, descope: ContractTarget) -> None:
+        """Claims that a client requests are under ``nsec`` (section 3.2)."""
+        session = (await descope.call("exchange after custom claims")).session
         assert session["nsec"] == {"plan": "gold"}
         assert "plan" not in session
 
     async def test_refresh(self, descope: ContractTarget) -> None:
-        """A new session in the same tenant; no user is promised, and no new refresh token (section 2.5)."""
-        reply = await descope.ask("refresh")
-        assert reply.session["dct"] == "acme"
-        assert reply.fields.get("refreshJwt") in {None, "", reply.given["refresh"]}
-        assert reply.fields["firstSeen"] is False
-        assert reply.fields["nextRefreshSeconds"] == 0
+        """It returns a session in the same tenant. User and refresh token may be absent (section 2.5)."""
+        response = await descope.call("refresh")
+        assert response.session["dct"] == "acme"
+        assert response.fields.get("refreshJwt") in {None, "", response.placeholders["refresh"]}
+        assert response.fields["firstSeen"] is False
+        assert response.fields["nextRefreshSeconds"] == 0
 
     async def test_rotation(self, descope: ContractTarget) -> None:
-        """With it each refresh brings another refresh token, which ends when the first would (section 5)."""
-        reply = await descope.ask("refresh with rotation")
-        old = claims_of(reply.given["refresh"])
-        assert reply.fields["refreshJwt"] not in {"", reply.given["refresh"]}
-        assert (reply.refresh["sub"], reply.refresh["exp"]) == (old["sub"], old["exp"])
+        """Each refresh returns a new refresh token with the expiry of the first (section 5)."""
+        response = await descope.call("refresh with rotation")
+        old = claims_of(response.placeholders["refresh"])
+        assert response.fields["refreshJwt"] not in {"", response.placeholders["refresh"]}
+        assert (response.refresh["sub"], response.refresh["exp"]) == (old["sub"], old["exp"])
 
     async def test_inactivity(self, descope: ContractTarget) -> None:
-        """Where it ends sessions, the answer says how soon to come back (section 5.4)."""
-        reply = await descope.ask("refresh where inactivity counts")
-        assert 0 < _number(reply.fields, "nextRefreshSeconds") < 720
+        """If inactivity ends sessions, the response names the time of the next refresh (section 5.4)."""
+        response = await descope.call("refresh where inactivity counts")
+        assert 0 < _number(response.fields, "nextRefreshSeconds") < 720
 
     async def test_try_refresh(self, descope: ContractTarget) -> None:
-        """No user, no first login; and without a session nothing, not an error (section 2.6)."""
-        assert (await descope.ask("try-refresh")).session["drn"] == "DS"
-        assert (await descope.ask("try-refresh without a session")).body == {}
+        """Without a session it returns an empty object, not an error (section 2.6)."""
+        assert (await descope.call("try-refresh")).session["drn"] == "DS"
+        assert (await descope.call("try-refresh without a session")).body == {}
 
     async def test_select(self, descope: ContractTarget) -> None:
-        """The tenant is in both new tokens: an old refresh token would bring the old one back (2.7)."""
-        reply = await descope.ask("select")
-        assert reply.session["dct"] == reply.refresh["dct"] == "globex"
-        assert reply.fields["refreshJwt"] != reply.given["refresh"]
+        """Both new tokens name the tenant; the old refresh token would restore the old one (section 2.7)."""
+        response = await descope.call("select")
+        assert response.session["dct"] == response.refresh["dct"] == "globex"
+        assert response.fields["refreshJwt"] != response.placeholders["refresh"]
 
     async def test_logout(self, descope: ContractTarget) -> None:
-        """Empty tokens, and cookies that are over, so that callers drop theirs (section 2.8)."""
-        reply = await descope.ask("logout")
-        assert (reply.fields["sessionJwt"], reply.fields["refreshJwt"]) == ("", "")
-        assert [line.partition("=")[0] for line in reply.cookies] == ["DS", "DSR"]
-        for line in reply.cookies:
+        """It returns empty tokens and expired cookies, so that clients drop theirs (section 2.8)."""
+        response = await descope.call("logout")
+        assert (response.fields["sessionJwt"], response.fields["refreshJwt"]) == ("", "")
+        assert [line.partition("=")[0] for line in response.cookies] == ["DS", "DSR"]
+        for line in response.cookies:
             pair, *attributes = line.lower().split("; ")
             assert pair.partition("=")[2].strip('"') == ""
             assert {"max-age=0", "path=/", "httponly"} <= set(attributes)
 
     async def test_me(self, descope: ContractTarget) -> None:
-        """The user object itself, in no wrapper (section 2.9)."""
-        assert (await descope.ask("me")).fields["loginIds"] == ["ada@acme.example"]
+        """The body is the user object itself (section 2.9)."""
+        assert (await descope.call("me")).fields["loginIds"] == ["ada@acme.example"]
 
     async def test_my_tenants(self, descope: ContractTarget) -> None:
-        """Those asked for (section 2.10)."""
-        tenants = cast("list[Claims]", (await descope.ask("my tenants")).fields["tenants"])
+        """It returns the requested tenants (section 2.10)."""
+        tenants = cast("list[Claims]", (await descope.call("my tenants")).fields["tenants"])
         assert [tenant["id"] for tenant in tenants] == ["acme"]
 
     async def test_history(self, descope: ContractTarget) -> None:
-        """A bare array, not an object that holds one (section 2.11)."""
-        (visit,) = cast("list[Claims]", (await descope.ask("history")).body)
-        assert visit["selectedTenant"] == "acme"
+        """The body is an array, not an object with one (section 2.11)."""
+        (login,) = cast("list[Claims]", (await descope.call("history")).body)
+        assert login["selectedTenant"] == "acme"
 
     async def test_validate(self, descope: ContractTarget) -> None:
-        """The claims at the root, and their times as text, unlike in the token (section 2.12)."""
-        claims = (await descope.ask("validate")).fields
+        """The body has the claims at its root, with times as text, unlike the token (section 2.12)."""
+        claims = (await descope.call("validate")).fields
         assert claims["drn"] == "DS"
         assert _epoch(claims["exp"]) - _epoch(claims["iat"]) == 600
         assert _epoch(claims["rexp"]) - _epoch(claims["iat"]) == FOUR_WEEKS
 
     async def test_keys(self, descope: ContractTarget) -> None:
-        """RSA keys for RS256 with the usual exponent; version 1 has no object around them (2.13)."""
-        wrapped = cast("list[Claims]", (await descope.ask("keys")).fields["keys"])
-        for key in (*wrapped, *cast("list[Claims]", (await descope.ask("keys, version 1")).body)):
+        """They are RSA keys for RS256. Version 1 returns a bare array (section 2.13)."""
+        keys = cast("list[Claims]", (await descope.call("keys")).fields["keys"])
+        for key in (*keys, *cast("list[Claims]", (await descope.call("keys, version 1")).body)):
             assert (key["kty"], key["alg"], key["e"], key["use"]) == ("RSA", "RS256", "AQAB", "sig")
 
     @pytest.mark.parametrize(
@@ -220,90 +220,90 @@ class WireContract:
         ],
     )
     async def test_issuers(self, descope: ContractTarget, name: str, path: str | None) -> None:
-        """The bare project id, or a URL that ends in it (section 3.2)."""
-        reply = await descope.ask(name)
-        issuer = httpx.URL(str(reply.session["iss"]))
+        """The issuer is the project id, or a URL that ends with it (section 3.2)."""
+        response = await descope.call(name)
+        issuer = httpx.URL(str(response.session["iss"]))
         assert bool(issuer.host) == (path is not None)
-        assert issuer.path == (path or "{project}").format(project=reply.given["project"])
+        assert issuer.path == (path or "{project}").format(project=response.placeholders["project"])
 
     async def test_audience(self, descope: ContractTarget) -> None:
-        """None as a rule; the project's id where the project says so (section 3.2)."""
-        assert "aud" not in (await descope.ask("refresh")).session
-        reply = await descope.ask("an audience")
-        assert reply.session["aud"] == reply.given["project"]
-        assert cast("list[str]", (await descope.ask("several audiences")).session["aud"])[1:] == ["reports"]
+        """There is none by default; a project may set its id or others (section 3.2)."""
+        assert "aud" not in (await descope.call("refresh")).session
+        response = await descope.call("an audience")
+        assert response.session["aud"] == response.placeholders["project"]
+        assert cast("list[str]", (await descope.call("several audiences")).session["aud"])[1:] == ["reports"]
 
     async def test_an_agents_issuer(self, descope: ContractTarget) -> None:
-        """The project's id is last but one, then (section 3.2)."""
-        reply = await descope.ask("issuer of an agent")
-        assert str(reply.session["iss"]).split("/")[-2] == reply.given["project"]
+        """The project id is the last but one segment (section 3.2)."""
+        response = await descope.call("issuer of an agent")
+        assert str(response.session["iss"]).split("/")[-2] == response.placeholders["project"]
 
     async def test_another_subject(self, descope: ContractTarget) -> None:
-        """A template may put anything into ``sub``; the user's id is in ``dsub`` then (section 3.2)."""
-        session = (await descope.ask("another subject")).session
+        """A JWT template may set any ``sub``. The user id is then in ``dsub`` (section 3.2)."""
+        session = (await descope.call("another subject")).session
         assert session["sub"] == "ada@acme.example"
-        assert session["dsub"] == claims_of((await descope.ask("refresh")).given["refresh"])["sub"]
+        assert session["dsub"] == claims_of((await descope.call("refresh")).placeholders["refresh"])["sub"]
 
     async def test_session_ids(self, descope: ContractTarget) -> None:
-        """Session tokens have one if the template says so, and not otherwise (section 3.2)."""
-        assert "jti" in (await descope.ask("a numbered session")).session
-        assert "jti" not in (await descope.ask("refresh")).session
+        """Session tokens have a ``jti`` only if the JWT template adds it (section 3.2)."""
+        assert "jti" in (await descope.call("a numbered session")).session
+        assert "jti" not in (await descope.call("refresh")).session
 
     async def test_lists_may_be_null(self, descope: ContractTarget) -> None:
-        """Where nothing is held, if the template says so (section 3.4)."""
-        session = (await descope.ask("empty lists as null")).session
+        """Empty lists are null if the JWT template says so (section 3.4)."""
+        session = (await descope.call("empty lists as null")).session
         assert (session["roles"], session["permissions"]) == (None, None)
         assert cast("dict[str, Claims]", session["tenants"])["acme"]["roles"] == ["admin"]
 
     async def test_both_tokens_in_cookies(self, descope: ContractTarget) -> None:
-        """Each in its own, out of reach of scripts, and empty in the body (section 4)."""
-        reply = await descope.ask("exchange with both tokens in cookies")
-        assert (reply.fields["sessionJwt"], reply.fields["refreshJwt"]) == ("", "")
-        for line, kind in zip(reply.cookies, ("DS", "DSR"), strict=True):
+        """Each token has an HttpOnly cookie and is empty in the body (section 4)."""
+        response = await descope.call("exchange with both tokens in cookies")
+        assert (response.fields["sessionJwt"], response.fields["refreshJwt"]) == ("", "")
+        for line, kind in zip(response.cookies, ("DS", "DSR"), strict=True):
             name, _, rest = line.partition("=")
             token, *attributes = rest.split("; ")
             assert name == kind == claims_of(token)["drn"]
             assert {"httponly", "secure", "path=/", "samesite=none"} <= set(map(str.lower, attributes))
 
     async def test_the_refresh_token_in_a_cookie(self, descope: ContractTarget) -> None:
-        """The session token stays in the body; a rotated refresh token comes as a cookie (section 4)."""
-        reply = await descope.ask("refresh with the refresh token in a cookie")
-        (line,) = reply.cookies
-        assert reply.fields["refreshJwt"] == ""
-        assert reply.session["drn"] == "DS"
+        """The session token is in the body, the rotated refresh token in a cookie (section 4)."""
+        response = await descope.call("refresh with the refresh token in a cookie")
+        (line,) = response.cookies
+        assert response.fields["refreshJwt"] == ""
+        assert response.session["drn"] == "DS"
         assert claims_of(line.partition("=")[2].partition(";")[0])["drn"] == "DSR"
 
     @pytest.mark.parametrize(
         ("name", "method"),
         [("social exchange", "oauth"), ("nOTP confirmed", "whatsapp"), ("enchanted link's session", "email")],
     )
-    async def test_other_ways_to_sign_in(self, descope: ContractTarget, name: str, method: str) -> None:
-        """``amr`` says which it was, and no tenant is chosen by them (sections 2.4, 2.16 and 3.2)."""
-        session = (await descope.ask(name)).session
+    async def test_other_methods(self, descope: ContractTarget, name: str, method: str) -> None:
+        """``amr`` names the method, and no tenant is selected (sections 2.4, 2.16 and 3.2)."""
+        session = (await descope.call(name)).session
         assert session["amr"] == [method]
         assert "dct" not in session
 
     async def test_access_keys(self, descope: ContractTarget) -> None:
-        """A session for the key itself: no user, no refresh token (section 2.15)."""
-        response = (await descope.ask("access key")).fields
-        claims = claims_of(response["sessionJwt"])
-        assert complaints("SessionClaims", claims, shapes()) == []
-        assert (claims["sub"], claims["drn"]) == (response["keyId"], "DS")
-        assert response["expiration"] == claims["exp"]
+        """The session is that of the key, without user and refresh token (section 2.15)."""
+        fields = (await descope.call("access key")).fields
+        claims = claims_of(fields["sessionJwt"])
+        assert shape_errors("SessionClaims", claims, shapes()) == []
+        assert (claims["sub"], claims["drn"]) == (fields["keyId"], "DS")
+        assert fields["expiration"] == claims["exp"]
 
     async def test_discovery(self, descope: ContractTarget) -> None:
-        """The issuer is where the document was found, of the project or of an app (section 2.14)."""
-        project = (await descope.ask("discovery")).fields
-        app = (await descope.ask("discovery of a federated app")).fields
+        """The issuer is the URL of the document, of the project or of an app (section 2.14)."""
+        project = (await descope.call("discovery")).fields
+        app = (await descope.call("discovery of a federated app")).fields
         assert str(app["issuer"]) == f"{project['issuer']}/reports"
         assert str(project["jwks_uri"]) == f"{project['issuer']}/.well-known/jwks.json"
         assert "RS256" in cast("list[str]", project["id_token_signing_alg_values_supported"])
 
     async def test_authorization_schemas(self, descope: ContractTarget) -> None:
-        """What is held in tenants is under their ids, or at the top for the current one, or nowhere (3.4)."""
-        by_tenant = (await descope.ask("refresh")).session
-        flat = (await descope.ask("the current tenant only")).session
-        bare = (await descope.ask("no authorization claims")).session
+        """Roles are under tenant ids, or at the top for the current tenant, or absent (section 3.4)."""
+        by_tenant = (await descope.call("refresh")).session
+        flat = (await descope.call("the current tenant only")).session
+        bare = (await descope.call("no authorization claims")).session
         assert cast("dict[str, Claims]", by_tenant["tenants"])["acme"]["roles"] == flat["roles"] == ["admin"]
         assert flat["dct"] == "acme"
         assert "tenants" not in flat
@@ -311,12 +311,12 @@ class WireContract:
 
 
 class TestRecord(WireContract):
-    """The record keeps the promises itself, or they would be no promises of Descope's."""
+    """The record itself. It shows that the tests state what is known of Descope."""
 
     @pytest.fixture
     def descope(self) -> ContractTarget:
-        """What was written down."""
-        return Recorded()
+        """Return the record."""
+        return RecordTarget()
 
 
 class TestEmulator(WireContract):
@@ -324,34 +324,34 @@ class TestEmulator(WireContract):
 
     @pytest.fixture
     def descope(self) -> ContractTarget:
-        """Over ASGI."""
-        return Emulated(in_process)
+        """Return the emulator, reached through ASGI."""
+        return EmulatorTarget(in_process)
 
     @pytest.mark.parametrize(
-        ("name", "number"),
-        [(name, number) for name, each in exchanges().items() for number in range(1, len(each.sends))],
+        ("name", "variant"),
+        [(name, variant) for name, each in exchanges().items() for variant in range(1, len(each.requests))],
     )
-    async def test_however_it_is_asked(self, descope: ContractTarget, name: str, number: int) -> None:
-        """What another SDK sends, or another wrong token, has an answer of the same kind."""
-        first, other = await descope.ask(name), await descope.ask(name, number)
-        shape = exchanges()[name].answer.shape
+    async def test_every_variant_of_a_request(self, descope: ContractTarget, name: str, variant: int) -> None:
+        """Requests of other SDKs, or with other wrong tokens, get the same kind of response."""
+        first, other = await descope.call(name), await descope.call(name, variant)
+        shape = exchanges()[name].response.shape
         assert (other.status, other.headers["content-type"]) == (first.status, first.headers["content-type"])
-        assert complaints(shape, other.body, shapes()) == []
+        assert shape_errors(shape, other.body, shapes()) == []
         if shape == "Error":
             assert other.fields["errorCode"] == first.fields["errorCode"]
 
 
 class TestEmulatorOnASocket(WireContract):
-    """The emulator as SDKs reach it."""
+    """The emulator on a socket, as SDKs reach it."""
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def switchboard() -> Iterator[Switchboard]:
-        """One server for the emulators of all these tests."""
-        with switchboard() as board:
+    def switchboard() -> Iterator[EmulatorServer]:
+        """Run one server for the emulators of all these tests."""
+        with emulator_server() as board:
             yield board
 
     @pytest.fixture
-    def descope(self, switchboard: Switchboard) -> ContractTarget:
-        """Over HTTP."""
-        return Emulated(switchboard.connected)
+    def descope(self, switchboard: EmulatorServer) -> ContractTarget:
+        """Return the emulator, reached through HTTP."""
+        return EmulatorTarget(switchboard.connect)

@@ -1,4 +1,4 @@
-"""The record itself: it says where each entry comes from, it is complete, and its shapes notice mistakes."""
+"""The record itself: its sources, its completeness, and the checks of its shapes."""
 
 from copy import deepcopy
 from typing import Any, cast
@@ -8,51 +8,53 @@ from starlette.routing import Match, Route
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
 from tests.contract.contract_setup import SITUATIONS
-from tests.contract.wire_record import exchanges, filled, sdks, shapes, tokens
-from tests.contract.wire_shapes import complaints
+from tests.contract.wire_record import exchanges, fill_placeholders, sdks, shapes, tokens
+from tests.contract.wire_shapes import shape_errors
 
 SDKS = {"PY", "NODE", "JS", "GO", "NET", "JAVA", "SWIFT", "KT"}
 SOURCES = SDKS | {"TF", "DJ", "FA", "ML", "AI", "D", "SEED", "3P"}
-OURS = {"signin", "oidc_authorize", "oidc_token", "oidc_userinfo", "oidc_revoke", "oidc_logout"}
-"""Endpoints that are not Descope's own: the sign-in page, and those that OAuth's and OpenID's texts rule."""
+NOT_DESCOPES = {"signin", "oidc_authorize", "oidc_token", "oidc_userinfo", "oidc_revoke", "oidc_logout"}
+"""Endpoints without a record: the sign-in page, and those that OAuth and OpenID Connect specify."""
 
 Json = dict[str, Any]
 
 
 def test_every_entry_names_its_sources() -> None:
-    """By the keys of the wire contract; only requests that nobody sends are our own."""
-    named = [exchange.answer.source for exchange in exchanges().values()]
-    named += [token.source for token in tokens().values()]
-    named += [field.source for shape in shapes().values() for field in shape.fields.values()]
-    assert {key for source in named for key in source.split()} <= SOURCES
-    assert {sent.by for exchange in exchanges().values() for sent in exchange.sends} <= sdks().keys()
+    """By the keys of the wire contract. Requests are attributed to an SDK or to us."""
+    sources = [exchange.response.source for exchange in exchanges().values()]
+    sources += [token.source for token in tokens().values()]
+    sources += [field.source for shape in shapes().values() for field in shape.fields.values()]
+    assert {key for source in sources for key in source.split()} <= SOURCES
+    assert {sent.by for exchange in exchanges().values() for sent in exchange.requests} <= sdks().keys()
 
 
-def test_who_needs_a_field_is_known() -> None:
-    """It is clients that break without it."""
-    needed = [field.needed_by or "" for shape in shapes().values() for field in shape.fields.values()]
-    assert {key for keys in needed for key in keys.split()} <= SDKS | {"3P"}
+def test_fields_are_needed_by_known_clients() -> None:
+    """``needed_by`` names SDKs or third parties."""
+    needed_by = [field.needed_by or "" for shape in shapes().values() for field in shape.fields.values()]
+    assert {key for keys in needed_by for key in keys.split()} <= SDKS | {"3P"}
 
 
-def test_every_situation_is_used_and_known() -> None:
-    """What the record asks for can be had, and nothing lies about."""
+def test_every_situation_is_defined_and_used() -> None:
+    """No situation of the record is missing, and none is unused."""
     assert {exchange.given for exchange in exchanges().values()} == SITUATIONS.keys()
 
 
 def test_the_emulator_has_no_endpoint_that_the_record_does_not_know() -> None:
-    """Nor one that is recorded and never asked."""
+    """Every endpoint of the emulator is called by an exchange."""
     known = {"project": DEFAULT_PROJECT_ID}
-    calls = {str(filled(sent.call, known)) for each in exchanges().values() for sent in each.sends}
-    unasked = [
+    calls = {
+        str(fill_placeholders(sent.call, known)) for each in exchanges().values() for sent in each.requests
+    }
+    uncalled = [
         f"{method} {route.path}"
         for route in cast("list[Route]", vars(Emulator())["_routes"])
         for method in sorted(route.methods or ())
-        if route.name not in OURS and method != "HEAD" and not _asked(route, method, calls)
+        if route.name not in NOT_DESCOPES and method != "HEAD" and not _is_called(route, method, calls)
     ]
-    assert unasked == []
+    assert uncalled == []
 
 
-def _asked(route: Route, method: str, calls: set[str]) -> bool:
+def _is_called(route: Route, method: str, calls: set[str]) -> bool:
     scopes = (
         {"type": "http", "method": call.split()[0], "path": call.split()[1], "root_path": ""}
         for call in calls
@@ -62,12 +64,12 @@ def _asked(route: Route, method: str, calls: set[str]) -> bool:
 
 
 def _at(body: Json, path: str) -> tuple[Any, str]:
-    """What holds the last part of a dotted path, and that part."""
-    *places, name = path.split(".")
-    holder: Any = body
-    for place in places:
-        holder = holder[int(place) if place.isdigit() else place]
-    return holder, name
+    """Return the container of the last part of a dotted path, and that part."""
+    *parents, name = path.split(".")
+    container: Any = body
+    for parent in parents:
+        container = container[int(parent) if parent.isdigit() else parent]
+    return container, name
 
 
 @pytest.mark.parametrize(
@@ -87,20 +89,20 @@ def _at(body: Json, path: str) -> tuple[Any, str]:
         ("user.userTenants.0.tenantId", ..., ["$.user.userTenants[0].tenantId: missing, PY GO need it"]),
     ],
 )
-def test_a_shape_notices(path: str, value: object, expected: list[str]) -> None:
-    """A field too many, one too few, and one of another type, at any depth; and nothing else."""
-    body = deepcopy(cast("Json", exchanges()["exchange"].answer.body))
-    assert complaints("JWTResponse", body, shapes()) == []
-    holder, name = _at(body, path)
+def test_shape_errors_are_found(path: str, value: object, expected: list[str]) -> None:
+    """An unknown field, a missing field, and a field of the wrong type, at any depth."""
+    body = deepcopy(cast("Json", exchanges()["exchange"].response.body))
+    assert shape_errors("JWTResponse", body, shapes()) == []
+    container, name = _at(body, path)
     if value is ...:
-        del holder[name]
+        del container[name]
     else:
-        holder[name] = value
-    assert complaints("JWTResponse", body, shapes()) == expected
+        container[name] = value
+    assert shape_errors("JWTResponse", body, shapes()) == expected
 
 
 @pytest.mark.parametrize(
-    ("kind", "good", "bad"),
+    ("type_name", "good", "bad"),
     [
         ("rfc3339", "2023-07-03T02:27:25Z", "2023-07-03 02:27:25"),
         ("rfc3339", "2023-07-03T02:27:25Z", 1688351245),
@@ -111,7 +113,7 @@ def test_a_shape_notices(path: str, value: object, expected: list[str]) -> None:
         ("string|[string]", ["a"], [1]),
     ],
 )
-def test_a_type_notices(kind: str, good: object, bad: object) -> None:
-    """What is nearly right is wrong."""
-    assert complaints(kind, good, shapes()) == []
-    assert complaints(kind, bad, shapes()) != []
+def test_a_type_accepts_only_its_values(type_name: str, good: object, bad: object) -> None:
+    """A nearly right value is an error."""
+    assert shape_errors(type_name, good, shapes()) == []
+    assert shape_errors(type_name, bad, shapes()) != []

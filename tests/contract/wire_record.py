@@ -1,15 +1,15 @@
-"""The record of Descope's wire: what its SDKs send, and what it answers, as far as anybody wrote it down.
+"""The record of Descope's API: the requests that its SDKs send and the responses, as far as they are known.
 
-``tests/contract/recorded`` holds it, sorted by what it is about. Every entry names its source (the Python
-SDK is PY, the Node SDK NODE, Descope's documentation D or SEED, its OpenAPI by way of the .NET SDK NET,
-third parties 3P; OURS is nobody's) and how certain it is:
+The record is the JSON files in ``tests/contract/recorded``, by topic. Every entry names its source (PY for
+the Python SDK, NODE for the Node SDK, D or SEED for Descope's documentation, NET for its OpenAPI as the .NET
+SDK uses it, 3P for third parties, OURS for a request that no SDK sends) and its certainty:
 
-* measured: a published SDK was watched.
+* measured: observed with a published SDK.
 * documented: in the documentation, the OpenAPI or the source of an SDK, or captured by a third party.
 * inferred: follows from one of these.
-* unknown: nobody says; what stands there is our choice.
+* unknown: no source; the value is our choice.
 
-Recorded are names, types, statuses and codes. The people, ids and times in the examples are made up.
+Names, types, statuses and error codes are recorded. Users, ids and times in the examples are invented.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from typing import Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 __all__ = [
-    "Answer",
     "Exchange",
     "FieldRecord",
+    "RecordedRequest",
+    "RecordedResponse",
     "Sdk",
-    "Sent",
     "ShapeRecord",
     "TokenRecord",
+    "error_exchanges",
     "exchanges",
-    "filled",
-    "refusals",
+    "exchanges_with_tokens",
+    "fill_placeholders",
     "sdks",
     "shapes",
     "tokens",
-    "with_tokens",
 ]
 
-_FOLDER = Path(__file__).parent / "recorded"
+_DIRECTORY = Path(__file__).parent / "recorded"
 _NOT_EXCHANGES = {"sdks", "shapes", "tokens"}
 
 Certainty = Literal["measured", "documented", "inferred", "unknown"]
@@ -44,13 +44,13 @@ JsonObject = dict[str, object]
 
 
 class _Entry(BaseModel):
-    """Part of the record."""
+    """An entry of the record."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Sent(_Entry):
-    """One request, the way ``by`` sends it; its SDK's headers come on top. No body at all is None."""
+class RecordedRequest(_Entry):
+    """A request as the SDK ``by`` sends it, without the headers that the SDK adds to every request."""
 
     by: str
     certainty: Certainty
@@ -63,36 +63,36 @@ class Sent(_Entry):
     text: str | None = None
 
 
-class Answer(_Entry):
-    """What comes back. ``tokens`` says what the placeholders in the body stand for."""
+class RecordedResponse(_Entry):
+    """A response. ``tokens`` maps placeholders in the body to names of recorded tokens."""
 
     status: int
-    status_is: Certainty
+    status_certainty: Certainty
     shape: str
     source: str
     certainty: Certainty
     body: object
-    code_is: Certainty | None = None
+    code_certainty: Certainty | None = None
     tokens: dict[str, str] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict)
     cookies: tuple[str, ...] = ()
 
 
 class Exchange(_Entry):
-    """Requests that get the same answer, in a project with these options, given something.
+    """Requests that get the same response in a project with these options, in the situation ``given``.
 
-    ``section`` is the wire contract's.
+    ``section`` is a section of docs/wire-contract.md.
     """
 
     section: str
     given: str
-    sends: tuple[Sent, ...] = Field(min_length=1)
-    answer: Answer
+    requests: tuple[RecordedRequest, ...] = Field(min_length=1)
+    response: RecordedResponse
     project: JsonObject = Field(default_factory=dict)
 
 
 class FieldRecord(_Entry):
-    """A field of an object. ``needed_by`` are the clients that break without it."""
+    """A field of an object. ``needed_by`` lists the clients that break without it."""
 
     type: str
     source: str
@@ -101,7 +101,7 @@ class FieldRecord(_Entry):
 
 
 class ShapeRecord(_Entry):
-    """All fields that an object of this name may have."""
+    """All fields that an object of this shape may have."""
 
     section: str
     fields: dict[str, FieldRecord]
@@ -116,7 +116,7 @@ class Sdk(_Entry):
 
 
 class TokenRecord(_Entry):
-    """Header and claims of a token. ``like`` another, with other claims and ``without`` some."""
+    """Header and claims of a token. It inherits those of ``like``, except the claims in ``without``."""
 
     section: str
     source: str
@@ -129,75 +129,77 @@ class TokenRecord(_Entry):
 
 @cache
 def exchanges() -> Mapping[str, Exchange]:
-    """Every exchange by its name, which says what is asked."""
+    """Return every exchange by name."""
     adapter = TypeAdapter(dict[str, Exchange])
-    found: dict[str, Exchange] = {}
-    for file in sorted(_FOLDER.glob("*.json")):
+    result: dict[str, Exchange] = {}
+    for file in sorted(_DIRECTORY.glob("*.json")):
         if file.stem not in _NOT_EXCHANGES:
             more = adapter.validate_json(file.read_text(encoding="utf-8"))
-            assert not found.keys() & more.keys(), f"{file.name} repeats a name"
-            found |= more
-    return found
+            assert not result.keys() & more.keys(), f"{file.name} repeats a name"
+            result |= more
+    return result
 
 
-def with_tokens() -> list[str]:
-    """The names of those that answer with a session in the body."""
-    return [name for name, each in exchanges().items() if {"session", "refresh"} & each.answer.tokens.keys()]
+def exchanges_with_tokens() -> list[str]:
+    """Return the names of the exchanges whose response contains tokens in the body."""
+    return [
+        name for name, each in exchanges().items() if {"session", "refresh"} & each.response.tokens.keys()
+    ]
 
 
-def refusals() -> list[str]:
-    """The names of those that answer with an error."""
-    return [name for name, each in exchanges().items() if each.answer.shape == "Error"]
+def error_exchanges() -> list[str]:
+    """Return the names of the exchanges whose response is an error."""
+    return [name for name, each in exchanges().items() if each.response.shape == "Error"]
 
 
 @cache
 def shapes() -> Mapping[str, ShapeRecord]:
-    """Every shape by its name."""
-    return TypeAdapter(dict[str, ShapeRecord]).validate_json(_text("shapes"))
+    """Return every shape by name."""
+    return TypeAdapter(dict[str, ShapeRecord]).validate_json(_read("shapes"))
 
 
 @cache
 def sdks() -> Mapping[str, Sdk]:
-    """The SDKs by their source keys."""
-    return TypeAdapter(dict[str, Sdk]).validate_json(_text("sdks"))
+    """Return the SDKs by their source keys."""
+    return TypeAdapter(dict[str, Sdk]).validate_json(_read("sdks"))
 
 
 @cache
 def tokens() -> Mapping[str, TokenRecord]:
-    """Every token by its name, with what it takes from another filled in."""
-    written = TypeAdapter(dict[str, TokenRecord]).validate_json(_text("tokens"))
-    return {name: _whole(token, written) for name, token in written.items()}
+    """Return every token by name, with inherited header and claims."""
+    recorded = TypeAdapter(dict[str, TokenRecord]).validate_json(_read("tokens"))
+    return {name: _inherit(token, recorded) for name, token in recorded.items()}
 
 
-def filled(part: object, values: Mapping[str, object]) -> object:
-    """JSON with placeholders such as ``{refresh}`` replaced; one that stands alone may become anything."""
-    match part:
+def fill_placeholders(template: object, values: Mapping[str, object]) -> object:
+    """Replace placeholders such as ``{refresh}`` in JSON. A whole-string placeholder may become any type."""
+    match template:
         case str():
-            alone = part[1:-1] if part.startswith("{") else ""
-            return values[alone] if alone in values else _text_filled(part, values)
+            alone = template[1:-1] if template.startswith("{") else ""
+            return values[alone] if alone in values else _fill_text(template, values)
         case dict():
-            items = cast("dict[str, object]", part).items()
-            return {name: filled(value, values) for name, value in items}
+            items = cast("dict[str, object]", template).items()
+            return {name: fill_placeholders(value, values) for name, value in items}
         case list():
-            return [filled(value, values) for value in cast("list[object]", part)]
+            return [fill_placeholders(value, values) for value in cast("list[object]", template)]
         case _:
-            return part
+            return template
 
 
-def _text_filled(text: str, values: Mapping[str, object]) -> str:
+def _fill_text(text: str, values: Mapping[str, object]) -> str:
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", str(value))
     return text
 
 
-def _text(name: str) -> str:
-    return (_FOLDER / f"{name}.json").read_text(encoding="utf-8")
+def _read(name: str) -> str:
+    return (_DIRECTORY / f"{name}.json").read_text(encoding="utf-8")
 
 
-def _whole(token: TokenRecord, written: Mapping[str, TokenRecord]) -> TokenRecord:
+def _inherit(token: TokenRecord, recorded: Mapping[str, TokenRecord]) -> TokenRecord:
     if token.like is None:
         return token
-    original = written[token.like]
-    together = original.claims | token.claims
-    claims = {name: value for name, value in together.items() if name not in token.without}
+    original = recorded[token.like]
+    merged = original.claims | token.claims
+    claims = {name: value for name, value in merged.items() if name not in token.without}
     return token.model_copy(update={"header": original.header, "claims": claims})

@@ -1,21 +1,25 @@
-"""A pytest plugin for scripts/sdks: how many journeys each official SDK has passed, and of which version.
+"""Descope's official SDKs: where the JavaScript ones are installed, and a pytest plugin that counts results.
 
-Loaded by name, with ``-p``; it is no part of the suite.
+``scripts/sdks`` loads the plugin with ``-p``. The test suite does not use it.
 """
 
 import json
 from collections import Counter
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from tests.contract.node_sdks import SDKS
+__all__ = ["NODE_SDKS", "pytest_configure"]
+
+NODE_SDKS = Path(__file__).parents[2] / ".tools" / "node"
+"""Where scripts/setup installs Descope's JavaScript SDKs."""
 
 _PACKAGES = {"node": "@descope/node-sdk", "web-js": "@descope/web-js-sdk"}
 
 
-class _Counts:
-    """Counts while the tests run, and tells at the end."""
+class _ResultCounter:
+    """Counts the tests of each SDK and prints a summary at the end of the run."""
 
     def __init__(self) -> None:
         self._sdks: dict[str, str] = {}
@@ -32,21 +36,21 @@ class _Counts:
             self._passed[self._sdks[report.nodeid]] += 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        planned = Counter(self._sdks.values())
-        for sdk, count in planned.items():
+        totals = Counter(self._sdks.values())
+        for sdk, count in totals.items():
             passed = self._passed[sdk]
-            lost = f", {count - passed} FAILED" if passed < count else ""
-            terminalreporter.write_line(f"{sdk} {_version(sdk)}: {passed} journeys passed{lost}")
+            failed = f", {count - passed} FAILED" if passed < count else ""
+            terminalreporter.write_line(f"{sdk} {_version(sdk)}: {passed} tests passed{failed}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start counting."""
-    config.pluginmanager.register(_Counts())
+    """Register the counter."""
+    config.pluginmanager.register(_ResultCounter())
 
 
 def _version(sdk: str) -> str:
-    """The version that is installed, which is the one that was played."""
+    """Return the installed version of an SDK."""
     if sdk == "python":
         return version("descope")
-    manifest = SDKS / "node_modules" / _PACKAGES[sdk] / "package.json"
+    manifest = NODE_SDKS / "node_modules" / _PACKAGES[sdk] / "package.json"
     return str(json.loads(manifest.read_text("utf-8"))["version"])
