@@ -1,4 +1,4 @@
-"""The error tree: one class for each reaction, and nothing in it that a caller must not see."""
+"""The error tree: one class for each reaction, without secrets."""
 
 import inspect
 import re
@@ -41,52 +41,52 @@ KINDS = tuple(type(error) for error in EXAMPLES)
 EACH = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 
 
-class Drawn(NamedTuple):
-    """A class in the drawing."""
+class TreeEntry(NamedTuple):
+    """A class in the tree of the docstring."""
 
     name: str
     parent: str | None
     status: int | None
 
 
-def drawn() -> list[Drawn]:
-    """The classes in the docstring's tree, from top to bottom."""
-    tree: list[Drawn] = []
+def tree_of_docstring() -> list[TreeEntry]:
+    """Return the classes in the docstring's tree, from top to bottom."""
+    tree: list[TreeEntry] = []
     above: list[str] = []
     for branch, name, status in re.findall(r"^ {4}([ |+-]*)(\w+)(?: {2,}.*?(\d{3})?)?$", TREE, re.MULTILINE):
         del above[len(branch) // 4 :]
-        tree.append(Drawn(name, above[-1] if above else None, int(status) if status else None))
+        tree.append(TreeEntry(name, above[-1] if above else None, int(status) if status else None))
         above.append(name)
     return tree
 
 
 def test_every_class_has_an_example() -> None:
-    """The tests below are about all of them."""
+    """So the tests below cover every class."""
     classes = {kind for kind in vars(errors).values() if isinstance(kind, type)}
     assert set(KINDS) == {kind for kind in classes if issubclass(kind, Exception)}
 
 
-def test_the_drawing_is_right() -> None:
-    """The docstring's tree shows every class once, below its parent, with the status of its answers."""
-    abstract = {"DescopeError", "UpstreamError"}  # never raised themselves, so drawn without a status
+def test_the_tree_in_the_docstring_is_right() -> None:
+    """The docstring's tree shows every class once, below its parent, with its status."""
+    abstract = {"DescopeError", "UpstreamError"}  # never raised themselves, so shown without a status
     expected = {
-        Drawn(
+        TreeEntry(
             kind.__name__,
             None if kind is DescopeError else kind.__mro__[1].__name__,
             None if kind.__name__ in abstract else kind.status,
         )
         for kind in KINDS
     }
-    assert sorted(drawn(), key=str) == sorted(expected, key=str)
+    assert sorted(tree_of_docstring(), key=str) == sorted(expected, key=str)
 
 
 def test_everything_is_public() -> None:
-    """Each class and the vocabulary of refusals is listed, in order."""
+    """``__all__`` lists each class and ``TokenReason``, sorted."""
     assert errors.__all__ == sorted({kind.__name__ for kind in KINDS} | {"TokenReason"})
 
 
 def test_codes_are_stable_words() -> None:
-    """A code names one class; bad tokens of each kind share one, because clients react alike."""
+    """A code identifies one class; all token errors share one code, because clients react alike."""
     codes = {kind.__name__: kind.code for kind in KINDS}
     assert codes == {
         "ConflictingCookies": "conflicting_cookies",
@@ -117,18 +117,18 @@ def test_codes_are_stable_words() -> None:
 
 
 @EACH
-def test_lg02_shown_to_callers(error: DescopeError) -> None:
-    """Text and detail are the title of the class, or its advice: evidence stays in attributes (LG-02)."""
-    advises = isinstance(error, (errors.ConflictingCookies, errors.UnsupportedAuthScheme))
+def test_lg02_text_and_detail_contain_no_evidence(error: DescopeError) -> None:
+    """``str`` and ``detail`` are the title of the class, or its advice. Evidence is in attributes (LG-02)."""
+    has_advice = isinstance(error, (errors.ConflictingCookies, errors.UnsupportedAuthScheme))
     assert str(error) == error.detail
-    assert (error.detail == type(error).title) is not advises
+    assert (error.detail == type(error).title) is not has_advice
     assert error.args == (error.detail,)
     assert re.fullmatch(r"[A-Z][^\n.]+", error.title)
 
 
 @EACH
-def test_lg02_holds_no_room_for_secrets(error: DescopeError) -> None:
-    """Evidence is enums, ids and numbers: there is no attribute for a token, code, state or cookie."""
+def test_lg02_no_error_has_an_attribute_for_a_secret(error: DescopeError) -> None:
+    """Evidence is enums, ids and numbers. No attribute can hold a token, code, state or cookie."""
     assert set(vars(error)) <= {
         "acr",
         "detail",
@@ -145,39 +145,39 @@ def test_lg02_holds_no_room_for_secrets(error: DescopeError) -> None:
 
 
 @EACH
-def test_status_of_an_answer(error: DescopeError) -> None:
-    """Each can be answered as it is."""
+def test_every_status_is_an_http_error(error: DescopeError) -> None:
+    """Each class has a valid status for its response."""
     assert 400 <= error.status <= 503
 
 
 @pytest.mark.parametrize("kind", [errors.BadRequest, errors.Forbidden, errors.ConfigurationError])
-def test_a_sentence_of_ones_own(kind: type[DescopeError]) -> None:
-    """A detail replaces the title in the text, and nothing else."""
+def test_a_detail_replaces_the_title(kind: type[DescopeError]) -> None:
+    """A detail replaces the title in ``str``; the title stays."""
     error = kind("Ask your administrator")
     assert (str(error), error.detail, error.title) == ("Ask your administrator", error.detail, kind.title)
     assert error.detail == "Ask your administrator"
 
 
-def test_a_login_may_say_why() -> None:
-    """A hook's refusal carries a word for logs and a sentence for people."""
+def test_login_rejected_carries_reason_and_sentence() -> None:
+    """A hook's refusal carries a reason for logs and a sentence for the user."""
     error = errors.LoginRejected("You have not been invited yet", reason="not_invited")
     assert (error.reason, str(error)) == ("not_invited", "You have not been invited yet")
 
 
-@pytest.mark.parametrize(("asked", "told"), [(-5, 1), (0, 1), (1, 1), (30, 30), (60, 60), (3600, 60)])
+@pytest.mark.parametrize(("value", "clamped"), [(-5, 1), (0, 1), (1, 1), (30, 30), (60, 60), (3600, 60)])
 @pytest.mark.parametrize("kind", [errors.UpstreamUnavailable, errors.RateLimited])
-def test_retry_after_is_sane(kind: type[errors.UpstreamUnavailable], asked: int, told: int) -> None:
-    """Nobody is told to come back at once, or in an hour."""
-    assert kind(asked).retry_after == told
+def test_retry_after_is_clamped(kind: type[errors.UpstreamUnavailable], value: int, clamped: int) -> None:
+    """It is clamped to between one second and one minute."""
+    assert kind(value).retry_after == clamped
 
 
-def test_retry_after_unless_told() -> None:
-    """Five seconds."""
+def test_retry_after_defaults_to_five_seconds() -> None:
+    """It defaults to five seconds."""
     assert errors.UpstreamUnavailable().retry_after == 5
 
 
-def test_evidence() -> None:
-    """What a handler may read off an error."""
+def test_errors_carry_their_evidence() -> None:
+    """Each error has the attributes that a handler needs."""
     step_up = errors.StepUpRequired(max_age=300, acr="mfa")
     refused = errors.UpstreamRejected(401, "E061301")
     expired = errors.TokenExpired("U2subject")
@@ -189,8 +189,8 @@ def test_evidence() -> None:
     assert errors.InvalidUpstreamResponse("html").reason == "html"
 
 
-def test_four_different_troubles() -> None:
-    """Not signed in, not allowed, a wrong request and an outage are never caught for one another."""
+def test_the_four_families_are_disjoint() -> None:
+    """Unauthenticated, forbidden, bad request and upstream failure are disjoint families."""
     roots = (errors.NotAuthenticated, errors.Forbidden, errors.BadRequest, errors.UpstreamError)
     for kind in KINDS:
         assert sum(issubclass(kind, root) for root in roots) <= 1, kind

@@ -1,4 +1,4 @@
-"""Events and their subscribers."""
+"""The event records and the event bus."""
 
 import dataclasses
 import logging
@@ -18,18 +18,18 @@ EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
 def recorder(into: list[tuple[str, Event]], name: str) -> Callable[[Event], None]:
-    """A subscriber that notes its own name and the event."""
+    """Return a subscriber that records its own name and the event."""
     return lambda event: into.append((name, event))
 
 
-def test_told_in_order() -> None:
-    """Every subscriber is told every event, in the order of subscription."""
+def test_subscribers_get_events_in_order_of_subscription() -> None:
+    """Every subscriber gets every event, in the order of subscription."""
     seen: list[tuple[str, Event]] = []
-    emitter = EventBus()
-    emitter.subscribe(recorder(seen, "first"))
-    emitter.subscribe(recorder(seen, "second"))
-    emitter.emit(LoginStarted())
-    emitter.emit(ProfileFetched())
+    bus = EventBus()
+    bus.subscribe(recorder(seen, "first"))
+    bus.subscribe(recorder(seen, "second"))
+    bus.emit(LoginStarted())
+    bus.emit(ProfileFetched())
     assert seen == [
         ("first", LoginStarted()),
         ("second", LoginStarted()),
@@ -38,66 +38,68 @@ def test_told_in_order() -> None:
     ]
 
 
-def test_unsubscribed() -> None:
-    """The result of subscribing ends it, for that subscriber alone; ending it twice is ending it once."""
+def test_unsubscribe_ends_one_subscription() -> None:
+    """The returned function ends this subscription only. A second call has no effect."""
     seen: list[tuple[str, Event]] = []
-    emitter = EventBus()
-    end = emitter.subscribe(recorder(seen, "leaves"))
-    emitter.subscribe(recorder(seen, "stays"))
+    bus = EventBus()
+    end = bus.subscribe(recorder(seen, "leaves"))
+    bus.subscribe(recorder(seen, "stays"))
     end()
     end()
-    emitter.emit(LoginStarted())
+    bus.emit(LoginStarted())
     assert seen == [("stays", LoginStarted())]
 
 
-def test_unsubscribing_while_told() -> None:
-    """A subscriber may leave in the middle of an event; the others still hear of it."""
+def test_a_subscriber_can_unsubscribe_during_an_event() -> None:
+    """A subscriber can unsubscribe while it handles an event; the others still get the event."""
     seen: list[tuple[str, Event]] = []
-    emitter = EventBus()
+    bus = EventBus()
 
     def once(event: Event) -> None:
         seen.append(("once", event))
         end()
 
-    end = emitter.subscribe(once)
-    emitter.subscribe(recorder(seen, "always"))
-    emitter.emit(LoginStarted())
-    emitter.emit(ProfileFetched())
+    end = bus.subscribe(once)
+    bus.subscribe(recorder(seen, "always"))
+    bus.emit(LoginStarted())
+    bus.emit(ProfileFetched())
     assert seen == [("once", LoginStarted()), ("always", LoginStarted()), ("always", ProfileFetched())]
 
 
-def test_a_failing_subscriber_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """What a subscriber raises is logged with its event's name; the next one is told all the same."""
+def test_a_failing_subscriber_is_logged_and_does_not_stop_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An exception is logged with the name of the event, and the next subscriber still gets the event."""
     seen: list[tuple[str, Event]] = []
-    emitter = EventBus()
+    bus = EventBus()
 
     def fail(event: Event) -> None:
-        raise RuntimeError("the audit database is away")
+        raise RuntimeError("the audit database is down")
 
-    emitter.subscribe(fail)
-    emitter.subscribe(recorder(seen, "next"))
+    bus.subscribe(fail)
+    bus.subscribe(recorder(seen, "next"))
     with caplog.at_level(logging.ERROR, "fastapi_descope"):
-        emitter.emit(LoginStarted())
+        bus.emit(LoginStarted())
     assert seen == [("next", LoginStarted())]
     assert caplog.record_tuples == [
         ("fastapi_descope", logging.ERROR, "An event subscriber failed on login_started")
     ]
 
 
-def test_an_interrupt_is_no_failure() -> None:
-    """Only ordinary exceptions are swallowed: the process can still be stopped."""
-    emitter = EventBus()
+def test_an_interrupt_of_a_subscriber_is_not_swallowed() -> None:
+    """Only subclasses of Exception are swallowed, so the process can still be stopped."""
+    bus = EventBus()
 
     def interrupt(event: Event) -> None:
         raise KeyboardInterrupt
 
-    emitter.subscribe(interrupt)
+    bus.subscribe(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        emitter.emit(LoginStarted())
+        bus.emit(LoginStarted())
 
 
-def test_nobody_listens() -> None:
-    """Without subscribers an event goes nowhere, and two emitters do not share any."""
+def test_two_buses_share_no_subscribers() -> None:
+    """An event without subscribers is dropped, and two buses share no subscribers."""
     seen: list[tuple[str, Event]] = []
     first, second = EventBus(), EventBus()
     first.subscribe(recorder(seen, "first"))
@@ -106,8 +108,8 @@ def test_nobody_listens() -> None:
 
 
 @EACH
-def test_frozen(kind: type[Event]) -> None:
-    """An event is a value: nothing about it can be changed or added."""
+def test_events_are_frozen(kind: type[Event]) -> None:
+    """An event is a frozen value without a ``__dict__``."""
     event = kind(*("x" for _ in dataclasses.fields(kind)))
     with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
         event.token = "x"  # type: ignore[attr-defined] # that it cannot be set is the point
@@ -115,7 +117,7 @@ def test_frozen(kind: type[Event]) -> None:
 
 
 @EACH
-def test_lg07_no_room_for_secrets(kind: type[Event]) -> None:
+def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
     """No event has a field for a token, a code, a state, a cookie, an address or a free text (LG-07)."""
     allowed = {
         "calls",
@@ -134,7 +136,7 @@ def test_lg07_no_room_for_secrets(kind: type[Event]) -> None:
     assert {each.name for each in dataclasses.fields(kind)} <= allowed
 
 
-def test_names() -> None:
+def test_event_names_are_unique_snake_case() -> None:
     """Names are stable words for logs and metrics, one for each class."""
     names = [kind.name for kind in KINDS]
     assert len(set(names)) == len(names)
@@ -142,6 +144,6 @@ def test_names() -> None:
 
 
 def test_everything_is_public() -> None:
-    """Each class is listed, in order, so that a subscriber can match on it."""
+    """``__all__`` lists each class, sorted, so that a subscriber can match on it."""
     assert {kind.__name__ for kind in KINDS} | {"EventBus", "Subscriber"} == set(events.__all__)
     assert events.__all__ == sorted(events.__all__)

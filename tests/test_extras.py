@@ -1,4 +1,4 @@
-"""What needs an extra says which one, in a sentence."""
+"""A missing optional dependency is reported with the extra that installs it."""
 
 import importlib
 import sys
@@ -7,10 +7,8 @@ import pytest
 
 
 @pytest.mark.parametrize("extra", ["emulator", "testing"])
-def test_a_missing_package_is_named_with_the_extra_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, extra: str
-) -> None:
-    """Not the traceback of an import deep inside."""
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
+    """The message is one sentence instead of the traceback of a nested import."""
     for name in [name for name in sys.modules if name.startswith(("jinja2", "fastapi_descope."))]:
         if name.startswith(("jinja2", "fastapi_descope.emulator", "fastapi_descope.testing")):
             monkeypatch.delitem(sys.modules, name)

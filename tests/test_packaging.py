@@ -1,4 +1,4 @@
-"""What is handed out: metadata that is true, and a source distribution that its own tests run in."""
+"""The distributions: correct metadata, and a source distribution in which the tests can run."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ _LINK = re.compile(r"\[[^\]]+\]\((?!https?://)([^)\s]+)\)")
 
 
 def test_the_classifiers_name_the_python_that_is_tested() -> None:
-    """Of each version that is named some run has been green, this one for instance."""
+    """The Python of this run is among the classifiers."""
     versions = [text for text in PYPROJECT["project"]["classifiers"] if re.search(r":: 3\.\d+$", text)]
 
     assert f"Programming Language :: Python :: {sys.version_info[0]}.{sys.version_info[1]}" in versions
@@ -38,19 +38,19 @@ def test_the_classifiers_name_the_python_that_is_tested() -> None:
         "tests",
     ],
 )
-def test_the_source_distribution_holds_what_the_tests_want(name: str) -> None:
-    """With the tests comes all that they read, run or check."""
+def test_the_source_distribution_contains_what_the_tests_need(name: str) -> None:
+    """It contains everything that the tests read, run or check."""
     assert (ROOT / name).exists()
     assert f"/{name}" in BUILD["build"]["targets"]["sdist"]["include"]
 
 
-def test_the_wheel_holds_the_package_alone() -> None:
-    """No tests, no example app, no scripts."""
+def test_the_wheel_contains_only_the_package() -> None:
+    """It contains no tests, no example app and no scripts."""
     assert BUILD["build"]["targets"]["wheel"] == {"packages": ["fastapi_descope"]}
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    """In the repository to a file; on a package index, which has none, the file is named instead."""
+def test_links_of_the_readme_exist() -> None:
+    """A link leads to a file in the repository. The page on a package index names the file instead."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     files = set(_LINK.findall(readme))
     shown = readme
@@ -63,8 +63,8 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     assert [file for file in files if f"`{file}`" not in shown] == []
 
 
-def test_what_the_readme_tells_to_run_is_there() -> None:
-    """Each test and each script by its path."""
+def test_tests_and_scripts_named_in_the_readme_exist() -> None:
+    """Each test and each script that the README names exists."""
     named = set(re.findall(r"\b((?:tests|scripts)/[\w/]+(?:\.py)?)", (ROOT / "README.md").read_text("utf-8")))
 
     assert len(named) > 8

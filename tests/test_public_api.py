@@ -1,4 +1,4 @@
-"""The public face: what is exported is what is documented, typed, and importable."""
+"""The public API: exported names are documented, typed and importable."""
 
 import ast
 import importlib
@@ -23,7 +23,7 @@ def _modules() -> list[str]:
 
 
 def test_all_is_sorted_and_is_what_can_be_imported() -> None:
-    """No name is missing, none is accidental, and each is the one that a type checker sees."""
+    """``__all__`` is complete, and each name is the object that a type checker sees."""
     listed = fastapi_descope.__all__
     (seen,) = (node for node in ast.parse(_source()).body if isinstance(node, ast.If) and node.lineno < 30)
     homes = {
@@ -51,7 +51,7 @@ def test_every_error_class_can_be_imported_from_the_package() -> None:
 
 
 def test_the_names_are_listed_before_they_are_imported() -> None:
-    """A prompt completes them; what does not exist is an AttributeError, as from any module."""
+    """``dir`` lists them for completion. A missing name is an AttributeError, as in any module."""
     assert set(fastapi_descope.__all__) < set(dir(fastapi_descope))
     with pytest.raises(AttributeError, match=r"^module 'fastapi_descope' has no attribute 'Auth'$"):
         _ = getattr(fastapi_descope, "Auth")  # noqa: B009 - a type checker knows that it is not there
@@ -60,8 +60,8 @@ def test_the_names_are_listed_before_they_are_imported() -> None:
 
 
 @pytest.mark.parametrize("name", _modules())
-def test_every_module_says_what_it_exports(name: str) -> None:
-    """``__all__`` exists, holds only what is there, and the module says what it is for."""
+def test_every_module_has_a_docstring_and_lists_its_exports(name: str) -> None:
+    """Each module has a docstring and an ``__all__`` of existing names."""
     module = importlib.import_module(name)
 
     assert module.__doc__
@@ -71,7 +71,7 @@ def test_every_module_says_what_it_exports(name: str) -> None:
 
 @pytest.mark.parametrize("name", fastapi_descope.__all__)
 def test_annotations_resolve_at_run_time(name: str) -> None:
-    """FastAPI reads them; nothing hides behind TYPE_CHECKING."""
+    """FastAPI resolves annotations at run time, so none depends on TYPE_CHECKING."""
     value = getattr(fastapi_descope, name)
     if isinstance(value, type) or callable(value):
         target = value if isinstance(value, type) or hasattr(value, "__code__") else type(value).__call__
@@ -79,14 +79,14 @@ def test_annotations_resolve_at_run_time(name: str) -> None:
     assert value is not None
 
 
-def test_every_error_is_below_the_root() -> None:
-    """One ``except DescopeError`` catches all that leaves the package."""
+def test_every_error_derives_from_descope_error() -> None:
+    """One ``except DescopeError`` catches every error of the package."""
     for name in errors.__all__:
         value = getattr(errors, name)
         assert not isinstance(value, type) or issubclass(value, (DescopeError, str))
 
 
-def test_lg06_nothing_shows_a_secret_in_repr() -> None:
+def test_lg06_repr_contains_no_secret() -> None:
     """LG-06: settings and the plugin."""
     settings = DescopeSettings(
         project_id="P" + "a" * 27, auth_management_key="canary-key", redis_url="redis://:canary@127.0.0.1/0"

@@ -1,4 +1,4 @@
-"""What the package is made of: which code of others runs, at which versions, and what is known against it."""
+"""The dependencies: which third-party code runs, at which versions, with which known vulnerabilities."""
 
 import ast
 import datetime as dt
@@ -39,14 +39,14 @@ class _Project(TypedDict):
     dependencies: list[str]
 
 
-# The names of the groups are hyphenated, so only this form can say it.
+# The names of the groups contain hyphens, so only the functional form works.
 _Pyproject = TypedDict(
     "_Pyproject", {"project": _Project, "dependency-groups": dict[str, list[str | dict[str, str]]]}
 )
 
 
 class _Ignored(TypedDict):
-    """An advisory that the audit passes over."""
+    """An advisory that the audit ignores."""
 
     id: str
     package: str
@@ -65,7 +65,7 @@ def _ignored() -> list[_Ignored]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """The names that a module takes from others, in full."""
+    """Yield the absolute names that a module imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -83,8 +83,8 @@ def test_sc02_neither_ecdsa_nor_rsa_is_imported_by_a_login() -> None:
     assert done.stdout == "\n"
 
 
-def test_tv06_sc03_of_jose_one_key_class_is_used() -> None:
-    """TV-06, SC-03: no parsing and no choice of algorithm is python-jose's; the emulator stands apart."""
+def test_tv06_sc03_only_one_key_class_of_python_jose_is_used() -> None:
+    """TV-06, SC-03: python-jose neither parses tokens nor selects algorithms. The emulator is exempt."""
     package = ROOT / "fastapi_descope"
     files = [path for path in package.rglob("*.py") if "emulator" not in path.parts]
 
@@ -94,15 +94,15 @@ def test_tv06_sc03_of_jose_one_key_class_is_used() -> None:
 
 
 @pytest.mark.parametrize("entry", _ignored(), ids=lambda entry: entry["id"])
-def test_sc03_what_the_audit_passes_over_is_reviewed(entry: _Ignored) -> None:
-    """SC-03: a reason, a test that proves it, and a day on which this test fails until it is renewed."""
+def test_sc03_ignored_advisories_are_reviewed(entry: _Ignored) -> None:
+    """SC-03: each entry has a reason, a test that proves it, and a date after which this test fails."""
     file, _, test = entry["proof"].partition("::")
 
     assert re.fullmatch(r"(CVE|GHSA|PYSEC)-[0-9A-Za-z-]+", entry["id"])
     assert importlib.metadata.version(entry["package"])
     assert len(entry["reason"].split()) >= 5
     assert re.search(rf"^(?:async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
-    assert dt.datetime.now(dt.UTC).date() < entry["expires"], "review it, and set another day"
+    assert dt.datetime.now(dt.UTC).date() < entry["expires"], "review it, and set another date"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_sc03_what_the_audit_passes_over_is_reviewed(entry: _Ignored) -> None:
 def test_sc04_sc01_hp05_versions_with_known_faults_cannot_be_installed(
     name: str, too_old: str, good: str, too_new: str | None
 ) -> None:
-    """SC-04: the floors are in the metadata, where every installer sees them."""
+    """SC-04: the lower bounds are in the metadata, which every installer reads."""
     (wanted,) = [
         found for found in map(Requirement, _pyproject()["project"]["dependencies"]) if found.name == name
     ]
@@ -128,8 +128,8 @@ def test_sc04_sc01_hp05_versions_with_known_faults_cannot_be_installed(
     assert too_new is None or too_new not in wanted.specifier
 
 
-def test_sc04_what_others_bring_along_is_new_enough_here() -> None:
-    """SC-04: h11 comes with httpx's httpcore; python-multipart is not asked for by us."""
+def test_sc04_transitive_dependencies_are_recent_enough() -> None:
+    """SC-04: h11 is installed by httpcore; python-multipart is not a dependency of the package."""
     named = {Requirement(text).name for text in _pyproject()["project"]["dependencies"]}
 
     assert Version(importlib.metadata.version("h11")) >= Version("0.16")
@@ -146,7 +146,7 @@ def test_sc06_development_uses_exact_versions() -> None:
 
 
 def test_sc07_no_private_key_is_in_the_tree() -> None:
-    """SC-07: every key of a test is made when it runs."""
+    """SC-07: every test key is generated at run time."""
     folders = ("fastapi_descope", "tests", "example_app", "docs", "scripts", "benchmarks")
     below = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     files = [path for path in [*ROOT.iterdir(), *below] if path.is_file() and path.suffix in _TEXT]
@@ -155,8 +155,8 @@ def test_sc07_no_private_key_is_in_the_tree() -> None:
     assert [path for path in files if _PRIVATE_KEY.search(path.read_text("utf-8", "replace"))] == []
 
 
-def test_sc08_whoever_finds_a_hole_knows_whom_to_tell() -> None:
-    """SC-08: how to report it in private, and which versions get a fix."""
+def test_sc08_security_md_says_how_to_report() -> None:
+    """SC-08: SECURITY.md says how to report in private and which versions get a fix."""
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
     assert "\n## Reporting\n" in text
