@@ -72,6 +72,7 @@ class SessionService:
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
         return pair
 
+    # LO-01, LO-04
     async def logout(self, credentials: Credentials, *, everywhere: bool = False) -> None:
         """End the session in this app and, within two seconds, at Descope. Never raises.
 
