@@ -1,4 +1,4 @@
-"""The emulator's console in a real browser: its own policy lets it work, and other pages stay out (EM-03)."""
+"""The emulator's console in a real browser: it works under its own policy and rejects other pages (EM-03)."""
 
 from collections.abc import Generator
 
@@ -15,20 +15,20 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def emulator() -> Emulator:
-    """One that may be broken."""
+    """An emulator with a console that can change its state."""
     return Emulator(console="faults")
 
 
 @pytest.fixture
 def base_url(emulator: Emulator) -> Generator[str]:
-    """Where it runs."""
+    """The URL of the running emulator."""
     with running(emulator) as url:
         yield url
 
 
 @pytest.fixture
 def complaints(page: Page) -> list[str]:
-    """What the browser complains about: a policy that is in the way, a script that fails."""
+    """The errors of the browser: policy violations and script errors."""
     found: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -40,10 +40,8 @@ def complaints(page: Page) -> list[str]:
     return found
 
 
-def test_it_keeps_itself_up_to_date(
-    page: Page, emulator: Emulator, base_url: str, complaints: list[str]
-) -> None:
-    """What happens elsewhere shows on the page without loading it again."""
+def test_page_updates_itself(page: Page, emulator: Emulator, base_url: str, complaints: list[str]) -> None:
+    """Changes appear on the page without a reload."""
     page.goto(f"{base_url}/console")
     httpx.get(f"{base_url}/v2/keys/somebody-else")
     emulator.issue("grace@acme.example", "acme")
@@ -52,8 +50,8 @@ def test_it_keeps_itself_up_to_date(
     assert complaints == []
 
 
-def test_its_levers(page: Page, emulator: Emulator, base_url: str, complaints: list[str]) -> None:
-    """Forms of the page are taken: a fault is ordered and cleared, a session revoked, the clock moved."""
+def test_forms_change_the_state(page: Page, emulator: Emulator, base_url: str, complaints: list[str]) -> None:
+    """The forms add and clear a fault, revoke a session and move the clock."""
     emulator.issue("ada@acme.example", "acme")
     page.goto(f"{base_url}/console")
     page.get_by_label("Endpoint").select_option("me")
@@ -70,8 +68,8 @@ def test_its_levers(page: Page, emulator: Emulator, base_url: str, complaints: l
     assert complaints == []
 
 
-def test_it_works_without_scripts(chromium: Browser, emulator: Emulator, base_url: str) -> None:
-    """Every lever is a form."""
+def test_page_works_without_scripts(chromium: Browser, emulator: Emulator, base_url: str) -> None:
+    """Every action is a form."""
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{base_url}/console")
@@ -81,8 +79,8 @@ def test_it_works_without_scripts(chromium: Browser, emulator: Emulator, base_ur
     context.close()
 
 
-def test_it_fits_a_phone(chromium: Browser, emulator: Emulator, base_url: str) -> None:
-    """No sideways scrolling, whatever was asked."""
+def test_page_fits_a_phone(chromium: Browser, emulator: Emulator, base_url: str) -> None:
+    """The page does not scroll horizontally, even with long paths."""
     emulator.issue("ada@acme.example", "acme")
     httpx.get(f"{base_url}/{'x' * 300}")
     context = chromium.new_context(viewport={"width": 320, "height": 640})
@@ -92,10 +90,10 @@ def test_it_fits_a_phone(chromium: Browser, emulator: Emulator, base_url: str) -
     context.close()
 
 
-def test_a_page_of_the_app_stays_out(
+def test_page_of_the_app_is_rejected(
     page: Page, site: SiteFactory, emulator: Emulator, base_url: str
 ) -> None:
-    """A script on another port of this machine can neither read the console nor pull a lever."""
+    """A script on another port of this machine can neither read the console nor change anything."""
     page.goto(f"{site().url}/")
     read = "url => fetch(url, {credentials: 'include'}).then(r => r.text(), e => e.name)"
     assert page.evaluate(read, f"{base_url}/console/api/state") == "TypeError"

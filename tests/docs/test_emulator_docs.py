@@ -1,4 +1,4 @@
-"""The guide to the emulator keeps its word: curl makes its calls as they stand, its seed is a project."""
+"""The how-to on the emulator: its curl commands work, and its seed file is a valid project."""
 
 import json
 import re
@@ -18,7 +18,7 @@ CALLS = re.findall(r"^\$ (curl .*/console/api/.*)$", PAGE, re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def emulator() -> Emulator:
-    """One that may be broken, and has somebody signed in."""
+    """An emulator that can be changed, with one session."""
     emulator = Emulator(console="faults")
     emulator.issue("ada@acme.example")
     return emulator
@@ -26,12 +26,12 @@ def emulator() -> Emulator:
 
 @pytest.fixture(scope="module")
 def base_url(emulator: Emulator) -> Iterator[str]:
-    """Where it runs."""
+    """The URL of the running emulator."""
     with running(emulator) as url:
         yield url
 
 
-def test_there_are_calls() -> None:
+def test_every_api_path_is_documented() -> None:
     """Each path of the console's API is shown."""
     paths = {re.findall(r"/console/api/([\w/]+)", line)[0] for line in CALLS}
     views, levers = {"state", "users", "sessions", "requests"}, {"faults", "revoke", "clock"}
@@ -39,8 +39,8 @@ def test_there_are_calls() -> None:
 
 
 @pytest.mark.parametrize("line", CALLS)
-def test_each_call(base_url: str, line: str) -> None:
-    """It succeeds, and answers with JSON."""
+def test_each_command_succeeds(base_url: str, line: str) -> None:
+    """The command succeeds and returns JSON."""
     command = line.replace("http://127.0.0.1:8787", base_url).replace(
         "curl", "curl -sS --fail --noproxy '*'", 1
     )
@@ -49,8 +49,8 @@ def test_each_call(base_url: str, line: str) -> None:
     assert isinstance(json.loads(done.stdout), dict)
 
 
-def test_its_seed(tmp_path: Path) -> None:
-    """The file is a project, with the people it names."""
+def test_seed_file_is_a_project(tmp_path: Path) -> None:
+    """The file is a project with the users in it."""
     seed = re.findall(r"```toml\n(# project\.toml\n.*?)```", PAGE, re.DOTALL)
     (tmp_path / "project.toml").write_text(seed[0], encoding="utf-8")
     project = load(tmp_path / "project.toml")

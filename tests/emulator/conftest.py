@@ -1,4 +1,4 @@
-"""An emulator in-process, on a clock that stands still, and short ways to talk to it."""
+"""Fixtures: an in-process emulator on a clock that moves only on request, and helpers to call it."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -19,19 +19,19 @@ BACK = "http://localhost:8000/callback?state=a%20b#top"
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only through ``advance``."""
     return Clock(lambda: NOW)
 
 
 @pytest.fixture(scope="session")
 def rsa_key() -> SigningKey:
-    """One RSA key for all of these tests: to make it takes longer than most of them."""
+    """One RSA key for all tests, because generating it takes longer than most of them."""
     return SigningKey.generate()
 
 
 @pytest.fixture
 def make(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
-    """Makes an emulator on the test's clock; without a project, on the default one."""
+    """Return a function that makes an emulator on the test's clock, by default with the default project."""
 
     def emulator(project: Project | None = None) -> Emulator:
         return Emulator(project, clock=clock, signing_key=rsa_key.with_new_kid())
@@ -41,7 +41,7 @@ def make(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
 
 @pytest.fixture
 def make_console(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
-    """Makes an emulator with a console, which may break things unless told otherwise."""
+    """Return a function that makes an emulator with a console, by default one that can change its state."""
 
     def emulator(console: Literal["view", "faults"] = "faults", project: Project | None = None) -> Emulator:
         return Emulator(project, clock=clock, signing_key=rsa_key.with_new_kid(), console=console)
@@ -51,7 +51,7 @@ def make_console(clock: Clock, rsa_key: SigningKey) -> Callable[..., Emulator]:
 
 @pytest.fixture
 def call() -> Call:
-    """Sends one request with the project's bearer, to which ``token`` and ``key`` are appended."""
+    """Return a function that sends one request with the project's bearer plus ``token`` and ``key``."""
 
     async def send(
         emulator: Emulator,
@@ -82,7 +82,7 @@ def call() -> Call:
 
 @pytest.fixture
 def start(call: Call) -> Callable[..., Coroutine[None, None, str]]:
-    """Starts an SSO that is to return to ``BACK``, as step-up with a token; the URL of its sign-in page."""
+    """Return a function that starts an SSO sign-in for ``BACK`` and returns the URL of its page."""
 
     async def started(emulator: Emulator, token: str = "", **more: str) -> str:
         query = {"tenant": "acme", "redirectURL": BACK} | more
@@ -98,7 +98,7 @@ def start(call: Call) -> Callable[..., Coroutine[None, None, str]]:
 def confirm(
     call: Call,
 ) -> Call:
-    """Opens the sign-in page at a URL and presses the button of a user; the answer is the redirect."""
+    """Return a function that opens a sign-in page, chooses a user and returns the redirect."""
 
     async def press(emulator: Emulator, url: str, user: str | None, /, **changes: str) -> httpx.Response:
         page = await call(emulator, "GET", url)
@@ -128,7 +128,7 @@ def get_code(
     call: Call,
     confirm: Call,
 ) -> Callable[..., Coroutine[None, None, str]]:
-    """Signs a user in through the page, up to the code that waits for its exchange."""
+    """Return a function that signs a user in on the page and returns the code."""
 
     async def sign_in(
         emulator: Emulator,
@@ -150,7 +150,7 @@ def get_code(
 
 @pytest.fixture
 def read() -> Callable[[Emulator, str], dict[str, object]]:
-    """The claims of a token, after its signature has been checked against the published keys."""
+    """Return a function that checks a token against the published keys and returns its claims."""
 
     def claims(emulator: Emulator, token: str) -> dict[str, object]:
         kid = jwt.get_unverified_header(token)["kid"]

@@ -1,4 +1,4 @@
-"""Who may call: the bearer, its keys, and the cookie in place of its JWT (wire contract, section 1.4)."""
+"""Authentication of requests: the bearer, its keys, and the refresh cookie (wire contract, section 1.4)."""
 
 from collections.abc import Callable, Coroutine
 
@@ -18,8 +18,8 @@ ME = "/v1/auth/me"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_scheme_in_any_case(call: Call, make: Make, scheme: str) -> None:
-    """The scheme's case does not matter."""
+async def test_scheme_is_case_insensitive(call: Call, make: Make, scheme: str) -> None:
+    """The case of the scheme does not matter."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     headers = {"authorization": f"{scheme} {emulator.project_id}:{token}"}
@@ -44,14 +44,14 @@ async def test_scheme_in_any_case(call: Call, make: Make, scheme: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/auth/sso/exchange", "/v1/auth/refresh", "/v1/auth/validate"])
-async def test_wrong_bearer(call: Call, make: Make, path: str, header: str) -> None:
-    """A bearer that is not this project's, or of no known form, is refused everywhere."""
+async def test_wrong_bearer_is_rejected_everywhere(call: Call, make: Make, path: str, header: str) -> None:
+    """A bearer of another project or of an unknown form is rejected by every endpoint."""
     response = await call(make(), "POST", path, headers={"authorization": header})
     assert (response.status_code, response.json()["errorCode"]) == (401, "E011003")
 
 
-async def test_no_token_at_all(call: Call, make: Make) -> None:
-    """The bare project id opens nothing that belongs to a user."""
+async def test_project_id_alone_opens_no_user_endpoint(call: Call, make: Make) -> None:
+    """The bare project id is not enough for the endpoints of a user."""
     response = await call(make(), "GET", ME)
     assert response.status_code == 401
     assert response.json() == {
@@ -62,8 +62,8 @@ async def test_no_token_at_all(call: Call, make: Make) -> None:
     }
 
 
-async def test_cookie_stands_in(call: Call, make: Make) -> None:
-    """Without a JWT in the bearer, the cookie ``DSR`` counts."""
+async def test_cookie_is_used_without_a_jwt_in_the_bearer(call: Call, make: Make) -> None:
+    """Without a JWT in the bearer, the cookie ``DSR`` is used."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "GET", ME, headers={"cookie": f"DSR={token}"})
@@ -71,7 +71,7 @@ async def test_cookie_stands_in(call: Call, make: Make) -> None:
 
 
 async def test_bearer_wins_over_the_cookie(call: Call, make: Make) -> None:
-    """With both, the bearer's JWT counts."""
+    """If the client sends both, the bearer's JWT is used."""
     emulator = make()
     ada, grace = (emulator.issue(user).refresh_jwt for user in ("ada@acme.example", "grace@acme.example"))
     response = await call(emulator, "GET", ME, token=ada, headers={"cookie": f"DSR={grace}"})
@@ -79,8 +79,8 @@ async def test_bearer_wins_over_the_cookie(call: Call, make: Make) -> None:
 
 
 @pytest.mark.parametrize(("key", "status"), [("right", 200), ("wrong", 401), ("", 401)])
-async def test_demanded_key(call: Call, make: Make, key: str, status: int) -> None:
-    """A project with an auth management key wants it at the end of every bearer."""
+async def test_required_key_must_end_the_bearer(call: Call, make: Make, key: str, status: int) -> None:
+    """A project with an auth management key requires it at the end of every bearer."""
     emulator = make(Project(auth_management_key="right"))
     token = emulator.issue("ada@acme.example").refresh_jwt
     assert (await call(emulator, "GET", ME, token=token, key=key)).status_code == status
@@ -90,8 +90,8 @@ async def test_demanded_key(call: Call, make: Make, key: str, status: int) -> No
 
 
 @pytest.mark.parametrize("path", [ME, "/v1/auth/accesskey/exchange"])
-async def test_unknown_key(call: Call, make: Make, path: str) -> None:
-    """A project without such a key takes none, and says what to do."""
+async def test_unexpected_key_is_rejected_with_advice(call: Call, make: Make, path: str) -> None:
+    """A project without an auth management key rejects one, and the message says what to do."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "GET" if path == ME else "POST", path, token=token, key="any")
@@ -105,8 +105,10 @@ async def test_unknown_key(call: Call, make: Make, path: str) -> None:
 @pytest.mark.parametrize(
     ("configured", "sent", "status"), [("right", "right", 200), ("right", "wrong", 401), (None, "right", 401)]
 )
-async def test_license(call: Call, make: Make, configured: str | None, sent: str, status: int) -> None:
-    """The license is for whoever holds the management key."""
+async def test_license_needs_the_management_key(
+    call: Call, make: Make, configured: str | None, sent: str, status: int
+) -> None:
+    """The license needs the management key."""
     emulator = make(Project(management_key=configured))
     response = await call(emulator, "GET", "/v1/mgmt/license", key=sent)
     assert response.status_code == status
@@ -138,8 +140,8 @@ _EMULATOR = Emulator()
         ]
     ),
 )
-async def test_hostile_bytes_get_an_orderly_no(header: bytes, body: bytes, path: str) -> None:
-    """Whatever is in header and body, the answer is a Descope error, never a failure of the server."""
+async def test_hostile_headers_and_bodies_get_a_descope_error(header: bytes, body: bytes, path: str) -> None:
+    """Any bytes in header and body get a Descope error, never a server error."""
     transport = httpx.ASGITransport(_EMULATOR)
     prefix = f"Bearer {_EMULATOR.project_id}".encode()
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

@@ -1,4 +1,4 @@
-"""An emulator may run for days: what it keeps of the past has an end."""
+"""An emulator may run for days, so what it stores is bounded."""
 
 import gc
 from collections import Counter
@@ -20,16 +20,16 @@ WEEK = 7 * 24 * 3600
 
 
 def _alive(*kinds: type) -> Counter[type]:
-    """How many objects of these kinds there are in the process, on top of what the test has not made."""
+    """Return the number of objects of these types in the process that the test did not make itself."""
     gc.collect()
     found: list[object] = gc.get_objects()
     return Counter(kind for kind in kinds for each in found if type(each) is kind)
 
 
-async def test_sign_ins_that_came_to_nothing_are_forgotten(
+async def test_unfinished_sign_ins_are_removed(
     make: Make, clock: Clock, call: Ask, get_code: Callable[..., Coroutine[None, None, str]]
 ) -> None:
-    """Pages that nobody answered, and codes that nobody exchanged, are gone when their time is over."""
+    """Pages without a form and codes without an exchange are removed when they expire."""
     emulator, before = make(), _alive(Login, ConfirmedLogin)
     query = {"tenant": "acme", "redirectURL": "http://localhost:8000/callback"}
     most: Counter[type] = Counter()
@@ -43,8 +43,8 @@ async def test_sign_ins_that_came_to_nothing_are_forgotten(
     assert most == {Login: 20, ConfirmedLogin: 10}  # of one hour, and a code still knows its login
 
 
-async def test_sessions_are_forgotten_after_their_end(make: Make, clock: Clock) -> None:
-    """However many there were, there are not many more than are alive; ended or not."""
+async def test_expired_sessions_are_removed(make: Make, clock: Clock) -> None:
+    """The number of stored sessions follows the number of active ones, revoked or not."""
     emulator, before = make(), _alive(TokenFamily)
     alive: list[int] = []
     for _ in range(6):
@@ -57,8 +57,8 @@ async def test_sessions_are_forgotten_after_their_end(make: Make, clock: Clock) 
     assert max(alive) <= 1000
 
 
-async def test_the_history_of_a_user_has_an_end(make: Make, call: Ask) -> None:
-    """A test user signs in very often; the newest sign-ins are kept."""
+async def test_login_history_is_bounded(make: Make, call: Ask) -> None:
+    """Only the newest sign-ins of a user are stored."""
     emulator = make()
     refresh = [emulator.issue("ada@acme.example", "acme").refresh_jwt for _ in range(150)]
 
@@ -67,8 +67,8 @@ async def test_the_history_of_a_user_has_an_end(make: Make, call: Ask) -> None:
     assert len(history) == 100
 
 
-async def test_the_journal_has_an_end() -> None:
-    """The newest 10,000 requests are kept."""
+async def test_journal_is_bounded() -> None:
+    """The newest 10,000 requests are stored."""
     journal = Journal()
     for number in range(10_100):
         journal.record(Call("GET", f"/{number}", {}, "keys", ""))

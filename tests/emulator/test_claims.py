@@ -1,4 +1,4 @@
-"""What stands in the tokens (wire contract, sections 3.2 to 3.5), and issuing them without HTTP."""
+"""The contents of tokens (wire contract, sections 3.2 to 3.5), and issuing them without HTTP."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ FOUR_WEEKS = 28 * 24 * 3600
 
 
 def test_session_claims(make: Make, read: Read) -> None:
-    """Every claim of a session token, as Descope writes it by default."""
+    """A session token has exactly the claims that Descope writes by default."""
     emulator = make()
     assert read(emulator, emulator.issue("ada@acme.example", "acme").session_jwt) == {
         "amr": ["fed"],
@@ -49,7 +49,7 @@ def test_session_claims(make: Make, read: Read) -> None:
 
 
 def test_refresh_claims(make: Make, read: Read) -> None:
-    """Every claim of a refresh token: no roles, and an id that tells twins apart."""
+    """A refresh token has no roles, and an id that distinguishes two tokens of the same second."""
     emulator = make()
     first, second = (read(emulator, emulator.issue("ada@acme.example", "acme").refresh_jwt) for _ in range(2))
     assert re.fullmatch("[0-9a-f]{32}", str(first.pop("jti")))
@@ -66,8 +66,8 @@ def test_refresh_claims(make: Make, read: Read) -> None:
     }
 
 
-def test_what_is_empty_is_absent(make: Make, read: Read) -> None:
-    """A user without tenants and roles has no claims about them."""
+def test_empty_claims_are_absent(make: Make, read: Read) -> None:
+    """The tokens of a user without tenants and roles have no such claims."""
     emulator = make(Project(template_email=False))
     claims = read(emulator, emulator.issue("nomad@example.org").session_jwt)
     assert sorted(claims) == ["amr", "drn", "exp", "iat", "iss", "rexp", "sub"]
@@ -82,7 +82,7 @@ def test_what_is_empty_is_absent(make: Make, read: Read) -> None:
     ],
 )
 def test_issuer_forms(make: Make, read: Read, project: Project, iss: str) -> None:
-    """Each form of the issuer, in both tokens."""
+    """Both tokens have each form of the issuer."""
     emulator = make(project)
     emulator.base_url = "http://127.0.0.1:4000"
     pair = emulator.issue("ada@acme.example")
@@ -91,7 +91,7 @@ def test_issuer_forms(make: Make, read: Read, project: Project, iss: str) -> Non
 
 
 def test_audience(make: Make, read: Read) -> None:
-    """An audience, if the project has one, is in both tokens."""
+    """Both tokens have the audience, if the project has one."""
     emulator = make(Project(audience="my-api"))
     assert {read(emulator, jwt)["aud"] for jwt in emulator.issue("ada@acme.example")} == {"my-api"}
 
@@ -105,7 +105,7 @@ _OWNER = SeedUser(
 
 
 def test_schema_default(make: Make, read: Read) -> None:
-    """Project grants at the top, tenant grants below; a tenant without grants is empty, not absent."""
+    """Project roles are at the top, tenant roles below; a tenant without roles is empty, not absent."""
     emulator = make(Project(users=(_OWNER,)))
     claims = read(emulator, emulator.issue("owner@acme.example", "acme").session_jwt)
     assert claims["tenants"] == {"acme": {"roles": ["admin"], "permissions": ["write"]}, "globex": {}}
@@ -113,7 +113,7 @@ def test_schema_default(make: Make, read: Read) -> None:
 
 
 def test_schema_tenant_only(make: Make, read: Read) -> None:
-    """The current tenant's grants at the top, and no tenants; nothing without a current tenant."""
+    """The current tenant's roles are at the top, without tenants; without a current tenant there are none."""
     emulator = make(Project(users=(_OWNER,), auth_schema="tenantOnly"))
     claims = read(emulator, emulator.issue("owner@acme.example", "acme").session_jwt)
     assert (claims["dct"], claims["roles"], claims["permissions"]) == ("acme", ["admin"], ["write"])
@@ -123,7 +123,7 @@ def test_schema_tenant_only(make: Make, read: Read) -> None:
 
 
 def test_schema_none(make: Make, read: Read) -> None:
-    """No grants at all; the current tenant stays."""
+    """There are no roles at all, but the current tenant."""
     emulator = make(Project(users=(_OWNER,), auth_schema="none"))
     claims = read(emulator, emulator.issue("owner@acme.example", "acme").session_jwt)
     assert claims["dct"] == "acme"
@@ -131,20 +131,20 @@ def test_schema_none(make: Make, read: Read) -> None:
 
 
 def test_auto_tenant(make: Make, read: Read) -> None:
-    """If the project says so, a user's only tenant is the current one; of several none is."""
+    """With ``auto_tenant`` a user's only tenant is the current one; with several tenants none is."""
     emulator = make(Project(auto_tenant=True))
     assert read(emulator, emulator.issue("grace@acme.example").session_jwt)["dct"] == "acme"
     assert "dct" not in read(emulator, emulator.issue("ada@acme.example").session_jwt)
 
 
 def test_no_auto_tenant_by_default(make: Make, read: Read) -> None:
-    """By default nobody gets a tenant without choosing it."""
+    """By default a user gets no tenant without selecting it."""
     emulator = make()
     assert "dct" not in read(emulator, emulator.issue("grace@acme.example").session_jwt)
 
 
 def test_issue_options(make: Make, read: Read) -> None:
-    """What ``issue`` is told goes into the session token; ``amr`` into both."""
+    """The options of ``issue`` affect the session token; ``amr`` affects both."""
     emulator = make()
     pair = emulator.issue(
         SeedUser("ada@acme.example").user_id,
@@ -162,14 +162,14 @@ def test_issue_options(make: Make, read: Read) -> None:
 
 
 def test_issue_an_expired_session(make: Make, read: Read) -> None:
-    """A negative length makes a session that is over, and was not issued after its end."""
+    """A negative lifetime makes an expired session token whose ``iat`` is before its ``exp``."""
     emulator = make()
     claims = read(emulator, emulator.issue("ada@acme.example", session_seconds=-60).session_jwt)
     assert (claims["iat"], claims["exp"]) == (NOW - 61, NOW - 60)
 
 
-def test_session_ends_with_its_family(make: Make, read: Read) -> None:
-    """No session token outlives the refresh token."""
+def test_session_token_does_not_outlive_the_refresh_token(make: Make, read: Read) -> None:
+    """A session token expires no later than the refresh token."""
     emulator = make(Project(session_seconds=600, refresh_seconds=300))
     assert read(emulator, emulator.issue("ada@acme.example").session_jwt)["exp"] == NOW + 300
 
@@ -181,20 +181,22 @@ def test_session_ends_with_its_family(make: Make, read: Read) -> None:
         ("grace@acme.example", "globex", "not a member of tenant 'globex'"),
     ],
 )
-def test_issue_refuses(make: Make, user: str, tenant: str | None, message: str) -> None:
-    """Nobody is made up, nor put into a tenant they are not in; no address is in the message."""
+def test_issue_rejects_unknown_users_and_tenants(
+    make: Make, user: str, tenant: str | None, message: str
+) -> None:
+    """Unknown users and foreign tenants are errors, and the message contains no e-mail address."""
     with pytest.raises(LookupError, match=message) as refused:
         make().issue(user, tenant)
     assert "@" not in str(refused.value)
 
 
 def test_tokens_stay_out_of_reprs(make: Make) -> None:
-    """A printed pair shows no token."""
+    """The repr of a pair does not contain tokens."""
     assert repr(make().issue("ada@acme.example")) == "JwtPair()"
 
 
-def test_time_moves_with_the_clock(make: Make, read: Read, clock: Clock) -> None:
-    """The emulator's own clock stamps the tokens."""
+def test_tokens_follow_the_clock(make: Make, read: Read, clock: Clock) -> None:
+    """The emulator's clock determines the times in tokens."""
     emulator = make()
     emulator.clock.advance(7)
     assert emulator.clock is clock
@@ -202,14 +204,14 @@ def test_time_moves_with_the_clock(make: Make, read: Read, clock: Clock) -> None
 
 
 def test_agentic_issuer(make: Make, read: Read) -> None:
-    """The issuer may hold the project id second to last."""
+    """The issuer may have the project id second to last."""
     emulator = make(Project(issuer="agentic"))
     claims = read(emulator, emulator.issue("ada@acme.example").session_jwt)
     assert claims["iss"] == f"http://127.0.0.1/v1/apps/agentic/{DEFAULT_PROJECT_ID}/emulator"
 
 
 def test_several_audiences(make: Make, read: Read) -> None:
-    """Several audiences are a list, one alone in a tuple too."""
+    """Several audiences are a list, and so is one in a tuple."""
     for audience in (("one", "two"), ("one",)):
         emulator = make(Project(audience=audience))
         claims = [read(emulator, jwt)["aud"] for jwt in emulator.issue("ada@acme.example")]
@@ -225,7 +227,7 @@ def test_several_audiences(make: Make, read: Read) -> None:
     ],
 )
 def test_empty_lists_in_a_tenant(make: Make, read: Read, policy: Policy, expected: dict[str, object]) -> None:
-    """What a user does not hold in a tenant is an empty list, null, or not there."""
+    """Missing roles in a tenant are an empty list, null or absent."""
     emulator = make(Project(users=(_OWNER,), empty_claims=policy))
     claims = read(emulator, emulator.issue("owner@acme.example").session_jwt)
     assert claims["tenants"] == {"acme": {"roles": ["admin"], "permissions": ["write"]}, "globex": expected}
@@ -239,8 +241,8 @@ def test_empty_lists_in_a_tenant(make: Make, read: Read, policy: Policy, expecte
         ("delete", {}),
     ],
 )
-def test_empty_claims(make: Make, read: Read, policy: Policy, expected: dict[str, object]) -> None:
-    """A user who holds nothing at all says so in one of three ways."""
+def test_empty_claims_policy(make: Make, read: Read, policy: Policy, expected: dict[str, object]) -> None:
+    """Missing roles of a user are an empty list, null or absent."""
     emulator = make(Project(empty_claims=policy))
     claims = read(emulator, emulator.issue("nomad@example.org").session_jwt)
     names = ("roles", "permissions", "tenants")
@@ -248,7 +250,7 @@ def test_empty_claims(make: Make, read: Read, policy: Policy, expected: dict[str
 
 
 def test_permissions_may_be_left_out(make: Make, read: Read) -> None:
-    """A template may leave out the permissions, everywhere."""
+    """A template may omit the permissions everywhere."""
     emulator = make(Project(users=(_OWNER,), exclude_permissions=True))
     claims = read(emulator, emulator.issue("owner@acme.example").session_jwt)
     assert claims["tenants"] == {"acme": {"roles": ["admin"]}, "globex": {}}
@@ -256,7 +258,7 @@ def test_permissions_may_be_left_out(make: Make, read: Read) -> None:
 
 
 def test_overridden_subject(make: Make, read: Read) -> None:
-    """With another subject in ``sub``, both tokens have the user id in ``dsub``."""
+    """With another ``sub``, both tokens have the user id in ``dsub``."""
     emulator = make(Project(override_subject=True))
     for jwt in emulator.issue("ada@acme.example"):
         claims = read(emulator, jwt)
@@ -273,8 +275,8 @@ def test_session_ids(make: Make, read: Read) -> None:
     assert len(ids) == 2
 
 
-def test_tenants_own_session_length(make: Make, read: Read) -> None:
-    """A tenant's own session length counts while it is the current one."""
+def test_tenant_session_lifetime(make: Make, read: Read) -> None:
+    """A tenant's own session lifetime applies while it is the current one."""
     tenants = (SeedTenant("acme", session_seconds=180), SeedTenant("globex"))
     emulator = make(Project(tenants=tenants))
     ends = [
@@ -288,7 +290,7 @@ def test_tenants_own_session_length(make: Make, read: Read) -> None:
     ("session", "step_up", "expected"), [(3600, 300, 300), (300, 3600, 300), (600, 600, 600)]
 )
 def test_step_up_timeout(make: Make, read: Read, session: int, step_up: int, expected: int) -> None:
-    """A stepped-up session token lives no longer than the step-up; others live as ever."""
+    """A session token with step-up lives no longer than the step-up; others are unaffected."""
     emulator = make(Project(session_seconds=session, step_up_seconds=step_up))
     stepped = read(emulator, emulator.issue("ada@acme.example", step_up=True).session_jwt)
     plain = read(emulator, emulator.issue("ada@acme.example").session_jwt)

@@ -6,13 +6,13 @@ from fastapi_descope.emulator import Clock
 
 
 def test_follows_real_time() -> None:
-    """Without a source it tells the real time."""
+    """Without a source the clock follows real time."""
     before = time.time()
     assert before <= Clock()() <= time.time()
 
 
-def test_advances_and_turns_back() -> None:
-    """Advancing adds up, and a negative number turns it back."""
+def test_advances_and_moves_back() -> None:
+    """Advances add up, and a negative number moves the clock back."""
     clock = Clock(lambda: 100.0)
     clock.advance(30)
     clock.advance(-10)

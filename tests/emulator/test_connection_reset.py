@@ -1,4 +1,4 @@
-"""Faults of the connection itself, seen from a raw socket and in-process."""
+"""Faults of the connection itself, on a raw socket and in-process."""
 
 import asyncio
 import socket
@@ -24,19 +24,19 @@ REFRESH = "/v1/auth/refresh"
 
 @pytest.fixture
 def emulator(make: Make) -> Emulator:
-    """An emulator that takes no time over delays, and has a refresh token to rotate."""
+    """An emulator that does not wait for delays, with a refresh token to rotate."""
     return make(Project(rotate_refresh=True))
 
 
 @pytest.fixture
 def port(emulator: Emulator) -> Iterator[int]:
-    """Where that emulator listens."""
+    """The port on which the emulator listens."""
     with running(emulator) as base_url:
         yield httpx.URL(base_url).port or 0
 
 
 def connect(port: int) -> socket.socket:
-    """A connection of one's own."""
+    """Return a function that opens a connection."""
     return socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
@@ -48,15 +48,21 @@ def ask(line: socket.socket, path: str, *headers: str, body: bytes = b"") -> Non
 
 
 def everything(line: socket.socket) -> bytes:
-    """All bytes up to the regular end of the connection. Raises ConnectionResetError for the other one."""
+    """Return all bytes up to the regular end of the connection.
+
+    Raises:
+        ConnectionResetError: The connection was reset.
+    """
     received = b""
     while chunk := line.recv(4096):
         received += chunk
     return received
 
 
-def test_reset(emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """The caller gets a TCP reset and not a byte, and nothing is printed."""
+def test_reset_sends_a_tcp_reset_and_no_bytes(
+    emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client gets a TCP reset without a byte, and nothing is printed."""
     emulator.faults.add("keys", cut="reset")
     with connect(port) as line:
         ask(line, f"/v2/keys/{emulator.project_id}")
@@ -66,10 +72,10 @@ def test_reset(emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr() == ("", "")
 
 
-def test_reset_with_a_body_on_its_way(
+def test_reset_while_the_client_is_sending(
     emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What the caller sent is read or not; the reset comes all the same, and quietly."""
+    """The client gets the reset whether or not its body was read, and nothing is printed."""
     emulator.faults.add("refresh", cut="reset")
     with connect(port) as line:
         ask(line, REFRESH, body=b"{}")
@@ -78,8 +84,10 @@ def test_reset_with_a_body_on_its_way(
     assert capfd.readouterr() == ("", "")
 
 
-def test_close(emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """The caller gets the headers, half of the bytes that they promise, and the end."""
+def test_close_sends_half_of_the_body(
+    emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client gets the headers, half of the announced bytes, and the end of the connection."""
     emulator.faults.add("keys", cut="close", status=200, body=b"0123456789")
     with connect(port) as line:
         ask(line, f"/v2/keys/{emulator.project_id}")
@@ -90,8 +98,8 @@ def test_close(emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr() == ("", "")
 
 
-def test_close_of_the_real_answer(emulator: Emulator, port: int) -> None:
-    """Without an answer of its own the fault cuts the endpoint's."""
+def test_close_cuts_the_real_response(emulator: Emulator, port: int) -> None:
+    """A fault without a response of its own cuts the endpoint's."""
     emulator.faults.add("keys", cut="close")
     with connect(port) as line:
         ask(line, f"/v2/keys/{emulator.project_id}")
@@ -101,8 +109,8 @@ def test_close_of_the_real_answer(emulator: Emulator, port: int) -> None:
     assert len(body) == promised // 2 > 0
 
 
-def test_only_the_one_that_it_happens_to(emulator: Emulator, port: int) -> None:
-    """Of several calls at once, on connections of their own, each gets what happens to it."""
+def test_concurrent_calls_get_their_own_faults(emulator: Emulator, port: int) -> None:
+    """Of several concurrent calls on different connections, each gets its own fault."""
     lines = [connect(port) for _ in range(6)]
     path = f"/v2/keys/{emulator.project_id}"
     emulator.faults.add("keys", times=3, hold=True, cut="reset")
@@ -123,8 +131,8 @@ def test_only_the_one_that_it_happens_to(emulator: Emulator, port: int) -> None:
         line.close()
 
 
-def test_the_next_request_of_a_connection(emulator: Emulator, port: int) -> None:
-    """A kept connection works until the call that the fault happens to, and others after it."""
+def test_connection_works_until_the_faulty_call(emulator: Emulator, port: int) -> None:
+    """A kept-alive connection works until the faulty call, and other connections work after it."""
     path = f"/v2/keys/{emulator.project_id}"
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         assert client.get(path).status_code == 200
@@ -134,10 +142,10 @@ def test_the_next_request_of_a_connection(emulator: Emulator, port: int) -> None
         assert client.get(path).status_code == 200
 
 
-def test_caller_who_left_before_the_cut(
+def test_client_that_disconnects_before_the_cut(
     emulator: Emulator, port: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """There is nothing left to cut then, and it is no trouble to anybody else."""
+    """There is no connection to cut then, and other clients are unaffected."""
     emulator.faults.add("keys", hold=True, cut="reset")
     line = connect(port)
     ask(line, f"/v2/keys/{emulator.project_id}")
@@ -148,8 +156,8 @@ def test_caller_who_left_before_the_cut(
     assert capfd.readouterr() == ("", "")
 
 
-def test_not_led_astray_by_headers(emulator: Emulator, port: int) -> None:
-    """Whose connection it is comes from the connection, not from what a caller says of itself."""
+def test_forwarding_headers_do_not_select_the_connection(emulator: Emulator, port: int) -> None:
+    """The connection to close is determined by the socket, not by headers of the client."""
     emulator.faults.add("keys", cut="reset")
     with connect(port) as line:
         ask(line, f"/v2/keys/{emulator.project_id}", "X-Forwarded-For: 10.0.0.1")
@@ -157,16 +165,16 @@ def test_not_led_astray_by_headers(emulator: Emulator, port: int) -> None:
             line.recv(1)
 
 
-def test_drip(emulator: Emulator, port: int) -> None:
-    """The body comes byte by byte, each in a piece of its own, and is whole in the end."""
+def test_drip_sends_the_body_byte_by_byte(emulator: Emulator, port: int) -> None:
+    """The body comes one byte at a time, and is complete in the end."""
     emulator.faults.add("keys", drip=0.001, status=200, body=b"drip")
     with connect(port) as line:
         ask(line, f"/v2/keys/{emulator.project_id}", "Connection: close")
         assert everything(line).endswith(b"\r\n\r\ndrip")
 
 
-def test_end_while_calls_wait(capfd: pytest.CaptureFixture[str]) -> None:
-    """An emulator that ends keeps nobody waiting: what is left of the answers comes at once, quietly."""
+def test_shutdown_releases_waiting_calls(capfd: pytest.CaptureFixture[str]) -> None:
+    """At shutdown the rest of all responses is sent at once, and nothing is printed."""
     waiting = Semaphore(0)
 
     async def pause(seconds: float) -> None:
@@ -187,8 +195,8 @@ def test_end_while_calls_wait(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-async def test_reset_in_process(call: Call, make: Make) -> None:
-    """Without a connection the caller gets the exception that a lost one is."""
+async def test_in_process_reset_raises(call: Call, make: Make) -> None:
+    """Without a connection the client gets ConnectionResetError."""
     emulator = make()
     emulator.faults.add("keys", cut="reset")
     with pytest.raises(ConnectionResetError):
@@ -196,8 +204,8 @@ async def test_reset_in_process(call: Call, make: Make) -> None:
     assert [one.status for one in emulator.requests] == [None]
 
 
-async def test_close_in_process(make: Make) -> None:
-    """Half of the body is sent, as one that goes on, and then comes the exception."""
+async def test_in_process_close_raises_after_half_of_the_body(make: Make) -> None:
+    """Half of the body is sent as an unfinished one, followed by the exception."""
     sent: list[Message] = []
     emulator = make()
     emulator.faults.add("keys", cut="close", body=b"0123456789")
@@ -208,8 +216,10 @@ async def test_close_in_process(make: Make) -> None:
 
 
 @pytest.mark.parametrize("cut", ["reset", "close"])
-async def test_cut_after_the_work(call: Call, make: Make, cut: Literal["reset", "close"]) -> None:
-    """With ``when="after"`` the refresh token is used up, and nobody has the next one."""
+async def test_cut_after_the_work_uses_up_the_refresh_token(
+    call: Call, make: Make, cut: Literal["reset", "close"]
+) -> None:
+    """With ``when="after"`` the refresh token is used up, and no client has the next one."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", cut=cut, when="after")
@@ -218,8 +228,8 @@ async def test_cut_after_the_work(call: Call, make: Make, cut: Literal["reset", 
     assert (await call(emulator, "POST", REFRESH, token=token)).json()["errorCode"] == "E064006"
 
 
-async def test_reset_before_the_work(call: Call, make: Make) -> None:
-    """By default the endpoint does not get to work: the refresh token is as good as before."""
+async def test_cut_before_the_work_keeps_the_refresh_token(call: Call, make: Make) -> None:
+    """By default the endpoint does no work, so the refresh token stays valid."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", cut="reset")
@@ -237,10 +247,10 @@ async def test_reset_before_the_work(call: Call, make: Make) -> None:
         (b"", None, 0, [b"", b""]),
     ],
 )
-async def test_pauses_of_a_drip(
+async def test_drip_pauses_between_bytes_only(
     body: bytes, cut: Literal["close"] | None, pauses: int, pieces: list[bytes]
 ) -> None:
-    """The seconds pass between the bytes, neither before the first nor after the last."""
+    """There is no pause before the first byte or after the last."""
     waited: list[float] = []
     sent: list[Message] = []
 
@@ -255,8 +265,8 @@ async def test_pauses_of_a_drip(
     assert [message["body"] for message in sent[1:]] == pieces
 
 
-async def test_wait_that_is_called_off(call: Call, make: Make) -> None:
-    """To clear the faults is to wait no longer: a delayed call is answered at once."""
+async def test_clear_ends_a_delay_at_once(call: Call, make: Make) -> None:
+    """Clearing the faults completes a delayed call at once."""
     emulator = make()
     emulator.faults.add("me", delay=3600)
     emulator.faults.add("me", hold=True)
@@ -268,8 +278,8 @@ async def test_wait_that_is_called_off(call: Call, make: Make) -> None:
     assert [delayed.result().status_code, held.result().status_code] == [401, 401]
 
 
-async def test_pause_that_fails(call: Call) -> None:
-    """A ``pause`` that raises is not taken for one that passed."""
+async def test_exception_of_pause_is_raised(call: Call) -> None:
+    """An exception of ``pause`` does not count as time that has passed."""
 
     async def pause(_: float) -> None:
         await asyncio.sleep(0)
@@ -281,8 +291,8 @@ async def test_pause_that_fails(call: Call) -> None:
         await call(emulator, "GET", "/v1/auth/me")
 
 
-def test_a_reset_has_no_answer(make: Make) -> None:
-    """What would never be seen is a mistake."""
+def test_reset_with_a_response_is_rejected(make: Make) -> None:
+    """A response that the client would never receive is an error."""
     faults, message = make().faults, "a reset replaces the response"
     with pytest.raises(ValueError, match=message):
         faults.add("keys", cut="reset", status=500)
@@ -292,8 +302,8 @@ def test_a_reset_has_no_answer(make: Make) -> None:
         faults.add("keys", cut="reset", drip=1)
 
 
-def test_no_negative_figures(make: Make) -> None:
-    """Nothing can wait for less than no time, or happen less than once."""
+def test_negative_numbers_are_rejected(make: Make) -> None:
+    """Negative waits, and fewer than one call, are errors."""
     faults, message = make().faults, "delay and drip must be 0 or more seconds"
     with pytest.raises(ValueError, match=message):
         faults.add("keys", delay=-1)

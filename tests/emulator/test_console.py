@@ -1,4 +1,4 @@
-"""``/console``: what the page shows, and what its forms do."""
+"""``/console``: the page and its forms."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -12,23 +12,23 @@ pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Coroutine[None, None, httpx.Response]]
 MakeConsole = Callable[..., Emulator]
-Pull = Callable[..., Coroutine[None, None, httpx.Response]]
+Submit = Callable[..., Coroutine[None, None, httpx.Response]]
 
-LEVERS = ["fail", "clear", "rotate", "drop", "revoke", "clock"]
+ACTIONS = ["fail", "clear", "rotate", "drop", "revoke", "clock"]
 
 
 @pytest.fixture
-def pull(call: Call) -> Pull:
-    """Opens the page and sends one of its forms, as a browser would."""
+def submit(call: Call) -> Submit:
+    """Return a function that opens the page and submits one of its forms, as a browser does."""
 
-    async def send(emulator: Emulator, lever: str, /, **fields: str) -> httpx.Response:
+    async def send(emulator: Emulator, action: str, /, **fields: str) -> httpx.Response:
         page = await call(emulator, "GET", "/console")
         token = re.search(r'name="form_token" value="([^"]+)"', page.text)
         form = {"form_token": token[1] if token else ""} | fields
         return await call(
             emulator,
             "POST",
-            f"/console/{lever}",
+            f"/console/{action}",
             content=str(httpx.QueryParams(form)).encode(),
             headers={
                 "content-type": "application/x-www-form-urlencoded",
@@ -40,8 +40,8 @@ def pull(call: Call) -> Pull:
     return send
 
 
-async def test_page(call: Call, make_console: MakeConsole) -> None:
-    """The page is not to be cached, framed or opened by others, and runs no script but its own."""
+async def test_page_headers_and_policy(call: Call, make_console: MakeConsole) -> None:
+    """The page cannot be cached, framed or opened by others, and runs only its own script."""
     response = await call(make_console(), "GET", "/console")
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -63,8 +63,8 @@ async def test_page(call: Call, make_console: MakeConsole) -> None:
     assert not re.search(r"\bon\w+=|style=|url\(", response.text)
 
 
-async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock) -> None:
-    """How to connect, who is known and signed in, what was asked, what is going to fail, keys and time."""
+async def test_page_shows_the_state(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """The page shows how to connect, users, sessions, requests, pending faults, keys and the time."""
     emulator = make_console()
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     await call(emulator, "POST", "/v1/auth/refresh", token=token)
@@ -93,8 +93,8 @@ async def test_what_it_shows(call: Call, make_console: MakeConsole, clock: Clock
     assert token not in text
 
 
-async def test_an_empty_one(call: Call, make_console: MakeConsole) -> None:
-    """A project with nobody in it has a page, too."""
+async def test_page_of_an_empty_project(call: Call, make_console: MakeConsole) -> None:
+    """A project without users has a page too."""
     emulator = make_console(project=Project(tenants=(), users=(), access_keys=()))
     text = (await call(emulator, "GET", "/console")).text
     for shown in ("--user LOGIN_ID", "No active sessions.", "No requests yet.", "No pending faults."):
@@ -102,7 +102,7 @@ async def test_an_empty_one(call: Call, make_console: MakeConsole) -> None:
 
 
 async def test_names_are_escaped(call: Call, make_console: MakeConsole) -> None:
-    """Names of the seed and paths that anybody asked for are text, not markup."""
+    """Names of the seed and requested paths are text, not markup."""
     user = SeedUser("x@acme.example", "<b>Bold</b>", tenants={"acme": Grants(("<i>",))})
     emulator = make_console(
         project=Project(tenants=(SeedTenant("acme", "<u>"),), users=(user,), access_keys=())
@@ -113,8 +113,8 @@ async def test_names_are_escaped(call: Call, make_console: MakeConsole) -> None:
     assert "&lt;s&gt;path" in text
 
 
-async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: Pull) -> None:
-    """Without the flag there is not a form on it, and a forged one does nothing (EM-08)."""
+async def test_read_only_console_has_no_forms(call: Call, make_console: MakeConsole, submit: Submit) -> None:
+    """Without the flag the page has no forms, and a forged one has no effect (EM-08)."""
     emulator = make_console("view")
     emulator.issue("ada@acme.example")
     emulator.rotate_keys()
@@ -122,9 +122,9 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
     page = await call(emulator, "GET", "/console")
     assert "<form" not in page.text
     assert "start the emulator with <code>--faults</code>" in page.text
-    for lever in LEVERS:
-        response = await pull(
-            emulator, lever, user="ada@acme.example", seconds="60", endpoint="me", kind="reset"
+    for action in ACTIONS:
+        response = await submit(
+            emulator, action, user="ada@acme.example", seconds="60", endpoint="me", kind="reset"
         )
         assert response.status_code == 403
         assert "Start the emulator with --faults to change its state." in response.text
@@ -144,13 +144,13 @@ async def test_one_that_only_shows(call: Call, make_console: MakeConsole, pull: 
         ({"kind": "garbage"}, "status 200, as text/html"),
     ],
 )
-async def test_letting_calls_fail(
-    make_console: MakeConsole, pull: Pull, fields: dict[str, str], fault: str
+async def test_form_adds_each_kind_of_fault(
+    make_console: MakeConsole, submit: Submit, fields: dict[str, str], fault: str
 ) -> None:
-    """Each kind of the form is a fault; figures that the kind does not need are left aside."""
+    """Each kind in the form is a fault; numbers that the kind does not need are ignored."""
     emulator = make_console()
     given = {"endpoint": "me", "times": "2", "status": "500", "seconds": "1", "when": "before"} | fields
-    response = await pull(emulator, "fail", **given)
+    response = await submit(emulator, "fail", **given)
     assert (response.status_code, response.headers["location"]) == (303, "/console")
     assert response.headers["cache-control"] == "no-store"
     assert [(name, str(one), times) for name, one, times in emulator.faults.pending()] == [("me", fault, 2)]
@@ -171,77 +171,77 @@ async def test_letting_calls_fail(
         ({"endpoint": "me", "kind": "delay"}, "a fault needs a status"),
     ],
 )
-async def test_a_form_that_makes_no_sense(
-    make_console: MakeConsole, pull: Pull, fields: dict[str, str], says: str
+async def test_invalid_fault_form(
+    make_console: MakeConsole, submit: Submit, fields: dict[str, str], says: str
 ) -> None:
-    """The page says what is wrong, and nothing is going to fail."""
+    """The page says what is wrong, and no fault is added."""
     emulator = make_console()
-    response = await pull(emulator, "fail", **fields)
+    response = await submit(emulator, "fail", **fields)
     assert response.status_code == 400
     assert "The action failed" in response.text
     assert says in response.text
     assert emulator.faults.pending() == ()
 
 
-async def test_the_other_levers(call: Call, make_console: MakeConsole, pull: Pull) -> None:
-    """Faults are cleared, keys change, the clock moves."""
+async def test_clear_rotate_drop_and_clock_forms(call: Call, make_console: MakeConsole, submit: Submit) -> None:
+    """Faults are cleared, keys change, and the clock moves."""
     emulator = make_console()
     old = emulator.public_keys[0]
-    await pull(emulator, "fail", endpoint="me", kind="reset")
-    for lever, fields in (("clear", {}), ("rotate", {}), ("clock", {"seconds": "-90.5"})):
-        assert (await pull(emulator, lever, **fields)).status_code == 303
+    await submit(emulator, "fail", endpoint="me", kind="reset")
+    for action, fields in (("clear", {}), ("rotate", {}), ("clock", {"seconds": "-90.5"})):
+        assert (await submit(emulator, action, **fields)).status_code == 303
     assert emulator.faults.pending() == ()
     assert emulator.public_keys[1:] == (old,)
     assert emulator.clock.offset == -90.5
     assert "Drop old keys" in (await call(emulator, "GET", "/console")).text
-    await pull(emulator, "drop")
+    await submit(emulator, "drop")
     assert old not in emulator.public_keys
 
 
-async def test_revoking(call: Call, make_console: MakeConsole, pull: Pull) -> None:
-    """One session by its button, all of a user by the other; what is gone is said to be."""
+async def test_revoke_forms(call: Call, make_console: MakeConsole, submit: Submit) -> None:
+    """One button revokes a session, another all sessions of a user; an ended session gets 404."""
     emulator = make_console()
     for _ in range(3):
         emulator.issue("ada@acme.example")
     page = await call(emulator, "GET", "/console")
     session = re.findall(r'name="session" value="([^"]+)"', page.text)[0]
-    assert (await pull(emulator, "revoke", session=session)).status_code == 303
+    assert (await submit(emulator, "revoke", session=session)).status_code == 303
     assert len((await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]) == 2
-    assert (await pull(emulator, "revoke", session=session)).status_code == 404
-    assert (await pull(emulator, "revoke", user=SeedUser("ada@acme.example").user_id)).status_code == 303
+    assert (await submit(emulator, "revoke", session=session)).status_code == 404
+    assert (await submit(emulator, "revoke", user=SeedUser("ada@acme.example").user_id)).status_code == 303
     assert "No active sessions." in (await call(emulator, "GET", "/console")).text
-    assert "The project has no such user" in (await pull(emulator, "revoke")).text
+    assert "The project has no such user" in (await submit(emulator, "revoke")).text
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "nan", "inf", "1e300"])
-async def test_a_clock_that_goes_nowhere(make_console: MakeConsole, pull: Pull, seconds: str) -> None:
-    """Time moves by a number, and not far."""
+async def test_invalid_clock_form(make_console: MakeConsole, submit: Submit, seconds: str) -> None:
+    """The clock accepts numbers only, within its limits."""
     emulator = make_console()
-    assert (await pull(emulator, "clock", seconds=seconds)).status_code == 400
+    assert (await submit(emulator, "clock", seconds=seconds)).status_code == 400
     assert emulator.clock.offset == 0
 
 
-@pytest.mark.parametrize("lever", LEVERS)
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("token", ["", "guessed", "\udcff"])
-async def test_forged_forms(call: Call, make_console: MakeConsole, lever: str, token: str) -> None:
-    """A form without the token of this console is refused, wherever it comes from."""
+async def test_forged_forms(call: Call, make_console: MakeConsole, action: str, token: str) -> None:
+    """A form without the token of this console is rejected, wherever it comes from."""
     emulator = make_console()
     body = b"endpoint=me&kind=reset&seconds=60&form_token=" + token.encode("utf-8", "surrogateescape")
-    response = await call(emulator, "POST", f"/console/{lever}", content=body)
+    response = await call(emulator, "POST", f"/console/{action}", content=body)
     assert response.status_code == 403
     assert "The form is not from this console" in response.text
     assert (emulator.faults.pending(), emulator.clock.offset) == ((), 0)
     assert len(emulator.public_keys) == 1
 
 
-async def test_tokens_differ(call: Call, make_console: MakeConsole) -> None:
-    """Another emulator's token is no good here."""
+async def test_form_token_of_another_emulator_is_rejected(call: Call, make_console: MakeConsole) -> None:
+    """The token of another emulator is not valid here."""
     pages = [await call(make_console(), "GET", "/console") for _ in range(2)]
     tokens = [set(re.findall(r'name="form_token" value="([^"]+)"', page.text)) for page in pages]
     assert [len(each) for each in tokens] == [1, 1]
     assert tokens[0] != tokens[1]
 
 
-async def test_no_such_lever(make_console: MakeConsole, pull: Pull) -> None:
-    """What is no lever does not exist."""
-    assert (await pull(make_console(), "explode")).status_code == 404
+async def test_unknown_action(make_console: MakeConsole, submit: Submit) -> None:
+    """An unknown action gets 404."""
+    assert (await submit(make_console(), "explode")).status_code == 404

@@ -1,4 +1,4 @@
-"""``/console/api``: what a script may see and change."""
+"""``/console/api``: what scripts can read and change."""
 
 from collections.abc import Callable, Coroutine
 
@@ -17,14 +17,14 @@ REFRESH = "/v1/auth/refresh"
 
 
 def message(response: httpx.Response) -> str:
-    """What an error says, in the shape of Descope's errors."""
+    """Return the message of an error in Descope's format."""
     assert response.json()["message"] == response.json()["errorMessage"]
     text: str = response.json()["message"]
     return text
 
 
 async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> None:
-    """Where it is, what time it has and by how much that is off, its keys and its endpoints."""
+    """The state has the URL, the time and its offset, the keys and the endpoints."""
     emulator = make_console()
     emulator.issue("ada@acme.example")
     emulator.faults.add("refresh", times=2, status=503)
@@ -49,7 +49,7 @@ async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> Non
 
 
 async def test_users(call: Call, make_console: MakeConsole) -> None:
-    """Tenants and users, with what each holds where."""
+    """Tenants and users are listed, with the roles in each tenant."""
     project = Project(
         tenants=(SeedTenant("acme", "Acme", ("acme.example",)),),
         users=(
@@ -74,7 +74,7 @@ async def test_users(call: Call, make_console: MakeConsole) -> None:
 
 
 async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> None:
-    """Who is signed in where since when, the newest first; a session outlives its user, nameless."""
+    """Sessions are listed newest first; a session of a removed user has no login id."""
     emulator = make_console()
     emulator.issue("ada@acme.example", "acme")
     clock.advance(60)
@@ -95,7 +95,7 @@ async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> 
 
 
 async def test_idle_sessions_are_not_listed(call: Call, make_console: MakeConsole, clock: Clock) -> None:
-    """A session that was idle for too long is over."""
+    """A session that was idle for too long has ended."""
     emulator = make_console(project=Project(inactivity_seconds=720))
     emulator.issue("ada@acme.example")
     for seconds, count in ((720, 1), (1, 0)):
@@ -105,7 +105,7 @@ async def test_idle_sessions_are_not_listed(call: Call, make_console: MakeConsol
 
 
 async def test_requests(call: Call, make_console: MakeConsole) -> None:
-    """The latest first, without query, token or page id; the console's own are not among them."""
+    """Requests are listed newest first, without query, token or page id, and without the console's own."""
     emulator = make_console()
     token = emulator.issue("ada@acme.example").refresh_jwt
     await call(emulator, "GET", "/v1/auth/me", token=token, params={"canary": "query"})
@@ -126,8 +126,8 @@ async def test_requests(call: Call, make_console: MakeConsole) -> None:
     assert token not in response.text
 
 
-async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
-    """One endpoint's, or a number of them."""
+async def test_requests_by_endpoint_and_limit(call: Call, make_console: MakeConsole) -> None:
+    """The list can be limited to an endpoint and a number."""
     emulator = make_console()
     for path in ("/v1/auth/me", "/nowhere", "/v1/auth/me"):
         await call(emulator, "GET", path)
@@ -140,13 +140,13 @@ async def test_some_requests(call: Call, make_console: MakeConsole) -> None:
 
 @pytest.mark.parametrize("limit", ["0", "10001", "-1", "x", "", "²", "1e3", "9" * 5000, "0" * 5 + "19" * 9])
 async def test_bad_limit(call: Call, make_console: MakeConsole, limit: str) -> None:
-    """A limit that is none is said to be so."""
+    """An invalid limit gets an error that says so."""
     response = await call(make_console(), "GET", "/console/api/requests", params={"limit": limit})
     assert (response.status_code, message(response)) == (400, "limit must be a number from 1 to 10000")
 
 
 async def test_keys(call: Call, make_console: MakeConsole) -> None:
-    """A new key signs and the old one stays good; dropped, what it signed is void."""
+    """A new key signs and the old one stays valid; dropping it invalidates what it signed."""
     emulator = make_console()
     token = emulator.issue("ada@acme.example").refresh_jwt
     old = emulator.public_keys[0]["kid"]
@@ -159,7 +159,7 @@ async def test_keys(call: Call, make_console: MakeConsole) -> None:
 
 
 async def test_revoking_a_session(call: Call, make_console: MakeConsole) -> None:
-    """One session ends, the user's other one goes on; a second time there is nothing to end."""
+    """One session ends and the user's other one stays; a second time there is nothing to end."""
     emulator = make_console()
     first, second = (emulator.issue("ada@acme.example").refresh_jwt for _ in range(2))
     listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
@@ -173,7 +173,7 @@ async def test_revoking_a_session(call: Call, make_console: MakeConsole) -> None
 
 
 async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
-    """All sessions of the user end, and nobody else's."""
+    """All sessions of the user end, and no others."""
     emulator = make_console()
     for user in ("ada@acme.example", "ada@acme.example", "grace@acme.example"):
         emulator.issue(user)
@@ -184,13 +184,15 @@ async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"session": 1}, {"user": None}, {"user": ["ada"]}])
-async def test_revoking_nothing(call: Call, make_console: MakeConsole, body: dict[str, object]) -> None:
-    """Neither session nor user is a mistake."""
+async def test_revoke_without_session_and_user(
+    call: Call, make_console: MakeConsole, body: dict[str, object]
+) -> None:
+    """A body with neither session nor user is an error."""
     assert (await call(make_console(), "POST", "/console/api/revoke", json=body)).status_code == 400
 
 
 async def test_clock(call: Call, make_console: MakeConsole, clock: Clock) -> None:
-    """The clock moves, and sessions end by it."""
+    """The clock moves, and sessions expire by it."""
     emulator = make_console()
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "POST", "/console/api/clock", json={"advance": 28 * 24 * 3600})
@@ -203,7 +205,7 @@ async def test_clock(call: Call, make_console: MakeConsole, clock: Clock) -> Non
 
 @pytest.mark.parametrize("advance", [None, True, "60", [], 1e9, -1e9, 10**400])
 async def test_bad_clock(call: Call, make_console: MakeConsole, clock: Clock, advance: object) -> None:
-    """The clock stays within ten years of the real time, and moves by numbers alone."""
+    """The clock stays within ten years of the real time, and accepts numbers only."""
     response = await call(make_console(), "POST", "/console/api/clock", json={"advance": advance})
     assert response.status_code == 400
     assert clock.offset == 0
@@ -220,10 +222,10 @@ LEVERS = [
 
 
 @pytest.mark.parametrize(("method", "path"), LEVERS)
-async def test_em08_nothing_breaks_without_the_flag(
+async def test_em08_read_only_console_rejects_every_change(
     call: Call, make_console: MakeConsole, method: str, path: str
 ) -> None:
-    """A console that only shows refuses each lever, and says what to do (EM-08)."""
+    """A read-only console rejects each change, and says what to do (EM-08)."""
     body = {"endpoint": "*", "status": 500, "user": "ada@acme.example", "advance": 1}
     emulator = make_console("view")
     before = emulator.public_keys
@@ -237,18 +239,18 @@ async def test_em08_nothing_breaks_without_the_flag(
 
 
 @pytest.mark.parametrize(("method", "path"), [*LEVERS, ("GET", "state"), ("GET", "requests")])
-async def test_no_console_unless_asked_for(
+async def test_no_console_by_default(
     call: Call, make: Callable[..., Emulator], method: str, path: str
 ) -> None:
-    """In-process there is none by default: every path of it is a 404 (EM-08)."""
+    """In-process there is no console by default: its paths are 404 (EM-08)."""
     emulator = make()
     assert (await call(emulator, method, f"/console/api/{path}", json={})).status_code == 404
     assert (await call(emulator, "GET", "/console")).status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "text/json"])
-async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> None:
-    """What a form of a browser can send is no order, whatever it holds."""
+async def test_form_content_types_are_rejected(call: Call, make_console: MakeConsole, kind: str) -> None:
+    """A body that a browser's form can send is rejected, whatever it contains."""
     emulator = make_console()
     response = await call(
         emulator,
@@ -263,7 +265,7 @@ async def test_only_json(call: Call, make_console: MakeConsole, kind: str) -> No
 
 @pytest.mark.parametrize("content", [b"[1]", b"{", b'{"a":NaN}', b"\xff", b"[" * 50_000, b" " * 70_000])
 async def test_broken_json(call: Call, make_console: MakeConsole, content: bytes) -> None:
-    """Bytes that are no JSON object, or too many, are a 400."""
+    """Bytes that are not a JSON object, or too many, get 400."""
     response = await call(
         make_console(),
         "POST",

@@ -1,4 +1,4 @@
-"""Faults that are ordered through the console's API."""
+"""Faults that are added through the console's API."""
 
 from collections.abc import Callable, Coroutine
 
@@ -30,8 +30,10 @@ DATE = "Wed, 21 Oct 2037 07:28:00 GMT"
         ({"body": {"odd": 1}, "status": 418}, "status 418"),
     ],
 )
-async def test_orders(call: Call, make_console: MakeConsole, order: dict[str, object], fault: str) -> None:
-    """Each kind of fault can be ordered, and is listed until it has happened."""
+async def test_each_kind_of_fault(
+    call: Call, make_console: MakeConsole, order: dict[str, object], fault: str
+) -> None:
+    """Each kind of fault can be added, and is listed until it has happened."""
     response = await call(
         make_console(), "POST", "/console/api/faults", json={"endpoint": "me", "times": 3} | order
     )
@@ -48,10 +50,10 @@ async def test_orders(call: Call, make_console: MakeConsole, order: dict[str, ob
         ({"status": 204, "body": "not with this status"}, 204, "application/json", ""),
     ],
 )
-async def test_an_order_carried_out(
+async def test_fault_affects_the_next_call_only(
     call: Call, make_console: MakeConsole, order: dict[str, object], status: int, kind: str, body: str
 ) -> None:
-    """The next call suffers what was ordered, the one after it nothing."""
+    """The next call gets the fault, the one after it does not."""
     emulator = make_console()
     await call(emulator, "POST", "/console/api/faults", json={"endpoint": "me"} | order)
     response = await call(emulator, "GET", "/v1/auth/me")
@@ -59,8 +61,8 @@ async def test_an_order_carried_out(
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 
-async def test_headers_of_an_order(call: Call, make_console: MakeConsole) -> None:
-    """They come with the answer, and may say that it is something else than JSON."""
+async def test_headers_of_a_fault(call: Call, make_console: MakeConsole) -> None:
+    """The headers are in the response, and may change its content type."""
     emulator = make_console()
     headers = {"X-Odd": "a b", "Content-Type": "text/plain"}
     order = {"endpoint": "me", "status": 500, "retry_after": DATE, "headers": headers}
@@ -72,8 +74,8 @@ async def test_headers_of_an_order(call: Call, make_console: MakeConsole) -> Non
     assert response.headers["retry-after"] == DATE
 
 
-async def test_faults_are_listed_as_they_come(call: Call, make_console: MakeConsole) -> None:
-    """By endpoint, equal neighbours together; a held one from the process itself is there, too."""
+async def test_faults_are_listed_in_order(call: Call, make_console: MakeConsole) -> None:
+    """Faults are listed by endpoint, equal ones together, including held ones added in-process."""
     emulator = make_console()
     for status in (500, 502, 500):
         emulator.faults.add("me", status=status, times=2)
@@ -87,8 +89,8 @@ async def test_faults_are_listed_as_they_come(call: Call, make_console: MakeCons
     ]
 
 
-async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeConsole) -> None:
-    """Whoever let every endpoint fail can still call it off."""
+async def test_console_has_no_faults(call: Call, make_console: MakeConsole) -> None:
+    """The console can clear a fault of all endpoints."""
     emulator = make_console()
     await call(emulator, "POST", "/console/api/faults", json={"endpoint": "*", "status": 500, "times": 9})
     response = await call(emulator, "DELETE", "/console/api/faults")
@@ -141,8 +143,10 @@ async def test_no_fault_happens_to_the_console(call: Call, make_console: MakeCon
         ({"endpoint": "me", "status": 500, "open": "/etc/passwd"}, "open: Extra inputs are not permitted"),
     ],
 )
-async def test_bad_orders(call: Call, make_console: MakeConsole, order: dict[str, object], says: str) -> None:
-    """An order that cannot be carried out is refused with its place, and nothing is going to fail."""
+async def test_invalid_faults_are_rejected(
+    call: Call, make_console: MakeConsole, order: dict[str, object], says: str
+) -> None:
+    """The error has the position, and no fault is added."""
     emulator = make_console()
     response = await call(emulator, "POST", "/console/api/faults", json=order)
     assert response.status_code == 400

@@ -1,4 +1,4 @@
-"""Projects that put tokens into cookies and not into bodies (wire contract, section 4)."""
+"""Projects that send tokens in cookies instead of bodies (wire contract, section 4)."""
 
 from collections.abc import Callable, Coroutine
 
@@ -27,7 +27,7 @@ RENAMED = Project(
 
 
 def _cookies(response: httpx.Response) -> dict[str, tuple[str, str]]:
-    """Value and attributes of each cookie that an answer sets."""
+    """Return the value and attributes of each cookie that a response sets."""
     found: dict[str, tuple[str, str]] = {}
     for line in response.headers.get_list("set-cookie"):
         name, _, rest = line.partition("=")
@@ -41,7 +41,7 @@ async def _exchanged(call: Call, emulator: Emulator, get_code: GetCode) -> httpx
 
 
 async def test_both_in_cookies(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
-    """Both tokens are in HttpOnly cookies alone; the body says where, and until when."""
+    """Both tokens are in HttpOnly cookies only; the body has their names and expiry."""
     emulator = make(BOTH)
     response = await _exchanged(call, emulator, get_code)
     body, cookies = response.json(), _cookies(response)
@@ -64,14 +64,14 @@ async def test_both_in_cookies(call: Call, make: Make, get_code: GetCode, read: 
 async def test_one_in_a_cookie(
     call: Call, make: Make, get_code: GetCode, project: Project, in_body: str, in_cookie: str
 ) -> None:
-    """Each token has a place of its own."""
+    """Each token can be sent in a cookie independently."""
     response = await _exchanged(call, make(project), get_code)
     assert list(_cookies(response)) == [in_cookie]
     assert [name for name in ("sessionJwt", "refreshJwt") if response.json()[name]] == [in_body]
 
 
 async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
-    """The project's names, domains, path and policy are in cookies, body and tokens."""
+    """The project's names, domains, path and SameSite policy are in cookies, body and tokens."""
     emulator = make(RENAMED)
     response = await _exchanged(call, emulator, get_code)
     body, cookies = response.json(), _cookies(response)
@@ -90,7 +90,7 @@ async def test_names_and_attributes(call: Call, make: Make, get_code: GetCode, r
 
 
 async def test_drn_of_a_renamed_cookie(call: Call, make: Make, read: Read) -> None:
-    """Whether a renamed cookie renames ``drn`` is unknown: it can be told not to."""
+    """Whether a renamed cookie renames ``drn`` is unknown, so it can be switched off."""
     guesses = Assumptions(drn_is_cookie_name=False)
     emulator = make(Project(cookies=CookieSettings("sid", "rid"), assumptions=guesses))
     pair = emulator.issue("ada@acme.example")
@@ -101,7 +101,7 @@ async def test_drn_of_a_renamed_cookie(call: Call, make: Make, read: Read) -> No
 
 @pytest.mark.parametrize("project", [BOTH, RENAMED])
 async def test_refresh_by_cookie(call: Call, make: Make, project: Project) -> None:
-    """The bare project id and the refresh cookie are enough for all that needs a refresh token."""
+    """The project id and the refresh cookie are enough for all endpoints that need a refresh token."""
     emulator = make(project)
     name = project.cookies.refresh_name
     cookie = {"cookie": f"{name}={emulator.issue('ada@acme.example', 'acme').refresh_jwt}"}
@@ -128,7 +128,7 @@ async def test_refresh_by_cookie(call: Call, make: Make, project: Project) -> No
 async def test_step_up_and_update_by_cookie(
     call: Call, make: Make, path: str, query: dict[str, str], body: dict[str, object]
 ) -> None:
-    """What asks the owner of a refresh token for more finds it in the cookie, too."""
+    """Step-up and update accept the refresh cookie too."""
     emulator = make(RENAMED)
     cookie = {"cookie": f"rid={emulator.issue('ada@acme.example', 'acme').refresh_jwt}"}
     for headers, status in ((cookie, 200), ({}, 400)):
@@ -137,14 +137,14 @@ async def test_step_up_and_update_by_cookie(
 
 
 async def test_only_the_projects_cookie_counts(call: Call, make: Make) -> None:
-    """After a renaming the old name opens nothing."""
+    """After a cookie is renamed, its old name has no effect."""
     emulator = make(RENAMED)
     cookie = {"cookie": f"DSR={emulator.issue('ada@acme.example').refresh_jwt}"}
     assert (await call(emulator, "POST", REFRESH, headers=cookie)).status_code == 401
 
 
 async def test_rotation_sets_the_new_cookie(call: Call, make: Make) -> None:
-    """With rotation each refresh brings a new refresh cookie."""
+    """With rotation each refresh sets a new refresh cookie."""
     emulator = make(Project(refresh_token_in="cookie", rotate_refresh=True))
     old = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "POST", REFRESH, token=old)
@@ -172,16 +172,18 @@ async def test_rotation_sets_the_new_cookie(call: Call, make: Make) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/auth/logout", "/v1/auth/logoutall"])
-async def test_logout_clears(call: Call, make: Make, project: Project, lines: list[str], path: str) -> None:
-    """A logout clears both cookies with the attributes they were set with."""
+async def test_logout_clears_both_cookies(
+    call: Call, make: Make, project: Project, lines: list[str], path: str
+) -> None:
+    """A logout clears both cookies with the attributes with which they were set."""
     emulator = make(project)
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "POST", path, token=token)
     assert response.headers.get_list("set-cookie") == lines
 
 
-async def test_web_sdk_headers_do_no_harm(call: Call, make: Make) -> None:
-    """What the browser SDK sends along is tolerated."""
+async def test_web_sdk_headers_are_tolerated(call: Call, make: Make) -> None:
+    """The additional headers of the browser SDK are tolerated."""
     emulator = make(BOTH)
     headers = {
         "cookie": f"DSR={emulator.issue('ada@acme.example').refresh_jwt}",
@@ -194,6 +196,6 @@ async def test_web_sdk_headers_do_no_harm(call: Call, make: Make) -> None:
 
 
 def test_cookies_need_different_names() -> None:
-    """One name for both tokens cannot be."""
+    """One name for both cookies is an error."""
     with pytest.raises(ValueError, match="different names"):
         CookieSettings("one", "one")

@@ -1,4 +1,4 @@
-"""Pages of other origins: which of them may read what the emulator answers."""
+"""Which pages of other origins can read the emulator's responses."""
 
 from collections.abc import Callable, Coroutine
 
@@ -20,7 +20,7 @@ PREFLIGHT = {
 
 
 def cors(response: httpx.Response) -> dict[str, str]:
-    """The CORS headers of an answer."""
+    """Return the CORS headers of a response."""
     return {name: value for name, value in response.headers.items() if name.startswith("access-control")}
 
 
@@ -28,7 +28,7 @@ def cors(response: httpx.Response) -> dict[str, str]:
     "origin", [PAGE, "http://127.0.0.1:5173", "https://localhost", "http://[::1]:8080", "http://localhost:1"]
 )
 async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) -> None:
-    """A page of this machine reads answers, with cookies; refusals and when to come back as well."""
+    """A loopback page can read responses with cookies, including errors and ``Retry-After``."""
     emulator = make()
     emulator.faults.add("refresh", status=429, retry_after=7)
 
@@ -58,8 +58,8 @@ async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) 
         "/oauth2/v1/revoke",
     ],
 )
-async def test_loopback_pages_may_ask_first(call: Call, make: Make, path: str) -> None:
-    """The preflight allows the methods of the API and whichever headers the SDK names."""
+async def test_preflight_of_a_loopback_page(call: Call, make: Make, path: str) -> None:
+    """The preflight allows the methods of the API and any headers of the SDK."""
     response = await call(make(), "OPTIONS", path, headers={"origin": PAGE} | PREFLIGHT)
 
     assert response.status_code == 200
@@ -72,8 +72,8 @@ async def test_loopback_pages_may_ask_first(call: Call, make: Make, path: str) -
     }
 
 
-async def test_a_preflight_spends_no_fault(call: Call, make: Make) -> None:
-    """A failure to come waits for the call itself, and the question is in the journal."""
+async def test_preflight_does_not_consume_a_fault(call: Call, make: Make) -> None:
+    """A pending fault waits for the call itself; the preflight is in the journal."""
     emulator = make()
     emulator.faults.add("refresh", status=500)
 
@@ -102,7 +102,7 @@ async def test_a_preflight_spends_no_fault(call: Call, make: Make) -> None:
     ],
 )
 async def test_other_pages_get_no_cors_header(call: Call, make: Make, origin: str) -> None:
-    """EM-03: no other origin may read an answer or ask whether it might."""
+    """No other origin can read a response or gets its preflight allowed (EM-03)."""
     emulator = make()
 
     read = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"origin": origin})
@@ -126,8 +126,8 @@ async def test_other_pages_get_no_cors_header(call: Call, make: Make, origin: st
         "/",
     ],
 )
-async def test_nothing_but_descopes_api_for_pages_is_shared(call: Call, path: str) -> None:
-    """EM-03: sign-in pages, management and the console are nobody else's to read, loopback or not."""
+async def test_only_descopes_browser_api_is_shared(call: Call, path: str) -> None:
+    """Sign-in pages, management and the console are never shared, even with loopback pages (EM-03)."""
     emulator = Emulator(console="faults")
 
     read = await call(emulator, "GET", path, headers={"origin": PAGE})
@@ -137,8 +137,8 @@ async def test_nothing_but_descopes_api_for_pages_is_shared(call: Call, path: st
     assert asked.status_code in {403, 404, 405}
 
 
-async def test_a_page_learns_why_it_was_shut_out(call: Call, make: Make) -> None:
-    """From 127.0.0.1 to localhost is across sites, which the answer says where the developer can read it."""
+async def test_cross_site_loopback_page_can_read_the_reason(call: Call, make: Make) -> None:
+    """127.0.0.1 and localhost are different sites; the page can read the error that says so."""
     headers = {"origin": "http://127.0.0.1:3000", "sec-fetch-site": "cross-site"}
 
     response = await call(make(), "POST", "/v1/auth/refresh", headers=headers)
@@ -147,8 +147,8 @@ async def test_a_page_learns_why_it_was_shut_out(call: Call, make: Make) -> None
     assert cors(response)["access-control-allow-origin"] == "http://127.0.0.1:3000"
 
 
-async def test_callers_without_an_origin_see_no_difference(call: Call, make: Make) -> None:
-    """Servers send no Origin and get no CORS header."""
+async def test_requests_without_an_origin_get_no_cors_headers(call: Call, make: Make) -> None:
+    """Servers send no ``Origin`` and get no CORS headers."""
     response = await call(make(), "POST", "/v1/auth/refresh")
     assert cors(response) == {}
     assert "vary" not in response.headers

@@ -1,4 +1,4 @@
-"""The door and the journal of the emulator."""
+"""The emulator's host check, error responses, journal and lifecycle."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -18,8 +18,8 @@ Make = Callable[..., Emulator]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:65535", "LocalHost", "[::1]:8080"])
-async def test_loopback_hosts_come_in(call: Call, make: Make, host: str) -> None:
-    """The loopback under its three names, on any port."""
+async def test_loopback_hosts_are_accepted(call: Call, make: Make, host: str) -> None:
+    """The three loopback names are accepted on any port."""
     emulator = make()
     path = f"/v2/keys/{emulator.project_id}"
     assert (await call(emulator, "GET", path, headers={"host": host})).status_code == 200
@@ -40,8 +40,8 @@ async def test_loopback_hosts_come_in(call: Call, make: Make, host: str) -> None
         "localhost ",
     ],
 )
-async def test_em03_other_hosts_stay_out(call: Call, make: Make, host: str) -> None:
-    """A request by another name is a rebound one (EM-03)."""
+async def test_em03_other_hosts_are_rejected(call: Call, make: Make, host: str) -> None:
+    """A request with another host may come from DNS rebinding (EM-03)."""
     emulator = make()
     response = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}", headers={"host": host})
     assert response.status_code == 403
@@ -54,8 +54,8 @@ async def test_em03_other_hosts_stay_out(call: Call, make: Make, host: str) -> N
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "evil.example"]])
-async def test_exactly_one_host(make: Make, hosts: list[str]) -> None:
-    """No Host, or several, is as bad as a wrong one."""
+async def test_exactly_one_host_header_is_required(make: Make, hosts: list[str]) -> None:
+    """No ``Host``, or several, are rejected too."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -76,21 +76,21 @@ async def test_exactly_one_host(make: Make, hosts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 401), ("none", 401)])
-async def test_cross_site_posts_stay_out(call: Call, make: Make, site: str, status: int) -> None:
-    """A form on another site cannot post here."""
+async def test_cross_site_posts_are_rejected(call: Call, make: Make, site: str, status: int) -> None:
+    """A form on another site cannot post to the emulator."""
     response = await call(make(), "POST", "/v1/auth/refresh", headers={"sec-fetch-site": site})
     assert response.status_code == status
 
 
-async def test_cross_site_links_come_in(call: Call, make: Make) -> None:
-    """Following a link from another site is how every sign-in begins."""
+async def test_cross_site_navigations_are_accepted(call: Call, make: Make) -> None:
+    """Every sign-in starts with a navigation from another site."""
     response = await call(make(), "GET", "/signin/unknown", headers={"sec-fetch-site": "cross-site"})
     assert response.status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/nowhere", "/console"])
 async def test_unknown_path(call: Call, make: Make, path: str) -> None:
-    """What does not exist is a 404 in JSON."""
+    """An unknown path is a 404 in JSON."""
     response = await call(make(), "GET", path)
     assert response.status_code == 404
     assert response.json() == {
@@ -114,8 +114,8 @@ async def test_unknown_path(call: Call, make: Make, path: str) -> None:
         "/oauth2/v1/apps/token",
     ],
 )
-async def test_endpoint_that_is_not_played(call: Call, make: Make, path: str) -> None:
-    """An endpoint that Descope has, or may have, and the emulator has not is said to be so."""
+async def test_unimplemented_endpoint_of_descope(call: Call, make: Make, path: str) -> None:
+    """An unknown path of Descope's API is a 404 that says it is not implemented."""
     response = await call(make(), "POST", path, json={})
     assert (response.status_code, response.json()["errorCode"]) == (404, "E011001")
     assert response.json()["errorMessage"] == "The emulator does not implement this endpoint"
@@ -135,14 +135,14 @@ async def test_default_project() -> None:
     assert emulator.clock() > 1_700_000_000
 
 
-def test_revoking_nobody(make: Make) -> None:
-    """An unknown user cannot be revoked."""
+def test_revoking_an_unknown_user(make: Make) -> None:
+    """An unknown user is an error."""
     with pytest.raises(LookupError, match="no such user"):
         make().revoke_sessions("nobody@acme.example")
 
 
 async def test_lifespan(make: Make) -> None:
-    """A server that speaks the lifespan protocol is answered."""
+    """The lifespan protocol is supported."""
     steps = iter(["lifespan.startup", "lifespan.shutdown"])
     sent: list[object] = []
 
@@ -157,7 +157,7 @@ async def test_lifespan(make: Make) -> None:
 
 
 async def test_journal(call: Call, make: Make) -> None:
-    """Every request is recorded, in order, with endpoint and status, and can be asked for."""
+    """Every request is recorded in order, with endpoint and status."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     await call(emulator, "GET", "/v1/auth/me", token=token)
@@ -176,8 +176,8 @@ async def test_journal(call: Call, make: Make) -> None:
     assert len(emulator.requests) == 0
 
 
-async def test_journal_knows_callers_apart(call: Call, make: Make) -> None:
-    """Equal bearers have equal marks, other bearers others, no bearer none; no token is kept."""
+async def test_journal_has_fingerprints_of_bearers(call: Call, make: Make) -> None:
+    """Equal bearers have equal fingerprints, other bearers different ones; no token is stored."""
     emulator = make()
     first, second = (emulator.issue("ada@acme.example").refresh_jwt for _ in range(2))
     for token in (first, first, second):
@@ -189,8 +189,8 @@ async def test_journal_knows_callers_apart(call: Call, make: Make) -> None:
     assert first not in str([asdict(one) for one in emulator.requests])
 
 
-async def test_journal_hides_pages(call: Call, make: Make) -> None:
-    """The id of a sign-in page is not recorded, nor printed with a query."""
+async def test_journal_hides_page_ids_and_queries(call: Call, make: Make) -> None:
+    """The id of a sign-in page is not recorded, and the repr has no query."""
     emulator = make()
     await call(emulator, "GET", "/signin/secret-page", params={"code": "secret"})
     (one,) = emulator.requests.for_endpoint("signin")
@@ -200,21 +200,19 @@ async def test_journal_hides_pages(call: Call, make: Make) -> None:
 
 @pytest.fixture
 def broken(make: Make) -> Emulator:
-    """An emulator that fails at ``/me``: its user has what no JSON can hold."""
+    """An emulator that fails at ``/me`` because its user cannot be serialized."""
     return make(Project(users=(SeedUser("ada@acme.example", custom_attributes={"odd": object()}),)))
 
 
-async def test_a_failure_of_its_own_is_seen_by_a_test(call: Call, broken: Emulator) -> None:
-    """In-process it is raised."""
+async def test_internal_error_is_raised_in_process(call: Call, broken: Emulator) -> None:
+    """In-process the exception is raised."""
     token = broken.issue("ada@acme.example").refresh_jwt
     with pytest.raises(TypeError, match="not JSON serializable"):
         await call(broken, "GET", "/v1/auth/me", token=token)
 
 
-def test_a_failure_of_its_own_is_logged_and_told_in_json(
-    broken: Emulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    """On a socket the log has the traceback, and the caller an error in Descope's shape."""
+def test_internal_error_on_a_socket_is_logged(broken: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """On a socket the log has the traceback, and the client gets an error in Descope's format."""
     bearer = f"Bearer {broken.project_id}:{broken.issue('ada@acme.example').refresh_jwt}"
     with running(broken) as url:
         response = httpx.get(f"{url}/v1/auth/me", headers={"authorization": bearer})
@@ -229,7 +227,7 @@ def test_a_failure_of_its_own_is_logged_and_told_in_json(
 
 
 async def test_context_manager(call: Call, make: Make) -> None:
-    """It gives itself; when it is left, nobody stays held and no fault is left to happen."""
+    """The context manager returns the emulator, and clears faults on exit."""
     async with asyncio.TaskGroup() as group, make() as emulator:
         emulator.faults.add("me", hold=True)
         emulator.faults.add("me", status=500)
@@ -239,15 +237,15 @@ async def test_context_manager(call: Call, make: Make) -> None:
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 
-async def test_context_manager_lets_failures_out(make: Make) -> None:
-    """What goes wrong inside gets out."""
+async def test_context_manager_propagates_exceptions(make: Make) -> None:
+    """An exception in the block is raised."""
     with pytest.raises(KeyError):
         async with make():
             raise KeyError
 
 
-async def test_a_caller_who_hangs_up_is_no_error(make: Make) -> None:
-    """Nothing escapes to the server, which would print it; the journal has the call."""
+async def test_client_disconnect_is_no_error(make: Make) -> None:
+    """No exception reaches the server, and the call is in the journal."""
     emulator = make()
     transport = httpx.ASGITransport(_hung_up(emulator))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

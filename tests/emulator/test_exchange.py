@@ -1,4 +1,4 @@
-"""Exchanging the code of a sign-in for a session (wire contract, section 2.3)."""
+"""The exchange of a code for a session (wire contract, section 2.3)."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -21,8 +21,8 @@ FOUR_WEEKS = 28 * 24 * 3600
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/auth/saml/exchange", "/v1/auth/oauth/exchange"])
-async def test_whole_answer(call: Call, make: Make, get_code: GetCode, path: str) -> None:
-    """Every field of the answer, with its exact name and type, on all three paths."""
+async def test_response_fields(call: Call, make: Make, get_code: GetCode, path: str) -> None:
+    """The response has every field with its exact name and type, on all three paths."""
     emulator = make()
     code = await get_code(emulator, "grace@acme.example", ssoId="acme-okta")
     response = await call(emulator, "POST", path, json={"code": code})
@@ -101,7 +101,7 @@ async def test_whole_answer(call: Call, make: Make, get_code: GetCode, path: str
 
 
 async def test_tokens_carry_the_sso_tenant(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
-    """After SSO through a tenant, both tokens name it as the current one."""
+    """After an SSO sign-in, both tokens have its tenant as the current one."""
     emulator = make()
     body = (await call(emulator, "POST", PATH, json={"code": await get_code(emulator)})).json()
     session, refresh = read(emulator, body["sessionJwt"]), read(emulator, body["refreshJwt"])
@@ -110,7 +110,7 @@ async def test_tokens_carry_the_sso_tenant(call: Call, make: Make, get_code: Get
 
 
 async def test_first_seen_once(call: Call, make: Make, get_code: GetCode) -> None:
-    """``firstSeen`` is true for a user's first sign-in alone."""
+    """``firstSeen`` is true for a user's first sign-in only."""
     emulator = make()
     responses = [
         await call(emulator, "POST", PATH, json={"code": await get_code(emulator, user)})
@@ -142,7 +142,7 @@ async def test_code_works_once(call: Call, make: Make, get_code: GetCode) -> Non
 async def test_code_lives_two_minutes(
     call: Call, make: Make, get_code: GetCode, clock: Clock, seconds: int, status: int
 ) -> None:
-    """A code dies at its end, unused or not."""
+    """A code expires after two minutes."""
     emulator = make()
     code = await get_code(emulator)
     clock.advance(seconds)
@@ -160,13 +160,13 @@ async def test_code_lives_two_minutes(
     ],
 )
 async def test_bad_body(call: Call, make: Make, content: bytes, code: str) -> None:
-    """A body without a usable code is refused by its kind."""
+    """A body without a usable code gets the error of its kind."""
     response = await call(make(), "POST", PATH, content=content)
     assert (response.status_code, response.json()["errorCode"]) == (400, code)
 
 
 async def test_step_up(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
-    """Step-up puts ``su`` into that session token alone: not the refresh token, not the next session."""
+    """Step-up adds ``su`` to this session token only: not to the refresh token or the next session token."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     code = await get_code(emulator, token=token, options={"stepup": True})
@@ -190,7 +190,7 @@ async def test_mfa(call: Call, make: Make, get_code: GetCode, read: Read) -> Non
 
 
 async def test_custom_claims_are_untrusted(call: Call, make: Make, get_code: GetCode, read: Read) -> None:
-    """Custom claims of the login options land under ``nsec``, and survive a refresh."""
+    """Custom claims of the login options are under ``nsec``, also after a refresh."""
     emulator = make()
     code = await get_code(emulator, options={"customClaims": {"roles": ["admin"], "plan": "gold"}})
     body = (await call(emulator, "POST", PATH, json={"code": code})).json()
@@ -201,7 +201,7 @@ async def test_custom_claims_are_untrusted(call: Call, make: Make, get_code: Get
 
 
 async def test_revoke_other_sessions(call: Call, make: Make, get_code: GetCode) -> None:
-    """The option ends the user's other sessions, and nobody else's."""
+    """The option ends the user's other sessions, and no one else's."""
     emulator = make()
     own = emulator.issue("ada@acme.example").refresh_jwt
     other = emulator.issue("grace@acme.example").refresh_jwt
@@ -212,14 +212,14 @@ async def test_revoke_other_sessions(call: Call, make: Make, get_code: GetCode) 
 
 
 async def test_inactivity_is_announced(call: Call, make: Make, get_code: GetCode) -> None:
-    """With an inactivity timeout the answer says how soon to refresh."""
+    """With an inactivity timeout the response says when to refresh."""
     emulator = make(Project(inactivity_seconds=720))
     body = (await call(emulator, "POST", PATH, json={"code": await get_code(emulator)})).json()
     assert body["nextRefreshSeconds"] == 360
 
 
 async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_code: GetCode) -> None:
-    """A code is of no use to somebody who was disabled after the sign-in."""
+    """The code of a user who was disabled after the sign-in is rejected."""
     emulator = make()
     code = await get_code(emulator)
     users = tuple(replace(one, status="disabled") for one in emulator.project.users)
@@ -229,7 +229,7 @@ async def test_user_disabled_before_the_exchange(call: Call, make: Make, get_cod
 
 
 async def test_user_removed_before_the_exchange(call: Call, make: Make, get_code: GetCode) -> None:
-    """Nor to somebody who is gone by then."""
+    """The code of a user who was removed after the sign-in is rejected."""
     emulator = make()
     code = await get_code(emulator)
     emulator.project = replace(emulator.project, users=())
@@ -240,7 +240,7 @@ async def test_user_removed_before_the_exchange(call: Call, make: Make, get_code
 async def test_user_changed_before_the_exchange(
     call: Call, make: Make, get_code: GetCode, read: Read
 ) -> None:
-    """The tokens hold what the user is at the exchange, and no tenant that they have left."""
+    """The tokens describe the user at the time of the exchange, without a tenant that they have left."""
     emulator = make()
     code = await get_code(emulator)
     ada = SeedUser("ada@acme.example", "Ada King", {"globex": Grants(("owner",))})
@@ -252,8 +252,8 @@ async def test_user_changed_before_the_exchange(
     assert "dct" not in claims
 
 
-async def test_claims_as_deep_as_they_may_be(call: Call, make: Make, get_code: GetCode) -> None:
-    """What a start accepts, an exchange can write."""
+async def test_deepest_accepted_claims_can_be_issued(call: Call, make: Make, get_code: GetCode) -> None:
+    """Claims that the start of a sign-in accepts can be written into tokens."""
     emulator, deep = make(), {"a": "b"}
     options: dict[str, object] = {"customClaims": deep}
     for _ in range(29):

@@ -1,4 +1,4 @@
-"""Failure on demand."""
+"""Fault injection in-process."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,8 +17,8 @@ Make = Callable[..., Emulator]
 REFRESH = "/v1/auth/refresh"
 
 
-async def test_status_a_number_of_times(call: Call, make: Make) -> None:
-    """A fault answers with Descope's error shape as often as asked, and then is over."""
+async def test_status_fault_happens_the_given_number_of_times(call: Call, make: Make) -> None:
+    """A fault returns Descope's error format for the given number of calls."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", times=2, status=500)
@@ -34,7 +34,7 @@ async def test_status_a_number_of_times(call: Call, make: Make) -> None:
 
 
 async def test_rate_limit(call: Call, make: Make) -> None:
-    """A 429 has the one error code that is certain, and the Retry-After that was asked for."""
+    """A 429 has the only documented error code, and the given ``Retry-After``."""
     emulator = make()
     emulator.faults.add("keys", status=429, retry_after=3)
     response = await call(emulator, "GET", f"/v2/keys/{emulator.project_id}")
@@ -48,8 +48,8 @@ async def test_rate_limit(call: Call, make: Make) -> None:
     }
 
 
-async def test_garbage(call: Call, make: Make) -> None:
-    """Any bytes under any type can be answered, with status 200 unless told otherwise."""
+async def test_any_body_and_content_type(call: Call, make: Make) -> None:
+    """Any bytes with any content type can be returned, with status 200 by default."""
     emulator = make()
     emulator.faults.add("me", body=b"<html>", headers={"Content-Type": "text/html", "X-Odd": "1"})
     emulator.faults.add("me", body={"unexpected": True}, status=418)
@@ -60,7 +60,7 @@ async def test_garbage(call: Call, make: Make) -> None:
     assert (odd.status_code, odd.json()) == (418, {"unexpected": True})
 
 
-async def test_order_and_star(call: Call, make: Make) -> None:
+async def test_faults_of_the_endpoint_come_before_those_of_all(call: Call, make: Make) -> None:
     """An endpoint's own faults come first, in order, then those for every endpoint."""
     emulator = make()
     emulator.faults.add("*", status=503)
@@ -70,8 +70,8 @@ async def test_order_and_star(call: Call, make: Make) -> None:
     assert [response.status_code for response in responses] == [500, 502, 503, 401]
 
 
-async def test_star_waits_for_a_call(call: Call, make: Make) -> None:
-    """A browser's preflight, or its look for an icon, is none."""
+async def test_fault_of_all_endpoints_ignores_other_requests(call: Call, make: Make) -> None:
+    """A browser's preflight and its request for an icon are not API calls."""
     emulator = make()
     emulator.faults.add("*", status=503)
     preflight = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
@@ -80,16 +80,16 @@ async def test_star_waits_for_a_call(call: Call, make: Make) -> None:
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 503
 
 
-async def test_clear(call: Call, make: Make) -> None:
-    """Faults that have not happened can be called off."""
+async def test_clear_removes_pending_faults(call: Call, make: Make) -> None:
+    """Faults that have not happened are removed."""
     emulator = make()
     emulator.faults.add("*", status=503)
     emulator.faults.clear()
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 
-async def test_before_leaves_the_work_undone(call: Call, make: Make) -> None:
-    """By default the endpoint does not get to work: a refresh token is not used up."""
+async def test_fault_before_the_work_keeps_the_refresh_token(call: Call, make: Make) -> None:
+    """By default the endpoint does no work, so a refresh token is not used up."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", status=502)
@@ -97,8 +97,8 @@ async def test_before_leaves_the_work_undone(call: Call, make: Make) -> None:
     assert [response.status_code for response in responses] == [502, 200]
 
 
-async def test_after_loses_the_answer(call: Call, make: Make) -> None:
-    """With ``when="after"`` the rotation is done and its result lost, so the next try is a reuse."""
+async def test_fault_after_the_work_loses_the_response(call: Call, make: Make) -> None:
+    """With ``when="after"`` the rotation is done and its response lost, so the next attempt is a reuse."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", status=504, body=b"", when="after")
@@ -110,7 +110,7 @@ async def test_after_loses_the_answer(call: Call, make: Make) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_delay(call: Call, when: str) -> None:
-    """A delay passes its seconds and leaves the answer as it is."""
+    """A delay waits for its seconds and keeps the response."""
     waited: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -125,7 +125,7 @@ async def test_delay(call: Call, when: str) -> None:
 
 
 async def test_hold(call: Call, make: Make) -> None:
-    """Held calls wait until they are released; others pass."""
+    """Held calls wait until they are released; other calls do not wait."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", times=2, hold=True)
@@ -139,7 +139,7 @@ async def test_hold(call: Call, make: Make) -> None:
 
 
 async def test_hold_then_fail(call: Call, make: Make) -> None:
-    """A held call may fail once it is released."""
+    """A held call may fail after its release."""
     emulator = make()
     emulator.faults.add("me", hold=True, status=500)
     async with asyncio.TaskGroup() as group:
@@ -149,8 +149,8 @@ async def test_hold_then_fail(call: Call, make: Make) -> None:
     assert held.result().status_code == 500
 
 
-async def test_caller_who_hangs_up_while_held(call: Call, make: Make) -> None:
-    """A call that is cancelled no longer counts as held."""
+async def test_cancelled_call_is_no_longer_held(call: Call, make: Make) -> None:
+    """A cancelled call does not count as held."""
     emulator = make()
     emulator.faults.add("me", times=2, hold=True)
     first = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
@@ -167,7 +167,7 @@ async def test_caller_who_hangs_up_while_held(call: Call, make: Make) -> None:
 
 
 async def test_hold_across_threads(make: Make) -> None:
-    """A call held on a socket, in another thread, is seen and released from here."""
+    """A call that is held on a socket in another thread can be awaited and released from the test."""
     emulator = make()
     emulator.faults.add("keys", hold=True)
     with running(emulator) as base_url:
@@ -178,8 +178,8 @@ async def test_hold_across_threads(make: Make) -> None:
             assert (await held).status_code == 200
 
 
-def test_watcher_whose_loop_is_gone(make: Make, call: Call) -> None:
-    """Somebody who waited in a loop that has ended is no trouble to those who come after."""
+def test_waiter_of_a_closed_event_loop_is_ignored(make: Make, call: Call) -> None:
+    """A waiter whose event loop has ended does not affect later calls."""
     emulator = make()
 
     async def give_up() -> None:
@@ -198,13 +198,13 @@ def test_watcher_whose_loop_is_gone(make: Make, call: Call) -> None:
     assert asyncio.run(hold()) == 401
 
 
-def test_fault_that_changes_nothing(make: Make) -> None:
-    """A fault without an effect is a mistake."""
+def test_fault_without_effect_is_rejected(make: Make) -> None:
+    """A fault without an effect is an error."""
     with pytest.raises(ValueError, match="needs a status, a body, a delay, a drip, a cut or hold=True"):
         make().faults.add("refresh")
 
 
 def test_unknown_endpoint(make: Make) -> None:
-    """An endpoint that does not exist is a mistake, and the message lists the right ones."""
+    """An unknown endpoint is an error, and the message lists the known ones."""
     with pytest.raises(ValueError, match=r"unknown endpoint 'renew'; expected one of .*'refresh'"):
         make().faults.add("renew", status=500)

@@ -1,4 +1,4 @@
-"""Who gets to the console: its own pages and tools on this machine, and no page of anybody else (EM-03)."""
+"""Which requests the console accepts: its own pages and local tools, but no other pages (EM-03)."""
 
 from collections.abc import Callable, Coroutine
 
@@ -39,10 +39,10 @@ requests_to_it = pytest.mark.parametrize(
         {"host": "localhost:5000", "origin": "http://localhost:5000"},
     ],
 )
-async def test_welcome(
+async def test_own_requests_are_accepted(
     call: Call, make_console: MakeConsole, method: str, path: str, done: int, headers: dict[str, str]
 ) -> None:
-    """Tools, the address bar, and the console itself."""
+    """Tools, the address bar and the console itself are accepted."""
     emulator = make_console()
     response = await call(emulator, method, path, json=ORDER, headers=headers)
     assert response.status_code == done
@@ -66,10 +66,10 @@ async def test_welcome(
         {"sec-fetch-site": "same-origin", "origin": "https://evil.example"},
     ],
 )
-async def test_em03_turned_away(
+async def test_em03_requests_of_other_pages_are_rejected(
     call: Call, make_console: MakeConsole, method: str, path: str, done: int, headers: dict[str, str]
 ) -> None:
-    """Other sites, and other ports of the same one: neither read nor write, and no CORS header to read by."""
+    """Other sites and other ports can neither read nor write, and get no CORS headers."""
     emulator = make_console()
     emulator.faults.add("me", status=502)
     response = await call(emulator, method, path, json=ORDER, headers=headers)
@@ -80,10 +80,10 @@ async def test_em03_turned_away(
 
 @requests_to_it
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "0.0.0.0", ""])  # noqa: S104 - refused
-async def test_rebound_names(
+async def test_dns_rebinding_is_rejected(
     call: Call, make_console: MakeConsole, method: str, path: str, done: int, host: str
 ) -> None:
-    """A name that was rebound to the loopback shows in ``Host``, whatever else the request says."""
+    """A name that resolves to a loopback address is rejected by its ``Host``, whatever other headers say."""
     headers = {"host": host, "origin": f"http://{host}", "sec-fetch-site": "same-origin"}
     response = await call(make_console(), method, path, json=ORDER, headers=headers)
     assert response.status_code == 403, done
@@ -91,8 +91,8 @@ async def test_rebound_names(
 
 
 @pytest.mark.parametrize("path", ["//console", "///console/api/state"])
-async def test_slashes_do_not_lead_around_it(make_console: MakeConsole, path: str) -> None:
-    """The spelling of a path opens no other door."""
+async def test_extra_slashes_do_not_bypass_the_check(make_console: MakeConsole, path: str) -> None:
+    """Other spellings of a path are checked too."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -108,8 +108,8 @@ async def test_slashes_do_not_lead_around_it(make_console: MakeConsole, path: st
 
 
 @pytest.mark.parametrize("path", ["/", "/console/"])
-async def test_the_bare_address_leads_to_it(call: Call, make_console: MakeConsole, path: str) -> None:
-    """Whoever opens what the emulator prints lands somewhere useful; who sends something there does not."""
+async def test_root_redirects_to_the_console(call: Call, make_console: MakeConsole, path: str) -> None:
+    """``GET /`` redirects to the console; other methods are not allowed."""
     emulator = make_console()
     response = await call(emulator, "GET", path)
     assert (response.status_code, response.headers["location"]) == (303, "/console")
@@ -119,13 +119,13 @@ async def test_the_bare_address_leads_to_it(call: Call, make_console: MakeConsol
 
 
 @pytest.mark.parametrize("path", ["/consoles", "/console/api/secrets", "/Console"])
-async def test_there_is_nothing_beside_it(call: Call, make_console: MakeConsole, path: str) -> None:
-    """Neighbouring paths do not exist."""
+async def test_similar_paths_do_not_exist(call: Call, make_console: MakeConsole, path: str) -> None:
+    """Paths that resemble the console's are 404."""
     assert (await call(make_console(), "GET", path)).status_code == 404
 
 
-async def test_no_preflight_is_answered(call: Call, make_console: MakeConsole) -> None:
-    """A page of another origin that asks first is not let in."""
+async def test_preflight_is_rejected(call: Call, make_console: MakeConsole) -> None:
+    """A preflight of another origin is rejected."""
     headers = {"origin": "http://localhost:3000", "access-control-request-method": "POST"}
     response = await call(make_console(), "OPTIONS", "/console/api/faults", headers=headers)
     assert response.status_code == 403

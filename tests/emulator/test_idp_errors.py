@@ -1,4 +1,4 @@
-"""Sign-ins that fail the way they do at an identity provider."""
+"""Sign-ins that fail as they do at an identity provider."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -31,10 +31,10 @@ async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.
         ("unreachable", "temporarily_unavailable", "The identity provider could not be reached"),
     ],
 )
-async def test_ways_to_fail(
+async def test_each_error_reaches_the_app(
     call: Call, start: Start, make: Make, name: str, error: str, description: str
 ) -> None:
-    """Each failure on the page goes back to the app as an error of its own, and ends the page."""
+    """Each error of the page is sent to the app and closes the page."""
     emulator = make()
     url = await start(emulator)
     page = await call(emulator, "GET", url)
@@ -52,8 +52,8 @@ async def test_ways_to_fail(
     assert (await call(emulator, "GET", url)).status_code == 404
 
 
-async def test_nobody_comes_back(call: Call, start: Start, make: Make) -> None:
-    """One failure is that nothing more happens: the browser stays, and the page is over."""
+async def test_browser_never_returns(call: Call, start: Start, make: Make) -> None:
+    """One error leaves the browser on a notice, and the page is closed."""
     emulator = make()
     url = await start(emulator)
     page = await call(emulator, "GET", url)
@@ -76,10 +76,8 @@ async def test_nobody_comes_back(call: Call, start: Start, make: Make) -> None:
         {"form_token": "guessed", "login_id": "ada@acme.example"},
     ],
 )
-async def test_forms_that_the_page_never_sends(
-    call: Call, start: Start, make: Make, form: dict[str, str]
-) -> None:
-    """Two answers, none, or a forged one: refused, and the page stays open."""
+async def test_forged_forms_are_rejected(call: Call, start: Start, make: Make, form: dict[str, str]) -> None:
+    """A form with two choices, none, or a wrong token is rejected, and the page stays open."""
     emulator = make()
     url = await start(emulator)
     token = re.findall(r'form_token" value="([^"]+)"', (await call(emulator, "GET", url)).text)[0]

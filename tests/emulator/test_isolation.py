@@ -1,4 +1,4 @@
-"""The emulator and production keep apart (EM-04, EM-05)."""
+"""The emulator and production are isolated from each other (EM-04, EM-05)."""
 
 import subprocess
 import sys
@@ -17,21 +17,21 @@ print(*(name for name in sys.modules if name.startswith((*ours, "jinja2", "uvico
 """
 
 
-def test_em05_only_whoever_asks_for_it_gets_it() -> None:
-    """Importing the package brings neither the emulator nor what only the emulator needs (EM-05)."""
+def test_em05_package_import_does_not_import_the_emulator() -> None:
+    """Importing the package imports neither the emulator nor its dependencies (EM-05)."""
     done = subprocess.run([sys.executable, "-c", _LISTED], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
     assert done.stdout.strip() == ""
 
 
-def test_em04_every_start_has_a_key_of_its_own() -> None:
-    """No key is stored anywhere, so no start can have another's (EM-04)."""
+def test_em04_every_emulator_has_its_own_key() -> None:
+    """No key is stored, so no two emulators share one (EM-04)."""
     first, second = (Emulator().public_keys[0] for _ in range(2))
     assert first["kid"] != second["kid"]
     assert first["n"] != second["n"]
 
 
-async def test_its_tokens_are_good_nowhere_else(make_env: EnvFactory) -> None:
-    """What one emulator signed is no session to an app of another, under the very same project id (EM-04)."""
+async def test_tokens_are_invalid_for_other_emulators(make_env: EnvFactory) -> None:
+    """An app with another emulator rejects the tokens, even under the same project id (EM-04)."""
     env, stranger = make_env(), Emulator()
     assert stranger.project_id == env.emulator.project_id
     browser = env.browser()

@@ -1,4 +1,4 @@
-"""Starting SSO: the authorize endpoints (wire contract, sections 2.1 and 2.2)."""
+"""The start of an SSO sign-in: the authorize endpoints (wire contract, sections 2.1 and 2.2)."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -29,8 +29,8 @@ def _error(code: str, description: str, message: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/auth/saml/authorize"])
-async def test_answers_with_a_sign_in_page(call: Call, make: Make, path: str) -> None:
-    """Both paths answer with the URL of a page on the emulator's own origin, unguessable."""
+async def test_returns_the_url_of_a_sign_in_page(call: Call, make: Make, path: str) -> None:
+    """Both paths return the unguessable URL of a page on the emulator's own origin."""
     emulator = make()
     first = await call(emulator, "POST", path, params=QUERY)
     second = await call(emulator, "POST", path, params=QUERY)
@@ -42,15 +42,15 @@ async def test_answers_with_a_sign_in_page(call: Call, make: Make, path: str) ->
 
 @pytest.mark.parametrize("tenant", ["acme", "Acme Corp", "someone.new@acme.example"])
 async def test_tenant_by_id_name_or_email(call: Call, make: Make, tenant: str) -> None:
-    """The tenant may be named by id, by name, or by an e-mail address of its domain."""
+    """The tenant can be given by id, by name, or by an e-mail address of its domain."""
     emulator = make()
     response = await call(emulator, "POST", PATH, params=QUERY | {"tenant": tenant})
     page = await call(emulator, "GET", response.json()["url"])
     assert "Sign in to Acme Corp" in page.text
 
 
-async def test_either_spelling_of_the_redirect(call: Call, make: Make) -> None:
-    """``redirectUrl``, the OpenAPI's own spelling, is taken as well as the SDKs' ``redirectURL``."""
+async def test_both_spellings_of_the_redirect_url(call: Call, make: Make) -> None:
+    """``redirectUrl``, as in the OpenAPI, is accepted as well as the SDKs' ``redirectURL``."""
     query = {"tenant": "acme", "redirectUrl": "http://localhost/cb"}
     assert (await call(make(), "POST", PATH, params=query)).status_code == 200
 
@@ -62,13 +62,13 @@ async def test_body_may_be_empty(call: Call, make: Make, content: bytes | None) 
 
 
 async def test_unknown_query_parameters_are_tolerated(call: Call, make: Make) -> None:
-    """What an SDK adds to the query does no harm."""
+    """Additional query parameters of an SDK are ignored."""
     more = {"prompt": "login", "forceAuthn": "true", "initiatedEmail": "a@b.c", "test": "false"}
     assert (await call(make(), "POST", PATH, params=QUERY | more)).status_code == 200
 
 
 async def test_known_sso_id(call: Call, make: Make) -> None:
-    """One of the tenant's SSO configurations may be asked for."""
+    """One of the tenant's SSO configurations can be selected."""
     query = QUERY | {"ssoId": "acme-okta"}
     assert (await call(make(), "POST", PATH, params=query)).status_code == 200
 
@@ -101,7 +101,7 @@ async def test_known_sso_id(call: Call, make: Make) -> None:
 async def test_bad_query(
     call: Call, make: Make, change: dict[str, str], code: str, description: str, message: str
 ) -> None:
-    """A query that Descope could not serve is refused with the full error shape."""
+    """An invalid query gets a complete error."""
     response = await call(make(), "POST", PATH, params=QUERY | change)
     assert response.status_code == 400
     assert response.headers["content-type"] == "application/json"
@@ -129,14 +129,14 @@ async def test_bad_query(
     ],
 )
 async def test_bad_login_options(call: Call, make: Make, content: bytes, code: str, message: str) -> None:
-    """Login options of the wrong shape are refused, and step-up without somebody to step up."""
+    """Login options of the wrong type are rejected, and so is step-up without a refresh token."""
     response = await call(make(), "POST", PATH, params=QUERY, content=content)
     assert (response.status_code, response.json()["errorCode"]) == (400, code)
     assert response.json()["errorMessage"] == message
 
 
 async def test_step_up_needs_a_member(call: Call, make: Make) -> None:
-    """Nobody steps up in a tenant they are not in."""
+    """Step-up is rejected in a tenant that the user is not a member of."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     query = QUERY | {"tenant": "globex"}
@@ -144,8 +144,8 @@ async def test_step_up_needs_a_member(call: Call, make: Make) -> None:
     assert (response.status_code, response.json()["errorCode"]) == (403, "E011004")
 
 
-async def test_step_up_needs_a_live_session(call: Call, make: Make) -> None:
-    """Step-up with a revoked refresh token is refused like a refresh with it."""
+async def test_step_up_needs_an_active_session(call: Call, make: Make) -> None:
+    """Step-up with a revoked refresh token gets the error of a refresh with it."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     emulator.revoke_sessions("grace@acme.example")
@@ -154,7 +154,7 @@ async def test_step_up_needs_a_live_session(call: Call, make: Make) -> None:
 
 
 async def test_approved_redirects_replace_the_default(call: Call, make: Make) -> None:
-    """The project's own list decides, also against the loopback (EM-06)."""
+    """The project's own list replaces the default, including its loopback hosts (EM-06)."""
     emulator = make(Project(approved_redirects=("https://app.example",)))
     good = await call(emulator, "POST", PATH, params=QUERY | {"redirectURL": "https://app.example/cb"})
     bad = await call(emulator, "POST", PATH, params=QUERY)

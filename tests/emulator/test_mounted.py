@@ -1,4 +1,4 @@
-"""An emulator that another app has mounted under a prefix."""
+"""An emulator that is mounted in another app under a prefix."""
 
 from collections.abc import AsyncGenerator, Callable
 
@@ -19,20 +19,20 @@ AUTHORIZE = "/descope/v1/auth/sso/authorize"
 
 @pytest.fixture
 def emulator(make: Callable[..., Emulator]) -> Emulator:
-    """The one that is mounted."""
+    """The mounted emulator."""
     return make(Project(issuer="url"))
 
 
 @pytest.fixture
 async def client(emulator: Emulator) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of the app around it."""
+    """A client of the outer app."""
     transport = httpx.ASGITransport(Starlette(routes=[Mount("/descope", emulator)]))
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=BEARER) as client:
         yield client
 
 
 async def test_sign_in_page(client: httpx.AsyncClient, emulator: Emulator) -> None:
-    """The page is where its URL says."""
+    """The URL of the page has the prefix."""
     query = {"tenant": "acme", "redirectURL": BACK}
     url = (await client.post(AUTHORIZE, params=query)).json()["url"]
     assert url.startswith(f"{ORIGIN}/descope/signin/")
@@ -44,7 +44,7 @@ async def test_sign_in_page(client: httpx.AsyncClient, emulator: Emulator) -> No
 
 
 async def test_discovery(client: httpx.AsyncClient) -> None:
-    """Every URL of the document has the prefix, and what is there is found."""
+    """Every URL of the document has the prefix and works."""
     own = f"{ORIGIN}/descope/{DEFAULT_PROJECT_ID}"
     document = (await client.get(f"{own}/.well-known/openid-configuration")).json()
     urls = [url for name, url in document.items() if name.endswith(("_endpoint", "_uri"))]
@@ -53,19 +53,19 @@ async def test_discovery(client: httpx.AsyncClient) -> None:
     assert (await client.get(document["jwks_uri"])).json()["keys"]
 
 
-async def test_slash_too_many(client: httpx.AsyncClient) -> None:
-    """An SDK whose base URL ends in a slash is understood."""
+async def test_double_slash_after_the_prefix(client: httpx.AsyncClient) -> None:
+    """The requests of an SDK whose base URL ends in a slash are routed."""
     assert (await client.get(f"/descope//v2/keys/{DEFAULT_PROJECT_ID}")).status_code == 200
 
 
-async def test_pages_may_call_it(client: httpx.AsyncClient) -> None:
-    """What is shared with pages of this machine is shared behind a prefix, too."""
+async def test_cors_under_a_prefix(client: httpx.AsyncClient) -> None:
+    """Loopback pages can call the API under a prefix too."""
     response = await client.post(AUTHORIZE, headers={"origin": "http://localhost:5173"})
     assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
 
 
 async def test_console(make_console: Callable[..., Emulator]) -> None:
-    """The console is closed to other pages under a prefix as well (EM-03)."""
+    """The console rejects other pages under a prefix too (EM-03)."""
     transport = httpx.ASGITransport(Starlette(routes=[Mount("/descope", make_console())]))
     async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         state = "/descope/console/api/state"

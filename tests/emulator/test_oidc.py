@@ -63,7 +63,7 @@ async def _tokens(call: Call, confirm: Call, emulator: Emulator, **changes: str)
 
 
 async def test_discovery(call: Call, make: Make) -> None:
-    """The document of the project promises what is there, and nothing else."""
+    """The project's document lists exactly what is implemented."""
     response = await call(make(), "GET", f"/{DEFAULT_PROJECT_ID}{DOCUMENT}", headers={"authorization": ""})
     assert response.status_code == 200
     assert response.json() == {
@@ -85,8 +85,8 @@ async def test_discovery(call: Call, make: Make) -> None:
     }
 
 
-async def test_every_promised_endpoint_answers(call: Call, make: Make) -> None:
-    """No URL in the document is a dead end."""
+async def test_every_listed_endpoint_exists(call: Call, make: Make) -> None:
+    """Every URL in the document exists."""
     emulator = make()
     document = (await call(emulator, "GET", f"/{DEFAULT_PROJECT_ID}{DOCUMENT}")).json()
     urls = [url for name, url in document.items() if name.endswith(("_endpoint", "_uri"))]
@@ -97,20 +97,20 @@ async def test_every_promised_endpoint_answers(call: Call, make: Make) -> None:
 
 
 async def test_discovery_of_an_app(call: Call, make: Make) -> None:
-    """A federated app has a document, and an issuer, of its own."""
+    """A federated app has its own document and issuer."""
     response = await call(make(PROJECT), "GET", f"/{DEFAULT_PROJECT_ID}/SA2reports{DOCUMENT}")
     assert response.json()["issuer"] == f"{ORIGIN}/{DEFAULT_PROJECT_ID}/SA2reports"
 
 
 @pytest.mark.parametrize("path", ["/P123", "/P123/SA2reports", f"/{DEFAULT_PROJECT_ID}/SA2unknown"])
-async def test_discovery_of_nothing(call: Call, make: Make, path: str) -> None:
-    """Other projects and apps have none here."""
+async def test_discovery_of_unknown_projects_and_apps(call: Call, make: Make, path: str) -> None:
+    """Other projects and apps are 404."""
     response = await call(make(PROJECT), "GET", f"{path}{DOCUMENT}")
     assert (response.status_code, response.json()["errorCode"]) == (404, "E011004")
 
 
 async def test_code_flow(call: Call, make: Make, confirm: Call, read: Read) -> None:
-    """From the authorization to an ID token for this client and nonce, and an access token of its scope."""
+    """The flow ends with an ID token for this client and nonce, and an access token with its scope."""
     emulator = make()
     response = await _tokens(call, confirm, emulator)
     body = response.json()
@@ -141,7 +141,7 @@ async def test_code_flow(call: Call, make: Make, confirm: Call, read: Read) -> N
 
 
 async def test_id_token_verifies(call: Call, make: Make, confirm: Call) -> None:
-    """A plain OIDC client finds the key by the document and accepts the token."""
+    """A generic OIDC client finds the key through the document and accepts the token."""
     emulator = make()
     token = (await _tokens(call, confirm, emulator, nonce="")).json()["id_token"]
     document = (await call(emulator, "GET", f"/{DEFAULT_PROJECT_ID}{DOCUMENT}")).json()
@@ -158,8 +158,8 @@ async def test_id_token_verifies(call: Call, make: Make, confirm: Call) -> None:
     assert "nonce" not in claims
 
 
-async def test_browser_comes_back_with_state(call: Call, make: Make, confirm: Call) -> None:
-    """The redirect holds the app's own query, its state, and a code; a refusal holds an error."""
+async def test_redirect_has_query_state_and_code_or_error(call: Call, make: Make, confirm: Call) -> None:
+    """The redirect has the app's own query, its state, and a code or an error."""
     emulator = make()
     for user, names in (("ada@acme.example", {"a", "state", "code"}), (None, {"a", "state", "error"})):
         started = await call(emulator, "GET", "/oauth2/v1/authorize", params=AUTHORIZE)
@@ -171,7 +171,7 @@ async def test_browser_comes_back_with_state(call: Call, make: Make, confirm: Ca
 
 
 async def test_client_without_state(call: Call, make: Make, confirm: Call) -> None:
-    """State is the client's business."""
+    """``state`` is optional."""
     query = {name: value for name, value in AUTHORIZE.items() if name not in {"state", "nonce"}}
     emulator = make()
     started = await call(emulator, "GET", "/oauth2/v1/authorize", params=query)
@@ -182,8 +182,8 @@ async def test_client_without_state(call: Call, make: Make, confirm: Call) -> No
 @pytest.mark.parametrize(
     "change", [{"client_id": "P123"}, {"client_id": ""}, {"redirect_uri": "https://evil.example/"}]
 )
-async def test_untrusted_client_is_not_sent_anywhere(call: Call, make: Make, change: dict[str, str]) -> None:
-    """An unknown client or address gets an error in place of a redirect."""
+async def test_unknown_client_gets_no_redirect(call: Call, make: Make, change: dict[str, str]) -> None:
+    """An unknown client or redirect URI gets an error instead of a redirect."""
     response = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
     assert (response.status_code, response.json()["errorCode"]) == (400, "E011004")
 
@@ -198,7 +198,7 @@ async def test_untrusted_client_is_not_sent_anywhere(call: Call, make: Make, cha
     ],
 )
 async def test_bad_authorization(call: Call, make: Make, change: dict[str, str], error: str) -> None:
-    """A known client learns what is wrong by a redirect (RFC 6749, section 4.1.2.1)."""
+    """A known client gets the error in a redirect (RFC 6749, section 4.1.2.1)."""
     response = await call(make(), "GET", "/oauth2/v1/authorize", params=AUTHORIZE | change)
     assert response.status_code == 303
     assert response.headers["location"] == f"{CALLBACK}&state=xyz&error={error}"
@@ -215,7 +215,7 @@ async def test_bad_authorization(call: Call, make: Make, change: dict[str, str],
     ],
 )
 async def test_code_is_for_its_client(call: Call, make: Make, confirm: Call, change: dict[str, str]) -> None:
-    """A code without its verifier, client and address is worth nothing, and is used up."""
+    """A code with another verifier, client or redirect URI is rejected and used up."""
     emulator = make(PROJECT)
     form = {
         "grant_type": "authorization_code",
@@ -230,8 +230,10 @@ async def test_code_is_for_its_client(call: Call, make: Make, confirm: Call, cha
     assert again.status_code == (200 if "code" in change else 400)
 
 
-async def test_codes_of_the_two_worlds(call: Call, make: Make, confirm: Call, get_code: Call) -> None:
-    """A code of OIDC is none for the SSO exchange, and the other way about."""
+async def test_oidc_and_sso_codes_are_not_interchangeable(
+    call: Call, make: Make, confirm: Call, get_code: Call
+) -> None:
+    """A code of OIDC is not valid for the SSO exchange, and vice versa."""
     emulator = make()
     code = await _code(call, confirm, emulator)
     sso = await call(emulator, "POST", "/v1/auth/sso/exchange", json={"code": code})
@@ -242,8 +244,8 @@ async def test_codes_of_the_two_worlds(call: Call, make: Make, confirm: Call, ge
 
 
 @pytest.mark.parametrize("grant", ["password", ""])
-async def test_other_grants(call: Call, make: Make, grant: str) -> None:
-    """There are two grants."""
+async def test_unsupported_grant_types(call: Call, make: Make, grant: str) -> None:
+    """Only two grant types are supported."""
     response = await _post(call, make(), "/oauth2/v1/token", grant_type=grant)
     assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
 
@@ -252,7 +254,7 @@ async def test_other_grants(call: Call, make: Make, grant: str) -> None:
 async def test_refresh(
     call: Call, make: Make, confirm: Call, read: Read, clock: Clock, *, rotate: bool
 ) -> None:
-    """A refresh brings an access token of the same scope, and with rotation a new refresh token."""
+    """A refresh returns an access token of the same scope, and with rotation a new refresh token."""
     emulator = make(Project(rotate_refresh=rotate))
     old = (await _tokens(call, confirm, emulator)).json()["refresh_token"]
     clock.advance(60)
@@ -266,8 +268,8 @@ async def test_refresh(
     assert ("refresh_token" in body) is rotate
 
 
-async def test_refresh_token_of_a_session(call: Call, make: Make) -> None:
-    """The refresh token of an ordinary session, or none, is not a client's."""
+async def test_refresh_token_of_another_sign_in_is_rejected(call: Call, make: Make) -> None:
+    """A missing refresh token, and one of an ordinary session, are rejected."""
     emulator = make()
     for token in (emulator.issue("ada@acme.example").refresh_jwt, "a.b.c"):
         form = {"refresh_token": token, "client_id": DEFAULT_PROJECT_ID}
@@ -287,7 +289,7 @@ async def test_refresh_token_of_a_session(call: Call, make: Make) -> None:
 async def test_userinfo(
     call: Call, make: Make, confirm: Call, scope: str, names: list[str], *, override: bool
 ) -> None:
-    """The access token opens what its scope says, for the subject of the ID token."""
+    """The response has the claims of the access token's scope, and the subject of the ID token."""
     emulator = make(Project(override_subject=override))
     body = (await _tokens(call, confirm, emulator, scope=scope)).json()
     headers = {"authorization": f"Bearer {body['access_token']}"}
@@ -297,8 +299,8 @@ async def test_userinfo(
         assert response.json()["sub"] == SeedUser("ada@acme.example").user_id
 
 
-async def test_userinfo_of_a_user_who_left(call: Call, make: Make, confirm: Call) -> None:
-    """Of somebody who is gone only the subject is told."""
+async def test_userinfo_of_a_removed_user(call: Call, make: Make, confirm: Call) -> None:
+    """For a removed user the response has the subject only."""
     emulator = make()
     body = (await _tokens(call, confirm, emulator)).json()
     emulator.project = Project(users=())
@@ -306,8 +308,8 @@ async def test_userinfo_of_a_user_who_left(call: Call, make: Make, confirm: Call
     assert list((await call(emulator, "GET", "/oauth2/v1/userinfo", headers=headers)).json()) == ["sub"]
 
 
-async def test_userinfo_refuses(call: Call, make: Make) -> None:
-    """No token, junk and the token of an ordinary session get a challenge (RFC 6750)."""
+async def test_userinfo_rejects_other_tokens(call: Call, make: Make) -> None:
+    """No token, junk, and the token of an ordinary session get a challenge (RFC 6750)."""
     emulator = make()
     for token in ("", "a.b.c", emulator.issue("ada@acme.example").session_jwt):
         headers = {"authorization": f"Bearer {token}"}
@@ -317,8 +319,8 @@ async def test_userinfo_refuses(call: Call, make: Make) -> None:
         assert response.json()["errorCode"] == "E061005"
 
 
-async def test_a_refusal_is_told_in_the_standard_way(call: Call, make: Make, confirm: Call) -> None:
-    """However Descope's own starts may tell it (RFC 6749, section 4.1.2.1)."""
+async def test_refused_sign_in_gets_the_standard_error(call: Call, make: Make, confirm: Call) -> None:
+    """The parameters are OAuth's, whatever ``Assumptions`` says (RFC 6749, section 4.1.2.1)."""
     emulator = make(Project(assumptions=Assumptions(failed_sign_in="err")))
     started = await call(emulator, "GET", "/oauth2/v1/authorize", params=AUTHORIZE)
     refused = await confirm(emulator, started.headers["location"], None)
@@ -327,7 +329,7 @@ async def test_a_refusal_is_told_in_the_standard_way(call: Call, make: Make, con
 
 
 async def test_revocation(call: Call, make: Make, confirm: Call) -> None:
-    """A revoked refresh token is over; revoking it again, or nothing at all, is fine (RFC 7009)."""
+    """A revoked refresh token is invalid; revoking it again, or an empty one, is no error (RFC 7009)."""
     emulator = make()
     token = (await _tokens(call, confirm, emulator)).json()["refresh_token"]
     for form in ({"token": token}, {"token": token}, {}):
@@ -338,7 +340,7 @@ async def test_revocation(call: Call, make: Make, confirm: Call) -> None:
 
 
 async def test_logout(call: Call, make: Make, confirm: Call) -> None:
-    """A logout ends the session of the ID token alone, and sends the browser back with its state."""
+    """A logout ends the session of the ID token only, and redirects with the state."""
     emulator = make()
     body, other = [(await _tokens(call, confirm, emulator)).json() for _ in range(2)]
     query = {
@@ -366,10 +368,10 @@ async def test_logout(call: Call, make: Make, confirm: Call) -> None:
         ({"id_token_hint": ""}, 401),
     ],
 )
-async def test_logout_edges(
+async def test_logout_without_redirect_and_with_invalid_input(
     call: Call, make: Make, confirm: Call, change: dict[str, str], status: int
 ) -> None:
-    """Nowhere to go is fine; a foreign address or token is not."""
+    """A redirect URI is optional; an unapproved one and a foreign token are rejected."""
     emulator = make()
     hint = (await _tokens(call, confirm, emulator)).json()["id_token"]
     response = await call(emulator, "GET", "/oauth2/v1/logout", params={"id_token_hint": hint} | change)
@@ -381,8 +383,8 @@ _EMULATOR = Emulator()
 
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=60), grant=st.sampled_from(["authorization_code", "refresh_token", ""]))
-async def test_hostile_bytes_get_an_orderly_no(content: bytes, grant: str) -> None:
-    """Whatever is in form, query and header, the answer is an OAuth error, never a failure of the server."""
+async def test_hostile_input_gets_an_oauth_error(content: bytes, grant: str) -> None:
+    """Any bytes in form, query and header get an OAuth error, never a server error."""
     transport = httpx.ASGITransport(_EMULATOR)
     form = f"grant_type={grant}&client_id={DEFAULT_PROJECT_ID}&".encode() + content
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost/oauth2/v1/") as client:

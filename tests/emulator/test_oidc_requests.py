@@ -1,4 +1,4 @@
-"""How a browser may ask the OpenID provider: by link or by form, or so that nobody is asked."""
+"""The forms of OIDC requests: GET and POST, and ``prompt=none``."""
 
 from collections.abc import Callable, Coroutine
 
@@ -34,8 +34,8 @@ async def _signed_in(call: Call, confirm: Call, emulator: Emulator, method: str)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_by_link_and_by_form(call: Call, make: Make, confirm: Call, method: str) -> None:
-    """Signing in and out works by either (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2)."""
+async def test_get_and_post(call: Call, make: Make, confirm: Call, method: str) -> None:
+    """Sign-in and logout accept both (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2)."""
     emulator = make()
     tokens = await _signed_in(call, confirm, emulator, method)
     query = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": CALLBACK, "state": "s1"}
@@ -47,14 +47,14 @@ async def test_by_link_and_by_form(call: Call, make: Make, confirm: Call, method
 
 
 @pytest.mark.parametrize("path", ["authorize", "logout"])
-async def test_a_form_has_no_query(call: Call, make: Make, path: str) -> None:
-    """Arguments in the query of a POST are none."""
+async def test_query_of_a_post_is_ignored(call: Call, make: Make, path: str) -> None:
+    """The parameters of a POST are in its form only."""
     response = await call(make(), "POST", f"/oauth2/v1/{path}", params=AUTHORIZE)
     assert response.status_code in {400, 401}
 
 
-async def test_nobody_may_be_asked(call: Call, make: Make) -> None:
-    """With ``prompt=none`` the browser comes straight back, for nobody is signed in at the provider."""
+async def test_prompt_none_fails(call: Call, make: Make) -> None:
+    """With ``prompt=none`` the browser is redirected at once, because the provider has no session."""
     query = AUTHORIZE | {"prompt": "none"}
     response = await call(make(), "GET", "/oauth2/v1/authorize", params=query)
     assert response.status_code == 303
@@ -64,10 +64,10 @@ async def test_nobody_may_be_asked(call: Call, make: Make) -> None:
 @pytest.mark.parametrize(
     ("scheme", "status"), [("Bearer", 200), ("bEARER", 200), ("Basic", 401), ("DPoP", 401)]
 )
-async def test_userinfo_is_for_bearers(
+async def test_userinfo_needs_the_bearer_scheme(
     call: Call, make: Make, confirm: Call, scheme: str, status: int
 ) -> None:
-    """An access token under another scheme opens nothing."""
+    """An access token under another scheme is rejected."""
     emulator = make()
     token = (await _signed_in(call, confirm, emulator, "GET"))["access_token"]
     headers = {"authorization": f"{scheme} {token}"}

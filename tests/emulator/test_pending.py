@@ -1,4 +1,4 @@
-"""nOTP and enchanted links: the app polls until somebody has confirmed (wire contract, section 2.16)."""
+"""nOTP and enchanted links: the app polls until a user confirms (wire contract, section 2.16)."""
 
 from base64 import b64decode
 from collections.abc import Callable, Coroutine
@@ -30,7 +30,7 @@ def _verdict(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.mark.parametrize("way", ["signup", "signin", "signup-in"])
 async def test_notp(call: Call, make: Make, confirm: Call, read: Read, way: str) -> None:
-    """Pending until somebody confirms on the page; then the session, once."""
+    """The session is pending until a user confirms on the page, and is then returned once."""
     emulator = make()
     started = (await call(emulator, "POST", f"{NOTP}/{way}", json={"loginId": ""})).json()
     assert sorted(started) == ["image", "pendingRef", "redirectUrl"]
@@ -52,15 +52,15 @@ async def test_notp(call: Call, make: Make, confirm: Call, read: Read, way: str)
 
 
 async def test_notp_image(call: Call, make: Make) -> None:
-    """The image is a picture, if not of a QR code."""
+    """The image is an image, although not a QR code."""
     image = (await call(make(), "POST", f"{NOTP}/signin")).json()["image"]
     kind, _, data = image.partition(",")
     assert kind == "data:image/png;base64"
     assert b64decode(data).startswith(b"\x89PNG\r\n\x1a\n")
 
 
-async def test_notp_for_somebody(call: Call, make: Make, confirm: Call) -> None:
-    """With a login id, e-mail or phone number, that user alone can confirm."""
+async def test_notp_with_a_login_id(call: Call, make: Make, confirm: Call) -> None:
+    """With an e-mail address or phone number, only this user can confirm."""
     grace = SeedUser("grace@acme.example", phone="+15550100")
     emulator = make(Project(users=(grace, SeedUser("ada@acme.example"))))
     for login_id in ("grace@acme.example", "+15550100"):
@@ -72,7 +72,7 @@ async def test_notp_for_somebody(call: Call, make: Make, confirm: Call) -> None:
 
 
 async def test_notp_refused(call: Call, make: Make, confirm: Call) -> None:
-    """Whoever says no leaves the sign-in pending: the app gives up by itself."""
+    """A refusal leaves the sign-in pending until the app gives up."""
     emulator = make()
     started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
     page = await confirm(emulator, started["redirectUrl"], None)
@@ -81,8 +81,8 @@ async def test_notp_refused(call: Call, make: Make, confirm: Call) -> None:
     assert _verdict(response) == (401, "E066103")
 
 
-async def test_notp_page_sends_its_form_home(call: Call, make: Make) -> None:
-    """A page that leads nowhere may post to itself alone."""
+async def test_notp_page_may_post_to_itself_only(call: Call, make: Make) -> None:
+    """A page that does not redirect allows its form to post to the emulator only."""
     emulator = make()
     url = (await call(emulator, "POST", f"{NOTP}/signin")).json()["redirectUrl"]
     page = await call(emulator, "GET", url)
@@ -90,7 +90,7 @@ async def test_notp_page_sends_its_form_home(call: Call, make: Make) -> None:
 
 
 async def test_notp_options(call: Call, make: Make, confirm: Call, read: Read) -> None:
-    """Login options reach the session."""
+    """Login options affect the session."""
     emulator = make()
     body = {"loginId": "ada@acme.example", "loginOptions": {"customClaims": {"plan": "gold"}}}
     started = (await call(emulator, "POST", f"{NOTP}/signup-in", json=body)).json()
@@ -99,8 +99,8 @@ async def test_notp_options(call: Call, make: Make, confirm: Call, read: Read) -
     assert read(emulator, response.json()["sessionJwt"])["nsec"] == {"plan": "gold"}
 
 
-async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -> None:
-    """Who has signed in before cannot sign up, named at the start or found out at the end."""
+async def test_notp_sign_up_rejects_known_users(call: Call, make: Make, confirm: Call) -> None:
+    """A user who has signed in before cannot sign up, whether named at the start or found at the end."""
     emulator = make()
     emulator.issue("ada@acme.example")
     named = await call(emulator, "POST", f"{NOTP}/signup", json={"loginId": "ada@acme.example"})
@@ -113,8 +113,8 @@ async def test_notp_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Ca
 
 @pytest.mark.parametrize("login_id", ["new@acme.example", "+15550123"])
 @pytest.mark.parametrize("way", ["signup", "signup-in"])
-async def test_notp_admits_newcomers(call: Call, make: Make, confirm: Call, way: str, login_id: str) -> None:
-    """Where the project is open, who is unknown joins it, and nobody else can confirm in their place."""
+async def test_notp_open_sign_up(call: Call, make: Make, confirm: Call, way: str, login_id: str) -> None:
+    """With open sign-up an unknown user joins the project, and only this user can confirm."""
     emulator = make(Project(open_sign_up=True))
     started = (await call(emulator, "POST", f"{NOTP}/{way}", json={"loginId": login_id})).json()
     assert (await confirm(emulator, started["redirectUrl"], "ada@acme.example")).status_code == 400
@@ -130,8 +130,8 @@ async def test_notp_admits_newcomers(call: Call, make: Make, confirm: Call, way:
     ("way", "login_id"),
     [("signin", "new@acme.example"), ("update", "new@acme.example"), ("signup", "nobody"), ("signup", "+1")],
 )
-async def test_notp_does_not_admit(call: Call, make: Make, way: str, login_id: str) -> None:
-    """Nobody joins by a sign-in or an update, nor under what is neither address nor number."""
+async def test_notp_open_sign_up_is_restricted(call: Call, make: Make, way: str, login_id: str) -> None:
+    """Sign-ins, updates and invalid login ids create no user."""
     emulator = make(Project(open_sign_up=True))
     token = emulator.issue("ada@acme.example").refresh_jwt
     body = {"loginId": login_id, "phone": "+15550199"}
@@ -141,7 +141,7 @@ async def test_notp_does_not_admit(call: Call, make: Make, way: str, login_id: s
 
 
 async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
-    """An update, confirmed by the owner of the refresh token, changes their phone number."""
+    """An update sets the phone number of the refresh token's user, who must confirm it."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     body = {"loginId": "ada@acme.example", "phone": "+15550199"}
@@ -153,8 +153,8 @@ async def test_notp_update(call: Call, make: Make, confirm: Call) -> None:
     assert (me["phone"], me["verifiedPhone"]) == ("+15550199", True)
 
 
-async def test_notp_update_to_the_number_of_somebody_else(call: Call, make: Make, confirm: Call) -> None:
-    """A phone number is one person's."""
+async def test_notp_update_to_a_taken_phone_number(call: Call, make: Make, confirm: Call) -> None:
+    """A phone number belongs to one user only."""
     grace = SeedUser("grace@acme.example", phone="+15550100")
     emulator = make(Project(users=(grace, SeedUser("ada@acme.example"))))
     token = emulator.issue("ada@acme.example").refresh_jwt
@@ -176,7 +176,7 @@ async def test_notp_update_to_the_number_of_somebody_else(call: Call, make: Make
     ],
 )
 async def test_notp_bad_start(call: Call, make: Make, way: str, body: dict[str, object], code: str) -> None:
-    """An unknown user is refused, and an update without number or refresh token."""
+    """An unknown user is rejected, and so is an update without number or refresh token."""
     assert _verdict(await call(make(), "POST", f"{NOTP}/{way}", json=body)) == (400, code)
 
 
@@ -184,7 +184,7 @@ async def test_notp_bad_start(call: Call, make: Make, way: str, body: dict[str, 
 async def test_reference_lives_ten_minutes(
     call: Call, make: Make, confirm: Call, clock: Clock, seconds: int, status: int
 ) -> None:
-    """A confirmed sign-in waits for the app, and not for ever."""
+    """A confirmed sign-in can be collected for ten minutes."""
     emulator = make()
     started = (await call(emulator, "POST", f"{NOTP}/signin")).json()
     await confirm(emulator, started["redirectUrl"], "ada@acme.example")
@@ -195,7 +195,7 @@ async def test_reference_lives_ten_minutes(
 
 @pytest.mark.parametrize(("path", "code"), [(NOTP_SESSION, "E066103"), (LINK_SESSION, "E062503")])
 async def test_unknown_reference(call: Call, make: Make, path: str, code: str) -> None:
-    """A reference that nobody was given is answered as if pending, one left out is a mistake."""
+    """An unknown reference gets the response of a pending one; a missing one is an error."""
     emulator = make()
     assert _verdict(await call(emulator, "POST", path, json={"pendingRef": "guessed"})) == (401, code)
     assert _verdict(await call(emulator, "POST", path, json={})) == (400, "E011002")
@@ -206,7 +206,7 @@ async def _link(call: Call, emulator: Emulator, body: dict[str, object]) -> http
 
 
 async def test_enchanted_link(call: Call, make: Make, read: Read) -> None:
-    """Pending until the link's token is posted; then the session, once, and the token is used up."""
+    """The session is pending until the link's token is posted, and is then returned once."""
     emulator = make(MANAGED)
     made = (await _link(call, emulator, {**LINK, "loginOptions": {"customClaims": {"plan": "gold"}}})).json()
     assert (sorted(made), made["loginId"]) == (["link", "loginId", "pendingRef"], "ada@acme.example")
@@ -225,7 +225,7 @@ async def test_enchanted_link(call: Call, make: Make, read: Read) -> None:
     assert _verdict(again) == (400, "E062504")
 
 
-async def test_link_is_followed_after_its_time(call: Call, make: Make, clock: Clock) -> None:
+async def test_link_lives_ten_minutes(call: Call, make: Make, clock: Clock) -> None:
     """A link works for ten minutes."""
     emulator = make(MANAGED)
     made = (await _link(call, emulator, {**LINK})).json()
@@ -234,8 +234,8 @@ async def test_link_is_followed_after_its_time(call: Call, make: Make, clock: Cl
     assert _verdict(await call(emulator, "POST", VERIFY, json={"token": token})) == (400, "E062504")
 
 
-async def test_link_of_a_user_who_left(call: Call, make: Make) -> None:
-    """Nobody signs in as a user who is gone."""
+async def test_link_of_a_removed_user(call: Call, make: Make) -> None:
+    """A link cannot sign in a removed user."""
     emulator = make(MANAGED)
     made = (await _link(call, emulator, {**LINK})).json()
     emulator.project = replace(emulator.project, users=())
@@ -252,16 +252,16 @@ async def test_link_of_a_user_who_left(call: Call, make: Make) -> None:
         ({"URI": "https://evil.example/"}, "E011004"),
     ],
 )
-async def test_link_for_nobody_or_nowhere(
+async def test_link_needs_a_user_and_an_approved_url(
     call: Call, make: Make, change: dict[str, object], code: str
 ) -> None:
-    """A link needs a user, and an approved address to lead to."""
+    """An unknown user and an unapproved URL are rejected."""
     assert _verdict(await _link(call, make(MANAGED), {**LINK, **change})) == (400, code)
 
 
 @pytest.mark.parametrize("project", [MANAGED, Project()])
 async def test_links_need_the_management_key(call: Call, make: Make, project: Project) -> None:
-    """Only the management key makes links, and without one nobody does."""
+    """A link needs the management key, and a project that has one."""
     emulator = make(project)
     assert _verdict(await call(emulator, "POST", GENERATE, key="wrong", json=LINK)) == (401, "E011003")
     assert _verdict(await call(emulator, "POST", GENERATE, json=LINK)) == (401, "E011003")

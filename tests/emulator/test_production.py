@@ -1,4 +1,4 @@
-"""Whether an environment calls itself production (EM-01)."""
+"""Whether environment variables mean production (EM-01)."""
 
 import pytest
 
@@ -20,20 +20,20 @@ from fastapi_descope.emulator.security import production_variable
         "NODE_ENV",
     ],
 )
-def test_each_of_the_names(name: str) -> None:
-    """The variables that people use for this; the first that says so is named."""
+def test_first_production_variable_is_returned(name: str) -> None:
+    """The first of the usual variables that means production is returned."""
     assert production_variable({"HOME": "/root", name: "production"}) == name
 
 
 @pytest.mark.parametrize(
     "value", ["prod", "PRODUCTION", " Live ", "prod-eu", "production_2", "live.eu", "prod\n"]
 )
-def test_production(value: str) -> None:
-    """Spellings of it, also with a place behind it."""
+def test_values_that_mean_production(value: str) -> None:
+    """All spellings are recognised, also with a suffix."""
     assert production_variable({"ENV": "development", "APP_ENV": value}) == "APP_ENV"
 
 
 @pytest.mark.parametrize("value", ["", "development", "test", "preprod", "product", "nonprod", "staging"])
-def test_not_production(value: str) -> None:
-    """Other names, and names in which the word is but a part, are none of our business."""
+def test_values_that_do_not_mean_production(value: str) -> None:
+    """Other values, and values that only contain the word, do not mean production."""
     assert production_variable({"ENVIRONMENT": value}) is None

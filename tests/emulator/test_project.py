@@ -1,4 +1,4 @@
-"""The seed values of an emulator."""
+"""The project and its directory."""
 
 import re
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from fastapi_descope.emulator import (
 
 
 def test_default_project_id_has_no_region() -> None:
-    """The default id is 28 characters, so that no SDK derives a region from it, and names itself."""
+    """The default id has 28 characters, so SDKs derive no region from it, and it is recognisable."""
     assert re.fullmatch(r"P2EMULATOR[0-9A-Za-z]{18}", DEFAULT_PROJECT_ID)
 
 
-def test_default_seed() -> None:
-    """The seed has two tenants, and a user for each case: one tenant, several, none."""
+def test_default_project() -> None:
+    """The default project has two tenants, and users with one, several and no tenants."""
     project = Project()
     assert [tenant.id for tenant in project.tenants] == ["acme", "globex"]
     memberships = {user.login_id: sorted(user.tenants) for user in project.users}
@@ -58,15 +58,15 @@ def test_tenant_by_id_name_or_domain(reference: str, tenant_id: str) -> None:
     assert tenant.id == tenant_id
 
 
-def test_domains_in_any_case() -> None:
-    """A domain is the same however it is written, by the seed or by a person."""
+def test_domains_are_case_insensitive() -> None:
+    """Domains match in any case, in the seed and in requests."""
     project = Project(tenants=(SeedTenant("acme", domains=("Acme.Example",)),), users=())
     assert project.find_tenant("ada@aCME.example") == project.tenants[0]
 
 
 @pytest.mark.parametrize("reference", ["", "ACME", "acme.example", "ada@example.org", "ada@"])
 def test_unknown_tenant(reference: str) -> None:
-    """Nothing else is guessed to be a tenant."""
+    """Other references find no tenant."""
     assert Project().find_tenant(reference) is None
 
 
@@ -81,7 +81,7 @@ def test_user_by_login_id_or_user_id() -> None:
 
 
 def test_user_by_phone_number() -> None:
-    """A user who has a phone number is found by it."""
+    """A user is found by phone number."""
     ada, grace = SeedUser("ada@acme.example"), SeedUser("grace@acme.example", phone="+15550100")
     assert Project(users=(ada, grace)).find_user("+15550100") is grace
 
@@ -143,8 +143,8 @@ def test_user_by_phone_number() -> None:
         "no-step-up",
     ],
 )
-def test_contradictions_are_refused(project: Callable[[], Project], message: str) -> None:
-    """A project whose parts do not fit each other cannot be made."""
+def test_contradictions_are_rejected(project: Callable[[], Project], message: str) -> None:
+    """A project whose parts contradict each other is an error."""
     with pytest.raises(ValueError, match=message):
         project()
 
@@ -177,8 +177,8 @@ def test_contradictions_are_refused(project: Callable[[], Project], message: str
         (lambda: CookieSettings(session_domain="a;b"), "session_domain: expected a domain"),
     ],
 )
-def test_what_could_never_work_is_refused(made: Callable[[], object], message: str) -> None:
-    """Such a value is a mistake at once, and not a failure in the middle of a request."""
+def test_invalid_values_are_rejected(made: Callable[[], object], message: str) -> None:
+    """An invalid value is an error at once, not during a request."""
     with pytest.raises(ValueError, match=message):
         made()
 
@@ -195,17 +195,17 @@ def test_what_could_never_work_is_refused(made: Callable[[], object], message: s
         ("", "expected a"),
     ],
 )
-def test_redirects_that_approve_nothing_are_refused(entry: str, message: str) -> None:
-    """An entry that no URL could match is a mistake, too."""
+def test_invalid_redirect_rules_are_rejected(entry: str, message: str) -> None:
+    """An entry that no URL could match is an error."""
     with pytest.raises(ValueError, match=rf"^approved_redirects\[1\]: {message}"):
         Project(approved_redirects=("localhost", entry))
 
 
 def test_an_access_key_may_have_dots() -> None:
-    """It always stands where no JWT can."""
+    """An access key is never in the position of a JWT, so it may have dots."""
     assert AccessKey("K1", "a.b.c").secret == "a.b.c"
 
 
 def test_keys_stay_out_of_the_repr() -> None:
-    """A printed project does not show its management keys."""
+    """The repr of a project does not contain its management keys."""
     assert "secret" not in repr(Project(auth_management_key="secret1", management_key="secret2"))

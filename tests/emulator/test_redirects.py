@@ -1,4 +1,4 @@
-"""Where a sign-in may return to (EM-06), and how the answer is added."""
+"""Redirect URLs: which ones are approved (EM-06), and how parameters are added."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ from fastapi_descope.emulator.urls import LOOPBACK_HOSTS, add_query, is_approved
     ],
 )
 def test_default_allows_loopback(url: str) -> None:
-    """By default a developer's own machine is approved, on any port."""
+    """By default loopback hosts are approved, on any port."""
     assert is_approved(url, LOOPBACK_HOSTS)
 
 
@@ -45,8 +45,8 @@ def test_default_allows_loopback(url: str) -> None:
         "http://ⓛocalhost/",
     ],
 )
-def test_em06_default_refuses(url: str) -> None:
-    """What is no absolute http(s) URL of an approved host is refused, however it is disguised (EM-06)."""
+def test_em06_default_rejects_other_urls(url: str) -> None:
+    """URLs that are not absolute http(s) URLs of an approved host are rejected, however disguised (EM-06)."""
     assert not is_approved(url, LOOPBACK_HOSTS)
 
 
@@ -66,12 +66,12 @@ def test_em06_default_refuses(url: str) -> None:
     ],
 )
 def test_prefix_matches_whole_segments(url: str, *, approved: bool) -> None:
-    """A URL prefix stands for its origin and whole path segments, and replaces the default."""
+    """A URL prefix matches its origin and whole path segments, and replaces the default."""
     assert is_approved(url, ("https://app.example/sso/",)) is approved
 
 
 def test_origin_prefix_allows_every_path() -> None:
-    """A prefix without a path allows the whole origin."""
+    """A prefix without a path matches the whole origin."""
     assert is_approved("https://app.example/a/../b", ("https://app.example",))
 
 
@@ -85,7 +85,7 @@ def test_origin_prefix_allows_every_path() -> None:
         ("https://app.example:80/", "http://app.example", False),
     ],
 )
-def test_the_port_that_goes_without_saying(url: str, entry: str, *, approved: bool) -> None:
+def test_default_ports_are_equal_to_explicit_ones(url: str, entry: str, *, approved: bool) -> None:
     """A default port is the same port whether it is written or not."""
     assert is_approved(url, (entry,)) is approved
 
@@ -94,8 +94,8 @@ def test_the_port_that_goes_without_saying(url: str, entry: str, *, approved: bo
     ("url", "approved"),
     [("https://anywhere.example/cb", True), ("javascript:alert(1)", False), ("/cb", False)],
 )
-def test_no_entry_approves_every_url(url: str, *, approved: bool) -> None:
-    """An empty list lets every http(s) URL pass, and nothing that is none (wire contract, section 2.1)."""
+def test_empty_list_approves_every_url(url: str, *, approved: bool) -> None:
+    """An empty list approves every http(s) URL, and nothing else (wire contract, section 2.1)."""
     assert is_approved(url, ()) is approved
 
 
@@ -108,8 +108,8 @@ def test_no_entry_approves_every_url(url: str, *, approved: bool) -> None:
         ("http://localhost/cb?state=1#top", "http://localhost/cb?state=1&code=a+b#top"),
     ],
 )
-def test_parameters_go_behind_the_query(url: str, expected: str) -> None:
-    """The existing query stays as it is, and a fragment stays last."""
+def test_parameters_are_appended_to_the_query(url: str, expected: str) -> None:
+    """The existing query is kept, and a fragment stays last."""
     assert add_query(url, {"code": "a b"}) == expected
 
 

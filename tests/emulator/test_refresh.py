@@ -1,4 +1,4 @@
-"""Refreshing a session: answers, rotation, reuse, and every way it ends (wire contract, section 5)."""
+"""Refreshes: responses, rotation, reuse, and every way a session ends (wire contract, section 5)."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -25,7 +25,7 @@ def _verdict(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_without_rotation(call: Call, make: Make, clock: Clock, read: Read, method: str) -> None:
-    """A new session token comes back; the refresh token stays in use and is not repeated."""
+    """A new session token is returned; the refresh token stays in use and is not repeated."""
     emulator = make()
     pair = emulator.issue("ada@acme.example", "acme")
     clock.advance(100)
@@ -47,7 +47,7 @@ async def test_without_rotation(call: Call, make: Make, clock: Clock, read: Read
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"externalToken": ""}'])
 async def test_any_body_an_sdk_sends(call: Call, make: Make, content: bytes) -> None:
-    """No body, an empty object and an empty external token are all the same."""
+    """No body, an empty object and an empty external token are equivalent."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     query = {"dcs": "t", "dcr": "f"}
@@ -56,7 +56,7 @@ async def test_any_body_an_sdk_sends(call: Call, make: Make, content: bytes) -> 
 
 
 async def test_rotation(call: Call, make: Make, read: Read) -> None:
-    """With rotation every refresh brings a new refresh token, whose end does not move."""
+    """With rotation every refresh returns a new refresh token with the same expiry."""
     emulator = make(Project(rotate_refresh=True))
     old = emulator.issue("ada@acme.example", "acme").refresh_jwt
     body = (await call(emulator, "POST", PATH, token=old)).json()
@@ -67,7 +67,7 @@ async def test_rotation(call: Call, make: Make, read: Read) -> None:
 
 
 async def test_reuse_ends_the_family(call: Call, make: Make) -> None:
-    """A replaced refresh token that comes back ends the whole family, the newest token included."""
+    """Reuse of a replaced refresh token ends the whole family, including the newest token."""
     emulator = make(Project(rotate_refresh=True))
     old = emulator.issue("ada@acme.example").refresh_jwt
     new = (await call(emulator, "POST", PATH, token=old)).json()["refreshJwt"]
@@ -79,7 +79,7 @@ async def test_reuse_ends_the_family(call: Call, make: Make) -> None:
 
 @pytest.mark.parametrize(("seconds", "status"), [(9, 200), (10, 400)])
 async def test_reuse_grace(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
-    """Within the grace a replaced token still works; the grace counts from its first use."""
+    """Within the grace period a replaced token works; the period starts with its first use."""
     emulator = make(Project(rotate_refresh=True, reuse_grace=10))
     old = emulator.issue("ada@acme.example").refresh_jwt
     await call(emulator, "POST", PATH, token=old)
@@ -89,8 +89,8 @@ async def test_reuse_grace(call: Call, make: Make, clock: Clock, seconds: int, s
     assert (await call(emulator, "POST", PATH, token=old)).status_code == status
 
 
-async def test_a_clock_turned_back_forgives_no_reuse(call: Call, make: Make, clock: Clock) -> None:
-    """A replaced token is as spent before its replacement as after it."""
+async def test_moving_the_clock_back_does_not_permit_reuse(call: Call, make: Make, clock: Clock) -> None:
+    """A replaced token is rejected at times before its replacement too."""
     emulator = make(Project(rotate_refresh=True))
     clock.advance(600)
     old = emulator.issue("ada@acme.example").refresh_jwt
@@ -102,8 +102,10 @@ async def test_a_clock_turned_back_forgives_no_reuse(call: Call, make: Make, clo
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/auth/me"), ("POST", "/v1/auth/logout"), ("POST", "/v1/auth/logoutall")]
 )
-async def test_replaced_token_opens_nothing_else(call: Call, make: Make, method: str, path: str) -> None:
-    """Other endpoints refuse a replaced token too, but only refreshing with one counts as reuse."""
+async def test_other_endpoints_reject_a_replaced_token(
+    call: Call, make: Make, method: str, path: str
+) -> None:
+    """Other endpoints reject a replaced token too, but only a refresh with one counts as reuse."""
     emulator = make(Project(rotate_refresh=True))
     old = emulator.issue("ada@acme.example").refresh_jwt
     new = (await call(emulator, "POST", PATH, token=old)).json()["refreshJwt"]
@@ -113,7 +115,7 @@ async def test_replaced_token_opens_nothing_else(call: Call, make: Make, method:
 
 @pytest.mark.parametrize(("seconds", "status"), [(FOUR_WEEKS - 1, 200), (FOUR_WEEKS, 401)])
 async def test_expiry(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
-    """A refresh token is over when its time comes, and no session outlives it."""
+    """A refresh token expires on time, and no session token outlives it."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     clock.advance(seconds)
@@ -124,7 +126,7 @@ async def test_expiry(call: Call, make: Make, clock: Clock, seconds: int, status
 
 
 async def test_revoked(call: Call, make: Make) -> None:
-    """After an administrator ended the user's sessions: the error of a logout, in full."""
+    """After an administrator ended the user's sessions, a refresh gets the error of a logout."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.revoke_sessions("ada@acme.example")
@@ -140,7 +142,7 @@ async def test_revoked(call: Call, make: Make) -> None:
 
 @pytest.mark.parametrize(("seconds", "status"), [(720, 200), (721, 401)])
 async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, status: int) -> None:
-    """Whoever does not refresh for longer than the timeout is out; each refresh starts it anew."""
+    """A session without a refresh within the timeout ends; each refresh restarts the timeout."""
     emulator = make(Project(inactivity_seconds=720))
     token = emulator.issue("ada@acme.example").refresh_jwt
     clock.advance(720)
@@ -149,8 +151,8 @@ async def test_inactivity(call: Call, make: Make, clock: Clock, seconds: int, st
     assert (await call(emulator, "POST", PATH, token=token)).status_code == status
 
 
-async def test_an_idle_session_opens_nothing(call: Call, make: Make, clock: Clock) -> None:
-    """What cannot be refreshed any more is not alive, and asks for no step-up, either."""
+async def test_other_endpoints_reject_an_idle_session(call: Call, make: Make, clock: Clock) -> None:
+    """An idle session cannot call other endpoints or start a step-up."""
     emulator = make(Project(inactivity_seconds=720))
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     clock.advance(721)
@@ -166,15 +168,17 @@ async def test_an_idle_session_opens_nothing(call: Call, make: Make, clock: Cloc
 
 
 @pytest.mark.parametrize(("allowed", "seconds"), [(0, 0), (1, 1), (720, 360), (721, 361)])
-async def test_when_to_refresh_next(call: Call, make: Make, allowed: int, seconds: int) -> None:
-    """At half of the timeout; 0 is left for projects that have none."""
+async def test_next_refresh_is_half_of_the_inactivity_timeout(
+    call: Call, make: Make, allowed: int, seconds: int
+) -> None:
+    """``nextRefreshSeconds`` is half of the timeout, and 0 without one."""
     emulator = make(Project(inactivity_seconds=allowed))
     response = await call(emulator, "POST", PATH, token=emulator.issue("ada@acme.example").refresh_jwt)
     assert response.json()["nextRefreshSeconds"] == seconds
 
 
 async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> None:
-    """The session JWT refreshes nothing."""
+    """A session JWT cannot refresh."""
     emulator = make()
     token = emulator.issue("ada@acme.example").session_jwt
     assert _verdict(await call(emulator, "POST", PATH, token=token)) == (401, "E061005")
@@ -182,7 +186,7 @@ async def test_session_token_is_not_a_refresh_token(call: Call, make: Make) -> N
 
 @pytest.mark.parametrize(("cut", "added"), [(0, "A"), (2, ""), (-1, "a.b.c")])
 async def test_tampered(call: Call, make: Make, cut: int, added: str) -> None:
-    """A refresh token is good byte for byte or not at all."""
+    """A refresh token with any changed byte is rejected."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     token = (token[: len(token) - cut] if cut >= 0 else "") + added
@@ -190,13 +194,13 @@ async def test_tampered(call: Call, make: Make, cut: int, added: str) -> None:
 
 
 async def test_another_emulators_token(call: Call, make: Make) -> None:
-    """A token of another start is unknown, though project and user are the same."""
+    """A token of another emulator is unknown, although project and user are the same."""
     token = make().issue("ada@acme.example").refresh_jwt
     assert _verdict(await call(make(), "POST", PATH, token=token)) == (401, "E061005")
 
 
-async def test_dropped_key_voids_refresh_tokens(call: Call, make: Make) -> None:
-    """A refresh token signed by a key that is gone cannot be validated any more."""
+async def test_dropped_key_invalidates_refresh_tokens(call: Call, make: Make) -> None:
+    """A refresh token that was signed with a dropped key is rejected."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.rotate_keys()
@@ -205,8 +209,8 @@ async def test_dropped_key_voids_refresh_tokens(call: Call, make: Make) -> None:
     assert _verdict(await call(emulator, "POST", PATH, token=token)) == (401, "E061005")
 
 
-async def test_changed_roles_show(call: Call, make: Make, read: Read) -> None:
-    """Roles are looked up anew at every refresh."""
+async def test_refresh_uses_current_roles(call: Call, make: Make, read: Read) -> None:
+    """Every refresh reads the roles again."""
     emulator = make()
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
     promoted = SeedUser("grace@acme.example", tenants={"acme": Grants(("admin",))})
@@ -216,7 +220,7 @@ async def test_changed_roles_show(call: Call, make: Make, read: Read) -> None:
 
 
 async def test_lost_membership_loses_the_tenant(call: Call, make: Make, read: Read) -> None:
-    """Who has left the current tenant has none after the refresh."""
+    """A user who has left the current tenant has none after the refresh."""
     emulator = make()
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
     emulator.project = replace(emulator.project, users=(SeedUser("grace@acme.example"),))
@@ -226,7 +230,7 @@ async def test_lost_membership_loses_the_tenant(call: Call, make: Make, read: Re
 
 
 async def test_deleted_user(call: Call, make: Make) -> None:
-    """A user who is gone cannot refresh."""
+    """A removed user cannot refresh."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     emulator.project = replace(emulator.project, users=())
@@ -234,7 +238,7 @@ async def test_deleted_user(call: Call, make: Make) -> None:
 
 
 async def test_disabled_user(call: Call, make: Make) -> None:
-    """A user who was disabled is told that the token is no good; enabled again, it is."""
+    """The token of a disabled user is invalid until the user is enabled again."""
     emulator = make()
     before = emulator.project
     token = emulator.issue("grace@acme.example").refresh_jwt
@@ -247,7 +251,7 @@ async def test_disabled_user(call: Call, make: Make) -> None:
 
 
 async def test_try_refresh(call: Call, make: Make) -> None:
-    """The lenient twin answers the same without user, firstSeen and idpResponse."""
+    """The response is that of a refresh without user, firstSeen and idpResponse."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     full = (await call(emulator, "POST", PATH, token=token)).json()
@@ -257,8 +261,8 @@ async def test_try_refresh(call: Call, make: Make) -> None:
 
 
 @pytest.mark.parametrize("token", ["", ":", ":abc", ":a.b.c", ":a.b.c:d.e.f", "::"])
-async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: str) -> None:
-    """It answers an empty object where refresh would refuse the token."""
+async def test_try_refresh_without_a_valid_token(call: Call, make: Make, token: str) -> None:
+    """It returns an empty object where a refresh would reject the token."""
     emulator = make()
     headers = {"authorization": f"Bearer {emulator.project_id}{token}"}
     response = await call(emulator, "POST", "/v1/auth/try-refresh", headers=headers)
@@ -266,7 +270,7 @@ async def test_try_refresh_without_a_good_token(call: Call, make: Make, token: s
 
 
 async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
-    """It is lenient about the token and nothing else."""
+    """It is lenient about the token only."""
     headers = {"authorization": "Bearer P123"}
     response = await call(make(), "POST", "/v1/auth/try-refresh", headers=headers)
     assert _verdict(response) == (401, "E011003")
@@ -277,7 +281,7 @@ async def test_try_refresh_for_another_project(call: Call, make: Make) -> None:
     [("", "right", 200), ("abc", "right", 200), ("", "wrong", 401), ("a.b.c", "wrong", 401), ("", "", 401)],
 )
 async def test_try_refresh_with_a_key(call: Call, make: Make, token: str, key: str, status: int) -> None:
-    """A key that the project demands is demanded here as well."""
+    """It requires the project's auth management key."""
     emulator = make(Project(auth_management_key="right"))
     response = await call(emulator, "POST", "/v1/auth/try-refresh", token=token, key=key)
     assert response.status_code == status
@@ -285,7 +289,7 @@ async def test_try_refresh_with_a_key(call: Call, make: Make, token: str, key: s
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_external_token(call: Call, make: Make, method: str) -> None:
-    """Another vendor's token is tolerated beside a refresh token, and is none itself."""
+    """An external token is tolerated in addition to a refresh token, but does not replace it."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     query, body = {"externalToken": "theirs"}, {"externalToken": "theirs"}

@@ -1,4 +1,4 @@
-"""Seed files: what they make, and how a mistake in one is told."""
+"""Seed files: the projects that they define, and the errors in invalid ones."""
 
 import json
 from collections.abc import Callable
@@ -93,7 +93,7 @@ claims.plan.of = [1]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a seed file."""
+    """Return a function that writes a seed file."""
 
     def file(text: str | bytes, name: str = "project.toml") -> Path:
         path = tmp_path / name
@@ -104,34 +104,34 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_toml(write: Write) -> None:
-    """A TOML file may say all there is to say of a project."""
+    """A TOML file can set every field of a project."""
     assert load(write(TOML)) == PROJECT
 
 
 def test_json(write: Write) -> None:
-    """So may a JSON file."""
+    """A JSON file can set every field of a project."""
     assert load(str(write(json.dumps(EVERYTHING), "project.json"))) == PROJECT
 
 
-def test_nothing_is_everything_as_usual(write: Write) -> None:
-    """An empty file is the default project, people and all."""
+def test_empty_file_is_the_default_project(write: Write) -> None:
+    """An empty file is the default project with its users."""
     assert load(write("")) == Project()
 
 
-def test_settings_keep_the_people(write: Write) -> None:
-    """Settings alone leave the default tenants and users."""
+def test_settings_keep_the_default_directory(write: Write) -> None:
+    """A file with settings only keeps the default tenants and users."""
     assert load(write("rotate_refresh = true")) == Project(rotate_refresh=True)
 
 
-def test_people_come_together(write: Write) -> None:
-    """Whoever names tenants gets those, and nobody of the default people."""
+def test_own_tenants_replace_the_default_directory(write: Write) -> None:
+    """A file that defines tenants gets no default tenants, users or access keys."""
     assert load(write('[[tenants]]\nid = "a"')) == Project(
         tenants=(SeedTenant("a"),), users=(), access_keys=()
     )
 
 
-def test_example() -> None:
-    """The example in the repository is a project that an emulator runs with."""
+def test_example_app_seed() -> None:
+    """The seed file of the example app is a valid project."""
     project = load(Path(__file__).parents[2] / "example_app" / "project.toml")
     assert [user.login_id for user in project.users] == ["ada@acme.example", "grace@acme.example"]
     assert project.tenants[1].session_seconds == 300
@@ -200,8 +200,8 @@ def test_example() -> None:
         (b"\xff", "expected text in UTF-8"),
     ],
 )
-def test_mistakes(write: Write, text: str | bytes, message: str) -> None:
-    """A mistake is told in one sentence: file, place, and what was expected."""
+def test_errors_in_toml(write: Write, text: str | bytes, message: str) -> None:
+    """An error is one sentence with file, position and expected value."""
     with pytest.raises(SeedError) as caught:
         load(write(text))
     assert str(caught.value) == f"project.toml: {message}"
@@ -219,15 +219,15 @@ def test_mistakes(write: Write, text: str | bytes, message: str) -> None:
         ('{"project_id": "\\u0000", "a\\u0000": 1}', "a\u0000: unknown key; expected one of "),
     ],
 )
-def test_mistakes_in_json(write: Write, text: str, message: str) -> None:
-    """JSON has mistakes of its own."""
+def test_errors_in_json(write: Write, text: str, message: str) -> None:
+    """JSON has further kinds of errors."""
     with pytest.raises(SeedError) as caught:
         load(write(text, "project.json"))
     assert str(caught.value).startswith(f"project.json: {message}")
 
 
 def _outcome(path: Path) -> str:
-    """The word project, or how the mistake begins."""
+    """Return "project", or the start of the error message."""
     try:
         assert isinstance(load(path), Project)
     except SeedError as mistake:
@@ -247,35 +247,35 @@ _VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from([each.name for each in fields(Project)]), _VALUES, max_size=4))
-def test_any_values_are_a_project_or_a_mistake(write: Write, seed: dict[str, object]) -> None:
-    """Whatever a file holds, it is a project, or the error that says why not."""
+def test_any_values_are_a_project_or_an_error(write: Write, seed: dict[str, object]) -> None:
+    """Any values in a file are a project or a SeedError."""
     assert _outcome(write(json.dumps(seed), "project.json")) in {"project", "project.json: "}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=40))
-def test_any_bytes_are_a_project_or_a_mistake(write: Write, content: bytes) -> None:
-    """Bytes that are no file of any kind are a mistake too."""
+def test_any_bytes_are_a_project_or_an_error(write: Write, content: bytes) -> None:
+    """Any bytes in a file are a project or a SeedError."""
     for name in ("project.toml", "project.json"):
         assert _outcome(write(content, name)) in {"project", f"{name}: "}
 
 
-def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there is a mistake like others."""
+def test_missing_file(tmp_path: Path) -> None:
+    """A missing file is a SeedError."""
     with pytest.raises(SeedError, match=r"^none\.toml: cannot be read: No such file or directory$"):
         load(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("name", ["project.toml", "project.json"])
-def test_a_byte_order_mark_is_none_of_the_text(write: Write, name: str) -> None:
-    """Editors on Windows begin files with one."""
+def test_byte_order_mark_is_ignored(write: Write, name: str) -> None:
+    """Editors on Windows start files with one."""
     text = "session_seconds = 5" if name.endswith("toml") else '{"session_seconds": 5}'
     assert load(write(b"\xef\xbb\xbf" + text.encode(), name)).session_seconds == 5
 
 
 @pytest.mark.parametrize("name", ["", "."])
-def test_a_folder(name: str) -> None:
-    """An empty name is the folder that one is in: what a script gets from a variable that is not set."""
+def test_directory(name: str) -> None:
+    """An empty name is the current directory: a script gets it from an unset variable."""
     with pytest.raises(SeedError, match=r"^\.: expected a file, not a directory$"):
         load(name)
 
@@ -296,7 +296,7 @@ def test_a_folder(name: str) -> None:
     ],
 )
 def test_secrets_are_not_echoed(write: Write, text: str) -> None:
-    """No message holds a secret of the file."""
+    """No message contains a secret of the file."""
     with pytest.raises(SeedError) as caught:
         load(write(text))
     assert "hush" not in str(caught.value)

@@ -22,7 +22,7 @@ Make = Callable[..., Emulator]
     ["0.0.0.0", "::", "", "127.0.0.2", "example.org", "localhost.", "10.0.0.1"],  # noqa: S104 - refused
 )
 def test_em02_loopback_only(make: Make, host: str) -> None:
-    """Any other address is refused before a socket is opened, and the message says why (EM-02)."""
+    """Any other address is rejected before a socket is opened, and the message says why (EM-02)."""
     with pytest.raises(ValueError, match=r"listens only on 127\.0\.0\.1, localhost, ::1,"):
         serve(make(), host=host, ready=pytest.fail)
     with pytest.raises(ValueError, match="without a password"), running(make(), host=host):
@@ -38,7 +38,7 @@ def test_em02_loopback_only(make: Make, host: str) -> None:
     ],
 )
 def test_running(make: Make, host: str, prefix: str) -> None:
-    """It answers at once at the URL it says, and is gone after the block, thread and socket."""
+    """The emulator responds at its URL at once; after the block the thread and the socket are gone."""
     emulator = make()
     with running(emulator, host=host) as base_url:
         assert base_url.startswith(prefix)
@@ -52,7 +52,7 @@ def test_running(make: Make, host: str, prefix: str) -> None:
 
 
 def test_given_port(make: Make) -> None:
-    """A given port is taken; one in use is refused."""
+    """A given port is used; a port in use is an error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"), running(make(), port=port):
@@ -62,14 +62,14 @@ def test_given_port(make: Make) -> None:
 
 
 def test_ends_when_the_block_fails(make: Make) -> None:
-    """A failure in the block ends the server and gets out."""
+    """An exception in the block stops the server and is raised."""
     with pytest.raises(KeyError), running(make()):
         raise KeyError
     assert "descope-emulator" not in {thread.name for thread in threads()}
 
 
-def test_held_call_does_not_keep_it_alive(make: Make) -> None:
-    """A call that is held at the end is released."""
+def test_shutdown_releases_held_calls(make: Make) -> None:
+    """A call that is held at shutdown is released."""
     emulator = make()
     emulator.faults.add("keys", hold=True)
     statuses: list[int] = []
@@ -84,7 +84,7 @@ def test_held_call_does_not_keep_it_alive(make: Make) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt, also where the tests run in the background of a shell."""
+    """Make SIGINT raise KeyboardInterrupt, also if the tests run in the background of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -92,7 +92,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_serve_until_interrupted(make: Make) -> None:
-    """It says where it is, serves, and ends on an interrupt."""
+    """``serve`` reports its URL, serves, and ends on an interrupt."""
     emulator = make()
     statuses: list[int] = []
 

@@ -1,4 +1,4 @@
-"""What a signed-in user can ask for: another tenant, who they are, and to leave (sections 2.7 to 2.12)."""
+"""Endpoints of a signed-in user: tenant switch, user data and logout (sections 2.7 to 2.12)."""
 
 from collections.abc import Callable, Coroutine
 
@@ -43,7 +43,7 @@ def _verdict(response: httpx.Response) -> tuple[int, str]:
 
 
 async def test_select_changes_both_tokens(call: Call, make: Make, read: Read) -> None:
-    """Selecting a tenant puts it into the session token and into a new refresh token."""
+    """Selecting a tenant changes the session token and returns a new refresh token for it."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     response = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
@@ -54,8 +54,8 @@ async def test_select_changes_both_tokens(call: Call, make: Make, read: Read) ->
     assert read(emulator, body["refreshJwt"])["dct"] == "globex"
 
 
-async def test_tenant_is_the_tokens_own(call: Call, make: Make, read: Read) -> None:
-    """The new refresh token keeps the new tenant; the old one, if kept, brings back the old."""
+async def test_each_refresh_token_keeps_its_tenant(call: Call, make: Make, read: Read) -> None:
+    """The new refresh token keeps the new tenant; the old one keeps the old tenant."""
     emulator = make()
     old = emulator.issue("ada@acme.example", "acme").refresh_jwt
     body = (await call(emulator, "POST", SELECT, token=old, json={"tenant": "globex"})).json()
@@ -76,7 +76,7 @@ async def test_select_rotates(call: Call, make: Make) -> None:
 
 
 async def test_select_needs_membership(call: Call, make: Make) -> None:
-    """A tenant one is not in is refused, and the refresh token stays good."""
+    """A tenant of which the user is no member is rejected, and the refresh token stays valid."""
     emulator = make(Project(rotate_refresh=True))
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
     response = await call(emulator, "POST", SELECT, token=token, json={"tenant": "globex"})
@@ -94,14 +94,14 @@ async def test_select_needs_membership(call: Call, make: Make) -> None:
     ("body", "code"), [({}, "E011002"), ({"tenant": ""}, "E011002"), ({"tenant": ["acme"]}, "E011003")]
 )
 async def test_select_needs_a_tenant(call: Call, make: Make, body: dict[str, object], code: str) -> None:
-    """A body without a tenant is refused."""
+    """A body without a tenant is rejected."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     assert _verdict(await call(emulator, "POST", SELECT, token=token, json=body)) == (400, code)
 
 
 async def test_logout(call: Call, make: Make) -> None:
-    """A logout empties the answer, clears both cookies, and ends this session of the user alone."""
+    """A logout returns an empty response, clears both cookies, and ends this session only."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     other = emulator.issue("ada@acme.example").refresh_jwt
@@ -116,7 +116,7 @@ async def test_logout(call: Call, make: Make) -> None:
 
 
 async def test_logout_everywhere(call: Call, make: Make) -> None:
-    """Logging out everywhere ends all sessions of the user, and nobody else's."""
+    """Logout from everywhere ends all sessions of the user, and no others."""
     emulator = make()
     own = [emulator.issue("ada@acme.example").refresh_jwt for _ in range(2)]
     other = emulator.issue("grace@acme.example").refresh_jwt
@@ -127,7 +127,7 @@ async def test_logout_everywhere(call: Call, make: Make) -> None:
 
 
 async def test_me(call: Call, make: Make) -> None:
-    """The user object is the root of the answer, with the tenants by their exact names."""
+    """The user object is the root of the response, with the tenants under their exact names."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "GET", "/v1/auth/me", token=token)
@@ -160,7 +160,7 @@ async def test_me(call: Call, make: Make) -> None:
     ],
 )
 async def test_my_tenants(call: Call, make: Make, body: dict[str, object], ids: list[str]) -> None:
-    """The current tenant, or those asked for that the user is in."""
+    """The response has the current tenant, or the requested ones of which the user is a member."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "globex").refresh_jwt
     response = await call(emulator, "POST", TENANTS, token=token, json=body)
@@ -170,8 +170,8 @@ async def test_my_tenants(call: Call, make: Make, body: dict[str, object], ids: 
     }
 
 
-async def test_what_a_seed_says_of_people_and_tenants(call: Call, make: Make) -> None:
-    """Picture, status and custom attributes are in the answers as they were seeded."""
+async def test_seeded_attributes_are_returned(call: Call, make: Make) -> None:
+    """Picture, status and custom attributes are returned as seeded."""
     tenant = SeedTenant("acme", custom_attributes={"plan": "gold"})
     user = SeedUser(
         "ada@acme.example",
@@ -194,7 +194,7 @@ async def test_what_a_seed_says_of_people_and_tenants(call: Call, make: Make) ->
 
 
 async def test_my_tenants_without_a_current_one(call: Call, make: Make) -> None:
-    """Without a current tenant there is none to list."""
+    """Without a current tenant the list is empty."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     response = await call(emulator, "POST", TENANTS, token=token, json={"dct": True})
@@ -212,15 +212,15 @@ async def test_my_tenants_without_a_current_one(call: Call, make: Make) -> None:
         {"ids": [1]},
     ],
 )
-async def test_my_tenants_takes_one_question(call: Call, make: Make, body: dict[str, object]) -> None:
-    """Exactly one of the two questions must be asked, in its own type."""
+async def test_my_tenants_needs_exactly_one_argument(call: Call, make: Make, body: dict[str, object]) -> None:
+    """Exactly one of the two arguments must be sent, with its own type."""
     emulator = make()
     token = emulator.issue("ada@acme.example").refresh_jwt
     assert _verdict(await call(emulator, "POST", TENANTS, token=token, json=body)) == (400, "E011003")
 
 
 async def test_history(call: Call, make: Make, clock: Clock) -> None:
-    """The sign-ins of the user as a bare array, newest first."""
+    """The sign-ins of the user are a bare array, newest first."""
     emulator = make()
     emulator.issue("grace@acme.example")
     emulator.issue("ada@acme.example")
@@ -239,7 +239,7 @@ async def test_history(call: Call, make: Make, clock: Clock) -> None:
 
 
 async def test_validate(call: Call, make: Make, read: Read) -> None:
-    """The claims are the root of the answer, and all times are text."""
+    """The claims are the root of the response, and all times are text."""
     emulator = make()
     token = emulator.issue("ada@acme.example", "acme").session_jwt
     response = await call(emulator, "POST", "/v1/auth/validate", token=token, json={})
@@ -251,8 +251,8 @@ async def test_validate(call: Call, make: Make, read: Read) -> None:
     }
 
 
-async def test_validate_refuses(call: Call, make: Make, clock: Clock) -> None:
-    """What is not a live session token of this project fails, in the captured shape."""
+async def test_validate_rejects_other_tokens(call: Call, make: Make, clock: Clock) -> None:
+    """Other tokens than current session tokens of this project get the captured error."""
     emulator = make()
     pair = emulator.issue("ada@acme.example")
     over = emulator.issue("ada@acme.example", session_seconds=-60).session_jwt

@@ -1,4 +1,4 @@
-"""The sign-in page: what it shows, what it takes, and where it sends the browser."""
+"""The sign-in page: its content, its form and its redirects."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -23,7 +23,7 @@ def _people(page: str) -> list[str]:
 
 
 async def test_page(call: Call, start: Start, make: Make) -> None:
-    """The page names the tenant and lists its members with their roles, and may not be cached or framed."""
+    """The page has the tenant and its members with their roles, and cannot be cached or framed."""
     emulator = make()
     response = await call(emulator, "GET", await start(emulator))
     policy = response.headers["content-security-policy"]
@@ -44,7 +44,7 @@ async def test_page(call: Call, start: Start, make: Make) -> None:
 
 
 async def test_page_is_self_contained(call: Call, start: Start, make: Make) -> None:
-    """The page loads nothing from anywhere, and only its own style is allowed."""
+    """The page loads nothing, and allows only its own style."""
     emulator = make()
     response = await call(emulator, "GET", await start(emulator))
     nonce = re.search(r"'nonce-([^']+)'", response.headers["content-security-policy"])
@@ -54,8 +54,8 @@ async def test_page_is_self_contained(call: Call, start: Start, make: Make) -> N
     assert "url(" not in response.text
 
 
-async def test_tokens_of_a_page_are_its_own(call: Call, start: Start, make: Make) -> None:
-    """Nonces differ at every showing, form tokens at every sign-in."""
+async def test_nonce_and_form_token_are_unique(call: Call, start: Start, make: Make) -> None:
+    """The nonce differs at every request, the form token at every sign-in."""
     emulator = make()
     urls = [await start(emulator) for _ in range(2)]
     pages = [await call(emulator, "GET", url) for url in (urls[0], urls[0], urls[1])]
@@ -65,7 +65,7 @@ async def test_tokens_of_a_page_are_its_own(call: Call, start: Start, make: Make
 
 
 async def test_login_hint_preselects(call: Call, start: Start, make: Make) -> None:
-    """The hinted member has the focus."""
+    """The member of the login hint has the focus."""
     emulator = make()
     page = await call(emulator, "GET", await start(emulator, loginHint="GRACE@acme.example"))
     assert re.findall(r'value="([^"]+)" data-hinted autofocus', page.text) == [
@@ -73,8 +73,8 @@ async def test_login_hint_preselects(call: Call, start: Start, make: Make) -> No
     ]
 
 
-async def test_step_up_asks_the_same_person(call: Call, start: Start, make: Make) -> None:
-    """For step-up only the one who is signed in can confirm."""
+async def test_step_up_lists_the_signed_in_user_only(call: Call, start: Start, make: Make) -> None:
+    """Only the signed-in user can confirm a step-up."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     page = await call(emulator, "GET", await start(emulator, token))
@@ -82,8 +82,8 @@ async def test_step_up_asks_the_same_person(call: Call, start: Start, make: Make
     assert "Confirm that it is you." in page.text
 
 
-async def test_nobody_to_choose(call: Call, start: Start, make: Make) -> None:
-    """A tenant without members says so; refusing is still possible."""
+async def test_tenant_without_members(call: Call, start: Start, make: Make) -> None:
+    """The page says that there are no members; a refusal is still possible."""
     emulator = make(Project(tenants=(SeedTenant("acme"),), users=()))
     page = await call(emulator, "GET", await start(emulator))
     assert "Sign in to acme" in page.text
@@ -100,8 +100,8 @@ async def test_names_are_escaped(call: Call, start: Start, make: Make) -> None:
     assert "<b>" not in page.text
 
 
-async def test_choosing_sends_the_code(start: Start, make: Make, confirm: Call) -> None:
-    """The browser goes back by 303, the code behind the query as the app wrote it, the fragment last."""
+async def test_choice_redirects_with_the_code(start: Start, make: Make, confirm: Call) -> None:
+    """The redirect is a 303 with the code after the app's unchanged query and the fragment last."""
     emulator = make()
     response = await confirm(emulator, await start(emulator), "ada@acme.example")
     assert response.status_code == 303
@@ -113,8 +113,8 @@ async def test_choosing_sends_the_code(start: Start, make: Make, confirm: Call) 
     )
 
 
-async def test_refusing_sends_the_error(start: Start, make: Make, confirm: Call) -> None:
-    """A refusal goes back in both spellings that apps look for, without a code."""
+async def test_refusal_redirects_with_the_error(start: Start, make: Make, confirm: Call) -> None:
+    """A refusal has the error in both spellings and no code."""
     emulator = make()
     response = await confirm(emulator, await start(emulator), None)
     assert response.status_code == 303
@@ -126,7 +126,7 @@ async def test_refusing_sends_the_error(start: Start, make: Make, confirm: Call)
 
 @pytest.mark.parametrize("user", ["ada@acme.example", None])
 async def test_page_works_once(call: Call, start: Start, make: Make, confirm: Call, user: str | None) -> None:
-    """An answered page is gone, whatever the answer was."""
+    """A submitted page is closed, whatever the choice was."""
     emulator = make()
     url = await start(emulator)
     await confirm(emulator, url, user)
@@ -141,7 +141,7 @@ async def test_page_works_once(call: Call, start: Start, make: Make, confirm: Ca
 async def test_page_lives_ten_minutes(
     call: Call, start: Start, make: Make, clock: Clock, seconds: int, status: int
 ) -> None:
-    """A page that nobody answers dies, and is forgotten when the next one is opened."""
+    """A page expires, and is removed when the next one is opened."""
     emulator = make()
     url = await start(emulator)
     clock.advance(seconds)
@@ -160,8 +160,8 @@ async def test_page_lives_ten_minutes(
         {"refuse": "yes"},
     ],
 )
-async def test_foreign_form(start: Start, make: Make, confirm: Call, changes: dict[str, str]) -> None:
-    """A form without the page's token, for a stranger, or with two answers is refused; the page stays."""
+async def test_forged_form(start: Start, make: Make, confirm: Call, changes: dict[str, str]) -> None:
+    """A form without the token, for another user, or with two choices is rejected; the page stays open."""
     emulator = make()
     url = await start(emulator)
     response = await confirm(emulator, url, "ada@acme.example", **changes)
@@ -172,22 +172,22 @@ async def test_foreign_form(start: Start, make: Make, confirm: Call, changes: di
 
 @pytest.mark.parametrize("content", [b"", b"\xff=\xff", b"user", b"&&==", b"form_token=%ed%a0%80"])
 async def test_garbage_form(call: Call, start: Start, make: Make, content: bytes) -> None:
-    """Bytes that are no form are no answer."""
+    """Bytes that are not a form are rejected."""
     emulator = make()
     response = await call(emulator, "POST", await start(emulator), content=content)
     assert response.status_code == 400
 
 
-async def test_step_up_by_another_person(start: Start, make: Make, confirm: Call) -> None:
-    """Another member cannot confirm somebody's step-up."""
+async def test_step_up_by_another_user_is_rejected(start: Start, make: Make, confirm: Call) -> None:
+    """Another member cannot confirm a step-up."""
     emulator = make()
     token = emulator.issue("grace@acme.example").refresh_jwt
     response = await confirm(emulator, await start(emulator, token), "ada@acme.example")
     assert response.status_code == 400
 
 
-async def test_member_who_left(start: Start, make: Make, confirm: Call) -> None:
-    """Membership is looked at when the form arrives."""
+async def test_membership_is_checked_at_submission(start: Start, make: Make, confirm: Call) -> None:
+    """A user who has left the tenant since the page was opened is rejected."""
     emulator = make()
     url = await start(emulator)
     emulator.project = replace(emulator.project, users=(SeedUser("ada@acme.example"),))
@@ -195,13 +195,13 @@ async def test_member_who_left(start: Start, make: Make, confirm: Call) -> None:
 
 
 async def test_ipv6_redirect(make: Make, get_code: GetCode) -> None:
-    """An IPv6 loopback may be returned to."""
+    """A redirect to the IPv6 loopback address works."""
     assert await get_code(make(), redirectURL="http://[::1]:8000/callback")
 
 
 @pytest.mark.parametrize("path", ["sso/authorize", "saml/authorize", "oauth/authorize"])
 async def test_initiated_email(call: Call, make: Make, confirm: Call, path: str) -> None:
-    """Who has another address than the sign-in was started for comes back with an error, not with a code."""
+    """A user with another e-mail address than the initiated one is redirected with an error."""
     emulator = make()
     query = {"tenant": "acme", "provider": "google", "redirectURL": BACK}
     query["initiatedEmail"] = "ADA@acme.example"
@@ -214,7 +214,7 @@ async def test_initiated_email(call: Call, make: Make, confirm: Call, path: str)
 
 
 async def test_disabled_user(start: Start, make: Make, confirm: Call) -> None:
-    """Who is disabled comes back with an error, and was told nothing else."""
+    """A disabled user is redirected with an error."""
     ada = SeedUser("ada@acme.example", tenants={"acme": Grants()}, status="disabled")
     emulator = make(Project(users=(ada,)))
     response = await confirm(emulator, await start(emulator), "ada@acme.example")
@@ -224,7 +224,7 @@ async def test_disabled_user(start: Start, make: Make, confirm: Call) -> None:
 
 
 async def test_invited_user(start: Start, make: Make, confirm: Call) -> None:
-    """Who is invited may come."""
+    """An invited user can sign in."""
     ada = SeedUser("ada@acme.example", tenants={"acme": Grants()}, status="invited")
     emulator = make(Project(users=(ada,)))
     response = await confirm(emulator, await start(emulator), "ada@acme.example")

@@ -1,4 +1,4 @@
-"""Typing a login id into the sign-in page, and joining a tenant that way."""
+"""Entering a login id on the sign-in page, and open sign-up."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -19,7 +19,7 @@ Start = Callable[..., Coroutine[None, None, str]]
 
 
 async def _typed(call: Call, emulator: Emulator, url: str, login_id: str) -> httpx.Response:
-    """Type a login id into the page and press Continue."""
+    """Enter a login id on the page and press Continue."""
     page = await call(emulator, "GET", url)
     token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
     return await _sent(call, emulator, url, form_token=token, login_id=login_id)
@@ -31,8 +31,8 @@ async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.
 
 
 @pytest.mark.parametrize("typed", ["grace@acme.example", " GRACE@acme.example "])
-async def test_typing_a_member(call: Call, start: Start, make: Make, typed: str) -> None:
-    """A member may be typed as well as chosen."""
+async def test_member_can_be_entered(call: Call, start: Start, make: Make, typed: str) -> None:
+    """A member can be entered instead of chosen."""
     emulator = make()
     response = await _typed(call, emulator, await start(emulator), typed)
     assert response.status_code == 303
@@ -43,8 +43,10 @@ async def test_typing_a_member(call: Call, start: Start, make: Make, typed: str)
     "typed",
     ["eve@acme.example", "hank@globex.example", "<b>@acme.example", SeedUser("ada@acme.example").user_id],
 )
-async def test_typing_somebody_else(call: Call, start: Start, make: Make, typed: str) -> None:
-    """Whoever is not in the tenant is told so on the same page, which stays open."""
+async def test_unknown_login_id_shows_the_page_again(
+    call: Call, start: Start, make: Make, typed: str
+) -> None:
+    """An unknown login id is reported on the page, which stays open."""
     emulator = make()
     url = await start(emulator)
     before = emulator.project
@@ -56,16 +58,16 @@ async def test_typing_somebody_else(call: Call, start: Start, make: Make, typed:
     assert (await _typed(call, emulator, url, "ada@acme.example")).status_code == 303
 
 
-async def test_hint_for_a_stranger(call: Call, start: Start, make: Make) -> None:
-    """A login hint that is no member stands in the field; one that is, is not repeated there."""
+async def test_login_hint_of_an_unknown_user_is_in_the_field(call: Call, start: Start, make: Make) -> None:
+    """The field has the login hint unless it is a member."""
     emulator = make()
     for hint, shown in (("eve@x.example", "eve@x.example"), ("ada@acme.example", "")):
         page = await call(emulator, "GET", await start(emulator, loginHint=hint))
         assert f'placeholder="name@company.example" value="{shown}"' in page.text
 
 
-async def test_newcomer(call: Call, start: Start, make: Make) -> None:
-    """Where the project is open, whoever types an address joins the tenant, without roles, and is there."""
+async def test_open_sign_up_adds_the_user(call: Call, start: Start, make: Make) -> None:
+    """With open sign-up an entered e-mail address joins the tenant without roles, permanently."""
     emulator = make(Project(open_sign_up=True))
     response = await _typed(call, emulator, await start(emulator), "New@acme.example")
     assert response.status_code == 303
@@ -80,8 +82,8 @@ async def test_newcomer(call: Call, start: Start, make: Make) -> None:
     ]
 
 
-async def test_newcomer_to_the_tenant(call: Call, start: Start, make: Make) -> None:
-    """A user of another tenant joins this one, too, and keeps what they have."""
+async def test_open_sign_up_adds_a_membership(call: Call, start: Start, make: Make) -> None:
+    """A user of another tenant joins this one too, and keeps the others."""
     emulator = make(Project(open_sign_up=True))
     before = emulator.project.find_user("hank@globex.example")
     assert before is not None
@@ -91,7 +93,7 @@ async def test_newcomer_to_the_tenant(call: Call, start: Start, make: Make) -> N
     assert len(emulator.project.users) == 4
 
 
-async def test_newcomer_without_a_tenant(call: Call, make: Make) -> None:
+async def test_open_sign_up_without_a_tenant(call: Call, make: Make) -> None:
     """A social sign-in has no tenant to join."""
     emulator = make(Project(open_sign_up=True))
     query = {"provider": "github", "redirectURL": BACK}
@@ -105,8 +107,8 @@ async def test_newcomer_without_a_tenant(call: Call, make: Make) -> None:
 @pytest.mark.parametrize(
     "typed", ["eve", "@", "eve@", "a b@x.example", "eve@x@y", "\u00e9ve@x.example", "a" * 300 + "@x"]
 )
-async def test_no_address(call: Call, start: Start, make: Make, typed: str) -> None:
-    """Nobody joins under what is no e-mail address."""
+async def test_open_sign_up_needs_an_email_address(call: Call, start: Start, make: Make, typed: str) -> None:
+    """Other login ids than e-mail addresses cannot join."""
     emulator = make(Project(open_sign_up=True))
     response = await _typed(call, emulator, await start(emulator), typed)
     assert response.status_code == 422
@@ -115,18 +117,18 @@ async def test_no_address(call: Call, start: Start, make: Make, typed: str) -> N
 
 
 @pytest.mark.parametrize(("typed", "status"), [("new@acme.example", 303), ("eve@acme.example", 422)])
-async def test_joining_under_the_initiated_address(
+async def test_open_sign_up_with_an_initiated_email(
     call: Call, start: Start, make: Make, typed: str, status: int
 ) -> None:
-    """Who was asked for may join, and nobody in their place."""
+    """Only the initiated e-mail address can join."""
     emulator = make(Project(open_sign_up=True))
     url = await start(emulator, initiatedEmail="New@acme.example")
     assert (await _typed(call, emulator, url, typed)).status_code == status
     assert (emulator.project.find_user(typed) is not None) is (status == 303)
 
 
-async def test_nobody_joins_by_step_up(call: Call, start: Start, make: Make) -> None:
-    """Who confirms a step-up is settled: the page has no field, and a forged form does not get in."""
+async def test_step_up_has_no_sign_up(call: Call, start: Start, make: Make) -> None:
+    """The page of a step-up has no field, and a forged form is rejected."""
     emulator = make(Project(open_sign_up=True))
     token = emulator.issue("grace@acme.example").refresh_jwt
     url = await start(emulator, token)
@@ -136,8 +138,8 @@ async def test_nobody_joins_by_step_up(call: Call, start: Start, make: Make) -> 
     assert (await _typed(call, emulator, url, "grace@acme.example")).status_code == 303
 
 
-async def test_nobody_joins_a_tenant_that_is_gone(call: Call, start: Start, make: Make) -> None:
-    """A page may outlive its tenant."""
+async def test_no_sign_up_to_a_removed_tenant(call: Call, start: Start, make: Make) -> None:
+    """A tenant may be removed while a page is open."""
     emulator = make(Project(open_sign_up=True))
     url = await start(emulator)
     emulator.project = Project(tenants=(), users=(), access_keys=(), open_sign_up=True)

@@ -15,12 +15,12 @@ _TOKEN = _RING.sign({"sub": "U1"})
 
 
 def test_each_ring_has_its_own_key() -> None:
-    """A key is made anew at every start."""
+    """Every key ring generates its own key."""
     assert KeyRing().public_keys[0]["n"] != KeyRing().public_keys[0]["n"]
 
 
-def test_a_key_under_another_id_is_another_key() -> None:
-    """It costs no new RSA key, and what one ring signed is void in the other, its header changed or not."""
+def test_with_new_kid_makes_an_incompatible_key() -> None:
+    """It generates no RSA key, and one ring rejects tokens of the other, even with a changed header."""
     key = SigningKey.generate()
     one, other = KeyRing(key), KeyRing(key.with_new_kid())
     token = one.sign({"sub": "U1"})
@@ -42,19 +42,19 @@ def test_published_key_is_complete_and_public() -> None:
 
 
 def test_token_verifies_under_the_published_key() -> None:
-    """An independent verifier accepts the signature; the header names algorithm and key."""
+    """An independent verifier accepts the signature; the header has the algorithm and the key id."""
     assert jwt.decode(_TOKEN, _RING.public_keys[0], algorithms=["RS256"]) == {"sub": "U1"}
     header = jwt.get_unverified_header(_TOKEN)
     assert header == {"alg": "RS256", "kid": _RING.kid, "typ": "JWT"}
 
 
-def test_verified_gives_the_claims_back() -> None:
-    """What the ring signed, it recognises."""
+def test_verify_returns_the_claims() -> None:
+    """The ring returns the claims of its own token."""
     assert _RING.verify(_TOKEN) == {"sub": "U1"}
 
 
-def test_rotation_keeps_or_voids_the_old_key() -> None:
-    """A rotation signs with a new key; the old one lasts until it is dropped."""
+def test_rotation_keeps_the_old_key_until_it_is_dropped() -> None:
+    """A rotation signs with a new key; the old one verifies until it is dropped."""
     ring = KeyRing()
     old_kid, token = ring.kid, ring.sign({"sub": "U1"})
     ring.rotate()
@@ -66,8 +66,8 @@ def test_rotation_keeps_or_voids_the_old_key() -> None:
     assert ring.verify(token) is None
 
 
-def test_abrupt_rotation() -> None:
-    """Without the old key, what it signed is void at once."""
+def test_rotation_without_the_old_key() -> None:
+    """Without the old key, its tokens are invalid at once."""
     ring = KeyRing()
     token = ring.sign({"sub": "U1"})
     ring.rotate(keep_old=False)
@@ -76,29 +76,29 @@ def test_abrupt_rotation() -> None:
 
 
 def _other_spelling(segment: str) -> str:
-    """Text that decodes to the same bytes as a segment whose last character has spare bits."""
+    """Return text that decodes to the same bytes as a segment whose last character has spare bits."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return segment[:-1] + alphabet[alphabet.index(segment[-1]) ^ 1]
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_every_segment_counts(position: int) -> None:
-    """A token with any segment of another token is refused."""
+    """A token with a segment of another token is rejected."""
     segments = _TOKEN.split(".")
     segments[position] = KeyRing().sign({"sub": "U2"}).split(".")[position]
     assert _RING.verify(".".join(segments)) is None
 
 
-def test_second_spelling_of_the_signature_is_refused() -> None:
-    """Base64 has several texts for the same bytes; only the one that was issued is accepted."""
+def test_alternative_base64_of_the_signature_is_rejected() -> None:
+    """Several base64 texts decode to the same bytes; only the issued one is accepted."""
     head, payload, signature = _TOKEN.split(".")
     other = _other_spelling(signature)
     assert base64.urlsafe_b64decode(other + "==") == base64.urlsafe_b64decode(signature + "==")
     assert _RING.verify(f"{head}.{payload}.{other}") is None
 
 
-def test_unsigned_token_is_refused() -> None:
-    """The algorithm "none" does not exist here."""
+def test_unsigned_token_is_rejected() -> None:
+    """The algorithm "none" is rejected."""
     header = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).rstrip(b"=").decode()
     payload = _TOKEN.split(".")[1]
     assert _RING.verify(f"{header}.{payload}.") is None
@@ -107,21 +107,21 @@ def test_unsigned_token_is_refused() -> None:
 @pytest.mark.parametrize(
     "token", ["", "a", "a.b", "a.b.c.d", "a.\u00e4.c", "a.b.c", f"{_TOKEN}.", f"{_TOKEN} "]
 )
-def test_malformed_token_is_refused(token: str) -> None:
-    """What is not three segments of ours is no token."""
+def test_malformed_token_is_rejected(token: str) -> None:
+    """Text without three valid segments is rejected."""
     assert _RING.verify(token) is None
 
 
 @settings(max_examples=50)
 @given(st.binary(max_size=40))
-def test_foreign_payload_is_refused(payload: bytes) -> None:
-    """No payload gets in under a signature that was made for another."""
+def test_foreign_payload_is_rejected(payload: bytes) -> None:
+    """A payload with the signature of another is rejected."""
     head, _, signature = _TOKEN.split(".")
     text = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
     assert _RING.verify(f"{head}.{text}.{signature}") is None
 
 
 def test_private_key_stays_out_of_the_repr() -> None:
-    """A printed ring shows no key material."""
+    """The repr of a key ring contains no key material."""
     assert "PRIVATE" not in repr(vars(KeyRing()))
     assert "Cryptography" not in repr(vars(KeyRing()))

@@ -1,4 +1,4 @@
-"""Signing in with a social provider (wire contract, section 2.4)."""
+"""Social sign-in (wire contract, section 2.4)."""
 
 from collections.abc import Callable, Coroutine
 
@@ -27,7 +27,7 @@ async def _code(
 
 
 async def test_sign_in(call: Call, make: Make, confirm: Call, read: Read) -> None:
-    """Any user of the project may sign in; the token says how, and names no tenant."""
+    """Any user of the project can sign in; the token has the method and no tenant."""
     emulator = make()
     code = await _code(call, confirm, emulator, "nomad@example.org")
     response = await call(emulator, "POST", EXCHANGE, json={"code": code})
@@ -38,8 +38,10 @@ async def test_sign_in(call: Call, make: Make, confirm: Call, read: Read) -> Non
     assert "dct" not in claims
 
 
-async def test_only_tenant_is_chosen(call: Call, make: Make, confirm: Call, read: Read) -> None:
-    """If the project says so, a user's only tenant is the current one after a social sign-in too."""
+async def test_auto_tenant_applies_to_social_sign_in(
+    call: Call, make: Make, confirm: Call, read: Read
+) -> None:
+    """With ``auto_tenant`` a user's only tenant is the current one after a social sign-in too."""
     emulator = make(Project(auto_tenant=True))
     code = await _code(call, confirm, emulator, "grace@acme.example")
     body = (await call(emulator, "POST", EXCHANGE, json={"code": code})).json()
@@ -47,7 +49,7 @@ async def test_only_tenant_is_chosen(call: Call, make: Make, confirm: Call, read
 
 
 async def test_page_names_the_provider(call: Call, make: Make) -> None:
-    """The page is called after the provider and lists everybody with their roles in the project."""
+    """The page has the provider's name and lists all users with their project roles."""
     owner = SeedUser("owner@acme.example", tenants={"acme": Grants(("admin",))}, roles=("owner",))
     emulator = make(Project(users=(owner,)))
     url = (await call(emulator, "POST", PATH, params=QUERY)).json()["url"]
@@ -67,19 +69,19 @@ async def test_page_names_the_provider(call: Call, make: Make) -> None:
     ],
 )
 async def test_bad_query(call: Call, make: Make, change: dict[str, str], code: str) -> None:
-    """A provider has to be named, and to be one of the project's."""
+    """A missing or unknown provider is rejected."""
     response = await call(make(), "POST", PATH, params=QUERY | change)
     assert (response.status_code, response.json()["errorCode"]) == (400, code)
 
 
 @pytest.mark.parametrize("provider", ["apple", "discord", "facebook", "github", "gitlab", "linkedin"])
-async def test_descopes_providers(call: Call, make: Make, provider: str) -> None:
-    """By default the project has the providers that Descope comes with."""
+async def test_default_providers(call: Call, make: Make, provider: str) -> None:
+    """By default the project has Descope's providers."""
     assert (await call(make(), "POST", PATH, params=QUERY | {"provider": provider})).status_code == 200
 
 
-async def test_own_provider(call: Call, make: Make) -> None:
-    """A project may have a provider of its own, and lack the others."""
+async def test_custom_providers(call: Call, make: Make) -> None:
+    """A project can have other providers instead."""
     emulator = make(Project(social_providers=("guild",)))
     responses = [
         await call(emulator, "POST", PATH, params=QUERY | {"provider": provider})
@@ -88,8 +90,8 @@ async def test_own_provider(call: Call, make: Make) -> None:
     assert [response.status_code for response in responses] == [200, 400]
 
 
-async def test_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -> None:
-    """Who has signed in before cannot sign up; whoever has not, can, and once."""
+async def test_sign_up_rejects_known_users(call: Call, make: Make, confirm: Call) -> None:
+    """A user who has signed in before cannot sign up; another user can, once."""
     emulator = make()
     responses = [
         await call(
@@ -105,14 +107,16 @@ async def test_sign_up_is_for_newcomers(call: Call, make: Make, confirm: Call) -
 
 
 async def test_sign_in_variant(call: Call, make: Make, confirm: Call) -> None:
-    """The sign-in variant takes whoever is in the project, signed in before or not."""
+    """The sign-in variant accepts every user of the project."""
     emulator = make()
     code = await _code(call, confirm, emulator, "ada@acme.example", f"{PATH}/signin")
     assert (await call(emulator, "POST", EXCHANGE, json={"code": code})).status_code == 200
 
 
-async def test_update_asks_the_owner(call: Call, make: Make, confirm: Call, read: Read) -> None:
-    """The update variant needs a refresh token, and its owner alone can confirm it."""
+async def test_update_needs_the_user_of_the_refresh_token(
+    call: Call, make: Make, confirm: Call, read: Read
+) -> None:
+    """The update variant needs a refresh token, and only its user can confirm."""
     emulator = make()
     token = emulator.issue("grace@acme.example", "acme").refresh_jwt
     bare = await call(emulator, "POST", f"{PATH}/update", params=QUERY)
@@ -125,7 +129,7 @@ async def test_update_asks_the_owner(call: Call, make: Make, confirm: Call, read
 
 
 async def test_code_by_query(call: Call, make: Make, confirm: Call) -> None:
-    """The code may also be exchanged by ``GET /v1/auth/exchange``, once."""
+    """The code can be exchanged by ``GET /v1/auth/exchange`` too, once."""
     emulator = make()
     code = await _code(call, confirm, emulator, "ada@acme.example")
     responses = [

@@ -1,7 +1,7 @@
-"""What a test asks of an emulator that serves in another thread: nothing breaks, and nothing is lost.
+"""Using an emulator from a test while it serves in another thread.
 
-No two threads meet here by chance. Somebody meddles in the middle of a look through everything, as the
-serving thread would, at the one point where it can: in a comparison or a hash.
+The tests do not depend on chance. A comparison or a hash within an iteration does what the serving thread
+could do at that moment.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from fastapi_descope.emulator.token_families import EndReason, RefreshTokenRecor
 
 
 class Meddling(str):
-    """A text that does something whenever it is compared."""
+    """A string that runs a function whenever it is compared."""
 
     __slots__ = ("meddle",)
     meddle: Callable[[], None]
@@ -32,7 +32,7 @@ class Meddling(str):
 
 
 class MeddlingFamily(TokenFamily):
-    """A family that does something whenever it is hashed."""
+    """A token family that runs a function whenever it is hashed."""
 
     meddle: Callable[[], None] = staticmethod(lambda: None)
 
@@ -43,7 +43,7 @@ class MeddlingFamily(TokenFamily):
 
 
 class MeddlingTime(float):
-    """A time that does something whenever it is compared."""
+    """A time that runs a function whenever it is compared."""
 
     __slots__ = ("meddle",)
     meddle: Callable[[], None]
@@ -56,7 +56,7 @@ class MeddlingTime(float):
 
 @pytest.fixture
 def newcomer() -> RefreshTokenRecord:
-    """A sign-in that happens in between."""
+    """A sign-in that happens during an iteration."""
     return RefreshTokenRecord(
         TokenFamily("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid"
     )
@@ -70,7 +70,7 @@ def _filled(family: TokenFamily, count: int = 3) -> TokenFamilies:
 
 
 def _arrival(families: TokenFamilies, newcomer: RefreshTokenRecord) -> Callable[[], None]:
-    """Something that lets a token be issued each time it is called."""
+    """Return a function that issues a token each time it is called."""
 
     def arrive() -> None:
         if len(families) < 5000:
@@ -80,7 +80,7 @@ def _arrival(families: TokenFamilies, newcomer: RefreshTokenRecord) -> Callable[
 
 
 def test_users_are_revoked_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
-    """All of the user's, and none of the others'."""
+    """All sessions of the user end, and no others."""
     family = TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families, user = _filled(family), Meddling("U1")
     user.meddle = _arrival(families, newcomer)
@@ -90,8 +90,8 @@ def test_users_are_revoked_while_others_sign_in(newcomer: RefreshTokenRecord) ->
     assert (family.end_reason, newcomer.family.end_reason) == (EndReason.LOGOUT, None)
 
 
-def test_sessions_are_listed_while_others_begin(newcomer: RefreshTokenRecord) -> None:
-    """Those that were there when it was asked for."""
+def test_sessions_are_listed_while_others_start(newcomer: RefreshTokenRecord) -> None:
+    """The list has the sessions of the time of the call."""
     family = MeddlingFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families = _filled(family)
     family.meddle = _arrival(families, newcomer)
@@ -99,8 +99,8 @@ def test_sessions_are_listed_while_others_begin(newcomer: RefreshTokenRecord) ->
     assert families.active(0) == (family,)
 
 
-def test_the_old_are_forgotten_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
-    """A token that is issued in the meantime is not swept out with them."""
+def test_expired_tokens_are_removed_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
+    """A token that is issued during the cleanup is kept."""
     families = _filled(TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
     now = MeddlingTime(200)
     now.meddle = lambda: _arrival(families, newcomer)() if families.find("late 1000") is None else None
@@ -112,7 +112,7 @@ def test_the_old_are_forgotten_while_others_sign_in(newcomer: RefreshTokenRecord
 
 
 def test_the_journal_is_read_while_it_is_written() -> None:
-    """As it was when it was opened."""
+    """The iteration has the requests of the time when it started."""
     journal, asked = Journal(), Meddling("refresh")
     journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
     asked.meddle = lambda: journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
@@ -120,8 +120,8 @@ def test_the_journal_is_read_while_it_is_written() -> None:
     assert len(journal.for_endpoint(asked)) == 1
 
 
-def test_a_code_is_good_for_one_of_two_threads() -> None:
-    """However close they are: whoever has it, has taken it."""
+def test_code_is_redeemed_by_one_of_two_threads() -> None:
+    """Two concurrent redemptions return the sign-in once."""
     meddles: list[str] = []
 
     def clock() -> float:
@@ -136,8 +136,8 @@ def test_a_code_is_good_for_one_of_two_threads() -> None:
     assert logins.redeem_code(code) is not None
 
 
-def test_a_running_emulator_is_driven_from_the_test() -> None:
-    """Sessions are made, listed and revoked here, while it serves there."""
+def test_running_emulator_is_controlled_from_the_test() -> None:
+    """The test issues, lists and revokes sessions while the emulator serves."""
     emulator = Emulator(console="view")
     with running(emulator) as base_url:
 
