@@ -1,4 +1,4 @@
-"""Small forms: JSON or URL-encoded, bounded, and unambiguous."""
+"""Parsing of small request bodies: JSON or URL-encoded forms, with limits."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -40,7 +40,7 @@ def _request(body: bytes, media_type: str, chunk: int = 1 << 20) -> Request:
     ids=["empty", "form", "form with charset", "json", "json with charset", "sixteen members"],
 )
 async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[str, str]) -> None:
-    """What is no text is no field."""
+    """Members that are not text are ignored."""
     assert await read_fields(_request(body, media_type)) == fields
 
 
@@ -86,7 +86,7 @@ async def test_text_fields_are_read(body: bytes, media_type: str, fields: dict[s
     ],
 )
 async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> None:
-    """And never another exception."""
+    """No input raises any other exception."""
     with pytest.raises(BadRequest):
         await read_fields(_request(body, media_type))
 
@@ -101,10 +101,10 @@ async def test_anything_else_is_a_bad_request(body: bytes, media_type: str) -> N
     ids=["empty", "form", "json"],
 )
 @pytest.mark.parametrize("reader", [Request.form, Request.body], ids=["form", "body"])
-async def test_what_a_dependency_has_read_is_read_once_more(
+async def test_a_body_that_a_dependency_has_read_is_read_again(
     reader: Callable[[Request], Awaitable[object]], body: bytes, media_type: str, fields: dict[str, str]
 ) -> None:
-    """The stream is gone, and Starlette has kept what was in it."""
+    """Starlette has cached the body or the form, although the stream is consumed."""
     request = _request(body, media_type)
     await reader(request)
 
@@ -125,8 +125,8 @@ async def test_what_a_dependency_has_read_is_read_once_more(
     ],
     ids=["twice", "many fields", "large", "multipart", "multipart with a lone surrogate"],
 )
-async def test_the_bounds_hold_for_a_form_that_was_read_before(body: bytes, media_type: str) -> None:
-    """Starlette's own are wider, or there are none."""
+async def test_the_limits_apply_to_a_form_that_a_dependency_has_parsed(body: bytes, media_type: str) -> None:
+    """Starlette's own limits are wider, or it has none."""
     request = _request(body, media_type)
     await request.form()
 
@@ -134,8 +134,8 @@ async def test_the_bounds_hold_for_a_form_that_was_read_before(body: bytes, medi
         await read_fields(request)
 
 
-async def test_a_body_that_somebody_took_away_is_a_bad_request() -> None:
-    """Nobody can tell what was in it."""
+async def test_a_consumed_body_is_a_bad_request() -> None:
+    """The content of the body is lost."""
     request = _request(b"tenant=acme", FORM)
     async for _ in request.stream():
         pass
@@ -145,7 +145,7 @@ async def test_a_body_that_somebody_took_away_is_a_bad_request() -> None:
 
 
 async def test_a_large_body_is_not_read_to_its_end() -> None:
-    """The bound holds for chunks as well."""
+    """The limit applies to a body that arrives in chunks."""
     request = _request(b"a" * (1 << 20), FORM, chunk=4096)
 
     with pytest.raises(BadRequest, match="too large"):

@@ -1,7 +1,4 @@
-"""``/callback``: a code becomes a session, once, and what the browser is told then.
-
-Requirements CB-04 to CB-10, CB-15 and LG-07.
-"""
+"""``GET /callback`` exchanges a code for a session, once (CB-04 to CB-10, CB-15, LG-07)."""
 
 import pytest
 from starlette.requests import Request
@@ -25,8 +22,8 @@ pytestmark = pytest.mark.anyio
     ],
     ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
 )
-async def test_cb05_a_code_outside_the_grammar_is_refused(make_env: EnvFactory, old: str, new: str) -> None:
-    """Before anything is asked upstream; and the login is over (CB-05)."""
+async def test_cb05_a_malformed_code_is_rejected(make_env: EnvFactory, old: str, new: str) -> None:
+    """No call is sent to Descope, and the pending login is deleted."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -38,8 +35,8 @@ async def test_cb05_a_code_outside_the_grammar_is_refused(make_env: EnvFactory, 
     assert not browser.names()
 
 
-async def test_cb04_a_callback_counts_once(make_env: EnvFactory) -> None:
-    """Coming back a second time is refused without a call, and the session stays."""
+async def test_cb04_a_callback_is_accepted_once(make_env: EnvFactory) -> None:
+    """A repeated callback is rejected without a call, and the session stays."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -51,8 +48,8 @@ async def test_cb04_a_callback_counts_once(make_env: EnvFactory) -> None:
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_cb04_two_tabs_sign_in_side_by_side(make_env: EnvFactory) -> None:
-    """In any order: each login has its own cookie."""
+async def test_cb04_two_tabs_can_sign_in_at_the_same_time(make_env: EnvFactory) -> None:
+    """Each login has its own cookie, so they can finish in any order."""
     browser = make_env().browser()
     one, two = await browser.open_callback(return_to="/one"), await browser.open_callback(return_to="/two")
 
@@ -60,8 +57,8 @@ async def test_cb04_two_tabs_sign_in_side_by_side(make_env: EnvFactory) -> None:
     assert (await browser.visit(one)).headers["location"] == "/one"
 
 
-async def test_cb08_a_refused_code_is_a_new_start(make_env: EnvFactory) -> None:
-    """400, no session cookies, one call (CB-08)."""
+async def test_cb08_a_rejected_code_offers_a_new_login(make_env: EnvFactory) -> None:
+    """The response is a 400 page without session cookies, after one call."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -76,7 +73,7 @@ async def test_cb08_a_refused_code_is_a_new_start(make_env: EnvFactory) -> None:
 
 
 async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(make_env: EnvFactory) -> None:
-    """A code is good for one use: nobody knows whether it was used."""
+    """A code is valid once, and the app cannot know whether Descope has used it."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -90,8 +87,8 @@ async def test_cb08_an_outage_during_the_exchange_is_503_and_not_retried(make_en
     assert env.calls("exchange") == 1
 
 
-async def test_cb07_an_answer_without_tokens_sets_no_cookie(make_env: EnvFactory) -> None:
-    """502: what came back is outside the contract."""
+async def test_cb07_a_response_without_tokens_sets_no_cookie(make_env: EnvFactory) -> None:
+    """The response of Descope violates the wire contract, so the login fails with 502."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -104,7 +101,7 @@ async def test_cb07_an_answer_without_tokens_sets_no_cookie(make_env: EnvFactory
 
 
 async def test_cb09_a_new_login_replaces_both_cookies(make_env: EnvFactory) -> None:
-    """Whoever was signed in before is not any more (CB-09)."""
+    """The user of the earlier session is no longer signed in."""
     browser = make_env().browser()
     await browser.sign_in("ada@acme.example")
     before = browser.cookie("DS"), browser.cookie("DSR")
@@ -120,7 +117,7 @@ async def test_cb09_a_new_login_replaces_both_cookies(make_env: EnvFactory) -> N
 
 
 async def test_cb15_a_login_while_signed_in_starts_a_new_one(make_env: EnvFactory) -> None:
-    """It is no silent redirect to the return path (CB-15)."""
+    """The login does not redirect straight to the return path."""
     browser = make_env().browser()
     await browser.sign_in()
 
@@ -138,10 +135,10 @@ async def test_cb15_a_login_while_signed_in_starts_a_new_one(make_env: EnvFactor
     ],
     ids=["with a sentence", "without", "step-up"],
 )
-async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
+async def test_not_authenticated_in_a_login_hook_rejects_the_login(
     make_env: EnvFactory, error: NotAuthenticated, sentence: str, reason: str
 ) -> None:
-    """It is no 401, which would lead to the login again, and no fault of the app."""
+    """A 401 would redirect to the login and loop; a 500 would blame the app."""
     env = make_env()
 
     @env.descope.on_login
@@ -157,8 +154,8 @@ async def test_a_hook_that_finds_nobody_signed_in_refuses_the_login(
     assert env.events[-1] == LoginFailed(reason)
 
 
-async def test_cb10_the_callbacks_redirect_leaks_nothing(make_env: EnvFactory) -> None:
-    """No referrer, no cache, and no token in the body."""
+async def test_cb10_the_redirect_of_the_callback_leaks_nothing(make_env: EnvFactory) -> None:
+    """The redirect has no referrer, is not cached, and has an empty body."""
     response = await make_env().browser().sign_in()
 
     assert response.headers["referrer-policy"] == "no-referrer"
@@ -167,7 +164,7 @@ async def test_cb10_the_callbacks_redirect_leaks_nothing(make_env: EnvFactory) -
 
 
 async def test_login_hooks_run_in_order_before_any_cookie(make_env: EnvFactory) -> None:
-    """They see the verified session, and may refuse it."""
+    """Hooks receive the verified session and can reject it."""
     env = make_env()
     seen: list[str] = []
 
@@ -195,7 +192,7 @@ async def test_login_hooks_run_in_order_before_any_cookie(make_env: EnvFactory) 
 
 
 async def test_lg07_signing_in_is_an_event_without_secrets(make_env: EnvFactory) -> None:
-    """LG-07: who and where; whether Descope had seen the user before."""
+    """The event names user and tenant, and whether Descope has seen the user before."""
     env = make_env()
 
     await env.browser().sign_in()

@@ -1,4 +1,4 @@
-"""An app whose routes would let somebody in does not start, and the sentence says what to write."""
+"""An app whose routes are open by mistake does not start, and the error names the fix."""
 
 from typing import Annotated
 
@@ -36,8 +36,8 @@ async def nothing() -> None:
     """An endpoint."""
 
 
-def test_an_app_in_order_has_no_mistakes() -> None:
-    """Scopes of the app's own making, values in answers, and paths that are only alike are its business."""
+def test_correct_routes_have_no_errors() -> None:
+    """Scopes of the app's own dependencies, values in responses, and similar paths are accepted."""
     app = FastAPI()
     descope = _descope(app)
 
@@ -63,8 +63,8 @@ def test_an_app_in_order_has_no_mistakes() -> None:
 
 
 @pytest.mark.parametrize("dependency", [current_user, optional_user, require_roles("admin")])
-def test_scopes_that_nothing_checks(dependency: object) -> None:
-    """OpenAPI would publish them, and everybody who is signed in would be let in."""
+def test_scopes_that_the_plugin_does_not_check_are_an_error(dependency: object) -> None:
+    """OpenAPI would list them, and every signed-in user would pass."""
     app, router = FastAPI(), APIRouter()
     guard = Security(dependency, scopes=["payouts.write", "payouts.read"])  # type: ignore[arg-type] # callable
     router.get("/payouts", dependencies=[guard])(nothing)
@@ -75,8 +75,8 @@ def test_scopes_that_nothing_checks(dependency: object) -> None:
     assert "use Depends(require_permissions('payouts.write', 'payouts.read'))" in sentence
 
 
-def test_parameters_that_no_request_fills() -> None:
-    """Wherever they would be read from, in dependencies and mounted apps too."""
+def test_guarded_classes_as_parameters_are_an_error() -> None:
+    """They are found in routes, dependencies and mounted apps."""
     app, inner = FastAPI(), FastAPI()
 
     async def of_a_dependency(user: User) -> None: ...
@@ -116,8 +116,8 @@ def _catch_all(app: FastAPI) -> None:
         (_catch_all, {"GET /login/sso", "GET /callback", "POST /logout", "POST /logout/all"}),
     ],
 )
-def test_a_route_in_the_place_of_one_of_ours(declare: object, shadowed: set[str]) -> None:
-    """``protect`` leaves the path open, so the app's handler would be."""
+def test_a_route_that_shadows_a_plugin_route_is_an_error(declare: object, shadowed: set[str]) -> None:
+    """``protect`` leaves the path public, and so it would leave the app's handler."""
     app = FastAPI()
     descope = _descope()
     assert callable(declare)
@@ -130,8 +130,8 @@ def test_a_route_in_the_place_of_one_of_ours(declare: object, shadowed: set[str]
         pass
 
 
-def test_a_mounted_app_with_such_a_route() -> None:
-    """Its paths are its own, and those of the app that it is in; a mount answers for all below it."""
+def test_a_shadowing_route_of_a_mounted_app_is_an_error() -> None:
+    """Its routes are checked as its own and as those of the outer app."""
     app, inner = FastAPI(), FastAPI()
     inner.mount("/login", Starlette(routes=[Mount("/page", PlainTextResponse(""))]))
     inner.add_route("/callback", nothing)  # type: ignore[arg-type] # never called
@@ -146,8 +146,8 @@ def test_a_mounted_app_with_such_a_route() -> None:
     }
 
 
-def test_a_parameter_before_our_routes() -> None:
-    """Neither errors nor ``protect`` would find the login, whose path depends on who asks."""
+def test_a_prefix_with_a_parameter_is_an_error() -> None:
+    """Neither the error responses nor ``protect`` would find the login."""
     app = FastAPI()
     app.include_router(_descope().router, prefix="/{org}")
 
@@ -158,8 +158,8 @@ def test_a_parameter_before_our_routes() -> None:
         raise_on_errors(app)
 
 
-def test_a_router_whose_dependency_was_not_called() -> None:
-    """FastAPI puts the dependencies of a router and its routes together late."""
+def test_a_dependency_factory_without_parentheses_is_an_error() -> None:
+    """FastAPI merges the dependencies of a router into its routes late."""
     app, router = FastAPI(), APIRouter()
     router.get("/")(nothing)
     app.include_router(router, prefix="/x", dependencies=[Depends(require_mfa)])
@@ -168,8 +168,8 @@ def test_a_router_whose_dependency_was_not_called() -> None:
         raise_on_errors(app)
 
 
-def test_an_app_with_a_mistake_does_not_start() -> None:
-    """The lifespan that the router brings along looks."""
+def test_an_app_with_a_route_error_does_not_start() -> None:
+    """The lifespan of the router runs the checks."""
     app = FastAPI()
     _descope(app)
 

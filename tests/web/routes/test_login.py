@@ -1,4 +1,4 @@
-"""``/login/sso``: what is accepted, what goes upstream, and where the browser is sent."""
+"""``GET /login/sso``: accepted parameters, the request to Descope, and the redirect."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.anyio
 
 
 def _redirect_url(env: AppHarness) -> str:
-    """Where Descope was told to send the browser."""
+    """The redirect URL that was sent to Descope."""
     (call,) = [call for call in env.emulator.requests if call.endpoint == "authorize"]
     return dict(call.query)["redirectURL"]
 
 
 def _recorded(reply: httpx.Response) -> tuple[Browser, list[httpx.Request]]:
-    """A browser at an app whose Descope gives one reply to everything; and what it was asked."""
+    """A browser at an app whose Descope always sends the same response, and the requests to Descope."""
     asked: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -35,8 +35,8 @@ def _recorded(reply: httpx.Response) -> tuple[Browser, list[httpx.Request]]:
     return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app))), asked
 
 
-async def test_the_login_sends_the_browser_to_where_descope_says(make_env: EnvFactory) -> None:
-    """303, never cached, no referrer; the state is in the redirect URL and its hash in a cookie."""
+async def test_the_login_redirects_to_the_url_from_descope(make_env: EnvFactory) -> None:
+    """A 303 without cache and referrer. The state is in the redirect URL, its hash in a cookie."""
     env = make_env()
 
     response = await env.browser().visit("/login/sso?tenant=acme")
@@ -55,7 +55,7 @@ async def test_the_login_sends_the_browser_to_where_descope_says(make_env: EnvFa
 
 
 async def test_the_callback_address_follows_prefix_and_root_path(make_env: EnvFactory) -> None:
-    """Mounted under a prefix, behind a server's root path: the address that browsers see."""
+    """The callback URL is the one that browsers use, with prefix and root path."""
     env = make_env(prefix="/auth")
     transport = httpx.ASGITransport(env.app, root_path="/api")
     browser = Browser(httpx.AsyncClient(transport=transport))
@@ -67,7 +67,7 @@ async def test_the_callback_address_follows_prefix_and_root_path(make_env: EnvFa
 
 @pytest.mark.parametrize("header", ["host", "x_forwarded_host", "x_forwarded_proto", "forwarded"])
 async def test_cb12_headers_do_not_move_the_callback(make_env: EnvFactory, header: str) -> None:
-    """It is built from the configured public URL alone."""
+    """The callback URL is built from the configured public URL only."""
     env = make_env()
 
     await env.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
@@ -75,8 +75,8 @@ async def test_cb12_headers_do_not_move_the_callback(make_env: EnvFactory, heade
     assert _redirect_url(env).startswith(f"{APP}/callback?")
 
 
-async def test_what_a_login_may_pass_on_is_passed_on(make_env: EnvFactory) -> None:
-    """Hint, SSO configuration, prompt and forced authentication reach Descope; nothing else does."""
+async def test_login_parameters_are_sent_to_descope(make_env: EnvFactory) -> None:
+    """Hint, SSO configuration, prompt and forced authentication reach Descope, nothing else does."""
     env = make_env()
 
     await env.browser().visit(
@@ -95,8 +95,8 @@ async def test_what_a_login_may_pass_on_is_passed_on(make_env: EnvFactory) -> No
     }
 
 
-async def test_without_a_tenant_a_person_is_asked_for_it(make_env: EnvFactory) -> None:
-    """400 with a form that goes on to the login, return path included and escaped."""
+async def test_without_a_tenant_a_navigation_gets_a_form(make_env: EnvFactory) -> None:
+    """A 400 page with a form that continues the login, with the escaped return path."""
     env = make_env(prefix="/auth")
 
     response = await env.browser().visit("/auth/login/sso?return_to=/a%3Fb=1%26c=2")
@@ -108,8 +108,8 @@ async def test_without_a_tenant_a_person_is_asked_for_it(make_env: EnvFactory) -
     assert list(env.emulator.requests) == []
 
 
-async def test_without_a_tenant_a_script_gets_a_problem(make_env: EnvFactory) -> None:
-    """It says which parameter is missing."""
+async def test_without_a_tenant_a_script_gets_a_problem_document(make_env: EnvFactory) -> None:
+    """The problem document names the missing parameter."""
     response = await make_env().browser().get("/login/sso")
 
     assert response.status_code == 400
@@ -117,8 +117,8 @@ async def test_without_a_tenant_a_script_gets_a_problem(make_env: EnvFactory) ->
     assert "tenant" in response.json()["detail"]
 
 
-async def test_the_default_tenant_steps_in(make_env: EnvFactory) -> None:
-    """``DESCOPE_DEFAULT_TENANT`` is for apps with a single organisation."""
+async def test_the_default_tenant_is_used_without_a_tenant(make_env: EnvFactory) -> None:
+    """``DESCOPE_DEFAULT_TENANT`` is for apps with one organisation."""
     env = make_env(default_tenant="globex")
 
     assert (await env.browser().visit("/login/sso")).status_code == 303
@@ -129,10 +129,10 @@ async def test_the_default_tenant_steps_in(make_env: EnvFactory) -> None:
 @pytest.mark.parametrize(
     "tenant", ["a b", "a" * 129, "acme\x00", "é", "", "ada@", "@acme.example", "a@b@c", 'a"b', "acme\n"]
 )
-async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
+async def test_cb12_a_malformed_tenant_is_rejected(
     make_env: EnvFactory, tenant: str, default: str | None
 ) -> None:
-    """Nothing odd is passed on, and nobody is sent to another organisation than the one they named."""
+    """An invalid tenant is not sent to Descope, and not replaced by the default tenant."""
     env = make_env(default_tenant=default)
     query = httpx.QueryParams({"tenant": tenant})
 
@@ -145,8 +145,8 @@ async def test_cb12_a_tenant_outside_the_grammar_is_answered_as_such(
     assert list(env.emulator.requests) == []
 
 
-async def test_cb12_two_tenants_are_none(make_env: EnvFactory) -> None:
-    """Which one is meant cannot be told, and the default is not."""
+async def test_cb12_two_tenants_are_rejected(make_env: EnvFactory) -> None:
+    """The request is ambiguous, and the default tenant does not replace it."""
     env = make_env(default_tenant="globex")
 
     assert (await env.browser().visit("/login/sso?tenant=acme&tenant=globex")).status_code == 400
@@ -157,8 +157,8 @@ async def test_cb12_two_tenants_are_none(make_env: EnvFactory) -> None:
     "tenant",
     ["o'brien@acme.example", "ada+test@acme.example", "acme&prompt=none", "../acme", "acme%00"],
 )
-async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(make_env: EnvFactory, tenant: str) -> None:
-    """An address may hold what means something in a URL: it arrives at Descope as it was typed."""
+async def test_cb12_a_tenant_stays_one_parameter(make_env: EnvFactory, tenant: str) -> None:
+    """Characters with a meaning in URLs reach Descope as typed."""
     env = make_env()
 
     await env.browser().visit(f"/login/sso?{httpx.QueryParams({'tenant': tenant})}")
@@ -168,16 +168,16 @@ async def test_cb12_a_tenant_is_one_parameter_whatever_is_in_it(make_env: EnvFac
     assert call.query.keys() == {"tenant", "redirectURL"}
 
 
-async def test_o_brien_signs_in(make_env: EnvFactory) -> None:
-    """From the page that asks for an e-mail, to the end."""
+async def test_a_tenant_with_an_apostrophe_works(make_env: EnvFactory) -> None:
+    """An address with an apostrophe works from the form to the session."""
     browser = make_env().browser()
 
     assert (await browser.sign_in(tenant="o'brien@acme.example")).status_code == 303
     assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
-async def test_an_unknown_tenant_is_the_users_mistake(make_env: EnvFactory) -> None:
-    """Descope refuses it: a page that says so, with a new start, and no cookie."""
+async def test_an_unknown_tenant_is_a_400_page(make_env: EnvFactory) -> None:
+    """Descope rejects it: a page with a link to sign in again, and no cookie."""
     env = make_env()
 
     response = await env.browser().visit("/login/sso?tenant=nobody")
@@ -200,7 +200,7 @@ async def test_an_unknown_tenant_is_the_users_mistake(make_env: EnvFactory) -> N
 async def test_cb13_a_login_is_not_started_by_a_subresource(
     make_env: EnvFactory, headers: dict[str, str]
 ) -> None:
-    """403 without a cookie: nobody flushes the logins under way by embedding an image."""
+    """403 without a cookie, so that an embedded image cannot displace pending logins."""
     env = make_env()
 
     response = await env.browser().get("/login/sso?tenant=acme", **headers)
@@ -221,10 +221,10 @@ async def test_cb13_a_login_is_not_started_by_a_subresource(
         "/logout",
     ],
 )
-async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
+async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_landing_path(
     make_env: EnvFactory, return_to: str
 ) -> None:
-    """The login goes on; it ends at the landing path, and an event tells."""
+    """The login continues, ends at the landing path, and emits an event."""
     env = make_env(post_login_path="/home")
     browser = env.browser()
 
@@ -234,8 +234,8 @@ async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_default(
     assert RedirectRejected() in env.events
 
 
-async def test_rt14_two_return_paths_are_none(make_env: EnvFactory) -> None:
-    """Which one is meant cannot be told (RT-14)."""
+async def test_rt14_two_return_paths_are_ignored(make_env: EnvFactory) -> None:
+    """The request is ambiguous, so the landing path is used."""
     env = make_env()
     browser = env.browser()
     page = await browser.visit("/login/sso?tenant=acme&return_to=/a&return_to=/b")
@@ -246,10 +246,10 @@ async def test_rt14_two_return_paths_are_none(make_env: EnvFactory) -> None:
     assert response.headers["location"] == "/"
 
 
-async def test_a_login_under_another_host_is_advised_against_once(
+async def test_a_login_on_another_host_is_logged_once(
     make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It could only fail at its end, with a sentence about the browser; the host's name is not repeated."""
+    """Such a login cannot finish. The log message does not repeat the host of the request."""
     env = make_env()
 
     for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
@@ -262,17 +262,17 @@ async def test_a_login_under_another_host_is_advised_against_once(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])
-async def test_a_login_where_it_belongs_is_not(
+async def test_a_login_on_the_public_host_is_not_logged(
     make_env: EnvFactory, caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
-    """Cookies know no ports, and a Host that names nobody tells nothing."""
+    """Cookies ignore ports, and an invalid Host proves nothing."""
     await make_env().browser().visit("/login/sso?tenant=acme", host=host)
 
     assert "another host" not in caplog.text
 
 
-async def test_login_options_that_need_a_session_are_named(make_env: EnvFactory) -> None:
-    """Nobody is signed in before a login; the developer is told which code expects it."""
+async def test_a_login_options_hook_that_requires_a_session_is_an_error(make_env: EnvFactory) -> None:
+    """The error names the hook that requires a session before the login."""
     env = make_env()
 
     @env.descope.login_options
@@ -285,8 +285,8 @@ async def test_login_options_that_need_a_session_are_named(make_env: EnvFactory)
     assert "The login_options hook requires a session" in response.text
 
 
-async def test_login_options_come_from_code() -> None:
-    """A hook says what logins ask for, or that they ask for nothing; the request can only ask for more."""
+async def test_a_login_options_hook_sets_the_options() -> None:
+    """A hook sets the options, or none. The request can only add checks."""
     app, emulator = FastAPI(), Emulator()
     asked: list[httpx.Request] = []
 
@@ -311,12 +311,12 @@ async def test_login_options_come_from_code() -> None:
     assert [call.content for call in asked] == [b'{"revokeOtherSessions":true,"locale":"de"}', b"{}"]
 
 
-async def test_a_login_has_one_set_of_options(make_env: EnvFactory) -> None:
-    """A second hook is a mistake, found when the app is built."""
+async def test_a_second_login_options_hook_is_an_error(make_env: EnvFactory) -> None:
+    """A second hook is an error when the app is built."""
     env = make_env()
 
     async def nothing(request: Request) -> None:
-        """It asks for nothing."""
+        """An endpoint."""
 
     env.descope.login_options(nothing)
 
@@ -325,8 +325,8 @@ async def test_a_login_has_one_set_of_options(make_env: EnvFactory) -> None:
     assert (await env.browser().visit("/login/sso?tenant=acme")).status_code == 303
 
 
-async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(make_env: EnvFactory) -> None:
-    """The whole round trip: the new session has the claim ``su``."""
+async def test_a_step_up_login_sets_step_up_in_the_session(make_env: EnvFactory) -> None:
+    """After the round trip the session has the claim ``su``."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -339,10 +339,8 @@ async def test_a_step_up_carries_the_refresh_token_and_ends_stepped_up(make_env:
 
 
 @pytest.mark.parametrize("ended", ["never begun", "expired", "revoked"])
-async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destination(
-    make_env: EnvFactory, ended: str
-) -> None:
-    """There is no session to confirm: the user signs in, and the page they wanted asks for the rest."""
+async def test_a_step_up_of_an_ended_session_is_a_plain_login(make_env: EnvFactory, ended: str) -> None:
+    """Without a session to confirm, the user signs in and returns to the page."""
     env = make_env()
     browser = env.browser() if ended == "never begun" else await env.signed_in_browser()
     if ended == "expired":
@@ -359,8 +357,8 @@ async def test_a_step_up_of_an_ended_session_is_a_sign_in_that_keeps_its_destina
     assert RedirectRejected() not in env.events
 
 
-async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
-    """CB-11: nobody is redirected to what is not an address."""
+async def test_cb11_an_authorize_response_without_a_valid_url_is_502() -> None:
+    """The browser is redirected to http(s) URLs only."""
     browser, asked = _recorded(httpx.Response(200, json={"url": "javascript:alert(1)"}))
 
     response = await browser.visit("/login/sso?tenant=acme")
@@ -373,7 +371,7 @@ async def test_cb11_an_authorize_answer_that_is_no_address_is_502() -> None:
 async def test_without_a_public_url_off_loopback_the_log_names_the_variable(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The person in front of it sees that it is not their fault; the log says once what to set."""
+    """The client sees a generic error, and the log names the missing setting once."""
     app = FastAPI()
     Descope(app, settings=DescopeSettings(project_id="P" + "a" * 27))
     browser = Browser(

@@ -1,7 +1,4 @@
-"""``/logout`` and ``/logout/all``: what goes, what stays, and what comes back for nobody.
-
-Requirements LO-01, LO-02, LO-03, LO-04 and LO-06; TN-12.
-"""
+"""``/logout`` and ``/logout/all``: cookies and Descope's session (LO-01 to LO-04, LO-06, TN-12)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -19,8 +16,8 @@ from tests.helpers.cookie_jar import deleted_names
 pytestmark = pytest.mark.anyio
 
 
-async def test_lo01_a_person_who_signs_out_is_sent_on(make_env: EnvFactory) -> None:
-    """The cookies are deleted with the attributes they were set with (CK-07)."""
+async def test_lo01_logout_redirects_a_navigation(make_env: EnvFactory) -> None:
+    """The cookies are deleted with the attributes with which they were set (CK-07)."""
     env = make_env(post_logout_path="/bye")
     browser = await env.signed_in_browser()
 
@@ -34,8 +31,8 @@ async def test_lo01_a_person_who_signs_out_is_sent_on(make_env: EnvFactory) -> N
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
-async def test_lo01_the_cookies_go_whatever_descope_says(make_env: EnvFactory, status: int) -> None:
-    """Signing out here does not need anybody's consent."""
+async def test_lo01_logout_deletes_the_cookies_when_descope_fails(make_env: EnvFactory, status: int) -> None:
+    """Logout in this browser does not depend on Descope."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.faults.add("logout", status=status)
@@ -50,10 +47,10 @@ async def test_lo01_the_cookies_go_whatever_descope_says(make_env: EnvFactory, s
 @pytest.mark.parametrize(
     "reader", [Request.form, Request.body, Request.stream], ids=["form", "body", "stream"]
 )
-async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
+async def test_lo01_logout_works_after_a_dependency_has_read_the_body(
     make_env: EnvFactory, reader: Callable[[Request], Awaitable[object] | AsyncIterator[bytes]]
 ) -> None:
-    """One of the whole app looks for a token against forgery in it, before our route is reached."""
+    """An app-wide dependency may read the form first, for example for a CSRF token."""
 
     async def check(request: Request) -> None:
         found = reader(request)
@@ -73,15 +70,15 @@ async def test_lo01_a_dependency_that_has_read_the_form_does_not_matter(
 
 
 def _with_backend(env: AppHarness) -> None:
-    # Innermost: what an app adds later stands further out than DescopeMiddleware.
+    # Appended, so that DescopeMiddleware wraps it.
     env.app.user_middleware.append(Middleware(AuthenticationMiddleware, backend=DescopeAuthBackend()))
 
 
 @pytest.mark.parametrize("by", ["backend", "dependency"])
-async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signed_in(
+async def test_lo01_logout_and_login_work_when_a_dependency_cannot_refresh(
     make_env: EnvFactory, by: str
 ) -> None:
-    """A dead session that cannot be refreshed is an outage elsewhere; here it is over, and a login begins."""
+    """A refresh that fails is a 503 on other routes; login and logout work without a session."""
     env = make_env(app=FastAPI(dependencies=[Depends(optional_user)] if by == "dependency" else []))
     if by == "backend":
         _with_backend(env)
@@ -97,8 +94,8 @@ async def test_lo01_who_looks_at_the_session_of_every_request_keeps_nobody_signe
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
-async def test_lo02_signing_out_without_a_session_is_fine(make_env: EnvFactory) -> None:
-    """Twice is as good as once; a body that is no form does not matter."""
+async def test_lo02_logout_without_a_session_succeeds(make_env: EnvFactory) -> None:
+    """Logout is idempotent, and a malformed body does not matter."""
     env = make_env()
     browser = env.browser()
 
@@ -110,8 +107,8 @@ async def test_lo02_signing_out_without_a_session_is_fine(make_env: EnvFactory) 
     assert env.calls("logout") == 0
 
 
-async def test_lo03_no_late_request_revives_a_session_that_was_signed_out(make_env: EnvFactory) -> None:
-    """Not even one whose refresh was remembered a moment ago."""
+async def test_lo03_a_late_request_does_not_revive_a_session_after_logout(make_env: EnvFactory) -> None:
+    """Not even with a refresh result that was cached a moment ago."""
     env = make_env()
     browser = await env.signed_in_browser()
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
@@ -125,8 +122,8 @@ async def test_lo03_no_late_request_revives_a_session_that_was_signed_out(make_e
     assert late.json()["code"] == "session_ended"
 
 
-async def test_tn12_signing_out_everywhere_ends_the_other_browser_too(make_env: EnvFactory) -> None:
-    """At its next refresh at the latest."""
+async def test_tn12_logout_everywhere_ends_the_other_browsers_session(make_env: EnvFactory) -> None:
+    """It ends at its next refresh at the latest."""
     env = make_env()
     desk, phone = await env.signed_in_browser(), await env.signed_in_browser()
 
@@ -138,10 +135,10 @@ async def test_tn12_signing_out_everywhere_ends_the_other_browser_too(make_env: 
     assert (await phone.get("/session-of")).status_code == 401
 
 
-async def test_lo04_a_session_token_holds_until_its_end_wherever_it_is_checked(
+async def test_lo04_a_copied_session_token_works_until_it_expires(
     make_env: EnvFactory,
 ) -> None:
-    """A logout deletes cookies and ends the refreshing; whoever copied the session token has it a while."""
+    """A logout deletes cookies and stops refreshes; a copied session token works until it expires."""
     env = make_env()
     browser = await env.signed_in_browser()
     copied = f"Bearer {browser.cookie('DS')}"
@@ -154,8 +151,8 @@ async def test_lo04_a_session_token_holds_until_its_end_wherever_it_is_checked(
     assert (at_once.status_code, later.status_code) == (200, 401)
 
 
-async def test_lo06_a_bearer_cannot_be_signed_out(make_env: EnvFactory) -> None:
-    """There is no refresh token to revoke; saying yes would be a lie."""
+async def test_lo06_logout_with_a_bearer_is_rejected(make_env: EnvFactory) -> None:
+    """A bearer has no refresh token that could be revoked, so a success would be false."""
     env = make_env()
     pair = env.emulator.issue("ada@acme.example")
 

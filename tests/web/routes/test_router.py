@@ -1,4 +1,4 @@
-"""The router: found wherever an app puts it, and out of the way of every other page."""
+"""The router works at any prefix and mount, and ignores all other paths."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def descope() -> Descope:
-    """One that no app has yet."""
+    """A plugin that is not installed in an app yet."""
     return Descope(settings=DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
 
 
@@ -34,7 +34,7 @@ async def _status(app: ASGIApp, path: str) -> int:
 
 @pytest.mark.parametrize("prefix", ["", "/auth", "/a/b"])
 async def test_every_route_is_found_under_any_prefix(descope: Descope, prefix: str) -> None:
-    """GET finds the five that answer it, and tells POST alone from nothing (405, 404)."""
+    """Routes for POST only return 405 for GET, unknown paths 404."""
     app = FastAPI()
     descope.install(app, prefix=prefix)
 
@@ -49,7 +49,7 @@ async def test_every_route_is_found_under_any_prefix(descope: Descope, prefix: s
 
 
 async def test_the_routes_are_found_in_a_mounted_app(descope: Descope) -> None:
-    """A mount moves what a path begins with into the root path; here both have the prefix."""
+    """A mount moves the start of the path into the root path."""
     inner = FastAPI()
     descope.install(inner, prefix="/auth")
 
@@ -57,7 +57,7 @@ async def test_the_routes_are_found_in_a_mounted_app(descope: Descope) -> None:
 
 
 async def _active(user: CurrentUser) -> None:
-    """A dependency that demands a session by another one."""
+    """A dependency that requires a session through another one."""
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ async def _active(user: CurrentUser) -> None:
     ("method", "path"),
     [("GET", "/login/sso?tenant=acme"), ("GET", "/callback"), ("POST", "/logout"), ("POST", "/logout/all")],
 )
-async def test_a_sign_in_that_demands_a_session_names_the_mistake(
+async def test_a_login_route_behind_a_required_session_is_an_error(
     descope: Descope, guard: Callable[..., object], method: str, path: str
 ) -> None:
-    """It is not answered with a redirect to itself, for ever."""
+    """The response is an error instead of an endless redirect to the login."""
     app = FastAPI()
     app.include_router(descope.router, prefix="/auth", dependencies=[Depends(guard)])
     app.add_middleware(DescopeMiddleware, descope=descope)
@@ -83,8 +83,8 @@ async def test_a_sign_in_that_demands_a_session_names_the_mistake(
     assert "DescopeMiddleware(protect=True)" in response.text
 
 
-async def test_another_dependency_stands_before_the_routes_as_before_any(descope: Descope) -> None:
-    """A limit of logins, say."""
+async def test_other_dependencies_of_the_router_work(descope: Descope) -> None:
+    """For example a rate limit for logins."""
 
     def too_many() -> None:
         raise HTTPException(429)
@@ -96,8 +96,8 @@ async def test_another_dependency_stands_before_the_routes_as_before_any(descope
     assert await _status(app, "/login/sso") == 429
 
 
-async def test_pages_of_the_app_come_first_only_where_the_router_has_none(descope: Descope) -> None:
-    """A catch-all that is declared later gets everything but the router's own paths."""
+async def test_a_catch_all_route_does_not_shadow_the_router(descope: Descope) -> None:
+    """A catch-all that is declared later handles all paths but those of the router."""
     app = FastAPI()
     descope.install(app)
 
@@ -111,7 +111,7 @@ async def test_pages_of_the_app_come_first_only_where_the_router_has_none(descop
 
 
 async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope) -> None:
-    """Before or after the router is included; such a path may have parameters."""
+    """It is found before and after the router is included, and may have path parameters."""
 
     @descope.router.get("/devices/{device}")
     async def device(device: str) -> str:
@@ -124,8 +124,8 @@ async def test_a_route_that_an_app_adds_to_the_router_is_found(descope: Descope)
     assert await _status(app, "/auth/session") == 401
 
 
-async def test_a_router_that_is_not_sealed_yet_finds_its_routes(descope: Descope) -> None:
-    """Sealing makes it quicker, and nothing else."""
+async def test_a_router_that_is_not_frozen_finds_its_routes(descope: Descope) -> None:
+    """Freezing makes matching faster and changes nothing else."""
     router = type(descope.router)(lifespan=descope.lifespan)
 
     @router.get("/open")

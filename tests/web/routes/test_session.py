@@ -1,7 +1,4 @@
-"""``/session`` and what is below it: being signed in; and whom the session's routes refuse.
-
-Requirements CK-12, CS-01, CS-08 and TN-12.
-"""
+"""``/session`` and its sub-paths, and CSRF protection of all routes (CK-12, CS-01, CS-08, TN-12)."""
 
 import re
 from dataclasses import replace
@@ -18,8 +15,8 @@ pytestmark = pytest.mark.anyio
 ADA = "U22a1322415fff1b1aceaebe7855"
 
 
-async def test_ck12_the_session_is_shown_without_a_token(make_env: EnvFactory) -> None:
-    """Everything a front end needs to draw its header; CK-12: no JWT in it."""
+async def test_ck12_the_session_response_contains_no_token(make_env: EnvFactory) -> None:
+    """The response has everything that a front end shows, and no JWT."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -42,16 +39,16 @@ async def test_ck12_the_session_is_shown_without_a_token(make_env: EnvFactory) -
     assert "eyJ" not in response.text
 
 
-async def test_without_a_session_the_session_is_401(make_env: EnvFactory) -> None:
-    """A front end learns where the login is."""
+async def test_the_session_route_without_a_session_is_401(make_env: EnvFactory) -> None:
+    """The problem document contains the URL of the login."""
     response = await make_env(prefix="/auth").browser().get("/auth/session")
 
     assert response.status_code == 401
     assert response.json()["login_url"] == "/auth/login/sso"
 
 
-async def test_the_profile_is_descopes_own_user_object(make_env: EnvFactory) -> None:
-    """Asked for anew each time, with the names of the tenants."""
+async def test_the_profile_is_the_user_object_from_descope(make_env: EnvFactory) -> None:
+    """Each request is one call to Descope, and includes the names of the tenants."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -63,10 +60,10 @@ async def test_the_profile_is_descopes_own_user_object(make_env: EnvFactory) -> 
     assert env.calls("me") == 1
 
 
-async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(
+async def test_the_profile_after_a_refresh_uses_the_new_refresh_token(
     make_env: EnvFactory,
 ) -> None:
-    """With rotation on, the presented refresh token is spent by then."""
+    """With rotation on, the refresh token of the request is spent by the refresh."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(660)
@@ -75,8 +72,10 @@ async def test_the_profile_of_a_session_refreshed_on_the_way_uses_the_new_token(
 
 
 @pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
-async def test_a_profile_of_a_revoked_session_ends_it(make_env: EnvFactory, path: str) -> None:
-    """The session token still holds; Descope knows better, and what it says counts."""
+async def test_the_profile_of_a_revoked_session_is_401_and_clears_the_cookies(
+    make_env: EnvFactory, path: str
+) -> None:
+    """The session token is still valid, but Descope has revoked the session."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.revoke_sessions("ada@acme.example")
@@ -88,8 +87,8 @@ async def test_a_profile_of_a_revoked_session_ends_it(make_env: EnvFactory, path
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
-async def test_an_inactivity_timeout_is_kept_awake(make_env: EnvFactory) -> None:
-    """The session cookie lives until Descope wants to be asked again, not until the token expires."""
+async def test_an_inactivity_timeout_shortens_the_session_cookie(make_env: EnvFactory) -> None:
+    """The session cookie expires when Descope expects the next refresh, before the token expires."""
     env = make_env(project=Project(inactivity_seconds=120))
     browser = env.browser()
     await browser.sign_in()
@@ -105,8 +104,8 @@ async def test_an_inactivity_timeout_is_kept_awake(make_env: EnvFactory) -> None
     assert 55 <= session_age[0] <= 60
 
 
-async def test_tenant_names_are_asked_of_descope(make_env: EnvFactory) -> None:
-    """For a switcher: ids and names."""
+async def test_tenant_names_come_from_descope(make_env: EnvFactory) -> None:
+    """Ids and names, for a tenant switcher."""
     browser = await make_env().signed_in_browser()
 
     assert (await browser.get("/session/tenants")).json() == {
@@ -114,8 +113,8 @@ async def test_tenant_names_are_asked_of_descope(make_env: EnvFactory) -> None:
     }
 
 
-async def test_a_user_without_tenants_has_no_names_to_ask_for(make_env: EnvFactory) -> None:
-    """No call is made for nothing."""
+async def test_a_user_without_tenants_has_no_tenant_names(make_env: EnvFactory) -> None:
+    """No call is sent."""
     env = make_env()
     pair = env.emulator.issue("nomad@example.org")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
@@ -127,8 +126,8 @@ async def test_a_user_without_tenants_has_no_names_to_ask_for(make_env: EnvFacto
 
 
 @pytest.mark.parametrize("path", ["/session/profile", "/session/tenants"])
-async def test_a_bearer_session_has_no_refresh_token_to_ask_with(make_env: EnvFactory, path: str) -> None:
-    """400 says what is missing."""
+async def test_the_profile_of_a_bearer_session_is_400(make_env: EnvFactory, path: str) -> None:
+    """The 400 names what is missing."""
     env = make_env()
     pair = env.emulator.issue("ada@acme.example", tenant="acme")
 
@@ -140,10 +139,10 @@ async def test_a_bearer_session_has_no_refresh_token_to_ask_with(make_env: EnvFa
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
+async def test_cs01_a_foreign_page_cannot_log_out_or_switch_tenants(
     make_env: EnvFactory, path: str, site: str
 ) -> None:
-    """403, nothing is asked upstream, no cookie changes."""
+    """The response is 403, no call is sent, and no cookie changes."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -158,10 +157,10 @@ async def test_cs01_a_foreign_page_cannot_sign_out_or_switch(
     assert env.events[-1] == CrossSiteRefused()
 
 
-async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_refresh(
+async def test_cs01_a_foreign_page_cannot_use_an_endpoint_or_start_a_refresh(
     make_env: EnvFactory,
 ) -> None:
-    """The check comes before the refresh, on every route that asks for the session."""
+    """The check runs before the refresh, on every route that uses the session."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(660)
@@ -173,8 +172,8 @@ async def test_cs01_a_foreign_page_cannot_use_an_endpoint_either_nor_start_a_ref
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
-async def test_cs08_what_changes_a_session_is_not_a_get(make_env: EnvFactory, path: str) -> None:
-    """A link or a prefetch cannot do it (CS-08)."""
+async def test_cs08_routes_that_change_a_session_reject_get(make_env: EnvFactory, path: str) -> None:
+    """A link or a prefetch cannot change a session."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -184,8 +183,8 @@ async def test_cs08_what_changes_a_session_is_not_a_get(make_env: EnvFactory, pa
     assert "set-cookie" not in response.headers
 
 
-async def test_tn12_who_left_a_tenant_is_out_of_it_at_the_next_refresh(make_env: EnvFactory) -> None:
-    """Until then the session says otherwise: its lifetime is the bound."""
+async def test_tn12_leaving_a_tenant_takes_effect_at_the_next_refresh(make_env: EnvFactory) -> None:
+    """Until then the session token keeps the old tenant; its lifetime is the bound."""
     kim = SeedUser("kim@acme.example", tenants={"acme": Grants(), "globex": Grants()})
     env = make_env(project=Project(users=(kim,)))
     pair = env.emulator.issue("kim@acme.example", "acme")

@@ -1,4 +1,4 @@
-"""Who may do what, read off an app: each kind of route and each kind of demand."""
+"""The table of routes: each kind of route and each kind of requirement."""
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
@@ -28,7 +28,7 @@ PROJECT = "P" + "a" * 27
 
 
 def bare_app() -> FastAPI:
-    """An app without the routes that FastAPI adds of its own accord."""
+    """An app without the OpenAPI routes of FastAPI."""
     return FastAPI(openapi_url=None)
 
 
@@ -37,38 +37,38 @@ async def nothing() -> None:
 
 
 def access(app: Starlette) -> dict[str, str]:
-    """The last column by path."""
+    """The column REQUIRES by path."""
     return {row.path: row.access for row in RouteTable(app).rows}
 
 
-def demanding(*dependencies: object) -> str:
-    """What the table says of a route with these dependencies."""
+def column_for(*dependencies: object) -> str:
+    """The column REQUIRES for a route with these dependencies."""
     app = bare_app()
     app.get("/", dependencies=[Depends(each) for each in dependencies])(nothing)  # type: ignore[arg-type] # callable
     return access(app)["/"]
 
 
-def test_demands_in_words() -> None:
-    """Each kind of demand has its words."""
-    assert demanding(require_roles("editor", "admin")) == "roles admin, editor"
-    assert demanding(require_roles("owner", project=True)) == "project roles owner"
-    assert demanding(require_permissions("read", "write")) == "permissions read, write"
-    assert demanding(require_tenant("tenant_id")) == "tenant = {tenant_id}"
-    assert demanding(require_mfa()) == "MFA"
-    assert demanding(require_step_up()) == "step-up"
-    assert demanding(require_step_up(max_age=300)) == "step-up within 300 s"
-    assert demanding(Requirement()) == "signed in"
-    assert demanding() == "public"
+def test_requirements_are_described() -> None:
+    """Each kind of requirement has its description."""
+    assert column_for(require_roles("editor", "admin")) == "roles admin, editor"
+    assert column_for(require_roles("owner", project=True)) == "project roles owner"
+    assert column_for(require_permissions("read", "write")) == "permissions read, write"
+    assert column_for(require_tenant("tenant_id")) == "tenant = {tenant_id}"
+    assert column_for(require_mfa()) == "MFA"
+    assert column_for(require_step_up()) == "step-up"
+    assert column_for(require_step_up(max_age=300)) == "step-up within 300 s"
+    assert column_for(Requirement()) == "signed in"
+    assert column_for() == "public"
 
 
-def test_demands_together() -> None:
-    """Several are listed in the order of the route, each once; being signed in is not worth a word then."""
+def test_several_requirements_are_listed_once_each() -> None:
+    """Requirements are listed in order, each once, and without the implied ``signed in``."""
     together = (Requirement(), require_mfa(), require_roles("admin"), require_mfa())
-    assert demanding(*together) == "MFA; roles admin"
+    assert column_for(*together) == "MFA; roles admin"
 
 
-def test_views_as_parameters() -> None:
-    """The annotated views count as what they demand, wherever they stand in the signature."""
+def test_annotated_parameters_are_requirements() -> None:
+    """Annotated parameters count as their dependency, at any position."""
     app = bare_app()
 
     @app.get("/user")
@@ -91,8 +91,8 @@ def test_views_as_parameters() -> None:
     }
 
 
-def test_demands_of_demands() -> None:
-    """A dependency of the app's own that depends on ours passes the demand on."""
+def test_nested_requirements_are_found() -> None:
+    """A dependency of the app passes on the requirement of a dependency of the plugin."""
 
     async def editor(user: CurrentUser) -> str:
         return user.id
@@ -100,11 +100,11 @@ def test_demands_of_demands() -> None:
     async def reader(editor: str = Depends(editor)) -> str:
         return editor
 
-    assert demanding(reader) == "signed in"
+    assert column_for(reader) == "signed in"
 
 
-def test_routers() -> None:
-    """What a router demands holds for its routes, and for those of the routers that it includes."""
+def test_requirements_of_routers_are_found() -> None:
+    """The dependencies of a router apply to its routes and to the routers that it includes."""
     inner = APIRouter(prefix="/users", dependencies=[Depends(require_roles("admin"))])
     inner.get("/{user_id}")(nothing)
     inner.delete("/{user_id}")(nothing)
@@ -118,15 +118,15 @@ def test_routers() -> None:
     )
 
 
-def test_app_dependencies() -> None:
-    """What the app demands holds everywhere."""
+def test_requirements_of_the_app_are_found() -> None:
+    """The dependencies of the app apply to every route."""
     app = FastAPI(openapi_url=None, dependencies=[Depends(require_tenant())])
     app.get("/{tenant_id}")(nothing)
     assert access(app) == {"/{tenant_id}": "tenant = {tenant_id}"}
 
 
-def test_websockets() -> None:
-    """A WebSocket has no method; its demands are read alike, in a router too."""
+def test_websocket_routes_are_listed() -> None:
+    """A WebSocket has no method. Its requirements are found in routers too."""
     app, router = bare_app(), APIRouter(dependencies=[Depends(require_mfa())])
 
     @app.websocket("/open")
@@ -142,8 +142,8 @@ def test_websockets() -> None:
     )
 
 
-def test_methods() -> None:
-    """Methods in order; HEAD, which comes along with GET, is not listed, and a route may take any."""
+def test_methods_are_listed() -> None:
+    """Methods are sorted, HEAD is omitted next to GET, and a route may accept any method."""
     app = bare_app()
     app.api_route("/both", methods=["POST", "GET"])(nothing)
     app.add_route("/plain", nothing)  # type: ignore[arg-type] # never called
@@ -155,8 +155,8 @@ def test_methods() -> None:
     ]
 
 
-def test_mounted_apps() -> None:
-    """A mounted app's routes are listed below its path; one that lists none is one line, and public."""
+def test_mounted_apps_are_listed() -> None:
+    """The routes of a mounted app are listed below its path. An app without routes is one public line."""
     inside = bare_app()
 
     @inside.get("/me")
@@ -173,8 +173,8 @@ def test_mounted_apps() -> None:
     )
 
 
-def test_own_routes() -> None:
-    """The plugin's own routes are marked: they look after themselves."""
+def test_plugin_routes_are_marked() -> None:
+    """The routes of the plugin are marked, because they enforce their own rules."""
     app = bare_app()
     Descope(app, settings=DescopeSettings(project_id=PROJECT), prefix="/auth")
     rows = RouteTable(app).rows
@@ -183,8 +183,8 @@ def test_own_routes() -> None:
     assert RouteTable(app).unprotected() == ()
 
 
-def test_protected_by_default() -> None:
-    """With ``protect``, all but the public paths demand a session; other demands stand as they are."""
+def test_protect_requires_a_session_for_other_routes() -> None:
+    """With ``protect``, all but the public paths require a session; other requirements stay."""
     descope = Descope(settings=DescopeSettings(project_id=PROJECT))
     app = bare_app()
     app.include_router(descope.router)
@@ -220,8 +220,8 @@ def test_protected_by_default() -> None:
         ("/{section}", "/*", "public"),
     ],
 )
-def test_a_route_with_parameters_that_may_be_public(path: str, public: str, words: str) -> None:
-    """The middleware opens a path, whichever route answers there."""
+def test_a_route_with_parameters_can_match_a_public_path(path: str, public: str, words: str) -> None:
+    """The middleware opens a path, whatever route handles it."""
     app = bare_app()
     descope = Descope(settings=DescopeSettings(project_id=PROJECT))
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=[public])
@@ -230,8 +230,8 @@ def test_a_route_with_parameters_that_may_be_public(path: str, public: str, word
     assert access(app) == {path: words}
 
 
-def test_a_public_path_that_another_route_answers() -> None:
-    """What comes first answers, if it takes the method; what comes behind it is not opened."""
+def test_a_public_path_opens_only_the_first_matching_route() -> None:
+    """The first matching route handles a public path; later routes stay protected."""
     app = bare_app()
     descope = Descope(settings=DescopeSettings(project_id=PROJECT))
     public = ["/about", "/static/*"]
@@ -251,8 +251,8 @@ def test_a_public_path_that_another_route_answers() -> None:
     }
 
 
-def test_a_mounted_app_that_is_protected_by_itself() -> None:
-    """Its public paths are its own; the app around it stays as open as it is."""
+def test_a_mounted_app_can_be_protected_alone() -> None:
+    """Its public paths are its own, and the outer app stays unprotected."""
     app, inside = bare_app(), bare_app()
     descope = Descope(settings=DescopeSettings(project_id=PROJECT))
     inside.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=["/about"])
@@ -269,8 +269,8 @@ def test_a_mounted_app_that_is_protected_by_itself() -> None:
     }
 
 
-def test_other_middleware_protects_nothing() -> None:
-    """The middleware without ``protect``, and anybody else's, add no demand."""
+def test_other_middleware_adds_no_requirement() -> None:
+    """Without ``protect``, and for other middleware, no requirement is added."""
     descope = Descope(settings=DescopeSettings(project_id=PROJECT))
 
     def foreign(app: object, *, protect: bool) -> object:
@@ -287,7 +287,7 @@ def test_other_middleware_protects_nothing() -> None:
 
 
 def app_of(*paths: str) -> FastAPI:
-    """An app with public routes and one protected one."""
+    """An app with public routes and one protected route."""
     app = bare_app()
     for path in paths:
         app.get(path)(nothing)
@@ -295,8 +295,8 @@ def app_of(*paths: str) -> FastAPI:
     return app
 
 
-def test_unprotected() -> None:
-    """All that is public and not listed; a star lists everything below a path, and not the path itself."""
+def test_unprotected_lists_public_routes() -> None:
+    """All public routes that are not listed. A star matches everything below a path, and not the path."""
     table = RouteTable(app_of("/", "/docs", "/docs/a", "/docs/a/b", "/document"))
 
     def paths(*public: str) -> list[str]:
@@ -310,8 +310,8 @@ def test_unprotected() -> None:
     assert paths("/*") == []
 
 
-def test_as_text() -> None:
-    """Aligned columns under a headline, without trailing blanks."""
+def test_the_table_is_formatted_as_text() -> None:
+    """Aligned columns below a header, without trailing blanks."""
     app = app_of("/a-rather-long-path")
     app.api_route("/x", methods=["DELETE", "PATCH"], dependencies=[Depends(require_roles("admin"))])(nothing)
     assert str(RouteTable(app)) == (
@@ -322,6 +322,6 @@ def test_as_text() -> None:
     )
 
 
-def test_an_app_without_routes() -> None:
-    """Only the headline."""
+def test_an_app_without_routes_prints_the_header() -> None:
+    """Only the header."""
     assert str(RouteTable(bare_app())) == "METHOD  PATH  REQUIRES"

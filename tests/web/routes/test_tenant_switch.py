@@ -1,7 +1,4 @@
-"""``/tenant/select``: the same user in another tenant.
-
-Requirements RT-16, TN-07, TN-08, TN-09 and TN-10.
-"""
+"""``POST /tenant/select`` moves a session to another tenant (RT-16, TN-07 to TN-10)."""
 
 import asyncio
 
@@ -17,8 +14,8 @@ pytestmark = pytest.mark.anyio
 ADA = "U22a1322415fff1b1aceaebe7855"
 
 
-async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(make_env: EnvFactory) -> None:
-    """From JSON as from a form."""
+async def test_tn08_a_tenant_switch_sets_both_cookies_and_returns_the_session(make_env: EnvFactory) -> None:
+    """A JSON body works like a form."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -36,10 +33,10 @@ async def test_tn08_a_switch_sets_both_cookies_and_shows_the_new_session(make_en
 @pytest.mark.parametrize(
     ("return_to", "location"), [("/reports", "/reports"), ("//evil.example", "/home"), (None, "/home")]
 )
-async def test_rt16_a_switch_by_a_page_goes_on_to_a_safe_path(
+async def test_rt16_a_tenant_switch_redirects_to_safe_paths_only(
     make_env: EnvFactory, return_to: str | None, location: str
 ) -> None:
-    """RT-16: the same rule as after a login."""
+    """The rule is the same as after a login."""
     env = make_env(post_login_path="/home")
     browser = await env.signed_in_browser()
     form = {"tenant": "globex"} | ({"return_to": return_to} if return_to else {})
@@ -51,8 +48,8 @@ async def test_rt16_a_switch_by_a_page_goes_on_to_a_safe_path(
     assert (RedirectRejected() in env.events) is (return_to == "//evil.example")
 
 
-async def test_a_switch_by_htmx_moves_the_page(make_env: EnvFactory) -> None:
-    """HTMX swaps fragments; a new tenant is a new page."""
+async def test_a_tenant_switch_by_htmx_navigates_the_page(make_env: EnvFactory) -> None:
+    """HTMX swaps fragments, but a new tenant needs a new page."""
     browser = await make_env().signed_in_browser()
 
     response = await browser.post(
@@ -63,7 +60,7 @@ async def test_a_switch_by_htmx_moves_the_page(make_env: EnvFactory) -> None:
     assert response.headers["hx-redirect"] == "/x"
 
 
-async def test_tn07_a_tenant_one_is_not_in_is_403_and_keeps_the_session(make_env: EnvFactory) -> None:
+async def test_tn07_a_switch_to_a_foreign_tenant_is_403_and_keeps_the_session(make_env: EnvFactory) -> None:
     """Descope decides, because the token may be out of date."""
     env = make_env()
     browser = env.browser()
@@ -77,8 +74,8 @@ async def test_tn07_a_tenant_one_is_not_in_is_403_and_keeps_the_session(make_env
     assert (await browser.get("/me")).json()["tenant"] == "acme"
 
 
-async def test_a_switch_with_a_revoked_session_ends_it(make_env: EnvFactory) -> None:
-    """401, and the cookies go."""
+async def test_a_tenant_switch_of_a_revoked_session_clears_the_cookies(make_env: EnvFactory) -> None:
+    """The response is 401 and deletes the cookies."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.revoke_sessions("ada@acme.example")
@@ -90,8 +87,8 @@ async def test_a_switch_with_a_revoked_session_ends_it(make_env: EnvFactory) -> 
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
 
 
-async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(make_env: EnvFactory) -> None:
-    """The old tenant stays."""
+async def test_a_tenant_switch_during_an_outage_is_503_and_keeps_the_session(make_env: EnvFactory) -> None:
+    """The session keeps its tenant."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.faults.add("select", status=500)
@@ -103,8 +100,8 @@ async def test_a_switch_during_an_outage_is_503_and_keeps_the_session(make_env: 
 
 
 @pytest.mark.parametrize("tenant", ["", "a" * 129, "a\nb", "a b"])
-async def test_a_switch_to_no_tenant_is_400(make_env: EnvFactory, tenant: str) -> None:
-    """Nothing is asked upstream."""
+async def test_a_tenant_switch_without_a_valid_tenant_is_400(make_env: EnvFactory, tenant: str) -> None:
+    """No call is sent."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -112,13 +109,13 @@ async def test_a_switch_to_no_tenant_is_400(make_env: EnvFactory, tenant: str) -
     assert env.calls("select") == 0
 
 
-async def test_a_switch_of_nobody_is_401(make_env: EnvFactory) -> None:
+async def test_an_unauthenticated_tenant_switch_is_401(make_env: EnvFactory) -> None:
     """There is no session to switch."""
     assert (await make_env().browser().post("/tenant/select", {"tenant": "globex"})).status_code == 401
 
 
 async def test_tn09_a_slow_refresh_does_not_undo_a_switch(make_env: EnvFactory) -> None:
-    """Switch and refresh of one session run one after the other, rotation and all."""
+    """Switch and refresh of one session run one after the other, with rotation too."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = await env.signed_in_browser()
     old = f"DS={browser.cookie('DS')}; DSR={browser.cookie('DSR')}"
@@ -138,8 +135,8 @@ async def test_tn09_a_slow_refresh_does_not_undo_a_switch(make_env: EnvFactory) 
     assert late.json()["tenant"] == "globex"
 
 
-async def test_tn10_the_tenants_of_a_session_keep_their_own_roles(make_env: EnvFactory) -> None:
-    """The same user in alternation, always with the roles of the tenant at hand."""
+async def test_tn10_each_tenant_keeps_its_own_roles(make_env: EnvFactory) -> None:
+    """Alternating requests of one user always see the roles of their own tenant."""
     people = (
         SeedUser(
             login_id="kim@acme.example",
