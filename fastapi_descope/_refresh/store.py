@@ -177,7 +177,7 @@ class _Cached:
 
 @dataclass(slots=True)
 class _Entry:
-    results: dict[Layer, _Cached] = field(default_factory=dict)
+    results: dict[Layer, _Cached] = field(default_factory=dict[Layer, _Cached])
     lease: Lease | None = None
     lease_expires_at: float = 0.0
 

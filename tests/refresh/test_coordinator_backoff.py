@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastapi_descope.emulator import Project
+from fastapi_descope.emulator import Clock, Emulator, Project
 from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +81,8 @@ async def test_rf09_foreign_response_causes_one_call_per_five_seconds(
     make_env: EnvFactory, status: int
 ) -> None:
     """A hundred requests get a 503 and keep their cookies. Then the session is refreshed."""
-    env = make_env()
+    clock = Clock(lambda: 1_800_000_000.0)  # stands still however slow the machine is
+    env = make_env(emulator=Emulator(clock=clock))
     browser = env.browser()
     await browser.sign_in()
     env.emulator.clock.advance(660)
