@@ -106,7 +106,7 @@ class Descope:
             prefix: The prefix of the paths of the plugin's routes.
 
         Raises:
-            ConfigurationError: A ``Descope`` is installed on the app already. Or a dependency of the whole app
+            ConfigurationError: A ``Descope`` is installed on the app already, or a dependency of the app
                 requires a session, so that the login would require one too.
         """
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
