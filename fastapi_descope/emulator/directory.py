@@ -56,7 +56,7 @@ class SeedTenant:
 
     def has_domain(self, domain: str) -> bool:
         """Return whether the tenant has this domain; case-insensitive."""
-        return domain.lower() in {one.lower() for one in self.domains}
+        return domain.lower() in {each.lower() for each in self.domains}
 
 
 @dataclass(frozen=True, slots=True)

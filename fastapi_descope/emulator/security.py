@@ -15,8 +15,27 @@ _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", r
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 
+_LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
+_SHARED_PATHS = re.compile(
+    r"/v1/auth/.*|/v[12]/keys/[^/]*"
+    r"|/[^/]+(/[^/]+)?/\.well-known/(openid-configuration|jwks\.json)|/oauth2/v1/(token|userinfo|revoke)"
+)
+_VARIABLES = (
+    "ENVIRONMENT",
+    "ENV",
+    "APP_ENV",
+    "APP_ENVIRONMENT",
+    "DEPLOY_ENV",
+    "DEPLOYMENT_ENVIRONMENT",
+    "STAGE",
+    "FASTAPI_ENV",
+    "PYTHON_ENV",
+    "NODE_ENV",
+)
+_PRODUCTION = re.compile(r"(prod|production|live)([-_.].*)?", re.IGNORECASE | re.DOTALL)
 
-# (EM-03)
+
+# Every request is checked, and those to the console more strictly (EM-03).
 def rejection_reason(scope: Scope) -> str | None:
     """Return why a request is rejected, or None.
 
@@ -46,13 +65,6 @@ def console_rejection_reason(scope: Scope) -> str | None:
     return "The console rejects requests from other pages: open it from the address bar"
 
 
-_LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
-_SHARED_PATHS = re.compile(
-    r"/v1/auth/.*|/v[12]/keys/[^/]*"
-    r"|/[^/]+(/[^/]+)?/\.well-known/(openid-configuration|jwks\.json)|/oauth2/v1/(token|userinfo|revoke)"
-)
-
-
 def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
     """Return ``app`` with CORS headers if the request comes from a loopback page, otherwise ``app`` itself.
 
@@ -72,21 +84,6 @@ def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
         allow_headers=("*",),  # the response lists the requested names
         expose_headers=("Retry-After",),
     )
-
-
-_VARIABLES = (
-    "ENVIRONMENT",
-    "ENV",
-    "APP_ENV",
-    "APP_ENVIRONMENT",
-    "DEPLOY_ENV",
-    "DEPLOYMENT_ENVIRONMENT",
-    "STAGE",
-    "FASTAPI_ENV",
-    "PYTHON_ENV",
-    "NODE_ENV",
-)
-_PRODUCTION = re.compile(r"(prod|production|live)([-_.].*)?", re.IGNORECASE | re.DOTALL)
 
 
 # The command refuses to start an emulator in production (EM-01).

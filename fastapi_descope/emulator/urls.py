@@ -21,6 +21,14 @@ __all__ = [
 ]
 
 
+# A sign-in returns to this machine only, unless the project says otherwise (EM-06).
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The hosts that are approved by default."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_PORTS = {"http": 80, "https": 443}
+
+
 def _prefix(scope: Scope) -> str:
     root: str = scope.get("root_path", "")
     return root if root and scope["path"].startswith(f"{root}/") else ""
@@ -43,14 +51,6 @@ def collapse_leading_slashes(scope: Scope) -> Scope:
 def absolute_url(request: Request, path: str) -> str:
     """Return the URL of a path of the emulator, with the origin and the mount prefix of ``request``."""
     return str(request.url.replace(path=_prefix(request.scope) + path, query=""))
-
-
-# A sign-in returns to this machine only, unless the project says otherwise (EM-06).
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-"""The hosts that are approved by default."""
-
-_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
-_PORTS = {"http": 80, "https": 443}
 
 
 def _parse(url: str) -> SplitResult | None:

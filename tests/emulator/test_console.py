@@ -183,7 +183,9 @@ async def test_invalid_fault_form(
     assert emulator.faults.pending() == ()
 
 
-async def test_clear_rotate_drop_and_clock_forms(call: Call, make_console: MakeConsole, submit: Submit) -> None:
+async def test_clear_rotate_drop_and_clock_forms(
+    call: Call, make_console: MakeConsole, submit: Submit
+) -> None:
     """Faults are cleared, keys change, and the clock moves."""
     emulator = make_console()
     old = emulator.public_keys[0]

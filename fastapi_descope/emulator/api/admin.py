@@ -18,12 +18,10 @@ from .snapshot import Snapshot
 __all__ = ["Admin", "AdminApi"]
 
 _MAX_REQUESTS = 10_000
+_MAX_CLOCK_OFFSET = 10 * 366 * 24 * 3600  # seconds
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-_MAX_CLOCK_OFFSET = 10 * 366 * 24 * 3600
 
 
 class Admin:
@@ -34,13 +32,13 @@ class Admin:
         self._faults = faults
         self._clock = clock
 
-    def add_fault(self, order: FaultSpec) -> None:
+    def add_fault(self, fault: FaultSpec) -> None:
         """Add a fault.
 
         Raises:
             ApiError: The endpoint is unknown, or the fault contradicts itself.
         """
-        order.add_to(self._faults)
+        fault.add_to(self._faults)
 
     def clear_faults(self) -> None:
         """Remove all pending faults and release the calls that wait in one."""

@@ -15,6 +15,9 @@ from .request_parsing import bool_field, object_field
 
 __all__ = ["login_for", "parse_login_options", "parse_redirect_url", "resolve_or_sign_up", "sign_in_page_url"]
 
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
+_PHONE = re.compile(r"\+[0-9]{4,15}")
+
 
 def parse_redirect_url(request: Request, project: Project) -> str:
     """Return the redirect URL of a request, in either spelling.
@@ -64,10 +67,6 @@ def login_for(login: Login, token: str, auth_server: AuthServer) -> Login:
 def sign_in_page_url(request: Request, page: str) -> str:
     """Return the URL of a sign-in page, on the origin of the request."""
     return absolute_url(request, f"/signin/{page}")
-
-
-_EMAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,189}")
-_PHONE = re.compile(r"\+[0-9]{4,15}")
 
 
 def resolve_or_sign_up(auth_server: AuthServer, login: Login, entered: str) -> SeedUser | None:

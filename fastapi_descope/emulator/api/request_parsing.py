@@ -44,10 +44,10 @@ async def json_object(request: Request) -> dict[str, object]:
         raise ApiError.malformed("The body is not JSON") from None
     if not isinstance(parsed, dict):
         raise ApiError.malformed("The body is not a JSON object")
-    found = cast("dict[str, object]", parsed)
-    if not _is_shallow(found, _MAX_LEVELS):
+    body_object = cast("dict[str, object]", parsed)
+    if not _is_shallow(body_object, _MAX_LEVELS):
         raise ApiError.malformed(f"The body is nested more than {_MAX_LEVELS} levels deep")
-    return found
+    return body_object
 
 
 def _is_shallow(value: object, levels: int) -> bool:
@@ -56,7 +56,7 @@ def _is_shallow(value: object, levels: int) -> bool:
         return True
     inner = cast("dict[str, object] | list[object]", value)
     values = inner.values() if isinstance(inner, dict) else inner
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in values)
+    return levels > 0 and all(_is_shallow(value, levels - 1) for value in values)
 
 
 def string_field(body: dict[str, object], name: str) -> str:
@@ -108,7 +108,7 @@ def string_list(body: dict[str, object], name: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list):
         raise ApiError.invalid(f"{name} must be a list")
-    found = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
-    if len(found) != len(cast("list[object]", value)):
+    strings = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
+    if len(strings) != len(cast("list[object]", value)):
         raise ApiError.invalid(f"{name} must contain only strings")
-    return found
+    return strings

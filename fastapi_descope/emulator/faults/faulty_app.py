@@ -17,7 +17,7 @@ __all__ = ["Fault", "FaultyApp"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to a call. See ``Faults.add``.
+    """The effects on a call. See ``Faults.add``.
 
     Raises:
         ValueError: It has no effect, or contradicts itself.

@@ -1,4 +1,4 @@
-"""The sign-in page, which plays the identity provider: it lists users and lets a sign-in fail."""
+"""The sign-in page, which stands in for the identity provider: it lists users and lets a sign-in fail."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ _CHOICES = ("user", "login_id", "refuse", "fail")
 class IdpError:
     """A way in which a sign-in can fail at an identity provider.
 
-    What Descope sends to the app then is unknown (wire contract, section 2.1). The emulator sends an OAuth
+    It is unknown what Descope sends to the app then (wire contract, section 2.1). The emulator sends an OAuth
     error (RFC 6749, section 4.1.2.1) in the parameters of ``Assumptions.failed_sign_in``.
 
     Attributes:
