@@ -1,4 +1,7 @@
-"""``GET /callback`` exchanges a code for a session, once (CB-04 to CB-10, CB-15, LG-07)."""
+"""``GET /callback`` exchanges a code for a session, once.
+
+Requirements CB-04, CB-05, CB-07, CB-08, CB-09, CB-10, CB-15 and LG-07.
+"""
 
 import pytest
 from starlette.requests import Request

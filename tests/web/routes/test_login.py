@@ -1,4 +1,7 @@
-"""``GET /login/sso``: accepted parameters, the request to Descope, and the redirect."""
+"""``GET /login/sso``: accepted parameters, the request to Descope, and the redirect.
+
+Requirements CB-11, CB-12, CB-13, RT-01 and RT-14.
+"""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,7 @@
-"""``/logout`` and ``/logout/all``: cookies and Descope's session (LO-01 to LO-04, LO-06, TN-12)."""
+"""``/logout`` and ``/logout/all``: the cookies and the session at Descope.
+
+Requirements LO-01, LO-02, LO-03, LO-04, LO-06 and TN-12.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

@@ -1,4 +1,7 @@
-"""``POST /tenant/select`` moves a session to another tenant (RT-16, TN-07 to TN-10)."""
+"""``POST /tenant/select`` moves a session to another tenant.
+
+Requirements RT-16, TN-07, TN-08, TN-09 and TN-10.
+"""
 
 import asyncio
 
