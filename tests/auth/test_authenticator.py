@@ -1,4 +1,4 @@
-"""Who is calling: which token counts in which place, and what becomes of the cookies.
+"""Authentication: which token counts where, and the fate of the cookies.
 
 Requirements 2.2, CK-02, CK-11, RF-11 and RF-12.
 """
@@ -17,7 +17,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import TokenPairMismatch, TokenRejected
-from tests.helpers.auth_harness import HANK, AuthHarness, cookies, foreign
+from tests.helpers.auth_harness import HANK, AuthHarness, cookies, tokens_of_another_project
 from tests.helpers.tampering import segment, twin, with_segment
 
 pytestmark = pytest.mark.anyio
@@ -26,24 +26,24 @@ FOUR_WEEKS = 28 * 86400
 
 
 def tampered(token: str) -> str:
-    """The token with its payload's last character changed."""
+    """Return the token with the last character of its payload changed."""
     payload = segment(token, 1)
     return with_segment(token, 1, payload[:-1] + ("A" if payload[-1] != "A" else "E"))
 
 
 def reason(result: AuthResult) -> TokenReason:
-    """Why the token was refused."""
+    """Return the reason for which the token was rejected."""
     assert isinstance(result.error, TokenError)
     return result.error.reason
 
 
 class Tokens:
-    """One token of every sort, all of the same user and all alive."""
+    """One valid token of each kind, all of the same user."""
 
     def __init__(self, core: AuthHarness) -> None:
         pair = core.issue()
         access_key = core.emulator.issue("ada@acme.example", "acme", claims={"drn": "DAK"})
-        stranger = foreign()
+        stranger = tokens_of_another_project()
         self.session = pair.session_jwt
         self.refresh = pair.refresh_jwt
         self.access_key = access_key.session_jwt
@@ -62,15 +62,15 @@ class Tokens:
     ],
 )
 @pytest.mark.parametrize("place", ["cookie", "bearer"])
-async def test_kd01_only_a_session_is_a_session(
+async def test_kd01_only_a_session_token_authenticates(
     place: Literal["cookie", "bearer"], sort: str, refused: TokenReason | None
 ) -> None:
-    """Alone in the session cookie or as a bearer: everything else is refused, and the cookies stay."""
+    """In the session cookie and as a bearer, any other token is rejected, and the cookies stay."""
     core = AuthHarness()
     token: str = getattr(Tokens(core), sort)
-    presented = Credentials(session=token) if place == "cookie" else Credentials(bearer=token)
+    credentials = Credentials(session=token) if place == "cookie" else Credentials(bearer=token)
 
-    result = await core.authenticator.authenticate(presented)
+    result = await core.authenticator.authenticate(credentials)
 
     assert (result.session is None) is (refused is not None)
     assert result.cookies is CookieAction.KEEP
@@ -92,7 +92,7 @@ async def test_kd01_only_a_session_is_a_session(
     ],
 )
 async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieAction, refreshes: int) -> None:
-    """Alone in the refresh cookie: nothing else goes to Descope, and a session token there goes for good."""
+    """No other token is sent to Descope, and a session token in the refresh cookie is deleted."""
     core = AuthHarness()
     token: str = getattr(Tokens(core), sort)
 
@@ -114,15 +114,15 @@ async def test_kd02_only_a_refresh_token_refreshes(sort: str, change: CookieActi
         ("foreign_session", CookieAction.KEEP),
     ],
 )
-async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
+async def test_kd02_live_session_continues_with_any_token_in_the_refresh_cookie(
     sort: str, change: CookieAction
 ) -> None:
-    """A token in the wrong place logs nobody out."""
+    """A token in the wrong cookie logs no user out."""
     core = AuthHarness()
     tokens = Tokens(core)
-    presented = Credentials(session=tokens.session, refresh=getattr(tokens, sort))
+    credentials = Credentials(session=tokens.session, refresh=getattr(tokens, sort))
 
-    result = await core.authenticator.authenticate(presented)
+    result = await core.authenticator.authenticate(credentials)
 
     assert result.session is not None
     assert result.cookies is change
@@ -131,8 +131,8 @@ async def test_kd02_a_live_session_goes_on_whatever_is_in_the_refresh_cookie(
 
 
 @pytest.mark.parametrize("sort", ["refresh", "access_key", "foreign_session", "foreign_refresh"])
-async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -> None:
-    """A token that somebody planted there does not log out; it is told of, and the pair is renewed."""
+async def test_rf11_valid_refresh_token_heals_an_invalid_session_cookie(sort: str) -> None:
+    """A planted token does not log the user out: an event is emitted, and both tokens are renewed."""
     core = AuthHarness()
     tokens = Tokens(core)
 
@@ -146,8 +146,8 @@ async def test_rf11_a_good_refresh_token_heals_a_bad_session_cookie(sort: str) -
     assert core.calls("refresh") == 1
 
 
-async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
-    """What an unsigned token claims counts for nothing, not even against the refresh token."""
+async def test_rf11_forged_session_of_another_user_is_healed_too() -> None:
+    """The claims of an unverified token count for nothing, so they do not make a mismatch."""
     core = AuthHarness()
     forged = tampered(core.issue(HANK, "globex").session_jwt)
 
@@ -162,8 +162,8 @@ async def test_rf11_a_forged_session_of_somebody_else_is_healed_too() -> None:
 
 @pytest.mark.parametrize("session_seconds", [600, -60], ids=["live", "dead"])
 @pytest.mark.parametrize("refresh_age", [0, FOUR_WEEKS], ids=["good", "expired"])
-async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refresh_age: int) -> None:
-    """One of them was planted, whichever is alive: both go, and nothing is refreshed."""
+async def test_kd05_cookies_of_two_users_authenticate_no_user(session_seconds: int, refresh_age: int) -> None:
+    """One of them was planted, whichever is valid: both are deleted, and nothing is refreshed."""
     core = AuthHarness()
     old = core.issue()
     core.clock.advance(refresh_age + 10)
@@ -180,8 +180,8 @@ async def test_kd05_cookies_of_two_users_are_nobody(session_seconds: int, refres
     assert core.calls("refresh") == 0
 
 
-async def test_kd08_a_bearer_decides_alone() -> None:
-    """A bad one is refused though the cookies are good; a good one counts though they are bad (KD-08)."""
+async def test_kd08_with_a_bearer_the_cookies_do_not_count() -> None:
+    """An invalid bearer is rejected with valid cookies, and a valid one counts with invalid cookies."""
     core = AuthHarness()
     pair = core.issue()
 
@@ -199,8 +199,8 @@ async def test_kd08_a_bearer_decides_alone() -> None:
     assert good.is_final
 
 
-async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
-    """Not even with a good refresh cookie beside it (KD-04)."""
+async def test_kd04_expired_bearer_is_not_refreshed() -> None:
+    """A valid refresh cookie in the same request changes nothing."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
 
@@ -210,8 +210,8 @@ async def test_kd04_an_expired_bearer_is_not_refreshed() -> None:
     assert core.calls("refresh") == 0
 
 
-async def test_ck02_ambiguous_cookies_are_nobody() -> None:
-    """Two values of one name: neither is looked at, and both stay."""
+async def test_ck02_ambiguous_cookies_authenticate_no_user() -> None:
+    """With two values of one name neither is verified, and both stay."""
     core = AuthHarness()
     result = await core.authenticator.authenticate(replace(cookies(core.issue()), ambiguous=True))
 
@@ -220,8 +220,8 @@ async def test_ck02_ambiguous_cookies_are_nobody() -> None:
     assert core.events == []
 
 
-async def test_without_credentials_nobody_is_calling() -> None:
-    """That costs nothing: not even the keys are asked for."""
+async def test_request_without_credentials_is_unauthenticated() -> None:
+    """It costs no call, not even one for the keys."""
     core = AuthHarness()
     result = await core.authenticator.authenticate(Credentials())
 
@@ -232,8 +232,8 @@ async def test_without_credentials_nobody_is_calling() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "a.b.c", "\ud800", "é" * 10, "x" * 100_000])
-async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
-    """Whatever was in them, nobody is calling; nothing is refreshed and nothing deleted."""
+async def test_rf12_garbage_in_the_cookies_is_never_sent_to_descope(text: str) -> None:
+    """The request is unauthenticated, and nothing is refreshed or deleted."""
     core = AuthHarness()
     result = await core.authenticator.authenticate(Credentials(session=text, refresh=text))
 
@@ -242,8 +242,8 @@ async def test_rf12_garbage_in_the_cookies_goes_nowhere(text: str) -> None:
     assert core.calls("refresh") == 0
 
 
-async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
-    """It was just verified; that is no reason to take its twin for it."""
+async def test_tv03_another_encoding_of_a_known_token_is_rejected() -> None:
+    """That the token itself has just been verified does not matter."""
     core = AuthHarness()
     pair = core.issue()
     assert (await core.authenticate(pair)).session is not None
@@ -253,13 +253,13 @@ async def test_tv03_another_spelling_of_a_known_token_is_refused() -> None:
     assert reason(result) is TokenReason.MALFORMED
 
 
-async def test_without_keys_nobody_can_tell() -> None:
-    """No verdict: the cookies stay, by cookie and by bearer."""
+async def test_without_keys_the_result_is_unavailable() -> None:
+    """Cookies and bearers cannot be verified, so the cookies stay."""
     core = AuthHarness()
     pair = core.issue()
-    for presented, source in ((cookies(pair), "cookie"), (Credentials(bearer=pair.session_jwt), "bearer")):
+    for credentials, source in ((cookies(pair), "cookie"), (Credentials(bearer=pair.session_jwt), "bearer")):
         core.emulator.faults.add("keys", status=503)
-        result = await core.authenticator.authenticate(presented)
+        result = await core.authenticator.authenticate(credentials)
 
         assert result.session is None
         assert isinstance(result.error, UpstreamUnavailable)
@@ -268,8 +268,8 @@ async def test_without_keys_nobody_can_tell() -> None:
     assert core.calls("refresh") == 0
 
 
-async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked() -> None:
-    """It names a key that we do not know, and Descope's keys cannot be had: that is for later."""
+async def test_live_session_continues_while_its_refresh_token_cannot_be_verified() -> None:
+    """The refresh token names an unknown key, and no keys can be fetched."""
     core = AuthHarness()
     live = core.issue()
     await core.authenticate(live)
@@ -287,8 +287,10 @@ async def test_a_live_session_goes_on_while_its_refresh_token_cannot_be_checked(
 
 
 @pytest.mark.parametrize("session", ["dead", "unknown", "none"])
-async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(session: str) -> None:
-    """503 rather than a logout, and the token is not sent anywhere unchecked."""
+async def test_expired_session_is_unavailable_while_its_refresh_token_cannot_be_verified(
+    session: str,
+) -> None:
+    """The result is a 503 and no logout, and the unverified token is sent nowhere."""
     core = AuthHarness()
     old = core.issue(session_seconds=-60)
     await core.authenticate(core.issue())
@@ -306,16 +308,16 @@ async def test_a_dead_session_waits_while_its_refresh_token_cannot_be_checked(se
     assert core.calls("refresh") == 0
 
 
-async def test_neither_credentials_nor_resolutions_show_a_token() -> None:
-    """They may be logged (LG-02), and cannot be changed."""
+async def test_repr_of_credentials_and_results_shows_no_token() -> None:
+    """Both may be logged (LG-02), and neither can be changed."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    presented = replace(cookies(pair), bearer=None)
-    result = await core.authenticator.authenticate(presented)
+    credentials = replace(cookies(pair), bearer=None)
+    result = await core.authenticator.authenticate(credentials)
     assert result.pair is not None
-    shown = repr(presented) + repr(Credentials(bearer=pair.session_jwt)) + repr(result)
+    shown = repr(credentials) + repr(Credentials(bearer=pair.session_jwt)) + repr(result)
     secrets = [*pair, result.pair.session_jwt, result.pair.refresh.text, "ada@acme.example"]
 
     assert [secret for secret in secrets if secret in shown] == []
     with pytest.raises(FrozenInstanceError):
-        presented.bearer = "x"  # type: ignore[misc] # that this is an error is the promise
+        credentials.bearer = "x"  # type: ignore[misc] # that this is an error is the promise

@@ -1,4 +1,4 @@
-"""The table of requirement 2.9, cell by cell: Descope's answer by whether the old session lives (RF-01)."""
+"""The table of requirement 2.9: Descope's response by whether the old session is still valid (RF-01)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope._auth.authenticator import CookieAction
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, UpstreamTokenRejected
-from tests.helpers.auth_harness import HANK, STRICT, AuthHarness, foreign
+from tests.helpers.auth_harness import HANK, STRICT, AuthHarness, tokens_of_another_project
 
 pytestmark = pytest.mark.anyio
 
@@ -19,32 +19,32 @@ AHEAD = LIFETIME - 50
 DEAD = LIFETIME + 10
 
 
-def refused(status: int) -> Callable[[AuthHarness], None]:
-    """Descope says no, in its own words."""
+def rejected(status: int) -> Callable[[AuthHarness], None]:
+    """Make the next refresh fail with a well-formed error of Descope."""
     return lambda core: core.emulator.faults.add("refresh", status=status)
 
 
-def unsigned(status: int) -> Callable[[AuthHarness], None]:
-    """Somebody between us and Descope says no."""
-    return lambda core: core.next_answer("refresh", b"<h1>Blocked by policy</h1>", status)
+def blocked(status: int) -> Callable[[AuthHarness], None]:
+    """Make the next refresh fail with a page of a proxy or a firewall."""
+    return lambda core: core.set_next_response("refresh", b"<h1>Blocked by policy</h1>", status)
 
 
 def limited(retry_after: str) -> Callable[[AuthHarness], None]:
-    """Descope asks to wait."""
+    """Make the next refresh fail with a rate limit."""
     return lambda core: core.emulator.faults.add("refresh", status=429, retry_after=retry_after)
 
 
 def body(text: bytes) -> Callable[[AuthHarness], None]:
-    """A yes with something in it."""
-    return lambda core: core.next_answer("refresh", text)
+    """Make the next refresh succeed with this body."""
+    return lambda core: core.set_next_response("refresh", text)
 
 
-def somebody_elses(*, session: bool, refresh: bool) -> Callable[[AuthHarness], None]:
-    """A yes with a genuine token of another user in one place, or in both."""
+def another_users(*, session: bool, refresh: bool) -> Callable[[AuthHarness], None]:
+    """Make the next refresh return a valid token of another user, as one token or as both."""
 
     def response(core: AuthHarness) -> None:
         mine, theirs = core.issue(), core.issue(HANK, "globex")
-        core.next_tokens(
+        core.set_next_tokens(
             "refresh",
             (theirs if session else mine).session_jwt,
             (theirs if refresh else mine).refresh_jwt,
@@ -54,35 +54,35 @@ def somebody_elses(*, session: bool, refresh: bool) -> Callable[[AuthHarness], N
 
 
 def swapped(core: AuthHarness) -> None:
-    """A yes with the two tokens in each other's place."""
+    """Make the next refresh return the two tokens swapped."""
     mine = core.issue()
-    core.next_tokens("refresh", mine.refresh_jwt, mine.session_jwt)
+    core.set_next_tokens("refresh", mine.refresh_jwt, mine.session_jwt)
 
 
 def halved(core: AuthHarness) -> None:
-    """A yes without a session."""
-    core.next_tokens("refresh", None, core.issue().refresh_jwt)
+    """Make the next refresh return no session token."""
+    core.set_next_tokens("refresh", None, core.issue().refresh_jwt)
 
 
 def mistyped(session_jwt: object) -> Callable[[AuthHarness], None]:
-    """A yes with something for a session that is none."""
-    return lambda core: core.next_tokens("refresh", session_jwt, core.issue().refresh_jwt)
+    """Make the next refresh return something that is not a session token."""
+    return lambda core: core.set_next_tokens("refresh", session_jwt, core.issue().refresh_jwt)
 
 
 def of_another_project(core: AuthHarness) -> None:
-    """A yes with a pair that is genuine elsewhere."""
-    core.next_tokens("refresh", *foreign())
+    """Make the next refresh return tokens that are valid in another project."""
+    core.set_next_tokens("refresh", *tokens_of_another_project())
 
 
-NO_VERDICT: dict[str, tuple[Callable[[AuthHarness], None], int]] = {
-    "a firewall's 401": (unsigned(401), 5),
-    "a firewall's 403": (unsigned(403), 5),
-    "a redirect": (unsigned(302), 5),
-    "404": (refused(404), 5),
-    "409": (refused(409), 5),
-    "422": (refused(422), 5),
-    "500": (refused(500), 5),
-    "503": (refused(503), 5),
+UNAVAILABLE: dict[str, tuple[Callable[[AuthHarness], None], int]] = {
+    "a firewall's 401": (blocked(401), 5),
+    "a firewall's 403": (blocked(403), 5),
+    "a redirect": (blocked(302), 5),
+    "404": (rejected(404), 5),
+    "409": (rejected(409), 5),
+    "422": (rejected(422), 5),
+    "500": (rejected(500), 5),
+    "503": (rejected(503), 5),
     "429 for 17 seconds": (limited("17"), 17),
     "429 for an hour": (limited("3600"), 60),
     "429 for a while": (limited("soon"), 5),
@@ -94,15 +94,15 @@ NO_VERDICT: dict[str, tuple[Callable[[AuthHarness], None], int]] = {
     "a number for a session": (mistyped(17), 5),
     "no token for a session": (mistyped("a.b.c"), 5),
     "swapped tokens": (swapped, 5),
-    "another user's tokens": (somebody_elses(session=True, refresh=True), 5),
-    "another user's session": (somebody_elses(session=True, refresh=False), 5),
-    "another user's refresh token": (somebody_elses(session=False, refresh=True), 5),
+    "another user's tokens": (another_users(session=True, refresh=True), 5),
+    "another user's session": (another_users(session=True, refresh=False), 5),
+    "another user's refresh token": (another_users(session=False, refresh=True), 5),
     "another project's tokens": (of_another_project, 5),
 }
 
 
-async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
-    """New identity, both cookies."""
+async def test_rf01_verified_tokens_renew_an_expired_session() -> None:
+    """The request has the new session, and both cookies are written."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(DEAD)
@@ -117,8 +117,8 @@ async def test_rf01_a_verified_answer_renews_a_dead_session() -> None:
     assert result.error is None
 
 
-async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler() -> None:
-    """The handler runs at once with the old identity; the response carries the new pair."""
+async def test_rf01_verified_tokens_renew_a_live_session_concurrently_with_the_handler() -> None:
+    """The handler runs at once with the old session; the response carries the new tokens."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
@@ -136,14 +136,14 @@ async def test_rf01_a_verified_answer_renews_a_live_session_beside_the_handler()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
-    """Dead: 401 and both cookies go. Alive: the same, but this request keeps its identity."""
+async def test_rf01_well_formed_rejection_ends_the_session(status: int) -> None:
+    """Both cookies are cleared. A request with a live session keeps its session."""
     core = AuthHarness()
     dead, live = core.issue(session_seconds=-60), core.issue()
-    refused(status)(core)
+    rejected(status)(core)
     ended = await core.finish(dead)
     core.clock.advance(AHEAD)
-    refused(status)(core)
+    rejected(status)(core)
     alive = await core.finish(live)
 
     assert isinstance(ended.error, SessionEnded)
@@ -152,14 +152,14 @@ async def test_rf01_a_well_formed_no_ends_the_session(status: int) -> None:
     assert (alive.error, alive.cookies) == (None, CookieAction.CLEAR)
 
 
-@pytest.mark.parametrize("response", NO_VERDICT)
-async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) -> None:
-    """503 with the time to wait; the cookies stay, and after that time a request may succeed."""
+@pytest.mark.parametrize("response", UNAVAILABLE)
+async def test_rf01_any_other_response_makes_an_expired_session_unavailable(response: str) -> None:
+    """A 503 with the time to wait; the cookies stay, and after that time a request succeeds."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(DEAD)
-    answer_next, retry_after = NO_VERDICT[response]
-    answer_next(core)
+    prepare, retry_after = UNAVAILABLE[response]
+    prepare(core)
 
     waiting = await core.finish(pair)
 
@@ -171,13 +171,13 @@ async def test_rf01_anything_else_keeps_a_dead_session_waiting(response: str) ->
     assert (await core.authenticate(pair)).cookies is CookieAction.WRITE
 
 
-@pytest.mark.parametrize("response", NO_VERDICT)
-async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str) -> None:
-    """The old identity goes on, and no cookie is touched."""
+@pytest.mark.parametrize("response", UNAVAILABLE)
+async def test_rf01_any_other_response_leaves_a_live_session_unchanged(response: str) -> None:
+    """The request keeps its session, and the cookies stay."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
-    NO_VERDICT[response][0](core)
+    UNAVAILABLE[response][0](core)
 
     result = await core.finish(pair)
 
@@ -187,11 +187,11 @@ async def test_rf01_anything_else_leaves_a_live_session_as_it_was(response: str)
     assert len(core.recorded_events(RefreshFailed)) == 1
 
 
-async def test_kd06_an_answer_with_another_users_tokens_is_told_of() -> None:
-    """A security event, beside the refresh that failed."""
+async def test_kd06_response_with_another_users_tokens_emits_a_security_event() -> None:
+    """It comes in addition to that of the failed refresh."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    somebody_elses(session=True, refresh=True)(core)
+    another_users(session=True, refresh=True)(core)
     await core.authenticate(pair)
     assert core.recorded_events(UpstreamTokenRejected, RefreshFailed) == [
         UpstreamTokenRejected("subject"),

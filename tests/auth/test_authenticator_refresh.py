@@ -1,4 +1,4 @@
-"""When a request refreshes, what it does not wait for, and what its response may still carry (RF-13)."""
+"""When a request refreshes, what it waits for, and what its response may still carry (RF-13)."""
 
 import asyncio
 from dataclasses import replace
@@ -20,20 +20,20 @@ pytestmark = pytest.mark.anyio
 
 LIFETIME = 600
 AHEAD = LIFETIME - 50
-"""An age at which a session is still good, and due for its refresh."""
+"""An age, in seconds, at which a session is still valid and due for its refresh."""
 
-DEAD = LIFETIME + 10
+EXPIRED = LIFETIME + 10
 FOUR_WEEKS = 28 * 86400
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Run in virtual time, so that timeouts pass at once."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
-async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
-    """Then there is no verdict; a rotated token that arrives later cannot be had."""
+async def test_expired_session_waits_five_seconds_for_descope() -> None:
+    """Then it is unavailable."""
     core = AuthHarness(timeout=5)
     core.emulator.faults.add("refresh", hold=True)
     result = await core.authenticate(core.issue(session_seconds=-60))
@@ -43,8 +43,8 @@ async def test_a_dead_session_waits_for_a_silent_descope_five_seconds() -> None:
     assert asyncio.get_running_loop().time() == pytest.approx(5)
 
 
-async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
-    """It goes out without; the next request gets what has arrived meanwhile, at no further call."""
+async def test_response_waits_one_second_for_a_concurrent_refresh() -> None:
+    """It goes out without the result, which the next request gets at no further call."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)
@@ -61,20 +61,20 @@ async def test_a_response_waits_one_second_for_the_refresh_beside_it() -> None:
     assert core.calls("refresh") == 1
 
 
-async def test_an_expired_refresh_token_ends_the_session_without_a_call() -> None:
-    """Its own time is over: both cookies go."""
+async def test_expired_refresh_token_ends_the_session_without_a_call() -> None:
+    """Both cookies are cleared."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(FOUR_WEEKS + 10)
 
-    for presented in (cookies(pair), Credentials(refresh=pair.refresh_jwt)):
-        result = await core.authenticator.authenticate(presented)
+    for credentials in (cookies(pair), Credentials(refresh=pair.refresh_jwt)):
+        result = await core.authenticator.authenticate(credentials)
         assert isinstance(result.error, SessionEnded)
         assert result.cookies is CookieAction.CLEAR
     assert core.calls("refresh") == 0
 
 
-async def test_a_session_outlives_its_refresh_token() -> None:
+async def test_session_outlives_its_refresh_token() -> None:
     """It is verified by itself; nothing is refreshed and nothing deleted."""
     core = AuthHarness()
     core.emulator.project = replace(STRICT, refresh_seconds=60)
@@ -90,8 +90,8 @@ async def test_a_session_outlives_its_refresh_token() -> None:
     assert (result.is_final, result.cookies) == (True, CookieAction.KEEP)
 
 
-async def test_an_expired_session_alone_is_refused_and_kept() -> None:
-    """Without a refresh token there is nothing to heal it with."""
+async def test_expired_session_without_a_refresh_token_is_rejected_and_kept() -> None:
+    """Without a refresh token nothing can heal it."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     result = await core.authenticator.authenticate(Credentials(session=pair.session_jwt))
@@ -99,15 +99,15 @@ async def test_an_expired_session_alone_is_refused_and_kept() -> None:
     assert result.cookies is CookieAction.KEEP
 
 
-async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> None:
-    """Prefetch and OPTIONS: a dead session is nobody, a live one is not renewed ahead of time."""
+async def test_rf13_prefetch_and_preflight_requests_do_not_refresh() -> None:
+    """An expired session is unauthenticated, and a live one is not renewed ahead of time."""
     core = AuthHarness()
     pair = core.issue()
-    quiet = replace(cookies(pair), may_refresh=False)
+    no_effect = replace(cookies(pair), may_refresh=False)
     core.clock.advance(AHEAD)
-    live = await core.authenticator.authenticate(quiet)
-    core.clock.advance(DEAD)
-    dead = await core.authenticator.authenticate(quiet)
+    live = await core.authenticator.authenticate(no_effect)
+    core.clock.advance(EXPIRED)
+    dead = await core.authenticator.authenticate(no_effect)
 
     assert (live.session is not None, live.is_final) == (True, True)
     assert type(dead.error) is NotAuthenticated
@@ -119,17 +119,17 @@ async def test_rf13_a_request_that_must_have_no_effect_does_not_refresh() -> Non
     ("lifetime", "ahead", "least", "most"),
     [(600, 60, 54, 66), (100, 60, 22.5, 27.5), (600, 600, 135, 165)],
 )
-async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
+async def test_rf10_sessions_that_started_together_are_not_refreshed_together(
     lifetime: int, ahead: int, least: float, most: float
 ) -> None:
-    """Ahead of the end by what is set, a quarter of the lifetime at most, and 10 % more or less."""
+    """The time before expiry is the configured one, at most a quarter of the lifetime, plus or minus 10 %."""
     users = tuple(SeedUser(f"{number}@acme.example", tenants={"acme": Grants()}) for number in range(40))
     core = AuthHarness(replace(STRICT, session_seconds=lifetime, users=users), refresh_ahead=ahead)
-    crowd = [cookies(core.issue(user.login_id)) for user in users]
+    all_credentials = [cookies(core.issue(user.login_id)) for user in users]
 
     async def due_before_the_end(seconds: float) -> int:
         core.clock.advance(NOW + lifetime - seconds - core.clock())
-        results = [await core.authenticator.authenticate(presented) for presented in crowd]
+        results = [await core.authenticator.authenticate(credentials) for credentials in all_credentials]
         return sum(not result.is_final for result in results)
 
     assert await due_before_the_end(most + 0.1) == 0
@@ -138,11 +138,11 @@ async def test_rf10_sessions_that_began_together_are_not_refreshed_together(
     await core.coordinator.drain(5)
 
 
-async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
-    """The handler was slow: its response must not bring the old tenant back."""
+async def test_tn09_tokens_that_a_tenant_switch_replaced_are_not_written() -> None:
+    """The response of a slow handler must not bring back the old tenant."""
     core = AuthHarness()
     pair = core.issue()
-    core.clock.advance(DEAD)
+    core.clock.advance(EXPIRED)
     slow = await core.authenticate(pair)
     switched = await core.session_service.select_tenant(cookies(pair), "globex")
 
@@ -153,11 +153,11 @@ async def test_tn09_a_pair_that_a_switch_overtook_is_not_written() -> None:
     assert finished.cookies is CookieAction.WRITE
 
 
-@pytest.mark.parametrize("age", [AHEAD, DEAD], ids=["live", "dead"])
-async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> None:
-    """The user has signed out while the handler ran: its response revives nothing.
+@pytest.mark.parametrize("age", [AHEAD, EXPIRED], ids=["live", "dead"])
+async def test_lo03_tokens_that_a_logout_ended_are_not_written(age: int) -> None:
+    """The response of a slow handler does not revive the session.
 
-    Nor does it clear anything: the sign-out has, and the user may have signed in again since.
+    It does not clear cookies either: the logout has done so, and the user may have logged in again since.
     """
     core = AuthHarness()
     pair = core.issue()
@@ -173,8 +173,8 @@ async def test_lo03_a_pair_that_a_logout_overtook_is_not_written(age: int) -> No
     assert (again.cookies, again.pair) == (CookieAction.CLEAR, None)
 
 
-async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
-    """Another response has delivered it, and the browser may have a newer one since."""
+async def test_tokens_that_are_no_longer_cached_are_not_written() -> None:
+    """Another response has delivered them, and the browser may have newer ones since."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     slow, quick = await core.authenticate(pair), await core.authenticate(pair)
@@ -186,8 +186,8 @@ async def test_a_pair_that_is_forgotten_by_now_is_not_written() -> None:
     assert (finished.cookies, finished.pair) == (CookieAction.KEEP, None)
 
 
-async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> None:
-    """Twins within thirty seconds of it get the same pair; later ones ask Descope."""
+async def test_rf04_grace_starts_when_a_response_carries_the_cookies() -> None:
+    """Requests within thirty seconds get the same tokens; a later one calls Descope."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue(session_seconds=-60)
     first = await core.authenticate(pair)
@@ -202,8 +202,8 @@ async def test_rf04_the_grace_begins_when_a_response_carries_the_cookies() -> No
     assert core.calls("refresh") == 2
 
 
-async def test_a_response_without_new_cookies_delivers_nothing() -> None:
-    """A result that waits for its browser goes on waiting."""
+async def test_response_without_new_cookies_delivers_nothing() -> None:
+    """A cached result stays cached until a response carries it."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     pair = core.issue()
     core.clock.advance(AHEAD)
@@ -217,8 +217,8 @@ async def test_a_response_without_new_cookies_delivers_nothing() -> None:
     assert core.calls("refresh") == 1
 
 
-async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
-    """It had joined the switch, which says nothing about the session."""
+async def test_refresh_that_joined_a_failed_switch_changes_nothing() -> None:
+    """The failure of the switch says nothing about the session."""
     core = AuthHarness()
     pair = core.issue()
     await core.authenticate(pair)
@@ -236,8 +236,8 @@ async def test_a_refresh_beside_a_switch_that_fails_changes_nothing() -> None:
         await switch
 
 
-async def test_a_refresh_that_a_shutdown_cuts_off_changes_nothing() -> None:
-    """The response goes out as if there had been none."""
+async def test_refresh_that_a_shutdown_cancels_changes_nothing() -> None:
+    """The response is that of a request without a refresh."""
     core = AuthHarness()
     pair = core.issue()
     core.clock.advance(AHEAD)

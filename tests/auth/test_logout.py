@@ -1,4 +1,4 @@
-"""Logout and shutdown, without a web framework: they end in time, whatever hangs (2.14)."""
+"""Logout and shutdown without a web framework: both end in time (requirements 2.14)."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from fastapi_descope._auth.authenticator import CookieAction, Credentials
 from fastapi_descope._refresh.outcome import Ended
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
-from tests.helpers.auth_harness import AuthHarness, anybody, cookies
+from tests.helpers.auth_harness import AuthHarness, admit_all, cookies
 from tests.helpers.event_loop import in_virtual_time, run_ready
 
 pytestmark = pytest.mark.anyio
 
 
 def elapsed() -> float:
-    """Seconds since the test began, in virtual time."""
+    """Return the seconds since the test started, in virtual time."""
     return asyncio.get_running_loop().time()
 
 
-async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
-    """This one only; another device of the user stays signed in."""
+async def test_lo01_logout_ends_the_session_in_the_app_and_at_descope() -> None:
+    """The user stays signed in on another device."""
     core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
@@ -38,8 +38,8 @@ async def test_lo01_a_logout_ends_the_session_here_and_at_descope() -> None:
     ).session is not None
 
 
-async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
-    """Other devices learn of it when they refresh."""
+async def test_logout_everywhere_ends_every_session_of_the_user() -> None:
+    """Other devices notice it when they refresh."""
     core = AuthHarness()
     issued, elsewhere = core.issue(), core.issue()
 
@@ -53,8 +53,8 @@ async def test_a_logout_everywhere_ends_every_session_of_the_user() -> None:
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-async def test_a_logout_revokes_the_newest_token(*, everywhere: bool) -> None:
-    """The presented one is spent: Descope would not know what to end."""
+async def test_logout_revokes_the_current_token(*, everywhere: bool) -> None:
+    """That of the request has been replaced, and Descope would reject it."""
     core = AuthHarness()
     issued = core.issue()
     renewed = await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
@@ -70,15 +70,15 @@ FAILURES: dict[str, Callable[[AuthHarness], None]] = {
     "401": lambda core: core.emulator.faults.add("logout", status=401),
     "429": lambda core: core.emulator.faults.add("logout", status=429),
     "500": lambda core: core.emulator.faults.add("logout", status=500),
-    "a page": lambda core: core.next_answer("logout", b"<html>", 403),
+    "a page": lambda core: core.set_next_response("logout", b"<html>", 403),
     "silence": lambda core: core.emulator.faults.add("logout", hold=True),
 }
 
 
 @in_virtual_time
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_lo01_a_logout_never_fails(failure: str) -> None:
-    """Whatever Descope says, within two seconds the session is over here; told of as unconfirmed."""
+async def test_lo01_logout_never_fails(failure: str) -> None:
+    """The session ends here within two seconds, and the event says that Descope has not confirmed it."""
     core = AuthHarness()
     issued = core.issue()
     FAILURES[failure](core)
@@ -92,8 +92,8 @@ async def test_lo01_a_logout_never_fails(failure: str) -> None:
 
 
 @in_virtual_time
-async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> None:
-    """A refresh of the same session under way, and then the logout itself."""
+async def test_lo01_logout_takes_two_seconds_if_descope_hangs() -> None:
+    """Both a refresh of the same session and the logout itself hang."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True)
@@ -109,8 +109,8 @@ async def test_lo01_a_logout_waits_two_seconds_even_if_everything_hangs() -> Non
 
 
 @in_virtual_time
-async def test_lo01_a_logout_waits_two_seconds_even_for_keys() -> None:
-    """None are known yet, and Descope does not answer."""
+async def test_lo01_logout_takes_two_seconds_if_the_keys_hang() -> None:
+    """No keys have been fetched yet."""
     core = AuthHarness()
     core.emulator.faults.add("keys", hold=True)
 
@@ -122,27 +122,27 @@ async def test_lo01_a_logout_waits_two_seconds_even_for_keys() -> None:
     await core.verifier.aclose()
 
 
-@pytest.mark.parametrize("sort", ["nothing", "session only", "garbage", "bearer", "ambiguous"])
-async def test_lo02_a_logout_without_a_refresh_token_has_nothing_to_tell(sort: str) -> None:
-    """It succeeds all the same, as often as it is asked for."""
+@pytest.mark.parametrize("kind", ["nothing", "session only", "garbage", "bearer", "ambiguous"])
+async def test_lo02_logout_without_a_refresh_token_calls_nothing(kind: str) -> None:
+    """It succeeds nevertheless, and can be repeated."""
     core = AuthHarness()
     issued = core.issue()
-    presented = {
+    credentials = {
         "nothing": Credentials(),
         "session only": Credentials(session=issued.session_jwt),
         "garbage": Credentials(session="x", refresh="y"),
         "bearer": Credentials(bearer=issued.session_jwt),
         "ambiguous": replace(cookies(issued), ambiguous=True),
-    }[sort]
+    }[kind]
 
-    await core.session_service.logout(presented)
+    await core.session_service.logout(credentials)
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     assert core.calls("logout") == 0
 
 
-async def test_lo02_a_second_logout_is_no_error() -> None:
-    """The session is over already."""
+async def test_lo02_second_logout_is_no_error() -> None:
+    """The session has ended already."""
     core = AuthHarness()
     issued = core.issue()
     for confirmed in (True, False):
@@ -150,8 +150,8 @@ async def test_lo02_a_second_logout_is_no_error() -> None:
         assert core.recorded_events(SignedOut)[-1] == SignedOut(everywhere=False, confirmed=confirmed)
 
 
-async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
-    """A refresh and an exchange: both land, and nothing is lost."""
+async def test_shutdown_waits_for_a_refresh_in_flight() -> None:
+    """Its result is not lost."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     request = asyncio.create_task(core.authenticate(issued))
@@ -161,14 +161,14 @@ async def test_a_shutdown_waits_for_what_is_in_flight() -> None:
 
 
 @in_virtual_time
-async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
-    """For all that hangs together."""
+async def test_shutdown_waits_no_longer_than_its_timeout() -> None:
+    """The timeout is for all operations together."""
     core = AuthHarness(timeout=60)
     issued = core.issue(session_seconds=-60)
     for endpoint in ("refresh", "exchange"):
         core.emulator.faults.add(endpoint, hold=True)
     refresh = asyncio.create_task(core.authenticate(issued))
-    login = asyncio.create_task(core.login_flow.complete_login("code", anybody))
+    login = asyncio.create_task(core.login_flow.complete_login("code", admit_all))
     await core.emulator.faults.wait_until_held(2)
 
     await core.drain(10)
@@ -179,8 +179,8 @@ async def test_a_shutdown_waits_no_longer_than_it_may() -> None:
     assert login.cancelled()
 
 
-async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
-    """At a deploy, say: a shutdown waits for it, Descope is told, and so is who listens."""
+async def test_lo03_cancelled_logout_is_completed() -> None:
+    """A shutdown waits for it, Descope is called, and the event is emitted."""
     core = AuthHarness()
     issued = core.issue()
     core.emulator.faults.add("logout", hold=True)
@@ -197,8 +197,8 @@ async def test_lo03_a_logout_that_is_cut_off_is_finished() -> None:
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
 
 
-async def test_lo03_a_session_token_that_cannot_be_checked_holds_no_logout_up() -> None:
-    """Its key cannot be had just now; the refresh token, which is all that it takes, is good."""
+async def test_lo03_logout_works_with_a_session_token_that_cannot_be_verified() -> None:
+    """Its key cannot be fetched, but the refresh token is valid, which is enough."""
     core = AuthHarness()
     old = core.issue()
     await core.refresh_token(old)

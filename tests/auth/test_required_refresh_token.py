@@ -1,4 +1,4 @@
-"""The refresh token of a request, for what only it can do: tenant switch, logout, profile (KD-05, LO-06)."""
+"""The refresh token of a request, which tenant switch, logout and profile require (KD-05, LO-06)."""
 
 from dataclasses import replace
 
@@ -21,28 +21,28 @@ FOUR_WEEKS = 28 * 86400
 
 
 async def test_the_refresh_token_of_a_request_is_verified() -> None:
-    """For what only it can do; the session cookie may be missing, dead or bad."""
+    """The session cookie may be missing, expired or invalid."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     for session in (None, pair.session_jwt, "garbage"):
-        held = await core.authenticator.require_refresh_token(
+        refresh_token = await core.authenticator.require_refresh_token(
             Credentials(session=session, refresh=pair.refresh_jwt)
         )
-        assert held.text == pair.refresh_jwt
-        assert held.expires_at == NOW + FOUR_WEEKS
+        assert refresh_token.text == pair.refresh_jwt
+        assert refresh_token.expires_at == NOW + FOUR_WEEKS
     assert core.recorded_events(TokenRejected) == []
 
 
-async def test_lo06_a_bearer_has_no_refresh_token() -> None:
-    """Even if cookies are there too."""
+async def test_lo06_request_with_a_bearer_has_no_refresh_token() -> None:
+    """Its cookies do not count."""
     core = AuthHarness()
     pair = core.issue()
     with pytest.raises(BadRequest):
         await core.authenticator.require_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
 
 
-async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
-    """None, a session token, garbage: nobody is signed in. Two, or an expired one: it says so."""
+async def test_each_kind_of_missing_refresh_token_has_its_own_error() -> None:
+    """Missing or invalid is NotAuthenticated; ambiguous and expired tokens have errors of their own."""
     core = AuthHarness()
     pair = core.issue()
     without = [
@@ -50,9 +50,9 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
         Credentials(refresh=pair.session_jwt),
         Credentials(refresh="garbage"),
     ]
-    for presented in without:
+    for credentials in without:
         with pytest.raises(NotAuthenticated) as caught:
-            await core.authenticator.require_refresh_token(presented)
+            await core.authenticator.require_refresh_token(credentials)
         assert type(caught.value) is NotAuthenticated
     with pytest.raises(ConflictingCookies):
         await core.authenticator.require_refresh_token(replace(cookies(pair), ambiguous=True))
@@ -61,16 +61,16 @@ async def test_a_request_without_a_good_refresh_token_is_told_so() -> None:
         await core.authenticator.require_refresh_token(cookies(pair))
 
 
-async def test_a_refresh_token_that_cannot_be_checked_has_no_verdict() -> None:
-    """There are no keys right now."""
+async def test_refresh_token_that_cannot_be_verified_is_unavailable() -> None:
+    """No keys can be fetched."""
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
         await core.authenticator.require_refresh_token(cookies(core.issue()))
 
 
-async def test_kd05_a_planted_refresh_token_does_nothing_for_the_owner_of_the_session() -> None:
-    """A switch with it would sign the user in as the one who planted it (CK-11)."""
+async def test_kd05_planted_refresh_token_is_not_used_for_the_user_of_the_session() -> None:
+    """A tenant switch with it would sign the user in as the attacker (CK-11)."""
     core = AuthHarness()
     planted = Credentials(session=core.issue().session_jwt, refresh=core.issue(HANK, "globex").refresh_jwt)
 

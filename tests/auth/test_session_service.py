@@ -1,4 +1,4 @@
-"""Tenant switch, profile and tenant names, without a web framework (2.13)."""
+"""Tenant switch, profile and tenant names without a web framework (requirements 2.13)."""
 
 import asyncio
 from dataclasses import replace
@@ -22,8 +22,8 @@ from tests.helpers.event_loop import run_ready
 pytestmark = pytest.mark.anyio
 
 
-async def test_tn08_a_switch_brings_a_verified_pair_of_the_tenant() -> None:
-    """Told of with user and tenant; the old token's late twins get it too."""
+async def test_tn08_tenant_switch_returns_verified_tokens_of_the_tenant() -> None:
+    """The event has user and tenant; later requests with the old refresh token get the new tokens."""
     core = AuthHarness()
     issued = core.issue()
 
@@ -36,8 +36,8 @@ async def test_tn08_a_switch_brings_a_verified_pair_of_the_tenant() -> None:
     assert core.calls("refresh") == 0
 
 
-async def test_a_switch_uses_the_newest_token() -> None:
-    """The tab has missed a refresh: its own token is spent, and would end the session."""
+async def test_tenant_switch_uses_the_current_refresh_token() -> None:
+    """The browser tab has an older one, which would end the session."""
     core = AuthHarness()
     issued = core.issue()
     await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
@@ -47,8 +47,8 @@ async def test_a_switch_uses_the_newest_token() -> None:
     assert pair.session.tenant_id == "globex"
 
 
-async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
-    """Both succeed, and the switch is what remains."""
+async def test_tn09_tenant_switch_waits_for_a_concurrent_refresh() -> None:
+    """Both succeed, and the tokens of the switch remain."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     core.emulator.faults.add("refresh", hold=True, when="after")
@@ -66,8 +66,8 @@ async def test_tn09_a_switch_waits_for_the_refresh_beside_it() -> None:
     assert core.calls("refresh") == core.calls("select") == 1
 
 
-async def test_a_tenant_that_is_not_the_users_is_forbidden() -> None:
-    """Descope decides, for the session may be older than the membership; the session goes on."""
+async def test_switch_to_a_tenant_without_the_user_is_forbidden() -> None:
+    """Descope decides, because a membership may be newer than the session, which continues."""
     core = AuthHarness()
     issued = core.issue()
     with pytest.raises(Forbidden) as caught:
@@ -79,8 +79,8 @@ async def test_a_tenant_that_is_not_the_users_is_forbidden() -> None:
     ).session is not None
 
 
-async def test_a_switch_of_a_revoked_session_ends_it() -> None:
-    """Descope says 401."""
+async def test_tenant_switch_of_a_revoked_session_ends_it() -> None:
+    """Descope responds with 401."""
     core = AuthHarness()
     issued = core.issue()
     core.emulator.revoke_sessions(ADA)
@@ -92,19 +92,19 @@ async def test_a_switch_of_a_revoked_session_ends_it() -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [(401, "E011003"), (400, "E061005"), (400, "E064001"), (400, "E064006")]
 )
-async def test_a_switch_with_a_dead_token_ends_the_session(status: int, code: str) -> None:
-    """Descope says it with its status or, with a 400, by its code: it is not about the tenant."""
+async def test_tenant_switch_with_an_invalid_refresh_token_ends_the_session(status: int, code: str) -> None:
+    """By the status, or with a 400 by its code, the response is not about the tenant."""
     core = AuthHarness()
-    core.next_answer("select", {"errorCode": code, "errorDescription": "over"}, status)
+    core.set_next_response("select", {"errorCode": code, "errorDescription": "over"}, status)
     with pytest.raises(SessionEnded):
         await core.session_service.select_tenant(cookies(core.issue()), "globex")
 
 
-async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
-    """The answer lacks the tenant that was asked for: an error, an event, and the session as it was."""
+async def test_tn07_tenant_switch_to_another_tenant_is_rejected_and_changes_nothing() -> None:
+    """The error and the event name the reason, and the session is unchanged."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     issued = core.issue()
-    core.next_tokens("select", *core.issue(tenant="acme"))
+    core.set_next_tokens("select", *core.issue(tenant="acme"))
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.session_service.select_tenant(cookies(issued), "globex")
@@ -116,8 +116,8 @@ async def test_tn07_a_switch_that_ends_up_elsewhere_is_refused() -> None:
     assert renewed.session.tenant_id == "acme"
 
 
-async def test_a_switch_during_an_outage_has_no_verdict() -> None:
-    """The session is as it was."""
+async def test_tenant_switch_during_an_outage_is_unavailable() -> None:
+    """The session is unchanged."""
     core = AuthHarness()
     issued = core.issue()
     core.emulator.faults.add("select", status=503)
@@ -126,8 +126,8 @@ async def test_a_switch_during_an_outage_has_no_verdict() -> None:
     assert (await core.authenticate(issued)).session is not None
 
 
-async def test_a_switch_needs_a_refresh_token() -> None:
-    """Nobody is signed in without one, and Descope is not asked."""
+async def test_tenant_switch_requires_a_refresh_token() -> None:
+    """Without one the request is unauthenticated, and nothing is called."""
     core = AuthHarness()
     session = core.issue().session_jwt
     with pytest.raises(NotAuthenticated):
@@ -138,7 +138,7 @@ async def test_a_switch_needs_a_refresh_token() -> None:
 
 
 async def test_the_profile_is_descopes_user_object() -> None:
-    """Asked for with the refresh token."""
+    """It is requested with the refresh token."""
     core = AuthHarness()
     issued = core.issue()
     profile = await core.session_service.profile(cookies(issued), await core.authenticate(issued))
@@ -147,8 +147,8 @@ async def test_the_profile_is_descopes_user_object() -> None:
     assert dict(profile.tenant_names) == {"acme": "Acme Corp", "globex": "Globex"}
 
 
-async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_token() -> None:
-    """The presented one is spent."""
+async def test_profile_of_a_session_that_this_request_refreshed_uses_the_new_token() -> None:
+    """That of the request is spent."""
     core = AuthHarness()
     issued = core.issue(session_seconds=-60)
     result = await core.authenticate(issued)
@@ -158,8 +158,8 @@ async def test_the_profile_of_a_session_renewed_in_this_request_needs_its_new_to
 
 
 @pytest.mark.parametrize("age", [0, 550], ids=["renewed before", "renewed beside"])
-async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token(age: int) -> None:
-    """By another tab a moment ago, or by the refresh beside this very request, which is waited for."""
+async def test_profile_of_a_session_that_another_request_refreshed_uses_the_current_token(age: int) -> None:
+    """Another tab refreshed a moment ago, or a refresh runs concurrently and is waited for."""
     core = AuthHarness()
     issued = core.issue()
     if age == 0:
@@ -172,8 +172,8 @@ async def test_the_profile_of_a_session_renewed_elsewhere_needs_the_newest_token
     assert core.calls("refresh") == 1
 
 
-async def test_a_profile_of_a_revoked_session_ends_it() -> None:
-    """Descope's word counts for more than a session token that still holds."""
+async def test_profile_of_a_revoked_session_ends_it() -> None:
+    """Descope's response overrides a session token that is still valid."""
     core = AuthHarness()
     issued = core.issue()
     result = await core.authenticate(issued)
@@ -182,8 +182,8 @@ async def test_a_profile_of_a_revoked_session_ends_it() -> None:
         await core.session_service.profile(cookies(issued), result)
 
 
-async def test_a_profile_that_descope_refuses_is_an_error() -> None:
-    """Any other "no" says nothing about the session."""
+async def test_profile_that_descope_rejects_for_another_reason_is_an_error() -> None:
+    """It says nothing about the session."""
     core = AuthHarness()
     issued = core.issue()
     result = await core.authenticate(issued)
@@ -192,19 +192,19 @@ async def test_a_profile_that_descope_refuses_is_an_error() -> None:
         await core.session_service.profile(cookies(issued), result)
 
 
-async def test_tenant_names_are_asked_for_the_users_tenants() -> None:
-    """By id; all of them, not the current one only."""
+async def test_tenant_names_are_those_of_all_tenants_of_the_user() -> None:
+    """They are returned by id, and not only for the current tenant."""
     core = AuthHarness()
     issued = core.issue()
     names = await core.session_service.tenant_names(cookies(issued), await core.authenticate(issued))
     assert names == {"acme": "Acme Corp", "globex": "Globex"}
 
 
-async def test_a_user_without_tenants_has_no_names_to_ask_for() -> None:
-    """Neither has nobody; no call is made."""
+async def test_tenant_names_of_a_user_without_tenants_cost_no_call() -> None:
+    """Neither do those of an unauthenticated request."""
     core = AuthHarness()
     nomad = core.issue("nomad@example.org", None)
     assert await core.session_service.tenant_names(cookies(nomad), await core.authenticate(nomad)) == {}
-    nobody = await core.authenticator.authenticate(Credentials())
-    assert await core.session_service.tenant_names(Credentials(), nobody) == {}
+    anonymous = await core.authenticator.authenticate(Credentials())
+    assert await core.session_service.tenant_names(Credentials(), anonymous) == {}
     assert core.calls("my_tenants") == 0

@@ -1,4 +1,4 @@
-"""Profile and tenant names beside a switch or a refresh of the same session: nobody is signed out (RF-05)."""
+"""Profile and tenant names during a tenant switch or a refresh of the same session (RF-05)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,63 +13,65 @@ from tests.helpers.auth_harness import ADA, AuthHarness, cookies
 
 pytestmark = pytest.mark.anyio
 
-Question = Callable[[AuthHarness, Credentials, AuthResult], Coroutine[Any, Any, object]]
+Query = Callable[[AuthHarness, Credentials, AuthResult], Coroutine[Any, Any, object]]
 
 
-async def profile(core: AuthHarness, presented: Credentials, result: AuthResult) -> object:
-    """The user's e-mail."""
-    return (await core.session_service.profile(presented, result)).email
+async def profile(core: AuthHarness, credentials: Credentials, result: AuthResult) -> object:
+    """Return the user's e-mail address."""
+    return (await core.session_service.profile(credentials, result)).email
 
 
-async def tenant_names(core: AuthHarness, presented: Credentials, result: AuthResult) -> object:
-    """Names by tenant id."""
-    return await core.session_service.tenant_names(presented, result)
+async def tenant_names(core: AuthHarness, credentials: Credentials, result: AuthResult) -> object:
+    """Return the tenant names by id."""
+    return await core.session_service.tenant_names(credentials, result)
 
 
-async def asked(core: AuthHarness, issued: JwtPair, ask: Question, endpoint: str) -> asyncio.Task[object]:
-    """The question under way: Descope has it, and holds it back."""
+async def start_query(
+    core: AuthHarness, issued: JwtPair, query: Query, endpoint: str
+) -> asyncio.Task[object]:
+    """Start a query, and return it once Descope has received it and holds the response back."""
     result = await core.authenticate(issued)
     core.emulator.faults.add(endpoint, hold=True)
-    asking = asyncio.create_task(ask(core, cookies(issued), result))
+    running = asyncio.create_task(query(core, cookies(issued), result))
     await core.emulator.faults.wait_until_held()
-    return asking
+    return running
 
 
-QUESTIONS = pytest.mark.parametrize(
-    ("ask", "endpoint", "response"),
+QUERIES = pytest.mark.parametrize(
+    ("query", "endpoint", "response"),
     [(profile, "me", ADA), (tenant_names, "my_tenants", {"acme": "Acme Corp", "globex": "Globex"})],
 )
 
 
-@QUESTIONS
-async def test_rf05_a_question_that_a_switch_overtook_is_asked_with_the_new_token(
-    ask: Question, endpoint: str, response: object
+@QUERIES
+async def test_rf05_query_whose_token_a_switch_replaced_is_repeated_with_the_new_token(
+    query: Query, endpoint: str, response: object
 ) -> None:
-    """Descope refuses the token that the switch has spent meanwhile: no word on the session."""
+    """Descope rejects the old token, which says nothing about the session."""
     core = AuthHarness()
     issued = core.issue()
-    asking = await asked(core, issued, ask, endpoint)
+    running = await start_query(core, issued, query, endpoint)
 
     pair = await core.session_service.select_tenant(cookies(issued), "globex")
     core.emulator.faults.release()
 
-    assert await asking == response
+    assert await running == response
     assert core.calls(endpoint) == 2
     assert (await core.authenticator.authenticate(Credentials(refresh=pair.refresh.text))).session is not None
 
 
-@QUESTIONS
-async def test_a_question_of_a_session_that_was_signed_out_meanwhile_ends(
-    ask: Question, endpoint: str, response: object
+@QUERIES
+async def test_query_during_a_logout_ends_with_session_ended(
+    query: Query, endpoint: str, response: object
 ) -> None:
-    """Nothing took the place of the refused token; it is not asked twice."""
+    """There is no newer token, so the query is not repeated."""
     core = AuthHarness()
     issued = core.issue()
-    asking = await asked(core, issued, ask, endpoint)
+    running = await start_query(core, issued, query, endpoint)
 
     await core.session_service.logout(cookies(issued))
     core.emulator.faults.release()
 
     with pytest.raises(SessionEnded):
-        await asking
+        await running
     assert core.calls(endpoint) == 1

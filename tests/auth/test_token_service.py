@@ -1,4 +1,4 @@
-"""No answer of Descope is believed because of where it came from (CB-07, KD-06, TN-07)."""
+"""Tokens in Descope's responses are verified like tokens from a browser (CB-07, KD-06, TN-07)."""
 
 from collections.abc import Callable
 
@@ -8,31 +8,31 @@ from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import JwtPair, Project
 from fastapi_descope.errors import InvalidUpstreamResponse, SessionTooLarge, UpstreamUnavailable
 from fastapi_descope.events import UpstreamTokenRejected
-from tests.helpers.auth_harness import ADA, HANK, NOW, AuthHarness, foreign
+from tests.helpers.auth_harness import ADA, HANK, NOW, AuthHarness, tokens_of_another_project
 from tests.helpers.tampering import segment, with_segment
 
 pytestmark = pytest.mark.anyio
 
 
 def changed(token: str) -> str:
-    """The token with the claims of another one."""
+    """Return the token with one character of its claims changed."""
     claims = segment(token, 1)
     return with_segment(token, 1, claims[:20] + ("A" if claims[20] != "A" else "B") + claims[21:])
 
 
 def swapped(core: AuthHarness) -> tuple[str, str]:
-    """A genuine pair, each token in the other's place."""
+    """Return a valid pair with the two tokens swapped."""
     session_jwt, refresh_jwt = core.issue()
     return refresh_jwt, session_jwt
 
 
 def another_projects(_core: AuthHarness) -> tuple[str, str]:
-    """A pair that is genuine elsewhere."""
-    session_jwt, refresh_jwt = foreign()
+    """Return a valid pair of another project."""
+    session_jwt, refresh_jwt = tokens_of_another_project()
     return session_jwt, refresh_jwt
 
 
-ANSWERS: dict[str, tuple[Callable[[AuthHarness], tuple[object, object]], str]] = {
+INVALID_TOKENS: dict[str, tuple[Callable[[AuthHarness], tuple[object, object]], str]] = {
     "nothing": (lambda core: (None, None), "token_missing"),
     "no session": (lambda core: (None, core.issue().refresh_jwt), "token_missing"),
     "no refresh token": (lambda core: (core.issue().session_jwt, None), "token_missing"),
@@ -56,16 +56,16 @@ ANSWERS: dict[str, tuple[Callable[[AuthHarness], tuple[object, object]], str]] =
 
 
 def result(issued: JwtPair) -> RefreshResult:
-    """A pair as a store remembers it."""
+    """Return a pair as a store caches it."""
     return RefreshResult(issued.session_jwt, issued.refresh_jwt)
 
 
-async def test_a_code_is_traded_for_a_verified_pair() -> None:
-    """Both halves, verified, and what Descope said beside them."""
+async def test_code_is_exchanged_for_verified_tokens() -> None:
+    """Both tokens are verified, and the rest of the response is returned too."""
     core = AuthHarness()
     issued = core.issue()
     user = {"userId": "U2ada", "name": "Ada"}
-    core.next_answer(
+    core.set_next_response(
         "exchange",
         {"sessionJwt": issued.session_jwt, "refreshJwt": issued.refresh_jwt, "user": user, "firstSeen": True},
     )
@@ -81,86 +81,86 @@ async def test_a_code_is_traded_for_a_verified_pair() -> None:
     assert response.profile.name == "Ada"
 
 
-@pytest.mark.parametrize("response", ANSWERS)
-async def test_cb07_an_exchange_that_brings_anything_else_brings_nothing(response: str) -> None:
-    """A precise reason, one event if tokens failed, and never a pair."""
+@pytest.mark.parametrize("response", INVALID_TOKENS)
+async def test_cb07_exchange_with_invalid_tokens_is_rejected(response: str) -> None:
+    """The error has a precise reason, and rejected tokens cause one event."""
     core = AuthHarness()
-    tokens, reason = ANSWERS[response]
-    core.next_tokens("exchange", *tokens(core))
+    tokens, reason = INVALID_TOKENS[response]
+    core.set_next_tokens("exchange", *tokens(core))
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.tokens.exchange("code")
 
     assert caught.value.reason == reason
     assert caught.value.__cause__ is None
-    told = [] if reason.startswith("token_") else [UpstreamTokenRejected(reason)]
-    assert core.recorded_events(UpstreamTokenRejected) == told
+    expected = [] if reason.startswith("token_") else [UpstreamTokenRejected(reason)]
+    assert core.recorded_events(UpstreamTokenRejected) == expected
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>sign in</html>", b"null", b"\xff"])
-async def test_cb07_an_exchange_that_is_no_json_object_brings_nothing(body: bytes) -> None:
-    """A page, half an answer, another type."""
+async def test_cb07_exchange_without_a_json_object_is_rejected(body: bytes) -> None:
+    """A page, half a response, or another JSON type is invalid."""
     core = AuthHarness()
-    core.next_answer("exchange", body)
+    core.set_next_response("exchange", body)
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.tokens.exchange("code")
     assert caught.value.reason == "not_json"
 
 
-async def test_ck08_a_user_with_too_many_grants_is_told_so() -> None:
-    """The tokens are Descope's all right, and fit into no cookie: the app's owner has to mend that."""
+async def test_ck08_tokens_of_a_user_with_too_many_grants_are_too_large() -> None:
+    """Descope's tokens are valid but fit into no cookie; the app's owner has to fix that."""
     core = AuthHarness()
     big = core.emulator.issue(ADA, "acme", claims={"bulk": "x" * 9000})
-    core.next_tokens("exchange", *big)
+    core.set_next_tokens("exchange", *big)
     with pytest.raises(SessionTooLarge):
         await core.tokens.exchange("code")
 
 
-async def test_a_refresh_without_rotation_keeps_the_presented_token() -> None:
-    """Descope leaves it out of the answer (wire contract, section 5.2)."""
+async def test_refresh_without_rotation_keeps_the_refresh_token() -> None:
+    """Descope omits it from the response (wire contract, section 5.2)."""
     core = AuthHarness(Project())
     issued = core.issue()
 
-    brought = await core.tokens.refresh(issued.refresh_jwt)
+    tokens_result = await core.tokens.refresh(issued.refresh_jwt)
 
-    assert brought.refresh_jwt == issued.refresh_jwt
-    assert brought.session_jwt is not None
-    assert brought.refresh_at is None
-    assert (await core.tokens.verify(brought)).refresh.text == issued.refresh_jwt
+    assert tokens_result.refresh_jwt == issued.refresh_jwt
+    assert tokens_result.session_jwt is not None
+    assert tokens_result.refresh_at is None
+    assert (await core.tokens.verify(tokens_result)).refresh.text == issued.refresh_jwt
 
 
-async def test_a_refresh_with_rotation_brings_a_new_token() -> None:
-    """And says when an inactive session would be over."""
+async def test_refresh_with_rotation_returns_a_new_refresh_token() -> None:
+    """The response also has the time of the next refresh for an inactivity timeout."""
     core = AuthHarness(Project(rotate_refresh=True, inactivity_seconds=1200))
     issued = core.issue()
 
-    brought = await core.tokens.refresh(issued.refresh_jwt)
+    tokens_result = await core.tokens.refresh(issued.refresh_jwt)
 
-    assert brought.refresh_jwt not in {None, issued.refresh_jwt}
-    assert brought.refresh_at == NOW + 600
-    assert (await core.tokens.verify(brought)).refresh_at == NOW + 600
+    assert tokens_result.refresh_jwt not in {None, issued.refresh_jwt}
+    assert tokens_result.refresh_at == NOW + 600
+    assert (await core.tokens.verify(tokens_result)).refresh_at == NOW + 600
 
 
-async def test_kd06_a_pair_of_another_user_than_the_one_who_asked_is_refused() -> None:
-    """Both halves are genuine and fit each other; they are somebody else's."""
+async def test_kd06_tokens_of_another_user_are_rejected() -> None:
+    """Both tokens are valid and belong together, but to another user than the refresh token."""
     core = AuthHarness()
-    held = await core.refresh_token(core.issue())
+    refresh_token = await core.refresh_token(core.issue())
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.tokens.verify(result(core.issue(HANK, "globex")), held)
+        await core.tokens.verify(result(core.issue(HANK, "globex")), refresh_token)
     assert caught.value.reason == "subject"
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
 
 
-async def test_a_result_without_tokens_is_refused() -> None:
-    """That of a logout, for one."""
+async def test_result_without_tokens_is_rejected() -> None:
+    """That of a logout has none."""
     core = AuthHarness()
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await core.tokens.verify(RefreshResult.ended())
     assert caught.value.reason == "token_missing"
 
 
-async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None:
-    """It may be the only copy of a rotated token: no verdict, and no alarm."""
+async def test_without_keys_the_verification_is_unavailable() -> None:
+    """The tokens may be the only copy of a rotated refresh token, so they are not rejected."""
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
@@ -168,8 +168,8 @@ async def test_without_keys_a_pair_can_be_neither_believed_nor_refused() -> None
     assert core.recorded_events(UpstreamTokenRejected) == []
 
 
-async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> None:
-    """Somebody has just asked for an unknown key; ours is there half a minute later."""
+async def test_tokens_under_a_key_that_may_not_be_fetched_yet_are_unavailable() -> None:
+    """An unknown key has just caused a fetch; the next one is allowed half a minute later."""
     core = AuthHarness()
     await core.authenticate(core.issue())
     core.emulator.rotate_keys()
@@ -185,8 +185,8 @@ async def test_a_pair_under_a_key_too_new_to_be_asked_for_has_no_verdict() -> No
     assert (await core.tokens.verify(newest)).session.tenant_id == "acme"
 
 
-async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> None:
-    """Its reason tells so, for those who can go on with its refresh token."""
+async def test_tokens_that_expired_in_the_cache_are_not_suspicious() -> None:
+    """The reason is ``expired``, so that a caller can use their refresh token."""
     core = AuthHarness()
     issued = core.issue()
     await core.tokens.verify(result(issued))
@@ -197,8 +197,8 @@ async def test_a_pair_that_has_waited_too_long_is_late_and_not_suspicious() -> N
     assert core.recorded_events(UpstreamTokenRejected) == []
 
 
-async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
-    """Our clock is behind: it is told of, and becomes good in time."""
+async def test_rf17_tokens_from_the_future_are_unavailable_until_they_are_valid() -> None:
+    """Our clock is behind: an event is emitted, and the tokens become valid later."""
     core = AuthHarness()
     times = {"iat": int(NOW) + 60, "exp": int(NOW) + 660}
     early = result(core.emulator.issue(ADA, "acme", claims=times))
@@ -211,8 +211,8 @@ async def test_rf17_a_pair_from_the_future_has_no_verdict_yet() -> None:
     assert (await core.tokens.verify(early)).session.expires_at == times["exp"]
 
 
-async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
-    """Asked with the refresh token, verified like any other."""
+async def test_tenant_switch_returns_tokens_of_the_tenant() -> None:
+    """They are requested with the refresh token, and verified."""
     core = AuthHarness()
     issued = core.issue()
     select, verify = core.switch("globex")
@@ -225,27 +225,27 @@ async def test_a_switch_brings_a_pair_of_the_tenant() -> None:
 
 
 @pytest.mark.parametrize("tenant", ["acme", None])
-async def test_tn07_a_switch_to_anywhere_else_is_none(tenant: str | None) -> None:
-    """A genuine pair of the same user, in another tenant than was asked for, or in none."""
+async def test_tn07_tenant_switch_to_another_tenant_is_rejected(tenant: str | None) -> None:
+    """The tokens are valid and of the same user, but of another tenant or of none."""
     core = AuthHarness()
     issued = core.issue()
-    core.next_tokens("select", *core.issue(tenant=tenant))
+    core.set_next_tokens("select", *core.issue(tenant=tenant))
     select, verify = core.switch("globex")
-    brought = await select(issued.refresh_jwt)
+    tokens_result = await select(issued.refresh_jwt)
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await verify(brought, await core.refresh_token(issued))
+        await verify(tokens_result, await core.refresh_token(issued))
 
     assert caught.value.reason == "tenant"
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("tenant")]
 
 
-async def test_neither_an_answer_nor_its_error_shows_a_token() -> None:
-    """Nor does what it came from (LG-02)."""
+async def test_lg02_repr_of_results_and_errors_shows_no_token() -> None:
+    """Nor do the cause of the error and the events."""
     core = AuthHarness()
-    core.next_tokens("refresh", "canary.canary", "canary")
-    brought = await core.tokens.refresh(core.issue().refresh_jwt)
+    core.set_next_tokens("refresh", "canary.canary", "canary")
+    tokens_result = await core.tokens.refresh(core.issue().refresh_jwt)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.tokens.verify(brought)
-    shown = (brought, caught.value, caught.value.args, caught.value.__cause__, core.events)
+        await core.tokens.verify(tokens_result)
+    shown = (tokens_result, caught.value, caught.value.args, caught.value.__cause__, core.events)
     assert "canary" not in repr(shown)

@@ -22,7 +22,7 @@ ADA = "ada@acme.example"
 HANK = "hank@globex.example"
 
 STRICT = Project(rotate_refresh=True)
-"""Every refresh token is good for one use."""
+"""A project in which each refresh token can be used once."""
 
 
 class AuthHarness:
@@ -50,17 +50,17 @@ class AuthHarness:
         self.drain = core.drain
 
     def calls(self, endpoint: str) -> int:
-        """How many calls of an endpoint reached the emulator."""
+        """Return how many calls of an endpoint reached the emulator."""
         return self.emulator.requests.count(endpoint)
 
     def recorded_events(self, *kinds: type[Event]) -> list[Event]:
-        """The events of these kinds, oldest first."""
+        """Return the events of these classes, oldest first."""
         return [event for event in self.events if isinstance(event, kinds)]
 
     def issue(
         self, user: str = ADA, tenant: str | None = "acme", *, session_seconds: int | None = None
     ) -> JwtPair:
-        """A pair that Descope has issued; a session of negative seconds is over."""
+        """Issue a pair. With negative seconds the session token has expired."""
         return self.emulator.issue(user, tenant, session_seconds=session_seconds)
 
     async def refresh_token(self, issued: JwtPair) -> RefreshToken:
@@ -84,32 +84,32 @@ class AuthHarness:
         return self.tokens.select_tenant(tenant), self.tokens.verify_tenant(tenant)
 
     async def code(self, login_url: str, user: str = ADA) -> str:
-        """The one-time code that a browser brings back from a login."""
+        """Return the one-time code with which a browser comes back from a login."""
         browser = Browser(httpx.AsyncClient(mounts={f"{IDP}/": httpx.ASGITransport(self.emulator)}))
         answer = await browser.choose(await browser.visit(login_url), user)
         return httpx.URL(answer.headers["location"]).params["code"]
 
-    def next_tokens(self, endpoint: str, session_jwt: object, refresh_jwt: object) -> None:
-        """Have the next call of an endpoint answered with these tokens, whatever they are."""
+    def set_next_tokens(self, endpoint: str, session_jwt: object, refresh_jwt: object) -> None:
+        """Set the tokens in the response to the next call of an endpoint; they need not be valid."""
         tokens = {"sessionJwt": session_jwt, "refreshJwt": refresh_jwt}
-        self.next_answer(endpoint, {name: token for name, token in tokens.items() if token is not None})
+        self.set_next_response(endpoint, {name: token for name, token in tokens.items() if token is not None})
 
-    def next_answer(self, endpoint: str, body: Mapping[str, object] | bytes, status: int = 200) -> None:
-        """Have the next call of an endpoint answered with this."""
+    def set_next_response(self, endpoint: str, body: Mapping[str, object] | bytes, status: int = 200) -> None:
+        """Set the response to the next call of an endpoint."""
         text = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
         self.emulator.faults.add(endpoint, status=status, body=text)
 
 
-async def anybody(pair: TokenPair, profile: UserProfile | None) -> None:
-    """An app without a say in who signs in."""
+async def admit_all(pair: TokenPair, profile: UserProfile | None) -> None:
+    """Admit every user who logs in."""
 
 
 def cookies(issued: JwtPair) -> Credentials:
-    """Both cookies of a pair, as a request brings them."""
+    """Return the credentials of a request with both cookies of a pair."""
     return Credentials(session=issued.session_jwt, refresh=issued.refresh_jwt)
 
 
-def foreign(user: str = ADA) -> JwtPair:
-    """A pair of somebody else's project, genuine there."""
+def tokens_of_another_project(user: str = ADA) -> JwtPair:
+    """Return a pair of another project, which is valid there."""
     project = replace(Project(), project_id="P2ForeignForeignForeignForei")
     return Emulator(project, clock=Clock(lambda: NOW)).issue(user, "acme")
