@@ -1,1 +1,1 @@
-"""Fieldnotes: a small B2B product, site inspection reports by organisation, that signs in through Descope."""
+"""Fieldnotes: a small B2B product for site inspection reports. Organisations sign in through Descope."""

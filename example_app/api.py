@@ -1,4 +1,4 @@
-"""The same session for scripts: what a mobile app or a front end would call."""
+"""The JSON API, for a mobile app or a front end. It uses the same session as the pages."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -18,11 +18,11 @@ class Me(BaseModel):
 
 @router.get("/api/me", tags=["Fieldnotes"])
 async def me(user: CurrentUser, tenant: CurrentTenant) -> Me:
-    """Who is calling, and for which organisation."""
+    """The current user, and the current organisation with the user's roles in it."""
     return Me(user=user.id, tenant=tenant.id, roles=tenant.roles)
 
 
 @router.get("/healthz", include_in_schema=False)
 async def healthz() -> dict[str, str]:
-    """For load balancers: asks nobody who they are, so no session is looked at."""
+    """Respond to health checks. No dependency needs the session, so it is never read."""
     return {"status": "ok"}

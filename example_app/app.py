@@ -1,4 +1,4 @@
-"""The app: ``uvicorn example_app.app:app`` with ``DESCOPE_PROJECT_ID`` set, or ``scripts/demo`` without."""
+"""The app. Run ``uvicorn example_app.app:app`` with ``DESCOPE_PROJECT_ID`` set, or run ``scripts/demo``."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,10 +27,14 @@ def create_app(
     transport: httpx.AsyncBaseTransport | None = None,
     try_it: Sequence[str] = (),
 ) -> FastAPI:
-    """A new Fieldnotes with data of its own.
+    """Return a new app with its own sample data.
 
-    The first three go to ``Descope``, which reads ``DESCOPE_*`` variables without ``settings``. ``try_it``
-    are e-mail addresses that the home page offers to sign in with: for the demo, where no password is asked.
+    Args:
+        settings: Settings for ``Descope``; None to read the ``DESCOPE_*`` environment variables.
+        clock: The clock of ``Descope`` and of the pages, in epoch seconds.
+        transport: Replaces the connections to Descope in tests.
+        try_it: E-mail addresses for which the home page shows login links. The demo uses them: its emulator
+            needs no password.
     """
     app = FastAPI(title="Fieldnotes")
     app.state.clock = clock
@@ -49,7 +53,7 @@ def create_app(
 
 
 def __getattr__(name: str) -> FastAPI:
-    """``app``, made when a server asks for it: importing this module needs no settings."""
+    """Create ``app`` on first access, so that importing this module needs no settings."""
     if name == "app":
         return create_app()
     raise AttributeError(name)

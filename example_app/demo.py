@@ -1,6 +1,6 @@
-"""``python -m example_app.demo``: Fieldnotes and a Descope emulator on this machine, nothing configured.
+"""``python -m example_app.demo``: run Fieldnotes against a Descope emulator, without configuration.
 
-With ``--check`` nobody has to look: a browser of sorts walks the whole journey and says what it saw.
+With ``--check`` it runs the journey of one user with a scripted browser, and prints the result of each step.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from fastapi_descope.emulator.server import running
 from .app import create_app
 from .browser import Browser
 from .journey import Journey
-from .loopback import listen, serve, serving
+from .loopback import listen, serve, serve_in_thread
 from .samples import NAMES
 
 __all__ = ["main"]
@@ -29,76 +29,82 @@ _APP_PORT = 8000
 _EMULATOR_PORT = 8787
 _SESSION_SECONDS = 600
 
-# The app is at 127.0.0.1 and the emulator at localhost: two sites, as in real life. Cookies do not tell
-# ports apart, so on one host the emulator would be sent the app's session.
+# The app is at 127.0.0.1 and the emulator at localhost, so they are two sites, as in production. Cookies
+# ignore ports: on one host, the browser would send the app's session cookies to the emulator.
 _EMULATOR_HOST = "localhost"
 
-_say = partial(print, flush=True)
+_print = partial(print, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo until Ctrl-C, or the check until its end; the answer is the exit code."""
+    """Run the demo until Ctrl-C, or the check, and return the exit status."""
     options = _options(arguments)
     seconds = _SESSION_SECONDS if options.check else options.session_seconds
     project = Project(session_seconds=seconds, rotate_refresh=True)
     emulator = Emulator(project, clock=Clock(), console="faults")
     if options.check:
-        return _check(emulator)
-    return _show(emulator, options.port, options.emulator_port)
+        return _run_check(emulator)
+    return _run_demo(emulator, options.port, options.emulator_port)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/demo", description="Fieldnotes against a Descope emulator."
     )
-    parser.add_argument("--check", action="store_true", help="walk the journey, print each step, exit 0 or 1")
-    parser.add_argument("--port", type=int, help=f"of the app (default: {_APP_PORT}, or a free one)")
-    parser.add_argument("--emulator-port", type=int, help=f"default: {_EMULATOR_PORT}, or a free one")
+    parser.add_argument(
+        "--check", action="store_true", help="run the journey, print each step, exit with 0 or 1"
+    )
+    parser.add_argument("--port", type=int, help=f"port of the app (default: {_APP_PORT}, or a free one)")
+    parser.add_argument(
+        "--emulator-port", type=int, help=f"port of the emulator (default: {_EMULATOR_PORT}, or a free one)"
+    )
     parser.add_argument(
         "--session-seconds",
         type=int,
         default=_SESSION_SECONDS,
-        help="how long a session lives before it renews itself (default: %(default)s)",
+        help="lifetime of a session token (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
-def _show(emulator: Emulator, port: int | None, emulator_port: int | None) -> int:
-    with running(emulator, host=_EMULATOR_HOST, port=_port(emulator_port, _EMULATOR_PORT)) as descope_url:
-        listener, app_url = listen(_port(port, _APP_PORT))
+def _run_demo(emulator: Emulator, port: int | None, emulator_port: int | None) -> int:
+    with running(
+        emulator, host=_EMULATOR_HOST, port=_available_port(emulator_port, _EMULATOR_PORT)
+    ) as descope_url:
+        listener, app_url = listen(_available_port(port, _APP_PORT))
         with listener:
-            _say(_welcome(emulator, app_url, descope_url))
+            _print(_welcome(emulator, app_url, descope_url))
             with suppress(KeyboardInterrupt):
-                serve(_app(emulator, app_url), listener)
+                serve(_configured_app(emulator, app_url), listener)
     return 0
 
 
-def _check(emulator: Emulator) -> int:
-    """On free ports, so that a demo may run beside it."""
+def _run_check(emulator: Emulator) -> int:
+    """Run the journey on free ports, so that a demo may run at the same time."""
     with running(emulator, host=_EMULATOR_HOST):
         listener, app_url = listen(0)
-        with listener, serving(_app(emulator, app_url), listener):
-            return asyncio.run(_walk(emulator, app_url))
+        with listener, serve_in_thread(_configured_app(emulator, app_url), listener):
+            return asyncio.run(_run_journey(emulator, app_url))
 
 
-async def _walk(emulator: Emulator, app_url: str) -> int:
+async def _run_journey(emulator: Emulator, app_url: str) -> int:
     async with httpx.AsyncClient(trust_env=False) as client:
-        went_well = await Journey(Browser(client, app_url), emulator, _say).run()
-    _say("All as it should be." if went_well else "Something is wrong.")
-    return 0 if went_well else 1
+        succeeded = await Journey(Browser(client, app_url), emulator, _print).run()
+    _print("All steps passed." if succeeded else "The check failed.")
+    return 0 if succeeded else 1
 
 
-def _app(emulator: Emulator, app_url: str) -> FastAPI:
-    """Fieldnotes as a customer would configure it: two settings, and the clock that the check moves."""
+def _configured_app(emulator: Emulator, app_url: str) -> FastAPI:
+    """Return the app with the settings of a customer, and with the clock that the check advances."""
     settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=app_url)
-    people = [user.login_id for user in emulator.project.users if user.tenants]
-    return create_app(settings=settings, clock=emulator.clock, try_it=people)
+    login_ids = [user.login_id for user in emulator.project.users if user.tenants]
+    return create_app(settings=settings, clock=emulator.clock, try_it=login_ids)
 
 
-def _port(asked: int | None, default: int) -> int:
-    """The port that was asked for, else the default one, else, if that is taken, any free one (0)."""
-    if asked is not None:
-        return asked
+def _available_port(requested: int | None, default: int) -> int:
+    """Return the requested port, or the default one, or 0 for a free one if the default is in use."""
+    if requested is not None:
+        return requested
     try:
         listener, _ = listen(default)
     except OSError:
@@ -108,28 +114,28 @@ def _port(asked: int | None, default: int) -> int:
 
 
 def _welcome(emulator: Emulator, app_url: str, descope_url: str) -> str:
-    people = "\n".join(_introduction(user) for user in emulator.project.users if user.tenants)
+    users = "\n".join(_user_line(user) for user in emulator.project.users if user.tenants)
     return f"""
   Fieldnotes       {app_url}
   Descope emulator {descope_url}
-  Its console      {descope_url}/console
+  Console          {descope_url}/console
 
-  Open the first address and sign in with one of these; nobody asks for a password:
+  Open the app and sign in as one of these users. No password is needed:
 
-{people}
+{users}
 
-  The console shows what the app asks of Descope, and breaks it if you like.
+  The console shows the app's calls to Descope, and can inject faults.
 
-  Ctrl-C ends both.
+  Press Ctrl-C to stop both.
 """
 
 
-def _introduction(user: SeedUser) -> str:
-    places = [
+def _user_line(user: SeedUser) -> str:
+    memberships = [
         f"{' and '.join(grants.roles)} at {NAMES.get(tenant_id, tenant_id)}"
         for tenant_id, grants in user.tenants.items()
     ]
-    return f"    {user.login_id:<20} {', '.join(places)}"
+    return f"    {user.login_id:<20} {', '.join(memberships)}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Our own pages for "you may not" and "not here", in place of the plugin's plain ones.
+"""The app's own pages for 403 and 404 instead of the plugin's.
 
-FastAPI's exception handlers run before the plugin's, so an app may take over the errors it wants to
-show itself. A handler that raises the error again leaves the answer to the plugin, or to FastAPI.
+The app's exception handlers run before the plugin's. A handler that raises the error again leaves the
+response to the plugin.
 """
 
 from http import HTTPStatus
@@ -20,28 +20,28 @@ __all__ = ["add_error_pages"]
 
 
 def add_error_pages(app: FastAPI) -> None:
-    for refusal in (MissingRoles, MissingPermissions, NoTenant):
-        app.add_exception_handler(refusal, show_refusal)
-    app.add_exception_handler(HTTPException, show_http_error)
+    for error_class in (MissingRoles, MissingPermissions, NoTenant):
+        app.add_exception_handler(error_class, show_forbidden)
+    app.add_exception_handler(HTTPException, show_not_found)
 
 
-async def show_refusal(request: Request, error: Exception) -> Response:
-    """A page that says what is missing and where to go; scripts get the plugin's problem document."""
+async def show_forbidden(request: Request, error: Exception) -> Response:
+    """Show which role or permission is missing. Scripts get the plugin's problem document."""
     if not _wants_page(request):
         raise error
     page = Page(request, await get_auth_session(request))
     missing = error.missing if isinstance(error, (MissingRoles, MissingPermissions)) else ()
     kind = "role" if isinstance(error, MissingRoles) else "permission"
-    return page.render("refused.html", status=HTTPStatus.FORBIDDEN, missing=missing, kind=kind)
+    return page.render("forbidden.html", status=HTTPStatus.FORBIDDEN, missing=missing, kind=kind)
 
 
-async def show_http_error(request: Request, error: Exception) -> Response:
-    """A page for 404; whatever else FastAPI has to say stays as it is."""
-    refused = cast("HTTPException", error)
-    if refused.status_code != HTTPStatus.NOT_FOUND or not _wants_page(request):
-        return await http_exception_handler(request, refused)
+async def show_not_found(request: Request, error: Exception) -> Response:
+    """Show a page for 404. Other statuses, and scripts, get FastAPI's response."""
+    http_error = cast("HTTPException", error)
+    if http_error.status_code != HTTPStatus.NOT_FOUND or not _wants_page(request):
+        return await http_exception_handler(request, http_error)
     page = Page(request, await get_auth_session(request))
-    return page.render("missing.html", status=HTTPStatus.NOT_FOUND)
+    return page.render("not_found.html", status=HTTPStatus.NOT_FOUND)
 
 
 def _wants_page(request: Request) -> bool:

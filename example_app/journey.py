@@ -1,4 +1,4 @@
-"""The whole journey of one user, checked: in, past expiry, across tenants, through an outage, and out."""
+"""The journey of one user, checked step by step: login, refresh, outage, tenant switch and logout."""
 
 import asyncio
 import re
@@ -10,268 +10,290 @@ import httpx
 
 from fastapi_descope.emulator import Emulator
 
-from .browser import Browser, Seen, form_token
+from .browser import Browser, PageResponse, form_token
 
 __all__ = ["Journey"]
 
 _EMAIL = "ada@acme.example"
 _PAST_EXPIRY = 11 * 60
-_CROWD = 8
+_CONCURRENT = 8
 _STATE_HASH = re.compile(r"_[0-9a-f]{16}$")
-_ELSEWHERE = "https://elsewhere.example"
+_OTHER_SITE = "https://elsewhere.example"
 
 
-class Unexpected(Exception):
-    """A step saw something else than it should have."""
+class StepFailed(Exception):
+    """A step did not see what it expected."""
 
-    def __init__(self, what: str, expected: object, saw: object) -> None:
-        super().__init__(f"{what}: expected {expected}, saw {saw}")
+    def __init__(self, what: str, expected: object, actual: object) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A step that went well: what was done, the status that came back, and what was seen."""
+class StepResult:
+    """The result of a successful step: the action, the response status, and what was observed."""
 
-    what: str
+    action: str
     status: object
-    seen: str
+    observed: str
 
 
-def _expect(what: str, saw: object, expected: object) -> None:
-    if saw != expected:
-        raise Unexpected(what, expected, saw)
+def _expect(what: str, actual: object, expected: object) -> None:
+    if actual != expected:
+        raise StepFailed(what, expected, actual)
 
 
-def _expect_text(seen: Seen, status: int, *, says: str, but_not: str | None = None) -> None:
-    _expect("status", seen.status, status)
-    _expect(f"it says {says!r}", says in seen.text, expected=True)
-    if but_not is not None:
-        _expect(f"it says {but_not!r}", but_not in seen.text, expected=False)
+def _expect_text(response: PageResponse, status: int, *, contains: str, lacks: str | None = None) -> None:
+    _expect("status", response.status, status)
+    _expect(f"contains {contains!r}", contains in response.text, expected=True)
+    if lacks is not None:
+        _expect(f"contains {lacks!r}", lacks in response.text, expected=False)
 
 
-def _expect_redirect(seen: Seen, path: str) -> None:
-    _expect("status", seen.status, 303)
-    _expect("redirect", seen.leads_to, path)
+def _expect_redirect(response: PageResponse, path: str) -> None:
+    _expect("status", response.status, 303)
+    _expect("redirect", response.redirect_path, path)
 
 
 class Journey:
-    """Walks as Ada: an admin at Acme, a viewer at Globex. The clock is the emulator's and the app's."""
+    """The journey of Ada, an admin at Acme and a viewer at Globex. App and emulator share the clock."""
 
-    def __init__(self, browser: Browser, emulator: Emulator, say: Callable[[str], object]) -> None:
+    def __init__(self, browser: Browser, emulator: Emulator, write_line: Callable[[str], object]) -> None:
         self._browser = browser
         self._emulator = emulator
-        self._say = say
+        self._write_line = write_line
         self._callback = ""
-        self._old: dict[str, str] = {}
+        self._old_cookies: dict[str, str] = {}
 
     async def run(self) -> bool:
-        """Take every step and say a line for each; False as soon as one does not see what it should."""
+        """Run the steps and write a line for each. Return False after the first one that fails."""
         for number, step in enumerate(self._steps(), 1):
             try:
-                line = await step()
-            except Unexpected as problem:
-                self._say(f"{number:>2}  FAILED: {problem}")
+                result = await step()
+            except StepFailed as error:
+                self._write_line(f"{number:>2}  FAILED: {error}")
                 return False
-            except httpx.HTTPError as problem:
-                self._say(f"{number:>2}  FAILED: expected an answer, saw {type(problem).__name__}")
+            except httpx.HTTPError as error:
+                self._write_line(f"{number:>2}  FAILED: expected a response, got {type(error).__name__}")
                 return False
-            self._say(f"{number:>2}  {line.what:<36}{line.status!s:>9}  {line.seen}")
+            self._write_line(f"{number:>2}  {result.action:<36}{result.status!s:>9}  {result.observed}")
         return True
 
-    def _steps(self) -> tuple[Callable[[], Awaitable[Line]], ...]:
+    def _steps(self) -> tuple[Callable[[], Awaitable[StepResult]], ...]:
         return (
             self.home_is_public,
             self.reports_need_a_session,
-            self.login_leads_to_the_organisation,
-            self.account_is_chosen,
-            self.code_becomes_a_session,
+            self.login_redirects_to_the_idp,
+            self.user_is_selected,
+            self.callback_sets_the_session,
             self.code_works_once,
-            self.reports_are_acmes,
-            self.expired_session_renews_itself,
-            self.crowd_shares_one_refresh,
-            self.outage_signs_nobody_out,
-            self.outage_passes,
-            self.admin_is_let_in,
+            self.reports_are_those_of_acme,
+            self.expired_session_is_refreshed,
+            self.concurrent_requests_share_one_refresh,
+            self.outage_keeps_the_session,
+            self.session_survives_the_outage,
+            self.admin_page_is_allowed_at_acme,
             self.tenant_is_switched,
-            self.reports_are_globexs,
-            self.admin_is_refused,
-            self.switch_back_lets_in_again,
-            self.foreign_page_cannot_sign_out,
-            self.logout_clears_everything,
-            self.reports_are_out_of_reach,
-            self.old_cookies_stay_dead,
+            self.reports_are_those_of_globex,
+            self.admin_page_is_refused_at_globex,
+            self.switch_back_allows_the_admin_page,
+            self.other_site_cannot_log_out,
+            self.logout_ends_the_session,
+            self.reports_need_a_new_login,
+            self.old_cookies_are_refused,
         )
 
-    # ------------------------------------------------------------------ signing in
+    # ------------------------------------------------------------------ login
 
-    async def home_is_public(self) -> Line:
-        seen = await self._browser.go("/")
-        _expect_text(seen, 200, says="Continue with single sign-on")
-        _expect("cookies set", seen.cookies, ())
-        return Line("GET /", seen.status, "public; no cookie set")
+    async def home_is_public(self) -> StepResult:
+        response = await self._browser.navigate("/")
+        _expect_text(response, 200, contains="Continue with single sign-on")
+        _expect("cookies set", response.set_cookies, ())
+        return StepResult("GET /", response.status, "public; no cookie set")
 
-    async def reports_need_a_session(self) -> Line:
-        seen = await self._browser.go("/reports")
-        _expect_redirect(seen, "/login/sso")
-        return Line("GET /reports", seen.status, f"to {seen.leads_to}, nobody is signed in")
+    async def reports_need_a_session(self) -> StepResult:
+        response = await self._browser.navigate("/reports")
+        _expect_redirect(response, "/login/sso")
+        return StepResult(
+            "GET /reports", response.status, f"redirects to {response.redirect_path}: no session"
+        )
 
-    async def login_leads_to_the_organisation(self) -> Line:
-        seen = await self._browser.go(f"/login/sso?tenant={_EMAIL}&return_to=/reports")
-        _expect("status", seen.status, 303)
-        host = urlsplit(seen.location).netloc
-        _expect("the sign-in page is at", host, urlsplit(self._emulator.base_url).netloc)
-        self._callback = seen.location
-        return Line("GET /login/sso?tenant=<e-mail>", seen.status, f"to Descope; set: {_cookies(seen)}")
+    async def login_redirects_to_the_idp(self) -> StepResult:
+        response = await self._browser.navigate(f"/login/sso?tenant={_EMAIL}&return_to=/reports")
+        _expect("status", response.status, 303)
+        host = urlsplit(response.location).netloc
+        _expect("host of the sign-in page", host, urlsplit(self._emulator.base_url).netloc)
+        self._callback = response.location
+        return StepResult(
+            "GET /login/sso?tenant=<e-mail>",
+            response.status,
+            f"redirects to Descope; sets {_cookies(response)}",
+        )
 
-    async def account_is_chosen(self) -> Line:
-        address = self._callback
-        page = await self._browser.go(address)
-        _expect_text(page, 200, says="Sign in to Acme Corp")
+    async def user_is_selected(self) -> StepResult:
+        sign_in_page = self._callback
+        page = await self._browser.navigate(sign_in_page)
+        _expect_text(page, 200, contains="Sign in to Acme Corp")
         user = self._emulator.project.find_user(_EMAIL)
         fields = {"form_token": form_token(page), "user": user.user_id if user else ""}
-        seen = await self._browser.submit(address, fields)
-        _expect_redirect(seen, "/callback")
-        self._callback = seen.location
-        return Line("choose Ada on Descope's page", seen.status, f"to {seen.leads_to} with a one-time code")
+        response = await self._browser.submit_form(sign_in_page, fields)
+        _expect_redirect(response, "/callback")
+        self._callback = response.location
+        return StepResult(
+            "select Ada on Descope's page",
+            response.status,
+            f"redirects to {response.redirect_path} with a one-time code",
+        )
 
-    async def code_becomes_a_session(self) -> Line:
-        seen = await self._browser.go(self._callback)
-        _expect_redirect(seen, "/reports")
-        _expect("cookies set", seen.cookies, ("DS", "DSR"))
-        _expect("attributes", seen.attributes, "HttpOnly, SameSite=Lax")
-        return Line("GET /callback", seen.status, f"to {seen.leads_to}; set: {_cookies(seen)}")
+    async def callback_sets_the_session(self) -> StepResult:
+        response = await self._browser.navigate(self._callback)
+        _expect_redirect(response, "/reports")
+        _expect("cookies set", response.set_cookies, ("DS", "DSR"))
+        _expect("attributes", response.cookie_attributes, "HttpOnly, SameSite=Lax")
+        return StepResult(
+            "GET /callback",
+            response.status,
+            f"redirects to {response.redirect_path}; sets {_cookies(response)}",
+        )
 
-    async def code_works_once(self) -> Line:
-        seen = await self._browser.go(self._callback)
-        _expect("status", seen.status, 400)
-        _expect("cookies set", seen.cookies, ())
-        return Line("GET /callback, the same again", seen.status, "refused; no cookie set")
+    async def code_works_once(self) -> StepResult:
+        response = await self._browser.navigate(self._callback)
+        _expect("status", response.status, 400)
+        _expect("cookies set", response.set_cookies, ())
+        return StepResult("GET /callback again, same code", response.status, "refused; no cookie set")
 
-    # ------------------------------------------------------------------ being signed in
+    # ------------------------------------------------------------------ session
 
-    async def reports_are_acmes(self) -> Line:
-        seen = await self._browser.go("/reports")
-        _expect_text(seen, 200, says="North bridge", but_not="Cooling tower")
+    async def reports_are_those_of_acme(self) -> StepResult:
+        response = await self._browser.navigate("/reports")
+        _expect_text(response, 200, contains="North bridge", lacks="Cooling tower")
         _expect("dct", self._claims("dct"), "acme")
-        return Line("GET /reports", seen.status, "Acme's reports and no others; dct acme")
+        return StepResult("GET /reports", response.status, "only Acme's reports; dct acme")
 
-    async def expired_session_renews_itself(self) -> Line:
+    async def expired_session_is_refreshed(self) -> StepResult:
         before, calls, expiry = self._cookies(), self._refreshes(), self._expiry()
         self._emulator.clock.advance(_PAST_EXPIRY)
-        seen = await self._browser.go("/reports")
-        _expect_text(seen, 200, says="North bridge")
+        response = await self._browser.navigate("/reports")
+        _expect_text(response, 200, contains="North bridge")
         _expect("refresh calls", self._refreshes() - calls, 1)
-        self._expect_new_pair(seen, before)
-        moved = self._expiry() - expiry
+        self._expect_new_tokens(response, before)
+        later = self._expiry() - expiry
         _expect(
-            f"expiry moved on by {moved} s, to after now",
+            f"expiry {later} s later is in the future",
             self._expiry() > self._emulator.clock(),
             expected=True,
         )
-        return Line(
+        return StepResult(
             "clock +11 min, GET /reports",
-            seen.status,
-            f"refreshed: 1 call, new DS and DSR, expires +{moved} s",
+            response.status,
+            f"refreshed: 1 call, new DS and DSR, expires +{later} s",
         )
 
-    async def crowd_shares_one_refresh(self) -> Line:
+    async def concurrent_requests_share_one_refresh(self) -> StepResult:
         calls = self._refreshes()
         self._emulator.clock.advance(_PAST_EXPIRY)
-        crowd = await asyncio.gather(*(self._browser.go("/reports") for _ in range(_CROWD)))
-        _expect("statuses", {seen.status for seen in crowd}, {200})
+        responses = await asyncio.gather(*(self._browser.navigate("/reports") for _ in range(_CONCURRENT)))
+        _expect("statuses", {response.status for response in responses}, {200})
         _expect("refresh calls", self._refreshes() - calls, 1)
-        return Line(
-            f"clock +11 min, {_CROWD} requests at once",
-            f"{_CROWD} x 200",
-            "refreshed: 1 call for all of them",
+        return StepResult(
+            f"clock +11 min, {_CONCURRENT} requests at once",
+            f"{_CONCURRENT} x 200",
+            "refreshed: 1 call for all",
         )
 
-    async def outage_signs_nobody_out(self) -> Line:
+    async def outage_keeps_the_session(self) -> StepResult:
         before = self._cookies()
         self._emulator.clock.advance(_PAST_EXPIRY)
-        self._emulator.faults.add("*", status=500, times=_CROWD)
-        seen = await self._browser.go("/reports")
-        _expect("status", seen.status, 503)
+        self._emulator.faults.add("*", status=500, times=_CONCURRENT)
+        response = await self._browser.navigate("/reports")
+        _expect("status", response.status, 503)
         _expect("cookies", self._cookies(), before)
-        return Line("clock +11 min, Descope is down", seen.status, "asked to come back; both cookies kept")
+        return StepResult("clock +11 min, Descope is down", response.status, "retry later; both cookies kept")
 
-    async def outage_passes(self) -> Line:
+    async def session_survives_the_outage(self) -> StepResult:
         before = self._cookies()
         self._emulator.faults.clear()
-        seen = await self._browser.go("/reports")
-        _expect_text(seen, 200, says="North bridge")
-        self._expect_new_pair(seen, before)
-        return Line("Descope is back, GET /reports", seen.status, "still signed in; new DS and DSR")
+        response = await self._browser.navigate("/reports")
+        _expect_text(response, 200, contains="North bridge")
+        self._expect_new_tokens(response, before)
+        return StepResult(
+            "Descope is up again, GET /reports", response.status, "still signed in; new DS and DSR"
+        )
 
     # ------------------------------------------------------------------ tenants and roles
 
-    async def admin_is_let_in(self) -> Line:
-        seen = await self._browser.go("/admin")
-        _expect_text(seen, 200, says="Ada Lovelace")
-        return Line("GET /admin", seen.status, "allowed: Ada is an admin at Acme")
+    async def admin_page_is_allowed_at_acme(self) -> StepResult:
+        response = await self._browser.navigate("/admin")
+        _expect_text(response, 200, contains="Ada Lovelace")
+        return StepResult("GET /admin", response.status, "allowed: Ada is an admin at Acme")
 
-    async def tenant_is_switched(self) -> Line:
+    async def tenant_is_switched(self) -> StepResult:
         before = self._cookies()
-        seen = await self._switch_to("globex")
-        self._expect_new_pair(seen, before)
-        return Line("POST /tenant/select globex", seen.status, "dct acme -> globex; new DS and DSR")
+        response = await self._switch_to("globex")
+        self._expect_new_tokens(response, before)
+        return StepResult("POST /tenant/select globex", response.status, "dct acme -> globex; new DS and DSR")
 
-    async def reports_are_globexs(self) -> Line:
-        seen = await self._browser.go("/reports")
-        _expect_text(seen, 200, says="Cooling tower", but_not="North bridge")
-        foreign = await self._browser.go("/reports/A-1042")
-        _expect("status of Acme's report", foreign.status, 404)
-        return Line("GET /reports", seen.status, "Globex's reports and no others; Acme's answer 404")
+    async def reports_are_those_of_globex(self) -> StepResult:
+        response = await self._browser.navigate("/reports")
+        _expect_text(response, 200, contains="Cooling tower", lacks="North bridge")
+        acme_report = await self._browser.navigate("/reports/A-1042")
+        _expect("status of Acme's report", acme_report.status, 404)
+        return StepResult("GET /reports", response.status, "only Globex's reports; Acme's are a 404")
 
-    async def admin_is_refused(self) -> Line:
-        seen = await self._browser.go("/admin")
-        _expect_text(seen, 403, says="You do not have access to this")
-        return Line("GET /admin", seen.status, "refused: Ada is a viewer at Globex")
+    async def admin_page_is_refused_at_globex(self) -> StepResult:
+        response = await self._browser.navigate("/admin")
+        _expect_text(response, 403, contains="You do not have access to this")
+        return StepResult("GET /admin", response.status, "refused: Ada is a viewer at Globex")
 
-    async def switch_back_lets_in_again(self) -> Line:
+    async def switch_back_allows_the_admin_page(self) -> StepResult:
         await self._switch_to("acme")
-        seen = await self._browser.go("/admin")
-        _expect_text(seen, 200, says="Ada Lovelace")
-        return Line("switch back to acme, GET /admin", seen.status, "dct globex -> acme; allowed again")
+        response = await self._browser.navigate("/admin")
+        _expect_text(response, 200, contains="Ada Lovelace")
+        return StepResult(
+            "switch back to acme, GET /admin", response.status, "dct globex -> acme; allowed again"
+        )
 
-    # ------------------------------------------------------------------ signing out
+    # ------------------------------------------------------------------ logout
 
-    async def foreign_page_cannot_sign_out(self) -> Line:
-        seen = await self._browser.submit("/logout", {}, from_site=_ELSEWHERE)
-        _expect("status", seen.status, 403)
-        _expect("cookies removed", seen.removed, ())
-        return Line("POST /logout from another site", seen.status, "refused; both cookies kept")
+    async def other_site_cannot_log_out(self) -> StepResult:
+        response = await self._browser.submit_form("/logout", {}, from_site=_OTHER_SITE)
+        _expect("status", response.status, 403)
+        _expect("cookies removed", response.removed_cookies, ())
+        return StepResult("POST /logout from another site", response.status, "refused; both cookies kept")
 
-    async def logout_clears_everything(self) -> Line:
-        self._old = self._cookies()
-        seen = await self._browser.submit("/logout", {})
-        _expect_redirect(seen, "/")
-        _expect("cookies removed", seen.removed, ("DS", "DSR"))
+    async def logout_ends_the_session(self) -> StepResult:
+        self._old_cookies = self._cookies()
+        response = await self._browser.submit_form("/logout", {})
+        _expect_redirect(response, "/")
+        _expect("cookies removed", response.removed_cookies, ("DS", "DSR"))
         _expect("cookies left", self._cookies(), {})
         _expect("logout calls", self._emulator.requests.count("logout"), 1)
-        return Line("POST /logout", seen.status, "DS and DSR removed; Descope was told")
+        return StepResult("POST /logout", response.status, "DS and DSR removed; session revoked at Descope")
 
-    async def reports_are_out_of_reach(self) -> Line:
-        seen = await self._browser.go("/reports")
-        _expect_redirect(seen, "/login/sso")
-        return Line("GET /reports", seen.status, f"to {seen.leads_to}, nobody is signed in")
+    async def reports_need_a_new_login(self) -> StepResult:
+        response = await self._browser.navigate("/reports")
+        _expect_redirect(response, "/login/sso")
+        return StepResult(
+            "GET /reports", response.status, f"redirects to {response.redirect_path}: no session"
+        )
 
-    async def old_cookies_stay_dead(self) -> Line:
+    async def old_cookies_are_refused(self) -> StepResult:
         self._emulator.clock.advance(_PAST_EXPIRY)
-        seen = await self._browser.call("/api/me", self._old)
-        _expect_text(seen, 401, says="session_ended")
-        return Line("clock +11 min, the old cookies again", seen.status, "refused: signed out is signed out")
+        response = await self._browser.fetch("/api/me", self._old_cookies)
+        _expect_text(response, 401, contains="session_ended")
+        return StepResult("clock +11 min, the old cookies", response.status, "refused: the session has ended")
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ helpers
 
-    async def _switch_to(self, tenant: str) -> Seen:
-        seen = await self._browser.submit("/tenant/select", {"tenant": tenant, "return_to": "/reports"})
-        _expect_redirect(seen, "/reports")
+    async def _switch_to(self, tenant: str) -> PageResponse:
+        response = await self._browser.submit_form(
+            "/tenant/select", {"tenant": tenant, "return_to": "/reports"}
+        )
+        _expect_redirect(response, "/reports")
         _expect("dct", self._claims("dct"), tenant)
-        return seen
+        return response
 
-    def _expect_new_pair(self, seen: Seen, before: dict[str, str]) -> None:
-        _expect("cookies set", seen.cookies, ("DS", "DSR"))
+    def _expect_new_tokens(self, response: PageResponse, before: dict[str, str]) -> None:
+        _expect("cookies set", response.set_cookies, ("DS", "DSR"))
         unchanged = sorted(name for name, value in self._cookies().items() if before.get(name) == value)
         _expect("cookies with the old value", unchanged, [])
 
@@ -289,7 +311,7 @@ class Journey:
         return self._emulator.requests.count("refresh")
 
 
-def _cookies(seen: Seen) -> str:
-    """Names and attributes. The name of a login's cookie ends in a hash of its state, so that is left out."""
-    names = (_STATE_HASH.sub("_*", name) for name in seen.cookies)
-    return f"{', '.join(names)} ({seen.attributes})"
+def _cookies(response: PageResponse) -> str:
+    """Return names and attributes of the set cookies, without the state hash in a login cookie's name."""
+    names = (_STATE_HASH.sub("_*", name) for name in response.set_cookies)
+    return f"{', '.join(names)} ({response.cookie_attributes})"

@@ -1,4 +1,4 @@
-"""An app on this machine's own address, for as long as it is wanted."""
+"""Run an app on a loopback address."""
 
 import socket
 from collections.abc import Generator
@@ -8,13 +8,13 @@ from threading import Thread
 import uvicorn
 from starlette.types import ASGIApp
 
-__all__ = ["listen", "serve", "serving"]
+__all__ = ["listen", "serve", "serve_in_thread"]
 
 HOST = "127.0.0.1"
 
 
 def listen(port: int) -> tuple[socket.socket, str]:
-    """A listening socket and its URL; port 0 picks a free one. Raises OSError if the port is taken."""
+    """Return a listening socket and its URL. Port 0 picks a free port; a port in use raises OSError."""
     listener = socket.create_server((HOST, port))
     return listener, f"http://{HOST}:{listener.getsockname()[1]}"
 
@@ -25,8 +25,8 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket.socket) -> Generator[None]:
-    """Serve ``app`` from a thread for the length of a ``with``. Connections are taken at once."""
+def serve_in_thread(app: ASGIApp, listener: socket.socket) -> Generator[None]:
+    """Serve ``app`` in a thread while the context is active."""
     server = _server(app)
     thread = Thread(target=server.run, args=([listener],), name="example-app", daemon=True)
     thread.start()
@@ -42,7 +42,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         app,
         log_level="warning",
         ws="none",
-        access_log=False,  # its lines would hold the codes and states of logins
+        access_log=False,  # it would log the codes and states of logins
         timeout_graceful_shutdown=2,
     )
     return uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""One page of the site: a template, and what the frame around it shows of the session."""
+"""An HTML page of the site: its template, the session, and security headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from fastapi_descope import AuthSession, OptionalSession
 
 from .samples import NAMES
 
-__all__ = ["AnyPage", "Page", "page_for"]
+__all__ = ["CurrentPage", "Page", "current_page"]
 
 _HERE = Path(__file__).parent
 
 _HEADERS = {
-    # There is no script and nothing comes from elsewhere. form-action is left out on purpose: the sign-in
-    # form leads through a redirect to the organisation's identity provider, whose address nobody knows.
+    # The site has no scripts and loads nothing from other origins. form-action is left out because browsers
+    # apply it to redirects too: the login form redirects to the identity provider, whose origin is unknown.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
@@ -32,12 +32,12 @@ def _organisation(tenant_id: str) -> str:
     return NAMES.get(tenant_id, tenant_id)
 
 
-def _method(reference: str) -> str:
-    """A value of ``amr`` in words, where there are any (RFC 8176)."""
+def _authentication_method(reference: str) -> str:
+    """Return a label for a value of ``amr`` (RFC 8176)."""
     return {"fed": "single sign-on", "mfa": "a second factor", "pwd": "a password"}.get(reference, reference)
 
 
-def _moment(epoch: float) -> str:
+def _utc(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%H:%M:%S UTC, %d %b %Y")
 
 
@@ -55,8 +55,8 @@ def _templates() -> Jinja2Templates:
     templates.env.trim_blocks = templates.env.lstrip_blocks = True
     filters: dict[str, Callable[..., str]] = {
         "organisation": _organisation,
-        "method": _method,
-        "moment": _moment,
+        "method": _authentication_method,
+        "moment": _utc,
         "machine_time": _machine_time,
         "duration": _duration,
     }
@@ -69,7 +69,7 @@ _TEMPLATES = _templates()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What every page knows: the request, and the session if somebody is signed in."""
+    """The request, and the session if the user is signed in. Every page needs both."""
 
     request: Request
     session: AuthSession | None
@@ -81,9 +81,9 @@ class Page:
         )
 
 
-async def page_for(request: Request, session: OptionalSession) -> Page:
-    """The page of this request. Asking for the session is what makes the response ``Vary: Cookie``."""
+async def current_page(request: Request, session: OptionalSession) -> Page:
+    """Return the page of this request. Because it uses the session, the response gets ``Vary: Cookie``."""
     return Page(request, session)
 
 
-AnyPage = Annotated[Page, Depends(page_for)]
+CurrentPage = Annotated[Page, Depends(current_page)]

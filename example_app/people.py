@@ -1,4 +1,4 @@
-"""Who has signed in: the app's own record of its users, kept by the login hook."""
+"""The app's own record of its users, written by the login hook."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ __all__ = ["Colleagues", "People", "Person"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user as one organisation sees them. ``signed_in_at`` is in epoch seconds."""
+    """A user in one organisation. ``signed_in_at`` is in epoch seconds."""
 
     id: str
     name: str
@@ -22,13 +22,13 @@ class Person:
 
 
 class People:
-    """In memory, by organisation. A product would write to its database here."""
+    """The users by organisation, in memory. A product would use its database."""
 
     def __init__(self) -> None:
         self._people: dict[str, dict[str, Person]] = {}
 
     async def remember(self, request: Request, session: AuthSession) -> None:
-        """The hook for ``descope.on_login``: runs after every login, before its cookies are set."""
+        """Save the user. As a ``descope.on_login`` hook it runs after each login, before cookies are set."""
         user_id, profile = session.user.id, await get_user_profile(request)
         for tenant in session.tenants.values():
             person = Person(
@@ -36,16 +36,16 @@ class People:
             )
             self._people.setdefault(tenant.id, {})[user_id] = person
 
-    def of(self, tenant_id: str) -> list[Person]:
-        """Those who have signed in since the app started, the last one first."""
-        known = self._people.get(tenant_id, {}).values()
-        return sorted(known, key=lambda person: person.signed_in_at, reverse=True)
+    def in_tenant(self, tenant_id: str) -> list[Person]:
+        """Return the users who signed in since the app started, latest first."""
+        people = self._people.get(tenant_id, {}).values()
+        return sorted(people, key=lambda person: person.signed_in_at, reverse=True)
 
 
 async def colleagues(request: Request, tenant: CurrentTenant) -> list[Person]:
-    """The people of the session's own organisation, and no others."""
+    """Return the users of the current organisation."""
     people: People = request.app.state.people
-    return people.of(tenant.id)
+    return people.in_tenant(tenant.id)
 
 
 Colleagues = Annotated[list[Person], Depends(colleagues)]

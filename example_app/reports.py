@@ -1,4 +1,4 @@
-"""What Fieldnotes is about: inspection reports. They live in memory, one shelf for each organisation."""
+"""Inspection reports, in memory, with one shelf for each organisation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,26 +32,26 @@ class Report:
 
 
 class Shelf:
-    """The reports of one organisation. Nothing here can reach another's."""
+    """The reports of one organisation. It has no access to those of others."""
 
     def __init__(self, reports: Iterable[Report] = ()) -> None:
         self._reports = {report.id: report for report in reports}
         self._archived: set[str] = set()
 
-    def open(self) -> list[Report]:
-        """Those that are not archived, newest first."""
-        kept = (report for report in self._reports.values() if report.id not in self._archived)
-        return sorted(kept, key=lambda report: report.filed, reverse=True)
+    def open_reports(self) -> list[Report]:
+        """Return the reports that are not archived, newest first."""
+        reports = (report for report in self._reports.values() if report.id not in self._archived)
+        return sorted(reports, key=lambda report: report.filed, reverse=True)
 
     def find(self, report_id: str) -> Report | None:
-        """The report, archived or not; None if this organisation has none of that id."""
+        """Return the report, archived or not; None if this organisation has none with that id."""
         return self._reports.get(report_id)
 
     def is_archived(self, report: Report) -> bool:
         return report.id in self._archived
 
     def archive(self, report_id: str) -> bool:
-        """Take a report off the list. False if this organisation has none of that id."""
+        """Archive a report. Return False if this organisation has none with that id."""
         if report_id not in self._reports:
             return False
         self._archived.add(report_id)
@@ -59,7 +59,7 @@ class Shelf:
 
 
 class Library:
-    """Every organisation's shelf, by tenant id. One that nobody knows yet starts out empty."""
+    """The shelves of all organisations, by tenant id. A new organisation gets an empty one."""
 
     def __init__(self, shelves: dict[str, Shelf]) -> None:
         self._shelves = shelves
@@ -69,9 +69,9 @@ class Library:
 
 
 async def current_shelf(request: Request, tenant: CurrentTenant) -> Shelf:
-    """The shelf of the session's own organisation.
+    """Return the shelf of the current organisation.
 
-    Endpoints ask for this and never for the library, so none of them can forget whose data they show.
+    Endpoints depend on the shelf and never on the library, so none can show another organisation's data.
     """
     library: Library = request.app.state.library
     return library.shelf(tenant.id)

@@ -1,4 +1,4 @@
-"""What is on the shelves when the app starts. The organisations are those of the Descope emulator."""
+"""The sample reports of a new app. The organisations are those of the Descope emulator."""
 
 from datetime import date
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from .reports import Finding, Library, Report, Shelf
 __all__ = ["NAMES", "sample_library"]
 
 NAMES = MappingProxyType({"acme": "Acme Corp", "globex": "Globex"})
-"""What the organisations call themselves, by tenant id. A product would have them in its database."""
+"""The display names of the organisations, by tenant id. A product would have them in its database."""
 
 _ACME = (
     Report(
@@ -48,7 +48,7 @@ _ACME = (
         "Two of twelve anchors gave way in the pull test. Work on the roof is suspended.",
         (
             "Anchors 5 and 6 pulled out at 4 kN; 9 kN are required. The other ten hold.",
-            "The roof is closed to everybody until both are set anew and tested.",
+            "The roof is closed until both are replaced and tested.",
         ),
     ),
     Report(
@@ -91,5 +91,5 @@ _GLOBEX = (
 
 
 def sample_library() -> Library:
-    """A library of its own for each app, so that what one archives the next one still has."""
+    """Return a new library, so that apps do not share changes."""
     return Library({"acme": Shelf(_ACME), "globex": Shelf(_GLOBEX)})

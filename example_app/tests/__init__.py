@@ -1,1 +1,1 @@
-"""Tests of the example app, as an app of yours would have them: no network, no password, no mocks."""
+"""Tests of the example app, as your app could have them: no network, no passwords, no mocks."""

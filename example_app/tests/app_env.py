@@ -1,4 +1,4 @@
-"""Fieldnotes and an emulator in one process, on one clock that stands still until it is moved."""
+"""The app and an emulator in one process, with a clock that only advances on demand."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,18 +16,18 @@ NOW = 1_800_000_000
 
 ADA, GRACE, HANK = "ada@acme.example", "grace@acme.example", "hank@globex.example"
 
-Visit = Callable[..., Awaitable[httpx.AsyncClient]]
-"""Opens a browser at the app: a stranger's, or that of a user in a tenant. See the fixture."""
+OpenBrowser = Callable[..., Awaitable[httpx.AsyncClient]]
+"""Opens a browser at the app, with or without a session. See the fixture ``open_browser``."""
 
 
 def build_emulator(project: Project | None = None) -> Emulator:
-    """A Descope that rotates refresh tokens."""
+    """Return an emulator whose project rotates refresh tokens."""
     project = project or Project(rotate_refresh=True)
     return Emulator(project, clock=Clock(lambda: float(NOW)), base_url=DESCOPE)
 
 
 def build_app(emulator: Emulator) -> FastAPI:
-    """Fieldnotes at this emulator."""
+    """Return the app with this emulator as Descope."""
     settings = DescopeSettings(project_id=emulator.project_id, base_url=DESCOPE, public_url=APP)
     return create_app(
         settings=settings, clock=emulator.clock, transport=httpx.ASGITransport(emulator), try_it=(ADA, HANK)
@@ -35,6 +35,6 @@ def build_app(emulator: Emulator) -> FastAPI:
 
 
 def build_browser(app: FastAPI, emulator: Emulator) -> Browser:
-    """A browser that reaches both of them, each at its own address."""
+    """Return a browser that reaches the app and the emulator, each at its own origin."""
     mounts = {APP: httpx.ASGITransport(app), DESCOPE: httpx.ASGITransport(emulator)}
     return Browser(httpx.AsyncClient(mounts=mounts), APP)

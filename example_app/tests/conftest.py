@@ -8,44 +8,44 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from example_app.tests.app_env import APP, Visit, build_app, build_emulator
+from example_app.tests.app_env import APP, OpenBrowser, build_app, build_emulator
 from fastapi_descope.emulator import Emulator
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The app runs on asyncio, as the plugin does."""
+    """Run the tests on asyncio only, as the plugin requires."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees a ``DESCOPE_*`` variable that it did not set itself."""
+def _remove_descope_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove ``DESCOPE_*`` variables of the environment, so that tests see only their own."""
     for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def emulator() -> Emulator:
-    """A Descope, its clock standing still."""
+    """Return an emulator."""
     return build_emulator()
 
 
 @pytest.fixture
 def app(emulator: Emulator) -> FastAPI:
-    """Fieldnotes at the emulator."""
+    """Return the app with the emulator as Descope."""
     return build_app(emulator)
 
 
 @pytest.fixture
-async def visit(app: FastAPI, emulator: Emulator) -> AsyncIterator[Visit]:
-    """Opens browsers at the app; with a user, one that is signed in already.
+async def open_browser(app: FastAPI, emulator: Emulator) -> AsyncIterator[OpenBrowser]:
+    """Return a function that opens a browser at the app; with a user, it has a session.
 
-    They ask for pages, as people do, or for what ``accept`` says.
+    It requests HTML, or what ``accept`` names.
     """
-    async with AsyncExitStack() as opened:
+    async with AsyncExitStack() as stack:
 
-        async def open_browser(
+        async def start(
             user: str | None = None, tenant: str | None = None, *, accept: str = "text/html"
         ) -> httpx.AsyncClient:
             transport = httpx.ASGITransport(app)
@@ -54,6 +54,6 @@ async def visit(app: FastAPI, emulator: Emulator) -> AsyncIterator[Visit]:
                 issued = emulator.issue(user, tenant)
                 client.cookies.set("DS", issued.session_jwt, domain="127.0.0.1")
                 client.cookies.set("DSR", issued.refresh_jwt, domain="127.0.0.1")
-            return await opened.enter_async_context(client)
+            return await stack.enter_async_context(client)
 
-        yield open_browser
+        yield start

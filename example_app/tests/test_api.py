@@ -1,16 +1,16 @@
-"""The session for scripts."""
+"""The JSON API."""
 
 import pytest
 
-from example_app.tests.app_env import ADA, Visit
+from example_app.tests.app_env import ADA, OpenBrowser
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_me_says_who_is_calling(visit: Visit, emulator: Emulator) -> None:
-    """User, tenant and the roles held there."""
-    browser = await visit(ADA, "globex", accept="application/json")
+async def test_me_returns_user_tenant_and_roles(open_browser: OpenBrowser, emulator: Emulator) -> None:
+    """The roles are those in the current tenant."""
+    browser = await open_browser(ADA, "globex", accept="application/json")
     response = await browser.get("/api/me")
     assert response.status_code == 200
     assert response.json() == {
@@ -20,18 +20,18 @@ async def test_me_says_who_is_calling(visit: Visit, emulator: Emulator) -> None:
     }
 
 
-async def test_me_takes_a_bearer(visit: Visit, emulator: Emulator) -> None:
-    """A program without a cookie jar sends the session token, and gets no cookie for it."""
-    browser = await visit(accept="application/json")
+async def test_me_accepts_a_bearer_token(open_browser: OpenBrowser, emulator: Emulator) -> None:
+    """The response to a bearer token sets no cookie."""
+    browser = await open_browser(accept="application/json")
     token = emulator.issue(ADA, "acme").session_jwt
     response = await browser.get("/api/me", headers={"Authorization": f"Bearer {token}"})
     assert response.json()["roles"] == ["admin"]
     assert "set-cookie" not in response.headers
 
 
-async def test_me_refuses_strangers(visit: Visit) -> None:
-    """With a problem document, and no redirect that a script could not follow."""
-    browser = await visit(accept="application/json")
+async def test_me_refuses_unauthenticated_requests(open_browser: OpenBrowser) -> None:
+    """With a problem document instead of a redirect, because the client is a script."""
+    browser = await open_browser(accept="application/json")
     response = await browser.get("/api/me")
     assert response.status_code == 401
     assert response.headers["content-type"] == "application/problem+json"
@@ -40,9 +40,9 @@ async def test_me_refuses_strangers(visit: Visit) -> None:
     assert response.json()["login_url"] == "/login/sso"
 
 
-async def test_pages_stay_out_of_the_api_description(visit: Visit) -> None:
-    """OpenAPI lists what scripts call: ours and the plugin's."""
-    browser = await visit()
+async def test_pages_are_not_in_the_openapi_schema(open_browser: OpenBrowser) -> None:
+    """OpenAPI lists the routes for scripts: the app's and the plugin's."""
+    browser = await open_browser()
     paths = (await browser.get("/openapi.json")).json()["paths"]
     assert "/api/me" in paths
     assert "/login/sso" in paths

@@ -1,4 +1,4 @@
-"""The journey that ``scripts/demo --check`` walks: what it says, and that it notices what goes wrong."""
+"""The journey that ``scripts/demo --check`` runs: its output, and that it detects failures."""
 
 import httpx
 import pytest
@@ -12,74 +12,74 @@ from fastapi_descope.emulator import Emulator, Project
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_journey_goes_well(app: FastAPI, emulator: Emulator) -> None:
-    """Twenty steps, a line each, with the numbers that matter."""
-    said: list[str] = []
-    assert await Journey(build_browser(app, emulator), emulator, said.append).run()
-    assert len(said) == 20
-    assert said[7] == (
+async def test_the_journey_passes(app: FastAPI, emulator: Emulator) -> None:
+    """Twenty steps with one line each."""
+    lines: list[str] = []
+    assert await Journey(build_browser(app, emulator), emulator, lines.append).run()
+    assert len(lines) == 20
+    assert lines[7] == (
         " 8  clock +11 min, GET /reports               200  refreshed: 1 call, new DS and DSR, expires +660 s"
     )
-    assert said[8].endswith("8 x 200  refreshed: 1 call for all of them")
+    assert lines[8].endswith("8 x 200  refreshed: 1 call for all")
 
 
-async def test_nothing_secret_is_said(app: FastAPI, emulator: Emulator) -> None:
-    """No token, code, state or address of a person in any line."""
-    said: list[str] = []
-    await Journey(build_browser(app, emulator), emulator, said.append).run()
-    text = "\n".join(said)
-    assert not [word for word in ("eyJ", "code=", "state=", ADA) if word in text]
+async def test_the_output_contains_no_secret(app: FastAPI, emulator: Emulator) -> None:
+    """No line contains a token, a code, a state or an e-mail address."""
+    lines: list[str] = []
+    await Journey(build_browser(app, emulator), emulator, lines.append).run()
+    output = "\n".join(lines)
+    assert not [word for word in ("eyJ", "code=", "state=", ADA) if word in output]
 
 
-async def test_a_descope_that_does_not_renew_is_noticed(app: FastAPI, emulator: Emulator) -> None:
-    """The walk ends at the first step that sees something else than it should."""
-    said: list[str] = []
+async def test_a_failing_refresh_is_detected(app: FastAPI, emulator: Emulator) -> None:
+    """The journey stops at the first step that fails."""
+    lines: list[str] = []
     emulator.faults.add("refresh", status=500, times=10)
-    assert not await Journey(build_browser(app, emulator), emulator, said.append).run()
-    assert said[-1] == " 8  FAILED: status: expected 200, saw 503"
+    assert not await Journey(build_browser(app, emulator), emulator, lines.append).run()
+    assert lines[-1] == " 8  FAILED: status: expected 200, got 503"
 
 
-async def test_a_refresh_token_that_stays_is_noticed() -> None:
-    """The promise is a new pair; a project that does not rotate breaks it."""
+async def test_a_refresh_token_that_is_not_rotated_is_detected() -> None:
+    """The journey expects two new tokens."""
     emulator = build_emulator(Project(rotate_refresh=False))
-    said: list[str] = []
-    assert not await Journey(build_browser(build_app(emulator), emulator), emulator, said.append).run()
-    assert said[-1] == " 8  FAILED: cookies with the old value: expected [], saw ['DSR']"
+    lines: list[str] = []
+    assert not await Journey(build_browser(build_app(emulator), emulator), emulator, lines.append).run()
+    assert lines[-1] == " 8  FAILED: cookies with the old value: expected [], got ['DSR']"
 
 
-async def test_a_page_that_says_something_else_is_noticed(app: FastAPI, emulator: Emulator) -> None:
-    """Reports of the wrong organisation would be worse than none."""
-    said: list[str] = []
+async def test_a_wrong_page_is_detected(app: FastAPI, emulator: Emulator) -> None:
+    """A missing report fails the step."""
+    lines: list[str] = []
     app.state.library.shelf("acme").archive("A-1042")
-    assert not await Journey(build_browser(app, emulator), emulator, said.append).run()
-    assert said[-1] == " 7  FAILED: it says 'North bridge': expected True, saw False"
+    assert not await Journey(build_browser(app, emulator), emulator, lines.append).run()
+    assert lines[-1] == " 7  FAILED: contains 'North bridge': expected True, got False"
 
 
-async def test_an_app_out_of_reach_is_noticed(emulator: Emulator) -> None:
-    """A connection that fails is a failed step, not a traceback."""
+async def test_an_unreachable_app_is_detected(emulator: Emulator) -> None:
+    """A failed connection is a failed step, not a traceback."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    said: list[str] = []
+    lines: list[str] = []
     browser = Browser(httpx.AsyncClient(transport=httpx.MockTransport(refuse)), APP)
-    assert not await Journey(browser, emulator, said.append).run()
-    assert said == [" 1  FAILED: expected an answer, saw ConnectError"]
+    assert not await Journey(browser, emulator, lines.append).run()
+    assert lines == [" 1  FAILED: expected a response, got ConnectError"]
 
 
-async def test_the_app_knows_who_signed_in(app: FastAPI, emulator: Emulator) -> None:
-    """The login hook has noted Ada, in each organisation with the roles she has there."""
+async def test_the_login_hook_saves_the_user(app: FastAPI, emulator: Emulator) -> None:
+    """In each organisation, with the roles there."""
     await Journey(build_browser(app, emulator), emulator, len).run()
-    assert [(person.name, person.roles) for person in app.state.people.of("acme")] == [
+    assert [(person.name, person.roles) for person in app.state.people.in_tenant("acme")] == [
         ("Ada Lovelace", ("admin",))
     ]
-    assert [(person.name, person.roles) for person in app.state.people.of("globex")] == [
+    assert [(person.name, person.roles) for person in app.state.people.in_tenant("globex")] == [
         ("Ada Lovelace", ("viewer",))
     ]
 
 
-def test_a_browser_without_a_session_claims_nothing(app: FastAPI, emulator: Emulator) -> None:
-    """Looking into a cookie that is not there finds nothing, rather than failing."""
+def test_a_browser_without_a_session_has_no_claims(app: FastAPI, emulator: Emulator) -> None:
+    """A missing cookie gives no claims and no error."""
     browser = build_browser(app, emulator)
     assert browser.claims() == {}
     assert browser.cookies("DS", "DSR") == {}
