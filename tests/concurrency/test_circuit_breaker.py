@@ -1,4 +1,4 @@
-"""The circuit breaker: when it lets somebody try, and that it lets one at a time."""
+"""The circuit breaker: when it opens, and when it lets a probe through."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from tests.helpers.fake_clock import FakeClock
 
 
 def probe_delays(breaker: CircuitBreaker, clock: FakeClock, number: int) -> list[float]:
-    """How many seconds pass until each of so many failing trials is due, to a hundredth."""
+    """Return the seconds until each of ``number`` failing probes is due, to a hundredth."""
     found: list[float] = []
     for _ in range(number):
         start = clock.now
@@ -18,15 +18,15 @@ def probe_delays(breaker: CircuitBreaker, clock: FakeClock, number: int) -> list
     return found
 
 
-def test_closed_until_it_trips() -> None:
-    """A service that never failed is not to be tried, but used."""
+def test_new_breaker_is_closed() -> None:
+    """A service that has not failed needs no probe."""
     breaker = CircuitBreaker(FakeClock())
     assert breaker.is_open() is False
     assert breaker.try_probe() is False
 
 
-def test_one_outage_is_one_trip() -> None:
-    """Only the first failure opens; those that were on their way change nothing."""
+def test_only_the_first_failure_opens_the_breaker() -> None:
+    """Failures of calls that were already in progress change nothing."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     assert breaker.record_failure() is True
@@ -37,8 +37,8 @@ def test_one_outage_is_one_trip() -> None:
     assert breaker.try_probe() is True
 
 
-def test_one_trial_at_a_time() -> None:
-    """Of many that ask when a trial is due, the first gets it; it stays open until one has succeeded."""
+def test_only_one_caller_gets_the_probe() -> None:
+    """The breaker stays open until the probe has succeeded."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
@@ -50,8 +50,8 @@ def test_one_trial_at_a_time() -> None:
     assert breaker.record_failure() is True
 
 
-def test_the_waits_double() -> None:
-    """1, 2, 4 ... 30 seconds, each at most that long and at least half of it."""
+def test_probe_delays_double_up_to_the_maximum() -> None:
+    """1, 2, 4 ... 30 seconds; jitter takes off up to half."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
@@ -59,8 +59,8 @@ def test_the_waits_double() -> None:
         assert longest / 2 <= wait <= longest + 0.02
 
 
-def test_a_new_outage_begins_with_short_waits() -> None:
-    """What was learnt in the last outage is forgotten when it ends."""
+def test_new_outage_starts_with_the_shortest_delay() -> None:
+    """A success resets the delay."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     breaker.record_failure()
@@ -70,8 +70,8 @@ def test_a_new_outage_begins_with_short_waits() -> None:
     assert probe_delays(breaker, clock, 1)[0] <= 1.02
 
 
-def test_breakers_do_not_try_in_step() -> None:
-    """A hundred processes that lost the service together come back at different times."""
+def test_jitter_spreads_the_probes_of_many_processes() -> None:
+    """A hundred processes that lost the service together probe at different times."""
     moments: set[float] = set()
     for _ in range(100):
         clock = FakeClock()
@@ -81,8 +81,8 @@ def test_breakers_do_not_try_in_step() -> None:
     assert len(moments) > 10
 
 
-def test_failures_in_a_row_open_it() -> None:
-    """As many as were agreed, and within the time that was agreed: the window moves along with them."""
+def test_enough_failures_within_the_window_open_the_breaker() -> None:
+    """The window slides: the first of the counted failures must be recent enough."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock, failures=3, window=10)
     assert [breaker.record_failure(), breaker.record_failure()] == [False, False]
@@ -94,8 +94,8 @@ def test_failures_in_a_row_open_it() -> None:
     assert [breaker.record_failure(), breaker.is_open()] == [True, True]
 
 
-def test_an_answer_starts_the_count_anew() -> None:
-    """Failures with an answer in between are not in a row."""
+def test_success_resets_the_failure_count() -> None:
+    """Failures with a success in between are not in a row."""
     breaker = CircuitBreaker(FakeClock(), failures=2)
     for _ in range(10):
         assert breaker.record_failure() is False
@@ -103,8 +103,8 @@ def test_an_answer_starts_the_count_anew() -> None:
     assert [breaker.record_failure(), breaker.record_failure()] == [False, True]
 
 
-def test_it_tells_how_long_to_wait() -> None:
-    """What is left until the trial is due; nothing while closed, and nothing once it is due."""
+def test_seconds_left_counts_down_to_the_probe() -> None:
+    """It is 0 while the breaker is closed, and when the probe is due."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=8, jitter=lambda: 0.5)
     assert breaker.seconds_left() == 0
@@ -117,8 +117,8 @@ def test_it_tells_how_long_to_wait() -> None:
     assert breaker.is_open() is True
 
 
-def test_the_service_may_ask_for_more_time() -> None:
-    """Its word makes a wait longer, also if it comes late, and never shorter."""
+def test_service_may_ask_for_a_longer_delay() -> None:
+    """Its request lengthens a delay, also later, and never shortens it."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=8, jitter=lambda: 1.0)
     breaker.record_failure(20)
@@ -129,8 +129,8 @@ def test_the_service_may_ask_for_more_time() -> None:
     assert breaker.seconds_left() == 30
 
 
-def test_a_trial_has_its_time() -> None:
-    """The next one is not due while one may still be under way, however short the waits are."""
+def test_no_second_probe_before_the_probe_timeout() -> None:
+    """The next probe is not due while one may be in progress, however short the delays are."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=1, max_delay=1, probe_timeout=6)
     breaker.record_failure()
@@ -142,8 +142,8 @@ def test_a_trial_has_its_time() -> None:
     assert breaker.try_probe() is True
 
 
-def test_a_trial_that_came_to_nothing_is_given_back() -> None:
-    """The next caller tries at once, and what it learns counts as if it had been the first to try."""
+def test_released_probe_goes_to_the_next_caller() -> None:
+    """The next delay is the same as if the released probe had not happened."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock, min_delay=10, jitter=lambda: 1.0)
     breaker.record_failure()
@@ -155,16 +155,16 @@ def test_a_trial_that_came_to_nothing_is_given_back() -> None:
     assert breaker.seconds_left() == 20
 
 
-def test_there_is_nothing_to_give_back_while_closed() -> None:
-    """A trial that ends after another one succeeded opens nothing."""
+def test_release_probe_does_not_open_a_closed_breaker() -> None:
+    """A probe may end after another one has closed the breaker."""
     breaker = CircuitBreaker(FakeClock())
     breaker.release_probe()
     assert breaker.is_open() is False
 
 
 @given(st.lists(st.sampled_from(["trip", "claim", "close", "later"]), max_size=60))
-def test_a_trial_needs_an_outage(steps: list[str]) -> None:
-    """Whatever happens in whatever order: a trial is granted only while open, and never twice at a moment."""
+def test_probes_happen_only_while_open_and_one_at_a_time(steps: list[str]) -> None:
+    """This holds for every order of events."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     probed_at: list[float] = []

@@ -1,4 +1,4 @@
-"""Single flight: one call for all who ask at once, whoever of them stays (RF-02, RF-06)."""
+"""Single flight: concurrent callers share one call, which outlives them (RF-02, RF-06)."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Call:
-    """A call that counts how often it is made, and ends when the test says how."""
+    """A call that counts how often it started and finished. The test decides how it ends."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -21,7 +21,7 @@ class Call:
         self._outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def __call__(self) -> str:
-        """What ``land`` was given."""
+        """Wait for the outcome that ``finish`` sets."""
         self.started += 1
         outcome = await asyncio.shield(self._outcome)
         self.finished += 1
@@ -37,18 +37,18 @@ class Call:
 
 
 async def turn(times: int = 3) -> None:
-    """Let everything that can go on do so."""
+    """Let all tasks run that are ready."""
     for _ in range(times):
         await asyncio.sleep(0)
 
 
 def create_waiter(waiting: Coroutine[None, None, str]) -> asyncio.Task[str]:
-    """Somebody who waits."""
+    """Create a task that waits for the result."""
     return asyncio.get_running_loop().create_task(waiting)
 
 
-async def test_a_thousand_ask_and_one_call_is_made() -> None:
-    """All of them get its outcome."""
+async def test_a_thousand_callers_share_one_call() -> None:
+    """All of them get its result."""
     flights, call = SingleFlight[str, str](), Call()
     waiters = [create_waiter(flights.run("key", call)) for _ in range(1000)]
     await turn()
@@ -57,8 +57,8 @@ async def test_a_thousand_ask_and_one_call_is_made() -> None:
     assert call.started == 1
 
 
-async def test_all_get_the_error() -> None:
-    """What the call raised reaches every waiter, and the next asker makes a new call."""
+async def test_every_waiter_gets_the_error() -> None:
+    """The next caller then makes a new call."""
     flights, call, retry = SingleFlight[str, str](), Call(), Call()
     waiters = [create_waiter(flights.run("key", call)) for _ in range(3)]
     await turn()
@@ -69,8 +69,8 @@ async def test_all_get_the_error() -> None:
     assert await flights.run("key", retry) == "better"
 
 
-async def test_keys_do_not_wait_for_each_other() -> None:
-    """While one call hangs, another key's goes through."""
+async def test_calls_with_different_keys_are_independent() -> None:
+    """While one call hangs, a call with another key finishes."""
     flights, slow, quick = SingleFlight[str, str](), Call(), Call()
     waiter = create_waiter(flights.run("slow", slow))
     quick.finish("quick")
@@ -80,8 +80,8 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     assert await waiter == "slow"
 
 
-async def test_who_comes_after_the_landing_makes_a_call() -> None:
-    """A flight is shared while it is in the air; remembering is somebody else's job."""
+async def test_caller_after_the_end_makes_a_new_call() -> None:
+    """Single flight does not cache results."""
     flights, first, second = SingleFlight[str, str](), Call(), Call()
     first.finish("first")
     second.finish("second")
@@ -90,8 +90,8 @@ async def test_who_comes_after_the_landing_makes_a_call() -> None:
     assert (first.started, second.started) == (1, 1)
 
 
-async def test_a_waiter_that_leaves_ends_nothing() -> None:
-    """The call goes on for the others, and for itself when nobody is left (RF-06)."""
+async def test_cancelled_waiter_does_not_cancel_the_call() -> None:
+    """The other waiters get the result (RF-06)."""
     flights, call = SingleFlight[str, str](), Call()
     impatient, patient = (create_waiter(flights.run("key", call)) for _ in range(2))
     await turn()
@@ -104,8 +104,8 @@ async def test_a_waiter_that_leaves_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_lonely_call_is_finished(turns: int) -> None:
-    """Wherever its only waiter is cancelled, a call that has begun brings its result home."""
+async def test_call_finishes_after_its_only_waiter_was_cancelled(turns: int) -> None:
+    """This holds at every step at which the waiter is cancelled."""
     flights, call = SingleFlight[str, str](), Call()
     waiter = create_waiter(flights.run("key", call))
     await turn(turns)
@@ -119,8 +119,8 @@ async def test_a_lonely_call_is_finished(turns: int) -> None:
     assert flights.current("key") is None
 
 
-async def test_an_error_that_nobody_sees_is_not_reported() -> None:
-    """A flight whose waiters all left and that then fails is no bug: nothing reaches the loop's handler."""
+async def test_unretrieved_error_is_not_reported_to_the_loop() -> None:
+    """A call that fails after all its waiters left is not a bug."""
     reports: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
     flights, call = SingleFlight[str, str](), Call()
@@ -133,8 +133,8 @@ async def test_an_error_that_nobody_sees_is_not_reported() -> None:
     assert reports == []
 
 
-async def test_starting_joins() -> None:
-    """``start`` and ``run`` share a flight, and ``current`` is that flight."""
+async def test_start_and_run_share_a_flight() -> None:
+    """``current`` returns the same flight."""
     flights, call = SingleFlight[str, str](), Call()
     assert flights.current("key") is None
     flight = flights.start("key", call)
@@ -145,8 +145,8 @@ async def test_starting_joins() -> None:
     assert (await flight, await waiter, call.started) == ("result", "result", 1)
 
 
-async def test_a_cancelled_flight_cancels_its_waiters() -> None:
-    """Only a shutdown does that; the key is then free."""
+async def test_cancelled_flight_cancels_its_waiters() -> None:
+    """Only a shutdown cancels a flight. The key is then free."""
     flights, call = SingleFlight[str, str](), Call()
     waiter = create_waiter(flights.run("key", call))
     await turn()
@@ -156,8 +156,8 @@ async def test_a_cancelled_flight_cancels_its_waiters() -> None:
     assert flights.current("key") is None
 
 
-async def test_draining_waits_for_what_is_in_the_air() -> None:
-    """A shutdown loses nothing that lands in time (F15)."""
+async def test_drain_waits_for_all_flights() -> None:
+    """A shutdown loses no result that arrives in time (F15)."""
     flights, calls = SingleFlight[int, str](), [Call() for _ in range(100)]
     for key, call in enumerate(calls):
         flights.start(key, call)
@@ -170,8 +170,8 @@ async def test_draining_waits_for_what_is_in_the_air() -> None:
     assert [call.finished for call in calls] == [1] * 100
 
 
-async def test_draining_has_an_end() -> None:
-    """What has not landed by then is cancelled, and has ended when ``drain`` returns."""
+async def test_drain_cancels_late_flights() -> None:
+    """They have ended when ``drain`` returns."""
     flights, late, early = SingleFlight[str, str](), Call(), Call()
     flight = flights.start("late", late)
     flights.start("early", early)
@@ -182,13 +182,13 @@ async def test_draining_has_an_end() -> None:
     assert flights.current("late") is None
 
 
-async def test_draining_nothing() -> None:
-    """Without flights there is nothing to wait for."""
+async def test_drain_without_flights_returns_immediately() -> None:
+    """There is nothing to wait for."""
     await asyncio.wait_for(SingleFlight[str, str]().drain(3600), 5)
 
 
-def test_what_a_dead_loop_left_behind_is_forgotten() -> None:
-    """A flight of a loop that has ended is neither joined nor drained; the next loop makes its own call."""
+def test_flights_of_an_ended_loop_are_ignored() -> None:
+    """They are neither joined nor drained; the next loop makes its own call."""
     flights = SingleFlight[str, str]()
     left_behind = asyncio.new_event_loop()
     never = left_behind.create_future()

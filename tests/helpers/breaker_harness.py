@@ -1,4 +1,4 @@
-"""Calls to Descope without a network: they begin when a restraint lets them, and end as a test says."""
+"""Calls through an ``UpstreamGuard`` without a network."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ADA, GRACE = "Bearer P:ada", "Bearer P:grace"
 
 
 class BreakerHarness:
-    """A restraint, its clock, what it told, and calls that end as they are told to."""
+    """A guard, its clock and its events, and calls that end as the test decides."""
 
     def __init__(self, jitter: float = 0.0, call_timeout: float = 5.0) -> None:
         self.clock = FakeClock()
@@ -23,27 +23,27 @@ class BreakerHarness:
         )
 
     def start_call(self, bearer: str = ADA) -> CallPermit:
-        """A call that has gone out."""
-        attempt = self.guard.call(bearer)
-        attempt.acquire()
-        return attempt
+        """Return the permit of a call that has been sent."""
+        permit = self.guard.call(bearer)
+        permit.acquire()
+        return permit
 
     def complete_call(self, error: BaseException | None, bearer: str = ADA) -> None:
-        """A call that ends at once, so."""
+        """Make a call that ends immediately."""
         finish_call(self.start_call(bearer), error)
 
     def fail(self, times: int = 5) -> None:
-        """Calls that are not answered."""
+        """Make calls that get no response."""
         for _ in range(times):
             self.complete_call(UpstreamUnavailable())
 
     def rejected_call(self, bearer: str = ADA) -> UpstreamUnavailable:
-        """What a call meets that does not go out."""
+        """Return the error of a call that the guard rejects."""
         with pytest.raises(UpstreamUnavailable) as caught:
             self.guard.call(bearer)
         return caught.value
 
 
 def finish_call(permit: CallPermit, error: BaseException | None) -> None:
-    """Leave the context of a call, with an error or without."""
+    """Leave the context of a call, with or without an error."""
     permit.__exit__(None if error is None else type(error), error, None)

@@ -1,12 +1,12 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that a test advances."""
 
 
 class FakeClock:
-    """Gives ``now`` as seconds, monotonic or of the epoch, as the test takes it."""
+    """Returns ``now``: seconds of a monotonic clock or of the epoch."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now

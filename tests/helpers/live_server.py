@@ -1,4 +1,4 @@
-"""An ASGI app on a real loopback socket, for the length of a ``with``."""
+"""An ASGI app on a real loopback socket."""
 
 import socket
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 @contextmanager
 def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
-    """A socket that takes connections already, and the URL it is reached by."""
+    """Yield a listening socket and its URL."""
     with socket.create_server((host, 0), backlog=1024) as listener:
         yield listener, f"http://{host}:{listener.getsockname()[1]}"
 
@@ -21,7 +21,7 @@ def listening(host: str = "127.0.0.1") -> Generator[tuple[socket.socket, str]]:
 def serve_app(
     app: ASGIApp, listener: socket.socket, *, access_log: bool = False, certificate: Path | None = None
 ) -> Generator[None]:
-    """Serve ``app`` on ``listener`` with uvicorn in a thread, lifespan included; ends with the block.
+    """Serve ``app`` on ``listener`` with uvicorn in a thread, with its lifespan, until the block ends.
 
     ``certificate`` is a PEM file with key and certificate, for https.
     """

@@ -1,4 +1,4 @@
-"""A server of bytes on a real socket: it says what it is told to, and keeps what it was sent."""
+"""A server on a real socket that sends exact bytes and records the requests."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class RawServer:
-    """A server on loopback that keeps every request as bytes."""
+    """A server on loopback that records every request as bytes."""
 
     def __init__(self, response: bytes | Script) -> None:
         self.url = ""
@@ -23,7 +23,7 @@ class RawServer:
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[object] | None] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer every request of one connection, until the client leaves."""
+        """Respond to every request of one connection until the client disconnects."""
         self.connections += 1
         self._connections[writer] = asyncio.current_task()
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -31,7 +31,7 @@ class RawServer:
         writer.close()
 
     async def abort_connections(self) -> None:
-        """Drop every connection, and wait until its end has been noticed."""
+        """Abort every connection and wait for its handler."""
         for writer in self._connections:
             writer.transport.abort()
         await asyncio.gather(*(task for task in self._connections.values() if task))
@@ -53,7 +53,10 @@ class RawServer:
 async def serve_raw(
     response: bytes | Script, *, tls: ssl.SSLContext | None = None, listener: socket.socket | None = None
 ) -> AsyncGenerator[RawServer]:
-    """A listening server; ``answer`` is sent to every request, or takes over its connection."""
+    """Yield a listening server.
+
+    ``response`` is sent to every request, or is a function that takes over the connection.
+    """
     server = RawServer(response)
     listener = listener or socket.create_server(("127.0.0.1", 0))
     async with await asyncio.start_server(server.serve, sock=listener, ssl=tls):
@@ -66,6 +69,6 @@ async def serve_raw(
 
 
 def ok_response(body: bytes, *headers: str) -> bytes:
-    """A whole 200 reply."""
+    """Return a complete 200 response."""
     lines = ["HTTP/1.1 200 OK", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body

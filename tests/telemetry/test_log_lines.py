@@ -1,4 +1,4 @@
-"""What a log line says beyond the event: where the trouble is, and what most likely causes it."""
+"""Hints in log lines: the URL of Descope, and the likely cause."""
 
 import logging
 
@@ -13,7 +13,7 @@ API = "https://api.example.com"
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """The log, from warnings on."""
+    """Record log lines of level WARNING and above."""
     caplog.set_level(logging.WARNING, "fastapi_descope")
     return caplog
 
@@ -25,22 +25,24 @@ def _log(*logged: Event) -> None:
 
 
 @pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])
-def test_a_wrong_clock_is_called_one(lines: pytest.LogCaptureFixture, reason: str, side: str) -> None:
-    """Tokens fresh from Descope that are of another time: the line says where to look."""
+def test_rejected_upstream_token_hints_at_a_wrong_clock(
+    lines: pytest.LogCaptureFixture, reason: str, side: str
+) -> None:
+    """A token that Descope has just issued is expired or not yet valid only if a clock is wrong."""
     _log(events.UpstreamTokenRejected(reason))
 
     assert lines.messages[0].endswith(f"(this host's clock is {side} Descope's; have NTP set it)")
 
 
-def test_other_suspicious_answers_are_no_matter_of_clocks(lines: pytest.LogCaptureFixture) -> None:
-    """They say what was wrong, and guess nothing."""
+def test_other_rejected_upstream_tokens_have_no_clock_hint(lines: pytest.LogCaptureFixture) -> None:
+    """The line has the reason only."""
     _log(events.UpstreamTokenRejected("signature"))
 
     assert lines.messages == ["fastapi_descope: upstream_token_rejected reason=signature"]
 
 
-def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture) -> None:
-    """The base URL and the failure are in it; the same again is counted alone, until the keys come back."""
+def test_outage_is_logged_once_per_reason_with_the_base_url(lines: pytest.LogCaptureFixture) -> None:
+    """Repetitions are only counted until the keys are fetched again."""
     failed = events.JwksFetchFailed("ConnectError")
     _log(failed, failed, events.JwksFetchFailed("TimeoutError"), failed, events.JwksFetched(1), failed)
 
@@ -50,16 +52,16 @@ def test_an_outage_is_one_line_with_its_address(lines: pytest.LogCaptureFixture)
     ]
 
 
-def test_keys_that_come_back_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    """The end of an outage is news."""
+def test_recovery_of_the_keys_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The end of an outage is one line."""
     caplog.set_level(logging.INFO, "fastapi_descope")
     _log(events.JwksFetchFailed("ConnectError"), events.JwksFetched(2))
 
     assert caplog.messages[-1] == "fastapi_descope: jwks_fetched keys=2"
 
 
-def test_what_descope_said_is_in_the_line(lines: pytest.LogCaptureFixture) -> None:
-    """Status and code of a refusal; nothing where there was none."""
+def test_line_contains_the_status_and_code_of_descope(lines: pytest.LogCaptureFixture) -> None:
+    """A field without a value is left out."""
     _log(events.LoginFailed("authorize_refused", 400, "E011004"), events.LoginFailed("state"))
 
     assert lines.messages == [

@@ -1,4 +1,4 @@
-"""Advice in the log: once for each cause, and never without end."""
+"""Warnings that are logged once."""
 
 import logging
 
@@ -7,8 +7,8 @@ import pytest
 from fastapi_descope._telemetry.log_once import LogOnce
 
 
-def test_a_sentence_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Each one, at the level it deserves; the line says whose it is."""
+def test_message_is_logged_once_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Each message has the name of the package."""
     advice = LogOnce()
     for _ in range(3):
         advice.warning("Set the clock")
@@ -20,8 +20,8 @@ def test_a_sentence_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_lg04_there_is_an_end_to_it(caplog: pytest.LogCaptureFixture) -> None:
-    """A hundred sentences, in case a stranger finds a way to cause new ones."""
+def test_lg04_at_most_a_hundred_messages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The limit holds even if a client finds a way to cause new messages."""
     advice = LogOnce()
     for number in range(1_000):
         advice.warning(f"Mend {number}")

@@ -1,4 +1,4 @@
-"""What an event becomes: a count, an event on a span, a log line; and what none of them may hold."""
+"""Telemetry: the counter, span event and log line of each event, and their limits."""
 
 import logging
 import re
@@ -75,34 +75,34 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "INFO",
     ),
 }
-"""One event of each kind: its counter, its labels, the level of its line."""
+"""One event of each class: its counter, its labels, the level of its line."""
 
 EACH = pytest.mark.parametrize("event", SAMPLES, ids=lambda event: event.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _AppEvent(Event):
-    """An event that somebody else defined."""
+    """An event class of an app."""
 
     name = "foreign"
     note: str
 
 
 class _RecordingHandler(logging.Handler):
-    """Keeps records."""
+    """Records log records."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record."""
+        """Record one log record."""
         self.records.append(record)
 
 
 @dataclass
 class _ObservedTelemetry:
-    """A telemetry whose clock is moved by hand, and everything that comes out of it."""
+    """A telemetry with a manual clock, its counters and its log records."""
 
     now: float = 0.0
     lines: _RecordingHandler = field(default_factory=_RecordingHandler)
@@ -117,12 +117,12 @@ class _ObservedTelemetry:
         self.emit = Telemetry(monotonic=lambda: self.now, meter=meter, logger=self.logger)
 
     def counts(self) -> dict[tuple[str, tuple[tuple[str, object], ...]], int | float]:
-        """Every series that was counted, and how far."""
+        """Return the value of every series."""
         data = self.reader.get_metrics_data()
         return dict(_series(data)) if data else {}
 
     def messages(self) -> list[str]:
-        """The text of every line, behind the name that each begins with."""
+        """Return the text of every line, without the prefix."""
         texts = [record.getMessage() for record in self.lines.records]
         assert all(text.startswith("fastapi_descope: ") for text in texts)
         return [text.removeprefix("fastapi_descope: ") for text in texts]
@@ -144,7 +144,7 @@ def _series(
 
 @pytest.fixture
 def observe() -> Iterator[Callable[[], _ObservedTelemetry]]:
-    """Makes a telemetry to watch."""
+    """Return a factory of observed telemetries."""
     made: list[_ObservedTelemetry] = []
 
     def observed() -> _ObservedTelemetry:
@@ -158,22 +158,22 @@ def observe() -> Iterator[Callable[[], _ObservedTelemetry]]:
 
 @pytest.fixture
 def spans() -> Iterator[tuple[TracerProvider, InMemorySpanExporter]]:
-    """A tracer provider, and where its finished spans land."""
+    """Yield a tracer provider and the exporter of its finished spans."""
     provider, exporter = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield provider, exporter
     provider.shutdown()
 
 
-def test_no_kind_is_forgotten() -> None:
-    """Every event class has a sample here, so each of the tests below is about all of them."""
+def test_every_event_class_has_a_sample() -> None:
+    """The tests below therefore cover all event classes."""
     kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)}
     assert {type(event) for event in SAMPLES} == kinds - {Event}
 
 
 @EACH
-def test_counted_once(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
-    """An event adds one to one series of its own counter."""
+def test_event_adds_one_to_its_counter(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
+    """It changes one series of one counter."""
     watched = observe()
     watched.emit(event)
     counter, labels, _ = SAMPLES[event]
@@ -181,12 +181,12 @@ def test_counted_once(observe: Callable[[], _ObservedTelemetry], event: Event) -
 
 
 @EACH
-def test_marked_on_the_span(
+def test_event_is_added_to_the_current_span(
     observe: Callable[[], _ObservedTelemetry],
     spans: tuple[TracerProvider, InMemorySpanExporter],
     event: Event,
 ) -> None:
-    """The span of the request gets an event with the same labels, and nobody's id."""
+    """It has the same labels as the counter, and no id."""
     provider, exporter = spans
     with provider.get_tracer("test").start_as_current_span("request"):
         observe().emit(event)
@@ -197,8 +197,10 @@ def test_marked_on_the_span(
 
 
 @EACH
-def test_one_line(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
-    """One line at the kind's level; every field of the event is an extra field of the record."""
+def test_event_is_one_log_line_with_extra_fields(
+    observe: Callable[[], _ObservedTelemetry], event: Event
+) -> None:
+    """Every field of the event is an extra field of the record."""
     watched = observe()
     watched.emit(event)
     (record,) = watched.lines.records
@@ -211,7 +213,7 @@ def test_one_line(observe: Callable[[], _ObservedTelemetry], event: Event) -> No
 
 @EACH
 def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
-    """Who it was is in neither the text of a line nor a label (LG-05)."""
+    """Neither the text of a line nor a label contains an id (LG-05)."""
     watched = observe()
     watched.emit(event)
     seen = repr(watched.counts()) + watched.messages()[0]
@@ -219,15 +221,15 @@ def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry
     assert TENANT not in seen
 
 
-def test_text_of_a_line(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """A plain log file shows what happened and why, without a formatter for extra fields."""
+def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """A plain log file needs no formatter for extra fields."""
     watched = observe()
     watched.emit(events.TokenRejected("signature", "cookie"))
     assert watched.messages() == ["token_rejected reason=signature source=cookie"]
 
 
-def test_the_package_logger_by_default(caplog: pytest.LogCaptureFixture) -> None:
-    """Without a logger of one's own the lines go to ``fastapi_descope.events``."""
+def test_default_logger_is_the_logger_of_the_package(caplog: pytest.LogCaptureFixture) -> None:
+    """It is ``fastapi_descope.events``."""
     with caplog.at_level(logging.INFO, "fastapi_descope.events"):
         Telemetry()(events.LoginStarted())
     assert caplog.record_tuples == [
@@ -235,8 +237,8 @@ def test_the_package_logger_by_default(caplog: pytest.LogCaptureFixture) -> None
     ]
 
 
-def test_a_silenced_logger_costs_nothing(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """Below the logger's level nothing is written, and nothing is held against the limit."""
+def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """A line below the level of the logger does not count."""
     watched = observe()
     watched.logger.setLevel(logging.ERROR)
     for _ in range(20):
@@ -246,8 +248,8 @@ def test_a_silenced_logger_costs_nothing(observe: Callable[[], _ObservedTelemetr
     assert watched.messages() == ["login_started"]
 
 
-def test_lg04_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """10,000 refused tokens make ten short lines and one count (LG-04)."""
+def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """10,000 refused tokens are ten short lines (LG-04)."""
     watched = observe()
     for _ in range(10_000):
         watched.emit(events.TokenRejected("signature", "bearer"))
@@ -259,8 +261,10 @@ def test_lg04_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
     assert watched.counts() == {series: 10_000}
 
 
-def test_after_a_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """The first line of the next minute says how many were left out; the one after that has none to tell."""
+def test_first_line_of_the_next_minute_has_the_suppressed_count(
+    observe: Callable[[], _ObservedTelemetry],
+) -> None:
+    """The line after it has no count."""
     watched = observe()
     for _ in range(25):
         watched.emit(events.RedirectRejected())
@@ -273,8 +277,8 @@ def test_after_a_flood(observe: Callable[[], _ObservedTelemetry]) -> None:
     assert vars(watched.lines.records[10])["descope_suppressed"] == 16
 
 
-def test_a_flood_hides_nothing_else(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """Another reason has lines of its own."""
+def test_rate_limit_applies_to_each_reason(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """Another reason has its own limit."""
     watched = observe()
     for _ in range(50):
         watched.emit(events.TokenRejected("expired", "bearer"))
@@ -291,24 +295,26 @@ def test_a_flood_hides_nothing_else(observe: Callable[[], _ObservedTelemetry]) -
         events.SignedOut(everywhere=True, confirmed=True),
     ],
 )
-def test_an_audit_trail_has_no_holes(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
-    """What takes a genuine token is always written."""
+def test_events_that_require_a_session_are_never_suppressed(
+    observe: Callable[[], _ObservedTelemetry], event: Event
+) -> None:
+    """Only a client with a genuine token can cause them."""
     watched = observe()
     for _ in range(100):
         watched.emit(event)
     assert len(watched.messages()) == 100
 
 
-def test_anybody_can_press_sign_out(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """A sign-out that Descope did not confirm takes no token, so its lines are limited."""
+def test_unconfirmed_logouts_are_rate_limited(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """A logout that Descope did not confirm requires no token."""
     watched = observe()
     for _ in range(100):
         watched.emit(events.SignedOut(everywhere=False, confirmed=False))
     assert len(watched.messages()) == 10
 
 
-def test_a_foreign_event(observe: Callable[[], _ObservedTelemetry]) -> None:
-    """An event class of somebody else's is counted by its name and written like ours."""
+def test_event_class_of_an_app_is_counted_and_logged(observe: Callable[[], _ObservedTelemetry]) -> None:
+    """It is counted by its name."""
     watched = observe()
     watched.emit(_AppEvent("hello"))
     assert watched.counts() == {("descope.events", (("event", "foreign"),)): 1}
@@ -325,10 +331,10 @@ def test_a_foreign_event(observe: Callable[[], _ObservedTelemetry]) -> None:
         ("x" * 5000, "x" * 128),
     ],
 )
-def test_lg03_ids_as_they_are_shown(
+def test_lg03_ids_in_log_records_are_sanitised(
     observe: Callable[[], _ObservedTelemetry], tenant: str, shown: str
 ) -> None:
-    """No line break, no escape, no address, no end of text in a log (LG-03, LG-04)."""
+    """They have no line breaks, escape sequences or addresses, and a maximum length (LG-03, LG-04)."""
     watched = observe()
     watched.emit(events.TenantSwitched(USER, tenant))
     assert vars(watched.lines.records[0])["descope_tenant_id"] == shown
@@ -336,8 +342,8 @@ def test_lg03_ids_as_they_are_shown(
 
 @settings(deadline=None)  # making a meter provider takes its time now and then
 @given(reason=st.text())
-def test_no_reason_can_spoil_a_line_or_a_label(reason: str) -> None:
-    """Whatever the reason: one printable line below 1 KB, and a label that is a word."""
+def test_any_reason_is_one_printable_line_and_a_short_label(reason: str) -> None:
+    """The line is shorter than 1 KB."""
     watched = _ObservedTelemetry()
     watched.emit(events.LoginFailed(reason))
     ((_, labels),) = watched.counts()

@@ -1,4 +1,4 @@
-"""Other people's log lines: what is blanked in them, and that the rest stays as it is."""
+"""Redaction in the logs of servers and HTTP libraries."""
 
 import io
 import logging
@@ -26,13 +26,13 @@ REDACTED_LOGGERS = (
 
 @pytest.fixture(scope="module")
 def jwt() -> str:
-    """A real session JWT."""
+    """Return a genuine session JWT."""
     return Emulator().issue("ada@acme.example").session_jwt
 
 
 @pytest.fixture
 def write() -> Callable[..., str]:
-    """Writes one line to a logger of that name; the answer is what stands in the log."""
+    """Return a function that writes one line to a logger and returns the logged text."""
 
     def line(name: str, message: str, *arguments: object) -> str:
         out = io.StringIO()
@@ -48,19 +48,19 @@ def write() -> Callable[..., str]:
 
 @pytest.fixture
 def installed() -> None:
-    """Redaction is on, as it stays once it is."""
+    """Install the filter, which stays installed."""
     install()
 
 
 def redacted(message: object, *arguments: object) -> str:
-    """The text of a record that went through the filter alone."""
+    """Return the text of a record after the filter."""
     record = logging.LogRecord("x", logging.INFO, "", 0, message, arguments, None)
     assert RedactLoginSecrets().filter(record) is True
     return record.getMessage()
 
 
 def access_line(path: str) -> str:
-    """A request in uvicorn's access log, laid out by uvicorn's own formatter."""
+    """Return a line of uvicorn's access log, formatted by uvicorn."""
     message = '%s - "%s %s HTTP/%s" %d'
     arguments = ("127.0.0.1:5", "GET", path, "1.1", 303)
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, message, arguments, None)
@@ -68,8 +68,8 @@ def access_line(path: str) -> str:
     return AccessFormatter('%(client_addr)s "%(request_line)s"', use_colors=False).format(record)
 
 
-def test_lg01_the_callback_in_the_access_log() -> None:
-    """Code and state go, method, path and the names of the parameters stay (LG-01)."""
+def test_lg01_callback_in_the_access_log_is_redacted() -> None:
+    """Method, path and parameter names stay (LG-01)."""
     line = access_line("/auth/callback?code=canary-code&state=canary-state&x=1")
     assert line == '127.0.0.1:5 "GET /auth/callback?code=[redacted]&state=[redacted]&x=1 HTTP/1.1"'
 
@@ -90,8 +90,8 @@ def test_lg01_the_callback_in_the_access_log() -> None:
         ("<a href='/callback?code=canary'>", "<a href='/callback?code=[redacted]'>"),
     ],
 )
-def test_parameters(before: str, after: str) -> None:
-    """The parameters that can hold a secret, wherever they stand."""
+def test_parameters_with_secrets_are_redacted(before: str, after: str) -> None:
+    """They are redacted anywhere in the text."""
     assert redacted(before) == after
     assert redacted("%s", before) == after
 
@@ -108,43 +108,43 @@ def test_parameters(before: str, after: str) -> None:
         "100% of 3 = 3",
     ],
 )
-def test_the_rest_stays(line: str) -> None:
-    """Lines without secrets are untouched, percent signs included."""
+def test_lines_without_secrets_do_not_change(line: str) -> None:
+    """This includes lines with percent signs."""
     assert redacted(line) == line
 
 
-def test_tokens_anywhere(jwt: str) -> None:
-    """A JWT is blanked in headers, bearers, quotes and encoded queries, whatever its parameter is called."""
+def test_jwts_are_redacted_anywhere(jwt: str) -> None:
+    """Headers, bearers, quotes and encoded queries may contain them, in any parameter."""
     assert redacted(f"authorization: Bearer P2abc:{jwt}") == "authorization: Bearer P2abc:[redacted]"
     assert redacted(f"(b'Set-Cookie', b'DS={jwt}; Path=/')") == "(b'Set-Cookie', b'DS=[redacted]; Path=/')"
     assert redacted(f"/x?next=%2F%3Ft%3D{jwt}&a=b") == "/x?next=%2F%3Ft%3D[redacted]&a=b"
     assert redacted("%s", f"{jwt},{jwt}") == "[redacted],[redacted]"
 
 
-def test_arguments_keep_their_number_and_kind() -> None:
-    """Formatters that take the arguments apart, and ``%d``, go on working."""
+def test_arguments_keep_their_number_and_types() -> None:
+    """Formatters that read the arguments, and ``%d``, still work."""
     record = logging.LogRecord("x", logging.INFO, "", 0, "%s %d %.1f %s", ("?code=a", 200, 0.5, None), None)
     RedactLoginSecrets().filter(record)
     assert record.args == ("?code=[redacted]", 200, 0.5, None)
     assert record.getMessage() == "?code=[redacted] 200 0.5 None"
 
 
-def test_arguments_by_name() -> None:
-    """A mapping of arguments, as some servers log with, is redacted by value."""
+def test_named_arguments_are_redacted() -> None:
+    """Some servers log a mapping of arguments."""
     assert (
         redacted("%(path)s %(status)d", {"path": "/?state=canary", "status": 200}) == "/?state=[redacted] 200"
     )
 
 
-def test_a_record_that_was_made_without_arguments() -> None:
-    """Records from elsewhere, such as another process, may have none at all."""
+def test_record_without_arguments_is_redacted() -> None:
+    """Records of another process may have no arguments."""
     record = logging.makeLogRecord({"msg": "GET /?code=canary", "args": None})
     assert RedactLoginSecrets().filter(record)
     assert record.getMessage() == "GET /?code=[redacted]"
 
 
-def test_objects_that_are_no_text() -> None:
-    """A URL object, as httpx logs it, and a message that is an object are redacted when they are written."""
+def test_objects_are_redacted_when_they_are_formatted() -> None:
+    """URL objects, which httpx logs, and messages that are objects are redacted, too."""
     url = httpx.URL("https://app.example/callback?code=canary&a=b")
     assert redacted("to %s or %r", url, url) == (
         "to https://app.example/callback?code=[redacted]&a=b"
@@ -154,14 +154,14 @@ def test_objects_that_are_no_text() -> None:
 
 
 class _BrokenStr:
-    """Something that cannot be shown."""
+    """An object whose ``__str__`` raises."""
 
     def __str__(self) -> str:
         raise ZeroDivisionError
 
 
-def test_never_raises() -> None:
-    """An argument that cannot be shown passes: it fails where logging expects that, not in the filter."""
+def test_filter_does_not_raise_for_a_broken_str() -> None:
+    """The exception is raised where logging handles it."""
     record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (_BrokenStr(),), None)
     assert RedactLoginSecrets().filter(record)
     with pytest.raises(ZeroDivisionError):
@@ -169,8 +169,8 @@ def test_never_raises() -> None:
 
 
 @given(st.text(), st.text())
-def test_any_text_passes(message: str, argument: str) -> None:
-    """No text makes the filter raise, drop the record, or change its mind the second time."""
+def test_filter_passes_any_text_and_is_idempotent(message: str, argument: str) -> None:
+    """No text makes it raise or drop the record."""
     record = logging.LogRecord("x", logging.INFO, "", 0, message, (argument,), None)
     assert RedactLoginSecrets().filter(record)
     once = (record.msg, record.args)
@@ -179,8 +179,8 @@ def test_any_text_passes(message: str, argument: str) -> None:
 
 
 @given(st.text("abcXYZ019-_.~%", min_size=1))
-def test_no_code_survives(code: str) -> None:
-    """Whatever a code is made of, none of it is left."""
+def test_every_code_is_redacted_completely(code: str) -> None:
+    """The code may consist of any characters."""
     assert redacted(f"/callback?code={code}&x=1") == "/callback?code=[redacted]&x=1"
 
 
@@ -188,8 +188,8 @@ def test_no_code_survives(code: str) -> None:
     "piece",
     ["eyJ", "?tenant=", "&code", "a.", "a%3F", "eyJa.", "?tenant=@", ".", "%", "?_token", "-.eyJ", "a.a"],
 )
-def test_hostile_lines_take_no_time(piece: str) -> None:
-    """A URL of 64 KB made to be searched again and again costs less than a quarter of a second."""
+def test_hostile_lines_are_redacted_in_linear_time(piece: str) -> None:
+    """A hostile URL of 64 KB takes less than a quarter of a second."""
     line = "=eyJ " + piece * (65_536 // len(piece)) + "!"
     began = time.process_time()
     redacted(line)
@@ -198,19 +198,19 @@ def test_hostile_lines_take_no_time(piece: str) -> None:
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("name", REDACTED_LOGGERS)
-def test_installed(write: Callable[..., str], name: str) -> None:
-    """The named loggers are redacted, and so are the children that httpcore logs by."""
+def test_install_redacts_the_named_loggers(write: Callable[..., str], name: str) -> None:
+    """This includes the child loggers of httpcore."""
     assert write(name, "GET %s", "/callback?code=canary") == "GET /callback?code=[redacted]"
 
 
 @pytest.mark.usefixtures("installed")
-def test_other_loggers_are_none_of_our_business(write: Callable[..., str]) -> None:
-    """The app's own lines are never touched."""
+def test_other_loggers_are_not_redacted(write: Callable[..., str]) -> None:
+    """The app's own lines do not change."""
     assert write("shop.orders", "GET %s", "/x?code=VOUCHER") == "GET /x?code=VOUCHER"
 
 
-def test_installed_twice_is_once() -> None:
-    """Two apps in one process share one filter, so that no line is looked at twice."""
+def test_install_is_idempotent() -> None:
+    """Two apps of a process share one filter."""
     install()
     before = [list(logging.getLogger(name).filters) for name in REDACTED_LOGGERS]
     install()

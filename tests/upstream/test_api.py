@@ -1,4 +1,4 @@
-"""Each call to Descope is one exact request, and holds nothing that it should not."""
+"""The exact request of each API call, and its secrets."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,14 +24,14 @@ TokenCall = Callable[[DescopeApi, str], Awaitable[object]]
 
 
 class RecordingUpstream:
-    """The other end: keeps every request, and answers all of them alike."""
+    """A transport that records every request and always returns the same response."""
 
     def __init__(self, response: object = None, status: int = 200) -> None:
         self.requests: list[httpx.Request] = []
         self._response = httpx.Response(status, json={} if response is None else response)
 
     def client(self, management_key: SecretStr | None = None) -> DescopeApi:
-        """A client whose requests end here."""
+        """Return a client with this transport."""
         return DescopeApi(
             base_url=BASE,
             project_id=PROJECT,
@@ -46,7 +46,7 @@ class RecordingUpstream:
 
 @dataclass(frozen=True)
 class ExpectedRequest:
-    """A call, what must be sent for it, and an answer that it understands."""
+    """A call, its exact request, and a response that it can parse."""
 
     call: Call
     request_line: str
@@ -113,8 +113,8 @@ TOKEN_CALLS: Mapping[str, TokenCall] = {
 
 
 @pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
-async def test_a_call_is_one_exact_request(expected: ExpectedRequest) -> None:
-    """Method, path, query, bearer and body are those of the wire contract, sections 1 and 2."""
+async def test_call_sends_one_exact_request(expected: ExpectedRequest) -> None:
+    """Method, path, query, bearer and body follow the wire contract, sections 1 and 2."""
     upstream = RecordingUpstream(expected.response)
     await expected.call(upstream.client())
     [request] = upstream.requests
@@ -125,16 +125,16 @@ async def test_a_call_is_one_exact_request(expected: ExpectedRequest) -> None:
 
 @pytest.mark.parametrize("expected", ENDPOINTS.values(), ids=ENDPOINTS)
 @pytest.mark.parametrize("status", [302, 401, 404, 429, 500])
-async def test_no_call_takes_a_no_for_a_yes(expected: ExpectedRequest, status: int) -> None:
-    """Every endpoint judges the status before it reads the body."""
+async def test_every_call_raises_for_an_error_status(expected: ExpectedRequest, status: int) -> None:
+    """The status is checked before the body is parsed."""
     upstream = RecordingUpstream(expected.response, status)
     with pytest.raises(UpstreamError):
         await expected.call(upstream.client())
     assert len(upstream.requests) == 1
 
 
-async def test_the_management_key_comes_last_in_the_bearer() -> None:
-    """It follows the refresh token, or the project id where there is none."""
+async def test_management_key_is_the_last_part_of_the_bearer() -> None:
+    """It follows the refresh token, or the project id if there is no refresh token."""
     upstream = RecordingUpstream(LOGIN_URL)
     client = upstream.client(SecretStr("K-secret"))
     await client.sso_authorize(tenant="acme", redirect_url="https://app.example/")
@@ -145,14 +145,14 @@ async def test_the_management_key_comes_last_in_the_bearer() -> None:
     ]
 
 
-async def test_keys_are_public_and_get_no_secret() -> None:
-    """A key set needs no management key, so that call does not carry it."""
+async def test_jwks_request_has_no_management_key() -> None:
+    """The key set is public."""
     upstream = RecordingUpstream()
     await upstream.client(SecretStr("K-secret")).fetch_jwks()
     assert upstream.requests[0].headers["authorization"] == f"Bearer {PROJECT}"
 
 
-async def test_an_empty_management_key_is_none() -> None:
+async def test_empty_management_key_is_not_sent() -> None:
     """An empty variable adds no colon to the bearer."""
     upstream = RecordingUpstream()
     await upstream.client(SecretStr("")).refresh(REFRESH)
@@ -169,10 +169,10 @@ async def test_an_empty_management_key_is_none() -> None:
         (LoginOptions(stepup=True), f"Bearer {PROJECT}:{REFRESH}"),
     ],
 )
-async def test_a_login_carries_the_refresh_token_only_to_step_up(
+async def test_login_sends_the_refresh_token_only_for_step_up_and_mfa(
     options: LoginOptions | None, bearer: str
 ) -> None:
-    """An ordinary login is nobody's yet, whoever the browser belongs to."""
+    """An ordinary login may be of another user."""
     upstream = RecordingUpstream(LOGIN_URL)
     await upstream.client().sso_authorize(
         tenant="acme", redirect_url="https://app.example/", options=options, refresh_jwt=REFRESH
@@ -181,8 +181,8 @@ async def test_a_login_carries_the_refresh_token_only_to_step_up(
 
 
 @pytest.mark.parametrize("text", ["\ud800", "é", "\r\nX: y", "\x00", '"', "a" * 10_000])
-async def test_any_code_and_any_tenant_can_be_sent(text: str) -> None:
-    """Text from a browser is escaped into ASCII JSON, whatever is in it; Descope judges it."""
+async def test_any_code_and_tenant_is_sent_as_ascii_json(text: str) -> None:
+    """Text from a browser is escaped; Descope checks it."""
     upstream = RecordingUpstream()
     await upstream.client().exchange_code(text)
     await upstream.client().select_tenant(REFRESH, text)
@@ -193,15 +193,15 @@ async def test_any_code_and_any_tenant_can_be_sent(text: str) -> None:
     assert all(request.content.isascii() for request in upstream.requests)
 
 
-async def test_a_lone_surrogate_in_a_query_is_replaced() -> None:
-    """What UTF-8 cannot say arrives as a question mark, and fails there rather than here."""
+async def test_lone_surrogate_in_a_query_becomes_a_question_mark() -> None:
+    """UTF-8 cannot encode it, and Descope refuses the result."""
     upstream = RecordingUpstream(LOGIN_URL)
     await upstream.client().sso_authorize(tenant="a\ud800\r\n", redirect_url="x")
     assert upstream.requests[0].url.query == b"tenant=a%3F%0D%0A&redirectURL=x"
 
 
-async def test_a_login_that_no_url_can_hold_is_refused() -> None:
-    """A query above 8 KiB is the browser's fault and not sent."""
+async def test_query_above_8_kib_is_a_bad_request() -> None:
+    """Nothing is sent."""
     upstream = RecordingUpstream(LOGIN_URL)
     fits = 8192 - len("tenant=&redirectURL=x")
     await upstream.client().sso_authorize(tenant="a" * fits, redirect_url="x")
@@ -214,8 +214,10 @@ async def test_a_login_that_no_url_can_hold_is_refused() -> None:
     "claims",
     [{"e": {"canary"}}, {"e": float("nan")}, {"e": MappingProxyType({"canary": 1})}, {("canary",): 1}],
 )
-async def test_custom_claims_must_be_json(claims: Mapping[str, object]) -> None:
-    """The app is told which option is wrong, without the value."""
+async def test_custom_claims_that_are_not_json_are_a_configuration_error(
+    claims: Mapping[str, object],
+) -> None:
+    """The message names the option, without the value."""
     upstream = RecordingUpstream()
     with pytest.raises(ConfigurationError, match="LoginOptions") as caught:
         await upstream.client().sso_authorize(
@@ -239,8 +241,8 @@ async def test_custom_claims_must_be_json(claims: Mapping[str, object]) -> None:
     ],
 )
 @pytest.mark.parametrize("call", TOKEN_CALLS.values(), ids=TOKEN_CALLS)
-async def test_lg02_a_token_that_no_header_may_carry_is_not_sent(call: TokenCall, token: str) -> None:
-    """It would end in the text of h11's own exception; here it is a malformed token."""
+async def test_lg02_token_with_invalid_characters_is_not_sent(call: TokenCall, token: str) -> None:
+    """The exception of h11 would contain it; ours is a malformed token."""
     upstream = RecordingUpstream()
     with pytest.raises(TokenError) as caught:
         await call(upstream.client(), token)
@@ -250,21 +252,21 @@ async def test_lg02_a_token_that_no_header_may_carry_is_not_sent(call: TokenCall
 
 
 @pytest.mark.parametrize("project_id", ["", "P/../x", "P x", "P\n", "P%2F", "P?x", "Pé", "P" * 129])
-def test_jw12_a_project_id_that_would_change_the_path_is_refused(project_id: str) -> None:
-    """It becomes part of a path and of a header, so it is checked before."""
+def test_jw12_project_id_with_invalid_characters_is_refused(project_id: str) -> None:
+    """It becomes part of a path and of a header."""
     with pytest.raises(ConfigurationError, match="DESCOPE_PROJECT_ID"):
         DescopeApi(base_url=BASE, project_id=project_id)
 
 
 @pytest.mark.parametrize("key", ["canary\n", "canary key", "canary:key", "canaryé"])
-def test_a_management_key_that_no_header_may_carry_is_refused(key: str) -> None:
-    """The variable is named and its value is not."""
+def test_management_key_with_invalid_characters_is_refused(key: str) -> None:
+    """The message names the variable, without the value."""
     with pytest.raises(ConfigurationError, match="DESCOPE_AUTH_MANAGEMENT_KEY") as caught:
         RecordingUpstream().client(SecretStr(key))
     assert "canary" not in repr(caught.value)
 
 
-def test_lg06_no_secret_in_repr() -> None:
-    """Neither ``repr`` nor the attributes show the management key."""
+def test_lg06_management_key_is_not_in_repr() -> None:
+    """The attributes do not show it either."""
     client = RecordingUpstream().client(SecretStr("canary"))
     assert "canary" not in repr(client) + repr(vars(client))

@@ -1,4 +1,4 @@
-"""A slow Descope holds up nobody for long, and whatever is opened is closed again (RF-08)."""
+"""Queue, timeout and connections while Descope is slow, and closing (RF-08, RF-10)."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ REFRESH = "head.body.seal"
 
 
 class BlockingTransport(httpx.AsyncBaseTransport):
-    """A transport that holds every request until it is opened, and counts."""
+    """A transport that blocks every request until it is released, and counts requests."""
 
     def __init__(self, *, is_released: bool = False) -> None:
         self.released = asyncio.Event()
@@ -27,7 +27,7 @@ class BlockingTransport(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Wait inside until the turnstile is open."""
+        """Wait until the transport is released."""
         self.timeouts = request.extensions["timeout"]
         self.in_progress, self.total = self.in_progress + 1, self.total + 1
         self.max_in_progress = max(self.max_in_progress, self.in_progress)
@@ -41,12 +41,12 @@ class BlockingTransport(httpx.AsyncBaseTransport):
 
     @override
     async def aclose(self) -> None:
-        """Count the close."""
+        """Count the call."""
         self.close_calls += 1
 
 
 def client_with(transport: BlockingTransport, timeout: float = 5.0) -> DescopeApi:
-    """A client whose calls go through ``transport`` and may take so long."""
+    """Return a client with this transport."""
     return DescopeApi(
         base_url="https://api.descope.test", project_id="P2" + "u" * 26, timeout=timeout, transport=transport
     )
@@ -55,7 +55,7 @@ def client_with(transport: BlockingTransport, timeout: float = 5.0) -> DescopeAp
 async def start_calls(
     client: DescopeApi, turnstile: BlockingTransport, number: int
 ) -> list[asyncio.Task[object]]:
-    """So many calls, all of which have got as far as they can."""
+    """Start calls and wait until each is blocked or waits in the queue."""
     calls = [asyncio.ensure_future(refresh(client)) for _ in range(number)]
     await turnstile.full.wait()
     for _ in range(50):
@@ -64,12 +64,12 @@ async def start_calls(
 
 
 async def refresh(client: DescopeApi) -> object:
-    """One call."""
+    """Make one call."""
     return await client.refresh(REFRESH)
 
 
-async def test_rf08_a_held_answer_is_cut_at_the_deadline() -> None:
-    """No verdict within ``timeout`` is no verdict; the connection is given up."""
+async def test_rf08_call_without_a_response_ends_at_the_timeout() -> None:
+    """The connection is not used again."""
     turnstile = BlockingTransport()
     with pytest.raises(UpstreamUnavailable) as caught:
         await client_with(turnstile, 0.05).refresh(REFRESH)
@@ -78,23 +78,23 @@ async def test_rf08_a_held_answer_is_cut_at_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "connect"), [(5.0, 2.0), (1.0, 1.0)])
-async def test_a_connection_is_given_two_seconds(seconds: float, connect: float) -> None:
-    """A host that swallows packets is tried twice within the deadline, if the deadline allows."""
+async def test_connect_timeout_is_two_seconds_at_most(seconds: float, connect: float) -> None:
+    """A host that drops packets is tried twice within the timeout, if it is long enough."""
     turnstile = BlockingTransport(is_released=True)
     await client_with(turnstile, seconds).refresh(REFRESH)
     assert turnstile.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
 
-async def test_rf08_waiting_counts_towards_the_deadline() -> None:
-    """A call that stood in the queue ends no later than one that did not."""
+async def test_rf08_timeout_includes_the_time_in_the_queue() -> None:
+    """A queued call ends as early as any other."""
     client = client_with(BlockingTransport(), 0.3)
     async with asyncio.timeout(0.55):
         outcomes = await asyncio.gather(*(refresh(client) for _ in range(40)), return_exceptions=True)
     assert all(isinstance(outcome, UpstreamUnavailable) for outcome in outcomes)
 
 
-async def test_rf10_twenty_calls_are_under_way_at_once() -> None:
-    """The others queue in front of the pool, and each gets its turn."""
+async def test_rf10_at_most_twenty_calls_are_in_progress() -> None:
+    """The others wait and are sent later."""
     turnstile = BlockingTransport()
     calls = await start_calls(client_with(turnstile), turnstile, 50)
     assert turnstile.max_in_progress == 20
@@ -103,8 +103,8 @@ async def test_rf10_twenty_calls_are_under_way_at_once() -> None:
     assert (turnstile.max_in_progress, turnstile.total) == (20, 50)
 
 
-async def test_rf08_a_thousand_may_wait_and_the_next_is_turned_away() -> None:
-    """Beyond the queue there is an answer at once, and no call; later there is room again."""
+async def test_rf08_a_thousand_calls_may_wait_and_the_next_one_fails() -> None:
+    """It fails immediately. Later calls succeed again."""
     turnstile = BlockingTransport()
     client = client_with(turnstile)
     calls = await start_calls(client, turnstile, 1020)
@@ -117,8 +117,8 @@ async def test_rf08_a_thousand_may_wait_and_the_next_is_turned_away() -> None:
     assert turnstile.total == 1021
 
 
-async def test_a_cancelled_call_frees_its_place() -> None:
-    """Those who hang up, under way or waiting, leave room for the next."""
+async def test_cancelled_calls_free_their_places() -> None:
+    """This holds for calls in progress and in the queue."""
     turnstile = BlockingTransport()
     client = client_with(turnstile)
     calls = await start_calls(client, turnstile, 1020)
@@ -131,8 +131,8 @@ async def test_a_cancelled_call_frees_its_place() -> None:
     assert turnstile.in_progress == 0
 
 
-async def test_those_who_wait_at_the_close_are_turned_away() -> None:
-    """A call that gets its turn after the close opens no connection that nobody would close."""
+async def test_queued_calls_fail_when_the_client_is_closed() -> None:
+    """A connection opened after the close would never be closed."""
     turnstile = BlockingTransport()
     client = client_with(turnstile)
     calls = await start_calls(client, turnstile, 25)
@@ -143,8 +143,8 @@ async def test_those_who_wait_at_the_close_are_turned_away() -> None:
     assert (turnstile.total, len(turned_away)) == (20, 5)
 
 
-async def test_closing_twice_is_closing_once() -> None:
-    """The transport is closed once, and the next call opens the client again."""
+async def test_second_close_does_nothing() -> None:
+    """The next call opens the client again."""
     turnstile = BlockingTransport(is_released=True)
     client = client_with(turnstile)
     await client.refresh(REFRESH)
@@ -156,15 +156,15 @@ async def test_closing_twice_is_closing_once() -> None:
     assert (turnstile.total, turnstile.close_calls) == (2, 2)
 
 
-def test_nothing_is_opened_before_the_first_call() -> None:
-    """A client can be built without an event loop, and closed unused."""
+def test_client_opens_nothing_before_the_first_call() -> None:
+    """It can be created without an event loop and closed unused."""
     turnstile = BlockingTransport()
     asyncio.run(client_with(turnstile).aclose())
     assert (turnstile.total, turnstile.close_calls) == (0, 0)
 
 
-def test_an_event_loop_closes_what_it_leaves_behind() -> None:
-    """Without a lifespan nobody calls ``aclose``; the loop does it, and the next loop starts anew."""
+def test_connections_are_closed_with_their_event_loop() -> None:
+    """Without a lifespan the app does not call ``aclose``. The next loop opens new ones."""
     turnstile = BlockingTransport(is_released=True)
     client = client_with(turnstile)
     asyncio.run(client.logout(REFRESH))
@@ -173,7 +173,7 @@ def test_an_event_loop_closes_what_it_leaves_behind() -> None:
     assert (turnstile.total, turnstile.close_calls) == (2, 2)
 
 
-def test_another_loop_has_nothing_to_close() -> None:
+def test_aclose_in_another_loop_closes_nothing() -> None:
     """The connections of a loop that has ended are closed already."""
     turnstile = BlockingTransport(is_released=True)
     client = client_with(turnstile)
@@ -182,8 +182,8 @@ def test_another_loop_has_nothing_to_close() -> None:
     assert turnstile.close_calls == 1
 
 
-def test_a_loop_that_was_closed_without_ceremony_is_left_alone() -> None:
-    """Its connections are beyond reach, and closing them from another loop would only fail."""
+def test_connections_of_a_loop_closed_without_shutdown_are_not_touched() -> None:
+    """Closing them from another loop would fail."""
     turnstile = BlockingTransport(is_released=True)
     client = client_with(turnstile)
     loop = asyncio.new_event_loop()

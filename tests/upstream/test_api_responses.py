@@ -1,7 +1,4 @@
-"""What a caller learns of Descope's answer: a value, or one precise error without a word of the call.
-
-LG-02, RF-07.
-"""
+"""The results and errors of API calls; no error contains a secret (LG-02, RF-07)."""
 
 import logging
 import ssl
@@ -31,7 +28,7 @@ Call = Callable[[DescopeApi], Awaitable[object]]
 
 
 class ScriptedUpstream:
-    """The other end: plays its outcomes in turn and then the last one for ever; counts the requests."""
+    """A transport that returns or raises its outcomes in turn, then the last one for ever."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.request_count = 0
@@ -51,7 +48,7 @@ class ScriptedUpstream:
 
 
 def all_text_of(error: BaseException | None) -> str:
-    """All text that an exception and its chain can show to a log or an error tracker."""
+    """Return all text that an exception and its chain can show to a log."""
     if error is None:
         return ""
     own = f"{error!s} {error!r} {error.args!r} {vars(error)!r}"
@@ -59,28 +56,28 @@ def all_text_of(error: BaseException | None) -> str:
 
 
 def ok(value: object) -> httpx.Response:
-    """A 200 with ``value`` as JSON."""
+    """Return a 200 with ``value`` as JSON."""
     return httpx.Response(200, json=value)
 
 
 def html_page(status: int) -> httpx.Response:
-    """A page of a proxy."""
+    """Return the page of a proxy."""
     return httpx.Response(status, html="<title>canary</title>")
 
 
 def descope_error(status: int, code: str) -> httpx.Response:
-    """An error of Descope, with the token in its text."""
+    """Return an error of Descope with the token in its text."""
     return httpx.Response(status, json={"errorCode": code, "errorDescription": REFRESH, "message": REFRESH})
 
 
-async def test_a_login_start_gives_the_url() -> None:
-    """The URL is handed on as Descope wrote it."""
+async def test_sso_authorize_returns_the_url() -> None:
+    """The URL is not changed."""
     client = ScriptedUpstream(ok({"url": "https://idp.example/?a=b"})).client
     assert await client.sso_authorize(tenant="acme", redirect_url="x") == "https://idp.example/?a=b"
 
 
-async def test_tokens_are_handed_on() -> None:
-    """Every endpoint that issues tokens returns both, with what was said beside them."""
+async def test_token_endpoints_return_both_tokens() -> None:
+    """They also return the other fields of the response."""
     response = {"sessionJwt": SESSION, "refreshJwt": REFRESH, "nextRefreshSeconds": 90, "firstSeen": True}
     client = ScriptedUpstream(ok(response)).client
     expected = TokenResponse(SESSION, REFRESH, 90, first_seen=True)
@@ -89,37 +86,37 @@ async def test_tokens_are_handed_on() -> None:
     assert await client.select_tenant(REFRESH, "acme") == expected
 
 
-async def test_tokens_may_come_as_cookies() -> None:
-    """A project in cookie mode answers with Set-Cookie; each header line counts."""
+async def test_tokens_may_be_in_cookies() -> None:
+    """A project in cookie mode sends several ``Set-Cookie`` headers."""
     cookies = [("Set-Cookie", f"DS={SESSION}; Path=/"), ("Set-Cookie", f"DSR={REFRESH}; Path=/")]
     client = ScriptedUpstream(httpx.Response(200, headers=cookies, json={})).client
     assert await client.refresh(REFRESH) == TokenResponse(SESSION, REFRESH)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"<html>", b'{"sessionJwt": 1}'])
-async def test_any_yes_confirms_a_logout(body: bytes) -> None:
-    """There is nothing to read in it, so nothing is asked of its body."""
+async def test_any_success_confirms_a_logout(body: bytes) -> None:
+    """The body of the response is not parsed."""
     script = ScriptedUpstream(httpx.Response(200, content=body))
     await script.client.logout(REFRESH)
     await script.client.logout_all(REFRESH)
     assert script.request_count == 2
 
 
-async def test_me_gives_the_profile() -> None:
-    """The flat user object becomes a value."""
+async def test_fetch_profile_returns_the_profile() -> None:
+    """The flat user object becomes a ``UserProfile``."""
     client = ScriptedUpstream(ok({"userId": "U1", "name": "Ada"})).client
     assert await client.fetch_profile(REFRESH) == UserProfile("U1", name="Ada")
 
 
-async def test_my_tenants_gives_names() -> None:
-    """Names by id."""
+async def test_fetch_tenant_names_returns_names_by_id() -> None:
+    """The result is a mapping."""
     client = ScriptedUpstream(ok({"tenants": [{"id": "acme", "name": "Acme Corp"}]})).client
     assert await client.fetch_tenant_names(REFRESH, ["acme"]) == {"acme": "Acme Corp"}
 
 
 @pytest.mark.parametrize(("cache_control", "seconds"), [("public, max-age=300", 300), ("no-store", None)])
-async def test_keys_are_handed_on_unparsed(cache_control: str, seconds: int | None) -> None:
-    """The bytes as they came, whatever type they claim to be, and the seconds they may be kept."""
+async def test_fetch_jwks_returns_the_bytes_and_max_age(cache_control: str, seconds: int | None) -> None:
+    """The content type is ignored."""
     headers = {"Cache-Control": cache_control, "Content-Type": "text/html"}
     client = ScriptedUpstream(httpx.Response(200, headers=headers, content=b'{"keys":[]} ')).client
     assert await client.fetch_jwks() == (b'{"keys":[]} ', seconds)
@@ -161,10 +158,10 @@ FAILURES: Mapping[str, tuple[Outcome, type[UpstreamError]]] = {
 
 
 @pytest.mark.parametrize(("failure", "kind"), FAILURES.values(), ids=FAILURES)
-async def test_lg02_a_failure_is_ours_and_holds_no_token(
+async def test_lg02_failure_has_an_exact_type_and_contains_no_token(
     failure: Outcome, kind: type[UpstreamError], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The class is exact, nothing is chained to it, and neither it nor any log line holds a token."""
+    """It has no cause or context, and no log line contains a token."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(UpstreamError) as caught:
         await ScriptedUpstream(failure).client.refresh(REFRESH)
@@ -173,33 +170,33 @@ async def test_lg02_a_failure_is_ours_and_holds_no_token(
     assert "canary" not in all_text_of(caught.value) + caplog.text
 
 
-async def test_a_refusal_keeps_status_and_code() -> None:
-    """They are what the caller decides by."""
+async def test_refusal_has_the_status_and_code_of_descope() -> None:
+    """Callers decide by them."""
     with pytest.raises(UpstreamRejected) as caught:
         await ScriptedUpstream(descope_error(401, "E064001")).client.refresh(REFRESH)
     assert (caught.value.upstream_status, caught.value.upstream_code) == (401, "E064001")
 
 
-async def test_a_rate_limit_says_how_long() -> None:
-    """Descope's ``Retry-After`` is kept."""
+async def test_rate_limit_has_the_retry_after_of_descope() -> None:
+    """The seconds are not changed."""
     with pytest.raises(RateLimited) as caught:
         await ScriptedUpstream(httpx.Response(429, headers={"Retry-After": "7"})).client.refresh(REFRESH)
     assert caught.value.retry_after == 7
 
 
 async def log_out(client: DescopeApi) -> None:
-    """A call that reads nothing in the body."""
+    """Make a call that ignores the body of the response."""
     await client.logout(REFRESH)
 
 
 async def fetch_keys(client: DescopeApi) -> None:
-    """The call with the smaller limit."""
+    """Make the call with the smaller limit."""
     await client.fetch_jwks()
 
 
 @pytest.mark.parametrize(("limit", "call"), [(256 * 1024, log_out), (64 * 1024, fetch_keys)])
-async def test_a_body_may_be_as_large_as_the_limit(limit: int, call: Call) -> None:
-    """256 KiB, and 64 KiB for keys; one byte more is nonsense."""
+async def test_body_above_the_limit_is_an_invalid_response(limit: int, call: Call) -> None:
+    """The limit is 256 KiB, and 64 KiB for keys."""
     await call(ScriptedUpstream(httpx.Response(200, content=b"x" * limit)).client)
     with pytest.raises(InvalidUpstreamResponse) as caught:
         await call(ScriptedUpstream(httpx.Response(200, content=b"x" * (limit + 1))).client)
@@ -207,8 +204,8 @@ async def test_a_body_may_be_as_large_as_the_limit(limit: int, call: Call) -> No
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow")])
-async def test_rf07_no_connection_is_tried_once_more(failure: httpx.TransportError) -> None:
-    """Nothing was sent, so a second try is safe; a third is not made."""
+async def test_rf07_failed_connection_is_retried_once(failure: httpx.TransportError) -> None:
+    """Nothing was sent, so a second attempt is safe."""
     recovering, down = ScriptedUpstream(failure, ok({"sessionJwt": SESSION})), ScriptedUpstream(failure)
     assert (await recovering.client.refresh(REFRESH)).session_jwt == SESSION
     with pytest.raises(UpstreamUnavailable):
@@ -228,10 +225,10 @@ async def test_rf07_no_connection_is_tried_once_more(failure: httpx.TransportErr
     ],
     ids=repr,
 )
-async def test_rf07_nothing_else_is_tried_again(outcome: Outcome) -> None:
-    """A request that may have arrived is never repeated: its code or token may be used up.
+async def test_rf07_other_failures_are_not_retried(outcome: Outcome) -> None:
+    """The request may have arrived, and its code or token may be used up.
 
-    Not even after a 503, which Descope's own SDKs repeat for ten seconds.
+    Descope's own SDKs retry a 503 for ten seconds; this client does not.
     """
     script = ScriptedUpstream(outcome)
     with pytest.raises(UpstreamUnavailable):

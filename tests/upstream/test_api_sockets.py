@@ -1,4 +1,4 @@
-"""The client over real sockets: the bytes it sends, and the faults that a network has (RF-15)."""
+"""The client on real sockets: exact bytes, and network faults (RF-15)."""
 
 import asyncio
 import datetime as dt
@@ -29,12 +29,12 @@ REFRESH = "canary-head.canary-body.canary-seal"
 
 
 def client_of(url: str, timeout: float = 5.0) -> DescopeApi:
-    """A client with connections of its own."""
+    """Return a client with real connections."""
     return DescopeApi(base_url=url, project_id=PROJECT, timeout=timeout)
 
 
-async def test_every_byte_of_a_request_is_known() -> None:
-    """No cookie, no compression, nothing that a library adds of its own."""
+async def test_request_bytes_are_exactly_as_expected() -> None:
+    """There is no cookie, no compression, and no header added by a library."""
     async with serve_raw(ok_response(b'{"userId":"U1"}')) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
@@ -55,8 +55,8 @@ async def test_every_byte_of_a_request_is_known() -> None:
     assert get.decode() == f"GET /v1/auth/me HTTP/1.1\r\n{same}\r\n"
 
 
-async def test_lg01_no_library_logs_the_url(caplog: pytest.LogCaptureFixture) -> None:
-    """A login's redirect URL holds the state; httpx's own client would log it at INFO."""
+async def test_lg01_no_library_logs_the_state(caplog: pytest.LogCaptureFixture) -> None:
+    """The redirect URL of a login contains the state, and httpx's client would log it at INFO."""
     caplog.set_level(logging.DEBUG)
     async with serve_raw(ok_response(b'{"url": "https://idp.example/"}')) as server:
         client = client_of(server.url)
@@ -67,8 +67,8 @@ async def test_lg01_no_library_logs_the_url(caplog: pytest.LogCaptureFixture) ->
     assert "canary" not in caplog.text
 
 
-async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
-    """User A's cookies never appear in user B's request."""
+async def test_rf15_cookies_of_one_response_are_not_sent_with_the_next_request() -> None:
+    """Cookies of one user never appear in the request of another."""
     reply = ok_response(b"{}", f"Set-Cookie: DSR={REFRESH}; Path=/", "Set-Cookie: other=canary")
     async with serve_raw(reply) as server:
         client = client_of(server.url)
@@ -81,7 +81,7 @@ async def test_rf15_no_cookie_of_one_call_goes_out_with_another() -> None:
 
 
 async def test_jw12_a_redirect_is_not_followed() -> None:
-    """The other host is never contacted (JW-12)."""
+    """The other host gets no request (JW-12)."""
     async with serve_raw(ok_response(b"{}")) as other:
         moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}/\r\nContent-Length: 0\r\n\r\n".encode()
         async with serve_raw(moved) as server:
@@ -92,8 +92,10 @@ async def test_jw12_a_redirect_is_not_followed() -> None:
     assert (len(server.requests), other.requests) == (1, [])
 
 
-async def test_rf15_the_environment_does_not_reroute_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies, certificate files and ``.netrc`` of the process are not for tokens to travel by."""
+async def test_rf15_proxies_and_certificates_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tokens are never sent through a proxy of the environment."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
@@ -104,8 +106,8 @@ async def test_rf15_the_environment_does_not_reroute_calls(monkeypatch: pytest.M
     assert len(server.requests) == 1
 
 
-async def test_rf15_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
-    """TLS is verified: a self-signed host sees no request."""
+async def test_rf15_self_signed_certificate_is_refused(tmp_path: Path) -> None:
+    """The host gets no request."""
     context = self_signed(tmp_path / "certificate.pem")
     async with serve_raw(ok_response(b"{}"), tls=context) as server:
         client = client_of(server.url)
@@ -115,8 +117,8 @@ async def test_rf15_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
     assert server.requests == []
 
 
-async def test_connections_are_kept() -> None:
-    """Two calls, one connection."""
+async def test_connection_is_reused() -> None:
+    """Two calls use one connection."""
     async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await client.refresh(REFRESH)
@@ -125,8 +127,8 @@ async def test_connections_are_kept() -> None:
     assert (len(server.requests), server.connections) == (2, 1)
 
 
-def test_each_loop_has_sockets_of_its_own() -> None:
-    """Loops one after the other over a real socket: every call works and none is left open."""
+def test_each_event_loop_has_its_own_sockets() -> None:
+    """Every call succeeds, and no socket is left open."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -140,7 +142,7 @@ def test_each_loop_has_sockets_of_its_own() -> None:
 
 
 def self_signed(path: Path) -> ssl.SSLContext:
-    """A server's TLS context for 127.0.0.1 that no authority vouches for."""
+    """Return a TLS context for 127.0.0.1 with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -163,7 +165,7 @@ def self_signed(path: Path) -> ssl.SSLContext:
 
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A body that always goes on and never ends: one byte each turn of the loop."""
+    """Send a body that never ends, one byte at a time."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
     while True:
         writer.write(b" ")
@@ -172,7 +174,7 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A body without an end, as fast as it is read."""
+    """Send a body that never ends, as fast as possible."""
     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
         writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
@@ -180,17 +182,17 @@ async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The connection is dropped instead of an answer."""
+    """Reset the connection instead of responding."""
     writer.transport.abort()
 
 
 async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Nothing, for as long as the client stays."""
+    """Send nothing until the client disconnects."""
     await reader.read()
 
 
 def respond_and_close(response: bytes) -> Script:
-    """An answer after which the connection ends."""
+    """Return a script that sends a response and closes the connection."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(response)
@@ -224,8 +226,8 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
 
 
 @pytest.mark.parametrize(("fault", "kind"), SOCKET_FAULTS.values(), ids=SOCKET_FAULTS)
-async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind: type[UpstreamError]) -> None:
-    """One request is sent, never two, and the next call can still be made."""
+async def test_fault_is_one_request_and_one_error(fault: bytes | Script, kind: type[UpstreamError]) -> None:
+    """The request is not repeated, and the next call is sent."""
     async with serve_raw(fault) as server:
         client = client_of(server.url, 0.5)
         for sent in (1, 2):
@@ -237,8 +239,8 @@ async def test_a_fault_is_one_request_and_one_error(fault: bytes | Script, kind:
         await client.aclose()
 
 
-async def test_rf07_a_kept_connection_that_breaks_is_one_request_too() -> None:
-    """It served a call before; what was sent over it the second time may have had its effect."""
+async def test_rf07_request_on_a_broken_reused_connection_is_not_repeated() -> None:
+    """The server may have processed it."""
 
     async def once_and_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(ok_response(b"{}"))
@@ -255,7 +257,7 @@ async def test_rf07_a_kept_connection_that_breaks_is_one_request_too() -> None:
 
 
 async def test_a_closed_port_is_an_outage() -> None:
-    """Nobody listens there."""
+    """No process listens on it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     client = client_of(f"http://127.0.0.1:{port}")
@@ -265,7 +267,7 @@ async def test_a_closed_port_is_an_outage() -> None:
 
 
 async def test_a_port_without_tls_is_an_outage() -> None:
-    """A handshake that fails sent nothing, so it is tried once more, and not again."""
+    """A failed handshake sent no request, so it is tried a second time, but not a third."""
     greeted: list[int] = []
 
     def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -282,8 +284,8 @@ async def test_a_port_without_tls_is_an_outage() -> None:
     assert len(greeted) == 2
 
 
-async def test_twenty_sockets_serve_fifty_calls() -> None:
-    """The bound holds for connections, not only for calls."""
+async def test_fifty_calls_use_at_most_twenty_connections() -> None:
+    """The limit applies to connections as well as to calls."""
     async with serve_raw(ok_response(b"{}")) as server:
         client = client_of(server.url)
         await asyncio.gather(*(client.refresh(REFRESH) for _ in range(50)))

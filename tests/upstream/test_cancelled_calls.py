@@ -1,4 +1,4 @@
-"""A call to Descope that is cancelled, at any step, takes nothing from the calls after it."""
+"""Cancelled calls do not affect later calls."""
 
 import asyncio
 
@@ -15,13 +15,13 @@ ANSWER = ok_response(b'{"sessionJwt": "a.b.c"}')
 
 
 def client_of(url: str) -> DescopeApi:
-    """A client with connections of its own."""
+    """Return a client with real connections."""
     return DescopeApi(base_url=url, project_id="P2abcdefghijklmnopqrstuvwxyz", timeout=5.0)
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first call", "kept connection"])
-async def test_rf06_a_call_cancelled_at_any_turn_leaves_the_way_open(before: int) -> None:
-    """Also where httpcore loses count of its connections: the next call, by the same way, gets through."""
+async def test_rf06_call_cancelled_at_any_step_does_not_block_the_next(before: int) -> None:
+    """This includes the steps at which httpcore loses track of its connections."""
     async with serve_raw(ANSWER) as server:
         for turns in range(40):
             client = client_of(server.url)
@@ -37,8 +37,8 @@ async def test_rf06_a_call_cancelled_at_any_turn_leaves_the_way_open(before: int
             await client.aclose()
 
 
-async def test_rf09_a_deadline_leaves_the_way_open() -> None:
-    """A Descope that is slower than the deadline and then well is asked, and answers."""
+async def test_rf09_timeout_does_not_block_the_next_call() -> None:
+    """The next call to a recovered server succeeds."""
     slow = asyncio.Event()
 
     async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

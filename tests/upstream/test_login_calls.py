@@ -1,4 +1,4 @@
-"""Calls that strangers can cause hold up nobody who is signed in (RF-09, RF-10)."""
+"""Calls that unauthenticated clients can cause do not affect sessions (RF-09, RF-10)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,7 @@ EACH_SESSION_CALL = pytest.mark.parametrize("session", SESSIONS.values(), ids=SE
 
 
 class FakeUpstream(httpx.AsyncBaseTransport):
-    """Serves sessions, and treats logins as ``answer`` says: None never ends."""
+    """A transport that serves sessions, and blocks logins unless ``login_response`` is set."""
 
     def __init__(self, response: httpx.Response | None) -> None:
         self.login_response = response
@@ -50,7 +50,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer, or have it wait for ever."""
+        """Return the response, or block for ever."""
         if "/sso/" not in request.url.path:
             return self.session_response
         self.login_requests += 1
@@ -58,7 +58,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
 
 
 async def error_of(call: Awaitable[object]) -> UpstreamError | None:
-    """What a call ends with, other than the answer."""
+    """Return the error of a call, or None."""
     try:
         await call
     except UpstreamError as error:
@@ -68,8 +68,8 @@ async def error_of(call: Awaitable[object]) -> UpstreamError | None:
 
 @EACH_LOGIN_CALL
 @EACH_SESSION_CALL
-async def test_rf10_a_crowd_of_logins_takes_no_connection_from_a_session(login: Call, session: Call) -> None:
-    """Three hundred begin and hang: five are under way, a hundred wait, the rest are turned away at once."""
+async def test_rf10_flood_of_logins_does_not_block_sessions(login: Call, session: Call) -> None:
+    """Of three hundred calls five are in progress, a hundred wait, and the others fail immediately."""
     upstream = FakeUpstream(None)
     crowd = [asyncio.ensure_future(error_of(login(upstream.client))) for _ in range(300)]
     await run_ready()
@@ -87,8 +87,8 @@ async def test_rf10_a_crowd_of_logins_takes_no_connection_from_a_session(login: 
 
 @EACH_LOGIN_CALL
 @EACH_SESSION_CALL
-async def test_rf09_logins_that_fail_are_no_outage_for_a_session(login: Call, session: Call) -> None:
-    """One tenant's single sign-on is broken: logins are held back, and told of as such."""
+async def test_rf09_failing_logins_are_no_outage_for_sessions(login: Call, session: Call) -> None:
+    """If one tenant's single sign-on is broken, only logins are rejected. The event says so."""
     upstream = FakeUpstream(httpx.Response(500))
     for _ in range(5):
         await error_of(login(upstream.client))
@@ -105,8 +105,8 @@ async def test_rf09_logins_that_fail_are_no_outage_for_a_session(login: Call, se
 
 
 @EACH_SESSION_CALL
-async def test_rf09_a_limit_on_logins_is_none_on_a_session(session: Call) -> None:
-    """Whoever floods the start of a login cannot have everybody wait."""
+async def test_rf09_rate_limit_on_logins_does_not_limit_sessions(session: Call) -> None:
+    """A flood of logins must not make sessions wait."""
     upstream = FakeUpstream(httpx.Response(429, headers={"Retry-After": "60"}))
     for tenant in ("acme", "globex", "initech"):
         await error_of(upstream.client.sso_authorize(tenant=tenant, redirect_url="https://app.example/"))
@@ -116,10 +116,10 @@ async def test_rf09_a_limit_on_logins_is_none_on_a_session(session: Call) -> Non
 
 @EACH_LOGIN_CALL
 @pytest.mark.parametrize(("status", "held_back"), [(503, CircuitOpen), (429, RateLimited)])
-async def test_rf09_an_outage_for_sessions_is_one_for_logins(
+async def test_rf09_outage_or_rate_limit_for_sessions_rejects_logins(
     login: Call, status: int, held_back: type[UpstreamError]
 ) -> None:
-    """A one-time code is not spent on a Descope that fails; when a trial is due, a login may go first."""
+    """A one-time code is not used up during an outage. When a probe is due, a login may be the first."""
     upstream = FakeUpstream(httpx.Response(200, json={"url": "https://idp.example/"}))
     upstream.session_response = httpx.Response(status)
     for number in range(5):

@@ -1,15 +1,15 @@
-"""What an app asks of a login is sent under Descope's names, and nothing else is."""
+"""Login options under Descope's names."""
 
 from fastapi_descope._upstream.login_options import LoginOptions
 
 
 def test_unset_options_are_an_empty_object() -> None:
-    """A login without options sends ``{}``: no field that Descope could read as a wish."""
+    """The body of a login without options is ``{}``."""
     assert LoginOptions().body() == {}
 
 
 def test_every_option_has_descopes_name() -> None:
-    """Each option goes out under the name of the wire contract, section 2.1."""
+    """The names are those of the wire contract, section 2.1."""
     options = LoginOptions(
         stepup=True,
         mfa=True,
@@ -34,7 +34,7 @@ def test_every_option_has_descopes_name() -> None:
     }
 
 
-def test_claims_stay_out_of_repr() -> None:
-    """Custom claims may be personal, so ``repr`` does not show them."""
+def test_custom_claims_are_not_in_repr() -> None:
+    """They may be personal data."""
     options = LoginOptions(custom_claims={"e": "canary"}, template_options={"e": "canary"})
     assert "canary" not in repr(options)

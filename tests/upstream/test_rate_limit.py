@@ -1,4 +1,4 @@
-"""RF-09: a 429 of one user's is not everybody's affair, and a 429 of everybody's is."""
+"""The rate limit shared by all callers, and the limit on a single user (RF-09)."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +9,8 @@ from tests.helpers.fake_clock import FakeClock
 ADA, GRACE, HANK = b"ada", b"grace", b"hank"
 
 
-def test_rf09_one_callers_limit_is_nobody_elses() -> None:
-    """However often one caller meets it."""
+def test_rf09_limit_on_one_caller_does_not_affect_others() -> None:
+    """This holds however often the caller gets a 429."""
     clock = FakeClock()
     limit = SharedRateLimit(clock)
     for _ in range(10):
@@ -19,8 +19,8 @@ def test_rf09_one_callers_limit_is_nobody_elses() -> None:
         clock.now += 5
 
 
-def test_rf09_a_limit_that_two_callers_meet_is_everybodys() -> None:
-    """Both were told how long to wait, and the later time holds."""
+def test_rf09_two_limited_callers_limit_all_callers() -> None:
+    """The later of their two times applies."""
     clock = FakeClock()
     limit = SharedRateLimit(clock)
     limit.record_429(ADA, 30)
@@ -33,8 +33,8 @@ def test_rf09_a_limit_that_two_callers_meet_is_everybodys() -> None:
     assert limit.seconds_left() == 0
 
 
-def test_rf09_an_answer_in_between_acquits_the_first() -> None:
-    """Somebody is still answered, so the limit is not everybody's."""
+def test_rf09_success_between_two_limited_callers_prevents_a_shared_limit() -> None:
+    """A success proves that the limit is not on all callers."""
     limit = SharedRateLimit(FakeClock())
     limit.record_429(ADA, 60)
     limit.record_success()
@@ -42,8 +42,8 @@ def test_rf09_an_answer_in_between_acquits_the_first() -> None:
     assert limit.seconds_left() == 0
 
 
-def test_rf09_what_is_over_does_not_count() -> None:
-    """A second caller that meets a limit when the first one's time is over is a first one."""
+def test_rf09_expired_limit_of_one_caller_does_not_count() -> None:
+    """The next limited caller counts as the first one."""
     clock = FakeClock()
     limit = SharedRateLimit(clock)
     limit.record_429(ADA, 5)
@@ -53,8 +53,8 @@ def test_rf09_what_is_over_does_not_count() -> None:
     assert limit.seconds_left() == 60
 
 
-def test_calls_that_were_under_way_make_the_wait_longer_and_not_another() -> None:
-    """Their 429s come in while all are waiting already; a shorter one changes nothing."""
+def test_further_429s_extend_a_shared_limit() -> None:
+    """Calls that were in progress may still get a 429. A shorter time changes nothing."""
     limit = SharedRateLimit(FakeClock())
     limit.record_429(ADA, 5)
     limit.record_429(GRACE, 5)
@@ -63,8 +63,8 @@ def test_calls_that_were_under_way_make_the_wait_longer_and_not_another() -> Non
 
 
 @given(st.lists(st.sampled_from(["limited", "answered", "later"]), max_size=60))
-def test_a_single_caller_never_stops_the_others(steps: list[str]) -> None:
-    """In whatever order it meets limits, others are answered and time passes."""
+def test_single_caller_never_limits_others(steps: list[str]) -> None:
+    """This holds for every order of 429s, successes and time."""
     clock = FakeClock()
     limit = SharedRateLimit(clock)
     for step in steps:

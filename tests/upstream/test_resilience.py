@@ -1,4 +1,4 @@
-"""RF-09: when Descope is left alone, when it is tried again, and who is told of it."""
+"""The guard of calls to Descope: when it rejects calls, when it probes, and its events (RF-09)."""
 
 import pytest
 
@@ -23,8 +23,8 @@ RESPONSES = {
 }
 
 
-def test_rf09_five_failures_in_a_row_hold_every_call_back() -> None:
-    """The sixth is not made, whoever wants it; it is told when to come again."""
+def test_rf09_five_failures_in_a_row_reject_every_call() -> None:
+    """The error says when to retry."""
     harness = BreakerHarness()
     harness.fail(4)
     harness.start_call(GRACE)
@@ -36,8 +36,8 @@ def test_rf09_five_failures_in_a_row_hold_every_call_back() -> None:
     assert harness.rejected_call().retry_after == 2
 
 
-def test_rf09_five_failures_within_more_than_ten_seconds_are_bad_luck() -> None:
-    """One in three seconds is slow, and no outage."""
+def test_rf09_slow_failures_do_not_open_the_breaker() -> None:
+    """One failure every three seconds is not an outage."""
     harness = BreakerHarness()
     for _ in range(20):
         harness.complete_call(FAILURE)
@@ -46,8 +46,8 @@ def test_rf09_five_failures_within_more_than_ten_seconds_are_bad_luck() -> None:
 
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
-def test_rf09_whatever_was_answered_is_no_outage(response: UpstreamError | None) -> None:
-    """A hundred of them hold nobody back, and one of them between four failures and four starts anew."""
+def test_rf09_any_response_but_a_5xx_is_no_outage(response: UpstreamError | None) -> None:
+    """A hundred of them open no breaker, and one of them resets the count of failures."""
     harness = BreakerHarness()
     for _ in range(100):
         harness.complete_call(response)
@@ -57,8 +57,8 @@ def test_rf09_whatever_was_answered_is_no_outage(response: UpstreamError | None)
     assert harness.recorded_events == []
 
 
-def test_rf09_one_call_tries_and_the_others_still_fail() -> None:
-    """Until its answer is there; that ends the outage for all."""
+def test_rf09_one_call_probes_while_others_are_rejected() -> None:
+    """The response to the probe ends the outage for all callers."""
     harness = BreakerHarness()
     harness.fail()
     harness.clock.now += 5
@@ -70,8 +70,8 @@ def test_rf09_one_call_tries_and_the_others_still_fail() -> None:
 
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
-def test_rf09_any_answer_to_the_trial_ends_the_outage(response: UpstreamError | None) -> None:
-    """Descope is there again, whatever it says."""
+def test_rf09_any_response_to_the_probe_ends_the_outage(response: UpstreamError | None) -> None:
+    """A refusal shows as well that Descope responds."""
     harness = BreakerHarness()
     harness.fail()
     harness.clock.now += 5
@@ -80,8 +80,8 @@ def test_rf09_any_answer_to_the_trial_ends_the_outage(response: UpstreamError | 
     assert harness.recorded_events[-1] == UpstreamRecovered()
 
 
-def test_rf09_the_waits_grow_from_five_to_thirty_seconds() -> None:
-    """Each trial that fails makes the next wait longer, up to a bound; jitter stays within it."""
+def test_rf09_delays_grow_from_five_to_thirty_seconds() -> None:
+    """Each failed probe makes the next delay longer, up to a maximum."""
     for jitter, waits in ((0.0, [5, 10, 15, 15, 15]), (1.0, [10, 20, 30, 30, 30])):
         harness = BreakerHarness(jitter)
         harness.fail()
@@ -93,8 +93,8 @@ def test_rf09_the_waits_grow_from_five_to_thirty_seconds() -> None:
         assert len(harness.recorded_events) == 1
 
 
-def test_rf09_a_server_error_may_ask_for_a_longer_wait() -> None:
-    """Its Retry-After holds for the whole crowd, and never shortens the wait."""
+def test_rf09_retry_after_of_a_5xx_extends_the_delay() -> None:
+    """It never shortens the delay."""
     harness = BreakerHarness()
     harness.fail(4)
     harness.complete_call(UpstreamUnavailable(45))
@@ -104,35 +104,35 @@ def test_rf09_a_server_error_may_ask_for_a_longer_wait() -> None:
     assert harness.rejected_call().retry_after == 10
 
 
-@pytest.mark.parametrize("end_of_it", [KeyboardInterrupt(), TypeError("a bug of ours")])
-def test_rf09_a_trial_that_tells_nothing_is_followed_by_another(end_of_it: BaseException) -> None:
-    """Whoever is cancelled, or fails for reasons of our own, leaves the trial to the next caller."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), TypeError("a bug of ours")])
+def test_rf09_probe_without_a_result_is_repeated(error: BaseException) -> None:
+    """A probe that was cancelled, or failed because of our own bug, goes to the next caller."""
     harness = BreakerHarness()
     harness.fail()
     harness.clock.now += 5
-    harness.complete_call(end_of_it)
+    harness.complete_call(error)
     harness.complete_call(None)
     assert harness.recorded_events[-1] == UpstreamRecovered()
 
 
-def test_rf09_a_trial_that_never_ends_is_forgotten() -> None:
-    """After the longest time that a call may take, another one tries; that the lost one ends is no news."""
+def test_rf09_probe_that_never_ends_is_replaced() -> None:
+    """Another call probes after the longest time that a call can take. A late end of the first is ignored."""
     harness = BreakerHarness(call_timeout=20.0)
     harness.fail()
     harness.clock.now += 5
-    lost = harness.start_call()
+    lost_probe = harness.start_call()
     harness.clock.now += 20.9
     harness.rejected_call()
     harness.clock.now += 0.1
     probe = harness.start_call()
-    finish_call(lost, KeyboardInterrupt())
+    finish_call(lost_probe, KeyboardInterrupt())
     harness.rejected_call()
     finish_call(probe, None)
     harness.complete_call(None)
 
 
-def test_an_answer_from_before_the_outage_does_not_end_it() -> None:
-    """It may be as old as its call; failures that come in late open nothing twice."""
+def test_response_to_a_call_from_before_the_outage_does_not_end_it() -> None:
+    """Late failures do not emit a second event."""
     harness = BreakerHarness()
     early = [harness.start_call() for _ in range(10)]
     harness.clock.now += 0.1
@@ -144,8 +144,8 @@ def test_an_answer_from_before_the_outage_does_not_end_it() -> None:
 
 
 @pytest.mark.parametrize("later", [0.0, 0.1])
-def test_rf09_an_answer_to_a_call_as_young_as_the_failures_ends_the_outage(later: float) -> None:
-    """Of a burst, half of which fails, the failures are in first: that is no outage."""
+def test_rf09_response_to_a_call_as_recent_as_the_failures_ends_the_outage(later: float) -> None:
+    """In a burst of calls the failures may arrive before the successes."""
     harness = BreakerHarness()
     failing = [harness.start_call() for _ in range(5)]
     harness.clock.now += later
@@ -158,8 +158,8 @@ def test_rf09_an_answer_to_a_call_as_young_as_the_failures_ends_the_outage(later
     assert harness.recorded_events == [UpstreamDegraded("server_error"), UpstreamRecovered()]
 
 
-def test_what_never_went_out_says_nothing() -> None:
-    """A call that ends in our own queue, full or too slow, is no failure of Descope's."""
+def test_calls_that_were_not_sent_do_not_count() -> None:
+    """A call that ends in our own queue is no failure of Descope."""
     harness = BreakerHarness()
     for _ in range(100):
         finish_call(harness.guard.call(ADA), FAILURE)
@@ -170,8 +170,8 @@ def test_what_never_went_out_says_nothing() -> None:
     harness.rejected_call()
 
 
-def test_a_failure_of_our_own_says_nothing() -> None:
-    """Whoever knows that it was not Descope says so: no outage begins, and a trial is tried again."""
+def test_failures_without_a_reason_do_not_count() -> None:
+    """The transport clears the reason if the failure was not Descope's. A probe is then repeated."""
     harness = BreakerHarness()
     for _ in range(10):
         permit = harness.start_call()
@@ -186,8 +186,8 @@ def test_a_failure_of_our_own_says_nothing() -> None:
     assert harness.recorded_events == [UpstreamDegraded("server_error"), UpstreamRecovered()]
 
 
-def test_those_who_queue_are_held_back_too() -> None:
-    """A call whose turn comes when the outage is known is not made; nor is it the trial."""
+def test_queued_calls_are_rejected_when_the_breaker_opens() -> None:
+    """A rejected call does not become the probe."""
     harness = BreakerHarness()
     waiting = [harness.guard.call(ADA) for _ in range(3)]
     harness.fail()
@@ -200,8 +200,8 @@ def test_those_who_queue_are_held_back_too() -> None:
     assert harness.recorded_events[-1] == UpstreamRecovered()
 
 
-def test_rf09_a_limit_on_everybody_holds_every_call_back() -> None:
-    """Two bearers met a 429 in a row: nobody calls before the time is over, and all are told how long."""
+def test_rf09_shared_rate_limit_rejects_every_call() -> None:
+    """Two callers got a 429 in a row. The error says when to retry."""
     harness = BreakerHarness()
     harness.complete_call(RateLimited(20), ADA)
     harness.complete_call(RateLimited(30), GRACE)
@@ -214,8 +214,8 @@ def test_rf09_a_limit_on_everybody_holds_every_call_back() -> None:
     assert harness.recorded_events == [UpstreamDegraded("rate_limited"), UpstreamRecovered()]
 
 
-def test_rf09_a_limit_on_one_bearer_holds_nobody_back() -> None:
-    """Not even itself: its session waits, not its user."""
+def test_rf09_rate_limit_of_one_caller_rejects_no_call() -> None:
+    """Not even the calls of the same caller are rejected here."""
     harness = BreakerHarness()
     for _ in range(10):
         harness.complete_call(RateLimited(60), ADA)
@@ -225,8 +225,8 @@ def test_rf09_a_limit_on_one_bearer_holds_nobody_back() -> None:
     assert harness.recorded_events == []
 
 
-def test_a_late_answer_does_not_end_a_limit() -> None:
-    """A call that was under way when it began is answered; all wait on, and nobody is told otherwise."""
+def test_late_success_does_not_end_a_rate_limit() -> None:
+    """A call that was in progress may succeed. No event is emitted."""
     harness = BreakerHarness()
     late = harness.start_call()
     harness.complete_call(RateLimited(20), ADA)
@@ -236,8 +236,8 @@ def test_a_late_answer_does_not_end_a_limit() -> None:
     assert harness.recorded_events == [UpstreamDegraded("rate_limited")]
 
 
-def test_a_limit_and_then_an_outage_are_two_changes_and_one_recovery() -> None:
-    """Whoever watches learns of each trouble once, and of the end once both are over."""
+def test_rate_limit_and_outage_emit_two_degradations_and_one_recovery() -> None:
+    """The recovery is emitted when both have ended."""
     harness = BreakerHarness()
     harness.complete_call(RateLimited(1), ADA)
     harness.complete_call(RateLimited(1), GRACE)
@@ -253,8 +253,8 @@ def test_a_limit_and_then_an_outage_are_two_changes_and_one_recovery() -> None:
     ]
 
 
-def test_the_reason_is_the_last_failure() -> None:
-    """Whoever knows why a call failed says so, in a word."""
+def test_event_has_the_reason_of_the_last_failure() -> None:
+    """The transport sets a more exact reason than ``server_error``."""
     harness = BreakerHarness()
     harness.fail(4)
     permit = harness.start_call()

@@ -1,4 +1,4 @@
-"""The values that Descope's answers hold: a login URL, a user, tenant names and an age."""
+"""The values in Descope's responses: a login URL, a user, tenant names and an age."""
 
 import json
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from fastapi_descope.session import Tenant, UserProfile
 
 
 def json_response(value: object) -> ApiResponse:
-    """A 200 whose body is ``value`` as JSON."""
+    """Return a 200 with ``value`` as JSON."""
     return ApiResponse(200, json.dumps(value).encode())
 
 
 class TestLoginUrl:
-    """The answer to a login start is sent to a browser, so its form is checked (CB-11)."""
+    """A browser is redirected to the URL, so its form is checked (CB-11)."""
 
     @pytest.mark.parametrize(
         "url",
@@ -38,8 +38,8 @@ class TestLoginUrl:
             "https://idp.example/" + "a" * (8192 - 20),
         ],
     )
-    def test_a_web_url_is_returned_as_it_came(self, url: str) -> None:
-        """Any host over https may be an identity provider; http is for loopback."""
+    def test_web_url_is_returned_unchanged(self, url: str) -> None:
+        """Any https host may be an identity provider; http is for loopback."""
         assert parse_login_url(json_response({"url": url})) == url
 
     @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ class TestLoginUrl:
             "https://idp.example/" + "a" * (8193 - 20),
         ],
     )
-    def test_cb11_anything_else_is_nonsense(self, url: object) -> None:
-        """No browser is sent to what is not plainly a web address."""
+    def test_cb11_any_other_login_url_is_an_invalid_response(self, url: object) -> None:
+        """No browser is redirected to it."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             parse_login_url(json_response({"url": url}))
         assert caught.value.reason == "login_url"
 
 
 class TestProfile:
-    """The user object is shown, never trusted: wrong shapes count as absent."""
+    """The user object is display data: a field of the wrong type counts as absent."""
 
-    def test_a_full_user_is_read(self) -> None:
-        """Every field that the value has is filled, under Descope's own names."""
+    def test_all_fields_of_a_user_are_parsed(self) -> None:
+        """The names are Descope's."""
         user = {
             "userId": "U1",
             "loginIds": ["ada@acme.example", "ada"],
@@ -146,7 +146,7 @@ class TestProfile:
 
     @pytest.mark.parametrize("value", [None, "admin", 1, True, {"a": 1}, [1, None, ["admin"]], [], "", 0])
     def test_wrong_types_count_as_absent(self, value: object) -> None:
-        """Only the user id is needed; a string is never a list, and truthy is never True."""
+        """Only the user id is required. A string is not a list, and only true is true."""
         user: dict[str, object] = {"userId": "U1", "verifiedEmail": 1, "verifiedPhone": "true"}
         user |= dict.fromkeys(("loginIds", "userTenants"), value)
         if not isinstance(value, str):
@@ -156,30 +156,30 @@ class TestProfile:
         assert parse_profile(json_response(user)) == UserProfile("U1")
 
     @pytest.mark.parametrize("entry", [{}, {"tenantId": ""}, {"tenantId": 1}, "acme", None, ["acme"]])
-    def test_a_membership_without_an_id_is_skipped(self, entry: object) -> None:
-        """One odd entry hides no other."""
+    def test_membership_without_an_id_is_skipped(self, entry: object) -> None:
+        """The other memberships are parsed."""
         profile = parse_profile(json_response({"userId": "U1", "userTenants": [entry, {"tenantId": "acme"}]}))
         assert dict(profile.tenants) == {"acme": Tenant("acme")}
 
     @pytest.mark.parametrize("user", [{}, {"userId": ""}, {"userId": 1}, {"user": {"userId": "U1"}}])
-    def test_no_user_id_is_nonsense(self, user: Mapping[str, object]) -> None:
-        """A profile of nobody is not an answer; a wrapped one is not this endpoint's."""
+    def test_user_without_an_id_is_an_invalid_response(self, user: Mapping[str, object]) -> None:
+        """A nested user object is no response of this endpoint."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             parse_profile(json_response(user))
         assert caught.value.reason == "profile"
 
-    def test_a_profile_is_read_only(self) -> None:
-        """What one request was told, no other can change."""
+    def test_profile_is_read_only(self) -> None:
+        """No request can change the data of another."""
         profile = parse_profile(json_response({"userId": "U1", "customAttributes": {"plan": "gold"}}))
         for mapping in (profile.tenants, profile.tenant_names, profile.custom_attributes):
             assert not hasattr(mapping, "__setitem__")
 
 
 class TestTenantNames:
-    """The tenants of a user, for a menu."""
+    """The names of a user's tenants."""
 
-    def test_names_by_id(self) -> None:
-        """Ids are the keys; a tenant without a usable name is called by its id."""
+    def test_tenant_names_are_parsed_by_id(self) -> None:
+        """A tenant without a valid name has its id as name."""
         tenants = [{"id": "acme", "name": "Acme Corp"}, {"id": "globex"}, {"id": "initech", "name": 1}]
         assert dict(parse_tenant_names(json_response({"tenants": tenants}))) == {
             "acme": "Acme Corp",
@@ -190,13 +190,13 @@ class TestTenantNames:
     @pytest.mark.parametrize(
         "response", [{}, {"tenants": None}, {"tenants": []}, {"tenants": [{}, 1, {"id": 2}]}]
     )
-    def test_no_tenant_is_an_empty_mapping(self, response: Mapping[str, object]) -> None:
-        """An absent list is an empty one, as gateways leave out what is empty."""
+    def test_absent_tenants_are_an_empty_mapping(self, response: Mapping[str, object]) -> None:
+        """Gateways omit empty lists."""
         assert dict(parse_tenant_names(json_response(response))) == {}
 
     @pytest.mark.parametrize("value", ["acme", 1, True, {"acme": {}}])
-    def test_another_shape_is_nonsense(self, value: object) -> None:
-        """What is not a list is not this endpoint's answer."""
+    def test_tenants_that_are_not_a_list_are_an_invalid_response(self, value: object) -> None:
+        """Only a list or null is valid."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             parse_tenant_names(json_response({"tenants": value}))
         assert caught.value.reason == "tenants"
@@ -220,6 +220,6 @@ class TestTenantNames:
         ("", None),
     ],
 )
-def test_max_age_is_read_from_cache_control(header: str, seconds: int | None) -> None:
-    """The directive itself, in any spelling that HTTP allows; an absurd number is none."""
+def test_max_age_is_parsed_from_cache_control(header: str, seconds: int | None) -> None:
+    """HTTP allows several spellings. An absurd number counts as absent."""
     assert parse_max_age(ApiResponse(200, b"", cache_control=header)) == seconds

@@ -1,4 +1,4 @@
-"""Every reply of Descope becomes one value or one precise error, whatever shape it has."""
+"""Parsers of Descope's responses: every response is one value or one precise error."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -45,41 +45,41 @@ NOT_AN_OBJECT: Mapping[str, bytes] = {
 
 
 def json_response(value: object, *set_cookies: str) -> ApiResponse:
-    """A 200 whose body is ``value`` as JSON."""
+    """Return a 200 with ``value`` as JSON."""
     return ApiResponse(200, json.dumps(value).encode(), set_cookies=set_cookies)
 
 
 def error_response(status: int, value: object = None, retry_after: str = "") -> ApiResponse:
-    """A reply of that status whose body is ``value`` as JSON."""
+    """Return a response with this status and ``value`` as JSON."""
     return ApiResponse(status, json.dumps(value).encode(), retry_after)
 
 
 class TestRaiseForStatus:
-    """A status and a body are one verdict (requirements 2.9)."""
+    """Status and body determine the error (requirements 2.9)."""
 
     @pytest.mark.parametrize("status", [200, 201, 204, 299])
-    def test_every_success_is_a_yes(self, status: int) -> None:
-        """A 2xx passes, with or without a body."""
+    def test_every_2xx_passes(self, status: int) -> None:
+        """The body may be empty."""
         raise_for_status(ApiResponse(status, b""))
 
     @pytest.mark.parametrize("status", [101, 199, 300, 301, 302, 303, 304, 307, 308, 399])
-    def test_a_redirect_is_no_verdict(self, status: int) -> None:
-        """Descope's API redirects nobody, so a redirect is somebody else's."""
+    def test_redirect_is_an_invalid_response(self, status: int) -> None:
+        """Descope's API does not redirect, so the response is of another server."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             raise_for_status(ApiResponse(status, b'{"errorCode": "E061005"}'))
         assert caught.value.reason == "redirect"
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 451, 499])
-    def test_a_signed_no_keeps_its_status_and_code(self, status: int) -> None:
-        """A 4xx with Descope's error shape is Descope's refusal."""
+    def test_descope_error_is_a_rejection_with_status_and_code(self, status: int) -> None:
+        """A 4xx with a Descope error is a refusal by Descope."""
         body = {"errorCode": "E061301", "errorDescription": "canary", "message": "canary"}
         with pytest.raises(UpstreamRejected) as caught:
             raise_for_status(error_response(status, body))
         assert (caught.value.upstream_status, caught.value.upstream_code) == (status, "E061301")
 
     @pytest.mark.parametrize("code", ["E06130", "E0613011", "e061301", "E061301\n", "canary", "E06130\u0661"])
-    def test_a_code_of_another_form_is_not_repeated(self, code: str) -> None:
-        """Only a code of Descope's form is kept: another text could hold anything (LG-02)."""
+    def test_error_code_of_another_form_is_dropped(self, code: str) -> None:
+        """Other text could contain a secret (LG-02)."""
         with pytest.raises(UpstreamRejected) as caught:
             raise_for_status(error_response(401, {"errorCode": code}))
         assert caught.value.upstream_code == ""
@@ -98,15 +98,17 @@ class TestRaiseForStatus:
         ],
     )
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 407])
-    def test_an_unsigned_no_is_no_verdict(self, status: int, body: bytes | None) -> None:
-        """A firewall's or a hotel WiFi's 401 ends no session."""
+    def test_4xx_without_a_descope_error_is_an_invalid_response(
+        self, status: int, body: bytes | None
+    ) -> None:
+        """The 401 of a firewall or a hotel WiFi must not end a session."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             raise_for_status(ApiResponse(status, body))
         assert caught.value.reason == "unsigned_refusal"
 
     @pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 599])
-    def test_a_server_error_is_an_outage(self, status: int) -> None:
-        """Every 5xx means "come back", even with a well-formed error in it."""
+    def test_every_5xx_is_an_outage(self, status: int) -> None:
+        """A Descope error in the body changes nothing."""
         with pytest.raises(UpstreamUnavailable) as caught:
             raise_for_status(error_response(status, {"errorCode": "E061005"}))
         assert (type(caught.value), caught.value.retry_after) == (UpstreamUnavailable, 5)
@@ -137,23 +139,23 @@ class TestRaiseForStatus:
     def test_retry_after_is_clamped(
         self, asked: str, seconds: int, status: int, kind: type[UpstreamUnavailable]
     ) -> None:
-        """Whole seconds within 1 to 60 are honoured; what is no such number counts as 5."""
+        """Whole seconds within 1 to 60 are used; any other text counts as 5."""
         with pytest.raises(kind) as caught:
             raise_for_status(error_response(status, retry_after=asked))
         assert caught.value.retry_after == seconds
 
-    def test_a_yes_that_is_too_large_is_nonsense(self) -> None:
-        """A success whose body was cut at the limit is not read."""
+    def test_success_with_an_oversize_body_is_an_invalid_response(self) -> None:
+        """A body that was cut at the limit is not parsed."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             raise_for_status(ApiResponse(200, None))
         assert caught.value.reason == "oversize"
 
 
 class TestTokens:
-    """A JWTResponse becomes the texts of two tokens, still unverified."""
+    """The unverified tokens of a JWTResponse."""
 
-    def test_a_full_answer_is_read(self) -> None:
-        """Tokens, heartbeat, first sign-in and user are taken over."""
+    def test_all_fields_are_parsed(self) -> None:
+        """Tokens, next refresh, first login and user."""
         response = parse_tokens(
             json_response(
                 {
@@ -169,12 +171,12 @@ class TestTokens:
         assert response == TokenResponse(SESSION, REFRESH, 90, first_seen=True, profile=profile)
 
     @pytest.mark.parametrize("absent", [{}, {"sessionJwt": "", "refreshJwt": ""}])
-    def test_absent_tokens_are_none(self, absent: Mapping[str, str]) -> None:
-        """Absent and empty are the same; nothing else is made up: ``firstSeen`` defaults to False."""
+    def test_absent_and_empty_tokens_are_none(self, absent: Mapping[str, str]) -> None:
+        """``firstSeen`` defaults to False."""
         assert parse_tokens(json_response(absent)) == TokenResponse(None, None)
 
-    def test_null_is_absent(self) -> None:
-        """A field may be null, as ``user`` is on a refresh."""
+    def test_null_counts_as_absent(self) -> None:
+        """Every field may be null, as ``user`` is after a refresh."""
         fields = ("sessionJwt", "refreshJwt", "nextRefreshSeconds", "firstSeen", "user", "cookieName")
         assert parse_tokens(json_response(dict.fromkeys(fields))) == TokenResponse(None, None)
 
@@ -182,42 +184,44 @@ class TestTokens:
     @pytest.mark.parametrize(
         "value", [0, 1, True, False, [], {}, [SESSION], {"jwt": SESSION}, "\ud800", "a.\xe9.c"]
     )
-    def test_a_token_that_is_not_text_is_nonsense(self, name: str, value: object) -> None:
-        """It is not taken for a missing token: a missing refresh token has a meaning of its own."""
+    def test_token_that_is_not_text_is_an_invalid_response(self, name: str, value: object) -> None:
+        """It does not count as absent, because an absent refresh token has its own meaning."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             parse_tokens(json_response({name: value}))
         assert caught.value.reason == "token_type"
 
     @pytest.mark.parametrize("value", [0, -1, True, "90", 90.5, [], {}, 10**400, 366 * 86400 + 1])
-    def test_an_absurd_heartbeat_is_none(self, value: object) -> None:
-        """Only a whole number of seconds within a year is a time to refresh."""
+    def test_invalid_next_refresh_seconds_count_as_absent(self, value: object) -> None:
+        """Only a whole number of seconds up to a year is valid."""
         assert parse_tokens(json_response({"nextRefreshSeconds": value})).next_refresh_seconds == 0
 
     @pytest.mark.parametrize("value", [1, "true", "false", [], {}])
-    def test_first_seen_must_be_true_itself(self, value: object) -> None:
-        """A truthy value is not True: an app may create a user because of it."""
+    def test_first_seen_must_be_exactly_true(self, value: object) -> None:
+        """An app may create a user because of it."""
         assert parse_tokens(json_response({"firstSeen": value})).first_seen is False
 
     @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
     @pytest.mark.parametrize("read", [parse_tokens, parse_login_url, parse_profile, parse_tenant_names])
-    def test_no_object_is_nonsense(self, body: bytes, read: Callable[[ApiResponse], object]) -> None:
-        """A success whose body is no JSON object is nobody's answer, for every reader."""
+    def test_body_that_is_not_a_json_object_is_an_invalid_response(
+        self, body: bytes, read: Callable[[ApiResponse], object]
+    ) -> None:
+        """This holds for every parser."""
         with pytest.raises(InvalidUpstreamResponse) as caught:
             read(ApiResponse(200, body))
         assert caught.value.reason == "not_json"
 
-    def test_tokens_stay_out_of_repr(self) -> None:
-        """Neither the answer nor the reply shows a token."""
+    def test_tokens_are_not_in_repr(self) -> None:
+        """Neither the response nor the parsed tokens show them."""
         source = json_response({"sessionJwt": SESSION, "refreshJwt": REFRESH}, f"DSR={REFRESH}")
         shown = repr(source) + repr(parse_tokens(source))
         assert "seal" not in shown
 
 
 class TestCookieMode:
-    """A project may hand out its tokens as cookies (wire contract, section 4)."""
+    """A project may send its tokens as cookies (wire contract, section 4)."""
 
-    def test_tokens_come_from_cookies_when_the_body_has_none(self) -> None:
-        """``DS`` and ``DSR`` stand in for empty fields."""
+    def test_tokens_are_read_from_cookies_if_the_body_has_none(self) -> None:
+        """The cookies are ``DS`` and ``DSR``."""
         response = parse_tokens(
             json_response(
                 {"sessionJwt": "", "refreshJwt": ""},
@@ -227,13 +231,13 @@ class TestCookieMode:
         )
         assert (response.session_jwt, response.refresh_jwt) == (SESSION, REFRESH)
 
-    def test_the_body_wins(self) -> None:
-        """A cookie never replaces a token that the body names."""
+    def test_token_in_the_body_takes_precedence(self) -> None:
+        """A cookie never replaces it."""
         response = parse_tokens(json_response({"refreshJwt": REFRESH}, "DSR=other.other.other"))
         assert response.refresh_jwt == REFRESH
 
-    def test_announced_names_are_used(self) -> None:
-        """``cookieName`` and ``sessionCookieName`` say where the tokens are."""
+    def test_cookie_names_in_the_body_are_used(self) -> None:
+        """They are in ``cookieName`` and ``sessionCookieName``."""
         names = {"cookieName": "__Host-r", "sessionCookieName": "s"}
         response = parse_tokens(
             json_response(names, f"s={SESSION}", f"__Host-r={REFRESH}", "DS=a.b.c", "DSR=a.b.c")
@@ -241,25 +245,25 @@ class TestCookieMode:
         assert (response.session_jwt, response.refresh_jwt) == (SESSION, REFRESH)
 
     @pytest.mark.parametrize("name", ["", "a b", "a;b", "a=b", "é", "a\n", "n" * 65, 1, ["DSR"], None])
-    def test_an_odd_announced_name_is_ignored(self, name: object) -> None:
-        """What cannot name a cookie leaves the default in force."""
+    def test_invalid_cookie_name_in_the_body_is_ignored(self, name: object) -> None:
+        """The default name then applies."""
         assert parse_tokens(json_response({"cookieName": name}, f"DSR={REFRESH}")).refresh_jwt == REFRESH
 
     @pytest.mark.parametrize(
         "cookie",
         ["DSR=", "DSR", "DSR=a.b", "DSR=a.b.c.d", 'DSR="a.b.c"', "DSR=a..c", "DSRX=a.b.c", "dsr=a.b.c"],
     )
-    def test_what_is_no_jwt_is_no_token(self, cookie: str) -> None:
-        """A cookie that is cleared, of another name or not spelt like a JWT is passed over."""
+    def test_cookie_that_is_not_a_jwt_is_ignored(self, cookie: str) -> None:
+        """This includes cleared cookies and cookies with other names."""
         assert parse_tokens(json_response({}, cookie)).refresh_jwt is None
 
-    def test_the_last_cookie_of_a_name_counts(self) -> None:
-        """As in a browser; a clearing for an old domain beside it changes nothing."""
+    def test_last_cookie_of_a_name_is_used(self) -> None:
+        """As in a browser. A deletion for an old domain changes nothing."""
         cookies = ("DSR=a.b.c", f" DSR = {REFRESH} ; Path=/", "DSR=; Max-Age=0; Domain=old.example")
         assert parse_tokens(json_response({}, *cookies)).refresh_jwt == REFRESH
 
-    def test_ck06_cookie_attributes_of_the_answer_are_ignored(self) -> None:
-        """Domain, path and age of the answer reach no field of the value."""
+    def test_ck06_cookie_attributes_in_the_body_are_ignored(self) -> None:
+        """Domain, path and age affect no field of the result."""
         fields = {
             "cookieDomain": "x.com; Path=/evil",
             "cookiePath": "/evil",
@@ -294,22 +298,22 @@ responses = st.builds(
 @given(
     reply=responses, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile])
 )
-def test_any_reply_gives_a_value_or_an_upstream_error(
+def test_any_response_is_a_value_or_an_upstream_error(
     reply: ApiResponse, read: Callable[[ApiResponse], object]
 ) -> None:
-    """No reply, however hostile, lets another exception out."""
+    """No hostile response causes another exception."""
     assert parse_outcome(read, reply) in {"value", "nonsense", "refused", "unavailable"}
 
 
 @given(reply=responses)
-def test_any_reply_has_tenant_names_or_is_nonsense(reply: ApiResponse) -> None:
-    """The tenant list is no different, and a cache header is read or ignored."""
+def test_any_response_has_tenant_names_or_is_invalid(reply: ApiResponse) -> None:
+    """The cache header is parsed or ignored."""
     assert parse_outcome(parse_tenant_names, reply) in {"value", "nonsense"}
     assert parse_outcome(parse_max_age, reply) == "value"
 
 
 def parse_outcome(read: Callable[[ApiResponse], object], reply: ApiResponse) -> str:
-    """What came of reading ``reply``, in one word."""
+    """Return how parsing ended, as one word."""
     try:
         read(reply)
     except InvalidUpstreamResponse:

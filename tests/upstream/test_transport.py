@@ -1,4 +1,4 @@
-"""RF-09 on the wire: how many requests reach Descope while it fails, or tells us to wait."""
+"""The number of requests that reach Descope during outages and rate limits (RF-08, RF-09)."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ ENDPOINTS: Mapping[str, Callable[[DescopeApi], Awaitable[object]]] = {
 
 
 class FakeUpstream(httpx.AsyncBaseTransport):
-    """The other end, a client that calls it, and a clock: gives ``answer``, or holds calls until told."""
+    """A transport with a client, a clock and events. It returns ``response``, or blocks if that is None."""
 
     def __init__(self, response: Response | None = None) -> None:
         self.request_count = 0
@@ -60,7 +60,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer or fail, at once or when the future is done."""
+        """Return or raise the response, at once or when its future is done."""
         self.request_count += 1
         if (response := self.response) is None:
             self.pending.append(asyncio.get_running_loop().create_future())
@@ -70,7 +70,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
         return response
 
     async def refresh(self, token: str = ADA) -> UpstreamError | None:
-        """What a refresh ends with."""
+        """Refresh a session; return the error or None."""
         try:
             await self.client.refresh(token)
         except UpstreamError as error:
@@ -78,27 +78,27 @@ class FakeUpstream(httpx.AsyncBaseTransport):
         return None
 
     async def fail(self, times: int = 5) -> None:
-        """As many refreshes, each of which gets a 503."""
+        """Make calls that get a 503."""
         self.response = httpx.Response(503)
         for _ in range(times):
             assert type(await self.refresh()) is UpstreamUnavailable
 
 
 def ok() -> httpx.Response:
-    """A yes."""
+    """Return a 200."""
     return httpx.Response(200, json={})
 
 
 def too_many_requests(retry_after: str | None) -> httpx.Response:
-    """A 429."""
+    """Return a 429."""
     return httpx.Response(429, headers={} if retry_after is None else {"Retry-After": retry_after})
 
 
 @pytest.mark.parametrize("call", ENDPOINTS.values(), ids=ENDPOINTS)
-async def test_rf09_during_an_outage_no_call_is_made(
+async def test_rf09_no_request_is_sent_during_an_outage(
     call: Callable[[DescopeApi], Awaitable[object]],
 ) -> None:
-    """Of no endpoint: each fails at once, and says when to come again."""
+    """Calls to all endpoints fail immediately and say when to retry."""
     upstream = FakeUpstream()
     await upstream.fail()
     with pytest.raises(CircuitOpen) as caught:
@@ -108,8 +108,8 @@ async def test_rf09_during_an_outage_no_call_is_made(
     assert (caught.value.status, caught.value.code) == (503, "upstream_unavailable")
 
 
-async def test_rf09_a_call_that_is_not_made_takes_no_time() -> None:
-    """Less than five milliseconds, the fastest of ten."""
+async def test_rf09_rejected_call_takes_less_than_five_milliseconds() -> None:
+    """Measured is the fastest of ten."""
     upstream = FakeUpstream()
     await upstream.fail()
     taken: list[float] = []
@@ -132,8 +132,8 @@ async def test_rf09_a_call_that_is_not_made_takes_no_time() -> None:
     ],
     ids=["500", "503", "refused", "read timeout", "not http", "reset"],
 )
-async def test_rf09_every_kind_of_outage_is_noticed(response: Response, reason: str) -> None:
-    """A server error or none at all; a word says which, and it is told once."""
+async def test_rf09_every_kind_of_failure_opens_the_breaker(response: Response, reason: str) -> None:
+    """One event has the kind as its reason."""
     upstream = FakeUpstream(response)
     for _ in range(50):
         assert isinstance(await upstream.refresh(), UpstreamUnavailable)
@@ -151,16 +151,16 @@ async def test_rf09_every_kind_of_outage_is_noticed(response: Response, reason: 
     ],
     ids=["a proxy's 401", "Descope's 401", "a redirect", "too large", "a page"],
 )
-async def test_rf09_whatever_was_answered_is_no_outage(response: httpx.Response) -> None:
-    """A hundred calls, a hundred requests."""
+async def test_rf09_any_response_but_a_5xx_is_no_outage(response: httpx.Response) -> None:
+    """A hundred calls are a hundred requests."""
     upstream = FakeUpstream(response)
     for _ in range(100):
         assert not isinstance(await upstream.refresh(), UpstreamUnavailable)
     assert (upstream.request_count, upstream.recorded_events) == (100, [])
 
 
-async def test_rf09_one_request_finds_out_that_descope_is_back() -> None:
-    """A hundred calls come when the trial is due: one is made, and then all are."""
+async def test_rf09_one_request_detects_the_recovery() -> None:
+    """Of a hundred calls only the probe is sent. After its success all calls are."""
     upstream = FakeUpstream()
     await upstream.fail()
     upstream.clock.now += 10
@@ -177,8 +177,8 @@ async def test_rf09_one_request_finds_out_that_descope_is_back() -> None:
     assert upstream.recorded_events == [UpstreamDegraded("server_error"), UpstreamRecovered()]
 
 
-async def test_rf09_a_trial_that_hangs_up_makes_room_for_the_next() -> None:
-    """Its caller was cancelled: nothing was learnt, and the next call is the trial."""
+async def test_rf09_cancelled_probe_is_followed_by_another() -> None:
+    """The next call is the probe."""
     upstream = FakeUpstream()
     await upstream.fail()
     upstream.clock.now += 10
@@ -192,8 +192,8 @@ async def test_rf09_a_trial_that_hangs_up_makes_room_for_the_next() -> None:
     assert upstream.request_count == 7
 
 
-def test_rf09_a_trial_lost_with_its_loop_does_not_wedge_it() -> None:
-    """The loop ended in the middle of it, without ceremony; half a minute later another loop tries."""
+def test_rf09_probe_lost_with_its_event_loop_is_replaced() -> None:
+    """Another loop probes half a minute later."""
     upstream = FakeUpstream()
     asyncio.run(upstream.fail())
     upstream.clock.now += 10
@@ -211,10 +211,10 @@ def test_rf09_a_trial_lost_with_its_loop_does_not_wedge_it() -> None:
     loop.close()
 
 
-async def test_those_who_queue_when_descope_fails_are_told_at_once() -> None:
-    """Five of twenty calls fail: nobody behind them is sent into the outage, or waits for the other 15.
+async def test_queued_calls_fail_immediately_when_the_breaker_opens() -> None:
+    """Five of twenty calls fail, and the queued ones are not sent.
 
-    When those are answered after all, it was none.
+    When the other fifteen succeed, the outage ends.
     """
     upstream = FakeUpstream()
     calls = [asyncio.create_task(upstream.refresh()) for _ in range(500)]
@@ -232,8 +232,8 @@ async def test_those_who_queue_when_descope_fails_are_told_at_once() -> None:
 
 
 @in_virtual_time
-async def test_rf08_a_descope_that_swallows_requests_is_an_outage() -> None:
-    """No call takes longer than its deadline, those who wait neither; twenty requests were sent."""
+async def test_rf08_requests_without_a_response_are_an_outage() -> None:
+    """Every call, queued ones included, ends within the timeout. Twenty requests were sent."""
     upstream = FakeUpstream()
     async with asyncio.timeout(5.1):
         outcomes = await asyncio.gather(*(upstream.refresh() for _ in range(1020)))
@@ -243,8 +243,8 @@ async def test_rf08_a_descope_that_swallows_requests_is_an_outage() -> None:
 
 
 @in_virtual_time
-async def test_rf08_calls_that_spent_their_time_in_our_queue_are_no_outage() -> None:
-    """Descope takes four of five seconds: those who had one left are cut, and nothing is held against it."""
+async def test_rf08_timeouts_in_our_own_queue_are_no_outage() -> None:
+    """Descope takes four of five seconds. Calls with one second left time out, but are not failures."""
     upstream = FakeUpstream()
     calls = [asyncio.create_task(upstream.refresh()) for _ in range(40)]
     await asyncio.sleep(4)
@@ -256,7 +256,7 @@ async def test_rf08_calls_that_spent_their_time_in_our_queue_are_no_outage() -> 
 
 
 async def test_rf08_a_full_queue_is_no_outage() -> None:
-    """Whoever is turned away at its end was not refused by Descope."""
+    """A call that does not fit into the queue is no failure of Descope."""
     upstream = FakeUpstream()
     calls = [asyncio.create_task(upstream.refresh()) for _ in range(1020)]
     await run_ready()
@@ -273,8 +273,8 @@ async def test_rf08_a_full_queue_is_no_outage() -> None:
     ("retry_after", "seconds"),
     [("3", 3), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("-1", 5), ("1000000000", 60), (None, 5), ("x", 5)],
 )
-async def test_f5_a_limit_on_everybody_is_obeyed(retry_after: str | None, seconds: int) -> None:
-    """Two bearers meet a 429: no call before its time, which is between 1 and 60 seconds (F5)."""
+async def test_f5_shared_rate_limit_is_obeyed(retry_after: str | None, seconds: int) -> None:
+    """After 429s of two callers no call is sent for 1 to 60 seconds (F5)."""
     upstream = FakeUpstream(too_many_requests(retry_after))
     for token in (ADA, GRACE):
         assert type(await upstream.refresh(token)) is RateLimited
@@ -289,8 +289,8 @@ async def test_f5_a_limit_on_everybody_is_obeyed(retry_after: str | None, second
     assert upstream.recorded_events == [UpstreamDegraded("rate_limited"), UpstreamRecovered()]
 
 
-async def test_rf09_one_users_limit_holds_nobody_else_back() -> None:
-    """Ten 429s of one bearer, and the next one's call is made."""
+async def test_rf09_rate_limit_of_one_user_does_not_limit_others() -> None:
+    """After ten 429s of one user the call of another is sent."""
     upstream = FakeUpstream(too_many_requests("60"))
     for _ in range(10):
         await upstream.refresh(ADA)
@@ -299,8 +299,8 @@ async def test_rf09_one_users_limit_holds_nobody_else_back() -> None:
     assert (upstream.request_count, upstream.recorded_events) == (11, [])
 
 
-async def test_rf09_those_who_queue_behind_a_limit_are_held_back() -> None:
-    """Twenty sessions meet it; the 480 behind them do not make it worse."""
+async def test_rf09_queued_calls_are_rejected_by_a_shared_rate_limit() -> None:
+    """Twenty calls get a 429, and the 480 queued ones are not sent."""
     upstream = FakeUpstream()
     calls = [asyncio.create_task(upstream.refresh(f"a.a.{number}")) for number in range(500)]
     await run_ready()
@@ -311,8 +311,8 @@ async def test_rf09_those_who_queue_behind_a_limit_are_held_back() -> None:
     assert upstream.request_count == 20
 
 
-async def test_a_bug_below_is_not_taken_for_an_outage() -> None:
-    """What is neither an answer nor a failure of the network is raised as it is, and not counted."""
+async def test_other_exceptions_are_raised_and_do_not_count_as_failures() -> None:
+    """Only network errors and responses say something about Descope."""
     upstream = FakeUpstream(RuntimeError("a bug"))
     for _ in range(10):
         with pytest.raises(RuntimeError, match="a bug"):
