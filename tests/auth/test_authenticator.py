@@ -200,7 +200,7 @@ async def test_kd08_with_a_bearer_the_cookies_do_not_count() -> None:
 
 
 async def test_kd04_expired_bearer_is_not_refreshed() -> None:
-    """A valid refresh cookie in the same request changes nothing."""
+    """A valid refresh cookie in the same request changes nothing (KD-04)."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
 

@@ -277,7 +277,7 @@ async def test_clock_that_is_ahead_emits_an_event() -> None:
 
 
 async def test_cb16_concurrent_callbacks_cost_one_exchange() -> None:
-    """All get the same tokens, never two sessions of which each tab has one."""
+    """All get the same tokens, never two sessions of which each tab has one (CB-16)."""
     core = AuthHarness()
     code = await signed_in_code(core)
 
