@@ -162,20 +162,20 @@ def test_release_probe_does_not_open_a_closed_breaker() -> None:
     assert breaker.is_open() is False
 
 
-@given(st.lists(st.sampled_from(["trip", "claim", "close", "later"]), max_size=60))
+@given(st.lists(st.sampled_from(["failure", "probe", "success", "wait"]), max_size=60))
 def test_probes_happen_only_while_open_and_one_at_a_time(steps: list[str]) -> None:
     """This holds for every order of events."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     probed_at: list[float] = []
     for step in steps:
-        if step == "claim" and breaker.try_probe():
+        if step == "probe" and breaker.try_probe():
             assert breaker.is_open()
             probed_at.append(clock.now)
-        elif step == "trip":
+        elif step == "failure":
             breaker.record_failure()
-        elif step == "close":
+        elif step == "success":
             breaker.record_success()
-        elif step == "later":
+        elif step == "wait":
             clock.now += 0.7
     assert len(probed_at) == len(set(probed_at))

@@ -1,4 +1,4 @@
-"""Which cookie settings fit together, and which a browser would punish."""
+"""Combinations of cookie settings."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ LOOPBACK = {"public_url": "http://localhost:8000"}
 
 
 def configure(values: Mapping[str, object]) -> DescopeSettings:
-    """Settings of some project with these values."""
+    """Return settings with these values."""
     return DescopeSettings.model_validate({"project_id": "P" + "a" * 27, **values})
 
 
@@ -31,8 +31,8 @@ def configure(values: Mapping[str, object]) -> DescopeSettings:
         {"session_cookie_name": "DSX", "refresh_cookie_name": "DSQ"},
     ],
 )
-def test_what_fits_together(values: dict[str, object]) -> None:
-    """Combinations that browsers keep are kept as they are."""
+def test_consistent_cookie_settings_are_accepted(values: dict[str, object]) -> None:
+    """Browsers keep cookies with these attributes."""
     settings = configure(values)
 
     assert {name: getattr(settings, name) for name in values} == values
@@ -124,8 +124,8 @@ def test_what_fits_together(values: dict[str, object]) -> None:
         ),
     ],
 )
-def test_st06_what_contradicts_itself(values: dict[str, object], message: str) -> None:
-    """Cookies that a browser would drop, or that nobody would get, are refused at start (ST-06)."""
+def test_st06_contradictory_cookie_settings_are_refused(values: dict[str, object], message: str) -> None:
+    """Browsers would reject or never send these cookies (ST-06)."""
     with pytest.raises(ConfigurationError) as caught:
         configure(values)
 
@@ -149,8 +149,8 @@ def test_st06_what_contradicts_itself(values: dict[str, object], message: str) -
         ("https://10.1.2.3", "2.3"),
     ],
 )
-def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: str) -> None:
-    """A top level, a sibling, half a label, an address or an attribute in disguise is refused (CK-06)."""
+def test_st06_cookie_domain_must_contain_the_public_host(public_url: str, domain: str) -> None:
+    """A top-level domain, sibling, partial label, address or injected attribute is refused (CK-06)."""
     with pytest.raises(ConfigurationError) as caught:
         configure({"public_url": public_url, "cookie_domain": domain})
 
@@ -160,6 +160,6 @@ def test_st06_a_cookie_domain_contains_the_public_host(public_url: str, domain: 
     )
 
 
-def test_a_cookie_domain_has_one_spelling() -> None:
-    """A leading dot means nothing since RFC 6265, and case never did."""
+def test_cookie_domain_is_normalised() -> None:
+    """RFC 6265 ignores a leading dot and case."""
     assert configure({**HTTPS, "cookie_domain": ".Example.COM"}).cookie_domain == "example.com"

@@ -1,4 +1,4 @@
-"""What the environment says: files, synonyms, and names that nobody reads."""
+"""Files, aliases and unknown names of environment variables."""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +15,7 @@ WriteFile = Callable[[bytes], str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> WriteFile:
-    """A function that writes a file and returns its path."""
+    """Return a function that writes a file and returns its path."""
 
     def write_file(body: bytes) -> str:
         path = tmp_path / f"value-{len(list(tmp_path.iterdir()))}"
@@ -26,31 +26,31 @@ def write(tmp_path: Path) -> WriteFile:
 
 
 def invalid_reason(value: str | InvalidValue) -> str:
-    """The reason why a value is unusable."""
+    """Return the reason why a value is invalid."""
     assert isinstance(value, InvalidValue)
     return value.reason
 
 
-def test_a_plain_variable_is_left_to_pydantic() -> None:
-    """Nothing is added where the plain variable is all there is."""
+def test_plain_variable_is_read_by_pydantic() -> None:
+    """Only files and aliases are returned."""
     assert Environment({"DESCOPE_LEEWAY": "5", "PATH": "/bin"}).file_and_alias_values(SETTINGS) == {}
 
 
 @pytest.mark.parametrize("name", ["DESCOPE_LEEWAY_FILE", "descope_leeway_file", "Descope_Leeway_File"])
-def test_a_file_holds_the_value(write: WriteFile, name: str) -> None:
-    """``DESCOPE_X_FILE`` gives the value of ``DESCOPE_X``, without the blanks around it."""
+def test_file_variable_is_read_and_stripped(write: WriteFile, name: str) -> None:
+    """``DESCOPE_X_FILE`` provides the value of ``DESCOPE_X``."""
     assert Environment({name: write(b" 7\r\n")}).file_and_alias_values(SETTINGS) == {"leeway": "7"}
 
 
-def test_base_uri_is_base_url() -> None:
-    """The name that Descope's Python SDK reads works, also as a file."""
+def test_base_uri_variable_provides_the_base_url() -> None:
+    """It is the name in Descope's Python SDK."""
     found = Environment({"DESCOPE_BASE_URI": "https://a.example"}).file_and_alias_values(SETTINGS)
 
     assert found == {"base_url": "https://a.example"}
 
 
-def test_base_uri_may_be_a_file(write: WriteFile) -> None:
-    """A synonym has the same two forms as the name it stands for."""
+def test_alias_may_be_a_file(write: WriteFile) -> None:
+    """``DESCOPE_BASE_URI_FILE`` works as well."""
     found = Environment({"DESCOPE_BASE_URI_FILE": write(b"https://a.example")}).file_and_alias_values(
         SETTINGS
     )
@@ -58,8 +58,8 @@ def test_base_uri_may_be_a_file(write: WriteFile) -> None:
     assert found == {"base_url": "https://a.example"}
 
 
-def test_one_value_may_be_given_twice(write: WriteFile) -> None:
-    """Two spellings that agree are no contradiction."""
+def test_same_value_under_several_names_is_accepted(write: WriteFile) -> None:
+    """There is no contradiction."""
     url = "https://a.example"
     environment = Environment(
         {
@@ -72,8 +72,8 @@ def test_one_value_may_be_given_twice(write: WriteFile) -> None:
     assert environment.file_and_alias_values(SETTINGS) == {}
 
 
-def test_two_values_are_refused(write: WriteFile) -> None:
-    """Which of two values was meant cannot be known; the names are told, the values are not."""
+def test_different_values_under_several_names_are_refused(write: WriteFile) -> None:
+    """The message contains the names and no value."""
     environment = Environment(
         {
             "DESCOPE_BASE_URL": "https://canary-1.example",
@@ -92,8 +92,8 @@ def test_two_values_are_refused(write: WriteFile) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/nonexistent/canary", "a\0canary", "/"])
-def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
-    """A missing file, a directory or a path that is none makes the setting unusable."""
+def test_unreadable_file_makes_the_setting_invalid(path: str) -> None:
+    """The file may be missing, a directory, or an invalid path. The message contains no path."""
     found = Environment({"DESCOPE_LEEWAY_FILE": path}).file_and_alias_values(SETTINGS)
 
     assert invalid_reason(found["leeway"]) == (
@@ -101,15 +101,15 @@ def test_an_unreadable_path_is_told_without_the_path(path: str) -> None:
     )
 
 
-def test_a_file_must_be_text(write: WriteFile) -> None:
-    """Bytes that are not UTF-8 are refused rather than guessed at."""
+def test_file_must_be_utf8(write: WriteFile) -> None:
+    """Other bytes are refused."""
     found = Environment({"DESCOPE_LEEWAY_FILE": write(b"\xff\xfe7")}).file_and_alias_values(SETTINGS)
 
     assert "UTF-8" in invalid_reason(found["leeway"])
 
 
-def test_a_file_has_a_limit(write: WriteFile) -> None:
-    """64 KiB are read; one byte more is a wrong path, a log file most likely."""
+def test_file_may_have_64_kib(write: WriteFile) -> None:
+    """A larger file is most likely a wrong path."""
     at_limit = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65536)}).file_and_alias_values(SETTINGS)
     above = Environment({"DESCOPE_LEEWAY_FILE": write(b"7" * 65537)}).file_and_alias_values(SETTINGS)
 
@@ -137,8 +137,8 @@ def test_a_file_has_a_limit(write: WriteFile) -> None:
         ("DESCOPE_XYZZY", "DESCOPE_XYZZY is not a setting of fastapi_descope and has no effect"),
     ],
 )
-def test_an_unknown_name_is_pointed_out(name: str, message: str) -> None:
-    """The warning names the variable and the nearest real one, blames the caller, holds no value."""
+def test_unknown_name_causes_a_warning(name: str, message: str) -> None:
+    """The warning names the variable and the nearest known one, and contains no value."""
     with pytest.warns(UnknownSettingWarning) as caught:
         Environment({name: "canary"}).warn_of_unknown(SETTINGS)
 
@@ -161,8 +161,8 @@ def test_an_unknown_name_is_pointed_out(name: str, message: str) -> None:
         "PATH",
     ],
 )
-def test_a_known_name_is_not(name: str) -> None:
-    """Settings, their files, what Descope's own tools read, and foreign prefixes are silent."""
+def test_known_name_causes_no_warning(name: str) -> None:
+    """Settings, their files, variables of Descope's own tools, and other prefixes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Environment({name: "x"}).warn_of_unknown(SETTINGS)
@@ -170,6 +170,6 @@ def test_a_known_name_is_not(name: str) -> None:
     assert caught == []
 
 
-def test_repr_holds_no_value() -> None:
-    """The environment may hold secrets, so showing it shows none (ST-05)."""
+def test_repr_of_the_environment_contains_no_value() -> None:
+    """The environment may contain secrets (ST-05)."""
     assert "canary" not in repr(Environment({"DESCOPE_AUTH_MANAGEMENT_KEY": "canary"}))

@@ -1,4 +1,4 @@
-"""What counts as a web origin, and what does not."""
+"""Parsing of web origins."""
 
 import ada_url
 import pytest
@@ -25,8 +25,8 @@ from fastapi_descope._config.origin import Origin
         ("https://api.descope.com.evil", "https://api.descope.com.evil"),
     ],
 )
-def test_an_origin_has_one_spelling(text: str, spelling: str) -> None:
-    """Case, a default port and a long IPv6 form all come out as browsers send them."""
+def test_origin_is_normalised(text: str, spelling: str) -> None:
+    """Case, default port and long IPv6 forms become what browsers send."""
     assert str(Origin.parse(text)) == spelling
 
 
@@ -82,8 +82,8 @@ def test_an_origin_has_one_spelling(text: str, spelling: str) -> None:
         f"https://{'a.' * 127}example",
     ],
 )
-def test_anything_else_is_no_origin(text: str) -> None:
-    """A path, userinfo, blanks, a number in disguise, a host no one can spell: None, never a guess."""
+def test_other_text_is_not_an_origin(text: str) -> None:
+    """A path, userinfo, whitespace, a number as host, or an invalid host name."""
     assert Origin.parse(text) is None
 
 
@@ -103,23 +103,23 @@ def test_anything_else_is_no_origin(text: str) -> None:
         ("http://localtest.me", False, False),
     ],
 )
-def test_loopback_is_told_by_the_spelling(text: str, loopback: bool, address: bool) -> None:  # noqa: FBT001 - a row
-    """Only ``localhost``, 127.0.0.0/8 and ``[::1]`` are this machine; no name is resolved."""
+def test_loopback_is_recognised_without_name_resolution(text: str, loopback: bool, address: bool) -> None:  # noqa: FBT001 - a row
+    """Only ``localhost``, 127.0.0.0/8 and ``[::1]`` are loopback."""
     origin = Origin.parse(text)
 
     assert origin is not None
     assert (origin.is_loopback, origin.is_address) == (loopback, address)
 
 
-def test_equal_origins_are_equal_values() -> None:
-    """Two spellings of one origin compare and hash alike, so that a set of them can be asked."""
+def test_equal_origins_compare_and_hash_equal() -> None:
+    """Membership in a set works."""
     assert {Origin.parse("https://A.example:443")} == {Origin("https", "a.example")}
 
 
 @given(st.from_regex(r"https?://[a-zA-Z0-9.:\[\]_x-]{1,30}", fullmatch=True) | st.text())
 @example("https://1.2.3.4")
-def test_a_browser_reads_the_same_origin(text: str) -> None:
-    """Whatever is accepted, a WHATWG parser finds the same origin in both the text and our spelling."""
+def test_browsers_parse_the_same_origin(text: str) -> None:
+    """A WHATWG parser finds the same origin in the text and in its normalised form."""
     origin = Origin.parse(text)
 
     if origin is not None:

@@ -1,4 +1,4 @@
-"""What each setting accepts and refuses, given as a keyword or as a variable."""
+"""Accepted and refused values of each setting, as keyword and as variable."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ Configure = Callable[[Mapping[str, object]], DescopeSettings]
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the variables of the shell that it runs in."""
+    """Remove the variables of the shell that runs the tests."""
     for name in [name for name in os.environ if name.upper().startswith("DESCOPE_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(params=["keyword", "variable"])
 def configure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """A function that builds settings from keywords, or from variables of the same names."""
+    """Return a function that creates settings from keywords, or from variables."""
 
     def by_keyword(values: Mapping[str, object]) -> DescopeSettings:
         return DescopeSettings.model_validate({"project_id": PROJECT, **values})
@@ -220,14 +220,16 @@ REFUSED: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
-def test_accepted(configure: Configure, name: str, text: str, value: object) -> None:
-    """The value is kept, or brought into its one spelling."""
+def test_valid_value_is_accepted_and_normalised(
+    configure: Configure, name: str, text: str, value: object
+) -> None:
+    """The result is the normalised value."""
     assert getattr(configure({name: text}), name) == value
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REFUSED for text in REFUSED[name]])
-def test_st01_st02_st07_cs07_refused(configure: Configure, name: str, text: str) -> None:
-    """The message is about this variable and no other (CS-07, ST-01, ST-02, ST-07)."""
+def test_st01_st02_st07_cs07_invalid_value_is_refused(configure: Configure, name: str, text: str) -> None:
+    """The message is about this variable only (CS-07, ST-01, ST-02, ST-07)."""
     with pytest.raises(ConfigurationError) as caught:
         configure({name: text})
 
@@ -252,15 +254,15 @@ def test_st01_st02_st07_cs07_refused(configure: Configure, name: str, text: str)
         ("redis_url", 7),
     ],
 )
-def test_st07_a_wrong_type_is_refused(name: str, value: object) -> None:
-    """Code may hand over anything; a truth value is not a number."""
+def test_st07_wrong_type_is_refused(name: str, value: object) -> None:
+    """A bool is not a number."""
     with pytest.raises(ConfigurationError, match=f"^DESCOPE_{name.upper()}: expected "):
         DescopeSettings.model_validate({"project_id": PROJECT, name: value})
 
 
 @given(st.from_regex(r"/[!-~]{0,40}|[\x00-\U0010ffff]{0,20}", fullmatch=True))
-def test_a_path_never_leaves_the_app(text: str) -> None:
-    """Whatever is accepted is one slash, then visible ASCII that holds no second host."""
+def test_accepted_path_stays_in_the_app(text: str) -> None:
+    """It starts with exactly one slash and is visible ASCII."""
     try:
         path = TypeAdapter(LocalPath).validate_python(text)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Where settings come from, what they tell when they are wrong, and what they never tell."""
+"""The sources of settings, and settings as values."""
 
 import copy
 import inspect
@@ -22,8 +22,8 @@ CANARY = "canary-5f3a"
 SetVariables = Callable[..., None]
 
 
-def test_a_project_id_is_all_it_takes(variables: SetVariables) -> None:
-    """One variable to start; every default is the documented one."""
+def test_only_the_project_id_is_required(variables: SetVariables) -> None:
+    """Every default is as documented."""
     variables(DESCOPE_PROJECT_ID=PROJECT)
 
     assert DescopeSettings().model_dump() == {
@@ -53,15 +53,15 @@ def test_a_project_id_is_all_it_takes(variables: SetVariables) -> None:
     }
 
 
-def test_st08_there_is_no_setting_for_less_security() -> None:
+def test_st08_no_setting_weakens_security() -> None:
     """Algorithms, verification and state cannot be switched off (ST-08)."""
     words = ("alg", "verify", "state", "insecure", "skip")
 
     assert [name for name in DescopeSettings.model_fields if any(word in name for word in words)] == []
 
 
-def test_keywords_take_what_python_has() -> None:
-    """Lists, secrets and paths need no text form in code."""
+def test_keywords_accept_python_values() -> None:
+    """Lists, secrets and numbers need no text form."""
     settings = DescopeSettings(
         project_id=PROJECT,
         public_url="https://app.example.com",
@@ -84,15 +84,15 @@ def test_signature_lists_the_settings_as_optional_keywords() -> None:
     assert set(parameters) == set(DescopeSettings.model_fields)
 
 
-def test_names_match_in_any_case(variables: SetVariables) -> None:
-    """Variables may be written in lower case, as pydantic has them."""
+def test_variable_names_are_case_insensitive(variables: SetVariables) -> None:
+    """As in pydantic-settings."""
     variables(descope_project_id=PROJECT, Descope_Leeway="7")
 
     assert DescopeSettings().leeway == 7
 
 
-def test_the_nearer_source_wins(variables: SetVariables, tmp_path: Path) -> None:
-    """Keyword, then named file or variable, then secrets directory, then default."""
+def test_precedence_of_the_sources(variables: SetVariables, tmp_path: Path) -> None:
+    """Keyword, then variable or named file, then secrets directory, then default."""
     (tmp_path / "named").write_text("11\n")
     for name in ("refresh_ahead", "refresh_grace", "leeway", "jwks_max_stale"):
         (tmp_path / f"descope_{name}").write_text("99\n")
@@ -112,15 +112,15 @@ def test_the_nearer_source_wins(variables: SetVariables, tmp_path: Path) -> None
     assert settings.token_cache_size == 4096
 
 
-def test_base_uri_is_read_too(variables: SetVariables) -> None:
-    """The variable of Descope's Python SDK works, and is checked alike."""
+def test_base_uri_is_an_alias_of_base_url(variables: SetVariables) -> None:
+    """It is the name in Descope's Python SDK, and is validated the same way."""
     variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_BASE_URI="https://auth.example.com/")
 
     assert DescopeSettings().base_url == "https://auth.example.com"
 
 
-def test_two_base_urls_are_refused(variables: SetVariables) -> None:
-    """Different values under both names leave open which API is meant."""
+def test_different_values_under_two_names_are_refused(variables: SetVariables) -> None:
+    """It is unclear which API is meant."""
     variables(
         DESCOPE_PROJECT_ID=PROJECT,
         DESCOPE_BASE_URI=f"https://{CANARY}-1.example",
@@ -136,8 +136,8 @@ def test_two_base_urls_are_refused(variables: SetVariables) -> None:
     )
 
 
-def test_a_keyword_settles_what_the_environment_leaves_open(variables: SetVariables) -> None:
-    """An unreadable file does not matter for a setting that the code gives."""
+def test_keyword_overrides_an_unreadable_file(variables: SetVariables) -> None:
+    """The file is not needed."""
     variables(DESCOPE_LEEWAY_FILE="/nonexistent")
 
     assert DescopeSettings(project_id=PROJECT, leeway=3).leeway == 3
@@ -153,20 +153,20 @@ def test_a_keyword_settles_what_the_environment_leaves_open(variables: SetVariab
         ("PEUC1" + "a" * 27, "https://api.euc1.descope.com"),
     ],
 )
-def test_the_region_is_part_of_a_long_project_id(project_id: str, base_url: str) -> None:
-    """From 32 characters on, as Descope's Python SDK has it (wire contract 1.1)."""
+def test_long_project_id_contains_the_region(project_id: str, base_url: str) -> None:
+    """It has at least 32 characters, as in Descope's Python SDK (wire contract 1.1)."""
     assert DescopeSettings(project_id=project_id).base_url == base_url
 
 
 def test_a_base_url_overrides_the_region() -> None:
-    """The region only matters where no API is named."""
+    """The region applies only without a configured API."""
     settings = DescopeSettings(project_id=REGIONAL, base_url="https://auth.example.com")
 
     assert settings.base_url == "https://auth.example.com"
 
 
-def test_issuers_follow_the_base_url() -> None:
-    """Three forms of this project at this API and what was added; never the default API besides."""
+def test_issuers_depend_on_the_base_url() -> None:
+    """They are three forms of this project at this API, and the extra issuers, without the default API."""
     settings = DescopeSettings(
         project_id=PROJECT, base_url="https://auth.example.com", extra_issuers="https://old.example/x"
     )
@@ -179,8 +179,8 @@ def test_issuers_follow_the_base_url() -> None:
     }
 
 
-def test_ck03_cookie_names_carry_the_prefix() -> None:
-    """Exactly one name is used for each cookie (CK-03)."""
+def test_ck03_cookie_names_have_the_prefix() -> None:
+    """Each cookie has exactly one name (CK-03)."""
     plain = DescopeSettings(project_id=PROJECT)
     prefixed = DescopeSettings(project_id=PROJECT, cookie_prefix="__Host-", refresh_cookie_name="R")
 
@@ -189,7 +189,7 @@ def test_ck03_cookie_names_carry_the_prefix() -> None:
 
 
 def test_settings_are_frozen_values() -> None:
-    """Nothing changes after the checks; equal settings are equal, hash alike and survive copies."""
+    """They cannot be changed. Equal settings compare and hash equal, and survive copies."""
     settings = DescopeSettings(project_id=PROJECT, redis_url="redis://localhost")
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -199,8 +199,8 @@ def test_settings_are_frozen_values() -> None:
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 - our own bytes
 
 
-def test_an_unknown_variable_is_warned_of(variables: SetVariables) -> None:
-    """A typing error in a name is pointed out where the settings are built."""
+def test_unknown_variable_causes_a_warning(variables: SetVariables) -> None:
+    """The warning points to the line that creates the settings."""
     variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_TRUSTED_ORIGIN=CANARY)
 
     with pytest.warns(UnknownSettingWarning) as caught:
@@ -213,8 +213,8 @@ def test_an_unknown_variable_is_warned_of(variables: SetVariables) -> None:
     )
 
 
-def test_the_warning_is_of_the_users_own_line(variables: SetVariables) -> None:
-    """Also where ``Descope`` builds the settings for them."""
+def test_warning_points_to_the_line_that_creates_descope(variables: SetVariables) -> None:
+    """``Descope`` may create the settings itself."""
     variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_TRUSTED_ORIGIN=CANARY)
 
     with pytest.warns(UnknownSettingWarning) as caught:
@@ -223,8 +223,8 @@ def test_the_warning_is_of_the_users_own_line(variables: SetVariables) -> None:
     assert caught[0].filename == __file__
 
 
-def test_reading_happens_at_construction(variables: SetVariables) -> None:
-    """What the environment says when settings are built counts, not when the module was imported."""
+def test_environment_is_read_on_construction(variables: SetVariables) -> None:
+    """It is not read on import."""
     variables(DESCOPE_PROJECT_ID=PROJECT)
     first = DescopeSettings()
     variables(DESCOPE_LEEWAY="9")

@@ -1,4 +1,4 @@
-"""What settings tell when they are wrong, and what they never tell."""
+"""Error messages of settings: they name the fix, and contain no value."""
 
 import traceback
 from collections.abc import Callable
@@ -18,12 +18,12 @@ SetVariables = Callable[..., None]
 
 
 def everything_logged(error: BaseException) -> str:
-    """All that a log may show of an error."""
+    """Return all text that a log can show of an error."""
     return "".join([repr(error), str(error), *traceback.format_exception(error)])
 
 
-def test_a_missing_project_id_tells_where_to_find_one() -> None:
-    """The first message that a newcomer sees names the way out."""
+def test_missing_project_id_message_says_where_to_find_it() -> None:
+    """It is the first message that a new user sees."""
     with pytest.raises(ConfigurationError) as caught:
         DescopeSettings()
 
@@ -33,8 +33,8 @@ def test_a_missing_project_id_tells_where_to_find_one() -> None:
     )
 
 
-def test_one_message_tells_all(variables: SetVariables) -> None:
-    """Everything that is wrong is told at once, in the order of the settings."""
+def test_one_message_lists_all_errors(variables: SetVariables) -> None:
+    """They are in the order of the settings."""
     variables(DESCOPE_PROJECT_ID="x", DESCOPE_LEEWAY="61", DESCOPE_REDIS_URL="http://x")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -88,8 +88,8 @@ def test_one_message_tells_all(variables: SetVariables) -> None:
         ({"algorithms": ["none"]}, "algorithms is not a setting"),
     ],
 )
-def test_the_message_names_the_fix(values: dict[str, object], message: str) -> None:
-    """Where a mistake is typical, its message says what to do instead."""
+def test_message_names_the_fix(values: dict[str, object], message: str) -> None:
+    """This holds for typical mistakes."""
     with pytest.raises(ConfigurationError) as caught:
         DescopeSettings.model_validate({"project_id": PROJECT, **values})
 
@@ -98,10 +98,10 @@ def test_the_message_names_the_fix(values: dict[str, object], message: str) -> N
 
 @pytest.mark.parametrize("name", sorted({*DescopeSettings.model_fields} - {"audience", "extra_issuers"}))
 @pytest.mark.parametrize("given_as", ["variable", "file", "keyword"])
-def test_st05_no_message_holds_a_value(
+def test_st05_no_message_contains_a_value(
     variables: SetVariables, tmp_path: Path, name: str, given_as: str
 ) -> None:
-    """Neither message, repr, cause, context nor traceback repeats a wrong value (ST-05)."""
+    """Neither message, repr, cause, context nor traceback contains the wrong value (ST-05)."""
     wrong, variable = f"{CANARY} //{CANARY}", f"DESCOPE_{name.upper()}"
     (tmp_path / "value").write_text(wrong)
     known = {"project_id": PROJECT} if name != "project_id" else {}
@@ -121,7 +121,7 @@ def test_st05_no_message_holds_a_value(
     assert CANARY not in everything_logged(caught.value)
 
 
-def test_st05_secrets_stay_hidden() -> None:
+def test_st05_secrets_are_hidden() -> None:
     """Neither repr nor JSON shows a secret, nor the e-mail address of a default tenant (ST-05)."""
     settings = DescopeSettings(
         project_id=PROJECT,
@@ -136,8 +136,8 @@ def test_st05_secrets_stay_hidden() -> None:
     assert settings.auth_management_key.get_secret_value() == CANARY
 
 
-def test_a_secrets_directory_must_be_one(tmp_path: Path) -> None:
-    """A file in its place is refused with our error, whose message holds no path."""
+def test_secrets_dir_must_be_a_directory(tmp_path: Path) -> None:
+    """The message contains no path."""
     path = tmp_path / CANARY
     path.write_text("x")
 
@@ -149,8 +149,8 @@ def test_a_secrets_directory_must_be_one(tmp_path: Path) -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_secret_file_must_be_text(tmp_path: Path) -> None:
-    """Bytes that are not UTF-8 do not leak through a decoding error."""
+def test_secret_file_must_be_utf8(tmp_path: Path) -> None:
+    """A decoding error would contain the bytes."""
     (tmp_path / "descope_redis_url").write_bytes(CANARY.encode() + b"\xff")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -166,7 +166,7 @@ def _odd(value: int) -> int:
 
 
 class OwnSettings(DescopeSettings):
-    """An app's own settings on top of ours."""
+    """Settings of an app that extends ours."""
 
     shard: Annotated[int, AfterValidator(_odd)] = 1
 
@@ -181,8 +181,8 @@ class OwnSettings(DescopeSettings):
     ("shard", "message"),
     [("2", "DESCOPE_SHARD: expected another value"), ("11", "DESCOPE_*: expected another value")],
 )
-def test_a_subclass_is_told_alike(variables: SetVariables, shard: str, message: str) -> None:
-    """An app may add settings; what its checks say is not repeated either."""
+def test_errors_of_a_subclass_contain_no_value(variables: SetVariables, shard: str, message: str) -> None:
+    """The messages of its own validators are not shown."""
     variables(DESCOPE_PROJECT_ID=PROJECT, DESCOPE_SHARD=shard)
 
     with pytest.raises(ConfigurationError) as caught:

@@ -110,7 +110,7 @@ class _ObservedTelemetry:
 
     def __post_init__(self) -> None:
         self._provider = MeterProvider(metric_readers=[self.reader])
-        # A tree of loggers of its own: what a test sets on it, no other test sees.
+        # A separate tree of loggers, so that tests do not affect each other.
         self.logger = logging.Manager(logging.RootLogger(logging.INFO)).getLogger("test")
         self.logger.addHandler(self.lines)
         meter = self._provider.get_meter("test")
@@ -147,11 +147,11 @@ def observe() -> Iterator[Callable[[], _ObservedTelemetry]]:
     """Return a factory of observed telemetries."""
     made: list[_ObservedTelemetry] = []
 
-    def observed() -> _ObservedTelemetry:
+    def create() -> _ObservedTelemetry:
         made.append(_ObservedTelemetry())
         return made[-1]
 
-    yield observed
+    yield create
     for each in made:
         each.close()
 
@@ -174,10 +174,10 @@ def test_every_event_class_has_a_sample() -> None:
 @EACH
 def test_event_adds_one_to_its_counter(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """It changes one series of one counter."""
-    watched = observe()
-    watched.emit(event)
+    observed = observe()
+    observed.emit(event)
     counter, labels, _ = SAMPLES[event]
-    assert watched.counts() == {(counter, tuple(sorted(labels.items()))): 1}
+    assert observed.counts() == {(counter, tuple(sorted(labels.items()))): 1}
 
 
 @EACH
@@ -201,9 +201,9 @@ def test_event_is_one_log_line_with_extra_fields(
     observe: Callable[[], _ObservedTelemetry], event: Event
 ) -> None:
     """Every field of the event is an extra field of the record."""
-    watched = observe()
-    watched.emit(event)
-    (record,) = watched.lines.records
+    observed = observe()
+    observed.emit(event)
+    (record,) = observed.lines.records
     extra = {name: value for name, value in vars(record).items() if name.startswith("descope_")}
     expected = {f"descope_{each.name}": getattr(event, each.name) for each in fields(event)}
     assert extra == {"descope_event": event.name, **expected}
@@ -214,18 +214,18 @@ def test_event_is_one_log_line_with_extra_fields(
 @EACH
 def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
     """Neither the text of a line nor a label contains an id (LG-05)."""
-    watched = observe()
-    watched.emit(event)
-    seen = repr(watched.counts()) + watched.messages()[0]
+    observed = observe()
+    observed.emit(event)
+    seen = repr(observed.counts()) + observed.messages()[0]
     assert USER not in seen
     assert TENANT not in seen
 
 
 def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _ObservedTelemetry]) -> None:
     """A plain log file needs no formatter for extra fields."""
-    watched = observe()
-    watched.emit(events.TokenRejected("signature", "cookie"))
-    assert watched.messages() == ["token_rejected reason=signature source=cookie"]
+    observed = observe()
+    observed.emit(events.TokenRejected("signature", "cookie"))
+    assert observed.messages() == ["token_rejected reason=signature source=cookie"]
 
 
 def test_default_logger_is_the_logger_of_the_package(caplog: pytest.LogCaptureFixture) -> None:
@@ -239,51 +239,51 @@ def test_default_logger_is_the_logger_of_the_package(caplog: pytest.LogCaptureFi
 
 def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[], _ObservedTelemetry]) -> None:
     """A line below the level of the logger does not count."""
-    watched = observe()
-    watched.logger.setLevel(logging.ERROR)
+    observed = observe()
+    observed.logger.setLevel(logging.ERROR)
     for _ in range(20):
-        watched.emit(events.LoginStarted())
-    watched.logger.setLevel(logging.INFO)
-    watched.emit(events.LoginStarted())
-    assert watched.messages() == ["login_started"]
+        observed.emit(events.LoginStarted())
+    observed.logger.setLevel(logging.INFO)
+    observed.emit(events.LoginStarted())
+    assert observed.messages() == ["login_started"]
 
 
 def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedTelemetry]) -> None:
     """10,000 refused tokens are ten short lines (LG-04)."""
-    watched = observe()
+    observed = observe()
     for _ in range(10_000):
-        watched.emit(events.TokenRejected("signature", "bearer"))
-    messages = watched.messages()
+        observed.emit(events.TokenRejected("signature", "bearer"))
+    messages = observed.messages()
     line = "token_rejected reason=signature source=bearer"
     assert messages[:9] == [line] * 9
     assert messages[9:] == [f"{line} (more of these within 60 s are counted, not logged)"]
     series = ("descope.tokens.rejected", (("reason", "signature"), ("source", "bearer")))
-    assert watched.counts() == {series: 10_000}
+    assert observed.counts() == {series: 10_000}
 
 
 def test_first_line_of_the_next_minute_has_the_suppressed_count(
     observe: Callable[[], _ObservedTelemetry],
 ) -> None:
     """The line after it has no count."""
-    watched = observe()
+    observed = observe()
     for _ in range(25):
-        watched.emit(events.RedirectRejected())
-    watched.now = 59.9
-    watched.emit(events.RedirectRejected())
-    watched.now = 60.0
-    watched.emit(events.RedirectRejected())
-    watched.emit(events.RedirectRejected())
-    assert watched.messages()[10:] == ["redirect_rejected suppressed=16", "redirect_rejected"]
-    assert vars(watched.lines.records[10])["descope_suppressed"] == 16
+        observed.emit(events.RedirectRejected())
+    observed.now = 59.9
+    observed.emit(events.RedirectRejected())
+    observed.now = 60.0
+    observed.emit(events.RedirectRejected())
+    observed.emit(events.RedirectRejected())
+    assert observed.messages()[10:] == ["redirect_rejected suppressed=16", "redirect_rejected"]
+    assert vars(observed.lines.records[10])["descope_suppressed"] == 16
 
 
 def test_rate_limit_applies_to_each_reason(observe: Callable[[], _ObservedTelemetry]) -> None:
     """Another reason has its own limit."""
-    watched = observe()
+    observed = observe()
     for _ in range(50):
-        watched.emit(events.TokenRejected("expired", "bearer"))
-    watched.emit(events.TokenRejected("signature", "bearer"))
-    assert watched.messages()[-1] == "token_rejected reason=signature source=bearer"
+        observed.emit(events.TokenRejected("expired", "bearer"))
+    observed.emit(events.TokenRejected("signature", "bearer"))
+    assert observed.messages()[-1] == "token_rejected reason=signature source=bearer"
 
 
 @pytest.mark.parametrize(
@@ -299,26 +299,26 @@ def test_events_that_require_a_session_are_never_suppressed(
     observe: Callable[[], _ObservedTelemetry], event: Event
 ) -> None:
     """Only a client with a genuine token can cause them."""
-    watched = observe()
+    observed = observe()
     for _ in range(100):
-        watched.emit(event)
-    assert len(watched.messages()) == 100
+        observed.emit(event)
+    assert len(observed.messages()) == 100
 
 
 def test_unconfirmed_logouts_are_rate_limited(observe: Callable[[], _ObservedTelemetry]) -> None:
     """A logout that Descope did not confirm requires no token."""
-    watched = observe()
+    observed = observe()
     for _ in range(100):
-        watched.emit(events.SignedOut(everywhere=False, confirmed=False))
-    assert len(watched.messages()) == 10
+        observed.emit(events.SignedOut(everywhere=False, confirmed=False))
+    assert len(observed.messages()) == 10
 
 
 def test_event_class_of_an_app_is_counted_and_logged(observe: Callable[[], _ObservedTelemetry]) -> None:
     """It is counted by its name."""
-    watched = observe()
-    watched.emit(_AppEvent("hello"))
-    assert watched.counts() == {("descope.events", (("event", "foreign"),)): 1}
-    assert watched.messages() == ["foreign note=hello"]
+    observed = observe()
+    observed.emit(_AppEvent("hello"))
+    assert observed.counts() == {("descope.events", (("event", "foreign"),)): 1}
+    assert observed.messages() == ["foreign note=hello"]
 
 
 @pytest.mark.parametrize(
@@ -335,20 +335,20 @@ def test_lg03_ids_in_log_records_are_sanitised(
     observe: Callable[[], _ObservedTelemetry], tenant: str, shown: str
 ) -> None:
     """They have no line breaks, escape sequences or addresses, and a maximum length (LG-03, LG-04)."""
-    watched = observe()
-    watched.emit(events.TenantSwitched(USER, tenant))
-    assert vars(watched.lines.records[0])["descope_tenant_id"] == shown
+    observed = observe()
+    observed.emit(events.TenantSwitched(USER, tenant))
+    assert vars(observed.lines.records[0])["descope_tenant_id"] == shown
 
 
-@settings(deadline=None)  # making a meter provider takes its time now and then
+@settings(deadline=None)  # creating a meter provider is sometimes slow
 @given(reason=st.text())
 def test_any_reason_is_one_printable_line_and_a_short_label(reason: str) -> None:
     """The line is shorter than 1 KB."""
-    watched = _ObservedTelemetry()
-    watched.emit(events.LoginFailed(reason))
-    ((_, labels),) = watched.counts()
-    (message,) = watched.messages()
-    watched.close()
+    observed = _ObservedTelemetry()
+    observed.emit(events.LoginFailed(reason))
+    ((_, labels),) = observed.counts()
+    (message,) = observed.messages()
+    observed.close()
     assert message.isascii()
     assert message.isprintable()
     assert len(message) < 1024

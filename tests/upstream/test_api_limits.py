@@ -53,11 +53,11 @@ def client_with(transport: BlockingTransport, timeout: float = 5.0) -> DescopeAp
 
 
 async def start_calls(
-    client: DescopeApi, turnstile: BlockingTransport, number: int
+    client: DescopeApi, transport: BlockingTransport, number: int
 ) -> list[asyncio.Task[object]]:
     """Start calls and wait until each is blocked or waits in the queue."""
     calls = [asyncio.ensure_future(refresh(client)) for _ in range(number)]
-    await turnstile.full.wait()
+    await transport.full.wait()
     for _ in range(50):
         await asyncio.sleep(0)
     return calls
@@ -70,19 +70,19 @@ async def refresh(client: DescopeApi) -> object:
 
 async def test_rf08_call_without_a_response_ends_at_the_timeout() -> None:
     """The connection is not used again."""
-    turnstile = BlockingTransport()
+    transport = BlockingTransport()
     with pytest.raises(UpstreamUnavailable) as caught:
-        await client_with(turnstile, 0.05).refresh(REFRESH)
+        await client_with(transport, 0.05).refresh(REFRESH)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-    assert (turnstile.total, turnstile.in_progress) == (1, 0)
+    assert (transport.total, transport.in_progress) == (1, 0)
 
 
 @pytest.mark.parametrize(("seconds", "connect"), [(5.0, 2.0), (1.0, 1.0)])
 async def test_connect_timeout_is_two_seconds_at_most(seconds: float, connect: float) -> None:
     """A host that drops packets is tried twice within the timeout, if it is long enough."""
-    turnstile = BlockingTransport(is_released=True)
-    await client_with(turnstile, seconds).refresh(REFRESH)
-    assert turnstile.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+    transport = BlockingTransport(is_released=True)
+    await client_with(transport, seconds).refresh(REFRESH)
+    assert transport.timeouts == {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
 
 async def test_rf08_timeout_includes_the_time_in_the_queue() -> None:
@@ -95,101 +95,101 @@ async def test_rf08_timeout_includes_the_time_in_the_queue() -> None:
 
 async def test_rf10_at_most_twenty_calls_are_in_progress() -> None:
     """The others wait and are sent later."""
-    turnstile = BlockingTransport()
-    calls = await start_calls(client_with(turnstile), turnstile, 50)
-    assert turnstile.max_in_progress == 20
-    turnstile.released.set()
+    transport = BlockingTransport()
+    calls = await start_calls(client_with(transport), transport, 50)
+    assert transport.max_in_progress == 20
+    transport.released.set()
     await asyncio.gather(*calls)
-    assert (turnstile.max_in_progress, turnstile.total) == (20, 50)
+    assert (transport.max_in_progress, transport.total) == (20, 50)
 
 
 async def test_rf08_a_thousand_calls_may_wait_and_the_next_one_fails() -> None:
     """It fails immediately. Later calls succeed again."""
-    turnstile = BlockingTransport()
-    client = client_with(turnstile)
-    calls = await start_calls(client, turnstile, 1020)
+    transport = BlockingTransport()
+    client = client_with(transport)
+    calls = await start_calls(client, transport, 1020)
     with pytest.raises(UpstreamUnavailable):
         await client.refresh(REFRESH)
-    turnstile.released.set()
+    transport.released.set()
     await asyncio.gather(*calls)
-    assert turnstile.total == 1020
+    assert transport.total == 1020
     await client.refresh(REFRESH)
-    assert turnstile.total == 1021
+    assert transport.total == 1021
 
 
 async def test_cancelled_calls_free_their_places() -> None:
     """This holds for calls in progress and in the queue."""
-    turnstile = BlockingTransport()
-    client = client_with(turnstile)
-    calls = await start_calls(client, turnstile, 1020)
+    transport = BlockingTransport()
+    client = client_with(transport)
+    calls = await start_calls(client, transport, 1020)
     for call in calls:
         call.cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
-    turnstile.released.set()
+    transport.released.set()
     await asyncio.gather(*(client.refresh(REFRESH) for _ in range(1020)))
-    assert turnstile.in_progress == 0
+    assert transport.in_progress == 0
 
 
 async def test_queued_calls_fail_when_the_client_is_closed() -> None:
     """A connection opened after the close would never be closed."""
-    turnstile = BlockingTransport()
-    client = client_with(turnstile)
-    calls = await start_calls(client, turnstile, 25)
+    transport = BlockingTransport()
+    client = client_with(transport)
+    calls = await start_calls(client, transport, 25)
     await client.aclose()
-    turnstile.released.set()
+    transport.released.set()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     turned_away = [outcome for outcome in outcomes if isinstance(outcome, UpstreamUnavailable)]
-    assert (turnstile.total, len(turned_away)) == (20, 5)
+    assert (transport.total, len(turned_away)) == (20, 5)
 
 
 async def test_second_close_does_nothing() -> None:
     """The next call opens the client again."""
-    turnstile = BlockingTransport(is_released=True)
-    client = client_with(turnstile)
+    transport = BlockingTransport(is_released=True)
+    client = client_with(transport)
     await client.refresh(REFRESH)
     await client.aclose()
     await client.aclose()
-    assert turnstile.close_calls == 1
+    assert transport.close_calls == 1
     await client.refresh(REFRESH)
     await client.aclose()
-    assert (turnstile.total, turnstile.close_calls) == (2, 2)
+    assert (transport.total, transport.close_calls) == (2, 2)
 
 
 def test_client_opens_nothing_before_the_first_call() -> None:
     """It can be created without an event loop and closed unused."""
-    turnstile = BlockingTransport()
-    asyncio.run(client_with(turnstile).aclose())
-    assert (turnstile.total, turnstile.close_calls) == (0, 0)
+    transport = BlockingTransport()
+    asyncio.run(client_with(transport).aclose())
+    assert (transport.total, transport.close_calls) == (0, 0)
 
 
 def test_connections_are_closed_with_their_event_loop() -> None:
     """Without a lifespan the app does not call ``aclose``. The next loop opens new ones."""
-    turnstile = BlockingTransport(is_released=True)
-    client = client_with(turnstile)
+    transport = BlockingTransport(is_released=True)
+    client = client_with(transport)
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.close_calls) == (1, 1)
+    assert (transport.total, transport.close_calls) == (1, 1)
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.close_calls) == (2, 2)
+    assert (transport.total, transport.close_calls) == (2, 2)
 
 
 def test_aclose_in_another_loop_closes_nothing() -> None:
     """The connections of a loop that has ended are closed already."""
-    turnstile = BlockingTransport(is_released=True)
-    client = client_with(turnstile)
+    transport = BlockingTransport(is_released=True)
+    client = client_with(transport)
     asyncio.run(client.logout(REFRESH))
     asyncio.run(client.aclose())
-    assert turnstile.close_calls == 1
+    assert transport.close_calls == 1
 
 
 def test_connections_of_a_loop_closed_without_shutdown_are_not_touched() -> None:
     """Closing them from another loop would fail."""
-    turnstile = BlockingTransport(is_released=True)
-    client = client_with(turnstile)
+    transport = BlockingTransport(is_released=True)
+    client = client_with(transport)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(client.logout(REFRESH))
     loop.close()
     asyncio.run(client.aclose())
-    assert turnstile.close_calls == 0
+    assert transport.close_calls == 0
     asyncio.run(client.logout(REFRESH))
-    assert (turnstile.total, turnstile.close_calls) == (2, 1)
+    assert (transport.total, transport.close_calls) == (2, 1)

@@ -138,7 +138,7 @@ def test_each_event_loop_has_its_own_sockets() -> None:
                 return len(server.requests)
 
         assert [asyncio.run(one_call()) for _ in range(3)] == [1, 1, 1]
-    gc.collect()  # a socket that was left open warns here, and warnings are errors
+    gc.collect()  # an open socket causes a warning here, which is an error
 
 
 def self_signed(path: Path) -> ssl.SSLContext:
@@ -205,7 +205,7 @@ SOCKET_FAULTS: Mapping[str, tuple[bytes | Script, type[UpstreamError]]] = {
     "drip": (drip, UpstreamUnavailable),
     "silence": (silence, UpstreamUnavailable),
     "reset": (reset, UpstreamUnavailable),
-    "close without an answer": (respond_and_close(b""), UpstreamUnavailable),
+    "close without a response": (respond_and_close(b""), UpstreamUnavailable),
     "close in the head": (respond_and_close(b"HTTP/1.1 200 OK\r\nContent-"), UpstreamUnavailable),
     "close in the body": (
         respond_and_close(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"url":'),

@@ -44,7 +44,7 @@ async def test_rf09_timeout_does_not_block_the_next_call() -> None:
     async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not slow.is_set():
             slow.set()
-            await reader.read()  # until the client has had enough
+            await reader.read()  # until the client times out
         else:
             writer.write(ANSWER)
             await reader.read()

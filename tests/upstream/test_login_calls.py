@@ -71,17 +71,17 @@ async def error_of(call: Awaitable[object]) -> UpstreamError | None:
 async def test_rf10_flood_of_logins_does_not_block_sessions(login: Call, session: Call) -> None:
     """Of three hundred calls five are in progress, a hundred wait, and the others fail immediately."""
     upstream = FakeUpstream(None)
-    crowd = [asyncio.ensure_future(error_of(login(upstream.client))) for _ in range(300)]
+    calls = [asyncio.ensure_future(error_of(login(upstream.client))) for _ in range(300)]
     await run_ready()
 
     await session(upstream.client)
 
     assert upstream.login_requests == 5
-    turned_away = [task.result() for task in crowd if task.done()]
-    assert [type(each) for each in turned_away] == [UpstreamUnavailable] * 195
-    for task in crowd:
+    rejected = [task.result() for task in calls if task.done()]
+    assert [type(each) for each in rejected] == [UpstreamUnavailable] * 195
+    for task in calls:
         task.cancel()
-    await asyncio.gather(*crowd, return_exceptions=True)
+    await asyncio.gather(*calls, return_exceptions=True)
     await upstream.client.aclose()
 
 

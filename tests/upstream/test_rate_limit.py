@@ -62,15 +62,15 @@ def test_further_429s_extend_a_shared_limit() -> None:
     assert limit.seconds_left() == 40
 
 
-@given(st.lists(st.sampled_from(["limited", "answered", "later"]), max_size=60))
+@given(st.lists(st.sampled_from(["429", "success", "wait"]), max_size=60))
 def test_single_caller_never_limits_others(steps: list[str]) -> None:
     """This holds for every order of 429s, successes and time."""
     clock = FakeClock()
     limit = SharedRateLimit(clock)
     for step in steps:
-        if step == "limited":
+        if step == "429":
             limit.record_429(ADA, 60)
-        elif step == "answered":
+        elif step == "success":
             limit.record_success()
         else:
             clock.now += 25

@@ -296,30 +296,30 @@ responses = st.builds(
 
 
 @given(
-    reply=responses, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile])
+    response=responses, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile])
 )
 def test_any_response_is_a_value_or_an_upstream_error(
-    reply: ApiResponse, read: Callable[[ApiResponse], object]
+    response: ApiResponse, read: Callable[[ApiResponse], object]
 ) -> None:
     """No hostile response causes another exception."""
-    assert parse_outcome(read, reply) in {"value", "nonsense", "refused", "unavailable"}
+    assert parse_outcome(read, response) in {"value", "invalid", "rejected", "unavailable"}
 
 
-@given(reply=responses)
-def test_any_response_has_tenant_names_or_is_invalid(reply: ApiResponse) -> None:
+@given(response=responses)
+def test_any_response_has_tenant_names_or_is_invalid(response: ApiResponse) -> None:
     """The cache header is parsed or ignored."""
-    assert parse_outcome(parse_tenant_names, reply) in {"value", "nonsense"}
-    assert parse_outcome(parse_max_age, reply) == "value"
+    assert parse_outcome(parse_tenant_names, response) in {"value", "invalid"}
+    assert parse_outcome(parse_max_age, response) == "value"
 
 
-def parse_outcome(read: Callable[[ApiResponse], object], reply: ApiResponse) -> str:
+def parse_outcome(read: Callable[[ApiResponse], object], response: ApiResponse) -> str:
     """Return how parsing ended, as one word."""
     try:
-        read(reply)
+        read(response)
     except InvalidUpstreamResponse:
-        return "nonsense"
+        return "invalid"
     except UpstreamRejected:
-        return "refused"
+        return "rejected"
     except UpstreamUnavailable:
         return "unavailable"
     return "value"
