@@ -35,7 +35,14 @@ def test_tn04_only_a_list_contains_names(value: object) -> None:
     assert json_fields.names(value) == ()
 
 
-@pytest.mark.parametrize("items", [[{"a": 1}, 1, None, [{}], {}], ({"a": 1}, "x", {})])
+NO_MEMBERS: dict[str, object] = {}
+OBJECT_LISTS: tuple[object, ...] = (
+    [{"a": 1}, 1, None, [NO_MEMBERS], NO_MEMBERS],
+    ({"a": 1}, "x", NO_MEMBERS),
+)
+
+
+@pytest.mark.parametrize("items", OBJECT_LISTS)
 def test_objects_are_the_json_objects_of_a_list(items: object) -> None:
     """Items of another type are skipped, in the lists of either parser."""
     assert json_fields.objects(items) == ({"a": 1}, {})
