@@ -1,4 +1,4 @@
-"""Browsers as far as cookies go: they take ``Set-Cookie`` values and give ``Cookie`` headers."""
+"""Cookie jars of browsers: they receive ``Set-Cookie`` values and send ``Cookie`` headers."""
 
 from email.message import Message
 from http.client import HTTPResponse
@@ -12,13 +12,13 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class StandardJar:
-    """The standard library's cookie jar, at a page of ``url``: a second opinion on attributes."""
+    """The cookie jar of the standard library, at a page of ``url``, as an independent check of attributes."""
 
     def __init__(self, url: str) -> None:
         self._jar, self._url = CookieJar(), url
 
     def receive(self, lines: list[bytes]) -> None:
-        """Take the ``Set-Cookie`` values of one response."""
+        """Store the ``Set-Cookie`` values of one response."""
         message = Message()
         for line in lines:
             message["Set-Cookie"] = line.decode("ascii")
@@ -39,13 +39,13 @@ class StandardJar:
 
 
 class PlainJar:
-    """Cookies by name, for a test to tamper with; what is over 4,096 bytes is dropped."""
+    """Cookies by name, which a test can tamper with. Cookies over 4,096 bytes are dropped."""
 
     def __init__(self, cookies: dict[str, str] | None = None) -> None:
         self.cookies = dict(cookies or {})
 
     def receive(self, lines: list[bytes]) -> None:
-        """Take the ``Set-Cookie`` values of one response."""
+        """Store the ``Set-Cookie`` values of one response."""
         for line in lines:
             name, _, value = line.decode("ascii").partition(";")[0].partition("=")
             self.cookies.pop(name, None)
@@ -65,5 +65,5 @@ class PlainJar:
 
 
 def deleted_names(lines: list[str]) -> set[str]:
-    """The cookies that these ``Set-Cookie`` values delete."""
+    """Return the names of the cookies that these ``Set-Cookie`` values delete."""
     return {line.partition("=")[0] for line in lines if "Max-Age=0" in line}

@@ -1,4 +1,4 @@
-"""An app as its author wrote it, knowing nothing of tests: every kind of guard, and no transport or clock."""
+"""An app without test code: every kind of protected route, and no fake transport or clock."""
 
 from fastapi import Depends, FastAPI, WebSocket
 
@@ -18,7 +18,7 @@ PROJECT = "P" + "a" * 27
 
 
 def guarded_app(**settings: object) -> FastAPI:
-    """The app; keywords are settings."""
+    """Build the app; keywords are settings."""
     app = FastAPI()
     values: dict[str, object] = {"project_id": PROJECT, **settings}
     Descope(app, settings=DescopeSettings(**values))  # type: ignore[arg-type] # any setting, by keyword

@@ -1,4 +1,4 @@
-"""Cookies come back as they were sent, and nobody else's bytes ever become a token."""
+"""Cookies are read as they were written, and foreign bytes never become a token."""
 
 from typing import NamedTuple
 
@@ -26,14 +26,14 @@ LARGEST = 4 * (4_096 - len("DSR.0") - len("12345678~4~"))
 
 
 class Token(NamedTuple):
-    """A recipe for a token: Hypothesis varies the seed, the size comes by repetition."""
+    """A recipe for a token. Hypothesis varies the seed, and repetition gives the size."""
 
     seed: str
     size: int
 
     @property
     def text(self) -> str:
-        """A text with a JWT's grammar, of the wanted size."""
+        """A text with the grammar of a JWT, of the wanted size."""
         signature = self.seed * (self.size // len(self.seed) + 1)
         return f"e30.e30.{signature}"[: self.size]
 
@@ -49,7 +49,7 @@ def read(headers: Headers) -> Credentials:
 
 
 def pair_of(session: Token, refresh: Token) -> TokenPair:
-    """The two tokens as Descope's answer would have them."""
+    """Return the two tokens as a response of Descope would contain them."""
     claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": NOW + 600}
     return TokenPair(
         session_jwt=session.text,
@@ -66,14 +66,14 @@ FOREIGN = st.dictionaries(
 
 
 @given(FOREIGN, st.lists(st.tuples(TOKENS, TOKENS), min_size=1, max_size=4))
-def test_ck08_what_is_written_last_is_what_is_read(
+def test_ck08_the_last_written_tokens_are_read(
     foreign: dict[str, str], pairs: list[tuple[Token, Token]]
 ) -> None:
-    """Through growing and shrinking tokens, among an app's own cookies, which stay (CK-10)."""
+    """Tokens may grow and shrink, and cookies of the app stay (CK-10)."""
     browser = PlainJar(foreign)
     for session, refresh in pairs:
-        pair, presented = pair_of(session, refresh), read(browser.headers)
-        browser.receive(COOKIES.write(pair, now=NOW, secure=True, credentials=presented))
+        pair, credentials = pair_of(session, refresh), read(browser.headers)
+        browser.receive(COOKIES.write(pair, now=NOW, secure=True, credentials=credentials))
         again = read(browser.headers)
         assert (again.session, again.refresh, again.ambiguous) == (session.text, refresh.text, False)
         assert again.cookie_names | foreign.keys() == browser.cookies.keys()
@@ -85,15 +85,15 @@ def test_ck08_what_is_written_last_is_what_is_read(
 def test_ck08_chunks_of_two_tokens_never_combine(
     first: Token, second: Token, order: list[int], count: int
 ) -> None:
-    """Any mixture of the cookies of two sessions gives one of their tokens, or none."""
+    """A mixture of the cookies of two sessions yields one of their tokens, or none."""
     lines: list[bytes] = []
     for token in (first, second):
         pair = pair_of(token, Token("r", 9))
         lines += COOKIES.write(pair, now=NOW, secure=True, credentials=Credentials())[:-1]
     mixture = [lines[index].partition(b";")[0] for index in order[:count] if index < len(lines)]
-    presented = read([(b"cookie", b"; ".join(mixture))])
-    assert presented.session in (None, first.text, second.text)
-    assert presented.refresh is None
+    credentials = read([(b"cookie", b"; ".join(mixture))])
+    assert credentials.session in (None, first.text, second.text)
+    assert credentials.refresh is None
 
 
 # What cookie headers that go wrong are made of.
@@ -109,38 +109,38 @@ HOSTILE = st.one_of(st.binary(), st.lists(PIECES, max_size=30).map(b"".join))
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"cookie", b"cookies", b"x"]), HOSTILE), max_size=5))
-def test_ck01_no_bytes_raise_and_every_token_was_sent_under_its_name(
+def test_ck01_any_bytes_are_parsed_and_every_token_was_sent_under_its_name(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
-    """A token that is read stands in a Cookie header, word for word, behind its own name."""
-    presented = read(headers)
+    """A token that is read occurs in a Cookie header, after its own name."""
+    credentials = read(headers)
     sent = [line for name, line in headers if name == b"cookie"]
-    for name, token in (("DS", presented.session), ("DSR", presented.refresh)):
+    for name, token in (("DS", credentials.session), ("DSR", credentials.refresh)):
         assert token is None or any(f"{name}={token}".encode() in line for line in sent)
-    assert presented.cookie_names <= frozenset(NAMES)
-    assert COOKIES.clear(presented, secure=True)
+    assert credentials.cookie_names <= frozenset(NAMES)
+    assert COOKIES.clear(credentials, secure=True)
 
 
 @given(HOSTILE, HOSTILE)
-def test_ck02_nothing_beside_a_good_cookie_replaces_it(before: bytes, after: bytes) -> None:
-    """Whatever a sibling domain adds, the token is the good one, or nobody is signed in (CK-11)."""
-    presented = read([(b"cookie", b"; ".join((before, b"DS=good.good.good", after)))])
-    assert presented.session in (None, "good.good.good")
-    assert presented.ambiguous is (presented.session is None)
+def test_ck02_no_other_cookie_replaces_a_valid_one(before: bytes, after: bytes) -> None:
+    """A sibling domain can make the cookie ambiguous, but cannot replace its token (CK-11)."""
+    credentials = read([(b"cookie", b"; ".join((before, b"DS=good.good.good", after)))])
+    assert credentials.session in (None, "good.good.good")
+    assert credentials.ambiguous is (credentials.session is None)
 
 
 @given(st.binary(max_size=8), st.binary(max_size=3))
 def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> None:
-    """Bytes around the name make it another name, unless they end the pair before it or are blank."""
+    """Extra bytes make it another name, except blanks and the end of the pair before."""
     lead = before.rpartition(b";")[2]
     exact = not lead.strip(b" \t") and not after
-    presented = read([(b"cookie", before + b"DSR" + after + b"=a.b.c")])
-    assert (presented.refresh == "a.b.c") is exact
+    credentials = read([(b"cookie", before + b"DSR" + after + b"=a.b.c")])
+    assert (credentials.refresh == "a.b.c") is exact
 
 
 @given(header=HOSTILE, state=st.text(), secure=st.booleans())
-def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *, secure: bool) -> None:
-    """Without a login that was begun in this browser there is none to find."""
+def test_cb03_no_cookie_and_state_match_without_a_login(header: bytes, state: str, *, secure: bool) -> None:
+    """A browser without a pending login finds none."""
     headers = [(b"cookie", header)]
     assert LOGINS.find(headers, state=state, now=NOW, secure=secure) is None
     assert LOGINS.delete(headers, state=state, secure=secure) == []
@@ -153,15 +153,15 @@ def test_cb03_no_bytes_and_no_state_open_a_callback(header: bytes, state: str, *
     secure=st.booleans(),
 )
 def test_cb04_the_last_five_logins_are_found(targets: list[str], noise: bytes, *, secure: bool) -> None:
-    """Each with its own target, if that is one that can be stored; all below 4 KiB together."""
-    browser, begun = PlainJar({}), [("", "")]
+    """Each has its own target if it can be stored, within 4 KiB together."""
+    browser, started = PlainJar({}), [("", "")]
     for second, target in enumerate(targets):
         headers = [*browser.headers, (b"cookie", noise)]
         state, lines = LOGINS.start(headers, return_to=target, now=NOW + second, secure=secure)
         browser.receive(lines)
-        begun.append((state, target if target.isascii() else ""))
+        started.append((state, target if target.isascii() else ""))
     assert browser.size <= 4_096
-    for state, target in begun[1:][-5:]:
-        found = LOGINS.find(browser.headers, state=state, now=NOW + 10, secure=secure)
-        assert found is not None
-        assert found.return_to == target
+    for state, target in started[1:][-5:]:
+        transaction = LOGINS.find(browser.headers, state=state, now=NOW + 10, secure=secure)
+        assert transaction is not None
+        assert transaction.return_to == target

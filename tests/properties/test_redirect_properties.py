@@ -1,4 +1,4 @@
-"""A redirect target is ours, or it is refused: judged by a browser's own URL parser (RT-12)."""
+"""Redirect targets are rejected or stay on our origins, by a browser's URL parser (RT-12)."""
 
 from urllib.parse import unquote
 
@@ -39,7 +39,7 @@ TARGETS = st.one_of(
 
 
 def origin_in_a_browser(target: str) -> str:
-    """Where a browser at the login page would go: the origin, by the WHATWG rules."""
+    """Return the origin to which a browser at the login page would navigate, by the WHATWG rules."""
     printable = target.encode("utf-8", "replace").decode("utf-8")
     return URL(printable, base=f"{OWN}/auth/login/sso").origin
 
@@ -50,8 +50,8 @@ def origin_in_a_browser(target: str) -> str:
 @example("/%252f/evil.example")
 @example(f"{OWN}.evil.example")
 @example(f"{OWN}\t.evil.example")
-def test_rt12_a_target_is_refused_or_a_browser_stays_with_us(target: str) -> None:
-    """Also after one and two percent-decodings, by whatever stands between us and the browser."""
+def test_rt12_a_browser_stays_on_our_origins_for_every_accepted_target(target: str) -> None:
+    """This holds after one and two further percent-decodings too."""
     accepted = POLICY.safe_redirect(target, SCOPE)
     if accepted is None:
         return
@@ -62,7 +62,7 @@ def test_rt12_a_target_is_refused_or_a_browser_stays_with_us(target: str) -> Non
 
 @given(TARGETS)
 def test_rt_the_verdict_is_stable(target: str) -> None:
-    """What was accepted when it was stored is accepted when it is emitted, and fits a header line."""
+    """An accepted target is accepted again, and is a valid header value."""
     accepted = POLICY.safe_redirect(target, SCOPE)
     assert accepted is None or POLICY.safe_redirect(accepted, SCOPE) == target
     assert accepted is None or (accepted.isascii() and accepted.isprintable() and " " not in accepted)
@@ -76,8 +76,8 @@ SEGMENTS = st.text("abcxyzABCXYZ0189-._~!$&'()*+,;=:@", min_size=1).filter(
 @given(
     st.lists(SEGMENTS, max_size=6), st.text("abc019-._~/?%[]{}|^", max_size=40), st.sampled_from(["", "/"])
 )
-def test_rt_ordinary_paths_are_not_refused(segments: list[str], query: str, slash: str) -> None:
-    """The grammar costs no app its own paths."""
+def test_rt_ordinary_paths_are_accepted(segments: list[str], query: str, slash: str) -> None:
+    """The grammar rejects no ordinary path."""
     path = "/" + "".join(f"{segment}/" for segment in segments)
     path = path if slash or not segments else path.removesuffix("/")
     target = f"{path}?{query}#{query}"
@@ -85,13 +85,13 @@ def test_rt_ordinary_paths_are_not_refused(segments: list[str], query: str, slas
 
 
 @given(st.sampled_from(PIECES), st.integers(min_value=1_024, max_value=100_000))
-def test_rt11_a_long_target_is_refused(piece: str, times: int) -> None:
-    """However it is built: its length alone decides, before the grammar is asked."""
+def test_rt11_a_long_target_is_rejected(piece: str, times: int) -> None:
+    """The length is checked before the grammar."""
     assert POLICY.safe_redirect(f"/{piece * times}", SCOPE) is None
 
 
 @pytest.mark.parametrize("target", ["/" + "a" * 1_023, "/" + ".a" * 511, "/" + "a/" * 511, "/" + "%41" * 341])
-def test_rt11_the_longest_targets_are_read(target: str) -> None:
-    """The grammar has no input that it backtracks over: the longest ones of each shape are decided."""
+def test_rt11_the_longest_targets_are_decided(target: str) -> None:
+    """The grammar does not backtrack: the longest targets of each shape are decided."""
     assert POLICY.safe_redirect(target, SCOPE) == target
     assert POLICY.safe_redirect(target[:-1] + "\\", SCOPE) is None

@@ -1,4 +1,4 @@
-"""The public face from the user's chair: checked by mypy and pyright, never run."""
+"""Usage of the public API, checked by mypy and pyright and never run."""
 
 from typing import Annotated, assert_type
 

@@ -1,4 +1,4 @@
-"""The keyword arguments and attributes of the settings: checked by mypy and pyright, never run."""
+"""Keyword arguments and attributes of the settings, checked by mypy and pyright and never run."""
 
 # An ignored line must be an error, or the checkers report the comment.
 # pyright: reportUnnecessaryTypeIgnoreComment=true

@@ -1,4 +1,4 @@
-"""Session cookies and what goes into them, as the tests of this wing need them."""
+"""Session cookies and token pairs for the tests of the web layer."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ def read_cookies() -> Callable[..., Credentials]:
 
 @pytest.fixture
 def pair_of() -> Callable[..., TokenPair]:
-    """Two tokens; the session lives for ten minutes, the refresh token for a day."""
+    """Build a token pair; the session lives for ten minutes, the refresh token for a day."""
 
     def build(session: str = "s.s.s", refresh: str = "r.r.r", ends: float = NOW + 600) -> TokenPair:
         claims: dict[str, object] = {"sub": "U1", "iat": NOW, "exp": ends}

@@ -1,4 +1,4 @@
-"""Tokens that one cookie cannot hold: spread over chunks, and put together again (requirement CK-08)."""
+"""Tokens that are too large for one cookie are split into chunks and joined again (CK-08)."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -20,22 +20,22 @@ PairOf = Callable[..., TokenPair]
 
 
 def jwt(length: int, letter: str = "x") -> str:
-    """A text of ``length`` characters with the grammar of a JWT."""
+    """Return a text of ``length`` characters with the grammar of a JWT."""
     return f"h.p.{letter * (length - 4)}"
 
 
 def chunk(token: str, index: int, count: int, part: str) -> str:
-    """A well-formed chunk, as the wire has it."""
+    """Return a well-formed chunk as a cookie pair."""
     return f"DS.{index}={sha256(token.encode()).hexdigest()[:8]}~{count}~{part}"
 
 
 def held_by_browser(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
-    """The headers of a browser that holds just what these lines set."""
+    """Return the request headers of a browser that stores exactly these cookies."""
     return [(b"cookie", b"; ".join(line.partition(b";")[0] for line in lines))]
 
 
 def values(lines: list[bytes]) -> list[tuple[str, int]]:
-    """Name, and size of name and value, of each cookie that is set or deleted."""
+    """Return the name of each cookie, and the size of its name and value together."""
     pairs = [line.partition(b";")[0].partition(b"=") for line in lines]
     return [(name.decode(), len(name) + len(value)) for name, _, value in pairs]
 
@@ -58,19 +58,21 @@ def test_ck08_no_cookie_is_larger_than_browsers_keep(
     length: int,
     cookies: list[tuple[str, int]],
 ) -> None:
-    """4,096 bytes of name and value fit; beyond that the token is spread over chunks."""
+    """4,096 bytes of name and value fit; a larger token is split."""
     lines = cookies_of().write(pair_of(jwt(length)), now=NOW, secure=True, credentials=NOTHING)
     assert values(lines) == [*cookies, ("DSR", 8)]
     assert read_cookies(held_by_browser(lines)).session == jwt(length)
 
 
-def test_ck08_a_token_beyond_four_chunks_is_refused(cookies_of: CookiesOf, pair_of: PairOf) -> None:
-    """An explicit error, rather than cookies that a browser drops and a login that loops."""
+def test_ck08_a_token_beyond_four_chunks_raises_session_too_large(
+    cookies_of: CookiesOf, pair_of: PairOf
+) -> None:
+    """An explicit error replaces cookies that a browser drops and a login that loops."""
     with pytest.raises(SessionTooLarge):
         cookies_of().write(pair_of(jwt(4 * 4_081 + 1)), now=NOW, secure=True, credentials=NOTHING)
 
 
-def test_ck08_a_longer_name_leaves_less_room(cookies_of: CookiesOf, pair_of: PairOf) -> None:
+def test_ck08_a_longer_name_leaves_less_space_for_the_token(cookies_of: CookiesOf, pair_of: PairOf) -> None:
     """The name counts towards the 4,096 bytes."""
     lines = cookies_of(cookie_prefix="__Host-").write(
         pair_of(jwt(4_094)), now=NOW, secure=True, credentials=NOTHING
@@ -95,11 +97,11 @@ def test_ck08_a_new_token_leaves_nothing_of_the_old_one(
     after: int,
     left: list[str],
 ) -> None:
-    """Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace."""
+    """Unused chunks are deleted, and so is the whole cookie that chunks replace."""
     cookies, jar = cookies_of(), StandardJar("https://app.example.com/")
     jar.receive(cookies.write(pair_of(jwt(before)), now=NOW, secure=True, credentials=NOTHING))
-    presented = read_cookies(jar.headers)
-    jar.receive(cookies.write(pair_of(jwt(after, "y")), now=NOW, secure=True, credentials=presented))
+    credentials = read_cookies(jar.headers)
+    jar.receive(cookies.write(pair_of(jwt(after, "y")), now=NOW, secure=True, credentials=credentials))
     assert jar.names == left
     assert read_cookies(jar.headers).session == jwt(after, "y")
 
@@ -112,8 +114,8 @@ OTHER = [chunk(jwt(40, "y"), 0, 2, jwt(40, "y")[:20]), chunk(jwt(40, "y"), 1, 2,
 
 def test_ck08_chunks_are_joined_in_the_order_of_their_names(read_cookies: ReadCookies) -> None:
     """The order in which the browser sends them does not matter."""
-    presented = read_cookies([(b"cookie", "; ".join(reversed(GOOD)).encode())])
-    assert presented == Credentials(session=TOKEN, cookie_names=frozenset({"DS.0", "DS.1"}))
+    credentials = read_cookies([(b"cookie", "; ".join(reversed(GOOD)).encode())])
+    assert credentials == Credentials(session=TOKEN, cookie_names=frozenset({"DS.0", "DS.1"}))
 
 
 @pytest.mark.parametrize(
@@ -142,23 +144,21 @@ def test_ck08_chunks_are_joined_in_the_order_of_their_names(read_cookies: ReadCo
         pytest.param([part.replace(TAG, TAG.upper()) for part in GOOD], id="upper-case-generation"),
     ],
 )
-def test_ck08_chunks_that_do_not_belong_together_are_no_token(
-    read_cookies: ReadCookies, parts: list[str]
-) -> None:
-    """Contiguous, of one generation and count, with the hash that the generation names: or nothing."""
-    presented = read_cookies([(b"cookie", "; ".join(parts).encode())])
+def test_ck08_mismatched_chunks_are_no_token(read_cookies: ReadCookies, parts: list[str]) -> None:
+    """Chunks must be contiguous, of one generation and count, and match the hash."""
+    credentials = read_cookies([(b"cookie", "; ".join(parts).encode())])
     names = frozenset(part.partition("=")[0] for part in parts)
-    assert presented == Credentials(cookie_names=names)
+    assert credentials == Credentials(cookie_names=names)
 
 
-def test_ck08_broken_chunks_beside_a_whole_cookie_do_not_count(read_cookies: ReadCookies) -> None:
-    """The whole cookie is complete by itself; the leftovers are known, for the next write to delete."""
-    presented = read_cookies([(b"cookie", f"{GOOD[0]}; DS=a.b.c".encode())])
-    assert presented == Credentials(session="a.b.c", cookie_names=frozenset({"DS", "DS.0"}))
+def test_ck08_incomplete_chunks_next_to_a_whole_cookie_are_ignored(read_cookies: ReadCookies) -> None:
+    """The whole cookie is used, and the names of the leftovers are recorded for deletion."""
+    credentials = read_cookies([(b"cookie", f"{GOOD[0]}; DS=a.b.c".encode())])
+    assert credentials == Credentials(session="a.b.c", cookie_names=frozenset({"DS", "DS.0"}))
 
 
 def test_ck08_a_whole_cookie_and_chunks_of_another_token_are_ambiguous(read_cookies: ReadCookies) -> None:
-    """Two tokens under one name are two values of it; the same token twice is one."""
+    """Two different tokens under one name are ambiguous; the same token twice is not."""
     other = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS=a.b.c; DSR=d.e.f".encode())])
     assert other == Credentials(ambiguous=True, cookie_names=frozenset({"DS", "DS.0", "DS.1", "DSR"}))
     same = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS={TOKEN}".encode())])
@@ -169,5 +169,5 @@ def test_ck08_the_refresh_token_is_chunked_by_the_same_rules(read_cookies: ReadC
     """Also its ambiguity takes both tokens away."""
     parts = "; ".join(GOOD).replace("DS.", "DSR.")
     assert read_cookies([(b"cookie", parts.encode())]).refresh == TOKEN
-    presented = read_cookies([(b"cookie", f"{parts}; DSR=a.b.c; DS=d.e.f".encode())])
-    assert (presented.ambiguous, presented.session, presented.refresh) == (True, None, None)
+    credentials = read_cookies([(b"cookie", f"{parts}; DSR=a.b.c; DS=d.e.f".encode())])
+    assert (credentials.ambiguous, credentials.session, credentials.refresh) == (True, None, None)

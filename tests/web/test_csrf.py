@@ -1,4 +1,4 @@
-"""Cross-origin protection: which requests (requirements 2.7) and WebSockets (WS-01) may use cookies."""
+"""Cross-origin protection: requests (requirements 2.7) and WebSockets (WS-01) that may use cookies."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ ProtectionOf = Callable[..., CrossOriginProtection]
 
 @pytest.fixture
 def protection_of() -> ProtectionOf:
-    """Make the protection of an app from keyword settings; without a public URL unless one is given."""
+    """Build the protection from keyword settings, without a public URL unless one is given."""
 
     def build(**values: object) -> CrossOriginProtection:
         given = {"project_id": "P2abcdefghijklmnopqrstuvwxyz", **values}
@@ -53,7 +53,7 @@ def request_from(
 def test_cs01_cs02_the_truth_table(
     protection: CrossOriginProtection, method: str, site: str | None, origin: str | None, *, passes: bool
 ) -> None:
-    """An unsafe request passes from our own pages, from trusted origins, and from no browser at all."""
+    """An unsafe request passes from our own pages, from trusted origins, and from non-browsers."""
     assert protection.is_allowed(request_from(site, origin, method=method)) is passes
 
 
@@ -62,20 +62,20 @@ def test_cs01_cs02_the_truth_table(
 def test_cs01_safe_methods_pass(
     protection: CrossOriginProtection, method: str, site: str | None, origin: str | None
 ) -> None:
-    """Reading is not forged, and a preflight must get its answer (CS-10)."""
+    """They change nothing, and a preflight must be answered (CS-10)."""
     assert protection.is_allowed(request_from(site, origin, method=method)) is True
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "post", "TRACE", "CONNECT", "PROPFIND", "GET ", "", "X"])
 def test_cs04_any_other_method_is_unsafe(protection: CrossOriginProtection, method: str) -> None:
-    """Methods have a case, and an unknown one may do anything (CS-04)."""
+    """Methods are case-sensitive, and an unknown method may change anything (CS-04)."""
     scope = request_from("cross-site", "https://evil.example", method=method)
     assert protection.is_allowed(scope) is False
 
 
 @pytest.mark.parametrize("name", ["x-http-method-override", "x-method-override", "x-http-method"])
 def test_cs03_a_method_override_is_ignored(protection: CrossOriginProtection, name: str) -> None:
-    """The method is the one on the request line (CS-03)."""
+    """The method of the request line counts (CS-03)."""
     scope = request_from("cross-site", "https://evil.example")
     scope["headers"] = [*scope["headers"], (name.encode(), b"GET")]
     assert protection.is_allowed(scope) is False
@@ -90,8 +90,8 @@ def test_cs03_a_method_override_is_ignored(protection: CrossOriginProtection, na
         pytest.param((b"sec-fetch-site", b"cross-site"), id="two-sites"),
     ],
 )
-def test_a_repeated_header_is_refused(protection: CrossOriginProtection, extra: tuple[bytes, bytes]) -> None:
-    """No browser sends either header twice, even to say the same."""
+def test_a_repeated_header_is_rejected(protection: CrossOriginProtection, extra: tuple[bytes, bytes]) -> None:
+    """No browser sends either header twice, even with equal values."""
     scope = request_from("same-origin", OWN)
     assert protection.is_allowed({**scope, "headers": [*scope["headers"], extra]}) is False
     assert protection.is_allowed({**scope, "headers": iter(scope["headers"])}) is True
@@ -101,7 +101,7 @@ def test_a_repeated_header_is_refused(protection: CrossOriginProtection, extra: 
 def test_cs06_host_and_origin_of_an_attacker_do_not_vouch_for_each_other(
     protection: CrossOriginProtection, host: str
 ) -> None:
-    """The Origin is compared with the configuration, not with Host (CS-06)."""
+    """Origin is compared with the configuration, not with Host (CS-06)."""
     scope = request_from(None, f"https://{host}", host)
     assert protection.is_allowed(scope) is (host == "app.example.com")
 
@@ -118,10 +118,10 @@ def test_cs06_host_and_origin_of_an_attacker_do_not_vouch_for_each_other(
         pytest.param("app.example.com", None, True, id="no-browser"),
     ],
 )
-def test_cs_without_a_public_url_only_loopback_is_own(
+def test_cs_without_a_public_url_only_loopback_is_our_own_origin(
     protection_of: ProtectionOf, host: str, origin: str | None, *, passes: bool
 ) -> None:
-    """Nothing raises for the missing setting: what cannot be compared is not trusted."""
+    """The missing setting raises nothing; an origin that cannot be compared is not trusted."""
     protection, scope = protection_of(trusted_origins=(TRUSTED,)), request_from(None, origin, host)
     assert protection.is_allowed(scope) is passes
 
@@ -131,14 +131,14 @@ def test_cs_without_a_public_url_only_loopback_is_own(
 def test_ws01_a_websocket_needs_a_known_origin(
     protection: CrossOriginProtection, site: str | None, name: str, *, passes: bool
 ) -> None:
-    """Evil, ``null`` or missing: refused, whatever Sec-Fetch-Site says."""
+    """Foreign, ``null`` and missing origins are rejected, whatever Sec-Fetch-Site is."""
     scope = request_from(site, ORIGIN_HEADERS[name])
     scope.update(type="websocket", scheme="wss")
     assert protection.is_allowed(scope) is passes
 
 
-def test_ws01_two_origins_are_none(protection: CrossOriginProtection) -> None:
-    """A repeated header is refused here too."""
+def test_ws01_two_origins_are_rejected(protection: CrossOriginProtection) -> None:
+    """A repeated header is rejected here too."""
     scope = request_from(None, OWN)
     scope.update(type="websocket", scheme="wss", headers=[*scope["headers"], (b"origin", OWN.encode())])
     assert protection.is_allowed(scope) is False
@@ -154,7 +154,7 @@ def test_ws01_two_origins_are_none(protection: CrossOriginProtection) -> None:
         pytest.param("ws", "http://localhost:3000", False, id="other-port"),
     ],
 )
-def test_ws01_on_loopback_the_own_origin_is_inferred(
+def test_ws01_our_own_origin_is_inferred_on_loopback(
     protection_of: ProtectionOf, scheme: str, origin: str, *, passes: bool
 ) -> None:
     """A page of the same development server may connect."""

@@ -1,4 +1,4 @@
-"""What people read when something went wrong: true for them, and no more than they can use."""
+"""Error pages for users: their statements are true, and only useful links are shown."""
 
 import logging
 
@@ -35,8 +35,8 @@ def _too_large(app: FastAPI) -> None:
         raise SessionTooLarge
 
 
-async def test_a_session_too_large_is_not_to_be_tried_again(make_env: EnvFactory) -> None:
-    """Signing in again brings the same session, so the page offers no such thing."""
+async def test_the_page_for_a_session_too_large_offers_no_login(make_env: EnvFactory) -> None:
+    """Another login would create the same session, so the page offers none."""
     response = await make_env(routes=_too_large).browser().visit("/large")
 
     assert response.status_code == 400
@@ -55,10 +55,10 @@ def _payout(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("referer", [APP + "/payout?draft=1", "https://evil.example/", None])
-async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
+async def test_a_form_that_needs_a_step_up_gets_a_page_with_a_link(
     make_env: EnvFactory, referer: str | None
 ) -> None:
-    """A redirect would lose what was sent without a word; the page says so, and where to go is ours."""
+    """A redirect would silently lose the form data. The page says so, and links to safe targets."""
     env = make_env(routes=_payout)
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(400)
@@ -74,10 +74,10 @@ async def test_a_form_that_needs_a_step_up_leads_to_one_and_back_to_its_page(
     assert f'<a href="/login/sso?step_up=true{back}">Confirm who you are</a>' in response.text
 
 
-async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(
+async def test_an_unauthenticated_form_gets_a_page_with_a_login_link(
     make_env: EnvFactory,
 ) -> None:
-    """The session ran out over a long text, say."""
+    """For example, the session expired while the user wrote a long text."""
     browser = make_env(routes=_payout).browser()
 
     response = await browser.post("/note", {}, sec_fetch_mode="navigate", referer=APP + "/write")
@@ -88,8 +88,8 @@ async def test_a_form_that_nobody_sent_leads_to_the_login_and_back_to_its_page(
     )
 
 
-async def test_a_refused_sign_in_promises_nothing(make_env: EnvFactory) -> None:
-    """An app's hook that gives no reason of its own: another try is refused as well."""
+async def test_the_page_for_a_rejected_login_promises_nothing(make_env: EnvFactory) -> None:
+    """A hook rejected the login without a reason, so another login would be rejected too."""
     env = make_env()
 
     @env.descope.on_login
@@ -103,8 +103,8 @@ async def test_a_refused_sign_in_promises_nothing(make_env: EnvFactory) -> None:
     assert _SECOND_TIME not in response.text
 
 
-async def test_who_may_not_sign_in_is_not_told_that_they_are(make_env: EnvFactory) -> None:
-    """A hook may refuse with any error; who is signed in and may not do something reads that they are."""
+async def test_a_login_rejected_as_forbidden_does_not_say_signed_in(make_env: EnvFactory) -> None:
+    """The page says "You are signed in" only if there is a session."""
     env = make_env(routes=_admins)
 
     response = await (await env.signed_in_browser()).visit("/admins")
@@ -119,8 +119,8 @@ async def test_who_may_not_sign_in_is_not_told_that_they_are(make_env: EnvFactor
     assert "Your account is not allowed to do this." in response.text
 
 
-async def test_who_was_not_signed_in_is_not_told_that_they_still_are(make_env: EnvFactory) -> None:
-    """An outage at the start of a login, and in the middle of a session."""
+async def test_only_a_browser_with_a_session_is_still_signed_in(make_env: EnvFactory) -> None:
+    """An outage at the start of a login, and during a session."""
     env = make_env(refresh_ahead=0)
     stranger, user = env.browser(), await env.signed_in_browser()
     env.emulator.faults.add("authorize", status=503)
@@ -135,8 +135,8 @@ async def test_who_was_not_signed_in_is_not_told_that_they_still_are(make_env: E
     assert _STILL_SIGNED_IN in waiting.text
 
 
-async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The middleware without the router: whoever runs the app reads what is missing."""
+async def test_a_missing_login_route_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The middleware is installed without the router: the log names what is missing."""
     app = FastAPI()
     settings = DescopeSettings(project_id="P" + "a" * 27, public_url=APP)
     app.add_middleware(DescopeMiddleware, descope=Descope(settings=settings))
@@ -150,10 +150,10 @@ async def test_a_page_without_a_way_to_the_login_is_advised_on_once(caplog: pyte
     assert message.endswith("use Descope(app), or app.include_router(descope.router)")
 
 
-async def test_a_developer_on_this_machine_reads_what_to_mend(
+async def test_a_request_from_loopback_sees_configuration_errors(
     make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has it too, once, as an error."""
+    """The response on loopback contains the details, and the log has them once, as an error."""
 
     def guarded(app: FastAPI) -> None:
         app.get("/reports", dependencies=[Depends(require_tenant("tenant"))])(lambda: None)
@@ -170,7 +170,7 @@ async def test_a_developer_on_this_machine_reads_what_to_mend(
 
 @pytest.mark.parametrize("path", ["/login/sso", "/callback"])
 async def test_a_long_query_is_refused_before_it_is_parsed(make_env: EnvFactory, path: str) -> None:
-    """400 over 8 KB, and not a byte less; nothing is asked or told."""
+    """The limit is exactly 8 KB. No call is sent and no event is emitted."""
     env = make_env()
 
     long, longer = [await env.browser().get(f"{path}?{'a' * size}") for size in (8_192, 8_193)]

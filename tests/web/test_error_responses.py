@@ -1,4 +1,4 @@
-"""Our errors as answers: the same one differs for a person, a script, HTMX and a prefetch."""
+"""Error responses for a navigation, a script, HTMX and a prefetch."""
 
 import httpx
 import pytest
@@ -32,8 +32,8 @@ async def _ok() -> dict[str, bool]:
     return {"ok": True}
 
 
-async def test_a_person_is_sent_to_the_login_and_back_here(make_env: EnvFactory) -> None:
-    """303 with the path and query in return_to; it is not to be cached."""
+async def test_a_navigation_is_redirected_to_the_login_and_back(make_env: EnvFactory) -> None:
+    """A 303 with path and query in ``return_to``, not cached."""
     response = await make_env(routes=_guarded).browser().visit("/me?page=2&sort=up")
 
     assert response.status_code == 303
@@ -41,15 +41,15 @@ async def test_a_person_is_sent_to_the_login_and_back_here(make_env: EnvFactory)
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_an_old_browser_without_fetch_metadata_is_known_by_accept(make_env: EnvFactory) -> None:
-    """``text/html`` in Accept is as good a sign of a person."""
+async def test_a_navigation_without_fetch_metadata_is_recognised_by_accept(make_env: EnvFactory) -> None:
+    """``text/html`` in Accept marks a navigation too."""
     response = await make_env(routes=_guarded).browser().get("/me", accept="text/html,*/*")
 
     assert response.status_code == 303
 
 
-async def test_a_script_gets_a_problem_document_with_the_way_to_the_login(make_env: EnvFactory) -> None:
-    """RFC 9457, a stable code, and RFC 6750's challenge."""
+async def test_a_script_gets_a_problem_document_with_the_login_url(make_env: EnvFactory) -> None:
+    """RFC 9457 with a stable code, and the challenge of RFC 6750."""
     response = await make_env(routes=_guarded, prefix="/auth").browser().get("/me", sec_fetch_mode="cors")
 
     assert response.status_code == 401
@@ -65,8 +65,8 @@ async def test_a_script_gets_a_problem_document_with_the_way_to_the_login(make_e
     }
 
 
-async def test_htmx_is_told_to_send_the_whole_page_to_the_login(make_env: EnvFactory) -> None:
-    """``HX-Redirect`` comes back to the page that the person is on, not to the fragment."""
+async def test_htmx_navigates_the_whole_page_to_the_login(make_env: EnvFactory) -> None:
+    """``HX-Redirect`` returns to the current page of the browser, not to the fragment."""
     response = (
         await make_env(routes=_guarded)
         .browser()
@@ -78,8 +78,8 @@ async def test_htmx_is_told_to_send_the_whole_page_to_the_login(make_env: EnvFac
     assert response.headers["hx-redirect"] == f"/login/sso?return_to={back}"
 
 
-async def test_htmx_with_a_hostile_page_address_just_goes_to_the_login(make_env: EnvFactory) -> None:
-    """What the header says is checked like any return path; broken addresses are no crash."""
+async def test_htmx_with_an_unsafe_current_url_goes_to_the_login_only(make_env: EnvFactory) -> None:
+    """The header is validated like any return path, and a malformed URL is no crash."""
     browser = make_env(routes=_guarded).browser()
 
     for address in ("http://[", "https://evil.example//evil", ""):
@@ -88,15 +88,15 @@ async def test_htmx_with_a_hostile_page_address_just_goes_to_the_login(make_env:
 
 
 async def test_a_prefetch_starts_no_login(make_env: EnvFactory) -> None:
-    """A hovered link must not begin a sign-in."""
+    """A hovered link must not start a login."""
     response = await make_env(routes=_guarded).browser().visit("/me", sec_purpose="prefetch;prerender")
 
     assert response.status_code == 401
     assert "location" not in response.headers
 
 
-async def test_a_form_of_a_person_not_signed_in_gets_a_page(make_env: EnvFactory) -> None:
-    """A POST cannot be sent to the login and back without losing what was typed."""
+async def test_an_unauthenticated_form_gets_a_page(make_env: EnvFactory) -> None:
+    """A redirect to the login would lose the form data."""
     response = await make_env(routes=_guarded).browser().post("/me", sec_fetch_mode="navigate")
 
     assert response.status_code == 401
@@ -104,8 +104,8 @@ async def test_a_form_of_a_person_not_signed_in_gets_a_page(make_env: EnvFactory
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-async def test_without_the_router_nobody_is_sent_anywhere(make_env: EnvFactory) -> None:
-    """Where the login is cannot be known, so the page offers only the way home."""
+async def test_without_the_router_there_is_no_redirect(make_env: EnvFactory) -> None:
+    """The location of the login is unknown, so the page only links to the start page."""
     env = make_env(routes=_guarded)
     env.app.router.routes[:] = [route for route in env.app.routes if getattr(route, "path", "") == "/me"]
 
@@ -115,8 +115,8 @@ async def test_without_the_router_nobody_is_sent_anywhere(make_env: EnvFactory) 
     assert "/login/sso" not in response.text
 
 
-async def test_around_any_asgi_app_a_person_is_told_without_a_way_to_a_login() -> None:
-    """The middleware needs neither FastAPI nor Starlette; only routes that it can look up are linked to."""
+async def test_the_middleware_works_around_any_asgi_app() -> None:
+    """The middleware works around any ASGI app. Without routes there is no link to the login."""
     descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,7 +131,7 @@ async def test_around_any_asgi_app_a_person_is_told_without_a_way_to_a_login() -
 
 
 async def test_missing_roles_are_named(make_env: EnvFactory) -> None:
-    """403, and which roles: nothing that the person could not find out anyway."""
+    """The 403 lists the missing roles, which the user could find out anyway."""
     browser = await make_env(routes=_guarded).signed_in_browser()
 
     response = await browser.get("/roles")
@@ -143,15 +143,15 @@ async def test_missing_roles_are_named(make_env: EnvFactory) -> None:
 
 
 async def test_missing_permissions_are_named(make_env: EnvFactory) -> None:
-    """As with roles."""
+    """The 403 lists the missing permissions."""
     response = await (await make_env(routes=_guarded).signed_in_browser()).get("/permissions")
 
     assert response.status_code == 403
     assert response.json()["missing"] == ["reports:delete-all"]
 
 
-async def test_a_person_who_may_not_gets_a_page_and_stays_signed_in(make_env: EnvFactory) -> None:
-    """403 is not a reason to sign in again by itself."""
+async def test_a_forbidden_navigation_gets_a_page_and_keeps_the_session(make_env: EnvFactory) -> None:
+    """A 403 does not clear the session."""
     browser = await make_env(routes=_guarded).signed_in_browser()
 
     response = await browser.visit("/roles")
@@ -161,8 +161,8 @@ async def test_a_person_who_may_not_gets_a_page_and_stays_signed_in(make_env: En
     assert "set-cookie" not in response.headers
 
 
-async def test_a_step_up_is_asked_for_by_rfc_9470(make_env: EnvFactory) -> None:
-    """A script learns what is missing; a page goes through Descope and comes back."""
+async def test_a_step_up_is_requested_by_rfc_9470(make_env: EnvFactory) -> None:
+    """A script gets a challenge; a navigation is redirected through Descope and back."""
     browser = await make_env(routes=_guarded).signed_in_browser()
 
     script, page = await browser.get("/step-up"), await browser.visit("/step-up")
@@ -173,8 +173,8 @@ async def test_a_step_up_is_asked_for_by_rfc_9470(make_env: EnvFactory) -> None:
     assert page.headers["location"] == "/login/sso?step_up=true&return_to=%2Fstep-up"
 
 
-async def test_a_missing_second_factor_is_asked_for(make_env: EnvFactory) -> None:
-    """The same round trip, for ``amr``."""
+async def test_a_missing_second_factor_is_requested(make_env: EnvFactory) -> None:
+    """The same for ``amr``."""
     browser = await make_env(routes=_guarded).signed_in_browser()
 
     script, page = await browser.get("/mfa"), await browser.visit("/mfa")

@@ -1,4 +1,4 @@
-"""A hook that cannot be awaited, and a subscriber that has to be, are refused where they are registered."""
+"""Hooks must be async and event subscribers must not be; registration checks it."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,33 +12,33 @@ from fastapi_descope.events import Event
 
 @pytest.fixture
 def descope() -> Descope:
-    """One without an app."""
+    """A plugin without an app."""
     return Descope(settings=DescopeSettings(project_id="P2" + "h" * 26))
 
 
 async def awaited(*of: object) -> None:
-    """As a hook has to be."""
+    """An async hook."""
 
 
 def called(*with_what: object) -> None:
-    """As a subscriber has to be."""
+    """A sync subscriber."""
 
 
 class Awaited:
-    """An object that is one."""
+    """A callable object with an async ``__call__``."""
 
     async def __call__(self, *of: object) -> None:
-        """Awaited."""
+        """Do nothing."""
 
 
 class Called:
-    """An object that is the other."""
+    """A callable object with a sync ``__call__``."""
 
     def __call__(self, *with_what: object) -> None:
-        """Called."""
+        """Do nothing."""
 
     def method(self, *with_what: object) -> None:
-        """Called as well."""
+        """A sync method."""
 
 
 ASYNC = [awaited, Awaited(), Awaited().__call__, partial(awaited, 1), partial(partial(Awaited(), 1), 2)]
@@ -46,8 +46,8 @@ SYNC = [called, Called(), Called().method, partial(called, 1), partial(Called(),
 
 
 @pytest.mark.parametrize("hook", ASYNC)
-def test_hooks_may_be_whatever_is_awaited(descope: Descope, hook: Callable[..., Awaitable[None]]) -> None:
-    """Functions, methods, objects, and parts of them; as subscribers they would never run."""
+def test_hooks_can_be_any_async_callable(descope: Descope, hook: Callable[..., Awaitable[None]]) -> None:
+    """Async functions, methods, objects and partials are hooks. As subscribers they would never run."""
     descope.on_login(hook)
     descope.login_options(hook)
     with pytest.raises(ConfigurationError, match=r"on_event: .* write def"):
@@ -55,16 +55,16 @@ def test_hooks_may_be_whatever_is_awaited(descope: Descope, hook: Callable[..., 
 
 
 @pytest.mark.parametrize("subscriber", SYNC)
-def test_subscribers_may_be_whatever_is_called(descope: Descope, subscriber: Callable[..., None]) -> None:
-    """As hooks they would run, and nobody could sign in any more."""
+def test_subscribers_can_be_any_sync_callable(descope: Descope, subscriber: Callable[..., None]) -> None:
+    """Sync callables are subscribers. As hooks they would fail every login."""
     descope.on_event(subscriber)
     for register in (descope.on_login, descope.login_options):
         with pytest.raises(ConfigurationError, match="awaited, so write async def"):
             register(subscriber)  # type: ignore[arg-type] # the mistake
 
 
-def test_a_decorator_gives_the_hook_back(descope: Descope) -> None:
-    """So that it can be tested by itself."""
+def test_a_hook_decorator_returns_the_hook(descope: Descope) -> None:
+    """The app can call and test it directly."""
 
     @descope.on_login
     async def provision(request: Request, session: AuthSession) -> None: ...

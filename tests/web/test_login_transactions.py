@@ -1,4 +1,4 @@
-"""Logins under way: bound to one browser, for ten minutes, once (requirements CB-01 to CB-04)."""
+"""Pending logins: bound to one browser, for ten minutes, once (requirements CB-01 to CB-04)."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -12,12 +12,12 @@ from tests.helpers.cookie_jar import PlainJar
 NOW = 1_700_000_000
 DELETION = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax; Secure"
 
-Begin = Callable[..., str]
+StartLogin = Callable[..., str]
 
 
 @pytest.fixture
 def logins() -> LoginTransactions:
-    """The logins of an app."""
+    """The pending logins of an app."""
     return LoginTransactions()
 
 
@@ -28,8 +28,8 @@ def browser() -> PlainJar:
 
 
 @pytest.fixture
-def begin(logins: LoginTransactions, browser: PlainJar) -> Begin:
-    """Begins a login in the browser; gives its state."""
+def start_login(logins: LoginTransactions, browser: PlainJar) -> StartLogin:
+    """Start a login in the browser and return its state."""
 
     def run(return_to: str = "/reports", now: float = NOW) -> str:
         state, lines = logins.start(browser.headers, return_to=return_to, now=now, secure=True)
@@ -56,34 +56,36 @@ def begin(logins: LoginTransactions, browser: PlainJar) -> Begin:
         ),
     ],
 )
-def test_the_set_cookie_line_is_golden(logins: LoginTransactions, shape: str, *, secure: bool) -> None:
-    """Always Lax and host-only, whatever holds for the session; ``__Host-`` wherever Secure allows."""
+def test_the_login_cookie_has_all_attributes(logins: LoginTransactions, shape: str, *, secure: bool) -> None:
+    """Always Lax and host-only, with ``__Host-`` if the cookie is Secure."""
     _, lines = logins.start([], return_to="/reports", now=NOW + 0.9, secure=secure)
     assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
 
 
-def test_cb03_the_state_has_256_bits_and_leaves_no_trace(logins: LoginTransactions) -> None:
-    """No two logins share a state or a name, and the cookie does not tell the state (CB-03)."""
-    begun = [logins.start([], return_to="/", now=NOW, secure=True) for _ in range(100)]
-    assert {len(state) for state, _ in begun} == {43}
-    assert len({state for state, _ in begun}) == 100
-    assert len({line.partition(b"=")[0] for _, (line,) in begun}) == 100
-    assert not any(state.encode() in line for state, (line,) in begun)
+def test_cb03_the_state_has_256_bits_and_is_not_in_the_cookie(logins: LoginTransactions) -> None:
+    """States and cookie names are unique, and the cookie does not contain the state (CB-03)."""
+    started = [logins.start([], return_to="/", now=NOW, secure=True) for _ in range(100)]
+    assert {len(state) for state, _ in started} == {43}
+    assert len({state for state, _ in started}) == 100
+    assert len({line.partition(b"=")[0] for _, (line,) in started}) == 100
+    assert not any(state.encode() in line for state, (line,) in started)
 
 
-def test_cb02_the_browser_that_began_a_login_finds_it(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+def test_cb02_the_browser_that_started_a_login_finds_it(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """State and cookie meet: the login is found, with its target and its start."""
-    state = begin("/reports?q=1#top")
+    """State and cookie match: the login is found, with its target and start time."""
+    state = start_login("/reports?q=1#top")
     found = logins.find(browser.headers, state=state, now=NOW + 1, secure=True)
     assert found is not None
     assert (found.return_to, found.started_at) == ("/reports?q=1#top", NOW)
 
 
-def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: PlainJar, begin: Begin) -> None:
-    """An attacker's state means nothing in a victim's browser, with or without a login of its own."""
-    attackers = begin()
+def test_cb02_another_browser_does_not_find_the_login(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """An attacker's state is useless in a victim's browser, with or without a login of its own."""
+    attackers = start_login()
     assert logins.find(browser.headers, state=attackers, now=NOW, secure=True) is not None
     assert logins.find(PlainJar().headers, state=attackers, now=NOW, secure=True) is None
     victim = PlainJar()
@@ -106,11 +108,11 @@ def test_cb02_another_browser_does_not(logins: LoginTransactions, browser: Plain
         pytest.param("x" * 43, id="never-begun"),
     ],
 )
-def test_cb03_a_state_that_we_never_gave_finds_nothing(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin, state: str
+def test_cb03_an_unknown_state_finds_no_login(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin, state: str
 ) -> None:
-    """Whatever the query says, the answer is no login, not an exception."""
-    begin()
+    """The result is no login, and never an exception."""
+    start_login()
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
     assert logins.delete(browser.headers, state=state, secure=True) == []
 
@@ -125,18 +127,20 @@ def test_cb03_a_state_that_we_never_gave_finds_nothing(
         pytest.param(NOW - 60.5, False, id="clock-further-behind"),
     ],
 )
-def test_cb03_a_login_counts_for_ten_minutes(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin, now: float, *, found: bool
+def test_cb03_a_login_is_valid_for_ten_minutes(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin, now: float, *, found: bool
 ) -> None:
-    """Neither an old cookie nor one from the future opens the callback."""
-    state = begin()
+    """Neither an old cookie nor one from the future is accepted."""
+    state = start_login()
     transaction = logins.find(browser.headers, state=state, now=now, secure=True)
     assert (transaction is not None) is found
 
 
-def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: PlainJar, begin: Begin) -> None:
-    """Ending a login deletes its cookie, so that the same callback URL is refused afterwards."""
-    state = begin()
+def test_cb04_a_login_completes_once(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """A callback deletes the cookie of its login, so that the same URL is rejected afterwards."""
+    state = start_login()
     (name,) = browser.cookies
     lines = logins.delete(browser.headers, state=state, secure=True)
     assert [line.decode() for line in lines] == [f"{name}=; {DELETION}"]
@@ -145,32 +149,32 @@ def test_cb04_a_login_counts_once(logins: LoginTransactions, browser: PlainJar, 
 
 
 def test_cb04_an_expired_login_is_deleted_too(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """Failure cleans up like success."""
-    state = begin(now=NOW - 3_600)
+    """A failed callback deletes the cookie like a successful one."""
+    state = start_login(now=NOW - 3_600)
     browser.receive(logins.delete(browser.headers, state=state, secure=True))
     assert browser.cookies == {}
 
 
-def test_cb04_two_tabs_log_in_side_by_side(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+def test_cb04_two_tabs_have_separate_logins(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """Each callback finds its own login, and ending one leaves the other."""
-    first, second = begin("/one"), begin("/two", NOW + 1)
+    """Each callback finds its own login, and leaves the other one."""
+    first, second = start_login("/one"), start_login("/two", NOW + 1)
     browser.receive(logins.delete(browser.headers, state=first, secure=True))
     found = logins.find(browser.headers, state=second, now=NOW + 2, secure=True)
     assert found is not None
     assert found.return_to == "/two"
 
 
-def test_cb04_the_sixth_login_ends_the_oldest(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+def test_cb04_the_sixth_login_deletes_the_oldest(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """Five fit side by side, whatever the order in which the browser sends them."""
-    states = [begin(f"/{second}", NOW + second) for second in (3, 0, 4, 1, 2)]
+    """Five are kept, whatever the order in which the browser sends them."""
+    states = [start_login(f"/{second}", NOW + second) for second in (3, 0, 4, 1, 2)]
     assert len(browser.cookies) == 5
-    begin(now=NOW + 5)
+    start_login(now=NOW + 5)
     assert len(browser.cookies) == 5
     live = [logins.find(browser.headers, state=state, now=NOW + 5, secure=True) for state in states]
     assert [transaction and transaction.return_to for transaction in live] == ["/3", None, "/4", "/1", "/2"]
@@ -186,29 +190,29 @@ def test_cb04_the_sixth_login_ends_the_oldest(
         pytest.param(545, 5, id="five-are-4095-bytes"),
     ],
 )
-def test_cb04_all_logins_together_stay_below_4_kib(
-    browser: PlainJar, begin: Begin, length: int, kept: int
+def test_cb04_all_login_cookies_together_stay_below_4_kib(
+    browser: PlainJar, start_login: StartLogin, length: int, kept: int
 ) -> None:
-    """Long targets crowd out the oldest logins, so that the request header stays small."""
+    """Long targets displace the oldest logins, so that the request header stays small."""
     for second in range(7):
-        begin("/" + "x" * (length - 1), NOW + second)
+        start_login("/" + "x" * (length - 1), NOW + second)
     assert len(browser.cookies) == kept
     assert browser.size <= 4_096
 
 
-def test_cb04_one_byte_over_4_kib_is_too_much(browser: PlainJar, begin: Begin) -> None:
-    """Four logins that add up to 4,097 bytes are three."""
+def test_cb04_one_byte_over_4_kib_deletes_the_oldest(browser: PlainJar, start_login: StartLogin) -> None:
+    """Of four logins with 4,097 bytes together, three are kept."""
     for second, length in enumerate((700, 699, 699, 698)):
-        begin("/" + "x" * (length - 1), NOW + second)
+        start_login("/" + "x" * (length - 1), NOW + second)
     assert len(browser.cookies) == 3
 
 
-def test_a_crowded_out_login_makes_room_for_no_older_one(browser: PlainJar, begin: Begin) -> None:
-    """What stays is always the newest: a small old login does not outlive a large newer one."""
-    begin("/small", NOW)
-    begin("/" + "x" * 1_000, NOW + 1)
-    begin("/" + "y" * 1_000, NOW + 2)
-    begin("/" + "z" * 1_000, NOW + 3)
+def test_only_the_newest_logins_are_kept(browser: PlainJar, start_login: StartLogin) -> None:
+    """The newest are kept: a small old login does not outlive a large newer one."""
+    start_login("/small", NOW)
+    start_login("/" + "x" * 1_000, NOW + 1)
+    start_login("/" + "y" * 1_000, NOW + 2)
+    start_login("/" + "z" * 1_000, NOW + 3)
     assert len(browser.cookies) == 2
 
 
@@ -236,10 +240,10 @@ def test_a_crowded_out_login_makes_room_for_no_older_one(browser: PlainJar, begi
         pytest.param(f"{'x' * 43}.1700000000.Lw", id="expired"),
     ],
 )
-def test_cb03_broken_and_expired_cookies_are_swept_by_the_next_login(
+def test_cb03_malformed_and_expired_cookies_are_deleted_by_the_next_login(
     logins: LoginTransactions, browser: PlainJar, value: str
 ) -> None:
-    """Nothing raises, nothing is believed, and the rubbish is deleted."""
+    """Malformed values raise nothing, match nothing, and are deleted."""
     name = f"__Host-descope_login_{'0' * 16}"
     browser.cookies[name] = value
     _, lines = logins.start(browser.headers, return_to="/", now=NOW + 601, secure=True)
@@ -260,11 +264,11 @@ def test_cb03_broken_and_expired_cookies_are_swept_by_the_next_login(
         pytest.param(f"__Secure-descope_login_{'0' * 16}", id="other-prefix"),
     ],
 )
-def test_a_name_that_is_not_ours_is_left_alone(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin, name: str
+def test_a_cookie_with_another_name_is_ignored(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin, name: str
 ) -> None:
-    """A good value under another name is no login, and no reason to delete that cookie."""
-    state = begin()
+    """A valid value under another name is no login, and the cookie is not deleted."""
+    state = start_login()
     (value,) = browser.cookies.values()
     browser.cookies = {name: value}
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
@@ -272,8 +276,8 @@ def test_a_name_that_is_not_ours_is_left_alone(
     assert len(logins.start(browser.headers, return_to="/", now=NOW, secure=True)[1]) == 1
 
 
-def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, browser: PlainJar) -> None:
-    """A sibling domain can write the plain name, so https believes ``__Host-`` alone."""
+def test_login_cookies_of_http_and_https_are_separate(logins: LoginTransactions, browser: PlainJar) -> None:
+    """A sibling domain can write the plain name, so https uses ``__Host-`` only."""
     state, lines = logins.start([], return_to="/", now=NOW, secure=False)
     browser.receive(lines)
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
@@ -281,11 +285,11 @@ def test_login_cookies_of_http_and_https_never_mix(logins: LoginTransactions, br
     assert logins.delete(browser.headers, state=state, secure=True) == []
 
 
-def test_two_cookies_that_claim_one_state_are_not_believed(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+def test_two_different_cookies_for_one_state_are_rejected(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """Different targets for one state: nobody knows which is the user's. The same twice is one."""
-    state = begin("/reports")
+    """Different targets for one state are ambiguous. The same target twice is not."""
+    state = start_login("/reports")
     ((name, value),) = browser.cookies.items()
     other = f"__Host-descope_login_{'0' * 16}"
     browser.cookies[other] = value
@@ -299,11 +303,11 @@ def test_two_cookies_that_claim_one_state_are_not_believed(
     assert [line.partition(b"=")[0].decode() for line in lines] == sorted([name, other])
 
 
-def test_only_so_many_cookies_are_looked_at(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin
+def test_at_most_twenty_login_cookies_are_parsed(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
-    """A browser stuffed with cookies costs a bounded amount of work."""
-    state = begin()
+    """A request with many cookies costs a bounded amount of work."""
+    state = start_login()
     mine = dict(browser.cookies)
     stuffing = {f"__Host-descope_login_{index:016x}": "x" for index in range(20)}
     browser.cookies = {**dict(list(stuffing.items())[:19]), **mine}
@@ -324,18 +328,18 @@ def test_only_so_many_cookies_are_looked_at(
         pytest.param('/;," \\=', '/;," \\=', id="characters-no-cookie-may-hold"),
     ],
 )
-def test_a_target_that_does_not_fit_is_not_stored(
-    logins: LoginTransactions, browser: PlainJar, begin: Begin, return_to: str, stored: str
+def test_a_target_that_is_too_long_is_not_stored(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin, return_to: str, stored: str
 ) -> None:
-    """A login never fails for its target."""
-    state = begin(return_to)
+    """A login never fails because of its target."""
+    state = start_login(return_to)
     found = logins.find(browser.headers, state=state, now=NOW, secure=True)
     assert found is not None
     assert found.return_to == stored
 
 
 def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
-    """A log line may show when a login began, and no more."""
+    """``repr`` shows only when the login started."""
     assert repr(Transaction("hash", "/private", NOW)) == f"Transaction(started_at={NOW})"
 
 
@@ -348,13 +352,13 @@ def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
         pytest.param(b"L", id="no-whole-byte"),
     ],
 )
-def test_cb04_only_our_own_spelling_of_a_target_is_read(target: bytes) -> None:
-    """A cookie has one spelling: what decodes to the same text in another one was not written by us."""
+def test_cb04_a_non_canonical_target_is_rejected(target: bytes) -> None:
+    """A target in a non-canonical encoding was not written by the plugin."""
     value = b"h" * 43 + b".1700000000." + target
     ours = Transaction("h" * 43, "/ry", NOW)
     assert Transaction.parse(value) == (ours if target == b"L3J5" else None)
 
 
-def test_cb04_a_target_is_spelt_whole() -> None:
-    """Nothing but the padding is taken off its base64url, whatever character it ends with."""
+def test_cb04_only_padding_is_removed_from_a_target() -> None:
+    """Only the padding is removed from the base64url, whatever the last character is."""
     assert Transaction("h" * 43, "/aW", NOW).value == "h" * 43 + f".{NOW}.L2FX"

@@ -1,4 +1,4 @@
-"""OpenAPI: routes that want a session say so, by cookie or by bearer."""
+"""OpenAPI documents list the cookies and the bearer as security schemes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ REFRESH: dict[str, list[str]] = {"DescopeRefresh": []}
 
 
 def _descope() -> Descope:
-    """One whose cookies have other names than Descope's own."""
+    """A plugin whose cookies have other names than the defaults."""
     return Descope(
         settings=DescopeSettings(
             project_id="P" + "a" * 27, cookie_prefix="__Host-", public_url="https://app.example.com"
@@ -30,8 +30,8 @@ def _cookie_names(app: FastAPI) -> dict[str, str]:
     return {name: scheme["name"] for name, scheme in schemes.items() if scheme["type"] == "apiKey"}
 
 
-def test_a_route_that_wants_a_session_offers_both_ways(make_env: EnvFactory) -> None:
-    """Swagger's Authorize button knows the cookies by their configured names, and the bearer."""
+def test_a_required_session_lists_cookie_and_bearer(make_env: EnvFactory) -> None:
+    """The document has the configured cookie names and the bearer."""
     document = make_env(cookie_prefix="__Host-", public_url="https://app.example.com").app.openapi()
 
     assert document["components"]["securitySchemes"] == {
@@ -58,8 +58,8 @@ def test_a_route_that_wants_a_session_offers_both_ways(make_env: EnvFactory) -> 
     assert "security" not in document["paths"]["/public"]["get"]
 
 
-def test_a_route_that_knows_who_is_signed_in_needs_nobody(make_env: EnvFactory) -> None:
-    """An optional session is one of the ways in, and none is another."""
+def test_an_optional_session_also_lists_no_credentials(make_env: EnvFactory) -> None:
+    """An optional session allows cookie, bearer, or neither."""
     app = make_env().app
 
     @app.get("/both")
@@ -71,15 +71,15 @@ def test_a_route_that_knows_who_is_signed_in_needs_nobody(make_env: EnvFactory) 
 
 
 def test_scopes_do_not_hide_the_bearer(make_env: EnvFactory) -> None:
-    """``Security(current_user, scopes=...)`` is documented as ``Depends`` is, with its scopes."""
+    """``Security(current_user, scopes=...)`` is documented like ``Depends``, with its scopes."""
     app = make_env().app
     app.get("/scoped", dependencies=[Security(current_user, scopes=["reports"])])(lambda: None)
 
     assert _security(app, "/scoped") == [{"DescopeSession": ["reports"]}, {"DescopeBearer": ["reports"]}]
 
 
-def test_what_an_app_says_of_its_routes_stays(make_env: EnvFactory) -> None:
-    """Another scheme than ours, or that a route needs none of any."""
+def test_security_schemes_of_the_app_are_kept(make_env: EnvFactory) -> None:
+    """Schemes of the app, and an explicitly empty list, are kept."""
     app = make_env().app
     app.get("/other", openapi_extra={"security": [{"Other": []}]})(lambda: None)
     app.get("/none", openapi_extra={"security": []})(lambda: None)
@@ -88,8 +88,8 @@ def test_what_an_app_says_of_its_routes_stays(make_env: EnvFactory) -> None:
     assert _security(app, "/none") == []
 
 
-def test_the_routes_of_the_plugin_say_what_they_want(make_env: EnvFactory) -> None:
-    """The session by either way; what Descope is asked for works with the refresh cookie alone."""
+def test_the_routes_of_the_plugin_list_their_schemes(make_env: EnvFactory) -> None:
+    """Session routes accept both; routes that call Descope need the refresh cookie."""
     app = make_env().app
 
     assert _security(app, "/session") == [COOKIE, BEARER]
@@ -103,7 +103,7 @@ def test_the_routes_of_the_plugin_say_what_they_want(make_env: EnvFactory) -> No
 
 
 def test_the_document_is_completed_once(make_env: EnvFactory) -> None:
-    """Asked for twice, or described twice, nothing is added twice."""
+    """Repeated calls add nothing twice."""
     env = make_env()
     env.descope.add_openapi_security(env.app)
 
@@ -113,7 +113,7 @@ def test_the_document_is_completed_once(make_env: EnvFactory) -> None:
 
 
 def test_a_route_that_is_added_late_is_described(make_env: EnvFactory) -> None:
-    """FastAPI makes the document anew then."""
+    """FastAPI generates a new document then."""
     app = make_env().app
     app.openapi()
     app.get("/late", dependencies=[Depends(current_user)])(lambda: None)
@@ -122,29 +122,29 @@ def test_a_route_that_is_added_late_is_described(make_env: EnvFactory) -> None:
     assert _security(app, "/me") == [COOKIE, BEARER]
 
 
-def test_an_app_without_protected_routes_names_no_scheme() -> None:
-    """There is nothing to authorize for."""
+def test_an_app_without_protected_routes_has_no_scheme() -> None:
+    """There is nothing to authorise for."""
     app = FastAPI()
     _descope().add_openapi_security(app)
 
     assert "securitySchemes" not in app.openapi().get("components", {})
 
 
-def test_an_app_with_optional_sessions_alone_names_the_cookie() -> None:
-    """As any other does."""
+def test_an_app_with_only_optional_sessions_lists_the_cookie() -> None:
+    """Optional sessions use the same scheme."""
     app = FastAPI()
     _descope().add_openapi_security(app)
 
     @app.get("/maybe")
     async def maybe(user: OptionalUser) -> None:
-        """Anybody may come."""
+        """Public."""
 
     assert _security(app, "/maybe") == [COOKIE, BEARER, {}]
     assert _cookie_names(app) == {"DescopeSession": "__Host-DS"}
 
 
-def test_the_explicit_form_is_described_by_hand() -> None:
-    """One more line, and its document is that of ``Descope(app)``."""
+def test_add_openapi_security_completes_the_explicit_form() -> None:
+    """One more call gives the same document as ``Descope(app)``."""
     descope, by_hand, in_one_line = _descope(), FastAPI(), FastAPI()
     by_hand.include_router(descope.router, prefix="/auth")
     add_routes(by_hand)
@@ -156,8 +156,8 @@ def test_the_explicit_form_is_described_by_hand() -> None:
     assert _cookie_names(by_hand) == {"DescopeSession": "__Host-DS", "DescopeRefresh": "__Host-DSR"}
 
 
-def test_a_mounted_app_is_described_by_hand(make_env: EnvFactory) -> None:
-    """It has a document of its own, which the plugin cannot find by itself."""
+def test_add_openapi_security_completes_a_mounted_app(make_env: EnvFactory) -> None:
+    """A mounted app has its own document, which the plugin cannot find."""
     env, mounted = make_env(cookie_prefix="__Host-", public_url="https://app.example.com"), FastAPI()
     add_routes(mounted)
     env.app.mount("/api", mounted)
@@ -167,8 +167,8 @@ def test_a_mounted_app_is_described_by_hand(make_env: EnvFactory) -> None:
     assert _security(mounted, "/me") == [COOKIE, BEARER]
 
 
-def test_an_app_that_nobody_described_shows_the_cookie() -> None:
-    """FastAPI's own part is there, with Descope's own names."""
+def test_without_add_openapi_security_the_default_cookie_is_listed() -> None:
+    """Without the call, FastAPI documents the default cookie name."""
     app = FastAPI()
     app.include_router(_descope().router, prefix="/auth")
     add_routes(app)
@@ -179,7 +179,7 @@ def test_an_app_that_nobody_described_shows_the_cookie() -> None:
 
 
 def test_the_routes_of_the_plugin_are_described(make_env: EnvFactory) -> None:
-    """Parameters that the endpoints read themselves, answers, and problem documents."""
+    """Parameters that the endpoints parse themselves, responses, and problem documents."""
     paths = make_env().app.openapi()["paths"]
 
     assert [parameter["name"] for parameter in paths["/login/sso"]["get"]["parameters"]] == [
@@ -203,8 +203,8 @@ def test_the_routes_of_the_plugin_are_described(make_env: EnvFactory) -> None:
     assert schema == {"$ref": "#/components/schemas/SessionOut"}
 
 
-def test_a_requirement_shows_as_wanting_a_session(make_env: EnvFactory) -> None:
-    """Also where no alias is used."""
+def test_a_requirement_is_documented_as_a_required_session(make_env: EnvFactory) -> None:
+    """A dependency without an alias is documented too."""
     env = make_env(routes=no_routes)
     env.app.get("/admins", dependencies=[Depends(require_roles("admin"))])(lambda: None)
 

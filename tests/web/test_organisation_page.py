@@ -1,4 +1,4 @@
-"""The page that asks whose single sign-on it is to be: when it is shown, and what goes along with the answer.
+"""The page that asks for the organisation: when it is shown, and what its form carries.
 
 Requirements CB-12 and CB-15.
 """
@@ -33,13 +33,13 @@ def _guarded(app: FastAPI) -> None:
 
 
 def _fields(page: httpx.Response) -> dict[str, str]:
-    """What the form holds before anybody types."""
+    """Return the initial values of the form."""
     inputs = re.findall(r'<input [^>]*name="([^"]+)" value="([^"]*)"', page.text)
     return {name: unescape(value) for name, value in inputs}
 
 
 async def _answer(browser: Browser, page: httpx.Response, **typed: str) -> httpx.Response:
-    """Press "Continue"."""
+    """Submit the form."""
     action = re.search(r'<form action="([^"]+)"', page.text)
     assert action
     query = httpx.QueryParams({**_fields(page), **typed})
@@ -47,14 +47,14 @@ async def _answer(browser: Browser, page: httpx.Response, **typed: str) -> httpx
 
 
 async def _finish(browser: Browser, started: httpx.Response, user: str) -> httpx.Response:
-    """Sign in at Descope, and follow the way back."""
+    """Sign in at Descope and follow the redirects back."""
     chosen = await browser.choose(await browser.visit(started.headers["location"]), user)
     returned = await browser.visit(chosen.headers["location"], sec_fetch_site="cross-site")
     return await browser.visit(returned.headers["location"], sec_fetch_site="cross-site")
 
 
-async def test_a_step_up_without_a_default_tenant_ends_at_the_page(make_env: EnvFactory) -> None:
-    """It is for the organisation of the session, so nobody is asked; one trip, and the page is there."""
+async def test_a_step_up_uses_the_tenant_of_the_session(make_env: EnvFactory) -> None:
+    """The tenant of the session is used, so no form is shown."""
     env = make_env(routes=_guarded)
     browser = await env.signed_in_browser()
     refused = await browser.visit("/payout")
@@ -66,10 +66,10 @@ async def test_a_step_up_without_a_default_tenant_ends_at_the_page(make_env: Env
     assert (page.status_code, page.json()) == (200, "acme")
 
 
-async def test_a_second_factor_without_a_default_tenant_is_asked_of_the_own_organisation(
+async def test_an_mfa_login_uses_the_tenant_of_the_session(
     make_env: EnvFactory,
 ) -> None:
-    """The same for MFA, and without a call beyond the login's own."""
+    """The same for MFA. The login sends one call."""
     env = make_env(routes=_guarded)
     browser = await env.signed_in_browser()
     refused = await browser.visit("/vault")
@@ -83,8 +83,8 @@ async def test_a_second_factor_without_a_default_tenant_is_asked_of_the_own_orga
     assert dict(call.query)["tenant"] == "acme"
 
 
-async def test_the_own_organisation_comes_before_the_default(make_env: EnvFactory) -> None:
-    """Whoever confirms who they are stays in the tenant of their session."""
+async def test_the_tenant_of_the_session_precedes_the_default_tenant(make_env: EnvFactory) -> None:
+    """A step-up stays in the tenant of the session."""
     env = make_env(routes=_guarded, default_tenant="globex")
     browser = await env.signed_in_browser()
 
@@ -94,15 +94,15 @@ async def test_the_own_organisation_comes_before_the_default(make_env: EnvFactor
     assert dict(call.query)["tenant"] == "acme"
 
 
-async def test_a_step_up_of_nobody_asks_for_the_organisation_first(make_env: EnvFactory) -> None:
-    """There is no session that could tell it."""
+async def test_an_unauthenticated_step_up_asks_for_the_organisation(make_env: EnvFactory) -> None:
+    """Without a session the tenant is unknown."""
     response = await make_env().browser().visit("/login/sso?step_up=true&return_to=/me")
 
     assert response.status_code == 400
     assert _fields(response) == {"return_to": "/me", "step_up": "true", "tenant": ""}
 
 
-async def test_the_answer_goes_on_with_all_that_was_asked_for(make_env: EnvFactory) -> None:
+async def test_the_form_carries_all_login_parameters(make_env: EnvFactory) -> None:
     """Step-up, MFA, hint, SSO configuration, prompt and forced authentication are in the form, escaped."""
     asked = {
         "return_to": "/a?b=1&c=2",
@@ -137,16 +137,18 @@ async def test_every_login_parameter_is_documented_and_carried(make_env: EnvFact
     "query",
     ["step_up=yes", "mfa=true&mfa=true", "login_hint=%0a", "sso_id=a%20b", "prompt=", "x=1"],
 )
-async def test_cb12_what_is_not_well_formed_is_not_carried_along(make_env: EnvFactory, query: str) -> None:
-    """As at the login itself (CB-12)."""
+async def test_cb12_malformed_parameters_are_not_carried(make_env: EnvFactory, query: str) -> None:
+    """The rule is the same as at the login (CB-12)."""
     page = await make_env().browser().visit(f"/login/sso?{query}")
 
     assert _fields(page) == {"return_to": "/", "tenant": ""}
 
 
 @ELSEWHERE
-async def test_cb15_another_site_cannot_swap_the_user_without_a_word(make_env: EnvFactory, site: str) -> None:
-    """Who is signed in is asked; nothing is begun, and the session is as it was. One click goes on."""
+async def test_cb15_another_site_cannot_swap_the_user_without_confirmation(
+    make_env: EnvFactory, site: str
+) -> None:
+    """A signed-in user must confirm. No login starts and the session stays until then."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -163,8 +165,8 @@ async def test_cb15_another_site_cannot_swap_the_user_without_a_word(make_env: E
 
 
 @ELSEWHERE
-async def test_a_tile_of_a_portal_signs_in_whoever_is_not(make_env: EnvFactory, site: str) -> None:
-    """Without a session there is none to swap: the login goes on."""
+async def test_another_site_can_start_a_login_without_a_session(make_env: EnvFactory, site: str) -> None:
+    """Without a session there is no user to swap, so the login continues."""
     response = await make_env().browser().visit("/login/sso?tenant=acme", sec_fetch_site=site)
 
     assert response.headers["location"].startswith(IDP)
@@ -180,10 +182,10 @@ async def test_a_tile_of_a_portal_signs_in_whoever_is_not(make_env: EnvFactory, 
     ],
     ids=["a link of ours", "typed", "no such header", "a step-up that a link from elsewhere led to"],
 )
-async def test_cb15_our_own_ways_to_the_login_are_not_asked(
+async def test_cb15_our_own_links_to_the_login_need_no_confirmation(
     make_env: EnvFactory, query: str, headers: dict[str, str]
 ) -> None:
-    """Only a tenant that another site named can be the attacker's."""
+    """Only a tenant that another site chose can be an attacker's."""
     browser = await make_env().signed_in_browser()
 
     response = await browser.visit(f"/login/sso?{query}", **headers)

@@ -20,7 +20,7 @@ ACME = Tenant("acme")
 
 
 class Visit(BaseModel):
-    """An answer, or a body, with values of ours in it."""
+    """A response or body model with guarded classes in it."""
 
     user: User
     tenants: list[Tenant] = []
@@ -38,14 +38,14 @@ class Visit(BaseModel):
         (Visit, {"user": {"id": "admin"}}),
     ],
 )
-def test_no_data_becomes_a_value(kind: Any, data: object) -> None:
-    """Neither by itself nor as a part of something; the sentence says what to write instead."""
+def test_data_is_never_parsed_to_a_guarded_class(kind: Any, data: object) -> None:
+    """Neither directly nor inside another type. The error names the fix."""
     with pytest.raises(ValidationError, match="cannot be a request parameter"):
         TypeAdapter[object](kind).validate_python(data)
 
 
-def test_values_stay_what_they_are() -> None:
-    """Those that the package made pass as they are, and become JSON as those of any dataclass do."""
+def test_instances_pass_the_guard_unchanged() -> None:
+    """Instances pass unchanged, and are serialised like any dataclass."""
     assert TypeAdapter[object](AuthSession).validate_python(SESSION) is SESSION
     assert TypeAdapter[object](User | None).validate_python(None) is None
     assert TypeAdapter[object](str | User).validate_python("nobody") == "nobody"
@@ -55,15 +55,15 @@ def test_values_stay_what_they_are() -> None:
     assert b'"tenant_id"' not in TypeAdapter(AuthSession).dump_json(SESSION)
 
 
-def test_a_schema_of_the_answer_names_the_fields() -> None:
-    """OpenAPI shows what an endpoint gives."""
+def test_the_serialisation_schema_lists_the_fields() -> None:
+    """OpenAPI describes the response."""
     schema = TypeAdapter[object](Tenant).json_schema(mode="serialization")
 
     assert list(schema["properties"]) == ["id", "roles", "permissions"]
 
 
-def test_python_code_makes_them_as_ever() -> None:
-    """The parameters are the same for whoever looks, and for doubles in tests."""
+def test_guarded_classes_are_constructed_as_before() -> None:
+    """The signature lists the same parameters, also for test doubles."""
     assert list(inspect.signature(Tenant).parameters) == ["id", "roles", "permissions"]
     assert replace(ACME, roles=("owner",)) == Tenant("acme", ("owner",))
     assert create_autospec(User, instance=True).roles is not None
@@ -78,19 +78,19 @@ def test_python_code_makes_them_as_ever() -> None:
         (UserProfile, "await get_user_profile"),
     ],
 )
-def test_an_objection_names_what_to_write(annotation: object, instead: str) -> None:
-    """Wherever in the annotation the class is."""
+def test_a_parameter_error_names_the_fix(annotation: object, instead: str) -> None:
+    """The class may be anywhere in the annotation."""
     assert instead in (parameter_error(annotation) or "")
 
 
 @pytest.mark.parametrize("annotation", [str, dict[str, int], None, "User"])
-def test_no_objection_to_anything_else(annotation: object) -> None:
-    """Apps have types of their own."""
+def test_other_annotations_have_no_parameter_error(annotation: object) -> None:
+    """Other types are not restricted."""
     assert parameter_error(annotation) is None
 
 
-def test_a_factory_that_is_not_called_cannot_be_read() -> None:
-    """Not even one without parameters; called it does what it did."""
+def test_depends_on_an_uncalled_factory_is_an_error() -> None:
+    """This holds for a factory without parameters. Calling it works as before."""
 
     @dependency_factory
     def demand_nothing() -> str:

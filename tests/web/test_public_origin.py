@@ -1,4 +1,4 @@
-"""The public origin: configured, or inferred on loopback. It also decides the ``Secure`` flag of cookies."""
+"""The public origin: configured, or inferred on loopback. It also decides the ``Secure`` flag."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ SettingsOf = Callable[..., DescopeSettings]
 
 @pytest.fixture
 def settings_of() -> SettingsOf:
-    """Make settings from keywords; without a public URL unless one is given."""
+    """Build settings from keywords, without a public URL unless one is given."""
 
     def build(**values: object) -> DescopeSettings:
         given = {"project_id": "P2abcdefghijklmnopqrstuvwxyz", **values}
@@ -40,7 +40,7 @@ def settings_of() -> SettingsOf:
 def test_a_request_is_loopback_if_client_and_host_are(
     settings_of: SettingsOf, host: str, client: tuple[str, int] | None, *, local: bool
 ) -> None:
-    """The developer at the same machine; a proxy in front gives itself away by the host or the client."""
+    """A developer on the same machine. A proxy shows up in the host or the client address."""
     public_origin = PublicOrigin(settings_of(public_url=OWN))
     assert public_origin.is_loopback_request({**scope_of(host, scheme="http"), "client": client}) is local
 
@@ -63,7 +63,7 @@ def test_a_request_is_loopback_if_client_and_host_are(
 def test_the_public_origin_is_inferred_on_loopback(
     settings_of: SettingsOf, hosts: list[str], scheme: str, origin: str
 ) -> None:
-    """Ten minutes with the emulator need no DESCOPE_PUBLIC_URL."""
+    """The emulator needs no DESCOPE_PUBLIC_URL."""
     assert PublicOrigin(settings_of()).require(scope_of(*hosts, scheme=scheme)) == origin
 
 
@@ -95,17 +95,17 @@ def test_the_public_origin_is_inferred_on_loopback(
         pytest.param(["localhost"], "gopher", id="unknown-scheme"),
     ],
 )
-def test_st03_hp05_elsewhere_the_missing_setting_is_named(
+def test_st03_hp05_off_loopback_the_error_names_the_setting(
     settings_of: SettingsOf, hosts: list[str], scheme: str
 ) -> None:
-    """A Host that anybody can send is never believed (CB-12); the error says what to set (ST-03)."""
+    """A Host that any client can send is never used (CB-12). The error names the setting (ST-03)."""
     with pytest.raises(ConfigurationError, match="Set DESCOPE_PUBLIC_URL to the address that browsers use"):
         PublicOrigin(settings_of()).require(scope_of(*hosts, scheme=scheme))
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", ["app.example.com", "evil.example", "localhost:8000", ""])
-def test_cb12_hp01_a_configured_origin_stands_whatever_the_request_says(
+def test_cb12_hp01_a_configured_origin_ignores_the_request(
     settings_of: SettingsOf, host: str, scheme: str
 ) -> None:
     """Host and proxy headers of an attacker change nothing (HP-01)."""
@@ -141,15 +141,15 @@ def test_cb12_hp01_a_configured_origin_stands_whatever_the_request_says(
         ),
     ],
 )
-def test_ck05_cookies_are_secure_unless_it_is_http_on_loopback(
+def test_ck05_cookies_are_secure_except_for_http_on_loopback(
     settings_of: SettingsOf, configuration: dict[str, object], host: str, scheme: str, *, secure: bool
 ) -> None:
-    """The configuration decides; the request is asked on loopback alone."""
+    """The configuration decides; the request only on loopback."""
     scope = scope_of(host, scheme=scheme, x_forwarded_proto="http", x_forwarded_host="localhost")
     assert SessionCookies(settings_of(**configuration)).use_secure(scope) is secure
 
 
-def test_a_scope_without_a_scheme_is_http(settings_of: SettingsOf) -> None:
+def test_a_scope_without_a_scheme_counts_as_http(settings_of: SettingsOf) -> None:
     """The ASGI specification makes the scheme optional."""
     scope = scope_of("localhost:8000")
     del scope["scheme"]

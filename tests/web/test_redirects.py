@@ -1,4 +1,4 @@
-"""Where a browser may be sent after signing in, switching or signing out (requirements 2.5)."""
+"""Redirect targets after a login, a tenant switch and a logout (requirements 2.5)."""
 
 import pytest
 from ada_url import URL
@@ -13,15 +13,15 @@ AT_HOME: Scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app
 
 @pytest.fixture
 def policy() -> RedirectPolicy:
-    """The redirect policy of an app at https://app.example.com that trusts one other."""
+    """The redirect policy of an app at https://app.example.com that trusts one other origin."""
     return RedirectPolicy(
         DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url=OWN, trusted_origins=(TRUSTED,))
     )
 
 
 @pytest.mark.parametrize("value", ACCEPTED, ids=lambda value: value[:60])
-def test_rt_a_safe_target_comes_back_unchanged(policy: RedirectPolicy, value: str) -> None:
-    """The check never rewrites: what was checked is what the browser gets (CVE-2021-43812)."""
+def test_rt_a_safe_target_is_returned_unchanged(policy: RedirectPolicy, value: str) -> None:
+    """The check never rewrites: the browser gets what was checked (CVE-2021-43812)."""
     assert policy.safe_redirect(value, AT_HOME) == value
     assert URL(value, base=f"{OWN}/login/sso").origin in (OWN, TRUSTED)
 
@@ -34,8 +34,8 @@ def test_rt_a_safe_target_comes_back_unchanged(policy: RedirectPolicy, value: st
         for value in group
     ],
 )
-def test_rt01_to_rt11_anything_else_is_refused(policy: RedirectPolicy, value: str) -> None:
-    """What is not plainly a path of ours, or a URL of a trusted origin, is no target."""
+def test_rt01_to_rt11_any_other_target_is_rejected(policy: RedirectPolicy, value: str) -> None:
+    """Only a plain path of the app or a URL of a trusted origin is accepted."""
     assert policy.safe_redirect(value, AT_HOME) is None
 
 
@@ -45,7 +45,7 @@ def test_rt_no_target_is_none(policy: RedirectPolicy) -> None:
 
 
 def test_rt_the_tables_are_wide() -> None:
-    """At least 150 ways to be refused, and none of them is also accepted."""
+    """There are at least 150 rejected targets, and none of them is accepted too."""
     refused = {value for group in REJECTED.values() for value in group}
     assert len(refused) == sum(map(len, REJECTED.values())) >= 150
     assert refused.isdisjoint(ACCEPTED)
@@ -65,8 +65,10 @@ def test_rt_the_tables_are_wide() -> None:
         pytest.param("evil.example", "/x", True, id="path-anyway"),
     ],
 )
-def test_rt_without_a_public_url_only_loopback_is_own(host: str, value: str, *, accepted: bool) -> None:
-    """An absolute target follows the same inference as the public origin."""
+def test_rt_without_a_public_url_only_loopback_is_our_own_origin(
+    host: str, value: str, *, accepted: bool
+) -> None:
+    """The origin of an absolute target is compared with the inferred public origin."""
     trusted = ("https://localhost:5173",)
     policy = RedirectPolicy(
         DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", trusted_origins=trusted)
@@ -97,28 +99,28 @@ FORBIDDEN = frozenset({"/auth/login/sso", "/auth/callback", "/auth/logout"})
         pytest.param("/", True, id="root"),
     ],
 )
-def test_rt13_a_target_that_leads_in_circles_is_refused(
+def test_rt13_a_target_that_would_loop_is_rejected(
     policy: RedirectPolicy, value: str, *, accepted: bool
 ) -> None:
-    """Signing in must not end at signing out."""
+    """A login must not end at the logout."""
     assert policy.safe_redirect(value, AT_HOME, forbidden=FORBIDDEN) == (value if accepted else None)
 
 
 def test_rt13_the_root_can_be_forbidden(policy: RedirectPolicy) -> None:
-    """A plugin without a prefix may live at the root itself."""
+    """A plugin without a prefix may be mounted at the root."""
     assert policy.safe_redirect("/", AT_HOME, forbidden={"/"}) is None
     assert policy.safe_redirect(OWN, AT_HOME, forbidden={"/"}) is None
 
 
-def test_rt13_only_slashes_at_the_end_are_overlooked(policy: RedirectPolicy) -> None:
-    """A path that merely begins like a forbidden one is another path."""
+def test_rt13_only_trailing_slashes_are_ignored(policy: RedirectPolicy) -> None:
+    """A path that starts like a forbidden one is another path."""
     forbidden = ("/login/sso",)
     assert policy.safe_redirect("/login/ssoX", AT_HOME, forbidden=forbidden) == "/login/ssoX"
     assert policy.safe_redirect("/login/sso/", AT_HOME, forbidden=forbidden) is None
 
 
-def test_rt13_circles_are_seen_through_an_absolute_url_on_loopback() -> None:
-    """Without a public URL the app's own origin is the one that the request names."""
+def test_rt13_an_absolute_url_that_would_loop_is_rejected_on_loopback() -> None:
+    """Without a public URL the own origin is the loopback origin of the request."""
     policy = RedirectPolicy(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
     scope: Scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"localhost:8000")]}
     forbidden = ("/login/sso",)
