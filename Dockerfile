@@ -1,8 +1,8 @@
 # The example app, for a real Descope project:
 #   docker build -t fieldnotes .
 #   docker run -p 8000:8000 -e DESCOPE_PROJECT_ID=P... fieldnotes
-# Reached under another name than localhost, it also needs DESCOPE_PUBLIC_URL=https://...; behind a proxy
-# that is not on this host, FORWARDED_ALLOW_IPS names those whose X-Forwarded headers uvicorn may believe.
+# If users reach it by another host than localhost, set DESCOPE_PUBLIC_URL=https://... as well. Behind a proxy on
+# another host, set FORWARDED_ALLOW_IPS to the proxies whose X-Forwarded headers uvicorn may trust.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -20,5 +20,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=3s --start-period=5s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-# No access log: its lines would hold the codes and states of logins.
+# No access log: it would contain the codes and states of logins.
 CMD ["uvicorn", "example_app.app:app", "--host", "0.0.0.0", "--port", "8000", "--proxy-headers", "--no-access-log", "--no-server-header"]

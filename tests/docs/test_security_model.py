@@ -1,4 +1,4 @@
-"""docs/security-model.md keeps its word: every rule is in it, is in the code, and is proved by a test."""
+"""docs/security-model.md lists every rule, and each has code that implements it and a test that proves it."""
 
 import ast
 import re
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
     @property
     def is_built(self) -> bool:
-        """Whether there is anything to prove, or a reason why not."""
+        """Whether the rule applies. If not, the row gives the reason."""
         return not self.deviation.startswith(_NOT_BUILT)
 
 
@@ -60,7 +60,7 @@ def _page() -> str:
 
 
 def _cells(first: str) -> list[list[str]]:
-    """The cells of each row whose first one is spelt like ``first``."""
+    """Return the cells of each row whose first cell matches ``first``."""
     lines = [line for line in _page().splitlines() if re.match(rf"\| {first} \|", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
@@ -84,7 +84,7 @@ def _text_of(folder: str) -> str:
 
 
 def _numbers_in(name: str) -> set[str]:
-    """The numbers that the name of a test carries: ``test_tv11_tv12_...``, ``test_rt01_to_rt11_...``."""
+    """Return the numbers in the name of a test: ``test_tv11_tv12_...``, ``test_rt01_to_rt11_...``."""
     numbers = {
         f"{group}{number:02}"
         for group, first, last in _RANGE.findall(name)
@@ -94,13 +94,13 @@ def _numbers_in(name: str) -> set[str]:
 
 
 def test_every_requirement_has_one_row() -> None:
-    """None is missing, none is there twice, none is invented; and they are in order."""
+    """In order, without missing, duplicate or unknown numbers."""
     assert [row.number for row in _rows()] == _NUMBERS
 
 
 @pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
-def test_a_row_says_what_holds_and_why_not(row: Row) -> None:
-    """A rule is a sentence, a deviation too; what is not built has a reason."""
+def test_a_row_has_a_rule_and_a_reason_for_a_deviation(row: Row) -> None:
+    """Rules and deviations are sentences. A rule that does not apply has a reason."""
     assert row.rule.endswith(".")
     assert not row.deviation or row.deviation.endswith(".")
     assert row.is_built or len(row.deviation.split()) > 3
@@ -108,7 +108,7 @@ def test_a_row_says_what_holds_and_why_not(row: Row) -> None:
 
 @pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
 def test_a_row_names_tests_that_exist(row: Row) -> None:
-    """The proof is a list of tests, and nothing else; each of them is there."""
+    """The proof is a list of existing tests and nothing else."""
     proofs = _PROOF.findall(row.proof)
 
     assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == row.proof
@@ -117,9 +117,9 @@ def test_a_row_names_tests_that_exist(row: Row) -> None:
 
 @pytest.mark.parametrize("row", [row for row in _rows() if row.is_built], ids=lambda row: row.number)
 def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
-    """A search for the number finds a test by name, a docstring or case, and the code that keeps the rule.
+    """The number is in the name of a proof, in the tests, and in the package.
 
-    For the supply chain the tests and scripts are the code.
+    For the supply chain, the tests and scripts implement the rules.
     """
     wanted = row.number.lower().replace("-", "")
 
@@ -128,8 +128,8 @@ def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
     assert row.number in _text_of("fastapi_descope") or row.number.startswith("SC-")
 
 
-def test_every_group_has_the_number_that_it_is_cited_by() -> None:
-    """``requirements 2.9`` is the group of that heading, in code and tests alike."""
+def test_citations_of_groups_match_their_headings() -> None:
+    """``requirements 2.9`` in code and tests is the number of a heading."""
     headings = re.findall(r"^### (2\.\d+) .* \((\w\w)\)$", _page(), re.MULTILINE)
     cited = re.findall(
         r"requirements? (\d\.\d+)", _text_of("fastapi_descope") + _text_of("tests"), re.IGNORECASE
@@ -141,7 +141,7 @@ def test_every_group_has_the_number_that_it_is_cited_by() -> None:
 
 
 def test_every_scenario_and_invariant_has_one_row() -> None:
-    """In order; and no other number is cited."""
+    """In order, and no other number is cited."""
     text = _text_of("fastapi_descope") + _text_of("tests")
 
     assert [cells[0] for cells in _cells(r"F\d+")] == _SCENARIOS
@@ -152,7 +152,7 @@ def test_every_scenario_and_invariant_has_one_row() -> None:
 
 @pytest.mark.parametrize("cells", _cells(r"F\d+"), ids=lambda cells: cells[0])
 def test_a_scenario_names_tests_that_exist(cells: list[str]) -> None:
-    """At least one each, and nothing but tests."""
+    """At least one test each, and nothing else."""
     proofs = _PROOF.findall(cells[2])
 
     assert proofs

@@ -1,6 +1,6 @@
-"""The how-to guides keep their word: their files, copied into an empty folder, run as they stand.
+"""The files of the how-to guides run unchanged in an empty folder.
 
-A Python or TOML block says in its first line which file it is (``# main.py``).
+The first line of a Python or TOML block names its file (``# main.py``).
 """
 
 import os
@@ -19,18 +19,18 @@ _NAME = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 
 
 def _files(page: Path) -> dict[str, str]:
-    """The text of each file on a page, by name."""
+    """Return the text of each file on a page, by name."""
     files: dict[str, str] = {}
     for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         name = _NAME.match(block)
         assert name, f"{page.name}: a block without the name of its file:\n{block}"
-        assert name[1] not in files, f"{page.name}: {name[1]} is there twice"
+        assert name[1] not in files, f"{page.name}: {name[1]} occurs twice"
         files[name[1]] = block
     return files
 
 
 def _run(folder: Path, page: Path, *arguments: str) -> tuple[int, str]:
-    """Python in a process of its own, warnings as errors, in a folder with the files of the page."""
+    """Run Python with warnings as errors in a folder with the files of the page."""
     for name, text in _files(page).items():
         file = folder / name
         file.parent.mkdir(exist_ok=True)
@@ -60,8 +60,10 @@ def _pages(*, tests: bool) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", _pages(tests=False), ids=lambda page: page.stem)
-def test_its_modules_can_be_imported(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no more than a project id in the environment."""
+def test_the_modules_of_a_page_can_be_imported(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a project id is set in the environment."""
     monkeypatch.setenv("DESCOPE_PROJECT_ID", "P" + "a" * 27)
     modules = [name.removesuffix(".py").replace("/", ".") for name in _names(page, tests=False)]
 
@@ -69,8 +71,8 @@ def test_its_modules_can_be_imported(page: Path, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("page", _pages(tests=True), ids=lambda page: page.stem)
-def test_its_tests_pass(page: Path, tmp_path: Path) -> None:
-    """Each of them, with nothing but the page's own configuration."""
+def test_the_tests_of_a_page_pass(page: Path, tmp_path: Path) -> None:
+    """All of them, with the configuration of the page."""
     tests = sum(text.count("def test_") for name, text in _files(page).items() if _is_test(name))
 
     status, output = _run(tmp_path, page, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q")

@@ -1,4 +1,4 @@
-"""docs/wire-contract.md keeps its word: whatever cites a section of it finds it there."""
+"""docs/wire-contract.md has every section that code, tests and docs cite."""
 
 import re
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "wire-contract.md").read_text(encoding="utf-8")
 SECTIONS = set(re.findall(r"^##+ (\d+(?:\.\d+)?)\.? ", PAGE, re.MULTILINE))
 
-# "wire contract, sections 3.2 to 3.4 and 7"; the line may end anywhere in between.
+# "wire contract, sections 3.2 to 3.4 and 7", possibly across lines.
 _CITED = re.compile(
     r"wire contract,?\s+(?:sections?\s+)?(\d{1,2}\b(?:\.\d+)?(?:(?:,|\s+to|\s+and)\s+\d{1,2}\b(?:\.\d+)?)*)",
     re.IGNORECASE,
 )
-# "section 2.8" by itself; what stands behind the number of an RFC is that RFC's.
+# "section 2.8" alone. A section after the number of an RFC belongs to the RFC.
 _BARE = re.compile(r"(?<!\d, )(?<!\d )\bsection (\d+(?:\.\d+)?)(?!\.?\d)")
 
 
@@ -47,23 +47,23 @@ def test_every_section_that_is_cited_exists() -> None:
 
 
 def test_every_section_of_the_record_exists() -> None:
-    """The single facts on record are sorted by the same numbers."""
+    """Entries of the record name existing sections."""
     assert set(_recorded()) <= SECTIONS
 
 
 @pytest.mark.parametrize(
     "file", ["_upstream/responses.py", "emulator/api/authentication.py", "emulator/api/auth.py"]
 )
-def test_a_section_by_itself_is_the_contracts(file: str) -> None:
-    """Some files cite it throughout, by the number alone."""
+def test_a_bare_section_number_is_one_of_the_contract(file: str) -> None:
+    """Some files cite the contract by section number alone."""
     bare = set(_BARE.findall((ROOT / "fastapi_descope" / file).read_text(encoding="utf-8")))
 
     assert bare
     assert bare <= SECTIONS
 
 
-def test_every_guess_has_its_question() -> None:
-    """What is unknown, and which way the emulator takes it, is one table."""
+def test_every_assumption_is_documented() -> None:
+    """One table lists what is unknown about Descope, and what the emulator assumes."""
     rows = PAGE.split("## 10.")[1].split("|---|---|")[1]
 
     assert set(re.findall(r"\| `(\w+)` \|", rows)) == {field.name for field in fields(Assumptions)}
