@@ -185,9 +185,9 @@ def test_issue_rejects_unknown_users_and_tenants(
     make: Make, user: str, tenant: str | None, message: str
 ) -> None:
     """Unknown users and foreign tenants are errors, and the message contains no e-mail address."""
-    with pytest.raises(LookupError, match=message) as refused:
+    with pytest.raises(LookupError, match=message) as rejected:
         make().issue(user, tenant)
-    assert "@" not in str(refused.value)
+    assert "@" not in str(rejected.value)
 
 
 def test_tokens_stay_out_of_reprs(make: Make) -> None:

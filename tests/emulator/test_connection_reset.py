@@ -272,10 +272,10 @@ async def test_clear_ends_a_delay_at_once(call: Call, make: Make) -> None:
     emulator.faults.add("me", hold=True)
     async with asyncio.TaskGroup() as group:
         delayed = group.create_task(call(emulator, "GET", "/v1/auth/me"))
-        held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
+        call_task = group.create_task(call(emulator, "GET", "/v1/auth/me"))
         await emulator.faults.wait_until_held()
         emulator.faults.clear()
-    assert [delayed.result().status_code, held.result().status_code] == [401, 401]
+    assert [delayed.result().status_code, call_task.result().status_code] == [401, 401]
 
 
 async def test_exception_of_pause_is_raised(call: Call) -> None:

@@ -58,11 +58,11 @@ async def test_users(call: Call, make_console: MakeConsole) -> None:
         ),
     )
     response = await call(make_console(project=project), "GET", "/console/api/users")
-    held = {"roles": ["admin"], "permissions": ["read"]}
+    grants = {"roles": ["admin"], "permissions": ["read"]}
     assert response.json() == {
         "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "users": 1}],
         "users": [
-            {"user_id": ADA, "login_id": "ada@acme.example", "name": "Ada", "tenants": {"acme": held}},
+            {"user_id": ADA, "login_id": "ada@acme.example", "name": "Ada", "tenants": {"acme": grants}},
             {
                 "user_id": SeedUser("bo@x.example").user_id,
                 "login_id": "bo@x.example",
@@ -179,8 +179,8 @@ async def test_revoking_a_user(call: Call, make_console: MakeConsole) -> None:
         emulator.issue(user)
     response = await call(emulator, "POST", "/console/api/revoke", json={"user": "ADA@acme.example"})
     assert [one["user_id"] for one in response.json()["sessions"]] == [GRACE]
-    nobody = await call(emulator, "POST", "/console/api/revoke", json={"user": "canary@x.example"})
-    assert (nobody.status_code, message(nobody)) == (404, "The project has no such user")
+    unknown = await call(emulator, "POST", "/console/api/revoke", json={"user": "canary@x.example"})
+    assert (unknown.status_code, message(unknown)) == (404, "The project has no such user")
 
 
 @pytest.mark.parametrize("body", [{}, {"session": 1}, {"user": None}, {"user": ["ada"]}])

@@ -231,9 +231,9 @@ async def test_context_manager(call: Call, make: Make) -> None:
     async with asyncio.TaskGroup() as group, make() as emulator:
         emulator.faults.add("me", hold=True)
         emulator.faults.add("me", status=500)
-        held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
+        call_task = group.create_task(call(emulator, "GET", "/v1/auth/me"))
         await emulator.faults.wait_until_held()
-    assert held.result().status_code == 401
+    assert call_task.result().status_code == 401
     assert (await call(emulator, "GET", "/v1/auth/me")).status_code == 401
 
 

@@ -130,12 +130,12 @@ async def test_hold(call: Call, make: Make) -> None:
     token = emulator.issue("ada@acme.example").refresh_jwt
     emulator.faults.add("refresh", times=2, hold=True)
     async with asyncio.TaskGroup() as group:
-        held = [group.create_task(call(emulator, "POST", REFRESH, token=token)) for _ in range(2)]
+        held_calls = [group.create_task(call(emulator, "POST", REFRESH, token=token)) for _ in range(2)]
         await emulator.faults.wait_until_held(2)
         assert (await call(emulator, "POST", REFRESH, token=token)).status_code == 200
         assert [one.status for one in emulator.requests.for_endpoint("refresh")] == [None, None, 200]
         emulator.faults.release()
-    assert [task.result().status_code for task in held] == [200, 200]
+    assert [task.result().status_code for task in held_calls] == [200, 200]
 
 
 async def test_hold_then_fail(call: Call, make: Make) -> None:
@@ -143,10 +143,10 @@ async def test_hold_then_fail(call: Call, make: Make) -> None:
     emulator = make()
     emulator.faults.add("me", hold=True, status=500)
     async with asyncio.TaskGroup() as group:
-        held = group.create_task(call(emulator, "GET", "/v1/auth/me"))
+        call_task = group.create_task(call(emulator, "GET", "/v1/auth/me"))
         await emulator.faults.wait_until_held()
         emulator.faults.clear()
-    assert held.result().status_code == 500
+    assert call_task.result().status_code == 500
 
 
 async def test_cancelled_call_is_no_longer_held(call: Call, make: Make) -> None:
@@ -172,10 +172,10 @@ async def test_hold_across_threads(make: Make) -> None:
     emulator.faults.add("keys", hold=True)
     with running(emulator) as base_url:
         async with asyncio.TaskGroup() as group, httpx.AsyncClient(base_url=base_url) as client:
-            held = group.create_task(client.get(f"/v2/keys/{emulator.project_id}"))
+            call_task = group.create_task(client.get(f"/v2/keys/{emulator.project_id}"))
             await emulator.faults.wait_until_held()
             emulator.faults.release()
-            assert (await held).status_code == 200
+            assert (await call_task).status_code == 200
 
 
 def test_waiter_of_a_closed_event_loop_is_ignored(make: Make, call: Call) -> None:
@@ -189,10 +189,10 @@ def test_waiter_of_a_closed_event_loop_is_ignored(make: Make, call: Call) -> Non
 
     async def hold() -> int:
         emulator.faults.add("me", hold=True)
-        held = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
+        call_task = asyncio.create_task(call(emulator, "GET", "/v1/auth/me"))
         await emulator.faults.wait_until_held()
         emulator.faults.release()
-        return (await held).status_code
+        return (await call_task).status_code
 
     asyncio.run(give_up())
     assert asyncio.run(hold()) == 401

@@ -32,10 +32,10 @@ def test_em04_every_emulator_has_its_own_key() -> None:
 
 async def test_tokens_are_invalid_for_other_emulators(make_env: EnvFactory) -> None:
     """An app with another emulator rejects the tokens, even under the same project id (EM-04)."""
-    env, stranger = make_env(), Emulator()
-    assert stranger.project_id == env.emulator.project_id
+    env, other_app = make_env(), Emulator()
+    assert other_app.project_id == env.emulator.project_id
     browser = env.browser()
-    for signer, status in ((env.emulator, 200), (stranger, 401)):
+    for signer, status in ((env.emulator, 200), (other_app, 401)):
         token = signer.issue("ada@acme.example", "acme").session_jwt
         response = await browser.get("/me", authorization=f"Bearer {token}")
         assert response.status_code == status

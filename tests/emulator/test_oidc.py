@@ -323,8 +323,8 @@ async def test_refused_sign_in_gets_the_standard_error(call: Call, make: Make, c
     """The parameters are OAuth's, whatever ``Assumptions`` says (RFC 6749, section 4.1.2.1)."""
     emulator = make(Project(assumptions=Assumptions(failed_sign_in="err")))
     started = await call(emulator, "GET", "/oauth2/v1/authorize", params=AUTHORIZE)
-    refused = await confirm(emulator, started.headers["location"], None)
-    query = httpx.URL(refused.headers["location"]).params
+    rejected = await confirm(emulator, started.headers["location"], None)
+    query = httpx.URL(rejected.headers["location"]).params
     assert (query["error"], query["state"], "err" in query) == ("access_denied", "xyz", False)
 
 

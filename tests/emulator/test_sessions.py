@@ -183,8 +183,8 @@ async def test_seeded_attributes_are_returned(call: Call, make: Make) -> None:
     emulator = make(Project(tenants=(tenant,), users=(user,)))
     token = emulator.issue("ada@acme.example", "acme").refresh_jwt
     me = (await call(emulator, "GET", "/v1/auth/me", token=token)).json()
-    told = {name: me[name] for name in ("picture", "customAttributes", "status")}
-    assert told == {
+    bodies = {name: me[name] for name in ("picture", "customAttributes", "status")}
+    assert bodies == {
         "picture": "https://acme.example/ada.png",
         "customAttributes": {"badge": 7},
         "status": "invited",

@@ -18,7 +18,7 @@ Make = Callable[..., Emulator]
 Start = Callable[..., Coroutine[None, None, str]]
 
 
-async def _typed(call: Call, emulator: Emulator, url: str, login_id: str) -> httpx.Response:
+async def _enter(call: Call, emulator: Emulator, url: str, login_id: str) -> httpx.Response:
     """Enter a login id on the page and press Continue."""
     page = await call(emulator, "GET", url)
     token = re.findall(r'form_token" value="([^"]+)"', page.text)[0]
@@ -34,7 +34,7 @@ async def _sent(call: Call, emulator: Emulator, url: str, **form: str) -> httpx.
 async def test_member_can_be_entered(call: Call, start: Start, make: Make, typed: str) -> None:
     """A member can be entered instead of chosen."""
     emulator = make()
-    response = await _typed(call, emulator, await start(emulator), typed)
+    response = await _enter(call, emulator, await start(emulator), typed)
     assert response.status_code == 303
     assert "code=" in response.headers["location"]
 
@@ -50,12 +50,12 @@ async def test_unknown_login_id_shows_the_page_again(
     emulator = make()
     url = await start(emulator)
     before = emulator.project
-    response = await _typed(call, emulator, url, typed)
+    response = await _enter(call, emulator, url, typed)
     assert response.status_code == 422
     assert "Acme Corp has no such account." in response.text
     assert f'value="{escape(typed)}"' in response.text
     assert emulator.project is before
-    assert (await _typed(call, emulator, url, "ada@acme.example")).status_code == 303
+    assert (await _enter(call, emulator, url, "ada@acme.example")).status_code == 303
 
 
 async def test_login_hint_of_an_unknown_user_is_in_the_field(call: Call, start: Start, make: Make) -> None:
@@ -69,7 +69,7 @@ async def test_login_hint_of_an_unknown_user_is_in_the_field(call: Call, start: 
 async def test_open_sign_up_adds_the_user(call: Call, start: Start, make: Make) -> None:
     """With open sign-up an entered e-mail address joins the tenant without roles, permanently."""
     emulator = make(Project(open_sign_up=True))
-    response = await _typed(call, emulator, await start(emulator), "New@acme.example")
+    response = await _enter(call, emulator, await start(emulator), "New@acme.example")
     assert response.status_code == 303
     user = emulator.project.find_user("new@acme.example")
     assert user is not None
@@ -87,7 +87,7 @@ async def test_open_sign_up_adds_a_membership(call: Call, start: Start, make: Ma
     emulator = make(Project(open_sign_up=True))
     before = emulator.project.find_user("hank@globex.example")
     assert before is not None
-    await _typed(call, emulator, await start(emulator), "hank@globex.example")
+    await _enter(call, emulator, await start(emulator), "hank@globex.example")
     after = emulator.project.find_user("hank@globex.example")
     assert after == replace(before, tenants={**before.tenants, "acme": Grants()})
     assert len(emulator.project.users) == 4
@@ -98,7 +98,7 @@ async def test_open_sign_up_without_a_tenant(call: Call, make: Make) -> None:
     emulator = make(Project(open_sign_up=True))
     query = {"provider": "github", "redirectURL": BACK}
     started = await call(emulator, "POST", "/v1/auth/oauth/authorize", params=query)
-    assert (await _typed(call, emulator, started.json()["url"], "new@x.example")).status_code == 303
+    assert (await _enter(call, emulator, started.json()["url"], "new@x.example")).status_code == 303
     user = emulator.project.find_user("new@x.example")
     assert user is not None
     assert dict(user.tenants) == {}
@@ -110,7 +110,7 @@ async def test_open_sign_up_without_a_tenant(call: Call, make: Make) -> None:
 async def test_open_sign_up_needs_an_email_address(call: Call, start: Start, make: Make, typed: str) -> None:
     """Other login ids than e-mail addresses cannot join."""
     emulator = make(Project(open_sign_up=True))
-    response = await _typed(call, emulator, await start(emulator), typed)
+    response = await _enter(call, emulator, await start(emulator), typed)
     assert response.status_code == 422
     assert "Enter an e-mail address to join." in response.text
     assert len(emulator.project.users) == 4
@@ -123,7 +123,7 @@ async def test_open_sign_up_with_an_initiated_email(
     """Only the initiated e-mail address can join."""
     emulator = make(Project(open_sign_up=True))
     url = await start(emulator, initiatedEmail="New@acme.example")
-    assert (await _typed(call, emulator, url, typed)).status_code == status
+    assert (await _enter(call, emulator, url, typed)).status_code == status
     assert (emulator.project.find_user(typed) is not None) is (status == 303)
 
 
@@ -133,9 +133,9 @@ async def test_step_up_has_no_sign_up(call: Call, start: Start, make: Make) -> N
     token = emulator.issue("grace@acme.example").refresh_jwt
     url = await start(emulator, token)
     assert "login_id" not in (await call(emulator, "GET", url)).text
-    assert (await _typed(call, emulator, url, "eve@acme.example")).status_code == 422
-    assert (await _typed(call, emulator, url, "ada@acme.example")).status_code == 422
-    assert (await _typed(call, emulator, url, "grace@acme.example")).status_code == 303
+    assert (await _enter(call, emulator, url, "eve@acme.example")).status_code == 422
+    assert (await _enter(call, emulator, url, "ada@acme.example")).status_code == 422
+    assert (await _enter(call, emulator, url, "grace@acme.example")).status_code == 303
 
 
 async def test_no_sign_up_to_a_removed_tenant(call: Call, start: Start, make: Make) -> None:
@@ -143,4 +143,4 @@ async def test_no_sign_up_to_a_removed_tenant(call: Call, start: Start, make: Ma
     emulator = make(Project(open_sign_up=True))
     url = await start(emulator)
     emulator.project = Project(tenants=(), users=(), access_keys=(), open_sign_up=True)
-    assert (await _typed(call, emulator, url, "eve@acme.example")).status_code == 422
+    assert (await _enter(call, emulator, url, "eve@acme.example")).status_code == 422

@@ -55,7 +55,7 @@ class MeddlingTime(float):
 
 
 @pytest.fixture
-def newcomer() -> RefreshTokenRecord:
+def new_record() -> RefreshTokenRecord:
     """A sign-in that happens during an iteration."""
     return RefreshTokenRecord(
         TokenFamily("U9", ("fed",), started_at=0, ends_at=10**9, last_used=0), None, "kid"
@@ -69,55 +69,55 @@ def _filled(family: TokenFamily, count: int = 3) -> TokenFamilies:
     return families
 
 
-def _arrival(families: TokenFamilies, newcomer: RefreshTokenRecord) -> Callable[[], None]:
+def _adds_token(families: TokenFamilies, new_record: RefreshTokenRecord) -> Callable[[], None]:
     """Return a function that issues a token each time it is called."""
 
     def arrive() -> None:
         if len(families) < 5000:
-            families.add(f"late {len(families)}", newcomer, 0)
+            families.add(f"late {len(families)}", new_record, 0)
 
     return arrive
 
 
-def test_users_are_revoked_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
+def test_users_are_revoked_while_others_sign_in(new_record: RefreshTokenRecord) -> None:
     """All sessions of the user end, and no others."""
     family = TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families, user = _filled(family), Meddling("U1")
-    user.meddle = _arrival(families, newcomer)
+    user.meddle = _adds_token(families, new_record)
 
     families.revoke_all(user)
 
-    assert (family.end_reason, newcomer.family.end_reason) == (EndReason.LOGOUT, None)
+    assert (family.end_reason, new_record.family.end_reason) == (EndReason.LOGOUT, None)
 
 
-def test_sessions_are_listed_while_others_start(newcomer: RefreshTokenRecord) -> None:
+def test_sessions_are_listed_while_others_start(new_record: RefreshTokenRecord) -> None:
     """The list has the sessions of the time of the call."""
     family = MeddlingFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0)
     families = _filled(family)
-    family.meddle = _arrival(families, newcomer)
+    family.meddle = _adds_token(families, new_record)
 
     assert families.active(0) == (family,)
 
 
-def test_expired_tokens_are_removed_while_others_sign_in(newcomer: RefreshTokenRecord) -> None:
+def test_expired_tokens_are_removed_while_others_sign_in(new_record: RefreshTokenRecord) -> None:
     """A token that is issued during the cleanup is kept."""
     families = _filled(TokenFamily("U1", ("fed",), started_at=0, ends_at=100, last_used=0), 1000)
     now = MeddlingTime(200)
-    now.meddle = lambda: _arrival(families, newcomer)() if families.find("late 1000") is None else None
+    now.meddle = lambda: _adds_token(families, new_record)() if families.find("late 1000") is None else None
 
-    families.add("last", newcomer, now)
+    families.add("last", new_record, now)
 
     assert families.find("token 999") is None
-    assert families.find("late 1000") is newcomer
+    assert families.find("late 1000") is new_record
 
 
 def test_the_journal_is_read_while_it_is_written() -> None:
     """The iteration has the requests of the time when it started."""
-    journal, asked = Journal(), Meddling("refresh")
+    journal, endpoint = Journal(), Meddling("refresh")
     journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
-    asked.meddle = lambda: journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
+    endpoint.meddle = lambda: journal.record(Call("POST", "/v1/auth/refresh", {}, "refresh", ""))
 
-    assert len(journal.for_endpoint(asked)) == 1
+    assert len(journal.for_endpoint(endpoint)) == 1
 
 
 def test_code_is_redeemed_by_one_of_two_threads() -> None:
