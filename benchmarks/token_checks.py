@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from fastapi_descope import DescopeSettings
-from fastapi_descope._encoding import base64url
+from fastapi_descope._encoding import base64url_decode
 from fastapi_descope._tokens.claims import TokenKind, TokenPolicy, verify
 from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope._tokens.verifier import TokenVerifier
@@ -89,10 +89,10 @@ def _repeated(operation: Callable[[], object]) -> _Prepare:
 def _raw_rsa(emulator: Emulator, case: _Case) -> _Prepare:
     """Time the one RSA operation that every verifier needs, with everything else prepared."""
     (jwk,) = emulator.public_keys
-    exponent, modulus = (int.from_bytes(base64url.decode(jwk[name].encode())) for name in ("e", "n"))
+    exponent, modulus = (int.from_bytes(base64url_decode(jwk[name].encode())) for name in ("e", "n"))
     key = RSAPublicNumbers(exponent, modulus).public_key()
     signed, _, signature = case.session_jwt.encode().rpartition(b".")
-    decoded = base64url.decode(signature)
+    decoded = base64url_decode(signature)
     padding, digest = PKCS1v15(), SHA256()
     return _repeated(lambda: key.verify(decoded, signed, padding, digest))
 

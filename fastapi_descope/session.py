@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from ._encoding import json_fields
-from ._encoding.frozen_dict import FrozenDict
+from ._encoding import FrozenDict, as_mapping, as_names, as_text
 
 __all__ = ["AuthSession", "Claims", "RefreshToken", "Tenant", "TokenPair", "User", "UserProfile"]
 
@@ -59,12 +58,12 @@ class User:
 
         Identify users by ``id``: an e-mail address can change owners.
         """
-        return json_fields.text(self.claims.get("email"))
+        return as_text(self.claims.get("email"))
 
     @property
     def name(self) -> str | None:
         """The claim ``name``, or None if the project's JWT template does not add it."""
-        return json_fields.text(self.claims.get("name"))
+        return as_text(self.claims.get("name"))
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
@@ -75,9 +74,9 @@ class User:
         """
         tenant_only = "tenants" not in claims and "dct" in claims
         return cls(
-            id=json_fields.text(claims.get("dsub")) or json_fields.text(claims.get("sub")) or "",
-            roles=() if tenant_only else json_fields.names(claims.get("roles")),
-            permissions=() if tenant_only else json_fields.names(claims.get("permissions")),
+            id=as_text(claims.get("dsub")) or as_text(claims.get("sub")) or "",
+            roles=() if tenant_only else as_names(claims.get("roles")),
+            permissions=() if tenant_only else as_names(claims.get("permissions")),
             claims=claims,
         )
 
@@ -91,18 +90,18 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
     """Return every tenant that the user is a member of, by id."""
     # Wire contract, section 3.4. An empty string is not a tenant id (TN-06).
     if "tenants" not in claims:
-        current = json_fields.text(claims.get("dct"))
+        current = as_text(claims.get("dct"))
         return {} if current is None else {current: _tenant(current, claims)}
     tenants: dict[str, Tenant] = {}
-    for tenant_id, value in (json_fields.mapping(claims["tenants"]) or _NO_CLAIMS).items():
-        grants = _NO_CLAIMS if value is None else json_fields.mapping(value)
+    for tenant_id, value in (as_mapping(claims["tenants"]) or _NO_CLAIMS).items():
+        grants = _NO_CLAIMS if value is None else as_mapping(value)
         if tenant_id and grants is not None:
             tenants[tenant_id] = _tenant(tenant_id, grants)
     return tenants
 
 
 def _tenant(tenant_id: str, grants: Mapping[str, object]) -> Tenant:
-    roles, permissions = json_fields.names(grants.get("roles")), json_fields.names(grants.get("permissions"))
+    roles, permissions = as_names(grants.get("roles")), as_names(grants.get("permissions"))
     return Tenant(tenant_id, roles, permissions)
 
 
@@ -147,7 +146,7 @@ class AuthSession:
     @property
     def tenant_claim(self) -> str | None:
         """The claim ``dct``, or None. The user may not be a member of that tenant."""
-        return json_fields.text(self.claims.get("dct"))
+        return as_text(self.claims.get("dct"))
 
     @property
     def used_mfa(self) -> bool:
@@ -158,14 +157,14 @@ class AuthSession:
     def from_claims(cls, claims: Claims) -> Self:
         """Create the session from the verified claims of a session token."""
         tenants = FrozenDict(_tenants(claims))
-        current = json_fields.text(claims.get("dct"))
+        current = as_text(claims.get("dct"))
         return cls(
             user=User.from_claims(claims),
             tenant=tenants.get(current) if current else None,
             tenants=tenants,
             issued_at=_epoch_seconds(claims.get("iat")),
             expires_at=_epoch_seconds(claims.get("exp")),
-            amr=json_fields.names(claims.get("amr")),
+            amr=as_names(claims.get("amr")),
             step_up=claims.get("su") is True,
         )
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from .._concurrency.single_flight import SingleFlight
+from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
 from .._telemetry.log_once import LogOnce
 from .._upstream.api import DescopeApi, LoginOptions, LoginParams, TokenResponse

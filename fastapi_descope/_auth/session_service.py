@@ -6,7 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
-from .._concurrency.single_flight import SingleFlight
+from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
 from .._upstream.api import DescopeApi
 from ..errors import (

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from math import ceil
 
-from .._concurrency.single_flight import SingleFlight
+from .._concurrency import SingleFlight
 from ..errors import (
     InvalidUpstreamResponse,
     SessionEnded,

@@ -20,7 +20,7 @@ from jose.backends.base import Key as JoseKey
 # No HMAC is implemented here, so a public key cannot be used as an HMAC secret (TV-06).
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
-from .._encoding import base64url, strict_json
+from .._encoding import base64url_decode, is_canonical_base64url, parse_strict_json
 from ..errors import TokenError, TokenExpired, TokenReason
 from ..session import Claims
 
@@ -134,7 +134,7 @@ def verify(
     key = keys.get(_check_header(_parse_object(header)))  # no other key is tried (TV-07)
     if key is None:
         raise UnknownKey(should_refetch=_is_plausible(payload, kind, policy, now))
-    if not key.rsa.verify(header + b"." + payload, base64url.decode(signature)):
+    if not key.rsa.verify(header + b"." + payload, base64url_decode(signature)):
         raise TokenError(TokenReason.SIGNATURE)
     claims = _parse_object(payload)
     _check_claims(claims, kind, policy, now)
@@ -148,7 +148,7 @@ def _segments(token: object, max_bytes: int) -> list[bytes]:
     if len(token) > max_bytes:  # before anything is decoded (TV-02)
         raise TokenError(TokenReason.TOO_LARGE)
     segments = token.encode(errors="replace").split(b".", _SEGMENTS)
-    if len(segments) != _SEGMENTS or not all(map(base64url.is_canonical, segments)):
+    if len(segments) != _SEGMENTS or not all(map(is_canonical_base64url, segments)):
         raise TokenError(TokenReason.MALFORMED)
     if len(segments[0]) > _MAX_HEADER:
         raise TokenError(TokenReason.TOO_LARGE)
@@ -157,7 +157,7 @@ def _segments(token: object, max_bytes: int) -> list[bytes]:
 
 def _parse_object(segment: bytes) -> Mapping[str, object]:
     try:
-        return strict_json.parse_object(base64url.decode(segment))
+        return parse_strict_json(base64url_decode(segment))
     except ValueError:
         pass
     # Not raised inside except: the parser's error contains the text and would become __context__ (LG-02).

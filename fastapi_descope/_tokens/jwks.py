@@ -10,7 +10,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import cast
 
-from .._encoding import base64url, json_fields, strict_json
+from .._encoding import as_mapping, base64url_decode, is_canonical_base64url, parse_strict_json
 from ..errors import InvalidUpstreamResponse
 from .claims import Key
 
@@ -82,7 +82,7 @@ def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
     if len(body) > _MAX_BYTES:
         raise InvalidUpstreamResponse("key_set_too_large")
     try:
-        listed = strict_json.parse_object(body).get("keys")
+        listed = parse_strict_json(body).get("keys")
     except ValueError:
         listed = None
     if not isinstance(listed, tuple):
@@ -90,7 +90,7 @@ def _members(body: bytes) -> tuple[Mapping[str, object], ...]:
     members = cast("tuple[object, ...]", listed)
     if len(members) > _MAX_KEYS:
         raise InvalidUpstreamResponse("too_many_keys")
-    return tuple(json_fields.mapping(member) or {} for member in members)
+    return tuple(as_mapping(member) or {} for member in members)
 
 
 def _reject_reason(member: Mapping[str, object], leaked: Container[object]) -> RejectReason | None:
@@ -132,9 +132,9 @@ def _is_exponent(number: int) -> bool:
 def _decode_uint(text: object) -> int:
     """Return the number in a Base64urlUInt (RFC 7518, section 2), or 0, which every check rejects."""
     octets = text.encode() if isinstance(text, str) else b""
-    if not base64url.is_canonical(octets):
+    if not is_canonical_base64url(octets):
         return 0
-    number = base64url.decode(octets)
+    number = base64url_decode(octets)
     return int.from_bytes(number) if number[0] else 0
 
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-from .._concurrency.single_flight import SingleFlight
+from .._concurrency import SingleFlight
 from .._telemetry.log_once import LogOnce
 from ..errors import (
     CircuitOpen,

@@ -8,7 +8,7 @@ from random import random
 from types import TracebackType
 from typing import Self
 
-from .._concurrency.circuit_breaker import CircuitBreaker
+from .._concurrency import CircuitBreaker
 from ..errors import CircuitOpen, InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
 from ..events import EventBus, UpstreamDegraded, UpstreamRecovered
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import cast
 
 from .._config.origin import Origin
-from .._encoding import json_fields
+from .._encoding import as_mapping, as_names, as_objects, as_text
 from .._tokens.claims import looks_like_jwt
 from ..errors import InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
 from ..session import Tenant, UserProfile
@@ -114,7 +114,7 @@ def parse_tokens(response: ApiResponse) -> TokenResponse:
         refresh_jwt=_token(fields, "refreshJwt") or _token_cookie(response, fields, "cookieName", "DSR"),
         next_refresh_seconds=_seconds(fields.get("nextRefreshSeconds")),
         first_seen=fields.get("firstSeen") is True,
-        profile=_profile(json_fields.mapping(fields.get("user"))),
+        profile=_profile(as_mapping(fields.get("user"))),
     )
 
 
@@ -127,7 +127,7 @@ def parse_login_url(response: ApiResponse) -> str:
         InvalidUpstreamResponse: the URL is not https (http on loopback), longer than 8 KiB, not printable
             ASCII, or contains credentials.
     """
-    url = json_fields.text(_json_object(response).get("url")) or ""
+    url = as_text(_json_object(response).get("url")) or ""
     match = _URL.fullmatch(url) if len(url) <= _MAX_URL_CHARACTERS else None
     origin = Origin.parse(match["origin"]) if match else None
     if origin is None or (origin.scheme == "http" and not origin.is_loopback):
@@ -158,9 +158,9 @@ def parse_tenant_names(response: ApiResponse) -> Mapping[str, str]:
         raise InvalidUpstreamResponse("tenants")
     return MappingProxyType(
         {
-            tenant_id: json_fields.text(entry.get("name")) or tenant_id
-            for entry in json_fields.objects(cast("object", tenants))
-            if (tenant_id := json_fields.text(entry.get("id")))
+            tenant_id: as_text(entry.get("name")) or tenant_id
+            for entry in as_objects(cast("object", tenants))
+            if (tenant_id := as_text(entry.get("id")))
         }
     )
 
@@ -178,7 +178,7 @@ def _retry_after(response: ApiResponse) -> int:
 
 
 def _client_error(response: ApiResponse) -> UpstreamRejected | InvalidUpstreamResponse:
-    fields = json_fields.mapping(_json(response.body)) or _NOTHING
+    fields = as_mapping(_json(response.body)) or _NOTHING
     code = fields.get("errorCode")
     if not isinstance(code, str) or not code:
         return InvalidUpstreamResponse("unsigned_refusal")
@@ -194,7 +194,7 @@ def _json(body: bytes | None) -> object:
 
 
 def _json_object(response: ApiResponse) -> Mapping[str, object]:
-    value = json_fields.mapping(_json(response.body))
+    value = as_mapping(_json(response.body))
     if value is None:
         raise InvalidUpstreamResponse("not_json")
     return value
@@ -212,7 +212,7 @@ def _token_cookie(
     response: ApiResponse, fields: Mapping[str, object], name_field: str, default: str
 ) -> str | None:
     """Return the token of the cookie whose name is in ``name_field``, or ``default`` without that field."""
-    name = json_fields.text(fields.get(name_field)) or default
+    name = as_text(fields.get(name_field)) or default
     if _COOKIE_NAME.fullmatch(name) is None:
         name = default
     token = None
@@ -225,39 +225,35 @@ def _token_cookie(
 
 def _profile(user: Mapping[str, object] | None) -> UserProfile | None:
     """Return the profile of a user object, or None if it has no user id."""
-    if user is None or not (user_id := json_fields.text(user.get("userId"))):
+    if user is None or not (user_id := as_text(user.get("userId"))):
         return None
     memberships = {
         tenant_id: entry
-        for entry in json_fields.objects(user.get("userTenants"))
-        if (tenant_id := json_fields.text(entry.get("tenantId")))
+        for entry in as_objects(user.get("userTenants"))
+        if (tenant_id := as_text(entry.get("tenantId")))
     }
     return UserProfile(
         user_id=user_id,
-        login_ids=json_fields.names(user.get("loginIds")),
-        name=json_fields.text(user.get("name")),
-        given_name=json_fields.text(user.get("givenName")),
-        family_name=json_fields.text(user.get("familyName")),
-        email=json_fields.text(user.get("email")),
+        login_ids=as_names(user.get("loginIds")),
+        name=as_text(user.get("name")),
+        given_name=as_text(user.get("givenName")),
+        family_name=as_text(user.get("familyName")),
+        email=as_text(user.get("email")),
         verified_email=user.get("verifiedEmail") is True,
-        phone=json_fields.text(user.get("phone")),
+        phone=as_text(user.get("phone")),
         verified_phone=user.get("verifiedPhone") is True,
-        picture=json_fields.text(user.get("picture")),
+        picture=as_text(user.get("picture")),
         tenants=MappingProxyType({key: _tenant(key, entry) for key, entry in memberships.items()}),
         tenant_names=MappingProxyType(
-            {key: json_fields.text(entry.get("tenantName")) or key for key, entry in memberships.items()}
+            {key: as_text(entry.get("tenantName")) or key for key, entry in memberships.items()}
         ),
-        custom_attributes=MappingProxyType(
-            dict(json_fields.mapping(user.get("customAttributes")) or _NOTHING)
-        ),
+        custom_attributes=MappingProxyType(dict(as_mapping(user.get("customAttributes")) or _NOTHING)),
     )
 
 
 def _tenant(tenant_id: str, entry: Mapping[str, object]) -> Tenant:
     # A user object has roleNames instead of the roles of a token (section 2.0).
-    return Tenant(
-        tenant_id, json_fields.names(entry.get("roleNames")), json_fields.names(entry.get("permissions"))
-    )
+    return Tenant(tenant_id, as_names(entry.get("roleNames")), as_names(entry.get("permissions")))
 
 
 def _seconds(value: object) -> int:

@@ -12,7 +12,7 @@ from typing import cast
 
 import httpx
 
-from .._concurrency.loop_finalizer import LoopFinalizer
+from .._concurrency import LoopFinalizer
 from ..errors import UpstreamUnavailable
 from .resilience import CallPermit, UpstreamGuard
 from .responses import ApiResponse, raise_for_status

@@ -13,7 +13,7 @@ from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
-from .._encoding import base64url
+from .._encoding import base64url_decode, base64url_encode, is_canonical_base64url
 from .cookies import CookieAttributes
 from .credentials import Headers, cookie_pairs
 from .redirects import MAX_RETURN_TO
@@ -32,14 +32,14 @@ _VALUE = re.compile(rb"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]{0,1366
 
 def _decoded(text: bytes) -> str | None:
     """Return the ASCII text that ``text`` encodes, or None if it is not canonical base64url of ASCII."""
-    if text and not base64url.is_canonical(text):
+    if text and not is_canonical_base64url(text):
         return None
-    data = base64url.decode(text)
+    data = base64url_decode(text)
     return data.decode("ascii") if data.isascii() else None
 
 
 def _hash(state: str) -> str:
-    return base64url.encode(sha256(state.encode("ascii")).digest())
+    return base64url_encode(sha256(state.encode("ascii")).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Transaction:
     @property
     def value(self) -> str:
         """The cookie value: ``hash.started_at.return_to``, with hash and target in base64url."""
-        return f"{self.state_hash}.{self.started_at}.{base64url.encode(self.return_to.encode('ascii'))}"
+        return f"{self.state_hash}.{self.started_at}.{base64url_encode(self.return_to.encode('ascii'))}"
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:

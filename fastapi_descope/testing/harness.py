@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from .._auth.authenticator import Credentials
-from .._encoding import base64url
+from .._encoding import base64url_decode
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
@@ -329,5 +329,5 @@ def _likely_cause(app: object) -> str:
 
 
 def _claims(token: str) -> Claims:
-    claims: dict[str, object] = json.loads(base64url.decode(token.split(".")[1].encode()))
+    claims: dict[str, object] = json.loads(base64url_decode(token.split(".")[1].encode()))
     return claims

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
+from fastapi_descope._concurrency import CircuitBreaker
 from tests.helpers.fake_clock import FakeClock
 
 

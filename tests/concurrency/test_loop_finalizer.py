@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi_descope._concurrency.loop_finalizer import LoopFinalizer
+from fastapi_descope._concurrency import LoopFinalizer
 
 
 class Cleanup:

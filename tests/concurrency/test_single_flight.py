@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from fastapi_descope._concurrency.single_flight import SingleFlight
+from fastapi_descope._concurrency import SingleFlight
 
 pytestmark = pytest.mark.anyio
 

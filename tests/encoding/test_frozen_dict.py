@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._encoding.frozen_dict import FrozenDict
+from fastapi_descope._encoding import FrozenDict
 
 Mutation = Callable[[FrozenDict[str, object]], object]
 

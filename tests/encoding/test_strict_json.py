@@ -8,8 +8,7 @@ from typing import cast
 
 import pytest
 
-from fastapi_descope._encoding.frozen_dict import FrozenDict
-from fastapi_descope._encoding.strict_json import parse_object
+from fastapi_descope._encoding import FrozenDict, parse_strict_json
 
 NOTHING: Mapping[str, object] = {}
 UNAMBIGUOUS = [
@@ -49,16 +48,16 @@ UNAMBIGUOUS = [
 @pytest.mark.parametrize(("raw", "value"), UNAMBIGUOUS)
 def test_unambiguous_json_is_accepted(raw: bytes, value: object) -> None:
     """Unusual JSON with a single meaning is parsed."""
-    assert parse_object(raw) == value
+    assert parse_strict_json(raw) == value
 
 
 @pytest.mark.parametrize("sibling", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
 @pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"c":', b"}")], ids=["lists", "objects"])
 def test_32_levels_are_accepted(begin: bytes, end: bytes, sibling: bytes) -> None:
     """Depth counts levels and not brackets, and 33 levels are an error."""
-    assert parse_object(b"{" + sibling + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
+    assert parse_strict_json(b"{" + sibling + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
     with pytest.raises(ValueError, match="too deep"):
-        parse_object(b"{" + sibling + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
+        parse_strict_json(b"{" + sibling + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
 
 
 def is_frozen(value: object) -> bool:
@@ -73,7 +72,7 @@ def is_frozen(value: object) -> bool:
 
 def test_tv17_nothing_in_the_result_can_be_changed() -> None:
     """Objects are read-only mappings and lists are tuples."""
-    parsed = parse_object(b'{"a":[[[{"b":[1,[{"c":[]}]]}]],"x"],"d":{"e":{"f":[null]}}}')
+    parsed = parse_strict_json(b'{"a":[[[{"b":[1,[{"c":[]}]]}]],"x"],"d":{"e":{"f":[null]}}}')
     assert parsed == {
         "a": ((({"b": (1, ({"c": ()},))},),), "x"),
         "d": {"e": {"f": (None,)}},
@@ -85,4 +84,4 @@ def test_tv17_nothing_in_the_result_can_be_changed() -> None:
 def test_the_depth_check_takes_linear_time(quote: bytes) -> None:
     """4 MB of unterminated quotes and backslashes are rejected in one pass."""
     with pytest.raises(ValueError, match=r"deep|string|escape|Expecting"):
-        parse_object(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))
+        parse_strict_json(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))

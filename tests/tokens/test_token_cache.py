@@ -9,7 +9,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 import pytest
 
-from fastapi_descope._encoding.frozen_dict import FrozenDict
+from fastapi_descope._encoding import FrozenDict
 from fastapi_descope._tokens.verifier import TokenCache
 from fastapi_descope.errors import TokenError, TokenExpired, TokenReason
 from fastapi_descope.session import AuthSession, RefreshToken

@@ -17,8 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, InvalidResponse, RedisError
 
-from ..._concurrency.circuit_breaker import CircuitBreaker
-from ..._concurrency.loop_finalizer import LoopFinalizer
+from ..._concurrency import CircuitBreaker, LoopFinalizer
 from ...errors import ConfigurationError
 from ...events import EventBus, StoreDegraded, StoreRecovered
 from .scripts import PROBE, Script, ScriptReply

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..._encoding.strict_json import parse_object
+from ..._encoding import parse_strict_json
 from ..store import RefreshResult
 
 __all__ = ["NONCE_BYTES", "ResultCipher"]
@@ -49,7 +49,7 @@ class ResultCipher:
         nonce, encrypted = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
         try:
             plaintext = self._cipher(token).decrypt(nonce, encrypted, self._associated_data(token))
-            members = parse_object(plaintext)
+            members = parse_strict_json(plaintext)
         except (InvalidTag, ValueError):
             return None
         match members:

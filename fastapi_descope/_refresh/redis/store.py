@@ -24,7 +24,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from ..._concurrency.circuit_breaker import CircuitBreaker
+from ..._concurrency import CircuitBreaker
 from ...events import EventBus
 from ..store import Layer, Lease, LocalCache, RefreshResult
 from . import scripts

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from ..._encoding.strict_json import parse_object
+from ..._encoding import parse_strict_json
 from ...errors import BadRequest
 
 __all__ = ["read_fields"]
@@ -62,7 +62,7 @@ def _parsed_form(request: Request) -> bytes:
 
 def _from_json(body: bytes) -> Mapping[str, str]:
     try:
-        fields = parse_object(body)
+        fields = parse_strict_json(body)
     except ValueError:
         raise BadRequest("The body is not a JSON object, or a name occurs twice") from None
     if len(fields) > _MAX_FIELDS:

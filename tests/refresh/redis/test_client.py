@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
+from fastapi_descope._concurrency import CircuitBreaker
 from fastapi_descope._refresh.redis.client import ResilientRedis
 from fastapi_descope._refresh.redis.scripts import Script, ScriptReply
 from fastapi_descope.events import Event, EventBus, StoreDegraded

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._concurrency.circuit_breaker import CircuitBreaker
+from fastapi_descope._concurrency import CircuitBreaker
 from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.redis.client import ResilientRedis
 from fastapi_descope._refresh.redis.outbox import Outbox

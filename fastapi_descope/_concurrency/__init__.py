@@ -1,1 +1,0 @@
-"""Concurrency primitives shared by the Descope and the Redis clients."""

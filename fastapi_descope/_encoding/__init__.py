@@ -1,1 +1,0 @@
-"""Strict base64url and JSON, readers of JSON fields, and an immutable dict."""
