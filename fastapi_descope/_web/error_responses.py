@@ -32,7 +32,6 @@ from .pages import PAGE_HEADERS, error_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
-from .send_wrapper import SendWrapper
 from .websocket import SESSION_ENDED
 
 __all__ = [
@@ -92,32 +91,21 @@ class ErrorResponses:
         self._redirects = redirects
         self._log_once = LogOnce()
 
-    async def send(
-        self, error: DescopeError, auth: RequestAuth, response: SendWrapper, receive: Receive
-    ) -> None:
-        """Send the response for ``error`` and discard the response that was held back.
-
-        Raises:
-            DescopeError: ``error`` itself, if an HTTP response has started. The server must abort it.
-        """
-        response.discard()
-        scope = auth.scope
-        if response.started and scope["type"] == "http":
-            raise error
-        if not response.closed:
-            error_response = self._response_for(error, auth, scope, started=response.started)
-            await error_response(scope, receive, response.send)
-
     def _login_path(self, auth: RequestAuth) -> str | None:
         """Return the public path of the login that belongs to the request, or None if the app has none."""
         app = auth.location.login_app
         path = app.path_of(LOGIN)
         return None if path is None else path_in_browser(path, app.root_path)
 
-    def _response_for(
-        self, error: DescopeError, auth: RequestAuth, scope: Scope, *, started: bool
-    ) -> ASGIApp:
-        """Return the response as an ASGI app. ``started`` means that a WebSocket was accepted already."""
+    def response_for(self, error: DescopeError, auth: RequestAuth, *, started: bool = False) -> ASGIApp:
+        """Return the response for ``error`` as an ASGI app.
+
+        Args:
+            error: The error to render.
+            auth: The authentication of the request.
+            started: Whether a WebSocket was accepted already, so that it can only be closed.
+        """
+        scope = auth.scope
         if isinstance(error, ConfigurationError):
             error = self._log_and_redact(error, scope)
         if scope["type"] == "websocket":

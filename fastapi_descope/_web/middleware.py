@@ -1,7 +1,8 @@
 """The ASGI middleware: authentication, error responses and cookies of each request."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,10 +13,12 @@ from ..errors import ConfigurationError, DescopeError
 from .app_location import SENSITIVE_PATHS, path_in_app
 from .error_responses import ErrorResponses
 from .request_auth import RequestAuth, RequestAuthFactory, request_auth
-from .send_wrapper import SendWrapper
 from .websocket import WebSocketSession
 
-__all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts"]
+__all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts", "SendWrapper"]
+
+_SERVER_ERROR = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class DescopeMiddleware:
                 await self._next(scope, receive, response.send)
             await response.flush()
         except DescopeError as error:
-            await self._error_responses.send(error, auth, response, receive)
+            await _send_error(self._error_responses, error, auth, response, receive)
         except Exception:
             await response.flush()
             raise
@@ -139,7 +142,7 @@ class ErrorMiddleware:
             await self.app(scope, receive, response.send)
             await response.flush()
         except DescopeError as error:
-            await self._error_responses.send(error, request_auth(scope), response, receive)
+            await _send_error(self._error_responses, error, request_auth(scope), response, receive)
         except Exception:
             await response.flush()
             raise
@@ -147,6 +150,91 @@ class ErrorMiddleware:
 
 async def _unchanged(message: Message) -> None:
     """Leave the start of a response as it is: ``DescopeMiddleware`` adds cookies and headers."""
+
+
+class SendWrapper:
+    """Wraps an ASGI ``send``: records how far the response has got, and delays the 500 of a mounted app.
+
+    A mounted app has a ``ServerErrorMiddleware`` of its own, which sends a 500 before it re-raises one of our
+    errors. So a 500 of a mounted app is held until the app has returned or raised. Then it is sent, or the
+    response to our error replaces it. A streaming 500 is not held.
+
+    Attributes:
+        started: Whether the response has started.
+        closed: Whether the WebSocket was closed.
+    """
+
+    __slots__ = ("_app", "_held", "_on_start", "_scope", "_send", "closed", "started")
+
+    def __init__(self, on_start: Callable[[Message], Awaitable[None]], scope: Scope, send: Send) -> None:
+        self._on_start = on_start
+        self._scope = scope
+        self._send = send
+        self._app: object = scope.get("app")
+        self._held: list[Message] | None = None
+        self.started = False
+        self.closed = False
+
+    # One function for all messages: another call would be measurable on each request.
+    async def send(self, message: Message) -> None:
+        """Send a message, or hold it.
+
+        Raises:
+            Exception: Whatever ``on_start`` raises, which may change the first message.
+        """
+        kind = message["type"]
+        if self._held is not None:
+            self._held.append(message)
+            if message.get("more_body"):
+                await self.flush()
+            return
+        if kind in _STARTS:
+            if (
+                kind == "http.response.start"
+                and message["status"] == _SERVER_ERROR
+                and self._is_mounted_app()
+            ):
+                self._held = [message]
+                return
+            await self._on_start(message)
+            self.started = True
+        elif kind == "websocket.close":
+            self.closed = True
+        await self._send(message)
+
+    async def flush(self) -> None:
+        """Send the held messages, if any."""
+        for message in self.discard():
+            await self.send(message)
+
+    def discard(self) -> list[Message]:
+        """Return the held messages, and hold none from now on."""
+        held, self._held = self._held, None
+        self._app = self._scope.get("app")
+        return held or []
+
+    def _is_mounted_app(self) -> bool:
+        # A mounted app puts itself into the scope.
+        return not self.started and self._scope.get("app") is not self._app
+
+
+async def _send_error(
+    error_responses: ErrorResponses,
+    error: DescopeError,
+    auth: RequestAuth,
+    response: SendWrapper,
+    receive: Receive,
+) -> None:
+    """Send the response for ``error`` instead of the held one.
+
+    If an HTTP response has started, ``error`` is raised again, so that the server aborts it.
+    """
+    response.discard()
+    if response.started and auth.scope["type"] == "http":
+        raise error
+    if not response.closed:
+        error_response = error_responses.response_for(error, auth, started=response.started)
+        await error_response(auth.scope, receive, response.send)
 
 
 class _PublicPaths:
