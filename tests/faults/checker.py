@@ -209,7 +209,7 @@ class Checker:
         errors = [line for line in ours.splitlines() if any(word in line for word in _LOG_ERRORS)]
         return [
             *([f"I6: {len(leaked)} tokens in the log"] if leaked else []),
-            *[f"I7: the log says {line!r}" for line in errors[:3]],
+            *[f"I7: the log contains {line!r}" for line in errors[:3]],
         ]
 
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID
 
@@ -45,6 +45,7 @@ class TestbedConfig:
     ``clock``: see ``tests.faults.worker``.
     """
 
+    __test__: ClassVar[bool] = False  # no test class, in spite of its name
     workers: int = 1
     clock: Literal["injected", "machine"] = "injected"
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -150,6 +151,8 @@ class App:
 
 class Testbed:
     """The app, the emulator and their clock."""
+
+    __test__: ClassVar[bool] = False  # no test class, in spite of its name
 
     def __init__(
         self, config: TestbedConfig, app: App, upstream: Upstream, clock: SharedClock, hold: Path

@@ -55,7 +55,7 @@ def _is_unavailable(response: Response) -> bool:
 async def outage(testbed: Testbed, scale: Scale) -> Report:
     """F1. Descope refuses connections, then sends 503; sessions last five minutes.
 
-    Three sessions are revoked during the outage. They get a 503 until Descope can be asked.
+    Three sessions are revoked during the outage. They get a 503 until Descope is available again.
     """
     checker = await Checker.start(testbed, "F1", "outage: Descope is down for 10 min, sessions last 5 min")
     count = 20 if scale is Scale.SHORT else 200
