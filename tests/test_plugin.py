@@ -1,4 +1,4 @@
-"""``Descope``: installed in one line or by hand, nothing touched before it is needed, closed cleanly."""
+"""``Descope``: both forms of installation, no network access before it is needed, and a clean shutdown."""
 
 import asyncio
 import re
@@ -43,8 +43,8 @@ def _browser(app: FastAPI, emulator: Emulator) -> Browser:
     return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app), mounts=mounts))
 
 
-async def test_the_explicit_form_works_as_the_one_line_form_does() -> None:
-    """Router under a prefix, middleware by hand; nothing else is needed."""
+async def test_explicit_form_works_like_the_one_line_form() -> None:
+    """It includes the router under a prefix and adds the middleware; nothing else is needed."""
     emulator, app = Emulator(), FastAPI()
     descope = Descope(
         settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
@@ -62,8 +62,8 @@ async def test_the_explicit_form_works_as_the_one_line_form_does() -> None:
 
 
 @pytest.mark.parametrize("guard", [current_user, require_roles("admin")], ids=["a user", "a role"])
-def test_an_app_whose_every_route_demands_a_session_is_refused(guard: Callable[..., object]) -> None:
-    """Nobody could sign in to it: in one line at once, in the explicit form as it starts."""
+def test_app_whose_login_would_require_a_session_is_rejected(guard: Callable[..., object]) -> None:
+    """No user could sign in. The one-line form fails at once, the explicit form as the app starts."""
     settings = DescopeSettings(project_id=PROJECT)
     app, explicit = FastAPI(dependencies=[Depends(guard)]), FastAPI(dependencies=[Depends(guard)])
     explicit.include_router(Descope(settings=settings).router)
@@ -77,8 +77,8 @@ def test_an_app_whose_every_route_demands_a_session_is_refused(guard: Callable[.
         pass
 
 
-def test_an_app_may_know_everywhere_who_is_signed_in() -> None:
-    """An optional session demands nothing."""
+def test_app_may_have_an_optional_session_on_every_route() -> None:
+    """An optional session requires nothing."""
     app = FastAPI(dependencies=[Depends(optional_user)])
 
     Descope(app, settings=DescopeSettings(project_id=PROJECT))
@@ -87,8 +87,8 @@ def test_an_app_may_know_everywhere_who_is_signed_in() -> None:
         assert client.get("/session").status_code == 401
 
 
-def test_construction_touches_no_network() -> None:
-    """Neither a name is looked up nor a socket opened, and no event loop is needed."""
+def test_construction_does_not_use_the_network() -> None:
+    """No name is resolved, no socket is opened, and no event loop is needed."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(request.url)
@@ -96,8 +96,8 @@ def test_construction_touches_no_network() -> None:
     Descope(FastAPI(), settings=DescopeSettings(project_id=PROJECT), transport=httpx.MockTransport(refuse))
 
 
-def test_import_opens_no_optional_package() -> None:
-    """What the extras need is imported when it is asked for by name, and not before."""
+def test_import_loads_no_optional_package() -> None:
+    """Packages of the extras are imported when a feature that needs them is used."""
     code = (
         "import sys, fastapi_descope;"
         "print([m for m in ('redis', 'typer', 'uvicorn', 'jinja2', 'pytest', 'ecdsa', 'rsa',"
@@ -109,8 +109,8 @@ def test_import_opens_no_optional_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_lifespan_of_the_router_loads_the_keys_and_closes() -> None:
-    """``include_router`` alone is enough, beside a lifespan of the app's own."""
+def test_lifespan_of_the_router_fetches_the_keys() -> None:
+    """``include_router`` is enough, also if the app has a lifespan of its own."""
     emulator = Emulator()
     descope = Descope(
         settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
@@ -126,7 +126,7 @@ def test_the_lifespan_of_the_router_loads_the_keys_and_closes() -> None:
     assert seen == [JwksFetched(1)]
 
 
-def test_a_descope_out_of_reach_does_not_keep_the_app_from_starting() -> None:
+def test_app_starts_while_descope_is_unreachable() -> None:
     """It starts at once, and public pages work."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
@@ -141,8 +141,8 @@ def test_a_descope_out_of_reach_does_not_keep_the_app_from_starting() -> None:
             assert client.get("/public").json() == {"page": "public"}
 
 
-async def test_without_a_lifespan_everything_works_lazily(make_env: EnvFactory) -> None:
-    """The world of the tests has none; the keys are fetched with the first token."""
+async def test_keys_are_fetched_with_the_first_token_without_a_lifespan(make_env: EnvFactory) -> None:
+    """The apps of these tests have no lifespan."""
     env = make_env()
 
     await env.browser().sign_in()
@@ -150,8 +150,8 @@ async def test_without_a_lifespan_everything_works_lazily(make_env: EnvFactory) 
     assert env.calls("keys") == 1
 
 
-async def test_the_lifespan_serves_an_app_of_any_kind() -> None:
-    """One of Starlette's, say, that runs it as its own, or one whose routes nobody can see."""
+async def test_lifespan_accepts_an_app_of_any_kind() -> None:
+    """A Starlette app may use it as its own, and some apps do not list their routes."""
     emulator = Emulator()
     descope = Descope(
         settings=_settings(emulator), clock=emulator.clock, transport=httpx.ASGITransport(emulator)
@@ -162,8 +162,8 @@ async def test_the_lifespan_serves_an_app_of_any_kind() -> None:
             pass
 
 
-async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
-    """What Descope has rotated is remembered before the process goes."""
+async def test_shutdown_waits_for_refreshes_in_flight() -> None:
+    """A rotated refresh token is stored before the process exits."""
     emulator, app, store = Emulator(), FastAPI(), MemoryRefreshStore(time.monotonic)
     descope = Descope(
         app,
@@ -189,8 +189,8 @@ async def test_a_shutdown_lands_the_refreshes_in_flight() -> None:
     assert await store.get(pair.refresh_jwt) is not None
 
 
-async def test_it_can_be_used_again_after_it_was_closed(make_env: EnvFactory) -> None:
-    """Tests start and stop an app many times; connections are simply made anew."""
+async def test_plugin_can_be_used_again_after_it_was_closed(make_env: EnvFactory) -> None:
+    """Tests start and stop an app many times; new connections are opened."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -202,14 +202,14 @@ async def test_it_can_be_used_again_after_it_was_closed(make_env: EnvFactory) ->
 
 
 async def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One variable is enough to start."""
+    """One variable is enough."""
     monkeypatch.setenv("DESCOPE_PROJECT_ID", PROJECT)
 
     assert Descope().settings.base_url == "https://api.descope.com"
 
 
-async def test_two_projects_in_one_process_do_not_disturb_each_other(make_env: EnvFactory) -> None:
-    """Each has its keys, its sessions and its cookies."""
+async def test_two_projects_in_one_process_are_independent(make_env: EnvFactory) -> None:
+    """Each has its own keys, sessions and cookies."""
     from fastapi_descope.emulator import Project  # noqa: PLC0415 - for this test alone
 
     one, two = make_env(), make_env(project=Project(project_id="P2other" + "0" * 21))
@@ -219,8 +219,8 @@ async def test_two_projects_in_one_process_do_not_disturb_each_other(make_env: E
     assert (await two.browser().get("/me", authorization=ours)).status_code == 401
 
 
-async def test_a_subscriber_can_leave(make_env: EnvFactory) -> None:
-    """The result of ``EventBus.subscribe`` ends it."""
+async def test_subscriber_can_unsubscribe(make_env: EnvFactory) -> None:
+    """``EventBus.subscribe`` returns a function for that."""
     env = make_env()
     seen: list[object] = []
     env.descope.events.subscribe(seen.append)()
@@ -230,8 +230,8 @@ async def test_a_subscriber_can_leave(make_env: EnvFactory) -> None:
     assert seen == []
 
 
-async def test_a_redis_url_turns_the_fleets_store_on(make_env: EnvFactory) -> None:
-    """It is asked with the first refresh; where it cannot be reached, that is told of, and nothing fails."""
+async def test_redis_url_enables_the_shared_store(make_env: EnvFactory) -> None:
+    """It is used for the first refresh. If Redis is unreachable, an event is emitted and nothing fails."""
     env = make_env(redis_url="redis://127.0.0.1:1/0")
     browser = await env.signed_in_browser()
     assert StoreDegraded not in map(type, env.events)
@@ -241,8 +241,8 @@ async def test_a_redis_url_turns_the_fleets_store_on(make_env: EnvFactory) -> No
     assert StoreDegraded in map(type, env.events)
 
 
-def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence. ``None`` in ``sys.modules`` is Python's own way to say that a package is not there."""
+def test_redis_url_without_the_extra_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``None`` in ``sys.modules`` makes an import fail as if the package were not installed."""
     for name in ["redis", *(name for name in sys.modules if name.startswith("redis."))]:
         monkeypatch.setitem(sys.modules, name, None)
     for name in [name for name in sys.modules if name.startswith("fastapi_descope._refresh.redis")]:
@@ -253,13 +253,13 @@ def test_a_redis_url_without_the_extra_says_what_to_install(monkeypatch: pytest.
         Descope(settings=settings)
 
 
-def test_a_wrong_prefix_is_fastapis_to_refuse() -> None:
+def test_fastapi_rejects_an_invalid_prefix() -> None:
     """A prefix starts with a slash and does not end with one."""
     with pytest.raises(AssertionError, match="prefix"):
         Descope(FastAPI(), settings=DescopeSettings(project_id=PROJECT), prefix="auth")
 
 
-def test_wrong_settings_fail_at_construction() -> None:
-    """Not at the first login."""
+def test_invalid_settings_fail_at_construction() -> None:
+    """They do not wait for the first login."""
     with pytest.raises(ConfigurationError, match="DESCOPE_PUBLIC_URL"):
         Descope(settings=DescopeSettings(project_id=PROJECT, public_url="http://app.example.com"))

@@ -1,4 +1,4 @@
-"""Deadlines that follow ``DESCOPE_UPSTREAM_TIMEOUT``: of a shutdown, of a wait for the dead (F8, F15)."""
+"""Timeouts that follow ``DESCOPE_UPSTREAM_TIMEOUT``: shutdowns, and leases of crashed processes (F8, F15)."""
 
 import asyncio
 
@@ -20,12 +20,12 @@ EPOCH = 1_800_000_000.0
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """Deadlines pass at once."""
+    """Run in virtual time, so that timeouts pass at once."""
     return "asyncio", {"loop_factory": VirtualTimeLoop}
 
 
 class Process:
-    """An app with a Descope that may be slow, and a store whose leases last as long as those in Redis."""
+    """An app whose Descope may be slow, with a store whose leases last as long as those in Redis."""
 
     def __init__(self, *, upstream_timeout: float) -> None:
         loop = asyncio.get_running_loop()
@@ -49,12 +49,12 @@ class Process:
         )
         add_routes(self.app)
 
-    def dead_session(self) -> JwtPair:
-        """A pair whose session is over."""
+    def expired_session(self) -> JwtPair:
+        """Return a pair whose session token has expired."""
         return self.emulator.issue("ada@acme.example", session_seconds=-60)
 
     async def request(self, pair: JwtPair) -> int:
-        """The status of a request with its refresh token."""
+        """Send a request with its refresh token, and return the status."""
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=APP) as browser:
             return (
                 await browser.get("/session-of", headers={"cookie": f"DSR={pair.refresh_jwt}"})
@@ -62,10 +62,10 @@ class Process:
 
 
 @pytest.mark.parametrize("upstream_timeout", [5.0, 30.0])
-async def test_f15_a_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout: float) -> None:
-    """Descope has rotated, and says so just before the deadline; the client is gone already."""
+async def test_f15_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout: float) -> None:
+    """Descope has rotated the token and responds just before the timeout; the client has disconnected."""
     process = Process(upstream_timeout=upstream_timeout)
-    pair = process.dead_session()
+    pair = process.expired_session()
     process.emulator.faults.add("refresh", hold=True, when="after")
     asking = asyncio.create_task(process.request(pair))
     await process.emulator.faults.wait_until_held()
@@ -81,12 +81,12 @@ async def test_f15_a_shutdown_waits_as_long_as_a_call_may_take(upstream_timeout:
 
 
 @pytest.mark.parametrize("upstream_timeout", [0.5, 2.0, 5.0])
-async def test_f8_a_lease_of_a_dead_process_is_waited_out_however_short_a_call_may_be(
+async def test_f8_request_waits_for_the_lease_of_a_crashed_process(
     upstream_timeout: float,
 ) -> None:
-    """Five seconds, then the request that waited refreshes: no 503."""
+    """After five seconds the request refreshes, however short the timeout of a call is: no 503."""
     process = Process(upstream_timeout=upstream_timeout)
-    pair = process.dead_session()
+    pair = process.expired_session()
     await process.store.acquire(pair.refresh_jwt)
 
     assert await process.request(pair) == 200

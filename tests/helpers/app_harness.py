@@ -1,7 +1,7 @@
-"""A small world to test in: an app with the plugin, the emulator as its Descope, and browsers.
+"""An app with the plugin, the emulator as its Descope, and browsers.
 
-Everything runs in the process over ASGI, with one clock for all. Tokens are signed by the emulator and
-verified by the plugin; nothing of security is switched off.
+Everything runs in one process over ASGI, with one clock. The emulator signs tokens and the plugin verifies
+them: no security check is switched off.
 """
 
 import html
@@ -34,7 +34,7 @@ _ENDPOINTS = frozenset(
 
 
 def add_routes(app: FastAPI) -> None:
-    """The routes that most tests need."""
+    """Add the routes that most tests need."""
 
     @app.get("/public")
     async def public() -> dict[str, str]:
@@ -55,41 +55,41 @@ def add_routes(app: FastAPI) -> None:
 
 
 def no_routes(app: FastAPI) -> None:
-    """For tests that bring routes of their own."""
+    """Add no routes: the test adds its own."""
 
 
 @dataclass
 class Browser:
-    """A browser: one cookie jar, and the headers that a person's navigation carries only if asked for."""
+    """A browser with one cookie jar. Headers of a navigation are sent by ``visit`` only."""
 
     http: httpx.AsyncClient
     log: list[httpx.Response] = field(default_factory=list[httpx.Response])
 
     async def get(self, url: str, **headers: str) -> httpx.Response:
-        """GET as a script would; header names with underscores for dashes."""
+        """Send a GET request as a script does. Header names have underscores for dashes."""
         return await self._send("GET", url, headers)
 
     async def visit(self, url: str, **headers: str) -> httpx.Response:
-        """GET as a person who follows a link to a page."""
+        """Send a GET request as a navigation of the user."""
         return await self._send(
             "GET", url, {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", **headers}
         )
 
     async def post(self, url: str, data: dict[str, str] | None = None, **headers: str) -> httpx.Response:
-        """POST a form as a page of the app itself would."""
+        """Post a form as a page of the app itself does."""
         return await self._send("POST", url, {"sec-fetch-site": "same-origin", **headers}, data)
 
     async def sign_in(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
     ) -> httpx.Response:
-        """The whole way through the emulator's page; the answer of the callback."""
+        """Go through the whole login, and return the response of the callback."""
         callback = await self.open_callback(user, tenant, return_to, prefix)
         return await self.visit(callback)
 
     async def open_callback(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
     ) -> str:
-        """As far as the emulator's redirect: the address of the callback, not yet visited."""
+        """Go through the login up to the emulator's redirect, and return the URL of the callback."""
         query = str(httpx.QueryParams({"tenant": tenant, "return_to": return_to}))
         started = await self.visit(f"{prefix}/login/sso?{query}")
         assert started.status_code == 303, started.text
@@ -114,25 +114,25 @@ class Browser:
         return await self._send("POST", str(page.url), {"sec-fetch-site": "same-origin"}, data)
 
     def cookie(self, name: str) -> str | None:
-        """The value of a cookie in the jar."""
+        """Return the value of a cookie in the jar."""
         return next((cookie.value for cookie in self.http.cookies.jar if cookie.name == name), None)
 
     def names(self) -> set[str]:
-        """Names of the cookies that the app set and the browser holds."""
+        """Return the names of the app's cookies in the jar."""
         return {cookie.name for cookie in self.http.cookies.jar}
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None
     ) -> httpx.Response:
         wire = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = await self.http.request(method, urljoin(APP, url), headers=wire, data=data)
-        self.log.append(answer)
-        return answer
+        response = await self.http.request(method, urljoin(APP, url), headers=wire, data=data)
+        self.log.append(response)
+        return response
 
 
 @dataclass
 class AppHarness:
-    """One app, one emulator, any number of browsers."""
+    """One app, one emulator, and any number of browsers."""
 
     app: FastAPI
     descope: Descope
@@ -141,19 +141,19 @@ class AppHarness:
     mounts: dict[str, httpx.AsyncBaseTransport]
 
     def browser(self, **headers: str) -> Browser:
-        """A new browser with an empty jar; ``headers`` go with every request."""
+        """Return a new browser with an empty jar. ``headers`` are sent with every request."""
         wire = {name.replace("_", "-"): value for name, value in headers.items()}
         transport = self.mounts[f"{APP}/"]  # given, because httpx would load its certificates without one
         return Browser(httpx.AsyncClient(transport=transport, mounts=self.mounts, headers=wire))
 
     async def signed_in_browser(self, **headers: str) -> Browser:
-        """A new browser, in which Ada has signed in at Acme."""
+        """Return a new browser in which Ada has signed in to Acme."""
         browser = self.browser(**headers)
         await browser.sign_in()
         return browser
 
     def calls(self, endpoint: str) -> int:
-        """How many calls of an endpoint reached the emulator."""
+        """Return how many calls of an endpoint reached the emulator."""
         assert endpoint in _ENDPOINTS, endpoint
         return sum(call.endpoint == endpoint for call in self.emulator.requests)
 
@@ -170,7 +170,7 @@ def build_app_harness(
     prefix: str = "",
     **settings: object,
 ) -> AppHarness:
-    """A world; further keywords are settings."""
+    """Build an app with its emulator. Further keywords are settings."""
     emulator = emulator or Emulator(project, signing_key=signing_key())
     app = app or FastAPI()
     values: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""An app driven without a server or a client in between: every byte of a header gets through as it is."""
+"""Drive an app without a server and a client: every byte of a header is passed on unchanged."""
 
 import json
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """One response as the app gave it."""
+    """One response as the app sent it."""
 
     status: int
     headers: Headers
     body: bytes
 
     def all(self, name: str) -> list[str]:
-        """The values of a header, in order."""
+        """Return the values of a header, in order."""
         return [
             value.decode("latin-1") for key, value in self.headers if key.decode("latin-1").lower() == name
         ]
 
     def one(self, name: str) -> str | None:
-        """The value of a header that is there once; None without it."""
+        """Return the value of a header that occurs once, or None without it."""
         values = self.all(name)
         assert len(values) < 2, (name, values)
         return values[0] if values else None
 
     @property
     def code(self) -> str | None:
-        """The stable code of a problem document; None for anything else."""
+        """The stable code of a problem document, or None for any other response."""
         problem = self.one("content-type") == "application/problem+json"
         return json.loads(self.body)["code"] if problem else None
 
@@ -40,7 +40,7 @@ class WireResponse:
 async def send_request(
     app: ASGIApp, target: str, headers: Headers = (), *, method: str = "GET", body: bytes = b""
 ) -> WireResponse:
-    """The answer to one request; ``target`` is a path with its query, both as on the wire."""
+    """Return the response to one request. ``target`` is a path with its query, both as on the wire."""
     sent: list[Message] = []
     inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -56,7 +56,7 @@ async def send_request(
 
 
 async def open_websocket(app: ASGIApp, target: str, headers: Headers = ()) -> list[Message]:
-    """What an app sends to a WebSocket that connects, says nothing, and leaves."""
+    """Return the messages that an app sends to a WebSocket that connects and disconnects."""
     sent: list[Message] = []
     inbox: list[Message] = [{"type": "websocket.disconnect", "code": 1001}, {"type": "websocket.connect"}]
 

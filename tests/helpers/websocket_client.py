@@ -1,4 +1,4 @@
-"""The server's side of a WebSocket, for an app that is driven in-process."""
+"""The server's side of a WebSocket, for an app that runs in this process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass
 class WebSocketClient:
-    """The server's side of one WebSocket: what it sent to the app, and what it got."""
+    """The server's side of one WebSocket: the messages in both directions."""
 
     app: ASGIApp
     headers: Headers
@@ -24,7 +24,7 @@ class WebSocketClient:
     _out: "asyncio.Queue[Message]" = field(default_factory=asyncio.Queue["Message"])
 
     async def open(self) -> Message:
-        """Connect; the app's first answer."""
+        """Connect, and return the app's first message."""
         scope: Scope = {
             "type": "websocket",
             "scheme": "ws",
@@ -41,7 +41,7 @@ class WebSocketClient:
         return await self.next()
 
     async def next(self) -> Message:
-        """The next message from the app; raises what the app raised."""
+        """Return the next message of the app. Raises what the app raised."""
         getting = asyncio.ensure_future(self._out.get())
         await asyncio.wait([getting, self._task], return_when=asyncio.FIRST_COMPLETED)
         if not getting.done():
@@ -50,20 +50,20 @@ class WebSocketClient:
             raise AssertionError("the app ended without a word")
         return getting.result()
 
-    def say(self, text: str) -> None:
-        """A frame from the client."""
+    def send_text(self, text: str) -> None:
+        """Send a text frame."""
         self._in.put_nowait({"type": "websocket.receive", "text": text})
 
-    def hang_up(self) -> None:
-        """The client goes."""
+    def disconnect(self) -> None:
+        """Disconnect the client."""
         self._in.put_nowait({"type": "websocket.disconnect", "code": 1001})
 
-    async def abandon(self) -> None:
-        """Cancel the app, as a server does that shuts down."""
+    async def cancel(self) -> None:
+        """Cancel the app, as a server does at shutdown."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def done(self) -> None:
+    async def wait(self) -> None:
         """Wait for the app to end."""
         await self._task
 

@@ -1,4 +1,4 @@
-"""A planted session cookie: nobody's session, no circle of sign-ins, and a way out (CK-02, CK-11)."""
+"""A planted session cookie: no session, no redirect loop, and a way to recover (CK-02, CK-11)."""
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ HOST = "https://app.example.com"
 
 
 def _planted(env: AppHarness) -> str:
-    """What a sibling of this host wrote beside our cookie, and what is its to write."""
+    """Return the cookies of a browser in which a sibling host has planted one next to ours."""
     mine, theirs = (
         env.emulator.issue(user, tenant=tenant).session_jwt
         for user, tenant in (("ada@acme.example", "acme"), ("hank@globex.example", "globex"))
@@ -25,7 +25,7 @@ def _planted(env: AppHarness) -> str:
 
 
 def _public(**values: object) -> tuple[httpx.AsyncClient, Emulator]:
-    """An app at a public address, and its Descope."""
+    """Return an app at a public URL, and its Descope."""
     app, emulator = FastAPI(), Emulator(signing_key=signing_key())
     given = {"project_id": emulator.project_id, "base_url": IDP, "public_url": HOST, **values}
     settings = DescopeSettings(**given)  # type: ignore[arg-type] # any setting, by keyword
@@ -34,8 +34,8 @@ def _public(**values: object) -> tuple[httpx.AsyncClient, Emulator]:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST), emulator
 
 
-async def test_ck02_it_is_told_once_for_each_request(make_env: EnvFactory) -> None:
-    """However often a request asks who is there; and other requests have nothing to tell."""
+async def test_ck02_event_is_emitted_once_for_each_request(make_env: EnvFactory) -> None:
+    """However often a request asks for the session. Other requests emit none."""
     env = make_env()
     browser = env.browser()
 
@@ -46,8 +46,8 @@ async def test_ck02_it_is_told_once_for_each_request(make_env: EnvFactory) -> No
     assert env.events == [ConflictingCookies(), ConflictingCookies()]
 
 
-async def test_ck02_a_page_is_first_worth_a_new_sign_in(make_env: EnvFactory) -> None:
-    """It may heal the browser, so whoever comes from a page of ours is sent there."""
+async def test_ck02_navigation_within_the_app_is_redirected_to_the_login(make_env: EnvFactory) -> None:
+    """The login may delete the planted cookie."""
     env = make_env()
 
     response = await env.browser().visit("/me", cookie=_planted(env), sec_fetch_site="same-origin")
@@ -56,10 +56,8 @@ async def test_ck02_a_page_is_first_worth_a_new_sign_in(make_env: EnvFactory) ->
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_ck02_whoever_comes_back_from_a_sign_in_is_not_sent_around_again(
-    make_env: EnvFactory, site: str
-) -> None:
-    """A page names the cause and what prevents it: a cookie for this path alone is seen nowhere else."""
+async def test_ck02_navigation_from_a_login_is_not_redirected_again(make_env: EnvFactory, site: str) -> None:
+    """A page names the cause and the remedy: a cookie for this path only cannot be seen elsewhere."""
     env = make_env()
 
     response = await env.browser().visit("/me", cookie=_planted(env), sec_fetch_site=site)
@@ -69,8 +67,8 @@ async def test_ck02_whoever_comes_back_from_a_sign_in_is_not_sent_around_again(
     assert '<a href="/login/sso">Sign in again</a>' in response.text
 
 
-async def test_ck02_a_callback_that_nothing_healed_is_a_page(make_env: EnvFactory) -> None:
-    """400 instead of a session that the next request would not believe; the code is not used."""
+async def test_ck02_callback_with_conflicting_cookies_is_an_error_page(make_env: EnvFactory) -> None:
+    """400, because the next request would reject the session; the code is not used."""
     env = make_env()
     browser = env.browser()
     callback = await browser.open_callback()
@@ -96,10 +94,10 @@ async def test_ck02_a_callback_that_nothing_healed_is_a_page(make_env: EnvFactor
     ],
     ids=["host-only", "Domain", "own Domain", "__Secure-", "__Host-"],
 )
-async def test_ck02_ck11_a_login_deletes_the_twins_and_never_our_own(
+async def test_ck02_ck11_login_deletes_duplicates_and_never_our_own_cookies(
     settings: dict[str, object], domains: list[str]
 ) -> None:
-    """Were ours deleted, the planted one would be alone, and the user somebody else (CK-11)."""
+    """If ours were deleted, the planted one would remain alone and sign in another user (CK-11)."""
     client, _ = _public(**settings)
     name = f"{settings.get('cookie_prefix', '')}DS"
 
@@ -112,8 +110,8 @@ async def test_ck02_ck11_a_login_deletes_the_twins_and_never_our_own(
     assert all(line.startswith(f"{name}=; Max-Age=0; ") for line in lines)
 
 
-async def test_nothing_is_deleted_for_one_value(make_env: EnvFactory) -> None:
-    """A login of somebody who is signed in leaves all cookies as they are."""
+async def test_login_without_conflicting_cookies_deletes_nothing(make_env: EnvFactory) -> None:
+    """A login of a signed-in user leaves all cookies as they are."""
     browser = await make_env().signed_in_browser()
 
     response = await browser.visit("/login/sso")
@@ -122,8 +120,8 @@ async def test_nothing_is_deleted_for_one_value(make_env: EnvFactory) -> None:
     assert "set-cookie" not in response.headers
 
 
-async def test_an_address_has_no_parent_domain() -> None:
-    """On an IP address or one label there is nothing that a sibling could write to."""
+async def test_ip_address_has_no_parent_domain() -> None:
+    """No sibling can set cookies for an IP address or a single label."""
     client, emulator = _public(public_url=APP)
     browser = Browser(client)
     mine = emulator.issue("ada@acme.example", tenant="acme").session_jwt

@@ -1,4 +1,4 @@
-"""Requests of foreign pages that carry a bearer: the token counts, and the cookies beside it do not."""
+"""Cross-site requests with a bearer: the token counts, and the cookies do not."""
 
 import pytest
 from httpx import Response
@@ -8,8 +8,8 @@ from tests.helpers.app_harness import Browser, EnvFactory
 pytestmark = pytest.mark.anyio
 
 
-async def _post_from_afar(browser: Browser, authorization: str) -> Response:
-    """What a page of another site can make a browser send, and a header that it cannot."""
+async def _cross_site_post(browser: Browser, authorization: str) -> Response:
+    """Send a request that a page of another site can cause, with a header that it cannot set."""
     return await browser.post(
         "/session-of",
         authorization=authorization,
@@ -18,26 +18,26 @@ async def _post_from_afar(browser: Browser, authorization: str) -> Response:
     )
 
 
-async def test_cs05_a_bearer_is_sent_by_nobody_but_the_caller(make_env: EnvFactory) -> None:
-    """CS-05: no browser adds it by itself, so a good one needs no Origin of ours."""
+async def test_cs05_bearer_needs_no_origin(make_env: EnvFactory) -> None:
+    """CS-05: no browser adds it by itself, so a valid one needs no Origin of ours."""
     env = make_env()
     bearer = f"Bearer {env.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
-    response = await _post_from_afar(env.browser(), bearer)
+    response = await _cross_site_post(env.browser(), bearer)
 
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("authorization", ["Bearer a.b.c", "Bearer", "Basic YTpi", ""])
-async def test_cs05_a_header_that_authenticates_nobody_frees_no_cookie(
+async def test_cs05_invalid_authorization_does_not_make_cookies_count(
     make_env: EnvFactory, authorization: str
 ) -> None:
-    """CS-05: an Authorization header is no way around the check: the cookies are not looked at then."""
+    """CS-05: an Authorization header does not bypass the check, because cookies do not count then."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(660)
 
-    response = await _post_from_afar(browser, authorization)
+    response = await _cross_site_post(browser, authorization)
 
     assert response.status_code == 401
     assert "set-cookie" not in response.headers

@@ -1,4 +1,4 @@
-"""What shared caches may keep of an app's answers: nothing of ours, and nothing that sets a cookie."""
+"""The limits of shared caches: they store none of our responses, and none that sets a cookie."""
 
 from collections.abc import Awaitable, Callable
 
@@ -34,10 +34,10 @@ async def _expired(env: AppHarness) -> Browser:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("status", _STATUSES)
-async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
+async def test_ca04_no_status_or_method_makes_a_cookie_cacheable(
     make_env: EnvFactory, status: int, method: str
 ) -> None:
-    """CA-04: a cache that takes the headers of a 304 over must not take a session along."""
+    """CA-04: a cache that updates its headers from a 304 must not store a session."""
     browser = await _expired(make_env(routes=_bodiless))
 
     response = await browser.http.request(method, f"http://127.0.0.1:8000/as/{status}")
@@ -48,7 +48,7 @@ async def test_ca04_no_status_and_no_method_lets_a_cookie_be_cached(
     assert response.headers["vary"] == "Cookie"
 
 
-async def _nobody(env: AppHarness) -> httpx.Response:
+async def _unauthenticated(env: AppHarness) -> httpx.Response:
     return await env.browser().get("/me")
 
 
@@ -82,7 +82,7 @@ async def _a_bad_callback(env: AppHarness) -> httpx.Response:
 @pytest.mark.parametrize(
     ("ask", "status"),
     [
-        pytest.param(_nobody, 401, id="nobody"),
+        pytest.param(_unauthenticated, 401, id="unauthenticated"),
         pytest.param(_a_bad_bearer, 401, id="bad bearer"),
         pytest.param(_without_a_tenant, 403, id="no tenant"),
         pytest.param(_in_an_outage, 503, id="outage"),
@@ -91,8 +91,8 @@ async def _a_bad_callback(env: AppHarness) -> httpx.Response:
         pytest.param(_a_bad_callback, 400, id="bad callback"),
     ],
 )
-async def test_ca05_no_answer_of_ours_is_stored(make_env: EnvFactory, ask: Ask, status: int) -> None:
-    """CA-05: refusals and redirects are one caller's, whatever a cache thinks of their status."""
+async def test_ca05_none_of_our_responses_is_stored(make_env: EnvFactory, ask: Ask, status: int) -> None:
+    """CA-05: errors and redirects are for one client, whatever caches do with their status."""
     response = await ask(make_env(routes=add_routes))
 
     assert response.status_code == status

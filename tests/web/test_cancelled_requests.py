@@ -1,4 +1,4 @@
-"""A request that is cancelled anywhere loses nothing that its refresh brought (RF-06)."""
+"""A request that is cancelled at any point loses no result of its refresh (RF-06)."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ STEPS = 200
 
 
 class _Distant(httpx.ASGITransport):
-    """A network, as far as time goes: others get their turn before and after Descope does anything."""
+    """A network with delays: other tasks run before and after each call to Descope."""
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -30,8 +30,8 @@ class _Distant(httpx.ASGITransport):
         return response
 
 
-async def test_rf06_a_request_cancelled_at_any_step_loses_nothing() -> None:
-    """Descope has rotated the token or has not: the same cookies bring the new pair, at one call in all."""
+async def test_rf06_request_cancelled_at_any_step_loses_nothing() -> None:
+    """Whether Descope has rotated the token or not, the same cookies get the new tokens, at one call."""
     emulator, app = Emulator(Project(rotate_refresh=True)), FastAPI()
     Descope(
         app,

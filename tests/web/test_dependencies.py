@@ -1,4 +1,4 @@
-"""What endpoints ask for: present, optional, and demanded (TN-03, TN-04, TN-05)."""
+"""Dependencies: present, optional and required (TN-03, TN-04, TN-05)."""
 
 from collections.abc import Callable
 from enum import Enum, StrEnum
@@ -92,18 +92,18 @@ def _bearer(
     return f"Bearer {env.emulator.issue(user, tenant=tenant, **claims).session_jwt}"  # type: ignore[arg-type] # any claim
 
 
-async def test_the_aliases_give_session_user_and_tenant(make_env: EnvFactory) -> None:
-    """Three questions, one look-up: they agree."""
+async def test_aliases_return_session_user_and_tenant(make_env: EnvFactory) -> None:
+    """Three parameters, one authentication: they agree."""
     assert (await (await _ada(make_env(routes=_routes))).get("/current")).json() == [True, "acme"]
 
 
-async def test_the_optional_aliases_give_none_to_nobody(make_env: EnvFactory) -> None:
-    """An anonymous caller is no error where the route says so."""
+async def test_optional_aliases_are_none_without_a_session(make_env: EnvFactory) -> None:
+    """An unauthenticated request is no error for an optional dependency."""
     assert (await make_env(routes=_routes).browser().get("/optional")).json() == [False, False, None]
 
 
-async def test_the_optional_aliases_give_what_is_there(make_env: EnvFactory) -> None:
-    """Also without a tenant."""
+async def test_optional_aliases_return_the_session(make_env: EnvFactory) -> None:
+    """A session without a tenant works too."""
     env = make_env(routes=_routes)
     nomad = _bearer(env, "nomad@example.org", None)
 
@@ -111,15 +111,15 @@ async def test_the_optional_aliases_give_what_is_there(make_env: EnvFactory) -> 
     assert (await env.browser().get("/optional", authorization=nomad)).json() == [True, True, None]
 
 
-async def test_an_optional_route_runs_as_nobody_with_a_bad_token(make_env: EnvFactory) -> None:
-    """A broken bearer is not signed in; the route was open anyway."""
+async def test_optional_route_is_unauthenticated_with_an_invalid_token(make_env: EnvFactory) -> None:
+    """The route is public anyway."""
     response = await make_env(routes=_routes).browser().get("/optional", authorization="Bearer x.y.z")
 
     assert response.json() == [False, False, None]
 
 
-async def test_get_session_asks_where_no_dependency_fits(make_env: EnvFactory) -> None:
-    """In middleware, templates, exception handlers."""
+async def test_get_auth_session_works_without_dependencies(make_env: EnvFactory) -> None:
+    """In middleware, templates and exception handlers."""
     env = make_env(routes=_routes)
 
     assert (await (await _ada(env)).get("/asked")).json() is True
@@ -127,7 +127,7 @@ async def test_get_session_asks_where_no_dependency_fits(make_env: EnvFactory) -
 
 
 async def test_roles_are_those_of_the_current_tenant(make_env: EnvFactory) -> None:
-    """Ada is an admin of one tenant and a viewer of the other."""
+    """The user is an admin of one tenant and a viewer of the other."""
     env = make_env(routes=_routes)
 
     assert (await env.browser().get("/admins", authorization=_bearer(env))).status_code == 200
@@ -136,16 +136,16 @@ async def test_roles_are_those_of_the_current_tenant(make_env: EnvFactory) -> No
 
 
 async def test_permissions_are_those_of_the_current_tenant(make_env: EnvFactory) -> None:
-    """A demand is met or named."""
+    """The error names the missing ones."""
     env = make_env(routes=_routes)
 
     assert (await env.browser().get("/readers", authorization=_bearer(env))).status_code == 200
-    nobody = await env.browser().get("/readers", authorization=_bearer(env, "nomad@example.org", None))
-    assert nobody.json()["code"] == "no_tenant"
+    no_tenant = await env.browser().get("/readers", authorization=_bearer(env, "nomad@example.org", None))
+    assert no_tenant.json()["code"] == "no_tenant"
 
 
-async def test_tn04_project_roles_are_asked_for_by_name(make_env: EnvFactory) -> None:
-    """A tenant's role is none in the project."""
+async def test_tn04_project_roles_are_required_explicitly(make_env: EnvFactory) -> None:
+    """A role in a tenant is no role in the project."""
     env = make_env(routes=_routes)
 
     response = await env.browser().get("/project-admins", authorization=_bearer(env))
@@ -165,10 +165,10 @@ async def test_tn04_project_roles_are_asked_for_by_name(make_env: EnvFactory) ->
         ("/tenants/%2561cme", "tenant_mismatch"),
     ],
 )
-async def test_tn03_the_tenant_in_the_path_is_the_current_one(
+async def test_tn03_tenant_in_the_path_must_be_the_current_one(
     make_env: EnvFactory, path: str, code: str | None
 ) -> None:
-    """Compared as the router decoded it, character by character."""
+    """The decoded path parameter is compared character by character."""
     env = make_env(routes=_routes)
 
     response = await env.browser().get(path, authorization=_bearer(env))
@@ -177,8 +177,8 @@ async def test_tn03_the_tenant_in_the_path_is_the_current_one(
     assert code is None or response.json()["code"] == code
 
 
-async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(make_env: EnvFactory) -> None:
-    """500 that names the parameter: letting the request in would be worse."""
+async def test_route_without_the_path_parameter_is_a_500(make_env: EnvFactory) -> None:
+    """The error names the parameter; to admit the request would be worse."""
     env = make_env(routes=_routes)
 
     response = await env.browser().get("/nowhere", authorization=_bearer(env))
@@ -187,10 +187,10 @@ async def test_a_route_without_the_parameter_is_a_mistake_of_the_app(make_env: E
     assert "org" in response.json()["detail"]
 
 
-async def test_a_step_up_must_be_there_and_recent(make_env: EnvFactory) -> None:
-    """``su`` alone does not last."""
+async def test_step_up_must_be_recent(make_env: EnvFactory) -> None:
+    """The claim ``su`` alone is not enough."""
     env = make_env(routes=_routes)
-    step_up = _bearer(env, su=True)
+    step_up = _bearer(env, step_up=True)
 
     plain = await env.browser().get("/fresh", authorization=_bearer(env))
     fresh = await env.browser().get("/fresh", authorization=step_up)
@@ -200,8 +200,8 @@ async def test_a_step_up_must_be_there_and_recent(make_env: EnvFactory) -> None:
     assert [plain.status_code, fresh.status_code, stale.status_code] == [401, 200, 401]
 
 
-async def test_a_second_factor_is_seen_in_amr(make_env: EnvFactory) -> None:
-    """``mfa`` among the methods."""
+async def test_second_factor_is_read_from_amr(make_env: EnvFactory) -> None:
+    """The claim contains ``mfa``."""
     env = make_env(routes=_routes)
 
     weak = await env.browser().get("/strong", authorization=_bearer(env))
@@ -210,8 +210,8 @@ async def test_a_second_factor_is_seen_in_amr(make_env: EnvFactory) -> None:
     assert [weak.status_code, strong.status_code] == [401, 200]
 
 
-def test_a_factory_called_twice_gives_the_same_object() -> None:
-    """So ``app.dependency_overrides`` finds it; order and repetition do not matter."""
+def test_factory_called_twice_returns_the_same_object() -> None:
+    """``app.dependency_overrides`` finds it; order and repetition do not matter."""
     assert require_roles("a", "b") is require_roles("b", "a", "a")
     assert require_permissions("p") is require_permissions("p")
     assert require_tenant() is require_tenant("tenant_id")
@@ -219,15 +219,15 @@ def test_a_factory_called_twice_gives_the_same_object() -> None:
     assert require_mfa() is require_mfa()
 
 
-def test_a_demand_is_equal_to_itself_alone() -> None:
-    """FastAPI looks it up by hash on every request, which must not read its fields each time."""
+def test_requirement_is_equal_only_to_itself() -> None:
+    """FastAPI hashes it on every request, which must not read all fields."""
     assert Requirement(mfa=True) != Requirement(mfa=True)
     assert hash(require_mfa()) == object.__hash__(require_mfa())
     assert require_roles("a") is not require_roles("a", project=True)
 
 
-def test_tn05_an_empty_demand_is_a_mistake() -> None:
-    """It would let everybody in, so it fails where it is written."""
+def test_tn05_empty_requirement_is_rejected() -> None:
+    """It would admit every user, so the factory raises."""
     for wrong in (require_roles, require_permissions):
         with pytest.raises(ConfigurationError, match=wrong.__name__):
             wrong()
@@ -244,8 +244,8 @@ class _TextRole(StrEnum):
 
 
 @pytest.mark.parametrize("name", [_Role.ADMIN, ("admin", "viewer"), ["admin"], None, 7])
-def test_tn05_a_name_is_a_text(name: object) -> None:
-    """Of anything else the user holds none, and the answer that says so could not be written."""
+def test_tn05_name_must_be_a_string(name: object) -> None:
+    """No user holds any other value, and the error response could not be written."""
     for wrong in (require_roles, require_permissions):
         with pytest.raises(
             ConfigurationError, match=wrong.__name__ + r"\(\) takes names as separate str arguments"
@@ -253,8 +253,8 @@ def test_tn05_a_name_is_a_text(name: object) -> None:
             wrong("editor", name)  # type: ignore[arg-type] # the mistake
 
 
-async def test_names_from_an_enumeration_of_texts(make_env: EnvFactory) -> None:
-    """Its members are texts, and the same demand."""
+async def test_names_may_be_members_of_a_str_enum(make_env: EnvFactory) -> None:
+    """The members are strings, and the requirement is the same."""
     env = make_env()
     assert require_roles(_TextRole.ADMIN) is require_roles("admin")
 
@@ -268,8 +268,8 @@ async def test_names_from_an_enumeration_of_texts(make_env: EnvFactory) -> None:
 @pytest.mark.parametrize(
     "factory", [require_mfa, require_step_up, require_tenant, require_roles, require_permissions]
 )
-def test_tn05_a_factory_without_its_parentheses_is_a_mistake(factory: Callable[..., Requirement]) -> None:
-    """The route would be open: FastAPI would call the factory and throw away the demand."""
+def test_tn05_factory_without_parentheses_is_rejected(factory: Callable[..., Requirement]) -> None:
+    """The route would be open: FastAPI would call the factory and discard the requirement."""
     for declared in (Depends(factory), Depends(partial(factory))):
         with pytest.raises(
             ConfigurationError, match=rf"^Use Depends\({factory.__name__}\(\)\), with parentheses"
@@ -280,8 +280,8 @@ def test_tn05_a_factory_without_its_parentheses_is_a_mistake(factory: Callable[.
 @pytest.mark.parametrize(
     ("kind", "instead"), [(User, "CurrentUser"), (Tenant, "CurrentTenant"), (AuthSession, "CurrentSession")]
 )
-def test_nobody_is_who_the_query_says(kind: type[object], instead: str) -> None:
-    """``Annotated[User, Depends()]`` would have FastAPI make a user of the query."""
+def test_user_is_never_read_from_the_query(kind: type[object], instead: str) -> None:
+    """With ``Annotated[User, Depends()]`` FastAPI would build a user from the query."""
 
     async def forgeable(value: object) -> None: ...
 
@@ -290,8 +290,8 @@ def test_nobody_is_who_the_query_says(kind: type[object], instead: str) -> None:
         FastAPI().get("/")(forgeable)
 
 
-async def test_nobody_is_who_the_body_says(make_env: EnvFactory) -> None:
-    """``user: User``, meant as ``user: CurrentUser``: whoever calls reads what is wrong, and is nobody."""
+async def test_user_is_never_read_from_the_body(make_env: EnvFactory) -> None:
+    """``user: User`` is an error, which says to write ``user: CurrentUser``."""
     env = make_env()
 
     @env.app.post("/whoever")
@@ -305,7 +305,7 @@ async def test_nobody_is_who_the_body_says(make_env: EnvFactory) -> None:
 
 
 async def test_dependencies_can_be_overridden_in_tests(make_env: EnvFactory) -> None:
-    """The usual FastAPI way, for those who test without tokens."""
+    """FastAPI's usual way to test without tokens."""
     env = make_env()
     env.app.dependency_overrides[current_user] = lambda: User("U-test")
 
@@ -316,8 +316,8 @@ async def test_dependencies_can_be_overridden_in_tests(make_env: EnvFactory) -> 
     assert (await env.browser().get("/who")).json() == "U-test"
 
 
-async def test_a_demand_can_be_overridden_in_tests(make_env: EnvFactory) -> None:
-    """By asking the factory for it once more."""
+async def test_requirement_can_be_overridden_in_tests(make_env: EnvFactory) -> None:
+    """The factory returns the same requirement again."""
     env = make_env()
     env.app.dependency_overrides[require_roles("owner")] = lambda: None
 
@@ -329,7 +329,7 @@ async def test_a_demand_can_be_overridden_in_tests(make_env: EnvFactory) -> None
 
 
 async def test_values_can_be_returned_from_an_endpoint(make_env: EnvFactory) -> None:
-    """A newcomer's first try: the user, the tenant, the whole session, the claims."""
+    """The user, the tenant, the whole session and the claims."""
     env = make_env()
 
     @env.app.get("/values")
@@ -351,8 +351,8 @@ async def test_values_can_be_returned_from_an_endpoint(make_env: EnvFactory) -> 
 
 
 @pytest.mark.filterwarnings("ignore:Default value")  # pydantic's, on any default factory
-async def test_values_in_answers_are_described(make_env: EnvFactory) -> None:
-    """``-> User`` is as good as any model for OpenAPI, and None where it may be."""
+async def test_return_annotations_are_described_in_openapi(make_env: EnvFactory) -> None:
+    """``-> User`` works like any model, and None is possible where it may occur."""
     env = make_env()
 
     @env.app.get("/anybody")
@@ -364,7 +364,7 @@ async def test_values_in_answers_are_described(make_env: EnvFactory) -> None:
     assert list(document["components"]["schemas"]["User"]["properties"])[:2] == ["id", "roles"]
 
 
-async def test_without_the_middleware_the_mistake_is_named() -> None:
+async def test_missing_middleware_is_named_in_the_error() -> None:
     """The message says what to write."""
     app = FastAPI()
     _routes(app)
@@ -374,7 +374,7 @@ async def test_without_the_middleware_the_mistake_is_named() -> None:
         await get_auth_session(Request(scope))
 
 
-async def test_websocket_routes_take_the_same_dependencies(make_env: EnvFactory) -> None:
+async def test_websocket_routes_accept_the_same_dependencies(make_env: EnvFactory) -> None:
     """The signature is the same, so FastAPI accepts it."""
     env = make_env()
 

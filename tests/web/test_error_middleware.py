@@ -1,4 +1,4 @@
-"""Middleware of the app that stands further in than ours: it sees our errors as answers, not as crashes."""
+"""Middleware of the app that ours wraps: it sees our errors as responses, not as exceptions."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _CatchAll:
-    """Makes a 500 of every exception; and copies the scope, as the ASGI specification asks."""
+    """Turns every exception into a 500, and copies the scope, as the ASGI specification demands."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -92,15 +92,15 @@ def _mounted() -> FastAPI:
     return app
 
 
-def _raising(env: AppHarness) -> Browser:
-    """A browser whose requests raise nothing, as over a network."""
+def _lenient(env: AppHarness) -> Browser:
+    """Return a browser that gets a 500 for an exception, as over a network."""
     transport = httpx.ASGITransport(env.app, raise_app_exceptions=False)
     return Browser(httpx.AsyncClient(transport=transport))
 
 
 @pytest.mark.parametrize("path", ["/me", "/sub/me"])
-async def test_one_that_catches_everything_makes_no_crash_of_a_401(make_env: EnvFactory, path: str) -> None:
-    """A script and a person get what they get without it, in the app and in a mounted one."""
+async def test_catch_all_middleware_does_not_turn_a_401_into_a_500(make_env: EnvFactory, path: str) -> None:
+    """Scripts and browsers get the usual responses, in the app and in a mounted one."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
     script, person = await env.browser().get(path), await env.browser().visit(path)
@@ -111,8 +111,8 @@ async def test_one_that_catches_everything_makes_no_crash_of_a_401(make_env: Env
     assert person.headers["location"] == f"/login/sso?return_to={path.replace('/', '%2F')}"
 
 
-async def test_nor_does_starlettes_own_kind(make_env: EnvFactory) -> None:
-    """``@app.middleware("http")``, written before ``Descope(app)``; the callback's errors are errors, too."""
+async def test_starlettes_function_middleware_does_not_either(make_env: EnvFactory) -> None:
+    """``@app.middleware("http")`` before ``Descope(app)``; errors of the callback are responses too."""
     app = FastAPI()
 
     @app.middleware("http")
@@ -137,17 +137,17 @@ async def test_nor_does_starlettes_own_kind(make_env: EnvFactory) -> None:
         ("/sub/answers-500", "theirs"),
     ],
 )
-async def test_what_is_no_error_of_ours_is_its_own_affair(make_env: EnvFactory, path: str, text: str) -> None:
-    """It sees what it would see without us."""
+async def test_other_exceptions_reach_the_apps_middleware(make_env: EnvFactory, path: str, text: str) -> None:
+    """It sees what it would see without the plugin."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
-    response = await _raising(env).get(path)
+    response = await _lenient(env).get(path)
 
     assert (response.status_code, response.text) == (500, text)
 
 
-async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(make_env: EnvFactory) -> None:
-    """What the error says of them is still written."""
+async def test_error_response_clears_the_cookies_of_an_ended_session(make_env: EnvFactory) -> None:
+    """The outer middleware adds them to the response of the inner one."""
     env = _make_env(make_env, Middleware(_CatchAll))
     browser = await env.signed_in_browser()
     env.emulator.faults.add("refresh", status=401)
@@ -159,23 +159,23 @@ async def test_the_cookies_of_a_session_that_ended_go_with_the_answer(make_env: 
     assert [line[:5] for line in response.headers.get_list("set-cookie")] == ["DS=; ", "DSR=;"]
 
 
-async def test_a_start_that_cannot_be_made_is_answered_further_out(make_env: EnvFactory) -> None:
-    """The cookies are known when the response starts, and that is outside."""
+async def test_error_at_the_start_of_a_response_is_sent_by_the_outer_middleware(make_env: EnvFactory) -> None:
+    """Only the outer middleware knows the cookies, as the response starts."""
     response = await _make_env(make_env, Middleware(_CatchAll)).browser().get("/oversized")
 
     assert (response.status_code, response.json()["code"]) == (400, "session_too_large")
 
 
-async def test_half_a_response_is_cut_off(make_env: EnvFactory) -> None:
-    """Nobody can answer twice."""
+async def test_incomplete_response_is_aborted(make_env: EnvFactory) -> None:
+    """There can be only one response."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
     with pytest.raises(NotAuthenticated):
         await env.browser().get("/half")
 
 
-async def test_the_apps_own_handler_comes_first(make_env: EnvFactory) -> None:
-    """Also one for a family of our errors, whenever it was added."""
+async def test_apps_own_exception_handler_comes_first(make_env: EnvFactory) -> None:
+    """A handler for a base class of our errors does too, whenever it was added."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
     @env.app.exception_handler(Forbidden)
@@ -185,8 +185,8 @@ async def test_the_apps_own_handler_comes_first(make_env: EnvFactory) -> None:
     assert (await env.browser().get("/admins")).text == "theirs"
 
 
-async def test_between_two_of_ours_it_sees_answers_as_well(make_env: EnvFactory) -> None:
-    """Somebody adds the middleware once more to protect everything."""
+async def test_middleware_between_two_of_ours_sees_responses(make_env: EnvFactory) -> None:
+    """An app may add DescopeMiddleware again, to protect every path."""
     env = make_env(routes=_routes)
     env.app.add_middleware(_CatchAll)
     env.app.add_middleware(DescopeMiddleware, descope=env.descope, protect=True, public_paths=["/admins"])
@@ -196,8 +196,8 @@ async def test_between_two_of_ours_it_sees_answers_as_well(make_env: EnvFactory)
     assert (response.status_code, response.json()["code"]) == (403, "missing_roles")
 
 
-async def test_a_websocket_is_closed_as_ever(make_env: EnvFactory) -> None:
-    """By its code, before it was accepted and afterwards."""
+async def test_websocket_is_closed_with_the_usual_code(make_env: EnvFactory) -> None:
+    """Both before it was accepted and afterwards."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
     @env.app.websocket("/ws")
@@ -214,8 +214,8 @@ async def test_a_websocket_is_closed_as_ever(make_env: EnvFactory) -> None:
     assert await ended.next() == {"type": "websocket.close", "code": 1008, "reason": "forbidden"}
 
 
-async def test_a_lifespan_passes_through(make_env: EnvFactory) -> None:
-    """There is nothing to answer."""
+async def test_lifespan_passes_through(make_env: EnvFactory) -> None:
+    """There is no response to it."""
     env = _make_env(make_env, Middleware(_CatchAll))
 
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])

@@ -1,4 +1,4 @@
-"""``get_user_profile``: Descope's user object, in a login hook and anywhere else."""
+"""``get_user_profile``: Descope's user object, in a login hook and elsewhere."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ PLAIN = Project(template_email=False)
 """A project whose tokens have neither name nor e-mail in them, as Descope's have by default."""
 
 
-def _remember(env: AppHarness) -> list[str | None]:
-    """The names that a login hook finds out."""
+def _record_names(env: AppHarness) -> list[str | None]:
+    """Register a login hook that records the name of the user."""
     names: list[str | None] = []
 
     @env.descope.on_login
@@ -32,10 +32,10 @@ def _remember(env: AppHarness) -> list[str | None]:
     return names
 
 
-async def test_a_login_hook_knows_the_user_without_a_further_call(make_env: EnvFactory) -> None:
-    """The user object came along with the tokens, also where the tokens say nothing."""
+async def test_login_hook_gets_the_profile_without_a_call(make_env: EnvFactory) -> None:
+    """It came with the tokens, even if they have no claims about the user."""
     env = make_env(project=PLAIN)
-    names = _remember(env)
+    names = _record_names(env)
 
     await env.signed_in_browser()
 
@@ -44,11 +44,11 @@ async def test_a_login_hook_knows_the_user_without_a_further_call(make_env: EnvF
     assert ProfileFetched() not in env.events
 
 
-async def test_a_login_hook_asks_where_none_came_along(make_env: EnvFactory) -> None:
-    """With the new tokens, not those of whoever was signed in before."""
+async def test_login_hook_fetches_the_profile_if_none_came_with_the_tokens(make_env: EnvFactory) -> None:
+    """It uses the new tokens, not those of the former session."""
     env = make_env(project=PLAIN)
     browser = await env.signed_in_browser()
-    names = _remember(env)
+    names = _record_names(env)
     callback = await browser.open_callback("grace@acme.example")
     grace = env.emulator.issue("grace@acme.example", "acme")
     tokens = {"sessionJwt": grace.session_jwt, "refreshJwt": grace.refresh_jwt}
@@ -60,8 +60,8 @@ async def test_a_login_hook_asks_where_none_came_along(make_env: EnvFactory) -> 
     assert env.calls("me") == 1
 
 
-async def test_a_login_hook_asks_also_after_a_browser_that_does_not_wait(make_env: EnvFactory) -> None:
-    """It runs to its end, and all that it has works as long."""
+async def test_login_hook_fetches_the_profile_after_a_disconnect(make_env: EnvFactory) -> None:
+    """It runs to its end, and everything in the request still works."""
     env, names = make_env(project=PLAIN), list[str | None]()
     begun, gone, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -87,8 +87,8 @@ async def test_a_login_hook_asks_also_after_a_browser_that_does_not_wait(make_en
     assert names == ["Ada Lovelace"]
 
 
-async def test_what_a_login_hook_keeps_in_the_request_is_for_the_app_to_see(make_env: EnvFactory) -> None:
-    """In its state, as elsewhere."""
+async def test_state_that_a_login_hook_sets_is_visible_to_the_app(make_env: EnvFactory) -> None:
+    """It is in ``request.state``."""
     env, seen = make_env(), list[str]()
 
     @env.app.middleware("http")
@@ -106,8 +106,8 @@ async def test_what_a_login_hook_keeps_in_the_request_is_for_the_app_to_see(make
     assert seen == ["nobody", "Ada Lovelace"]
 
 
-async def test_a_handler_asks_for_the_profile_of_its_session(make_env: EnvFactory) -> None:
-    """One call each time; nobody has none, and a bearer cannot ask."""
+async def test_handler_fetches_the_profile_of_its_session(make_env: EnvFactory) -> None:
+    """One call each time; without a session or with a bearer it raises."""
     env = make_env()
 
     @env.app.get("/name")

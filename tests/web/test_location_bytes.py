@@ -1,4 +1,4 @@
-"""The ``Location`` that leaves the callback, byte by byte."""
+"""The ``Location`` header of the callback, byte by byte."""
 
 from base64 import urlsafe_b64encode
 
@@ -27,8 +27,8 @@ def _location(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_rt15_the_location_is_the_landing_path(make_env: EnvFactory, hostile: str) -> None:
-    """RT-15: one Location, and nothing of what the query asked for is in it."""
+async def test_rt15_location_is_the_landing_path(make_env: EnvFactory, hostile: str) -> None:
+    """RT-15: there is one Location, and it contains nothing of the requested target."""
     response = await make_env(post_login_path="/home").browser().sign_in(return_to=hostile)
 
     assert response.status_code == 303
@@ -36,10 +36,10 @@ async def test_rt15_the_location_is_the_landing_path(make_env: EnvFactory, hosti
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
+async def test_cb10_rt15_target_planted_in_the_cookie_is_not_followed(
     make_env: EnvFactory, hostile: str
 ) -> None:
-    """CB-10, RT-15: what is stored is checked again, for the cookie was in the browser meanwhile."""
+    """CB-10, RT-15: the stored target is checked again, because the browser had the cookie in between."""
     browser = make_env(post_login_path="/home").browser()
     callback = await browser.open_callback(return_to="/reports")
     _plant(browser, hostile)
@@ -50,8 +50,8 @@ async def test_cb10_rt15_a_target_planted_in_the_cookie_is_not_followed(
     assert _location(response.headers.raw) == [b"/home"]
 
 
-async def test_rt15_a_safe_path_arrives_byte_for_byte(make_env: EnvFactory) -> None:
-    """RT-15: the check never rewrites, and neither does the response."""
+async def test_rt15_safe_path_arrives_byte_for_byte(make_env: EnvFactory) -> None:
+    """RT-15: neither the check nor the response rewrites it."""
     target = "/reports/2026;v=1?q=a%20b&next=//x#top"
 
     response = await make_env().browser().sign_in(return_to=target)
@@ -60,7 +60,7 @@ async def test_rt15_a_safe_path_arrives_byte_for_byte(make_env: EnvFactory) -> N
 
 
 def _plant(browser: Browser, target: str) -> None:
-    """Put another target into the cookie of the login under way."""
+    """Put another target into the cookie of the pending login."""
     (cookie,) = [cookie for cookie in browser.http.cookies.jar if cookie.name.startswith("descope_login_")]
     state, started, _ = (cookie.value or "").split(".")
     cookie.value = f"{state}.{started}.{urlsafe_b64encode(target.encode()).rstrip(b'=').decode()}"

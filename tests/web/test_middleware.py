@@ -1,4 +1,4 @@
-"""The middleware: what it adds to responses, what it leaves alone (WS-07), and protection by default."""
+"""The middleware: changes to responses, what passes through unchanged (WS-07), and protection by default."""
 
 import httpx
 import pytest
@@ -36,9 +36,9 @@ def _cached_pages(app: FastAPI) -> None:
 
     @app.get("/own-response")
     async def own(user: CurrentUser) -> Response:
-        answer = JSONResponse({"user": user.id})
-        answer.set_cookie("theirs", "1")
-        return answer
+        own_response = JSONResponse({"user": user.id})
+        own_response.set_cookie("theirs", "1")
+        return own_response
 
     @app.get("/stream")
     async def stream(user: CurrentUser) -> StreamingResponse:
@@ -57,60 +57,60 @@ async def _expired(env: AppHarness) -> Browser:
     return browser
 
 
-async def test_ca01_a_response_with_our_cookies_is_kept_out_of_shared_caches(
+async def test_ca01_response_with_session_cookies_is_not_stored_by_shared_caches(
     make_env: EnvFactory,
 ) -> None:
-    """no-store replaces what the app said, the caches' private headers go, Vary is merged (CA-01)."""
-    answer = await (await _expired(make_env(routes=_cached_pages))).get("/cached")
+    """no-store replaces the app's value, headers of single caches are removed, Vary is merged (CA-01)."""
+    response = await (await _expired(make_env(routes=_cached_pages))).get("/cached")
 
-    assert answer.json() == {"user": True}
-    assert len(answer.headers.get_list("set-cookie")) == 2
-    assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.headers["vary"] == "Accept-Encoding, cookie"
-    assert {"expires", "surrogate-control", "cdn-cache-control"}.isdisjoint(answer.headers)
-
-
-async def test_ca02_a_response_that_asked_who_is_there_says_so_and_no_more(make_env: EnvFactory) -> None:
-    """Vary names both headers that mattered; what the app says about caching stands (CA-02)."""
-    answer = await make_env(routes=_cached_pages).browser().get("/cached")
-
-    assert answer.headers["vary"] == "Accept-Encoding, cookie, Authorization"
-    assert answer.headers["cache-control"] == "public, max-age=600"
-    assert "set-cookie" not in answer.headers
+    assert response.json() == {"user": True}
+    assert len(response.headers.get_list("set-cookie")) == 2
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.headers["vary"] == "Accept-Encoding, cookie"
+    assert {"expires", "surrogate-control", "cdn-cache-control"}.isdisjoint(response.headers)
 
 
-async def test_ca02_without_a_word_on_caching_it_is_private(make_env: EnvFactory) -> None:
-    """The default for an answer that depends on the caller."""
-    answer = await make_env().browser().get("/maybe")
+async def test_ca02_response_that_depends_on_the_session_varies_by_both_headers(make_env: EnvFactory) -> None:
+    """Vary names both headers, and the app's own Cache-Control stays (CA-02)."""
+    response = await make_env(routes=_cached_pages).browser().get("/cached")
 
-    assert answer.headers["cache-control"] == "private"
-    assert answer.headers["vary"] == "Cookie, Authorization"
+    assert response.headers["vary"] == "Accept-Encoding, cookie, Authorization"
+    assert response.headers["cache-control"] == "public, max-age=600"
+    assert "set-cookie" not in response.headers
 
 
-async def test_vary_star_is_left_as_it_is(make_env: EnvFactory) -> None:
-    """It says everything already."""
+async def test_ca02_response_without_cache_control_becomes_private(make_env: EnvFactory) -> None:
+    """The default for a response that depends on the session."""
+    response = await make_env().browser().get("/maybe")
+
+    assert response.headers["cache-control"] == "private"
+    assert response.headers["vary"] == "Cookie, Authorization"
+
+
+async def test_vary_star_is_unchanged(make_env: EnvFactory) -> None:
+    """It includes all headers."""
     assert (await make_env(routes=_cached_pages).browser().get("/vary-star")).headers["vary"] == "*"
 
 
-async def test_ck10_the_endpoints_own_response_and_cookies_go_out_with_ours(make_env: EnvFactory) -> None:
-    """Set-Cookie is added on the response's start, so it cannot be lost with an injected Response."""
-    answer = await (await _expired(make_env(routes=_cached_pages))).get("/own-response")
+async def test_ck10_apps_own_cookies_are_sent_with_ours(make_env: EnvFactory) -> None:
+    """Set-Cookie is added as the response starts, so an injected Response cannot lose it."""
+    response = await (await _expired(make_env(routes=_cached_pages))).get("/own-response")
 
-    names = [cookie.partition("=")[0] for cookie in answer.headers.get_list("set-cookie")]
+    names = [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")]
     assert names == ["theirs", "DS", "DSR"]
 
 
-async def test_a_stream_carries_the_cookies_of_a_refresh(make_env: EnvFactory) -> None:
+async def test_streaming_response_carries_the_cookies_of_a_refresh(make_env: EnvFactory) -> None:
     """Nothing is buffered and nothing is lost."""
-    answer = await (await _expired(make_env(routes=_cached_pages))).get("/stream")
+    response = await (await _expired(make_env(routes=_cached_pages))).get("/stream")
 
-    assert answer.text == "aU22a1322415fff1b1aceaebe7855"
-    assert len(answer.headers.get_list("set-cookie")) == 2
+    assert response.text == "aU22a1322415fff1b1aceaebe7855"
+    assert len(response.headers.get_list("set-cookie")) == 2
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "telegram"])
-async def test_ws07_lifespan_and_unknown_scopes_pass_through_untouched(kind: str) -> None:
-    """The middleware only speaks http and websocket."""
+async def test_ws07_lifespan_and_unknown_scopes_pass_through_unchanged(kind: str) -> None:
+    """The middleware handles http and websocket only."""
     seen: list[tuple[Scope, Receive, Send]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,8 +131,8 @@ async def test_ws07_lifespan_and_unknown_scopes_pass_through_untouched(kind: str
     assert scope == {"type": kind}
 
 
-async def test_the_scope_is_left_clean_when_the_response_is_done() -> None:
-    """The session and its scope hold each other; a request must not wait for the collector."""
+async def test_request_auth_is_removed_from_the_scope_after_the_response() -> None:
+    """The two form a reference cycle, for which the garbage collector would be needed."""
     scopes: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,8 +147,8 @@ async def test_the_scope_is_left_clean_when_the_response_is_done() -> None:
     assert not isinstance(scopes[0]["fastapi_descope"], RequestAuth)
 
 
-async def test_an_error_after_the_response_has_started_is_not_answered_twice() -> None:
-    """Half a response is out: the server has to cut the connection."""
+async def test_error_after_the_response_has_started_is_raised() -> None:
+    """The response is incomplete, so the server has to close the connection."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -177,8 +177,8 @@ def _protected(public_paths: tuple[str, ...]) -> Browser:
 
 
 @pytest.mark.parametrize("path", ["/health", "/static/app.css", "/static/a/b.css"])
-async def test_hp02_public_paths_need_no_session(path: str) -> None:
-    """An exact path, or everything below one; root_path is not part of it (HP-02)."""
+async def test_hp02_public_paths_require_no_session(path: str) -> None:
+    """An exact path, or all paths below one; root_path is not part of it (HP-02)."""
     assert (await _protected(("/health", "/static/*")).get("/api" + path)).status_code == 200
 
 
@@ -203,24 +203,24 @@ async def test_hp02_public_paths_need_no_session(path: str) -> None:
         "/admin?/health",
     ],
 )
-async def test_hp02_near_misses_are_protected(path: str) -> None:
-    """Whole segments, exact case, no dot segments, never the query."""
+async def test_hp02_paths_similar_to_public_ones_are_protected(path: str) -> None:
+    """Segments are compared as a whole and with their case, without dot segments and without the query."""
     browser = _protected(("/health", "/static/*"))
     raw = httpx.URL(APP).copy_with(raw_path=b"/api" + path.encode())
 
-    answer = await browser.http.get(raw)
+    response = await browser.http.get(raw)
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 @pytest.mark.parametrize(("path", "status"), [("/api/auth/login/sso", 503), ("/api/auth/callback", 400)])
-async def test_the_plugins_own_routes_are_always_open(path: str, status: int) -> None:
-    """Who is not signed in must be able to sign in."""
+async def test_plugins_login_routes_are_always_public(path: str, status: int) -> None:
+    """An unauthenticated user must be able to sign in."""
     assert (await _protected(()).visit(path)).status_code == status
 
 
-async def test_cs10_a_preflight_is_for_the_cors_middleware_further_out() -> None:
-    """It answers without a session or a cookie; no other OPTIONS gets past us (HP-06)."""
+async def test_cs10_outer_cors_middleware_responds_to_preflights() -> None:
+    """It needs no session and no cookie; any other OPTIONS request is protected (HP-06)."""
     app = FastAPI()
     descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
     app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
@@ -240,35 +240,35 @@ async def test_cs10_a_preflight_is_for_the_cors_middleware_further_out() -> None
     assert other.status_code == 401
 
 
-async def test_an_apps_own_route_of_another_method_is_not_open() -> None:
-    """``GET /logout`` is none of the plugin's, so it needs a session as everything does."""
+async def test_route_with_another_method_than_the_plugins_is_protected() -> None:
+    """``GET /logout`` is not a route of the plugin."""
     assert (await _protected(()).get("/api/auth/logout")).status_code == 401
 
 
-async def test_protection_sends_a_person_to_the_login_with_prefix_and_root_path() -> None:
-    """The way back is the address that the browser sees."""
-    answer = await _protected(()).visit("/api/reports")
+async def test_protection_redirects_to_the_login_with_prefix_and_root_path() -> None:
+    """The return path is the one that the browser sees."""
+    response = await _protected(()).visit("/api/reports")
 
-    assert answer.headers["location"] == "/api/auth/login/sso?return_to=%2Fapi%2Freports"
+    assert response.headers["location"] == "/api/auth/login/sso?return_to=%2Fapi%2Freports"
 
 
-def test_a_public_path_without_a_slash_is_refused_at_construction() -> None:
-    """It would never match, and nobody would notice."""
+def test_public_path_without_a_slash_is_rejected_at_construction() -> None:
+    """It would never match any path."""
     descope = Descope(settings=DescopeSettings(project_id="P" + "a" * 27))
 
     with pytest.raises(ConfigurationError, match="health"):
         DescopeMiddleware(FastAPI(), descope=descope, public_paths=["health"])
 
 
-async def test_ck08_cookies_that_no_browser_keeps_are_refused_with_their_own_error() -> None:
-    """The response has not started yet, so the refusal can still be one; and it sets no cookie."""
+async def test_ck08_tokens_that_fit_into_no_cookie_have_an_error_of_their_own() -> None:
+    """The response has not started, so the error can be sent; it sets no cookie."""
     env = build_app_harness(routes=_oversized)
 
-    answer = await env.browser().get("/oversized")
+    response = await env.browser().get("/oversized")
 
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "session_too_large"
-    assert "set-cookie" not in answer.headers
+    assert response.status_code == 400
+    assert response.json()["code"] == "session_too_large"
+    assert "set-cookie" not in response.headers
 
 
 def _oversized(app: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""Apps in apps, and apps behind a proxy: whose errors are answered, and which addresses come out."""
+"""Mounted apps, and apps behind a proxy: error responses and the URLs in them."""
 
 import re
 
@@ -67,8 +67,8 @@ def _outer(inner: ASGIApp, **settings: object) -> FastAPI:
 
 
 @pytest.mark.parametrize("kind", ["fastapi", "starlette"])
-async def test_an_error_of_ours_in_a_mounted_app_is_answered_by_us(kind: str) -> None:
-    """The mounted app answers 500 to what it does not know; nobody gets to see that."""
+async def test_our_error_in_a_mounted_app_gets_our_response(kind: str) -> None:
+    """The mounted app sends a 500 for an unknown error, which no client sees."""
     inner = _inner() if kind == "fastapi" else Starlette(routes=[Mount("/", _inner())])
     app = _outer(inner)
 
@@ -81,22 +81,22 @@ async def test_an_error_of_ours_in_a_mounted_app_is_answered_by_us(kind: str) ->
     )
 
 
-async def test_a_500_of_a_mounted_app_stays_its_own() -> None:
-    """An exception, an answer and a stream; what runs after the answer runs as well."""
+async def test_500_of_a_mounted_app_is_unchanged() -> None:
+    """It may come from an exception, a response or a stream; background tasks run too."""
     inner = _inner()
     browser = _browser(_outer(inner), raises=False)
 
-    answers = [await browser.get(f"/sub/{path}") for path in ("broken", "answers-500", "streams-500")]
+    responses = [await browser.get(f"/sub/{path}") for path in ("broken", "responses-500", "streams-500")]
 
-    assert [response.status_code for response in answers] == [500, 500, 500]
-    assert [response.text for response in answers] == ["Internal Server Error", "theirs", "ab"]
+    assert [response.status_code for response in responses] == [500, 500, 500]
+    assert [response.text for response in responses] == ["Internal Server Error", "theirs", "ab"]
     assert inner.state.tasks == ["done"]
     with pytest.raises(RuntimeError, match="their own"):
         await _browser(_outer(inner)).get("/sub/broken")
 
 
-async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(make_env: EnvFactory) -> None:
-    """It is the same session, and its cookies go out with the mounted app's answer."""
+async def test_user_is_signed_in_to_a_mounted_app_too(make_env: EnvFactory) -> None:
+    """It is the same session, and responses of the mounted app carry its cookies."""
     env = make_env(routes=no_routes)
     env.app.mount("/sub", _inner())
     browser = await env.signed_in_browser()
@@ -108,8 +108,8 @@ async def test_a_signed_in_user_is_signed_in_in_a_mounted_app(make_env: EnvFacto
     assert [line.partition("=")[0] for line in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
 
 
-async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
-    """Each answers for its own routes, under the address where it is."""
+async def test_mounted_app_may_have_its_own_descope() -> None:
+    """Each handles its own routes, at the path where it is mounted."""
     inner = _inner()
     _descope().install(inner)
     app = _outer(inner)
@@ -119,8 +119,8 @@ async def test_a_mounted_app_may_have_a_descope_of_its_own() -> None:
     assert response.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
 
 
-async def test_a_mounted_app_may_be_the_only_one_that_is_protected(make_env: EnvFactory) -> None:
-    """People sign in at the app around it, and come back; one refresh renews the cookies of both."""
+async def test_mounted_app_may_be_the_only_protected_one(make_env: EnvFactory) -> None:
+    """Users sign in to the outer app and come back; one refresh renews the cookies of both."""
     env, inner = make_env(routes=no_routes), _inner()
     innermost = _inner()
     for app in (inner, innermost):
@@ -147,8 +147,8 @@ async def test_a_mounted_app_may_be_the_only_one_that_is_protected(make_env: Env
     assert env.calls("refresh") == 1
 
 
-async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(make_env: EnvFactory) -> None:
-    """Also if it is the same ``Descope``: its routes are wherever its router is included."""
+async def test_protected_mounted_app_with_its_own_login_uses_it(make_env: EnvFactory) -> None:
+    """Even with the same ``Descope``: its routes are wherever its router is included."""
     env, inner = make_env(routes=no_routes, default_tenant="acme"), _inner()
     inner.include_router(env.descope.router)
     inner.add_middleware(DescopeMiddleware, descope=env.descope, protect=True)
@@ -161,8 +161,8 @@ async def test_a_protected_mounted_app_with_a_login_of_its_own_uses_that(make_en
     assert (await stranger.visit("/sub/login/sso")).status_code == 303
 
 
-async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
-    """A login begun with the one would end with the other."""
+async def test_two_descope_objects_in_one_app_are_rejected() -> None:
+    """A login that one starts would end at the other."""
     app = FastAPI()
     _descope().install(app)
 
@@ -175,8 +175,8 @@ async def test_two_descope_objects_in_one_app_are_refused_by_name() -> None:
     assert response.json()["detail"].startswith("Two Descope objects guard one app.")
 
 
-async def test_one_descope_object_twice_is_once(make_env: EnvFactory) -> None:
-    """Somebody writes ``Descope(app)`` and adds the middleware to protect everything: both count."""
+async def test_middleware_of_one_descope_may_be_added_twice(make_env: EnvFactory) -> None:
+    """``Descope(app)`` and the middleware with protection: both take effect."""
     env = make_env(routes=no_routes)
     env.app.mount("/sub", _inner())
     env.app.add_middleware(DescopeMiddleware, descope=env.descope, protect=True)
@@ -190,8 +190,8 @@ async def test_one_descope_object_twice_is_once(make_env: EnvFactory) -> None:
     assert response.headers["vary"] == "Cookie"
 
 
-async def test_the_middleware_around_the_whole_app_knows_its_routes() -> None:
-    """As plain ASGI, outside of everything: the login is found, and open."""
+async def test_middleware_that_wraps_the_whole_app_finds_its_routes() -> None:
+    """As plain ASGI middleware it finds the login and leaves it public."""
     descope, app = _descope(default_tenant="acme"), _inner()
     app.include_router(descope.router)
 
@@ -203,8 +203,8 @@ async def test_the_middleware_around_the_whole_app_knows_its_routes() -> None:
     assert (await asked.visit("/me")).headers["location"] == "/login/sso?return_to=%2Fme"
 
 
-async def test_behind_a_proxy_that_strips_the_prefix_the_way_back_has_it() -> None:
-    """``FastAPI(root_path=...)``: the scope's path is without, the browser's is with it."""
+async def test_return_path_has_the_prefix_that_a_proxy_strips() -> None:
+    """With ``FastAPI(root_path=...)`` the scope has the path without it, and the browser with it."""
     app = _inner()
     app.root_path = "/api"  # as an argument it is deprecated, and still there
     _descope().install(app)
@@ -218,7 +218,7 @@ async def test_behind_a_proxy_that_strips_the_prefix_the_way_back_has_it() -> No
     ("root_path", "prefix", "callback"),
     [("/app", "/application", "/app/application/callback"), ("/a", "/auth", "/a/auth/callback")],
 )
-async def test_a_prefix_that_begins_like_the_root_path_is_another(
+async def test_path_that_begins_like_the_root_path_is_another_path(
     root_path: str, prefix: str, callback: str
 ) -> None:
     """Paths are compared by segments."""
@@ -241,8 +241,8 @@ async def test_a_prefix_that_begins_like_the_root_path_is_another(
     assert asked[0].params["redirectURL"].partition("?")[0] == APP + callback
 
 
-async def test_addresses_beyond_ascii_are_quoted_once() -> None:
-    """In the page, in ``Location`` and in HTMX's header, which takes ASCII alone."""
+async def test_non_ascii_urls_are_escaped_once() -> None:
+    """In the page, in ``Location`` and in HTMX's header, which takes ASCII only."""
     app = _inner()
     _descope().install(app, prefix="/вход")
     login = "/%D0%B2%D1%85%D0%BE%D0%B4/login/sso"
@@ -256,7 +256,7 @@ async def test_addresses_beyond_ascii_are_quoted_once() -> None:
     assert htmx.headers["hx-redirect"] == login
 
 
-async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
+async def test_htmx_redirect_is_ascii() -> None:
     """A mount with a parameter puts the client's own bytes into the root path."""
     inner = FastAPI()
     _descope().install(inner)
@@ -269,7 +269,7 @@ async def test_htmx_is_sent_to_an_address_that_a_header_can_carry() -> None:
 
 
 def _mounted(env: AppHarness, path: str) -> Browser:
-    """A browser of a world whose app is mounted in another."""
+    """Return a browser for an app that is mounted in another."""
     outer = Starlette(routes=[Mount(path, env.app)])
     env.mounts[f"{APP}/"] = httpx.ASGITransport(outer)
     return env.browser()
@@ -285,10 +285,10 @@ def _mounted(env: AppHarness, path: str) -> Browser:
     ],
     ids=["backslash", "slashes", "three slashes", "what browsers strip"],
 )
-async def test_rt15_a_mount_with_a_parameter_leads_to_no_other_site(
+async def test_rt15_mount_with_a_parameter_redirects_to_no_other_site(
     make_env: EnvFactory, path: str, asked: str, base: str
 ) -> None:
-    """Whoever chose the path gets it back quoted, wherever an address of the app is written."""
+    """The client chose the path, and it is escaped wherever a URL of the app is written."""
     browser = _mounted(make_env(routes=no_routes), path)
 
     failed = await browser.visit(f"{asked}/callback?state=x")
@@ -301,8 +301,8 @@ async def test_rt15_a_mount_with_a_parameter_leads_to_no_other_site(
     assert signed_out.headers["location"] == f"{base}/"
 
 
-async def test_rt15_nor_does_the_page_at_the_end_of_a_login(make_env: EnvFactory) -> None:
-    """Where a redirect would leave Strict cookies behind, the page that takes its place has the path too."""
+async def test_rt15_page_after_a_login_links_to_no_other_site(make_env: EnvFactory) -> None:
+    """With Strict cookies a page replaces the redirect, and it contains the path too."""
     browser = _mounted(make_env(routes=no_routes, cookie_samesite="strict"), "/{org}")
 
     page = await browser.sign_in(prefix="/%5Cevil.example", return_to="/%5Cevil.example/")
@@ -310,8 +310,8 @@ async def test_rt15_nor_does_the_page_at_the_end_of_a_login(make_env: EnvFactory
     assert re.findall(r'(?:url=|href=")([^"]*)"', page.text) == ["/%5Cevil.example/"] * 2
 
 
-async def test_the_landing_path_is_within_a_mount_beyond_ascii(make_env: EnvFactory) -> None:
-    """Also where no safe return path was asked for, and where the address is too long to be kept."""
+async def test_landing_path_is_within_a_mount_with_a_non_ascii_path(make_env: EnvFactory) -> None:
+    """It is used if no safe return path was given, or one that is too long to be stored."""
     env = make_env(routes=no_routes, post_login_path="/home?from=login")
     browser = _mounted(env, "/café {x}")
 
@@ -321,7 +321,7 @@ async def test_the_landing_path_is_within_a_mount_beyond_ascii(make_env: EnvFact
         assert response.headers["location"] == f"{prefix}/home?from=login"
 
 
-async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_path(
+async def test_landing_path_with_a_root_path_of_one_slash_stays_on_this_site(
     make_env: EnvFactory,
 ) -> None:
     """Two slashes at the start would name a host."""
@@ -333,17 +333,17 @@ async def test_a_root_path_that_is_a_slash_makes_no_other_site_of_the_landing_pa
     assert response.headers["location"] == "/bye"
 
 
-async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:
-    """Such a handler runs outside of every middleware of the app."""
+async def test_session_in_a_500_handler_raises_an_error_that_explains_why() -> None:
+    """Such a handler runs outside of all middleware of the app."""
     app = FastAPI()
     _descope().install(app)
-    told: list[str] = []
+    messages: list[str] = []
 
     @app.exception_handler(Exception)
     async def handler(request: object, _error: Exception) -> PlainTextResponse:
         with pytest.raises(ConfigurationError) as caught:
             await get_auth_session(request)  # type: ignore[arg-type] # Starlette types handlers loosely
-        told.append(str(caught.value))
+        messages.append(str(caught.value))
         return PlainTextResponse("sorry", 500)
 
     @app.get("/broken")
@@ -352,4 +352,4 @@ async def test_who_asks_in_a_500_handler_is_told_why_that_is_too_late() -> None:
 
     await _browser(app, raises=False).get("/broken")
 
-    assert "handler for 500 runs outside of DescopeMiddleware" in told[0]
+    assert "handler for 500 runs outside of DescopeMiddleware" in messages[0]

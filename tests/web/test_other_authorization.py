@@ -1,4 +1,4 @@
-"""HTTP Basic in front of the app, and whatever else is an Authorization header without a bearer (KD-08)."""
+"""Authorization headers without a bearer, such as those of HTTP Basic for the whole app (KD-08)."""
 
 import logging
 
@@ -11,10 +11,10 @@ pytestmark = pytest.mark.anyio
 BASIC = "Basic c3RhZ2U6Y2FuYXJ5"
 
 
-async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
+async def test_browser_with_http_basic_gets_a_page_and_no_redirect(
     make_env: EnvFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The header comes along after every sign-in: a redirect to it would never end."""
+    """The browser sends the header after every login too, so a redirect would loop."""
     env = make_env()
     browser = await env.signed_in_browser()
 
@@ -28,8 +28,8 @@ async def test_a_person_behind_a_password_reads_why_and_is_not_sent_around(
     assert "c3RhZ2U6Y2FuYXJ5" not in response.text + caplog.text
 
 
-async def test_a_program_reads_it_too(make_env: EnvFactory) -> None:
-    """The code is that of any bad token; the detail tells it apart."""
+async def test_script_with_http_basic_gets_a_problem_document(make_env: EnvFactory) -> None:
+    """The code is that of any invalid token; the detail names the scheme."""
     response = await make_env().browser().get("/me", authorization=BASIC)
 
     assert response.json()["code"] == "invalid_token"
@@ -37,24 +37,26 @@ async def test_a_program_reads_it_too(make_env: EnvFactory) -> None:
     assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_page_that_is_asked_for_with_a_dead_bearer_is_not_sent_around(
+async def test_page_requested_with_an_expired_bearer_is_not_redirected(
     make_env: EnvFactory,
 ) -> None:
-    """The same holds for a bearer: a sign-in changes the cookies, which do not count beside it."""
+    """A login changes the cookies, which do not count with a bearer."""
     response = await make_env().browser().visit("/me", authorization="Bearer a.b.c")
 
     assert response.status_code == 401
 
 
-async def test_a_public_page_stays_public(make_env: EnvFactory) -> None:
-    """Where nobody asks who is there, nobody minds the header."""
+async def test_public_page_ignores_the_header(make_env: EnvFactory) -> None:
+    """It does not ask for the session."""
     assert (await make_env().browser().visit("/public", authorization=BASIC)).status_code == 200
     assert (await make_env().browser().visit("/maybe", authorization=BASIC)).json() == {"user": None}
 
 
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
-async def test_lo06_what_needs_the_cookies_says_so(make_env: EnvFactory, path: str) -> None:
-    """It speaks of the header that is there, not of a bearer that nobody sent (LO-06)."""
+async def test_lo06_error_of_routes_that_need_cookies_names_the_header(
+    make_env: EnvFactory, path: str
+) -> None:
+    """It does not mention a bearer that was not sent (LO-06)."""
     browser = await make_env().signed_in_browser()
 
     response = await browser.post(path, {"tenant": "acme"}, authorization=BASIC)

@@ -1,6 +1,6 @@
-"""The table of requirement 2.9 on the wire: what Descope answers, and what the browser gets (RF-01, RF-16).
+"""The table of requirement 2.9 on the wire: responses of Descope and responses to the browser (RF-01, RF-16).
 
-The session is dead, or about to end. Every cell is one request and every header of its answer.
+The session has expired or is about to. Each case is one request and all headers of its response.
 """
 
 import re
@@ -16,15 +16,15 @@ from tests.helpers.app_harness import AppHarness, EnvFactory
 pytestmark = pytest.mark.anyio
 
 STRICT = Project(rotate_refresh=True)
-DEAD, AHEAD = 660, 560
+EXPIRED, AHEAD = 660, 560
 """Seconds after which a session of ten minutes is over, and is due for its refresh."""
 
 GONE = "=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax"
 PAGE = b"<h1>Blocked by policy</h1>"
 
 
-class Answer(TypedDict, total=False):
-    """What the emulator answers instead."""
+class FaultyResponse(TypedDict, total=False):
+    """The response of the emulator."""
 
     status: int
     body: bytes
@@ -33,7 +33,7 @@ class Answer(TypedDict, total=False):
     hold: bool
 
 
-NO_VERDICT: dict[str, tuple[Answer, str]] = {
+UNAVAILABLE: dict[str, tuple[FaultyResponse, str]] = {
     "200, HTML": ({"body": PAGE}, "5"),
     "200, {}": ({"body": b"{}"}, "5"),
     "200, empty": ({"body": b""}, "5"),
@@ -57,25 +57,25 @@ NO_VERDICT: dict[str, tuple[Answer, str]] = {
 }
 
 
-async def ask(env: AppHarness, age: int, **response: object) -> httpx.Response:
-    """A request with the cookies of a session of that age, while Descope answers so."""
+async def request(env: AppHarness, age: int, **response: object) -> httpx.Response:
+    """Send a request with the cookies of a session of that age, while Descope responds like this."""
     pair = env.emulator.issue("ada@acme.example", "acme")
     env.emulator.clock.advance(age)
     if response:
-        env.emulator.faults.add("refresh", **response)  # type: ignore[arg-type]  # any answer, by keyword
+        env.emulator.faults.add("refresh", **response)  # type: ignore[arg-type]  # any fault, by keyword
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
     return await env.browser().get("/session-of", cookie=cookie)
 
 
 def headers(response: httpx.Response) -> dict[str, str]:
-    """All headers but the body's; those that are there twice are joined by the client."""
+    """Return all headers but those of the body; the client joins repeated ones."""
     return {name: value for name, value in response.headers.items() if name != "content-length"}
 
 
-@pytest.mark.parametrize("age", [DEAD, AHEAD], ids=["dead", "alive"])
-async def test_rf01_a_verified_pair_is_written_whole(make_env: EnvFactory, age: int) -> None:
-    """200 with both cookies, whether the session had ended or not."""
-    response = await ask(make_env(project=STRICT), age)
+@pytest.mark.parametrize("age", [EXPIRED, AHEAD], ids=["dead", "alive"])
+async def test_rf01_verified_tokens_are_both_written(make_env: EnvFactory, age: int) -> None:
+    """200 with both cookies, whether the session had expired or not."""
+    response = await request(make_env(project=STRICT), age)
 
     assert response.status_code == 200
     cookies = response.headers.get_list("set-cookie")
@@ -93,9 +93,9 @@ async def test_rf01_a_verified_pair_is_written_whole(make_env: EnvFactory, age: 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_rf01_a_well_formed_no_ends_a_dead_session(make_env: EnvFactory, status: int) -> None:
-    """401, and both cookies go."""
-    response = await ask(make_env(), DEAD, status=status)
+async def test_rf01_well_formed_rejection_ends_an_expired_session(make_env: EnvFactory, status: int) -> None:
+    """401, and both cookies are cleared."""
+    response = await request(make_env(), EXPIRED, status=status)
 
     assert (response.status_code, response.json()["code"]) == (401, "session_ended")
     assert headers(response) == {
@@ -108,11 +108,11 @@ async def test_rf01_a_well_formed_no_ends_a_dead_session(make_env: EnvFactory, s
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_rf01_a_well_formed_no_spares_the_request_of_a_live_session(
+async def test_rf01_well_formed_rejection_does_not_fail_the_request_of_a_live_session(
     make_env: EnvFactory, status: int
 ) -> None:
-    """This request has its old identity still; both cookies go with its answer."""
-    response = await ask(make_env(), AHEAD, status=status)
+    """The request keeps its session, and its response clears both cookies."""
+    response = await request(make_env(), AHEAD, status=status)
 
     assert (response.status_code, response.json()["tenant"]) == (200, "acme")
     assert headers(response) == {
@@ -123,12 +123,12 @@ async def test_rf01_a_well_formed_no_spares_the_request_of_a_live_session(
     }
 
 
-@pytest.mark.parametrize("case", NO_VERDICT)
-async def test_rf01_anything_else_is_503_for_a_dead_session(make_env: EnvFactory, case: str) -> None:
-    """With the time to come again; no cookie is touched."""
-    given, retry_after = NO_VERDICT[case]
+@pytest.mark.parametrize("case", UNAVAILABLE)
+async def test_rf01_any_other_response_is_503_for_an_expired_session(make_env: EnvFactory, case: str) -> None:
+    """With the time to wait; no cookie changes."""
+    given, retry_after = UNAVAILABLE[case]
 
-    response = await ask(make_env(upstream_timeout=0.1), DEAD, **given)
+    response = await request(make_env(upstream_timeout=0.1), EXPIRED, **given)
 
     assert (response.status_code, response.json()["code"]) == (503, "upstream_unavailable")
     assert headers(response) == {
@@ -139,10 +139,12 @@ async def test_rf01_anything_else_is_503_for_a_dead_session(make_env: EnvFactory
     }
 
 
-@pytest.mark.parametrize("case", NO_VERDICT)
-async def test_rf01_anything_else_is_not_noticed_by_a_live_session(make_env: EnvFactory, case: str) -> None:
-    """200 with the old identity, as if nothing had been asked."""
-    response = await ask(make_env(upstream_timeout=0.1), AHEAD, **NO_VERDICT[case][0])
+@pytest.mark.parametrize("case", UNAVAILABLE)
+async def test_rf01_any_other_response_does_not_affect_a_live_session(
+    make_env: EnvFactory, case: str
+) -> None:
+    """200 with the old session and without cookies."""
+    response = await request(make_env(upstream_timeout=0.1), AHEAD, **UNAVAILABLE[case][0])
 
     assert (response.status_code, response.json()["tenant"]) == (200, "acme")
     assert headers(response) == {
@@ -152,14 +154,14 @@ async def test_rf01_anything_else_is_not_noticed_by_a_live_session(make_env: Env
     }
 
 
-@pytest.mark.parametrize(("age", "status"), [(DEAD, 503), (AHEAD, 200)], ids=["dead", "alive"])
-async def test_rf01_another_users_tokens_are_nobodys(make_env: EnvFactory, age: int, status: int) -> None:
-    """Genuine, and not for this user: dropped, and told of as suspicious."""
+@pytest.mark.parametrize(("age", "status"), [(EXPIRED, 503), (AHEAD, 200)], ids=["dead", "alive"])
+async def test_rf01_tokens_of_another_user_are_rejected(make_env: EnvFactory, age: int, status: int) -> None:
+    """They are valid, but not for this user; the event says so."""
     env = make_env()
     theirs = env.emulator.issue("hank@globex.example", "globex", session_seconds=3600)
     tokens = {"sessionJwt": theirs.session_jwt, "refreshJwt": theirs.refresh_jwt}
 
-    response = await ask(env, age, body=tokens)
+    response = await request(env, age, body=tokens)
 
     assert response.status_code == status
     assert "set-cookie" not in response.headers
@@ -167,12 +169,12 @@ async def test_rf01_another_users_tokens_are_nobodys(make_env: EnvFactory, age: 
     assert UpstreamTokenRejected("subject") in env.events
 
 
-async def test_rf16_a_reuse_signs_out_and_is_asked_about_once(make_env: EnvFactory) -> None:
-    """Descope takes a spent token for a theft; whoever keeps sending it costs one call in 30 seconds."""
+async def test_rf16_reuse_ends_the_session_and_costs_one_call(make_env: EnvFactory) -> None:
+    """Descope takes a spent token for theft; further requests with it cost one call in 30 seconds."""
     env = make_env(project=STRICT)
     pair = env.emulator.issue("ada@acme.example", "acme")
     cookie = f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
-    env.emulator.clock.advance(DEAD)
+    env.emulator.clock.advance(EXPIRED)
     await env.browser().get("/session-of", cookie=cookie)
     env.emulator.clock.advance(31)
 

@@ -1,4 +1,4 @@
-"""The session of one request: found out once, read as RFC 6750 says (KD-08, RF-14, TN-11)."""
+"""The lazy authentication of a request: done once, by the rules of RFC 6750 (KD-08, RF-14, TN-11)."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_kd08_a_bearer_authenticates_whatever_its_case(make_env: EnvFactory, scheme: str) -> None:
+async def test_kd08_bearer_scheme_is_case_insensitive(make_env: EnvFactory, scheme: str) -> None:
     """The scheme is case-insensitive (RFC 9110)."""
     env = make_env()
     token = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt
@@ -43,10 +43,10 @@ async def test_kd08_a_bearer_authenticates_whatever_its_case(make_env: EnvFactor
         ("Bearer é{token}", None),
     ],
 )
-async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_consulted(
+async def test_kd08_any_other_authorization_is_an_invalid_token_and_cookies_do_not_count(
     make_env: EnvFactory, header: str, scheme: str | None
 ) -> None:
-    """401 although a good session cookie is there too, and nothing is refreshed; no secret is a scheme."""
+    """401 in spite of a valid session cookie, and nothing is refreshed; no secret is taken for a scheme."""
     env = make_env()
     pair = env.emulator.issue("ada@acme.example", tenant="acme")
     headers = [
@@ -62,8 +62,8 @@ async def test_kd08_any_other_authorization_is_a_bad_token_and_cookies_are_not_c
     assert env.events == [TokenRejected("malformed", "bearer", scheme)]
 
 
-async def test_kd08_two_authorization_headers_are_a_bad_token(make_env: EnvFactory) -> None:
-    """Which one is meant cannot be told."""
+async def test_kd08_two_authorization_headers_are_an_invalid_token(make_env: EnvFactory) -> None:
+    """It is unknown which one is meant."""
     env = make_env()
     good = f"Bearer {env.emulator.issue('ada@acme.example', tenant='acme').session_jwt}"
 
@@ -74,7 +74,7 @@ async def test_kd08_two_authorization_headers_are_a_bad_token(make_env: EnvFacto
     assert response.status_code == 401
 
 
-async def test_ck02_two_different_session_cookies_are_nobody(make_env: EnvFactory) -> None:
+async def test_ck02_two_different_session_cookies_authenticate_no_user(make_env: EnvFactory) -> None:
     """A sibling sub-domain may have planted one of them."""
     env = make_env()
     mine = env.emulator.issue("ada@acme.example", tenant="acme").session_jwt
@@ -87,8 +87,8 @@ async def test_ck02_two_different_session_cookies_are_nobody(make_env: EnvFactor
     assert env.events == [ConflictingCookies()]
 
 
-async def test_rf13_a_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
-    """It is nobody's wish; the session is as if it were not there, and the cookies stay."""
+async def test_rf13_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
+    """The user did not ask for it: the request is unauthenticated, and the cookies stay."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -101,8 +101,8 @@ async def test_rf13_a_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
     assert env.calls("refresh") == 0
 
 
-async def test_rf13_an_options_request_refreshes_nothing(make_env: EnvFactory) -> None:
-    """Also where a route of the app answers OPTIONS and asks who is there."""
+async def test_rf13_options_request_refreshes_nothing(make_env: EnvFactory) -> None:
+    """A route of the app may respond to OPTIONS and ask for the session."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -116,8 +116,8 @@ async def test_rf13_an_options_request_refreshes_nothing(make_env: EnvFactory) -
     assert env.calls("refresh") == 0
 
 
-async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(make_env: EnvFactory) -> None:
-    """The body is the app's: nobody reads it for a refresh."""
+async def test_rf13_post_of_the_apps_own_page_refreshes_and_keeps_its_body(make_env: EnvFactory) -> None:
+    """A refresh does not read the body."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -134,8 +134,8 @@ async def test_rf13_a_post_of_our_own_page_refreshes_and_keeps_its_body(make_env
     assert env.calls("refresh") == 1
 
 
-async def test_a_refresh_ahead_runs_beside_the_handler(make_env: EnvFactory) -> None:
-    """The handler has the old session, still good, while Descope is asked; the cookies go out with it."""
+async def test_refresh_ahead_runs_concurrently_with_the_handler(make_env: EnvFactory) -> None:
+    """The handler has the old session, which is still valid; the response has the new cookies."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -155,8 +155,8 @@ async def test_a_refresh_ahead_runs_beside_the_handler(make_env: EnvFactory) -> 
     assert env.calls("refresh") == 1
 
 
-async def test_an_outage_during_a_refresh_ahead_is_not_noticed(make_env: EnvFactory) -> None:
-    """The old session still holds: 200, and the cookies stay."""
+async def test_outage_during_a_refresh_ahead_changes_nothing(make_env: EnvFactory) -> None:
+    """The old session is still valid: 200, and the cookies stay."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -172,7 +172,7 @@ async def test_an_outage_during_a_refresh_ahead_is_not_noticed(make_env: EnvFact
 async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(
     make_env: EnvFactory,
 ) -> None:
-    """The app failed after the refresh, the server's 500 had no cookies; the next request gets them."""
+    """The app failed after the refresh, and the server's 500 had no cookies; the next request gets them."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = env.browser()
     await browser.sign_in()
@@ -193,8 +193,8 @@ async def test_rf14_a_response_without_cookies_does_not_lose_the_rotated_token(
 
 
 @pytest.mark.parametrize("status", [418, 403])
-async def test_rf14_a_refusal_by_the_app_carries_the_cookies(make_env: EnvFactory, status: int) -> None:
-    """An HTTPException or an error of ours, raised after the refresh: answered inside, with the new pair."""
+async def test_rf14_error_response_carries_the_new_cookies(make_env: EnvFactory, status: int) -> None:
+    """It may be an HTTPException or an error of ours, raised after the refresh."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = env.browser()
     await browser.sign_in()
@@ -213,8 +213,8 @@ async def test_rf14_a_refusal_by_the_app_carries_the_cookies(make_env: EnvFactor
     assert env.calls("refresh") == 1
 
 
-async def test_kd05_cookies_of_two_users_are_nobody_and_go(make_env: EnvFactory) -> None:
-    """One of the two was planted; nobody is signed in to the wrong account."""
+async def test_kd05_cookies_of_two_users_authenticate_no_user_and_are_deleted(make_env: EnvFactory) -> None:
+    """One of them was planted; no user is signed in to the wrong account."""
     env = make_env()
     ada, hank = env.emulator.issue("ada@acme.example"), env.emulator.issue("hank@globex.example")
 
@@ -224,8 +224,8 @@ async def test_kd05_cookies_of_two_users_are_nobody_and_go(make_env: EnvFactory)
     assert [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")] == ["DS", "DSR"]
 
 
-async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(make_env: EnvFactory) -> None:
-    """It is never sent upstream."""
+async def test_kd02_session_token_in_the_refresh_cookie_is_deleted_alone(make_env: EnvFactory) -> None:
+    """It is never sent to Descope."""
     env = make_env()
     pair = env.emulator.issue("ada@acme.example")
 
@@ -236,7 +236,7 @@ async def test_kd02_a_session_token_in_the_refresh_cookie_goes_alone(make_env: E
     assert env.calls("refresh") == 0
 
 
-async def test_ck09_what_a_route_writes_wins_over_a_refresh(make_env: EnvFactory) -> None:
+async def test_ck09_cookies_of_a_route_override_those_of_a_refresh(make_env: EnvFactory) -> None:
     """CK-09: a response never sets and clears the same cookie."""
     env = make_env()
     browser = env.browser()
@@ -254,8 +254,8 @@ async def test_ck09_what_a_route_writes_wins_over_a_refresh(make_env: EnvFactory
     assert len(response.headers.get_list("set-cookie")) == 2
 
 
-async def test_a_queued_cookie_goes_out_without_a_session(make_env: EnvFactory) -> None:
-    """And keeps the response out of shared caches like any other."""
+async def test_added_cookie_is_sent_without_a_session(make_env: EnvFactory) -> None:
+    """Like any other, it keeps the response out of shared caches."""
     env = make_env(routes=no_routes)
 
     @env.app.get("/queue")
@@ -268,8 +268,8 @@ async def test_a_queued_cookie_goes_out_without_a_session(make_env: EnvFactory) 
     assert response.headers["cache-control"] == "private, no-store"
 
 
-async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
-    """Two Descope objects in one process: each request belongs to the innermost one."""
+async def test_mounted_app_of_another_project_is_independent() -> None:
+    """With two Descope objects in one process, each request belongs to the innermost one."""
     from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - two worlds, by hand
 
     outer, inner = build_app_harness(), build_app_harness(project=Project(project_id="P2inner" + "0" * 21))
@@ -284,8 +284,8 @@ async def test_a_mounted_app_of_another_project_does_not_disturb_ours() -> None:
     assert (await browser.get("/me", authorization=f"Bearer {theirs}")).status_code == 401
 
 
-async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
-    """Nothing of one request is seen by another."""
+async def test_tn11_a_thousand_concurrent_users_see_themselves() -> None:
+    """No request sees the result of another."""
     from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - with routes of its own
 
     def routes(app: FastAPI) -> None:
@@ -308,7 +308,7 @@ async def test_tn11_a_thousand_users_at_once_see_themselves() -> None:
 
 
 async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
-    """Identity travels in the scope of one request, so there is nothing that a thread could mix up."""
+    """The result is in the scope of the request, which no thread shares with another request."""
     from tests.helpers.app_harness import build_app_harness  # noqa: PLC0415 - with routes of its own
 
     noted: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A response that starts late has no say over the cookies of a login that came in between (CB-09)."""
+"""Late responses do not change the cookies of a login that happened in between (CB-09)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,11 @@ HANK, GRACE = ("hank@globex.example", "globex"), ("grace@acme.example", "acme")
 LIVE_AND_DUE, DEAD = 570, 660
 
 Loading = tuple[asyncio.Task[httpx.Response], asyncio.Event]
-"""A page under way, and the event that lets it answer."""
+"""The pending request for a page, and the event that releases its handler."""
 
 
 async def slow_page(env: AppHarness, browser: Browser) -> Loading:
-    """Load a page whose handler is at work, and answers when it is told to."""
+    """Request a page whose handler waits until it is released."""
     begun, gate = asyncio.Event(), asyncio.Event()
 
     @env.app.get("/slow")
@@ -34,32 +34,32 @@ async def slow_page(env: AppHarness, browser: Browser) -> Loading:
     return loading, gate
 
 
-async def sign_in_anew(browser: Browser) -> None:
-    """As somebody else, without a word to the session before."""
+async def sign_in_again(browser: Browser) -> None:
+    """Sign in as another user, without a logout before."""
     await browser.sign_in(*HANK)
 
 
 async def sign_out_and_in(browser: Browser) -> None:
-    """As people do who have two accounts."""
+    """Log out and sign in, as users with two accounts do."""
     await browser.post("/logout")
     await browser.sign_in(*HANK)
 
 
-async def choose_another_tenant(browser: Browser) -> None:
-    """As the same user, by the other organisation's sign-in."""
+async def sign_in_to_another_tenant(browser: Browser) -> None:
+    """Sign in as the same user, with another tenant's SSO."""
     await browser.sign_in("ada@acme.example", "globex")
 
 
 @pytest.mark.parametrize("rotate", [True, False], ids=["rotating", "not rotating"])
 @pytest.mark.parametrize("age", [LIVE_AND_DUE, DEAD], ids=["live", "dead"])
-@pytest.mark.parametrize("login", [sign_in_anew, sign_out_and_in, choose_another_tenant])
-async def test_cb09_a_slow_response_leaves_a_login_alone(
+@pytest.mark.parametrize("login", [sign_in_again, sign_out_and_in, sign_in_to_another_tenant])
+async def test_cb09_late_response_does_not_change_the_cookies_of_a_login(
     make_env: EnvFactory,
     login: Callable[[Browser], Awaitable[None]],
     age: int,
     rotate: bool,  # noqa: FBT001 - a project's setting
 ) -> None:
-    """The page has refreshed the session before; its answer neither writes nor clears a cookie."""
+    """The request refreshed the former session; its response neither writes nor clears a cookie."""
     env = make_env(project=Project(rotate_refresh=rotate))
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(age)
@@ -76,26 +76,26 @@ async def test_cb09_a_slow_response_leaves_a_login_alone(
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
-async def test_cb09_nor_does_one_with_an_older_token_of_the_session(make_env: EnvFactory) -> None:
-    """The refresh that it began has reached the browser by another response before the login."""
+async def test_cb09_late_response_with_an_older_token_does_not_either(make_env: EnvFactory) -> None:
+    """Another response delivered the result of its refresh before the login."""
     env = make_env(project=Project(rotate_refresh=True))
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(DEAD)
     loading, gate = await slow_page(env, browser)
     await browser.get("/me")  # brings the new tokens
 
-    await sign_in_anew(browser)
+    await sign_in_again(browser)
     gate.set()
 
     assert (await loading).headers.get_list("set-cookie") == []
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
-@pytest.mark.parametrize("login", [sign_in_anew, sign_out_and_in])
-async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
+@pytest.mark.parametrize("login", [sign_in_again, sign_out_and_in])
+async def test_cb09_request_that_waits_for_descope_does_not_change_the_cookies_of_a_login(
     make_env: EnvFactory, login: Callable[[Browser], Awaitable[None]]
 ) -> None:
-    """Its session is over, so it is 401; the cookies that the browser has by now are another one's."""
+    """Its session has ended, so it gets a 401, but the browser's cookies belong to another session."""
     env = make_env()
     browser = await env.signed_in_browser()
     env.emulator.clock.advance(DEAD)
@@ -111,10 +111,10 @@ async def test_cb09_a_request_that_waits_for_descope_leaves_a_login_alone(
     assert (await browser.get("/me")).json()["tenant"] == "globex"
 
 
-async def test_cb09_a_login_whose_answer_is_lost_costs_the_session_before_it_some_minutes(
+async def test_cb09_lost_login_response_suspends_the_former_session_for_minutes(
     make_env: EnvFactory,
 ) -> None:
-    """The old cookies are still there, never cleared: good while the session token is, and again later."""
+    """The old cookies were never cleared: they work while the session token is valid, and again later."""
     env = make_env()
     browser = await env.signed_in_browser()
     ada, jar = (await browser.get("/me")).json(), list(browser.http.cookies.jar)

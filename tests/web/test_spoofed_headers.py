@@ -1,4 +1,4 @@
-"""Headers that anybody can send: no decision on who may enter follows them (requirements 2.11)."""
+"""Headers that any client can send: no access decision depends on them (requirements 2.11)."""
 
 import httpx
 import pytest
@@ -35,7 +35,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"
 
 
 class _Protected:
-    """An app behind the middleware with one public path, which counts the requests that reach it."""
+    """An app behind the middleware with one public path; counts the requests that reach it."""
 
     def __init__(self) -> None:
         settings = DescopeSettings(project_id="P" + "a" * 27, public_url=APP)
@@ -50,7 +50,7 @@ class _Protected:
         await send({"type": "http.response.body", "body": b""})
 
     async def status(self, path: str = "/admin", method: str = "GET", **headers: str) -> int:
-        """The status that one request gets, driven below any server, which might refuse it first."""
+        """Return the status of a request, sent without a server, which might reject it first."""
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -75,8 +75,8 @@ class _Protected:
 
 
 @pytest.mark.parametrize("name", _SPOOFED)
-async def test_hp01_hp03_hp04_a_header_opens_no_path(name: str) -> None:
-    """HP-01, HP-03, HP-04: no other path, address, client or user is believed because a header says so."""
+async def test_hp01_hp03_hp04_no_header_makes_a_path_public(name: str) -> None:
+    """HP-01, HP-03, HP-04: headers that name another path, host, client or user do not count."""
     app = _Protected()
 
     assert await app.status(**{name: _SPOOFED[name]}) == 401
@@ -84,8 +84,8 @@ async def test_hp01_hp03_hp04_a_header_opens_no_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("host", _HOSTS)
-async def test_hp05_a_malformed_host_changes_nothing(host: str) -> None:
-    """HP-05: what is protected stays so, and what is public too; nothing raises."""
+async def test_hp05_malformed_host_changes_nothing(host: str) -> None:
+    """HP-05: protected paths stay protected, public ones public, and nothing raises."""
     app = _Protected()
 
     assert await app.status(Host=host) == 401
@@ -94,8 +94,8 @@ async def test_hp05_a_malformed_host_changes_nothing(host: str) -> None:
 
 
 @pytest.mark.parametrize("agent", _AGENTS)
-async def test_hp06_no_user_agent_is_let_in(agent: str) -> None:
-    """HP-06: a health check is a public path, not a name that anybody can give."""
+async def test_hp06_no_user_agent_bypasses_protection(agent: str) -> None:
+    """HP-06: a health check is a public path, not a name that any client can send."""
     app = _Protected()
 
     assert await app.status(**{"User-Agent": agent}) == 401
@@ -103,8 +103,8 @@ async def test_hp06_no_user_agent_is_let_in(agent: str) -> None:
 
 
 @pytest.mark.parametrize("method", _METHODS)
-async def test_hp06_no_method_is_let_in(method: str) -> None:
-    """HP-06: every method needs a session, whatever its case."""
+async def test_hp06_no_method_bypasses_protection(method: str) -> None:
+    """HP-06: every method requires a session, whatever its case."""
     app = _Protected()
 
     assert await app.status(method=method) == 401

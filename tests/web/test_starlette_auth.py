@@ -1,4 +1,4 @@
-"""Starlette's own authentication on top of the session: ``request.user``, ``@requires``."""
+"""Starlette's own authentication on top of the session: ``request.user`` and ``@requires``."""
 
 import httpx
 import pytest
@@ -45,7 +45,7 @@ def _app(emulator: Emulator) -> Browser:
 
 
 async def test_request_user_is_the_signed_in_user() -> None:
-    """With the name from the token, or else the id."""
+    """Its name is in the token; otherwise the id is used."""
     emulator = Emulator()
     token = emulator.issue("ada@acme.example", tenant="acme").session_jwt
 
@@ -58,13 +58,13 @@ async def test_request_user_is_the_signed_in_user() -> None:
     }
 
 
-async def test_nobody_is_starlettes_anonymous_user() -> None:
-    """As without any backend's answer."""
+async def test_unauthenticated_user_is_starlettes() -> None:
+    """As if no backend had authenticated the request."""
     assert (await _app(Emulator()).get("/who")).json() == {"signed_in": False, "name": ""}
 
 
-async def test_scopes_are_the_tenants_permissions() -> None:
-    """``@requires`` works with what the user holds in the current tenant."""
+async def test_scopes_are_the_permissions_in_the_tenant() -> None:
+    """``@requires`` works with the permissions in the current tenant."""
     emulator = Emulator()
     browser = _app(emulator)
 

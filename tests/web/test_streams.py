@@ -1,4 +1,4 @@
-"""Streams and server-sent events: handed on as they come, with the session of the request (WS-06)."""
+"""Streams and server-sent events: passed on at once, with the session of the request (WS-06)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.anyio
 
 
 class _Feed:
-    """An endpoint that says ``one``, waits for ``go_on``, and says ``two``; ``over`` is set when it ends."""
+    """An endpoint that sends ``one``, waits for ``go_on``, and sends ``two``; ``over`` is set at its end."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.over = asyncio.Event()
 
     def add(self, app: FastAPI) -> None:
-        """Its route."""
+        """Add its route."""
 
         @app.get("/feed")
         async def feed(user: CurrentUser) -> StreamingResponse:
@@ -38,7 +38,7 @@ class _Feed:
 
 
 class _Client:
-    """The server's side of one request; ``parts`` is what the app has sent so far."""
+    """The server's side of one request; ``parts`` are the chunks that the app has sent so far."""
 
     def __init__(self, env: AppHarness, cookie: str) -> None:
         self.parts: asyncio.Queue[Message] = asyncio.Queue()
@@ -57,8 +57,8 @@ class _Client:
         }
         self.done = asyncio.ensure_future(env.app(scope, self._receive, self.parts.put))
 
-    def hang_up(self) -> None:
-        """The client goes."""
+    def disconnect(self) -> None:
+        """Disconnect the client."""
         self._gone.set()
 
     async def _receive(self) -> Message:
@@ -74,8 +74,8 @@ def _expired(env: AppHarness) -> str:
     return f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
 
-async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(make_env: EnvFactory) -> None:
-    """The cookies of a refresh are in the one start; each chunk is there before the next is made."""
+async def test_ws06_stream_is_passed_on_chunk_by_chunk(make_env: EnvFactory) -> None:
+    """The start carries the cookies of a refresh; each chunk is sent before the next is made."""
     feed = _Feed()
     env = make_env(routes=feed.add)
     client = _Client(env, _expired(env))
@@ -93,8 +93,8 @@ async def test_ws06_a_stream_is_handed_on_chunk_by_chunk(make_env: EnvFactory) -
     assert [part["body"] for part in rest] == [b"data: two\n\n", b""]
 
 
-async def test_ws06_the_app_learns_that_the_client_has_gone(make_env: EnvFactory) -> None:
-    """A feed that would go on for ever ends with its client."""
+async def test_ws06_app_notices_a_disconnect(make_env: EnvFactory) -> None:
+    """An endless stream ends when its client disconnects."""
     feed = _Feed()
     env = make_env(routes=feed.add)
     client = _Client(env, _expired(env))
@@ -102,7 +102,7 @@ async def test_ws06_the_app_learns_that_the_client_has_gone(make_env: EnvFactory
     await client.parts.get()
     assert not feed.over.is_set()
 
-    client.hang_up()
+    client.disconnect()
     await client.done
 
     assert feed.over.is_set()

@@ -1,4 +1,4 @@
-"""WebSockets: the same session, the Origin checked, and an end when the session ends.
+"""WebSockets: the same session, a check of Origin, and a close when the session ends.
 
 Requirements WS-01, WS-02, WS-03, WS-04 and WS-05.
 """
@@ -51,30 +51,30 @@ def _cookies(env: AppHarness, *, expired: bool = False, origin: str | None = APP
 
 
 def last_second(env: AppHarness) -> WebSocketClient:
-    """A connection whose session ends in a second: a whole one, though tokens know of no parts of it."""
+    """Return a connection whose session ends in one second, the smallest unit in a token."""
     env.emulator.clock.advance(-(env.emulator.clock() % 1))
     pair = env.emulator.issue("ada@acme.example", session_seconds=1)
     return WebSocketClient(env.app, [(b"authorization", f"Bearer {pair.session_jwt}".encode())])
 
 
-async def test_a_cookie_session_of_our_own_page_is_let_in(make_env: EnvFactory) -> None:
-    """The same dependency as over HTTP."""
+async def test_cookie_session_of_the_apps_own_page_is_accepted(make_env: EnvFactory) -> None:
+    """The dependency is the same as for HTTP."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, _cookies(env))
 
     assert (await socket.open())["type"] == "websocket.accept"
     assert (await socket.next())["text"] == "U22a1322415fff1b1aceaebe7855"
-    socket.say("hello")
+    socket.send_text("hello")
     assert (await socket.next())["text"] == "hello"
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None, "http://127.0.0.1:8001"])
-async def test_ws01_a_cookie_session_of_a_foreign_page_is_refused(
+async def test_ws01_cookie_session_of_another_sites_page_is_rejected(
     make_env: EnvFactory, origin: str | None
 ) -> None:
-    """Browsers send cookies along and do not stop this themselves; the handler does not run."""
+    """Browsers send the cookies and do not prevent this; the handler does not run."""
     env = make_env(routes=_echo)
 
     response = await WebSocketClient(env.app, _cookies(env, origin=origin)).open()
@@ -82,8 +82,8 @@ async def test_ws01_a_cookie_session_of_a_foreign_page_is_refused(
     assert response == {"type": "websocket.close", "code": 1008, "reason": "cross_site_request"}
 
 
-async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(make_env: EnvFactory) -> None:
-    """403 with the problem document."""
+async def test_ws01_rejection_is_an_http_response_if_the_server_supports_it(make_env: EnvFactory) -> None:
+    """403 with a problem document."""
     env = make_env(routes=_echo)
 
     response = await WebSocketClient(env.app, _cookies(env, origin=None), denial=True).open()
@@ -92,20 +92,20 @@ async def test_ws01_where_the_server_can_the_refusal_is_an_http_answer(make_env:
     assert response["status"] == 403
 
 
-async def test_ws02_a_bearer_needs_no_origin(make_env: EnvFactory) -> None:
-    """It is not sent by itself, so no page can abuse it."""
+async def test_ws02_bearer_needs_no_origin(make_env: EnvFactory) -> None:
+    """A browser does not send it by itself, so no page can abuse it."""
     env = make_env(routes=_echo)
     token = env.emulator.issue("ada@acme.example").session_jwt
     socket = WebSocketClient(env.app, [(b"authorization", f"Bearer {token}".encode())])
 
     assert (await socket.open())["type"] == "websocket.accept"
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "DS", "authorization"])
-async def test_ws02_a_token_in_the_address_is_nobodys(make_env: EnvFactory, name: str) -> None:
-    """Addresses are logged by everybody on the way."""
+async def test_ws02_token_in_the_query_does_not_count(make_env: EnvFactory, name: str) -> None:
+    """Servers and proxies log URLs."""
     env = make_env(routes=_echo)
     token = env.emulator.issue("ada@acme.example").session_jwt
 
@@ -114,8 +114,8 @@ async def test_ws02_a_token_in_the_address_is_nobodys(make_env: EnvFactory, name
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_ws02_a_token_as_a_subprotocol_is_nobodys(make_env: EnvFactory) -> None:
-    """It is no place for secrets either: servers echo it."""
+async def test_ws02_token_as_a_subprotocol_does_not_count(make_env: EnvFactory) -> None:
+    """Servers echo subprotocols."""
     env = make_env(routes=_echo)
     token = env.emulator.issue("ada@acme.example").session_jwt
 
@@ -126,8 +126,8 @@ async def test_ws02_a_token_as_a_subprotocol_is_nobodys(make_env: EnvFactory) ->
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_nobody_is_closed_with_4401(make_env: EnvFactory) -> None:
-    """It means "sign in again", in a code of the application's range."""
+async def test_unauthenticated_websocket_is_closed_with_4401(make_env: EnvFactory) -> None:
+    """The code is in the range of applications and means "sign in again"."""
     env = make_env(routes=_echo)
 
     response = await WebSocketClient(env.app, []).open()
@@ -135,8 +135,8 @@ async def test_nobody_is_closed_with_4401(make_env: EnvFactory) -> None:
     assert response == {"type": "websocket.close", "code": 4401, "reason": "not_authenticated"}
 
 
-async def test_an_outage_is_try_again_later(make_env: EnvFactory) -> None:
-    """1013, and no word about the session."""
+async def test_outage_closes_with_try_again_later(make_env: EnvFactory) -> None:
+    """The code is 1013, and it says nothing about the session."""
     env = make_env(routes=_echo)
     env.emulator.faults.add("refresh", status=500)
 
@@ -145,10 +145,10 @@ async def test_an_outage_is_try_again_later(make_env: EnvFactory) -> None:
     assert response == {"type": "websocket.close", "code": 1013, "reason": "upstream_unavailable"}
 
 
-async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_accept(
+async def test_ws03_accept_carries_the_cookies_of_a_refresh(
     make_env: EnvFactory,
 ) -> None:
-    """The handshake's answer is the only place for them."""
+    """The handshake's response is the only place for them."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, _cookies(env, expired=True))
 
@@ -157,12 +157,12 @@ async def test_ws03_an_expired_session_is_refreshed_and_the_cookies_go_with_acce
     names = [value.partition(b"=")[0] for name, value in accepted["headers"] if name == b"set-cookie"]
     assert names == [b"DS", b"DSR"]
     assert {name for name, _ in accepted["headers"]} == {b"set-cookie"}
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
 
 async def test_ws03_after_accept_nothing_is_refreshed(make_env: EnvFactory) -> None:
-    """The pair would be lost: there is no way to hand it over any more."""
+    """The new tokens would be lost: no response could carry them."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -176,30 +176,30 @@ async def test_ws03_after_accept_nothing_is_refreshed(make_env: EnvFactory) -> N
 
     assert (await socket.next())["text"] == "nobody"
     assert env.calls("refresh") == 0
-    await socket.done()
+    await socket.wait()
 
 
-async def test_ws04_a_frame_after_the_sessions_end_closes_the_socket(make_env: EnvFactory) -> None:
-    """4401 instead of the frame; the app sees a disconnect, as if the client had gone."""
+async def test_ws04_frame_after_the_end_of_the_session_closes_the_websocket(make_env: EnvFactory) -> None:
+    """The app gets a disconnect message, as if the client had closed."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
     env.emulator.clock.advance(606)
 
-    socket.say("too late")
+    socket.send_text("too late")
     closed = await socket.next()
-    await socket.done()
+    await socket.wait()
 
     assert closed == {"type": "websocket.close", "code": 4401, "reason": "session ended"}
     assert env.app.state.left == 4401
     assert socket.sent[-1] == closed
 
 
-async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(
+async def test_ws04_frame_to_the_client_after_the_end_of_the_session_is_not_sent(
     make_env: EnvFactory,
 ) -> None:
-    """A feed that only sends is closed just as well, and once."""
+    """An app that only sends is closed too, and once."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -213,7 +213,7 @@ async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(
     socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
-    await socket.done()
+    await socket.wait()
 
     assert [message["type"] for message in socket.sent] == [
         "websocket.accept",
@@ -222,8 +222,8 @@ async def test_ws04_a_frame_to_the_client_after_the_sessions_end_is_not_sent(
     ]
 
 
-async def test_ws04_a_silent_socket_is_closed_by_the_timer(make_env: EnvFactory) -> None:
-    """Nobody says anything; a second after the end it is closed all the same."""
+async def test_ws04_idle_websocket_is_closed_by_the_timer(make_env: EnvFactory) -> None:
+    """No frame arrives; it is closed within a second after the end."""
     env = make_env(routes=_echo, leeway=0)
     socket = last_second(env)
     await socket.open()
@@ -231,11 +231,11 @@ async def test_ws04_a_silent_socket_is_closed_by_the_timer(make_env: EnvFactory)
 
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
-        await socket.done()
+        await socket.wait()
 
 
-async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(make_env: EnvFactory) -> None:
-    """It only pushes, and not just now. Its next frame fails as after a client that left: no error."""
+async def test_ws04_websocket_whose_app_never_receives_is_closed_by_the_timer(make_env: EnvFactory) -> None:
+    """Its next send fails as after a disconnect of the client, which is no error of the app."""
     env = make_env(routes=no_routes, leeway=0)
     closed, failed = asyncio.Event(), asyncio.Event()
 
@@ -254,14 +254,14 @@ async def test_ws04_a_socket_whose_app_never_listens_is_closed_by_the_timer(make
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
     closed.set()
-    await socket.done()
+    await socket.wait()
 
     assert failed.is_set()
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
 
 
-async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(make_env: EnvFactory) -> None:
-    """An app that tidies up after the disconnect does nothing wrong, and nothing twice."""
+async def test_close_by_the_app_after_the_end_of_the_session_is_ignored(make_env: EnvFactory) -> None:
+    """An app that cleans up after the disconnect does nothing wrong."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -274,14 +274,14 @@ async def test_what_an_app_closes_after_the_sessions_end_is_closed_already(make_
 
     socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
-    await socket.done()
+    await socket.wait()
 
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
     assert socket.sent[-1]["code"] == 4401
 
 
-async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(make_env: EnvFactory) -> None:
-    """What the app raises for its own reasons goes on."""
+async def test_exceptions_of_the_app_after_a_disconnect_are_raised(make_env: EnvFactory) -> None:
+    """They have other reasons than the end of the session."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -291,16 +291,16 @@ async def test_a_client_that_leaves_an_app_unprepared_is_the_servers_affair(make
 
     socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
-    socket.hang_up()
+    socket.disconnect()
 
     with pytest.raises(WebSocketDisconnect):
-        await socket.done()
+        await socket.wait()
 
 
-async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(
+async def test_ws04_timer_starts_when_the_app_asks_for_the_session_after_accept(
     make_env: EnvFactory,
 ) -> None:
-    """The end is known from then on."""
+    """The end of the session is known from then on."""
     env = make_env(routes=no_routes, leeway=0)
 
     @env.app.websocket("/ws")
@@ -315,11 +315,11 @@ async def test_ws04_an_app_that_asks_after_accept_is_closed_by_the_timer_too(
     await socket.next()
     async with asyncio.timeout(3):
         assert (await socket.next())["code"] == 4401
-    await socket.abandon()
+    await socket.cancel()
 
 
-async def test_ws05_an_error_after_the_close_says_nothing_more(make_env: EnvFactory) -> None:
-    """The app closed, or we did; a second close would be an error of the server."""
+async def test_ws05_error_after_the_close_sends_nothing(make_env: EnvFactory) -> None:
+    """Either the app closed, or we did; a second close would be a server error."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -331,70 +331,70 @@ async def test_ws05_an_error_after_the_close_says_nothing_more(make_env: EnvFact
     socket = WebSocketClient(env.app, [])
     await socket.open()
     await socket.next()
-    await socket.done()
+    await socket.wait()
 
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.close"]
 
 
 @pytest.mark.parametrize("denial", [False, True])
-async def test_ws05_a_refusal_is_the_only_word(make_env: EnvFactory, *, denial: bool) -> None:
-    """One close, or one HTTP answer where the server has those; never an accept beside it."""
+async def test_ws05_rejection_is_the_only_message(make_env: EnvFactory, *, denial: bool) -> None:
+    """One close, or one HTTP response if the server supports it, and never an accept too."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, [], denial=denial)
 
     await socket.open()
-    await socket.done()
+    await socket.wait()
 
     kinds = [message["type"] for message in socket.sent]
     refusal = ["websocket.http.response.start", "websocket.http.response.body"]
     assert kinds == (refusal if denial else ["websocket.close"])
 
 
-async def test_ws05_the_app_accepts_and_nobody_else(make_env: EnvFactory) -> None:
-    """One accept, the app's own, also where cookies went out with it."""
+async def test_ws05_only_the_app_accepts(make_env: EnvFactory) -> None:
+    """There is one accept, also if it carries cookies."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, _cookies(env, expired=True))
     await socket.open()
     await socket.next()
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
     assert [message["type"] for message in socket.sent] == ["websocket.accept", "websocket.send"]
 
 
-async def test_a_client_that_left_before_the_end_is_not_closed_again(make_env: EnvFactory) -> None:
-    """The app gets the client's own code, and nothing is sent to a dead socket."""
+async def test_websocket_that_the_client_closed_is_not_closed_again(make_env: EnvFactory) -> None:
+    """The app gets the client's own code, and nothing is sent."""
     env = make_env(routes=_echo)
     socket = WebSocketClient(env.app, _cookies(env))
     await socket.open()
     await socket.next()
     env.emulator.clock.advance(606)
 
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
     assert env.app.state.left == 1001
 
 
 @pytest.mark.parametrize(("routes", "first"), [(_open_to_all, "nobody"), (_unasked, "hello")])
-async def test_a_socket_without_a_session_lives_on(
+async def test_websocket_without_a_session_is_not_closed(
     make_env: EnvFactory, routes: Callable[[FastAPI], None], first: str
 ) -> None:
-    """Where nobody is signed in there is nothing to end."""
+    """There is no session that could end."""
     env = make_env(routes=routes)
     socket = WebSocketClient(env.app, [])
     await socket.open()
     env.emulator.clock.advance(10_000)
 
-    socket.say("hello")
+    socket.send_text("hello")
 
     assert (await socket.next())["text"] == first
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
 
-async def test_a_receive_that_was_given_up_loses_no_frame(make_env: EnvFactory) -> None:
-    """An app that waits for a frame with a timeout, and later again, gets the frame that came meanwhile."""
+async def test_cancelled_receive_loses_no_frame(make_env: EnvFactory) -> None:
+    """An app that receives with a timeout and then again gets the frame that arrived in between."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -410,15 +410,15 @@ async def test_a_receive_that_was_given_up_loses_no_frame(make_env: EnvFactory) 
     await socket.open()
     await socket.next()
 
-    socket.say("hello")
+    socket.send_text("hello")
 
     assert (await socket.next())["text"] == "hello"
-    socket.hang_up()
-    await socket.done()
+    socket.disconnect()
+    await socket.wait()
 
 
-async def test_an_error_of_ours_after_accept_closes_the_socket(make_env: EnvFactory) -> None:
-    """No HTTP answer is possible any more."""
+async def test_our_error_after_accept_closes_the_websocket(make_env: EnvFactory) -> None:
+    """An HTTP response is no longer possible."""
     env = make_env(routes=no_routes)
 
     @env.app.websocket("/ws")
@@ -430,7 +430,7 @@ async def test_an_error_of_ours_after_accept_closes_the_socket(make_env: EnvFact
     await socket.open()
 
     assert (await socket.next())["code"] == 4401
-    await socket.done()
+    await socket.wait()
 
 
 async def _pending(socket: WebSocket) -> object:
