@@ -86,7 +86,7 @@ async def test_500_of_a_mounted_app_is_unchanged() -> None:
     inner = _inner()
     browser = _browser(_outer(inner), raises=False)
 
-    responses = [await browser.get(f"/sub/{path}") for path in ("broken", "responses-500", "streams-500")]
+    responses = [await browser.get(f"/sub/{path}") for path in ("broken", "answers-500", "streams-500")]
 
     assert [response.status_code for response in responses] == [500, 500, 500]
     assert [response.text for response in responses] == ["Internal Server Error", "theirs", "ab"]
