@@ -1,4 +1,4 @@
-"""A real Chromium, and a real app with a real emulator on sockets for it to talk to."""
+"""Fixtures: Chromium, and an app with an emulator on sockets."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from tests.helpers.live_server import listening, serve_app
 
-QUIET = (
+CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -21,14 +21,14 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Names of our own, all on this machine, so that sub-domains and foreign sites are real ones.
+    # Host names that resolve to this machine, so that sub-domains and other sites are real ones.
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 
 
 @dataclass(frozen=True)
 class Site:
-    """An app and its emulator, both on sockets."""
+    """A running app and its emulator."""
 
     url: str
     emulator: Emulator
@@ -40,19 +40,19 @@ SiteFactory = Callable[..., Site]
 
 @pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
-    """Debian's Chromium, without a window and without calling home.
+    """Run Debian's Chromium, headless and without background requests.
 
-    For a module at a time: while Playwright runs, the thread's event loop is its own.
+    The scope is the module, because Playwright occupies the event loop of the thread while it runs.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(QUIET))
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_OPTIONS))
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def page(chromium: Browser) -> Generator[Page]:
-    """A tab with an empty cookie jar."""
+    """Open a tab with an empty cookie jar."""
     context = chromium.new_context(ignore_https_errors=True)
     context.set_default_timeout(10_000)
     yield context.new_page()
@@ -61,7 +61,7 @@ def page(chromium: Browser) -> Generator[Page]:
 
 @pytest.fixture
 def site() -> Generator[SiteFactory]:
-    """Starts an app and its emulator on sockets."""
+    """Return a function that starts an app and its emulator on sockets."""
     with ExitStack() as stack:
 
         def start(emulator: Emulator | None = None, host: str = "127.0.0.1", **settings: object) -> Site:
@@ -76,8 +76,8 @@ def site() -> Generator[SiteFactory]:
                 "public_url": url,
                 **settings,
             }
-            checked = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
-            descope = Descope(app, settings=checked, clock=emulator.clock)
+            app_settings = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
+            descope = Descope(app, settings=app_settings, clock=emulator.clock)
             add_pages(app)
             stack.enter_context(serve_app(app, listener))
             return Site(url, emulator, descope)
@@ -86,11 +86,11 @@ def site() -> Generator[SiteFactory]:
 
 
 def add_pages(app: FastAPI) -> None:
-    """A page for everybody, and one for those who are signed in."""
+    """Add a public page, a page that requires a session, and a POST route."""
 
     @app.get("/")
     async def home(user: OptionalUser) -> Response:
-        return Response(f"<h1>{user.email if user else 'nobody'}</h1>", media_type="text/html")
+        return Response(f"<h1>{user.email if user else 'not signed in'}</h1>", media_type="text/html")
 
     @app.get("/reports")
     async def reports(session: CurrentSession) -> Response:

@@ -1,4 +1,4 @@
-"""A front end that signs in with Descope's browser SDK, as its guide has it, and the tab that it runs in."""
+"""A front end that logs in with Descope's browser SDK as its guide describes, and the tab that shows it."""
 
 import json
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ _OIDC = NODE_SDKS / "node_modules" / "oidc-client-ts" / "dist" / "browser" / "oi
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """The page in a tab. ``ask`` has the SDK do something; its value is what the SDK answers."""
+    """The front end in a tab of a browser."""
 
     url: str
     page: Page
 
-    def ask(self, call: str) -> dict[str, Any]:
-        """The answer of the SDK to one of its calls, given as JavaScript."""
-        answer: dict[str, Any] = self.page.evaluate(f"plain(sdk.{call})")
-        return answer
+    def call_sdk(self, call: str) -> dict[str, Any]:
+        """Run a call of the SDK, given as JavaScript, and return its result."""
+        result: dict[str, Any] = self.page.evaluate(f"plain(sdk.{call})")
+        return result
 
-    def look(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression in the page."""
         return self.page.evaluate(expression)
 
     def open(self, host: str = "localhost") -> None:
@@ -40,7 +40,7 @@ class FrontEnd:
         self.page.goto(self.url.replace("localhost", host))
 
     def sign_in(self) -> None:
-        """Ada signs in, as a person does."""
+        """Sign Ada in through the sign-in page."""
         self.open()
         self.page.get_by_role("button", name="Sign in").click()
         self.page.get_by_role("button", name=ADA).click()
@@ -48,7 +48,7 @@ class FrontEnd:
 
 
 def add_front_end(app: FastAPI, options: dict[str, object]) -> None:
-    """The page, what it loads, the SDK's options for it, and a question to the back end."""
+    """Add the page, its scripts, the SDK's options, and a route that returns the session."""
 
     @app.get("/")
     async def index() -> FileResponse:

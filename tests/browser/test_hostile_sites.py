@@ -1,7 +1,7 @@
-"""What other sites can do to a signed-in person, in a real Chromium over https: nothing.
+"""Attacks of other sites on a signed-in user, in Chromium over https.
 
-``app.example.test`` is ours, ``evil.example.test`` a sibling sub-domain in the wrong hands, and
-``attacker.test`` another site altogether.
+``app.example.test`` is the app, ``evil.example.test`` a hostile sibling domain, and ``attacker.test`` another
+site.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.browser
 
 @dataclass(frozen=True)
 class Sites:
-    """Our app, and who means it ill."""
+    """The app, and the origins of the attackers."""
 
     app: str
     sibling: str
@@ -39,7 +39,7 @@ class Sites:
     emulator: Emulator
 
     def sign_in(self, page: Page) -> None:
-        """Ada signs in, as a person does."""
+        """Sign Ada in through the sign-in page."""
         page.goto(self.app + "/reports")
         page.get_by_role("button", name="ada@acme.example").click()
         expect(page.get_by_role("heading")).to_have_text("acme")
@@ -50,11 +50,11 @@ SitesFactory = Callable[..., Sites]
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of nobody's, made for this run."""
+    """Write a self-signed certificate for this run."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app.example.test")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -67,13 +67,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "pair.pem"
     pkcs8 = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     private = key.private_bytes(serialization.Encoding.PEM, *pkcs8)
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return path
 
 
 @pytest.fixture
 def sites(certificate: Path) -> Generator[SitesFactory]:
-    """Starts the three sites and the emulator."""
+    """Return a function that starts the three sites and the emulator."""
     with ExitStack() as stack:
 
         def start(**settings: object) -> Sites:
@@ -82,149 +82,147 @@ def sites(certificate: Path) -> Generator[SitesFactory]:
             listener, address = stack.enter_context(listening())
             port = address.rpartition(":")[2]
             app = FastAPI()
-            ours = f"https://app.example.test:{port}"
+            app_url = f"https://app.example.test:{port}"
             values: dict[str, object] = {
                 "project_id": emulator.project_id,
                 "base_url": base_url,
-                "public_url": ours,
+                "public_url": app_url,
                 "default_tenant": "acme",
                 **settings,
             }
-            checked = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
-            Descope(app, settings=checked, clock=emulator.clock)
+            app_settings = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
+            Descope(app, settings=app_settings, clock=emulator.clock)
             add_pages(app)
             stack.enter_context(serve_app(app, listener, certificate=certificate))
             evil_listener, evil_address = stack.enter_context(listening())
             evil_port = evil_address.rpartition(":")[2]
-            evil = _hostile_pages(emulator, ours)
+            evil = _hostile_pages(emulator, app_url)
             stack.enter_context(serve_app(evil, evil_listener, certificate=certificate))
             sibling, foreign = (
                 f"https://{host}:{evil_port}" for host in ("evil.example.test", "attacker.test")
             )
-            return Sites(ours, sibling, foreign, emulator)
+            return Sites(app_url, sibling, foreign, emulator)
 
         yield start
 
 
-def _hostile_pages(emulator: Emulator, ours: str) -> FastAPI:
+def _hostile_pages(emulator: Emulator, app_url: str) -> FastAPI:
     app = FastAPI()
 
     @app.get("/toss/{name}")
     async def toss(name: str) -> HTMLResponse:
         token = emulator.issue("hank@globex.example", tenant="globex").session_jwt
-        answer = HTMLResponse("<h1>tossed</h1>")
-        answer.headers.append("set-cookie", f"{name}={token}; Domain=example.test; Path=/; Secure")
-        answer.headers.append("set-cookie", f"{name}={token}; Domain=example.test; Path=/reports; Secure")
-        return answer
+        response = HTMLResponse("<h1>tossed</h1>")
+        response.headers.append("set-cookie", f"{name}={token}; Domain=example.test; Path=/; Secure")
+        response.headers.append("set-cookie", f"{name}={token}; Domain=example.test; Path=/reports; Secure")
+        return response
 
     @app.get("/form")
     async def form(request: Request) -> HTMLResponse:
-        action = ours + request.query_params["to"]
+        action = app_url + request.query_params["to"]
         return HTMLResponse(f"<form action='{action}' method='post'><button>Win a prize</button></form>")
 
     @app.get("/embed")
     async def embed() -> HTMLResponse:
-        return HTMLResponse(f"<h1>cats</h1><img src='{ours}/login/sso?tenant=acme' onerror='this.alt=1'>")
+        return HTMLResponse(f"<h1>cats</h1><img src='{app_url}/login/sso?tenant=acme' onerror='this.alt=1'>")
 
     return app
 
 
-def test_ck03_a_siblings_cookie_never_becomes_a_session(sites: SitesFactory, page: Page) -> None:
-    """CK-03, CK-11: with ``__Host-`` no other host can write what we read; Ada stays Ada."""
-    here = sites(cookie_prefix="__Host-")
-    here.sign_in(page)
+def test_ck03_a_siblings_cookie_does_not_replace_a_session(sites: SitesFactory, page: Page) -> None:
+    """CK-03, CK-11: with ``__Host-``, no other host can set the cookies that we read."""
+    servers = sites(cookie_prefix="__Host-")
+    servers.sign_in(page)
 
     for name in ("__Host-DS", "DS", "__Secure-DS"):
-        page.goto(f"{here.sibling}/toss/{name}")
-    page.goto(here.app + "/")
+        page.goto(f"{servers.sibling}/toss/{name}")
+    page.goto(servers.app + "/")
 
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
 
 
-def test_ck03_nobody_is_signed_in_by_a_siblings_cookie(sites: SitesFactory, page: Page) -> None:
-    """CK-03: who never signed in is nobody, whatever a sibling wrote."""
-    here = sites(cookie_prefix="__Host-")
+def test_ck03_a_siblings_cookie_signs_no_user_in(sites: SitesFactory, page: Page) -> None:
+    """CK-03: without a login the request stays unauthenticated."""
+    servers = sites(cookie_prefix="__Host-")
 
     for name in ("__Host-DS", "DS", "__Secure-DS"):
-        page.goto(f"{here.sibling}/toss/{name}")
-    page.goto(here.app + "/")
+        page.goto(f"{servers.sibling}/toss/{name}")
+    page.goto(servers.app + "/")
 
-    expect(page.get_by_role("heading")).to_have_text("nobody")
-
-
-def test_ck11_with_plain_names_a_tossed_cookie_is_nobody_rather_than_the_attacker(
-    sites: SitesFactory, page: Page
-) -> None:
-    """CK-02, CK-11: two different cookies of one name decide nothing."""
-    here = sites()
-    here.sign_in(page)
-
-    page.goto(f"{here.sibling}/toss/DS")
-    page.goto(here.app + "/")
-
-    expect(page.get_by_role("heading")).to_have_text("nobody")
+    expect(page.get_by_role("heading")).to_have_text("not signed in")
 
 
-def test_ck02_a_tossed_cookie_ends_in_a_page_that_says_so(sites: SitesFactory, page: Page) -> None:
-    """CK-02: the login deletes what it can reach; what is left leads to a page, and never in a circle."""
-    here = sites()
-    here.sign_in(page)
+def test_ck11_with_plain_names_a_tossed_cookie_authenticates_no_user(sites: SitesFactory, page: Page) -> None:
+    """CK-02, CK-11: with two different cookies of one name, the request is unauthenticated."""
+    servers = sites()
+    servers.sign_in(page)
 
-    page.goto(f"{here.sibling}/toss/DS")
-    page.goto(here.app + "/reports")
+    page.goto(f"{servers.sibling}/toss/DS")
+    page.goto(servers.app + "/")
+
+    expect(page.get_by_role("heading")).to_have_text("not signed in")
+
+
+def test_ck02_a_tossed_cookie_leads_to_an_explanation(sites: SitesFactory, page: Page) -> None:
+    """CK-02: the login deletes the cookies that it can. If one is left, a page explains it: no loop."""
+    servers = sites()
+    servers.sign_in(page)
+
+    page.goto(f"{servers.sibling}/toss/DS")
+    page.goto(servers.app + "/reports")
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
     expect(page.get_by_text("DESCOPE_COOKIE_PREFIX=__Host-")).to_be_visible()
-    page.goto(here.app + "/")
+    page.goto(servers.app + "/")
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
 
 
-@pytest.mark.parametrize("who", ["sibling", "foreign"])
-def test_cb15_another_site_cannot_swap_the_user(sites: SitesFactory, page: Page, who: str) -> None:
-    """CB-15: who is signed in is asked; our own links to the very same address go on."""
-    here = sites()
-    here.sign_in(page)
-    address = f"{here.app}/login/sso?tenant=globex&return_to=/reports"
+@pytest.mark.parametrize("attacker", ["sibling", "foreign"])
+def test_cb15_another_site_cannot_swap_the_user(sites: SitesFactory, page: Page, attacker: str) -> None:
+    """CB-15: a signed-in user sees a confirmation page; the app's own links to the same URL work."""
+    servers = sites()
+    servers.sign_in(page)
+    address = f"{servers.app}/login/sso?tenant=globex&return_to=/reports"
 
-    page.goto(f"{getattr(here, who)}/form?to=/")
+    page.goto(f"{getattr(servers, attacker)}/form?to=/")
     page.evaluate("address => { location.href = address }", address)
     expect(page.get_by_role("heading")).to_have_text("Sign in again?")
-    page.goto(here.app + "/")
+    page.goto(servers.app + "/")
     page.evaluate("address => { location.href = address }", address)
 
     page.get_by_role("button", name="hank@globex.example").click()
     expect(page.get_by_role("heading")).to_have_text("globex")
 
 
-@pytest.mark.parametrize("who", ["sibling", "foreign"])
+@pytest.mark.parametrize("attacker", ["sibling", "foreign"])
 @pytest.mark.parametrize("to", ["/logout", "/logout/all", "/tenant/select", "/act"])
-def test_cs01_cs02_cs09_a_foreign_form_does_nothing(
-    sites: SitesFactory, page: Page, who: str, to: str
+def test_cs01_cs02_cs09_a_form_of_another_site_is_refused(
+    sites: SitesFactory, page: Page, attacker: str, to: str
 ) -> None:
-    """CS-01, CS-02, CS-09: the plugin's routes and the app's own; same-site siblings as well."""
-    here = sites()
-    here.sign_in(page)
-    page.goto(f"{getattr(here, who)}/form?to={to}")
+    """CS-01, CS-02, CS-09: on the plugin's routes and the app's own, also from a sibling domain."""
+    servers = sites()
+    servers.sign_in(page)
+    page.goto(f"{getattr(servers, attacker)}/form?to={to}")
 
-    with page.expect_response(lambda response: response.url == here.app + to) as answered:
+    with page.expect_response(lambda response: response.url == servers.app + to) as response_info:
         page.get_by_role("button", name="Win a prize").click()
 
-    # From another site SameSite=Lax keeps the cookies at home, so the app's route sees nobody at all.
-    assert answered.value.status == (401 if (who, to) == ("foreign", "/act") else 403)
-    assert here.emulator.requests.count("logout") + here.emulator.requests.count("logout_all") == 0
-    page.goto(here.app + "/reports")
+    # With SameSite=Lax the browser sends no cookies from another site, so the app's route returns 401.
+    assert response_info.value.status == (401 if (attacker, to) == ("foreign", "/act") else 403)
+    assert servers.emulator.requests.count("logout") + servers.emulator.requests.count("logout_all") == 0
+    page.goto(servers.app + "/reports")
     expect(page.get_by_role("heading")).to_have_text("acme")
 
 
-def test_cb04_abandoned_logins_do_not_pile_up(sites: SitesFactory, page: Page) -> None:
-    """CB-04: of a dozen logins begun, five are remembered, and together they stay under 4 KB."""
-    here = sites()
+def test_cb04_abandoned_logins_do_not_accumulate(sites: SitesFactory, page: Page) -> None:
+    """CB-04: of twelve started logins the cookies of five are kept, at most 4 KB together."""
+    servers = sites()
     for number in range(12):
-        page.goto(f"{here.app}/login/sso?tenant=acme&return_to=/reports?n={number}")
+        page.goto(f"{servers.app}/login/sso?tenant=acme&return_to=/reports?n={number}")
 
-    held = {cookie.get("name", ""): cookie.get("value", "") for cookie in page.context.cookies()}
-    logins = {name: value for name, value in held.items() if name.startswith("__Host-descope_login")}
+    cookies = {cookie.get("name", ""): cookie.get("value", "") for cookie in page.context.cookies()}
+    logins = {name: value for name, value in cookies.items() if name.startswith("__Host-descope_login")}
 
     assert len(logins) == 5
     assert sum(len(name) + len(value) for name, value in logins.items()) <= 4096
@@ -233,11 +231,11 @@ def test_cb04_abandoned_logins_do_not_pile_up(sites: SitesFactory, page: Page) -
 
 
 def test_cb13_an_embedded_image_starts_no_login(sites: SitesFactory, page: Page) -> None:
-    """CB-13: so nobody flushes the logins under way from outside."""
-    here = sites()
+    """CB-13: so another site cannot evict the logins in progress."""
+    servers = sites()
 
-    page.goto(f"{here.foreign}/embed")
+    page.goto(f"{servers.foreign}/embed")
 
-    page.wait_for_function("document.images[0].alt === '1'")  # the image has come to nothing
+    page.wait_for_function("document.images[0].alt === '1'")  # loading the image failed
     assert page.context.cookies() == []
-    assert here.emulator.requests.count("authorize") == 0
+    assert servers.emulator.requests.count("authorize") == 0

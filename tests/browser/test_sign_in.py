@@ -1,4 +1,4 @@
-"""The main job in a real Chromium, as a person does it."""
+"""Login, refresh and logout in Chromium."""
 
 from collections.abc import Generator
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def front_end() -> Generator[str]:
-    """The URL of a front end on an origin of its own."""
+    """Run a front end on another origin and return its URL."""
     app = FastAPI()
 
     @app.get("/dashboard")
@@ -26,26 +26,26 @@ def front_end() -> Generator[str]:
         yield url
 
 
-def test_a_person_signs_in_works_and_signs_out(site: SiteFactory, page: Page) -> None:
-    """From a protected page over the organisation and the identity provider, and back to the page."""
-    here = site()
+def test_login_and_logout(site: SiteFactory, page: Page) -> None:
+    """From a protected page through the organisation and the identity provider, and back to the page."""
+    app = site()
 
-    page.goto(here.url + "/reports?page=2")
+    page.goto(app.url + "/reports?page=2")
     page.get_by_label("Work e-mail or organisation").fill("acme")
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("acme")
-    assert page.url == here.url + "/reports?page=2"
+    assert page.url == app.url + "/reports?page=2"
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading")).to_have_text("nobody")
+    expect(page.get_by_role("heading")).to_have_text("not signed in")
     assert page.context.cookies() == []
 
 
 def test_scripts_cannot_read_the_session(site: SiteFactory, page: Page) -> None:
-    """Every cookie is HttpOnly, and none outlives what it is for."""
-    here = site(default_tenant="acme")
-    page.goto(here.url + "/reports")
+    """Every cookie is HttpOnly, and the login's own cookie is deleted."""
+    app = site(default_tenant="acme")
+    page.goto(app.url + "/reports")
     page.get_by_role("button", name="ada@acme.example").click()
     expect(page.get_by_role("heading")).to_have_text("acme")
 
@@ -56,36 +56,36 @@ def test_scripts_cannot_read_the_session(site: SiteFactory, page: Page) -> None:
     assert page.evaluate("document.cookie") == ""
 
 
-def test_an_expired_session_renews_itself_unseen(site: SiteFactory, page: Page) -> None:
-    """The person reloads after lunch and notices nothing."""
-    here = site(default_tenant="acme")
-    page.goto(here.url + "/reports")
+def test_an_expired_session_is_refreshed(site: SiteFactory, page: Page) -> None:
+    """The user reloads the page and stays signed in."""
+    app = site(default_tenant="acme")
+    page.goto(app.url + "/reports")
     page.get_by_role("button", name="ada@acme.example").click()
     expect(page.get_by_role("heading")).to_have_text("acme")
-    here.emulator.clock.advance(3600)
+    app.emulator.clock.advance(3600)
 
     page.reload()
 
     expect(page.get_by_role("heading")).to_have_text("acme")
-    assert here.emulator.requests.count("refresh") == 1
+    assert app.emulator.requests.count("refresh") == 1
 
 
-def test_strict_cookies_arrive_after_the_first_sign_in(site: SiteFactory, page: Page) -> None:
-    """The way back from another site leaves them behind, so a page of the app's own goes on."""
-    here = site(host="localhost", default_tenant="acme", cookie_samesite="strict")
-    page.goto(here.url + "/reports")
+def test_strict_cookies_are_sent_after_the_first_login(site: SiteFactory, page: Page) -> None:
+    """The redirect from another site does not send them, so the app shows a page that navigates on."""
+    app = site(host="localhost", default_tenant="acme", cookie_samesite="strict")
+    page.goto(app.url + "/reports")
 
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("acme")
     assert {cookie.get("sameSite") for cookie in page.context.cookies()} == {"Strict"}
-    assert here.emulator.requests.count("authorize") == 1
+    assert app.emulator.requests.count("authorize") == 1
 
 
-def test_a_person_who_refuses_can_start_again(site: SiteFactory, page: Page) -> None:
-    """The page after a refusal has a way on, and it works."""
-    here = site(default_tenant="acme")
-    page.goto(here.url + "/reports")
+def test_a_refused_login_can_be_repeated(site: SiteFactory, page: Page) -> None:
+    """The page after a refusal links to a new login."""
+    app = site(default_tenant="acme")
+    page.goto(app.url + "/reports")
     page.get_by_role("button", name="Refuse").click()
     expect(page.get_by_role("heading")).to_have_text("Signing in did not work")
 
@@ -95,13 +95,13 @@ def test_a_person_who_refuses_can_start_again(site: SiteFactory, page: Page) -> 
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
 
 
-def test_a_person_comes_back_to_a_front_end_of_another_origin(
+def test_a_login_returns_to_a_front_end_of_another_origin(
     site: SiteFactory, page: Page, front_end: str
 ) -> None:
-    """The sign-in page's policy covers the whole way: callback, then the origin that the app trusts."""
-    here = site(trusted_origins=[front_end], default_tenant="acme")
+    """The sign-in page's CSP allows all redirects: to the callback, then to the trusted origin."""
+    app = site(trusted_origins=[front_end], default_tenant="acme")
 
-    page.goto(f"{here.url}/login/sso?return_to={front_end}/dashboard")
+    page.goto(f"{app.url}/login/sso?return_to={front_end}/dashboard")
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("The front end")

@@ -1,4 +1,4 @@
-"""The two kinds of refresh store and of Descope's Python client, with what a test needs from outside."""
+"""Fixtures: refresh stores of both kinds, emulators, and clients of Descope's Python SDK."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -28,62 +28,62 @@ Serve = Callable[..., tuple[Emulator, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """A store, the store that another process would have (the same one, if there is one process only).
+class StorePair:
+    """The stores of two processes. In memory there is only one process, so both are the same store.
 
-    ``elapse`` lets seconds pass for both.
+    ``advance`` advances the clock of both by seconds.
     """
 
     store: RefreshStore
     other: RefreshStore
-    elapse: Callable[[float], None]
+    advance: Callable[[float], None]
 
 
-def bench_in_memory() -> Bench:
-    """The store of one process."""
+def memory_stores() -> StorePair:
+    """Return a store in memory, twice."""
     clock = FakeClock()
 
-    def elapse(seconds: float) -> None:
+    def advance(seconds: float) -> None:
         clock.now += seconds
 
     store = MemoryRefreshStore(clock)
-    return Bench(store, store, elapse)
+    return StorePair(store, store, advance)
 
 
-def bench_on_redis(server: RedisServer) -> Bench:
-    """The store of a fleet of two."""
+def redis_stores(server: RedisServer) -> StorePair:
+    """Return the stores of two processes that share a Redis."""
     clock, events = FakeClock(), EventBus()
 
-    def elapse(seconds: float) -> None:
+    def advance(seconds: float) -> None:
         clock.now += seconds
         server.elapse(seconds)
 
     def store() -> RedisRefreshStore:
         return RedisRefreshStore(SecretStr(server.url), project_id="P1", events=events, monotonic=clock)
 
-    return Bench(store(), store(), elapse)
+    return StorePair(store(), store(), advance)
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    """A bench of each kind."""
-    made = bench_in_memory()
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[StorePair]:
+    """Return the stores of each kind."""
+    pair = memory_stores()
     if request.param == "redis":
-        made = bench_on_redis(request.getfixturevalue("redis_server"))
-    yield made
-    await made.store.aclose()
-    await made.other.aclose()
+        pair = redis_stores(request.getfixturevalue("redis_server"))
+    yield pair
+    await pair.store.aclose()
+    await pair.other.aclose()
 
 
 @pytest.fixture(scope="session")
 def signing_key() -> SigningKey:
-    """One for all emulators of the run, under another id in each: to make it takes longer than a test."""
+    """Return the key of all emulators of the run. Generating a key takes longer than a test."""
     return SigningKey.generate()
 
 
 @pytest.fixture
 def serve(signing_key: SigningKey) -> Iterator[Serve]:
-    """Starts an emulator with a project; the value is the emulator and its base URL."""
+    """Return a function that starts an emulator with a project and returns it with its base URL."""
     with ExitStack() as stack:
 
         def start(project: Project | None = None) -> tuple[Emulator, str]:
@@ -94,8 +94,8 @@ def serve(signing_key: SigningKey) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A list of one certificate authority. There is no TLS here, and all of them take long to load."""
+def ca_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a bundle with one certificate authority. No test uses TLS, and a full bundle loads slowly."""
     path = tmp_path_factory.mktemp("tls") / "authority.pem"
     first, end, _ = Path(certifi.where()).read_text("utf-8").partition("-----END CERTIFICATE-----\n")
     path.write_text(first + end, "utf-8")
@@ -104,13 +104,15 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sync", "async"])
 async def connect(
-    request: pytest.FixtureRequest, one_authority: Path, variables: Callable[..., None]
+    request: pytest.FixtureRequest, ca_bundle: Path, variables: Callable[..., None]
 ) -> AsyncIterator[Connect]:
-    """Makes clients of Descope's Python SDK, all synchronous or all asynchronous ones."""
-    variables(SSL_CERT_FILE=str(one_authority), REQUESTS_CA_BUNDLE=str(one_authority))
+    """Return a function that creates clients of Descope's Python SDK, all synchronous or all asynchronous."""
+    variables(SSL_CERT_FILE=str(ca_bundle), REQUESTS_CA_BUNDLE=str(ca_bundle))
     async with AsyncExitStack() as stack:
 
-        def made(base_url: str, *, auth_key: str | None = None, management_key: str | None = None) -> Client:
+        def create(
+            base_url: str, *, auth_key: str | None = None, management_key: str | None = None
+        ) -> Client:
             kind = DescopeClient if request.param == "sync" else DescopeClientAsync
             client = kind(
                 DEFAULT_PROJECT_ID,
@@ -122,4 +124,4 @@ async def connect(
                 stack.push_async_callback(client.aclose)
             return client
 
-        yield made
+        yield create

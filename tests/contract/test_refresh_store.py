@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 
-from .conftest import Bench
+from .conftest import StorePair
 
 pytestmark = pytest.mark.anyio
 
@@ -28,10 +28,10 @@ async def cache_result(store: RefreshStore, result: RefreshResult, ttl: float, t
     assert await store.complete(token, await acquire_lease(store, token), result, ttl)
 
 
-async def test_unknown_token_gets_a_lease(bench: Bench) -> None:
+async def test_unknown_token_gets_a_lease(stores: StorePair) -> None:
     """Nothing is cached, so the first caller may refresh."""
-    assert await bench.store.get(TOKEN) is None
-    await acquire_lease(bench.store)
+    assert await stores.store.get(TOKEN) is None
+    await acquire_lease(stores.store)
 
 
 @pytest.mark.parametrize(
@@ -44,199 +44,199 @@ async def test_unknown_token_gets_a_lease(bench: Bench) -> None:
         RefreshResult("š\ud7ff\x00\N{GRINNING FACE}", '"\\', 1_800_000_000),
     ],
 )
-async def test_result_is_returned_unchanged(bench: Bench, result: RefreshResult) -> None:
+async def test_result_is_returned_unchanged(stores: StorePair, result: RefreshResult) -> None:
     """Every field is returned, to the process that refreshed and to any other."""
-    await cache_result(bench.store, result, 30)
-    for store in (bench.store, bench.other):
+    await cache_result(stores.store, result, 30)
+    for store in (stores.store, stores.other):
         assert await store.get(TOKEN) == result
         assert await store.acquire(TOKEN) == result
 
 
-async def test_result_expires_after_its_ttl(bench: Bench) -> None:
+async def test_result_expires_after_its_ttl(stores: StorePair) -> None:
     """It is gone for every process, and the token can be refreshed again."""
-    await cache_result(bench.store, FIRST, 30)
-    bench.elapse(29)
-    assert await bench.other.get(TOKEN) == FIRST
-    bench.elapse(1.1)
-    assert await bench.other.get(TOKEN) is None
-    assert await bench.store.get(TOKEN) is None
-    await acquire_lease(bench.store)
+    await cache_result(stores.store, FIRST, 30)
+    stores.advance(29)
+    assert await stores.other.get(TOKEN) == FIRST
+    stores.advance(1.1)
+    assert await stores.other.get(TOKEN) is None
+    assert await stores.store.get(TOKEN) is None
+    await acquire_lease(stores.store)
 
 
 @pytest.mark.parametrize("ttl", [0.0, -5.0])
-async def test_result_without_ttl_replaces_and_expires_at_once(bench: Bench, ttl: float) -> None:
+async def test_result_without_ttl_replaces_and_expires_at_once(stores: StorePair, ttl: float) -> None:
     """The previous result is gone too."""
-    await cache_result(bench.store, FIRST, 30)
-    lease = await acquire_lease(bench.store, ignore_cached=True)
-    assert await bench.store.complete(TOKEN, lease, SECOND, ttl)
-    assert await bench.other.get(TOKEN) is None
-    assert await bench.store.get(TOKEN) is None
+    await cache_result(stores.store, FIRST, 30)
+    lease = await acquire_lease(stores.store, ignore_cached=True)
+    assert await stores.store.complete(TOKEN, lease, SECOND, ttl)
+    assert await stores.other.get(TOKEN) is None
+    assert await stores.store.get(TOKEN) is None
 
 
-async def test_token_has_one_lease_at_a_time(bench: Bench) -> None:
+async def test_token_has_one_lease_at_a_time(stores: StorePair) -> None:
     """While it is held, no caller gets it, with or without ``ignore_cached``."""
-    lease = await acquire_lease(bench.store)
-    for store in (bench.store, bench.other):
+    lease = await acquire_lease(stores.store)
+    for store in (stores.store, stores.other):
         assert await store.acquire(TOKEN) is None
         assert await store.acquire(TOKEN, ignore_cached=True) is None
-    assert await bench.store.complete(TOKEN, lease, None, 0)
-    await acquire_lease(bench.other)
+    assert await stores.store.complete(TOKEN, lease, None, 0)
+    await acquire_lease(stores.other)
 
 
 @pytest.mark.parametrize("ignore_cached", [False, True])
-async def test_fifty_concurrent_callers_get_one_lease(bench: Bench, *, ignore_cached: bool) -> None:
+async def test_fifty_concurrent_callers_get_one_lease(stores: StorePair, *, ignore_cached: bool) -> None:
     """Of callers in two processes, one refreshes (RF-02, RF-03)."""
-    stores = [bench.store, bench.other] * 25
-    acquired = await asyncio.gather(*(store.acquire(TOKEN, ignore_cached=ignore_cached) for store in stores))
+    callers = [stores.store, stores.other] * 25
+    acquired = await asyncio.gather(*(store.acquire(TOKEN, ignore_cached=ignore_cached) for store in callers))
     assert [type(each) for each in acquired].count(type(None)) == 49
 
 
-async def test_fifty_concurrent_callers_get_the_cached_result(bench: Bench) -> None:
+async def test_fifty_concurrent_callers_get_the_cached_result(stores: StorePair) -> None:
     """None of them gets a lease."""
-    await cache_result(bench.store, FIRST, 30)
-    acquired = await asyncio.gather(*(bench.other.acquire(TOKEN) for _ in range(50)))
+    await cache_result(stores.store, FIRST, 30)
+    acquired = await asyncio.gather(*(stores.other.acquire(TOKEN) for _ in range(50)))
     assert acquired == [FIRST] * 50
 
 
-async def test_tokens_are_independent(bench: Bench) -> None:
+async def test_tokens_are_independent(stores: StorePair) -> None:
     """A lease and a result belong to one token."""
-    await cache_result(bench.store, FIRST, 30, token="one")
-    lease = await acquire_lease(bench.store, "two")
-    assert await bench.store.get("two") is None
-    assert await bench.store.complete("one", lease, SECOND, 30) is False
-    assert await bench.store.get("one") == FIRST
-    await acquire_lease(bench.other, "three")
+    await cache_result(stores.store, FIRST, 30, token="one")
+    lease = await acquire_lease(stores.store, "two")
+    assert await stores.store.get("two") is None
+    assert await stores.store.complete("one", lease, SECOND, 30) is False
+    assert await stores.store.get("one") == FIRST
+    await acquire_lease(stores.other, "three")
 
 
-async def test_lease_of_a_vanished_holder_expires(bench: Bench) -> None:
+async def test_lease_of_a_vanished_holder_expires(stores: StorePair) -> None:
     """A lease that is never released expires by itself (fault scenario F8)."""
-    await acquire_lease(bench.store)
-    bench.elapse(61)
-    await acquire_lease(bench.store)
+    await acquire_lease(stores.store)
+    stores.advance(61)
+    await acquire_lease(stores.store)
 
 
-async def test_expired_lease_cannot_overwrite(bench: Bench) -> None:
+async def test_expired_lease_cannot_overwrite(stores: StorePair) -> None:
     """``complete`` returns False after another process got the lease, and changes nothing (RF-03)."""
-    expired = await acquire_lease(bench.store)
-    bench.elapse(61)
-    newer = await acquire_lease(bench.other)
-    assert await bench.store.complete(TOKEN, expired, FIRST, LONG) is False
-    assert await bench.store.get(TOKEN) is None
-    assert await bench.other.acquire(TOKEN) is None
-    assert await bench.other.complete(TOKEN, newer, SECOND, LONG) is True
-    assert await bench.store.get(TOKEN) == SECOND
-    assert await bench.store.complete(TOKEN, expired, FIRST, LONG) is False
-    assert await bench.other.get(TOKEN) == SECOND
+    expired = await acquire_lease(stores.store)
+    stores.advance(61)
+    newer = await acquire_lease(stores.other)
+    assert await stores.store.complete(TOKEN, expired, FIRST, LONG) is False
+    assert await stores.store.get(TOKEN) is None
+    assert await stores.other.acquire(TOKEN) is None
+    assert await stores.other.complete(TOKEN, newer, SECOND, LONG) is True
+    assert await stores.store.get(TOKEN) == SECOND
+    assert await stores.store.complete(TOKEN, expired, FIRST, LONG) is False
+    assert await stores.other.get(TOKEN) == SECOND
 
 
-async def test_lease_is_valid_for_one_complete(bench: Bench) -> None:
+async def test_lease_is_valid_for_one_complete(stores: StorePair) -> None:
     """The second call returns False."""
-    lease = await acquire_lease(bench.store)
-    assert await bench.store.complete(TOKEN, lease, FIRST, 30) is True
-    assert await bench.store.complete(TOKEN, lease, SECOND, 30) is False
-    assert await bench.store.get(TOKEN) == FIRST
+    lease = await acquire_lease(stores.store)
+    assert await stores.store.complete(TOKEN, lease, FIRST, 30) is True
+    assert await stores.store.complete(TOKEN, lease, SECOND, 30) is False
+    assert await stores.store.get(TOKEN) == FIRST
 
 
-async def test_complete_without_result_releases_the_lease_only(bench: Bench) -> None:
+async def test_complete_without_result_releases_the_lease_only(stores: StorePair) -> None:
     """A cached result stays."""
-    assert await bench.store.complete(TOKEN, await acquire_lease(bench.store), None, 30) is True
-    assert await bench.other.get(TOKEN) is None
-    await cache_result(bench.store, FIRST, 30)
-    lease = await acquire_lease(bench.store, ignore_cached=True)
-    assert await bench.store.complete(TOKEN, lease, None, 30) is True
-    assert await bench.other.get(TOKEN) == FIRST
+    assert await stores.store.complete(TOKEN, await acquire_lease(stores.store), None, 30) is True
+    assert await stores.other.get(TOKEN) is None
+    await cache_result(stores.store, FIRST, 30)
+    lease = await acquire_lease(stores.store, ignore_cached=True)
+    assert await stores.store.complete(TOKEN, lease, None, 30) is True
+    assert await stores.other.get(TOKEN) == FIRST
 
 
-async def test_result_is_replaced_with_ignore_cached(bench: Bench) -> None:
+async def test_result_is_replaced_with_ignore_cached(stores: StorePair) -> None:
     """Until the new result is stored, other callers get the old one."""
-    await cache_result(bench.store, FIRST, LONG)
-    lease = await acquire_lease(bench.other, ignore_cached=True)
-    assert await bench.store.acquire(TOKEN) == FIRST
-    assert await bench.other.acquire(TOKEN) == FIRST
-    assert await bench.other.complete(TOKEN, lease, SECOND, LONG) is True
-    assert await bench.store.get(TOKEN) == SECOND
-    assert await bench.other.get(TOKEN) == SECOND
+    await cache_result(stores.store, FIRST, LONG)
+    lease = await acquire_lease(stores.other, ignore_cached=True)
+    assert await stores.store.acquire(TOKEN) == FIRST
+    assert await stores.other.acquire(TOKEN) == FIRST
+    assert await stores.other.complete(TOKEN, lease, SECOND, LONG) is True
+    assert await stores.store.get(TOKEN) == SECOND
+    assert await stores.other.get(TOKEN) == SECOND
 
 
-async def test_force_set_revokes_the_lease(bench: Bench) -> None:
+async def test_force_set_revokes_the_lease(stores: StorePair) -> None:
     """A refresh cannot revive the session after a concurrent logout (LO-03)."""
-    lease = await acquire_lease(bench.store)
-    await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
-    assert await bench.store.complete(TOKEN, lease, FIRST, LONG) is False
-    for store in (bench.store, bench.other):
+    lease = await acquire_lease(stores.store)
+    await stores.other.force_set(TOKEN, RefreshResult.ended(), LONG)
+    assert await stores.store.complete(TOKEN, lease, FIRST, LONG) is False
+    for store in (stores.store, stores.other):
         assert await store.acquire(TOKEN) == RefreshResult.ended()
 
 
-async def test_force_set_returns_the_replaced_result(bench: Bench) -> None:
+async def test_force_set_returns_the_replaced_result(stores: StorePair) -> None:
     """The result of an earlier ``complete`` is returned. A later one is discarded (LO-03)."""
-    assert await bench.store.force_set("unknown", RefreshResult.ended(), LONG) is None
-    await cache_result(bench.store, FIRST, LONG)
-    assert await bench.other.force_set(TOKEN, RefreshResult.ended(), 30) == FIRST
-    assert await bench.store.force_set(TOKEN, SECOND, 30) == RefreshResult.ended()
-    bench.elapse(31)
-    assert await bench.other.force_set(TOKEN, FIRST, LONG) is None
+    assert await stores.store.force_set("unknown", RefreshResult.ended(), LONG) is None
+    await cache_result(stores.store, FIRST, LONG)
+    assert await stores.other.force_set(TOKEN, RefreshResult.ended(), 30) == FIRST
+    assert await stores.store.force_set(TOKEN, SECOND, 30) == RefreshResult.ended()
+    stores.advance(31)
+    assert await stores.other.force_set(TOKEN, FIRST, LONG) is None
 
 
-async def test_force_set_without_a_lease_replaces_the_result(bench: Bench) -> None:
+async def test_force_set_without_a_lease_replaces_the_result(stores: StorePair) -> None:
     """The lease stays free."""
-    await cache_result(bench.store, FIRST, LONG)
-    await bench.other.force_set(TOKEN, SECOND, 30)
-    assert await bench.store.get(TOKEN) == SECOND
-    await acquire_lease(bench.other, ignore_cached=True)
+    await cache_result(stores.store, FIRST, LONG)
+    await stores.other.force_set(TOKEN, SECOND, 30)
+    assert await stores.store.get(TOKEN) == SECOND
+    await acquire_lease(stores.other, ignore_cached=True)
 
 
-async def test_reduce_ttl_expires_the_result_sooner(bench: Bench) -> None:
+async def test_reduce_ttl_expires_the_result_sooner(stores: StorePair) -> None:
     """A result with a TTL of an hour expires after the reduced TTL (RF-04)."""
-    await cache_result(bench.store, FIRST, LONG)
-    await bench.store.reduce_ttl(TOKEN, 30)
-    bench.elapse(29)
-    assert await bench.other.get(TOKEN) == FIRST
-    bench.elapse(1.1)
-    assert await bench.other.get(TOKEN) is None
-    assert await bench.store.get(TOKEN) is None
+    await cache_result(stores.store, FIRST, LONG)
+    await stores.store.reduce_ttl(TOKEN, 30)
+    stores.advance(29)
+    assert await stores.other.get(TOKEN) == FIRST
+    stores.advance(1.1)
+    assert await stores.other.get(TOKEN) is None
+    assert await stores.store.get(TOKEN) is None
 
 
-async def test_reduce_ttl_never_extends(bench: Bench) -> None:
+async def test_reduce_ttl_never_extends(stores: StorePair) -> None:
     """A result with a shorter TTL keeps it."""
-    await cache_result(bench.store, FIRST, 10)
-    await bench.store.reduce_ttl(TOKEN, LONG)
-    bench.elapse(10.1)
-    assert await bench.store.get(TOKEN) is None
-    assert await bench.other.get(TOKEN) is None
+    await cache_result(stores.store, FIRST, 10)
+    await stores.store.reduce_ttl(TOKEN, LONG)
+    stores.advance(10.1)
+    assert await stores.store.get(TOKEN) is None
+    assert await stores.other.get(TOKEN) is None
 
 
-async def test_reduce_ttl_keeps_the_end_of_a_session(bench: Bench) -> None:
+async def test_reduce_ttl_keeps_the_end_of_a_session(stores: StorePair) -> None:
     """A response concurrent with a logout does not shorten the effect of the logout (LO-03)."""
-    await cache_result(bench.store, FIRST, LONG)
-    await bench.other.force_set(TOKEN, RefreshResult.ended(), LONG)
-    await bench.store.reduce_ttl(TOKEN, 30)
-    bench.elapse(60)
-    assert await bench.other.get(TOKEN) == RefreshResult.ended()
-    assert await bench.store.get(TOKEN) == RefreshResult.ended()
+    await cache_result(stores.store, FIRST, LONG)
+    await stores.other.force_set(TOKEN, RefreshResult.ended(), LONG)
+    await stores.store.reduce_ttl(TOKEN, 30)
+    stores.advance(60)
+    assert await stores.other.get(TOKEN) == RefreshResult.ended()
+    assert await stores.store.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_reduce_ttl_to_zero_expires_at_once(bench: Bench) -> None:
+async def test_reduce_ttl_to_zero_expires_at_once(stores: StorePair) -> None:
     """For an unknown token it does nothing."""
-    await cache_result(bench.store, FIRST, LONG)
-    await bench.store.reduce_ttl(TOKEN, 0)
-    assert await bench.other.get(TOKEN) is None
-    await bench.store.reduce_ttl("unknown", 30)
-    assert await bench.store.get("unknown") is None
+    await cache_result(stores.store, FIRST, LONG)
+    await stores.store.reduce_ttl(TOKEN, 0)
+    assert await stores.other.get(TOKEN) is None
+    await stores.store.reduce_ttl("unknown", 30)
+    assert await stores.store.get("unknown") is None
 
 
-async def test_closing_keeps_results(bench: Bench) -> None:
+async def test_closing_keeps_results(stores: StorePair) -> None:
     """A closed store can be used again."""
-    await cache_result(bench.store, FIRST, LONG)
-    await bench.store.aclose()
-    assert await bench.store.get(TOKEN) == FIRST
-    await acquire_lease(bench.store, ignore_cached=True)
+    await cache_result(stores.store, FIRST, LONG)
+    await stores.store.aclose()
+    assert await stores.store.get(TOKEN) == FIRST
+    await acquire_lease(stores.store, ignore_cached=True)
 
 
-async def test_repr_hides_tokens(bench: Bench) -> None:
+async def test_repr_hides_tokens(stores: StorePair) -> None:
     """Neither the store nor a lease has a token in its ``repr`` (LG-02)."""
-    lease = await acquire_lease(bench.store)
-    output = repr((bench.store, lease))
-    assert await bench.store.complete(TOKEN, lease, FIRST, 30)
-    output += repr((bench.store, FIRST))
+    lease = await acquire_lease(stores.store)
+    output = repr((stores.store, lease))
+    assert await stores.store.complete(TOKEN, lease, FIRST, 30)
+    output += repr((stores.store, FIRST))
     assert "canary" not in output
     assert "first-" not in output
