@@ -16,10 +16,9 @@ from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
 from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched
 from ..session import AuthSession, TokenPair, UserProfile
 from .app_location import AppLocation, RouteFinder
-from .cookies import SessionCookies
+from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
 from .csrf import SAFE_METHODS, CrossOriginProtection
-from .response_cookies import ResponseCookies
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
 
