@@ -44,7 +44,7 @@ _PROJECT_ID = "P2TESTSofAnAppWithFakeTenants"
 
 
 class _Harness(Protocol):
-    """What the fixtures use of ``testing.TestHarness``, which is imported only by a fixture."""
+    """The part of ``testing.TestHarness`` that the fixtures use. Only a fixture imports that class."""
 
     @property
     def emulator(self) -> object: ...

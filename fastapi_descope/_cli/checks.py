@@ -19,7 +19,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found and, unless it is ``OK``, how to fix it. Contains no secret."""
+    """A finding and, unless it is ``OK``, its fix. Contains no secret."""
 
     severity: Severity
     subject: str

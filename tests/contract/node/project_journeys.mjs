@@ -1,7 +1,7 @@
-// Projects that are set up otherwise, and failures.
+// Projects with other options, and failures.
 
 import assert from 'node:assert/strict';
-import { CALLBACK, ADA, choose, client, journey, places, projectId, refused, signIn } from './stage.mjs';
+import { CALLBACK, ADA, choose, client, journey, emulators, projectId, refused, signIn } from './support.mjs';
 
 journey('refresh token in a cookie', async () => {
   const sdk = client('refresh_cookie');
@@ -23,14 +23,14 @@ journey('both tokens in cookies', async () => {
   assert.deepEqual([renewed.token.drn, renewed.token.dct], ['DS', 'acme']);
 });
 
-// A known gap of the SDK: of the two names for one call, only the older one reads cookies.
-journey('sso.exchange knows no cookies', async () => {
+// A known gap of the SDK: of two methods for the same call, only the older one reads cookies.
+journey('sso.exchange reads no cookies', async () => {
   const sdk = client('cookies');
   const started = await sdk.sso.start('acme', CALLBACK);
-  const answer = await sdk.sso.exchange((await choose(started.data.url, ADA)).get('code'));
-  assert.equal(answer.ok, true);
-  assert.ok(!answer.data.refreshJwt && !answer.data.cookies);
-  assert.match(answer.response.headers.get('set-cookie'), /DSR=ey/);
+  const result = await sdk.sso.exchange((await choose(started.data.url, ADA)).get('code'));
+  assert.equal(result.ok, true);
+  assert.ok(!result.data.refreshJwt && !result.data.cookies);
+  assert.match(result.response.headers.get('set-cookie'), /DSR=ey/);
 });
 
 journey('rotation and reuse', async () => {
@@ -44,14 +44,14 @@ journey('rotation and reuse', async () => {
 
 journey('token forms', async () => {
   const sdk = client('prepared');
-  for (const session of places.prepared.forms) {
+  for (const session of emulators.prepared.forms) {
     assert.equal((await sdk.validateSession(session)).token.iss, projectId);
   }
 });
 
 journey('audience', async () => {
   const sdk = client('prepared');
-  const session = places.prepared.forms.at(-1);
+  const session = emulators.prepared.forms.at(-1);
   assert.equal((await sdk.validateSession(session, { audience: projectId })).token.aud, projectId);
   await assert.rejects(sdk.validateSession(session, { audience: 'another' }), /unexpected "aud" claim value/);
 });
@@ -66,7 +66,7 @@ journey('tenant-only schema', async () => {
 });
 
 journey('published keys', async () => {
-  const { session, key, dropped } = places.prepared;
+  const { session, key, dropped } = emulators.prepared;
   await assert.rejects(client('prepared').validateSession(dropped), /failed to fetch matching key/);
   const offline = client('prepared', { baseUrl: 'http://127.0.0.1:9', publicKey: JSON.stringify(key) });
   assert.equal((await offline.validateSession(session)).token.iss, projectId);
@@ -82,16 +82,16 @@ journey('management key of the project', async () => {
 
 journey('license', async () => {
   const sdk = client('managed', { managementKey: 'for-management' });
-  await new Promise((resolve) => setTimeout(resolve, 100)); // nothing tells when its own question is answered
+  await new Promise((resolve) => setTimeout(resolve, 100)); // there is no event for the response to the SDK's own request
   const response = await sdk.httpClient.get('/v1/mgmt/license', { token: 'for-management' });
   assert.deepEqual(await response.json(), { rateLimitTier: 'tier1' });
 });
 
 journey('rate limit', async () => {
   const sdk = client('limited');
-  const answer = await sdk.sso.start('acme', CALLBACK);
-  refused(answer, 429, 'E130429');
-  assert.equal(answer.error.retryAfter, 7);
+  const result = await sdk.sso.start('acme', CALLBACK);
+  refused(result, 429, 'E130429');
+  assert.equal(result.error.retryAfter, 7);
   assert.ok((await sdk.sso.start('acme', CALLBACK)).ok);
 });
 
@@ -100,6 +100,6 @@ journey('outage', async () => {
   const { refreshJwt } = await signIn(sdk);
   const failed = await sdk.refresh(refreshJwt);
   assert.deepEqual([failed.ok, failed.code], [false, 500]);
-  const retried = await sdk.refresh(refreshJwt); // a 503, which the SDK tries again by itself
+  const retried = await sdk.refresh(refreshJwt); // a 503, which the SDK retries
   assert.deepEqual([retried.ok, retried.response.retries], [true, 1]);
 });

@@ -1,14 +1,14 @@
-// Walks every journey, one after the other, and says of each in one line of JSON how it went.
+// Runs every journey, one after the other, and prints one line of JSON for each.
 
 import './project_journeys.mjs';
 import './session_journeys.mjs';
 import './sign_in_journeys.mjs';
-import { journeys } from './stage.mjs';
+import { journeys } from './support.mjs';
 
-for (const [name, walk] of journeys) {
+for (const [name, run] of journeys) {
   let failure = '';
   try {
-    await walk();
+    await run();
   } catch (error) {
     failure = error.stack || String(error);
   }

@@ -1,14 +1,14 @@
-// The life of a session: validation, refresh, tenants, questions, logout.
+// Sessions: validation, refresh, tenants, profile and logout.
 
 import assert from 'node:assert/strict';
-import { ADA, client, journey, places, refused, signIn } from './stage.mjs';
+import { ADA, client, journey, emulators, refused, signIn } from './support.mjs';
 
 journey('validate', async () => {
   const sdk = client();
   const { sessionJwt } = await signIn(sdk);
   assert.equal((await sdk.validateSession(sessionJwt)).jwt, sessionJwt);
-  const [head, body, seal] = sessionJwt.split('.');
-  const flipped = `${head}.${body}.${seal.slice(0, 9)}${seal[9] === 'A' ? 'B' : 'A'}${seal.slice(10)}`;
+  const [header, payload, signature] = sessionJwt.split('.');
+  const flipped = `${header}.${payload}.${signature.slice(0, 9)}${signature[9] === 'A' ? 'B' : 'A'}${signature.slice(10)}`;
   await assert.rejects(sdk.validateSession(flipped), /signature verification failed/);
   await assert.rejects(sdk.validateSession(sessionJwt, { audience: 'another' }), /missing required "aud" claim/);
 });
@@ -18,31 +18,31 @@ journey('refresh', async () => {
   const { refreshJwt } = await signIn(sdk);
   const renewed = await sdk.refreshSession(refreshJwt);
   assert.deepEqual([renewed.token.drn, renewed.token.dct], ['DS', 'acme']);
-  assert.equal(renewed.refreshJwt ?? refreshJwt, refreshJwt); // without rotation it may be left out
+  assert.equal(renewed.refreshJwt ?? refreshJwt, refreshJwt); // without rotation it may be absent
   assert.equal((await sdk.refresh(refreshJwt)).data.user, null);
 });
 
-journey('live session is not refreshed', async () => {
-  const asked = [];
-  const hooks = { beforeRequest: (call) => (asked.push(call.path), call) };
+journey('valid session is not refreshed', async () => {
+  const paths = [];
+  const hooks = { beforeRequest: (call) => (paths.push(call.path), call) };
   const sdk = client('typed', { hooks });
   const { sessionJwt, refreshJwt } = await signIn(sdk);
-  asked.length = 0;
+  paths.length = 0;
   assert.equal((await sdk.validateAndRefreshSession(sessionJwt, refreshJwt)).jwt, sessionJwt);
-  assert.ok(!asked.includes('/v1/auth/refresh'));
+  assert.ok(!paths.includes('/v1/auth/refresh'));
   assert.equal((await sdk.validateAndRefreshSession('', refreshJwt)).token.dct, 'acme');
-  assert.ok(asked.includes('/v1/auth/refresh'));
+  assert.ok(paths.includes('/v1/auth/refresh'));
 });
 
-journey('expired session is renewed', async () => {
+journey('expired session is refreshed', async () => {
   const sdk = client('prepared');
-  const { session, refresh } = places.prepared.expired;
+  const { session, refresh } = emulators.prepared.expired;
   await assert.rejects(sdk.validateSession(session), /"exp" claim timestamp check failed/);
   const renewed = await sdk.validateAndRefreshSession(session, refresh);
   assert.ok(renewed.token.exp > Date.now() / 1000);
 });
 
-journey('switch', async () => {
+journey('tenant switch', async () => {
   const sdk = client();
   const { refreshJwt } = await signIn(sdk);
   const { data } = await sdk.selectTenant('globex', refreshJwt);
@@ -53,22 +53,22 @@ journey('switch', async () => {
   assert.equal((await sdk.refreshSession(data.refreshJwt)).token.dct, 'globex');
 });
 
-journey('no switch to a foreign tenant', async () => {
+journey('switch to a tenant without membership', async () => {
   const sdk = client();
   const { refreshJwt } = await signIn(sdk);
   refused(await sdk.selectTenant('umbrella', refreshJwt), 403, 'E011004');
 });
 
-journey('who she is', async () => {
+journey('profile', async () => {
   const sdk = client();
   const { refreshJwt, user } = await signIn(sdk);
   const { data } = await sdk.me(refreshJwt);
   assert.deepEqual(data, user);
-  const held = Object.fromEntries(data.userTenants.map((one) => [one.tenantId, one.roleNames]));
-  assert.deepEqual(held, { acme: ['admin'], globex: ['viewer'] });
+  const roles = Object.fromEntries(data.userTenants.map((one) => [one.tenantId, one.roleNames]));
+  assert.deepEqual(roles, { acme: ['admin'], globex: ['viewer'] });
 });
 
-journey('her tenants', async () => {
+journey('tenants', async () => {
   const sdk = client();
   const { refreshJwt } = await signIn(sdk);
   const ids = async (wanted) => (await sdk.myTenants(wanted, refreshJwt)).data.tenants.map((one) => one.id);
@@ -89,8 +89,8 @@ journey('history', async () => {
 journey('logout', async () => {
   const sdk = client();
   const { sessionJwt, refreshJwt } = await signIn(sdk);
-  const goodbye = await sdk.logout(refreshJwt);
-  assert.deepEqual([goodbye.ok, goodbye.data.sessionJwt, goodbye.data.refreshJwt], [true, '', '']);
+  const result = await sdk.logout(refreshJwt);
+  assert.deepEqual([result.ok, result.data.sessionJwt, result.data.refreshJwt], [true, '', '']);
   refused(await sdk.refresh(refreshJwt), 401, 'E064001');
   refused(await sdk.me(refreshJwt), 401, 'E064001');
   await assert.rejects(sdk.refreshSession(refreshJwt), /revoked by a logout/);
@@ -130,6 +130,6 @@ journey('claims read without keys', async () => {
 });
 
 journey('base URL with a slash', async () => {
-  const sdk = client('typed', { baseUrl: `${places.typed.url}/` });
+  const sdk = client('typed', { baseUrl: `${emulators.typed.url}/` });
   assert.equal((await sdk.validateSession((await signIn(sdk)).sessionJwt)).token.dct, 'acme');
 });

@@ -1,16 +1,16 @@
-// Ways in: single sign-on, social providers, step-up, access keys, and sign-ins that end elsewhere.
+// Logins: single sign-on, social providers, step-up, access keys, nOTP and enchanted links.
 
 import assert from 'node:assert/strict';
-import { ADA, CALLBACK, GRACE, choose, client, journey, places, press, projectId, refused, signIn } from './stage.mjs';
+import { ADA, CALLBACK, GRACE, choose, client, journey, emulators, press, projectId, refused, signIn } from './support.mjs';
 
 journey('sso sign-in', async () => {
   const sdk = client();
   const options = { customClaims: { plan: 'gold' } };
   const started = await sdk.sso.start('acme', CALLBACK, options, undefined, 'acme-okta', true, ADA);
   assert.deepEqual([started.ok, started.code], [true, 200]);
-  const back = await choose(started.data.url, ADA);
-  assert.equal(back.get('state'), 'xyz');
-  const { data } = await sdk.sso.exchange(back.get('code'));
+  const callback = await choose(started.data.url, ADA);
+  assert.equal(callback.get('state'), 'xyz');
+  const { data } = await sdk.sso.exchange(callback.get('code'));
   const { token } = await sdk.validateSession(data.sessionJwt);
   assert.equal(token.iss, projectId);
   assert.deepEqual([token.drn, token.dct, token.sub], ['DS', 'acme', data.user.userId]);
@@ -33,8 +33,8 @@ journey('tenant by e-mail address', async () => {
 
 journey('refusal on the page', async () => {
   const started = await client().sso.start('acme', CALLBACK);
-  const back = await choose(started.data.url, null);
-  assert.deepEqual([back.get('err'), back.get('code')], ['access_denied', null]);
+  const callback = await choose(started.data.url, null);
+  assert.deepEqual([callback.get('err'), callback.get('code')], ['access_denied', null]);
 });
 
 journey('sign-in that cannot start', async () => {
@@ -57,8 +57,8 @@ journey('code works once', async () => {
 journey('social sign-in', async () => {
   const sdk = client();
   const started = await sdk.oauth.start.google(CALLBACK, {}, undefined, ADA);
-  const answer = await sdk.oauth.exchange((await choose(started.data.url, ADA)).get('code'));
-  const { token } = await sdk.validateSession(answer.data.sessionJwt);
+  const result = await sdk.oauth.exchange((await choose(started.data.url, ADA)).get('code'));
+  const { token } = await sdk.validateSession(result.data.sessionJwt);
   assert.deepEqual([token.amr, token.dct], [['oauth'], undefined]);
   refused(await sdk.oauth.start('nobody', CALLBACK), 400, 'E011004');
 });
@@ -92,7 +92,7 @@ journey('access key', async () => {
 
 journey('access key of a tenant', async () => {
   const sdk = client('machines');
-  const { secret } = places.machines;
+  const { secret } = emulators.machines;
   const session = await sdk.exchangeAccessKey(secret, { selectedTenant: 'acme' });
   assert.equal(session.token.dct, 'acme');
   assert.ok(sdk.validateTenantRoles(session, 'acme', ['viewer']));
@@ -107,27 +107,27 @@ journey('wrong access key', async () => {
 
 journey('notp', async () => {
   const sdk = client('phones');
-  const started = await sdk.notp.signIn(places.phones.phone);
+  const started = await sdk.notp.signIn(emulators.phones.phone);
   assert.deepEqual(Object.keys(started.data).sort(), ['image', 'pendingRef', 'redirectUrl']);
   const { pendingRef, redirectUrl } = started.data;
-  refused(await sdk.httpClient.post('/v1/auth/notp/pending-session', { pendingRef }).then(told), 401, 'E066103');
+  refused(await sdk.httpClient.post('/v1/auth/notp/pending-session', { pendingRef }).then(toResult), 401, 'E066103');
   const waiting = sdk.notp.waitForSession(pendingRef, { timeoutMs: 8000 });
   assert.equal((await press(redirectUrl, ADA)).status, 200);
-  const answer = await waiting;
-  assert.ok(answer.ok, JSON.stringify(answer.error));
-  assert.ok((await sdk.validateSession(answer.data.sessionJwt)).token.amr.includes('whatsapp'));
+  const result = await waiting;
+  assert.ok(result.ok, JSON.stringify(result.error));
+  assert.ok((await sdk.validateSession(result.data.sessionJwt)).token.amr.includes('whatsapp'));
 });
 
 journey('notp and enchanted link stay pending', async () => {
   const sdk = client('phones');
-  const { pendingRef } = (await sdk.notp.signIn(places.phones.phone)).data;
-  const patience = { timeoutMs: 1100 };
-  const given = await Promise.all([
-    sdk.notp.waitForSession(pendingRef, patience),
-    sdk.enchantedLink.waitForSession('nobody-has-this', patience),
+  const { pendingRef } = (await sdk.notp.signIn(emulators.phones.phone)).data;
+  const options = { timeoutMs: 1100 };
+  const results = await Promise.all([
+    sdk.notp.waitForSession(pendingRef, options),
+    sdk.enchantedLink.waitForSession('unknown-pending-ref', options),
   ]);
-  for (const answer of given) {
-    assert.deepEqual([answer.ok, answer.error.errorCode], [false, '0']);
+  for (const result of results) {
+    assert.deepEqual([result.ok, result.error.errorCode], [false, '0']);
   }
 });
 
@@ -136,16 +136,16 @@ journey('enchanted link', async () => {
   const made = await sdk.management.user.generateEnchantedLinkForTestUser(ADA, CALLBACK);
   assert.ok(made.ok, JSON.stringify(made.error));
   const { link, pendingRef } = made.data;
-  refused(await sdk.httpClient.post('/v1/auth/enchantedlink/pending-session', { pendingRef }).then(told), 401, 'E062503');
+  refused(await sdk.httpClient.post('/v1/auth/enchantedlink/pending-session', { pendingRef }).then(toResult), 401, 'E062503');
   const waiting = sdk.enchantedLink.waitForSession(pendingRef, { timeoutMs: 8000 });
   assert.ok((await sdk.enchantedLink.verify(new URL(link).searchParams.get('t'))).ok);
-  const answer = await waiting;
-  assert.ok(answer.ok, JSON.stringify(answer.error));
-  assert.equal((await sdk.validateSession(answer.data.sessionJwt)).token.sub, answer.data.user.userId);
+  const result = await waiting;
+  assert.ok(result.ok, JSON.stringify(result.error));
+  assert.equal((await sdk.validateSession(result.data.sessionJwt)).token.sub, result.data.user.userId);
 });
 
-/** What the SDK makes of a raw answer. */
-async function told(response) {
+/** Converts a response to the SDK's result format. */
+async function toResult(response) {
   const body = await response.json();
   return { ok: response.ok, code: response.status, error: response.ok ? undefined : body };
 }
