@@ -5,7 +5,6 @@ with a status and a value. A stored value is a marker, which tells the end of a 
 and a ciphertext. Its version is the marker and the nonce at the start of the ciphertext.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
@@ -22,9 +21,9 @@ __all__ = [
     "REDUCE_TTL",
     "RENEW",
     "TERMINAL",
+    "TTL_DIGITS",
     "Script",
     "ScriptReply",
-    "StoredValue",
 ]
 
 TERMINAL, NORMAL = b"!", b"."
@@ -34,25 +33,11 @@ A marker is the only part of a value that Redis can read. An attacker who can fo
 value.
 """
 
-
 ScriptReply = tuple[bytes, bytes]
 """A status and a value."""
 
-_TTL_DIGITS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class StoredValue:
-    """The result under a token: its ciphertext, empty if there is none, and its TTL in seconds."""
-
-    ciphertext: bytes
-    ttl: float
-
-    @classmethod
-    def parse(cls, text: bytes) -> "StoredValue":
-        """Parse the value of a reply, whatever it is. A key without a TTL of ours lasts forever."""
-        milliseconds, ciphertext = text[:_TTL_DIGITS], text[_TTL_DIGITS + len(NORMAL) :]
-        return cls(ciphertext, int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf)
+TTL_DIGITS = 10
+"""A returned value begins with its TTL in milliseconds, in this many digits."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,7 @@ end
 local function value() return text(KEYS[1]) end
 local function holder() return text(KEYS[2]) end
 local function value_with_ttl()
-  return string.format('%0{_TTL_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
+  return string.format('%0{TTL_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
 end
 local function version() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
 local function store(new_value, ttl)

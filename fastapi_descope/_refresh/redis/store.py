@@ -17,6 +17,7 @@ failed are sent again later.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from . import scripts
 from .client import ResilientRedis
 from .encryption import ResultCipher
 from .outbox import Outbox
-from .scripts import Script, ScriptReply, StoredValue
+from .scripts import NORMAL, TERMINAL, TTL_DIGITS, Script, ScriptReply
 
 __all__ = ["RedisRefreshStore"]
 
@@ -42,6 +43,20 @@ _MAX_LEASE_SECONDS = 60.0
 """When a holder that never finishes loses its lease for good. A call to Descope takes seconds."""
 
 _LOST = (b"lost", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredValue:
+    """The result under a token: its ciphertext, empty if there is none, and its TTL in seconds."""
+
+    ciphertext: bytes
+    ttl: float
+
+    @classmethod
+    def parse(cls, text: bytes) -> "_StoredValue":
+        """Parse the value of a reply, whatever it is. A key without a TTL of ours lasts forever."""
+        milliseconds, ciphertext = text[:TTL_DIGITS], text[TTL_DIGITS + len(NORMAL) :]
+        return cls(ciphertext, int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +229,7 @@ class RedisRefreshStore:
 
         That counts only as long as Redis would have kept it: a result that expired was not lost.
         """
-        stored = StoredValue.parse(reply[1] if reply else b"")
+        stored = _StoredValue.parse(reply[1] if reply else b"")
         result = self._cipher.decrypt(token, stored.ciphertext) if stored.ciphertext else None
         if result is None:
             return self._cache.get(token, Layer.READ)
@@ -226,7 +241,7 @@ class RedisRefreshStore:
         return result
 
     def _encrypt(self, token: str, result: RefreshResult) -> bytes:
-        marker = scripts.TERMINAL if result.is_ended else scripts.NORMAL
+        marker = TERMINAL if result.is_ended else NORMAL
         return marker + self._cipher.encrypt(token, result)
 
     async def _renew_lease(self, token: str, lease: Lease) -> None:
