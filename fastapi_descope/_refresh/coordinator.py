@@ -17,8 +17,7 @@ from ..errors import (
 )
 from ..events import EventBus
 from ..session import RefreshToken, TokenPair
-from .family import TokenFamily
-from .outcome import (
+from .family import (
     NEGATIVE_TTL,
     CachePolicy,
     Ended,
@@ -27,6 +26,7 @@ from .outcome import (
     RefreshNeeded,
     Renewed,
     SwitchFailed,
+    TokenFamily,
     Unavailable,
     classify,
 )
