@@ -96,7 +96,7 @@ def test_ck08_chunks_of_two_tokens_never_combine(
     assert credentials.refresh is None
 
 
-# What cookie headers that go wrong are made of.
+# Pieces of malformed cookie headers.
 PIECES = st.sampled_from(
     [
         *(b"DS", b"DSR", b"DS=", b"DSR=", b"=", b";", b"; ", b",", b" ", b"\t", b"\xa0", b"\x85", b"\x1f"),

@@ -18,7 +18,7 @@ POLICY = RedirectPolicy(
     DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url=OWN, trusted_origins=(TRUSTED,))
 )
 
-# What open redirects are made of, glued together at random.
+# Pieces of open redirects, joined at random.
 PIECES = [
     *("/", "//", "\\", ".", "..", "@", ":", "?", "#", ";", "%", "&", "=", "~", "-", "[", "]", "|", "'"),
     *("%2f", "%2F", "%5c", "%2e", "%2E", "%25", "%252f", "%00", "%09", "%0a", "%0d", "%20", "%23", "%3f"),
