@@ -144,7 +144,7 @@ def test_a_failing_sign_in_page_is_reported() -> None:
     """Whether it is not shown or does not redirect."""
     with emulated_descope(guarded_app()) as harness:
         harness.emulator.faults.add("signin", status=500)
-        with pytest.raises(LookupError, match="showed no sign-in page"):
+        with pytest.raises(LookupError, match="has no sign-in form"):
             harness.log_in(harness.client())
         harness.emulator.faults.add("signin", delay=1e-9)  # the page itself is shown
         harness.emulator.faults.add("signin", status=418)
