@@ -130,7 +130,7 @@ class TokenError(NotAuthenticated):
 class TokenExpired(TokenError):
     """The token has expired; every other check passed.
 
-    ``subject`` is the id of the user to whom the token was issued.
+    ``subject`` is the id of the token's user.
     """
 
     def __init__(self, subject: str) -> None:

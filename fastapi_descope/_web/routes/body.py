@@ -22,7 +22,7 @@ async def read_fields(request: Request) -> Mapping[str, str]:
 
     Raises:
         BadRequest: the body is neither a JSON object nor a URL-encoded form, is too large, or repeats a
-        field.
+            field.
     """
     body = await _body(request)
     if not body:
