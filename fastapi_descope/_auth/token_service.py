@@ -89,6 +89,7 @@ class TokenService:
         """Return a function that switches a session to ``tenant``; ``verify_tenant`` verifies its result."""
 
         async def exchange(refresh_jwt: str) -> RefreshResult:
+            """Call Descope."""
             return self._result(await self._api.select_tenant(refresh_jwt, tenant), refresh_jwt)
 
         return exchange
@@ -97,6 +98,7 @@ class TokenService:
         """Return ``verify`` with one more check: the current tenant must be ``tenant`` (TN-07)."""
 
         async def verify(result: RefreshResult, refresh_token: RefreshToken) -> TokenPair:
+            """Verify the tokens, then the tenant."""
             pair = await self.verify(result, refresh_token)
             if pair.session.tenant_claim != tenant:
                 raise self._suspicious("tenant")

@@ -35,9 +35,11 @@ class WebSocketSession:
         """Run ``app`` on the socket until it, the client or the session ends."""
 
         async def guarded_send(message: Message) -> None:
+            """Send a message while the session is live."""
             await self._send_unless_terminated(message, send)
 
         async def guarded_receive() -> Message:
+            """Return the next message, or a disconnect when the session has ended."""
             return await self._receive(receive, send)
 
         try:

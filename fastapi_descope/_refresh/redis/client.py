@@ -241,9 +241,11 @@ async def lag_tolerant_timeout(seconds: float) -> AsyncGenerator[None]:
     timers: list[asyncio.TimerHandle] = []
 
     def start_step(steps_left: int) -> None:
+        """Set the timer of one step."""
         timers[:] = [loop.call_later(seconds / _TIMEOUT_STEPS, end_step, steps_left - 1)]
 
     def end_step(steps_left: int) -> None:
+        """Start the next step, or time out after the last."""
         if steps_left:
             start_step(steps_left)
         else:
