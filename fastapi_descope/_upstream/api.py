@@ -54,6 +54,15 @@ class DescopeApi:
     The calls of logins have their own queue and guard, so they never delay sessions and keys. While the
     guard rejects calls for sessions and keys, it rejects logins, too.
 
+    Args:
+        base_url: Origin of Descope's API, without a trailing slash.
+        project_id: Descope's project id.
+        management_key: Appended to the bearer of every call but ``fetch_jwks``, for projects that require it.
+        timeout: Seconds for one call, the time in the queue included.
+        transport: Replaces the connection pool, and is closed with the client.
+        monotonic: Returns seconds, which outages and rate limits are measured in.
+        events: Receives ``UpstreamDegraded`` and ``UpstreamRecovered``.
+
     Raises:
         UpstreamRejected: Descope refused the request.
         UpstreamUnavailable: no usable response: an outage, a timeout, or a full queue.
@@ -74,21 +83,6 @@ class DescopeApi:
         monotonic: Callable[[], float] = time.monotonic,
         events: EventBus | None = None,
     ) -> None:
-        """Check the parts of paths and headers.
-
-        Args:
-            base_url: Origin of Descope's API, without a trailing slash.
-            project_id: Descope's project id.
-            management_key: Appended to the bearer of every call but ``fetch_jwks``, for projects
-                that require it.
-            timeout: Seconds for one call, the time in the queue included.
-            transport: Replaces the connection pool, and is closed with the client.
-            monotonic: Returns seconds, which outages and rate limits are measured in.
-            events: Receives ``UpstreamDegraded`` and ``UpstreamRecovered``.
-
-        Raises:
-            ConfigurationError: the project id or the management key is malformed.
-        """
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
         if management_key and _HEADER_SECRET.fullmatch(management_key.get_secret_value()) is None:
