@@ -128,7 +128,7 @@ class LoginFlow:
         await self._exchanges.drain(seconds)
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
-        return await self._api.sso_authorize(
+        return await self._api.fetch_login_url(
             tenant=request.tenant,
             redirect_url=request.redirect_url,
             params=request.params,

@@ -42,7 +42,8 @@ _LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
 """The same for the calls of logins, which unauthenticated clients can cause. A flood of them, or a tenant
 whose single sign-on is broken, delays other logins, but no session."""
 
-_HEADER_SECRET = re.compile(r"[!-9;-~]+")  # printable ASCII; the colon separates the parts of a bearer
+# Printable ASCII without the colon, which separates the parts of a bearer.
+_HEADER_SECRET = re.compile(r"[!-9;-~]+")
 
 
 class DescopeApi:
@@ -107,7 +108,7 @@ class DescopeApi:
             "x-descope-sdk-name": "fastapi-descope",
         }
 
-    async def sso_authorize(
+    async def fetch_login_url(
         self,
         *,
         tenant: str,

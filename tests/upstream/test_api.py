@@ -57,14 +57,14 @@ class ExpectedRequest:
 
 ENDPOINTS: Mapping[str, ExpectedRequest] = {
     "authorize": ExpectedRequest(
-        lambda c: c.sso_authorize(tenant="acme", redirect_url="https://app.example/callback?state=x"),
+        lambda c: c.fetch_login_url(tenant="acme", redirect_url="https://app.example/callback?state=x"),
         "POST /v1/auth/sso/authorize?tenant=acme"
         "&redirectURL=https%3A%2F%2Fapp.example%2Fcallback%3Fstate%3Dx",
         bearer=f"Bearer {PROJECT}",
         response=LOGIN_URL,
     ),
     "authorize with everything": ExpectedRequest(
-        lambda c: c.sso_authorize(
+        lambda c: c.fetch_login_url(
             tenant="ada+x@acme.example",
             redirect_url="https://app.example/c",
             params=LoginParams(login_hint="ada x&y=z#é", sso_id="main", prompt="login", force_authn="true"),
@@ -137,7 +137,7 @@ async def test_management_key_is_the_last_part_of_the_bearer() -> None:
     """It follows the refresh token, or the project id if there is no refresh token."""
     upstream = RecordingUpstream(LOGIN_URL)
     client = upstream.client(SecretStr("K-secret"))
-    await client.sso_authorize(tenant="acme", redirect_url="https://app.example/")
+    await client.fetch_login_url(tenant="acme", redirect_url="https://app.example/")
     await client.refresh(REFRESH)
     assert [request.headers["authorization"] for request in upstream.requests] == [
         f"Bearer {PROJECT}:K-secret",
@@ -174,7 +174,7 @@ async def test_login_sends_the_refresh_token_only_for_step_up_and_mfa(
 ) -> None:
     """An ordinary login may be of another user."""
     upstream = RecordingUpstream(LOGIN_URL)
-    await upstream.client().sso_authorize(
+    await upstream.client().fetch_login_url(
         tenant="acme", redirect_url="https://app.example/", options=options, refresh_jwt=REFRESH
     )
     assert upstream.requests[0].headers["authorization"] == bearer
@@ -196,7 +196,7 @@ async def test_any_code_and_tenant_is_sent_as_ascii_json(text: str) -> None:
 async def test_lone_surrogate_in_a_query_becomes_a_question_mark() -> None:
     """UTF-8 cannot encode it, and Descope refuses the result."""
     upstream = RecordingUpstream(LOGIN_URL)
-    await upstream.client().sso_authorize(tenant="a\ud800\r\n", redirect_url="x")
+    await upstream.client().fetch_login_url(tenant="a\ud800\r\n", redirect_url="x")
     assert upstream.requests[0].url.query == b"tenant=a%3F%0D%0A&redirectURL=x"
 
 
@@ -204,9 +204,9 @@ async def test_query_above_8_kib_is_a_bad_request() -> None:
     """Nothing is sent."""
     upstream = RecordingUpstream(LOGIN_URL)
     fits = 8192 - len("tenant=&redirectURL=x")
-    await upstream.client().sso_authorize(tenant="a" * fits, redirect_url="x")
+    await upstream.client().fetch_login_url(tenant="a" * fits, redirect_url="x")
     with pytest.raises(BadRequest):
-        await upstream.client().sso_authorize(tenant="a" * (fits + 1), redirect_url="x")
+        await upstream.client().fetch_login_url(tenant="a" * (fits + 1), redirect_url="x")
     assert len(upstream.requests) == 1
 
 
@@ -220,7 +220,7 @@ async def test_custom_claims_that_are_not_json_are_a_configuration_error(
     """The message names the option, without the value."""
     upstream = RecordingUpstream()
     with pytest.raises(ConfigurationError, match="LoginOptions") as caught:
-        await upstream.client().sso_authorize(
+        await upstream.client().fetch_login_url(
             tenant="acme", redirect_url="x", options=LoginOptions(custom_claims=claims)
         )
     assert upstream.requests == []

@@ -70,10 +70,10 @@ def descope_error(status: int, code: str) -> httpx.Response:
     return httpx.Response(status, json={"errorCode": code, "errorDescription": REFRESH, "message": REFRESH})
 
 
-async def test_sso_authorize_returns_the_url() -> None:
+async def test_fetch_login_url_returns_the_url() -> None:
     """The URL is not changed."""
     client = ScriptedUpstream(ok({"url": "https://idp.example/?a=b"})).client
-    assert await client.sso_authorize(tenant="acme", redirect_url="x") == "https://idp.example/?a=b"
+    assert await client.fetch_login_url(tenant="acme", redirect_url="x") == "https://idp.example/?a=b"
 
 
 async def test_token_endpoints_return_both_tokens() -> None:

@@ -60,7 +60,7 @@ async def test_lg01_no_library_logs_the_state(caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.DEBUG)
     async with serve_raw(ok_response(b'{"url": "https://idp.example/"}')) as server:
         client = client_of(server.url)
-        await client.sso_authorize(tenant="acme", redirect_url="https://app.example/?state=canary")
+        await client.fetch_login_url(tenant="acme", redirect_url="https://app.example/?state=canary")
         await client.refresh(REFRESH)
         await client.aclose()
     assert len(server.requests) == 2

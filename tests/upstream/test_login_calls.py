@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 Call = Callable[[DescopeApi], Awaitable[object]]
 
 LOGINS: Mapping[str, Call] = {
-    "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
+    "authorize": lambda client: client.fetch_login_url(tenant="acme", redirect_url="https://app.example/"),
     "exchange": lambda client: client.exchange_code("one-time"),
 }
 SESSIONS: Mapping[str, Call] = {
@@ -109,7 +109,7 @@ async def test_rf09_rate_limit_on_logins_does_not_limit_sessions(session: Call) 
     """A flood of logins must not make sessions wait."""
     upstream = FakeUpstream(httpx.Response(429, headers={"Retry-After": "60"}))
     for tenant in ("acme", "globex", "initech"):
-        await error_of(upstream.client.sso_authorize(tenant=tenant, redirect_url="https://app.example/"))
+        await error_of(upstream.client.fetch_login_url(tenant=tenant, redirect_url="https://app.example/"))
 
     assert await error_of(session(upstream.client)) is None
 

@@ -22,7 +22,7 @@ async def _sent(params: LoginParams) -> tuple[httpx.URL, bytes]:
         transport=httpx.MockTransport(handler),
     )
     options = params.apply_to(LoginOptions())
-    await api.sso_authorize(
+    await api.fetch_login_url(
         tenant="acme", redirect_url="https://app.example/", params=params, options=options
     )
     (request,) = requests

@@ -27,7 +27,7 @@ ADA, GRACE = "a.a.a", "g.g.g"
 Response = httpx.Response | Exception
 
 ENDPOINTS: Mapping[str, Callable[[DescopeApi], Awaitable[object]]] = {
-    "authorize": lambda client: client.sso_authorize(tenant="acme", redirect_url="https://app.example/"),
+    "authorize": lambda client: client.fetch_login_url(tenant="acme", redirect_url="https://app.example/"),
     "exchange": lambda client: client.exchange_code("one-time"),
     "refresh": lambda client: client.refresh(ADA),
     "select": lambda client: client.select_tenant(ADA, "acme"),
