@@ -1,5 +1,6 @@
 """The ``routes`` command: print the route table of an app, and report unprotected routes."""
 
+import shlex
 from collections.abc import Iterable
 
 import typer
@@ -24,7 +25,7 @@ def print_routes(app: Starlette, *, check: bool, public: Iterable[str]) -> bool:
     for row in unprotected:
         typer.echo(
             f"Error: {','.join(row.methods)} {row.path} requires no session;"
-            f" protect it, or add --public {row.path}",
+            f" protect it, or add --public {shlex.quote(row.path)}",
             err=True,
         )
     return not unprotected
