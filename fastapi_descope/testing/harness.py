@@ -177,8 +177,8 @@ class TestHarness:
             to the emulator's page, its last response.
 
         Raises:
-            LookupError: The user exists but is not in the tenant, the app has no login route, or the emulator's
-                page fails.
+            LookupError: The user exists but is not in the tenant, the app has no login route, or the
+                emulator's page fails.
             TypeError: The client is asynchronous.
         """
         return self._login_flow(user, tenant, return_to, refuse=refuse).log_in(client)
