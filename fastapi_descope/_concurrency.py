@@ -16,7 +16,7 @@ V = TypeVar("V")
 class SingleFlight(Generic[K, V]):
     """Runs at most one call per key at a time and gives its result to every waiter.
 
-    The call outlives its waiters (RF-06): a client that disconnects cancels its own wait only, so the result
+    The call outlives its waiters: a client that disconnects cancels its own wait only, so the result
     of the call, such as a rotated refresh token or a key set, is never lost.
 
     A flight belongs to the event loop that started it. A flight of a loop that has ended is ignored, so one
@@ -31,6 +31,7 @@ class SingleFlight(Generic[K, V]):
 
         Every waiter gets the exception if the call raises. Cancelling a waiter does not cancel the call.
         """
+        # RF-06: the call outlives its waiters.
         return await asyncio.shield(self.start(key, call))
 
     def start(self, key: K, call: Callable[[], Coroutine[None, None, V]]) -> asyncio.Task[V]:

@@ -62,7 +62,8 @@ class EnvSettings(BaseSettings):
 
 
 def _explain(errors: Sequence[ErrorDetails], fields: Mapping[str, FieldInfo]) -> str:
-    """Return one line for each wrong setting, without any value (ST-05)."""
+    """Return one line for each wrong setting, without any value."""
+    # ST-05: neither the input nor the text of a validator is used.
     # A default factory is not called if a setting it depends on is wrong: not an error of its own.
     errors = [error for error in errors if error["type"] != "default_factory_not_called"]
     lines = list({error["loc"][:1]: _error_line(error, fields) for error in errors}.values())

@@ -2,8 +2,10 @@
 
 An error that is a plain ``ValueError`` is reported with the setting's description; ``refuse`` gives a more
 precise reason. A check sees the settings declared before its own through ``ValidationInfo``, so a
-contradiction is reported for the later of two settings (ST-06).
+contradiction is reported for the later of two settings.
 """
+
+# ST-05: errors contain no value. ST-06: contradictory settings are refused.
 
 import re
 from collections.abc import Sequence
@@ -82,7 +84,7 @@ class Coerced(Generic[_Argument, _Value]):
 
 
 def refuse(reason: str) -> Never:
-    """Raise a validation error with ``reason``, which must not contain the value (ST-05)."""
+    """Raise a validation error with ``reason``, which must not contain the value."""
     raise PydanticCustomError(REFUSED, "{reason}", {"reason": reason})
 
 
@@ -123,7 +125,8 @@ def _normalise_origins(items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _api_origin(text: str) -> str:
-    """Check the form only: with custom domains any host may be Descope's API (ST-01)."""
+    """Check the form only: with custom domains any host may be Descope's API."""
+    # ST-01: https by name, or http on loopback.
     origin = _parse_origin(text.removesuffix("/"))
     if origin.is_address and not origin.is_loopback:
         refuse("expected a host name, not an IP address")

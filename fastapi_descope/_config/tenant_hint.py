@@ -1,12 +1,13 @@
 """The grammar of a tenant hint: a tenant id, or an e-mail address whose domain belongs to a tenant.
 
-The login, the tenant switch and ``DESCOPE_DEFAULT_TENANT`` share it, so that they accept the same values
-(CB-12). It rejects whitespace, control characters, quotes and long text. It does not make a hint safe to
+The login, the tenant switch and ``DESCOPE_DEFAULT_TENANT`` share it, so that they accept the same values.
+It rejects whitespace, control characters, quotes and long text. It does not make a hint safe to
 embed: every use encodes it.
 """
 
 import re
 
+# CB-12: tenant hints have one grammar.
 __all__ = ["TENANT_HINT", "TENANT_HINT_PATTERN"]
 
 # The local part of an address (RFC 5322, section 3.2.3); O'Brien needs the apostrophe.

@@ -1,6 +1,6 @@
 """OpenTelemetry metrics, span events and log lines for our events.
 
-Attributes of metrics and spans have few possible values and contain no ids (LG-05). User and tenant ids are
+Attributes of metrics and spans have few possible values and contain no ids. User and tenant ids are
 only in the extra fields of log records, where an audit trail needs them.
 """
 
@@ -40,11 +40,13 @@ from ..events import (
 
 __all__ = ["Telemetry"]
 
+# LG-04: a flood of requests must not become a flood of lines.
 _INTERVAL_SECONDS = 60.0
 _LINES_PER_INTERVAL = 10
 _MAX_VALUE_CHARACTERS = 128
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
+# LG-05: never in metrics and spans.
 _ID_FIELDS = frozenset({"user_id", "tenant_id"})
 """Fields that identify a user or a tenant, which appear only in the extra fields of a log record."""
 
@@ -134,7 +136,7 @@ class Telemetry:
     ``descope_``.
 
     Events that unauthenticated clients can cause are limited to ten lines a minute for each type and reason.
-    The next line then has the number of suppressed lines in ``descope_suppressed`` (LG-04). Lines about
+    The next line then has the number of suppressed lines in ``descope_suppressed``. Lines about
     logins, refreshes, tenant switches and confirmed logouts are never suppressed.
 
     Args:
@@ -164,18 +166,18 @@ class Telemetry:
 
     def __call__(self, event: Event) -> None:
         """Record one event. It does not block, unless a handler of the logger does."""
-        kind = _MAPPINGS.get(type(event)) or _EventMapping("descope.events", {"event": event.name})
-        labels = {label: _label(getattr(event, label)) for label in kind.labels}
-        attributes = {**kind.attributes, **labels}
-        self._counters[kind.counter].add(1, attributes)
+        mapping = _MAPPINGS.get(type(event)) or _EventMapping("descope.events", {"event": event.name})
+        labels = {label: _label(getattr(event, label)) for label in mapping.labels}
+        attributes = {**mapping.attributes, **labels}
+        self._counters[mapping.counter].add(1, attributes)
         span = trace.get_current_span()
         if span.is_recording():
             span.add_event(
                 f"descope.{event.name}",
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
-        if not self._is_repeat(event) and self._logger.isEnabledFor(kind.level):
-            self._log(event, kind.level, (event.name, *labels.values()))
+        if not self._is_repeat(event) and self._logger.isEnabledFor(mapping.level):
+            self._log(event, mapping.level, (event.name, *labels.values()))
 
     def _log(self, event: Event, level: int, key: tuple[str, ...]) -> None:
         permit = _LogPermit(0) if _requires_session(event) else self._rate_limiter.acquire(key)
@@ -276,7 +278,7 @@ def _label(value: object) -> str:
 
 
 def _log_value(value: object) -> object:
-    """Return ``value`` without line breaks, escape sequences (LG-03) and e-mail addresses.
+    """Return ``value`` without line breaks, escape sequences and e-mail addresses.
 
     A JWT template can use an e-mail address as the user id, so an id with an @ is replaced.
     """
@@ -284,4 +286,5 @@ def _log_value(value: object) -> object:
         return value
     if "@" in value:
         return "(address)"
+    # LG-03: a line break would forge another line.
     return value.encode("unicode_escape").decode()[:_MAX_VALUE_CHARACTERS]

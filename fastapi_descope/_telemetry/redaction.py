@@ -1,4 +1,4 @@
-"""Redaction of login secrets in the logs of servers and HTTP libraries, and in spans (LG-01).
+"""Redaction of login secrets in the logs of servers and HTTP libraries, and in spans.
 
 The access log of a server contains the URL of the callback with its code and state, and so does the span of
 the request. Only the loggers named here and the spans of our own routes are redacted.
@@ -16,6 +16,7 @@ from typing_extensions import override
 
 __all__ = ["RedactLoginSecrets", "install", "redact_span"]
 
+# LG-01, LG-05: no codes, states or tokens in logs and spans.
 _LOGGERS = (
     "uvicorn.access",
     "uvicorn.error",  # logs WebSockets
@@ -118,7 +119,7 @@ def install() -> None:
 
 
 def redact_span() -> None:
-    """Redact the query in the attributes of the current span, which belongs to a login route (LG-05).
+    """Redact the query in the attributes of the current span, which belongs to a login route.
 
     A span that does not record, or whose attributes cannot be read, does not change.
     """

@@ -117,7 +117,7 @@ class DescopeApi:
         options: LoginOptions | None = None,
         refresh_jwt: str | None = None,
     ) -> str:
-        """Start a login; return the URL to redirect the browser to, whose form is checked (CB-11).
+        """Start a login; return the URL to redirect the browser to, whose form is checked.
 
         ``tenant`` is a tenant id, or an e-mail address whose domain Descope resolves. ``refresh_jwt`` is sent
         only with the options ``stepup`` and ``mfa``, which apply to a signed-in user.

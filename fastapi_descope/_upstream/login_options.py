@@ -88,7 +88,8 @@ class LoginParams:
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
-        """Parse a query. A malformed parameter counts as absent (CB-12)."""
+        """Parse a query. A malformed parameter counts as absent."""
+        # CB-12: a malformed parameter is never forwarded.
         known = {name: query[name] for name in cls.names() if name in query}
         specs = _specs()
         return cls(**{name: value for name, value in known.items() if specs[name].grammar.fullmatch(value)})

@@ -14,6 +14,7 @@ from ..events import EventBus, UpstreamDegraded, UpstreamRecovered
 
 __all__ = ["CallPermit", "SharedRateLimit", "UpstreamGuard"]
 
+# RF-09: outages and rate limits are waited out.
 _FAILURES = 5
 _WINDOW_SECONDS = 10.0
 
@@ -22,7 +23,7 @@ _MIN_DELAY_SECONDS, _MAX_DELAY_SECONDS = 10.0, 30.0
 
 
 class UpstreamGuard:
-    """Rejects calls to Descope during an outage or a rate limit, before anything is sent (RF-09).
+    """Rejects calls to Descope during an outage or a rate limit, before anything is sent.
 
     **Outages.** Five failures in a row within ten seconds open the circuit breaker; a failure is a 5xx or no
     response. All calls are then rejected for 5 to 30 seconds, or longer if a 5xx asked for that. After this
@@ -198,7 +199,7 @@ class _LimitedCaller:
 
 
 class SharedRateLimit:
-    """Distinguishes a rate limit on all callers from a limit on one user (RF-09).
+    """Distinguishes a rate limit on all callers from a limit on one user.
 
     A 429 does not say what Descope counts. Most of its limits count addresses (wire contract, section 6),
     and all callers of this process share one address. A single caller's 429 is taken for a limit on that

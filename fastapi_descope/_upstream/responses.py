@@ -102,11 +102,12 @@ def parse_tokens(response: ApiResponse) -> TokenResponse:
     """Return the tokens of a JWTResponse (section 2.0).
 
     In cookie mode Descope sends the tokens as cookies (section 4); tokens in the body take precedence. The
-    cookie domain, path and age are for browsers that talk to Descope directly, and are ignored (CK-06).
+    cookie domain, path and age are for browsers that talk to Descope directly, and are ignored.
 
     Raises:
         InvalidUpstreamResponse: the body is not a JSON object, or a token is not ASCII text.
     """
+    # CK-06: the attributes of our cookies come from the settings alone.
     fields = _json_object(response)
     return TokenResponse(
         session_jwt=_token(fields, "sessionJwt")
@@ -121,12 +122,13 @@ def parse_tokens(response: ApiResponse) -> TokenResponse:
 def parse_login_url(response: ApiResponse) -> str:
     """Return the URL to redirect the browser to (section 2.1).
 
-    Only its form is checked (CB-11): the host may be any identity provider.
+    Only its form is checked: the host may be any identity provider.
 
     Raises:
         InvalidUpstreamResponse: the URL is not https (http on loopback), longer than 8 KiB, not printable
             ASCII, or contains credentials.
     """
+    # CB-11: no browser is redirected to anything but a web URL.
     url = as_text(_json_object(response).get("url")) or ""
     match = _URL.fullmatch(url) if len(url) <= _MAX_URL_CHARACTERS else None
     origin = Origin.parse(match["origin"]) if match else None

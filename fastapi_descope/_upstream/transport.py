@@ -1,9 +1,11 @@
 """HTTP requests to Descope: timeout, queue and connections. The only module that imports httpx.
 
 It uses httpx's transports without ``httpx.AsyncClient``. The client has a cookie jar, which would send one
-user's cookies with the next user's call (RF-15), and logs every URL at INFO, with its state (LG-01). It also
-follows redirects, uses proxies from the environment and decompresses bodies (JW-12); a transport does not.
+user's cookies with the next user's call, and logs every URL at INFO, with its state. It also uses proxies
+from the environment and decompresses bodies; a transport does not.
 """
+
+# RF-15, LG-01, JW-12: the reasons not to use the client.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -30,15 +32,15 @@ class UpstreamTransport:
     """Sends requests to one origin. Opens no connection before the first request.
 
     A request is retried once if it could not connect, and never after a byte was sent, because codes and
-    rotated refresh tokens can be used only once (RF-07, CB-08). It may serve several event loops in turn.
+    rotated refresh tokens can be used only once. It may serve several event loops in turn.
 
     Args:
         base_url: Origin of Descope's API, without a trailing slash.
         timeout: Seconds for one request, the time in the queue included.
         transport: Replaces the connections, and is closed with this object.
         guard: Rejects requests, before they queue and again before they are sent.
-        connections: How many requests may be in progress (RF-10).
-        max_waiting: How many more may wait; any other fails immediately (RF-08).
+        connections: How many requests may be in progress.
+        max_waiting: How many more may wait; any other fails immediately.
     """
 
     def __init__(
@@ -163,9 +165,9 @@ class _Pool:
         requests at once would block the event loop.
 
         Raises:
-            UpstreamUnavailable: the queue is full (RF-08), or the pool was closed.
+            UpstreamUnavailable: the queue is full, or the pool was closed.
         """
-        if self._calls >= self._max_calls:
+        if self._calls >= self._max_calls:  # RF-08, RF-10
             raise UpstreamUnavailable
         self._calls += 1
         try:
@@ -220,7 +222,7 @@ async def _close_all(transports: Collection[Transport]) -> None:
 async def _send(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:
     try:
         response = await transport.handle_async_request(request)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
+    except (httpx.ConnectError, httpx.ConnectTimeout):  # RF-07, CB-08: the only safe retry
         response = await transport.handle_async_request(request)
     try:
         return _api_response(response, await _read_body(response, max_bytes))
