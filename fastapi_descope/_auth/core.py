@@ -82,12 +82,8 @@ def build_core(
 ) -> Core:
     """Return all objects, built from the settings. Opens no connection.
 
-    Args:
-        settings: The settings.
-        events: Receives all events.
-        clock: Returns epoch seconds.
-        transport: Replaces the connections to Descope.
-        store: Replaces the refresh store that the settings describe.
+    ``clock`` returns epoch seconds. ``transport`` replaces the connections to Descope, and ``store`` the
+    refresh store of the settings.
 
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.

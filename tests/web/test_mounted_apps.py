@@ -190,6 +190,18 @@ async def test_middleware_of_one_descope_may_be_added_twice(make_env: EnvFactory
     assert response.headers["vary"] == "Cookie"
 
 
+@pytest.mark.parametrize("protect", [(True, False), (False, True)], ids=["inner", "outer"])
+async def test_either_of_two_middlewares_of_one_descope_protects(protect: tuple[bool, bool]) -> None:
+    """The one that was added last is the outer one."""
+    descope, app = _descope(default_tenant="acme"), _inner()
+    app.include_router(descope.router)
+    for each in protect:
+        app.add_middleware(DescopeMiddleware, descope=descope, protect=each)
+
+    assert (await _browser(app).get("/nothing")).status_code == 401
+    assert (await _browser(app).visit("/login/sso")).status_code == 503
+
+
 async def test_middleware_that_wraps_the_whole_app_finds_its_routes() -> None:
     """As plain ASGI middleware it finds the login and leaves it public."""
     descope, app = _descope(default_tenant="acme"), _inner()
