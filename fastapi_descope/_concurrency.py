@@ -70,7 +70,7 @@ class SingleFlight(Generic[K, V]):
 
 
 class CircuitBreaker:
-    """Closed while the service responds; open from repeated failures until a probe has succeeded.
+    """Opens after repeated failures, and closes after a successful probe.
 
     The first probe is due after ``min_delay`` seconds. Each later delay is twice as long, up to
     ``max_delay``. Jitter takes off up to half of a delay, so that many processes do not probe in step.
@@ -119,7 +119,7 @@ class CircuitBreaker:
     def record_failure(self, min_wait: float = 0.0) -> bool:
         """Record a failure; return True if it opens the breaker, which was closed until now.
 
-        The service asked for ``min_wait`` seconds: no probe is due earlier.
+        ``min_wait``: seconds that the service asked to wait. No probe is due earlier.
         """
         now = self._monotonic()
         if self._probe_at is not None:

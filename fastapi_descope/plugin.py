@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from ._auth.core import build_core
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.otel import Telemetry
-from ._upstream.api import Transport
+from ._upstream.transport import Transport
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
@@ -139,7 +139,8 @@ class Descope:
 
         Raises:
             ConfigurationError: A route would be open by mistake: it has scopes of ``Security``, which are not
-                checked, or a parameter like ``user: User``, or it replaces one of the plugin's routes.
+                checked, or a parameter like ``user: User``, or it replaces one of the plugin's routes. Or the
+                router's prefix has a path parameter.
         """
         if isinstance(app, FastAPI):  # the explicit form has not been checked yet
             _reject_guarded_login(app)
@@ -182,10 +183,12 @@ class Descope:
             self._core.replace(former)
 
     def on_login(self, hook: LoginHook) -> LoginHook:
-        """Register ``hook(request, session)``, awaited after each login and before its cookies. A decorator.
+        """Register ``hook(request, session)``, awaited after each login before the cookies are set.
 
-        It may create the user in the app's own database. If it raises, the user is not signed in, and the
-        event is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or ``NotAuthenticated``.
+        A decorator. The hook may create the user in the app's own database. If it raises, the user is not
+        signed in, and the event is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or
+        ``NotAuthenticated``.
+
         Hooks run in order, once for each login. They are completed even if the browser disconnects.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Authenticate a request: from its credentials to a session and the fate of its cookies."""
+"""Authenticate a request: from its credentials to a session and the action on its cookies."""
 
 import asyncio
 from collections.abc import Callable
@@ -113,14 +113,14 @@ class AuthResult:
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """The refresh behind an ``AuthResult``: of which token, and its task if it may still be running."""
+    """The refresh on which an ``AuthResult`` depends: its token, and its task while that may run."""
 
     coordinator: RefreshCoordinator
     token: RefreshToken
     task: asyncio.Task[FlightResult] | None = None
 
     async def finish(self, result: AuthResult) -> AuthResult:
-        """See ``AuthResult.finish`` (TN-09, LO-03, CB-09)."""
+        """Return the result for the response that starts now (TN-09, LO-03, CB-09)."""
         if self.task is not None:
             result = await self._wait_for(self.task, result)
         if result.pair is None:
@@ -240,8 +240,8 @@ class Authenticator:
             return self._live_session(session, refresh, may_refresh=credentials.may_refresh)
         return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
 
-    # Verified offline before it is sent anywhere (RF-12). That it cannot be verified at the moment is no
-    # reason to reject a session that can.
+    # Verified offline before it is sent anywhere (RF-12). If it cannot be verified now, a valid session token
+    # is still accepted.
     async def _verify_refresh_cookie(self, text: str | None) -> _RefreshCookie:
         if text is None:
             return None
@@ -277,7 +277,7 @@ class Authenticator:
         task = self._coordinator.start_refresh(refresh)
         return AuthResult(session, source="cookie", _refresh=_Refresh(self._coordinator, refresh, task))
 
-    # A valid refresh token heals whatever is wrong with the session token (RF-11).
+    # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
         self, refresh: _RefreshCookie, session_error: TokenError | None, *, may_refresh: bool
     ) -> AuthResult:

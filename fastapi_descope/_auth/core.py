@@ -13,7 +13,8 @@ from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import MemoryRefreshStore, RefreshStore
 from .._tokens.claims import TokenPolicy
 from .._tokens.verifier import TokenVerifier
-from .._upstream.api import DescopeApi, Transport
+from .._upstream.api import DescopeApi
+from .._upstream.transport import Transport
 from ..errors import ConfigurationError
 from ..events import EventBus
 from ..settings import DescopeSettings
@@ -38,7 +39,7 @@ _LEASE_SECONDS = 5.0
 class Core:
     """The objects that call Descope or read the clock. The web layer holds one ``Core`` and nothing of it.
 
-    So a test can replace all of them at once.
+    So ``replace`` takes effect everywhere at once.
     """
 
     clock: Callable[[], float]

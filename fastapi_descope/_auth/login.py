@@ -8,7 +8,9 @@ from hashlib import sha256
 from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
 from .._telemetry.log_once import LogOnce
-from .._upstream.api import DescopeApi, LoginOptions, LoginParams, TokenResponse
+from .._upstream.api import DescopeApi
+from .._upstream.login_options import LoginOptions, LoginParams
+from .._upstream.responses import TokenResponse
 from ..errors import (
     BadRequest,
     DescopeError,
@@ -39,10 +41,7 @@ class LoginRequest:
     Attributes:
         tenant: A tenant id, or an e-mail address whose domain belongs to a tenant.
         redirect_url: The URL of the callback, with the state.
-        login_hint: The login id that the identity provider may prefill.
-        sso_id: One of several SSO configurations of the tenant.
-        prompt: The OpenID Connect ``prompt`` for the identity provider.
-        force_authn: Whether the user has to authenticate again.
+        params: Login parameters from the browser.
         options: Further options of the login, such as step-up.
     """
 

@@ -1,4 +1,4 @@
-"""Operations on an existing session: tenant switch, logout, and what Descope knows about its user."""
+"""Operations on an existing session: tenant switch, logout, and the user's profile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -11,7 +11,8 @@ from .._refresh.coordinator import Exchange, Verify
 from .._refresh.store import RefreshResult
 from .._tokens.claims import UnknownKey
 from .._tokens.verifier import TokenVerifier
-from .._upstream.api import DescopeApi, TokenResponse
+from .._upstream.api import DescopeApi
+from .._upstream.responses import TokenResponse
 from ..errors import (
     InvalidUpstreamResponse,
     NotAuthenticated,

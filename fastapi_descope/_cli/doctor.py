@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 from .._auth.core import build_api, build_redis_store
 from .._config.origin import Origin
 from .._tokens.jwks import parse_key_set
-from .._upstream.api import Transport
 from .._upstream.responses import ApiResponse
+from .._upstream.transport import Transport
 from ..errors import ConfigurationError, InvalidUpstreamResponse, UpstreamError, UpstreamRejected
 from ..events import Event, EventBus, StoreDegraded
 from ..settings import DescopeSettings

@@ -127,7 +127,8 @@ class RefreshCoordinator:
             UpstreamError: ``exchange`` or ``verify`` failed, or another process held the lease too long.
         """
         current = await self.current_token(refresh_token)
-        # No operation is running for this token: the lines above and below run without an await in between.
+        # No operation is running for this token: there is no await between the last check in current_token
+        # and start.
         flight = self._flights.start(
             _key(current), lambda: self._switch(refresh_token, current, exchange, verify)
         )

@@ -51,6 +51,8 @@ _INVALID_RESPONSE_TTL = 5.0
 A firewall's error page arrives at once; without a delay, every request would cause a call.
 """
 
+_MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.4
+
 _SESSION_ENDED_STATUSES = frozenset({400, 401, 403})
 """With one of these statuses, a well-formed error of Descope means that the session has ended."""
 
@@ -186,9 +188,6 @@ class CachePolicy:
         return left < min(NEGATIVE_TTL, (session.expires_at - session.issued_at) / 2)
 
 
-_MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.4
-
-
 class TokenFamily:
     """Follows token families through the cached results of a refresh store, and acquires their leases.
 
@@ -234,8 +233,8 @@ class TokenFamily:
         while (acquired := await self._store.acquire(token, ignore_cached=ignore_cached)) is None:
             if (remaining := deadline - loop.time()) <= 0:
                 break
-            # The holder may be another process, so there is no event to await. The delay grows because
-            # many requests may be waiting by the time that a refresh is slow.
+            # The holder may be another process, so there is no event to await. The delay grows,
+            # because many requests wait when a refresh is slow.
             await asyncio.sleep(min(delay, remaining))
             delay = min(1.5 * delay, _MAX_POLL_SECONDS)
         return acquired

@@ -160,7 +160,7 @@ class Layer(Enum):
     """Where a cached result comes from. One refresh token can have a result in each layer."""
 
     ENDED = auto()
-    """This process ended the session. That holds whatever Redis returns."""
+    """This process ended the session. Takes precedence over Redis."""
 
     READ = auto()
     """Redis returned it. It counts while Redis is unavailable or has lost it."""
@@ -277,12 +277,12 @@ class MemoryRefreshStore:
         self._cache = LocalCache(monotonic, lease_seconds=lease_seconds)
 
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.acquire``."""
+        """Implement ``RefreshStore.acquire``."""
         cached = None if ignore_cached else self._cache.get(token, Layer.OWN)
         return cached or self._cache.acquire_lease(token)
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
-        """See ``RefreshStore.complete``."""
+        """Implement ``RefreshStore.complete``."""
         if not self._cache.release_lease(token, lease.id):
             return False
         if result is not None:
@@ -290,18 +290,18 @@ class MemoryRefreshStore:
         return True
 
     async def get(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.get``."""
+        """Implement ``RefreshStore.get``."""
         return self._cache.get(token, Layer.OWN)
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """See ``RefreshStore.force_set``."""
+        """Implement ``RefreshStore.force_set``."""
         replaced = self._cache.get(token, Layer.OWN)
         self._cache.revoke_lease(token)
         self._cache.set(token, Layer.OWN, result, ttl)
         return replaced
 
     async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """See ``RefreshStore.reduce_ttl``."""
+        """Implement ``RefreshStore.reduce_ttl``."""
         self._cache.reduce_ttl(token, ttl)
 
     async def aclose(self) -> None:

@@ -29,7 +29,7 @@ from .responses import (
 )
 from .transport import Transport, UpstreamTransport
 
-__all__ = ["DescopeApi", "LoginOptions", "LoginParams", "TokenResponse", "Transport"]
+__all__ = ["DescopeApi"]
 
 _MAX_BODY_BYTES = 256 * 1024
 _MAX_JWKS_BYTES = 64 * 1024

@@ -41,7 +41,8 @@ class UpstreamGuard:
         events: Receives ``UpstreamDegraded`` and ``UpstreamRecovered``.
         call_timeout: The longest time in seconds that a call can take.
         calls: The name of this kind of calls in events.
-        parent: A guard whose rejections apply here too. Our calls do not influence it.
+        parent: A guard whose rejections apply here too. Results of calls through this guard are not
+            recorded in it.
         jitter: As in ``CircuitBreaker``.
     """
 

@@ -67,7 +67,7 @@ class UpstreamTransport:
     async def call(
         self, method: str, path: str, *, headers: Mapping[str, str], content: bytes | None, max_bytes: int
     ) -> ApiResponse:
-        """Send one request and return its response, which is a success.
+        """Send one request and return its 2xx response.
 
         The guard tells callers apart by the ``Authorization`` header.
 

@@ -48,7 +48,7 @@ PUBLIC_ROUTES = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
 """The routes that must work without a session. ``DescopeMiddleware(protect=True)`` leaves them public."""
 
 SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
-"""How paths end whose queries contain codes, states and e-mail addresses."""
+"""Suffixes of paths whose queries contain codes, states and e-mail addresses."""
 
 _PUBLIC_SUFFIXES = tuple(route.path for route in PUBLIC_ROUTES)
 

@@ -160,7 +160,7 @@ def _require_jwt(text: str) -> str:
 
 
 _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
-"""How the names of headers end that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
+"""Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
 
 _CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
 

@@ -22,7 +22,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 """Request headers as ASGI passes them: lower-case names, one entry per header line."""
 
 _SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
-"""Authorization schemes that events may name: of a token sent without a scheme, the token would be named."""
+"""Authorization schemes that events can contain. Any other value could be a token without a scheme."""
 
 _PURPOSES = frozenset({b"purpose", b"sec-purpose"})
 

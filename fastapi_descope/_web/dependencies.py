@@ -75,13 +75,13 @@ async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
 async def get_user_profile(connection: HTTPConnection) -> UserProfile:
     """Return Descope's current user object: name, e-mail, login ids and attributes.
 
-    One call to Descope. In an ``on_login`` hook it is that of the user who logs in, which came with the
-    tokens, at no call.
+    One call to Descope. In an ``on_login`` hook, return the profile that came with the tokens, usually
+    without a call.
 
     Raises:
         NotAuthenticated: The request is unauthenticated.
         SessionEnded: Descope has ended the session.
-        BadRequest: The request has a bearer token, with which Descope returns no user object.
+        BadRequest: The request has a bearer token; Descope returns profiles for refresh tokens only.
         CrossSiteRequest: The cookies came with a request of another site.
         UpstreamError: The call failed.
         ConfigurationError: The middleware is not installed.
@@ -327,7 +327,7 @@ def require_step_up(*, max_age: int | None = None) -> Requirement:
 def require_mfa() -> Requirement:
     """Return a dependency that requires a login with a second factor (claim ``amr``).
 
-    As a dependency it raises what that of ``require_step_up`` raises.
+    As a dependency it raises ``StepUpRequired`` (401), and what ``current_session`` raises.
     """
     return _interned(mfa=True)
 

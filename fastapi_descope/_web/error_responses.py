@@ -56,10 +56,10 @@ _TRY_AGAIN_LATER = 1013
 class ClientKind(Enum):
     """The kind of client that receives the response."""
 
-    NAVIGATION = "person"
+    NAVIGATION = "navigation"
     PREFETCH = "prefetch"
     HTMX = "htmx"
-    API = "program"
+    API = "api"
 
 
 def client_kind(scope: Scope) -> ClientKind:

@@ -71,7 +71,7 @@ class DescopeMiddleware:
         public_paths: Iterable[str] = (),
     ) -> None:
         self.app = app
-        # There is no middleware in between, whose handling of exceptions would matter.
+        # Skip ErrorMiddleware if no other middleware is in between.
         self._next = app.app if isinstance(app, ErrorMiddleware) else app
         self._request_auth = descope.middleware_parts.request_auth
         self._error_responses = descope.middleware_parts.error_responses
@@ -180,7 +180,7 @@ class SendWrapper:
         """Send a message, or hold it.
 
         Raises:
-            Exception: Whatever ``on_start`` raises, which may change the first message.
+            Exception: Whatever ``on_start`` raises.
         """
         kind = message["type"]
         if self._held is not None:
@@ -238,7 +238,7 @@ async def _send_error(
 
 
 class _PublicPaths:
-    """The paths that need no session: exact paths, and all paths below some."""
+    """The paths that need no session: exact paths and subtrees."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         listed = tuple(paths)

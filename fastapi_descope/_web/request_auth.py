@@ -39,7 +39,7 @@ def request_auth(scope: Scope) -> "RequestAuth":
         return auth
     if auth is _RESPONDED:
         raise ConfigurationError(
-            "This request has been answered: a handler for 500 runs outside of DescopeMiddleware. Ask for the"
+            "The response was already sent: a handler for 500 runs outside DescopeMiddleware. Read the"
             " session in the route, and keep it in request.state."
         )
     raise ConfigurationError(
@@ -69,15 +69,15 @@ class RequestAuthFactory:
         Raises:
             ConfigurationError: Another ``Descope`` object has put one there for the same app.
         """
-        outer = scope.get(_KEY)  # of the app around this one
+        outer = scope.get(_KEY)  # of the outer app
         # A mounted app replaces these two in the very same scope.
         app, root_path = scope.get("app", app), scope.get("root_path", "")
         parent: AppLocation | None = None
         if isinstance(outer, RequestAuth):
             if outer.location.app is app:
                 raise ConfigurationError(
-                    "Two Descope objects guard one app. Give each an app of its own, and mount one in the"
-                    " other."
+                    "Two Descope objects are installed on one app. Give each its own app, and mount one in"
+                    " the other."
                 )
             parent = outer.location if outer.factory is self else None
         auth = scope[_KEY] = RequestAuth(self, scope, AppLocation(app, root_path, self.routes, parent))

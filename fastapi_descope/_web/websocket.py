@@ -47,7 +47,7 @@ class WebSocketSession:
         except (OSError, WebSocketDisconnect):
             if not self._terminated:
                 raise
-            # An app that does not expect the end of the session has not failed.
+            # We closed the WebSocket, so this exception is not an error of the app.
         finally:
             await self._stop()
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi_descope._auth.authenticator import Credentials
 from fastapi_descope._auth.login import LoginRequest
 from fastapi_descope._refresh.family import Ended, Renewed
-from fastapi_descope._upstream.api import LoginOptions, LoginParams
+from fastapi_descope._upstream.login_options import LoginOptions, LoginParams
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (
     Forbidden,

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
-from fastapi_descope._upstream.api import Transport
+from fastapi_descope._upstream.transport import Transport
 from fastapi_descope.events import EventBus
 
 from .kill_points import KillableStore, KillableTransport, KillPoints

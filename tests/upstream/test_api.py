@@ -9,7 +9,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._upstream.api import DescopeApi, LoginOptions, LoginParams
+from fastapi_descope._upstream.api import DescopeApi
+from fastapi_descope._upstream.login_options import LoginOptions, LoginParams
 from fastapi_descope.errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamError
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 import pytest
 
-from fastapi_descope._upstream.api import DescopeApi, TokenResponse
+from fastapi_descope._upstream.api import DescopeApi
+from fastapi_descope._upstream.responses import TokenResponse
 from fastapi_descope.errors import (
     InvalidUpstreamResponse,
     RateLimited,

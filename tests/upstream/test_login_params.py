@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from fastapi_descope._upstream.api import DescopeApi, LoginOptions, LoginParams
+from fastapi_descope._upstream.api import DescopeApi
+from fastapi_descope._upstream.login_options import LoginOptions, LoginParams
 
 pytestmark = pytest.mark.anyio
 

@@ -172,7 +172,7 @@ async def test_two_descope_objects_in_one_app_are_rejected() -> None:
     app.add_middleware(DescopeMiddleware, descope=_descope())
     response = await _browser(app).get("/")
     assert (response.status_code, response.json()["code"]) == (500, "configuration_error")
-    assert response.json()["detail"].startswith("Two Descope objects guard one app.")
+    assert response.json()["detail"].startswith("Two Descope objects are installed on one app.")
 
 
 async def test_middleware_of_one_descope_may_be_added_twice(make_env: EnvFactory) -> None:

@@ -87,7 +87,7 @@ class ResilientRedis:
     def __init__(
         self, url: SecretStr, *, probe_key: str, timeout: float, breaker: CircuitBreaker, events: EventBus
     ) -> None:
-        """Open no connection yet.
+        """Validate the URL. Opens no connection.
 
         Raises:
             ConfigurationError: redis-py cannot read the URL (RD-06).

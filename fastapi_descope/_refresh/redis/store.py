@@ -110,7 +110,10 @@ class RedisRefreshStore:
         self._max_lease_ttl = _milliseconds(max(_MAX_LEASE_SECONDS, lease_seconds))
 
     async def acquire(self, token: str, *, ignore_cached: bool = False) -> RefreshResult | Lease | None:
-        """See ``RefreshStore.acquire``. While Redis is unavailable, a lease holds in this process only."""
+        """Implement ``RefreshStore.acquire``.
+
+        While Redis is unavailable, a lease holds in this process only.
+        """
         cached = not ignore_cached and (
             self._cache.get(token, Layer.READ) or self._cache.get(token, Layer.OWN)
         )
@@ -126,7 +129,7 @@ class RedisRefreshStore:
         return acquired
 
     async def complete(self, token: str, lease: Lease, result: RefreshResult | None, ttl: float) -> bool:
-        """See ``RefreshStore.complete``.
+        """Implement ``RefreshStore.complete``.
 
         A lease that Redis lost without granting another one still counts, unless a newer result is stored
         (RD-05). A lease that was granted while Redis was unavailable counts in this process. Its result is
@@ -151,7 +154,7 @@ class RedisRefreshStore:
         return True
 
     async def get(self, token: str) -> RefreshResult | None:
-        """See ``RefreshStore.get``. Falls back to the local cache if Redis has no result."""
+        """Implement ``RefreshStore.get``. Falls back to the local cache if Redis has no result."""
         if (ended := self._cache.get(token, Layer.ENDED)) is not None:
             return ended
         result = self._decode(token, await self._eval(scripts.GET, token))
@@ -161,7 +164,9 @@ class RedisRefreshStore:
         return result or self._cache.get(token, Layer.OWN)
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
-        """See ``RefreshStore.force_set``. During an outage, other processes see the result when it is over.
+        """Implement ``RefreshStore.force_set``.
+
+        During an outage, other processes see the result when it is over.
 
         The end of a session then also ends every token that other processes have got for this one in the
         meantime, because no logout will follow those.
@@ -178,7 +183,7 @@ class RedisRefreshStore:
         return self._replaced(token, reply) or replaced
 
     async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """See ``RefreshStore.reduce_ttl``."""
+        """Implement ``RefreshStore.reduce_ttl``."""
         self._cache.reduce_ttl(token, ttl)
         await self._eval(scripts.REDUCE_TTL, token, _milliseconds(ttl))
 

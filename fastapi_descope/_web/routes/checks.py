@@ -1,6 +1,6 @@
 """Checks of an app's routes at start-up.
 
-Each of these mistakes leaves a route open, so no user would report it.
+Most of these mistakes leave a route open, so no user would report them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

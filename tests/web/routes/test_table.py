@@ -1,5 +1,7 @@
 """The table of routes: each kind of route and each kind of requirement."""
 
+from dataclasses import fields, replace
+
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
@@ -325,3 +327,25 @@ def test_the_table_is_formatted_as_text() -> None:
 def test_an_app_without_routes_prints_the_header() -> None:
     """Only the header."""
     assert str(RouteTable(bare_app())) == "METHOD  PATH  REQUIRES"
+
+
+def test_every_field_of_a_requirement_is_shown() -> None:
+    """A requirement that the table did not show would make a route look more open than it is."""
+    base = Requirement(roles=frozenset({"viewer"}))
+    changed = {
+        "roles": replace(base, roles=frozenset({"admin"})),
+        "permissions": replace(base, permissions=frozenset({"reports.read"})),
+        "project": replace(base, project=True),
+        "tenant_from": replace(base, tenant_from="tenant_id"),
+        "mfa": replace(base, mfa=True),
+        "step_up": replace(base, step_up=True),
+        "max_age": replace(base, step_up=True, max_age=300),
+    }
+
+    def shown(requirement: Requirement) -> str:
+        app = bare_app()
+        app.add_api_route("/x", nothing, dependencies=[Depends(requirement)])
+        return access(app)["/x"]
+
+    assert changed.keys() == {field.name for field in fields(Requirement)}
+    assert len({shown(base), *map(shown, changed.values())}) == len(changed) + 1
