@@ -364,4 +364,4 @@ async def test_session_in_a_500_handler_raises_an_error_that_explains_why() -> N
 
     await _browser(app, raises=False).get("/broken")
 
-    assert "handler for 500 runs outside of DescopeMiddleware" in messages[0]
+    assert "handler for 500 runs outside DescopeMiddleware" in messages[0]
