@@ -1,4 +1,4 @@
-"""Build the objects behind the web layer: all that call Descope or read the clock."""
+"""Build the objects behind the web layer: those that call Descope or read the clock."""
 
 import asyncio
 import copy
@@ -37,9 +37,9 @@ _LEASE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Core:
-    """The objects that call Descope or read the clock. The web layer holds one ``Core`` and nothing of it.
+    """The objects that call Descope or read the clock.
 
-    So ``replace`` takes effect everywhere at once.
+    The web layer keeps the ``Core`` and never its parts, so ``replace`` takes effect everywhere at once.
     """
 
     clock: Callable[[], float]
