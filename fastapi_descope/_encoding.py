@@ -19,6 +19,9 @@ __all__ = [
     "parse_strict_json",
 ]
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -160,10 +163,6 @@ def as_objects(value: object) -> tuple[Mapping[str, object], ...]:
 def _items(value: object) -> Iterable[object]:
     # strict_json returns lists as tuples, json.loads as lists.
     return cast("Iterable[object]", value) if isinstance(value, (tuple, list)) else ()
-
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 # All requests of a session share its claims, so a handler must not be able to change them (TV-17).

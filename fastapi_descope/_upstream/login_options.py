@@ -84,24 +84,23 @@ class LoginParams:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Return the names of all parameters."""
-        return tuple(_specs())
+        return tuple(_SPECS)
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
         """Parse a query. A malformed parameter counts as absent."""
         # CB-12: a malformed parameter is never forwarded.
-        known = {name: query[name] for name in cls.names() if name in query}
-        specs = _specs()
-        return cls(**{name: value for name, value in known.items() if specs[name].grammar.fullmatch(value)})
+        known = {name: query[name] for name in _SPECS if name in query}
+        return cls(**{name: value for name, value in known.items() if _SPECS[name].grammar.fullmatch(value)})
 
     def as_query(self) -> Mapping[str, str]:
         """Return the query that ``from_query`` parses to these parameters."""
-        values = {name: cast("str | None", getattr(self, name)) for name in self.names()}
+        values = {name: cast("str | None", getattr(self, name)) for name in _SPECS}
         return {name: value for name, value in values.items() if value is not None}
 
     def wire_query(self) -> Mapping[str, str]:
         """Return the query parameters that Descope expects (wire contract 2.1)."""
-        given = [(_specs()[name], value) for name, value in self.as_query().items()]
+        given = [(_SPECS[name], value) for name, value in self.as_query().items()]
         return {spec.wire: "true" if spec.grammar is _FLAG else value for spec, value in given if spec.wire}
 
     def apply_to(self, options: LoginOptions) -> LoginOptions:
@@ -113,5 +112,4 @@ class LoginParams:
         )
 
 
-def _specs() -> Mapping[str, _Spec]:
-    return {each.name: each.metadata["spec"] for each in fields(LoginParams)}
+_SPECS: Mapping[str, _Spec] = {each.name: each.metadata["spec"] for each in fields(LoginParams)}

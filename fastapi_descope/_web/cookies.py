@@ -22,6 +22,13 @@ __all__ = ["CookieAttributes", "ResponseCookies", "SessionCookies"]
 
 _MAX_DOMAINS = 4
 
+_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
+"""Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
+
+_CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
+
+_PRIVATE = ((b"vary", b"Cookie, Authorization"), (b"cache-control", b"private"))
+
 
 @dataclass(frozen=True, slots=True)
 class CookieAttributes:
@@ -157,14 +164,6 @@ def _require_jwt(text: str) -> str:
     if not looks_like_jwt(text):
         raise TokenError(TokenReason.MALFORMED)
     return text
-
-
-_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
-"""Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
-
-_CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
-
-_PRIVATE = ((b"vary", b"Cookie, Authorization"), (b"cache-control", b"private"))
 
 
 class ResponseCookies:
