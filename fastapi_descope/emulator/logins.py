@@ -205,8 +205,16 @@ class LoginStore:
             reference: The pending reference.
             method: The method that the sign-in must have been started with.
         """
-        pending = self._pending.get(reference)
-        if pending is None or pending.method != method or pending.confirmed is None:
+        pending = self._find_pending(reference, method)
+        if pending is None or pending.confirmed is None:
             return None
         self._pending.pop(reference)
         return pending.confirmed
+
+    def is_pending(self, reference: str, method: str) -> bool:
+        """Return whether a reference is neither unknown nor redeemed nor expired."""
+        return self._find_pending(reference, method) is not None
+
+    def _find_pending(self, reference: str, method: str) -> PendingLogin | None:
+        pending = self._pending.get(reference)
+        return pending if pending is not None and pending.method == method else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Project, SeedUser
+from fastapi_descope.emulator import Assumptions, Clock, Emulator, Project, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +57,30 @@ async def test_notp_image(call: Call, make: Make) -> None:
     kind, _, data = image.partition(",")
     assert kind == "data:image/png;base64"
     assert b64decode(data).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+async def test_notp_image_may_be_bare_base64(call: Call, make: Make) -> None:
+    """The image may lack the prefix of a data URI."""
+    emulator = make(Project(assumptions=Assumptions(notp_image="base64")))
+    image = (await call(emulator, "POST", f"{NOTP}/signin")).json()["image"]
+    assert b64decode(image, validate=True).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+async def test_notp_accepts_every_documented_field(call: Call, make: Make, confirm: Call) -> None:
+    """``providerId``, ``templates``, ``ssoAppId`` and ``user`` are accepted; ``loginId`` is optional."""
+    emulator = make()
+    body = {
+        "loginOptions": {"locale": "de"},
+        "providerId": "whatsapp-2",
+        "templates": {"text": "welcome"},
+        "ssoAppId": "SA2",
+        "phone": "+15550100",
+        "user": {"name": "Ada"},
+    }
+    started = await call(emulator, "POST", f"{NOTP}/signup", json=body)
+    await confirm(emulator, started.json()["redirectUrl"], "ada@acme.example")
+    collected = {"pendingRef": started.json()["pendingRef"]}
+    assert (await call(emulator, "POST", NOTP_SESSION, json=collected)).status_code == 200
 
 
 async def test_notp_with_a_login_id(call: Call, make: Make, confirm: Call) -> None:
@@ -171,6 +195,8 @@ async def test_notp_update_to_a_taken_phone_number(call: Call, make: Make, confi
         ("signin", {"loginId": "nobody@acme.example"}, "E062108"),
         ("signin", {"loginId": 1}, "E011003"),
         ("signin", {"loginOptions": []}, "E011003"),
+        ("signin", {"providerId": 1}, "E011003"),
+        ("signup", {"user": "Ada"}, "E011003"),
         ("update", {"loginId": "ada@acme.example"}, "E011002"),
         ("update", {"loginId": "ada@acme.example", "phone": "+1"}, "E011002"),
     ],
@@ -199,6 +225,24 @@ async def test_unknown_reference(call: Call, make: Make, path: str, code: str) -
     emulator = make()
     assert _verdict(await call(emulator, "POST", path, json={"pendingRef": "guessed"})) == (401, code)
     assert _verdict(await call(emulator, "POST", path, json={})) == (400, "E011002")
+
+
+async def test_an_expired_notp_may_get_its_own_error(
+    call: Call, make: Make, confirm: Call, clock: Clock
+) -> None:
+    """A used, unknown or expired reference may get 400, while a pending one still gets 401."""
+    emulator = make(Project(assumptions=Assumptions(notp_expiry_differs=True)))
+    used, expired = [(await call(emulator, "POST", f"{NOTP}/signin")).json() for _ in range(2)]
+    await confirm(emulator, used["redirectUrl"], "ada@acme.example")
+    references = [each["pendingRef"] for each in (used, used, expired)] + ["guessed"]
+    verdicts = [
+        (await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": each})).status_code
+        for each in references
+    ]
+    assert verdicts == [200, 400, 401, 400]
+    clock.advance(600)
+    response = await call(emulator, "POST", NOTP_SESSION, json={"pendingRef": expired["pendingRef"]})
+    assert _verdict(response) == (400, "E062504")
 
 
 async def _link(call: Call, emulator: Emulator, body: dict[str, object]) -> httpx.Response:

@@ -21,10 +21,7 @@ from .responses import jwt_response, token_response, user_json
 
 __all__ = ["PendingApi"]
 
-_PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsT"
-    "j2FAAAAABJRU5ErkJggg=="
-)
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 _PURPOSES: dict[str, Literal["any", "signup", "signin", "update"]] = {
     "signup-in": "any",
     "signup": "signup",
@@ -37,13 +34,14 @@ class PendingApi:
     """nOTP over WhatsApp, and enchanted links.
 
     An nOTP is confirmed on the sign-in page: ``redirectUrl`` leads there instead of to WhatsApp. ``image`` is
-    a single pixel; Descope returns a QR code.
+    a single pixel; Descope returns a QR code. ``providerId``, ``templates``, ``ssoAppId`` and the ``user`` of
+    a sign-up have no effect.
 
     The emulator sends no mail. An enchanted link comes from the management API for test users (section 2.18),
     and the app that it leads to posts its token to ``/v1/auth/enchantedlink/verify``.
 
-    An unknown pending reference gets the response of a pending one, so that references cannot be probed.
-    Descope's response is unknown.
+    An unknown, used or expired reference gets the response of a pending one, unless
+    ``Assumptions.notp_expiry_differs``. Descope's response is unknown.
     """
 
     def __init__(self, auth_server: AuthServer, logins: LoginStore, clock: Callable[[], float]) -> None:
@@ -68,10 +66,14 @@ class PendingApi:
         return self._auth_server.project
 
     async def notp_start(self, request: Request) -> Response:
-        """Start an nOTP. Return the URL of its sign-in page and the reference to poll with."""
+        """Start an nOTP. Return the URL of its sign-in page and the reference to poll with.
+
+        ``loginId`` is optional: without it, any user of the project may confirm.
+        """
         token = optional_refresh_token(request, self._project)
         body = await json_object(request)
         purpose = _PURPOSES[request.url.path.rpartition("/")[2]]
+        _check_unused_fields(body)
         login = Login(
             tenant=None,
             options=parse_login_options(object_field(body, "loginOptions")),
@@ -83,11 +85,15 @@ class PendingApi:
             login = replace(login, user_id=self._owner(login, string_field(body, "loginId")).user_id)
         login, reference = self._logins.create_pending(login_for(login, token, self._auth_server))
         url = sign_in_page_url(request, self._logins.create_page(login))
-        return JSONResponse({"redirectUrl": url, "image": _PIXEL, "pendingRef": reference})
+        return JSONResponse({"redirectUrl": url, "image": self._image(), "pendingRef": reference})
 
     async def notp_pending(self, request: Request) -> Response:
         """Return the session once the sign-in has been confirmed; E066103 until then. Works once."""
-        return await self._session(request, "whatsapp", ApiError.notp_pending())
+        pending = ApiError.notp_pending()
+        differs = self._project.assumptions.notp_expiry_differs
+        return await self._session(
+            request, "whatsapp", pending, ended=ApiError.expired_link() if differs else pending
+        )
 
     async def enchanted_generate(self, request: Request) -> Response:
         """Return an enchanted link for a user. Needs the management key."""
@@ -113,19 +119,25 @@ class PendingApi:
 
     async def enchanted_pending(self, request: Request) -> Response:
         """Return the session once the link has been followed; E062503 until then. Works once."""
-        return await self._session(request, "email", ApiError.link_pending())
+        pending = ApiError.link_pending()
+        return await self._session(request, "email", pending, ended=pending)
 
-    async def _session(self, request: Request, method: str, pending: ApiError) -> Response:
+    async def _session(
+        self, request: Request, method: str, pending: ApiError, *, ended: ApiError
+    ) -> Response:
         authenticate(request, self._project, key=self._project.auth_management_key)
-        confirmed = self._logins.redeem_pending(
-            string_field(await json_object(request), "pendingRef"), method
-        )
+        reference = string_field(await json_object(request), "pendingRef")
+        confirmed = self._logins.redeem_pending(reference, method)
         if confirmed is None:
-            raise pending
+            raise pending if self._logins.is_pending(reference, method) else ended
         issued = self._auth_server.sign_in(confirmed)
         user = user_json(issued.user, self._project)
         body = jwt_response(issued, self._project, now=self._clock(), user=user)
         return token_response(body, self._project, now=self._clock())
+
+    def _image(self) -> str:
+        as_data_uri = self._project.assumptions.notp_image == "data_uri"
+        return f"data:image/png;base64,{_PIXEL}" if as_data_uri else _PIXEL
 
     def _owner(self, login: Login, login_id: str) -> SeedUser:
         """Return the only user who may confirm a sign-in that was started with a login id."""
@@ -141,3 +153,11 @@ class PendingApi:
         if user is None:
             raise ApiError.unknown_user()
         return user
+
+
+def _check_unused_fields(body: dict[str, object]) -> None:
+    """Check the types of the fields that have no effect; that of ``templates`` is unknown."""
+    for name in ("providerId", "ssoAppId"):
+        if body.get(name):
+            string_field(body, name)
+    object_field(body, "user")
