@@ -18,7 +18,7 @@ from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_responses import ErrorResponses
-from ._web.hooks import LoginHook, OptionsHook, require_async, require_sync
+from ._web.hooks import Hooks, LoginHook, OptionsHook, require_async, require_sync
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme, describe_security
@@ -85,8 +85,7 @@ class Descope:
         self.settings = settings if settings is not None else DescopeSettings()
         self.events = EventBus()
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
-        self._hooks: list[LoginHook] = []
-        self._options: list[OptionsHook] = []
+        self._hooks = Hooks()
         self._core = build_core(
             self.settings, self.events, clock=clock, transport=transport, store=refresh_store
         )
@@ -195,7 +194,7 @@ class Descope:
             ConfigurationError: The hook is not ``async``.
         """
         require_async(hook, "on_login")
-        self._hooks.append(hook)
+        self._hooks.login.append(hook)
         return hook
 
     def login_options(self, hook: OptionsHook) -> OptionsHook:
@@ -208,9 +207,9 @@ class Descope:
             ConfigurationError: A hook is registered already, or this one is not ``async``.
         """
         require_async(hook, "login_options")
-        if self._options:
+        if self._hooks.login_options:
             raise ConfigurationError("A login_options hook is already registered")
-        self._options.append(hook)
+        self._hooks.login_options.append(hook)
         return hook
 
     def on_event(self, subscriber: Subscriber) -> Subscriber:
@@ -246,7 +245,6 @@ class Descope:
             public_origin=public_origin,
             redirects=redirects,
             events=events,
-            options=self._options,
             hooks=self._hooks,
         )
         session = SessionRoutes(core=self._core, settings=settings, redirects=redirects, events=events)

@@ -1,6 +1,7 @@
 """The hooks of an app: their types, and the checks at registration."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import cast
@@ -11,7 +12,7 @@ from .._upstream.login_options import LoginOptions
 from ..errors import ConfigurationError
 from ..session import AuthSession
 
-__all__ = ["LoginHook", "OptionsHook", "require_async", "require_sync"]
+__all__ = ["Hooks", "LoginHook", "OptionsHook", "hook_request", "require_async", "require_sync"]
 
 LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
 """Called with the verified session of a login before its cookies are set.
@@ -21,6 +22,23 @@ It rejects the login by raising ``LoginRejected`` or ``NotAuthenticated``.
 
 OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
 """Called when a login starts, for the options of that login. The request need not be authenticated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The hooks of one app, each list in the order of registration."""
+
+    login: list[LoginHook] = field(default_factory=list[LoginHook])
+    login_options: list[OptionsHook] = field(default_factory=list[OptionsHook])
+
+
+def hook_request(request: Request) -> Request:
+    """Return a request for a hook that continues after the browser has disconnected.
+
+    Its scope outlives the response. Both share one ``state``, so that the app sees what a hook stores there.
+    """
+    request.scope.setdefault("state", {})
+    return Request(dict(request.scope), request.receive)
 
 
 def require_async(hook: Callable[..., object], decorator: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -21,7 +21,7 @@ from ...settings import DescopeSettings
 from ..app_location import CALLBACK, LOGIN, path_in_app, path_in_browser, public_path
 from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
-from ..hooks import LoginHook, OptionsHook
+from ..hooks import Hooks, hook_request
 from ..login_transactions import LoginTransactions, Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..public_origin import PublicOrigin
@@ -62,8 +62,7 @@ class LoginRoutes:
     public_origin: PublicOrigin
     redirects: RedirectPolicy
     events: EventBus
-    options: Sequence[OptionsHook]
-    hooks: Sequence[LoginHook]
+    hooks: Hooks
     log_once: LogOnce = field(default_factory=LogOnce)
 
     # A login is a new one even if a session exists; it never redirects straight to return_to (CB-15).
@@ -125,15 +124,13 @@ class LoginRoutes:
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, _REDIRECT_HEADERS)
 
     def _admission(self, request: Request, auth: RequestAuth) -> Admission:
-        # Hooks continue after the browser disconnects, so they get a scope that outlives the request.
-        request.scope.setdefault("state", {})  # shared, so that the app sees what a hook stores there
-        hook_request = Request(dict(request.scope), request.receive)
+        lasting_request = hook_request(request)
 
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             auth.set_pending_login(pair, profile)
-            for hook in self.hooks:
+            for hook in self.hooks.login:
                 try:
-                    await hook(hook_request, pair.session)
+                    await hook(lasting_request, pair.session)
                 except NotAuthenticated as error:
                     # A NotAuthenticated would redirect to the login and loop.
                     raise _as_login_rejected(error) from error
@@ -187,7 +184,7 @@ class LoginRoutes:
 
     async def _options(self, request: Request) -> LoginOptions:
         options = LoginOptions()
-        for hook in self.options:  # one at most
+        for hook in self.hooks.login_options:  # one at most
             try:
                 options = await hook(request) or options
             except NotAuthenticated as error:
