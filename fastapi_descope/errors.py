@@ -221,22 +221,34 @@ class TenantMismatch(Forbidden):
 
 
 class MissingRoles(Forbidden):
-    """The user lacks a required role. ``missing`` lists the missing roles, sorted."""
+    """The user lacks required roles.
+
+    Attributes:
+        missing: the roles that the user lacks, sorted.
+        any_of: whether one of ``missing`` is enough; otherwise the user needs all of them.
+    """
 
     code = "missing_roles"
 
-    def __init__(self, missing: tuple[str, ...]) -> None:
+    def __init__(self, missing: tuple[str, ...], *, any_of: bool = False) -> None:
         self.missing = missing
+        self.any_of = any_of
         super().__init__()
 
 
 class MissingPermissions(Forbidden):
-    """The user lacks a required permission. ``missing`` lists the missing permissions, sorted."""
+    """The user lacks required permissions.
+
+    Attributes:
+        missing: the permissions that the user lacks, sorted.
+        any_of: whether one of ``missing`` is enough; otherwise the user needs all of them.
+    """
 
     code = "missing_permissions"
 
-    def __init__(self, missing: tuple[str, ...]) -> None:
+    def __init__(self, missing: tuple[str, ...], *, any_of: bool = False) -> None:
         self.missing = missing
+        self.any_of = any_of
         super().__init__()
 
 

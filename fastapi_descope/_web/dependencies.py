@@ -48,6 +48,8 @@ __all__ = [
     "optional_session",
     "optional_tenant",
     "optional_user",
+    "require_any_permission",
+    "require_any_role",
     "require_mfa",
     "require_permissions",
     "require_roles",
@@ -196,7 +198,9 @@ class Requirement(SessionScheme):
 
     Attributes:
         roles: The roles that the user must hold, all of them.
+        any_roles: The roles of which the user must hold at least one.
         permissions: The permissions that the user must hold, all of them.
+        any_permissions: The permissions of which the user must hold at least one.
         project: Whether roles and permissions are those in the project, and not those in the current tenant.
         tenant_from: The path parameter that must be the id of the current tenant.
         mfa: Whether the login must have included a second factor.
@@ -207,7 +211,9 @@ class Requirement(SessionScheme):
     # Compared by identity: FastAPI looks dependencies up by hash on every request. The factories intern.
 
     roles: frozenset[str] = frozenset()
+    any_roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
+    any_permissions: frozenset[str] = frozenset()
     project: bool = False
     tenant_from: str | None = None
     mfa: bool = False
@@ -222,8 +228,8 @@ class Requirement(SessionScheme):
             StepUpRequired: The login included no second factor, or no recent step-up.
             NoTenant: The session has no current tenant.
             TenantMismatch: The path names another tenant.
-            MissingRoles: The user lacks a role.
-            MissingPermissions: The user lacks a permission.
+            MissingRoles: The user lacks a role, or holds none of several.
+            MissingPermissions: The user lacks a permission, or holds none of several.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The session has expired and Descope is unreachable.
             ConfigurationError: The route has no such path parameter.
@@ -252,13 +258,17 @@ class Requirement(SessionScheme):
             raise TenantMismatch
 
     def _check_grants(self, session: AuthSession) -> None:
-        if not (self.roles or self.permissions):
+        if not (self.roles or self.any_roles or self.permissions or self.any_permissions):
             return
         holder = session.user if self.project else _tenant(session)
         if missing := self.roles.difference(holder.roles):
             raise MissingRoles(tuple(sorted(missing)))
+        if self.any_roles and self.any_roles.isdisjoint(holder.roles):
+            raise MissingRoles(tuple(sorted(self.any_roles)), any_of=True)
         if missing := self.permissions.difference(holder.permissions):
             raise MissingPermissions(tuple(sorted(missing)))
+        if self.any_permissions and self.any_permissions.isdisjoint(holder.permissions):
+            raise MissingPermissions(tuple(sorted(self.any_permissions)), any_of=True)
 
 
 _interned = cache(Requirement)
@@ -281,6 +291,23 @@ def require_roles(*roles: str, project: bool = False) -> Requirement:
 
 
 @dependency_factory
+def require_any_role(*roles: str, project: bool = False) -> Requirement:
+    """Return a dependency that requires one of several roles, in the current tenant or in the project.
+
+    As a dependency it raises ``MissingRoles`` (403) with all of them, ``NoTenant`` (403), and what
+    ``current_session`` raises.
+
+    Args:
+        *roles: The roles of which the user must hold at least one.
+        project: Require it in the project and not in the current tenant.
+
+    Raises:
+        ConfigurationError: There is no role, or one is empty or not a string.
+    """
+    return _interned(any_roles=_validated_names(roles, "require_any_role"), project=project)
+
+
+@dependency_factory
 def require_permissions(*permissions: str, project: bool = False) -> Requirement:
     """Return a dependency that requires permissions, in the current tenant or in the project.
 
@@ -295,6 +322,24 @@ def require_permissions(*permissions: str, project: bool = False) -> Requirement
         ConfigurationError: There is no permission, or one is empty or not a string.
     """
     return _interned(permissions=_validated_names(permissions, "require_permissions"), project=project)
+
+
+@dependency_factory
+def require_any_permission(*permissions: str, project: bool = False) -> Requirement:
+    """Return a dependency that requires one of several permissions, in the current tenant or in the project.
+
+    As a dependency it raises ``MissingPermissions`` (403) with all of them, ``NoTenant`` (403), and what
+    ``current_session`` raises.
+
+    Args:
+        *permissions: The permissions of which the user must hold at least one.
+        project: Require it in the project and not in the current tenant.
+
+    Raises:
+        ConfigurationError: There is no permission, or one is empty or not a string.
+    """
+    names = _validated_names(permissions, "require_any_permission")
+    return _interned(any_permissions=names, project=project)
 
 
 @dependency_factory

@@ -181,6 +181,8 @@ class ErrorResponses:
         }
         if isinstance(error, (MissingRoles, MissingPermissions)):
             body["missing"] = list(error.missing)
+            if error.any_of:
+                body["any_of"] = True
         if isinstance(error, NotAuthenticated) and (login := self._login_path(auth)):
             body["login_url"] = login
         headers = self._headers(error, auth)

@@ -23,6 +23,8 @@ from fastapi_descope import (
     UserProfile,
     get_auth_session,
     get_user_profile,
+    require_any_permission,
+    require_any_role,
     require_mfa,
     require_permissions,
     require_roles,
@@ -68,10 +70,14 @@ async def admin(
     session: Annotated[AuthSession, Depends(require_permissions("reports.read"))],
     recent: Annotated[AuthSession, Depends(require_step_up(max_age=300))],
     here: Annotated[AuthSession, Depends(require_tenant("tenant_id"))],
+    editor: Annotated[AuthSession, Depends(require_any_role("admin", "editor", project=True))],
+    reader: Annotated[AuthSession, Depends(require_any_permission("reports.read", "reports.write"))],
 ) -> None:
     assert_type(session, AuthSession)
     assert_type(recent, AuthSession)
     assert_type(here, AuthSession)
+    assert_type(editor, AuthSession)
+    assert_type(reader, AuthSession)
 
 
 @app.websocket("/feed")

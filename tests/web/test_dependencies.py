@@ -21,6 +21,8 @@ from fastapi_descope import (
     OptionalUser,
     current_user,
     get_auth_session,
+    require_any_permission,
+    require_any_role,
     require_mfa,
     require_permissions,
     require_roles,
@@ -144,6 +146,57 @@ async def test_permissions_are_those_of_the_current_tenant(make_env: EnvFactory)
     assert no_tenant.json()["code"] == "no_tenant"
 
 
+def _any_of(app: FastAPI) -> None:
+    for path, requirement in {
+        "/a-role": require_any_role("owner", "admin"),
+        "/no-role": require_any_role("owner", "auditor"),
+        "/project-role": require_any_role("owner", "admin", project=True),
+        "/a-permission": require_any_permission("reports.burn", "reports.read"),
+        "/no-permission": require_any_permission("reports.burn", "reports.frame"),
+        "/project-permission": require_any_permission("reports.read", project=True),
+    }.items():
+        app.get(path, dependencies=[Depends(requirement)])(_nothing)
+
+
+async def _nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "missing"),
+    [
+        ("/a-role", None, None),
+        ("/no-role", "missing_roles", ["auditor", "owner"]),
+        ("/project-role", "missing_roles", ["admin", "owner"]),
+        ("/a-permission", None, None),
+        ("/no-permission", "missing_permissions", ["reports.burn", "reports.frame"]),
+        ("/project-permission", "missing_permissions", ["reports.read"]),
+    ],
+)
+async def test_tn04_one_of_several_grants_is_enough(
+    make_env: EnvFactory, path: str, code: str | None, missing: list[str] | None
+) -> None:
+    """Of the current tenant, unless those of the project are required. The 403 says that one is enough."""
+    env = make_env(routes=_any_of)
+
+    response = await env.browser().get(path, authorization=_bearer(env))
+
+    if code is None:
+        assert response.status_code == 200
+    else:
+        problem = response.json()
+        assert (response.status_code, problem["code"], problem["missing"]) == (403, code, missing)
+        assert problem["any_of"] is True
+
+
+async def test_one_of_several_grants_needs_a_tenant(make_env: EnvFactory) -> None:
+    """Without a current tenant there are no grants, and the error names the cause."""
+    env = make_env(routes=_any_of)
+
+    response = await env.browser().get("/a-role", authorization=_bearer(env, "nomad@example.org", None))
+
+    assert (response.status_code, response.json()["code"]) == (403, "no_tenant")
+
+
 async def test_tn04_project_roles_are_required_explicitly(make_env: EnvFactory) -> None:
     """A role in a tenant is no role in the project."""
     env = make_env(routes=_routes)
@@ -228,7 +281,7 @@ def test_requirement_is_equal_only_to_itself() -> None:
 
 def test_tn05_empty_requirement_is_rejected() -> None:
     """It would admit every user, so the factory raises."""
-    for wrong in (require_roles, require_permissions):
+    for wrong in (require_roles, require_any_role, require_permissions, require_any_permission):
         with pytest.raises(ConfigurationError, match=wrong.__name__):
             wrong()
         with pytest.raises(ConfigurationError, match=wrong.__name__):
@@ -246,7 +299,7 @@ class _TextRole(StrEnum):
 @pytest.mark.parametrize("name", [_Role.ADMIN, ("admin", "viewer"), ["admin"], None, 7])
 def test_tn05_name_must_be_a_string(name: object) -> None:
     """No user holds any other value, and the error response could not be written."""
-    for wrong in (require_roles, require_permissions):
+    for wrong in (require_roles, require_any_role, require_permissions, require_any_permission):
         with pytest.raises(
             ConfigurationError, match=wrong.__name__ + r"\(\) takes names as separate str arguments"
         ):
@@ -266,7 +319,16 @@ async def test_names_may_be_members_of_a_str_enum(make_env: EnvFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    "factory", [require_mfa, require_step_up, require_tenant, require_roles, require_permissions]
+    "factory",
+    [
+        require_mfa,
+        require_step_up,
+        require_tenant,
+        require_roles,
+        require_any_role,
+        require_permissions,
+        require_any_permission,
+    ],
 )
 def test_tn05_factory_without_parentheses_is_rejected(factory: Callable[..., Requirement]) -> None:
     """The route would be open: FastAPI would call the factory and discard the requirement."""

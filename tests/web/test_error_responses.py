@@ -139,6 +139,7 @@ async def test_missing_roles_are_named(make_env: EnvFactory) -> None:
     assert response.status_code == 403
     assert response.json()["code"] == "missing_roles"
     assert response.json()["missing"] == ["owner"]
+    assert "any_of" not in response.json()
     assert "www-authenticate" not in response.headers
 
 

@@ -198,10 +198,16 @@ def _description(requirement: Requirement) -> list[str]:
     project = "project " if requirement.project else ""
     max_age = "" if requirement.max_age is None else f" within {requirement.max_age} s"
     texts = {
-        f"{project}roles {', '.join(sorted(requirement.roles))}": requirement.roles,
-        f"{project}permissions {', '.join(sorted(requirement.permissions))}": requirement.permissions,
+        f"{project}roles {_listed(requirement.roles)}": requirement.roles,
+        f"one of {project}roles {_listed(requirement.any_roles)}": requirement.any_roles,
+        f"{project}permissions {_listed(requirement.permissions)}": requirement.permissions,
+        f"one of {project}permissions {_listed(requirement.any_permissions)}": requirement.any_permissions,
         f"tenant = {{{requirement.tenant_from}}}": requirement.tenant_from,
         f"step-up{max_age}": requirement.step_up,
         "MFA": requirement.mfa,
     }
     return [text for text, is_required in texts.items() if is_required] or [_SIGNED_IN]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -17,6 +17,8 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
+    require_any_permission,
+    require_any_role,
     require_mfa,
     require_permissions,
     require_roles,
@@ -54,7 +56,10 @@ def test_requirements_are_described() -> None:
     """Each kind of requirement has its description."""
     assert column_for(require_roles("editor", "admin")) == "roles admin, editor"
     assert column_for(require_roles("owner", project=True)) == "project roles owner"
+    assert column_for(require_any_role("editor", "admin")) == "one of roles admin, editor"
+    assert column_for(require_any_role("owner", project=True)) == "one of project roles owner"
     assert column_for(require_permissions("read", "write")) == "permissions read, write"
+    assert column_for(require_any_permission("read", "write")) == "one of permissions read, write"
     assert column_for(require_tenant("tenant_id")) == "tenant = {tenant_id}"
     assert column_for(require_mfa()) == "MFA"
     assert column_for(require_step_up()) == "step-up"
@@ -334,6 +339,8 @@ def test_every_field_of_a_requirement_is_shown() -> None:
     base = Requirement(roles=frozenset({"viewer"}))
     changed = {
         "roles": replace(base, roles=frozenset({"admin"})),
+        "any_roles": replace(base, any_roles=frozenset({"admin"})),
+        "any_permissions": replace(base, any_permissions=frozenset({"reports.read"})),
         "permissions": replace(base, permissions=frozenset({"reports.read"})),
         "project": replace(base, project=True),
         "tenant_from": replace(base, tenant_from="tenant_id"),
