@@ -28,7 +28,7 @@ module               endpoints
 try:
     from .assumptions import Assumptions
     from .clock import Clock
-    from .directory import AccessKey, Grants, SeedTenant, SeedUser
+    from .directory import AccessKey, Grants, SeedAccount, SeedIdp, SeedLogin, SeedTenant, SeedUser
     from .emulator import Emulator, JwtPair
     from .faults.queue import Faults
     from .journal import Call, Journal
@@ -53,6 +53,9 @@ __all__ = [
     "Journal",
     "JwtPair",
     "Project",
+    "SeedAccount",
+    "SeedIdp",
+    "SeedLogin",
     "SeedTenant",
     "SeedUser",
     "SigningKey",

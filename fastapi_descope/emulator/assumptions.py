@@ -29,6 +29,8 @@ class Assumptions:
         enforces_initiated_email: A sign-in started with ``initiatedEmail`` fails if the user who confirms it
             has a different e-mail address. If false, ``initiatedEmail`` is ignored.
         refresh_holds_grants: The refresh JWT contains roles and permissions, as the session JWT does.
+        select_repeats_sign_in: A tenant switch returns ``firstSeen``, ``idpResponse`` and ``tenantSSOID`` of
+            the sign-in again, instead of false, null and an empty string.
         notp_image: The image of an nOTP is a data URI, or base64 without its prefix.
         notp_expiry_differs: An nOTP reference that is unknown, used or expired gets 400 (E062504) instead of
             the 401 (E066103) of a sign-in that is not confirmed yet.
@@ -45,6 +47,7 @@ class Assumptions:
     sso_sets_tenant: bool = True
     enforces_initiated_email: bool = True
     refresh_holds_grants: bool = False
+    select_repeats_sign_in: bool = False
     notp_image: Literal["data_uri", "base64"] = "data_uri"
     notp_expiry_differs: bool = False
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .api_errors import ApiError
-from .directory import SeedUser
+from .directory import SeedIdp, SeedUser
 from .logins import ConfirmedLogin, Login
 from .project import Project
 from .signing import KeyRing, SigningKey
 from .token_families import EndReason, RefreshTokenRecord, TokenFamilies, TokenFamily
-from .tokens import AccessKeySession, ClaimsBuilder, IssuedTokens, LoginRecord, Principal, rfc3339
+from .tokens import AccessKeySession, ClaimsBuilder, IssuedTokens, LoginRecord, Principal, SignIn, rfc3339
 
 __all__ = ["AuthServer"]
 
@@ -70,12 +70,8 @@ class AuthServer:
             step_up=login.options.step_up,
             custom_claims=login.options.custom_claims,
         )
-        first_seen = not self.has_signed_in(user)
-        return replace(
-            self.start_session(principal, extra_claims=extra_claims),
-            first_seen=first_seen,
-            sso_id=login.sso_id,
-        )
+        sign_in = SignIn(not self.has_signed_in(user), _sso_id(login), _idp(login, user))
+        return self.start_session(principal, extra_claims=extra_claims, sign_in=sign_in)
 
     def _current_user(self, confirmed: ConfirmedLogin) -> SeedUser:
         """Return the user as the project has it now, with the phone number that the sign-in confirmed."""
@@ -106,6 +102,7 @@ class AuthServer:
         session_seconds: int | None = None,
         overrides: Mapping[str, object] | None = None,
         extra_claims: Mapping[str, object] | None = None,
+        sign_in: SignIn | None = None,
     ) -> IssuedTokens:
         """Start a token family and issue its first pair of tokens.
 
@@ -114,6 +111,7 @@ class AuthServer:
             session_seconds: The lifetime of the session JWT, if not the project's.
             overrides: Claims that replace those of this session JWT.
             extra_claims: Claims that are copied into every session JWT of the family.
+            sign_in: The facts of the sign-in that the response contains.
         """
         now = int(self._clock())
         self._login_records[principal.user.user_id].append(
@@ -127,10 +125,12 @@ class AuthServer:
             last_used=now,
             custom_claims=dict(principal.custom_claims),
             extra_claims=dict(extra_claims or {}),
+            sign_in=sign_in or SignIn(),
         )
-        return self._issue_tokens(
+        issued = self._issue_tokens(
             family, principal, new_refresh=True, session_seconds=session_seconds, overrides=overrides or {}
         )
+        return replace(issued, sign_in=family.sign_in)
 
     def refresh(self, token: str) -> IssuedTokens:
         """Return a new session JWT and, with rotation, a new refresh JWT.
@@ -156,7 +156,10 @@ class AuthServer:
         record, user = self._find_for_renewal(token)
         if tenant_id not in user.tenants:
             raise ApiError.unacceptable("The user is not a member of the tenant", 403)
-        return self._renew(record, user, tenant_id, new_refresh=True)
+        issued = self._renew(record, user, tenant_id, new_refresh=True)
+        if self.project.assumptions.select_repeats_sign_in:
+            return replace(issued, sign_in=record.family.sign_in)
+        return issued
 
     def exchange_access_key(
         self, secret: str, tenant: str | None, custom: Mapping[str, object]
@@ -352,7 +355,12 @@ class AuthServer:
             rexp,
             next_refresh_seconds=(self.project.inactivity_seconds + 1) // 2,
             session_id=family.id,
+            trusted_device_jwt=self._trusted_device_jwt(builder, principal.user, now),
         )
+
+    def _trusted_device_jwt(self, builder: ClaimsBuilder, user: SeedUser, now: int) -> str:
+        is_trusted = user.login.trusted_device
+        return self.keys.sign(builder.trusted_device_claims(user, now=now)) if is_trusted else ""
 
     def _refresh_jwt(
         self, builder: ClaimsBuilder, family: TokenFamily, principal: Principal, now: int
@@ -361,3 +369,13 @@ class AuthServer:
         token = self.keys.sign(claims)
         self._families.add(token, RefreshTokenRecord(family, principal.tenant, self.keys.kid), now)
         return token
+
+
+def _sso_id(login: Login) -> str:
+    """Return the id of the SSO configuration of a sign-in."""
+    return login.sso_id or (login.tenant.default_sso_id if login.tenant else "")
+
+
+def _idp(login: Login, user: SeedUser) -> SeedIdp | None:
+    """Return what the identity provider of an SSO sign-in sent. That of a social sign-in is empty."""
+    return {"sso": user.idp, "oauth": SeedIdp()}.get(login.method)

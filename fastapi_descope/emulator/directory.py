@@ -12,7 +12,11 @@ from .validation import (
     check_secret,
 )
 
-__all__ = ["AccessKey", "Grants", "SeedTenant", "SeedUser"]
+__all__ = ["AccessKey", "Grants", "SeedAccount", "SeedIdp", "SeedLogin", "SeedTenant", "SeedUser"]
+
+_CREATED = 1_700_000_000  # a fixed value for every user, recognisably not a real one
+
+Method = Literal["TOTP", "SAML", "SCIM", "OIDC", "webauthn", "password", "push"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class SeedTenant:
         name: The display name.
         domains: E-mail domains that lead to this tenant; case-insensitive.
         sso_ids: SSO configurations in addition to the default one.
+        default_sso_id: The id of the default SSO configuration, which a sign-in without ``ssoId`` returns as
+            ``tenantSSOID``.
         session_seconds: Lifetime of session JWTs while this is the current tenant; 0 for the project's.
         custom_attributes: Returned by ``/me/tenants``.
 
@@ -48,6 +54,7 @@ class SeedTenant:
     sso_ids: tuple[str, ...] = ()
     session_seconds: int = 0
     custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
+    default_sso_id: str = ""
 
     def __post_init__(self) -> None:
         check_not_empty("tenant id", self.id)
@@ -57,6 +64,88 @@ class SeedTenant:
     def has_domain(self, domain: str) -> bool:
         """Return whether the tenant has this domain; case-insensitive."""
         return domain.lower() in {each.lower() for each in self.domains}
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAccount:
+    """The state of a user's account, as the user object shows it.
+
+    Attributes:
+        verified_email: Whether the e-mail address is verified; None if there is one.
+        verified_phone: Whether the phone number is verified; None if there is one.
+        external_ids: Ids of the user in other systems.
+        created_time: When the user was created, in epoch seconds.
+        test: Whether it is a test user.
+        editable: Whether the user may change the profile.
+        consent_expiration: When the consent to impersonation ends; its unit is unknown.
+        sso_app_ids: Federated apps that the user may use.
+        methods: Sign-in methods that the user has, in the spelling of the user object. None is ``SAML`` for
+            a user with ``fed`` in ``amr``.
+        oauth: For each social provider, whether the user has signed in with it.
+    """
+
+    verified_email: bool | None = None
+    verified_phone: bool | None = None
+    external_ids: tuple[str, ...] = ()
+    created_time: int = _CREATED
+    test: bool = False
+    editable: bool = True
+    consent_expiration: int = 0
+    sso_app_ids: tuple[str, ...] = ()
+    methods: tuple[Method, ...] | None = None
+    oauth: Mapping[str, bool] = field(default_factory=dict[str, bool])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "oauth", MappingProxyType(dict(self.oauth)))
+
+
+@dataclass(frozen=True, slots=True)
+class SeedIdp:
+    """What the identity provider sends for a user, which the app gets as ``idpResponse`` of an SSO sign-in.
+
+    Attributes:
+        groups: The groups of the user.
+        saml_attributes: The attributes of the SAML assertion.
+        oidc_claims: The claims of the OIDC provider.
+        saml_response: The SAML response as text.
+        saml_generated_user: The user that Descope generated from the SAML response, as JSON text.
+        saml_generated_roles: The roles that Descope generated from the SAML response, as JSON text.
+        oidc_response: The response of the OIDC provider as text.
+        oidc_generated_user: The user that Descope generated from the OIDC response, as JSON text.
+        oidc_generated_roles: The roles that Descope generated from the OIDC response, as JSON text.
+    """
+
+    groups: tuple[str, ...] = ()
+    saml_attributes: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    oidc_claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    saml_response: str = field(default="", repr=False)
+    saml_generated_user: str = field(default="", repr=False)
+    saml_generated_roles: str = field(default="", repr=False)
+    oidc_response: str = field(default="", repr=False)
+    oidc_generated_user: str = field(default="", repr=False)
+    oidc_generated_roles: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("saml_attributes", "oidc_claims"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+
+@dataclass(frozen=True, slots=True)
+class SeedLogin:
+    """Further fields of the responses that contain tokens of a user.
+
+    Attributes:
+        external_token: The token of a session at another vendor (``externalToken``).
+        trusted_device: Return the token of a trusted device (``trustedDeviceJwt``).
+        claims: The field ``claims`` of the response. It is not in any token.
+    """
+
+    external_token: str = field(default="", repr=False)
+    trusted_device: bool = False
+    claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +164,12 @@ class SeedUser:
         picture: The URL of a picture.
         custom_attributes: Returned by ``/me``.
         status: A disabled user can neither sign in nor refresh. An invited user can, and stays invited.
+        given_name: The given name; the first word of ``name`` if empty.
+        middle_name: The middle name.
+        family_name: The family name; the rest of ``name`` if empty.
+        account: Further fields of the user object.
+        idp: What the identity provider sends when the user signs in.
+        login: Further fields of the responses that contain tokens of the user.
 
     Raises:
         ValueError: The login id is empty.
@@ -91,6 +186,12 @@ class SeedUser:
     picture: str = ""
     custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object])
     status: Literal["enabled", "disabled", "invited"] = "enabled"
+    given_name: str = ""
+    middle_name: str = ""
+    family_name: str = ""
+    account: SeedAccount = field(default_factory=SeedAccount)
+    idp: SeedIdp = field(default_factory=SeedIdp)
+    login: SeedLogin = field(default_factory=SeedLogin)
 
     def __post_init__(self) -> None:
         check_not_empty("login_id", self.login_id)
@@ -105,6 +206,12 @@ class SeedUser:
     def email(self) -> str:
         """The login id if it is an e-mail address, otherwise ""."""
         return self.login_id if "@" in self.login_id else ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The sign-in methods that the user has."""
+        default = ("SAML",) if "fed" in self.amr else ()
+        return default if self.account.methods is None else self.account.methods
 
     @property
     def is_disabled(self) -> bool:

@@ -25,6 +25,14 @@ DEFAULT_PROJECT_ID = "P2EMULATORforDevelopmentOnly"
 """A well-formed project id that does not belong to a real project. It has 28 characters, so no region."""
 
 _FOUR_WEEKS = 28 * 24 * 3600
+_YEAR = 365 * 24 * 3600
+_LIFETIMES = (
+    "session_seconds",
+    "refresh_seconds",
+    "access_key_seconds",
+    "step_up_seconds",
+    "trusted_device_seconds",
+)
 _SOCIAL_PROVIDERS = (
     "apple",
     "discord",
@@ -125,6 +133,7 @@ class Project:
         access_keys: The access keys.
         access_key_seconds: Lifetime of the session JWTs of access keys.
         step_up_seconds: Maximum lifetime of a session JWT with ``su``.
+        trusted_device_seconds: Lifetime of the tokens of trusted devices.
         session_token_in: Whether the session JWT is sent in the body or in a cookie (section 4).
         refresh_token_in: Whether the refresh JWT is sent in the body or in a cookie (section 4).
         cookies: The cookies, if one of the two is ``cookie``.
@@ -161,6 +170,7 @@ class Project:
     access_keys: tuple[AccessKey, ...] = field(default_factory=_default_access_keys)
     access_key_seconds: int = 600
     step_up_seconds: int = 600
+    trusted_device_seconds: int = _YEAR
     session_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - not a password
     refresh_token_in: Literal["body", "cookie"] = "body"  # noqa: S105 - not a password
     cookies: CookieSettings = field(default_factory=CookieSettings)
@@ -187,8 +197,7 @@ class Project:
             self._check_memberships(f"access key {key.id}", key.tenants)
 
     def _check_times(self) -> None:
-        lifetimes = ("session_seconds", "refresh_seconds", "access_key_seconds", "step_up_seconds")
-        check_seconds({name: getattr(self, name) for name in lifetimes}, least=1)
+        check_seconds({name: getattr(self, name) for name in _LIFETIMES}, least=1)
         check_seconds({name: getattr(self, name) for name in ("inactivity_seconds", "reuse_grace")}, least=0)
 
     def _check_unique(self) -> None:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
 from .assumptions import Assumptions
-from .directory import AccessKey, Grants, SeedTenant, SeedUser
+from .directory import AccessKey, Grants, SeedAccount, SeedIdp, SeedLogin, SeedTenant, SeedUser
 from .project import CookieSettings, Project
 
 __all__ = ["SeedError", "load"]
@@ -29,8 +29,9 @@ _PARTS: dict[str, type] = {
     "cookies": CookieSettings,
     "assumptions": Assumptions,
 }
+_PARTS_OF_A_USER: dict[str, type] = {"account": SeedAccount, "idp": SeedIdp, "login": SeedLogin}
 
-for part in (Project, Grants, *_PARTS.values()):
+for part in (Project, Grants, *_PARTS.values(), *_PARTS_OF_A_USER.values()):
     with_config(ConfigDict(extra="forbid"))(part)  # an unknown key is a typing error
 _PROJECT = TypeAdapter(Project)
 
@@ -117,7 +118,9 @@ def _names(location: tuple[int | str, ...]) -> list[str]:
 
 def _keys(position: list[str]) -> list[str]:
     """Return the valid keys of the object at a position."""
-    part = _PARTS[position[0]] if position else Project
-    if len(position) > 1:  # users.tenants.acme
-        part = Grants
+    part: type = Project
+    if len(position) == 1:
+        part = _PARTS[position[0]]
+    elif position:  # users.idp, users.tenants.acme
+        part = _PARTS_OF_A_USER.get(position[1], Grants)
     return sorted(field.name for field in fields(part))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .tokens import SignIn
+
 __all__ = ["EndReason", "RefreshTokenRecord", "TokenFamilies", "TokenFamily"]
 
 _MIN_CLEANUP_SIZE = 1000
@@ -32,6 +34,7 @@ class TokenFamily:
         kid: The key that signed the newest token.
         custom_claims: Custom claims of the login options.
         extra_claims: Claims that are copied into every session JWT.
+        sign_in: The facts of the sign-in that only its response has.
         end_reason: None while the family is active.
         id: Identifies the session in the console and in ID tokens (``sid``).
     """
@@ -45,6 +48,7 @@ class TokenFamily:
     kid: str = ""
     custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
     extra_claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    sign_in: SignIn = field(default_factory=SignIn)
     end_reason: EndReason | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 

@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .directory import AccessKey, SeedUser
+from .directory import AccessKey, SeedIdp, SeedUser
 from .project import Project
 
-__all__ = ["AccessKeySession", "ClaimsBuilder", "IssuedTokens", "LoginRecord", "Principal", "rfc3339"]
+__all__ = [
+    "AccessKeySession",
+    "ClaimsBuilder",
+    "IssuedTokens",
+    "LoginRecord",
+    "Principal",
+    "SignIn",
+    "rfc3339",
+]
 
 
 def rfc3339(epoch: float) -> str:
@@ -24,6 +32,21 @@ class Principal:
     amr: tuple[str, ...]
     step_up: bool = False
     custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The facts of a sign-in that only its response has.
+
+    Attributes:
+        first_seen: Whether this is the first sign-in of the user.
+        sso_id: The SSO configuration of the sign-in.
+        idp: What the identity provider sent; None if the sign-in has no ``idpResponse``.
+    """
+
+    first_seen: bool = False
+    sso_id: str = ""
+    idp: SeedIdp | None = None
 
 
 class ClaimsBuilder:
@@ -61,6 +84,10 @@ class ClaimsBuilder:
         if self._project.assumptions.refresh_holds_grants:
             claims |= self._grant_claims(principal.user, principal.tenant)
         return claims
+
+    def trusted_device_claims(self, user: SeedUser, *, now: int) -> dict[str, object]:
+        """Return the claims of the token of a trusted device. Only its ``drn`` is known."""
+        return self._common_claims(user.user_id, None, "DTD", now, now + self._project.trusted_device_seconds)
 
     def access_key_claims(
         self, key: AccessKey, tenant: str | None, custom: Mapping[str, object], *, now: int, exp: int
@@ -165,8 +192,8 @@ class IssuedTokens:
         next_refresh_seconds: Seconds within which the client should refresh so as not to count as inactive;
             0 if inactivity does not matter.
         session_id: The id of the token family.
-        first_seen: Whether this is the first sign-in of the user.
-        sso_id: The SSO configuration of the sign-in, if not the default one.
+        trusted_device_jwt: The token of the user's device; empty unless the seed says that it is trusted.
+        sign_in: The facts of the sign-in that the response contains.
     """
 
     session_jwt: str = field(repr=False)
@@ -176,8 +203,8 @@ class IssuedTokens:
     refresh_expires_at: int
     next_refresh_seconds: int
     session_id: str
-    first_seen: bool = False
-    sso_id: str = ""
+    trusted_device_jwt: str = field(default="", repr=False)
+    sign_in: SignIn = field(default_factory=SignIn)
 
 
 @dataclass(frozen=True, slots=True)

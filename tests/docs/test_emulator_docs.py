@@ -4,11 +4,12 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator import Emulator, Project, SeedAccount, SeedIdp, SeedLogin
 from fastapi_descope.emulator.seed import load
 from fastapi_descope.emulator.server import running
 
@@ -49,13 +50,39 @@ def test_each_command_succeeds(base_url: str, line: str) -> None:
     assert isinstance(json.loads(done.stdout), dict)
 
 
+def _seed(name: str, folder: Path) -> Project:
+    """Load a seed file of the page."""
+    text = re.findall(rf"```toml\n(# {re.escape(name)}\n.*?)```", PAGE, re.DOTALL)
+    (folder / name).write_text(text[0], encoding="utf-8")
+    return load(folder / name)
+
+
 def test_seed_file_is_a_project(tmp_path: Path) -> None:
     """The file is a project with the users in it."""
-    seed = re.findall(r"```toml\n(# project\.toml\n.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "project.toml").write_text(seed[0], encoding="utf-8")
-    project = load(tmp_path / "project.toml")
+    project = _seed("project.toml", tmp_path)
     assert [user.login_id for user in project.members("initech")] == [
         "bill@initech.example",
         "milton@initech.example",
     ]
     assert (project.session_seconds, project.rotate_refresh, project.open_sign_up) == (300, True, True)
+
+
+def test_seed_file_sets_what_descope_returns(tmp_path: Path) -> None:
+    """The file sets the user object and what comes with the tokens."""
+    project = _seed("directory.toml", tmp_path)
+    bill = project.users[0]
+    assert (bill.middle_name, bill.account.external_ids) == ("J.", ("4711",))
+    assert bill.idp.groups == ("engineering", "on-call")
+    assert bill.login.trusted_device
+    assert project.tenants[0].default_sso_id == "entra"
+
+
+@pytest.mark.parametrize(
+    ("table", "part"), [("users.idp", SeedIdp), ("users.account", SeedAccount), ("users.login", SeedLogin)]
+)
+def test_every_key_of_a_users_tables_is_documented(table: str, part: type) -> None:
+    """The table of the page lists the fields of the dataclass."""
+    row = re.findall(rf"^\| `{re.escape(table)}` \| (.*) \|$", PAGE, re.MULTILINE)[0]
+    keys = re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", row))
+    assert keys
+    assert set(keys) == {field.name for field in fields(part)}

@@ -16,6 +16,9 @@ from fastapi_descope.emulator import (
     Emulator,
     Grants,
     Project,
+    SeedAccount,
+    SeedIdp,
+    SeedLogin,
     SeedTenant,
     SeedUser,
 )
@@ -39,6 +42,10 @@ EVERYTHING: dict[str, object] = {
             "login_id": "ada@acme.example",
             "name": "Ada",
             "tenants": {"acme": {"roles": ["admin"], "permissions": ["write"]}},
+            "middle_name": "King",
+            "account": {"external_ids": ["7"], "methods": ["TOTP"], "oauth": {"google": True}},
+            "idp": {"groups": ["engineering"], "saml_attributes": {"department": ["R&D"]}},
+            "login": {"trusted_device": True, "claims": {"plan": "gold"}},
         }
     ],
     "access_keys": [
@@ -48,7 +55,17 @@ EVERYTHING: dict[str, object] = {
 PROJECT = Project(
     "P2EMULATORforTheSeedFileTest",
     tenants=(SeedTenant("acme", "Acme", ("acme.example",), ("okta",)),),
-    users=(SeedUser("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("write",))}),),
+    users=(
+        SeedUser(
+            "ada@acme.example",
+            "Ada",
+            {"acme": Grants(("admin",), ("write",))},
+            middle_name="King",
+            account=SeedAccount(external_ids=("7",), methods=("TOTP",), oauth={"google": True}),
+            idp=SeedIdp(("engineering",), {"department": ["R&D"]}),
+            login=SeedLogin(trusted_device=True, claims={"plan": "gold"}),
+        ),
+    ),
     session_seconds=300,
     rotate_refresh=True,
     issuer="url",
@@ -79,9 +96,15 @@ sso_ids = ["okta"]
 [[users]]
 login_id = "ada@acme.example"
 name = "Ada"
+middle_name = "King"
+account = { external_ids = ["7"], methods = ["TOTP"], oauth = { google = true } }
+login = { trusted_device = true, claims = { plan = "gold" } }
 [users.tenants.acme]
 roles = ["admin"]
 permissions = ["write"]
+[users.idp]
+groups = ["engineering"]
+saml_attributes = { department = ["R&D"] }
 
 [[access_keys]]
 id = "K1"
@@ -170,8 +193,31 @@ def test_example_app_seed() -> None:
         (
             'tenants = ["acme"]',
             (
-                "tenants[0]: expected an object with the keys custom_attributes, domains, id, name,"
-                " session_seconds, sso_ids"
+                "tenants[0]: expected an object with the keys custom_attributes, default_sso_id, domains,"
+                " id, name, session_seconds, sso_ids"
+            ),
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\nidp = { group = ["admins"] }',
+            "users[0].idp.group: unknown key; did you mean groups?",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\nidp = { groups = "admins" }',
+            "users[0].idp.groups: expected a valid array",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\nlogin = true',
+            "users[0].login: expected an object with the keys claims, external_token, trusted_device",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\naccount = { oauth = { google = 1 } }',
+            "users[0].account.oauth.google: expected a valid boolean",
+        ),
+        (
+            '[[users]]\nlogin_id = "a@b.c"\naccount = { methods = ["totp"] }',
+            (
+                "users[0].account.methods[0]: expected 'TOTP', 'SAML', 'SCIM', 'OIDC', 'webauthn',"
+                " 'password' or 'push'"
             ),
         ),
         ('[[tenants]]\nid = "a"\ndomains = "a.b"', "tenants[0].domains: expected a valid array"),

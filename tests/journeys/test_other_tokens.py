@@ -9,7 +9,7 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project
+from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Grants, Project, SeedLogin, SeedUser
 from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +64,29 @@ async def test_id_token_of_the_project_is_rejected(make_env: EnvFactory) -> None
     token = (await _oidc_tokens(env, DEFAULT_PROJECT_ID))["id_token"]
 
     assert (await env.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
+
+
+async def test_token_of_a_trusted_device_is_rejected(make_env: EnvFactory) -> None:
+    """It is signed with the same key, but is neither a session token nor a refresh token.
+
+    It is rejected as a bearer token, as the session cookie and as the refresh cookie.
+    """
+    ada = SeedUser("ada@acme.example", tenants={"acme": Grants()}, login=SeedLogin(trusted_device=True))
+    env = make_env(project=Project(users=(ada,)))
+    refresh = env.emulator.issue("ada@acme.example", "acme").refresh_jwt
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(env.emulator), base_url=IDP) as device:
+        response = await device.post(
+            "/v1/auth/refresh", headers={"authorization": f"Bearer {DEFAULT_PROJECT_ID}:{refresh}"}
+        )
+    token = response.json()["trustedDeviceJwt"]
+    assert (await env.browser().get("/me", cookie=f"DS={response.json()['sessionJwt']}")).status_code == 200
+
+    by_header = await env.browser().get("/session-of", authorization=f"Bearer {token}")
+    by_cookie = await env.browser().get("/session-of", cookie=f"DS={token}")
+    by_refresh_cookie = await env.browser().get("/session-of", cookie=f"DSR={token}")
+
+    assert {each.status_code for each in (by_header, by_cookie, by_refresh_cookie)} == {401}
+    assert [call.status for call in env.emulator.requests.for_endpoint("refresh")] == [200]
 
 
 async def test_access_key_has_the_roles_of_its_tenant(make_env: EnvFactory) -> None:

@@ -12,6 +12,7 @@ from ..auth_server import AuthServer
 from ..directory import SeedTenant
 from ..logins import Login, LoginStore
 from ..project import Project
+from ..tokens import IssuedTokens
 from .authentication import (
     authenticate,
     optional_refresh_token,
@@ -23,7 +24,6 @@ from .authentication import (
 from .login_start import login_for, parse_login_options, parse_redirect_url, sign_in_page_url
 from .request_parsing import bool_field, json_object, object_field, string_field, string_list
 from .responses import (
-    NO_IDP_DETAILS,
     history_json,
     jwt_response,
     logout_response,
@@ -146,7 +146,7 @@ class AuthApi:
         """Exchange a refresh JWT for a new session (section 2.5). ``user`` is null, as in captured ones."""
         await json_object(request)
         issued = self._auth_server.refresh(require_refresh_token(request, self._project))
-        return self._token_response(jwt_response(issued, self._project, now=self._clock()))
+        return self._token_response(issued, with_user=False)
 
     async def try_refresh(self, request: Request) -> Response:
         """Refresh, or return an empty object instead of an error for the token (section 2.6)."""
@@ -156,17 +156,16 @@ class AuthApi:
             issued = self._auth_server.refresh(require_refresh_token(request, self._project))
         except ApiError:
             return JSONResponse({})
-        body = jwt_response(issued, self._project, now=self._clock())
+        body = jwt_response(issued, self._project, now=self._clock(), with_user=False)
         for name in ("user", "firstSeen", "idpResponse"):
             del body[name]
-        return self._token_response(body)
+        return token_response(body, self._project, now=self._clock())
 
     async def select(self, request: Request) -> Response:
         """Return a new pair of tokens for another current tenant (section 2.7)."""
         token = require_refresh_token(request, self._project)
         issued = self._auth_server.select_tenant(token, string_field(await json_object(request), "tenant"))
-        user = user_json(issued.user, self._project)
-        return self._token_response(jwt_response(issued, self._project, now=self._clock(), user=user))
+        return self._token_response(issued, with_user=True)
 
     async def logout(self, request: Request) -> Response:
         """End the session of a refresh JWT (section 2.8)."""
@@ -234,17 +233,16 @@ class AuthApi:
         confirmed = self._logins.redeem_code(code)
         if confirmed is None or confirmed.login.oidc_request is not None:
             raise ApiError.bad_code()
-        issued = self._auth_server.sign_in(confirmed)
-        user = user_json(issued.user, self._project)
-        body = jwt_response(issued, self._project, now=self._clock(), user=user, idp=NO_IDP_DETAILS)
-        return self._token_response(body)
+        return self._token_response(self._auth_server.sign_in(confirmed), with_user=True)
 
-    def _token_response(self, body: dict[str, object]) -> Response:
-        return token_response(body, self._project, now=self._clock())
+    def _token_response(self, issued: IssuedTokens, *, with_user: bool) -> Response:
+        now = self._clock()
+        body = jwt_response(issued, self._project, now=now, with_user=with_user)
+        return token_response(body, self._project, now=now)
 
 
 def _sso_id(sso_id: str, tenant: SeedTenant) -> str:
-    if sso_id and sso_id not in tenant.sso_ids:
+    if sso_id and sso_id not in {*tenant.sso_ids, tenant.default_sso_id}:
         raise ApiError.unacceptable("The tenant has no such SSO configuration")
     return sso_id
 

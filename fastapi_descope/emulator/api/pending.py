@@ -17,7 +17,7 @@ from ..urls import add_query, is_approved
 from .authentication import authenticate, optional_refresh_token, require_management_key
 from .login_start import login_for, parse_login_options, resolve_or_sign_up, sign_in_page_url
 from .request_parsing import json_object, object_field, string_field
-from .responses import jwt_response, token_response, user_json
+from .responses import jwt_response, token_response
 
 __all__ = ["PendingApi"]
 
@@ -131,8 +131,7 @@ class PendingApi:
         if confirmed is None:
             raise pending if self._logins.is_pending(reference, method) else ended
         issued = self._auth_server.sign_in(confirmed)
-        user = user_json(issued.user, self._project)
-        body = jwt_response(issued, self._project, now=self._clock(), user=user)
+        body = jwt_response(issued, self._project, now=self._clock(), with_user=True)
         return token_response(body, self._project, now=self._clock())
 
     def _image(self) -> str:

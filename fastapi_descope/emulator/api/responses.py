@@ -2,14 +2,14 @@
 
 from starlette.responses import JSONResponse, Response
 
-from ..directory import SeedTenant, SeedUser
+from ..directory import SeedIdp, SeedTenant, SeedUser
 from ..project import CookieSettings, Project
 from ..tokens import IssuedTokens, LoginRecord
 
 __all__ = [
-    "NO_IDP_DETAILS",
     "empty_jwt_response",
     "history_json",
+    "idp_json",
     "jwt_response",
     "logout_response",
     "tenants_json",
@@ -17,63 +17,67 @@ __all__ = [
     "user_json",
 ]
 
-_CREATED = 1_700_000_000  # a fixed value for every user, recognisably not a real one
+_METHODS = ("TOTP", "SAML", "SCIM", "OIDC", "webauthn", "password", "push")
 
-NO_IDP_DETAILS: dict[str, object] = {
-    "samlResponse": "",
-    "samlGeneratedUser": "",
-    "samlGeneratedRoles": "",
-    "oidcResponse": "",
-    "oidcGeneratedUser": "",
-    "oidcGeneratedRoles": "",
-    "idpGroups": [],
-    "idpSAMLAttributes": {},
-    "idpOIDCClaims": {},
-}
+
+def idp_json(idp: SeedIdp) -> dict[str, object]:
+    """Return the ``idpResponse`` of a sign-in."""
+    return {
+        "samlResponse": idp.saml_response,
+        "samlGeneratedUser": idp.saml_generated_user,
+        "samlGeneratedRoles": idp.saml_generated_roles,
+        "oidcResponse": idp.oidc_response,
+        "oidcGeneratedUser": idp.oidc_generated_user,
+        "oidcGeneratedRoles": idp.oidc_generated_roles,
+        "idpGroups": list(idp.groups),
+        "idpSAMLAttributes": dict(idp.saml_attributes),
+        "idpOIDCClaims": dict(idp.oidc_claims),
+    }
 
 
 def user_json(user: SeedUser, project: Project) -> dict[str, object]:
     """Return the ResponseUser of a user. Roles are called ``roleNames`` here, but ``roles`` in JWTs."""
     given, _, family = user.name.partition(" ")
+    account = user.account
     return {
         "loginIds": [user.login_id],
         "userId": user.user_id,
         "name": user.name,
-        "givenName": given,
-        "middleName": "",
-        "familyName": family,
+        "givenName": user.given_name or given,
+        "middleName": user.middle_name,
+        "familyName": user.family_name or family,
         "email": user.email,
         "phone": user.phone,
-        "verifiedEmail": bool(user.email),
-        "verifiedPhone": bool(user.phone),
+        "verifiedEmail": _or_default(account.verified_email, default=bool(user.email)),
+        "verifiedPhone": _or_default(account.verified_phone, default=bool(user.phone)),
         "roleNames": list(user.roles),
-        "userTenants": [
-            {
-                "tenantId": tenant.id,
-                "tenantName": tenant.name,
-                "roleNames": list(user.tenants[tenant.id].roles),
-                "permissions": list(user.tenants[tenant.id].permissions),
-            }
-            for tenant in project.tenants_of(user)
-        ],
+        "userTenants": [_membership_json(tenant, user) for tenant in project.tenants_of(user)],
         "status": user.status,
-        "externalIds": [],
+        "externalIds": list(account.external_ids),
         "picture": user.picture,
-        "test": False,
+        "test": account.test,
         "customAttributes": dict(user.custom_attributes),
-        "createdTime": _CREATED,
-        "TOTP": False,
-        "SAML": "fed" in user.amr,
-        "SCIM": False,
-        "OIDC": False,
-        "webauthn": False,
-        "password": False,
-        "push": False,
-        "OAuth": {},
-        "ssoAppIds": [],
-        "editable": True,
+        "createdTime": account.created_time,
+        **{method: method in user.methods for method in _METHODS},
+        "OAuth": dict(account.oauth),
+        "ssoAppIds": list(account.sso_app_ids),
+        "editable": account.editable,
         "permissions": list(user.permissions),
-        "consentExpiration": 0,
+        "consentExpiration": account.consent_expiration,
+    }
+
+
+def _or_default(value: bool | None, *, default: bool) -> bool:  # noqa: FBT001 - the value of a field
+    return default if value is None else value
+
+
+def _membership_json(tenant: SeedTenant, user: SeedUser) -> dict[str, object]:
+    grants = user.grants_in(tenant.id)
+    return {
+        "tenantId": tenant.id,
+        "tenantName": tenant.name,
+        "roleNames": list(grants.roles),
+        "permissions": list(grants.permissions),
     }
 
 
@@ -82,13 +86,19 @@ def jwt_response(
     project: Project,
     *,
     now: float,
-    user: dict[str, object] | None = None,
-    idp: dict[str, object] | None = None,
+    with_user: bool,
 ) -> dict[str, object]:
     """Return the JWTResponse with both tokens.
 
     ``firstSeen`` is always present: an SDK takes its absence for true.
+
+    Args:
+        issued: The tokens, and the facts of the sign-in that the response repeats.
+        project: The project.
+        now: Epoch seconds.
+        with_user: Whether ``user`` is the user object, or null.
     """
+    login, sign_in = issued.user.login, issued.sign_in
     return empty_jwt_response() | {
         "sessionJwt": issued.session_jwt,
         "refreshJwt": issued.refresh_jwt,
@@ -101,10 +111,13 @@ def jwt_response(
         "cookieName": project.cookies.refresh_name,
         "sessionCookieName": project.cookies.session_name,
         "sessionCookieDomain": project.cookies.session_domain,
-        "user": user,
-        "firstSeen": issued.first_seen,
-        "idpResponse": idp,
-        "tenantSSOID": issued.sso_id,
+        "user": user_json(issued.user, project) if with_user else None,
+        "firstSeen": sign_in.first_seen,
+        "idpResponse": None if sign_in.idp is None else idp_json(sign_in.idp),
+        "tenantSSOID": sign_in.sso_id,
+        "externalToken": login.external_token,
+        "trustedDeviceJwt": issued.trusted_device_jwt,
+        "claims": dict(login.claims),
     }
 
 
