@@ -101,7 +101,7 @@ class SeedAccount:
 
 @dataclass(frozen=True, slots=True)
 class SeedIdp:
-    """What the identity provider sends for a user, which the app gets as ``idpResponse`` of an SSO sign-in.
+    """The data that the identity provider sends for a user: the ``idpResponse`` of an SSO sign-in.
 
     Attributes:
         groups: The groups of the user.

@@ -17,7 +17,7 @@ from .._encoding import base64url_decode
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
-from ..emulator import Emulator, Grants, JwtPair, Project
+from ..emulator import Emulator, Grants, JwtPair, Project, SeedUser
 from ..errors import ConfigurationError
 from ..plugin import Descope
 from ..session import AuthSession, Claims, RefreshToken, TokenPair
@@ -108,7 +108,7 @@ class TestHarness:
         """
         return async_browser(self._app, self.origin)
 
-    def sign_in(self, user: str | None = None, **options: Unpack[SignInOptions]) -> TestClient:
+    def sign_in(self, user: str | SeedUser | None = None, **options: Unpack[SignInOptions]) -> TestClient:
         """Return a ``client`` with the cookies of a new session.
 
         No login takes place: ``on_login`` hooks do not run, and the clock does not advance. Use ``log_in``
@@ -116,7 +116,8 @@ class TestHarness:
 
         Args:
             user: A login id or user id. An unknown one is added to the emulator's project. None creates a
-                new user with each call.
+                new user with each call. A ``fastapi_descope.emulator.SeedUser``, which can have a profile,
+                custom attributes and IdP groups, replaces the user with its id and joins the tenant.
             **options: The content of the session. None means the default, except for ``tenant``:
 
                 * ``tenant``: the current tenant, ``"acme"`` by default; None for a session without a tenant.
@@ -137,7 +138,9 @@ class TestHarness:
         """
         return self._add_session(self.client(), user, options)
 
-    def sign_in_async(self, user: str | None = None, **options: Unpack[SignInOptions]) -> httpx.AsyncClient:
+    def sign_in_async(
+        self, user: str | SeedUser | None = None, **options: Unpack[SignInOptions]
+    ) -> httpx.AsyncClient:
         """Return an ``async_client`` with a new session. Not a coroutine.
 
         Args:
@@ -153,7 +156,7 @@ class TestHarness:
     def log_in(
         self,
         client: TestClient,
-        user: str | None = None,
+        user: str | SeedUser | None = None,
         *,
         tenant: str | None = DEFAULT_TENANT,
         return_to: str | None = None,
@@ -186,7 +189,7 @@ class TestHarness:
     async def log_in_async(
         self,
         client: httpx.AsyncClient,
-        user: str | None = None,
+        user: str | SeedUser | None = None,
         *,
         tenant: str | None = DEFAULT_TENANT,
         return_to: str | None = None,
@@ -232,7 +235,7 @@ class TestHarness:
         """
         self.emulator.revoke_sessions(self._session(client).user.id)
 
-    def _add_session(self, client: Client, user: str | None, options: SignInOptions) -> Client:
+    def _add_session(self, client: Client, user: str | SeedUser | None, options: SignInOptions) -> Client:
         _reject_unknown(options)
         tenant = options.get("tenant", DEFAULT_TENANT)
         issued = self.emulator.issue(
@@ -249,7 +252,7 @@ class TestHarness:
         return client
 
     def _login_flow(
-        self, user: str | None, tenant: str | None, return_to: str | None, *, refuse: bool
+        self, user: str | SeedUser | None, tenant: str | None, return_to: str | None, *, refuse: bool
     ) -> LoginFlow:
         tenant_id = self._tenant_id(tenant or self._default_tenant)
         login_id = self._users.get_or_create(user, tenant_id, None).login_id
