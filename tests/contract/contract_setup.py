@@ -11,6 +11,7 @@ import httpx
 from jose import jwt
 
 from fastapi_descope.emulator import AccessKey, Emulator, Grants, SigningKey
+from tests.helpers.full_project import FULL_PROJECT
 from tests.helpers.tampering import encode, with_segment
 
 from .wire_record import RecordedRequest, fill_placeholders, sdks
@@ -181,6 +182,22 @@ async def _started_notp(setup: ContractSetup) -> dict[str, str]:
     return body
 
 
+async def _a_code_of_a_full_user(setup: ContractSetup) -> Values:
+    setup.emulator.project = FULL_PROJECT
+    return await _a_code(setup)
+
+
+async def _a_session_of_a_full_user(setup: ContractSetup) -> Values:
+    values = await _a_code_of_a_full_user(setup)
+    signed_in = await _call(setup, "POST /v1/auth/sso/exchange", "{project}", values, {"code": "{code}"})
+    return {"refresh": signed_in.json()["refreshJwt"]}
+
+
+async def _a_confirmed_notp_of_a_full_user(setup: ContractSetup) -> Values:
+    setup.emulator.project = FULL_PROJECT
+    return await _a_confirmed_notp(setup)
+
+
 async def _an_enchanted_link(setup: ContractSetup) -> Values:
     call, key = "POST /v1/mgmt/tests/generate/enchantedlink", setup.emulator.project.management_key
     link = (await _call(setup, call, f"{{project}}:{key}", {}, {"loginId": _ADA, "URI": "{callback}"})).json()
@@ -245,6 +262,9 @@ SITUATIONS: Mapping[str, Callable[[ContractSetup], Awaitable[Values]]] = {
     "a social code": _a_social_code,
     "a pending nOTP": _a_pending_notp,
     "a confirmed nOTP": _a_confirmed_notp,
+    "a code of a user with every field": _a_code_of_a_full_user,
+    "a session of a user with every field": _a_session_of_a_full_user,
+    "a confirmed nOTP of a user with every field": _a_confirmed_notp_of_a_full_user,
     "an enchanted link": _an_enchanted_link,
     "an enchanted link that was followed": _a_followed_link,
     "an access key": _an_access_key,

@@ -22,12 +22,19 @@ from tests.contract.contract_targets import (
     emulator_server,
     in_process,
 )
-from tests.contract.wire_record import error_exchanges, exchanges, exchanges_with_tokens, shapes
-from tests.contract.wire_shapes import shape_errors
+from tests.contract.wire_record import error_exchanges, exchanges, exchanges_with_tokens, pages, shapes
+from tests.contract.wire_shapes import shape_errors, values_at
 
 pytestmark = pytest.mark.anyio
 
 FOUR_WEEKS = 28 * 24 * 3600
+FULL_EXCHANGES = {
+    "POST /v1/auth/sso/authorize": "start",
+    "POST /v1/auth/sso/exchange": "exchange with every field",
+    "POST /v1/auth/tenant/select": "select with every field",
+    "POST /v1/auth/notp/pending-session": "nOTP with every field",
+}
+"""For each endpoint of the documentation pages, the exchange whose response has all of its fields."""
 
 
 def _epoch(text: object) -> float:
@@ -101,6 +108,23 @@ class WireContract:
         assert response.fields["cookieExpiration"] == refresh_ends
         if response.fields.get("refreshJwt"):
             assert response.refresh["exp"] == refresh_ends
+
+    @pytest.mark.parametrize(
+        ("page", "endpoint"),
+        [(page, endpoint) for page, endpoints in pages().items() for endpoint in endpoints],
+    )
+    async def test_every_response_field_of_the_pages(
+        self, descope: ContractTarget, page: str, endpoint: str
+    ) -> None:
+        """Each field that a documentation page names is in a response, with a value."""
+        body = (await descope.call(FULL_EXCHANGES[endpoint])).body
+        assert [path for path in pages()[page][endpoint].response if not values_at(body, path)] == []
+
+    async def test_a_trusted_device_has_its_own_kind_of_token(self, descope: ContractTarget) -> None:
+        """Its ``drn`` is that of neither a session token nor a refresh token (section 3.2)."""
+        for name in ("exchange with every field", "select with every field", "nOTP with every field"):
+            claims = claims_of((await descope.call(name)).fields["trustedDeviceJwt"])
+            assert claims["drn"] == "DTD"
 
     async def test_start(self, descope: ContractTarget) -> None:
         """The body has the URL to redirect to and nothing else (section 2.1)."""

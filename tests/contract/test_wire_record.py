@@ -8,8 +8,8 @@ from starlette.routing import Match, Route
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator
 from tests.contract.contract_setup import SITUATIONS
-from tests.contract.wire_record import exchanges, fill_placeholders, sdks, shapes, tokens
-from tests.contract.wire_shapes import shape_errors
+from tests.contract.wire_record import exchanges, fill_placeholders, pages, sdks, shapes, tokens
+from tests.contract.wire_shapes import shape_errors, values_at
 
 SDKS = {"PY", "NODE", "JS", "GO", "NET", "JAVA", "SWIFT", "KT"}
 SOURCES = SDKS | {"TF", "DJ", "FA", "ML", "AI", "D", "SEED", "3P"}
@@ -61,6 +61,46 @@ def _is_called(route: Route, method: str, calls: set[str]) -> bool:
         if call.split()[0] == method
     )
     return any(route.matches(scope)[0] is Match.FULL for scope in scopes)
+
+
+def _requested(endpoint: str) -> set[str]:
+    """Return the fields of all recorded requests to an endpoint, in the notation of the pages."""
+    found: set[str] = set()
+    for sent in (each for exchange in exchanges().values() for each in exchange.requests):
+        if sent.call == endpoint:
+            found |= {f"query.{name}" for name in sent.query} | {f"body.{name}" for name in sent.body or {}}
+            project, _, refresh = (sent.bearer or "").partition(":")
+            found |= {"bearer.project_id"} if project == "{project}" else set()
+            found |= {"bearer.refresh_jwt"} if refresh == "{refresh}" else set()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "endpoint"), [(page, endpoint) for page, endpoints in pages().items() for endpoint in endpoints]
+)
+def test_every_request_field_of_the_pages_is_recorded(page: str, endpoint: str) -> None:
+    """A recorded request to the endpoint has it."""
+    assert set(pages()[page][endpoint].request) - _requested(endpoint) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("user.name", ["Ada"]),
+        ("user.email", []),
+        ("user.test", []),
+        ("user.tenants[].id", ["acme", "globex"]),
+        ("user.tenants[].name", ["Globex"]),
+        ("user.tenants", [[{"id": "acme"}, {"id": "globex", "name": "Globex"}]]),
+        ("idp.groups", []),
+        ("none[].id", []),
+    ],
+)
+def test_values_at_a_path(path: str, values: list[object]) -> None:
+    """Values of every member of a list, without empty ones."""
+    tenants = [{"id": "acme"}, {"id": "globex", "name": "Globex"}]
+    body = {"user": {"name": "Ada", "email": "", "test": False, "tenants": tenants}, "idp": None}
+    assert values_at(body, path) == values
 
 
 def _at(body: Json, path: str) -> tuple[Any, str]:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 __all__ = [
     "Exchange",
     "FieldRecord",
+    "PageFields",
     "RecordedRequest",
     "RecordedResponse",
     "Sdk",
@@ -31,13 +32,14 @@ __all__ = [
     "exchanges",
     "exchanges_with_tokens",
     "fill_placeholders",
+    "pages",
     "sdks",
     "shapes",
     "tokens",
 ]
 
 _DIRECTORY = Path(__file__).parent / "recorded"
-_NOT_EXCHANGES = {"sdks", "shapes", "tokens"}
+_NOT_EXCHANGES = {"pages", "sdks", "shapes", "tokens"}
 
 Certainty = Literal["measured", "documented", "inferred", "unknown"]
 JsonObject = dict[str, object]
@@ -115,6 +117,17 @@ class Sdk(_Entry):
     headers: dict[str, str]
 
 
+class PageFields(_Entry):
+    """The fields of one endpoint that a page of Descope's documentation names.
+
+    A request field starts with its place: ``bearer``, ``query`` or ``body``. A response field is a path, in
+    which ``[]`` stands for the members of a list.
+    """
+
+    request: tuple[str, ...]
+    response: tuple[str, ...]
+
+
 class TokenRecord(_Entry):
     """Header and claims of a token. It inherits those of ``like``, except the claims in ``without``."""
 
@@ -169,6 +182,12 @@ def tokens() -> Mapping[str, TokenRecord]:
     """Return every token by name, with inherited header and claims."""
     recorded = TypeAdapter(dict[str, TokenRecord]).validate_json(_read("tokens"))
     return {name: _inherit(token, recorded) for name, token in recorded.items()}
+
+
+@cache
+def pages() -> Mapping[str, Mapping[str, PageFields]]:
+    """Return the fields of the documentation pages (SEED), by page and by endpoint."""
+    return TypeAdapter(dict[str, dict[str, PageFields]]).validate_json(_read("pages"))
 
 
 def fill_placeholders(template: object, values: Mapping[str, object]) -> object:

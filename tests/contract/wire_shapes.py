@@ -11,7 +11,7 @@ from typing import cast
 
 from .wire_record import ShapeRecord
 
-__all__ = ["shape_errors"]
+__all__ = ["shape_errors", "values_at"]
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _URL = re.compile(r"https?://[^\s/]+\S*")
@@ -54,6 +54,14 @@ def shape_errors(
     if type_name[0] == "{":
         return _map_errors(type_name[1:-1], value, shapes, at)
     return _object_errors(shapes[type_name], value, shapes, at)
+
+
+def values_at(body: object, path: str) -> list[object]:
+    """Return the values at a path such as ``user.userTenants[].tenantId``, except falsy ones."""
+    name, _, rest = path.partition(".")
+    value = cast("dict[str, object]", body).get(name.removesuffix("[]")) if isinstance(body, dict) else None
+    members = cast("list[object]", value or []) if name.endswith("[]") else [value]
+    return [each for member in members for each in (values_at(member, rest) if rest else [member]) if each]
 
 
 def _list_errors(kind: str, value: object, shapes: Mapping[str, ShapeRecord], at: str) -> list[str]:
