@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         UpstreamUnavailable,
     )
     from .plugin import Descope
-    from .session import AuthSession, Tenant, User, UserProfile
+    from .session import AuthSession, Tenant, User, UserProfile, tenant_id_var
     from .settings import DescopeSettings
 
     __version__: str
@@ -129,6 +129,7 @@ __all__ = [
     "require_roles",
     "require_step_up",
     "require_tenant",
+    "tenant_id_var",
 ]
 
 _MODULES = (
@@ -140,6 +141,7 @@ _MODULES = (
     "._web.dependencies",
     "._web.middleware",
     "._web.starlette_auth",
+    ".session",
 )
 """The modules that provide the public names, in the order in which they are searched.
 

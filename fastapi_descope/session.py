@@ -4,15 +4,34 @@ Sessions and refresh tokens are created from verified claims. Nothing in this mo
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Self
 
 from ._encoding import FrozenDict, as_mapping, as_names, as_text
 
-__all__ = ["AuthSession", "Claims", "RefreshToken", "Tenant", "TokenPair", "User", "UserProfile"]
+__all__ = [
+    "AuthSession",
+    "Claims",
+    "RefreshToken",
+    "Tenant",
+    "TokenPair",
+    "User",
+    "UserProfile",
+    "tenant_id_var",
+]
 
 Claims = Mapping[str, object]
 """The verified claims of a token, read-only at every depth: objects are mappings, lists are tuples."""
+
+tenant_id_var: ContextVar[str | None] = ContextVar("fastapi_descope.tenant_id", default=None)
+"""The id of the current tenant, for code that has no request, such as a data layer or a log filter.
+
+The middleware sets it when the session of a request is read, and restores its former value when the request
+ends. It is None outside of requests, without a session, and in a session without a current tenant. Tasks and
+threads that a handler starts have the value if they copy the context, as ``asyncio.create_task`` and
+``asyncio.to_thread`` do.
+"""
 
 _NO_CLAIMS: Claims = FrozenDict()
 

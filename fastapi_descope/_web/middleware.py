@@ -111,7 +111,7 @@ class DescopeMiddleware:
             await response.flush()
             raise
         finally:
-            self._request_auth.detach(scope)
+            self._request_auth.detach(auth)
 
     # No method and no User-Agent makes a path public (HP-06): a CORSMiddleware handles preflights earlier.
     async def _require_session(self, auth: RequestAuth, scope: Scope) -> None:

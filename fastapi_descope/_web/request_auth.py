@@ -14,7 +14,7 @@ from .._auth.authenticator import AuthResult, CookieAction, Credentials
 from .._auth.core import Core
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
 from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched
-from ..session import AuthSession, TokenPair, UserProfile
+from ..session import AuthSession, TokenPair, UserProfile, tenant_id_var
 from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
@@ -81,6 +81,8 @@ class RequestAuthFactory:
                 )
             parent = outer.location if outer.factory is self else None
         auth = scope[_KEY] = RequestAuth(self, scope, AppLocation(app, root_path, self.routes, parent))
+        if parent is None:  # otherwise the outer app has the same session
+            tenant_id_var.set(None)
         return auth
 
     def find(self, scope: Scope, app: object) -> "RequestAuth | None":
@@ -90,9 +92,13 @@ class RequestAuthFactory:
             return None
         return auth if auth.factory is self else None
 
-    def detach(self, scope: Scope) -> None:
-        """Remove the ``RequestAuth`` from the scope, with which it forms a reference cycle."""
-        scope[_KEY] = _RESPONDED
+    def detach(self, auth: "RequestAuth") -> None:
+        """End a request: restore the tenant of the context (TN-13), and remove ``auth`` from its scope.
+
+        The two form a reference cycle.
+        """
+        auth.scope[_KEY] = _RESPONDED
+        tenant_id_var.set(auth.former_tenant_id)
 
 
 class RequestAuth:
@@ -102,6 +108,7 @@ class RequestAuth:
         factory: The factory that created it.
         scope: The scope of the request.
         location: The app that serves the request.
+        former_tenant_id: The tenant of the context before the request.
         cookies: The cookies that the response sets.
         known_credentials: The credentials of the request if they have been read, else None.
     """
@@ -112,6 +119,7 @@ class RequestAuth:
         "_result",
         "cookies",
         "factory",
+        "former_tenant_id",
         "known_credentials",
         "location",
         "scope",
@@ -126,6 +134,7 @@ class RequestAuth:
         self._result: AuthResult | None = None
         self._pending_login: tuple[TokenPair, UserProfile | None] | None = None
         self._has_started = False
+        self.former_tenant_id = tenant_id_var.get()
 
     async def session(self) -> AuthSession | None:
         """Return the session, or None if the request is unauthenticated.
@@ -137,9 +146,11 @@ class RequestAuth:
             UpstreamUnavailable: The credentials cannot be checked at the moment.
         """
         result = self._result or await self.authenticate()
-        if result.session is None and not isinstance(result.error, NotAuthenticated):
+        session = result.session
+        if session is None and not isinstance(result.error, NotAuthenticated):
             raise result.error or NotAuthenticated
-        return result.session
+        tenant_id_var.set(None if session is None else session.tenant_id)
+        return session
 
     async def require(self) -> AuthSession:
         """Return the session. Costs what ``session`` costs.
@@ -150,9 +161,11 @@ class RequestAuth:
             UpstreamUnavailable: The credentials cannot be checked at the moment.
         """
         result = self._result or await self.authenticate()
-        if result.session is None:
+        session = result.session
+        if session is None:
             raise result.error or NotAuthenticated
-        return result.session
+        tenant_id_var.set(session.tenant_id)
+        return session
 
     async def authenticate(self) -> AuthResult:
         """Return the result of authentication, which includes the error of an unauthenticated request.
@@ -214,6 +227,7 @@ class RequestAuth:
 
     def set_pending_login(self, pair: TokenPair, profile: UserProfile | None) -> None:
         """Set the login whose hooks run. Its cookies are written only if they admit the user."""
+        tenant_id_var.set(pair.session.tenant_id)
         self._pending_login = pair, profile
 
     def now(self) -> float:
