@@ -27,6 +27,7 @@ from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
 from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginRoutes
+from ._web.routes.login_steps import LoginSteps
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from .errors import ConfigurationError
@@ -237,7 +238,7 @@ class Descope:
             leeway=settings.leeway,
         )
         self.middleware_parts = MiddlewareParts(factory, ErrorResponses(public_origin, redirects))
-        login = LoginRoutes(
+        steps = LoginSteps(
             core=self._core,
             settings=settings,
             transactions=LoginTransactions(),
@@ -248,7 +249,7 @@ class Descope:
             hooks=self._hooks,
         )
         session = SessionRoutes(core=self._core, settings=settings, redirects=redirects, events=events)
-        self.router = build_router(login, session, self.lifespan)
+        self.router = build_router(LoginRoutes(steps), session, self.lifespan)
 
 
 def _reject_guarded_login(app: FastAPI) -> None:

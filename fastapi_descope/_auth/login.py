@@ -25,7 +25,10 @@ from ..session import TokenPair, UserProfile
 from .authenticator import Authenticator, Credentials
 from .token_service import TokenService, convert_session_ended
 
-__all__ = ["Admission", "LoginFlow", "LoginRequest"]
+__all__ = ["EXPIRED", "Admission", "LoginFlow", "LoginRequest"]
+
+EXPIRED = "The sign-in took too long, or was finished already."
+"""The detail of a ``LoginRejected`` if Descope refuses to return the tokens."""
 
 Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
 """The app's decision on a login: returns to admit the user, raises to reject the login.
@@ -110,7 +113,33 @@ class LoginFlow:
             Exception: Whatever ``admit`` raises.
         """
         key = sha256(code.encode()).digest()  # CB-16
-        return await self._exchanges.run(key, lambda: self._sign_in(code, admit))
+        return await self._exchanges.run(key, lambda: self._exchange(code, admit))
+
+    async def finish(self, response: TokenResponse, admit: Admission) -> TokenPair:
+        """Return the verified tokens of ``response`` if ``admit`` returns. Every login ends here.
+
+        Raises:
+            SessionTooLarge: The tokens do not fit into cookies.
+            UpstreamError: The tokens are invalid.
+            Exception: Whatever ``admit`` raises.
+        """
+        try:
+            pair = await self._tokens.verify_login(response)
+        except (UpstreamError, SessionTooLarge) as error:
+            self._events.emit(LoginFailed(error.code))
+            raise
+        try:
+            await admit(pair, response.profile)
+        except Exception as error:
+            self._events.emit(LoginFailed(_reason(error)))
+            raise
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, response.first_seen))
+        return pair
+
+    def rejected(self, reason: str, detail: str, rejection: UpstreamRejected) -> LoginRejected:
+        """Emit the event of a login that Descope has refused, and return the error to raise."""
+        self._events.emit(LoginFailed(reason, rejection.upstream_status, rejection.upstream_code))
+        return LoginRejected(detail, reason=reason)
 
     async def supersede(self, credentials: Credentials, pair: TokenPair) -> None:
         """Keep late responses from overwriting the cookies of ``pair`` with the browser's former session.
@@ -135,26 +164,15 @@ class LoginFlow:
             refresh_jwt=refresh_jwt,
         )
 
-    async def _sign_in(self, code: str, admit: Admission) -> TokenPair:
-        pair, response = await self._exchange(code)
+    async def _exchange(self, code: str, admit: Admission) -> TokenPair:
         try:
-            await admit(pair, response.profile)
-        except Exception as error:
-            self._events.emit(LoginFailed(_reason(error)))
-            raise
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, response.first_seen))
-        return pair
-
-    async def _exchange(self, code: str) -> tuple[TokenPair, TokenResponse]:
-        try:
-            return await self._tokens.exchange(code)
+            response = await self._api.exchange_code(code)
         except UpstreamRejected as rejection:
-            raise self._rejected(
-                "code_refused", "The sign-in took too long, or was finished already.", rejection
-            ) from None
-        except (UpstreamError, SessionTooLarge) as error:
+            raise self.rejected("code_refused", EXPIRED, rejection) from None
+        except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))
             raise
+        return await self.finish(response, admit)
 
     def _authorization_rejected(self, request: LoginRequest, rejection: UpstreamRejected) -> LoginRejected:
         callback = request.redirect_url.partition("?")[0]  # its query has the state
@@ -164,11 +182,7 @@ class LoginFlow:
             " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
         )
         detail = "This organisation is not known here, or has no single sign-on."
-        return self._rejected("authorize_refused", detail, rejection)
-
-    def _rejected(self, reason: str, detail: str, rejection: UpstreamRejected) -> LoginRejected:
-        self._events.emit(LoginFailed(reason, rejection.upstream_status, rejection.upstream_code))
-        return LoginRejected(detail, reason=reason)
+        return self.rejected("authorize_refused", detail, rejection)
 
 
 def _reason(error: Exception) -> str:

@@ -61,16 +61,16 @@ class TokenService:
         self._events = events
         self._clock = clock
 
-    async def exchange(self, code: str) -> tuple[TokenPair, TokenResponse]:
-        """Return the verified tokens for a one-time login code, and the whole response. One call.
+    async def verify_login(self, response: TokenResponse) -> TokenPair:
+        """Return the verified tokens of the response to a login. No network call unless a key is missing.
 
         Raises:
             SessionTooLarge: The tokens do not fit into cookies: the user has too many roles and permissions.
-            UpstreamError: The call failed, or its tokens are invalid.
+            InvalidUpstreamResponse: The tokens are invalid.
+            UpstreamUnavailable: The tokens may become valid later: a key or our clock is not up to date.
         """
-        response = await self._api.exchange_code(code)
         try:
-            return await self.verify(self._result(response, None)), response
+            return await self.verify(self._result(response, None))
         except InvalidUpstreamResponse as error:
             if error.reason == TokenReason.TOO_LARGE:  # the app's owner can change that, not Descope (CK-08)
                 raise SessionTooLarge from None

@@ -41,6 +41,7 @@ class AuthHarness:
             refresh_ahead=refresh_ahead,
         )
         core = build_core(settings, bus, clock=self.clock, transport=httpx.ASGITransport(self.emulator))
+        self.api = core.api
         self.verifier = core.verifier
         self.tokens = core.tokens
         self.coordinator = core.coordinator

@@ -1,0 +1,182 @@
+"""The steps that all kinds of logins share: the navigation, the state, the hooks, and the way back."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from ..._auth.core import Core
+from ..._auth.login import Admission
+from ..._upstream.login_options import LoginOptions
+from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
+from ...events import EventBus, LoginFailed, RedirectRejected
+from ...session import TokenPair, UserProfile
+from ...settings import DescopeSettings
+from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
+from ..cookies import SessionCookies
+from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
+from ..hooks import Hooks, hook_request
+from ..login_transactions import LoginTransactions, Transaction
+from ..public_origin import PublicOrigin
+from ..redirects import RedirectPolicy
+from ..request_auth import RequestAuth
+
+__all__ = ["REDIRECT_HEADERS", "LoginSteps", "may_swap_users", "sibling_path", "single_values"]
+
+REDIRECT_HEADERS = {**NO_STORE, "Referrer-Policy": "no-referrer"}
+"""Headers of redirects away from a URL that contains a code or a state (CB-10)."""
+
+_HOOK_REQUIRES_SESSION = (
+    "The login_options hook requires a session, but a login often has none: use get_auth_session, which can"
+    " return None, and catch NotAuthenticated around get_user_profile"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSteps:
+    """The steps of logins that several routes have in common."""
+
+    core: Core
+    settings: DescopeSettings
+    transactions: LoginTransactions
+    cookies: SessionCookies
+    public_origin: PublicOrigin
+    redirects: RedirectPolicy
+    events: EventBus
+    hooks: Hooks
+
+    def require_navigation(self, request: Request) -> None:
+        """Reject images, scripts and prefetches: only a navigation may start a login (CB-13)."""
+        mode = request.headers.get("sec-fetch-mode", "navigate")
+        if mode != "navigate" or client_kind(request.scope) is ClientKind.PREFETCH:
+            self.events.emit(LoginFailed("not_a_navigation"))
+            raise Forbidden("Open this address in a browser. A script cannot follow it.")
+
+    def return_to(self, request: Request, auth: RequestAuth) -> str:
+        """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""
+        if "return_to" not in request.query_params:
+            return self.landing(auth)
+        safe = self._safe_redirect(single_values(request).get("return_to"), request, auth)
+        if safe is None:
+            self.events.emit(RedirectRejected())
+        return safe or self.landing(auth)
+
+    def _safe_redirect(self, target: str | None, request: Request, auth: RequestAuth) -> str | None:
+        public_paths = auth.location.login_app.public_paths
+        return self.redirects.safe_redirect(target, request.scope, forbidden=public_paths)
+
+    def landing(self, auth: RequestAuth) -> str:
+        """Return where a login ends that names no other target."""
+        return public_path(self.settings.post_login_path, auth.location.login_app.root_path)
+
+    async def login_options(self, request: Request) -> LoginOptions:
+        """Return the options of the app's hook.
+
+        Raises:
+            ConfigurationError: the hook requires a session.
+        """
+        options = LoginOptions()
+        for hook in self.hooks.login_options:  # one at most
+            try:
+                options = await hook(request) or options
+            except NotAuthenticated as error:
+                raise ConfigurationError(_HOOK_REQUIRES_SESSION) from error
+        return options
+
+    def admission(self, request: Request, auth: RequestAuth) -> Admission:
+        """Return a function that runs the login hooks of the app, and raises if one refuses the user."""
+        lasting_request = hook_request(request)
+
+        async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
+            auth.set_pending_login(pair, profile)
+            for hook in self.hooks.login:
+                try:
+                    await hook(lasting_request, pair.session)
+                except NotAuthenticated as error:
+                    # A NotAuthenticated would redirect to the login and loop.
+                    raise _as_login_rejected(error) from error
+
+        return admit
+
+    def start_transaction(self, request: Request, return_to: str) -> tuple[str, list[bytes]]:
+        """Return a new state, and the ``Set-Cookie`` values that bind it to this browser."""
+        return self.transactions.start(
+            request.scope["headers"],
+            return_to=return_to,
+            now=self.core.clock(),
+            secure=self.cookies.use_secure(request.scope),
+        )
+
+    def find_transaction(self, request: Request, state: str | None) -> Transaction:
+        """Return the pending login with this state.
+
+        Raises:
+            LoginRejected: this browser has no such pending login.
+        """
+        transaction = self.transactions.find(
+            request.scope["headers"],
+            state=state or "",
+            now=self.core.clock(),
+            secure=self.cookies.use_secure(request.scope),
+        )
+        if transaction is None:
+            raise self.rejected(
+                "state", "This sign-in has expired, was started in another browser, or was already used."
+            )
+        return transaction
+
+    def delete_transaction(self, request: Request, auth: RequestAuth, state: str | None) -> None:
+        """Delete the pending login with this state, if this browser has one."""
+        headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
+        auth.cookies.add(self.transactions.delete(headers, state=state or "", secure=secure))
+
+    def reject_conflicting_cookies(self, auth: RequestAuth) -> None:
+        """Reject a login that would end in a login loop, because duplicates of the cookies remain (CK-02).
+
+        Raises:
+            LoginRejected: a cookie came with two different values, although the start of the login has
+                deleted the duplicates that it can reach.
+        """
+        if auth.credentials().ambiguous:
+            auth.cookies.drop_duplicates(auth.credentials())
+            raise self.rejected("conflicting_cookies", ConflictingCookies().detail)
+
+    async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:
+        """Replace the session that the browser had (CB-09)."""
+        await self.core.login_flow.supersede(auth.credentials(), pair)
+        auth.cookies.write(pair)
+
+    def stored_return_to(self, transaction: Transaction, request: Request, auth: RequestAuth) -> str:
+        """Return where to redirect after the login that ends now."""
+        # Validated again, because the cookie that stored it could have been changed.
+        return self._safe_redirect(transaction.return_to, request, auth) or self.landing(auth)
+
+    def rejected(self, reason: str, detail: str) -> LoginRejected:
+        """Emit the event of a rejected login, and return the error to raise."""
+        self.events.emit(LoginFailed(reason))
+        return LoginRejected(detail, reason=reason)
+
+
+def _as_login_rejected(error: NotAuthenticated) -> LoginRejected:
+    return LoginRejected(error.detail if error.detail != error.title else None, reason=error.code)
+
+
+def single_values(request: Request) -> Mapping[str, str]:
+    """Return the query parameters that occur exactly once (CB-05, RT-14)."""
+    items = request.query_params.multi_items()
+    counts = Counter(name for name, _ in items)
+    return {name: value for name, value in items if counts[name] == 1}
+
+
+def may_swap_users(request: Request, auth: RequestAuth) -> bool:
+    """Return whether another site sent a browser here that has a session already (login CSRF, CB-15)."""
+    credentials = auth.credentials()
+    has_session = bool(credentials.session or credentials.refresh or credentials.ambiguous)
+    return has_session and is_cross_origin_navigation(request.headers)
+
+
+def sibling_path(request: Request, own: PluginRoute, route: PluginRoute) -> str:
+    """Return the public path of a route of the router. ``own`` is the route that the request is for."""
+    prefix = path_in_app(request.scope).removesuffix(own.path)
+    return path_in_browser(prefix + route.path, request.scope.get("root_path", ""))
