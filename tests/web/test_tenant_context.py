@@ -1,4 +1,4 @@
-"""``tenant_id_var``: the current tenant for code that has no request, and None outside of requests."""
+"""``tenant_id_var`` (TN-13): the tenant for code that has no request, and None outside of requests."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
