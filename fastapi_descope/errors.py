@@ -18,6 +18,7 @@
     +-- BadRequest                     the request itself is wrong                       400
     |   +-- LoginRejected              a login or its callback cannot continue           400
     |   +-- SessionTooLarge            the tokens do not fit into cookies                400
+    +-- SessionCheckFailed             an ``on_session`` hook gave no verdict            503
     +-- UpstreamError                  a call to Descope's API failed
         +-- UpstreamRejected           Descope refused the call                          400
         +-- UpstreamUnavailable        no verdict: cookies are kept, retry later         503
@@ -48,6 +49,7 @@ __all__ = [
     "NoTenant",
     "NotAuthenticated",
     "RateLimited",
+    "SessionCheckFailed",
     "SessionEnded",
     "SessionTooLarge",
     "StepUpRequired",
@@ -289,6 +291,20 @@ class SessionTooLarge(BadRequest):
 
     code = "session_too_large"
     title = "The session is too large for cookies"
+
+
+# Not an UpstreamError: the hook is the app's own code, and Descope has nothing to do with its failure.
+class SessionCheckFailed(DescopeError):
+    """An ``on_session`` hook failed or took too long. There is no verdict, and cookies are kept.
+
+    Attributes:
+        retry_after: seconds until a retry is useful.
+    """
+
+    status = 503
+    code = "session_check_failed"
+    title = "Your session cannot be checked at the moment"
+    retry_after: ClassVar[int] = 5
 
 
 class UpstreamError(DescopeError):

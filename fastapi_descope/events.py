@@ -22,7 +22,9 @@ __all__ = [
     "RedirectRejected",
     "RefreshFailed",
     "RefreshRefused",
+    "SessionCheckFailed",
     "SessionRefreshed",
+    "SessionRefused",
     "SignedIn",
     "SignedOut",
     "StoreDegraded",
@@ -111,6 +113,30 @@ class SessionRefreshed(Event):
     name = "session_refreshed"
     user_id: str
     tenant_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefused(Event):
+    """An ``on_session`` hook refused a session. Emitted once for each verdict, not for each request.
+
+    ``reason`` is the ``code`` of the ``Forbidden`` that the hook raised.
+    """
+
+    name = "session_refused"
+    user_id: str
+    tenant_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCheckFailed(Event):
+    """An ``on_session`` hook failed. Its requests got 503, and no user was signed out.
+
+    ``reason`` is the name of the exception's class, or ``timeout``.
+    """
+
+    name = "session_check_failed"
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

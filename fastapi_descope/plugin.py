@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from ._auth.core import build_core
+from ._auth.session_gate import SessionHook
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.otel import Telemetry
 from ._upstream.transport import Transport
@@ -18,7 +19,15 @@ from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_responses import ErrorResponses
-from ._web.hooks import Hooks, LoginHook, OptionsHook, require_async, require_sync
+from ._web.hooks import (
+    Hooks,
+    LoginHook,
+    LogoutHook,
+    OptionsHook,
+    TenantSwitchHook,
+    require_async,
+    require_sync,
+)
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme, describe_security
@@ -88,7 +97,12 @@ class Descope:
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks = Hooks()
         self._core = build_core(
-            self.settings, self.events, clock=clock, transport=transport, store=refresh_store
+            self.settings,
+            self.events,
+            clock=clock,
+            transport=transport,
+            store=refresh_store,
+            session_hooks=self._hooks.session,
         )
         self._build_web()
         if app is not None:
@@ -166,16 +180,23 @@ class Descope:
     def override_upstream(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
         """Replace Descope and the clock within a ``with`` block, to test an app that is built already.
 
-        The block starts without cached keys, tokens and refresh results. Refresh results are stored in this
-        process, whichever store is configured. Settings, routes, hooks and subscribers stay, and tokens are
-        verified as usual. Not for use while requests are being served.
+        The block starts without cached keys, tokens, verdicts and refresh results. Refresh results are stored
+        in this process, whichever store is configured. Settings, routes, hooks and subscribers stay, and
+        tokens are verified as usual. Not for use while requests are being served.
 
         Args:
             transport: Receives the calls to Descope.
             clock: Returns epoch seconds.
         """
         store = MemoryRefreshStore(clock)
-        other = build_core(self.settings, self.events, clock=clock, transport=transport, store=store)
+        other = build_core(
+            self.settings,
+            self.events,
+            clock=clock,
+            transport=transport,
+            store=store,
+            session_hooks=self._hooks.session,
+        )
         former = self._core.replace(other)
         try:
             yield
@@ -196,6 +217,58 @@ class Descope:
         """
         require_async(hook, "on_login")
         self._hooks.login.append(hook)
+        return hook
+
+    def on_session(self, hook: SessionHook) -> SessionHook:
+        """Register ``hook(session)``, awaited before a session counts for the first time. A decorator.
+
+        It is the place for access control, for example to suspend a user. It is awaited in each process for
+        each session token that the process has not seen: after a login, a refresh or a tenant switch, for
+        bearers and for WebSockets. Concurrent requests with one token share one call, and the verdict is
+        cached with the token. So a new decision takes effect at the next refresh, at most one lifetime of a
+        session token later. Do not count calls: a token may be checked again after its verdict was evicted
+        from the cache, or after Descope has changed its keys.
+
+        To refuse the session, raise ``Forbidden`` or a subclass: every request with the token gets a 403 with
+        that error. After any other exception, or two seconds for all hooks together, requests get a 503, keep
+        their cookies, and the next request runs the hooks again. Login and logout work in either case.
+
+        Hooks run in order; the first refusal counts. With ``DESCOPE_TOKEN_CACHE_SIZE=0`` they run for each
+        request.
+
+        Raises:
+            ConfigurationError: The hook is not ``async``.
+        """
+        require_async(hook, "on_session")
+        self._hooks.session.append(hook)
+        return hook
+
+    def on_logout(self, hook: LogoutHook) -> LogoutHook:
+        """Register ``hook(request, session)``, awaited after each logout, before the response. A decorator.
+
+        The session is that of the session cookie. If that has expired, it has the user id and no tenants. The
+        hook is not called for a logout without a valid token. It may take two seconds; an exception is logged
+        and ignored. Hooks run in order, and are completed even if the browser disconnects.
+
+        Raises:
+            ConfigurationError: The hook is not ``async``.
+        """
+        require_async(hook, "on_logout")
+        self._hooks.logout.append(hook)
+        return hook
+
+    def on_tenant_switch(self, hook: TenantSwitchHook) -> TenantSwitchHook:
+        """Register ``hook(request, session)``, awaited after each tenant switch, before the response.
+
+        A decorator. The session is the new one, admitted by the ``on_session`` hooks. The switch cannot be
+        prevented any more: the new cookies are set even if the hook raises an error of this package, and the
+        next request sets them if it raises any other. Hooks run in order.
+
+        Raises:
+            ConfigurationError: The hook is not ``async``.
+        """
+        require_async(hook, "on_tenant_switch")
+        self._hooks.tenant_switch.append(hook)
         return hook
 
     def login_options(self, hook: OptionsHook) -> OptionsHook:
@@ -248,7 +321,9 @@ class Descope:
             events=events,
             hooks=self._hooks,
         )
-        session = SessionRoutes(core=self._core, settings=settings, redirects=redirects, events=events)
+        session = SessionRoutes(
+            core=self._core, settings=settings, redirects=redirects, events=events, hooks=self._hooks
+        )
         self.router = build_router(LoginRoutes(steps), session, self.lifespan)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Literal, assert_never
 from zlib import crc32
 
@@ -23,49 +22,17 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import EventBus, TokenPairMismatch, TokenRejected
-from ..session import AuthSession, RefreshToken, TokenPair
+from ..session import AuthSession, RefreshToken, TokenPair, User
+from .credentials import CookieAction, Credentials
+from .session_gate import SessionGate
 
-__all__ = ["AuthResult", "Authenticator", "CookieAction", "Credentials"]
+__all__ = ["AuthResult", "Authenticator"]
 
 _CONCURRENT_REFRESH_TIMEOUT = 1.0
 """Seconds that a response waits for a refresh that runs concurrently with its handler."""
 
 _RefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
 """The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The credentials in the headers of one request. Nothing in it is verified, and ``repr`` shows no token.
-
-    Attributes:
-        bearer: The bearer token. None without an Authorization header, "" if the header is not a single
-            well-formed bearer; ``scheme`` is then the scheme that it has.
-        session: The session token in the cookies.
-        refresh: The refresh token in the cookies.
-        ambiguous: Whether a cookie name came with two different values. There are no cookie tokens then.
-        may_refresh: False for requests that must have no effect, such as a prefetch or a preflight.
-        scheme: The scheme of the Authorization header.
-        cookie_names: The names of the session's cookies that the browser sent, malformed ones and chunks
-            included. To end the session, all of them have to be deleted.
-    """
-
-    bearer: str | None = field(default=None, repr=False)
-    session: str | None = field(default=None, repr=False)
-    refresh: str | None = field(default=None, repr=False)
-    ambiguous: bool = False
-    may_refresh: bool = True
-    scheme: str = "bearer"
-    cookie_names: frozenset[str] = frozenset()
-
-
-class CookieAction(Enum):
-    """The action of a response on the cookies of the session."""
-
-    KEEP = "keep"
-    WRITE = "write"
-    CLEAR = "clear"
-    CLEAR_REFRESH = "clear_refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +44,9 @@ class AuthResult:
 
     Attributes:
         session: The session, or None if the request is unauthenticated.
-        error: The reason if there is no session: the ``NotAuthenticated`` family, or ``UpstreamUnavailable``
-            if the credentials cannot be checked at the moment.
+        error: The reason if there is no session: the ``NotAuthenticated`` family, ``Forbidden`` if an
+            ``on_session`` hook refuses the session, or ``UpstreamUnavailable`` or ``SessionCheckFailed`` if
+            the credentials cannot be checked at the moment.
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
@@ -99,9 +67,12 @@ class AuthResult:
     async def finish(self) -> "AuthResult":
         """Return the result for the response that starts now.
 
-        Waits at most one second for a concurrent refresh. A later result is cached for the next request. A
-        pair that a tenant switch, a logout or another login has replaced is not written. Its cookies are not
-        cleared either: the request that replaced it has already written the cookies of a newer session.
+        Waits at most one second for a concurrent refresh and the ``on_session`` hooks. A later result is
+        cached for the next request. The new session replaces the old one only if the hooks have admitted it;
+        its cookies are written in any case.
+
+        A pair that a tenant switch, a logout or another login has replaced is not written. Its cookies are
+        not cleared either: the request that replaced it has already written the cookies of a newer session.
         """
         return self if self._refresh is None else await self._refresh.finish(self)
 
@@ -116,6 +87,7 @@ class _Refresh:
     """The refresh on which an ``AuthResult`` depends: its token, and its task while that may run."""
 
     coordinator: RefreshCoordinator
+    gate: SessionGate
     token: RefreshToken
     task: asyncio.Task[FlightResult] | None = None
 
@@ -131,11 +103,24 @@ class _Refresh:
         return replace(result, pair=None, cookies=CookieAction.KEEP)
 
     async def _wait_for(self, task: asyncio.Task[FlightResult], result: AuthResult) -> AuthResult:
+        now = asyncio.get_running_loop().time
+        deadline = now() + _CONCURRENT_REFRESH_TIMEOUT
         done, _ = await asyncio.wait([task], timeout=_CONCURRENT_REFRESH_TIMEOUT)
         if not done or task.cancelled():  # it takes too long, or a shutdown has cancelled it
             return result
         outcome = task.result()
-        return result if isinstance(outcome, SwitchFailed) else _with_outcome(result, outcome)
+        if isinstance(outcome, SwitchFailed):
+            return result
+        finished = _with_outcome(result, outcome)
+        if finished.pair is None or not self.gate.hooks:
+            return finished
+        if await self._admits(finished.pair, wait_timeout=deadline - now()):
+            return finished
+        # The old session was admitted and is still valid. The next request gets the verdict on the new one.
+        return replace(finished, session=result.session)
+
+    async def _admits(self, pair: TokenPair, *, wait_timeout: float) -> bool:
+        return await self.gate.check(pair.session_jwt, pair.session, wait_timeout=wait_timeout) is None
 
 
 class Authenticator:
@@ -144,6 +129,7 @@ class Authenticator:
     Args:
         verifier: Verifies session tokens and refresh tokens.
         coordinator: Refreshes sessions.
+        gate: Admits or refuses verified sessions.
         events: Receives an event for each rejected token.
         clock: Returns epoch seconds.
         refresh_ahead: Seconds before its expiry at which a session is refreshed concurrently with a request,
@@ -156,12 +142,14 @@ class Authenticator:
         *,
         verifier: TokenVerifier,
         coordinator: RefreshCoordinator,
+        gate: SessionGate,
         events: EventBus,
         clock: Callable[[], float],
         refresh_ahead: float = 60.0,
     ) -> None:
         self._verifier = verifier
         self._coordinator = coordinator
+        self._gate = gate
         self._events = events
         self._clock = clock
         self._refresh_ahead = refresh_ahead
@@ -170,7 +158,8 @@ class Authenticator:
         """Return the session that the credentials prove, or the reason why they prove none. Never raises.
 
         A known token costs two cache look-ups, an unknown one a signature check each. An expired session
-        costs one refresh, shared by all concurrent requests with the same refresh token.
+        costs one refresh, shared by all concurrent requests with the same refresh token. The ``on_session``
+        hooks run once for each unknown session token.
         """
         if credentials.bearer is not None:
             return await self._from_bearer(credentials.bearer, credentials.scheme)
@@ -185,6 +174,8 @@ class Authenticator:
 
     async def require_refresh_token(self, credentials: Credentials) -> RefreshToken:
         """Return the verified refresh token of a request, for operations that need it.
+
+        The ``on_session`` hooks do not matter: a user whose session they refuse can log out.
 
         Raises:
             BadRequest: The request has an Authorization header.
@@ -216,18 +207,39 @@ class Authenticator:
         """
         return await self._coordinator.current_token(await self.require_refresh_token(credentials))
 
+    async def session_to_end(self, credentials: Credentials) -> AuthSession | None:
+        """Return the session that a logout ends, also one that the ``on_session`` hooks refuse.
+
+        Without a valid session token it has the user id and the times of the refresh token, and nothing else.
+        Returns None if no token is valid or the tokens belong to different users. Refreshes nothing.
+
+        Raises:
+            UpstreamUnavailable: The tokens cannot be verified, because no keys could be fetched.
+        """
+        refresh = await self._verify_refresh_cookie(credentials.refresh)
+        session = await self._verify_session_cookie(credentials.session)
+        if _have_two_users(refresh, session):
+            return None
+        if isinstance(session, AuthSession):
+            return session
+        if isinstance(refresh, RefreshToken):
+            return AuthSession(User(refresh.subject), None, {}, refresh.issued_at, refresh.expires_at)
+        return None
+
     # A bearer is a session token or nothing: cookies are not read, nothing is refreshed (KD-04, KD-08).
     async def _from_bearer(self, bearer: str, scheme: str) -> AuthResult:
         if scheme != "bearer":
             self._events.emit(TokenRejected(TokenReason.MALFORMED, "bearer", scheme))
             return AuthResult(error=UnsupportedAuthScheme(scheme), source="bearer")
         try:
-            return AuthResult(await self._verifier.verify_session(bearer), source="bearer")
+            session = await self._verifier.verify_session(bearer)
         except TokenError as error:
             self._events.emit(TokenRejected(error.reason, "bearer"))
             return AuthResult(error=error, source="bearer")
         except UpstreamUnavailable as error:
             return AuthResult(error=error, source="bearer")
+        result = AuthResult(session, source="bearer")
+        return await self._checked(result, bearer, session) if self._gate.hooks else result
 
     async def _from_cookies(self, credentials: Credentials) -> AuthResult:
         refresh = await self._verify_refresh_cookie(credentials.refresh)
@@ -236,9 +248,20 @@ class Authenticator:
             self._events.emit(TokenRejected(session.reason, "cookie"))
         if self._is_mismatch(refresh, session):
             return AuthResult(error=NotAuthenticated(), cookies=CookieAction.CLEAR, source="cookie")
-        if isinstance(session, AuthSession):
-            return self._live_session(session, refresh, may_refresh=credentials.may_refresh)
-        return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
+        if not isinstance(session, AuthSession):
+            return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
+        if self._gate.hooks and credentials.session is not None:
+            result = AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
+            result = await self._checked(result, credentials.session, session)
+            if result.session is None:  # a refused session is not refreshed ahead of its expiry
+                return result
+        return self._live_session(session, refresh, may_refresh=credentials.may_refresh)
+
+    # Rotated cookies are written whatever the verdict (SG-04).
+    async def _checked(self, result: AuthResult, token: str, session: AuthSession) -> AuthResult:
+        """Return ``result``, with an error instead of the session unless the hooks admit it."""
+        error = await self._gate.check(token, session)
+        return result if error is None else replace(result, session=None, error=error)
 
     # Verified offline before it is sent anywhere (RF-12). If it cannot be verified now, a valid session token
     # is still accepted.
@@ -260,9 +283,8 @@ class Authenticator:
 
     # One of the cookies was planted, and it is unknown which one (KD-05, CK-11).
     def _is_mismatch(self, refresh: _RefreshCookie, session: AuthSession | TokenError | None) -> bool:
-        """Return whether the two cookies belong to different users."""
-        ours, theirs = _subject(refresh), _subject(session)
-        mismatch = ours is not None and theirs is not None and ours != theirs
+        """Return whether the two cookies belong to different users; emit an event if they do."""
+        mismatch = _have_two_users(refresh, session)
         if mismatch:
             self._events.emit(TokenPairMismatch())
         return mismatch
@@ -275,7 +297,8 @@ class Authenticator:
         if not may_refresh or self._clock() < self._refresh_due_at(session):
             return AuthResult(session, source="cookie")
         task = self._coordinator.start_refresh(refresh)
-        return AuthResult(session, source="cookie", _refresh=_Refresh(self._coordinator, refresh, task))
+        running = _Refresh(self._coordinator, self._gate, refresh, task)
+        return AuthResult(session, source="cookie", _refresh=running)
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
@@ -291,8 +314,11 @@ class Authenticator:
             return AuthResult(error=error, cookies=_rejected_refresh_action(refresh), source="cookie")
         if not may_refresh:
             return AuthResult(error=NotAuthenticated(), source="cookie")
-        result = AuthResult(source="cookie", _refresh=_Refresh(self._coordinator, refresh))
-        return _with_outcome(result, await self._coordinator.refresh(refresh))
+        result = AuthResult(source="cookie", _refresh=_Refresh(self._coordinator, self._gate, refresh))
+        result = _with_outcome(result, await self._coordinator.refresh(refresh))
+        if result.pair is None or not self._gate.hooks:
+            return result
+        return await self._checked(result, result.pair.session_jwt, result.pair.session)
 
     def _refresh_due_at(self, session: AuthSession) -> float:
         lifetime = session.expires_at - session.issued_at
@@ -314,6 +340,11 @@ def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
             return replace(result, error=None if is_live else UpstreamUnavailable(seconds))
         case _:
             assert_never(outcome)
+
+
+def _have_two_users(refresh: _RefreshCookie, session: AuthSession | TokenError | None) -> bool:
+    ours, theirs = _subject(refresh), _subject(session)
+    return ours is not None and theirs is not None and ours != theirs
 
 
 def _subject(token: AuthSession | _RefreshCookie) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from ..events import EventBus
 from ..settings import DescopeSettings
 from .authenticator import Authenticator
 from .login import LoginFlow
+from .session_gate import SessionGate, SessionHook
 from .session_service import SessionService
 from .token_service import TokenService
 
@@ -48,6 +49,7 @@ class Core:
     store: RefreshStore
     tokens: TokenService
     coordinator: RefreshCoordinator
+    session_gate: SessionGate
     authenticator: Authenticator
     login_flow: LoginFlow
     session_service: SessionService
@@ -61,8 +63,8 @@ class Core:
         return former
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most ``seconds`` for refreshes, logins and logouts in flight."""
-        flights = (self.coordinator, self.login_flow, self.session_service)
+        """Wait at most ``seconds`` for refreshes, logins, logouts and ``on_session`` hooks in flight."""
+        flights = (self.coordinator, self.login_flow, self.session_service, self.session_gate)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def aclose(self) -> None:
@@ -80,11 +82,12 @@ def build_core(
     clock: Callable[[], float] = time.time,
     transport: Transport | None = None,
     store: RefreshStore | None = None,
+    session_hooks: Sequence[SessionHook] = (),
 ) -> Core:
     """Return all objects, built from the settings. Opens no connection.
 
     ``clock`` returns epoch seconds. ``transport`` replaces the connections to Descope, and ``store`` the
-    refresh store of the settings.
+    refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks.
 
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.
@@ -98,9 +101,11 @@ def build_core(
         store = _build_store(settings, events, monotonic)
     tokens = TokenService(api, verifier, events=events, clock=clock)
     coordinator = _build_coordinator(settings, events, store, tokens, clock)
+    gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
     authenticator = Authenticator(
         verifier=verifier,
         coordinator=coordinator,
+        gate=gate,
         events=events,
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
@@ -112,8 +117,9 @@ def build_core(
         store=store,
         tokens=tokens,
         coordinator=coordinator,
+        session_gate=gate,
         authenticator=authenticator,
-        login_flow=LoginFlow(api, tokens, authenticator, coordinator, events),
+        login_flow=LoginFlow(api, tokens, authenticator, coordinator, gate, events),
         session_service=SessionService(api, tokens, authenticator, coordinator, events),
         drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),
     )

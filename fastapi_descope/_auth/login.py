@@ -22,7 +22,9 @@ from ..errors import (
 )
 from ..events import EventBus, LoginFailed, SignedIn
 from ..session import TokenPair, UserProfile
-from .authenticator import Authenticator, Credentials
+from .authenticator import Authenticator
+from .credentials import Credentials
+from .session_gate import SessionGate
 from .token_service import TokenService, convert_session_ended
 
 __all__ = ["EXPIRED", "Admission", "LoginFlow", "LoginRequest"]
@@ -63,12 +65,14 @@ class LoginFlow:
         tokens: TokenService,
         authenticator: Authenticator,
         coordinator: RefreshCoordinator,
+        gate: SessionGate,
         events: EventBus,
     ) -> None:
         self._api = api
         self._tokens = tokens
         self._authenticator = authenticator
         self._coordinator = coordinator
+        self._gate = gate
         self._events = events
         self._log = LogOnce()
         self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
@@ -103,11 +107,14 @@ class LoginFlow:
     async def complete_login(self, code: str, admit: Admission) -> TokenPair:
         """Exchange the one-time code of a callback, and return the verified tokens if ``admit`` returns.
 
-        One call to Descope, never repeated. Concurrent callbacks with the same code share it, and ``admit``
-        is awaited once. After an error no cookie may be set.
+        One call to Descope, never repeated. Concurrent callbacks with the same code share it. ``admit`` is
+        awaited once, after the ``on_session`` hooks have admitted the session. After an error no cookie may
+        be set.
 
         Raises:
             LoginRejected: Descope rejects the code.
+            Forbidden: An ``on_session`` hook refuses the user.
+            SessionCheckFailed: An ``on_session`` hook failed.
             SessionTooLarge: The tokens do not fit into cookies.
             UpstreamError: The call failed, or its tokens are invalid.
             Exception: Whatever ``admit`` raises.
@@ -120,6 +127,8 @@ class LoginFlow:
 
         Raises:
             SessionTooLarge: The tokens do not fit into cookies.
+            Forbidden: An ``on_session`` hook refuses the user.
+            SessionCheckFailed: An ``on_session`` hook failed.
             UpstreamError: The tokens are invalid.
             Exception: Whatever ``admit`` raises.
         """
@@ -129,6 +138,7 @@ class LoginFlow:
             self._events.emit(LoginFailed(error.code))
             raise
         try:
+            await self._gate.require(pair)
             await admit(pair, response.profile)
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))

@@ -19,13 +19,17 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import EventBus, SignedOut, TenantSwitched
-from ..session import RefreshToken, TokenPair, UserProfile
-from .authenticator import Authenticator, AuthResult, Credentials
+from ..session import AuthSession, RefreshToken, TokenPair, UserProfile
+from .authenticator import Authenticator, AuthResult
+from .credentials import Credentials
 from .token_service import TokenService, convert_session_ended
 
-__all__ = ["SessionService"]
+__all__ = ["LogoutNotifier", "SessionService"]
 
 T = TypeVar("T")
+
+LogoutNotifier = Callable[[AuthSession], Awaitable[None]]
+"""Called with the session that a logout has ended. Must not raise."""
 
 _LOGOUT_TIMEOUT = 2.0
 """Seconds that a logout waits for Descope. The cookies are cleared in any case (LO-01)."""
@@ -73,7 +77,9 @@ class SessionService:
         return pair
 
     # LO-01, LO-04
-    async def logout(self, credentials: Credentials, *, everywhere: bool = False) -> None:
+    async def logout(
+        self, credentials: Credentials, *, everywhere: bool = False, notify: LogoutNotifier | None = None
+    ) -> None:
         """End the session in this app and, within two seconds, at Descope. Never raises.
 
         Without a refresh token nothing is called. A copy of the session token stays valid until it expires:
@@ -82,12 +88,15 @@ class SessionService:
         Args:
             credentials: Those of the request.
             everywhere: End all sessions of the user, on all devices.
+            notify: Awaited with the ended session, once for all concurrent logouts of the session. It is not
+                called if no token of the request is valid.
         """
-        if credentials.refresh is None:  # LO-02
+        token = credentials.refresh or credentials.session
+        if token is None:  # LO-02
             await self._log_out(credentials, everywhere=everywhere)
             return
-        key = (sha256(credentials.refresh.encode()).digest(), everywhere)
-        await self._logouts.run(key, lambda: self._log_out(credentials, everywhere=everywhere))
+        key = (sha256(token.encode()).digest(), everywhere)
+        await self._logouts.run(key, lambda: self._log_out(credentials, everywhere=everywhere, notify=notify))
 
     async def profile(self, credentials: Credentials, result: AuthResult) -> UserProfile:
         """Return Descope's user object. One call, or two if the refresh token is replaced concurrently.
@@ -113,7 +122,9 @@ class SessionService:
         """Wait at most ``seconds`` for logouts in flight."""
         await self._logouts.drain(seconds)
 
-    async def _log_out(self, credentials: Credentials, *, everywhere: bool) -> None:
+    async def _log_out(
+        self, credentials: Credentials, *, everywhere: bool, notify: LogoutNotifier | None = None
+    ) -> None:
         confirmed = False
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
@@ -124,6 +135,16 @@ class SessionService:
         except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
             pass
         self._events.emit(SignedOut(everywhere, confirmed))
+        if notify is not None:
+            await self._notify(notify, credentials)
+
+    async def _notify(self, notify: LogoutNotifier, credentials: Credentials) -> None:
+        try:
+            session = await self._authenticator.session_to_end(credentials)
+        except UpstreamUnavailable:
+            return
+        if session is not None:
+            await notify(session)
 
     async def _refresh_token_to_revoke(self, credentials: Credentials) -> RefreshToken:
         """Return the refresh token, also if the session token cannot be verified at the moment."""

@@ -25,7 +25,9 @@ from ..events import (
     RedirectRejected,
     RefreshFailed,
     RefreshRefused,
+    SessionCheckFailed,
     SessionRefreshed,
+    SessionRefused,
     SignedIn,
     SignedOut,
     StoreDegraded,
@@ -67,6 +69,7 @@ _COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.profile_reads": "Fetches of user profiles",
         "descope.refreshes": "Session refreshes",
         "descope.refused": "Requests that were refused as a possible attack",
+        "descope.session_checks": "Sessions that an on_session hook refused or could not check",
         "descope.sign_outs": "Logouts, and whether Descope confirmed them",
         "descope.store": "Outages and recoveries of the shared refresh store",
         "descope.tenant_switches": "Tenant switches",
@@ -109,6 +112,8 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         RedirectRejected: _refused("redirect"),
         RefreshFailed: _result("descope.refreshes", "failed", "reason", level=logging.WARNING),
         RefreshRefused: _result("descope.refreshes", "refused", level=logging.WARNING),
+        SessionCheckFailed: _result("descope.session_checks", "failed", "reason", level=logging.WARNING),
+        SessionRefused: _result("descope.session_checks", "refused", "reason", level=logging.WARNING),
         SessionRefreshed: _result("descope.refreshes", "refreshed"),
         SignedIn: _result("descope.logins", "signed_in"),
         SignedOut: _EventMapping("descope.sign_outs", labels=("everywhere", "confirmed")),
@@ -206,6 +211,8 @@ class Telemetry:
                 return _CLOCK_HINTS.get(reason)
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
+            case SessionCheckFailed():
+                return "an on_session hook raised this or took longer than two seconds: requests get 503"
             case _:
                 return None
 

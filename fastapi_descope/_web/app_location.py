@@ -117,6 +117,11 @@ class AppLocation:
         """Return the path of a route, without ``root_path``; None if the app does not have it."""
         return self._finder.path(route, self.app)
 
+    def path_in_browser(self, route: PluginRoute) -> str | None:
+        """Return the path of a route as browsers have it; None if the app does not have it."""
+        path = self.path_of(route)
+        return None if path is None else path_in_browser(path, self.root_path)
+
     def is_public_route(self, scope: Scope) -> bool:
         """Return whether a request is for one of the plugin's routes that must work without a session."""
         path = path_in_app(scope, self.root_path)

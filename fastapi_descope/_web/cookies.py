@@ -9,7 +9,7 @@ from typing import Self
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope
 
-from .._auth.authenticator import CookieAction, Credentials
+from .._auth.credentials import CookieAction, Credentials
 from .._config.origin import Origin
 from .._tokens.claims import looks_like_jwt
 from ..errors import SessionEnded, SessionTooLarge, TokenError, TokenReason

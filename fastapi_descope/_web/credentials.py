@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from starlette.types import Scope
 
-from .._auth.authenticator import Credentials
+from .._auth.credentials import Credentials
 from .._tokens.claims import COMPACT_JWS
 from ..errors import SessionTooLarge
 from ..settings import DescopeSettings

@@ -25,7 +25,6 @@ from ..errors import (
     NoTenant,
     StepUpRequired,
     TenantMismatch,
-    UpstreamUnavailable,
 )
 from ..session import AuthSession, Tenant, User, UserProfile
 from .openapi import OptionalSessionScheme, SessionScheme
@@ -64,9 +63,12 @@ async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
     """Return the session of a request or WebSocket, or None if it is unauthenticated.
 
     For code that is not a route, such as middleware and hooks. A known token costs two cache look-ups. Only
-    an expired session costs a call to Descope.
+    an expired session costs a call to Descope. On the plugin's login, callback and logout it returns None
+    instead of raising ``Forbidden``, ``SessionCheckFailed`` or ``UpstreamUnavailable``.
 
     Raises:
+        Forbidden: An ``on_session`` hook refuses the session.
+        SessionCheckFailed: An ``on_session`` hook failed.
         CrossSiteRequest: The cookies came with a request of another site.
         UpstreamUnavailable: The session has expired and Descope is unreachable, or no keys could be fetched.
         ConfigurationError: The middleware is not installed.
@@ -82,6 +84,8 @@ async def get_user_profile(connection: HTTPConnection) -> UserProfile:
 
     Raises:
         NotAuthenticated: The request is unauthenticated.
+        Forbidden: An ``on_session`` hook refuses the session.
+        SessionCheckFailed: An ``on_session`` hook failed.
         SessionEnded: Descope has ended the session.
         BadRequest: The request has a bearer token; Descope returns profiles for refresh tokens only.
         CrossSiteRequest: The cookies came with a request of another site.
@@ -109,20 +113,14 @@ class _Optional(OptionalSessionScheme, Generic[T]):
     """A dependency that returns a part of the session, or None without one.
 
     As a dependency of a whole app it runs before the login and logout routes too, which must work if Descope
-    is unreachable (LO-01). On those it then returns None.
+    is unreachable or the session is refused (LO-01). On those it then returns None.
     """
 
     def __init__(self, selector: Callable[[AuthSession], T | None]) -> None:
         self._selector = selector
 
     async def __call__(self, connection: HTTPConnection) -> T | None:
-        auth = request_auth(connection.scope)
-        try:
-            session = await auth.session()
-        except UpstreamUnavailable:
-            if auth.location.is_public_route(auth.scope):
-                return None
-            raise
+        session = await request_auth(connection.scope).session()
         return None if session is None else self._selector(session)
 
 
@@ -146,12 +144,14 @@ def _tenant_or_none(session: AuthSession) -> Tenant | None:
 
 current_session = _Required(_session)
 """Returns the session. Raises ``NotAuthenticated`` (401), ``UpstreamUnavailable`` (503), ``CrossSiteRequest``
-(403).
+(403), and if an ``on_session`` hook refuses the session or fails, ``Forbidden`` (403) or
+``SessionCheckFailed`` (503).
 """
 
 optional_session = _Optional(_session)
-"""Returns the session, or None if the request is unauthenticated. Raises ``UpstreamUnavailable`` (503) and
-``CrossSiteRequest`` (403).
+"""Returns the session, or None if the request is unauthenticated. Raises ``UpstreamUnavailable`` (503),
+``CrossSiteRequest`` (403), and if an ``on_session`` hook refuses the session or fails, ``Forbidden`` (403) or
+``SessionCheckFailed`` (503).
 """
 
 current_user = _Required(_user)
@@ -230,8 +230,10 @@ class Requirement(SessionScheme):
             TenantMismatch: The path names another tenant.
             MissingRoles: The user lacks a role, or holds none of several.
             MissingPermissions: The user lacks a permission, or holds none of several.
+            Forbidden: An ``on_session`` hook refuses the session.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The session has expired and Descope is unreachable.
+            SessionCheckFailed: An ``on_session`` hook failed.
             ConfigurationError: The route has no such path parameter.
         """
         auth = request_auth(connection.scope)

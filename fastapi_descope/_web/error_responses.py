@@ -20,15 +20,17 @@ from ..errors import (
     ConfigurationError,
     ConflictingCookies,
     DescopeError,
+    Forbidden,
     MissingPermissions,
     MissingRoles,
     NotAuthenticated,
+    SessionCheckFailed,
     StepUpRequired,
     TokenError,
     UpstreamUnavailable,
 )
-from .app_location import CALLBACK, LOGIN, path_in_app, path_in_browser
-from .pages import PAGE_HEADERS, error_page
+from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser
+from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
@@ -48,6 +50,9 @@ NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 _URL_SAFE = "/:@!$&'()*+,;=%?#[]"
 """Characters of a URL that are not quoted again (RFC 3986, section 2). Its escapes are kept."""
+
+_RETRYABLE = (UpstreamUnavailable, SessionCheckFailed)
+"""The errors after which the same request may succeed a few seconds later."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -93,9 +98,7 @@ class ErrorResponses:
 
     def _login_path(self, auth: RequestAuth) -> str | None:
         """Return the public path of the login that belongs to the request, or None if the app has none."""
-        app = auth.location.login_app
-        path = app.path_of(LOGIN)
-        return None if path is None else path_in_browser(path, app.root_path)
+        return auth.location.login_app.path_in_browser(LOGIN)
 
     def response_for(self, error: DescopeError, auth: RequestAuth, *, started: bool = False) -> ASGIApp:
         """Return the response for ``error`` as an ASGI app.
@@ -135,16 +138,21 @@ class ErrorResponses:
             login = self._login_url(
                 login, Headers(scope=scope).get("referer", ""), _login_params(error), scope
             )
-        headers = {**PAGE_HEADERS, **self._headers(error, auth)}
         # A callback is accepted once, whatever its result: repeating it can only fail.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
-        home = path_in_browser("/", auth.location.login_app.root_path)
-        credentials = auth.known_credentials
-        has_session = credentials is not None and bool(credentials.session or credentials.refresh)
+        login_app, has_session = auth.location.login_app, _has_session(auth)
+        may_log_out = has_session and isinstance(error, Forbidden)
+        logout = login_app.path_in_browser(LOGOUT) if may_log_out else None
         page = error_page(
-            error, login_path=login, home_path=home, can_retry=can_retry, has_session=has_session
+            error,
+            login_path=login,
+            logout_path=logout,
+            home_path=path_in_browser("/", login_app.root_path),
+            can_retry=can_retry,
+            has_session=has_session,
         )
-        return HTMLResponse(page, error.status, headers)
+        page_headers = FORM_PAGE_HEADERS if logout else PAGE_HEADERS
+        return HTMLResponse(page, error.status, {**page_headers, **self._headers(error, auth)})
 
     def _login_redirect(
         self, error: NotAuthenticated, auth: RequestAuth, scope: Scope, login: str
@@ -190,11 +198,17 @@ class ErrorResponses:
 
     def _headers(self, error: DescopeError, auth: RequestAuth) -> dict[str, str]:
         headers = dict(NO_STORE)
-        if isinstance(error, UpstreamUnavailable):
+        if isinstance(error, _RETRYABLE):
             headers["Retry-After"] = str(error.retry_after)
         if isinstance(error, NotAuthenticated):
             headers["WWW-Authenticate"] = _challenge(error, auth)
         return headers
+
+
+def _has_session(auth: RequestAuth) -> bool:
+    """Return whether the browser sent a session cookie, valid or not."""
+    credentials = auth.known_credentials
+    return credentials is not None and bool(credentials.session or credentials.refresh)
 
 
 def htmx_redirect(url: str) -> Mapping[str, str]:
@@ -247,4 +261,4 @@ class _WebSocketRejection:
 def _close_code(error: DescopeError) -> int:
     if isinstance(error, NotAuthenticated):
         return SESSION_ENDED
-    return _TRY_AGAIN_LATER if isinstance(error, UpstreamUnavailable) else _POLICY_VIOLATION
+    return _TRY_AGAIN_LATER if isinstance(error, _RETRYABLE) else _POLICY_VIOLATION

@@ -8,11 +8,21 @@ from typing import cast
 
 from starlette.requests import Request
 
+from .._auth.session_gate import SessionHook
 from .._upstream.login_options import LoginOptions
 from ..errors import ConfigurationError
 from ..session import AuthSession
 
-__all__ = ["Hooks", "LoginHook", "OptionsHook", "hook_request", "require_async", "require_sync"]
+__all__ = [
+    "Hooks",
+    "LoginHook",
+    "LogoutHook",
+    "OptionsHook",
+    "TenantSwitchHook",
+    "hook_request",
+    "require_async",
+    "require_sync",
+]
 
 LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
 """Called with the verified session of a login before its cookies are set.
@@ -24,12 +34,22 @@ OptionsHook = Callable[[Request], Awaitable[LoginOptions | None]]
 """Called when a login starts, for the options of that login. The request need not be authenticated."""
 
 
+LogoutHook = Callable[[Request, AuthSession], Awaitable[None]]
+"""Called with the session that a logout has ended. Its exceptions are logged and ignored."""
+
+TenantSwitchHook = Callable[[Request, AuthSession], Awaitable[None]]
+"""Called with the new session after a tenant switch, before the response."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The hooks of one app, each list in the order of registration."""
 
     login: list[LoginHook] = field(default_factory=list[LoginHook])
     login_options: list[OptionsHook] = field(default_factory=list[OptionsHook])
+    logout: list[LogoutHook] = field(default_factory=list[LogoutHook])
+    session: list[SessionHook] = field(default_factory=list[SessionHook])
+    tenant_switch: list[TenantSwitchHook] = field(default_factory=list[TenantSwitchHook])
 
 
 def hook_request(request: Request) -> Request:

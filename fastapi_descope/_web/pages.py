@@ -1,8 +1,8 @@
 """HTML pages for users: errors, the question for the organisation, and the forwarding page.
 
 The pages have inline styles, no script and no external resources, so that they work while everything else is
-down. Only two values of the request appear in them, both escaped (CB-06, RT-15): the path of the login, and
-the validated parameters of a login.
+down. Only two values of the request appear in them, both escaped (CB-06, RT-15): the paths of login and
+logout, and the validated parameters of a login.
 """
 
 from base64 import b64encode
@@ -15,12 +15,13 @@ from ..errors import (
     ConfigurationError,
     DescopeError,
     Forbidden,
+    SessionCheckFailed,
     SessionTooLarge,
     StepUpRequired,
     UpstreamUnavailable,
 )
 
-__all__ = ["PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page"]
+__all__ = ["FORM_PAGE_HEADERS", "PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6474; --paper: #f5f6f8; --card: #fff;
@@ -75,25 +76,37 @@ PAGE_HEADERS: Mapping[str, str] = {
 }
 """Headers of every page. The code in the URL of a callback must not leak as a referrer (CB-10)."""
 
+FORM_PAGE_HEADERS: Mapping[str, str] = {**PAGE_HEADERS, "Referrer-Policy": "strict-origin"}
+"""Headers of a page with a POST form. With ``no-referrer`` browsers send ``Origin: null`` for it (CS-01)."""
+
 
 def error_page(
-    error: DescopeError, *, login_path: str | None, home_path: str, can_retry: bool, has_session: bool
+    error: DescopeError,
+    *,
+    login_path: str | None,
+    logout_path: str | None,
+    home_path: str,
+    can_retry: bool,
+    has_session: bool,
 ) -> str:
     """Return the page for ``error``, with links to continue.
 
     Args:
         error: The error. Its detail is shown if it says more than its title.
         login_path: Target of the link to sign in; None hides the link.
+        logout_path: Target of the form to sign out; None hides the form.
         home_path: Target of the link to the start page.
         can_retry: Whether the page may link to its own URL, to repeat the request after an outage.
         has_session: Whether the browser sent a session, so that the page can say that it is kept.
     """
     links: list[str] = []
-    if can_retry and isinstance(error, UpstreamUnavailable):
+    if can_retry and isinstance(error, (UpstreamUnavailable, SessionCheckFailed)):
         links.append('<a href="">Try again</a>')  # an empty href is the URL of the page itself
     elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
         label = "Confirm who you are" if isinstance(error, StepUpRequired) else "Sign in again"
         links.append(f'<a href="{escape(login_path)}">{label}</a>')
+    if logout_path is not None:
+        links.append(f'<form action="{escape(logout_path)}" method="post"><button>Sign out</button></form>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
     detail = error.detail if error.detail != error.title else _advice(error, has_session=has_session)
     return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
@@ -135,9 +148,9 @@ _ANOTHER_SITE = (
 
 def _advice(error: DescopeError, *, has_session: bool) -> str:
     """Return what the user can do about an error whose detail is only its title."""
-    if has_session and isinstance(error, UpstreamUnavailable):
+    if has_session and isinstance(error, (UpstreamUnavailable, SessionCheckFailed)):
         return "This is not your fault. You are still signed in. Please try again in a moment."
-    if not has_session and isinstance(error, Forbidden):  # raised by a login hook
+    if not has_session and isinstance(error, Forbidden):  # raised by a hook during a login
         return "Your account is not allowed to do this."
     return _ADVICE_BY_CODE.get(error.code) or _ADVICE_BY_STATUS.get(error.status, "")
 

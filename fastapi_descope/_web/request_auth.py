@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from starlette.types import Message, Scope
 
-from .._auth.authenticator import AuthResult, CookieAction, Credentials
+from .._auth.authenticator import AuthResult
 from .._auth.core import Core
+from .._auth.credentials import CookieAction, Credentials
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
 from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched
 from ..session import AuthSession, TokenPair, UserProfile, tenant_id_var
@@ -141,14 +142,21 @@ class RequestAuth:
 
         A known token costs two cache look-ups. Only an expired session costs a call to Descope.
 
+        Login and logout must work in every state of the session. So on the routes of the plugin that need no
+        session the result is None for a session that is refused or cannot be checked.
+
         Raises:
+            Forbidden: An ``on_session`` hook refuses the session.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The credentials cannot be checked at the moment.
+            SessionCheckFailed: An ``on_session`` hook failed.
         """
         result = self._result or await self.authenticate()
-        session = result.session
-        if session is None and not isinstance(result.error, NotAuthenticated):
-            raise result.error or NotAuthenticated
+        session, error = result.session, result.error
+        if error is None or isinstance(error, NotAuthenticated):
+            pass
+        elif not self.location.is_public_route(self.scope):  # LO-01, SG-06
+            raise error
         tenant_id_var.set(None if session is None else session.tenant_id)
         return session
 
@@ -157,8 +165,10 @@ class RequestAuth:
 
         Raises:
             NotAuthenticated: The request is unauthenticated.
+            Forbidden: An ``on_session`` hook refuses the session.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The credentials cannot be checked at the moment.
+            SessionCheckFailed: An ``on_session`` hook failed.
         """
         result = self._result or await self.authenticate()
         session = result.session
@@ -213,6 +223,8 @@ class RequestAuth:
 
         Raises:
             NotAuthenticated: The request is unauthenticated.
+            Forbidden: An ``on_session`` hook refuses the session.
+            SessionCheckFailed: An ``on_session`` hook failed.
             CrossSiteRequest: The cookies came with a request of another site.
             BadRequest: The request has an Authorization header.
             SessionEnded: Descope has ended the session.

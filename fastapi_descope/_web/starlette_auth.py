@@ -36,15 +36,17 @@ class DescopeAuthBackend(AuthenticationBackend):
 
     ``DescopeMiddleware`` has to wrap ``AuthenticationMiddleware``. Every request is authenticated then, to
     public pages too. Requests to the plugin's login, callback and logout count as unauthenticated, because
-    these must work if Descope is unreachable.
+    these must work if Descope is unreachable or the session is refused.
     """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Return scopes and user, or None if the request is unauthenticated.
 
         Raises:
+            Forbidden: An ``on_session`` hook refuses the session. It does not count as unauthenticated.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The session has expired and Descope is unreachable.
+            SessionCheckFailed: An ``on_session`` hook failed.
         """
         auth = request_auth(conn.scope)
         session = None if auth.location.is_public_route(auth.scope) else await auth.session()

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from .._auth.authenticator import Credentials
+from .._auth.credentials import Credentials
 from .._encoding import base64url_decode
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader

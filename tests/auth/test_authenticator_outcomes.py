@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import CookieAction
+from fastapi_descope._auth.credentials import CookieAction
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, UpstreamTokenRejected
 from tests.helpers.auth_harness import HANK, STRICT, AuthHarness, tokens_of_another_project

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._auth.login import LoginRequest
 from fastapi_descope._refresh.family import Ended, Renewed
 from fastapi_descope._upstream.login_options import LoginOptions, LoginParams

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope.errors import (
     BadRequest,
     ConflictingCookies,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fastapi_descope._auth.authenticator import AuthResult, Credentials
+from fastapi_descope._auth.authenticator import AuthResult
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded
 from tests.helpers.auth_harness import ADA, AuthHarness, cookies

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import httpx
 
-from fastapi_descope._auth.authenticator import AuthResult, Credentials
+from fastapi_descope._auth.authenticator import AuthResult
 from fastapi_descope._auth.core import build_core
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._refresh.coordinator import Exchange, Verify
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope._web.login_transactions import LoginTransactions

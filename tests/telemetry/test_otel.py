@@ -39,6 +39,16 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.RefreshRefused("E064001"): ("descope.refreshes", {"result": "refused"}, "WARNING"),
+    events.SessionCheckFailed("OperationalError"): (
+        "descope.session_checks",
+        {"result": "failed", "reason": "operationalerror"},
+        "WARNING",
+    ),
+    events.SessionRefused(USER, TENANT, "suspended"): (
+        "descope.session_checks",
+        {"result": "refused", "reason": "suspended"},
+        "WARNING",
+    ),
     events.SessionRefreshed(USER, TENANT): ("descope.refreshes", {"result": "refreshed"}, "INFO"),
     events.SignedIn(USER, None, first_seen=True): ("descope.logins", {"result": "signed_in"}, "INFO"),
     events.SignedOut(everywhere=False, confirmed=True): (

@@ -14,6 +14,7 @@ from fastapi_descope import (
     Descope,
     DescopeMiddleware,
     DescopeSettings,
+    Forbidden,
     LoginOptions,
     OptionalSession,
     OptionalTenant,
@@ -90,6 +91,22 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 async def provision(request: Request, session: AuthSession) -> None:
     assert_type(await get_auth_session(request), AuthSession | None)
     assert_type(await get_user_profile(request), UserProfile)
+
+
+@descope.on_session
+async def admit(session: AuthSession) -> None:
+    if session.claims.get("suspended"):
+        raise Forbidden("Your account is suspended.")
+
+
+@descope.on_logout
+async def forget(request: Request, session: AuthSession) -> None:
+    assert_type(session.tenant_id, str | None)
+
+
+@descope.on_tenant_switch
+async def remember(request: Request, session: AuthSession) -> None:
+    assert_type(session.tenant, Tenant | None)
 
 
 @descope.on_event

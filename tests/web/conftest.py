@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope.errors import SessionTooLarge
 from fastapi_descope.session import TokenPair

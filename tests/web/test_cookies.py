@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastapi_descope._auth.authenticator import Credentials
+from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.credentials import cookie_pairs
 from tests.hostile.tables.cookies import AMBIGUOUS, OTHER_NAMES, OTHER_VALUES
 

@@ -1,5 +1,7 @@
 """The routes of a signed-in user: session, profile, tenant switch, logout."""
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,18 +10,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ..._auth.core import Core
+from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
 from ...events import EventBus, RedirectRejected
+from ...session import AuthSession
 from ...settings import DescopeSettings
 from ..app_location import public_path
 from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
+from ..hooks import Hooks, hook_request
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
 
 __all__ = ["SessionRoutes"]
+
+logger = logging.getLogger("fastapi_descope")
+
+_HOOK_TIMEOUT = 2.0
+"""Seconds that an ``on_logout`` hook may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class SessionRoutes:
     settings: DescopeSettings
     redirects: RedirectPolicy
     events: EventBus
+    hooks: Hooks
 
     async def logout(self, request: Request) -> Response:
         """End this session. Its cookies are deleted even if Descope is unreachable."""
@@ -53,7 +64,10 @@ class SessionRoutes:
             raise BadRequest("Name the tenant: tenant=<id>")
         with auth.cookies.clear_if_ended():
             pair = await self.core.session_service.select_tenant(auth.credentials(), tenant)
-        auth.cookies.write(pair)
+        auth.cookies.write(pair)  # whatever follows: Descope may have rotated the token (SG-04)
+        await self.core.session_gate.require(pair)
+        for hook in self.hooks.tenant_switch:
+            await hook(request, pair.session)
         if client_kind(request.scope) is ClientKind.API:
             return _json(SessionOut.from_session(pair.session))
         return self._redirect(request, auth, fields, self.settings.post_login_path)
@@ -87,11 +101,25 @@ class SessionRoutes:
                 "Logout ends the session of the cookies: send it without an Authorization header"
             )
         fields = await _fields_if_any(request)
-        await self.core.session_service.logout(credentials, everywhere=everywhere)
+        notify = self._logout_notifier(request) if self.hooks.logout else None
+        await self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify)
         auth.cookies.clear()
         if client_kind(request.scope) is ClientKind.API:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
         return self._redirect(request, auth, fields, self.settings.post_logout_path)
+
+    def _logout_notifier(self, request: Request) -> LogoutNotifier:
+        lasting_request = hook_request(request)
+
+        async def notify(session: AuthSession) -> None:
+            for hook in self.hooks.logout:
+                try:
+                    async with asyncio.timeout(_HOOK_TIMEOUT):
+                        await hook(lasting_request, session)
+                except Exception:  # the app's code: the logout succeeds all the same (LO-07)
+                    logger.exception("An on_logout hook failed")
+
+        return notify
 
     def _redirect(
         self, request: Request, auth: RequestAuth, fields: Mapping[str, str], default: str
