@@ -24,6 +24,7 @@ from fastapi_descope.emulator import (
 )
 from fastapi_descope.emulator.server import running
 from tests.browser.front_end import ADA, FrontEnd, add_front_end
+from tests.helpers.full_project import FULL_PROJECT
 from tests.helpers.live_server import listening, serve_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.sdk("web-js")]
@@ -120,6 +121,18 @@ def test_tenant_switch(signed_in: FrontEnd) -> None:
     assert signed_in.evaluate("sdk.getCurrentTenant(sdk.getSessionToken())") == "globex"
     refused = signed_in.call_sdk("selectTenant('umbrella')")
     assert (refused["code"], refused["error"]["errorCode"]) == (403, "E011004")
+
+
+def test_trusted_device(front_end: FrontEndFactory, start_emulator: StartEmulator) -> None:
+    """The SDK keeps the device's token through a logout, and sends it with its calls."""
+    tab = front_end(start_emulator(FULL_PROJECT)[1])
+    tab.sign_in()
+    device = tab.evaluate("localStorage.DTD")
+    assert device.count(".") == 2
+    with tab.page.expect_request("**/v1/auth/logout") as request_info:
+        tab.call_sdk("logout()")
+    assert request_info.value.headers["x-descope-trusted-device-token"] == device
+    assert tab.evaluate("[localStorage.DS, localStorage.DSR, localStorage.DTD]") == [None, None, device]
 
 
 @pytest.mark.parametrize("method", ["logout", "logoutAll"])

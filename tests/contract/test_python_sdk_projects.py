@@ -13,6 +13,9 @@ from descope import AccessKeyLoginOptions, AuthException, LoginOptions, RateLimi
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Project, SeedUser
 from tests.contract.conftest import TENANT_KEY, Connect, Serve
 from tests.contract.python_sdk import ADA, CALLBACK, error_of, resolve, sign_in
+from tests.contract.wire_record import pages
+from tests.contract.wire_shapes import values_at
+from tests.helpers.full_project import FULL_PROJECT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sdk("python")]
 
@@ -26,6 +29,32 @@ TOKEN_FORMS = (
     Project(override_subject=True),
     Project(session_jti=True),
 )
+
+
+async def test_every_field_of_the_user_object(serve: Serve, connect: Connect) -> None:
+    """The SDK returns the user object as it is: after a login, for the profile and after a tenant switch."""
+    _, base_url = serve(FULL_PROJECT)
+    client = connect(base_url)
+    response = await sign_in(client)
+    user, refresh = response["user"], response["refreshSessionToken"]["jwt"]
+    recorded = pages()["tenant-select"]["POST /v1/auth/tenant/select"].response
+    named = [path for path in recorded if path.startswith("user.")]
+    assert [path for path in named if not values_at({"user": user}, path)] == []
+    assert (user["middleName"], user["externalIds"], user["OAuth"]) == (
+        "King",
+        ["hr-4711"],
+        {"google": True, "github": False},
+    )
+    assert user == await resolve(client.me(refresh))
+    assert user == (await resolve(client.select_tenant("globex", refresh)))["user"]
+
+
+async def test_cookie_fields(serve: Serve, connect: Connect) -> None:
+    """The SDK returns what the project says about the refresh cookie."""
+    _, base_url = serve(FULL_PROJECT)
+    data = (await sign_in(connect(base_url)))["cookieData"]
+    assert (data["domain"], data["path"]) == ("acme.example", "/")
+    assert 0 < data["maxAge"] <= 28 * 24 * 3600 < data["exp"]
 
 
 async def test_rotation_and_reuse(serve: Serve, connect: Connect) -> None:

@@ -1,7 +1,7 @@
 // Sessions: validation, refresh, tenants, profile and logout.
 
 import assert from 'node:assert/strict';
-import { ADA, client, journey, emulators, refused, signIn } from './support.mjs';
+import { ADA, client, hasEveryField, journey, emulators, refused, signIn } from './support.mjs';
 
 journey('validate', async () => {
   const sdk = client();
@@ -51,6 +51,14 @@ journey('tenant switch', async () => {
   }
   assert.match(data.cookies[0], new RegExp(`^DSR=${data.refreshJwt}`));
   assert.equal((await sdk.refreshSession(data.refreshJwt)).token.dct, 'globex');
+});
+
+journey('every field of a tenant switch', async () => {
+  const sdk = client('full');
+  const { refreshJwt } = await signIn(sdk);
+  const { data } = await sdk.selectTenant('globex', refreshJwt);
+  hasEveryField(data, (path) => path === 'firstSeen');
+  assert.deepEqual(data.user, (await sdk.me(refreshJwt)).data);
 });
 
 journey('switch to a tenant without membership', async () => {

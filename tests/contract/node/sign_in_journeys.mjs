@@ -1,7 +1,9 @@
 // Logins: single sign-on, social providers, step-up, access keys, nOTP and enchanted links.
 
 import assert from 'node:assert/strict';
-import { ADA, CALLBACK, GRACE, choose, client, journey, emulators, press, projectId, refused, signIn } from './support.mjs';
+import {
+  ADA, CALLBACK, GRACE, choose, client, hasEveryField, journey, emulators, press, projectId, refused, signIn,
+} from './support.mjs';
 
 journey('sso sign-in', async () => {
   const sdk = client();
@@ -116,6 +118,34 @@ journey('notp', async () => {
   const result = await waiting;
   assert.ok(result.ok, JSON.stringify(result.error));
   assert.ok((await sdk.validateSession(result.data.sessionJwt)).token.amr.includes('whatsapp'));
+});
+
+journey('notp for any phone number', async () => {
+  const sdk = client('full');
+  const { redirectUrl, pendingRef } = (await sdk.notp.signUpOrIn('')).data;
+  assert.equal((await press(redirectUrl, ADA)).status, 200);
+  const { data } = await sdk.notp.waitForSession(pendingRef, { timeoutMs: 8000 });
+  const isOfSso = (path) => path === 'tenantSSOID' || path.startsWith('idpResponse');
+  hasEveryField(data, (path) => isOfSso(path) || path === 'firstSeen');
+  assert.equal(data.idpResponse, null);
+});
+
+journey('every field of a sign-in', async () => {
+  const data = await signIn(client('full'));
+  hasEveryField(data, (path) => path === 'firstSeen');
+  assert.equal(typeof data.firstSeen, 'boolean');
+  assert.deepEqual(data.idpResponse.idpGroups, ['engineering', 'on-call']);
+  assert.deepEqual(data.idpResponse.idpSAMLAttributes, { department: ['R&D'] });
+  assert.deepEqual([data.tenantSSOID, data.externalToken, data.claims], ['acme-entra', 'from-another-vendor', { plan: 'gold' }]);
+  assert.deepEqual([data.cookieName, data.sessionCookieName], ['DSR', 'DS']);
+});
+
+journey('trusted device', async () => {
+  const sdk = client('full');
+  const { trustedDeviceJwt, user } = await signIn(sdk);
+  const { token } = await sdk.validateJwt(trustedDeviceJwt);
+  assert.deepEqual([token.drn, token.sub], ['DTD', user.userId]);
+  refused(await sdk.refresh(trustedDeviceJwt), 401, 'E061005');
 });
 
 journey('notp and enchanted link stay pending', async () => {

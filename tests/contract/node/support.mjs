@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
-export const { sdks, projectId, emulators, users } = JSON.parse(process.env.JOURNEYS);
+export const { sdks, projectId, emulators, users, fields } = JSON.parse(process.env.JOURNEYS);
 
 const descopeSdk = createRequire(sdks)('@descope/node-sdk');
 
@@ -46,6 +46,20 @@ export async function signIn(sdk, { tenant = 'acme', loginId = ADA, options = {}
   const result = await sdk.saml.exchange((await choose(started.data.url, loginId)).get('code'));
   assert.ok(result.ok, JSON.stringify(result.error));
   return result.data;
+}
+
+/** Returns the values at a path such as `user.userTenants[].tenantId`, except falsy ones. */
+function valuesAt(data, path) {
+  const [name, ...rest] = path.split('.');
+  const value = data?.[name.replace('[]', '')];
+  const members = name.endsWith('[]') ? (value ?? []) : [value];
+  return members.flatMap((one) => (rest.length ? valuesAt(one, rest.join('.')) : [one])).filter(Boolean);
+}
+
+/** Asserts that the SDK's data has a value for every documented field of a response with tokens. */
+export function hasEveryField(data, except) {
+  const missing = fields.filter((path) => !except(path) && !valuesAt(data, path).length);
+  assert.deepEqual(missing, []);
 }
 
 /** Asserts that the SDK's result is an error with this status and code, and with Descope's error body. */
