@@ -29,6 +29,7 @@ __all__ = [
     "SignedOut",
     "StoreDegraded",
     "StoreRecovered",
+    "StrayChunks",
     "Subscriber",
     "TenantSwitched",
     "TokenPairMismatch",
@@ -97,6 +98,13 @@ class ConflictingCookies(Event):
     """A session cookie was sent with two different values. One was planted, so neither is used."""
 
     name = "conflicting_cookies"
+
+
+@dataclass(frozen=True, slots=True)
+class StrayChunks(Event):
+    """Chunks of a session cookie were ignored: they are malformed, or belong to no complete token."""
+
+    name = "stray_chunks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Credentials:
         scheme: The scheme of the Authorization header.
         cookie_names: The names of the session's cookies that the browser sent, malformed ones and chunks
             included. To end the session, all of them have to be deleted.
+        stray_chunks: The names of chunks that are malformed, or belong to no complete token.
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -29,6 +30,7 @@ class Credentials:
     may_refresh: bool = True
     scheme: str = "bearer"
     cookie_names: frozenset[str] = frozenset()
+    stray_chunks: frozenset[str] = frozenset()
 
 
 class CookieAction(Enum):

@@ -32,6 +32,7 @@ from ..events import (
     SignedOut,
     StoreDegraded,
     StoreRecovered,
+    StrayChunks,
     TenantSwitched,
     TokenPairMismatch,
     TokenRejected,
@@ -119,6 +120,7 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         SignedOut: _EventMapping("descope.sign_outs", labels=("everywhere", "confirmed")),
         StoreDegraded: _result("descope.store", "degraded", "reason", level=logging.WARNING),
         StoreRecovered: _result("descope.store", "recovered"),
+        StrayChunks: _refused("stray_chunks"),
         UpstreamTokenRejected: _EventMapping(
             "descope.answers.suspicious", labels=("reason",), level=logging.WARNING
         ),

@@ -93,8 +93,7 @@ class SessionCookies:
         ``refresh_at``, so that the next request refreshes.
 
         Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace (CK-08). No
-        cookie is both set and deleted (CK-09). After an ambiguous request the duplicates under other domains
-        are deleted too.
+        cookie is both set and deleted (CK-09).
 
         Raises:
             SessionTooLarge: a token needs more than four chunks.
@@ -110,21 +109,19 @@ class SessionCookies:
             chunks = cookie.split(_require_jwt(token))
             values += [attributes.set_cookie(*item, max(0, int(expires_at - now))) for item in chunks.items()]
             kept.update(chunks)
-        values += attributes.delete_cookies(credentials.cookie_names - kept)
-        return values + self.drop_duplicates(credentials, secure=secure)
+        return values + attributes.delete_cookies(credentials.cookie_names - kept)
 
-    def drop_duplicates(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """Return deletions of the duplicates of our cookies after an ambiguous request (CK-02).
+    def delete_duplicates(self, names: Iterable[str], *, secure: bool) -> list[bytes]:
+        """Return deletions of cookies with these names under every other ``Domain`` that this host may use.
 
         A duplicate that is bound to a path stays, because a request does not reveal the path.
         """
-        return self._delete_duplicates(credentials.cookie_names, credentials, secure=secure)
+        names = tuple(names)
+        scopes = [self._attributes(domain, secure=secure) for domain in self._duplicate_domains]
+        return [value for attributes in scopes for value in attributes.delete_cookies(names)]
 
     def clear(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """Return the ``Set-Cookie`` values that delete both cookies, with their chunks.
-
-        After an ambiguous request they also delete the duplicates (CK-02).
-        """
+        """Return the ``Set-Cookie`` values that delete both cookies, with their chunks."""
         return self._clear((self._session, self._refresh), credentials, secure=secure)
 
     def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
@@ -137,16 +134,7 @@ class SessionCookies:
         names = {
             name for cookie in cookies for name in (cookie.name, *(cookie.names & credentials.cookie_names))
         }
-        deletions = self._attributes(self._domain, secure=secure).delete_cookies(names)
-        return deletions + self._delete_duplicates(names, credentials, secure=secure)
-
-    def _delete_duplicates(
-        self, names: Iterable[str], credentials: Credentials, *, secure: bool
-    ) -> list[bytes]:
-        """Delete the names under every other ``Domain`` that this host may use, and without ``Domain``."""
-        names = tuple(names) if credentials.ambiguous else ()
-        scopes = [self._attributes(domain, secure=secure) for domain in self._duplicate_domains]
-        return [value for attributes in scopes for value in attributes.delete_cookies(names)]
+        return self._attributes(self._domain, secure=secure).delete_cookies(names)
 
     def _attributes(self, domain: str | None, *, secure: bool) -> CookieAttributes:
         return self._attributes_by_scope[secure or self._only_secure, domain]
@@ -207,14 +195,15 @@ class ResponseCookies:
         self._queued += values
         self.accessed = self.accessed or bool(values)
 
-    def drop_duplicates(self, credentials: Credentials) -> None:
-        """Delete the duplicates of our cookies, if a cookie name came with two different values (CK-02).
+    def delete_duplicates(self, credentials: Credentials) -> None:
+        """Delete the duplicates of our cookies under other domains: of conflicting cookies, and stray chunks.
 
         Our own cookies stay: otherwise a planted one would remain alone, and sign in another user (CK-11).
         """
-        if credentials.ambiguous:
+        names = credentials.cookie_names if credentials.ambiguous else credentials.stray_chunks
+        if names:
             secure = self._cookies.use_secure(self._scope)
-            self.add(self._cookies.drop_duplicates(credentials, secure=secure))
+            self.add(self._cookies.delete_duplicates(names, secure=secure))
 
     def set_headers(
         self, message: Message, change: TokenPair | CookieAction, credentials: Credentials, now: float

@@ -6,8 +6,9 @@ the last of two values win (requirements CK-01 and CK-02).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import islice, product
 
 from starlette.types import Scope
 
@@ -31,6 +32,9 @@ _MAX_PAIRS = 1_000
 _MAX_CHUNKS = 4
 # The limit of browsers for the name and the value together (RFC 6265bis, section 5.7).
 _MAX_COOKIE_BYTES = 4_096
+
+# A sibling domain that knows the generation can plant chunks with it; no more combinations are tried.
+_MAX_COMBINATIONS = 16
 
 _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 
@@ -61,15 +65,42 @@ class TokenCookie:
         self.name = name
         self.chunks = tuple(f"{name}.{index}" for index in range(_MAX_CHUNKS))
         self.names = frozenset((name, *self.chunks))
+        self._chunk_names = frozenset(self.chunks)
 
-    def join(self, values: Mapping[str, bytes]) -> set[str]:
-        """Return the tokens in these cookies: two if the single cookie and the chunks differ."""
-        if self.chunks[0] not in values:  # the usual case: without the first chunk the others do not count
-            return {values[self.name].decode("ascii")} if self.name in values else set()
-        chunks = tuple(name for name in self.chunks if name in values)
-        contiguous = chunks and chunks == self.chunks[: len(chunks)]
-        joined = _join([values[name] for name in chunks]) if contiguous else None
-        return {token.decode("ascii") for token in (values.get(self.name), joined) if token}
+    def join(self, values: Mapping[str, set[bytes]]) -> tuple[set[str], set[str]]:
+        """Return the tokens in these cookies, and the names of the chunks that belong to none of them.
+
+        There are two tokens or more if cookies conflict. Chunks that are not complete hide no token.
+        """
+        tokens = {value.decode("ascii") for value in values.get(self.name, ())}
+        if self._chunk_names.isdisjoint(values):  # the usual case
+            return tokens, set()
+        used: set[tuple[str, bytes]] = set()
+        for token, chunks in self._complete(values):
+            tokens.add(token.decode("ascii"))
+            used.update(chunks)
+        stray = {name for name in self.chunks for value in values.get(name, ()) if (name, value) not in used}
+        return tokens, stray
+
+    def _complete(
+        self, values: Mapping[str, set[bytes]]
+    ) -> Iterator[tuple[bytes, tuple[tuple[str, bytes], ...]]]:
+        """Yield each token of which all chunks are present, with the names and values of the chunks.
+
+        A name can have several values: those of our own cookies, and those that a sibling domain has planted.
+        """
+        sets: dict[tuple[bytes, bytes], list[list[tuple[str, bytes]]]] = {}
+        for index, name in enumerate(self.chunks):
+            for value in sorted(values.get(name, ())):
+                chunk = _CHUNK.fullmatch(value)
+                if chunk and index < int(chunk[2]):
+                    parts = sets.setdefault((chunk[1], chunk[2]), [[] for _ in range(int(chunk[2]))])
+                    parts[index].append((name, value))
+        for (generation, _), parts in sets.items():
+            for chunks in islice(product(*parts), _MAX_COMBINATIONS):
+                token = b"".join(value.split(b"~")[2] for _, value in chunks)
+                if generation == _generation(token).encode("ascii") and COMPACT_JWS.fullmatch(token):
+                    yield token, chunks
 
     def split(self, token: str) -> dict[str, str]:
         """Return the names and values of the cookies that hold ``token``.
@@ -92,15 +123,6 @@ def _generation(token: bytes) -> str:
     return sha256(token).hexdigest()[:8]
 
 
-def _join(chunks: list[bytes]) -> bytes | None:
-    """Return the token in these chunks, or None unless they are all the chunks of one token, in order."""
-    parts = [chunk.split(b"~") for chunk in chunks]
-    tags = {(generation, count) for generation, count, _ in parts}
-    token = b"".join(part for _, _, part in parts)
-    whole = tags == {(_generation(token).encode("ascii"), b"%d" % len(chunks))}
-    return token if whole and COMPACT_JWS.fullmatch(token) else None
-
-
 class CredentialsReader:
     """Reads the credentials of requests, with the configured cookie names."""
 
@@ -108,8 +130,9 @@ class CredentialsReader:
         self._session = TokenCookie(settings.session_cookie)
         self._refresh = TokenCookie(settings.refresh_cookie)
         cookies = (self._session, self._refresh)
-        grammars = {name: _CHUNK for cookie in cookies for name in cookie.chunks}
-        grammars |= {cookie.name: COMPACT_JWS for cookie in cookies}
+        grammars: dict[str, re.Pattern[bytes] | None] = {cookie.name: COMPACT_JWS for cookie in cookies}
+        # Chunks are checked when they are joined, so that malformed ones are reported.
+        grammars |= {name: None for cookie in cookies for name in cookie.chunks}
         # Exactly one name is read for each token (CK-03).
         self._grammars = {name.encode("ascii"): (name, grammar) for name, grammar in grammars.items()}
         self._prefixes = tuple(cookie.name.encode("ascii") for cookie in cookies)
@@ -129,33 +152,32 @@ class CredentialsReader:
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
                 may_refresh = False
-        values, names, ambiguous = self._cookies(headers)
-        session, refresh = self._session.join(values), self._refresh.join(values)
-        if len(session) > 1 or len(refresh) > 1:
-            ambiguous = True
+        values, names = self._cookies(headers)
+        (sessions, stray), (refreshes, stray_refresh) = self._session.join(values), self._refresh.join(values)
+        ambiguous = len(sessions) > 1 or len(refreshes) > 1
         bearer, scheme = _bearer(authorization) if authorization else (None, "bearer")
         return Credentials(
             bearer=bearer,
-            session=None if ambiguous else next(iter(session), None),
-            refresh=None if ambiguous else next(iter(refresh), None),
+            session=None if ambiguous else next(iter(sessions), None),
+            refresh=None if ambiguous else next(iter(refreshes), None),
             ambiguous=ambiguous,
             may_refresh=may_refresh,
             scheme=scheme,
             cookie_names=frozenset(names),
+            stray_chunks=frozenset(stray | stray_refresh),
         )
 
-    def _cookies(self, headers: Headers) -> tuple[dict[str, bytes], set[str], bool]:
-        """Return well-formed values by name, the names of all our cookies, and whether two values differ."""
-        values: dict[str, bytes] = {}
+    def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str]]:
+        """Return the well-formed values by name, and the names of all our cookies."""
+        values: dict[str, set[bytes]] = {}
         names: set[str] = set()
-        ambiguous = False
         for raw, value in cookie_pairs(headers, self._prefixes):
             if raw in self._grammars:
                 name, grammar = self._grammars[raw]
                 names.add(name)
-                if grammar.fullmatch(value):
-                    ambiguous |= values.setdefault(name, value) != value
-        return values, names, ambiguous
+                if grammar is None or grammar.fullmatch(value):
+                    values.setdefault(name, set()).add(value)
+        return values, names
 
 
 def _bearer(values: list[bytes]) -> tuple[str, str]:

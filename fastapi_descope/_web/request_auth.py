@@ -14,7 +14,7 @@ from .._auth.authenticator import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import CookieAction, Credentials
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
-from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched
+from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched, StrayChunks
 from ..session import AuthSession, TokenPair, UserProfile, tenant_id_var
 from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
@@ -202,6 +202,8 @@ class RequestAuth:
             self.cookies.accessed = True
             if self.known_credentials.ambiguous:
                 self.factory.events.emit(ConflictingCookies())
+            elif self.known_credentials.stray_chunks:
+                self.factory.events.emit(StrayChunks())
         if self._has_started:
             return replace(self.known_credentials, may_refresh=False)
         return self.known_credentials

@@ -64,6 +64,7 @@ class Browser:
 
     http: httpx.AsyncClient
     log: list[httpx.Response] = field(default_factory=list[httpx.Response])
+    origin: str = APP
 
     async def get(self, url: str, **headers: str) -> httpx.Response:
         """Send a GET request as a script does. Header names have underscores for dashes."""
@@ -125,7 +126,7 @@ class Browser:
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None
     ) -> httpx.Response:
         wire = {name.replace("_", "-"): value for name, value in headers.items()}
-        response = await self.http.request(method, urljoin(APP, url), headers=wire, data=data)
+        response = await self.http.request(method, urljoin(self.origin, url), headers=wire, data=data)
         self.log.append(response)
         return response
 

@@ -17,18 +17,22 @@ class StandardJar:
     def __init__(self, url: str) -> None:
         self._jar, self._url = CookieJar(), url
 
-    def receive(self, lines: list[bytes]) -> None:
-        """Store the ``Set-Cookie`` values of one response."""
+    def receive(self, lines: list[bytes], url: str | None = None) -> None:
+        """Store the ``Set-Cookie`` values of one response of ``url``, or of the page."""
         message = Message()
         for line in lines:
             message["Set-Cookie"] = line.decode("ascii")
-        response = cast("HTTPResponse", addinfourl(BytesIO(), message, self._url))
-        self._jar.extract_cookies(response, Request(self._url))  # noqa: S310 - nothing is opened
+        response = cast("HTTPResponse", addinfourl(BytesIO(), message, url or self._url))
+        self._jar.extract_cookies(response, Request(url or self._url))  # noqa: S310 - nothing is opened
 
     @property
     def headers(self) -> Headers:
         """The headers of the next request."""
-        request = Request(self._url)  # noqa: S310 - nothing is opened
+        return self.headers_for(self._url)
+
+    def headers_for(self, url: str) -> Headers:
+        """Return the headers of the next request to ``url``."""
+        request = Request(url)  # noqa: S310 - nothing is opened
         self._jar.add_cookie_header(request)
         return [(b"cookie", value.encode("ascii")) for _, value in request.header_items()]
 
@@ -36,6 +40,14 @@ class StandardJar:
     def names(self) -> list[str]:
         """The names of the cookies in the jar, sorted."""
         return sorted(cookie.name for cookie in self._jar)
+
+    def scopes(self, name: str) -> list[tuple[str, str]]:
+        """Return domain and path of each cookie with this name. The domain starts with a dot if set."""
+        return sorted((cookie.domain, cookie.path) for cookie in self._jar if cookie.name == name)
+
+    def expire(self, name: str, domain: str) -> None:
+        """Remove a cookie, as a browser does when its ``Max-Age`` is over."""
+        self._jar.clear(domain, "/", name)
 
 
 class PlainJar:

@@ -62,6 +62,7 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.StoreRecovered(): ("descope.store", {"result": "recovered"}, "INFO"),
+    events.StrayChunks(): ("descope.refused", {"kind": "stray_chunks"}, "WARNING"),
     events.UpstreamTokenRejected("signature"): (
         "descope.answers.suspicious",
         {"reason": "signature"},

@@ -128,7 +128,8 @@ def test_lg06_tokens_stay_out_of_repr() -> None:
         Credentials(session="secret.secret.secret", refresh="secret.r.r", cookie_names=frozenset({"DS"}))
     )
     assert shown == (
-        "Credentials(ambiguous=False, may_refresh=True, scheme='bearer', cookie_names=frozenset({'DS'}))"
+        "Credentials(ambiguous=False, may_refresh=True, scheme='bearer', cookie_names=frozenset({'DS'}),"
+        " stray_chunks=frozenset())"
     )
 
 

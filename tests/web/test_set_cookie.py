@@ -127,15 +127,10 @@ def test_clear_refresh_deletes_only_the_refresh_cookie(
     ]
 
 
-def test_ck02_an_ambiguous_clear_also_deletes_the_duplicates(
-    cookies_of: CookiesOf, read_cookies: ReadCookies
-) -> None:
-    """Both duplicates are deleted, under each domain that this host may use."""
+def test_ck02_duplicates_are_deleted_under_each_domain_of_this_host(cookies_of: CookiesOf) -> None:
+    """Except the configured one, under which our own cookies are."""
     cookies = cookies_of(cookie_domain="example.com")
-    credentials = read_cookies([(b"cookie", b"DS=a.b.c; DS=x.y.z")], cookie_domain="example.com")
-    assert [line.decode() for line in cookies.clear(credentials, secure=True)] == [
-        f"DS=; {DELETION}; Path=/; Domain=example.com; HttpOnly; SameSite=Lax; Secure",
-        f"DSR=; {DELETION}; Path=/; Domain=example.com; HttpOnly; SameSite=Lax; Secure",
+    assert [line.decode() for line in cookies.delete_duplicates(["DSR", "DS"], secure=True)] == [
         f"DS=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure",
         f"DSR=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure",
         f"DS=; {DELETION}; Path=/; Domain=app.example.com; HttpOnly; SameSite=Lax; Secure",
@@ -143,10 +138,8 @@ def test_ck02_an_ambiguous_clear_also_deletes_the_duplicates(
     ]
 
 
-def test_ck02_an_unambiguous_clear_deletes_only_our_cookies(
-    cookies_of: CookiesOf, read_cookies: ReadCookies
-) -> None:
-    """Without a duplicate there is nothing else to delete."""
+def test_ck02_a_clear_deletes_only_our_cookies(cookies_of: CookiesOf, read_cookies: ReadCookies) -> None:
+    """Duplicates under other domains are deleted by login, callback and logout only."""
     cookies = cookies_of()
     credentials = read_cookies([(b"cookie", b"DS=a.b.c")])
     assert names(cookies.clear(credentials, secure=True)) == ["DS", "DSR"]
@@ -161,7 +154,7 @@ def test_ck02_ck11_a_planted_cookie_is_deleted_and_ours_stays(
     jar.receive([b"DS=x.y.z; Domain=example.com; Path=/; Secure"])
     credentials = read_cookies(jar.headers)
     assert credentials.ambiguous is True
-    jar.receive(cookies.drop_duplicates(credentials, secure=True))
+    jar.receive(cookies.delete_duplicates(credentials.cookie_names, secure=True))
     assert read_cookies(jar.headers).session == "s.s.s"
 
 
@@ -175,6 +168,7 @@ def test_ck02_a_login_deletes_duplicate_cookies(
     jar.receive(cookies.write(pair_of("new.new.new"), now=NOW, secure=True, credentials=NOTHING))
     credentials = read_cookies(jar.headers, cookie_domain="example.com")
     assert credentials.ambiguous is True
+    jar.receive(cookies.delete_duplicates(credentials.cookie_names, secure=True))
     jar.receive(cookies.write(pair_of("last.last.last"), now=NOW, secure=True, credentials=credentials))
     assert read_cookies(jar.headers, cookie_domain="example.com").session == "last.last.last"
 
@@ -234,14 +228,9 @@ def test_ck06_a_malformed_token_is_never_written_to_a_header(
         assert refused.value.reason is TokenReason.MALFORMED
 
 
-def test_ck05_host_only_deletions_are_secure_if_the_cookies_are(
-    cookies_of: CookiesOf, pair_of: PairOf
-) -> None:
+def test_ck05_host_only_deletions_are_secure_if_the_cookies_are(cookies_of: CookiesOf) -> None:
     """A browser ignores the deletion of a Secure cookie without Secure."""
     cookies = cookies_of(cookie_domain="example.com")
-    ambiguous = Credentials(ambiguous=True, cookie_names=frozenset({"DS"}))
-    written = cookies.write(pair_of(), now=NOW, secure=True, credentials=ambiguous)
-    cleared = cookies.clear_refresh(ambiguous, secure=True)
-    assert f"DS=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure".encode() in written
-    assert f"DSR=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure".encode() in cleared
-    assert all(line.endswith(b"; Secure") for line in (*written, *cleared))
+    deleted = cookies.delete_duplicates(["DS"], secure=True)
+    assert f"DS=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure".encode() in deleted
+    assert all(line.endswith(b"; Secure") for line in deleted)

@@ -48,7 +48,7 @@ class LoginRoutes:
         """
         auth = request_auth(request.scope)
         self.steps.require_navigation(request)
-        auth.cookies.drop_duplicates(auth.credentials())
+        auth.cookies.delete_duplicates(auth.credentials())
         return_to = self.steps.return_to(request, auth)
         query, has_tenant = single_values(request), "tenant" in request.query_params
         params, tenant = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)

@@ -138,8 +138,8 @@ class LoginSteps:
             LoginRejected: a cookie came with two different values, although the start of the login has
                 deleted the duplicates that it can reach.
         """
+        auth.cookies.delete_duplicates(auth.credentials())
         if auth.credentials().ambiguous:
-            auth.cookies.drop_duplicates(auth.credentials())
             raise self.rejected("conflicting_cookies", ConflictingCookies().detail)
 
     async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:

@@ -72,7 +72,6 @@ AMBIGUOUS: Mapping[str, list[bytes]] = {
     "two-headers": [b"DS=a.b.c", b"DS=x.y.z"],
     "three-of-two": [b"DS=a.b.c", b"x=1", b"DS=a.b.c; DS=x.y.z"],
     "refresh": [b"DSR=d.e.f; DS=a.b.c; DSR=x.y.z"],
-    "chunk": [b"DS.0=12345678~2~a; DS=a.b.c; DS.0=12345678~2~b"],
     "CK-11-tossed": [b"DS=x.y.z; theme=dark; DS=a.b.c; DSR=d.e.f"],
 }
 """Cookie headers in which one name has two values."""
@@ -129,7 +128,8 @@ HEADERS: Mapping[str, CookieRecipe] = {
     "CK-08 moved by one": _chunked(
         2, lambda parts: [b"DS.1" + parts[0][len(b"DS.0") :], b"DS.2" + parts[1][len(b"DS.1") :]]
     ),
-    "CK-08 ambiguous chunk": _chunked(2, lambda parts: [*parts, parts[0] + b"x"]),
+    "CK-08 two complete sets": lambda token, other: [b"; ".join(chunks(token, 2) + chunks(other, 2))],
+    "CK-08 two chunks of the same name": _chunked(2, lambda parts: [parts[0], parts[0] + b"x"]),
     "CK-08 other count": _replaced(b"~3~", b"~2~"),
     "CK-08 count of four": _replaced(b"~3~", b"~4~"),
     "CK-08 count of zero": _replaced(b"~3~", b"~0~"),

@@ -1,0 +1,90 @@
+"""An app at a sub-domain, a browser with a real cookie jar, and sibling domains that set cookies in it."""
+
+from dataclasses import dataclass, field, replace
+
+import httpx
+from typing_extensions import override
+
+from fastapi_descope.emulator import Grants, JwtPair, Project, SeedUser
+from tests.helpers.app_harness import IDP, AppHarness, Browser, EnvFactory, build_app_harness
+from tests.helpers.cookie_jar import StandardJar
+
+HOST = "https://app.example.com"
+SIBLING = "https://evil.example.com/"
+
+VICTIM = "ada@acme.example"
+ATTACKER = "hank@globex.example"
+
+PROJECT = Project(approved_redirects=("app.example.com",), rotate_refresh=True)
+
+_MANY = Grants(("admin",), tuple(f"reports.{number:04}" for number in range(300)))
+
+CHUNKED = replace(
+    PROJECT,
+    users=(SeedUser(VICTIM, "Ada", {"acme": _MANY}), SeedUser(ATTACKER, "Hank", {"globex": _MANY})),
+)
+"""A project whose session tokens need two chunks."""
+
+
+@dataclass
+class JarTransport(httpx.AsyncBaseTransport):
+    """Sends the cookies of a jar, which knows domains and paths, instead of those of httpx."""
+
+    inner: httpx.AsyncBaseTransport
+    jar: StandardJar
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = str(request.url)
+        request.headers.pop("cookie", None)
+        request.headers.update([(name.decode(), value.decode()) for name, value in self.jar.headers_for(url)])
+        response = await self.inner.handle_async_request(request)
+        lines = [line.encode() for line in response.headers.get_list("set-cookie")]
+        self.jar.receive(lines, url)
+        return response
+
+
+@dataclass
+class SiblingDomain:
+    """The app at ``HOST``, one browser, and its cookie jar."""
+
+    env: AppHarness
+    jar: StandardJar = field(default_factory=lambda: StandardJar(HOST + "/"))
+
+    def __post_init__(self) -> None:
+        mounts: dict[str, httpx.AsyncBaseTransport] = {
+            HOST + "/": JarTransport(httpx.ASGITransport(self.env.app), self.jar),
+            IDP + "/": httpx.ASGITransport(self.env.emulator),
+        }
+        transport = mounts[HOST + "/"]  # given, because httpx would load its certificates without one
+        self.browser = Browser(httpx.AsyncClient(transport=transport, mounts=mounts), origin=HOST)
+
+    def issue(self, user: str = ATTACKER) -> JwtPair:
+        """Issue a pair of a user, by default of the attacker."""
+        return self.env.emulator.issue(user, "acme" if user == VICTIM else "globex")
+
+    def id_of(self, user: str) -> str:
+        """Return the user id."""
+        return next(each.user_id for each in self.env.emulator.project.users if each.email == user)
+
+    def plant(self, *cookies: str, path: str = "/", domain: str = "example.com") -> None:
+        """Set cookies, such as ``DS=value``, as a sibling domain can."""
+        lines = [f"{cookie}; Domain={domain}; Path={path}; Secure".encode() for cookie in cookies]
+        self.jar.receive(lines, SIBLING)
+
+    def expire(self, name: str) -> None:
+        """Remove a cookie that the app has set without ``Domain``, as a browser does when it expires."""
+        self.jar.expire(name, "app.example.com")
+
+    async def user(self) -> str | None:
+        """Return the id of the user that the app sees, or None."""
+        response = await self.browser.get("/maybe")
+        assert response.status_code == 200, response.text
+        name: str | None = response.json()["user"]
+        return name
+
+
+def sibling_domain(project: Project = PROJECT, **settings: object) -> SiblingDomain:
+    """Return an app at ``HOST`` with these settings."""
+    build: EnvFactory = build_app_harness
+    return SiblingDomain(build(project=project, public_url=HOST, **settings))
