@@ -12,7 +12,7 @@ from .._tokens.verifier import TokenCache
 from ..errors import Forbidden, SessionCheckFailed
 from ..events import EventBus, SessionRefused
 from ..events import SessionCheckFailed as SessionCheckFailedEvent
-from ..session import AuthSession, TokenPair
+from ..session import AuthSession, TokenPair, tenant_id_var
 
 __all__ = ["SessionGate", "SessionHook"]
 
@@ -50,7 +50,8 @@ class _Verdict:
         if self.refusal is None:
             return None
         # Not by its constructor: a subclass may have one of its own.
-        error = self.refusal.__new__(self.refusal, *self.args)
+        error = self.refusal.__new__(self.refusal)
+        error.args = self.args
         vars(error).update(self.attributes)
         return error
 
@@ -125,6 +126,7 @@ class SessionGate:
 
     async def _run_hooks(self, session: AuthSession) -> _Verdict | None:
         """Return the verdict of the hooks, or None if there is none."""
+        tenant_id_var.set(session.tenant_id)  # in the context of this task
         timeout = asyncio.timeout(_CHECK_TIMEOUT)
         try:
             async with timeout:

@@ -153,9 +153,8 @@ class RequestAuth:
         """
         result = self._result or await self.authenticate()
         session, error = result.session, result.error
-        if error is None or isinstance(error, NotAuthenticated):
-            pass
-        elif not self.location.is_public_route(self.scope):  # LO-01, SG-06
+        is_public = self.location.is_public_route  # LO-01, SG-06
+        if not (error is None or isinstance(error, NotAuthenticated) or is_public(self.scope)):
             raise error
         tenant_id_var.set(None if session is None else session.tenant_id)
         return session

@@ -1,7 +1,7 @@
 """The authentication core as the plugin builds it, without the web layer, against an emulator."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import httpx
@@ -9,6 +9,7 @@ import httpx
 from fastapi_descope._auth.authenticator import AuthResult
 from fastapi_descope._auth.core import build_core
 from fastapi_descope._auth.credentials import Credentials
+from fastapi_descope._auth.session_gate import SessionHook
 from fastapi_descope._refresh.coordinator import Exchange, Verify
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
@@ -29,7 +30,15 @@ STRICT = Project(rotate_refresh=True)
 class AuthHarness:
     """One emulator, a clock that a test moves, and the objects of the core, each under its name."""
 
-    def __init__(self, project: Project = STRICT, *, timeout: float = 5.0, refresh_ahead: int = 60) -> None:
+    def __init__(
+        self,
+        project: Project = STRICT,
+        *,
+        timeout: float = 5.0,
+        refresh_ahead: int = 60,
+        session_hooks: Sequence[SessionHook] = (),
+        token_cache_size: int = 4096,
+    ) -> None:
         self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP, signing_key=signing_key())
         self.clock = self.emulator.clock
         self.events: list[Event] = []
@@ -40,8 +49,15 @@ class AuthHarness:
             base_url=IDP,
             upstream_timeout=timeout,
             refresh_ahead=refresh_ahead,
+            token_cache_size=token_cache_size,
         )
-        core = build_core(settings, bus, clock=self.clock, transport=httpx.ASGITransport(self.emulator))
+        core = build_core(
+            settings,
+            bus,
+            clock=self.clock,
+            transport=httpx.ASGITransport(self.emulator),
+            session_hooks=session_hooks,
+        )
         self.api = core.api
         self.verifier = core.verifier
         self.tokens = core.tokens
