@@ -30,13 +30,14 @@ from ._web.hooks import (
 )
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
-from ._web.openapi import SessionScheme, describe_security
+from ._web.openapi import SessionScheme
 from ._web.public_origin import PublicOrigin
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
 from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_steps import LoginSteps
+from ._web.routes.openapi_document import complete_openapi
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from .errors import ConfigurationError
@@ -135,14 +136,23 @@ class Descope:
         self.add_openapi_security(app)
 
     def add_openapi_security(self, app: FastAPI) -> None:
-        """Add the configured cookie names and the bearer alternative to the OpenAPI document of an app.
+        """Complete the OpenAPI document of an app.
+
+        Adds the configured cookie names, the bearer alternative, a link to the login, and for guarded routes
+        the responses 401, 403 and 503 and the extensions ``x-required-roles`` and others. Responses and
+        extensions that the app has declared are kept.
 
         ``install`` does this. Call it for apps that ``Descope`` was not installed on: with the explicit form,
         and for mounted apps, which have documents of their own. Otherwise their documents have Descope's
         default cookie names only.
         """
         settings = self.settings
-        describe_security(app, session_cookie=settings.session_cookie, refresh_cookie=settings.refresh_cookie)
+        complete_openapi(
+            app,
+            session_cookie=settings.session_cookie,
+            refresh_cookie=settings.refresh_cookie,
+            session_hooks=self._hooks.session,
+        )
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:

@@ -30,6 +30,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser
+from .openapi import PROBLEM_MEDIA_TYPE
 from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
@@ -43,6 +44,7 @@ __all__ = [
     "client_kind",
     "htmx_redirect",
     "is_cross_origin_navigation",
+    "problem_document",
 ]
 
 NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
@@ -180,21 +182,11 @@ class ErrorResponses:
         return f"{login}?{query}" if query else login
 
     def _problem(self, error: DescopeError, auth: RequestAuth) -> JSONResponse:
-        body: dict[str, object] = {
-            "type": f"urn:fastapi-descope:{error.code}",
-            "title": error.title,
-            "status": error.status,
-            "code": error.code,
-            "detail": error.detail,
-        }
-        if isinstance(error, (MissingRoles, MissingPermissions)):
-            body["missing"] = list(error.missing)
-            if error.any_of:
-                body["any_of"] = True
+        body = problem_document(error)
         if isinstance(error, NotAuthenticated) and (login := self._login_path(auth)):
             body["login_url"] = login
         headers = self._headers(error, auth)
-        return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+        return JSONResponse(body, error.status, headers, media_type=PROBLEM_MEDIA_TYPE)
 
     def _headers(self, error: DescopeError, auth: RequestAuth) -> dict[str, str]:
         headers = dict(NO_STORE)
@@ -209,6 +201,22 @@ def _has_session(auth: RequestAuth) -> bool:
     """Return whether the browser sent a session cookie, valid or not."""
     credentials = auth.known_credentials
     return credentials is not None and bool(credentials.session or credentials.refresh)
+
+
+def problem_document(error: DescopeError) -> dict[str, object]:
+    """Return the fields of the problem document for ``error`` that do not depend on the request."""
+    body: dict[str, object] = {
+        "type": f"urn:fastapi-descope:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if isinstance(error, (MissingRoles, MissingPermissions)):
+        body["missing"] = list(error.missing)
+        if error.any_of:
+            body["any_of"] = True
+    return body
 
 
 def htmx_redirect(url: str) -> Mapping[str, str]:

@@ -1,112 +1,115 @@
-"""OpenAPI security schemes: required session, optional session, refresh cookie, and the bearer alternative.
+"""OpenAPI components: the security schemes, and the schema and responses of problem documents.
 
 FastAPI finds a scheme among the dependencies of a route. One scheme object serves all apps of a process, so
-it has the default cookie names of Descope. ``describe_security`` puts the configured names into the document
-of one app.
+it has the default cookie names of Descope. ``routes.openapi_document`` puts the configured names into the
+document of one app.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
 
-__all__ = ["REFRESH", "OptionalSessionScheme", "RefreshCookie", "SessionScheme", "describe_security"]
+__all__ = [
+    "BEARER",
+    "BEARER_SCHEME",
+    "OPTIONAL_SESSION",
+    "PROBLEM_MEDIA_TYPE",
+    "PROBLEM_RESPONSES",
+    "PROBLEM_SCHEMA",
+    "REFRESH",
+    "SESSION",
+    "SESSION_SCHEME",
+    "OptionalSessionScheme",
+    "RefreshCookie",
+    "SessionScheme",
+]
 
+SESSION = "DescopeSession"
+OPTIONAL_SESSION = "DescopeSessionIfAny"
 REFRESH = "DescopeRefresh"
+BEARER = "DescopeBearer"
 
-_SESSION = "DescopeSession"
-_OPTIONAL_SESSION = "DescopeSessionIfAny"
-_BEARER = "DescopeBearer"
-_BEARER_SCHEME = {
+SESSION_SCHEME: Mapping[str, str] = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": "DS",
+    "description": "The session cookie that signing in sets.",
+}
+BEARER_SCHEME: Mapping[str, str] = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "JWT",
-    "description": "A Descope session token.",
+    "description": "A Descope session token, for clients that are not browsers. It takes precedence over the"
+    " session cookie.",
 }
 
-_Alternatives = Sequence[Mapping[str, Sequence[str]]]
-"""The ``security`` of an operation: one of the schemes is enough. ``{}`` allows none at all."""
+PROBLEM_MEDIA_TYPE = "application/problem+json"
 
+PROBLEM_SCHEMA: Mapping[str, Any] = {
+    "title": "Problem",
+    "description": "An error as a problem document (RFC 9457).",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "A URN that ends in the code."},
+        "title": {"type": "string", "description": "One sentence, the same for every error with this code."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "code": {"type": "string", "description": "A stable identifier for programs."},
+        "detail": {"type": "string", "description": "One sentence about this error."},
+        "missing": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The roles or permissions that the user lacks; only in a 403 for them.",
+        },
+        "any_of": {"type": "boolean", "description": "Whether one of `missing` is enough."},
+        "login_url": {"type": "string", "description": "The path of the login; only in a 401."},
+    },
+    "required": ["type", "title", "status", "code", "detail"],
+}
 
-def _cookie(name: str, description: str) -> APIKey:
-    return APIKey.model_validate({"in": "cookie", "name": name, "description": description})
+PROBLEM_RESPONSES: Mapping[str, Mapping[str, Any]] = {
+    "401": {
+        "description": "The request is unauthenticated, or its authentication is too weak or too old.",
+        "headers": {
+            "WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750 or RFC 9470."}
+        },
+    },
+    "403": {"description": "The user may not do this, or another site sent the request."},
+    "503": {
+        "description": "The session cannot be verified at the moment. It has not ended.",
+        "headers": {
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until a retry is useful."}
+        },
+    },
+}
 
 
 class SessionScheme(SecurityBase):
     """Base of the dependencies that require a session."""
 
-    scheme_name = _SESSION
-    model = _cookie("DS", "The session cookie that signing in sets.")
+    scheme_name = SESSION
+    model = APIKey.model_validate(SESSION_SCHEME)
 
 
 class OptionalSessionScheme(SecurityBase):
     """Base of the dependencies that use a session if there is one."""
 
-    scheme_name = _OPTIONAL_SESSION
-    model = _cookie("DS", "The session cookie that signing in sets; optional.")
+    scheme_name = OPTIONAL_SESSION
+    model = APIKey.model_validate(SESSION_SCHEME)
 
 
 class RefreshCookie(SecurityBase):
     """Dependency that documents the refresh cookie of a route and does nothing at run time."""
 
     scheme_name = REFRESH
-    model = _cookie("DSR", "The refresh cookie that signing in sets; a bearer has none.")
+    model = APIKey.model_validate(
+        {
+            "in": "cookie",
+            "name": "DSR",
+            "description": "The refresh cookie that signing in sets; a bearer has none.",
+        }
+    )
 
     async def __call__(self) -> None:
         """Do nothing. The route reads the cookie itself."""
-
-
-def describe_security(app: FastAPI, *, session_cookie: str, refresh_cookie: str) -> None:
-    """Put the configured cookie names and the bearer alternative into the OpenAPI document of ``app``.
-
-    FastAPI collects one scheme per dependency, and ours accept a cookie or a bearer token, so the document is
-    completed after FastAPI has generated it. A request costs nothing.
-    """
-    generate: Callable[[], dict[str, Any]] = app.openapi
-    completed: dict[str, Any] | None = None
-
-    def openapi() -> dict[str, Any]:
-        nonlocal completed
-        document = generate()
-        if document is not completed:  # FastAPI caches it, and generates another after routes were added
-            _complete(document, {_SESSION: session_cookie, REFRESH: refresh_cookie})
-            completed = document
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign] # the way FastAPI documents to extend OpenAPI
-
-
-def _complete(document: dict[str, Any], cookies: Mapping[str, str]) -> None:
-    schemes = document.get("components", {}).get("securitySchemes", {})
-    optional = schemes.pop(_OPTIONAL_SESSION, None)
-    if optional is not None:
-        schemes.setdefault(_SESSION, optional)
-    for scheme, cookie in cookies.items():
-        if scheme in schemes:
-            schemes[scheme]["name"] = cookie
-    if _SESSION in schemes:
-        schemes[_BEARER] = dict(_BEARER_SCHEME)
-    for operation in _operations(document):
-        if "security" in operation:
-            operation["security"] = _with_bearer(operation["security"])
-
-
-def _with_bearer(alternatives: _Alternatives) -> _Alternatives:
-    """Add bearer to the alternatives of one route, and ``{}`` if the session is optional."""
-    required = [each for each in alternatives if _OPTIONAL_SESSION not in each]
-    if alternatives and not required:
-        return [{_SESSION: []}, {_BEARER: []}, {}]
-    if any(_BEARER in each for each in required):  # this document was completed before
-        return required
-    return required + [{_BEARER: each[_SESSION]} for each in required if _SESSION in each]
-
-
-def _operations(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        operation
-        for path in document.get("paths", {}).values()
-        for operation in path.values()
-        if isinstance(operation, dict)
-    ]

@@ -33,6 +33,7 @@ class Site:
     url: str
     emulator: Emulator
     descope: Descope
+    app: FastAPI
 
 
 SiteFactory = Callable[..., Site]
@@ -80,7 +81,7 @@ def site() -> Generator[SiteFactory]:
             descope = Descope(app, settings=app_settings, clock=emulator.clock)
             add_pages(app)
             stack.enter_context(serve_app(app, listener))
-            return Site(url, emulator, descope)
+            return Site(url, emulator, descope, app)
 
         yield start
 

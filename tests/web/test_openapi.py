@@ -39,7 +39,8 @@ def test_a_required_session_lists_cookie_and_bearer(make_env: EnvFactory) -> Non
             "type": "apiKey",
             "in": "cookie",
             "name": "__Host-DS",
-            "description": "The session cookie that signing in sets.",
+            "description": "The session cookie that signing in sets. The browser sends it by itself: enter no"
+            " value, because a page cannot set this cookie. `POST /logout` signs out.",
         },
         "DescopeRefresh": {
             "type": "apiKey",
@@ -51,7 +52,8 @@ def test_a_required_session_lists_cookie_and_bearer(make_env: EnvFactory) -> Non
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "A Descope session token.",
+            "description": "A Descope session token, for clients that are not browsers. It takes precedence"
+            " over the session cookie.",
         },
     }
     assert document["paths"]["/me"]["get"]["security"] == [COOKIE, BEARER]

@@ -15,7 +15,7 @@ from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
 from ..app_location import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
 from ..dependencies import current_session
-from ..openapi import REFRESH, RefreshCookie
+from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
 from .login import LoginRoutes
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
@@ -148,13 +148,14 @@ def _add_session(router: APIRouter, routes: SessionRoutes) -> None:
             name=name,
             response_model=model,
             dependencies=dependencies,
-            responses=_problems(400, 401, 502, 503),
+            responses=_problems(400, 401, 403, 502, 503),
         )
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return error responses. ``complete_openapi`` adds their schema."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {}}}
         for status in statuses
     }
 

@@ -6,7 +6,7 @@ that protects by default. Checks in the code of a handler are not found.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fastapi.routing import iter_route_contexts
@@ -47,7 +47,7 @@ class RouteRow:
     ``methods`` is ``WS`` for a WebSocket. It is ``ANY`` if the methods are unknown, as for a mounted app that
     lists no routes; the path of such an app ends in ``/*``. ``requires`` describes the requirements, such as
     ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
-    routes of the plugin, which enforce their own rules.
+    routes of the plugin, which enforce their own rules. ``requirements`` are those of its dependencies.
     """
 
     path: str
@@ -55,6 +55,7 @@ class RouteRow:
     requires: tuple[str, ...] = ()
     is_optional: bool = False
     is_own: bool = False
+    requirements: tuple[Requirement, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def access(self) -> str:
@@ -170,6 +171,7 @@ def _row(route: object, path: str) -> RouteRow:
         requires=_requirements(calls),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
         is_own=is_own(getattr(route, "endpoint", None)),
+        requirements=tuple(call for call in calls if isinstance(call, Requirement)),
     )
 
 

@@ -1,0 +1,268 @@
+"""The OpenAPI document of one app, completed after FastAPI has generated it.
+
+FastAPI collects one scheme per dependency and knows nothing of the errors. This module adds the configured
+cookie names, the bearer alternative, the requirements and error responses of guarded routes, and a link to
+the login. The requests of the app cost nothing more. Only the route of the document itself is wrapped.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from copy import deepcopy
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.routing import Route, compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...errors import (
+    BadRequest,
+    ConfigurationError,
+    DescopeError,
+    Forbidden,
+    InvalidUpstreamResponse,
+    NotAuthenticated,
+    UpstreamUnavailable,
+)
+from ..app_location import LOGIN, LOGOUT, RouteFinder, public_path
+from ..csrf import SAFE_METHODS
+from ..dependencies import Requirement
+from ..error_responses import problem_document
+from ..openapi import (
+    BEARER,
+    BEARER_SCHEME,
+    OPTIONAL_SESSION,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_RESPONSES,
+    PROBLEM_SCHEMA,
+    REFRESH,
+    SESSION,
+    SESSION_SCHEME,
+)
+from ..request_auth import request_auth
+from .table import RouteRow, RouteTable
+
+__all__ = ["complete_openapi"]
+
+_Document = dict[str, Any]
+_Alternatives = Sequence[Mapping[str, Sequence[str]]]
+"""The ``security`` of an operation: one of the schemes is enough. ``{}`` allows none at all."""
+
+_sign_in_url: ContextVar[str | None] = ContextVar("fastapi_descope_sign_in_url", default=None)
+"""The path of the login as browsers have it, while the document is requested."""
+
+_EXAMPLES: Mapping[str, DescopeError] = {
+    "400": BadRequest(),
+    "401": NotAuthenticated(),
+    "403": Forbidden(),
+    "502": InvalidUpstreamResponse("oversize"),
+    "503": UpstreamUnavailable(),
+}
+
+_NO_VALUE = " The browser sends it by itself: enter no value, because a page cannot set this cookie."
+
+
+def complete_openapi(
+    app: FastAPI, *, session_cookie: str, refresh_cookie: str, session_hooks: Sequence[object]
+) -> None:
+    """Make ``app.openapi()`` return the completed document.
+
+    ``session_hooks`` are the hooks that may refuse any session, with a 403.
+    """
+    if isinstance(app.openapi, _CompletedOpenApi):
+        return
+    cookies = {SESSION: session_cookie, REFRESH: refresh_cookie}
+    app.openapi = _CompletedOpenApi(app, cookies, session_hooks)  # type: ignore[method-assign] # FastAPI documents this
+    for route in app.routes:
+        if isinstance(route, Route) and route.path == app.openapi_url:
+            route.app = _WithSignInUrl(route.app, app)
+
+
+class _CompletedOpenApi:
+    """Replaces ``app.openapi``. A document is completed once; FastAPI generates another for new routes."""
+
+    def __init__(self, app: FastAPI, cookies: Mapping[str, str], session_hooks: Sequence[object]) -> None:
+        self._app = app
+        self._cookies = cookies
+        self._session_hooks = session_hooks
+        self._generate: Callable[[], _Document] = app.openapi
+        self._completed: _Document | None = None
+
+    def __call__(self) -> _Document:
+        document = self._generate()
+        if document is not self._completed:
+            self._complete(document)
+            self._completed = document
+        return _with_sign_in_link(document)
+
+    def _complete(self, document: _Document) -> None:
+        rows = _rows_by_operation(self._app)
+        problem = _ProblemComponent(document)
+        for path, method, operation in _operations(document):
+            row = rows.get((path, method))
+            if row is not None:
+                _add_requirements(operation, row)
+                _add_errors(operation, row, self._statuses(row, method), problem)
+            if "security" in operation:
+                operation["security"] = _with_bearer(operation["security"])
+        self._complete_schemes(document)
+
+    def _statuses(self, row: RouteRow, method: str) -> Sequence[str]:
+        """Return the statuses of the errors that the plugin raises for a route of the app."""
+        if row.requires:
+            return "401", "403", "503"
+        if row.is_optional:
+            # Other sites may not send unsafe methods with the user's cookies.
+            may_refuse = self._session_hooks or method.upper() not in SAFE_METHODS
+            return ("403", "503") if may_refuse else ("503",)
+        return ()
+
+    def _complete_schemes(self, document: _Document) -> None:
+        schemes = document.get("components", {}).get("securitySchemes", {})
+        schemes.pop(OPTIONAL_SESSION, None)
+        operations = _operations(document)
+        if any(SESSION in each for *_, operation in operations for each in operation.get("security", ())):
+            note = _NO_VALUE + self._sign_out_note()
+            schemes = document.setdefault("components", {}).setdefault("securitySchemes", schemes)
+            schemes[SESSION] = {**SESSION_SCHEME, "description": f"{SESSION_SCHEME['description']}{note}"}
+            schemes[BEARER] = dict(BEARER_SCHEME)
+        for name, cookie in self._cookies.items():
+            if name in schemes:
+                schemes[name]["name"] = cookie
+
+    def _sign_out_note(self) -> str:
+        logout = RouteFinder().path(LOGOUT, self._app)
+        return "" if logout is None else f" `{LOGOUT.method} {logout}` signs out."
+
+
+class _WithSignInUrl:
+    """Wraps the route of the document: its requests show where a proxy and mounts have put the app."""
+
+    def __init__(self, route: ASGIApp, documented: FastAPI) -> None:
+        self._route = route
+        self._docs_url = documented.docs_url or documented.redoc_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = _sign_in_url.set(self._url(scope))
+        try:
+            await self._route(scope, receive, send)
+        finally:
+            _sign_in_url.reset(token)
+
+    def _url(self, scope: Scope) -> str | None:
+        """Return the login with the way back to the docs, or None if the app has no login."""
+        login = None
+        with suppress(ConfigurationError):  # the middleware is not installed
+            login = request_auth(scope).location.login_app.path_in_browser(LOGIN)
+        if login is None or self._docs_url is None:
+            return login
+        docs = public_path(self._docs_url, scope.get("root_path", ""))
+        return f"{login}?return_to={quote(docs)}"  # with its slashes: Swagger UI would escape "%2F" again
+
+
+class _ProblemComponent:
+    """The schema of problem documents, added to the components of a document when it is first used."""
+
+    def __init__(self, document: _Document) -> None:
+        self._document = document
+        taken = document.get("components", {}).get("schemas", {}).get("Problem", PROBLEM_SCHEMA)
+        self._name = "Problem" if taken == PROBLEM_SCHEMA else "DescopeProblem"
+
+    def content(self, status: str) -> dict[str, Any]:
+        """Return the content of an error response: this schema, and an example."""
+        components = self._document.setdefault("components", {})
+        components.setdefault("schemas", {})[self._name] = deepcopy(dict(PROBLEM_SCHEMA))
+        schema = {"$ref": f"#/components/schemas/{self._name}"}
+        return {PROBLEM_MEDIA_TYPE: {"schema": schema, "example": problem_document(_EXAMPLES[status])}}
+
+
+def _with_sign_in_link(document: _Document) -> _Document:
+    """Return the document with a link to the login, which depends on the request."""
+    url, components = _sign_in_url.get(), document.get("components", {})
+    schemes = components.get("securitySchemes", {})
+    if url is None or SESSION not in schemes:
+        return document
+    session = schemes[SESSION]
+    description = f"[Sign in](<{url}>), then try operations out.\n\n{session['description']}"
+    schemes = {**schemes, SESSION: {**session, "description": description}}
+    return {**document, "components": {**components, "securitySchemes": schemes}}
+
+
+def _rows_by_operation(app: FastAPI) -> dict[tuple[str, str], RouteRow]:
+    """Return the rows of the route table by path and method, both as in the document."""
+    rows: dict[tuple[str, str], RouteRow] = {}
+    for row in RouteTable(app).rows:
+        _, path, _ = compile_path(row.path)  # without the convertors of parameters
+        rows.setdefault((path, "head"), row)  # the table omits HEAD next to GET
+        rows.update({(path, method.lower()): row for method in row.methods})
+    return rows
+
+
+def _add_requirements(operation: dict[str, Any], row: RouteRow) -> None:
+    """Add the extensions that list what the route requires. A value that the app has set is kept."""
+    for name, value in _requirements(row.requirements).items():
+        if value:
+            operation.setdefault(name, value)
+
+
+def _requirements(requirements: Sequence[Requirement]) -> dict[str, object]:
+    return {
+        **_grants("", [each for each in requirements if not each.project]),
+        **_grants("project-", [each for each in requirements if each.project]),
+        "x-required-tenant": next((each.tenant_from for each in requirements if each.tenant_from), None),
+        "x-required-mfa": any(each.mfa for each in requirements),
+        "x-required-step-up": any(each.step_up for each in requirements),
+    }
+
+
+def _grants(holder: str, requirements: Sequence[Requirement]) -> dict[str, object]:
+    """Return the required roles and permissions. The user needs one of each list below ``any``."""
+    return {
+        f"x-required-{holder}roles": _union(each.roles for each in requirements),
+        f"x-required-{holder}permissions": _union(each.permissions for each in requirements),
+        f"x-required-any-{holder}roles": [sorted(each.any_roles) for each in requirements if each.any_roles],
+        f"x-required-any-{holder}permissions": [
+            sorted(each.any_permissions) for each in requirements if each.any_permissions
+        ],
+    }
+
+
+def _union(names: Iterable[frozenset[str]]) -> list[str]:
+    return sorted(frozenset().union(*names))
+
+
+def _add_errors(
+    operation: dict[str, Any], row: RouteRow, statuses: Iterable[str], problem: _ProblemComponent
+) -> None:
+    """Add the error responses of a route. Responses that the app has declared are kept."""
+    responses = operation.setdefault("responses", {})
+    if row.is_own:
+        for status, response in responses.items():
+            if PROBLEM_MEDIA_TYPE in response.get("content", {}):
+                response["content"] = problem.content(status)
+        return
+    if row.requires:
+        operation.setdefault("security", [{SESSION: []}])  # the middleware protects it
+    for status in statuses:
+        if not {status, f"{status[0]}XX", "default"}.intersection(responses):
+            responses[status] = {**deepcopy(PROBLEM_RESPONSES[status]), "content": problem.content(status)}
+
+
+def _with_bearer(alternatives: _Alternatives) -> _Alternatives:
+    """Add bearer to the alternatives of one route, and ``{}`` if the session is optional."""
+    required = [each for each in alternatives if OPTIONAL_SESSION not in each]
+    if alternatives and not required:
+        return [{SESSION: []}, {BEARER: []}, {}]
+    if any(BEARER in each for each in required):
+        return required
+    return required + [{BEARER: each[SESSION]} for each in required if SESSION in each]
+
+
+def _operations(document: _Document) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in document.get("paths", {}).items()
+        for method, operation in item.items()
+        if isinstance(operation, dict)
+    ]

@@ -1,0 +1,359 @@
+"""The completed OpenAPI document: requirements and error responses."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel
+
+from fastapi_descope import (
+    AuthSession,
+    BadRequest,
+    CurrentTenant,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    Forbidden,
+    MissingRoles,
+    NotAuthenticated,
+    OptionalUser,
+    SessionCheckFailed,
+    StepUpRequired,
+    UpstreamUnavailable,
+    require_any_permission,
+    require_any_role,
+    require_mfa,
+    require_permissions,
+    require_roles,
+    require_step_up,
+    require_tenant,
+)
+from fastapi_descope.errors import DescopeError
+from tests.helpers.app_harness import APP, EnvFactory, no_routes
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
+async def nothing() -> None:
+    """An endpoint."""
+
+
+def operation_with(*dependencies: object, method: str = "get", **options: Any) -> dict[str, Any]:
+    """Return the documented operation of a route with these dependencies."""
+    app = bare_app()
+    app.add_api_route(
+        "/{tenant_id}",
+        nothing,
+        methods=[method],
+        dependencies=[Depends(each) for each in dependencies],  # type: ignore[arg-type] # callable
+        **options,
+    )
+    operation: dict[str, Any] = app.openapi()["paths"]["/{tenant_id}"][method.lower()]
+    return operation
+
+
+def bare_app(descope: Descope | None = None) -> FastAPI:
+    """Return an app without the plugin's routes whose document is completed."""
+    app = FastAPI()
+    (descope or new_descope()).add_openapi_security(app)
+    return app
+
+
+def new_descope() -> Descope:
+    """Return a plugin that is not installed."""
+    return Descope(settings=DescopeSettings(project_id="P" + "a" * 27, public_url=APP))
+
+
+def extensions(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extensions of an operation."""
+    return {name: value for name, value in operation.items() if name.startswith("x-")}
+
+
+def problems(operation: Mapping[str, Any]) -> list[str]:
+    """Return the statuses that are documented with the problem schema, and with an example of their own."""
+    contents = {
+        status: response["content"]["application/problem+json"]
+        for status, response in operation["responses"].items()
+        if "application/problem+json" in response.get("content", {})
+    }
+    return sorted(
+        status
+        for status, content in contents.items()
+        if content["schema"] == PROBLEM and str(content["example"]["status"]) == status
+    )
+
+
+def test_a_guarded_route_documents_401_403_and_503(make_env: EnvFactory) -> None:
+    """Each has a description and the problem schema. 401 and 503 have their headers."""
+    document = make_env().app.openapi()
+    responses = document["paths"]["/me"]["get"]["responses"]
+
+    assert problems(document["paths"]["/me"]["get"]) == ["401", "403", "503"]
+    assert all(responses[status]["description"] for status in ("401", "403", "503"))
+    assert list(responses["401"]["headers"]) == ["WWW-Authenticate"]
+    assert list(responses["503"]["headers"]) == ["Retry-After"]
+    assert set(responses) == {"200", "401", "403", "503"}
+
+
+def test_a_public_route_documents_no_errors(make_env: EnvFactory) -> None:
+    """The plugin does not respond for it."""
+    assert set(make_env().app.openapi()["paths"]["/public"]["get"]["responses"]) == {"200"}
+
+
+def test_an_optional_session_documents_what_it_can_respond(make_env: EnvFactory) -> None:
+    """503, and 403 only for methods that another site may not use."""
+    app = make_env().app
+
+    @app.post("/maybe")
+    async def post(user: OptionalUser) -> None: ...
+
+    paths = app.openapi()["paths"]
+
+    assert problems(paths["/maybe"]["get"]) == ["503"]
+    assert problems(paths["/maybe"]["post"]) == ["403", "503"]
+
+
+def test_an_app_with_session_hooks_documents_that_they_may_refuse(make_env: EnvFactory) -> None:
+    """A hook refuses a session on every route that uses it, not on a public one."""
+    env = make_env()
+
+    @env.descope.on_session
+    async def gate(session: AuthSession) -> None: ...
+
+    paths = env.app.openapi()["paths"]
+
+    assert problems(paths["/maybe"]["get"]) == ["403", "503"]
+    assert problems(paths["/public"]["get"]) == []
+
+
+def test_requirements_are_documented_as_sorted_lists() -> None:
+    """Those in the tenant and those in the project are separate; several dependencies add up."""
+    operation = operation_with(
+        require_roles("editor", "admin"),
+        require_roles("auditor", "admin"),
+        require_permissions("write", "read"),
+        require_roles("owner", project=True),
+        require_permissions("billing", project=True),
+    )
+
+    assert extensions(operation) == {
+        "x-required-roles": ["admin", "auditor", "editor"],
+        "x-required-permissions": ["read", "write"],
+        "x-required-project-roles": ["owner"],
+        "x-required-project-permissions": ["billing"],
+    }
+
+
+def test_requirements_that_one_grant_meets_are_documented_as_lists_of_alternatives() -> None:
+    """One list for each dependency."""
+    operation = operation_with(
+        require_any_role("editor", "admin"),
+        require_any_role("auditor"),
+        require_any_permission("write", "read"),
+        require_any_role("owner", "boss", project=True),
+        require_any_permission("billing", project=True),
+    )
+
+    assert extensions(operation) == {
+        "x-required-any-roles": [["admin", "editor"], ["auditor"]],
+        "x-required-any-permissions": [["read", "write"]],
+        "x-required-any-project-roles": [["boss", "owner"]],
+        "x-required-any-project-permissions": [["billing"]],
+    }
+
+
+def test_other_requirements_are_documented() -> None:
+    """The path parameter of the tenant, MFA and step-up."""
+    assert extensions(operation_with(require_tenant())) == {"x-required-tenant": "tenant_id"}
+    assert extensions(operation_with(require_mfa())) == {"x-required-mfa": True}
+    assert extensions(operation_with(require_step_up())) == {"x-required-step-up": True}
+    assert extensions(operation_with()) == {}
+
+
+def test_nested_requirements_are_documented() -> None:
+    """Through a dependency of the app, and through routers."""
+
+    async def editor(user: CurrentUser, session: object = Depends(require_roles("editor"))) -> str:
+        return user.id
+
+    inner, outer = APIRouter(), APIRouter(dependencies=[Depends(require_mfa())])
+    inner.get("/files/{path:path}", dependencies=[Depends(editor)])(nothing)
+    outer.include_router(inner, prefix="/v1")
+    app = bare_app()
+    app.include_router(outer)
+
+    operation = app.openapi()["paths"]["/v1/files/{path}"]["get"]
+
+    assert extensions(operation) == {"x-required-roles": ["editor"], "x-required-mfa": True}
+    assert problems(operation) == ["401", "403", "503"]
+
+
+def test_what_the_app_has_declared_is_kept() -> None:
+    """Its responses, ranges of responses included, and its extensions."""
+
+    class Mine(BaseModel):
+        why: str
+
+    declared = operation_with(
+        require_roles("admin"),
+        responses={403: {"model": Mine}, "5XX": {"description": "Ours"}},
+        openapi_extra={"x-required-roles": ["boss"]},
+    )
+    by_default = operation_with(require_roles("admin"), responses={"default": {"model": Mine}})
+
+    assert problems(declared) == ["401"]
+    assert set(declared["responses"]) == {"200", "401", "403", "422", "5XX"} - {"422"}
+    assert "Mine" in declared["responses"]["403"]["content"]["application/json"]["schema"]["$ref"]
+    assert extensions(declared) == {"x-required-roles": ["boss"]}
+    assert problems(by_default) == []
+
+
+def test_every_method_of_a_route_is_described() -> None:
+    """HEAD next to GET too, which the route table omits."""
+    app = bare_app()
+    app.api_route("/both", methods=["GET", "HEAD", "POST"], dependencies=[Depends(require_mfa())])(nothing)
+
+    with pytest.warns(UserWarning, match="Duplicate Operation ID"):
+        item = app.openapi()["paths"]["/both"]
+
+    assert {method: problems(operation) for method, operation in item.items()} == {
+        method: ["401", "403", "503"] for method in ("get", "head", "post")
+    }
+
+
+def test_a_protecting_middleware_is_documented() -> None:
+    """Routes without a dependency require a session too, except the public paths."""
+    app, descope = FastAPI(), new_descope()
+    descope.install(app)
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True, public_paths=["/open"])
+    app.get("/closed")(nothing)
+    app.get("/open")(nothing)
+
+    document = app.openapi()
+
+    assert problems(document["paths"]["/closed"]["get"]) == ["401", "403", "503"]
+    assert document["paths"]["/closed"]["get"]["security"] == [{"DescopeSession": []}, {"DescopeBearer": []}]
+    assert set(document["paths"]["/open"]["get"]) >= {"responses"}
+    assert problems(document["paths"]["/open"]["get"]) == []
+    assert "security" not in document["paths"]["/open"]["get"]
+
+
+def test_a_protecting_middleware_alone_lists_the_schemes() -> None:
+    """Even if no route has a dependency of the plugin."""
+    app = bare_app(descope := new_descope())
+    app.add_middleware(DescopeMiddleware, descope=descope, protect=True)
+    app.get("/closed")(nothing)
+
+    assert set(app.openapi()["components"]["securitySchemes"]) == {"DescopeSession", "DescopeBearer"}
+
+
+def test_the_errors_of_the_plugins_routes_have_the_schema(make_env: EnvFactory) -> None:
+    """Every error response of every route."""
+    paths = make_env().app.openapi()["paths"]
+
+    assert problems(paths["/login/sso"]["get"]) == ["400", "403", "502", "503"]
+    assert problems(paths["/callback"]["get"]) == ["400", "502", "503"]
+    assert problems(paths["/logout"]["post"]) == ["400", "403"]
+    assert problems(paths["/session"]["get"]) == ["400", "401", "403", "502", "503"]
+    assert problems(paths["/tenant/select"]["post"]) == ["400", "401", "403", "502", "503"]
+
+
+def test_a_schema_of_the_app_with_the_same_name_is_kept() -> None:
+    """Ours has another name then."""
+
+    class Problem(BaseModel):
+        mine: int
+
+    app = bare_app()
+
+    @app.get("/mine", dependencies=[Depends(require_mfa())])
+    async def mine() -> Problem:
+        return Problem(mine=1)
+
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+
+    assert list(schemas["Problem"]["properties"]) == ["mine"]
+    reference = document["paths"]["/mine"]["get"]["responses"]["401"]["content"]["application/problem+json"]
+    assert reference["schema"] == {"$ref": "#/components/schemas/DescopeProblem"}
+    assert "code" in schemas["DescopeProblem"]["properties"]
+
+
+def test_an_app_without_guarded_routes_has_no_problem_schema() -> None:
+    """Nothing refers to it."""
+    assert "components" not in bare_app().openapi()
+
+
+def test_a_change_of_one_document_leaves_others_alone() -> None:
+    """An app may extend its document further."""
+    first, second = bare_app(), bare_app()
+    for app in (first, second):
+        app.get("/me", dependencies=[Depends(require_mfa())])(nothing)
+    document = first.openapi()
+    document["components"]["schemas"]["Problem"]["properties"].clear()
+    document["components"]["securitySchemes"]["DescopeBearer"].clear()
+    document["paths"]["/me"]["get"]["responses"]["503"]["headers"].clear()
+
+    assert second.openapi()["components"]["schemas"]["Problem"]["properties"]
+    assert second.openapi()["components"]["securitySchemes"]["DescopeBearer"]
+    assert second.openapi()["paths"]["/me"]["get"]["responses"]["503"]["headers"]
+
+
+def _every_kind(app: FastAPI) -> None:
+    async def optional(user: OptionalUser) -> None: ...
+
+    async def tenant(tenant: CurrentTenant) -> None: ...
+
+    for number, guard in enumerate(
+        (require_roles("a"), require_permissions("b"), require_mfa(), require_step_up(), require_tenant())
+    ):
+        app.get(f"/{number}/{{tenant_id}}", dependencies=[Depends(guard)])(nothing)
+    app.get("/optional")(optional)
+    app.get("/tenant")(tenant)
+
+
+def test_the_document_is_valid_openapi_3_1(make_env: EnvFactory) -> None:
+    """By the schema of OpenAPI itself, and every reference resolves."""
+    document = make_env(routes=_every_kind).app.openapi()
+
+    schemathesis.openapi.from_dict(document).validate()
+    for reference in set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document))):
+        assert reference in document["components"]["schemas"]
+    assert document["openapi"].startswith("3.1.")
+    assert {"SessionOut", "Problem"} <= set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotAuthenticated(),
+        StepUpRequired(acr="mfa"),
+        Forbidden("Not you"),
+        SessionCheckFailed(),
+        MissingRoles(("admin", "owner"), any_of=True),
+        UpstreamUnavailable(7),
+        BadRequest(),
+    ],
+    ids=lambda error: error.code,
+)
+@pytest.mark.anyio
+async def test_problem_documents_have_the_documented_schema(
+    make_env: EnvFactory, error: DescopeError
+) -> None:
+    """Field by field: none is missing, and none is undocumented."""
+    env = make_env(routes=no_routes)
+
+    @env.app.get("/fails")
+    async def fails(user: OptionalUser) -> None:
+        raise error
+
+    problem = (await env.browser().get("/fails")).json()
+
+    schema = env.app.openapi()["components"]["schemas"]["Problem"]
+    jsonschema_rs.validate({**schema, "additionalProperties": False}, problem)
