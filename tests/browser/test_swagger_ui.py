@@ -17,6 +17,9 @@ pytestmark = pytest.mark.browser
 
 ADA = "ada@acme.example"
 
+_SECONDS = 30
+"""How long Swagger UI, 1.5 MB of JavaScript, may take to appear on a busy machine."""
+
 _SWAGGER_UI = NODE_SDKS / "node_modules" / "swagger-ui-dist"
 
 
@@ -59,7 +62,7 @@ def _sign_in(page: Page) -> Page:
         page.get_by_role("link", name="Sign in").click()
     tab = opened.value
     tab.get_by_role("button", name=ADA).click()
-    expect(tab.get_by_role("heading", name="FastAPI")).to_be_visible()
+    expect(tab.get_by_role("heading", name="FastAPI")).to_be_visible(timeout=_SECONDS * 1000)
     page.get_by_role("button", name="Close").first.click()
     return tab
 
@@ -67,7 +70,7 @@ def _sign_in(page: Page) -> Page:
 def _open_signed_in(docs: Site, page: Page) -> None:
     page.goto(docs.url + "/login/sso?return_to=/docs")
     page.get_by_role("button", name=ADA).click()
-    expect(page.get_by_role("heading", name="FastAPI")).to_be_visible()
+    expect(page.get_by_role("heading", name="FastAPI")).to_be_visible(timeout=_SECONDS * 1000)
 
 
 def _try_out(page: Page, operation: str) -> Locator:
@@ -83,6 +86,7 @@ def _try_out(page: Page, operation: str) -> Locator:
 def test_a_user_signs_in_from_the_docs_and_tries_guarded_routes(docs: Site, page: Page) -> None:
     """Through the real login, and back to the docs. Both tabs are signed in then."""
     page.goto(docs.url + "/docs")
+    page.get_by_role("heading", name="FastAPI").wait_for(timeout=_SECONDS * 1000)
     expect(_try_out(page, "App-whoami")).to_contain_text("not_authenticated")
 
     tab = _sign_in(page)
