@@ -271,8 +271,8 @@ class Descope:
         """Register ``hook(request, session)``, awaited after each tenant switch, before the response.
 
         A decorator. The session is the new one, admitted by the ``on_session`` hooks. The switch cannot be
-        prevented any more: the new cookies are set even if the hook raises an error of this package, and the
-        next request sets them if it raises any other. Hooks run in order.
+        prevented any more: if the hook raises an error of this package, its response sets the new cookies.
+        Any other exception is a 500, and the next refresh, within ten minutes, sets them. Hooks run in order.
 
         Raises:
             ConfigurationError: The hook is not ``async``.

@@ -28,9 +28,9 @@ tenant_id_var: ContextVar[str | None] = ContextVar("fastapi_descope.tenant_id", 
 """The id of the current tenant, for code that has no request, such as a data layer or a log filter.
 
 The middleware sets it when the session of a request is read, and restores its former value when the request
-ends. It is None outside of requests, without a session, and in a session without a current tenant. Tasks and
-threads that a handler starts have the value if they copy the context, as ``asyncio.create_task`` and
-``asyncio.to_thread`` do.
+ends. A hook that is called with a session runs with the tenant of that session. It is None outside of
+requests, without a session, and in a session without a current tenant. Tasks and threads that a handler
+starts have the value if they copy the context, as ``asyncio.create_task`` and ``asyncio.to_thread`` do.
 """
 
 _NO_CLAIMS: Claims = FrozenDict()

@@ -11,7 +11,7 @@ from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions
 from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed, RedirectRejected
-from ...session import TokenPair, UserProfile
+from ...session import TokenPair, UserProfile, tenant_id_var
 from ...settings import DescopeSettings
 from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
 from ..cookies import SessionCookies
@@ -90,6 +90,7 @@ class LoginSteps:
 
         async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
             auth.set_pending_login(pair, profile)
+            tenant_id_var.set(pair.session.tenant_id)
             for hook in self.hooks.login:
                 try:
                     await hook(lasting_request, pair.session)

@@ -14,7 +14,7 @@ from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
 from ...events import EventBus, RedirectRejected
-from ...session import AuthSession
+from ...session import AuthSession, tenant_id_var
 from ...settings import DescopeSettings
 from ..app_location import public_path
 from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
@@ -66,6 +66,7 @@ class SessionRoutes:
             pair = await self.core.session_service.select_tenant(auth.credentials(), tenant)
         auth.cookies.write(pair)  # whatever follows: Descope may have rotated the token (SG-04)
         await self.core.session_gate.require(pair)
+        tenant_id_var.set(pair.session.tenant_id)
         for hook in self.hooks.tenant_switch:
             await hook(request, pair.session)
         if client_kind(request.scope) is ClientKind.API:
@@ -113,6 +114,7 @@ class SessionRoutes:
         lasting_request = hook_request(request)
 
         async def notify(session: AuthSession) -> None:
+            tenant_id_var.set(session.tenant_id)  # in the context of the logout's own task
             for hook in self.hooks.logout:
                 try:
                     async with asyncio.timeout(_HOOK_TIMEOUT):
