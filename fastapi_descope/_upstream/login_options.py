@@ -28,6 +28,7 @@ class LoginOptions:
         template_id: The message template of the project to use.
         template_options: Values for the placeholders of the message template.
         locale: The language of messages and pages.
+        pkce_challenge: A PKCE challenge in base64. Descope uses it for enchanted links only.
     """
 
     stepup: bool = False
@@ -39,6 +40,7 @@ class LoginOptions:
     template_id: str | None = None
     template_options: Mapping[str, str] | None = field(default=None, repr=False)
     locale: str | None = None
+    pkce_challenge: str | None = None
 
     def body(self) -> Mapping[str, object]:
         """Return the JSON object that Descope expects (wire contract 2.1), with the options that are set."""
@@ -52,6 +54,7 @@ class LoginOptions:
             "templateId": self.template_id,
             "templateOptions": dict(self.template_options or {}),
             "locale": self.locale,
+            "pkceChallenge": self.pkce_challenge,
         }
         return {name: value for name, value in fields.items() if value}
 

@@ -20,6 +20,7 @@ def test_every_option_has_descopes_name() -> None:
         template_id="template",
         template_options={"colour": "blue"},
         locale="de",
+        pkce_challenge="c2hhMjU2",
     )
     assert options.body() == {
         "stepup": True,
@@ -31,6 +32,7 @@ def test_every_option_has_descopes_name() -> None:
         "templateId": "template",
         "templateOptions": {"colour": "blue"},
         "locale": "de",
+        "pkceChallenge": "c2hhMjU2",
     }
 
 
