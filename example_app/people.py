@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from fastapi_descope import AuthSession, CurrentTenant, get_user_profile
+from fastapi_descope import CurrentTenant, Login
 
 __all__ = ["Colleagues", "People", "Person"]
 
@@ -27,13 +27,11 @@ class People:
     def __init__(self) -> None:
         self._people: dict[str, dict[str, Person]] = {}
 
-    async def remember(self, request: Request, session: AuthSession) -> None:
+    async def remember(self, _request: Request, login: Login) -> None:
         """Save the user. As a ``descope.on_login`` hook it runs after each login, before cookies are set."""
-        user_id, profile = session.user.id, await get_user_profile(request)
-        for tenant in session.tenants.values():
-            person = Person(
-                user_id, profile.name or user_id, profile.email or "", tenant.roles, session.issued_at
-            )
+        user_id, user, signed_in_at = login.session.user.id, login.user, login.session.issued_at
+        for tenant in login.session.tenants.values():
+            person = Person(user_id, user.name or user_id, user.email or "", tenant.roles, signed_in_at)
             self._people.setdefault(tenant.id, {})[user_id] = person
 
     def in_tenant(self, tenant_id: str) -> list[Person]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         current_tenant,
         current_user,
         get_auth_session,
+        get_login,
         get_user_profile,
         optional_session,
         optional_tenant,
@@ -66,8 +67,10 @@ if TYPE_CHECKING:
         UpstreamRejected,
         UpstreamUnavailable,
     )
+    from .login import IdpResponse, Login, ProjectCookies
     from .plugin import Descope
-    from .session import AuthSession, Tenant, User, UserProfile, tenant_id_var
+    from .profile import TenantMembership, UserProfile
+    from .session import AuthSession, Tenant, User, tenant_id_var
     from .settings import DescopeSettings
 
     __version__: str
@@ -88,7 +91,9 @@ __all__ = [
     "DescopeMiddleware",
     "DescopeSettings",
     "Forbidden",
+    "IdpResponse",
     "InvalidUpstreamResponse",
+    "Login",
     "LoginOptions",
     "LoginRejected",
     "MissingPermissions",
@@ -98,6 +103,7 @@ __all__ = [
     "OptionalSession",
     "OptionalTenant",
     "OptionalUser",
+    "ProjectCookies",
     "RateLimited",
     "Requirement",
     "SessionCheckFailed",
@@ -105,6 +111,7 @@ __all__ = [
     "SessionTooLarge",
     "StepUpRequired",
     "Tenant",
+    "TenantMembership",
     "TenantMismatch",
     "TokenError",
     "TokenExpired",
@@ -120,6 +127,7 @@ __all__ = [
     "current_tenant",
     "current_user",
     "get_auth_session",
+    "get_login",
     "get_user_profile",
     "optional_session",
     "optional_tenant",
@@ -147,7 +155,8 @@ _MODULES = (
 )
 """The modules that provide the public names, in the order in which they are searched.
 
-The values of ``session`` come from ``parameter_guard``, so that importing one also installs the guard.
+The values of ``session``, ``profile`` and ``login`` come from ``parameter_guard``, so that importing one also
+installs the guard.
 """
 
 if not TYPE_CHECKING:  # pragma: no branch - hidden from type checkers, which would accept any name

@@ -1,4 +1,4 @@
-"""The identity of a request as frozen values: session, user, tenant, profile and tokens.
+"""The identity of a request as frozen values: session, user, tenant and tokens.
 
 Sessions and refresh tokens are created from verified claims. Nothing in this module does I/O.
 """
@@ -17,7 +17,6 @@ __all__ = [
     "Tenant",
     "TokenPair",
     "User",
-    "UserProfile",
     "tenant_id_var",
 ]
 
@@ -231,42 +230,3 @@ class TokenPair:
     session: AuthSession
     refresh: RefreshToken
     refresh_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UserProfile:
-    """The user's profile as Descope returns it (``GET /v1/auth/me``).
-
-    Only ``user_id`` is always present. ``repr`` shows nothing else, to keep personal data out of logs.
-
-    Attributes:
-        user_id: Descope's user id.
-        login_ids: The identifiers that the user can log in with, such as e-mail addresses.
-        name: The display name.
-        given_name: The given name.
-        family_name: The family name.
-        email: The e-mail address.
-        verified_email: Whether Descope has verified the e-mail address.
-        phone: The phone number.
-        verified_phone: Whether Descope has verified the phone number.
-        picture: The URL of a picture.
-        tenants: Every tenant that the user is a member of, by id.
-        tenant_names: The display names of these tenants, by id. A tenant without a name has its id here.
-        custom_attributes: The custom attributes of the project.
-    """
-
-    # No personal data in repr: LG-06.
-
-    user_id: str
-    login_ids: tuple[str, ...] = field(default=(), repr=False)
-    name: str | None = field(default=None, repr=False)
-    given_name: str | None = field(default=None, repr=False)
-    family_name: str | None = field(default=None, repr=False)
-    email: str | None = field(default=None, repr=False)
-    verified_email: bool = field(default=False, repr=False)
-    phone: str | None = field(default=None, repr=False)
-    verified_phone: bool = field(default=False, repr=False)
-    picture: str | None = field(default=None, repr=False)
-    tenants: Mapping[str, Tenant] = field(default_factory=dict[str, Tenant], repr=False)
-    tenant_names: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    custom_attributes: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)

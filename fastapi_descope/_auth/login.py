@@ -21,7 +21,8 @@ from ..errors import (
     UpstreamRejected,
 )
 from ..events import EventBus, LoginFailed, SignedIn
-from ..session import TokenPair, UserProfile
+from ..login import Login
+from ..session import TokenPair
 from .authenticator import Authenticator
 from .credentials import Credentials
 from .session_gate import SessionGate
@@ -32,11 +33,8 @@ __all__ = ["EXPIRED", "Admission", "LoginFlow", "LoginRequest"]
 EXPIRED = "The sign-in took too long, or was finished already."
 """The detail of a ``LoginRejected`` if Descope refuses to return the tokens."""
 
-Admission = Callable[[TokenPair, UserProfile | None], Awaitable[None]]
-"""The app's decision on a login: returns to admit the user, raises to reject the login.
-
-The profile is the one that came with the tokens, or None if there was none.
-"""
+Admission = Callable[[TokenPair, Login], Awaitable[None]]
+"""The app's decision on a login: returns to admit the user, raises to reject the login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +135,14 @@ class LoginFlow:
         except (UpstreamError, SessionTooLarge) as error:
             self._events.emit(LoginFailed(error.code))
             raise
+        login = Login.from_response(pair.session, response.fields)
         try:
             await self._gate.require(pair)
-            await admit(pair, response.profile)
+            await admit(pair, login)
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))
             raise
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, response.first_seen))
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, login.first_seen))
         return pair
 
     def rejected(self, reason: str, detail: str, rejection: UpstreamRejected) -> LoginRejected:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
 from .._upstream.api import DescopeApi
+from .._upstream.responses import TokenResponse
 from ..errors import (
     BadRequest,
     Forbidden,
@@ -19,7 +20,9 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import EventBus, SignedOut, TenantSwitched
-from ..session import AuthSession, RefreshToken, TokenPair, UserProfile
+from ..login import Login
+from ..profile import UserProfile
+from ..session import AuthSession, RefreshToken, TokenPair
 from .authenticator import Authenticator, AuthResult
 from .credentials import Credentials
 from .token_service import TokenService, convert_session_ended
@@ -53,10 +56,11 @@ class SessionService:
         self._events = events
         self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
 
-    async def select_tenant(self, credentials: Credentials, tenant: str) -> TokenPair:
-        """Make ``tenant`` the current tenant of the session, and return the new tokens. One call to Descope.
+    async def select_tenant(self, credentials: Credentials, tenant: str) -> tuple[TokenPair, Login]:
+        """Make ``tenant`` the current tenant of the session. One call to Descope.
 
-        Runs after refreshes of the session that are in flight, never concurrently with one.
+        Returns the new tokens, and what Descope sent with them. Runs after refreshes of the session that are
+        in flight, never concurrently with one.
 
         Raises:
             NotAuthenticated: There is no valid refresh token.
@@ -66,15 +70,17 @@ class SessionService:
             UpstreamError: The call failed, or its tokens are invalid.
         """
         refresh_token = await self._authenticator.require_refresh_token(credentials)
+        responses: list[TokenResponse] = []  # exactly one if the switch succeeds
+        exchange = self._tokens.select_tenant(tenant, responses.append)
         try:
             with convert_session_ended():
                 pair = await self._coordinator.switch(  # by the refresh token alone (TN-08)
-                    refresh_token, self._tokens.select_tenant(tenant), self._tokens.verify_tenant(tenant)
+                    refresh_token, exchange, self._tokens.verify_tenant(tenant)
                 )
         except UpstreamRejected:
             raise Forbidden("You are not a member of this organisation") from None
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
-        return pair
+        return pair, Login.from_response(pair.session, responses[0].fields)
 
     # LO-01, LO-04
     async def logout(

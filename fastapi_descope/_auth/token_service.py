@@ -86,12 +86,17 @@ class TokenService:
         """
         return self._result(await self._api.refresh(refresh_jwt), refresh_jwt)
 
-    def select_tenant(self, tenant: str) -> Exchange:
-        """Return a function that switches a session to ``tenant``; ``verify_tenant`` verifies its result."""
+    def select_tenant(self, tenant: str, on_response: Callable[[TokenResponse], None]) -> Exchange:
+        """Return a function that switches a session to ``tenant``; ``verify_tenant`` verifies its result.
+
+        It calls ``on_response`` with the response, which has more in it than its result.
+        """
 
         async def exchange(refresh_jwt: str) -> RefreshResult:
             """Call Descope."""
-            return self._result(await self._api.select_tenant(refresh_jwt, tenant), refresh_jwt)
+            response = await self._api.select_tenant(refresh_jwt, tenant)
+            on_response(response)
+            return self._result(response, refresh_jwt)
 
         return exchange
 

@@ -15,7 +15,7 @@ from .._config.setting_types import PROJECT_ID
 from .._tokens.claims import looks_like_jwt
 from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason
 from ..events import EventBus
-from ..session import UserProfile
+from ..profile import UserProfile
 from .login_options import LoginOptions, LoginParams
 from .resilience import UpstreamGuard
 from .responses import (

@@ -9,14 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import cast
 
 from .._config.origin import Origin
-from .._encoding import as_mapping, as_names, as_objects, as_text
+from .._encoding import FrozenDict, as_mapping, as_objects, as_text
 from .._tokens.claims import looks_like_jwt
 from ..errors import InvalidUpstreamResponse, RateLimited, UpstreamRejected, UpstreamUnavailable
-from ..session import Tenant, UserProfile
+from ..profile import UserProfile
 
 __all__ = [
     "ApiResponse",
@@ -39,7 +38,7 @@ _MAX_URL_CHARACTERS = 8192
 
 _DEFAULT_RETRY_AFTER = 5
 _YEAR_SECONDS = 366 * 86400
-_NOTHING: Mapping[str, object] = MappingProxyType({})
+_NOTHING: Mapping[str, object] = FrozenDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,10 @@ class ApiResponse:
     age: str = ""
 
 
+def _nothing() -> Mapping[str, object]:
+    return _NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
     """The **unverified** tokens of a response, and the fields that come with them.
@@ -63,15 +66,15 @@ class TokenResponse:
         session_jwt: None if the response does not contain one.
         refresh_jwt: None if the response does not contain one: without rotation a refresh may omit it.
         next_refresh_seconds: 0 unless the project has an inactivity timeout (section 5.4).
-        first_seen: Whether this is the first login of the user.
-        profile: None if the response has no user object, as is common for refreshes.
+        fields: The JSON object of the response. ``Login.from_response`` parses it; a refresh does not use it.
     """
+
+    # sessionExpiration is not parsed: the session ends with the verified claim exp of its token.
 
     session_jwt: str | None = field(repr=False)
     refresh_jwt: str | None = field(repr=False)
     next_refresh_seconds: int = 0
-    first_seen: bool = False
-    profile: UserProfile | None = None
+    fields: Mapping[str, object] = field(default_factory=_nothing, repr=False, compare=False)
 
 
 def raise_for_status(response: ApiResponse) -> None:
@@ -101,21 +104,18 @@ def raise_for_status(response: ApiResponse) -> None:
 def parse_tokens(response: ApiResponse) -> TokenResponse:
     """Return the tokens of a JWTResponse (section 2.0).
 
-    In cookie mode Descope sends the tokens as cookies (section 4); tokens in the body take precedence. The
-    cookie domain, path and age are for browsers that talk to Descope directly, and are ignored.
+    In cookie mode Descope sends the tokens as cookies (section 4); tokens in the body take precedence.
 
     Raises:
         InvalidUpstreamResponse: the body is not a JSON object, or a token is not ASCII text.
     """
-    # CK-06: the attributes of our cookies come from the settings alone.
     fields = _json_object(response)
     return TokenResponse(
         session_jwt=_token(fields, "sessionJwt")
         or _token_cookie(response, fields, "sessionCookieName", "DS"),
         refresh_jwt=_token(fields, "refreshJwt") or _token_cookie(response, fields, "cookieName", "DSR"),
         next_refresh_seconds=_seconds(fields.get("nextRefreshSeconds")),
-        first_seen=fields.get("firstSeen") is True,
-        profile=_profile(as_mapping(fields.get("user"))),
+        fields=fields,
     )
 
 
@@ -143,7 +143,7 @@ def parse_profile(response: ApiResponse) -> UserProfile:
     Raises:
         InvalidUpstreamResponse: the body is not a JSON object, or has no user id.
     """
-    profile = _profile(_json_object(response))
+    profile = UserProfile.from_json(_json_object(response))
     if profile is None:
         raise InvalidUpstreamResponse("profile")
     return profile
@@ -158,7 +158,7 @@ def parse_tenant_names(response: ApiResponse) -> Mapping[str, str]:
     tenants = _json_object(response).get("tenants")
     if tenants is not None and not isinstance(tenants, list):
         raise InvalidUpstreamResponse("tenants")
-    return MappingProxyType(
+    return FrozenDict(
         {
             tenant_id: as_text(entry.get("name")) or tenant_id
             for entry in as_objects(cast("object", tenants))
@@ -223,39 +223,6 @@ def _token_cookie(
         if key.strip() == name and looks_like_jwt(value.strip()):
             token = value.strip()
     return token
-
-
-def _profile(user: Mapping[str, object] | None) -> UserProfile | None:
-    """Return the profile of a user object, or None if it has no user id."""
-    if user is None or not (user_id := as_text(user.get("userId"))):
-        return None
-    memberships = {
-        tenant_id: entry
-        for entry in as_objects(user.get("userTenants"))
-        if (tenant_id := as_text(entry.get("tenantId")))
-    }
-    return UserProfile(
-        user_id=user_id,
-        login_ids=as_names(user.get("loginIds")),
-        name=as_text(user.get("name")),
-        given_name=as_text(user.get("givenName")),
-        family_name=as_text(user.get("familyName")),
-        email=as_text(user.get("email")),
-        verified_email=user.get("verifiedEmail") is True,
-        phone=as_text(user.get("phone")),
-        verified_phone=user.get("verifiedPhone") is True,
-        picture=as_text(user.get("picture")),
-        tenants=MappingProxyType({key: _tenant(key, entry) for key, entry in memberships.items()}),
-        tenant_names=MappingProxyType(
-            {key: as_text(entry.get("tenantName")) or key for key, entry in memberships.items()}
-        ),
-        custom_attributes=MappingProxyType(dict(as_mapping(user.get("customAttributes")) or _NOTHING)),
-    )
-
-
-def _tenant(tenant_id: str, entry: Mapping[str, object]) -> Tenant:
-    # A user object has roleNames instead of the roles of a token (section 2.0).
-    return Tenant(tenant_id, as_names(entry.get("roleNames")), as_names(entry.get("permissions")))
 
 
 def _seconds(value: object) -> int:

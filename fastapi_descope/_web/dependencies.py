@@ -26,7 +26,9 @@ from ..errors import (
     StepUpRequired,
     TenantMismatch,
 )
-from ..session import AuthSession, Tenant, User, UserProfile
+from ..login import Login
+from ..profile import UserProfile
+from ..session import AuthSession, Tenant, User
 from .openapi import OptionalSessionScheme, SessionScheme
 from .parameter_guard import dependency_factory
 from .request_auth import request_auth
@@ -43,6 +45,7 @@ __all__ = [
     "current_tenant",
     "current_user",
     "get_auth_session",
+    "get_login",
     "get_user_profile",
     "optional_session",
     "optional_tenant",
@@ -76,11 +79,22 @@ async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
     return await request_auth(connection.scope).session()
 
 
+def get_login(connection: HTTPConnection) -> Login | None:
+    """Return the login whose ``on_login`` or ``on_tenant_switch`` hooks are running, or None in other code.
+
+    For code that a hook calls with the request, such as services that handlers use, too. No call to Descope.
+
+    Raises:
+        ConfigurationError: The middleware is not installed.
+    """
+    return request_auth(connection.scope).login
+
+
 async def get_user_profile(connection: HTTPConnection) -> UserProfile:
     """Return Descope's current user object: name, e-mail, login ids and attributes.
 
-    One call to Descope. In an ``on_login`` hook, return the profile that came with the tokens, usually
-    without a call.
+    One call to Descope. In an ``on_login`` or ``on_tenant_switch`` hook, return the user object that came
+    with the tokens, usually without a call.
 
     Raises:
         NotAuthenticated: The request is unauthenticated.

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from .._auth.session_gate import SessionHook
 from .._upstream.login_options import LoginOptions
 from ..errors import ConfigurationError
+from ..login import Login
 from ..session import AuthSession
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
     "require_sync",
 ]
 
-LoginHook = Callable[[Request, AuthSession], Awaitable[None]]
-"""Called with the verified session of a login before its cookies are set.
+LoginHook = Callable[[Request, Login], Awaitable[None]]
+"""Called with a login before its cookies are set.
 
 It rejects the login by raising ``LoginRejected`` or ``NotAuthenticated``.
 """

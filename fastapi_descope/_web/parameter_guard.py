@@ -2,8 +2,8 @@
 
 FastAPI reads a parameter of any type that it can from the request, and accepts any callable as a dependency.
 A small slip is dangerous: ``user: User`` would be read from the request body, and ``Depends(require_mfa)``
-would require nothing. Importing this module installs the guard on the values of ``fastapi_descope.session``,
-which know nothing of FastAPI. The package exports them through this module.
+would require nothing. Importing this module installs the guard on the values of ``session``, ``profile`` and
+``login``, which know nothing of FastAPI. The package exports them through this module.
 """
 
 import inspect
@@ -15,9 +15,22 @@ from pydantic import BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from ..errors import ConfigurationError
-from ..session import AuthSession, Tenant, User, UserProfile
+from ..login import IdpResponse, Login, ProjectCookies
+from ..profile import TenantMembership, UserProfile
+from ..session import AuthSession, Tenant, User
 
-__all__ = ["AuthSession", "Tenant", "User", "UserProfile", "dependency_factory", "parameter_error"]
+__all__ = [
+    "AuthSession",
+    "IdpResponse",
+    "Login",
+    "ProjectCookies",
+    "Tenant",
+    "TenantMembership",
+    "User",
+    "UserProfile",
+    "dependency_factory",
+    "parameter_error",
+]
 
 C = TypeVar("C", bound=Callable[..., object])
 
@@ -26,6 +39,10 @@ _GUARDED: Mapping[type, str] = {
     Tenant: "annotate it as `tenant: CurrentTenant`",
     AuthSession: "annotate it as `session: CurrentSession`",
     UserProfile: "call `await get_user_profile(request)`",
+    TenantMembership: "call `await get_user_profile(request)`",
+    Login: "it is the argument of an on_login hook",
+    IdpResponse: "it is the `idp` of a Login, the argument of an on_login hook",
+    ProjectCookies: "it is the `project_cookies` of a Login, the argument of an on_login hook",
 }
 """The classes that no request may fill, and what to write instead."""
 

@@ -6,6 +6,8 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 (TN-11).
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from starlette.types import Message, Scope
@@ -15,7 +17,9 @@ from .._auth.core import Core
 from .._auth.credentials import CookieAction, Credentials
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
 from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched, StrayChunks
-from ..session import AuthSession, TokenPair, UserProfile, tenant_id_var
+from ..login import Login
+from ..profile import UserProfile
+from ..session import AuthSession, TokenPair, tenant_id_var
 from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
@@ -133,7 +137,7 @@ class RequestAuth:
         self.cookies = ResponseCookies(factory.cookies, scope)
         self.known_credentials: Credentials | None = None
         self._result: AuthResult | None = None
-        self._pending_login: tuple[TokenPair, UserProfile | None] | None = None
+        self._pending_login: tuple[TokenPair, Login] | None = None
         self._has_started = False
         self.former_tenant_id = tenant_id_var.get()
 
@@ -218,9 +222,9 @@ class RequestAuth:
             raise CrossSiteRequest
 
     async def profile(self) -> UserProfile:
-        """Return Descope's user object: in a login hook that of the user who logs in, else of the session.
+        """Return Descope's user object: in a hook that of the pending login, else that of the session.
 
-        One call to Descope. In a login hook none, if the tokens came with a profile.
+        One call to Descope; none if there is a pending login whose tokens came with a user object.
 
         Raises:
             NotAuthenticated: The request is unauthenticated.
@@ -235,13 +239,28 @@ class RequestAuth:
             await self.require()
             return await self._fetch_profile(await self.authenticate())
         # Cookies of the request, if there are any, still belong to an earlier session.
-        pair, profile = self._pending_login
-        return profile or await self._fetch_profile(AuthResult(pair.session, pair=pair))
+        pair, login = self._pending_login
+        if login.user != UserProfile(login.user.user_id):
+            return login.user
+        return await self._fetch_profile(AuthResult(pair.session, pair=pair))
 
-    def set_pending_login(self, pair: TokenPair, profile: UserProfile | None) -> None:
-        """Set the login whose hooks run. Its cookies are written only if they admit the user."""
+    @property
+    def login(self) -> Login | None:
+        """The pending login, or None."""
+        return self._pending_login[1] if self._pending_login else None
+
+    @contextmanager
+    def pending_login(self, pair: TokenPair, login: Login) -> Generator[None]:
+        """Make ``login`` the pending one while its hooks run. Its cookies are written only if they admit it.
+
+        A tenant switch is a login, too.
+        """
         tenant_id_var.set(pair.session.tenant_id)
-        self._pending_login = pair, profile
+        self._pending_login = pair, login
+        try:
+            yield
+        finally:
+            self._pending_login = None
 
     def now(self) -> float:
         """Return epoch seconds by the clock of the ``Descope`` object."""

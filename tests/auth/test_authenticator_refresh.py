@@ -144,7 +144,7 @@ async def test_tn09_tokens_that_a_tenant_switch_replaced_are_not_written() -> No
     pair = core.issue()
     core.clock.advance(EXPIRED)
     slow = await core.authenticate(pair)
-    switched = await core.session_service.select_tenant(cookies(pair), "globex")
+    switched, _ = await core.session_service.select_tenant(cookies(pair), "globex")
 
     finished = await slow.finish()
 

@@ -19,7 +19,8 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from fastapi_descope.events import LoginFailed, SignedIn, UpstreamTokenRejected
-from fastapi_descope.session import TokenPair, UserProfile
+from fastapi_descope.login import Login
+from fastapi_descope.session import TokenPair
 from tests.helpers.auth_harness import ADA, AuthHarness, admit_all, cookies
 
 pytestmark = pytest.mark.anyio
@@ -240,7 +241,7 @@ async def test_lg07_user_whom_a_hook_rejects_is_not_signed_in(refusal: Exception
     core = AuthHarness()
     code = await signed_in_code(core)
 
-    async def refuse(pair: TokenPair, profile: UserProfile | None) -> None:
+    async def refuse(pair: TokenPair, login: Login) -> None:
         assert core.recorded_events(SignedIn, LoginFailed) == []
         raise refusal
 
@@ -256,8 +257,8 @@ async def test_cb16_concurrent_callbacks_run_hooks_once() -> None:
     code = await signed_in_code(core)
     admitted: list[tuple[str | None, str | None]] = []
 
-    async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
-        admitted.append((pair.session.user.email, profile.email if profile else None))
+    async def admit(pair: TokenPair, login: Login) -> None:
+        admitted.append((pair.session.user.email, login.user.email))
 
     await asyncio.gather(*[core.login_flow.complete_login(code, admit) for _ in range(10)])
 

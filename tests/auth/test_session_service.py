@@ -27,7 +27,7 @@ async def test_tn08_tenant_switch_returns_verified_tokens_of_the_tenant() -> Non
     core = AuthHarness()
     issued = core.issue()
 
-    pair = await core.session_service.select_tenant(cookies(issued), "globex")
+    pair, _ = await core.session_service.select_tenant(cookies(issued), "globex")
 
     assert pair.session.tenant_id == "globex"
     assert pair.refresh.text != issued.refresh_jwt
@@ -42,7 +42,7 @@ async def test_tenant_switch_uses_the_current_refresh_token() -> None:
     issued = core.issue()
     await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
 
-    pair = await core.session_service.select_tenant(cookies(issued), "globex")
+    pair, _ = await core.session_service.select_tenant(cookies(issued), "globex")
 
     assert pair.session.tenant_id == "globex"
 
@@ -58,7 +58,7 @@ async def test_tn09_tenant_switch_waits_for_a_concurrent_refresh() -> None:
     await run_ready()
     core.emulator.faults.release()
 
-    pair = await switch
+    pair, _ = await switch
     finished = await (await request).finish()
 
     assert pair.session.tenant_id == "globex"
@@ -144,7 +144,7 @@ async def test_the_profile_is_descopes_user_object() -> None:
     profile = await core.session_service.profile(cookies(issued), await core.authenticate(issued))
     assert profile.name == "Ada Lovelace"
     assert profile.email == ADA
-    assert dict(profile.tenant_names) == {"acme": "Acme Corp", "globex": "Globex"}
+    assert [tenant.name for tenant in profile.tenants.values()] == ["Acme Corp", "Globex"]
 
 
 async def test_profile_of_a_session_that_this_request_refreshed_uses_the_new_token() -> None:

@@ -53,7 +53,7 @@ async def test_rf05_query_whose_token_a_switch_replaced_is_repeated_with_the_new
     issued = core.issue()
     running = await start_query(core, issued, query, endpoint)
 
-    pair = await core.session_service.select_tenant(cookies(issued), "globex")
+    pair, _ = await core.session_service.select_tenant(cookies(issued), "globex")
     core.emulator.faults.release()
 
     assert await running == response

@@ -14,7 +14,8 @@ from fastapi_descope._refresh.coordinator import Exchange, Verify
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.emulator import Clock, Emulator, JwtPair, Project
 from fastapi_descope.events import Event, EventBus
-from fastapi_descope.session import RefreshToken, TokenPair, UserProfile
+from fastapi_descope.login import Login
+from fastapi_descope.session import RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.app_harness import IDP, Browser
 from tests.helpers.emulator import signing_key
@@ -99,7 +100,7 @@ class AuthHarness:
 
     def switch(self, tenant: str) -> tuple[Exchange, Verify]:
         """Return the arguments of ``RefreshCoordinator.switch`` for a tenant switch."""
-        return self.tokens.select_tenant(tenant), self.tokens.verify_tenant(tenant)
+        return self.tokens.select_tenant(tenant, lambda response: None), self.tokens.verify_tenant(tenant)
 
     async def code(self, login_url: str, user: str = ADA) -> str:
         """Return the one-time code with which a browser comes back from a login."""
@@ -118,7 +119,7 @@ class AuthHarness:
         self.emulator.faults.add(endpoint, status=status, body=text)
 
 
-async def admit_all(pair: TokenPair, profile: UserProfile | None) -> None:
+async def admit_all(pair: TokenPair, login: Login) -> None:
     """Admit every user who logs in."""
 
 

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from fastapi_descope import AuthSession, Descope, DescopeSettings, LoginRejected
+from fastapi_descope import Descope, DescopeSettings, Login, LoginRejected
 from fastapi_descope.testing import emulated_descope
 from tests.helpers.guarded_app import PROJECT, guarded_app
 
@@ -65,9 +65,9 @@ def test_on_login_hooks_run_and_may_reject() -> None:
     seen: list[str] = []
 
     @descope.on_login
-    async def invited_only(request: Request, session: AuthSession) -> None:
-        seen.append(session.user.email or "")
-        if session.user.email != "ada@acme.example":
+    async def invited_only(request: Request, login: Login) -> None:
+        seen.append(login.session.user.email or "")
+        if login.session.user.email != "ada@acme.example":
             raise LoginRejected("Ask for an invitation.", reason="uninvited")
 
     with emulated_descope(app) as harness:

@@ -15,6 +15,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     Forbidden,
+    Login,
     LoginOptions,
     OptionalSession,
     OptionalTenant,
@@ -88,7 +89,7 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 
 
 @descope.on_login
-async def provision(request: Request, session: AuthSession) -> None:
+async def provision(request: Request, login: Login) -> None:
     assert_type(await get_auth_session(request), AuthSession | None)
     assert_type(await get_user_profile(request), UserProfile)
 

@@ -23,7 +23,6 @@ from fastapi_descope.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from fastapi_descope.session import UserProfile
 
 SESSION = "session-head.session-body.session-seal"
 REFRESH = "refresh-head.refresh-body.refresh-seal"
@@ -155,24 +154,21 @@ class TestTokens:
     """The unverified tokens of a JWTResponse."""
 
     def test_all_fields_are_parsed(self) -> None:
-        """Tokens, next refresh, first login and user."""
-        response = parse_tokens(
-            json_response(
-                {
-                    "sessionJwt": SESSION,
-                    "refreshJwt": REFRESH,
-                    "nextRefreshSeconds": 90,
-                    "firstSeen": True,
-                    "user": {"userId": "U1", "email": "ada@acme.example"},
-                }
-            )
-        )
-        profile = UserProfile("U1", email="ada@acme.example")
-        assert response == TokenResponse(SESSION, REFRESH, 90, first_seen=True, profile=profile)
+        """Tokens and next refresh are parsed, and all fields are kept for ``Login``."""
+        fields = {
+            "sessionJwt": SESSION,
+            "refreshJwt": REFRESH,
+            "nextRefreshSeconds": 90,
+            "firstSeen": True,
+            "user": {"userId": "U1", "email": "ada@acme.example"},
+        }
+        response = parse_tokens(json_response(fields))
+        assert response == TokenResponse(SESSION, REFRESH, 90)
+        assert response.fields == fields
 
     @pytest.mark.parametrize("absent", [{}, {"sessionJwt": "", "refreshJwt": ""}])
     def test_absent_and_empty_tokens_are_none(self, absent: Mapping[str, str]) -> None:
-        """``firstSeen`` defaults to False."""
+        """Neither is required: a project can send its tokens as cookies."""
         assert parse_tokens(json_response(absent)) == TokenResponse(None, None)
 
     def test_null_counts_as_absent(self) -> None:
@@ -194,11 +190,6 @@ class TestTokens:
     def test_invalid_next_refresh_seconds_count_as_absent(self, value: object) -> None:
         """Only a whole number of seconds up to a year is valid."""
         assert parse_tokens(json_response({"nextRefreshSeconds": value})).next_refresh_seconds == 0
-
-    @pytest.mark.parametrize("value", [1, "true", "false", [], {}])
-    def test_first_seen_must_be_exactly_true(self, value: object) -> None:
-        """An app may create a user because of it."""
-        assert parse_tokens(json_response({"firstSeen": value})).first_seen is False
 
     @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
     @pytest.mark.parametrize("read", [parse_tokens, parse_login_url, parse_profile, parse_tenant_names])

@@ -8,11 +8,11 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 
 from fastapi_descope import (
-    AuthSession,
     Descope,
     DescopeMiddleware,
     DescopeSettings,
     Forbidden,
+    Login,
     LoginRejected,
     current_user,
     require_roles,
@@ -93,7 +93,7 @@ async def test_the_page_for_a_rejected_login_promises_nothing(make_env: EnvFacto
     env = make_env()
 
     @env.descope.on_login
-    async def nobody(_request: Request, _session: AuthSession) -> None:
+    async def nobody(_request: Request, _login: Login) -> None:
         raise LoginRejected(reason="not_invited")
 
     response = await env.browser().sign_in()
@@ -111,7 +111,7 @@ async def test_a_login_rejected_as_forbidden_does_not_say_signed_in(make_env: En
     assert (response.status_code, _SIGNED_IN in response.text) == (403, True)
 
     @env.descope.on_login
-    async def nobody(_request: Request, _session: AuthSession) -> None:
+    async def nobody(_request: Request, _login: Login) -> None:
         raise Forbidden
 
     response = await env.browser().sign_in()

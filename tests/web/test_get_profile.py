@@ -8,7 +8,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fastapi_descope import AuthSession, get_user_profile
+from fastapi_descope import Login, get_user_profile
 from fastapi_descope.emulator import Project
 from fastapi_descope.events import Event, LoginFailed, ProfileFetched, SignedIn
 from tests.helpers.app_harness import AppHarness, EnvFactory
@@ -24,9 +24,9 @@ def _record_names(env: AppHarness) -> list[str | None]:
     names: list[str | None] = []
 
     @env.descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None:
+    async def provision(request: Request, login: Login) -> None:
         profile = await get_user_profile(request)
-        assert (profile.user_id, session.user.name) == (session.user.id, None)
+        assert (profile.user_id, login.session.user.name) == (login.session.user.id, None)
         names.append(profile.name)
 
     return names
@@ -71,7 +71,7 @@ async def test_login_hook_fetches_the_profile_after_a_disconnect(make_env: EnvFa
             ended.set()
 
     @env.descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None:
+    async def provision(request: Request, login: Login) -> None:
         begun.set()
         await gone.wait()
         names.append((await get_user_profile(request)).name)
@@ -98,8 +98,8 @@ async def test_state_that_a_login_hook_sets_is_visible_to_the_app(make_env: EnvF
         return response
 
     @env.descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None:
-        request.state.provisioned = session.user.name
+    async def provision(request: Request, login: Login) -> None:
+        request.state.provisioned = login.user.name
 
     await env.signed_in_browser()
 

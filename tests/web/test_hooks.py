@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import AuthSession, ConfigurationError, Descope, DescopeSettings, LoginOptions
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings, Login, LoginOptions
 from fastapi_descope.events import Event
 
 
@@ -67,7 +67,7 @@ def test_a_hook_decorator_returns_the_hook(descope: Descope) -> None:
     """The app can call and test it directly."""
 
     @descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None: ...
+    async def provision(request: Request, login: Login) -> None: ...
 
     @descope.login_options
     async def options(request: Request) -> LoginOptions | None: ...

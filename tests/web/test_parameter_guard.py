@@ -12,7 +12,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fastapi_descope._web.parameter_guard import dependency_factory, parameter_error
 from fastapi_descope.errors import ConfigurationError
-from fastapi_descope.session import AuthSession, Tenant, User, UserProfile
+from fastapi_descope.login import IdpResponse, Login, ProjectCookies
+from fastapi_descope.profile import TenantMembership, UserProfile
+from fastapi_descope.session import AuthSession, Tenant, User
 
 CLAIMS: dict[str, object] = {"sub": "U1", "iat": 1, "exp": 2, "dct": "acme", "tenants": {"acme": {}}}
 SESSION = AuthSession.from_claims(CLAIMS)
@@ -33,6 +35,10 @@ class Visit(BaseModel):
         (User, {"id": "admin"}),
         (Tenant, {"id": "acme", "roles": ["owner"]}),
         (UserProfile, {"user_id": "admin"}),
+        (TenantMembership, {"id": "acme"}),
+        (Login, {"session": SESSION, "user": UserProfile("U1")}),
+        (IdpResponse, {"groups": ["admins"]}),
+        (ProjectCookies, {}),
         (User | None, {"id": "admin"}),
         (list[User], [{"id": "admin"}]),
         (Visit, {"user": {"id": "admin"}}),
@@ -52,6 +58,9 @@ def test_instances_pass_the_guard_unchanged() -> None:
     assert Visit(user=SESSION.user, tenants=[ACME]).model_dump()["tenants"] == [
         {"id": "acme", "roles": (), "permissions": ()}
     ]
+    profile = UserProfile("U1", tenants={"acme": TenantMembership("acme")})
+    assert TypeAdapter(UserProfile).validate_python(profile) is profile
+    assert b'"tenants":{"acme":{"id":"acme"' in TypeAdapter(UserProfile).dump_json(profile)
     assert b'"tenant_id"' not in TypeAdapter(AuthSession).dump_json(SESSION)
 
 
@@ -65,6 +74,12 @@ def test_the_serialisation_schema_lists_the_fields() -> None:
 def test_guarded_classes_are_constructed_as_before() -> None:
     """The signature lists the same parameters, also for test doubles."""
     assert list(inspect.signature(Tenant).parameters) == ["id", "roles", "permissions"]
+    assert list(inspect.signature(UserProfile).parameters)[:3] == ["user_id", "login_ids", "name"]
+    assert (
+        UserProfile.from_json({"userId": "U1"})
+        == UserProfile("U1")
+        == replace(UserProfile("U2"), user_id="U1")
+    )
     assert replace(ACME, roles=("owner",)) == Tenant("acme", ("owner",))
     assert create_autospec(User, instance=True).roles is not None
 
@@ -76,6 +91,8 @@ def test_guarded_classes_are_constructed_as_before() -> None:
         (Tenant | None, "tenant: CurrentTenant"),
         (Annotated[list[AuthSession], "anything"], "session: CurrentSession"),
         (UserProfile, "await get_user_profile"),
+        (Login, "the argument of an on_login hook"),
+        (IdpResponse | None, "`idp` of a Login"),
     ],
 )
 def test_a_parameter_error_names_the_fix(annotation: object, instead: str) -> None:
@@ -102,15 +119,26 @@ def test_depends_on_an_uncalled_factory_is_an_error() -> None:
     assert demand_nothing() == "made"
 
 
-@pytest.mark.parametrize("name", ["AuthSession", "Tenant", "User", "UserProfile"])
-def test_importing_a_guarded_class_from_the_package_installs_the_guard(name: str) -> None:
-    """In a new process, where nothing else has loaded the guard; ``session`` alone loads no framework."""
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("AuthSession", "session"),
+        ("Tenant", "session"),
+        ("User", "session"),
+        ("UserProfile", "profile"),
+        ("Login", "login"),
+    ],
+)
+def test_importing_a_guarded_class_from_the_package_installs_the_guard(name: str, home: str) -> None:
+    """In a new process, where nothing else has loaded the guard; the values alone load no framework."""
     program = f"""
 import sys
 import fastapi_descope.session
-assert not {{"fastapi", "starlette", "pydantic"}} & sys.modules.keys()
+assert "pydantic" not in sys.modules
+import fastapi_descope.{home}
+assert not {{"fastapi", "starlette"}} & sys.modules.keys()
 from fastapi_descope import {name}
-assert {name} is fastapi_descope.session.{name}
+assert {name} is fastapi_descope.{home}.{name}
 from pydantic import TypeAdapter, ValidationError
 try:
     TypeAdapter({name}).validate_python({{"id": "U1", "user_id": "U1"}})

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_descope import (
-    AuthSession,
     CurrentSession,
     CurrentUser,
     Descope,
     DescopeMiddleware,
     DescopeSettings,
     Forbidden,
+    Login,
     OptionalUser,
     current_session,
     require_roles,
@@ -480,7 +480,7 @@ async def test_tn13_login_hook_has_the_tenant_of_the_new_session(make_env: EnvFa
     seen: list[str | None] = []
 
     @env.descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None:
+    async def provision(request: Request, login: Login) -> None:
         seen.append(_repository())
 
     await env.browser().sign_in(tenant="globex")

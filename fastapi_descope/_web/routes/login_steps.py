@@ -11,7 +11,8 @@ from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions
 from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed, RedirectRejected
-from ...session import TokenPair, UserProfile, tenant_id_var
+from ...login import Login
+from ...session import TokenPair
 from ...settings import DescopeSettings
 from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
 from ..cookies import SessionCookies
@@ -88,15 +89,14 @@ class LoginSteps:
         """Return a function that runs the login hooks of the app, and raises if one refuses the user."""
         lasting_request = hook_request(request)
 
-        async def admit(pair: TokenPair, profile: UserProfile | None) -> None:
-            auth.set_pending_login(pair, profile)
-            tenant_id_var.set(pair.session.tenant_id)
-            for hook in self.hooks.login:
-                try:
-                    await hook(lasting_request, pair.session)
-                except NotAuthenticated as error:
-                    # A NotAuthenticated would redirect to the login and loop.
-                    raise _as_login_rejected(error) from error
+        async def admit(pair: TokenPair, login: Login) -> None:
+            with auth.pending_login(pair, login):
+                for hook in self.hooks.login:
+                    try:
+                        await hook(lasting_request, login)
+                    except NotAuthenticated as error:
+                        # A NotAuthenticated would redirect to the login and loop.
+                        raise _as_login_rejected(error) from error
 
         return admit
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ...session import AuthSession, Tenant, User, UserProfile
+from ...profile import TenantMembership, UserProfile
+from ...session import AuthSession, Tenant, User
 
 __all__ = ["ProfileOut", "SessionOut", "TenantNamesOut"]
 
@@ -69,37 +70,57 @@ class SessionOut(_Out):
         )
 
 
+class MembershipOut(_Out):
+    """A tenant of the user object, with the roles and permissions of the user in it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    name: str | None
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+
+
 class ProfileOut(_Out):
-    """The fields of Descope's user object that a front end shows."""
+    """The fields of Descope's user object that a front end shows.
+
+    They are the user's own data and the ways to sign in that the user has set up. Fields for back ends are
+    left out: status, external ids, ids of SSO applications, and how the account was provisioned.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
 
     user_id: str
     login_ids: tuple[str, ...]
     name: str | None
     given_name: str | None
+    middle_name: str | None
     family_name: str | None
     email: str | None
     verified_email: bool
     phone: str | None
     verified_phone: bool
     picture: str | None
-    tenants: Mapping[str, str] = Field(description="Names of the user's tenants, by id.")
+    roles: tuple[str, ...] = Field(description="Roles in the project, not in a tenant.")
+    permissions: tuple[str, ...] = Field(description="Permissions in the project, not in a tenant.")
+    tenants: tuple[MembershipOut, ...]
+    custom_attributes: Mapping[str, object]
+    created_at: int | None = Field(description="Epoch seconds.")
+    totp: bool = Field(description="Whether an authenticator app is set up.")
+    webauthn: bool = Field(description="Whether a passkey is set up.")
+    password: bool = Field(description="Whether a password is set.")
+    push: bool = Field(description="Whether push notifications are set up.")
+    oauth: Mapping[str, bool] = Field(description="Social logins that the user has used, by provider.")
 
     @classmethod
     def from_profile(cls, profile: UserProfile) -> Self:
         """Return the public fields of ``profile``."""
-        return cls(
-            user_id=profile.user_id,
-            login_ids=profile.login_ids,
-            name=profile.name,
-            given_name=profile.given_name,
-            family_name=profile.family_name,
-            email=profile.email,
-            verified_email=profile.verified_email,
-            phone=profile.phone,
-            verified_phone=profile.verified_phone,
-            picture=profile.picture,
-            tenants={tenant_id: profile.tenant_names.get(tenant_id, "") for tenant_id in profile.tenants},
-        )
+        return cls.model_validate(profile)
+
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _list(cls, tenants: Mapping[str, TenantMembership]) -> tuple[TenantMembership, ...]:
+        return tuple(tenants.values())
 
 
 class TenantNamesOut(_Out):

@@ -63,12 +63,12 @@ class SessionRoutes:
         if not TENANT_HINT.fullmatch(tenant):
             raise BadRequest("Name the tenant: tenant=<id>")
         with auth.cookies.clear_if_ended():
-            pair = await self.core.session_service.select_tenant(auth.credentials(), tenant)
+            pair, login = await self.core.session_service.select_tenant(auth.credentials(), tenant)
         auth.cookies.write(pair)  # whatever follows: Descope may have rotated the token (SG-04)
         await self.core.session_gate.require(pair)
-        tenant_id_var.set(pair.session.tenant_id)
-        for hook in self.hooks.tenant_switch:
-            await hook(request, pair.session)
+        with auth.pending_login(pair, login):
+            for hook in self.hooks.tenant_switch:
+                await hook(request, pair.session)
         if client_kind(request.scope) is ClientKind.API:
             return _json(SessionOut.from_session(pair.session))
         return self._redirect(request, auth, fields, self.settings.post_login_path)

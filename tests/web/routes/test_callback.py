@@ -6,7 +6,7 @@ Requirements CB-04, CB-05, CB-07, CB-08, CB-09, CB-10, CB-15 and LG-07.
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import AuthSession, LoginRejected, NotAuthenticated, StepUpRequired
+from fastapi_descope import Login, LoginRejected, NotAuthenticated, StepUpRequired
 from fastapi_descope.events import LoginFailed, SignedIn
 from tests.helpers.app_harness import IDP, EnvFactory
 
@@ -145,7 +145,7 @@ async def test_not_authenticated_in_a_login_hook_rejects_the_login(
     env = make_env()
 
     @env.descope.on_login
-    async def hook(request: Request, session: AuthSession) -> None:
+    async def hook(request: Request, login: Login) -> None:
         raise error
 
     browser = env.browser()
@@ -172,12 +172,12 @@ async def test_login_hooks_run_in_order_before_any_cookie(make_env: EnvFactory) 
     seen: list[str] = []
 
     @env.descope.on_login
-    async def provision(request: Request, session: AuthSession) -> None:
-        seen.append(f"{request.url.path} {session.user.email}")
+    async def provision(request: Request, login: Login) -> None:
+        seen.append(f"{request.url.path} {login.session.user.email}")
 
     @env.descope.on_login
-    async def only_ada(request: Request, session: AuthSession) -> None:
-        if session.user.email != "ada@acme.example":
+    async def only_ada(request: Request, login: Login) -> None:
+        if login.session.user.email != "ada@acme.example":
             raise LoginRejected("You have not been invited yet.")
 
     ada, grace = env.browser(), env.browser()

@@ -56,7 +56,10 @@ async def test_the_profile_is_the_user_object_from_descope(make_env: EnvFactory)
 
     assert body["user_id"] == ADA
     assert body["email"] == "ada@acme.example"
-    assert body["tenants"] == {"acme": "Acme Corp", "globex": "Globex"}
+    assert [(each["id"], each["name"]) for each in body["tenants"]] == [
+        ("acme", "Acme Corp"),
+        ("globex", "Globex"),
+    ]
     assert env.calls("me") == 1
 
 
