@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SiteFactory
 from tests.helpers.live_server import listening, serve_app
+from tests.helpers.session_check import SessionCheck, Suspended
 
 pytestmark = pytest.mark.browser
 
@@ -93,6 +94,24 @@ def test_a_refused_login_can_be_repeated(site: SiteFactory, page: Page) -> None:
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
+
+
+def test_sg06_refused_user_signs_out_from_the_page_of_the_refusal(site: SiteFactory, page: Page) -> None:
+    """The form sends the app's own Origin, so that also browsers without Fetch Metadata are accepted."""
+    app = site(default_tenant="acme")
+    page.goto(app.url + "/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    app.descope.on_session(SessionCheck(Suspended()))
+    page.goto(app.url + "/reports")
+    expect(page.get_by_role("heading")).to_have_text("Your account is suspended")
+
+    with page.expect_request("**/logout") as logout:
+        page.get_by_role("button", name="Sign out").click()
+
+    expect(page.get_by_role("heading")).to_have_text("not signed in")
+    assert logout.value.all_headers()["origin"] == app.url
+    assert page.context.cookies() == []
 
 
 def test_a_login_returns_to_a_front_end_of_another_origin(

@@ -45,11 +45,22 @@ ASYNC = [awaited, Awaited(), Awaited().__call__, partial(awaited, 1), partial(pa
 SYNC = [called, Called(), Called().method, partial(called, 1), partial(Called(), 1), print, Called]
 
 
+def _registrations(descope: Descope) -> list[Callable[..., object]]:
+    """Return the decorators of all hooks."""
+    return [
+        descope.on_login,
+        descope.on_logout,
+        descope.on_session,
+        descope.on_tenant_switch,
+        descope.login_options,
+    ]
+
+
 @pytest.mark.parametrize("hook", ASYNC)
 def test_hooks_can_be_any_async_callable(descope: Descope, hook: Callable[..., Awaitable[None]]) -> None:
     """Async functions, methods, objects and partials are hooks. As subscribers they would never run."""
-    descope.on_login(hook)
-    descope.login_options(hook)
+    for register in _registrations(descope):
+        register(hook)
     with pytest.raises(ConfigurationError, match=r"on_event: .* write def"):
         descope.on_event(hook)  # type: ignore[arg-type] # the mistake
 
@@ -58,9 +69,9 @@ def test_hooks_can_be_any_async_callable(descope: Descope, hook: Callable[..., A
 def test_subscribers_can_be_any_sync_callable(descope: Descope, subscriber: Callable[..., None]) -> None:
     """Sync callables are subscribers. As hooks they would fail every login."""
     descope.on_event(subscriber)
-    for register in (descope.on_login, descope.login_options):
+    for register in _registrations(descope):
         with pytest.raises(ConfigurationError, match="awaited, so write async def"):
-            register(subscriber)  # type: ignore[arg-type] # the mistake
+            register(subscriber)
 
 
 def test_a_hook_decorator_returns_the_hook(descope: Descope) -> None:
@@ -72,7 +83,17 @@ def test_a_hook_decorator_returns_the_hook(descope: Descope) -> None:
     @descope.login_options
     async def options(request: Request) -> LoginOptions | None: ...
 
+    @descope.on_session
+    async def admit(session: AuthSession) -> None: ...
+
+    @descope.on_logout
+    async def forget(request: Request, session: AuthSession) -> None: ...
+
+    @descope.on_tenant_switch
+    async def remember(request: Request, session: AuthSession) -> None: ...
+
     @descope.on_event
     def audit(event: Event) -> None: ...
 
-    assert [provision.__name__, options.__name__, audit.__name__] == ["provision", "options", "audit"]
+    names = [hook.__name__ for hook in (provision, options, admit, forget, remember, audit)]
+    assert names == ["provision", "options", "admit", "forget", "remember", "audit"]
