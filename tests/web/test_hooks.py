@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from starlette.requests import Request
 
-from fastapi_descope import ConfigurationError, Descope, DescopeSettings, Login, LoginOptions
+from fastapi_descope import AuthSession, ConfigurationError, Descope, DescopeSettings, Login, LoginOptions
 from fastapi_descope.events import Event
 
 
