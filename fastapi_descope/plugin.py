@@ -97,6 +97,7 @@ class Descope:
         self.events = EventBus()
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._hooks = Hooks()
+        self._documented_apps: list[FastAPI] = []
         self._core = build_core(
             self.settings,
             self.events,
@@ -152,7 +153,9 @@ class Descope:
             session_cookie=settings.session_cookie,
             refresh_cookie=settings.refresh_cookie,
             session_hooks=self._hooks.session,
+            outer_apps=self._documented_apps,
         )
+        self._documented_apps.append(app)
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:

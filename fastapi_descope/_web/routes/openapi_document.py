@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from copy import deepcopy
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from urllib.parse import quote
 
 from fastapi import FastAPI
-from starlette.routing import Route, compile_path
+from starlette.routing import BaseRoute, Mount, Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import (
@@ -64,16 +65,26 @@ _NO_VALUE = " The browser sends it by itself: enter no value, because a page can
 
 
 def complete_openapi(
-    app: FastAPI, *, session_cookie: str, refresh_cookie: str, session_hooks: Sequence[object]
+    app: FastAPI,
+    *,
+    session_cookie: str,
+    refresh_cookie: str,
+    session_hooks: Sequence[object],
+    outer_apps: Sequence[FastAPI],
 ) -> None:
     """Make ``app.openapi()`` return the completed document.
 
-    ``session_hooks`` are the hooks that may refuse any session, with a 403.
+    Args:
+        app: The app.
+        session_cookie: The name of the session cookie.
+        refresh_cookie: The name of the refresh cookie.
+        session_hooks: The hooks that may refuse any session, with a 403.
+        outer_apps: Apps in which ``app`` may be mounted, and whose middleware may protect it.
     """
     if isinstance(app.openapi, _CompletedOpenApi):
         return
     cookies = {SESSION: session_cookie, REFRESH: refresh_cookie}
-    app.openapi = _CompletedOpenApi(app, cookies, session_hooks)  # type: ignore[method-assign] # FastAPI documents this
+    app.openapi = _CompletedOpenApi(app, cookies, session_hooks, outer_apps)  # type: ignore[method-assign] # FastAPI documents this
     for route in app.routes:
         if isinstance(route, Route) and route.path == app.openapi_url:
             route.app = _WithSignInUrl(route.app, app)
@@ -82,10 +93,17 @@ def complete_openapi(
 class _CompletedOpenApi:
     """Replaces ``app.openapi``. A document is completed once; FastAPI generates another for new routes."""
 
-    def __init__(self, app: FastAPI, cookies: Mapping[str, str], session_hooks: Sequence[object]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        cookies: Mapping[str, str],
+        session_hooks: Sequence[object],
+        outer_apps: Sequence[FastAPI],
+    ) -> None:
         self._app = app
         self._cookies = cookies
         self._session_hooks = session_hooks
+        self._outer_apps = outer_apps
         self._generate: Callable[[], _Document] = app.openapi
         self._completed: _Document | None = None
 
@@ -97,7 +115,7 @@ class _CompletedOpenApi:
         return _with_sign_in_link(document)
 
     def _complete(self, document: _Document) -> None:
-        rows = _rows_by_operation(self._app)
+        rows = _rows_by_operation(_rows(self._app, self._outer_apps))
         problem = _ProblemComponent(document)
         for path, method, operation in _operations(document):
             row = rows.get((path, method))
@@ -189,14 +207,34 @@ def _with_sign_in_link(document: _Document) -> _Document:
     return {**document, "components": {**components, "securitySchemes": schemes}}
 
 
-def _rows_by_operation(app: FastAPI) -> dict[tuple[str, str], RouteRow]:
-    """Return the rows of the route table by path and method, both as in the document."""
-    rows: dict[tuple[str, str], RouteRow] = {}
-    for row in RouteTable(app).rows:
+def _rows(app: FastAPI, outer_apps: Iterable[FastAPI]) -> Iterable[RouteRow]:
+    """Return the rows of the route table of ``app``, with the protection by an app that it is mounted in."""
+    for outer in outer_apps:
+        mount = _mount_path(outer.routes, app)
+        if mount is not None:
+            rows = (row for row in RouteTable(outer).rows if row.path.startswith(f"{mount}/"))
+            return [replace(row, path=row.path.removeprefix(mount)) for row in rows]
+    return RouteTable(app).rows
+
+
+def _mount_path(routes: Sequence[BaseRoute], app: FastAPI) -> str | None:
+    """Return the path at which ``app`` is mounted, directly or in another mounted app; None if it is not."""
+    for route in routes:
+        if isinstance(route, Mount):
+            inner = "" if cast("object", route.app) is app else _mount_path(route.routes, app)
+            if inner is not None:
+                return route.path + inner
+    return None
+
+
+def _rows_by_operation(rows: Iterable[RouteRow]) -> dict[tuple[str, str], RouteRow]:
+    """Return the rows by path and method, both as in the document."""
+    by_operation: dict[tuple[str, str], RouteRow] = {}
+    for row in rows:
         _, path, _ = compile_path(row.path)  # without the convertors of parameters
-        rows.setdefault((path, "head"), row)  # the table omits HEAD next to GET
-        rows.update({(path, method.lower()): row for method in row.methods})
-    return rows
+        by_operation.setdefault((path, "head"), row)  # the table omits HEAD next to GET
+        by_operation.update({(path, method.lower()): row for method in row.methods})
+    return by_operation
 
 
 def _add_requirements(operation: dict[str, Any], row: RouteRow) -> None:

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 
-from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings, require_mfa
+from fastapi_descope import DescopeMiddleware, require_mfa
 from tests.helpers.app_harness import APP, EnvFactory
+from tests.helpers.openapi_document import bare_app, new_descope, nothing
 
 Get = Callable[[str], Any]
 
@@ -20,22 +21,6 @@ async def _link(get: Get, path: str = "/openapi.json") -> str | None:
     if not description.startswith("[Sign in](<"):
         return None
     return description.removeprefix("[Sign in](<").partition(">")[0]
-
-
-def bare_app(descope: Descope) -> FastAPI:
-    """Return an app without the plugin's routes whose document is completed."""
-    app = FastAPI()
-    descope.add_openapi_security(app)
-    return app
-
-
-def new_descope() -> Descope:
-    """Return a plugin that is not installed."""
-    return Descope(settings=DescopeSettings(project_id="P" + "a" * 27, public_url=APP))
-
-
-async def nothing() -> None:
-    """An endpoint."""
 
 
 @pytest.mark.anyio
