@@ -49,9 +49,11 @@ IDP_JSON = {
     "idpSAMLAttributes": {"department": ["R&D"]},
     "idpOIDCClaims": {"hd": "acme.example"},
 }
-NO_IDP_JSON = {
-    name: {} if name in {"idpSAMLAttributes", "idpOIDCClaims"} else [] if name == "idpGroups" else ""
-    for name in IDP_JSON
+NO_IDP_JSON: dict[str, object] = {
+    **dict.fromkeys(IDP_JSON, ""),
+    "idpGroups": [],
+    "idpSAMLAttributes": {},
+    "idpOIDCClaims": {},
 }
 
 

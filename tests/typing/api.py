@@ -5,6 +5,7 @@ from typing import Annotated, assert_type
 import httpx
 from fastapi import Depends, FastAPI, WebSocket
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from fastapi_descope import (
     AuthSession,
@@ -33,7 +34,9 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
+from fastapi_descope.emulator import SeedIdp, SeedUser
 from fastapi_descope.events import Event, SignedIn
+from fastapi_descope.testing import TestHarness
 
 app = FastAPI()
 descope = Descope(app)
@@ -80,6 +83,13 @@ async def admin(
     assert_type(here, AuthSession)
     assert_type(editor, AuthSession)
     assert_type(reader, AuthSession)
+
+
+def in_a_test(harness: TestHarness) -> None:
+    lin = SeedUser("lin@acme.example", idp=SeedIdp(groups=("engineering",)))
+    assert_type(harness.sign_in(lin, roles=["admin"]), TestClient)
+    assert_type(harness.sign_in("ada@acme.example"), TestClient)
+    assert_type(harness.sign_in_async(lin), httpx.AsyncClient)
 
 
 @app.websocket("/feed")
