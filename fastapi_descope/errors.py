@@ -6,7 +6,7 @@
     |   +-- TokenError                 a token was refused; ``reason`` says why          401
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
-    |   +-- ConflictingCookies         one session cookie name with two values           401
+    |   +-- ConflictingCookies         the cookies belong to two different sessions      401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
     |   +-- StepUpRequired             authenticated, but not strongly enough            401
     +-- Forbidden                      authenticated, but not allowed                    403
@@ -161,15 +161,16 @@ class UnsupportedAuthScheme(TokenError):
 
 # CK-02
 class ConflictingCookies(NotAuthenticated):
-    """A session cookie was sent with two different values, so the real one cannot be determined."""
+    """The session cookies conflict: one has two values, or they belong to two users. None of them counts."""
 
     code = "conflicting_cookies"
     title = "There are two different session cookies"
 
     def __init__(self) -> None:
         super().__init__(
-            "Another site on this domain has set a session cookie with the same name. Delete the cookies of"
-            " this site and its domain. The operator of this app prevents it with"
+            "The session cookies belong to two different sessions, so neither counts, and you are not signed"
+            " in. Another site on this domain may have set one of them. Sign in again; if this page comes"
+            " back, delete the cookies of this site and its domain. The operator of this app prevents it with"
             " DESCOPE_COOKIE_PREFIX=__Host-"
         )
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 __all__ = [
     "ConflictingCookies",
     "CrossSiteRefused",
+    "DuplicateCookiesDeleted",
     "Event",
     "EventBus",
     "JwksFetchFailed",
@@ -108,8 +109,18 @@ class StrayChunks(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateCookiesDeleted(Event):
+    """A login, callback or logout deleted cookies that conflict with ours, or stray chunks.
+
+    A duplicate that is bound to a path can remain: a response cannot see it.
+    """
+
+    name = "duplicate_cookies_deleted"
+
+
+@dataclass(frozen=True, slots=True)
 class TokenPairMismatch(Event):
-    """Session and refresh cookie belong to different users: one of them was planted."""
+    """Session and refresh cookie belong to different users: one of them was planted, so neither is used."""
 
     name = "token_pair_mismatch"
 

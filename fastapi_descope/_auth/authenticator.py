@@ -31,6 +31,9 @@ __all__ = ["AuthResult", "Authenticator"]
 _CONCURRENT_REFRESH_TIMEOUT = 1.0
 """Seconds that a response waits for a refresh that runs concurrently with its handler."""
 
+_CONFLICT_TIMEOUT = 1.0
+"""Seconds that login, callback and logout wait to learn whether the cookies conflict (LO-01)."""
+
 _RefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
 """The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
 
@@ -179,9 +182,9 @@ class Authenticator:
 
         Raises:
             BadRequest: The request has an Authorization header.
-            ConflictingCookies: A cookie came with two different values.
+            ConflictingCookies: A cookie came with two different values, or the cookies are of two users.
             SessionEnded: The refresh token has expired.
-            NotAuthenticated: There is no valid refresh token, or the session cookie is another user's.
+            NotAuthenticated: There is no valid refresh token.
             UpstreamUnavailable: The token cannot be verified, because no keys could be fetched.
         """
         if credentials.bearer is not None:
@@ -193,11 +196,37 @@ class Authenticator:
             raise refresh
         if isinstance(refresh, TokenExpired):
             raise SessionEnded
-        if not isinstance(refresh, RefreshToken) or self._is_mismatch(
-            refresh, await self._verify_session_cookie(credentials.session)
-        ):
+        if not isinstance(refresh, RefreshToken):
             raise NotAuthenticated
+        if self._is_mismatch(refresh, await self._verify_session_cookie(credentials.session)):
+            raise ConflictingCookies
         return refresh
+
+    async def refresh_tokens(self, credentials: Credentials) -> tuple[RefreshToken, ...]:
+        """Return all valid refresh tokens in the cookies, also if the cookies conflict. Never raises.
+
+        For a login and a logout, which end the session of the browser whichever of them it is. A token that
+        cannot be verified at the moment is left out.
+        """
+        if credentials.bearer is not None:
+            return ()
+        texts = credentials.refresh_rivals if credentials.ambiguous else (credentials.refresh,)
+        tokens = [await self._verify_refresh_cookie(text) for text in texts]
+        return tuple(token for token in tokens if isinstance(token, RefreshToken))
+
+    async def has_conflict(self, credentials: Credentials) -> bool:
+        """Return whether a cookie came with two different values, or the cookies are of two users.
+
+        Tokens that cannot be verified within a second conflict with none.
+        """
+        if credentials.ambiguous or credentials.session is None or credentials.refresh is None:
+            return credentials.ambiguous
+        try:
+            async with asyncio.timeout(_CONFLICT_TIMEOUT):
+                refresh = await self._verify_refresh_cookie(credentials.refresh)
+                return self._is_mismatch(refresh, await self._verify_session_cookie(credentials.session))
+        except (UpstreamUnavailable, TimeoutError):
+            return False
 
     async def current_refresh_jwt(self, credentials: Credentials) -> str:
         """Return the current refresh token of the session, which may have replaced that of the request.
@@ -247,7 +276,8 @@ class Authenticator:
         if isinstance(session, TokenError) and not isinstance(session, TokenExpired):
             self._events.emit(TokenRejected(session.reason, "cookie"))
         if self._is_mismatch(refresh, session):
-            return AuthResult(error=NotAuthenticated(), cookies=CookieAction.CLEAR, source="cookie")
+            # A response can only delete our own cookies for sure, and the planted one would remain alone.
+            return AuthResult(error=ConflictingCookies(), source="cookie")
         if not isinstance(session, AuthSession):
             return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
         if self._gate.hooks and credentials.session is not None:

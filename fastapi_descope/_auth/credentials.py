@@ -21,6 +21,8 @@ class Credentials:
         cookie_names: The names of the session's cookies that the browser sent, malformed ones and chunks
             included. To end the session, all of them have to be deleted.
         stray_chunks: The names of chunks that are malformed, or belong to no complete token.
+        refresh_rivals: The values of the refresh cookie, at most eight, if a cookie name came with two. One
+            of them is our own.
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -31,6 +33,7 @@ class Credentials:
     scheme: str = "bearer"
     cookie_names: frozenset[str] = frozenset()
     stray_chunks: frozenset[str] = frozenset()
+    refresh_rivals: tuple[str, ...] = field(default=(), repr=False)
 
 
 class CookieAction(Enum):

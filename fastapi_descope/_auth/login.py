@@ -12,7 +12,6 @@ from .._upstream.api import DescopeApi
 from .._upstream.login_options import LoginOptions, LoginParams
 from .._upstream.responses import TokenResponse
 from ..errors import (
-    BadRequest,
     DescopeError,
     LoginRejected,
     NotAuthenticated,
@@ -155,8 +154,7 @@ class LoginFlow:
 
         Never raises, and calls nothing. The former session stays valid at Descope.
         """
-        with suppress(NotAuthenticated, BadRequest, UpstreamError):  # CB-09
-            former = await self._authenticator.require_refresh_token(credentials)
+        for former in await self._authenticator.refresh_tokens(credentials):  # CB-09
             if former.text != pair.refresh.text:
                 await self._coordinator.supersede(former)
 

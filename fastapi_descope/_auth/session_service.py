@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from hashlib import sha256
 from typing import TypeVar
 
@@ -11,9 +10,7 @@ from .._refresh.coordinator import RefreshCoordinator
 from .._upstream.api import DescopeApi
 from .._upstream.responses import TokenResponse
 from ..errors import (
-    BadRequest,
     Forbidden,
-    NotAuthenticated,
     SessionEnded,
     UpstreamError,
     UpstreamRejected,
@@ -88,8 +85,9 @@ class SessionService:
     ) -> None:
         """End the session in this app and, within two seconds, at Descope. Never raises.
 
-        Without a refresh token nothing is called. A copy of the session token stays valid until it expires:
-        it is verified offline. Cancelling the caller does not cancel the logout.
+        Costs one call to Descope for each valid refresh token: with conflicting cookies there can be several,
+        and any of them can be the user's own. A copy of the session token stays valid until it expires: it is
+        verified offline. Cancelling the caller does not cancel the logout.
 
         Args:
             credentials: Those of the request.
@@ -97,11 +95,11 @@ class SessionService:
             notify: Awaited with the ended session, once for all concurrent logouts of the session. It is not
                 called if no token of the request is valid.
         """
-        token = credentials.refresh or credentials.session
-        if token is None:  # LO-02
+        tokens = sorted(credentials.refresh_rivals) or [credentials.refresh or credentials.session or ""]
+        if tokens == [""]:  # LO-02
             await self._log_out(credentials, everywhere=everywhere)
             return
-        key = (sha256(token.encode()).digest(), everywhere)
+        key = (sha256(" ".join(tokens).encode()).digest(), everywhere)
         await self._logouts.run(key, lambda: self._log_out(credentials, everywhere=everywhere, notify=notify))
 
     async def profile(self, credentials: Credentials, result: AuthResult) -> UserProfile:
@@ -134,11 +132,10 @@ class SessionService:
         confirmed = False
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
-                refresh_token = await self._refresh_token_to_revoke(credentials)
-                current = await self._coordinator.revoke(refresh_token, wait_timeout=_LOGOUT_TIMEOUT / 2)
-                await (self._api.logout_all(current) if everywhere else self._api.logout(current))
-            confirmed = True
-        except (NotAuthenticated, BadRequest, UpstreamError, TimeoutError):
+                tokens = await self._authenticator.refresh_tokens(credentials)
+                calls = [self._revoke(token, everywhere=everywhere) for token in tokens]
+                confirmed = bool(calls) and all(await asyncio.gather(*calls))
+        except TimeoutError:
             pass
         self._events.emit(SignedOut(everywhere, confirmed))
         if notify is not None:
@@ -152,12 +149,14 @@ class SessionService:
         if session is not None:
             await notify(session)
 
-    async def _refresh_token_to_revoke(self, credentials: Credentials) -> RefreshToken:
-        """Return the refresh token, also if the session token cannot be verified at the moment."""
+    async def _revoke(self, token: RefreshToken, *, everywhere: bool) -> bool:
+        """End the session of a refresh token, and return whether Descope has confirmed it."""
+        current = await self._coordinator.revoke(token, wait_timeout=_LOGOUT_TIMEOUT / 2)
         try:
-            return await self._authenticator.require_refresh_token(credentials)
-        except UpstreamUnavailable:
-            return await self._authenticator.require_refresh_token(replace(credentials, session=None))
+            await (self._api.logout_all(current) if everywhere else self._api.logout(current))
+        except UpstreamError:
+            return False
+        return True
 
     # A refresh token that a concurrent refresh or switch has replaced is rejected like a revoked one: the
     # session has ended only if there is no newer token (RF-05).

@@ -16,6 +16,7 @@ from opentelemetry import metrics, trace
 from ..events import (
     ConflictingCookies,
     CrossSiteRefused,
+    DuplicateCookiesDeleted,
     Event,
     JwksFetched,
     JwksFetchFailed,
@@ -61,9 +62,15 @@ _CLOCK_HINTS: Mapping[str, str] = MappingProxyType(
 )
 """The likely cause if a token fails verification that Descope has just issued, by reason."""
 
+_CONFLICT_HINT = (
+    "another host of this domain, or an earlier release, has set a cookie of this name:"
+    " DESCOPE_COOKIE_PREFIX=__Host- prevents it, and a new sign-in removes it"
+)
+
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
         "descope.answers.suspicious": "Responses of Descope with a token that failed verification",
+        "descope.cookies": "Requests with stray chunks of session cookies, and deletions of duplicates",
         "descope.events": "Events without their own counter",
         "descope.keys.fetches": "Fetches of the signing keys",
         "descope.logins": "Logins, by result",
@@ -105,6 +112,7 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
     {
         ConflictingCookies: _refused("conflicting_cookies"),
         CrossSiteRefused: _refused("cross_site"),
+        DuplicateCookiesDeleted: _result("descope.cookies", "deleted", level=logging.WARNING),
         JwksFetchFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
         JwksFetched: _result("descope.keys.fetches", "fetched"),
         LoginFailed: _result("descope.logins", "failed", "reason", level=logging.WARNING),
@@ -120,7 +128,7 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         SignedOut: _EventMapping("descope.sign_outs", labels=("everywhere", "confirmed")),
         StoreDegraded: _result("descope.store", "degraded", "reason", level=logging.WARNING),
         StoreRecovered: _result("descope.store", "recovered"),
-        StrayChunks: _refused("stray_chunks"),
+        StrayChunks: _result("descope.cookies", "stray", level=logging.WARNING),
         UpstreamTokenRejected: _EventMapping(
             "descope.answers.suspicious", labels=("reason",), level=logging.WARNING
         ),
@@ -211,6 +219,8 @@ class Telemetry:
         match event:
             case UpstreamTokenRejected(reason=reason):
                 return _CLOCK_HINTS.get(reason)
+            case ConflictingCookies() | TokenPairMismatch() | StrayChunks():
+                return _CONFLICT_HINT
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
             case SessionCheckFailed():

@@ -195,15 +195,14 @@ class ResponseCookies:
         self._queued += values
         self.accessed = self.accessed or bool(values)
 
-    def delete_duplicates(self, credentials: Credentials) -> None:
-        """Delete the duplicates of our cookies under other domains: of conflicting cookies, and stray chunks.
+    def delete_duplicates(self, names: Iterable[str]) -> bool:
+        """Delete cookies with these names under other domains, and return whether the app can have any there.
 
         Our own cookies stay: otherwise a planted one would remain alone, and sign in another user (CK-11).
         """
-        names = credentials.cookie_names if credentials.ambiguous else credentials.stray_chunks
-        if names:
-            secure = self._cookies.use_secure(self._scope)
-            self.add(self._cookies.delete_duplicates(names, secure=secure))
+        values = self._cookies.delete_duplicates(names, secure=self._cookies.use_secure(self._scope))
+        self.add(values)
+        return bool(values)
 
     def set_headers(
         self, message: Message, change: TokenPair | CookieAction, credentials: Credentials, now: float

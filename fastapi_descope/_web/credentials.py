@@ -36,6 +36,9 @@ _MAX_COOKIE_BYTES = 4_096
 # A sibling domain that knows the generation can plant chunks with it; no more combinations are tried.
 _MAX_COMBINATIONS = 16
 
+# Each of them can cost a logout one call to Descope.
+_MAX_RIVALS = 8
+
 _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 
 
@@ -165,6 +168,7 @@ class CredentialsReader:
             scheme=scheme,
             cookie_names=frozenset(names),
             stray_chunks=frozenset(stray | stray_refresh),
+            refresh_rivals=tuple(islice(refreshes, _MAX_RIVALS)) if ambiguous else (),
         )
 
     def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str]]:

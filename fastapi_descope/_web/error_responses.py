@@ -116,7 +116,7 @@ class ErrorResponses:
         if scope["type"] == "websocket":
             return _WebSocketRejection(error, denial=None if started else self._problem(error, auth))
         login = self._login_path(auth)
-        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth, scope):
+        if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth):
             redirect = self._login_redirect(error, auth, scope, login)
             if redirect is not None:
                 return redirect
@@ -137,9 +137,9 @@ class ErrorResponses:
             )
         if isinstance(error, NotAuthenticated) and login is not None:
             # The form data is lost, so the login returns to the page that sent it.
-            login = self._login_url(
-                login, Headers(scope=scope).get("referer", ""), _login_params(error), scope
-            )
+            is_get = scope["method"] == "GET"
+            here = _address(auth, scope) if is_get else Headers(scope=scope).get("referer", "")
+            login = self._login_url(login, here, _login_params(error), scope)
         # A callback is accepted once, whatever its result: repeating it can only fail.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         login_app, has_session = auth.location.login_app, _has_session(auth)
@@ -163,10 +163,7 @@ class ErrorResponses:
         params = _login_params(error)
         match client_kind(scope):
             case ClientKind.NAVIGATION if scope["method"] == "GET":
-                root_path = auth.location.login_app.root_path
-                path = path_in_browser(path_in_app(scope, root_path), root_path)
-                here = path + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")
-                url = self._login_url(login, here, params, scope)
+                url = self._login_url(login, _address(auth, scope), params, scope)
                 return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
             case ClientKind.HTMX:
                 here = Headers(scope=scope).get("hx-current-url", "")
@@ -195,6 +192,14 @@ class ErrorResponses:
         if isinstance(error, NotAuthenticated):
             headers["WWW-Authenticate"] = _challenge(error, auth)
         return headers
+
+
+def _address(auth: RequestAuth, scope: Scope) -> str:
+    """Return path and query of the request, as the browser sees them."""
+    root_path = auth.location.login_app.root_path
+    query: bytes = scope["query_string"]
+    path = path_in_browser(path_in_app(scope, root_path), root_path)
+    return path + ("?" + query.decode("latin-1")).rstrip("?")
 
 
 def _has_session(auth: RequestAuth) -> bool:
@@ -231,15 +236,15 @@ def _login_params(error: NotAuthenticated) -> LoginParams:
     return LoginParams(mfa="true") if error.acr == "mfa" else LoginParams(step_up="true")
 
 
-def _would_loop(error: NotAuthenticated, auth: RequestAuth, scope: Scope) -> bool:
+def _would_loop(error: NotAuthenticated, auth: RequestAuth) -> bool:
     """Return whether the same error would occur again after a login.
 
-    A client with an Authorization header sends it again. A planted cookie may remain after a login, so a
-    browser that arrives from another site, possibly from that login, is not redirected again (CK-02).
+    A client with an Authorization header sends it again. A planted cookie that is bound to a path remains
+    after a login (CK-02), so a page explains it and offers the login.
     """
     if auth.known_credentials is not None and auth.known_credentials.bearer is not None:
         return True
-    return isinstance(error, ConflictingCookies) and is_cross_origin_navigation(Headers(scope=scope))
+    return isinstance(error, ConflictingCookies)
 
 
 def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:

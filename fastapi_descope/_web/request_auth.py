@@ -16,7 +16,14 @@ from .._auth.authenticator import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import CookieAction, Credentials
 from ..errors import ConfigurationError, CrossSiteRequest, NotAuthenticated
-from ..events import ConflictingCookies, CrossSiteRefused, EventBus, ProfileFetched, StrayChunks
+from ..events import (
+    ConflictingCookies,
+    CrossSiteRefused,
+    DuplicateCookiesDeleted,
+    EventBus,
+    ProfileFetched,
+    StrayChunks,
+)
 from ..login import Login
 from ..profile import UserProfile
 from ..session import AuthSession, TokenPair, tenant_id_var
@@ -210,6 +217,17 @@ class RequestAuth:
         if self._has_started:
             return replace(self.known_credentials, may_refresh=False)
         return self.known_credentials
+
+    async def delete_duplicates(self) -> None:
+        """Delete the cookies that conflict with ours, and stray chunks, where a response can reach them.
+
+        For login, callback and logout only. On any other request it could leave a planted cookie alone.
+        """
+        credentials = self.credentials()
+        conflict = await self.factory.core.authenticator.has_conflict(credentials)
+        names = credentials.cookie_names if conflict else credentials.stray_chunks
+        if names and self.cookies.delete_duplicates(names):
+            self.factory.events.emit(DuplicateCookiesDeleted())
 
     def refuse_cross_site(self) -> None:
         """Raise an error if a page of another site may have sent the request (requirements 2.7, WS-01).

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope._refresh.family import Ended
+from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
-from tests.helpers.auth_harness import AuthHarness, admit_all, cookies
+from tests.helpers.auth_harness import HANK, AuthHarness, admit_all, cookies
 from tests.helpers.event_loop import in_virtual_time, run_ready
 
 pytestmark = pytest.mark.anyio
@@ -132,13 +132,76 @@ async def test_lo02_logout_without_a_refresh_token_calls_nothing(kind: str) -> N
         "session only": Credentials(session=issued.session_jwt),
         "garbage": Credentials(session="x", refresh="y"),
         "bearer": Credentials(bearer=issued.session_jwt),
-        "ambiguous": replace(cookies(issued), ambiguous=True),
+        "ambiguous": Credentials(ambiguous=True, refresh_rivals=("garbage.of.one", "garbage.of.another")),
     }[kind]
 
     await core.session_service.logout(credentials)
 
     assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
     assert core.calls("logout") == 0
+
+
+CONFLICTS: dict[str, Callable[[JwtPair, JwtPair], Credentials]] = {
+    "planted session": lambda own, planted: Credentials(session=planted.session_jwt, refresh=own.refresh_jwt),
+    "planted refresh token": lambda own, planted: Credentials(
+        ambiguous=True, refresh_rivals=(planted.refresh_jwt, own.refresh_jwt)
+    ),
+    "planted refresh token first": lambda own, planted: Credentials(
+        ambiguous=True, refresh_rivals=(own.refresh_jwt, planted.refresh_jwt)
+    ),
+    "planted garbage": lambda own, _planted: Credentials(
+        ambiguous=True, refresh_rivals=("x.y.z", own.refresh_jwt)
+    ),
+}
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS.values(), ids=CONFLICTS)
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_lo01_logout_with_conflicting_cookies_revokes_our_own_refresh_token(
+    conflict: Callable[[JwtPair, JwtPair], Credentials], *, everywhere: bool
+) -> None:
+    """Whichever it is: each valid refresh token is revoked, because any of them can be the user's own."""
+    core = AuthHarness()
+    own, planted = core.issue(), core.issue(HANK, "globex")
+
+    await core.session_service.logout(conflict(own, planted), everywhere=everywhere)
+
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
+    assert await core.coordinator.refresh(await core.refresh_token(own)) == Ended()
+    assert core.calls("refresh") == 0
+
+
+async def test_lo01_logout_is_confirmed_if_descope_confirmed_each_token() -> None:
+    """One of two calls fails."""
+    core = AuthHarness()
+    tokens = (core.issue().refresh_jwt, core.issue(HANK, "globex").refresh_jwt)
+    core.emulator.faults.add("logout", status=500, times=1)
+
+    await core.session_service.logout(Credentials(ambiguous=True, refresh_rivals=tokens))
+
+    assert core.calls("logout") == 2
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
+
+
+@in_virtual_time
+async def test_lo01_conflict_is_not_waited_for_if_the_keys_hang() -> None:
+    """A login, a callback and a logout ask for it."""
+    core = AuthHarness()
+    core.emulator.faults.add("keys", hold=True)
+
+    assert await core.authenticator.has_conflict(cookies(core.issue())) is False
+
+    assert elapsed() == pytest.approx(1)
+    core.emulator.faults.release()
+    await core.verifier.aclose()
+
+
+async def test_lo01_cookies_that_cannot_be_verified_do_not_conflict() -> None:
+    """No keys can be fetched."""
+    core = AuthHarness()
+    core.emulator.faults.add("keys", status=503)
+
+    assert await core.authenticator.has_conflict(cookies(core.issue())) is False
 
 
 async def test_lo02_second_logout_is_no_error() -> None:

@@ -74,6 +74,6 @@ async def test_kd05_planted_refresh_token_is_not_used_for_the_user_of_the_sessio
     core = AuthHarness()
     planted = Credentials(session=core.issue().session_jwt, refresh=core.issue(HANK, "globex").refresh_jwt)
 
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(ConflictingCookies):
         await core.authenticator.require_refresh_token(planted)
     assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]

@@ -117,6 +117,14 @@ def _hostile_pages(emulator: Emulator, app_url: str) -> FastAPI:
         response.headers.append("set-cookie", f"{name}={token}; Domain=example.test; Path=/reports; Secure")
         return response
 
+    @app.get("/plant/{name}")
+    async def plant(name: str) -> HTMLResponse:
+        session, refresh = emulator.issue("hank@globex.example", tenant="globex")
+        response = HTMLResponse("<h1>planted</h1>")
+        value = refresh if name.endswith("DSR") else session
+        response.headers.append("set-cookie", f"{name}={value}; Domain=example.test; Path=/; Secure")
+        return response
+
     @app.get("/form")
     async def form(request: Request) -> HTMLResponse:
         action = app_url + request.query_params["to"]
@@ -170,12 +178,82 @@ def test_ck02_a_tossed_cookie_leads_to_an_explanation(sites: SitesFactory, page:
 
     page.goto(f"{servers.sibling}/toss/DS")
     page.goto(servers.app + "/reports")
+    page.get_by_role("link", name="Sign in again").click()
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
     expect(page.get_by_text("DESCOPE_COOKIE_PREFIX=__Host-")).to_be_visible()
     page.goto(servers.app + "/")
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
+
+
+EACH_PLANTED = pytest.mark.parametrize("planted", [("DS",), ("DSR",), ("DS", "DSR")], ids="+".join)
+
+
+def _attack(servers: Sites, page: Page, planted: tuple[str, ...], prefix: str) -> None:
+    """Sign Ada in, let her session cookie expire, and plant cookies of Hank."""
+    servers.sign_in(page)
+    page.context.clear_cookies(name=f"{prefix}DS")
+    for name in planted:
+        page.goto(f"{servers.sibling}/plant/{prefix}{name}")
+
+
+def _users(servers: Sites, page: Page) -> list[str | None]:
+    """Open the home page three times, and return its headings."""
+    headings: list[str | None] = []
+    for _ in range(3):
+        page.goto(servers.app + "/")
+        headings.append(page.get_by_role("heading").text_content())
+    return headings
+
+
+def _log_out(page: Page) -> None:
+    status: object = page.evaluate("fetch('/logout', {method: 'POST'}).then(answer => answer.status)")
+    assert status == 204
+
+
+@EACH_PLANTED
+def test_kd05_ck11_with_the_prefix_the_victim_stays_the_victim(
+    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+) -> None:
+    """KD-05, CK-11: the browser refuses the planted cookies, and logout signs the victim out."""
+    servers = sites(cookie_prefix="__Host-")
+    _attack(servers, page, planted, "__Host-")
+
+    assert _users(servers, page) == ["ada@acme.example"] * 3
+    _log_out(page)
+    assert _users(servers, page) == ["not signed in"] * 3
+
+
+@EACH_PLANTED
+def test_kd05_ck11_with_plain_names_the_victim_never_becomes_the_attacker(
+    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+) -> None:
+    """KD-05, CK-11: not while the victim's own cookies are in the jar, and not after the logout."""
+    servers = sites(cookie_prefix="")
+    _attack(servers, page, planted, "")
+
+    assert _users(servers, page) == ["not signed in"] * 3
+    _log_out(page)
+    assert _users(servers, page) == ["not signed in"] * 3
+    assert page.context.cookies(servers.app) == []
+
+
+@EACH_PLANTED
+def test_kd05_ck02_with_plain_names_one_login_removes_what_was_planted(
+    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+) -> None:
+    """KD-05, CK-02: a page explains the conflict, and its link leads to the login that heals it."""
+    servers = sites(cookie_prefix="")
+    _attack(servers, page, planted, "")
+
+    page.goto(servers.app + "/reports")
+    expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
+    page.get_by_role("link", name="Sign in again").click()
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    assert _users(servers, page) == ["ada@acme.example"] * 3
 
 
 @pytest.mark.parametrize("attacker", ["sibling", "foreign"])

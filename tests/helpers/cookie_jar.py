@@ -45,6 +45,11 @@ class StandardJar:
         """Return domain and path of each cookie with this name. The domain starts with a dot if set."""
         return sorted((cookie.domain, cookie.path) for cookie in self._jar if cookie.name == name)
 
+    def value(self, name: str, domain: str) -> str | None:
+        """Return the value of a cookie for every path."""
+        found = (cookie for cookie in self._jar if (cookie.name, cookie.domain) == (name, domain))
+        return next((cookie.value for cookie in found if cookie.path == "/"), None)
+
     def expire(self, name: str, domain: str) -> None:
         """Remove a cookie, as a browser does when its ``Max-Age`` is over."""
         self._jar.clear(domain, "/", name)

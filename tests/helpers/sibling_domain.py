@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import httpx
 from typing_extensions import override
 
+from fastapi_descope._web.credentials import TokenCookie
 from fastapi_descope.emulator import Grants, JwtPair, Project, SeedUser
 from tests.helpers.app_harness import IDP, AppHarness, Browser, EnvFactory, build_app_harness
 from tests.helpers.cookie_jar import StandardJar
@@ -72,9 +73,14 @@ class SiblingDomain:
         lines = [f"{cookie}; Domain={domain}; Path={path}; Secure".encode() for cookie in cookies]
         self.jar.receive(lines, SIBLING)
 
-    def expire(self, name: str) -> None:
-        """Remove a cookie that the app has set without ``Domain``, as a browser does when it expires."""
-        self.jar.expire(name, "app.example.com")
+    def expire(self, token: str) -> None:
+        """Remove a cookie of the app and its chunks, as a browser does when they expire."""
+        for name in [name for name in self.jar.names if name.partition(".")[0] == token]:
+            self.jar.expire(name, "app.example.com")
+
+    def own_refresh_token(self) -> str | None:
+        """Return the refresh token that the app has set without ``Domain``."""
+        return self.jar.value("DSR", "app.example.com")
 
     async def user(self) -> str | None:
         """Return the id of the user that the app sees, or None."""
@@ -82,6 +88,11 @@ class SiblingDomain:
         assert response.status_code == 200, response.text
         name: str | None = response.json()["user"]
         return name
+
+
+def cookies_of(name: str, token: str) -> list[str]:
+    """Return the cookies in which the app would store a token under this name."""
+    return [f"{each}={value}" for each, value in TokenCookie(name).split(token).items()]
 
 
 def sibling_domain(project: Project = PROJECT, **settings: object) -> SiblingDomain:

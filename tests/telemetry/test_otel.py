@@ -62,7 +62,8 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.StoreRecovered(): ("descope.store", {"result": "recovered"}, "INFO"),
-    events.StrayChunks(): ("descope.refused", {"kind": "stray_chunks"}, "WARNING"),
+    events.DuplicateCookiesDeleted(): ("descope.cookies", {"result": "deleted"}, "WARNING"),
+    events.StrayChunks(): ("descope.cookies", {"result": "stray"}, "WARNING"),
     events.UpstreamTokenRejected("signature"): (
         "descope.answers.suspicious",
         {"reason": "signature"},

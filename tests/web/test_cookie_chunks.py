@@ -190,7 +190,11 @@ def test_ck08_two_complete_sets_of_chunks_are_ambiguous(read_cookies: ReadCookie
 def test_ck08_a_whole_cookie_and_chunks_of_another_token_are_ambiguous(read_cookies: ReadCookies) -> None:
     """Two different tokens under one name are ambiguous; the same token twice is not."""
     other = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS=a.b.c; DSR=d.e.f".encode())])
-    assert other == Credentials(ambiguous=True, cookie_names=frozenset({"DS", "DS.0", "DS.1", "DSR"}))
+    assert other == Credentials(
+        ambiguous=True,
+        cookie_names=frozenset({"DS", "DS.0", "DS.1", "DSR"}),
+        refresh_rivals=("d.e.f",),
+    )
     same = read_cookies([(b"cookie", f"{'; '.join(GOOD)}; DS={TOKEN}".encode())])
     assert same == Credentials(session=TOKEN, cookie_names=frozenset({"DS", "DS.0", "DS.1"}))
 

@@ -48,7 +48,7 @@ class LoginRoutes:
         """
         auth = request_auth(request.scope)
         self.steps.require_navigation(request)
-        auth.cookies.delete_duplicates(auth.credentials())
+        await auth.delete_duplicates()
         return_to = self.steps.return_to(request, auth)
         query, has_tenant = single_values(request), "tenant" in request.query_params
         params, tenant = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
@@ -76,7 +76,7 @@ class LoginRoutes:
         state = single_values(request).get("state")
         self.steps.delete_transaction(request, auth, state)  # it completes once, on success or failure
         transaction = self.steps.find_transaction(request, state)  # CB-01 to CB-04
-        self.steps.reject_conflicting_cookies(auth)
+        await auth.delete_duplicates()
         if any(name in request.query_params for name in ("err", "error")):
             raise self.steps.rejected(
                 "refused", "The sign-in was cancelled, or your organisation refused it."

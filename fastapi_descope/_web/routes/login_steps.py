@@ -9,7 +9,7 @@ from starlette.requests import Request
 from ..._auth.core import Core
 from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions
-from ...errors import ConfigurationError, ConflictingCookies, Forbidden, LoginRejected, NotAuthenticated
+from ...errors import ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed, RedirectRejected
 from ...login import Login
 from ...session import TokenPair
@@ -131,17 +131,6 @@ class LoginSteps:
         """Delete the pending login with this state, if this browser has one."""
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         auth.cookies.add(self.transactions.delete(headers, state=state or "", secure=secure))
-
-    def reject_conflicting_cookies(self, auth: RequestAuth) -> None:
-        """Reject a login that would end in a login loop, because duplicates of the cookies remain (CK-02).
-
-        Raises:
-            LoginRejected: a cookie came with two different values, although the start of the login has
-                deleted the duplicates that it can reach.
-        """
-        auth.cookies.delete_duplicates(auth.credentials())
-        if auth.credentials().ambiguous:
-            raise self.rejected("conflicting_cookies", ConflictingCookies().detail)
 
     async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:
         """Replace the session that the browser had (CB-09)."""

@@ -103,8 +103,10 @@ class SessionRoutes:
             )
         fields = await _fields_if_any(request)
         notify = self._logout_notifier(request) if self.hooks.logout else None
-        await self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify)
-        auth.cookies.delete_duplicates(credentials)
+        await asyncio.gather(
+            self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify),
+            auth.delete_duplicates(),
+        )
         auth.cookies.clear()
         if client_kind(request.scope) is ClientKind.API:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=NO_STORE)
