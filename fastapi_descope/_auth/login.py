@@ -136,7 +136,7 @@ class LoginFlow:
             raise
         login = Login.from_response(pair.session, response.fields)
         try:
-            await self._gate.require(pair)
+            await self._gate.require(pair)  # SG-05
             await admit(pair, login)
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))

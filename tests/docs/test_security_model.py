@@ -25,11 +25,12 @@ _GROUPS = {
     "HP": 6,
     "LG": 7,
     "TN": 13,
-    "LO": 6,
+    "LO": 7,
     "RD": 6,
     "ST": 9,
     "EM": 8,
     "SC": 8,
+    "SG": 6,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _NOT_BUILT = ("Not offered", "Outside")

@@ -1,4 +1,4 @@
-"""``on_session`` decides about every session, however it reaches the app (SG-01 to SG-06)."""
+"""``on_session`` decides about every session, however it reaches the app (SG-01, SG-02, SG-03, SG-04, SG-05, SG-06)."""
 
 import asyncio
 import logging
