@@ -1,4 +1,7 @@
-"""The session gate: the ``on_session`` hooks decide once for each session token (SG-01, SG-02, SG-03, SG-04)."""
+"""The session gate: the ``on_session`` hooks decide once for each session token.
+
+Requirements SG-01, SG-02, SG-03 and SG-04.
+"""
 
 import asyncio
 from collections.abc import Callable

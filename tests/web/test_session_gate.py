@@ -1,4 +1,7 @@
-"""``on_session`` decides about every session, however it reaches the app (SG-01, SG-02, SG-03, SG-04, SG-05, SG-06)."""
+"""``on_session`` decides about every session, however it reaches the app.
+
+Requirements SG-01, SG-02, SG-03, SG-04, SG-05 and SG-06.
+"""
 
 import asyncio
 import logging
