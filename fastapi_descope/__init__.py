@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         require_tenant,
     )
     from ._web.middleware import DescopeMiddleware
+    from ._web.public_endpoints import public
     from ._web.starlette_auth import DescopeAuthBackend
     from .errors import (
         BadRequest,
@@ -132,6 +133,7 @@ __all__ = [
     "optional_session",
     "optional_tenant",
     "optional_user",
+    "public",
     "require_any_permission",
     "require_any_role",
     "require_mfa",
@@ -150,6 +152,7 @@ _MODULES = (
     ".plugin",
     "._web.dependencies",
     "._web.middleware",
+    "._web.public_endpoints",
     "._web.starlette_auth",
     ".session",
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
@@ -66,6 +66,8 @@ class Descope:
         app: The app to install into; see ``install``.
         settings: The settings. Without them they are read from ``DESCOPE_*`` variables.
         prefix: The prefix of the paths of login, callback and the other routes.
+        protect: Require a session for every request that is not public; see ``install``.
+        public_paths: With ``protect``, the paths that need no session; see ``install``.
         clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
         transport: An ``httpx.AsyncBaseTransport`` for the calls to Descope. Proxies in environment variables
             are ignored, so this is the way to use one:
@@ -80,7 +82,7 @@ class Descope:
         middleware_parts: Used by ``DescopeMiddleware``.
 
     Raises:
-        ConfigurationError: A setting is missing or invalid.
+        ConfigurationError: A setting is missing or invalid, or what ``install`` raises.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class Descope:
         *,
         settings: DescopeSettings | None = None,
         prefix: str = "",
+        protect: bool = False,
+        public_paths: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
         transport: Transport | None = None,
         refresh_store: RefreshStore | None = None,
@@ -108,9 +112,16 @@ class Descope:
         )
         self._build_web()
         if app is not None:
-            self.install(app, prefix=prefix)
+            self.install(app, prefix=prefix, protect=protect, public_paths=public_paths)
+        elif protect or public_paths:
+            raise ConfigurationError(
+                "Without an app, protect and public_paths have no effect: use Descope(app, protect=True), or"
+                " pass them to DescopeMiddleware"
+            )
 
-    def install(self, app: FastAPI, *, prefix: str = "") -> None:
+    def install(
+        self, app: FastAPI, *, prefix: str = "", protect: bool = False, public_paths: Iterable[str] = ()
+    ) -> None:
         """Add the router, the middleware and the OpenAPI security schemes to an app.
 
         Middleware that the app adds later wraps ours and does not see sessions. Middleware that it has added
@@ -120,16 +131,26 @@ class Descope:
         Args:
             app: The app.
             prefix: The prefix of the paths of the plugin's routes.
+            protect: Require a session for every request: also to WebSockets, mounted apps and FastAPI's own
+                documentation. Only ``public_paths``, endpoints marked with ``@public``, and the routes for
+                login, callback and logout are public.
+            public_paths: Exact paths, or with ``/*`` at the end all paths below.
 
         Raises:
-            ConfigurationError: A ``Descope`` is installed on the app already, or a dependency of the app
-                requires a session, so that the login would require one too.
+            ConfigurationError: A ``Descope`` is installed on the app already, a dependency of the app
+                requires a session, so that the login would require one too, or there are public paths and
+                no protection.
         """
+        public_paths = tuple(public_paths)
+        if public_paths and not protect:
+            raise ConfigurationError(
+                "public_paths has no effect, because every path is public: add protect=True"
+            )
         if DescopeMiddleware in [cast("object", layer.cls) for layer in app.user_middleware]:
             raise ConfigurationError("Descope is already installed on this app")
         _reject_guarded_login(app)
         app.include_router(self.router, prefix=prefix)
-        app.add_middleware(DescopeMiddleware, descope=self)
+        app.add_middleware(DescopeMiddleware, descope=self, protect=protect, public_paths=public_paths)
         # The innermost middleware: middleware that is added later goes to the other end.
         app.user_middleware.append(
             Middleware(ErrorMiddleware, error_responses=self.middleware_parts.error_responses)

@@ -114,9 +114,16 @@ def routes(
             metavar="PATH", help="A path that may be public; /* at its end includes all below. Repeatable."
         ),
     ] = None,
+    public_docs: Annotated[  # noqa: FBT002 - a flag of a command
+        bool, typer.Option("--public-docs", help="FastAPI's own /docs and /openapi.json may be public.")
+    ] = False,
 ) -> None:
-    """List the routes of an app and what each requires."""
-    if not print_routes(load_app(app_name), check=check, public=public or ()):
+    """List the routes of an app and what each requires.
+
+    Endpoints that are marked with @public pass the check.
+    """
+    loaded = load_app(app_name)
+    if not print_routes(loaded, check=check, public=public or (), public_docs=public_docs):
         raise typer.Exit(1)
 
 

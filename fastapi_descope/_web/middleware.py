@@ -12,6 +12,7 @@ from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
 from .app_location import SENSITIVE_PATHS, path_in_app
 from .error_responses import ErrorResponses
+from .public_endpoints import PublicEndpoints
 from .request_auth import RequestAuth, RequestAuthFactory, request_auth
 from .websocket import WebSocketSession
 
@@ -51,8 +52,8 @@ class DescopeMiddleware:
     Args:
         app: The app to wrap.
         descope: The ``Descope`` object of the app.
-        protect: Require a session for every path, except ``public_paths`` and the routes for login, callback
-            and logout.
+        protect: Require a session for every request, except for ``public_paths``, endpoints marked with
+            ``@public``, and the routes for login, callback and logout.
         public_paths: Exact paths, or with ``/*`` at the end all paths below. Case matters. A path with dot
             segments or doubled slashes is below no other path.
 
@@ -76,7 +77,8 @@ class DescopeMiddleware:
         self._request_auth = descope.middleware_parts.request_auth
         self._error_responses = descope.middleware_parts.error_responses
         self._protect = protect
-        self._public = _PublicPaths(public_paths)
+        self._public_paths = _PublicPaths(public_paths)
+        self._public_endpoints = PublicEndpoints(app)
         redact_logs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,8 +117,10 @@ class DescopeMiddleware:
 
     # No method and no User-Agent makes a path public (HP-06): a CORSMiddleware handles preflights earlier.
     async def _require_session(self, auth: RequestAuth, scope: Scope) -> None:
-        """Raise ``NotAuthenticated`` without a session, unless the path is public."""
-        if path_in_app(scope) not in self._public and not auth.location.is_public_route(auth.scope):
+        """Raise ``NotAuthenticated`` without a session, unless the request is public."""
+        if path_in_app(scope) in self._public_paths or auth.location.is_public_route(auth.scope):
+            return
+        if not self._public_endpoints.handle(scope):
             await auth.require()
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import Depends, FastAPI
 
-from fastapi_descope import Descope, DescopeSettings, require_roles
+from fastapi_descope import Descope, DescopeSettings, public, require_roles
 
 PROJECT = "P2" + "s" * 26
 
@@ -18,6 +18,15 @@ async def about() -> None:
 @shop.get("/admin", dependencies=[Depends(require_roles("admin"))])
 async def admin() -> None:
     """A protected route."""
+
+
+documented = FastAPI()
+
+
+@documented.get("/about")
+@public
+async def public_about() -> None:
+    """A route that is public on purpose."""
 
 
 bare = FastAPI(openapi_url=None)

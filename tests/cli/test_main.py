@@ -114,6 +114,19 @@ def test_routes_check(run: Run) -> None:
     assert (passed.status, passed.err) == (0, "")
 
 
+def test_routes_check_of_an_app_with_documentation(run: Run) -> None:
+    """FastAPI's own documentation has a flag of its own. Endpoints with @public pass."""
+    failed = run("routes", "tests.cli.sample_apps:documented", "--check")
+    assert failed.status == 1
+    assert failed.err.splitlines() == [
+        f"Error: GET {path} requires no session; protect it, or add --public-docs"
+        for path in ("/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")
+    ]
+    passed = run("routes", "tests.cli.sample_apps:documented", "--check", "--public-docs")
+    assert (passed.status, passed.err) == (0, "")
+    assert "/about                 public (@public)" in passed.out
+
+
 def test_token(run: Run, base_url: str) -> None:
     """Only the token is printed, so that a shell can use the output."""
     result = run("token", "--user", "ada@acme.example", "--tenant", "globex", "--base-url", base_url)

@@ -21,6 +21,7 @@ from tests.hostile.tables.tokens import TOKENS
         ("cookie headers", 100),
         ("redirect targets", 250),
         ("cross-site requests", 1_500),
+        ("requests to a protected app", 15_000),
         ("cacheable responses", 250),
     ],
 )

@@ -26,6 +26,7 @@ from fastapi_descope import (
     UserProfile,
     get_auth_session,
     get_user_profile,
+    public,
     require_any_permission,
     require_any_role,
     require_mfa,
@@ -41,6 +42,8 @@ from fastapi_descope.testing import TestHarness
 app = FastAPI()
 descope = Descope(app)
 Descope(app, settings=DescopeSettings(), prefix="/auth")
+Descope(app, protect=True, public_paths=["/health", "/static/*"])
+descope.install(app, protect=True, public_paths={"/health"})
 explicit = Descope(
     settings=DescopeSettings(
         project_id="P2example", public_url="https://app.example.com", trusted_origins=["https://x.example"]
@@ -61,6 +64,23 @@ async def me(user: CurrentUser, tenant: CurrentTenant, session: CurrentSession) 
     assert_type(session.expires_at, int)
     assert_type(user.email, str | None)
     return {"user": user.id, "tenant": tenant.id, "roles": tenant.roles}
+
+
+@app.get("/about")
+@public
+async def about(name: str) -> int:
+    return len(name)
+
+
+@public
+class Page:
+    async def __call__(self) -> str:
+        return "page"
+
+
+async def call_public_endpoints() -> None:
+    assert_type(await about("x"), int)
+    assert_type(Page(), Page)
 
 
 @app.get("/maybe")

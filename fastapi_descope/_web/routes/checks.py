@@ -3,22 +3,28 @@
 Most of these mistakes leave a route open, so no user would report them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from ...errors import ConfigurationError
 from ..app_location import LOGIN, PUBLIC_ROUTES, PluginRoute, RouteFinder
 from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
+from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .login import LoginRoutes
 from .session import SessionRoutes
 
 __all__ = ["check_routes", "dependants", "is_own", "raise_on_errors"]
+
+_CUSTOM_MATCHER = (
+    "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"
+    " list its path in public_paths instead"
+)
 
 
 def raise_on_errors(app: Starlette) -> None:
@@ -33,17 +39,22 @@ def raise_on_errors(app: Starlette) -> None:
 
 def check_routes(app: Starlette) -> Iterator[str]:
     """Yield one sentence per mistake in the routes of ``app`` and of the apps mounted in it."""
-    apps = [app]
+    apps, has_public = [app], False
     for route in _all_routes(app.routes):
         mounted: object = getattr(route, "app", None)
         if isinstance(mounted, Starlette):
             apps.append(mounted)
+        marked = is_public(route.endpoint)
+        has_public = has_public or marked
         for each in dependants(getattr(route, "dependant", None)):
-            yield from (f"{route.path}: {error}" for error in (_scopes(each), _parameter(each)) if error)
+            errors = (_scopes(each), _parameter(each), _contradiction(each) if marked else None)
+            yield from (f"{route.path}: {error}" for error in errors if error)
         if route.name == LOGIN.name and "{" in (route.path or ""):
             yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
         yield from _shadowed_routes(each_app)
+    if has_public:
+        yield from (_CUSTOM_MATCHER.format(name) for name in sorted(set(custom_matchers(app))))
 
 
 def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
@@ -85,6 +96,14 @@ def _parameter(dependant: Dependant) -> str | None:
     return next(filter(None, (parameter_error(param.field_info.annotation) for param in params)), None)
 
 
+def _contradiction(dependant: Dependant) -> str | None:
+    """Return an error for a required session of an endpoint that is marked as public."""
+    call: object = dependant.call
+    if not isinstance(call, SessionScheme):
+        return None
+    return "@public endpoints need no session, but a dependency of the route, router or app requires one"
+
+
 def _shadowed_routes(app: Starlette) -> Iterator[str]:
     """Yield an error for each public route of the plugin that another route of the app shadows.
 
@@ -93,7 +112,7 @@ def _shadowed_routes(app: Starlette) -> Iterator[str]:
     finder = RouteFinder()
     for route in PUBLIC_ROUTES:
         path = finder.path(route, app)
-        if path is not None and not is_own(_first_match(app.routes, _request(route, path))):
+        if path is not None and not is_own(matched_endpoint(app, _request(route, path))):
             yield (
                 f"{route.method} {path} is handled by another route of the app instead of the plugin's:"
                 ' move that route, or give the plugin a prefix such as prefix="/auth"'
@@ -109,13 +128,3 @@ def _request(route: PluginRoute, path: str) -> Scope:
         "query_string": b"",
         "headers": [],
     }
-
-
-def _first_match(routes: Sequence[BaseRoute], scope: Mapping[str, object]) -> object:
-    """Return the endpoint that handles a request, or None if it is unknown."""
-    for route in iter_route_contexts(routes):
-        match, child_scope = route.matches(dict(scope))
-        if match is Match.FULL:
-            nested: Sequence[BaseRoute] = getattr(route, "routes", None) or ()
-            return _first_match(nested, {**scope, **child_scope}) if nested else route.endpoint
-    return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvertor, UUIDConvertor
@@ -25,6 +26,7 @@ from ..dependencies import (
     optional_user,
 )
 from ..middleware import DescopeMiddleware
+from ..public_endpoints import is_public
 from .checks import dependants, is_own
 
 __all__ = ["RouteRow", "RouteTable"]
@@ -47,7 +49,9 @@ class RouteRow:
     ``methods`` is ``WS`` for a WebSocket. It is ``ANY`` if the methods are unknown, as for a mounted app that
     lists no routes; the path of such an app ends in ``/*``. ``requires`` describes the requirements, such as
     ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
-    routes of the plugin, which enforce their own rules. ``requirements`` are those of its dependencies.
+    routes of the plugin, which enforce their own rules. ``is_marked`` marks endpoints with ``@public``, and
+    ``is_documentation`` the OpenAPI document of FastAPI and its pages. ``requirements`` are those of its
+    dependencies.
     """
 
     path: str
@@ -55,6 +59,8 @@ class RouteRow:
     requires: tuple[str, ...] = ()
     is_optional: bool = False
     is_own: bool = False
+    is_marked: bool = False
+    is_documentation: bool = False
     requirements: tuple[Requirement, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -64,7 +70,8 @@ class RouteRow:
             return "(fastapi_descope)"
         if self.requires:
             return "; ".join(self.requires)
-        return "public, uses the session if there is one" if self.is_optional else "public"
+        public = "public (@public)" if self.is_marked else "public"
+        return f"{public}, uses the session if there is one" if self.is_optional else public
 
     @property
     def is_public(self) -> bool:
@@ -78,13 +85,27 @@ class RouteTable:
     def __init__(self, app: Starlette) -> None:
         self.rows = _protected_rows(app)
 
-    def unprotected(self, public: Iterable[str] = ()) -> tuple[RouteRow, ...]:
-        """Return the public routes whose path is not listed in ``public``.
+    def unprotected(self, public: Iterable[str] = (), *, public_docs: bool = False) -> tuple[RouteRow, ...]:
+        """Return the routes that are public by mistake.
 
-        A listed path that ends in ``/*`` matches everything below it.
+        Args:
+            public: The paths that may be public. One that ends in ``/*`` matches everything below it.
+            public_docs: Whether FastAPI's OpenAPI document and its pages may be public.
         """
         allowed = tuple(public)
-        return tuple(row for row in self.rows if row.is_public and not _is_listed(row.path, allowed))
+        return tuple(
+            row
+            for row in self.rows
+            if row.is_public
+            and not row.is_marked
+            and not (public_docs and row.is_documentation)
+            and not _is_listed(row.path, allowed)
+        )
+
+    def unused(self, public: Iterable[str]) -> tuple[str, ...]:
+        """Return the paths in ``public`` that match no public route."""
+        open_paths = [row.path for row in self.rows if row.is_public]
+        return tuple(each for each in public if not any(_is_listed(path, (each,)) for path in open_paths))
 
     @override
     def __str__(self) -> str:
@@ -105,7 +126,7 @@ class _ProtectByDefault:
 
     def apply(self, row: RouteRow, before: Sequence[RouteRow]) -> RouteRow:
         """Return the row with the middleware's requirement. ``before`` are the rows that match first."""
-        if not self._protects or not row.is_public or self._is_public(row, before):
+        if not self._protects or not row.is_public or row.is_marked or self._is_public(row, before):
             return row
         return replace(row, requires=(_SIGNED_IN,), is_optional=False)
 
@@ -165,14 +186,23 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
 
 def _row(route: object, path: str) -> RouteRow:
     calls = tuple(each.call for each in dependants(getattr(route, "dependant", None)))
+    endpoint: object = getattr(route, "endpoint", None)
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
         requires=_requirements(calls),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
-        is_own=is_own(getattr(route, "endpoint", None)),
+        is_own=is_own(endpoint),
+        is_marked=is_public(endpoint),
+        is_documentation=_is_documentation(endpoint),
         requirements=tuple(call for call in calls if isinstance(call, Requirement)),
     )
+
+
+def _is_documentation(endpoint: object) -> bool:
+    """Return whether FastAPI itself added the endpoint: an endpoint of the app may have the same path."""
+    name: str = getattr(endpoint, "__qualname__", "")
+    return getattr(endpoint, "__module__", "") == FastAPI.__module__ and name.startswith("FastAPI.setup.")
 
 
 def _methods(route: object) -> tuple[str, ...]:

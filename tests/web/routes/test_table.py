@@ -17,6 +17,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
+    public,
     require_any_permission,
     require_any_role,
     require_mfa,
@@ -235,6 +236,49 @@ def test_a_route_with_parameters_can_match_a_public_path(path: str, public: str,
     app.get(path)(nothing)
 
     assert access(app) == {path: words}
+
+
+def test_marked_endpoints_are_public() -> None:
+    """Only the marked one of several endpoints, in mounted apps and for WebSockets too."""
+    app, inside = FastAPI(openapi_url=None), bare_app()
+    Descope(app, settings=DescopeSettings(project_id=PROJECT), protect=True, public_paths=["/health"])
+
+    @public
+    async def marked(user: OptionalUser) -> None: ...
+
+    for each in (app, inside):
+        each.get("/about")(public(lambda: None))
+        each.post("/about")(nothing)
+        each.get("/home")(marked)
+    app.websocket("/feed")(public(lambda: None))
+    app.get("/health")(nothing)
+    app.mount("/sub", inside)
+    rows = [row for row in RouteTable(app).rows if not row.is_own]
+
+    home = "public (@public), uses the session if there is one"
+    assert [(row.methods, row.path, row.access) for row in rows] == [
+        (("GET",), "/about", "public (@public)"),
+        (("POST",), "/about", "signed in"),
+        (("GET",), "/home", home),
+        (("WS",), "/feed", "public (@public)"),
+        (("GET",), "/health", "public"),
+        (("GET",), "/sub/about", "public (@public)"),
+        (("POST",), "/sub/about", "signed in"),
+        (("GET",), "/sub/home", home),
+    ]
+    assert [row.path for row in RouteTable(app).unprotected()] == ["/health"]
+
+
+def test_documentation_of_fastapi_is_marked() -> None:
+    """Also under other paths, but not a route of the app at the usual path."""
+    app = FastAPI(docs_url="/help", redoc_url=None)
+    app.get("/docs")(nothing)
+    table = RouteTable(app)
+
+    documentation = {row.path for row in table.rows if row.is_documentation}
+    assert documentation == {"/openapi.json", "/help", "/docs/oauth2-redirect"}
+    assert {row.path for row in table.unprotected()} == {*documentation, "/docs"}
+    assert [row.path for row in table.unprotected(public_docs=True)] == ["/docs"]
 
 
 def test_a_public_path_opens_only_the_first_matching_route() -> None:
