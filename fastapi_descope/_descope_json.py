@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from ._encoding import FrozenDict, as_mapping
 
-__all__ = ["EpochSeconds", "Flags", "JsonObject", "ObjectParser", "usable_fields"]
+__all__ = ["EpochSeconds", "Flags", "JsonObject", "ObjectParser", "PositiveInt", "usable_fields"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,10 @@ def _frozen(value: object, depth: int = _MAX_DEPTH) -> object:
 
 
 EpochSeconds = Annotated[StrictInt, Field(gt=0, lt=253_402_300_800)]
-"""A time before the year 10000, the limit of ``datetime.fromtimestamp``. 0 is Descope's absent time."""
+"""A time before the year 10000, the limit of ``datetime.fromtimestamp``."""
+
+PositiveInt = Annotated[StrictInt, Field(gt=0, lt=2**63)]
+"""A number that databases can store. 0 is how Descope writes an absent one."""
 
 Flags = Annotated[Mapping[str, StrictBool], AfterValidator(FrozenDict[str, bool])]
 """A read-only mapping of names to booleans."""

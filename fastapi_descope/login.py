@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Self
 
-from pydantic import Field, StrictInt, StringConstraints
+from pydantic import StringConstraints
 
-from ._descope_json import EpochSeconds, JsonObject, ObjectParser, usable_fields
+from ._descope_json import EpochSeconds, JsonObject, ObjectParser, PositiveInt, usable_fields
 from ._encoding import FrozenDict, as_mapping, as_text
 from .profile import UserProfile
 from .session import AuthSession, Claims
@@ -82,7 +82,7 @@ class ProjectCookies:
     session_domain: _Domain | None = None
     refresh_domain: _Domain | None = None
     path: _Path | None = None
-    max_age: Annotated[StrictInt, Field(gt=0)] | None = None
+    max_age: PositiveInt | None = None
     expires_at: EpochSeconds | None = None
 
     @staticmethod

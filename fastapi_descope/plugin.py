@@ -238,11 +238,14 @@ class Descope:
             self._core.replace(former)
 
     def on_login(self, hook: LoginHook) -> LoginHook:
-        """Register ``hook(request, session)``, awaited after each login before the cookies are set.
+        """Register ``hook(request, login)``, awaited after each login before the cookies are set.
 
-        A decorator. The hook may create the user in the app's own database. If it raises, the user is not
-        signed in, and the event is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or
-        ``NotAuthenticated``.
+        A decorator. The hook may create the user in the app's own database from the ``Login``, which has
+        everything that Descope sent with the tokens. If it raises, the user is not signed in, and the event
+        is ``LoginFailed``. The page shows the message of a ``LoginRejected`` or ``NotAuthenticated``.
+
+        It is no access control: it does not run for refreshes and bearers, and a user whom it refuses can get
+        tokens from Descope without this app. To lock users out, use ``on_session``, which runs before it.
 
         Hooks run in order, once for each login. They are completed even if the browser disconnects.
 
@@ -297,6 +300,7 @@ class Descope:
         A decorator. The session is the new one, admitted by the ``on_session`` hooks. The switch cannot be
         prevented any more: if the hook raises an error of this package, its response sets the new cookies.
         Any other exception is a 500, and the next refresh, within ten minutes, sets them. Hooks run in order.
+        ``get_login(request)`` returns what Descope sent with the new tokens.
 
         Raises:
             ConfigurationError: The hook is not ``async``.

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
-from pydantic import AfterValidator, BeforeValidator, InstanceOf, StrictBool, StrictInt
+from pydantic import AfterValidator, BeforeValidator, InstanceOf, StrictBool
 
-from ._descope_json import EpochSeconds, Flags, JsonObject, ObjectParser
+from ._descope_json import EpochSeconds, Flags, JsonObject, ObjectParser, PositiveInt
 from ._encoding import FrozenDict, as_objects
 
 __all__ = ["TenantMembership", "UserProfile"]
@@ -112,7 +112,7 @@ class UserProfile:
     editable: StrictBool = False
     custom_attributes: JsonObject = field(default_factory=FrozenDict[str, object])
     created_at: EpochSeconds | None = None
-    consent_expiration: StrictInt | None = None
+    consent_expiration: PositiveInt | None = None
     external_ids: tuple[str, ...] = ()
     sso_app_ids: tuple[str, ...] = ()
     totp: StrictBool = False

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 LoginHook = Callable[[Request, Login], Awaitable[None]]
-"""Called with a login before its cookies are set.
+"""Called with a login before its cookies are set, after the ``on_session`` hooks have admitted its session.
 
 It rejects the login by raising ``LoginRejected`` or ``NotAuthenticated``.
 """

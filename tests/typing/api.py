@@ -1,5 +1,6 @@
 """Usage of the public API, checked by mypy and pyright and never run."""
 
+from collections.abc import Mapping
 from typing import Annotated, assert_type
 
 import httpx
@@ -22,9 +23,11 @@ from fastapi_descope import (
     OptionalTenant,
     OptionalUser,
     Tenant,
+    TenantMembership,
     User,
     UserProfile,
     get_auth_session,
+    get_login,
     get_user_profile,
     public,
     require_any_permission,
@@ -120,6 +123,19 @@ async def feed(socket: WebSocket, user: CurrentUser) -> None:
 
 @descope.on_login
 async def provision(request: Request, login: Login) -> None:
+    assert_type(login.session, AuthSession)
+    assert_type(login.user, UserProfile)
+    assert_type(login.user.tenants["acme"].name, str | None)
+    assert_type(login.user.custom_attributes, Mapping[str, object])
+    assert_type(login.user.oauth, Mapping[str, bool])
+    assert_type(login.user.created_at, int | None)
+    assert_type(login.first_seen, bool)
+    assert_type(login.idp.groups, tuple[str, ...])
+    assert_type(login.idp.saml_attributes, Mapping[str, object])
+    assert_type(login.external_token, str | None)
+    assert_type(login.claims, Mapping[str, object])
+    assert_type(login.project_cookies.max_age, int | None)
+    assert_type(get_login(request), Login | None)
     assert_type(await get_auth_session(request), AuthSession | None)
     assert_type(await get_user_profile(request), UserProfile)
 
@@ -147,6 +163,11 @@ def audit(event: Event) -> None:
 
 
 audit(SignedIn("U1", None, first_seen=True))
+UserProfile(
+    user_id="U1", verified_email=True, totp=True, tenants={"acme": TenantMembership("acme", name="Acme")}
+)
+UserProfile(user_id="U1", verified_email="true")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+UserProfile("U1").name = "Eve"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
 
 
 @descope.login_options

@@ -9,6 +9,7 @@ from fastapi_descope.emulator import Grants, Project, SeedUser
 from fastapi_descope.events import CrossSiteRefused
 from tests.helpers.app_harness import EnvFactory
 from tests.helpers.cookie_jar import deleted_names
+from tests.helpers.full_project import FULL_PROJECT, PHONE
 
 pytestmark = pytest.mark.anyio
 
@@ -47,19 +48,45 @@ async def test_the_session_route_without_a_session_is_401(make_env: EnvFactory) 
     assert response.json()["login_url"] == "/auth/login/sso"
 
 
-async def test_the_profile_is_the_user_object_from_descope(make_env: EnvFactory) -> None:
-    """Each request is one call to Descope, and includes the names of the tenants."""
-    env = make_env()
+async def test_the_profile_is_what_a_front_end_shows_of_the_user_object(make_env: EnvFactory) -> None:
+    """Each request is one call to Descope. Fields for back ends, such as external ids, are left out."""
+    env = make_env(project=FULL_PROJECT)
     browser = await env.signed_in_browser()
 
-    body = (await browser.get("/session/profile")).json()
+    response = await browser.get("/session/profile")
 
-    assert body["user_id"] == ADA
-    assert body["email"] == "ada@acme.example"
-    assert [(each["id"], each["name"]) for each in body["tenants"]] == [
-        ("acme", "Acme Corp"),
-        ("globex", "Globex"),
-    ]
+    assert response.headers["cache-control"] == "no-store"
+    assert response.json() == {
+        "user_id": ADA,
+        "login_ids": ["ada@acme.example"],
+        "name": "Ada King Lovelace",
+        "given_name": "Ada",
+        "middle_name": "King",
+        "family_name": "Lovelace",
+        "email": "ada@acme.example",
+        "verified_email": True,
+        "phone": PHONE,
+        "verified_phone": True,
+        "picture": "https://images.example/ada.png",
+        "roles": ["support"],
+        "permissions": ["tickets.read"],
+        "tenants": [
+            {
+                "id": "acme",
+                "name": "Acme Corp",
+                "roles": ["admin"],
+                "permissions": ["reports.read", "reports.write"],
+            },
+            {"id": "globex", "name": "Globex", "roles": ["viewer"], "permissions": ["reports.read"]},
+        ],
+        "custom_attributes": {"seat": 7, "teams": ["engines"]},
+        "created_at": 1_685_930_000,
+        "totp": True,
+        "webauthn": True,
+        "password": True,
+        "push": True,
+        "oauth": {"google": True, "github": False},
+    }
     assert env.calls("me") == 1
 
 
