@@ -52,9 +52,10 @@ class Event:  # LG-07: no field can hold a secret.
 
 @dataclass(frozen=True, slots=True)
 class LoginStarted(Event):
-    """A login started: the browser was redirected to Descope."""
+    """A login started: the browser was redirected to Descope, or shows the code of an nOTP sign-in."""
 
     name = "login_started"
+    method: Literal["sso", "notp"] = "sso"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class SignedIn(Event):
     user_id: str
     tenant_id: str | None
     first_seen: bool
+    method: Literal["sso", "notp"] = "sso"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ._auth.session_gate import SessionHook
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.otel import Telemetry
 from ._upstream.transport import Transport
+from ._web.app_location import NOTP_ROUTES, PUBLIC_ROUTES, RouteFinder
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
@@ -32,11 +33,13 @@ from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme
 from ._web.public_origin import PublicOrigin
+from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
 from ._web.routes.checks import raise_on_errors
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_steps import LoginSteps
+from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
@@ -82,7 +85,8 @@ class Descope:
         middleware_parts: Used by ``DescopeMiddleware``.
 
     Raises:
-        ConfigurationError: A setting is missing or invalid, or what ``install`` raises.
+        ConfigurationError: A setting is missing or invalid, a package for it is not installed, or what
+            ``install`` raises.
     """
 
     def __init__(
@@ -347,6 +351,7 @@ class Descope:
             csrf=CrossOriginProtection(settings),
             events=events,
             leeway=settings.leeway,
+            routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
         self.middleware_parts = MiddlewareParts(factory, ErrorResponses(public_origin, redirects))
         steps = LoginSteps(
@@ -362,7 +367,8 @@ class Descope:
         session = SessionRoutes(
             core=self._core, settings=settings, redirects=redirects, events=events, hooks=self._hooks
         )
-        self.router = build_router(LoginRoutes(steps), session, self.lifespan)
+        notp = NotpRoutes(steps, QrCodes()) if settings.notp else None
+        self.router = build_router(LoginRoutes(steps), session, self.lifespan, notp)
 
 
 def _reject_guarded_login(app: FastAPI) -> None:

@@ -110,6 +110,8 @@ class DescopeSettings(EnvSettings):
         description="origins, separated by commas: https://host or https://host:port, without a path,"
         " not even a slash at the end",
     )
+    # NP-09: another way to sign in, which an app has to want.
+    notp: bool = Field(default=False, description="true or false")
     post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
     post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")
     leeway: Whole = Field(default=5, ge=0, le=60, description="whole seconds, 0 to 60")

@@ -125,6 +125,7 @@ def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
         "everywhere",
         "first_seen",
         "keys",
+        "method",
         "reason",
         "scheme",
         "source",

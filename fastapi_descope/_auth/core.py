@@ -20,6 +20,7 @@ from ..events import EventBus
 from ..settings import DescopeSettings
 from .authenticator import Authenticator
 from .login import LoginFlow
+from .notp import NotpFlow
 from .session_gate import SessionGate, SessionHook
 from .session_service import SessionService
 from .token_service import TokenService
@@ -52,6 +53,7 @@ class Core:
     session_gate: SessionGate
     authenticator: Authenticator
     login_flow: LoginFlow
+    notp_flow: NotpFlow
     session_service: SessionService
     drain_seconds: float
 
@@ -64,7 +66,7 @@ class Core:
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for refreshes, logins, logouts and ``on_session`` hooks in flight."""
-        flights = (self.coordinator, self.login_flow, self.session_service, self.session_gate)
+        flights = (self.coordinator, self.login_flow, self.notp_flow, self.session_service, self.session_gate)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def aclose(self) -> None:
@@ -110,6 +112,7 @@ def build_core(
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
     )
+    login_flow = LoginFlow(api, tokens, authenticator, coordinator, gate, events)
     return Core(
         clock=clock,
         api=api,
@@ -119,7 +122,8 @@ def build_core(
         coordinator=coordinator,
         session_gate=gate,
         authenticator=authenticator,
-        login_flow=LoginFlow(api, tokens, authenticator, coordinator, gate, events),
+        login_flow=login_flow,
+        notp_flow=NotpFlow(api, login_flow, events, monotonic),
         session_service=SessionService(api, tokens, authenticator, coordinator, events),
         drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),
     )

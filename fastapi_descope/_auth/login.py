@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Literal
 
 from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
@@ -119,7 +120,9 @@ class LoginFlow:
         key = sha256(code.encode()).digest()  # CB-16
         return await self._exchanges.run(key, lambda: self._exchange(code, admit))
 
-    async def finish(self, response: TokenResponse, admit: Admission) -> TokenPair:
+    async def finish(
+        self, response: TokenResponse, admit: Admission, *, method: Literal["sso", "notp"] = "sso"
+    ) -> TokenPair:
         """Return the verified tokens of ``response`` if ``admit`` returns. Every login ends here.
 
         Raises:
@@ -141,7 +144,7 @@ class LoginFlow:
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))
             raise
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, login.first_seen))
+        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, login.first_seen, method))
         return pair
 
     def rejected(self, reason: str, detail: str, rejection: UpstreamRejected) -> LoginRejected:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from urllib.parse import quote, urlencode
@@ -13,16 +14,18 @@ from pydantic import SecretStr
 
 from .._config.setting_types import PROJECT_ID
 from .._tokens.claims import looks_like_jwt
-from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason
+from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamRejected
 from ..events import EventBus
 from ..profile import UserProfile
 from .login_options import LoginOptions, LoginParams
 from .resilience import UpstreamGuard
 from .responses import (
     ApiResponse,
+    NotpStart,
     TokenResponse,
     parse_login_url,
     parse_max_age,
+    parse_notp_start,
     parse_profile,
     parse_tenant_names,
     parse_tokens,
@@ -41,6 +44,9 @@ _CONNECTIONS, _MAX_WAITING = 20, 1000
 _LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
 """The same for the calls of logins, which unauthenticated clients can cause. A flood of them, or a tenant
 whose single sign-on is broken, delays other logins, but no session."""
+
+_NOTP_PENDING = "E066103"
+"""Descope's code for an nOTP sign-in that has not been confirmed yet (wire contract, section 2.16)."""
 
 # Printable ASCII without the colon, which separates the parts of a bearer.
 _HEADER_SECRET = re.compile(r"[!-9;-~]+")
@@ -136,6 +142,31 @@ class DescopeApi:
     async def exchange_code(self, code: str) -> TokenResponse:
         """Exchange the one-time code of a callback for tokens."""
         return parse_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, transport=self._logins))
+
+    async def start_notp(self, options: LoginOptions | None = None) -> NotpStart:
+        """Start the sign-in of an existing user, who confirms it by a message from their phone.
+
+        The options ``stepup`` and ``mfa`` are not sent: they apply to a signed-in user.
+        """
+        body = replace(options or LoginOptions(), stepup=False, mfa=False).body()
+        return parse_notp_start(
+            await self._post(
+                "/v1/auth/notp/whatsapp/signin",
+                {"loginOptions": body} if body else {},
+                transport=self._logins,
+            )
+        )
+
+    async def fetch_pending_session(self, pending_ref: str) -> TokenResponse | None:
+        """Return the tokens of an nOTP sign-in, once, or None until the user has confirmed it."""
+        body = {"pendingRef": pending_ref}
+        try:
+            response = await self._post("/v1/auth/notp/pending-session", body, transport=self._logins)
+        except UpstreamRejected as rejection:
+            if rejection.upstream_code == _NOTP_PENDING:
+                return None
+            raise
+        return parse_tokens(response)
 
     async def refresh(self, refresh_jwt: str) -> TokenResponse:
         """Return a new session token, and a new refresh token if the project rotates them."""

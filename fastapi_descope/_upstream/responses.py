@@ -19,9 +19,11 @@ from ..profile import UserProfile
 
 __all__ = [
     "ApiResponse",
+    "NotpStart",
     "TokenResponse",
     "parse_login_url",
     "parse_max_age",
+    "parse_notp_start",
     "parse_profile",
     "parse_tenant_names",
     "parse_tokens",
@@ -35,6 +37,8 @@ _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 6265, sect
 # Printable ASCII without the backslash, which browsers treat as a slash.
 _URL = re.compile(r"(?P<origin>https?://[^/?#]+)(?:[/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)
 _MAX_URL_CHARACTERS = 8192
+_MAX_NOTP_CHARACTERS = 1024
+_PENDING_REF = re.compile(rf"[!-~]{{1,{_MAX_NOTP_CHARACTERS}}}")
 
 _DEFAULT_RETRY_AFTER = 5
 _YEAR_SECONDS = 366 * 86400
@@ -75,6 +79,14 @@ class TokenResponse:
     refresh_jwt: str | None = field(repr=False)
     next_refresh_seconds: int = 0
     fields: Mapping[str, object] = field(default_factory=_nothing, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotpStart:
+    """A started nOTP sign-in: where the user confirms it, and the secret reference to fetch its session."""
+
+    url: str = field(repr=False)
+    pending_ref: str = field(repr=False)
 
 
 def raise_for_status(response: ApiResponse) -> None:
@@ -128,13 +140,25 @@ def parse_login_url(response: ApiResponse) -> str:
         InvalidUpstreamResponse: the URL is not https (http on loopback), longer than 8 KiB, not printable
             ASCII, or contains credentials.
     """
-    # CB-11: no browser is redirected to anything but a web URL.
-    url = as_text(_json_object(response).get("url")) or ""
-    match = _URL.fullmatch(url) if len(url) <= _MAX_URL_CHARACTERS else None
-    origin = Origin.parse(match["origin"]) if match else None
-    if origin is None or (origin.scheme == "http" and not origin.is_loopback):
-        raise InvalidUpstreamResponse("login_url")
-    return url
+    return _web_url(_json_object(response).get("url"), limit=_MAX_URL_CHARACTERS, reason="login_url")
+
+
+def parse_notp_start(response: ApiResponse) -> NotpStart:
+    """Return the URL to confirm an nOTP sign-in at, and its pending reference (section 2.16).
+
+    The QR code of the response is ignored: its encoding is not documented.
+
+    Raises:
+        InvalidUpstreamResponse: the URL is longer than 1,024 characters or breaks another rule of
+            ``parse_login_url``, or the reference is not 1 to 1,024 characters of visible ASCII.
+    """
+    # NP-07: a longer URL would not fit into a QR code, nor a longer reference into a cookie.
+    fields = _json_object(response)
+    url = _web_url(fields.get("redirectUrl"), limit=_MAX_NOTP_CHARACTERS, reason="notp_url")
+    pending_ref = as_text(fields.get("pendingRef")) or ""
+    if _PENDING_REF.fullmatch(pending_ref) is None:
+        raise InvalidUpstreamResponse("pending_ref")
+    return NotpStart(url, pending_ref)
 
 
 def parse_profile(response: ApiResponse) -> UserProfile:
@@ -171,6 +195,16 @@ def parse_max_age(response: ApiResponse) -> int | None:
     """Return the ``max-age`` of Cache-Control in seconds, or None if it is absent or invalid."""
     match = _MAX_AGE.search(response.cache_control)
     return int(match[1]) if match else None
+
+
+def _web_url(value: object, *, limit: int, reason: str) -> str:
+    # CB-11: no browser is sent to anything but a web URL.
+    url = as_text(value) or ""
+    match = _URL.fullmatch(url) if len(url) <= limit else None
+    origin = Origin.parse(match["origin"]) if match else None
+    if origin is None or (origin.scheme == "http" and not origin.is_loopback):
+        raise InvalidUpstreamResponse(reason)
+    return url
 
 
 def _retry_after(response: ApiResponse) -> int:

@@ -5,7 +5,7 @@ A path exists in two forms: as the app's routes have it, and as browsers have it
 with ``FastAPI(root_path=...)`` behind a proxy that strips the prefix gets a path without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -19,6 +19,10 @@ __all__ = [
     "LOGIN",
     "LOGOUT",
     "LOGOUT_ALL",
+    "NOTP",
+    "NOTP_ROUTES",
+    "NOTP_SESSION",
+    "NOTP_START",
     "PUBLIC_ROUTES",
     "SENSITIVE_PATHS",
     "AppLocation",
@@ -47,10 +51,17 @@ LOGOUT_ALL = PluginRoute("descope_logout_all", "/logout/all", "POST")
 PUBLIC_ROUTES = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
 """The routes that must work without a session. ``DescopeMiddleware(protect=True)`` leaves them public."""
 
+NOTP = PluginRoute("descope_notp", "/login/notp", "GET")
+NOTP_START = PluginRoute("descope_notp_start", "/login/notp", "POST")
+NOTP_SESSION = PluginRoute("descope_notp_session", "/login/notp/session", "POST")
+
+NOTP_ROUTES = (NOTP, NOTP_START, NOTP_SESSION)
+"""Further routes of that kind, which exist with ``DESCOPE_NOTP`` only."""
+
 SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
 """Suffixes of paths whose queries contain codes, states and e-mail addresses."""
 
-_PUBLIC_SUFFIXES = tuple(route.path for route in PUBLIC_ROUTES)
+_PUBLIC_SUFFIXES = tuple({route.path for route in (*PUBLIC_ROUTES, *NOTP_ROUTES)})
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;="
 """Characters of a path that are not escaped, besides letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
@@ -60,10 +71,11 @@ class RouteFinder:
     """Finds the plugin's routes in apps, and caches their paths.
 
     In an app with hundreds of routes a look-up raises an exception for each of them, and unauthenticated
-    requests cause look-ups.
+    requests cause look-ups. ``public`` are the routes that the apps have and that work without a session.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, public: Sequence[PluginRoute] = PUBLIC_ROUTES) -> None:
+        self._public = tuple(public)
         self._paths: WeakKeyDictionary[Starlette, dict[str, str]] = WeakKeyDictionary()
 
     def path(self, route: PluginRoute, app: object) -> str | None:
@@ -80,7 +92,7 @@ class RouteFinder:
 
     def public_paths(self, app: object, *, method: str | None = None) -> Iterator[str]:
         """Yield the paths of the public routes in ``app``, of all methods or of one."""
-        for route in PUBLIC_ROUTES:
+        for route in self._public:
             if method in (None, route.method) and (path := self.path(route, app)) is not None:
                 yield path
 

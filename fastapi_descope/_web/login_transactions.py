@@ -4,6 +4,9 @@ Each login has a random state. The state travels to Descope and back in a URL, a
 cookie of the browser. A callback is accepted only if both match (RFC 9700, section 4.7; CB-01, CB-02). No
 secret is needed: only the browser's own user can write the cookie. Over https the cookie name starts with
 ``__Host-``, so that sibling domains cannot write it either.
+
+The state of an nOTP sign-in stays in the page that polls for its session. Its cookie also has the pending
+reference, which no script can read (NP-01, NP-02).
 """
 
 import re
@@ -27,7 +30,9 @@ _MAX_STORED = 20
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUFFIX = re.compile(rb"[0-9a-f]{16}")
-_VALUE = re.compile(rb"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]{0,1366})")
+_VALUE = re.compile(
+    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]{0,1366})(?:\.([A-Za-z0-9_-]{1,1366}))?"
+)
 
 
 def _decoded(text: bytes) -> str | None:
@@ -44,7 +49,7 @@ def _hash(state: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A pending login. ``started_at`` is in epoch seconds.
+    """A pending login. ``started_at`` is in epoch seconds; ``pending_ref`` is "" except in nOTP sign-ins.
 
     The values come from a cookie, so ``return_to`` must be validated again before it is used.
     """
@@ -53,20 +58,28 @@ class Transaction:
     state_hash: str = field(repr=False)
     return_to: str = field(repr=False)
     started_at: int
+    pending_ref: str = field(default="", repr=False)
 
     @property
     def value(self) -> str:
-        """The cookie value: ``hash.started_at.return_to``, with hash and target in base64url."""
-        return f"{self.state_hash}.{self.started_at}.{base64url_encode(self.return_to.encode('ascii'))}"
+        """The cookie value: ``hash.started_at.return_to``, and ``.pending_ref`` if there is one.
+
+        All but the time are in base64url.
+        """
+        texts = (self.return_to, self.pending_ref) if self.pending_ref else (self.return_to,)
+        encoded = (base64url_encode(text.encode("ascii")) for text in texts)
+        return ".".join((self.state_hash, str(self.started_at), *encoded))
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:
         """Return the transaction of a cookie value, or None if ``value`` is not in canonical form."""
         match = _VALUE.fullmatch(value)
-        return_to = _decoded(match[3]) if match else None
-        if match is None or return_to is None:
+        if match is None:
             return None
-        return cls(match[1].decode("ascii"), return_to, int(match[2]))
+        return_to, pending_ref = _decoded(match[3]), _decoded(match[4] or b"")
+        if return_to is None or pending_ref is None:
+            return None
+        return cls(match[1].decode("ascii"), return_to, int(match[2]), pending_ref)
 
     def is_live(self, now: float) -> bool:
         """Return whether the login may still be completed at ``now`` (epoch seconds)."""
@@ -133,7 +146,9 @@ class LoginTransactions:
     def __init__(self) -> None:
         self._cookie_sets = {secure: _CookieSet(secure=secure) for secure in (False, True)}
 
-    def start(self, headers: Headers, *, return_to: str, now: float, secure: bool) -> tuple[str, list[bytes]]:
+    def start(
+        self, headers: Headers, *, return_to: str, now: float, secure: bool, pending_ref: str = ""
+    ) -> tuple[str, list[bytes]]:
         """Return a new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
 
         They set one cookie, and delete the cookies that are expired, malformed, or beyond ``LIMIT`` and
@@ -142,7 +157,7 @@ class LoginTransactions:
         cookie_set = self._cookie_sets[secure]
         storable = return_to.isascii() and len(return_to) <= MAX_RETURN_TO
         state, name = token_urlsafe(32), cookie_set.new_name()
-        value = Transaction(_hash(state), return_to if storable else "", int(now)).value
+        value = Transaction(_hash(state), return_to if storable else "", int(now), pending_ref).value
         stored = cookie_set.stored(headers)
         kept = self._newest(stored, budget=self.BUDGET - len(name) - len(value), now=now)
         deleted = {cookie.name for cookie in stored} - kept
@@ -152,15 +167,18 @@ class LoginTransactions:
             *attributes.delete_cookies(deleted),
         ]
 
-    def find(self, headers: Headers, *, state: str, now: float, secure: bool) -> Transaction | None:
+    def find(
+        self, headers: Headers, *, state: str, now: float, secure: bool, notp: bool = False
+    ) -> Transaction | None:
         """Return the pending login with this state, or None if this browser has none.
 
-        It also returns None if two cookies have the state and different contents. The comparison takes
-        constant time (CB-03).
+        ``notp`` selects nOTP sign-ins; without it only other logins are found. The result is also None if two
+        cookies have the state and different contents. The comparison takes constant time (CB-03).
         """
         matching = self._cookie_sets[secure].matching(headers, state)
         live = {transaction for _, transaction in matching if transaction.is_live(now)}
-        return live.pop() if len(live) == 1 else None
+        found = live.pop() if len(live) == 1 else None
+        return found if found is None or bool(found.pending_ref) is notp else None
 
     def delete(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
         """Return the ``Set-Cookie`` values that delete the login with this state, expired or not.

@@ -2,7 +2,7 @@
 
 The pages have inline styles, no script and no external resources, so that they work while everything else is
 down. Only two values of the request appear in them, both escaped (CB-06, RT-15): the paths of login and
-logout, and the validated parameters of a login.
+logout, and the validated parameters of a login. ``notp_page`` has the pages of an nOTP sign-in.
 """
 
 from base64 import b64encode
@@ -21,7 +21,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 
-__all__ = ["FORM_PAGE_HEADERS", "PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page"]
+__all__ = ["FORM_PAGE_HEADERS", "PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page", "page"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6474; --paper: #f5f6f8; --card: #fff;
@@ -42,6 +42,8 @@ a, button { display: inline-block; padding: .6rem 1rem; border: 1px solid var(--
   border-radius: .5rem; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer;
   color: var(--card); background: var(--accent); }
 .actions { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
+svg { display: block; width: 14rem; max-width: 100%; margin: 0 auto 1.25rem; }
+[hidden] { display: none; }
 a.quiet { padding-inline: 0; color: var(--accent); background: none; border-color: transparent; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 """
@@ -109,7 +111,7 @@ def error_page(
         links.append(f'<form action="{escape(logout_path)}" method="post"><button>Sign out</button></form>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
     detail = error.detail if error.detail != error.title else _advice(error, has_session=has_session)
-    return _page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
+    return page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
 def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str], tenant: str = "") -> str:
@@ -131,13 +133,13 @@ def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str
         f'<input id="tenant" name="tenant" value="{escape(tenant)}" required maxlength="254"'
         ' autocomplete="username" autofocus><button>Continue</button></form>'
     )
-    return _page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
+    return page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
 def forwarding_page(url: str) -> str:
     """Return a page that navigates to ``url``, so that the navigation is same-site."""
     refresh = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
-    return _page("Signed in", "One moment.", f'{refresh}<a href="{escape(url)}">Continue</a>')
+    return page("Signed in", "One moment.", f'{refresh}<a href="{escape(url)}">Continue</a>')
 
 
 _ANOTHER_SITE = (
@@ -173,5 +175,6 @@ _ADVICE_BY_STATUS: Mapping[int, str] = {
 }
 
 
-def _page(title: str, detail: str, actions: str) -> str:
+def page(title: str, detail: str, actions: str) -> str:
+    """Return a page. Title and detail are text, which is escaped; ``actions`` is HTML."""
     return _PAGE.substitute(style=_STYLE, title=escape(title), detail=escape(detail), actions=actions)

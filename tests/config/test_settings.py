@@ -41,6 +41,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "session_cookie_name": "DS",
         "refresh_cookie_name": "DSR",
         "trusted_origins": (),
+        "notp": False,
         "post_login_path": "/",
         "post_logout_path": "/",
         "leeway": 5,

@@ -31,6 +31,7 @@ _GROUPS = {
     "EM": 8,
     "SC": 8,
     "SG": 6,
+    "NP": 9,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _NOT_BUILT = ("Not offered", "Outside")

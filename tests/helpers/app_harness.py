@@ -29,7 +29,19 @@ APP = "http://127.0.0.1:8000"
 IDP = "http://127.0.0.1:8787"
 
 _ENDPOINTS = frozenset(
-    {"authorize", "exchange", "refresh", "select", "logout", "logout_all", "me", "my_tenants", "keys"}
+    {
+        "authorize",
+        "exchange",
+        "refresh",
+        "select",
+        "logout",
+        "logout_all",
+        "me",
+        "my_tenants",
+        "keys",
+        "notp_start",
+        "notp_pending",
+    }
 )
 
 

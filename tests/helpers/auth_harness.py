@@ -65,6 +65,7 @@ class AuthHarness:
         self.coordinator = core.coordinator
         self.authenticator = core.authenticator
         self.login_flow = core.login_flow
+        self.notp_flow = core.notp_flow
         self.session_service = core.session_service
         self.drain = core.drain
 

@@ -30,7 +30,7 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     ),
     events.JwksFetched(2): ("descope.keys.fetches", {"result": "fetched"}, "INFO"),
     events.LoginFailed("state"): ("descope.logins", {"result": "failed", "reason": "state"}, "WARNING"),
-    events.LoginStarted(): ("descope.logins", {"result": "started"}, "INFO"),
+    events.LoginStarted(): ("descope.logins", {"result": "started", "method": "sso"}, "INFO"),
     events.ProfileFetched(): ("descope.profile_reads", {}, "INFO"),
     events.RedirectRejected(): ("descope.refused", {"kind": "redirect"}, "WARNING"),
     events.RefreshFailed("rate_limited"): (
@@ -50,7 +50,11 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.SessionRefreshed(USER, TENANT): ("descope.refreshes", {"result": "refreshed"}, "INFO"),
-    events.SignedIn(USER, None, first_seen=True): ("descope.logins", {"result": "signed_in"}, "INFO"),
+    events.SignedIn(USER, None, first_seen=True, method="notp"): (
+        "descope.logins",
+        {"result": "signed_in", "method": "notp"},
+        "INFO",
+    ),
     events.SignedOut(everywhere=False, confirmed=True): (
         "descope.sign_outs",
         {"everywhere": "false", "confirmed": "true"},
@@ -245,7 +249,7 @@ def test_default_logger_is_the_logger_of_the_package(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, "fastapi_descope.events"):
         Telemetry()(events.LoginStarted())
     assert caplog.record_tuples == [
-        ("fastapi_descope.events", logging.INFO, "fastapi_descope: login_started")
+        ("fastapi_descope.events", logging.INFO, "fastapi_descope: login_started method=sso")
     ]
 
 
@@ -257,7 +261,7 @@ def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[],
         observed.emit(events.LoginStarted())
     observed.logger.setLevel(logging.INFO)
     observed.emit(events.LoginStarted())
-    assert observed.messages() == ["login_started"]
+    assert observed.messages() == ["login_started method=sso"]
 
 
 def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedTelemetry]) -> None:

@@ -19,6 +19,7 @@ BASE = "https://api.descope.test"
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 REFRESH = "canary-head.canary-body.canary-seal"
 LOGIN_URL = {"url": "https://idp.example/"}
+NOTP_START = {"redirectUrl": "https://wa.me/1?text=x", "image": "unused", "pendingRef": "reference"}
 
 Call = Callable[[DescopeApi], Awaitable[object]]
 TokenCall = Callable[[DescopeApi, str], Awaitable[object]]
@@ -83,6 +84,25 @@ ENDPOINTS: Mapping[str, ExpectedRequest] = {
         "POST /v1/auth/sso/exchange",
         bearer=f"Bearer {PROJECT}",
         body='{"code":"one-time"}',
+    ),
+    "nOTP": ExpectedRequest(
+        lambda c: c.start_notp(),
+        "POST /v1/auth/notp/whatsapp/signin",
+        bearer=f"Bearer {PROJECT}",
+        response=NOTP_START,
+    ),
+    "nOTP with options": ExpectedRequest(
+        lambda c: c.start_notp(LoginOptions(stepup=True, mfa=True, locale="de")),
+        "POST /v1/auth/notp/whatsapp/signin",
+        bearer=f"Bearer {PROJECT}",
+        body='{"loginOptions":{"locale":"de"}}',
+        response=NOTP_START,
+    ),
+    "pending session": ExpectedRequest(
+        lambda c: c.fetch_pending_session("reference"),
+        "POST /v1/auth/notp/pending-session",
+        bearer=f"Bearer {PROJECT}",
+        body='{"pendingRef":"reference"}',
     ),
     "refresh": ExpectedRequest(lambda c: c.refresh(REFRESH), "POST /v1/auth/refresh"),
     "select": ExpectedRequest(

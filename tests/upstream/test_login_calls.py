@@ -20,6 +20,8 @@ Call = Callable[[DescopeApi], Awaitable[object]]
 LOGINS: Mapping[str, Call] = {
     "authorize": lambda client: client.fetch_login_url(tenant="acme", redirect_url="https://app.example/"),
     "exchange": lambda client: client.exchange_code("one-time"),
+    "nOTP": lambda client: client.start_notp(),
+    "pending session": lambda client: client.fetch_pending_session("reference"),
 }
 SESSIONS: Mapping[str, Call] = {
     "refresh": lambda client: client.refresh("a.a.a"),
@@ -51,7 +53,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response, or block for ever."""
-        if "/sso/" not in request.url.path:
+        if not any(part in request.url.path for part in ("/sso/", "/notp/")):
             return self.session_response
         self.login_requests += 1
         return self.login_response or await asyncio.get_running_loop().create_future()
@@ -120,7 +122,9 @@ async def test_rf09_outage_or_rate_limit_for_sessions_rejects_logins(
     login: Call, status: int, held_back: type[UpstreamError]
 ) -> None:
     """A one-time code is not used up during an outage. When a probe is due, a login may be the first."""
-    upstream = FakeUpstream(httpx.Response(200, json={"url": "https://idp.example/"}))
+    url = "https://idp.example/"
+    body = {"url": url, "redirectUrl": url, "pendingRef": "reference"}
+    upstream = FakeUpstream(httpx.Response(200, json=body))
     upstream.session_response = httpx.Response(status)
     for number in range(5):
         await error_of(upstream.client.refresh(f"a.a.{number}"))

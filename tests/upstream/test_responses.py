@@ -12,6 +12,7 @@ from fastapi_descope._upstream.responses import (
     TokenResponse,
     parse_login_url,
     parse_max_age,
+    parse_notp_start,
     parse_profile,
     parse_tenant_names,
     parse_tokens,
@@ -192,7 +193,9 @@ class TestTokens:
         assert parse_tokens(json_response({"nextRefreshSeconds": value})).next_refresh_seconds == 0
 
     @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
-    @pytest.mark.parametrize("read", [parse_tokens, parse_login_url, parse_profile, parse_tenant_names])
+    @pytest.mark.parametrize(
+        "read", [parse_tokens, parse_login_url, parse_notp_start, parse_profile, parse_tenant_names]
+    )
     def test_body_that_is_not_a_json_object_is_an_invalid_response(
         self, body: bytes, read: Callable[[ApiResponse], object]
     ) -> None:
@@ -287,7 +290,8 @@ responses = st.builds(
 
 
 @given(
-    response=responses, read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_profile])
+    response=responses,
+    read=st.sampled_from([raise_for_status, parse_tokens, parse_login_url, parse_notp_start, parse_profile]),
 )
 def test_any_response_is_a_value_or_an_upstream_error(
     response: ApiResponse, read: Callable[[ApiResponse], object]

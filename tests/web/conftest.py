@@ -9,6 +9,8 @@ from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
+from tests.helpers.app_harness import AppHarness, EnvFactory
+from tests.helpers.notp import TRUSTED
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 NOW = 1_700_000_000
@@ -17,6 +19,12 @@ NOW = 1_700_000_000
 def _settings(values: dict[str, object]) -> DescopeSettings:
     given = {"project_id": PROJECT, "public_url": "https://app.example.com", **values}
     return DescopeSettings(**given)  # type: ignore[arg-type] # any setting, by keyword
+
+
+@pytest.fixture
+def notp_env(make_env: EnvFactory) -> AppHarness:
+    """Build an app with nOTP that trusts another origin."""
+    return make_env(notp=True, trusted_origins=[TRUSTED])
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from ...errors import ConfigurationError
-from ..app_location import LOGIN, PUBLIC_ROUTES, PluginRoute, RouteFinder
+from ..app_location import LOGIN, NOTP_ROUTES, PUBLIC_ROUTES, PluginRoute, RouteFinder
 from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .login import LoginRoutes
+from .notp import NotpRoutes
 from .session import SessionRoutes
 
 __all__ = ["check_routes", "dependants", "is_own", "raise_on_errors"]
@@ -67,7 +68,7 @@ def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
 
 def is_own(endpoint: object) -> bool:
     """Return whether an endpoint belongs to the plugin."""
-    return isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, SessionRoutes))
+    return isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, NotpRoutes, SessionRoutes))
 
 
 def _all_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
@@ -110,7 +111,7 @@ def _shadowed_routes(app: Starlette) -> Iterator[str]:
     ``protect`` leaves these paths open, and logins depend on them.
     """
     finder = RouteFinder()
-    for route in PUBLIC_ROUTES:
+    for route in (*PUBLIC_ROUTES, *NOTP_ROUTES):
         path = finder.path(route, app)
         if path is not None and not is_own(matched_endpoint(app, _request(route, path))):
             yield (

@@ -74,8 +74,8 @@ class LoginRoutes:
         """Exchange the one-time code for a session, and redirect to the page that started the login."""
         auth = request_auth(request.scope)
         state = single_values(request).get("state")
+        transaction = self.steps.find_transaction(request, auth, state)  # CB-01 to CB-04
         self.steps.delete_transaction(request, auth, state)  # it completes once, on success or failure
-        transaction = self.steps.find_transaction(request, state)  # CB-01 to CB-04
         await auth.delete_duplicates()
         if any(name in request.query_params for name in ("err", "error")):
             raise self.steps.rejected(

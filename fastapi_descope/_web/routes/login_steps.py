@@ -100,17 +100,22 @@ class LoginSteps:
 
         return admit
 
-    def start_transaction(self, request: Request, return_to: str) -> tuple[str, list[bytes]]:
+    def start_transaction(
+        self, request: Request, return_to: str, *, pending_ref: str = ""
+    ) -> tuple[str, list[bytes]]:
         """Return a new state, and the ``Set-Cookie`` values that bind it to this browser."""
         return self.transactions.start(
             request.scope["headers"],
             return_to=return_to,
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
+            pending_ref=pending_ref,
         )
 
-    def find_transaction(self, request: Request, state: str | None) -> Transaction:
-        """Return the pending login with this state.
+    def find_transaction(
+        self, request: Request, auth: RequestAuth, state: str | None, *, notp: bool = False
+    ) -> Transaction:
+        """Return the pending login with this state, or delete what is left of it.
 
         Raises:
             LoginRejected: this browser has no such pending login.
@@ -120,8 +125,10 @@ class LoginSteps:
             state=state or "",
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
+            notp=notp,
         )
         if transaction is None:
+            self.delete_transaction(request, auth, state)
             raise self.rejected(
                 "state", "This sign-in has expired, was started in another browser, or was already used."
             )

@@ -7,17 +7,19 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
+from starlette.responses import HTMLResponse
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
-from ..app_location import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL
+from ..app_location import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL, NOTP, NOTP_SESSION, NOTP_START
 from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
 from .login import LoginRoutes
-from .schemas import ProfileOut, SessionOut, TenantNamesOut
+from .notp import NotpRoutes
+from .schemas import NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
 
 __all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "build_router"]
@@ -35,13 +37,17 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan; FastAPI calls it with the app, which may be of any class."""
 
 
-def build_router(login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan) -> APIRouter:
+def build_router(
+    login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan, notp: NotpRoutes | None = None
+) -> APIRouter:
     """Return the router of the plugin. Any prefix, mount and root path may precede its paths.
 
     ``lifespan`` runs with the lifespan of the app that includes the router.
     """
     router = _SuffixRouter(lifespan)
     _add_login(router, login)
+    if notp is not None:
+        _add_notp(router, notp)
     _add_sign_out(router, session)
     _add_session(router, session)
     router.freeze()
@@ -108,6 +114,40 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 502, 503),
         openapi_extra=_query("code", "state"),
+    )
+
+
+def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
+    router.add_api_route(
+        NOTP.path,
+        routes.page,
+        name=NOTP.name,
+        route_class_override=_PublicRoute,
+        response_class=HTMLResponse,
+        responses=_problems(400, 403, 502, 503),
+        openapi_extra=_query("return_to"),
+    )
+    router.add_api_route(
+        NOTP_START.path,
+        routes.start,
+        name=NOTP_START.name,
+        methods=[NOTP_START.method],
+        route_class_override=_PublicRoute,
+        response_model=NotpStartOut,
+        responses=_problems(400, 403, 502, 503),
+    )
+    pending: dict[int | str, dict[str, Any]] = {
+        202: {"description": "Not confirmed yet", "model": NotpPendingOut}
+    }
+    router.add_api_route(
+        NOTP_SESSION.path,
+        routes.session,
+        name=NOTP_SESSION.name,
+        methods=[NOTP_SESSION.method],
+        route_class_override=_PublicRoute,
+        response_model=SessionOut,
+        responses=pending | _problems(400, 403, 502, 503),
+        openapi_extra=_body("state"),
     )
 
 

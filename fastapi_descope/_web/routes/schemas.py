@@ -1,14 +1,14 @@
 """Response models of the session routes. They contain no token and no custom claim."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...profile import TenantMembership, UserProfile
 from ...session import AuthSession, Tenant, User
 
-__all__ = ["ProfileOut", "SessionOut", "TenantNamesOut"]
+__all__ = ["NotpPendingOut", "NotpStartOut", "ProfileOut", "SessionOut", "TenantNamesOut"]
 
 
 class _Out(BaseModel):
@@ -127,3 +127,20 @@ class TenantNamesOut(_Out):
     """Names of the user's tenants, by id."""
 
     tenants: Mapping[str, str]
+
+
+class NotpStartOut(_Out):
+    """A started nOTP sign-in."""
+
+    state: str = Field(description="Send it to `/login/notp/session`, from the same browser.")
+    url: str = Field(description="The link that opens WhatsApp with the prepared message.")
+    qr_code: str = Field(description="The same link as a QR code: the source of an image.")
+    expires_in: int = Field(description="Seconds in which the sign-in can be completed.")
+    poll_interval: int = Field(description="Seconds to wait between two requests for the session.")
+
+
+class NotpPendingOut(_Out):
+    """The user has not sent the message yet."""
+
+    status: Literal["pending"] = "pending"
+    retry_after: int = Field(description="Seconds to wait before the next request.")

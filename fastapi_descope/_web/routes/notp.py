@@ -1,0 +1,139 @@
+"""The routes of nOTP: a sign-in that the user confirms by a WhatsApp message from their phone."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from ..._auth.notp import POLL_SECONDS
+from ..._upstream.responses import NotpStart
+from ...errors import DescopeError, UpstreamUnavailable
+from ...events import LoginStarted
+from ...session import TokenPair
+from ..app_location import NOTP, NOTP_SESSION, PluginRoute
+from ..error_responses import NO_STORE, ClientKind, client_kind
+from ..login_transactions import LoginTransactions, Transaction
+from ..notp_page import CODE_PAGE_HEADERS, CodePage, confirmation_page, waiting_page
+from ..pages import FORM_PAGE_HEADERS, PAGE_HEADERS
+from ..qr_code import QrCodes
+from ..request_auth import RequestAuth, request_auth
+from .body import read_fields
+from .login_steps import REDIRECT_HEADERS, LoginSteps, may_swap_users, sibling_path
+from .schemas import NotpPendingOut, NotpStartOut, SessionOut
+
+__all__ = ["NotpRoutes"]
+
+_POLL_INTERVAL = 2
+"""Seconds between two polls of a page or a script."""
+
+
+# The pending reference is enough to get the session, so it is only in a cookie of the browser that started
+# the sign-in. Pages and scripts have a state, which selects the cookie (NP-01, NP-02).
+@dataclass(frozen=True, slots=True)
+class NotpRoutes:
+    """``/login/notp`` and ``/login/notp/session``."""
+
+    steps: LoginSteps
+    qr_codes: QrCodes
+
+    # NP-06
+    async def page(self, request: Request) -> Response:
+        """Show the page to sign in with WhatsApp: a link, its QR code, and who is signed in where."""
+        auth = request_auth(request.scope)
+        self.steps.require_navigation(request)
+        await auth.delete_duplicates()
+        return_to = self.steps.return_to(request, auth)
+        if may_swap_users(request, auth):
+            page = confirmation_page(_restart_path(request, NOTP, return_to))
+            return HTMLResponse(page, headers={**PAGE_HEADERS, **NO_STORE})
+        host = urlsplit(self.steps.public_origin.require(request.scope)).netloc
+        state, started = await self._start(request, auth, return_to)
+        page = CodePage(
+            host=host,
+            url=started.url,
+            svg=(await self.qr_codes.draw(started.url)).svg,
+            state=state,
+            session_path=sibling_path(request, NOTP, NOTP_SESSION),
+            restart_path=_restart_path(request, NOTP, return_to),
+            return_to=return_to,
+            seconds=LoginTransactions.LIFETIME,
+            interval=_POLL_INTERVAL,
+        ).html()
+        return HTMLResponse(page, headers={**CODE_PAGE_HEADERS, **NO_STORE})
+
+    async def start(self, request: Request) -> Response:
+        """Start a sign-in with WhatsApp for a script, which shows the link or its QR code."""
+        auth = request_auth(request.scope)
+        auth.refuse_cross_site()
+        await auth.delete_duplicates()
+        state, started = await self._start(request, auth, self.steps.landing(auth))
+        view = NotpStartOut(
+            state=state,
+            url=started.url,
+            qr_code=(await self.qr_codes.draw(started.url)).data_uri,
+            expires_in=LoginTransactions.LIFETIME,
+            poll_interval=_POLL_INTERVAL,
+        )
+        return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
+
+    async def session(self, request: Request) -> Response:
+        """Complete a sign-in with WhatsApp.
+
+        Takes `state` as JSON or as a form. Until the user has sent the message, the response is 202. After
+        that it sets the cookies, and is the session for a script and a redirect for a form.
+        """
+        auth = request_auth(request.scope)
+        auth.refuse_cross_site()
+        state = (await read_fields(request)).get("state", "")
+        transaction = self.steps.find_transaction(request, auth, state, notp=True)
+        pair = await self._complete(request, auth, transaction, state)
+        if pair is None:
+            return self._pending(request, auth, transaction, state)
+        self.steps.delete_transaction(request, auth, state)
+        await auth.delete_duplicates()
+        await self.steps.sign_in(auth, pair)
+        if client_kind(request.scope) is ClientKind.NAVIGATION:
+            url = self.steps.stored_return_to(transaction, request, auth)
+            return RedirectResponse(url, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
+        view = SessionOut.from_session(pair.session)
+        return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
+
+    async def _start(self, request: Request, auth: RequestAuth, return_to: str) -> tuple[str, NotpStart]:
+        """Start a sign-in, and bind it to the browser. Return its state and its link."""
+        started = await self.steps.core.notp_flow.start(await self.steps.login_options(request))
+        state, cookies = self.steps.start_transaction(request, return_to, pending_ref=started.pending_ref)
+        auth.cookies.add(cookies)
+        self.steps.events.emit(LoginStarted("notp"))
+        return state, started
+
+    async def _complete(
+        self, request: Request, auth: RequestAuth, transaction: Transaction, state: str
+    ) -> TokenPair | None:
+        """Return the tokens, or None while the sign-in is pending. After an error it is deleted."""
+        try:
+            admit = self.steps.admission(request, auth)
+            return await self.steps.core.notp_flow.complete(transaction.pending_ref, admit)
+        except UpstreamUnavailable:  # the next poll may succeed
+            raise
+        except DescopeError:
+            self.steps.delete_transaction(request, auth, state)
+            raise
+
+    def _pending(self, request: Request, auth: RequestAuth, transaction: Transaction, state: str) -> Response:
+        headers = {**NO_STORE, "Retry-After": str(POLL_SECONDS)}
+        if client_kind(request.scope) is ClientKind.NAVIGATION:
+            return_to = self.steps.stored_return_to(transaction, request, auth)
+            page = waiting_page(
+                state=state,
+                session_path=sibling_path(request, NOTP_SESSION, NOTP_SESSION),
+                restart_path=_restart_path(request, NOTP_SESSION, return_to),
+            )
+            return HTMLResponse(page, headers={**FORM_PAGE_HEADERS, **headers})
+        view = NotpPendingOut(retry_after=POLL_SECONDS)
+        return JSONResponse(view.model_dump(mode="json"), HTTPStatus.ACCEPTED, headers)
+
+
+def _restart_path(request: Request, own: PluginRoute, return_to: str) -> str:
+    return sibling_path(request, own, NOTP) + "?" + urlencode({"return_to": return_to})
