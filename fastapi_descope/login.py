@@ -1,4 +1,4 @@
-"""What Descope sends with the tokens of a login, as frozen values. Nothing in this module does I/O."""
+"""A login, with everything that Descope sends with its tokens, as frozen values. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ _IDP_RESPONSES = ObjectParser(
 
 @dataclass(frozen=True, slots=True)
 class ProjectCookies:
-    """What the project's settings at Descope say about cookies. A field is None if Descope does not send it.
+    """The cookies of the project, by its settings at Descope. A field is None if Descope does not send it.
 
     The plugin's cookies follow the app's settings alone (``DESCOPE_COOKIE_*``).
 
@@ -119,7 +119,7 @@ class Login:
         tenant_sso_id: The id of the tenant's SSO configuration that was used.
         trusted_device_jwt: The token of a trusted device. It is not verified.
         claims: The field ``claims`` of the response, which is not the claims of a token: JSON values.
-        project_cookies: What the project's settings say about cookies.
+        project_cookies: The cookies of the project, by its settings at Descope.
     """
 
     session: AuthSession

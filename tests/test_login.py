@@ -120,7 +120,7 @@ def test_a_login_without_further_fields_has_the_user_id_alone(response: Mapping[
 
 
 def test_artefacts_of_the_documentation_count_as_absent() -> None:
-    """One page shows the SAML attributes as ``false``; the groups beside them are parsed."""
+    """One page shows the SAML attributes as ``false``; the groups of the same object are parsed."""
     login = read({"idpResponse": {"idpSAMLAttributes": False, "idpOIDCClaims": {}, "idpGroups": ["staff"]}})
 
     assert login.idp == IdpResponse(groups=("staff",))
@@ -156,7 +156,7 @@ def test_malformed_cookie_settings_count_as_absent(field: str, value: object) ->
 
 
 def canaries(value: object) -> object:
-    """Return ``value`` with a personal text in the place of each text."""
+    """Return ``value`` with each text replaced by an e-mail address."""
     if isinstance(value, Mapping):
         return {name: canaries(member) for name, member in cast("Mapping[str, object]", value).items()}
     if isinstance(value, list):
