@@ -14,6 +14,7 @@
     |   +-- TenantMismatch             the path names another tenant than the session    403
     |   +-- MissingRoles               a required role is not held                       403
     |   +-- MissingPermissions         a required permission is not held                 403
+    |   +-- ClaimsInvalid              the claims do not fit a model of the app          403
     |   +-- CrossSiteRequest           another site sent it with the user's cookies      403
     +-- BadRequest                     the request itself is wrong                       400
     |   +-- LoginRejected              a login or its callback cannot continue           400
@@ -37,6 +38,7 @@ from typing import ClassVar
 __all__ = [
     "BadRequest",
     "CircuitOpen",
+    "ClaimsInvalid",
     "ConfigurationError",
     "ConflictingCookies",
     "CrossSiteRequest",
@@ -252,6 +254,25 @@ class MissingPermissions(Forbidden):
     def __init__(self, missing: tuple[str, ...], *, any_of: bool = False) -> None:
         self.missing = missing
         self.any_of = any_of
+        super().__init__()
+
+
+class ClaimsInvalid(Forbidden):
+    """The claims of the session do not fit a model of the app.
+
+    The response names neither the model nor the fields, and no attribute has a value of a claim.
+
+    Attributes:
+        model: the name of the model.
+        fields: the names of its fields with a missing or invalid value, sorted.
+    """
+
+    code = "claims_invalid"
+    title = "Your account is not set up for this"
+
+    def __init__(self, model: str, fields: tuple[str, ...]) -> None:
+        self.model = model
+        self.fields = fields
         super().__init__()
 
 

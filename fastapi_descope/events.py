@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
+    "ClaimsRejected",
     "ConflictingCookies",
     "CrossSiteRefused",
     "DuplicateCookiesDeleted",
@@ -212,6 +213,20 @@ class ProfileFetched(Event):
     """A user profile was fetched from Descope."""
 
     name = "profile_fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsRejected(Event):
+    """``current_claims`` refused a session, whose claims do not fit the model.
+
+    Attributes:
+        model: the name of the model.
+        fields: the names of its fields with a missing or invalid value.
+    """
+
+    name = "claims_rejected"
+    model: str
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

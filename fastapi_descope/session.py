@@ -3,12 +3,19 @@
 Sessions and refresh tokens are created from verified claims. Nothing in this module does I/O.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Self
+from functools import lru_cache
+from typing import Self, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from ._encoding import FrozenDict, as_mapping, as_names, as_text
+from ._telemetry.log_once import LogOnce
+from .errors import ClaimsInvalid
 
 __all__ = [
     "AuthSession",
@@ -19,6 +26,8 @@ __all__ = [
     "User",
     "tenant_id_var",
 ]
+
+M = TypeVar("M")
 
 Claims = Mapping[str, object]
 """The verified claims of a token, read-only at every depth: objects are mappings, lists are tuples."""
@@ -124,7 +133,33 @@ def _tenant(tenant_id: str, grants: Mapping[str, object]) -> Tenant:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthSession:
+class _Validated:
+    """The claims as an instance of a model. ``is_shared`` tells that no code can change it."""
+
+    value: object
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Invalid:
+    """Why claims do not fit a model: the names of the model and of its fields."""
+
+    model: str
+    fields: tuple[str, ...]
+
+
+class _ValidatedClaims:
+    """The slot of an ``AuthSession`` for its claims as models.
+
+    Not a field: it is no part of comparisons, ``repr``, copies, pickles, ``asdict`` and responses.
+    """
+
+    __slots__ = ("_models",)
+    _models: dict[object, _Validated | _Invalid]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSession(_ValidatedClaims):
     """The verified session of a request.
 
     It shows the state at the time the session token was issued: changes of membership and roles take effect
@@ -156,6 +191,31 @@ class AuthSession:
         """Every verified claim of the session token, read-only at every depth."""
         return self.user.claims
 
+    def claims_as(self, model: type[M]) -> M:
+        """Return the claims as an instance of a Pydantic model, or of another class that Pydantic validates.
+
+        The claims are validated as JSON, once for each session token and model. If the model is frozen and
+        its fields are hashable, requests with the token share one object. Otherwise each call returns a copy.
+
+        Args:
+            model: A Pydantic model, a dataclass or a ``TypedDict``. It should ignore unknown fields, because
+                there are other claims.
+
+        Raises:
+            ClaimsInvalid: The claims do not fit the model. The log has the names of the fields, once.
+        """
+        # Shared by all requests with the token, like the claims: TV-17.
+        models = getattr(self, "_models", None)
+        if models is None:
+            models = {}
+            object.__setattr__(self, "_models", models)  # frozen
+        found = models.get(model)
+        if found is None:  # two threads may validate at once; both get the same result
+            found = models.setdefault(model, _validate(self.claims, model))
+        if isinstance(found, _Invalid):
+            raise ClaimsInvalid(found.model, found.fields)
+        return cast("M", found.value if found.is_shared else deepcopy(found.value))
+
     @property
     def tenant_id(self) -> str | None:
         """The id of the current tenant, or None if there is no current tenant."""
@@ -185,6 +245,49 @@ class AuthSession:
             amr=as_names(claims.get("amr")),
             step_up=claims.get("su") is True,
         )
+
+
+_log_once = LogOnce()
+
+
+def _validate(claims: Claims, model: type[object]) -> _Validated | _Invalid:
+    name: str = getattr(model, "__name__", "the model")
+    try:
+        # As JSON, so that a strict model accepts a string for a UUID or a date, and a list for a tuple.
+        value = _adapter(cast("Hashable", model)).validate_json(to_json(claims))
+    except ValidationError as error:
+        fields = _field_names(error)
+        _log_once.warning(
+            f"The claims of a session do not fit {name}: {', '.join(fields)}. Requests that need them get a"
+            " 403. The project's JWT template sets the claims"
+        )
+        return _Invalid(name, fields)
+    return _Validated(value, is_shared=_is_hashable(value))
+
+
+@lru_cache(maxsize=128)
+def _adapter(model: Hashable) -> TypeAdapter[object]:
+    return TypeAdapter(cast("type[object]", model))
+
+
+def _field_names(error: ValidationError) -> tuple[str, ...]:
+    """Return the names of the model's fields with an error, sorted.
+
+    Only the first part of a location is a name that the model declares. Others can be keys in the claims,
+    such as e-mail addresses. The name of an unknown claim, which the model forbids, is omitted too.
+    """
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    known = [each["loc"][:1] for each in errors if each["type"] != "extra_forbidden"]
+    names = {str(location[0]) if location else "(model)" for location in known}
+    return (*sorted(names), *(["(unknown claims)"] if len(known) < len(errors) else []))
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

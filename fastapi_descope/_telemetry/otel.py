@@ -14,6 +14,7 @@ from types import MappingProxyType
 from opentelemetry import metrics, trace
 
 from ..events import (
+    ClaimsRejected,
     ConflictingCookies,
     CrossSiteRefused,
     DuplicateCookiesDeleted,
@@ -71,6 +72,7 @@ _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
         "descope.answers.suspicious": "Responses of Descope with a token that failed verification",
         "descope.cookies": "Requests with stray chunks of session cookies, and deletions of duplicates",
+        "descope.claims.rejected": "Requests of sessions whose claims do not fit a model of the app",
         "descope.events": "Events without their own counter",
         "descope.keys.fetches": "Fetches of the signing keys",
         "descope.logins": "Logins, by result",
@@ -110,6 +112,8 @@ def _refused(kind: str) -> _EventMapping:
 
 _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
     {
+        # At INFO: claims_as has logged a warning with the same names.
+        ClaimsRejected: _EventMapping("descope.claims.rejected", labels=("model",)),
         ConflictingCookies: _refused("conflicting_cookies"),
         CrossSiteRefused: _refused("cross_site"),
         DuplicateCookiesDeleted: _result("descope.cookies", "deleted", level=logging.WARNING),

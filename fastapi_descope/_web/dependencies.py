@@ -10,15 +10,16 @@ A factory that is called twice with the same arguments returns the same object, 
 ``app.dependency_overrides`` works for all dependencies. All of them work for WebSockets too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ..errors import (
+    ClaimsInvalid,
     ConfigurationError,
     MissingPermissions,
     MissingRoles,
@@ -26,6 +27,7 @@ from ..errors import (
     StepUpRequired,
     TenantMismatch,
 )
+from ..events import ClaimsRejected
 from ..login import Login
 from ..profile import UserProfile
 from ..session import AuthSession, Tenant, User
@@ -34,6 +36,7 @@ from .parameter_guard import dependency_factory
 from .request_auth import request_auth
 
 __all__ = [
+    "ClaimsDependency",
     "CurrentSession",
     "CurrentTenant",
     "CurrentUser",
@@ -41,6 +44,7 @@ __all__ = [
     "OptionalTenant",
     "OptionalUser",
     "Requirement",
+    "current_claims",
     "current_session",
     "current_tenant",
     "current_user",
@@ -59,6 +63,7 @@ __all__ = [
     "require_tenant",
 ]
 
+M = TypeVar("M")
 T = TypeVar("T")
 
 
@@ -391,6 +396,51 @@ def require_mfa() -> Requirement:
     As a dependency it raises ``StepUpRequired`` (401), and what ``current_session`` raises.
     """
     return _interned(mfa=True)
+
+
+class ClaimsDependency(SessionScheme, Generic[M]):
+    """A dependency that returns the claims of the session as an instance of ``claims_model``.
+
+    Create it with ``current_claims``.
+    """
+
+    def __init__(self, claims_model: type[M]) -> None:
+        self.claims_model = claims_model  # FastAPI reads the OpenAPI scheme from the attribute "model"
+
+    async def __call__(self, connection: HTTPConnection) -> M:
+        """Return the claims.
+
+        Raises:
+            NotAuthenticated: The request is unauthenticated.
+            ClaimsInvalid: The claims do not fit the model.
+            CrossSiteRequest: The cookies came with a request of another site.
+            UpstreamUnavailable: The session has expired and Descope is unreachable.
+        """
+        auth = request_auth(connection.scope)
+        session = await auth.require()
+        try:
+            return session.claims_as(self.claims_model)
+        except ClaimsInvalid as error:
+            auth.factory.events.emit(ClaimsRejected(error.model, error.fields))
+            raise
+
+
+_interned_claims = cache(ClaimsDependency[Any])
+
+
+@dependency_factory
+def current_claims(model: type[M]) -> ClaimsDependency[M]:
+    """Return a dependency that returns the claims of the session as an instance of a model.
+
+        AppClaims = Annotated[ClaimsModel, Depends(current_claims(ClaimsModel))]
+
+    As a dependency it raises ``ClaimsInvalid`` (403), and what ``current_session`` raises. It costs what
+    ``AuthSession.claims_as`` costs.
+
+    Args:
+        model: A Pydantic model, a dataclass or a ``TypedDict``.
+    """
+    return _interned_claims(cast("Hashable", model))
 
 
 def _validated_names(names: Sequence[object], factory: str) -> frozenset[str]:

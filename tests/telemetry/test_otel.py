@@ -21,6 +21,11 @@ from fastapi_descope.events import Event
 USER, TENANT = "U2canaryuser", "T2canarytenant"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
+    events.ClaimsRejected("AppClaims", ("plan", "seats")): (
+        "descope.claims.rejected",
+        {"model": "appclaims"},
+        "INFO",
+    ),
     events.ConflictingCookies(): ("descope.refused", {"kind": "conflicting_cookies"}, "WARNING"),
     events.CrossSiteRefused(): ("descope.refused", {"kind": "cross_site"}, "WARNING"),
     events.JwksFetchFailed("upstream_unavailable"): (

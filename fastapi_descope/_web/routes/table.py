@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
 from ..dependencies import (
+    ClaimsDependency,
     Requirement,
     current_session,
     current_tenant,
@@ -220,6 +221,8 @@ def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
     for call in calls:
         if isinstance(call, Requirement):
             found += _description(call)
+        elif isinstance(call, ClaimsDependency):
+            found.append(f"claims {call.claims_model.__name__}")
         else:
             found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
     texts = tuple(dict.fromkeys(found))
