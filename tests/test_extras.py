@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from fastapi_descope import ConfigurationError, Descope, DescopeSettings
+
 
 @pytest.mark.parametrize("extra", ["emulator", "testing"])
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
@@ -21,3 +23,17 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         f"fastapi_descope.{extra} needs jinja2: pip install 'fastapi-descope[{extra}]'"
     )
     assert caught.value.name == "jinja2"
+
+
+def test_a_missing_qr_code_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app does not start with ``DESCOPE_NOTP``, and needs no segno without it."""
+    monkeypatch.setitem(sys.modules, "segno", None)
+    project = "P2" + "n" * 26
+
+    with pytest.raises(ConfigurationError) as caught:
+        Descope(settings=DescopeSettings(project_id=project, notp=True))
+    Descope(settings=DescopeSettings(project_id=project))
+
+    assert caught.value.detail == (
+        "DESCOPE_NOTP is set, and the segno package is not installed: pip install 'fastapi-descope[notp]'"
+    )

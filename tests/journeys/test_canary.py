@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fastapi_descope import Descope, DescopeSettings
+from fastapi_descope._web.login_transactions import Transaction
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.helpers.app_harness import Browser, add_routes
@@ -76,7 +77,10 @@ def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
     secrets = {MANAGEMENT_KEY, *(user.login_id for user in emulator.project.users)}
     for response in (response for browser in browsers for response in browser.log):
         for cookie in response.headers.get_list("set-cookie"):
-            secrets.add(cookie.partition("=")[2].partition(";")[0])
+            value = cookie.partition("=")[2].partition(";")[0]
+            secrets.add(value)
+            if transaction := Transaction.parse(value.encode()):
+                secrets.add(transaction.pending_ref)
         for url in (str(response.url), response.headers.get("location", "")):
             query = parse_qs(urlsplit(url).query)
             secrets.update(value for name in ("code", "state") for value in query.get(name, []))
@@ -107,6 +111,21 @@ async def _run_session(browser: Browser, app: str, emulator: Emulator) -> None:
     await browser.post(f"{app}/logout/all")
     await browser.get(f"{app}/session-of", cookie=old)
     await _send_invalid_tokens(browser, app, emulator)
+
+
+async def _sign_in_with_a_message(browser: Browser, app: str, emulator: Emulator) -> None:
+    """Poll before and after the confirmation, during an outage, and once more."""
+    page = (await browser.visit(f"{app}/login/notp?return_to=/me")).text
+    link = re.search(r'<a href="([^"]+)" target="_blank"', page)
+    state = re.search(r'name="state" value="([^"]+)"', page)
+    assert link
+    assert state
+    await browser.choose(await browser.visit(link[1]), "ada@acme.example")
+    emulator.faults.add("notp_pending", status=503)
+    for expected in (503, 200, 400):
+        response = await browser.post(f"{app}/login/notp/session", {"state": state[1]})
+        assert response.status_code == expected
+        emulator.clock.advance(1)
 
 
 async def _send_invalid_tokens(browser: Browser, app: str, emulator: Emulator) -> None:
@@ -145,6 +164,7 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
             base_url=base_url,
             public_url=url,
             auth_management_key=MANAGEMENT_KEY,
+            notp=True,
         )
         descope = Descope(app, settings=settings, clock=emulator.clock)
         descope.on_event(events.append)
@@ -157,6 +177,7 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
             logging.getLogger("uvicorn.access").setLevel(logging.DEBUG)
             with serve_app(app, listener, access_log=True):
                 await _run_session(browser, url, emulator)
+                await _sign_in_with_a_message(browser, url, emulator)
 
     output = [
         *log_recorder.lines,

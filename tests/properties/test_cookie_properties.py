@@ -142,7 +142,8 @@ def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> No
 def test_cb03_no_cookie_and_state_match_without_a_login(header: bytes, state: str, *, secure: bool) -> None:
     """A browser without a pending login finds none."""
     headers = [(b"cookie", header)]
-    assert LOGINS.find(headers, state=state, now=NOW, secure=secure) is None
+    for notp in (False, True):
+        assert LOGINS.find(headers, state=state, now=NOW, secure=secure, notp=notp) is None
     assert LOGINS.delete(headers, state=state, secure=secure) == []
     assert LOGINS.start(headers, return_to="/", now=NOW, secure=secure)[1]
 

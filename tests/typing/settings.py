@@ -18,6 +18,7 @@ DescopeSettings(
     auth_management_key="key",
     redis_url=SecretStr("rediss://cache.example"),
     cookie_secure=None,
+    notp=True,
     cookie_samesite="strict",
     upstream_timeout=2,
     _secrets_dir=Path("/run/secrets"),
@@ -29,12 +30,14 @@ assert_type(settings.trusted_origins, tuple[str, ...])
 assert_type(settings.auth_management_key, SecretStr | None)
 assert_type(settings.redis_url, SecretStr | None)
 assert_type(settings.cookie_secure, bool | None)
+assert_type(settings.notp, bool)
 
 DescopeSettings(leway=5)  # type: ignore[call-arg]
 DescopeSettings("P2example")  # type: ignore[call-arg]
 DescopeSettings(leeway="5")  # type: ignore[arg-type]
 DescopeSettings(cookie_samesite="Strict")  # type: ignore[arg-type]
 DescopeSettings(trusted_origins=[5])  # type: ignore[list-item]
+DescopeSettings(notp="true")  # type: ignore[arg-type]
 DescopeSettings(redis_url=5)  # type: ignore[arg-type]
 
 

@@ -7,9 +7,11 @@ import pytest
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope._web.credentials import CredentialsReader, Headers
+from fastapi_descope.emulator import Clock, Emulator
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.app_harness import AppHarness, EnvFactory
+from tests.helpers.emulator import signing_key
 from tests.helpers.notp import TRUSTED
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
@@ -23,8 +25,9 @@ def _settings(values: dict[str, object]) -> DescopeSettings:
 
 @pytest.fixture
 def notp_env(make_env: EnvFactory) -> AppHarness:
-    """Build an app with nOTP that trusts another origin."""
-    return make_env(notp=True, trusted_origins=[TRUSTED])
+    """Build an app with nOTP that trusts another origin. Its clock stands still until a test moves it."""
+    emulator = Emulator(clock=Clock(lambda: NOW), signing_key=signing_key())
+    return make_env(emulator=emulator, notp=True, trusted_origins=[TRUSTED])
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_only_the_newest_logins_are_kept(browser: PlainJar, start_login: StartLo
         pytest.param("", id="empty"),
         pytest.param("x", id="one-part"),
         pytest.param(f"{'x' * 43}.1700000000", id="two-parts"),
-        pytest.param(f"{'x' * 43}.1700000000.Lw.Lw", id="four-parts"),
+        pytest.param(f"{'x' * 43}.1700000000.Lw.Lw.Lw", id="five-parts"),
         pytest.param(f"{'x' * 42}.1700000000.Lw", id="short-hash"),
         pytest.param(f"{'x' * 43}.-1700000000.Lw", id="negative-time"),
         pytest.param(f"{'x' * 43}.1.7e9.Lw", id="float-time"),
@@ -362,3 +362,75 @@ def test_cb04_a_non_canonical_target_is_rejected(target: bytes) -> None:
 def test_cb04_only_padding_is_removed_from_a_target() -> None:
     """Only the padding is removed from the base64url, whatever the last character is."""
     assert Transaction("h" * 43, "/aW", NOW).value == "h" * 43 + f".{NOW}.L2FX"
+
+
+def test_np01_the_reference_of_an_notp_sign_in_is_in_its_cookie(
+    logins: LoginTransactions, browser: PlainJar
+) -> None:
+    """The cookie is that of any login otherwise, and ``repr`` does not show the reference."""
+    state, lines = logins.start([], return_to="/reports", now=NOW, secure=True, pending_ref="canary-ref")
+    browser.receive(lines)
+    shape = (
+        r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000\.L3JlcG9ydHM\.Y2FuYXJ5LXJlZg"
+        r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
+    )
+    assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
+    found = logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True)
+    assert found is not None
+    assert (found.return_to, found.pending_ref) == ("/reports", "canary-ref")
+    assert "canary" not in repr(found)
+
+
+def test_np02_a_login_is_found_as_its_own_kind_only(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """The callback finds no nOTP sign-in, and a poll finds no other login."""
+    state, lines = logins.start(browser.headers, return_to="/", now=NOW, secure=True, pending_ref="ref")
+    browser.receive(lines)
+    other = start_login()
+    assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
+    assert logins.find(browser.headers, state=other, now=NOW, secure=True, notp=True) is None
+
+
+def test_np02_two_references_for_one_state_are_rejected(logins: LoginTransactions, browser: PlainJar) -> None:
+    """One was planted, and would sign in the user of another sign-in."""
+    state, lines = logins.start([], return_to="/", now=NOW, secure=True, pending_ref="ours")
+    browser.receive(lines)
+    (value,) = browser.cookies.values()
+    found = Transaction.parse(value.encode())
+    assert found is not None
+    planted = Transaction(found.state_hash, found.return_to, found.started_at, "theirs")
+    browser.cookies[f"__Host-descope_login_{'0' * 16}"] = planted.value
+    assert logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True) is None
+
+
+def test_np07_the_longest_reference_and_target_fit_into_one_cookie(
+    logins: LoginTransactions, browser: PlainJar
+) -> None:
+    """Both may have 1,024 characters."""
+    target, reference = "/" + "x" * 1_023, "~" * 1_024
+    state, lines = logins.start([], return_to=target, now=NOW, secure=True, pending_ref=reference)
+    browser.receive(lines)
+    assert browser.size <= LoginTransactions.BUDGET
+    found = logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True)
+    assert found is not None
+    assert (found.return_to, found.pending_ref) == (target, reference)
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [
+        pytest.param(b"Lw.cmVm", "ref", id="ours"),
+        pytest.param(b".cmVm", "ref", id="without a target"),
+        pytest.param(b"Lw.", None, id="empty"),
+        pytest.param(b"Lw.cmVm=", None, id="padded"),
+        pytest.param(b"Lw.cmV", None, id="second spelling"),
+        pytest.param(b"Lw.w6k", None, id="not ASCII"),
+        pytest.param(b"w6k.cmVm", None, id="target not ASCII"),
+        pytest.param(b"Lw." + b"A" * 1_367, None, id="too long"),
+    ],
+)
+def test_np02_a_malformed_reference_is_rejected(value: bytes, reference: str | None) -> None:
+    """It was not written by the plugin."""
+    found = Transaction.parse(b"h" * 43 + b".1700000000." + value)
+    assert (found.pending_ref if found else None) == reference

@@ -118,9 +118,8 @@ async def test_np02_a_state_is_valid_for_one_kind_of_login(notp_env: AppHarness)
 async def test_np03_a_sign_in_is_valid_for_ten_minutes(notp_env: AppHarness) -> None:
     """Then its state is unknown."""
     sign_in = await open_page(notp_env)
-    notp_env.emulator.clock.advance(598)
+    notp_env.emulator.clock.advance(599)
     assert (await sign_in.poll()).status_code == 202
-    notp_env.emulator.clock.advance(1)
 
     assert (await sign_in.poll()).status_code == 400
     assert notp_env.calls("notp_pending") == 1
@@ -135,7 +134,7 @@ async def test_np03_a_flood_of_polls_makes_one_call_per_second(notp_env: AppHarn
         assert response.status_code == 202
         notp_env.emulator.clock.advance(0.1)
 
-    assert notp_env.calls("notp_pending") <= 6
+    assert notp_env.calls("notp_pending") == 5
 
 
 async def test_np04_a_second_tab_gets_a_clear_answer(notp_env: AppHarness) -> None:

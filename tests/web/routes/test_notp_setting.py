@@ -10,6 +10,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
 )
+from fastapi_descope._web.routes.table import RouteTable
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory
 from tests.helpers.notp import attribute, open_page, post_json
 
@@ -76,3 +77,15 @@ async def test_openapi_describes_the_routes(notp_env: AppHarness) -> None:
     schema = session["responses"]["202"]["content"]["application/json"]["schema"]
     assert schema["$ref"].endswith("NotpPendingOut")
     assert "security" not in session
+
+
+async def test_the_route_table_knows_the_routes(notp_env: AppHarness) -> None:
+    """They have rules of their own, and are no unprotected routes of the app."""
+    rows = [row for row in RouteTable(notp_env.app).rows if row.path.startswith("/login/notp")]
+
+    assert [(row.methods, row.path) for row in rows] == [
+        (("GET",), "/login/notp"),
+        (("POST",), "/login/notp"),
+        (("POST",), "/login/notp/session"),
+    ]
+    assert all(row.is_own for row in rows)
