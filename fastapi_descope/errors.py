@@ -2,6 +2,7 @@
 
     DescopeError
     +-- ConfigurationError             the app is configured or assembled wrongly        500
+    |   +-- ProjectCookiesRenamed      the project's tokens have other names             500
     +-- NotAuthenticated               the request is unauthenticated                    401
     |   +-- TokenError                 a token was refused; ``reason`` says why          401
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
@@ -32,6 +33,7 @@ renders them as problem documents, pages or redirects. No error holds a token, a
 an e-mail address: attributes are enums, ids and numbers.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar
 
@@ -50,6 +52,7 @@ __all__ = [
     "MissingRoles",
     "NoTenant",
     "NotAuthenticated",
+    "ProjectCookiesRenamed",
     "RateLimited",
     "SessionCheckFailed",
     "SessionEnded",
@@ -91,6 +94,28 @@ class ConfigurationError(DescopeError):
 
     code = "configuration_error"
     title = "The sign-in of this application is not configured"
+
+
+class ProjectCookiesRenamed(ConfigurationError):
+    """The project has renamed its cookies and so the kinds of its tokens, and the settings have other names.
+
+    A login with such a project fails until the variables are set. The detail is shown to every client:
+    cookie names are no secret.
+
+    Attributes:
+        variables: the variables to set, with their values.
+    """
+
+    code = "project_cookies_renamed"
+    title = "The Descope project has renamed its cookies"
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.variables = variables
+        values = " and ".join(f"{name}={value}" for name, value in variables.items())
+        super().__init__(
+            "The tokens of the Descope project have the names of its cookies, which are not those of this"
+            f" application. Its operator has to set {values}"
+        )
 
 
 class NotAuthenticated(DescopeError):

@@ -26,6 +26,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.NoTenant(),
     errors.NotAuthenticated(),
     errors.UnsupportedAuthScheme("basic"),
+    errors.ProjectCookiesRenamed({"DESCOPE_SESSION_COOKIE_NAME": "sid"}),
     errors.RateLimited(7),
     errors.SessionCheckFailed(),
     errors.SessionEnded(),
@@ -105,6 +106,7 @@ def test_codes_are_stable_words() -> None:
         "NoTenant": "no_tenant",
         "NotAuthenticated": "not_authenticated",
         "UnsupportedAuthScheme": "invalid_token",
+        "ProjectCookiesRenamed": "project_cookies_renamed",
         "RateLimited": "rate_limited",
         "SessionCheckFailed": "session_check_failed",
         "SessionEnded": "session_ended",
@@ -123,7 +125,8 @@ def test_codes_are_stable_words() -> None:
 @EACH
 def test_lg02_text_and_detail_contain_no_evidence(error: DescopeError) -> None:
     """``str`` and ``detail`` are the title of the class, or its advice. Evidence is in attributes (LG-02)."""
-    has_advice = isinstance(error, (errors.ConflictingCookies, errors.UnsupportedAuthScheme))
+    with_advice = (errors.ConflictingCookies, errors.ProjectCookiesRenamed, errors.UnsupportedAuthScheme)
+    has_advice = isinstance(error, with_advice)
     assert str(error) == error.detail
     assert (error.detail == type(error).title) is not has_advice
     assert error.args == (error.detail,)
@@ -132,7 +135,7 @@ def test_lg02_text_and_detail_contain_no_evidence(error: DescopeError) -> None:
 
 @EACH
 def test_lg02_no_error_has_an_attribute_for_a_secret(error: DescopeError) -> None:
-    """Evidence is enums, ids and numbers. No attribute can hold a token, code, state or cookie."""
+    """Evidence is enums, ids, names and numbers. No attribute can hold a token, code, state or cookie."""
     assert set(vars(error)) <= {
         "acr",
         "any_of",
@@ -148,6 +151,7 @@ def test_lg02_no_error_has_an_attribute_for_a_secret(error: DescopeError) -> Non
         "subject",
         "upstream_code",
         "upstream_status",
+        "variables",
     }
 
 

@@ -21,6 +21,7 @@ from ..settings import DescopeSettings
 from .authenticator import Authenticator
 from .login import LoginFlow
 from .notp import NotpFlow
+from .project_cookies import CookieComparison
 from .session_gate import SessionGate, SessionHook
 from .session_service import SessionService
 from .token_service import TokenService
@@ -101,7 +102,7 @@ def build_core(
     verifier = _build_verifier(settings, events, api, clock, monotonic)
     if store is None:
         store = _build_store(settings, events, monotonic)
-    tokens = TokenService(api, verifier, events=events, clock=clock)
+    tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
     coordinator = _build_coordinator(settings, events, store, tokens, clock)
     gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
     authenticator = Authenticator(
@@ -223,14 +224,16 @@ def _build_verifier(
     clock: Callable[[], float],
     monotonic: Callable[[], float],
 ) -> TokenVerifier:
-    # A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``).
-    session, refresh = settings.session_cookie_name, settings.refresh_cookie_name
+    # A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``). Only that
+    # name can have a prefix.
+    session = {settings.session_cookie_name, settings.session_cookie}
+    refresh = {settings.refresh_cookie_name, settings.refresh_cookie}
     policy = TokenPolicy(
         project_id=settings.project_id,
         issuers=settings.issuers,
         audience=settings.audience,
-        session_names=frozenset({"DS", session}) - {refresh},
-        refresh_names=frozenset({"DSR", refresh}) - {session},
+        session_names=frozenset({"DS", *session}) - refresh,
+        refresh_names=frozenset({"DSR", *refresh}) - session,
         leeway=settings.leeway,
     )
     return TokenVerifier(

@@ -16,6 +16,7 @@ from ..errors import (
     DescopeError,
     LoginRejected,
     NotAuthenticated,
+    ProjectCookiesRenamed,
     SessionTooLarge,
     UpstreamError,
     UpstreamRejected,
@@ -114,6 +115,7 @@ class LoginFlow:
             Forbidden: An ``on_session`` hook refuses the user.
             SessionCheckFailed: An ``on_session`` hook failed.
             SessionTooLarge: The tokens do not fit into cookies.
+            ProjectCookiesRenamed: The project's tokens have other names than those in the settings.
             UpstreamError: The call failed, or its tokens are invalid.
             Exception: Whatever ``admit`` raises.
         """
@@ -127,6 +129,7 @@ class LoginFlow:
 
         Raises:
             SessionTooLarge: The tokens do not fit into cookies.
+            ProjectCookiesRenamed: The project's tokens have other names than those in the settings.
             Forbidden: An ``on_session`` hook refuses the user.
             SessionCheckFailed: An ``on_session`` hook failed.
             UpstreamError: The tokens are invalid.
@@ -134,7 +137,7 @@ class LoginFlow:
         """
         try:
             pair = await self._tokens.verify_login(response)
-        except (UpstreamError, SessionTooLarge) as error:
+        except (UpstreamError, SessionTooLarge, ProjectCookiesRenamed) as error:
             self._events.emit(LoginFailed(error.code))
             raise
         login = Login.from_response(pair.session, response.fields)

@@ -4,7 +4,7 @@ Tokens in a response of Descope pass the same checks as tokens from a browser, b
 them (CB-07, KD-06).
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 from .._refresh.coordinator import Exchange, Verify
@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..events import EventBus, UpstreamTokenRejected
 from ..session import RefreshToken, TokenPair
+from .project_cookies import COMPARED_FIELDS, CookieComparison
 
 __all__ = ["TokenService", "convert_session_ended"]
 
@@ -54,10 +55,18 @@ class TokenService:
     """Requests tokens from Descope, and verifies them. ``clock`` returns epoch seconds."""
 
     def __init__(
-        self, api: DescopeApi, verifier: TokenVerifier, *, events: EventBus, clock: Callable[[], float]
+        self,
+        api: DescopeApi,
+        verifier: TokenVerifier,
+        *,
+        cookies: CookieComparison,
+        events: EventBus,
+        clock: Callable[[], float],
     ) -> None:
         self._api = api
         self._verifier = verifier
+        self._cookies = cookies
+        self._compared: Sequence[object] = ()
         self._events = events
         self._clock = clock
 
@@ -66,6 +75,7 @@ class TokenService:
 
         Raises:
             SessionTooLarge: The tokens do not fit into cookies: the user has too many roles and permissions.
+            ProjectCookiesRenamed: The tokens have the names of the project's cookies, not those of the app's.
             InvalidUpstreamResponse: The tokens are invalid.
             UpstreamUnavailable: The tokens may become valid later: a key or our clock is not up to date.
         """
@@ -74,6 +84,9 @@ class TokenService:
         except InvalidUpstreamResponse as error:
             if error.reason == TokenReason.TOO_LARGE:  # the app's owner can change that, not Descope (CK-08)
                 raise SessionTooLarge from None
+            renamed = self._cookies.rename_error(response.fields)
+            if error.reason == TokenReason.KIND and renamed is not None:
+                raise renamed from None
             if error.reason == TokenReason.EXPIRED:  # issued a moment ago, so our clock is ahead
                 self._events.emit(UpstreamTokenRejected(error.reason))
             raise
@@ -135,6 +148,7 @@ class TokenService:
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
 
     def _result(self, response: TokenResponse, refresh_jwt: str | None) -> RefreshResult:
+        self._compare_cookies(response.fields)
         # Without rotation Descope may omit the refresh token: that of the request stays valid then.
         delay = response.next_refresh_seconds
         return RefreshResult(
@@ -142,6 +156,13 @@ class TokenService:
             refresh_jwt=response.refresh_jwt or refresh_jwt,
             refresh_at=self._clock() + delay if delay else None,
         )
+
+    def _compare_cookies(self, fields: Mapping[str, object]) -> None:
+        """Compare what a response says about cookies with the settings, if it differs from the former one."""
+        values = [fields.get(name) for name in COMPARED_FIELDS]
+        if values != self._compared:
+            self._compared = values
+            self._cookies.warn(fields)
 
     # Tokens that may become valid are not discarded: this may be the only copy of a rotated refresh token.
     def _verification_error(self, error: TokenError) -> InvalidUpstreamResponse | UpstreamUnavailable:

@@ -20,6 +20,7 @@ from ..events import Event, EventBus, StoreDegraded
 from ..settings import DescopeSettings
 from .app_checks import AppChecks, load_app
 from .checks import CheckResult, Severity
+from .project_checks import check_project, project_not_checked
 
 __all__ = ["CheckResult", "Doctor", "Severity", "load_app_to_check"]
 
@@ -37,6 +38,7 @@ class Doctor:
         app: The app to check. If the plugin is installed in it, its settings are checked, otherwise those
             of the environment.
         variables: The environment variables that configure servers, such as ``WEB_CONCURRENCY``.
+        refresh_token: A refresh token to compare the project's cookie settings with; it may be used up.
         transport: Replaces the connections to Descope.
         monotonic: Measures the duration of the call to Descope, in seconds.
         clock: The time of this host, in epoch seconds, which is compared with Descope's.
@@ -47,23 +49,29 @@ class Doctor:
         app: Starlette | None = None,
         *,
         variables: Mapping[str, str],
+        refresh_token: str | None = None,
         transport: Transport | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._variables = variables
+        self._refresh_token = refresh_token
         self._transport = transport
         self._monotonic = monotonic
         self._clock = clock
 
     async def run_checks(self) -> tuple[CheckResult, ...]:
-        """Run all checks. Costs one call to Descope, and one to Redis if it is configured."""
+        """Run all checks.
+
+        Costs one call to Descope, another with a refresh token, and one to Redis if it is configured.
+        """
         app_checks = AppChecks(self._app) if self._app is not None else None
         settings, results = _check_settings(app_checks)
         if settings is not None:
             results += await self._check_api(settings)
             results += [_check_public_url(settings), *_check_cookies(settings)]
+            results += await self._check_project(settings)
             results += await self._check_store(settings)
         if app_checks is not None:
             results += app_checks.results()
@@ -104,6 +112,13 @@ class Doctor:
         side = "ahead of" if ahead > 0 else "behind"
         message = f"this host's clock is {abs(ahead)} s {side} Descope's; synchronize it with NTP"
         yield CheckResult(Severity.FAIL if abs(ahead) > leeway else Severity.WARN, "clock", message)
+
+    async def _check_project(self, settings: DescopeSettings) -> list[CheckResult]:
+        if self._refresh_token is None:
+            return [project_not_checked()]
+        return await check_project(
+            settings, self._refresh_token, transport=self._transport, clock=self._clock
+        )
 
     async def _check_store(self, settings: DescopeSettings) -> list[CheckResult]:
         if settings.redis_url is not None:

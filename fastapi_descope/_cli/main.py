@@ -31,6 +31,7 @@ __all__ = ["app", "main"]
 
 _NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
+_MAX_TOKEN_BYTES = 65_536
 
 # Rich tracebacks show local variables, which contain tokens.
 app = typer.Typer(
@@ -90,6 +91,14 @@ def doctor(
     app_name: Annotated[
         str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Also check this app.")
     ] = "",
+    refresh_token_file: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also refresh the session of this refresh token once, and compare the project's cookie"
+            " settings; - for standard input. The token may be used up, which ends its session.",
+        ),
+    ] = None,
 ) -> None:
     """Check the configuration.
 
@@ -97,11 +106,18 @@ def doctor(
     plugin is installed in the app.
     """
     checked_app = load_app_to_check(app_name) if app_name else None
-    results = asyncio.run(Doctor(checked_app, variables=os.environ).run_checks())
+    refresh_token = _read_token(refresh_token_file) if refresh_token_file else None
+    checked = Doctor(checked_app, variables=os.environ, refresh_token=refresh_token)
+    results = asyncio.run(checked.run_checks())
     for result in results:
         typer.echo(str(result))
     typer.echo(f"\n{summary(results)}")
     raise typer.Exit(int(any(result.severity is Severity.FAIL for result in results)))
+
+
+def _read_token(file: typer.FileBinaryRead) -> str:
+    """Return the token in a file, or text that is no token."""
+    return file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
 
 
 @app.command()

@@ -24,6 +24,7 @@ from ..errors import (
     MissingPermissions,
     MissingRoles,
     NotAuthenticated,
+    ProjectCookiesRenamed,
     SessionCheckFailed,
     StepUpRequired,
     TokenError,
@@ -125,9 +126,10 @@ class ErrorResponses:
         return self._problem(error, auth)
 
     def _log_and_redact(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
-        """Log what is misconfigured, and hide it from clients on other machines."""
+        """Log what is misconfigured, and hide it from clients on other machines, unless it is only names."""
         self._log_once.warning(error.detail, level=logging.ERROR)
-        return error if self._public_origin.is_loopback_request(scope) else ConfigurationError()
+        may_show = isinstance(error, ProjectCookiesRenamed) or self._public_origin.is_loopback_request(scope)
+        return error if may_show else ConfigurationError()
 
     def _page(self, error: DescopeError, auth: RequestAuth, scope: Scope, login: str | None) -> Response:
         if isinstance(error, NotAuthenticated) and login is None:

@@ -96,6 +96,20 @@ async def test_cb07_exchange_with_invalid_tokens_is_rejected(response: str) -> N
     assert core.recorded_events(UpstreamTokenRejected) == expected
 
 
+async def test_cb07_renamed_cookies_do_not_excuse_other_faults() -> None:
+    """Tokens of another project are invalid, whatever the names of the cookies are."""
+    core = AuthHarness()
+    session_jwt, refresh_jwt = tokens_of_another_project()
+    core.set_next_response(
+        "exchange", {"sessionJwt": session_jwt, "refreshJwt": refresh_jwt, "cookieName": "rid"}
+    )
+
+    with pytest.raises(InvalidUpstreamResponse) as caught:
+        await exchange(core)
+
+    assert caught.value.reason == "unknown_key"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"<html>sign in</html>", b"null", b"\xff"])
 async def test_cb07_exchange_without_a_json_object_is_rejected(body: bytes) -> None:
     """A page, half a response, or another JSON type is invalid."""

@@ -84,6 +84,11 @@ async def test_a_complete_configuration(emulator: Emulator, variables: Variables
         CheckResult(Severity.FAIL, "api", emulator_warning),
         CheckResult(Severity.OK, "public url", "https://app.example"),
         CheckResult(Severity.OK, "cookies", "__Host-DS and __Host-DSR"),
+        CheckResult(
+            Severity.OK,
+            "project",
+            "its cookie settings were not compared; to do so, add --refresh-token-file",
+        ),
         CheckResult(Severity.OK, "refresh", refresh),
     ]
 

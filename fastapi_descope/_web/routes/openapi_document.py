@@ -267,7 +267,7 @@ def _grants(holder: str, requirements: Sequence[Requirement]) -> dict[str, objec
 
 
 def _union(names: Iterable[frozenset[str]]) -> list[str]:
-    return sorted(frozenset().union(*names))
+    return sorted({name for each in names for name in each})
 
 
 def _add_errors(

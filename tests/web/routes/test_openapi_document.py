@@ -10,8 +10,11 @@ from pydantic import BaseModel
 from fastapi_descope import (
     AuthSession,
     CurrentUser,
+    Descope,
     DescopeMiddleware,
+    DescopeSettings,
     OptionalUser,
+    public,
     require_any_permission,
     require_any_role,
     require_mfa,
@@ -20,7 +23,7 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
-from tests.helpers.app_harness import EnvFactory
+from tests.helpers.app_harness import APP, EnvFactory
 from tests.helpers.openapi_document import bare_app, new_descope, nothing, problems
 
 
@@ -229,6 +232,22 @@ def test_a_protecting_middleware_alone_lists_the_schemes() -> None:
     app.get("/closed")(nothing)
 
     assert set(app.openapi()["components"]["securitySchemes"]) == {"DescopeSession", "DescopeBearer"}
+
+
+def test_protection_by_default_and_public_endpoints_are_documented() -> None:
+    """``Descope(app, protect=True)``, and an endpoint that is exempt."""
+    app = FastAPI()
+    Descope(app, settings=DescopeSettings(project_id="P" + "a" * 27, public_url=APP), protect=True)
+    app.get("/closed")(nothing)
+
+    @app.get("/open")
+    @public
+    async def exempt() -> None: ...
+
+    paths = app.openapi()["paths"]
+
+    assert problems(paths["/closed"]["get"]) == ["401", "403", "503"]
+    assert problems(paths["/open"]["get"]) == []
 
 
 def test_an_outer_apps_protection_is_documented_in_a_mounted_app() -> None:
