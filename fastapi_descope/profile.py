@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, StrictBool
 
@@ -34,8 +34,6 @@ _MEMBERSHIPS = ObjectParser(TenantMembership, id="tenantId", name="tenantName", 
 
 def _by_id(value: object) -> object:
     """Return the memberships in a JSON list by tenant id. Entries without a tenant id are skipped."""
-    if isinstance(value, Mapping):
-        return cast("object", value)
     parsed = [_MEMBERSHIPS.parse(entry) for entry in as_objects(value)]
     return {membership.id: membership for membership in parsed if membership is not None}
 
@@ -47,7 +45,7 @@ _Memberships = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class UserProfile:
     """The user object of Descope.
 
