@@ -362,18 +362,20 @@ async def test_each_request_gets_a_new_error_like_that_of_the_hook(error: Forbid
     pair = core.issue()
 
     errors: list[Forbidden] = []
+    depths: list[int] = []
     for _ in range(3):
         with pytest.raises(type(error)) as raised:
             raise (await core.authenticate(pair)).error or AssertionError
         raised.value.add_note("raised")
         errors.append(raised.value)
+        depths.append(len(raised.traceback))
 
     assert len({id(each) for each in [error, *errors]}) == 4
     for each in errors:
         assert (str(each), each.code, each.detail) == (str(error), error.code, error.detail)
         assert vars(each) == vars(error) | {"__notes__": ["raised"]}
         assert (each.__context__, each.__cause__) == (None, None)
-        assert len(raised.traceback) == 1
+    assert depths == [1, 1, 1]
 
 
 async def test_sg03_two_hundred_requests_with_one_new_token_run_the_hook_once() -> None:

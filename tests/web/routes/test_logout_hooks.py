@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 
 from fastapi_descope import AuthSession, Forbidden, get_auth_session, tenant_id_var
 from fastapi_descope.emulator import JwtPair
@@ -140,13 +141,14 @@ def _cookie(pair: JwtPair) -> str:
     "cookie",
     [_no_cookies, _invalid_tokens, _tokens_of_two_users, _expired_tokens_of_two_users, _without_keys],
 )
-async def test_logout_without_a_valid_token_calls_no_hook(make_env: EnvFactory, cookie: object) -> None:
+async def test_logout_without_a_valid_token_calls_no_hook(
+    make_env: EnvFactory, cookie: Callable[[AppHarness], str]
+) -> None:
     """Nor does one with the tokens of two users: one of them was planted. The logout succeeds."""
     env = make_env()
     hook = _hooked(env)
-    assert callable(cookie)
 
-    response = await env.browser().post("/logout", cookie=str(cookie(env)))
+    response = await env.browser().post("/logout", cookie=cookie(env))
 
     assert response.status_code == 204
     assert hook.sessions == []
@@ -244,8 +246,7 @@ async def test_app_sees_the_state_that_a_hook_stores(make_env: EnvFactory) -> No
     stored: list[str] = []
 
     @app.middleware("http")
-    async def read(request: Request, call_next: object) -> object:
-        assert callable(call_next)
+    async def read(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call_next(request)
         stored.append(getattr(request.state, "left", ""))
         return response
