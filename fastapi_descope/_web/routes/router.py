@@ -112,7 +112,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         name=CALLBACK.name,
         route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
-        responses=_problems(400, 502, 503),
+        responses=_problems(400, 403, 502, 503),
         openapi_extra=_query("code", "state"),
     )
 
