@@ -11,26 +11,30 @@ from pydantic.alias_generators import to_camel
 
 from ._encoding import FrozenDict, as_mapping
 
-__all__ = ["EpochSeconds", "Flags", "JsonObject", "ObjectParser", "PositiveInt", "usable_fields"]
+__all__ = ["EpochSeconds", "Flags", "JsonObject", "ObjectParser", "PositiveInt", "frozen", "usable_fields"]
 
 T = TypeVar("T")
 
 _MAX_DEPTH = 32
 
 
-def _frozen(value: object, depth: int = _MAX_DEPTH) -> object:
+def frozen(value: object) -> object:
     """Return a JSON value, read-only at every depth: objects become mappings, lists become tuples.
 
     Raises:
-        ValueError: No response could contain the value: it is nested deeper than ``depth``, or has a number
+        ValueError: No response could contain the value: it is nested deeper than 32 levels, or has a number
             that is not finite, or half a surrogate pair.
     """
+    return _frozen(value, _MAX_DEPTH)
+
+
+def _frozen(value: object, depth: int) -> object:
     if depth == 0 or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("not JSON")
     if isinstance(value, str):
         value.encode()
     if (members := as_mapping(value)) is not None:
-        return FrozenDict({_frozen(name): _frozen(members[name], depth - 1) for name in members})
+        return FrozenDict({_frozen(name, depth): _frozen(members[name], depth - 1) for name in members})
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(item, depth - 1) for item in cast("Iterable[object]", value))
     return value
@@ -42,10 +46,10 @@ EpochSeconds = Annotated[StrictInt, Field(gt=0, lt=253_402_300_800)]
 PositiveInt = Annotated[StrictInt, Field(gt=0, lt=2**63)]
 """A number that databases can store. 0 is how Descope writes an absent one."""
 
-Flags = Annotated[Mapping[str, StrictBool], AfterValidator(FrozenDict[str, bool])]
+Flags = Annotated[Mapping[str, StrictBool], AfterValidator(frozen)]
 """A read-only mapping of names to booleans."""
 
-JsonObject = Annotated[Mapping[str, object], AfterValidator(_frozen)]
+JsonObject = Annotated[Mapping[str, object], AfterValidator(frozen)]
 """A JSON object, read-only at every depth."""
 
 
@@ -88,4 +92,4 @@ def _usable_fields(value: Mapping[str, object]) -> Generator[tuple[str, object]]
     for name, member in value.items():
         if member is not None and member != "":
             with suppress(ValueError):
-                yield name, _frozen(member)
+                yield name, frozen(member)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, StrictBool
 
-from ._descope_json import EpochSeconds, Flags, JsonObject, ObjectParser, PositiveInt
+from ._descope_json import EpochSeconds, Flags, JsonObject, ObjectParser, PositiveInt, frozen
 from ._encoding import FrozenDict, as_objects
 
 __all__ = ["TenantMembership", "UserProfile"]
@@ -41,7 +41,7 @@ def _by_id(value: object) -> object:
 _Memberships = Annotated[
     Mapping[str, InstanceOf[TenantMembership]],
     BeforeValidator(_by_id),
-    AfterValidator(FrozenDict[str, TenantMembership]),
+    AfterValidator(frozen),
 ]
 
 
