@@ -66,7 +66,7 @@ async def test_id_token_of_the_project_is_rejected(make_env: EnvFactory) -> None
     assert (await env.browser().get("/session-of", authorization=f"Bearer {token}")).status_code == 401
 
 
-async def test_token_of_a_trusted_device_is_rejected(make_env: EnvFactory) -> None:
+async def test_kd07_token_of_a_trusted_device_is_rejected(make_env: EnvFactory) -> None:
     """It is signed with the same key, but is neither a session token nor a refresh token.
 
     It is rejected as a bearer token, as the session cookie and as the refresh cookie.
