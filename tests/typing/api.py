@@ -22,6 +22,7 @@ from fastapi_descope import (
     OptionalSession,
     OptionalTenant,
     OptionalUser,
+    ProjectCookiesRenamed,
     Tenant,
     TenantMembership,
     User,
@@ -173,3 +174,6 @@ UserProfile("U1").name = "Eve"  # type: ignore[misc] # pyright: ignore[reportAtt
 @descope.login_options
 async def strict(request: Request) -> LoginOptions | None:
     return LoginOptions(revoke_other_sessions=True) if request.url.path else None
+
+
+assert_type(ProjectCookiesRenamed({}).variables, Mapping[str, str])
