@@ -16,7 +16,7 @@ def _first_cells() -> str:
 
 def test_the_page_lists_every_hook() -> None:
     """All decorators of ``Descope``."""
-    decorators = {name for name in vars(Descope) if name.startswith("on_") or name == "login_options"}
+    decorators = {name for name in dir(Descope) if name.startswith("on_") or name == "login_options"}
 
     assert set(re.findall(r"`@descope\.(\w+)`", _first_cells())) == decorators
 
