@@ -148,6 +148,9 @@ class _Invalid:
     fields: tuple[str, ...]
 
 
+_Models = dict[object, _Validated | _Invalid]
+
+
 class _ValidatedClaims:
     """The slot of an ``AuthSession`` for its claims as models.
 
@@ -155,7 +158,7 @@ class _ValidatedClaims:
     """
 
     __slots__ = ("_models",)
-    _models: dict[object, _Validated | _Invalid]
+    _models: _Models
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ class AuthSession(_ValidatedClaims):
             ClaimsInvalid: The claims do not fit the model. The log has the names of the fields, once.
         """
         # Shared by all requests with the token, like the claims: TV-17.
-        models = getattr(self, "_models", None)
+        models: _Models | None = getattr(self, "_models", None)
         if models is None:
             models = {}
             object.__setattr__(self, "_models", models)  # frozen

@@ -168,7 +168,7 @@ def test_threads_get_the_same_model() -> None:
     for _ in range(20):
         session = _session()
         with ThreadPoolExecutor(8) as threads:
-            models = list(threads.map(lambda _, own=session: own.claims_as(AppClaims), range(16)))
+            models = list(threads.map(session.claims_as, [AppClaims] * 16))
         assert all(model == models[0] for model in models)
         assert session.claims_as(AppClaims) is session.claims_as(AppClaims)
 
@@ -262,7 +262,7 @@ def test_error_of_a_validator_that_is_a_bug_is_raised_each_time() -> None:
     """It is no statement about the claims."""
 
     class Broken(BaseModel):
-        plan: Annotated[str, AfterValidator(lambda plan: {}[plan])]
+        plan: Annotated[str, AfterValidator(dict[str, str]().__getitem__)]
 
     session = _session()
     for _ in range(2):

@@ -407,6 +407,11 @@ class ClaimsDependency(SessionScheme, Generic[M]):
     def __init__(self, claims_model: type[M]) -> None:
         self.claims_model = claims_model  # FastAPI reads the OpenAPI scheme from the attribute "model"
 
+    @property
+    def model_name(self) -> str:
+        """The name of the model, as the route table shows it."""
+        return self.claims_model.__name__
+
     async def __call__(self, connection: HTTPConnection) -> M:
         """Return the claims.
 

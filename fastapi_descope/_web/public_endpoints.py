@@ -44,8 +44,7 @@ def public(endpoint: E) -> E:
 
 def is_public(endpoint: object) -> bool:
     """Return whether an endpoint is marked as public."""
-    function = getattr(endpoint, "__func__", endpoint)  # of a bound method
-    return _MARK in getattr(function, "__dict__", ())  # not by getattr: a subclass does not inherit it
+    return _MARK in getattr(endpoint, "__dict__", ())  # not an attribute: a subclass would inherit it
 
 
 def matched_endpoint(app: Starlette | Router, scope: Mapping[str, object]) -> object:

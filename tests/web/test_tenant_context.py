@@ -342,8 +342,6 @@ async def test_tn13_protected_app_has_the_tenant_everywhere(make_env: EnvFactory
 class _Watching(BaseHTTPMiddleware):
     """Middleware that runs the rest of the app in a task of its own."""
 
-    seen: list[str | None]
-
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Record the tenant before and after the rest of the app has run."""
         request.app.state.seen.append(_repository())
@@ -358,8 +356,8 @@ async def test_tn13_tenant_passes_middleware_that_starts_a_task(
     make_env: EnvFactory, position: str, *, protect: bool
 ) -> None:
     """``BaseHTTPMiddleware`` copies the context. If it is inner, it sees the tenant of a protected app."""
-    app = FastAPI()
-    app.state.seen = []
+    app, seen = FastAPI(), list[str | None]()
+    app.state.seen = seen
     if position == "inner":
         app.add_middleware(_Watching)
     env = make_env(app=app, routes=_handlers)
@@ -371,7 +369,7 @@ async def test_tn13_tenant_passes_middleware_that_starts_a_task(
     assert await _seen_in(env, "/async") == "acme"
     assert await _seen_in(env, "/sync", "globex") == "globex"
     inherited = protect and position == "inner"
-    assert app.state.seen == (["acme", "acme", "globex", "globex"] if inherited else [None] * 4)
+    assert seen == (["acme", "acme", "globex", "globex"] if inherited else [None] * 4)
 
 
 async def test_tn13_mounted_app_with_its_own_descope_has_its_own_tenant(make_env: EnvFactory) -> None:

@@ -222,7 +222,7 @@ def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
         if isinstance(call, Requirement):
             found += _description(call)
         elif isinstance(call, ClaimsDependency):
-            found.append(f"claims {call.claims_model.__name__}")
+            found.append(f"claims {call.model_name}")
         else:
             found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
     texts = tuple(dict.fromkeys(found))
