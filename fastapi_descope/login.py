@@ -139,15 +139,15 @@ class Login:
         Raises nothing: a field of the wrong type counts as absent.
         """
         fields = usable_fields(response)
-        user = UserProfile.from_json(as_mapping(fields.get("user")) or _NO_FIELDS)
+        user = UserProfile.from_json(as_mapping(response.get("user")) or _NO_FIELDS)
         return cls(
             session=session,
             user=user or UserProfile(user_id=session.user.id),
             first_seen=fields.get("firstSeen") is True,
-            idp=IdpResponse.from_json(as_mapping(fields.get("idpResponse")) or _NO_FIELDS),
+            idp=IdpResponse.from_json(as_mapping(response.get("idpResponse")) or _NO_FIELDS),
             external_token=as_text(fields.get("externalToken")),
             tenant_sso_id=as_text(fields.get("tenantSSOID")),
             trusted_device_jwt=as_text(fields.get("trustedDeviceJwt")),
             claims=as_mapping(fields.get("claims")) or _NO_FIELDS,
-            project_cookies=ProjectCookies.from_json(fields),
+            project_cookies=ProjectCookies.from_json(response),
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import cast
 
 import pytest
@@ -124,6 +124,16 @@ def test_artefacts_of_the_documentation_count_as_absent() -> None:
     login = read({"idpResponse": {"idpSAMLAttributes": False, "idpOIDCClaims": {}, "idpGroups": ["staff"]}})
 
     assert login.idp == IdpResponse(groups=("staff",))
+
+
+def test_a_malformed_field_of_the_user_or_of_the_idp_affects_no_other_field() -> None:
+    """Half a surrogate pair, which cannot be sent on, makes one field absent and not the whole object."""
+    login = read(
+        {"user": {**FULL_JSON, "name": "\ud800"}, "idpResponse": {**IDP_JSON, "idpGroups": ["\ud800"]}}
+    )
+
+    assert login.user == replace(FULL, name=None)
+    assert login.idp == replace(IdpResponse.from_json(IDP_JSON), groups=())
 
 
 @pytest.mark.parametrize("value", [1, "true", "false", [], {}, None])
