@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 from zlib import crc32
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.family import Ended, FlightResult, Outcome, Renewed, SwitchFailed, Unavailable
+from .._refresh.family import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
 from .._tokens.verifier import TokenVerifier
 from ..errors import (
     BadRequest,
@@ -15,6 +15,7 @@ from ..errors import (
     DescopeError,
     NotAuthenticated,
     SessionEnded,
+    SessionTooLarge,
     TokenError,
     TokenExpired,
     TokenReason,
@@ -48,8 +49,9 @@ class AuthResult:
     Attributes:
         session: The session, or None if the request is unauthenticated.
         error: The reason if there is no session: the ``NotAuthenticated`` family, ``Forbidden`` if an
-            ``on_session`` hook refuses the session, or ``UpstreamUnavailable`` or ``SessionCheckFailed`` if
-            the credentials cannot be checked at the moment.
+            ``on_session`` hook refuses the session, ``SessionTooLarge`` if its new tokens fit into no
+            cookies, or ``UpstreamUnavailable`` or ``SessionCheckFailed`` if the credentials cannot be
+            checked at the moment.
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
@@ -368,6 +370,8 @@ def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
             return replace(result, error=None if is_live else SessionEnded(), cookies=action)
         case Unavailable(seconds):
             return replace(result, error=None if is_live else UpstreamUnavailable(seconds))
+        case TooLarge():
+            return replace(result, error=None if is_live else SessionTooLarge())
         case _:
             assert_never(outcome)
 

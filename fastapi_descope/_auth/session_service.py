@@ -11,7 +11,10 @@ from .._upstream.api import DescopeApi
 from .._upstream.responses import TokenResponse
 from ..errors import (
     Forbidden,
+    InvalidUpstreamResponse,
     SessionEnded,
+    SessionTooLarge,
+    TokenReason,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -64,6 +67,7 @@ class SessionService:
             SessionEnded: The session has expired or was revoked.
             BadRequest: The request has an Authorization header.
             Forbidden: Descope rejects the tenant.
+            SessionTooLarge: The tokens for the tenant do not fit into cookies.
             UpstreamError: The call failed, or its tokens are invalid.
         """
         refresh_token = await self._authenticator.require_refresh_token(credentials)
@@ -76,6 +80,10 @@ class SessionService:
                 )
         except UpstreamRejected:
             raise Forbidden("You are not a member of this organisation") from None
+        except InvalidUpstreamResponse as error:
+            if error.reason == TokenReason.TOO_LARGE:  # CK-08
+                raise SessionTooLarge from None
+            raise
         self._events.emit(TenantSwitched(pair.session.user.id, tenant))
         return pair, Login.from_response(pair.session, responses[0].fields)
 

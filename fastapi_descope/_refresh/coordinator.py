@@ -27,6 +27,7 @@ from .family import (
     Renewed,
     SwitchFailed,
     TokenFamily,
+    TooLarge,
     Unavailable,
     classify,
 )
@@ -41,7 +42,7 @@ Verify = Callable[[RefreshResult, RefreshToken], Awaitable[TokenPair]]
 """Verifies the tokens of a result, which must be of the same user as the refresh token.
 
 Raises ``InvalidUpstreamResponse`` if they are not valid, with the reason ``expired`` if they are valid but
-expired, and ``UpstreamUnavailable`` if no signing keys could be fetched.
+expired and ``too_large`` if one is too long, and ``UpstreamUnavailable`` if no signing keys could be fetched.
 """
 
 
@@ -139,7 +140,7 @@ class RefreshCoordinator:
             raise flight_result.error
         if isinstance(flight_result, Ended):
             raise SessionEnded
-        raise UpstreamUnavailable(flight_result.retry_after)
+        raise UpstreamUnavailable
 
     async def current_token(self, refresh_token: RefreshToken) -> str:
         """Wait until this process runs no operation on the session, then return its current refresh token.
@@ -295,7 +296,7 @@ class RefreshCoordinator:
         except UpstreamUnavailable as error:
             return error, result
         except InvalidUpstreamResponse as error:
-            return error, self._cache_policy.with_delayed_refresh(result) if _has_expired(error) else None
+            return error, self._cache_policy.with_delayed_refresh(result) if _is_genuine(error) else None
         if self._cache_policy.is_nearly_expired(pair.session):
             return pair, self._cache_policy.with_delayed_refresh(result)
         return pair, result
@@ -320,9 +321,9 @@ class RefreshCoordinator:
             return Unavailable(error.retry_after)
         except InvalidUpstreamResponse as error:
             delay = (cached.refresh_at or 0) - self._clock()
-            if _has_expired(error) and 0 < delay <= NEGATIVE_TTL:  # see CachePolicy.with_delayed_refresh
-                return Unavailable(ceil(delay))
-            return RefreshNeeded((_has_expired(error) and cached.refresh_jwt) or refresh_token.text)
+            if _is_genuine(error) and 0 < delay <= NEGATIVE_TTL:  # see CachePolicy.with_delayed_refresh
+                return TooLarge() if error.reason == TokenReason.TOO_LARGE else Unavailable(ceil(delay))
+            return RefreshNeeded((_is_genuine(error) and cached.refresh_jwt) or refresh_token.text)
 
     async def _cached_outcome(self, refresh_token: RefreshToken, token: str) -> Outcome | None:
         latest = await self._family.latest_result(token)
@@ -344,8 +345,10 @@ async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:
     return Unavailable() if flight.cancelled() else flight.result()
 
 
-def _has_expired(error: InvalidUpstreamResponse) -> bool:
-    return error.reason == TokenReason.EXPIRED
+# With rotation, the refresh token of such a response is the only one that Descope still accepts.
+def _is_genuine(error: InvalidUpstreamResponse) -> bool:
+    """Return whether the response may be Descope's although its session token cannot be used."""
+    return error.reason in {TokenReason.EXPIRED, TokenReason.TOO_LARGE}
 
 
 def _key(token: str) -> bytes:

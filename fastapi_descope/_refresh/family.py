@@ -11,6 +11,7 @@ from ..errors import (
     InvalidUpstreamResponse,
     RateLimited,
     SessionEnded,
+    TokenReason,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnavailable,
@@ -30,6 +31,7 @@ __all__ = [
     "Renewed",
     "SwitchFailed",
     "TokenFamily",
+    "TooLarge",
     "Unavailable",
     "classify",
 ]
@@ -85,7 +87,12 @@ class Unavailable:
     retry_after: int = 5
 
 
-Outcome = Renewed | Ended | Unavailable
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The session continues at Descope, but its new tokens are too long for cookies (CK-08)."""
+
+
+Outcome = Renewed | Ended | Unavailable | TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,7 @@ FlightResult = Outcome | SwitchFailed
 # response of Descope                    outcome        cookies
 # 200, both tokens verified              Renewed        both written
 # 400, 401, 403 with a Descope error     Ended          cleared, unless superseded
+# 200, a token is too long               TooLarge       kept
 # anything else                          Unavailable    kept
 def classify(exchanged: TokenPair | UpstreamError) -> tuple[Outcome, Event]:
     """Return the outcome of a refresh and the event to emit, given the verified pair or the error."""
@@ -124,7 +132,8 @@ def classify(exchanged: TokenPair | UpstreamError) -> tuple[Outcome, Event]:
         case UpstreamUnavailable(retry_after=seconds):
             return Unavailable(seconds), RefreshFailed(exchanged.code)
         case InvalidUpstreamResponse(reason=reason):
-            return Unavailable(), RefreshFailed(reason)
+            is_too_large = reason == TokenReason.TOO_LARGE
+            return TooLarge() if is_too_large else Unavailable(), RefreshFailed(reason)
         case UpstreamError():
             return Unavailable(), RefreshFailed(exchanged.code)
         case _:
@@ -165,7 +174,7 @@ class CachePolicy:
                 return min(UNDELIVERED_TTL, 0.75 * (pair.session.expires_at - self.clock()))
             case Ended():
                 return NEGATIVE_TTL
-            case Renewed() | Unavailable() | SwitchFailed():
+            case Renewed() | Unavailable() | TooLarge() | SwitchFailed():
                 return UNDELIVERED_TTL
             case _:
                 assert_never(outcome)
@@ -174,8 +183,8 @@ class CachePolicy:
     def with_delayed_refresh(self, result: RefreshResult) -> RefreshResult:
         """Return ``result`` with the next refresh delayed by ``NEGATIVE_TTL``.
 
-        For a session token that had expired on arrival because our clock is wrong: each request would
-        otherwise call Descope again.
+        For a session token that had expired on arrival because our clock is wrong, or that is too long: each
+        request would otherwise call Descope again.
         """
         return replace(result, refresh_at=self.clock() + NEGATIVE_TTL)
 

@@ -55,13 +55,15 @@ _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _ID_FIELDS = frozenset({"user_id", "tenant_id"})
 """Fields that identify a user or a tenant, which appear only in the extra fields of a log record."""
 
-_CLOCK_HINTS: Mapping[str, str] = MappingProxyType(
+_TOKEN_HINTS: Mapping[str, str] = MappingProxyType(
     {
         "expired": "this host's clock is ahead of Descope's; have NTP set it",
         "not_yet_valid": "this host's clock is behind Descope's; have NTP set it",
+        "too_large": "a token has more than 8,192 bytes, the limit for cookies: remove custom claims from the"
+        " JWT template of the project, or roles and permissions from the user",
     }
 )
-"""The likely cause if a token fails verification that Descope has just issued, by reason."""
+"""The likely cause or the remedy if a token fails verification that Descope has just issued, by reason."""
 
 _CONFLICT_HINT = (
     "another host of this domain, or an earlier release, has set a cookie of this name:"
@@ -222,7 +224,7 @@ class Telemetry:
         """Return what helps the operator to fix the cause of the event, or None."""
         match event:
             case UpstreamTokenRejected(reason=reason):
-                return _CLOCK_HINTS.get(reason)
+                return _TOKEN_HINTS.get(reason)
             case ConflictingCookies() | TokenPairMismatch() | StrayChunks():
                 return _CONFLICT_HINT
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:

@@ -26,6 +26,7 @@ from ..errors import (
     NotAuthenticated,
     ProjectCookiesRenamed,
     SessionCheckFailed,
+    SessionTooLarge,
     StepUpRequired,
     TokenError,
     UpstreamUnavailable,
@@ -145,7 +146,7 @@ class ErrorResponses:
         # A callback is accepted once, whatever its result: repeating it can only fail.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         login_app, has_session = auth.location.login_app, _has_session(auth)
-        may_log_out = has_session and isinstance(error, Forbidden)
+        may_log_out = has_session and isinstance(error, (Forbidden, SessionTooLarge))
         logout = login_app.path_in_browser(LOGOUT) if may_log_out else None
         page = error_page(
             error,

@@ -152,17 +152,23 @@ def _advice(error: DescopeError, *, has_session: bool) -> str:
     """Return what the user can do about an error whose detail is only its title."""
     if has_session and isinstance(error, (UpstreamUnavailable, SessionCheckFailed)):
         return "This is not your fault. You are still signed in. Please try again in a moment."
+    if has_session and isinstance(error, SessionTooLarge):
+        return f"You are still signed in, but this application cannot use your session. {_TOO_LARGE}"
     if not has_session and isinstance(error, Forbidden):  # raised by a hook during a login
         return "Your account is not allowed to do this."
     return _ADVICE_BY_CODE.get(error.code) or _ADVICE_BY_STATUS.get(error.status, "")
 
 
+_TOO_LARGE = (
+    "Your account has more data than a browser can keep. Signing in again does not help. Please tell the"
+    " people who run this application."
+)
+
 _ADVICE_BY_CODE: Mapping[str, str] = {
     "login_rejected": "You can start again. If that does not help, ask the people who run this application.",
     "step_up_required": "You are signed in, but this step needs your confirmation."
     " What you sent was not saved. Please confirm, and then send it again.",
-    "session_too_large": "Your account has more data than a browser can keep. Signing in again does not help."
-    " Please tell the people who run this application.",
+    "session_too_large": _TOO_LARGE,
 }
 
 _ADVICE_BY_STATUS: Mapping[int, str] = {
