@@ -103,18 +103,37 @@ async def test_np03_concurrent_polls_share_one_call_and_run_hooks_once() -> None
     assert len(core.recorded_events(SignedIn)) == 1
 
 
+async def test_np03_a_poll_joins_the_one_in_flight() -> None:
+    """It gets the same session, although Descope returns it only once."""
+    core = AuthHarness()
+    started = await confirmed(core)
+    core.emulator.faults.add("notp_pending", hold=True)
+    polls = [asyncio.ensure_future(core.notp_flow.complete(started.pending_ref, admit_all))]
+    await core.emulator.faults.wait_until_held()
+    polls.append(asyncio.ensure_future(core.notp_flow.complete(started.pending_ref, admit_all)))
+    await run_ready()
+    core.emulator.faults.release()
+
+    first, second = await asyncio.gather(*polls)
+
+    assert first is second is not None
+
+
 async def test_np03_a_disconnected_poll_completes() -> None:
-    """Descope returns the session only once, so the call outlives the browser's request."""
+    """Descope returns the session only once: the call outlives the request, and a shutdown waits for it."""
     core = AuthHarness()
     started = await confirmed(core)
     core.emulator.faults.add("notp_pending", hold=True)
     poll = asyncio.ensure_future(core.notp_flow.complete(started.pending_ref, admit_all))
-    await run_ready()
+    await core.emulator.faults.wait_until_held()
     poll.cancel()
     await asyncio.gather(poll, return_exceptions=True)
 
+    shutdown = asyncio.ensure_future(core.drain(5))
+    await run_ready()
+    assert not shutdown.done()
     core.emulator.faults.release()
-    await core.drain(5)
+    await shutdown
 
     assert len(core.recorded_events(SignedIn)) == 1
 
