@@ -90,6 +90,7 @@ class LoginSteps:
         lasting_request = hook_request(request)
 
         async def admit(pair: TokenPair, login: Login) -> None:
+            """Run the hooks."""
             with auth.pending_login(pair, login):
                 for hook in self.hooks.login:
                     try:
