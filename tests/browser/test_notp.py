@@ -1,9 +1,10 @@
 """Sign-in with WhatsApp in Chromium: one context is the browser, another the phone."""
 
 from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from fastapi_descope.emulator import Emulator, Project, SeedUser
 from tests.browser.conftest import Site, SiteFactory
@@ -31,6 +32,21 @@ def send_message(page: Page, phone: Page, user: str = "ada@acme.example") -> Non
     expect(phone.get_by_text("Go back to the app")).to_be_visible()
 
 
+@contextmanager
+def held_navigation(page: Page, url: str) -> Generator[None]:
+    """Hold requests for ``url`` within the block, so that the page before them stays."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, hold)
+    yield
+    page.unroute(url)
+    for route in held:
+        route.continue_()
+
+
 def polls_of(page: Page) -> list[Response]:
     """Record the responses to the polls of the page."""
     responses: list[Response] = []
@@ -47,9 +63,10 @@ def test_np08_the_page_shows_the_name_of_the_user(site: SiteFactory, page: Page,
     expect(page.get_by_text(app.url.removeprefix("http://"))).to_be_visible()
     expect(page.get_by_text("The code is valid for 9:")).to_be_visible()
 
-    send_message(page, phone)
+    with held_navigation(page, app.url + "/"):
+        send_message(page, phone)
 
-    expect(page.get_by_text("Signed in as Ada Lovelace.")).to_be_visible()
+        expect(page.get_by_text("Signed in as Ada Lovelace.")).to_be_visible()
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
     assert page.url == app.url + "/"
     assert {cookie.get("name") for cookie in page.context.cookies()} == {"DS", "DSR"}
@@ -63,10 +80,11 @@ def test_np05_a_hostile_name_is_shown_as_text(site: SiteFactory, page: Page, pho
     app = site(Emulator(Project(users=(user,))), notp=True)
     page.goto(app.url + "/login/notp")
 
-    send_message(page, phone, "mallory@acme.example")
+    with held_navigation(page, app.url + "/"):
+        send_message(page, phone, "mallory@acme.example")
 
-    expect(page.get_by_text(f"Signed in as {HOSTILE_NAME}.")).to_be_visible()
-    assert page.title() == "Sign in with WhatsApp"
+        expect(page.get_by_text(f"Signed in as {HOSTILE_NAME}.")).to_be_visible()
+        assert page.title() == "Sign in with WhatsApp"
 
 
 def test_the_target_page_gets_strict_cookies(site: SiteFactory, page: Page, phone: Page) -> None:
