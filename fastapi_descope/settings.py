@@ -96,8 +96,10 @@ class DescopeSettings(EnvSettings):
     )
     cookie_secure: CookieSecure = Field(default=None, description="auto, true or false")
     cookie_samesite: CookieSameSite = Field(default="lax", description="lax, strict or none")
-    cookie_prefix: CookiePrefix = Field(default="", description="__Host-, __Secure- or nothing")
     cookie_domain: CookieDomain | None = Field(default=None, description="a domain")
+    cookie_prefix: CookiePrefix = Field(
+        default="auto", validate_default=True, description="auto, __Host-, __Secure- or nothing"
+    )
     session_cookie_name: CookieName = Field(
         default="DS", description="a cookie name: up to 64 token characters of RFC 6265"
     )

@@ -27,6 +27,11 @@ __all__ = ["CheckResult", "Doctor", "Severity", "load_app_to_check"]
 _CLOCK_TOLERANCE = 5
 """Clock differences up to this many seconds are not reported."""
 
+_COOKIE_NAMES = (
+    "every other deployment on this host needs other names; after a change of a name, the prefix or the"
+    " domain every user signs in again"
+)
+
 _REDIS_TIMEOUT = 2.0
 _REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
 
@@ -202,16 +207,14 @@ def _check_public_url(settings: DescopeSettings) -> CheckResult:
 
 def _check_cookies(settings: DescopeSettings) -> Iterator[CheckResult]:
     names = f"{settings.session_cookie} and {settings.refresh_cookie}"
-    prefix = "__Secure-" if settings.cookie_domain else "__Host-"
-    insecure = settings.cookie_secure is False or (settings.public_url or "").startswith("http:")
-    if settings.cookie_prefix or insecure:  # browsers reject a prefixed cookie without Secure
-        yield CheckResult(Severity.OK, "cookies", names)
-    else:
+    if not settings.cookie_prefix and (settings.public_url or "").startswith("https:"):
         message = (
-            f"a sibling domain can plant {names}; set DESCOPE_COOKIE_PREFIX={prefix}"
+            f"a sibling domain can plant {names}; remove DESCOPE_COOKIE_PREFIX"
             " unless a Descope front-end SDK must read them"
         )
         yield CheckResult(Severity.WARN, "cookies", message)
+    else:
+        yield CheckResult(Severity.OK, "cookies", f"{names}; {_COOKIE_NAMES}")
     if settings.cookie_samesite == "none":
         message = (
             "with SameSite=None, browsers send them with requests from every site;"

@@ -55,6 +55,7 @@ PROJECT_ID = re.compile("^P[A-Za-z0-9]{20,64}$")
 """The grammar of a Descope project id. Match with ``fullmatch``."""
 
 Prefix = Literal["", "__Host-", "__Secure-"]
+PrefixOrAuto = Literal["auto", "", "__Host-", "__Secure-"]
 SameSite = Literal["lax", "strict", "none"]
 
 _Argument = TypeVar("_Argument")
@@ -195,9 +196,21 @@ def _check_samesite(samesite: SameSite, info: ValidationInfo) -> SameSite:
     return samesite
 
 
+def _prefix_for_auto(value: object, info: ValidationInfo) -> object:
+    """Return the prefix that ``auto`` means: the strictest that browsers accept with the other settings."""
+    if not isinstance(value, str) or value.lower() != "auto":
+        return value
+    is_https = (_earlier(info, "public_url") or "").startswith("https:")
+    if not (is_https or info.data.get("cookie_secure")):
+        return ""
+    return "__Secure-" if _earlier(info, "cookie_domain") else "__Host-"
+
+
 def _check_prefix(prefix: Prefix, info: ValidationInfo) -> Prefix:
     if prefix and _is_insecure(info):
         refuse("browsers reject prefixed cookies without Secure; set DESCOPE_COOKIE_SECURE=true")
+    if prefix == "__Host-" and _earlier(info, "cookie_domain"):
+        refuse("__Host- cookies have no domain; remove this setting or DESCOPE_COOKIE_DOMAIN")
     return prefix
 
 
@@ -205,8 +218,6 @@ def _check_domain(text: str, info: ValidationInfo) -> str:
     """Check that the public host domain-matches the domain (RFC 6265, section 5.1.3)."""
     domain = text.lower().removeprefix(".")
     public = Origin.parse(_earlier(info, "public_url") or "")
-    if _earlier(info, "cookie_prefix") == "__Host-":
-        refuse("__Host- cookies have no domain; set DESCOPE_COOKIE_PREFIX=__Secure- or remove this setting")
     if public is None:
         refuse("requires DESCOPE_PUBLIC_URL, whose host it must be or contain")
     if public.is_address or "." not in domain or not f".{public.host}".endswith(f".{domain}"):
@@ -252,7 +263,13 @@ RedisUrl = Annotated[
 ]
 CookieSecure = Annotated[bool | None, BeforeValidator(_none_for_auto), AfterValidator(_check_secure)]
 CookieSameSite = Annotated[SameSite, BeforeValidator(_lower), AfterValidator(_check_samesite)]
-CookiePrefix = Annotated[Prefix, AfterValidator(_check_prefix), MAY_BE_BLANK]
+CookiePrefix = Annotated[
+    Coerced[PrefixOrAuto, Prefix],
+    NoDecode,
+    BeforeValidator(_prefix_for_auto),
+    AfterValidator(_check_prefix),
+    MAY_BE_BLANK,
+]
 CookieDomain = Annotated[str, AfterValidator(_check_domain)]
 CookieName = Annotated[
     str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"), AfterValidator(_check_unprefixed)

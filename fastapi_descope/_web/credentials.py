@@ -13,6 +13,7 @@ from itertools import islice, product
 from starlette.types import Scope
 
 from .._auth.credentials import Credentials
+from .._telemetry.log_once import LogOnce
 from .._tokens.claims import COMPACT_JWS
 from ..errors import SessionTooLarge
 from ..settings import DescopeSettings
@@ -40,6 +41,13 @@ _MAX_COMBINATIONS = 16
 _MAX_RIVALS = 8
 
 _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
+
+
+_UNREAD = (
+    "A browser sends a token under a plain name ({}), which is not read: the session cookies are {} and {}."
+    " If a Descope front-end SDK or another back end sets it, restore the plain names with"
+    " DESCOPE_COOKIE_PREFIX= (empty)"
+)
 
 
 def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
@@ -138,7 +146,13 @@ class CredentialsReader:
         grammars |= {name: None for cookie in cookies for name in cookie.chunks}
         # Exactly one name is read for each token (CK-03).
         self._grammars = {name.encode("ascii"): (name, grammar) for name, grammar in grammars.items()}
-        self._prefixes = tuple(cookie.name.encode("ascii") for cookie in cookies)
+        unread = (
+            (settings.session_cookie_name, settings.refresh_cookie_name) if settings.cookie_prefix else ()
+        )
+        self._unread = {name.encode("ascii") for name in unread}
+        self._unread_message = _UNREAD.format(" and ".join(unread), self._session.name, self._refresh.name)
+        self._log_once = LogOnce()
+        self._prefixes = (*(cookie.name.encode("ascii") for cookie in cookies), *self._unread)
 
     def read(self, scope: Scope) -> Credentials:
         """Return the credentials in the headers of an HTTP request or a WebSocket, unverified.
@@ -181,6 +195,8 @@ class CredentialsReader:
                 names.add(name)
                 if grammar is None or grammar.fullmatch(value):
                     values.setdefault(name, set()).add(value)
+            elif raw in self._unread and COMPACT_JWS.fullmatch(value):
+                self._log_once.warning(self._unread_message)
         return values, names
 
 

@@ -138,8 +138,8 @@ def _hostile_pages(emulator: Emulator, app_url: str) -> FastAPI:
 
 
 def test_ck03_a_siblings_cookie_does_not_replace_a_session(sites: SitesFactory, page: Page) -> None:
-    """CK-03, CK-11: with ``__Host-``, no other host can set the cookies that we read."""
-    servers = sites(cookie_prefix="__Host-")
+    """CK-03, CK-11: with the default names, no other host can set the cookies that we read."""
+    servers = sites()
     servers.sign_in(page)
 
     for name in ("__Host-DS", "DS", "__Secure-DS"):
@@ -151,7 +151,7 @@ def test_ck03_a_siblings_cookie_does_not_replace_a_session(sites: SitesFactory, 
 
 def test_ck03_a_siblings_cookie_signs_no_user_in(sites: SitesFactory, page: Page) -> None:
     """CK-03: without a login the request stays unauthenticated."""
-    servers = sites(cookie_prefix="__Host-")
+    servers = sites()
 
     for name in ("__Host-DS", "DS", "__Secure-DS"):
         page.goto(f"{servers.sibling}/toss/{name}")
@@ -162,7 +162,7 @@ def test_ck03_a_siblings_cookie_signs_no_user_in(sites: SitesFactory, page: Page
 
 def test_ck11_with_plain_names_a_tossed_cookie_authenticates_no_user(sites: SitesFactory, page: Page) -> None:
     """CK-02, CK-11: with two different cookies of one name, the request is unauthenticated."""
-    servers = sites()
+    servers = sites(cookie_prefix="")
     servers.sign_in(page)
 
     page.goto(f"{servers.sibling}/toss/DS")
@@ -173,7 +173,7 @@ def test_ck11_with_plain_names_a_tossed_cookie_authenticates_no_user(sites: Site
 
 def test_ck02_a_tossed_cookie_leads_to_an_explanation(sites: SitesFactory, page: Page) -> None:
     """CK-02: the login deletes the cookies that it can. If one is left, a page explains it: no loop."""
-    servers = sites()
+    servers = sites(cookie_prefix="")
     servers.sign_in(page)
 
     page.goto(f"{servers.sibling}/toss/DS")
@@ -213,11 +213,11 @@ def _log_out(page: Page) -> None:
 
 
 @EACH_PLANTED
-def test_kd05_ck11_with_the_prefix_the_victim_stays_the_victim(
+def test_kd05_ck11_with_the_default_names_the_victim_stays_the_victim(
     sites: SitesFactory, page: Page, planted: tuple[str, ...]
 ) -> None:
     """KD-05, CK-11: the browser refuses the planted cookies, and logout signs the victim out."""
-    servers = sites(cookie_prefix="__Host-")
+    servers = sites()
     _attack(servers, page, planted, "__Host-")
 
     assert _users(servers, page) == ["ada@acme.example"] * 3

@@ -166,7 +166,7 @@ def test_doctor(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (result.status, result.err) == (0, "")
     lines = result.out.splitlines()
     assert lines[0] == "ok    settings    the DESCOPE_* variables are valid"
-    assert lines[-2:] == ["", "5 ok, 3 warnings, 0 failed"]
+    assert lines[-2:] == ["", "6 ok, 2 warnings, 0 failed"]
 
 
 def test_doctor_fails(run: Run) -> None:

@@ -79,8 +79,8 @@ def test_consistent_cookie_settings_are_accepted(values: dict[str, object]) -> N
         (
             {**HTTPS, "cookie_prefix": "__Host-", "cookie_domain": "example.com"},
             (
-                "DESCOPE_COOKIE_DOMAIN: __Host- cookies have no domain;"
-                " set DESCOPE_COOKIE_PREFIX=__Secure- or remove this setting"
+                "DESCOPE_COOKIE_PREFIX: __Host- cookies have no domain;"
+                " remove this setting or DESCOPE_COOKIE_DOMAIN"
             ),
         ),
         (
@@ -163,3 +163,41 @@ def test_st06_cookie_domain_must_contain_the_public_host(public_url: str, domain
 def test_cookie_domain_is_normalised() -> None:
     """RFC 6265 ignores a leading dot and case."""
     assert configure({**HTTPS, "cookie_domain": ".Example.COM"}).cookie_domain == "example.com"
+
+
+@pytest.mark.parametrize(
+    ("values", "prefix"),
+    [
+        pytest.param({}, "", id="no public URL"),
+        pytest.param(LOOPBACK, "", id="http"),
+        pytest.param({"cookie_secure": False}, "", id="not secure"),
+        pytest.param(HTTPS, "__Host-", id="https"),
+        pytest.param({"public_url": "https://localhost:8000"}, "__Host-", id="https on loopback"),
+        pytest.param({"cookie_secure": True}, "__Host-", id="secure"),
+        pytest.param({**LOOPBACK, "cookie_secure": True}, "__Host-", id="secure over http"),
+        pytest.param({**HTTPS, "cookie_domain": "example.com"}, "__Secure-", id="domain"),
+        pytest.param(
+            {"public_url": "https://example.com", "cookie_domain": "example.com"},
+            "__Secure-",
+            id="own domain",
+        ),
+        pytest.param({**HTTPS, "cookie_samesite": "none"}, "__Host-", id="SameSite=None"),
+    ],
+)
+@pytest.mark.parametrize("given", [{}, {"cookie_prefix": "auto"}, {"cookie_prefix": "Auto"}])
+def test_ck03_default_prefix_is_the_strictest_that_browsers_accept(
+    values: dict[str, object], prefix: str, given: dict[str, object]
+) -> None:
+    """It is fixed at start-up, and never depends on a request (CK-03)."""
+    settings = configure({**values, **given})
+
+    assert settings.cookie_prefix == prefix
+    assert (settings.session_cookie, settings.refresh_cookie) == (f"{prefix}DS", f"{prefix}DSR")
+
+
+@pytest.mark.parametrize(
+    "values", [HTTPS, {**HTTPS, "cookie_domain": "example.com"}, {"cookie_secure": True}]
+)
+def test_ck03_empty_prefix_restores_the_plain_names(values: dict[str, object]) -> None:
+    """For front-end SDKs and other back ends that share the cookies."""
+    assert configure({**values, "cookie_prefix": ""}).session_cookie == "DS"

@@ -76,6 +76,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("cookie_secure", "0", False),
     ("cookie_samesite", "Strict", "strict"),
     ("cookie_samesite", "none", "none"),
+    ("cookie_prefix", "auto", ""),
     ("cookie_prefix", "", ""),
     ("cookie_prefix", "__Host-", "__Host-"),
     ("cookie_prefix", "__Secure-", "__Secure-"),
@@ -162,7 +163,7 @@ REFUSED: dict[str, list[str]] = {
     ],
     "cookie_secure": ["", "maybe", "2"],
     "cookie_samesite": ["", "laxx"],
-    "cookie_prefix": ["__host-", "Host", "__Http-"],
+    "cookie_prefix": ["__host-", "Host", "__Http-", "automatic", "none"],
     "session_cookie_name": [
         "",
         "a b",

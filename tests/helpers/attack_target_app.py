@@ -36,6 +36,7 @@ class AttackTargetApp:
             "project_id": PROJECT,
             "base_url": "https://api.descope.com",
             "public_url": OWN,
+            "cookie_prefix": "",
             "trusted_origins": (TRUSTED,),
             **settings,
         }

@@ -32,7 +32,7 @@ def tokens(forge: Forge) -> Tokens:
 @every_header
 def test_ck01_no_token_is_read(tokens: Tokens, name: str) -> None:
     """The parser returns neither token."""
-    reader = CredentialsReader(DescopeSettings(project_id=PROJECT, public_url=OWN))
+    reader = CredentialsReader(DescopeSettings(project_id=PROJECT, public_url=OWN, cookie_prefix=""))
     headers = [cookie(line) for line in HEADERS[name](*tokens)]
     assert reader.read({"type": "http", "method": "GET", "headers": headers}).session is None
 

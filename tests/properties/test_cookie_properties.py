@@ -14,7 +14,9 @@ from fastapi_descope.settings import DescopeSettings
 from tests.helpers.cookie_jar import PlainJar
 
 NOW = 1_700_000_000
-SETTINGS = DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com")
+SETTINGS = DescopeSettings(
+    project_id="P2abcdefghijklmnopqrstuvwxyz", public_url="https://app.example.com", cookie_prefix=""
+)
 COOKIES = SessionCookies(SETTINGS)
 READER = CredentialsReader(SETTINGS)
 LOGINS = LoginTransactions()

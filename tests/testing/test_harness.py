@@ -50,8 +50,9 @@ def test_emulators_share_one_key_under_different_key_ids() -> None:
         (
             {"public_url": "https://app.example.com", "cookie_domain": "example.com"},
             "https://app.example.com",
-            ["DS", "DSR"],
+            ["__Secure-DS", "__Secure-DSR"],
         ),
+        ({"public_url": "https://app.example.com"}, "https://app.example.com", ["__Host-DS", "__Host-DSR"]),
         ({"session_cookie_name": "seat", "cookie_samesite": "none"}, "https://127.0.0.1", ["DSR", "seat"]),
     ],
 )

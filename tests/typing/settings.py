@@ -4,7 +4,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from pathlib import Path
-from typing import assert_type
+from typing import Literal, assert_type
 
 from pydantic import SecretStr
 
@@ -20,6 +20,7 @@ DescopeSettings(
     cookie_secure=None,
     notp=True,
     cookie_samesite="strict",
+    cookie_prefix="auto",
     upstream_timeout=2,
     _secrets_dir=Path("/run/secrets"),
 )
@@ -31,11 +32,13 @@ assert_type(settings.auth_management_key, SecretStr | None)
 assert_type(settings.redis_url, SecretStr | None)
 assert_type(settings.cookie_secure, bool | None)
 assert_type(settings.notp, bool)
+assert_type(settings.cookie_prefix, Literal["", "__Host-", "__Secure-"])
 
 DescopeSettings(leway=5)  # type: ignore[call-arg]
 DescopeSettings("P2example")  # type: ignore[call-arg]
 DescopeSettings(leeway="5")  # type: ignore[arg-type]
 DescopeSettings(cookie_samesite="Strict")  # type: ignore[arg-type]
+DescopeSettings(cookie_prefix="__Http-")  # type: ignore[arg-type]
 DescopeSettings(trusted_origins=[5])  # type: ignore[list-item]
 DescopeSettings(notp="true")  # type: ignore[arg-type]
 DescopeSettings(redis_url=5)  # type: ignore[arg-type]

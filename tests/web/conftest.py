@@ -19,7 +19,13 @@ NOW = 1_700_000_000
 
 
 def _settings(values: dict[str, object]) -> DescopeSettings:
-    given = {"project_id": PROJECT, "public_url": "https://app.example.com", **values}
+    # Plain cookie names, which are easier to read in tables of headers.
+    given = {
+        "project_id": PROJECT,
+        "public_url": "https://app.example.com",
+        "cookie_prefix": "",
+        **values,
+    }
     return DescopeSettings(**given)  # type: ignore[arg-type] # any setting, by keyword
 
 

@@ -24,14 +24,14 @@ def _planted(env: AppHarness) -> str:
     return f"DS={mine}; DS={theirs}"
 
 
-def _public(**values: object) -> tuple[httpx.AsyncClient, Emulator]:
-    """Return an app at a public URL, and its Descope."""
+def _public(**values: object) -> tuple[httpx.AsyncClient, str]:
+    """Return an app at a public URL, and the name of its session cookie."""
     app, emulator = FastAPI(), Emulator(signing_key=signing_key())
     given = {"project_id": emulator.project_id, "base_url": IDP, "public_url": HOST, **values}
     settings = DescopeSettings(**given)  # type: ignore[arg-type] # any setting, by keyword
     Descope(app, settings=settings, clock=emulator.clock, transport=httpx.ASGITransport(emulator))
     add_routes(app)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST), emulator
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HOST), settings.session_cookie
 
 
 async def test_ck02_event_is_emitted_once_for_each_request(make_env: EnvFactory) -> None:
@@ -92,20 +92,20 @@ async def test_ck02_callback_with_conflicting_cookies_signs_in(make_env: EnvFact
 @pytest.mark.parametrize(
     ("settings", "domains"),
     [
-        ({}, ["app.example.com", "example.com"]),
-        ({"cookie_domain": "example.com"}, ["", "app.example.com"]),
-        ({"cookie_domain": "app.example.com"}, ["", "example.com"]),
+        ({"cookie_prefix": ""}, ["app.example.com", "example.com"]),
+        ({"cookie_prefix": "", "cookie_domain": "example.com"}, ["", "app.example.com"]),
+        ({"cookie_prefix": "", "cookie_domain": "app.example.com"}, ["", "example.com"]),
         ({"cookie_prefix": "__Secure-"}, ["app.example.com", "example.com"]),
-        ({"cookie_prefix": "__Host-"}, []),
+        ({"cookie_domain": "example.com"}, ["", "app.example.com"]),
+        ({}, []),
     ],
-    ids=["host-only", "Domain", "own Domain", "__Secure-", "__Host-"],
+    ids=["host-only", "Domain", "own Domain", "__Secure-", "default with Domain", "default"],
 )
 async def test_ck02_ck11_login_deletes_duplicates_and_never_our_own_cookies(
     settings: dict[str, object], domains: list[str]
 ) -> None:
     """If ours were deleted, the planted one would remain alone and sign in another user (CK-11)."""
-    client, _ = _public(**settings)
-    name = f"{settings.get('cookie_prefix', '')}DS"
+    client, name = _public(**settings)
 
     response = await client.get(
         "/login/sso", headers={"sec-fetch-mode": "navigate", "cookie": f"{name}=a.b.c; {name}=x.y.z"}
@@ -128,10 +128,8 @@ async def test_login_without_conflicting_cookies_deletes_nothing(make_env: EnvFa
 
 async def test_ip_address_has_no_parent_domain() -> None:
     """No sibling can set cookies for an IP address or a single label."""
-    client, emulator = _public(public_url=APP)
-    browser = Browser(client)
-    mine = emulator.issue("ada@acme.example", tenant="acme").session_jwt
+    client, name = _public(public_url=APP)
 
-    response = await browser.visit("/login/sso", cookie=f"DS={mine}; DS=x.y.z")
+    response = await Browser(client).visit("/login/sso", cookie=f"{name}=a.b.c; {name}=x.y.z")
 
     assert "set-cookie" not in response.headers

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope._auth.credentials import Credentials
-from fastapi_descope._web.credentials import cookie_pairs
+from fastapi_descope._web.credentials import CredentialsReader, cookie_pairs
+from fastapi_descope.settings import DescopeSettings
 from tests.hostile.tables.cookies import AMBIGUOUS, OTHER_NAMES, OTHER_VALUES
 
 NOTHING = Credentials()
@@ -108,6 +109,36 @@ def test_ck03_exactly_one_name_is_read(read_cookies: ReadCookies, prefix: str) -
         session="a.b.c", cookie_names=frozenset({f"{prefix}DS"})
     )
     assert read_cookies([(b"cookie", b"\xa0" + header[len("DS=x.y.z; ") :])], cookie_prefix=prefix) == NOTHING
+
+
+@pytest.mark.parametrize("header", ["DS=a.b.c", "DSR=a.b.c", "DS=a.b.c; __Host-DS=d.e.f"])
+def test_ck03_plain_cookie_that_is_not_read_is_reported_once(
+    caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    """A front-end SDK has set it. The line names the setting with which it is read."""
+    reader = CredentialsReader(
+        DescopeSettings(project_id="P" + "a" * 27, public_url="https://app.example.com")
+    )
+    scope = {"type": "http", "method": "GET", "headers": [(b"cookie", header.encode())]}
+
+    credentials = [reader.read(scope) for _ in range(3)]
+
+    assert {each.session for each in credentials} <= {None, "d.e.f"}
+    (line,) = caplog.messages
+    assert line == (
+        "fastapi_descope: A browser sends a token under a plain name (DS and DSR), which is not read: the"
+        " session cookies are __Host-DS and __Host-DSR. If a Descope front-end SDK or another back end sets"
+        " it, restore the plain names with DESCOPE_COOKIE_PREFIX= (empty)"
+    )
+
+
+@pytest.mark.parametrize("header", ["DS=", "DS=x", "DS.0=12345678~2~a", "DSX=a.b.c", "__Host-DS=a.b.c"])
+def test_ck03_other_cookies_are_not_reported(caplog: pytest.LogCaptureFixture, header: str) -> None:
+    """Only a token under a plain name is."""
+    settings = DescopeSettings(project_id="P" + "a" * 27, public_url="https://app.example.com")
+    headers = [(b"cookie", header.encode())]
+    CredentialsReader(settings).read({"type": "http", "method": "GET", "headers": headers})
+    assert caplog.messages == []
 
 
 def test_configured_cookie_names_are_read(read_cookies: ReadCookies) -> None:
