@@ -27,7 +27,7 @@ from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthFactory
-from ._web.routes.checks import raise_on_errors
+from ._web.routes.checks import RouteChecks
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_steps import LoginSteps
 from ._web.routes.notp import NotpRoutes
@@ -95,6 +95,7 @@ class Descope(HookDecorators):
         self.settings = settings if settings is not None else DescopeSettings()
         self.events.subscribe(Telemetry(base_url=self.settings.base_url))
         self._documented_apps: list[FastAPI] = []
+        self._route_checks = RouteChecks()
         self._core = build_core(
             self.settings,
             self.events,
@@ -180,13 +181,14 @@ class Descope(HookDecorators):
 
         Raises:
             ConfigurationError: A route would be open by mistake: it has scopes of ``Security``, which are not
-                checked, or a parameter like ``user: User``, or it replaces one of the plugin's routes. Or the
-                router's prefix has a path parameter.
+                checked, or a parameter like ``user: User``, it uses a dependency without effect, or it
+                replaces one of the plugin's routes. Or the router's prefix has a path parameter. Without a
+                lifespan, the requests fail instead.
         """
         if isinstance(app, FastAPI):  # the explicit form has not been checked yet
             _reject_guarded_login(app)
         if isinstance(app, Starlette):
-            raise_on_errors(app)
+            self._route_checks.raise_on_errors(app)
         warming = asyncio.create_task(self._core.verifier.warm())
         try:
             yield
@@ -243,7 +245,9 @@ class Descope(HookDecorators):
             leeway=settings.leeway,
             routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
-        self.middleware_parts = MiddlewareParts(factory, ErrorResponses(public_origin, redirects))
+        self.middleware_parts = MiddlewareParts(
+            factory, ErrorResponses(public_origin, redirects), self._route_checks.raise_on_errors
+        )
         steps = LoginSteps(
             core=self._core,
             settings=settings,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._telemetry.redaction import install as redact_logs
@@ -28,6 +29,7 @@ class MiddlewareParts:
 
     request_auth: RequestAuthFactory
     error_responses: ErrorResponses
+    check_routes: Callable[[Starlette], None]
 
 
 class _Descope(Protocol):
@@ -79,6 +81,8 @@ class DescopeMiddleware:
         self._protect = protect
         self._public_paths = _PublicPaths(public_paths)
         self._public_endpoints = PublicEndpoints(app)
+        self._check_routes = descope.middleware_parts.check_routes
+        self._are_routes_checked = False
         redact_logs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +103,8 @@ class DescopeMiddleware:
             redact_span()
         response = SendWrapper(auth.start_response, scope, send)
         try:
+            if not self._are_routes_checked:
+                self._check_app(scope.get("app"))
             if self._protect:
                 await self._require_session(auth, scope)
             if scope["type"] == "websocket":
@@ -114,6 +120,13 @@ class DescopeMiddleware:
             raise
         finally:
             self._request_auth.detach(auth)
+
+    # Not every server runs the lifespan, and no server that of a mounted app (TN-14).
+    def _check_app(self, app: object) -> None:
+        """Check the routes before the first request. Every request fails until they are correct."""
+        if isinstance(app, Starlette):
+            self._check_routes(app)
+        self._are_routes_checked = True
 
     # No method and no User-Agent makes a path public (HP-06): a CORSMiddleware handles preflights earlier.
     async def _require_session(self, auth: RequestAuth, scope: Scope) -> None:

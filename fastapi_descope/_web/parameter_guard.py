@@ -1,15 +1,19 @@
-"""Keeps FastAPI from reading a ``User`` from a request, and from calling a factory as a dependency.
+"""Keeps FastAPI from reading a ``User`` from a request, and an app from discarding what a factory returns.
 
 FastAPI reads a parameter of any type that it can from the request, and accepts any callable as a dependency.
 A small slip is dangerous: ``user: User`` would be read from the request body, and ``Depends(require_mfa)``
-would require nothing. Importing this module installs the guard on the values of ``session``, ``profile`` and
-``login``, which know nothing of FastAPI. The package exports them through this module.
+would require nothing, as would ``require_mfa()`` in the code of a handler. Importing this module installs the
+guard on the values of ``session``, ``profile`` and ``login``, which know nothing of FastAPI. The package
+exports them through this module.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args
+from functools import wraps
+from types import FunctionType
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
@@ -20,6 +24,7 @@ from ..profile import TenantMembership, UserProfile
 from ..session import AuthSession, Tenant, User
 
 __all__ = [
+    "FACTORY_IN_REQUEST",
     "AuthSession",
     "IdpResponse",
     "Login",
@@ -29,10 +34,23 @@ __all__ = [
     "User",
     "UserProfile",
     "dependency_factory",
+    "handles_request_var",
+    "is_dependency_factory",
     "parameter_error",
 ]
 
 C = TypeVar("C", bound=Callable[..., object])
+
+handles_request_var: ContextVar[bool] = ContextVar("fastapi_descope_handles_request", default=False)
+"""Whether the code runs on behalf of a request."""
+
+FACTORY_IN_REQUEST = (
+    "{0}() checks nothing in the code of a handler or dependency: it returns a dependency. Use"
+    " Depends({0}(...)) in the parameters or the decorator of the route"
+)
+
+_FACTORIES: set[object] = set()
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 
 _GUARDED: Mapping[type, str] = {
     User: "annotate it as `user: CurrentUser`",
@@ -58,11 +76,35 @@ class _Unreadable:
 
 
 def dependency_factory(factory: C) -> C:
-    """Make ``Depends(factory)`` raise ``ConfigurationError``: it would discard what the factory returns."""
+    """Make uses of a factory raise ``ConfigurationError`` that would discard the dependency it returns.
+
+    These are ``Depends(factory)``, and calls while a request is handled.
+    """
     name: str = getattr(factory, "__name__")  # noqa: B009 - a Callable need not have one
     message = f"Use Depends({name}()), with parentheses: {name} is a dependency factory"
-    _make_signature_unreadable(factory, message)
-    return factory
+
+    @wraps(factory)
+    def create(*args: object, **kwargs: object) -> object:
+        if handles_request_var.get() and not _is_import_running():
+            raise ConfigurationError(FACTORY_IN_REQUEST.format(name))
+        return factory(*args, **kwargs)
+
+    _FACTORIES.add(create)
+    _make_signature_unreadable(create, message)
+    return cast("C", create)
+
+
+def is_dependency_factory(value: object) -> bool:
+    """Return whether ``value`` is a function with the decorator ``dependency_factory``."""
+    return isinstance(value, FunctionType) and value in _FACTORIES
+
+
+def _is_import_running() -> bool:
+    """Return whether the caller runs while a module is imported: a handler may import one with routes."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename != _IMPORT_SYSTEM:
+        frame = frame.f_back
+    return frame is not None
 
 
 def parameter_error(annotation: object) -> str | None:

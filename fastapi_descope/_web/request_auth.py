@@ -31,6 +31,7 @@ from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
 from .csrf import SAFE_METHODS, CrossOriginProtection
+from .parameter_guard import handles_request_var
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
 
@@ -95,6 +96,7 @@ class RequestAuthFactory:
         auth = scope[_KEY] = RequestAuth(self, scope, AppLocation(app, root_path, self.routes, parent))
         if parent is None:  # otherwise the outer app has the same session
             tenant_id_var.set(None)
+            handles_request_var.set(True)
         return auth
 
     def find(self, scope: Scope, app: object) -> "RequestAuth | None":
@@ -111,6 +113,7 @@ class RequestAuthFactory:
         """
         auth.scope[_KEY] = _RESPONDED
         tenant_id_var.set(auth.former_tenant_id)
+        handles_request_var.set(auth.is_nested)
 
 
 class RequestAuth:
@@ -121,6 +124,7 @@ class RequestAuth:
         scope: The scope of the request.
         location: The app that serves the request.
         former_tenant_id: The tenant of the context before the request.
+        is_nested: Whether the context handled a request before: that of an outer app.
         cookies: The cookies that the response sets.
         known_credentials: The credentials of the request if they have been read, else None.
     """
@@ -132,6 +136,7 @@ class RequestAuth:
         "cookies",
         "factory",
         "former_tenant_id",
+        "is_nested",
         "known_credentials",
         "location",
         "scope",
@@ -147,6 +152,7 @@ class RequestAuth:
         self._pending_login: tuple[TokenPair, Login] | None = None
         self._has_started = False
         self.former_tenant_id = tenant_id_var.get()
+        self.is_nested = handles_request_var.get()
 
     async def session(self) -> AuthSession | None:
         """Return the session, or None if the request is unauthenticated.

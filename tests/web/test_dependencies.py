@@ -5,6 +5,7 @@ from enum import Enum, StrEnum
 from functools import partial
 from typing import Annotated
 
+import httpx
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from starlette.requests import Request
@@ -352,15 +353,16 @@ def test_user_is_never_read_from_the_query(kind: type[object], instead: str) -> 
         FastAPI().get("/")(forgeable)
 
 
-async def test_user_is_never_read_from_the_body(make_env: EnvFactory) -> None:
-    """``user: User`` is an error, which says to write ``user: CurrentUser``."""
-    env = make_env()
+async def test_user_is_never_read_from_the_body() -> None:
+    """``user: User`` is an error, which says to write ``user: CurrentUser``, also without the middleware."""
+    app = FastAPI()
 
-    @env.app.post("/whoever")
+    @app.post("/whoever")
     async def whoever(user: User) -> str:
         return user.id
 
-    response = await env.browser().http.post(f"{APP}/whoever", json={"id": "admin"})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        response = await client.post(f"{APP}/whoever", json={"id": "admin"})
 
     assert response.status_code == 422
     assert "annotate it as `user: CurrentUser`" in response.text

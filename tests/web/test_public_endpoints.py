@@ -253,7 +253,7 @@ async def test_hp07_class_that_overrides_matches_is_an_error(router: APIRouter, 
     app.include_router(outer)
     app.get("/about")(_no)
 
-    assert await _status(app, "/about") == 401
+    assert await _status(app, "/about") == 500
     with (
         pytest.raises(ConfigurationError, match=f"^The class {name} overrides matches"),
         TestClient(app),

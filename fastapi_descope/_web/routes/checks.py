@@ -3,7 +3,9 @@
 Most of these mistakes leave a route open, so no user would report them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+from weakref import WeakSet
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
@@ -16,11 +18,12 @@ from ..app_location import LOGIN, NOTP_ROUTES, PUBLIC_ROUTES, PluginRoute, Route
 from ..openapi import OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
+from .discarded_dependencies import discarded_dependency, is_dependency
 from .login import LoginRoutes
 from .notp import NotpRoutes
 from .session import SessionRoutes
 
-__all__ = ["check_routes", "dependants", "is_own", "raise_on_errors"]
+__all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
 
 _CUSTOM_MATCHER = (
     "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"
@@ -28,14 +31,23 @@ _CUSTOM_MATCHER = (
 )
 
 
-def raise_on_errors(app: Starlette) -> None:
-    """Check the routes of ``app``.
+class RouteChecks:
+    """Checks the routes of each app once."""
 
-    Raises:
-        ConfigurationError: ``check_routes`` finds a mistake. The message is the first one.
-    """
-    for mistake in check_routes(app):
-        raise ConfigurationError(mistake)
+    def __init__(self) -> None:
+        self._correct: WeakSet[Starlette] = WeakSet()
+
+    def raise_on_errors(self, app: Starlette) -> None:
+        """Check the routes of ``app``, unless they were found to be correct before.
+
+        Raises:
+            ConfigurationError: ``check_routes`` finds a mistake. The message is the first one.
+        """
+        if app in self._correct:
+            return
+        for mistake in check_routes(app):
+            raise ConfigurationError(mistake)
+        self._correct.add(app)
 
 
 def check_routes(app: Starlette) -> Iterator[str]:
@@ -47,9 +59,8 @@ def check_routes(app: Starlette) -> Iterator[str]:
             apps.append(mounted)
         marked = is_public(route.endpoint)
         has_public = has_public or marked
-        for each in dependants(getattr(route, "dependant", None)):
-            errors = (_scopes(each), _parameter(each), _contradiction(each) if marked else None)
-            yield from (f"{route.path}: {error}" for error in errors if error)
+        found = [error for each in _dependants(route) for error in _errors(each, is_public=marked)]
+        yield from (f"{route.path}: {error}" for error in found)
         if route.name == LOGIN.name and "{" in (route.path or ""):
             yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
@@ -64,6 +75,26 @@ def dependants(dependant: Dependant | None) -> Iterator[Dependant]:
         yield dependant
         for each in dependant.dependencies:
             yield from dependants(each)
+
+
+def _dependants(route: RouteContext) -> Iterator[Dependant]:
+    """Yield the dependants of a route; one with the endpoint alone for a route of Starlette."""
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    yield from dependants(dependant or Dependant(call=cast("Callable[..., object] | None", route.endpoint)))
+
+
+def _errors(dependant: Dependant, *, is_public: bool) -> Iterator[str]:
+    errors = (
+        _scopes(dependant),
+        _parameter(dependant),
+        _contradiction(dependant) if is_public else None,
+        _discarded(dependant.call),
+    )
+    yield from filter(None, errors)
+
+
+def _discarded(call: object) -> str | None:
+    return None if call is None or is_dependency(call) or is_own(call) else discarded_dependency(call)
 
 
 def is_own(endpoint: object) -> bool:
@@ -87,13 +118,17 @@ def _scopes(dependant: Dependant) -> str | None:
 
 
 def _parameter(dependant: Dependant) -> str | None:
-    """Return an error for a parameter such as ``user: User``, which no request can fill."""
+    """Return an error for a parameter such as ``user: User``, or with a dependency that is not called."""
     params = (
         *dependant.body_params,
         *dependant.query_params,
         *dependant.header_params,
         *dependant.cookie_params,
     )
+    for param in params:
+        given = (param.field_info.default, *param.field_info.metadata)
+        if any(map(is_dependency, given)):
+            return f"the parameter {param.name} has a dependency without Depends(), which checks nothing"
     return next(filter(None, (parameter_error(param.field_info.annotation) for param in params)), None)
 
 

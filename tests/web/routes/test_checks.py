@@ -23,7 +23,7 @@ from fastapi_descope import (
     require_mfa,
     require_roles,
 )
-from fastapi_descope._web.routes.checks import check_routes, raise_on_errors
+from fastapi_descope._web.routes.checks import RouteChecks, check_routes
 
 PROJECT = "P2" + "w" * 26
 
@@ -59,7 +59,7 @@ def test_correct_routes_have_no_errors() -> None:
     app.mount("/files", PlainTextResponse("a file"))
 
     assert list(check_routes(app)) == []
-    raise_on_errors(app)
+    RouteChecks().raise_on_errors(app)
 
 
 @pytest.mark.parametrize("dependency", [current_user, optional_user, require_roles("admin")])
@@ -155,7 +155,7 @@ def test_a_prefix_with_a_parameter_is_an_error() -> None:
         ConfigurationError,
         match=r"/\{org\}/login/sso: the plugin's routes are not found under a prefix with a parameter",
     ):
-        raise_on_errors(app)
+        RouteChecks().raise_on_errors(app)
 
 
 def test_a_dependency_factory_without_parentheses_is_an_error() -> None:
@@ -165,7 +165,7 @@ def test_a_dependency_factory_without_parentheses_is_an_error() -> None:
     app.include_router(router, prefix="/x", dependencies=[Depends(require_mfa)])
 
     with pytest.raises(ConfigurationError, match="parentheses"):
-        raise_on_errors(app)
+        RouteChecks().raise_on_errors(app)
 
 
 def test_an_app_with_a_route_error_does_not_start() -> None:
