@@ -1,4 +1,4 @@
-"""A requirement that checks nothing: the app does not start, and no route is open (F-4)."""
+"""A requirement that checks nothing: the app does not start, and no route is open (F-4, TN-14)."""
 
 import asyncio
 import sys
