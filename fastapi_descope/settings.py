@@ -17,6 +17,7 @@ from ._config.setting_types import (
     CookiePrefix,
     CookieSameSite,
     CookieSecure,
+    FormerCookies,
     HeaderSecret,
     Items,
     LocalPath,
@@ -105,6 +106,12 @@ class DescopeSettings(EnvSettings):
     )
     refresh_cookie_name: RefreshCookieName = Field(
         default="DSR", description="a cookie name: up to 64 token characters of RFC 6265"
+    )
+    former_cookies: FormerCookies = Field(
+        default=(),
+        validate_default=True,
+        description="cookies of earlier settings, separated by commas, each a name with its prefix, and with"
+        " its domain if it had one: DS, DSR, __Secure-DS; Domain=example.com",
     )
     trusted_origins: TrustedOrigins = Field(
         default=(),

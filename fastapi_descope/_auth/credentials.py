@@ -21,6 +21,7 @@ class Credentials:
         cookie_names: The names of the session's cookies that the browser sent, malformed ones and chunks
             included. To end the session, all of them have to be deleted.
         stray_chunks: The names of chunks that are malformed, or belong to no complete token.
+        former_names: The names of cookies of earlier settings that the browser sent, chunks included.
         refresh_rivals: The values of the refresh cookie, at most eight, if a cookie name came with two. One
             of them is our own.
     """
@@ -33,6 +34,7 @@ class Credentials:
     scheme: str = "bearer"
     cookie_names: frozenset[str] = frozenset()
     stray_chunks: frozenset[str] = frozenset()
+    former_names: frozenset[str] = frozenset()
     refresh_rivals: tuple[str, ...] = field(default=(), repr=False)
 
 

@@ -32,6 +32,8 @@ _COOKIE_NAMES = (
     " domain every user signs in again"
 )
 
+_FORMER_COOKIES = "keep them in DESCOPE_FORMER_COOKIES for as long as a refresh token lives"
+
 _REDIS_TIMEOUT = 2.0
 _REDIS_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
 
@@ -215,6 +217,10 @@ def _check_cookies(settings: DescopeSettings) -> Iterator[CheckResult]:
         yield CheckResult(Severity.WARN, "cookies", message)
     else:
         yield CheckResult(Severity.OK, "cookies", f"{names}; {_COOKIE_NAMES}")
+    if settings.former_cookies:
+        listed = ", ".join(settings.former_cookies)
+        message = f"refreshes, sign-ins and logouts delete {listed}; {_FORMER_COOKIES}"
+        yield CheckResult(Severity.OK, "cookies", message)
     if settings.cookie_samesite == "none":
         message = (
             "with SameSite=None, browsers send them with requests from every site;"

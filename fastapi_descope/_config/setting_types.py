@@ -28,6 +28,7 @@ __all__ = [
     "CookiePrefix",
     "CookieSameSite",
     "CookieSecure",
+    "FormerCookies",
     "HeaderSecret",
     "Items",
     "LocalPath",
@@ -220,9 +221,54 @@ def _check_domain(text: str, info: ValidationInfo) -> str:
     public = Origin.parse(_earlier(info, "public_url") or "")
     if public is None:
         refuse("requires DESCOPE_PUBLIC_URL, whose host it must be or contain")
-    if public.is_address or "." not in domain or not f".{public.host}".endswith(f".{domain}"):
+    if not _is_domain_of(public, domain):
         refuse("expected the host of DESCOPE_PUBLIC_URL or a parent domain of it, but no top-level domain")
     return domain
+
+
+def _is_domain_of(public: Origin, domain: str) -> bool:
+    return not public.is_address and "." in domain and f".{public.host}".endswith(f".{domain}")
+
+
+# The name is followed by nothing, or by the domain as in Set-Cookie.
+_FORMER_COOKIE = re.compile(
+    r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,73})(?:;[ ]*domain=\.?(?P<domain>[a-z0-9.-]{1,253}))?",
+    re.IGNORECASE,
+)
+
+
+def _check_former(items: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Return each item as ``name`` or ``name; Domain=domain``.
+
+    Cookies of the current settings are refused: responses would set and delete them.
+    """
+    former: list[str] = []
+    for item in items:
+        match = _FORMER_COOKIE.fullmatch(item)
+        if match is None:
+            raise ValueError
+        name, domain = match["name"], (match["domain"] or "").lower()
+        public = Origin.parse(_earlier(info, "public_url") or "")
+        if domain and (public is None or name.startswith("__Host-") or not _is_domain_of(public, domain)):
+            refuse(
+                "a domain must be the host of DESCOPE_PUBLIC_URL or a parent domain of it;"
+                " a __Host- cookie has none"
+            )
+        if domain == (_earlier(info, "cookie_domain") or "") and _is_current_name(name, info):
+            refuse("lists a cookie that the current settings use")
+        former.append(f"{name}; Domain={domain}" if domain else name)
+    return tuple(dict.fromkeys(former))
+
+
+def _is_current_name(name: str, info: ValidationInfo) -> bool:
+    prefix = _earlier(info, "cookie_prefix") or ""
+    names = (_earlier(info, f"{token}_cookie_name") or "" for token in ("session", "refresh"))
+    return any(_share_names(name, prefix + each) for each in names)
+
+
+def _share_names(one: str, other: str) -> bool:
+    """Return whether two names are equal, or one looks like a chunk of the other: ``name.0``."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _check_unprefixed(name: str) -> str:
@@ -232,9 +278,9 @@ def _check_unprefixed(name: str) -> str:
 
 
 def _check_distinct(name: str, info: ValidationInfo) -> str:
-    """Check that neither cookie name looks like a chunk of the other: chunks are called ``name.0``."""
+    """Check that neither cookie name looks like a chunk of the other."""
     session = _earlier(info, "session_cookie_name") or ""
-    if name == session or name.startswith(f"{session}.") or session.startswith(f"{name}."):
+    if _share_names(name, session):
         refuse("expected a name that differs from DESCOPE_SESSION_COOKIE_NAME, also before the first dot")
     # Descope's own names: they are the token kinds in the claims of most projects (KD-03).
     if session == "DSR" or name == "DS":
@@ -275,3 +321,4 @@ CookieName = Annotated[
     str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$"), AfterValidator(_check_unprefixed)
 ]
 RefreshCookieName = Annotated[CookieName, AfterValidator(_check_distinct)]
+FormerCookies = Annotated[Items, AfterValidator(_check_former)]

@@ -73,10 +73,11 @@ class SessionCookies:
         # A __Host- cookie has no Domain, so no duplicate of it can have one.
         parents = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
         self._duplicate_domains = tuple(each for each in (None, *parents) if each != self._domain)
+        self._former = _former_cookies(settings)
         self._attributes_by_scope = {
             (secure, domain): CookieAttributes.of(same_site=same_site, secure=secure, domain=domain)
             for secure in (False, True)
-            for domain in (self._domain, *self._duplicate_domains)
+            for domain in (self._domain, *self._duplicate_domains, *(domain for _, domain in self._former))
         }
 
     def use_secure(self, scope: Scope) -> bool:
@@ -92,8 +93,9 @@ class SessionCookies:
         Each cookie lives as long as its token. With an inactivity timeout the session cookie expires at
         ``refresh_at``, so that the next request refreshes.
 
-        Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace (CK-08). No
-        cookie is both set and deleted (CK-09).
+        Chunks that are no longer used are deleted, and so is the whole cookie that chunks replace (CK-08). So
+        are the cookies of earlier settings that the browser still has (CK-13). No cookie is both set and
+        deleted (CK-09).
 
         Raises:
             SessionTooLarge: a token needs more than four chunks.
@@ -109,7 +111,8 @@ class SessionCookies:
             chunks = cookie.split(_require_jwt(token))
             values += [attributes.set_cookie(*item, max(0, int(expires_at - now))) for item in chunks.items()]
             kept.update(chunks)
-        return values + attributes.delete_cookies(credentials.cookie_names - kept)
+        values += attributes.delete_cookies(credentials.cookie_names - kept)
+        return values + self._delete_former(credentials, secure=secure)
 
     def delete_duplicates(self, names: Iterable[str], *, secure: bool) -> list[bytes]:
         """Return deletions of cookies with these names under every other ``Domain`` that this host may use.
@@ -121,8 +124,9 @@ class SessionCookies:
         return [value for attributes in scopes for value in attributes.delete_cookies(names)]
 
     def clear(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
-        """Return the ``Set-Cookie`` values that delete both cookies, with their chunks."""
-        return self._clear((self._session, self._refresh), credentials, secure=secure)
+        """Return the ``Set-Cookie`` values that delete both cookies, with their chunks and former ones."""
+        values = self._clear((self._session, self._refresh), credentials, secure=secure)
+        return values + self._delete_former(credentials, secure=secure)
 
     def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """Do what ``clear`` does, for the refresh cookie only (KD-02)."""
@@ -136,8 +140,31 @@ class SessionCookies:
         }
         return self._attributes(self._domain, secure=secure).delete_cookies(names)
 
+    def _delete_former(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
+        """Return deletions of the cookies of earlier settings that the browser sent."""
+        sent = credentials.cookie_names | credentials.former_names
+        return [
+            value
+            for cookie, domain in self._former
+            for value in self._attributes(
+                domain, secure=secure or cookie.name.startswith("__")
+            ).delete_cookies(cookie.names & sent)
+        ]
+
     def _attributes(self, domain: str | None, *, secure: bool) -> CookieAttributes:
         return self._attributes_by_scope[secure or self._only_secure, domain]
+
+
+def _former_cookies(settings: DescopeSettings) -> list[tuple[TokenCookie, str | None]]:
+    """Return the cookies of earlier settings, with the domain for which each was set.
+
+    With a ``Domain``, a release without one has set the same names for the host alone.
+    """
+    listed = (each.partition("; Domain=") for each in settings.former_cookies)
+    scopes: list[tuple[str, str | None]] = [(name, domain or None) for name, _, domain in listed]
+    if settings.cookie_domain is not None:
+        scopes += [(settings.session_cookie, None), (settings.refresh_cookie, None)]
+    return [(TokenCookie(name), domain) for name, domain in dict.fromkeys(scopes)]
 
 
 def _domains(public_url: str | None) -> list[str]:

@@ -46,7 +46,8 @@ _CHUNK = re.compile(rb"([0-9a-f]{8})~([2-4])~([A-Za-z0-9_.-]+)")
 _UNREAD = (
     "A browser sends a token under a plain name ({}), which is not read: the session cookies are {} and {}."
     " If a Descope front-end SDK or another back end sets it, restore the plain names with"
-    " DESCOPE_COOKIE_PREFIX= (empty)"
+    " DESCOPE_COOKIE_PREFIX= (empty). If an earlier release of this app set it, list it in"
+    " DESCOPE_FORMER_COOKIES"
 )
 
 
@@ -146,13 +147,15 @@ class CredentialsReader:
         grammars |= {name: None for cookie in cookies for name in cookie.chunks}
         # Exactly one name is read for each token (CK-03).
         self._grammars = {name.encode("ascii"): (name, grammar) for name, grammar in grammars.items()}
+        former = (TokenCookie(each.partition(";")[0]) for each in settings.former_cookies)
+        self._former = {name.encode("ascii"): name for cookie in former for name in cookie.names}
         unread = (
             (settings.session_cookie_name, settings.refresh_cookie_name) if settings.cookie_prefix else ()
         )
-        self._unread = {name.encode("ascii") for name in unread}
+        self._unread = {name.encode("ascii") for name in unread} - self._former.keys()
         self._unread_message = _UNREAD.format(" and ".join(unread), self._session.name, self._refresh.name)
         self._log_once = LogOnce()
-        self._prefixes = (*(cookie.name.encode("ascii") for cookie in cookies), *self._unread)
+        self._prefixes = (*(cookie.name.encode("ascii") for cookie in cookies), *self._unread, *self._former)
 
     def read(self, scope: Scope) -> Credentials:
         """Return the credentials in the headers of an HTTP request or a WebSocket, unverified.
@@ -169,7 +172,7 @@ class CredentialsReader:
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
                 may_refresh = False
-        values, names = self._cookies(headers)
+        values, names, former_names = self._cookies(headers)
         (sessions, stray), (refreshes, stray_refresh) = self._session.join(values), self._refresh.join(values)
         ambiguous = len(sessions) > 1 or len(refreshes) > 1
         bearer, scheme = _bearer(authorization) if authorization else (None, "bearer")
@@ -182,22 +185,26 @@ class CredentialsReader:
             scheme=scheme,
             cookie_names=frozenset(names),
             stray_chunks=frozenset(stray | stray_refresh),
+            former_names=frozenset(former_names),
             refresh_rivals=tuple(islice(refreshes, _MAX_RIVALS)) if ambiguous else (),
         )
 
-    def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str]]:
-        """Return the well-formed values by name, and the names of all our cookies."""
+    def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str], set[str]]:
+        """Return the well-formed values by name, the names of all our cookies, and those of former ones."""
         values: dict[str, set[bytes]] = {}
         names: set[str] = set()
+        former_names: set[str] = set()
         for raw, value in cookie_pairs(headers, self._prefixes):
             if raw in self._grammars:
                 name, grammar = self._grammars[raw]
                 names.add(name)
                 if grammar is None or grammar.fullmatch(value):
                     values.setdefault(name, set()).add(value)
+            elif raw in self._former:  # only its name is read (CK-03)
+                former_names.add(self._former[raw])
             elif raw in self._unread and COMPACT_JWS.fullmatch(value):
                 self._log_once.warning(self._unread_message)
-        return values, names
+        return values, names, former_names
 
 
 def _bearer(values: list[bytes]) -> tuple[str, str]:

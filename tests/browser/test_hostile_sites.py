@@ -256,6 +256,35 @@ def test_kd05_ck02_with_plain_names_one_login_removes_what_was_planted(
     assert _users(servers, page) == ["ada@acme.example"] * 3
 
 
+def test_ck13_two_deployments_on_one_host_leave_each_others_sessions_alone(
+    sites: SitesFactory, page: Page
+) -> None:
+    """CK-13: with names of their own. Cookies do not know ports."""
+    one, other = sites(), sites(session_cookie_name="ADS", refresh_cookie_name="ADSR")
+    one.sign_in(page)
+    other.sign_in(page)
+    assert _users(one, page) == _users(other, page) == ["ada@acme.example"] * 3
+
+    page.goto(one.app + "/")
+    _log_out(page)
+
+    assert _users(one, page) == ["not signed in"] * 3
+    assert _users(other, page) == ["ada@acme.example"] * 3
+
+
+def test_ck13_domain_that_is_added_in_a_release_replaces_the_cookies(sites: SitesFactory, page: Page) -> None:
+    """CK-13: one sign-in, and the listed cookies of the earlier release are gone."""
+    sites(cookie_prefix="").sign_in(page)
+    servers = sites(cookie_prefix="", cookie_domain="example.test")
+
+    page.goto(servers.app + "/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+    expect(page.get_by_role("heading")).to_have_text("acme")
+
+    assert _users(servers, page) == ["ada@acme.example"] * 3
+    assert {cookie.get("domain") for cookie in page.context.cookies(servers.app)} == {".example.test"}
+
+
 @pytest.mark.parametrize("attacker", ["sibling", "foreign"])
 def test_cb15_another_site_cannot_swap_the_user(sites: SitesFactory, page: Page, attacker: str) -> None:
     """CB-15: a signed-in user sees a confirmation page; the app's own links to the same URL work."""

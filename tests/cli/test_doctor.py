@@ -216,6 +216,16 @@ async def test_cookie_names_are_shown(
     assert results_of(await run_doctor(emulator), "cookies") == [(Severity.OK, text)]
 
 
+async def test_former_cookies(emulator: Emulator, variables: Variables) -> None:
+    """The doctor lists what is deleted, and how long the setting is needed."""
+    variables(PUBLIC_URL="https://app.example.org", FORMER_COOKIES="DS,DS;Domain=example.org")
+    text = (
+        "refreshes, sign-ins and logouts delete DS, DS; Domain=example.org; keep them in"
+        " DESCOPE_FORMER_COOKIES for as long as a refresh token lives"
+    )
+    assert results_of(await run_doctor(emulator), "cookies")[1:] == [(Severity.OK, text)]
+
+
 async def test_samesite_none(emulator: Emulator, variables: Variables) -> None:
     """SameSite=None gives a warning."""
     variables(PUBLIC_URL="https://app.example", COOKIE_PREFIX="__Host-", COOKIE_SAMESITE="none")

@@ -201,3 +201,81 @@ def test_ck03_default_prefix_is_the_strictest_that_browsers_accept(
 def test_ck03_empty_prefix_restores_the_plain_names(values: dict[str, object]) -> None:
     """For front-end SDKs and other back ends that share the cookies."""
     assert configure({**values, "cookie_prefix": ""}).session_cookie == "DS"
+
+
+@pytest.mark.parametrize(
+    ("value", "former"),
+    [
+        ("", ()),
+        ("DS", ("DS",)),
+        ("DS,DSR", ("DS", "DSR")),
+        (["DS", "DSR"], ("DS", "DSR")),
+        (" DS;   Domain=example.com ", ("DS; Domain=example.com",)),
+        ("DS;domain=.Example.COM, DS", ("DS; Domain=example.com", "DS")),
+        ("DS, DS", ("DS",)),
+        ("__Secure-DS; Domain=example.com", ("__Secure-DS; Domain=example.com",)),
+        ("__Secure-DS; Domain=app.example.com", ("__Secure-DS; Domain=app.example.com",)),
+        ("__Host-OLD", ("__Host-OLD",)),
+        ("a.b", ("a.b",)),
+    ],
+)
+def test_ck13_former_cookies_are_normalised(value: object, former: tuple[str, ...]) -> None:
+    """Each is a name, or a name with its domain as in Set-Cookie (CK-13)."""
+    assert configure({**HTTPS, "former_cookies": value}).former_cookies == former
+
+
+FORM = (
+    "DESCOPE_FORMER_COOKIES: expected cookies of earlier settings, separated by commas, each a name with its"
+    " prefix, and with its domain if it had one: DS, DSR, __Secure-DS; Domain=example.com"
+)
+FORMER_DOMAIN = (
+    "DESCOPE_FORMER_COOKIES: a domain must be the host of DESCOPE_PUBLIC_URL or a parent domain of it;"
+    " a __Host- cookie has none"
+)
+IN_USE = "DESCOPE_FORMER_COOKIES: lists a cookie that the current settings use"
+
+
+@pytest.mark.parametrize(
+    ("values", "former", "message"),
+    [
+        ({}, "a b", FORM),
+        ({}, "DS; Path=/x", FORM),
+        ({}, "DS; Domain=", FORM),
+        ({}, "DS; Domain=example.com; Secure", FORM),
+        ({}, "DS=x", FORM),
+        ({}, "DS; Domain=example.com\r\nX: 1", FORM),
+        ({}, "DS,", FORM),
+        ({}, "DS; Domain=evil.example", FORMER_DOMAIN),
+        ({}, "DS; Domain=com", FORMER_DOMAIN),
+        ({}, "DS; Domain=p.example.com", FORMER_DOMAIN),
+        ({"public_url": None}, "DS; Domain=example.com", FORMER_DOMAIN),
+        ({"public_url": "https://10.1.2.3"}, "DS; Domain=2.3", FORMER_DOMAIN),
+        ({}, "__Host-OLD; Domain=example.com", FORMER_DOMAIN),
+        ({}, "__Host-DS", IN_USE),
+        ({}, "__Host-DSR.0", IN_USE),
+        ({"cookie_prefix": ""}, "DSR", IN_USE),
+        ({"session_cookie_name": "DS.x"}, "__Host-DS", IN_USE),
+        ({"cookie_domain": "example.com"}, "__Secure-DS; Domain=example.com", IN_USE),
+    ],
+)
+def test_ck13_st06_former_cookies_that_make_no_sense_are_refused(
+    values: dict[str, object], former: str, message: str
+) -> None:
+    """A cookie in use would be set and deleted, and a foreign domain cannot be reached (CK-13, ST-06)."""
+    with pytest.raises(ConfigurationError) as caught:
+        configure({**HTTPS, **values, "former_cookies": former})
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "former"),
+    [
+        ({"cookie_prefix": ""}, "DS; Domain=example.com"),
+        ({"cookie_domain": "example.com"}, "__Secure-DS"),
+        ({"cookie_domain": "app.example.com"}, "__Secure-DS; Domain=example.com"),
+    ],
+)
+def test_ck13_former_cookie_may_have_the_current_name(values: dict[str, object], former: str) -> None:
+    """With another domain it is another cookie (CK-13)."""
+    assert configure({**HTTPS, **values, "former_cookies": former}).former_cookies == (former,)

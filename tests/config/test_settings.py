@@ -40,6 +40,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "cookie_domain": None,
         "session_cookie_name": "DS",
         "refresh_cookie_name": "DSR",
+        "former_cookies": (),
         "trusted_origins": (),
         "notp": False,
         "post_login_path": "/",

@@ -16,7 +16,7 @@ SIBLING = "https://evil.example.com/"
 VICTIM = "ada@acme.example"
 ATTACKER = "hank@globex.example"
 
-PROJECT = Project(approved_redirects=("app.example.com",), rotate_refresh=True)
+PROJECT = Project(approved_redirects=("app.example.com", "staging.example.com"), rotate_refresh=True)
 
 _MANY = Grants(("admin",), tuple(f"reports.{number:04}" for number in range(300)))
 
@@ -53,12 +53,13 @@ class SiblingDomain:
     jar: StandardJar = field(default_factory=lambda: StandardJar(HOST + "/"))
 
     def __post_init__(self) -> None:
+        origin = self.env.descope.settings.public_url or HOST
         mounts: dict[str, httpx.AsyncBaseTransport] = {
-            HOST + "/": JarTransport(httpx.ASGITransport(self.env.app), self.jar),
+            origin + "/": JarTransport(httpx.ASGITransport(self.env.app), self.jar),
             IDP + "/": httpx.ASGITransport(self.env.emulator),
         }
-        transport = mounts[HOST + "/"]  # given, because httpx would load its certificates without one
-        self.browser = Browser(httpx.AsyncClient(transport=transport, mounts=mounts), origin=HOST)
+        transport = mounts[origin + "/"]  # given, because httpx would load its certificates without one
+        self.browser = Browser(httpx.AsyncClient(transport=transport, mounts=mounts), origin=origin)
 
     def issue(self, user: str = ATTACKER) -> JwtPair:
         """Issue a pair of a user, by default of the attacker."""
@@ -81,6 +82,12 @@ class SiblingDomain:
     def own_refresh_token(self) -> str | None:
         """Return the refresh token that the app has set without ``Domain``."""
         return self.jar.value("DSR", "app.example.com")
+
+    def release(self, **settings: object) -> "SiblingDomain":
+        """Return the app with other settings, for the same browser and project."""
+        build: EnvFactory = build_app_harness
+        given = {"public_url": HOST, **settings}
+        return SiblingDomain(build(emulator=self.env.emulator, **given), self.jar)
 
     async def user(self) -> str | None:
         """Return the id of the user that the app sees, or None."""

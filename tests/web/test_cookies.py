@@ -128,7 +128,8 @@ def test_ck03_plain_cookie_that_is_not_read_is_reported_once(
     assert line == (
         "fastapi_descope: A browser sends a token under a plain name (DS and DSR), which is not read: the"
         " session cookies are __Host-DS and __Host-DSR. If a Descope front-end SDK or another back end sets"
-        " it, restore the plain names with DESCOPE_COOKIE_PREFIX= (empty)"
+        " it, restore the plain names with DESCOPE_COOKIE_PREFIX= (empty). If an earlier release of this app"
+        " set it, list it in DESCOPE_FORMER_COOKIES"
     )
 
 
@@ -160,7 +161,7 @@ def test_lg06_tokens_stay_out_of_repr() -> None:
     )
     assert shown == (
         "Credentials(ambiguous=False, may_refresh=True, scheme='bearer', cookie_names=frozenset({'DS'}),"
-        " stray_chunks=frozenset())"
+        " stray_chunks=frozenset(), former_names=frozenset())"
     )
 
 
