@@ -15,13 +15,16 @@ from .redis_proxy import RedisProxy
 from .testbed import Testbed, TestbedConfig, running_testbed
 from .upstream import EXPIRED
 
-__all__ = ["DEPLOY_SETTINGS", "LONG_TIMEOUTS", "Fleet", "running_fleet"]
+__all__ = ["DEPLOY_SETTINGS", "LONG_TIMEOUTS", "NETWORK_SETTINGS", "Fleet", "running_fleet"]
 
 LONG_TIMEOUTS = {"DESCOPE_UPSTREAM_TIMEOUT": "30", "TESTBED_REDIS_TIMEOUT": "10"}
 """Settings for scenarios in which a busy machine must not look like an outage."""
 
 DEPLOY_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_LEASE_SECONDS": "0.6", "UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN": "1"}
 """Settings for deploys, which give requests one second, and for calls that are longer than a lease."""
+
+NETWORK_SETTINGS = {**LONG_TIMEOUTS, "TESTBED_REDIS_TIMEOUT": "2"}
+"""Settings for scenarios in which commands to Redis time out, although Redis is healthy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,10 @@
 
 import asyncio
 from contextlib import suppress
+from enum import Enum
 from typing import Self
 
-__all__ = ["GARBAGE", "READ_ONLY", "RedisProxy"]
-
-READ_ONLY = b"-READONLY You can't write against a read only replica.\r\n"
-"""The reply of a replica to every write."""
+__all__ = ["GARBAGE", "Lost", "RedisProxy"]
 
 GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 """The reply of an HTTP server on the port."""
@@ -15,32 +13,50 @@ GARBAGE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 _BYTES = 65536
 
 
-class RedisProxy:
-    """Forwards bytes to the Redis on ``port``; ``url`` is its own address.
+class Lost(Enum):
+    """The fate of a connection that the network loses."""
 
-    Every fault also affects connections that are open. ``restore`` ends all faults.
+    FORGOTTEN = "its packets are dropped, and neither end learns of it"
+    REJECTED = "its next packet is answered with a reset"
+    RESET = "it is reset"
+
+
+class RedisProxy:
+    """Forwards bytes to a Redis; ``port`` and ``url`` are its own address.
+
+    Every fault also affects connections that are open. ``restore`` ends all faults, except that a lost
+    connection stays lost.
 
     Attributes:
         latency: seconds by which each reply is delayed.
         reply: if not None, it is sent for every request instead of forwarding the request.
         requests: the number of requests: one for each attempted round trip.
+        connections: the number of connections that were accepted.
+        lost: set when a reply was lost.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, redis_port: int) -> None:
+        self._redis_port = redis_port
         self._not_stalled = asyncio.Event()
         self._not_stalled.set()
         self._cut = False
         self._clients: set[asyncio.StreamWriter] = set()
+        self._lost: dict[asyncio.StreamWriter, Lost] = {}
+        self._lost_replies: list[Lost] = []
+        self._reply_lost: dict[asyncio.StreamWriter, Lost] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self.latency = 0.0
         self.reply: bytes | None = None
         self.requests = 0
+        self.connections = 0
+        self.lost = asyncio.Event()
+        self.port = 0
         self.url = ""
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}/0"
+        self.port = self._listener.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -56,15 +72,30 @@ class RedisProxy:
     def cut(self) -> None:
         """Reset every connection, also each new one."""
         self._cut = True
+        self.lose_connections(Lost.RESET)
+
+    def lose_connections(self, lost: Lost) -> None:
+        """Lose every open connection, like a NAT that forgets idle ones. New connections work."""
         for client in self._clients:
-            client.transport.abort()
+            self._lose(client, lost)
+
+    def lose_replies(self, lost: Lost, times: int = 1) -> None:
+        """Forward the next ``times`` scripts to Redis, and lose the connections before their replies."""
+        self._lost_replies += [lost] * times
 
     def restore(self) -> None:
         """End all faults, and forward what was stalled."""
         self._cut, self.latency, self.reply = False, 0.0, None
+        self._lost_replies.clear()
         self._not_stalled.set()
 
+    def _lose(self, client: asyncio.StreamWriter, lost: Lost) -> None:
+        self._lost[client] = lost
+        if lost is Lost.RESET:
+            client.transport.abort()
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -77,15 +108,19 @@ class RedisProxy:
                     await self._connect(reader, client)
         finally:
             self._clients.discard(client)
+            self._lost.pop(client, None)
             client.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        replies, server = await asyncio.open_connection("127.0.0.1", self._port)
+        replies, server = await asyncio.open_connection("127.0.0.1", self._redis_port)
         back = asyncio.create_task(self._forward_replies(replies, client))
         try:
             while request := await reader.read(_BYTES):
                 self.requests += 1
-                await self._forward_request(request, client, server)
+                if client not in self._lost:
+                    await self._forward_request(request, client, server)
+                elif self._lost[client] is Lost.REJECTED:
+                    break
         finally:
             back.cancel()
             server.transport.abort()
@@ -98,11 +133,17 @@ class RedisProxy:
             client.write(self.reply * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
             return
         await self._not_stalled.wait()
+        if self._lost_replies and b"\nEVAL" in request:
+            self._reply_lost[client] = self._lost_replies.pop(0)
         server.write(request)
 
     async def _forward_replies(self, replies: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while reply := await replies.read(_BYTES):
                 await asyncio.sleep(self.latency)
-                client.write(reply)
+                if (lost := self._reply_lost.pop(client, None)) is not None:
+                    self._lose(client, lost)
+                    self.lost.set()
+                if client not in self._lost:
+                    client.write(reply)
         client.transport.abort()  # the server has closed the connection

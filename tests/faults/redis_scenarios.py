@@ -15,16 +15,18 @@ from types import MappingProxyType
 from .browsers import Browser, Response
 from .checker import Checker, Report
 from .fleet import Fleet
-from .redis_proxy import GARBAGE
+from .redis_proxy import GARBAGE, Lost
 from .testbed import Scale, wait_until
 
-__all__ = ["REDIS_FAULTS", "REDIS_LOSSES", "redis_fails", "redis_loses"]
+__all__ = ["REDIS_FAULTS", "REDIS_LOSSES", "dead_connections", "redis_fails", "redis_loses"]
 
 _OK = 200
 _TABS = 2
 _TIMEOUT_SECONDS = 0.25
 """The cost of a Redis that does not reply, once per process (RD-02)."""
 _GRACE_SECONDS = 10
+_QUIET_SECONDS = 6.0
+"""Longer than the workers use an idle connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,42 @@ async def redis_loses(fleet: Fleet, scale: Scale, name: str) -> Report:
         all(response.written.get("DSR") for response in responses), "a response has no new cookies"
     )
     return await checker.report(browsers)
+
+
+async def dead_connections(fleet: Fleet, scale: Scale, lost: Lost) -> Report:
+    """F7: all connections to a healthy Redis are dead after a quiet time, and again during the calls.
+
+    Two tabs of each session send a request at once. There is no grace.
+    """
+    # No more than the connections of one worker to Descope.
+    count = 8 if scale is Scale.SHORT else 20
+    checker = await fleet.start_scenario("F7", f"connections to Redis are {lost.name.lower()}, no grace")
+    browsers = await _connect_all_workers(fleet)
+    if scale is Scale.LONG:
+        await asyncio.sleep(_QUIET_SECONDS)
+    fleet.redis_proxy.lose_connections(lost)
+    browsers += await _inject_during_calls(
+        fleet, count, _by(lambda fleet: fleet.redis_proxy.lose_connections(lost))
+    )
+    checker.expect(all(a.status == _OK for b in browsers for a in b.responses), "a request failed")
+    return await checker.report(browsers)
+
+
+async def _connect_all_workers(fleet: Fleet) -> list[Browser]:
+    """Make every worker refresh sessions, so that it has connections to Redis."""
+    before = await fleet.testbed.app.stats()
+    browsers: list[Browser] = []
+
+    async def have_all_refreshed() -> bool:
+        await fleet.testbed.client.aclose()  # new connections may reach another worker
+        expired = await fleet.expired_browsers(10)
+        await asyncio.gather(*(browser.get() for browser in expired))
+        browsers.extend(expired)
+        after = await fleet.testbed.app.stats()
+        return all(after[pid].received > stats.received for pid, stats in before.items())
+
+    await wait_until(have_all_refreshed)
+    return browsers
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from .checker import Report
 from .clock_scenarios import wrong_clock
 from .crash_scenarios import crash
-from .fleet import DEPLOY_SETTINGS, LONG_TIMEOUTS, Fleet, running_fleet
+from .fleet import DEPLOY_SETTINGS, LONG_TIMEOUTS, NETWORK_SETTINGS, Fleet, running_fleet
 from .fleet_scenarios import (
     client_disconnects,
     concurrent_requests,
@@ -21,7 +21,8 @@ from .fleet_scenarios import (
 )
 from .interleaving_scenarios import interleavings
 from .key_scenarios import key_rotation
-from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, redis_fails, redis_loses
+from .redis_proxy import Lost
+from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, dead_connections, redis_fails, redis_loses
 from .testbed import Scale, Testbed, TestbedConfig, running_testbed
 from .upstream_scenarios import (
     SHORT_TIMEOUT,
@@ -70,6 +71,7 @@ def _testbeds(timeout: TestbedConfig) -> list[Suite[Testbed]]:
 
 def _fleets() -> list[Suite[Fleet]]:
     redis = [partial(redis_fails, name=name) for name in REDIS_FAULTS]
+    connections = [partial(dead_connections, lost=lost) for lost in Lost]
     losses = [partial(redis_loses, name=name) for name in REDIS_LOSSES]
     stored = [partial(crash, step=step, calls=1) for step in ("leased", "stored", "delivered")]
     graced = [partial(crash, step=step, calls=2, reuse_grace=10) for step in ("sent", "received")]
@@ -91,6 +93,7 @@ def _fleets() -> list[Suite[Fleet]]:
         ),
         _fleet(partial(running_fleet, workers=4), concurrent_requests),
         _fleet(partial(running_fleet, workers=2, redis="proxy"), *redis),
+        _fleet(partial(running_fleet, workers=2, redis="proxy", variables=NETWORK_SETTINGS), *connections),
         _fleet(partial(running_fleet, workers=2, redis="none"), without_redis),
     ]
 

@@ -10,9 +10,10 @@ from tests.faults import fleet_scenarios
 
 from .checker import Report
 from .crash_scenarios import crash
-from .fleet import DEPLOY_SETTINGS, LONG_TIMEOUTS, Fleet, running_fleet
+from .fleet import DEPLOY_SETTINGS, LONG_TIMEOUTS, NETWORK_SETTINGS, Fleet, running_fleet
 from .kill_points import Step
-from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, redis_fails, redis_loses
+from .redis_proxy import Lost
+from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, dead_connections, redis_fails, redis_loses
 from .testbed import Scale
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
@@ -41,6 +42,14 @@ async def proxied_fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     """Two workers behind a proxy, with the default timeout of Redis."""
     directory = tmp_path_factory.mktemp("proxied_fleet")
     async with running_fleet(directory, workers=2, redis="proxy") as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+async def networked_fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    """Two workers behind a proxy, with a timeout of Redis that a busy machine does not reach."""
+    directory = tmp_path_factory.mktemp("networked_fleet")
+    async with running_fleet(directory, workers=2, redis="proxy", variables=NETWORK_SETTINGS) as fleet:
         yield fleet
 
 
@@ -93,6 +102,12 @@ async def test_f15_deploy_loses_no_refresh_of_a_disconnected_client(deployed_fle
 async def test_f7_redis_faults_fail_no_request(proxied_fleet: Fleet, name: str) -> None:
     """All requests succeed without delay, with at most two calls for two tabs; then Redis recovers."""
     check(await redis_fails(proxied_fleet, Scale.SHORT, name))
+
+
+@pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.name.lower())
+async def test_f7_rd07_dead_connections_cost_no_second_refresh(networked_fleet: Fleet, lost: Lost) -> None:
+    """Redis is healthy: two tabs in two workers cost one call, without a grace, and both get 200."""
+    check(await dead_connections(networked_fleet, Scale.SHORT, lost))
 
 
 @pytest.mark.parametrize("name", REDIS_LOSSES)

@@ -30,6 +30,7 @@ class GatedRedis:
         self.gate = asyncio.Event()
         self._arrived = asyncio.Condition()
         self._clients: set[asyncio.StreamWriter] = set()
+        self._is_cut = False
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -47,12 +48,15 @@ class GatedRedis:
             await self._arrived.wait_for(lambda: len(self.packets) >= packets)
 
     def cut(self) -> None:
-        """Reset every connection."""
+        """Reset every connection, also each new one."""
+        self._is_cut = True
         for client in self._clients:
             client.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
+        if self._is_cut:
+            writer.transport.abort()
         with suppress(ConnectionError):
             while packet := await reader.read(1 << 20):
                 writer.write(b"+OK\r\n" * packet.count(b"SETINFO"))

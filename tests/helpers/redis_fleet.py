@@ -36,7 +36,9 @@ class Fleet:
         self.recovered = asyncio.Event()
         self.now = 1000.0
 
-    def store(self, *, url: str | None = None, lease_seconds: float = 10.0) -> RedisRefreshStore:
+    def store(
+        self, *, url: str | None = None, lease_seconds: float = 10.0, max_idle_seconds: float = 60.0
+    ) -> RedisRefreshStore:
         """Return the store of one more process."""
         store = RedisRefreshStore(
             SecretStr(url or self._url),
@@ -45,6 +47,7 @@ class Fleet:
             monotonic=lambda: self.now,
             lease_seconds=lease_seconds,
             timeout=self._timeout,
+            max_idle_seconds=max_idle_seconds,
         )
         self._stores.append(store)
         return store
@@ -55,6 +58,13 @@ class Fleet:
         self.recovered.clear()
         await store.get("whatever")
         await asyncio.wait_for(self.recovered.wait(), 10)
+
+    async def flush(self) -> None:
+        """Let the longest delay pass, and wait until one process has sent the writes that it kept."""
+        self.now += 31
+        flushing = [task for task in asyncio.all_tasks() if "_flush_until_empty" in repr(task)]
+        assert len(flushing) == 1
+        await asyncio.wait_for(flushing[0], 20)
 
     async def __aenter__(self) -> Self:
         return self

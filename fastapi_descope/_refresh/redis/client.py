@@ -4,38 +4,41 @@ No other module imports redis-py.
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from pydantic import SecretStr
-from redis.asyncio import from_url
+from redis import exceptions
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, InvalidResponse, RedisError
+from typing_extensions import override
 
-from ..._concurrency import CircuitBreaker, LoopFinalizer
+from ..._concurrency import CircuitBreaker, LoopFinalizer, lag_tolerant_timeout
 from ...errors import ConfigurationError
 from ...events import EventBus, StoreDegraded, StoreRecovered
 from .scripts import PROBE, Script, ScriptReply
 
-__all__ = ["ResilientRedis", "lag_tolerant_timeout"]
+__all__ = ["ResilientRedis"]
 
 _MAX_CONNECTIONS = 16
 
 _BATCH_BYTES = 14_000
 """Size of one pipeline: what TCP sends over a new connection before it waits for an acknowledgement."""
 
-_TIMEOUT_STEPS = 50
-"""More iterations of the event loop than a connection, its handshake and a reply take: about 15."""
-
 _PING = b"*2\r\n$4\r\nPING\r\n$1\r\n1\r\n"
 """A command in the encoding that Redis reads. A URL can ask for an encoding that Redis does not read."""
 
-_CLUSTER_ERRORS = (AskError, ClusterCrossSlotError, ClusterDownError)
+_DEAD_CONNECTION = frozenset({TimeoutError, exceptions.TimeoutError, exceptions.ConnectionError})
+"""Errors after which a new connection may work. Of their subclasses, most are replies of a live Redis."""
+
+_CLUSTER_ERRORS = (exceptions.AskError, exceptions.ClusterCrossSlotError, exceptions.ClusterDownError)
 """Errors that only a node of a Redis Cluster sends. ``MovedError`` is a subclass of ``AskError``."""
 
 
@@ -81,19 +84,31 @@ class ResilientRedis:
     ``timeout`` (seconds) is the limit for one pipeline. Time in the queue does not count: when many commands
     wait, this process is the slow one.
 
+    A dead connection is no failure of Redis. A connection that was idle for ``max_idle_seconds`` is replaced.
+    A pipeline whose connection fails is sent once more over a new one, so every script is idempotent.
+
     Each event loop has its own connections, opened by its first command.
     """
 
+    # RD-07
+
     def __init__(
-        self, url: SecretStr, *, probe_key: str, timeout: float, breaker: CircuitBreaker, events: EventBus
+        self,
+        url: SecretStr,
+        *,
+        probe_key: str,
+        timeout: float,
+        breaker: CircuitBreaker,
+        events: EventBus,
+        max_idle_seconds: float = 5.0,
     ) -> None:
         """Validate the URL. Opens no connection.
 
         Raises:
             ConfigurationError: redis-py cannot read the URL (RD-06).
         """
-        _create_client(url, timeout)  # so that a bad URL fails at start-up rather than in a request
-        self._url = url
+        self._create_pool = partial(_create_pool, url, timeout, max_idle_seconds)
+        self._create_pool()  # so that a bad URL fails at start-up rather than in a request
         self._probe_keys: tuple[str, ...] = (probe_key,)
         self._keys_of_two_slots = (f"{probe_key}:{{one slot}}", f"{probe_key}:{{another}}")
         self._timeout = timeout
@@ -174,8 +189,14 @@ class ResilientRedis:
 
     async def _send(self, connections: "_Connections", batch: Sequence[_Command]) -> None:
         try:
-            async with lag_tolerant_timeout(self._timeout):
-                replies = await _pipeline(connections.client, batch).execute(raise_on_error=False)
+            try:
+                replies = await self._run(connections, batch)
+            except Exception as error:
+                # During an outage the probe is the second attempt.
+                if type(error) not in _DEAD_CONNECTION or self._breaker.is_open():
+                    raise
+                connections.pool.replace_idle_connections()
+                replies = await self._run(connections, batch)
         except Exception as error:  # noqa: BLE001 - redis-py's parser raises any exception for a malformed reply
             failure = _Failure.of(error)
             _resolve(batch, failure)
@@ -184,10 +205,14 @@ class ResilientRedis:
         for command, reply in zip(batch, replies, strict=True):
             command.resolve(_parse(command.script, reply))
 
+    async def _run(self, connections: "_Connections", batch: Sequence[_Command]) -> list[object]:
+        async with lag_tolerant_timeout(self._timeout):
+            return await _pipeline(connections.client, batch).execute(raise_on_error=False)
+
     async def _connections(self) -> "_Connections":
         connections = self._current
         if connections is None or connections.loop is not asyncio.get_running_loop():
-            connections = self._current = _Connections(_create_client(self._url, self._timeout))
+            connections = self._current = _Connections(self._create_pool())
             await connections.finalizer.register()
         return connections
 
@@ -195,13 +220,14 @@ class ResilientRedis:
 class _Connections:
     """The connections of one event loop, the commands that wait for one, and the tasks."""
 
-    def __init__(self, client: "_Client") -> None:
+    def __init__(self, pool: "_ConnectionPool") -> None:
         self.loop = asyncio.get_running_loop()
-        self.client = client
+        self.pool = pool
+        self.client = Redis.from_pool(pool)
         self.busy = 0
         self.urgent, self.normal = deque[_Command](), deque[_Command]()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.finalizer = LoopFinalizer(partial(_close, client, self._tasks))
+        self.finalizer = LoopFinalizer(partial(_close, self.client, self._tasks))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` until it ends or the connections are closed."""
@@ -228,67 +254,44 @@ class _Connections:
             queue.clear()
 
 
-@asynccontextmanager
-async def lag_tolerant_timeout(seconds: float) -> AsyncGenerator[None]:
-    """Raise ``TimeoutError`` after ``seconds``, not counting time during which the event loop was blocked.
+class _ConnectionPool(ConnectionPool):
+    """Replaces connections that may be dead instead of reusing them.
 
-    A busy process reads replies late. With ``asyncio.timeout``, its own load would look like an outage of
-    Redis: a burst of requests with one expired session would make each worker of a fleet refresh for itself,
-    and with rotation that ends the session (RF-03). Here the time passes in fifty steps, each with a timer
-    of its own, so a reply that has arrived gets fifty iterations of a late loop to be read.
+    A NAT or a load balancer that forgets an idle connection drops its packets, and neither end learns of it.
+    redis-py's own health check would send a ``PING`` over it and wait for a timeout.
     """
-    loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
 
-    def start_step(steps_left: int) -> None:
-        """Set the timer of one step."""
-        timers[:] = [loop.call_later(seconds / _TIMEOUT_STEPS, end_step, steps_left - 1)]
+    max_idle_seconds: float
+    used_at: dict[AbstractConnection, float]
+    _replace_before = -math.inf
 
-    def end_step(steps_left: int) -> None:
-        """Start the next step, or time out after the last."""
-        if steps_left:
-            start_step(steps_left)
-        else:
-            timeout.reschedule(loop.time())
+    def replace_idle_connections(self) -> None:
+        """Replace every connection that is idle now, when it is needed: one like them was dead."""
+        self._replace_before = asyncio.get_running_loop().time()
 
-    async with asyncio.timeout(None) as timeout:
-        start_step(_TIMEOUT_STEPS)
-        try:
-            yield
-        finally:
-            timers[0].cancel()
+    @override
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect ``connection`` if it is not connected, or may be dead."""
+        oldest = max(asyncio.get_running_loop().time() - self.max_idle_seconds, self._replace_before)
+        if self.used_at.get(connection, -math.inf) < oldest:
+            await connection.disconnect(nowait=True)
+        await super().ensure_connection(connection)
 
-
-class _Pipeline(Protocol):
-    """The part of redis-py's pipeline that is used here; redis-py leaves its types open."""
-
-    def execute_command(self, *parts: bytes | str | int) -> object: ...
-
-    async def execute(self, *, raise_on_error: bool) -> list[object]: ...
+    @override
+    async def release(self, connection: AbstractConnection) -> None:
+        """Return ``connection`` to the pool."""
+        self.used_at[connection] = asyncio.get_running_loop().time()
+        await super().release(connection)
 
 
-class _Connection(Protocol):
-    """The part of redis-py's connection that is used here."""
-
-    def pack_command(self, *parts: str) -> Iterable[bytes]: ...
-
-
-class _Client(Protocol):
-    """The part of redis-py's client that is used here."""
-
-    def pipeline(self, *, transaction: bool) -> _Pipeline: ...
-
-    async def aclose(self) -> None: ...
-
-
-def _pipeline(client: _Client, batch: Sequence[_Command]) -> _Pipeline:
+def _pipeline(client: Redis, batch: Sequence[_Command]) -> Pipeline:
     """Return a pipeline with the commands of ``batch``; the text of a script is in it once."""
     pipeline = client.pipeline(transaction=False)
     sent: set[Script] = set()
     for command in batch:
         script = command.script
         call = ("EVALSHA", script.sha1) if script in sent else ("EVAL", script.text)
-        pipeline.execute_command(*call, *command.arguments)
+        pipeline.execute_command(*call, *command.arguments)  # pyright: ignore[reportUnknownMemberType] # redis-py's
         sent.add(script)
     return pipeline
 
@@ -301,7 +304,7 @@ def _parse(script: Script, reply: object) -> _Reply:
         case Exception():
             return _Failure.of(reply)
         case _:
-            return _Failure(InvalidResponse.__name__)
+            return _Failure(exceptions.InvalidResponse.__name__)
 
 
 def _resolve(commands: Collection[_Command], reply: _Reply) -> None:
@@ -309,7 +312,7 @@ def _resolve(commands: Collection[_Command], reply: _Reply) -> None:
         command.resolve(reply)
 
 
-async def _close(client: _Client, tasks: Collection[asyncio.Task[None]]) -> None:
+async def _close(client: Redis, tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -317,24 +320,27 @@ async def _close(client: _Client, tasks: Collection[asyncio.Task[None]]) -> None
         await client.aclose()
 
 
-def _create_client(url: SecretStr, timeout: float) -> _Client:
-    """Return a client that has not connected yet.
+def _create_pool(url: SecretStr, timeout: float, max_idle_seconds: float) -> _ConnectionPool:
+    """Return a pool that has not connected yet.
 
     Raises:
         ConfigurationError: redis-py cannot read the URL. The URL is not in the message.
     """
     options = {
         "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),  # a retry would take a second timeout
+        "retry": Retry(NoBackoff(), 0),  # a retry would share the timeout of the first attempt
         "socket_connect_timeout": timeout,
         "socket_timeout": None,  # covered by the timeout of the pipeline
+        "health_check_interval": 0,
     }
-    with suppress(TypeError, ValueError, LookupError, RedisError):
-        client = from_url(url.get_secret_value(), protocol=2)  # protocol 3 connects with one more round trip
+    with suppress(TypeError, ValueError, LookupError, exceptions.RedisError):
+        # protocol 3 connects with one more round trip
+        pool = _ConnectionPool.from_url(url.get_secret_value(), protocol=2)  # pyright: ignore[reportUnknownMemberType] # redis-py's
+        pool.max_idle_seconds, pool.used_at = max_idle_seconds, {}
         # These override the query of the URL.
-        client.connection_pool.max_connections = _MAX_CONNECTIONS
-        client.connection_pool.connection_kwargs.update(options)
-        connection: _Connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        pool.max_connections = _MAX_CONNECTIONS
+        pool.connection_kwargs.update(options)
+        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
         if b"".join(connection.pack_command("PING", "1")) == _PING:
-            return client
+            return pool
     raise ConfigurationError("DESCOPE_REDIS_URL is not a URL that redis-py can read")

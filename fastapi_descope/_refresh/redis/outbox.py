@@ -6,7 +6,7 @@ stored there.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from .client import ResilientRedis
@@ -27,6 +27,7 @@ _BATCH = 250
 @dataclass(frozen=True, slots=True)
 class _Write:
     script: Script
+    keys: Sequence[str]
     arguments: tuple[bytes | str | int, ...]
     expires_at: float
     on_late_reply: Callable[[ScriptReply], Awaitable[None]] | None = field(repr=False)
@@ -35,19 +36,19 @@ class _Write:
 class Outbox:
     """Sends writes to Redis, and keeps those that failed: the newest one per refresh token.
 
-    ``monotonic`` returns seconds.
+    A refresh token is known by its first key. ``monotonic`` returns seconds.
     """
 
     def __init__(self, client: ResilientRedis, monotonic: Callable[[], float]) -> None:
         self._client = client
         self._monotonic = monotonic
-        self._writes: dict[tuple[str, str], _Write] = {}
+        self._writes: dict[str, _Write] = {}
         self._retry_task: asyncio.Task[None] | None = None
 
     async def send(
         self,
         script: Script,
-        keys: tuple[str, str],
+        keys: Sequence[str],
         arguments: tuple[bytes | str | int, ...],
         ttl: float,
         on_late_reply: Callable[[ScriptReply], Awaitable[None]] | None = None,
@@ -57,22 +58,21 @@ class Outbox:
         Returns None if Redis is unavailable. The write is then retried until it would have expired, and
         ``on_late_reply`` gets the reply. The last argument of the script is what is left of ``ttl``.
         """
-        self._writes.pop(keys, None)
-        write = _Write(script, arguments, self._monotonic() + ttl, on_late_reply)
-        reply = await self._send_now(keys, write)
+        self._writes.pop(keys[0], None)
+        write = _Write(script, keys, arguments, self._monotonic() + ttl, on_late_reply)
+        reply = await self._send_now(write)
         if reply is None:
-            await self._keep(keys, write)
+            await self._keep(write)
         return reply
 
     async def flush(self) -> None:
         """Send every kept write. If Redis is unavailable, only the first is tried."""
         now = self._monotonic()
-        self._writes = {keys: write for keys, write in self._writes.items() if now < write.expires_at}
-        waiting = list(self._writes.items())
-        if waiting and await self._retry(*waiting[0]):
+        self._writes = {key: write for key, write in self._writes.items() if now < write.expires_at}
+        waiting = list(self._writes.values())
+        if waiting and await self._retry(waiting[0]):
             for start in range(1, len(waiting), _BATCH):
-                batch = waiting[start : start + _BATCH]
-                await asyncio.gather(*(self._retry(keys, write) for keys, write in batch))
+                await asyncio.gather(*map(self._retry, waiting[start : start + _BATCH]))
 
     async def aclose(self) -> None:
         """Try once more, for at most one timeout of Redis."""
@@ -80,10 +80,10 @@ class Outbox:
             await self._client.probe()
             await self.flush()
 
-    async def _keep(self, keys: tuple[str, str], write: _Write) -> None:
+    async def _keep(self, write: _Write) -> None:
         if len(self._writes) >= _MAX_WRITES:
             del self._writes[next(iter(self._writes))]
-        self._writes[keys] = write
+        self._writes[write.keys[0]] = write
         task = self._retry_task
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             self._retry_task = await self._client.spawn(self._flush_until_empty())
@@ -93,19 +93,20 @@ class Outbox:
             await asyncio.sleep(_RETRY_SECONDS)
             await self.flush()
 
-    async def _retry(self, keys: tuple[str, str], write: _Write) -> bool:
+    async def _retry(self, write: _Write) -> bool:
         """Send one kept write. Returns False if Redis is unavailable."""
-        if self._writes.get(keys) is not write:
+        key = write.keys[0]
+        if self._writes.get(key) is not write:
             return True  # replaced by a newer write in the meantime
-        reply = await self._send_now(keys, write)
+        reply = await self._send_now(write)
         if reply is None:
             return False
-        if self._writes.get(keys) is write:
-            del self._writes[keys]
+        if self._writes.get(key) is write:
+            del self._writes[key]
         if write.on_late_reply is not None:
             await write.on_late_reply(reply)
         return True
 
-    async def _send_now(self, keys: tuple[str, str], write: _Write) -> ScriptReply | None:
+    async def _send_now(self, write: _Write) -> ScriptReply | None:
         milliseconds = round(1000 * (write.expires_at - self._monotonic()))
-        return await self._client.eval(write.script, keys, (*write.arguments, milliseconds))
+        return await self._client.eval(write.script, write.keys, (*write.arguments, milliseconds))

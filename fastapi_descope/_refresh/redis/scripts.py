@@ -1,8 +1,11 @@
 """The Lua scripts of the refresh store: one per operation, so each operation is one round trip.
 
-Every script gets the two keys of one refresh token, that of its result and that of its lease, and replies
-with a status and a value. A stored value is a marker, which tells the end of a session from other results,
-and a ciphertext. Its version is the marker and the nonce at the start of the ciphertext.
+Every script gets keys of one refresh token, which are in one slot, and replies with a status and a value. A
+stored value is a marker, which tells the end of a session from other results, and a ciphertext. Its version
+is the nonce at the start of the ciphertext.
+
+Every script is idempotent: a client that has lost the reply runs it again with the same arguments and gets
+the same reply. A lease is recognised by its id, a value by its version.
 """
 
 from dataclasses import dataclass
@@ -42,13 +45,14 @@ TTL_DIGITS = 10
 
 @dataclass(frozen=True)
 class Script:
-    """A Lua script and the statuses that it can reply with.
+    """A Lua script, the statuses that it can reply with, and the kinds of keys that it gets.
 
     ``urgent`` scripts do not queue behind the others: if they run late, a session is lost.
     """
 
     text: str
     statuses: frozenset[bytes]
+    keys: tuple[str, ...] = ("refresh", "lease")
     urgent: bool = False
 
     @cached_property
@@ -70,7 +74,7 @@ local function holder() return text(KEYS[2]) end
 local function value_with_ttl()
   return string.format('%0{TTL_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
 end
-local function version() return string.sub(value(), 1, {1 + NONCE_BYTES}) end
+local function version(value) return string.sub(value, 2, {1 + NONCE_BYTES}) end
 local function store(new_value, ttl)
   if tonumber(ttl) > 0 then redis.call('SET', KEYS[1], new_value, 'PX', ttl)
   else redis.call('DEL', KEYS[1]) end
@@ -78,8 +82,10 @@ end
 """
 
 
-def _script(body: str, *statuses: bytes, urgent: bool = False) -> Script:
-    return Script(_PRELUDE + body, frozenset(statuses), urgent)
+def _script(
+    body: str, *statuses: bytes, keys: tuple[str, ...] = ("refresh", "lease"), urgent: bool = False
+) -> Script:
+    return Script(_PRELUDE + body, frozenset(statuses), keys, urgent)
 
 
 GET = _script("return {'cached', value_with_ttl()}", b"cached")
@@ -89,10 +95,10 @@ ACQUIRE = _script(
     """
 local id, lease_ttl, max_lease_ttl, ignore_cached = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if not ignore_cached and value() ~= '' then return {'cached', value_with_ttl()} end
-local ttl = redis.call('PTTL', KEYS[2])
-if holder() ~= '' and ttl >= 0 and ttl <= max_lease_ttl then return {'busy', ''} end
+local ttl, other = redis.call('PTTL', KEYS[2]), holder()
+if other ~= '' and other ~= id and ttl >= 0 and ttl <= max_lease_ttl then return {'busy', ''} end
 redis.call('SET', KEYS[2], id, 'PX', lease_ttl)
-return {'granted', version()}
+return {'granted', version(value())}
 """,
     b"cached",
     b"busy",
@@ -107,7 +113,8 @@ result. A lease without a TTL, or with a longer one, was not written by this pac
 COMPLETE = _script(
     """
 local id, known_version, new_value, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local other, current = holder(), version()
+local other, current = holder(), version(value())
+if new_value ~= '' and current == version(new_value) then return {'ok', ''} end
 if other ~= id and (other ~= '' or (current ~= '' and current ~= known_version)) then return {'lost', ''} end
 redis.call('DEL', KEYS[2])
 if new_value ~= '' then store(new_value, ttl) end
@@ -121,7 +128,7 @@ return {'ok', ''}
 
 Arguments: the lease id, the version that ACQUIRE replied with, the new value or an empty text, its TTL in
 milliseconds. A lease that is absent without a newer value was evicted, flushed or renewed too late. Its
-holder has made the call to Descope, so the result is stored (RD-05).
+holder has made the call to Descope, so the result is stored (RD-05). A repetition finds the new value stored.
 """
 
 RENEW = _script(
@@ -137,16 +144,26 @@ return {'ok', ''}
 """Replies ``ok``, or ``lost`` if another process holds the lease. Arguments: the lease id, milliseconds."""
 
 FORCE_SET = _script(
-    """
+    f"""
+local new_value, ttl, earlier = ARGV[1], ARGV[2], text(KEYS[3])
+if version(earlier) == version(new_value) then return {{'ok', string.sub(earlier, {2 + NONCE_BYTES})}} end
 local replaced = value_with_ttl()
+if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and tonumber(ttl) > 0 then
+  redis.call('SET', KEYS[3], '{NORMAL.decode()}' .. version(new_value) .. replaced, 'PX', ttl)
+end
 redis.call('DEL', KEYS[2])
-store(ARGV[1], ARGV[2])
-return {'ok', replaced}
+store(new_value, ttl)
+return {{'ok', replaced}}
 """,
     b"ok",
+    keys=("refresh", "lease", "replaced"),
     urgent=True,
 )
-"""Replies ``ok`` and the value that it replaced. Arguments: the new value, milliseconds."""
+"""Replies ``ok`` and the value that it replaced. Arguments: the new value, milliseconds.
+
+Its third key keeps the replaced value, which may hold the only copy of the newest token, for a repetition.
+The end of a session that replaces an end leaves that key alone, because the first may still be repeated.
+"""
 
 REDUCE_TTL = _script(
     f"""

@@ -1,12 +1,13 @@
 """The refresh store of a fleet: one store for all processes that share a Redis.
 
-Each operation is one round trip; an uncontended refresh takes two. A refresh token has at most two keys,
+Each operation is one round trip; an uncontended refresh takes two. A refresh token has at most three keys,
 where ``h`` is a hash of project and token:
 
-    fastapi-descope:<project>:refresh:{h}    the result, encrypted; for ten minutes at most
-    fastapi-descope:<project>:lease:{h}      the lease id; for seconds, renewed during the refresh
+    fastapi-descope:<project>:refresh:{h}     the result, encrypted; for ten minutes at most
+    fastapi-descope:<project>:lease:{h}       the lease id; for seconds, renewed during the refresh
+    fastapi-descope:<project>:replaced:{h}    the result that the end of the session replaced; as long as that
 
-The braces put both keys into one slot, as a cluster requires for the keys of one script. Nothing else here
+The braces put these keys into one slot, as a cluster requires for the keys of one script. Nothing else here
 supports a cluster: the client connects to one server, or to a proxy for one, and follows no redirections.
 
 Redis is optional, and no token is verified with it (RD-01). While it is unavailable, each process goes on
@@ -72,8 +73,8 @@ class RedisRefreshStore:
 
     A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. If the holder
     crashes, the next request waits that long, so it is shorter than the wait timeout of
-    ``RefreshCoordinator`` (F8). Every call costs one round trip, and at most ``timeout`` seconds in a process
-    that is not too busy to read the reply. During an outage it costs nothing.
+    ``RefreshCoordinator`` (F8). Every call costs one round trip, and at most twice ``timeout`` seconds in a
+    process that is not too busy to read the reply. During an outage it costs nothing.
 
     No connection is opened before the first call. Several event loops can use the store one after the other,
     each with its own connections.
@@ -88,6 +89,7 @@ class RedisRefreshStore:
         monotonic: Callable[[], float] = time.monotonic,
         lease_seconds: float = 5.0,
         timeout: float = 0.25,
+        max_idle_seconds: float = 5.0,
     ) -> None:
         """Create the store; the URL is checked, nothing is sent.
 
@@ -101,6 +103,7 @@ class RedisRefreshStore:
             timeout=timeout,
             breaker=CircuitBreaker(monotonic),
             events=events,
+            max_idle_seconds=max_idle_seconds,
         )
         self._outbox = Outbox(self._client, monotonic)
         self._cache = LocalCache(monotonic, lease_seconds=_MAX_LEASE_SECONDS)
@@ -147,7 +150,8 @@ class RedisRefreshStore:
             self._cache.set(token, Layer.OWN, result, ttl)
             self._cache.delete(token, Layer.READ)
             arguments = (lease.id, version, self._encrypt(token, result))
-            reply = await self._outbox.send(scripts.COMPLETE, self._keys(token), arguments, ttl)
+            keys = self._keys(scripts.COMPLETE, token)
+            reply = await self._outbox.send(scripts.COMPLETE, keys, arguments, ttl)
         if reply == _LOST and shared is not None:
             self._cache.delete(token, Layer.OWN)
             return False
@@ -178,7 +182,7 @@ class RedisRefreshStore:
             self._cache.set(token, Layer.ENDED, result, ttl)
         on_late_reply = partial(self._end_successors, token, result, ttl) if result.is_ended else None
         arguments = (self._encrypt(token, result),)
-        keys = self._keys(token)
+        keys = self._keys(scripts.FORCE_SET, token)
         reply = await self._outbox.send(scripts.FORCE_SET, keys, arguments, ttl, on_late_reply)
         return self._replaced(token, reply) or replaced
 
@@ -257,11 +261,11 @@ class RedisRefreshStore:
                 return
 
     async def _eval(self, script: Script, token: str, *arguments: bytes | str | int) -> ScriptReply | None:
-        return await self._client.eval(script, self._keys(token), arguments)
+        return await self._client.eval(script, self._keys(script, token), arguments)
 
-    def _keys(self, token: str) -> tuple[str, str]:
+    def _keys(self, script: Script, token: str) -> tuple[str, ...]:
         token_hash = self._cipher.token_hash(token)
-        return f"{self._prefix}:refresh:{{{token_hash}}}", f"{self._prefix}:lease:{{{token_hash}}}"
+        return tuple(f"{self._prefix}:{kind}:{{{token_hash}}}" for kind in script.keys)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope._refresh.redis.client import lag_tolerant_timeout
+from fastapi_descope._concurrency import lag_tolerant_timeout
 from tests.helpers.event_loop import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
