@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
+    "CallbackRepeated",
     "ClaimsRejected",
     "ConflictingCookies",
     "CrossSiteRefused",
@@ -68,6 +69,17 @@ class SignedIn(Event):
     tenant_id: str | None
     first_seen: bool
     method: Literal["sso", "notp"] = "sso"
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRepeated(Event):
+    """A browser repeated the callback of a login that it had completed, within a minute.
+
+    ``delivered`` is whether it got the tokens again; False if it had them already.
+    """
+
+    name = "callback_repeated"
+    delivered: bool
 
 
 @dataclass(frozen=True, slots=True)

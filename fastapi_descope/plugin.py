@@ -259,7 +259,12 @@ class Descope(HookDecorators):
             hooks=self._hooks,
         )
         session = SessionRoutes(
-            core=self._core, settings=settings, redirects=redirects, events=events, hooks=self._hooks
+            core=self._core,
+            settings=settings,
+            redirects=redirects,
+            events=events,
+            hooks=self._hooks,
+            steps=steps,
         )
         notp = NotpRoutes(steps, QrCodes()) if settings.notp else None
         self.router = build_router(LoginRoutes(steps), session, self.lifespan, notp)

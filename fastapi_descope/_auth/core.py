@@ -19,6 +19,7 @@ from ..errors import ConfigurationError
 from ..events import EventBus
 from ..settings import DescopeSettings
 from .authenticator import Authenticator
+from .completed_logins import CompletedLogins
 from .login import LoginFlow
 from .notp import NotpFlow
 from .project_cookies import CookieComparison
@@ -113,7 +114,8 @@ def build_core(
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
     )
-    login_flow = LoginFlow(api, tokens, authenticator, coordinator, gate, events)
+    completed = CompletedLogins(store, coordinator, tokens)
+    login_flow = LoginFlow(api, tokens, authenticator, coordinator, completed, gate, events)
     return Core(
         clock=clock,
         api=api,

@@ -21,10 +21,11 @@ from ..errors import (
     UpstreamError,
     UpstreamRejected,
 )
-from ..events import EventBus, LoginFailed, SignedIn
+from ..events import CallbackRepeated, EventBus, LoginFailed, SignedIn
 from ..login import Login
 from ..session import TokenPair
 from .authenticator import Authenticator
+from .completed_logins import CompletedLogins, LoginEnded
 from .credentials import Credentials
 from .session_gate import SessionGate
 from .token_service import TokenService, convert_session_ended
@@ -33,6 +34,8 @@ __all__ = ["EXPIRED", "Admission", "LoginFlow", "LoginRequest"]
 
 EXPIRED = "The sign-in took too long, or was finished already."
 """The detail of a ``LoginRejected`` if Descope refuses to return the tokens."""
+
+_ENDED = "This sign-in was refused, or its session has ended."
 
 Admission = Callable[[TokenPair, Login], Awaitable[None]]
 """The app's decision on a login: returns to admit the user, raises to reject the login."""
@@ -64,6 +67,7 @@ class LoginFlow:
         tokens: TokenService,
         authenticator: Authenticator,
         coordinator: RefreshCoordinator,
+        completed: CompletedLogins,
         gate: SessionGate,
         events: EventBus,
     ) -> None:
@@ -71,10 +75,11 @@ class LoginFlow:
         self._tokens = tokens
         self._authenticator = authenticator
         self._coordinator = coordinator
+        self._completed = completed
         self._gate = gate
         self._events = events
         self._log = LogOnce()
-        self._exchanges: SingleFlight[bytes, TokenPair] = SingleFlight()
+        self._exchanges: SingleFlight[bytes, TokenPair | None] = SingleFlight()
 
     async def authorization_url(
         self, request: LoginRequest, *, credentials: Credentials | None = None
@@ -103,12 +108,20 @@ class LoginFlow:
             self._events.emit(LoginFailed(error.code))
             raise
 
-    async def complete_login(self, code: str, admit: Admission) -> TokenPair:
+    async def complete_login(self, code: str, admit: Admission, *, secret: str) -> TokenPair | None:
         """Exchange the one-time code of a callback, and return the verified tokens if ``admit`` returns.
 
-        One call to Descope, never repeated. Concurrent callbacks with the same code share it. ``admit`` is
-        awaited once, after the ``on_session`` hooks have admitted the session. After an error no cookie may
-        be set.
+        One call to Descope, never repeated. Concurrent callbacks with the same ``secret`` share it, so a code
+        works in one browser only. ``admit`` is awaited once, after the ``on_session`` hooks have admitted the
+        session. After an error no cookie may be set.
+
+        Args:
+            code: The code.
+            admit: The app's decision.
+            secret: That of the login cookie: it identifies the login and its browser.
+
+        Returns:
+            The tokens, or None if an earlier callback has completed the login, or has failed to.
 
         Raises:
             LoginRejected: Descope rejects the code.
@@ -116,11 +129,34 @@ class LoginFlow:
             SessionCheckFailed: An ``on_session`` hook failed.
             SessionTooLarge: The tokens do not fit into cookies.
             ProjectCookiesRenamed: The project's tokens have other names than those in the settings.
-            UpstreamError: The call failed, or its tokens are invalid.
+            UpstreamError: The call failed, or its tokens are invalid, or another process takes too long.
             Exception: Whatever ``admit`` raises.
         """
-        key = sha256(code.encode()).digest()  # CB-16
-        return await self._exchanges.run(key, lambda: self._exchange(code, admit))
+        key = sha256(secret.encode()).digest()  # CB-16
+        return await self._exchanges.run(key, lambda: self._complete(code, admit, secret))
+
+    async def repeat_login(self, secret: str, credentials: Credentials) -> TokenPair | None:
+        """Return what a browser gets that repeats the callback of a completed login. Calls nothing.
+
+        Returns:
+            The newest tokens of the login's session, or None if the browser has them already.
+
+        Raises:
+            LoginRejected: The login was refused, its session has ended, or the browser has another one.
+            UpstreamError: The tokens cannot be verified.
+        """
+        presented = await self._authenticator.refresh_tokens(credentials)
+        try:
+            pair = await self._completed.newest_pair(secret, presented)
+        except LoginEnded:
+            self._events.emit(LoginFailed("repeated"))
+            raise LoginRejected(_ENDED, reason="repeated") from None
+        self._events.emit(CallbackRepeated(delivered=pair is not None))
+        return pair
+
+    async def end_login(self, secret: str, *, superseded: bool = False) -> None:
+        """End a completed login and its session here. ``superseded``: its browser has signed in again."""
+        await self._completed.end(secret, superseded=superseded)
 
     async def finish(
         self, response: TokenResponse, admit: Admission, *, method: Literal["sso", "notp"] = "sso"
@@ -176,6 +212,18 @@ class LoginFlow:
             options=request.options,
             refresh_jwt=refresh_jwt,
         )
+
+    async def _complete(self, code: str, admit: Admission, secret: str) -> TokenPair | None:
+        lease = await self._completed.acquire(secret)
+        if lease is None:
+            return None
+        try:
+            pair = await self._exchange(code, admit)
+        except Exception:
+            await self._completed.refuse(secret, lease)
+            raise
+        await self._completed.keep(secret, pair)
+        return pair
 
     async def _exchange(self, code: str, admit: Admission) -> TokenPair:
         try:

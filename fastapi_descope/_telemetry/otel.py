@@ -14,6 +14,7 @@ from types import MappingProxyType
 from opentelemetry import metrics, trace
 
 from ..events import (
+    CallbackRepeated,
     ClaimsRejected,
     ConflictingCookies,
     CrossSiteRefused,
@@ -114,6 +115,7 @@ def _refused(kind: str) -> _EventMapping:
 
 _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
     {
+        CallbackRepeated: _result("descope.logins", "repeated", "delivered"),
         # At INFO: claims_as has logged a warning with the same names.
         ClaimsRejected: _EventMapping("descope.claims.rejected", labels=("model",)),
         ConflictingCookies: _refused("conflicting_cookies"),

@@ -143,7 +143,9 @@ class ErrorResponses:
             is_get = scope["method"] == "GET"
             here = _address(auth, scope) if is_get else Headers(scope=scope).get("referer", "")
             login = self._login_url(login, here, _login_params(error), scope)
-        # A callback is accepted once, whatever its result: repeating it can only fail.
+        if auth.login_query and login is not None:
+            login = f"{login}?{urlencode(auth.login_query)}"
+        # After an error, a callback can only fail again.
         can_retry = scope["method"] == "GET" and not scope["path"].endswith(CALLBACK.path)
         login_app, has_session = auth.location.login_app, _has_session(auth)
         may_log_out = has_session and isinstance(error, (Forbidden, SessionTooLarge))

@@ -1,16 +1,19 @@
 """Pending logins: the cookies that bind a callback to the browser in which the login started.
 
 Each login has a random state. The state travels to Descope and back in a URL, and its hash is kept in a
-cookie of the browser. A callback is accepted only if both match (RFC 9700, section 4.7; CB-01, CB-02). No
-secret is needed: only the browser's own user can write the cookie. Over https the cookie name starts with
+cookie of the browser. A callback is accepted only if both match (RFC 9700, section 4.7; CB-01, CB-02). The
+app needs no key: only the browser's own user can write the cookie. Over https the cookie name starts with
 ``__Host-``, so that sibling domains cannot write it either.
+
+The cookie also has a random secret, which is in no URL. Only a browser that has it can repeat its callback:
+for one minute after a success, the cookie stays and is marked as used (CB-04).
 
 The state of an nOTP sign-in stays in the page that polls for its session. Its cookie also has the pending
 reference, which no script can read (NP-01, NP-02).
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
@@ -30,8 +33,10 @@ _MAX_STORED = 20
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUFFIX = re.compile(rb"[0-9a-f]{16}")
+# Hash and time, secret and marks, and three texts in base64url.
 _VALUE = re.compile(
-    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,12})\.([A-Za-z0-9_-]{0,1366})(?:\.([A-Za-z0-9_-]{1,1366}))?"
+    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]{43})\.(s?m?u?)"
+    rb"\.([A-Za-z0-9_-]{0,1366})\.([A-Za-z0-9_-]{0,342})\.([A-Za-z0-9_-]{0,1366})"
 )
 
 
@@ -49,9 +54,21 @@ def _hash(state: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A pending login. ``started_at`` is in epoch seconds; ``pending_ref`` is "" except in nOTP sign-ins.
+    """A login that is pending, or was completed less than a minute ago.
 
-    The values come from a cookie, so ``return_to`` must be validated again before it is used.
+    The values come from a cookie, so ``return_to`` and ``tenant`` must be validated again before they are
+    used.
+
+    Attributes:
+        state_hash: The hash of the state.
+        return_to: Where the login ends; "" for the landing page.
+        started_at: When it started, in milliseconds since the epoch. When it was completed, if it is used.
+        pending_ref: The pending reference of an nOTP sign-in, else "".
+        secret: A random text that only this cookie has.
+        tenant: The tenant that the browser asked for, or "".
+        step_up: Whether a step-up was asked for.
+        mfa: Whether a second factor was asked for.
+        used: Whether it was completed.
     """
 
     # CB-10: validated again in the callback.
@@ -59,16 +76,24 @@ class Transaction:
     return_to: str = field(repr=False)
     started_at: int
     pending_ref: str = field(default="", repr=False)
+    secret: str = field(default_factory=lambda: token_urlsafe(32), repr=False)
+    tenant: str = field(default="", repr=False)
+    step_up: bool = False
+    mfa: bool = False
+    used: bool = False
 
     @property
     def value(self) -> str:
-        """The cookie value: ``hash.started_at.return_to``, and ``.pending_ref`` if there is one.
+        """The cookie value: ``hash.started_at.secret.marks.return_to.tenant.pending_ref``.
 
-        All but the time are in base64url.
+        The last three are in base64url.
         """
-        texts = (self.return_to, self.pending_ref) if self.pending_ref else (self.return_to,)
+        marks = "".join(
+            mark for mark, is_set in (("s", self.step_up), ("m", self.mfa), ("u", self.used)) if is_set
+        )
+        texts = (self.return_to, self.tenant, self.pending_ref)
         encoded = (base64url_encode(text.encode("ascii")) for text in texts)
-        return ".".join((self.state_hash, str(self.started_at), *encoded))
+        return ".".join((self.state_hash, str(self.started_at), self.secret, marks, *encoded))
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:
@@ -76,14 +101,25 @@ class Transaction:
         match = _VALUE.fullmatch(value)
         if match is None:
             return None
-        return_to, pending_ref = _decoded(match[3]), _decoded(match[4] or b"")
-        if return_to is None or pending_ref is None:
+        return_to, tenant, pending_ref = (_decoded(text) for text in match.groups()[4:])
+        if return_to is None or tenant is None or pending_ref is None:
             return None
-        return cls(match[1].decode("ascii"), return_to, int(match[2]), pending_ref)
+        return cls(
+            state_hash=match[1].decode("ascii"),
+            return_to=return_to,
+            started_at=int(match[2]),
+            pending_ref=pending_ref,
+            secret=match[3].decode("ascii"),
+            tenant=tenant,
+            step_up=b"s" in match[4],
+            mfa=b"m" in match[4],
+            used=b"u" in match[4],
+        )
 
     def is_live(self, now: float) -> bool:
-        """Return whether the login may still be completed at ``now`` (epoch seconds)."""
-        return -_MAX_SKEW <= now - self.started_at <= LoginTransactions.LIFETIME
+        """Return whether the login may still be completed, or repeated, at ``now`` (epoch seconds)."""
+        lifetime = LoginTransactions.REPEATABLE if self.used else LoginTransactions.LIFETIME
+        return -_MAX_SKEW <= now - self.started_at / 1000 <= lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +174,10 @@ class LoginTransactions:
 
     LIFETIME: ClassVar[int] = 600
     """Seconds after the start of a login during which its callback is accepted."""
+    REPEATABLE: ClassVar[int] = 60
+    """Seconds after a success during which the same browser can repeat its callback."""
     LIMIT: ClassVar[int] = 5
-    """Pending logins in one browser, such as one per tab. The oldest are removed."""
+    """Logins in one browser, such as one per tab. Used ones are removed first, then the oldest."""
     BUDGET: ClassVar[int] = 4_096
     """Bytes of all login cookies together, names included (CB-04). The oldest are removed."""
 
@@ -147,7 +185,16 @@ class LoginTransactions:
         self._cookie_sets = {secure: _CookieSet(secure=secure) for secure in (False, True)}
 
     def start(
-        self, headers: Headers, *, return_to: str, now: float, secure: bool, pending_ref: str = ""
+        self,
+        headers: Headers,
+        *,
+        return_to: str,
+        now: float,
+        secure: bool,
+        pending_ref: str = "",
+        tenant: str = "",
+        step_up: bool = False,
+        mfa: bool = False,
     ) -> tuple[str, list[bytes]]:
         """Return a new state of 256 bits, and the ``Set-Cookie`` values that bind it to this browser.
 
@@ -157,7 +204,15 @@ class LoginTransactions:
         cookie_set = self._cookie_sets[secure]
         storable = return_to.isascii() and len(return_to) <= MAX_RETURN_TO
         state, name = token_urlsafe(32), cookie_set.new_name()
-        value = Transaction(_hash(state), return_to if storable else "", int(now), pending_ref).value
+        value = Transaction(
+            _hash(state),
+            return_to if storable else "",
+            int(now * 1000),
+            pending_ref,
+            tenant=tenant,
+            step_up=step_up,
+            mfa=mfa,
+        ).value
         stored = cookie_set.stored(headers)
         kept = self._newest(stored, budget=self.BUDGET - len(name) - len(value), now=now)
         deleted = {cookie.name for cookie in stored} - kept
@@ -170,7 +225,7 @@ class LoginTransactions:
     def find(
         self, headers: Headers, *, state: str, now: float, secure: bool, notp: bool = False
     ) -> Transaction | None:
-        """Return the pending login with this state, or None if this browser has none.
+        """Return the login with this state, pending or used, or None if this browser has none.
 
         ``notp`` selects nOTP sign-ins; without it only other logins are found. The result is also None if two
         cookies have the state and different contents. The comparison takes constant time (CB-03).
@@ -183,22 +238,44 @@ class LoginTransactions:
     def delete(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
         """Return the ``Set-Cookie`` values that delete the login with this state, expired or not.
 
-        A callback deletes it on success and on failure, so that a login completes only once (CB-04).
+        A callback that fails deletes it.
         """
         cookie_set = self._cookie_sets[secure]
         return cookie_set.attributes.delete_cookies({name for name, _ in cookie_set.matching(headers, state)})
 
+    def mark_used(self, headers: Headers, *, state: str, now: float, secure: bool) -> list[bytes]:
+        """Return the ``Set-Cookie`` values that keep the login with this state for a minute, as used."""
+        cookie_set = self._cookie_sets[secure]
+        return [
+            cookie_set.attributes.set_cookie(
+                name, replace(transaction, used=True, started_at=int(now * 1000)).value, self.REPEATABLE
+            )
+            for name, transaction in cookie_set.matching(headers, state)
+        ]
+
+    def used(self, headers: Headers, *, secure: bool) -> tuple[list[str], list[bytes]]:
+        """Return the secrets of the used logins, and the ``Set-Cookie`` values that delete them."""
+        cookie_set = self._cookie_sets[secure]
+        found = [
+            (cookie.name, cookie.transaction.secret)
+            for cookie in cookie_set.stored(headers)
+            if cookie.transaction and cookie.transaction.used
+        ]
+        deletions = cookie_set.attributes.delete_cookies(name for name, _ in found)
+        return [secret for _, secret in found], deletions
+
     def _newest(self, stored: list[_StoredTransaction], *, budget: int, now: float) -> set[str]:
-        """Return the names of the newest cookies that fit next to a new one."""
+        """Return the names of the newest cookies that fit next to a new one. Used ones count as oldest."""
+        # Of two logins that started in the same millisecond, browsers send the older one first.
         live = [
-            (cookie.transaction.started_at, cookie.name, cookie.size)
-            for cookie in stored
+            (not cookie.transaction.used, cookie.transaction.started_at, position, cookie)
+            for position, cookie in enumerate(stored)
             if cookie.transaction and cookie.transaction.is_live(now)
         ]
         kept: set[str] = set()
-        for _, name, size in sorted(live, reverse=True)[: self.LIMIT - 1]:
-            budget -= size
+        for *_, cookie in sorted(live, reverse=True)[: self.LIMIT - 1]:
+            budget -= cookie.size
             if budget < 0:
                 break
-            kept.add(name)
+            kept.add(cookie.name)
         return kept

@@ -6,7 +6,7 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 (TN-11).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -127,6 +127,7 @@ class RequestAuth:
         is_nested: Whether the context handled a request before: that of an outer app.
         cookies: The cookies that the response sets.
         known_credentials: The credentials of the request if they have been read, else None.
+        login_query: The query of the login that an error page links to, if a route has set it.
     """
 
     __slots__ = (
@@ -139,6 +140,7 @@ class RequestAuth:
         "is_nested",
         "known_credentials",
         "location",
+        "login_query",
         "scope",
     )
 
@@ -148,6 +150,7 @@ class RequestAuth:
         self.location = location
         self.cookies = ResponseCookies(factory.cookies, scope)
         self.known_credentials: Credentials | None = None
+        self.login_query: Mapping[str, str] | None = None
         self._result: AuthResult | None = None
         self._pending_login: tuple[TokenPair, Login] | None = None
         self._has_started = False

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from fastapi_descope._auth.credentials import Credentials
-from fastapi_descope._auth.login import LoginRequest
+from fastapi_descope._auth.login import Admission, LoginRequest
 from fastapi_descope._refresh.family import Ended, Renewed
 from fastapi_descope._upstream.login_options import LoginOptions, LoginParams
 from fastapi_descope.emulator.journal import fingerprint
@@ -25,6 +25,7 @@ from tests.helpers.auth_harness import ADA, AuthHarness, admit_all, cookies
 
 pytestmark = pytest.mark.anyio
 
+SECRET = "s" * 43
 CALLBACK = "http://127.0.0.1:8000/callback?state=canary-state"
 
 
@@ -36,6 +37,15 @@ def login_request(tenant: str = "acme", options: LoginOptions | None = None) -> 
 async def signed_in_code(core: AuthHarness, options: LoginOptions | None = None) -> str:
     """Return the code with which a browser comes back."""
     return await core.code(await core.login_flow.authorization_url(login_request(options=options)))
+
+
+async def complete(
+    core: AuthHarness, code: str, admit: Admission = admit_all, secret: str = SECRET
+) -> TokenPair:
+    """Complete a login for the first time."""
+    pair = await core.login_flow.complete_login(code, admit, secret=secret)
+    assert pair is not None
+    return pair
 
 
 async def test_login_starts_at_the_url_that_descope_returns() -> None:
@@ -94,7 +104,7 @@ async def test_step_up_results_in_a_stepped_up_session() -> None:
     url = await core.login_flow.authorization_url(
         login_request(options=LoginOptions(stepup=True)), credentials=cookies(core.issue())
     )
-    pair = await core.login_flow.complete_login(await core.code(url), admit_all)
+    pair = await complete(core, await core.code(url), admit_all)
     assert pair.session.step_up
 
 
@@ -107,7 +117,7 @@ async def test_step_up_without_a_refresh_token_is_an_ordinary_login(options: Log
         login_request(options=options), credentials=Credentials(session=core.issue().session_jwt)
     )
 
-    pair = await core.login_flow.complete_login(await core.code(url), admit_all)
+    pair = await complete(core, await core.code(url), admit_all)
     assert not pair.session.step_up
     assert not pair.session.used_mfa
     assert core.calls("authorize") == 1
@@ -171,7 +181,7 @@ async def test_code_is_exchanged_for_verified_tokens_of_the_tenant() -> None:
     """One event is emitted, which also says whether the user is new."""
     core = AuthHarness()
     for first_seen in (True, False):
-        pair = await core.login_flow.complete_login(await signed_in_code(core), admit_all)
+        pair = await complete(core, await signed_in_code(core), secret=f"secret {first_seen}")
         assert pair.session.tenant_id == "acme"
         assert pair.session.user.email == ADA
         assert core.recorded_events(SignedIn)[-1] == SignedIn(pair.session.user.id, "acme", first_seen)
@@ -184,7 +194,7 @@ async def test_cb08_code_that_descope_rejects_is_rejected(status: int) -> None:
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(LoginRejected) as caught:
-        await core.login_flow.complete_login("canary-code", admit_all)
+        await complete(core, "canary-code", admit_all)
     assert caught.value.reason == "code_refused"
     assert "canary" not in repr(caught.value) + repr(caught.value.__cause__)
     assert core.recorded_events(LoginFailed) == [LoginFailed("code_refused", status, "E011001")]
@@ -196,7 +206,7 @@ async def test_cb08_rate_limited_exchange_is_not_repeated() -> None:
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=429, retry_after=17)
     with pytest.raises(RateLimited) as caught:
-        await core.login_flow.complete_login("code", admit_all)
+        await complete(core, "code", admit_all)
     assert caught.value.retry_after == 17
     assert core.recorded_events(LoginFailed) == [LoginFailed("rate_limited")]
     assert core.calls("exchange") == 1
@@ -208,7 +218,7 @@ async def test_cb08_failed_exchange_is_not_repeated(status: int) -> None:
     core = AuthHarness()
     core.emulator.faults.add("exchange", status=status)
     with pytest.raises(UpstreamUnavailable):
-        await core.login_flow.complete_login("code", admit_all)
+        await complete(core, "code", admit_all)
     assert core.recorded_events(LoginFailed) == [LoginFailed("upstream_unavailable")]
     assert core.calls("exchange") == 1
 
@@ -218,7 +228,7 @@ async def test_cb07_unverified_tokens_sign_no_user_in() -> None:
     core = AuthHarness()
     core.set_next_tokens("exchange", *reversed([*core.issue()]))
     with pytest.raises(InvalidUpstreamResponse):
-        await core.login_flow.complete_login("code", admit_all)
+        await complete(core, "code", admit_all)
     assert core.recorded_events(LoginFailed, UpstreamTokenRejected, SignedIn) == [
         UpstreamTokenRejected("kind"),
         LoginFailed("invalid_upstream_response"),
@@ -246,7 +256,7 @@ async def test_lg07_user_whom_a_hook_rejects_is_not_signed_in(refusal: Exception
         raise refusal
 
     with pytest.raises(type(refusal)) as caught:
-        await core.login_flow.complete_login(code, refuse)
+        await complete(core, code, refuse)
     assert caught.value is refusal
     assert core.recorded_events(SignedIn, LoginFailed) == [LoginFailed(reason)]
 
@@ -260,7 +270,7 @@ async def test_cb16_concurrent_callbacks_run_hooks_once() -> None:
     async def admit(pair: TokenPair, login: Login) -> None:
         admitted.append((pair.session.user.email, login.user.email))
 
-    await asyncio.gather(*[core.login_flow.complete_login(code, admit) for _ in range(10)])
+    await asyncio.gather(*[complete(core, code, admit) for _ in range(10)])
 
     assert admitted == [(ADA, ADA)]
 
@@ -270,7 +280,7 @@ async def test_clock_that_is_ahead_emits_an_event() -> None:
     core = AuthHarness()
     core.set_next_tokens("exchange", *core.issue(session_seconds=-60))
     with pytest.raises(InvalidUpstreamResponse):
-        await core.login_flow.complete_login("code", admit_all)
+        await complete(core, "code", admit_all)
     assert core.recorded_events(LoginFailed, UpstreamTokenRejected) == [
         UpstreamTokenRejected("expired"),
         LoginFailed("invalid_upstream_response"),
@@ -282,20 +292,39 @@ async def test_cb16_concurrent_callbacks_cost_one_exchange() -> None:
     core = AuthHarness()
     code = await signed_in_code(core)
 
-    pairs = await asyncio.gather(*[core.login_flow.complete_login(code, admit_all) for _ in range(10)])
+    pairs = await asyncio.gather(*[complete(core, code, admit_all) for _ in range(10)])
 
     assert len({pair.refresh.text for pair in pairs}) == 1
     assert core.calls("exchange") == 1
     assert len(core.recorded_events(SignedIn)) == 1
 
 
-async def test_cb16_later_callback_with_the_same_code_is_rejected() -> None:
-    """A code can be used once, and Descope rejects the second use."""
+async def test_cb04_cb16_later_callback_of_the_same_login_exchanges_nothing() -> None:
+    """Neither its own code nor another one, whether the login has succeeded or failed."""
+    core = AuthHarness()
+    await complete(core, await signed_in_code(core), secret="completed")
+    with pytest.raises(LoginRejected):
+        await complete(core, "wrong-code", secret="refused")
+    exchanges = core.calls("exchange")
+
+    for secret in ("completed", "refused"):
+        assert await core.login_flow.complete_login("another", admit_all, secret=secret) is None
+    assert core.calls("exchange") == exchanges
+
+
+async def test_cb16_code_works_in_one_browser_only() -> None:
+    """Another browser with the same code has another secret, and fails while the code is exchanged."""
     core = AuthHarness()
     code = await signed_in_code(core)
-    await core.login_flow.complete_login(code, admit_all)
-    with pytest.raises(LoginRejected):
-        await core.login_flow.complete_login(code, admit_all)
+    core.emulator.faults.add("exchange", hold=True)
+    first = asyncio.create_task(complete(core, code, secret="victim"))
+    await core.emulator.faults.wait_until_held()
+
+    core.emulator.faults.release()
+    second = asyncio.create_task(complete(core, code, secret="attacker"))
+
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert {type(result) for result in results} == {LoginRejected, TokenPair}
     assert core.calls("exchange") == 2
 
 
@@ -304,7 +333,7 @@ async def test_cb16_cancelled_callback_does_not_cancel_a_concurrent_one() -> Non
     core = AuthHarness()
     code = await signed_in_code(core)
     core.emulator.faults.add("exchange", hold=True)
-    first, second = (asyncio.create_task(core.login_flow.complete_login(code, admit_all)) for _ in range(2))
+    first, second = (asyncio.create_task(complete(core, code, admit_all)) for _ in range(2))
     await core.emulator.faults.wait_until_held()
     first.cancel()
     core.emulator.faults.release()
@@ -321,7 +350,7 @@ async def test_callbacks_with_different_codes_share_nothing() -> None:
     theirs = await core.code(await core.login_flow.authorization_url(login_request()), "grace@acme.example")
 
     ada, grace = await asyncio.gather(
-        core.login_flow.complete_login(mine, admit_all), core.login_flow.complete_login(theirs, admit_all)
+        complete(core, mine, secret="mine"), complete(core, theirs, secret="theirs")
     )
 
     assert (ada.session.user.email, grace.session.user.email) == (ADA, "grace@acme.example")

@@ -231,7 +231,7 @@ async def test_shutdown_waits_no_longer_than_its_timeout() -> None:
     for endpoint in ("refresh", "exchange"):
         core.emulator.faults.add(endpoint, hold=True)
     refresh = asyncio.create_task(core.authenticate(issued))
-    login = asyncio.create_task(core.login_flow.complete_login("code", admit_all))
+    login = asyncio.create_task(core.login_flow.complete_login("code", admit_all, secret="secret"))
     await core.emulator.faults.wait_until_held(2)
 
     await core.drain(10)

@@ -134,6 +134,10 @@ class Browser:
         """Return the names of the app's cookies in the jar."""
         return {cookie.name for cookie in self.http.cookies.jar}
 
+    def session_names(self) -> set[str]:
+        """Return the names of the app's cookies without those of logins."""
+        return {name for name in self.names() if "descope_login" not in name}
+
     async def _send(
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None
     ) -> httpx.Response:
@@ -160,9 +164,11 @@ class AppHarness:
         return Browser(httpx.AsyncClient(transport=transport, mounts=self.mounts, headers=wire))
 
     async def signed_in_browser(self, **headers: str) -> Browser:
-        """Return a new browser in which Ada has signed in to Acme."""
+        """Return a new browser in which Ada has signed in to Acme, more than a minute ago."""
         browser = self.browser(**headers)
         await browser.sign_in()
+        for name in browser.names() - browser.session_names():  # of the login, for a minute
+            browser.http.cookies.delete(name)
         return browser
 
     def calls(self, endpoint: str) -> int:

@@ -75,7 +75,7 @@ async def test_the_login_works_once_the_variables_are_set(
 
     assert (await browser.sign_in()).headers["location"] == "/me"
 
-    assert browser.names() == {"sid", "rid"}
+    assert browser.session_names() == {"sid", "rid"}
     assert (await browser.get("/me")).status_code == 200
     assert warnings_in(caplog) == []
 
@@ -97,7 +97,7 @@ async def test_ck06_names_that_tokens_do_not_have_are_warned_about_once(
         assert (await browser.get("/me")).status_code == 200
         assert (await browser.post("/tenant/select", {"tenant": "globex"})).status_code == 200
 
-    assert browser.names() == {"DS", "DSR"}
+    assert browser.session_names() == {"DS", "DSR"}
     assert warnings_in(caplog) == ["DESCOPE_SESSION_COOKIE_NAME=sid", "DESCOPE_REFRESH_COOKIE_NAME=rid"]
 
 

@@ -21,6 +21,11 @@ from fastapi_descope.events import Event
 USER, TENANT = "U2canaryuser", "T2canarytenant"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
+    events.CallbackRepeated(delivered=True): (
+        "descope.logins",
+        {"result": "repeated", "delivered": "true"},
+        "INFO",
+    ),
     events.ClaimsRejected("AppClaims", ("plan", "seats")): (
         "descope.claims.rejected",
         {"model": "appclaims"},

@@ -62,5 +62,6 @@ async def test_rt15_safe_path_arrives_byte_for_byte(make_env: EnvFactory) -> Non
 def _plant(browser: Browser, target: str) -> None:
     """Put another target into the cookie of the pending login."""
     (cookie,) = [cookie for cookie in browser.http.cookies.jar if cookie.name.startswith("descope_login_")]
-    state, started, _ = (cookie.value or "").split(".")
-    cookie.value = f"{state}.{started}.{urlsafe_b64encode(target.encode()).rstrip(b'=').decode()}"
+    parts = (cookie.value or "").split(".")
+    parts[4] = urlsafe_b64encode(target.encode()).rstrip(b"=").decode()
+    cookie.value = ".".join(parts)

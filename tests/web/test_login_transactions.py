@@ -10,6 +10,7 @@ from fastapi_descope._web.login_transactions import LoginTransactions, Transacti
 from tests.helpers.cookie_jar import PlainJar
 
 NOW = 1_700_000_000
+SECRET = "s" * 43
 DELETION = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax; Secure"
 
 StartLogin = Callable[..., str]
@@ -44,13 +45,13 @@ def start_login(logins: LoginTransactions, browser: PlainJar) -> StartLogin:
     [
         pytest.param(
             True,
-            r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000\.L3JlcG9ydHM"
+            r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000900\.[\w-]{43}\.\.L3JlcG9ydHM\.\."
             r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure",
             id="https",
         ),
         pytest.param(
             False,
-            r"descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000\.L3JlcG9ydHM"
+            r"descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000900\.[\w-]{43}\.\.L3JlcG9ydHM\.\."
             r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax",
             id="http-on-loopback",
         ),
@@ -78,7 +79,7 @@ def test_cb02_the_browser_that_started_a_login_finds_it(
     state = start_login("/reports?q=1#top")
     found = logins.find(browser.headers, state=state, now=NOW + 1, secure=True)
     assert found is not None
-    assert (found.return_to, found.started_at) == ("/reports?q=1#top", NOW)
+    assert (found.return_to, found.started_at) == ("/reports?q=1#top", NOW * 1000)
 
 
 def test_cb02_another_browser_does_not_find_the_login(
@@ -184,10 +185,10 @@ def test_cb04_the_sixth_login_deletes_the_oldest(
     ("length", "kept"),
     [
         pytest.param(1_024, 2, id="longest"),
-        pytest.param(700, 3, id="four-are-8-bytes-too-many"),
-        pytest.param(699, 4, id="four-are-4096-bytes"),
-        pytest.param(546, 4, id="five-are-4-bytes-too-many"),
-        pytest.param(545, 5, id="five-are-4095-bytes"),
+        pytest.param(662, 3, id="four-are-4-bytes-too-many"),
+        pytest.param(661, 4, id="four-are-4096-bytes"),
+        pytest.param(508, 4, id="five-are-4-bytes-too-many"),
+        pytest.param(507, 5, id="five-are-4090-bytes"),
     ],
 )
 def test_cb04_all_login_cookies_together_stay_below_4_kib(
@@ -202,7 +203,7 @@ def test_cb04_all_login_cookies_together_stay_below_4_kib(
 
 def test_cb04_one_byte_over_4_kib_deletes_the_oldest(browser: PlainJar, start_login: StartLogin) -> None:
     """Of four logins with 4,097 bytes together, three are kept."""
-    for second, length in enumerate((700, 699, 699, 698)):
+    for second, length in enumerate((662, 661, 661, 661)):
         start_login("/" + "x" * (length - 1), NOW + second)
     assert len(browser.cookies) == 3
 
@@ -222,22 +223,22 @@ def test_only_the_newest_logins_are_kept(browser: PlainJar, start_login: StartLo
         pytest.param("", id="empty"),
         pytest.param("x", id="one-part"),
         pytest.param(f"{'x' * 43}.1700000000", id="two-parts"),
-        pytest.param(f"{'x' * 43}.1700000000.Lw.Lw.Lw", id="five-parts"),
-        pytest.param(f"{'x' * 42}.1700000000.Lw", id="short-hash"),
-        pytest.param(f"{'x' * 43}.-1700000000.Lw", id="negative-time"),
-        pytest.param(f"{'x' * 43}.1.7e9.Lw", id="float-time"),
-        pytest.param(f"{'x' * 43}.1_700_000_000.Lw", id="time-with-underscores"),
-        pytest.param(f"{'x' * 43}.{'9' * 5_000}.Lw", id="huge-time"),
-        pytest.param(f"{'x' * 43}.\xb2.Lw", id="superscript-time"),
-        pytest.param(f"{'x' * 43}.1700000000.Lw==", id="padded"),
-        pytest.param(f"{'x' * 43}.1700000000.L", id="impossible-base64"),
-        pytest.param(f"{'x' * 43}.1700000000.Lx", id="second-spelling"),
-        pytest.param(f"{'x' * 43}.1700000000.L/", id="other-alphabet"),
-        pytest.param(f"{'x' * 43}.1700000000.w6k", id="not-ascii-inside"),
-        pytest.param(f'"{"x" * 43}.1700000000.Lw"', id="quoted"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..Lw.Lw.Lw.Lw", id="eight-parts"),
+        pytest.param(f"{'x' * 42}.1700000000000.{SECRET}..Lw..", id="short-hash"),
+        pytest.param(f"{'x' * 43}.-1700000000000.{SECRET}..Lw..", id="negative-time"),
+        pytest.param(f"{'x' * 43}.1.7e9.{SECRET}..Lw..", id="float-time"),
+        pytest.param(f"{'x' * 43}.1_700_000_000_000.{SECRET}..Lw..", id="time-with-underscores"),
+        pytest.param(f"{'x' * 43}.{'9' * 5_000}.{SECRET}..Lw..", id="huge-time"),
+        pytest.param(f"{'x' * 43}.\xb2.{SECRET}..Lw..", id="superscript-time"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..Lw==..", id="padded"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..L..", id="impossible-base64"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..Lx..", id="second-spelling"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..L/..", id="other-alphabet"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..w6k..", id="not-ascii-inside"),
+        pytest.param(f'"{"x" * 43}.1700000000000.{SECRET}..Lw.."', id="quoted"),
         pytest.param("x" * 50_000, id="50-KB"),
-        pytest.param(f"{'x' * 43}.1700000000.{'L' * 50_000}", id="50-KB-target"),
-        pytest.param(f"{'x' * 43}.1700000000.Lw", id="expired"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..{'L' * 50_000}..", id="50-KB-target"),
+        pytest.param(f"{'x' * 43}.1700000000000.{SECRET}..Lw..", id="expired"),
     ],
 )
 def test_cb03_malformed_and_expired_cookies_are_deleted_by_the_next_login(
@@ -297,7 +298,7 @@ def test_two_different_cookies_for_one_state_are_rejected(
     assert found is not None
     assert found.return_to == "/reports"
     evil = urlsafe_b64encode(b"/elsewhere").rstrip(b"=").decode()
-    browser.cookies[other] = f"{value.rpartition('.')[0]}.{evil}"
+    browser.cookies[other] = value.replace("L3JlcG9ydHM", evil)
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
     lines = logins.delete(browser.headers, state=state, secure=True)
     assert [line.partition(b"=")[0].decode() for line in lines] == sorted([name, other])
@@ -340,7 +341,9 @@ def test_a_target_that_is_too_long_is_not_stored(
 
 def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
     """``repr`` shows only when the login started."""
-    assert repr(Transaction("hash", "/private", NOW)) == f"Transaction(started_at={NOW})"
+    assert repr(Transaction("hash", "/private", NOW)) == (
+        f"Transaction(started_at={NOW}, step_up=False, mfa=False, used=False)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -354,14 +357,15 @@ def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
 )
 def test_cb04_a_non_canonical_target_is_rejected(target: bytes) -> None:
     """A target in a non-canonical encoding was not written by the plugin."""
-    value = b"h" * 43 + b".1700000000." + target
-    ours = Transaction("h" * 43, "/ry", NOW)
+    value = f"{'h' * 43}.1700000000000.{SECRET}..".encode() + target + b".."
+    ours = Transaction("h" * 43, "/ry", NOW * 1000, secret=SECRET)
     assert Transaction.parse(value) == (ours if target == b"L3J5" else None)
 
 
 def test_cb04_only_padding_is_removed_from_a_target() -> None:
     """Only the padding is removed from the base64url, whatever the last character is."""
-    assert Transaction("h" * 43, "/aW", NOW).value == "h" * 43 + f".{NOW}.L2FX"
+    transaction = Transaction("h" * 43, "/aW", NOW, secret=SECRET)
+    assert transaction.value == f"{'h' * 43}.{NOW}.{SECRET}..L2FX.."
 
 
 def test_np01_the_reference_of_an_notp_sign_in_is_in_its_cookie(
@@ -371,7 +375,7 @@ def test_np01_the_reference_of_an_notp_sign_in_is_in_its_cookie(
     state, lines = logins.start([], return_to="/reports", now=NOW, secure=True, pending_ref="canary-ref")
     browser.receive(lines)
     shape = (
-        r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000\.L3JlcG9ydHM\.Y2FuYXJ5LXJlZg"
+        r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000000\.[\w-]{43}\.\.L3JlcG9ydHM\.\.Y2FuYXJ5LXJlZg"
         r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
     )
     assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
@@ -420,17 +424,90 @@ def test_np07_the_longest_reference_and_target_fit_into_one_cookie(
 @pytest.mark.parametrize(
     ("value", "reference"),
     [
-        pytest.param(b"Lw.cmVm", "ref", id="ours"),
-        pytest.param(b".cmVm", "ref", id="without a target"),
-        pytest.param(b"Lw.", None, id="empty"),
-        pytest.param(b"Lw.cmVm=", None, id="padded"),
-        pytest.param(b"Lw.cmV", None, id="second spelling"),
-        pytest.param(b"Lw.w6k", None, id="not ASCII"),
-        pytest.param(b"w6k.cmVm", None, id="target not ASCII"),
-        pytest.param(b"Lw." + b"A" * 1_367, None, id="too long"),
+        pytest.param(b"Lw..cmVm", "ref", id="ours"),
+        pytest.param(b"..cmVm", "ref", id="without a target"),
+        pytest.param(b"Lw..", "", id="empty"),
+        pytest.param(b"Lw..cmVm=", None, id="padded"),
+        pytest.param(b"Lw..cmV", None, id="second spelling"),
+        pytest.param(b"Lw..w6k", None, id="not ASCII"),
+        pytest.param(b"w6k..cmVm", None, id="target not ASCII"),
+        pytest.param(b"Lw.w6k.cmVm", None, id="tenant not ASCII"),
+        pytest.param(b"Lw.." + b"A" * 1_367, None, id="too long"),
     ],
 )
 def test_np02_a_malformed_reference_is_rejected(value: bytes, reference: str | None) -> None:
     """It was not written by the plugin."""
-    found = Transaction.parse(b"h" * 43 + b".1700000000." + value)
+    found = Transaction.parse(f"{'h' * 43}.1700000000000.{SECRET}..".encode() + value)
     assert (found.pending_ref if found else None) == reference
+
+
+def test_cb04_of_seven_logins_of_one_second_the_oldest_give_way(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """Also of those of one millisecond: browsers send older cookies first."""
+    states = [start_login(f"/{tab}", NOW + (tab // 2) / 1000) for tab in range(7)]
+    live = [logins.find(browser.headers, state=state, now=NOW + 1, secure=True) for state in states]
+    assert [transaction and transaction.return_to for transaction in live] == [
+        *(None, None),
+        *("/2", "/3", "/4", "/5", "/6"),
+    ]
+
+
+def test_cb04_used_login_is_kept_for_a_minute(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """Its cookie has the same name, secret and attributes, and a lifetime of its own."""
+    state = start_login()
+    ((name, before),) = browser.cookies.items()
+    (line,) = logins.mark_used(browser.headers, state=state, now=NOW + 590, secure=True)
+    browser.receive([line])
+
+    expected = before.replace(f".{NOW}000.", f".{NOW + 590}000.").replace("..L3", ".u.L3")
+    assert line.decode() == (f"{name}={expected}; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure")
+    found = logins.find(browser.headers, state=state, now=NOW + 650, secure=True)
+    assert found is not None
+    assert found.used
+    assert logins.find(browser.headers, state=state, now=NOW + 650.5, secure=True) is None
+
+
+def test_cb04_used_logins_give_way_first(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """A completed login takes the place of no pending one."""
+    states = [start_login(f"/{tab}", NOW + tab) for tab in range(5)]
+    browser.receive(logins.mark_used(browser.headers, state=states[4], now=NOW + 9, secure=True))
+    states.append(start_login("/5", NOW + 10))
+    live = [logins.find(browser.headers, state=state, now=NOW + 10, secure=True) for state in states]
+    assert [transaction and transaction.return_to for transaction in live] == [
+        *("/0", "/1", "/2", "/3", None, "/5"),
+    ]
+
+
+def test_cb04_used_logins_of_a_browser_are_deleted(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """With their secrets, by which their tokens are found. Pending logins stay."""
+    used, pending = start_login("/used"), start_login("/pending")
+    assert logins.used(browser.headers, secure=True) == ([], [])
+    browser.receive(logins.mark_used(browser.headers, state=used, now=NOW, secure=True))
+    transaction = logins.find(browser.headers, state=used, now=NOW, secure=True)
+    assert transaction is not None
+
+    secrets, deletions = logins.used(browser.headers, secure=True)
+    browser.receive(deletions)
+
+    assert secrets == [transaction.secret]
+    assert logins.find(browser.headers, state=used, now=NOW, secure=True) is None
+    assert logins.find(browser.headers, state=pending, now=NOW, secure=True) is not None
+
+
+def test_login_keeps_what_was_asked_for(logins: LoginTransactions, browser: PlainJar) -> None:
+    """Another try asks for the same tenant, and the callback knows whether a step-up was asked for."""
+    state, lines = logins.start(
+        [], return_to="/", now=NOW, secure=True, tenant="ada@acme.example", step_up=True, mfa=True
+    )
+    browser.receive(lines)
+    found = logins.find(browser.headers, state=state, now=NOW, secure=True)
+    assert found is not None
+    assert (found.tenant, found.step_up, found.mfa, found.used) == ("ada@acme.example", True, True, False)
+    assert "acme" not in repr(found)

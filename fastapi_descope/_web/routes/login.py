@@ -11,9 +11,12 @@ from ..._auth.login import LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
 from ..._telemetry.log_once import LogOnce
 from ..._upstream.login_options import LoginOptions, LoginParams
+from ...errors import UpstreamUnavailable
 from ...events import LoginStarted
+from ...session import TokenPair
 from ..app_location import CALLBACK, LOGIN
 from ..error_responses import NO_STORE, ClientKind, client_kind
+from ..login_transactions import Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..request_auth import RequestAuth, request_auth
 from .login_steps import REDIRECT_HEADERS, LoginSteps, may_swap_users, sibling_path, single_values
@@ -50,6 +53,7 @@ class LoginRoutes:
         self.steps.require_navigation(request)
         await auth.delete_duplicates()
         return_to = self.steps.return_to(request, auth)
+        auth.login_query = {"return_to": return_to}
         query, has_tenant = single_values(request), "tenant" in request.query_params
         params, tenant = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
         if tenant is not None and may_swap_users(request, auth):
@@ -61,7 +65,9 @@ class LoginRoutes:
             detail = _INVALID_TENANT if has_tenant else _NO_TENANT
             return self._ask_for_organisation(request, return_to, params, detail)
         self._warn_about_other_host(request)
-        state, cookies = self.steps.start_transaction(request, return_to)
+        state, cookies = self.steps.start_transaction(
+            request, return_to, tenant=tenant if has_tenant else "", options=options
+        )
         login_request = LoginRequest(tenant, self._redirect_url(request, state), params, options)
         url = await self.steps.core.login_flow.authorization_url(
             login_request, credentials=auth.credentials()
@@ -75,18 +81,40 @@ class LoginRoutes:
         auth = request_auth(request.scope)
         state = single_values(request).get("state")
         transaction = self.steps.find_transaction(request, auth, state)  # CB-01 to CB-04
-        self.steps.delete_transaction(request, auth, state)  # it completes once, on success or failure
         await auth.delete_duplicates()
+        try:
+            pair = await self._tokens(request, auth, transaction)
+        except UpstreamUnavailable:
+            raise
+        except Exception:
+            self.steps.delete_transaction(request, auth, state)
+            raise
+        if pair is not None:
+            await self.steps.sign_in(auth, pair)
+        return self._redirect_after_login(self.steps.stored_return_to(transaction, request, auth))
+
+    async def _tokens(
+        self, request: Request, auth: RequestAuth, transaction: Transaction
+    ) -> TokenPair | None:
+        """Return the tokens of the login, or None if the browser has them already."""
         if any(name in request.query_params for name in ("err", "error")):
             raise self.steps.rejected(
                 "refused", "The sign-in was cancelled, or your organisation refused it."
             )
-        code = _matching(single_values(request).get("code"), _CODE)
+        query, flow = single_values(request), self.steps.core.login_flow
+        if transaction.used:
+            return await flow.repeat_login(transaction.secret, auth.credentials())
+        code = _matching(query.get("code"), _CODE)
         if code is None:
             raise self.steps.rejected("code", "The sign-in service did not send a valid code.")
-        pair = await self.steps.core.login_flow.complete_login(code, self.steps.admission(request, auth))
-        await self.steps.sign_in(auth, pair)
-        return self._redirect_after_login(self.steps.stored_return_to(transaction, request, auth))
+        admission = self.steps.admission(request, auth)
+        pair = await flow.complete_login(code, admission, secret=transaction.secret)
+        if pair is None:
+            pair = await flow.repeat_login(transaction.secret, auth.credentials())
+        else:
+            await self.steps.end_completed(request, auth, superseded=True)
+        self.steps.mark_used(request, auth, query.get("state"))
+        return pair
 
     def _redirect_after_login(self, url: str) -> Response:
         """Return a redirect, or a forwarding page if cookies are Strict.

@@ -102,7 +102,13 @@ class LoginSteps:
         return admit
 
     def start_transaction(
-        self, request: Request, return_to: str, *, pending_ref: str = ""
+        self,
+        request: Request,
+        return_to: str,
+        *,
+        pending_ref: str = "",
+        tenant: str = "",
+        options: LoginOptions | None = None,
     ) -> tuple[str, list[bytes]]:
         """Return a new state, and the ``Set-Cookie`` values that bind it to this browser."""
         return self.transactions.start(
@@ -111,12 +117,15 @@ class LoginSteps:
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
             pending_ref=pending_ref,
+            tenant=tenant,
+            step_up=options is not None and options.stepup,
+            mfa=options is not None and options.mfa,
         )
 
     def find_transaction(
         self, request: Request, auth: RequestAuth, state: str | None, *, notp: bool = False
     ) -> Transaction:
-        """Return the pending login with this state, or delete what is left of it.
+        """Return the login with this state, pending or used, or delete what is left of it.
 
         Raises:
             LoginRejected: this browser has no such pending login.
@@ -133,12 +142,37 @@ class LoginSteps:
             raise self.rejected(
                 "state", "This sign-in has expired, was started in another browser, or was already used."
             )
+        return_to = self._safe_redirect(transaction.return_to, request, auth)
+        query = {"tenant": transaction.tenant, "return_to": return_to}
+        auth.login_query = {name: value for name, value in query.items() if value}
         return transaction
 
     def delete_transaction(self, request: Request, auth: RequestAuth, state: str | None) -> None:
         """Delete the pending login with this state, if this browser has one."""
         headers, secure = request.scope["headers"], self.cookies.use_secure(request.scope)
         auth.cookies.add(self.transactions.delete(headers, state=state or "", secure=secure))
+
+    def mark_used(self, request: Request, auth: RequestAuth, state: str | None) -> None:
+        """Keep the login with this state for a minute, so that the browser can repeat its callback."""
+        auth.cookies.add(
+            self.transactions.mark_used(
+                request.scope["headers"],
+                state=state or "",
+                now=self.core.clock(),
+                secure=self.cookies.use_secure(request.scope),
+            )
+        )
+
+    async def end_completed(self, request: Request, auth: RequestAuth, *, superseded: bool = False) -> None:
+        """End the logins that this browser has completed in the last minute: none can be repeated.
+
+        ``superseded``: the browser has signed in again.
+        """
+        secure = self.cookies.use_secure(request.scope)
+        secrets, deletions = self.transactions.used(request.scope["headers"], secure=secure)
+        auth.cookies.add(deletions)
+        for secret in secrets:
+            await self.core.login_flow.end_login(secret, superseded=superseded)
 
     async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:
         """Replace the session that the browser had (CB-09)."""

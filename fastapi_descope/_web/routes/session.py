@@ -22,6 +22,7 @@ from ..hooks import Hooks, hook_request
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
+from .login_steps import LoginSteps
 from .schemas import ProfileOut, SessionOut, TenantNamesOut
 
 __all__ = ["SessionRoutes"]
@@ -41,6 +42,7 @@ class SessionRoutes:
     redirects: RedirectPolicy
     events: EventBus
     hooks: Hooks
+    steps: LoginSteps
 
     async def logout(self, request: Request) -> Response:
         """End this session. Its cookies are deleted even if Descope is unreachable."""
@@ -106,6 +108,7 @@ class SessionRoutes:
         await asyncio.gather(
             self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify),
             auth.delete_duplicates(),
+            self.steps.end_completed(request, auth),
         )
         auth.cookies.clear()
         if client_kind(request.scope) is ClientKind.API:
