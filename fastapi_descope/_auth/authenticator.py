@@ -35,6 +35,8 @@ _CONCURRENT_REFRESH_TIMEOUT = 1.0
 _CONFLICT_TIMEOUT = 1.0
 """Seconds that login, callback and logout wait to learn whether the cookies conflict (LO-01)."""
 
+_PREFETCH = "A prefetch does not refresh the session. Open the page instead."
+
 _RefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
 """The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
 
@@ -281,7 +283,7 @@ class Authenticator:
             # A response can only delete our own cookies for sure, and the planted one would remain alone.
             return AuthResult(error=ConflictingCookies(), source="cookie")
         if not isinstance(session, AuthSession):
-            return await self._refresh_session(refresh, session, may_refresh=credentials.may_refresh)
+            return await self._refresh_session(refresh, session, credentials)
         if self._gate.hooks and credentials.session is not None:
             result = AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
             result = await self._checked(result, credentials.session, session)
@@ -334,7 +336,7 @@ class Authenticator:
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
-        self, refresh: _RefreshCookie, session_error: TokenError | None, *, may_refresh: bool
+        self, refresh: _RefreshCookie, session_error: TokenError | None, credentials: Credentials
     ) -> AuthResult:
         """Return the result of a request without a valid session token."""
         if isinstance(refresh, UpstreamUnavailable):
@@ -344,7 +346,9 @@ class Authenticator:
         if not isinstance(refresh, RefreshToken):
             error = session_error or NotAuthenticated()
             return AuthResult(error=error, cookies=_rejected_refresh_action(refresh), source="cookie")
-        if not may_refresh:
+        if not credentials.may_refresh:
+            if credentials.is_prefetch:  # the browser may show the page later, for a signed-out user (CA-06)
+                return AuthResult(error=UpstreamUnavailable(detail=_PREFETCH), source="cookie")
             return AuthResult(error=NotAuthenticated(), source="cookie")
         result = AuthResult(source="cookie", _refresh=_Refresh(self._coordinator, self._gate, refresh))
         result = _with_outcome(result, await self._coordinator.refresh(refresh))

@@ -24,6 +24,7 @@ class Credentials:
         former_names: The names of cookies of earlier settings that the browser sent, chunks included.
         refresh_rivals: The values of the refresh cookie, at most eight, if a cookie name came with two. One
             of them is our own.
+        is_prefetch: Whether a browser prefetches the page, and may show it later instead of a new one.
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -36,6 +37,7 @@ class Credentials:
     stray_chunks: frozenset[str] = frozenset()
     former_names: frozenset[str] = frozenset()
     refresh_rivals: tuple[str, ...] = field(default=(), repr=False)
+    is_prefetch: bool = field(default=False, repr=False)
 
 
 class CookieAction(Enum):

@@ -27,6 +27,9 @@ _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x
 
 _CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
 
+_CLEAR_PREFETCHED = (b"clear-site-data", b'"prefetchCache", "prerenderCache"')
+"""Chromium shows a prefetched page after a logout, in spite of ``no-store`` and ``Vary`` (CA-06)."""
+
 _PRIVATE = ((b"vary", b"Cookie, Authorization"), (b"cache-control", b"private"))
 
 
@@ -251,6 +254,8 @@ class ResponseCookies:
             self.decision = CookieAction.KEEP
             raise
         headers = [*message.get("headers", ())]
+        if self.decision is not None and self.decision is not CookieAction.KEEP:
+            headers.append(_CLEAR_PREFETCHED)
         if values:
             headers += [(b"set-cookie", value) for value in values]
         message["headers"] = headers

@@ -166,12 +166,12 @@ class CredentialsReader:
         headers: Headers = scope["headers"]
         authorization: list[bytes] = []
         # Neither a preflight nor a prefetch is a user's action: they must not have effects (RF-13).
-        may_refresh = scope["type"] != "http" or scope["method"] != "OPTIONS"
+        is_prefetch = False
         for name, value in headers:
             if name == b"authorization":
                 authorization.append(value)
             elif name in _PURPOSES and b"prefetch" in value.lower():
-                may_refresh = False
+                is_prefetch = True
         values, names, former_names = self._cookies(headers)
         (sessions, stray), (refreshes, stray_refresh) = self._session.join(values), self._refresh.join(values)
         ambiguous = len(sessions) > 1 or len(refreshes) > 1
@@ -181,7 +181,8 @@ class CredentialsReader:
             session=None if ambiguous else next(iter(sessions), None),
             refresh=None if ambiguous else next(iter(refreshes), None),
             ambiguous=ambiguous,
-            may_refresh=may_refresh,
+            may_refresh=not is_prefetch and (scope["type"] != "http" or scope["method"] != "OPTIONS"),
+            is_prefetch=is_prefetch,
             scheme=scheme,
             cookie_names=frozenset(names),
             stray_chunks=frozenset(stray | stray_refresh),

@@ -88,7 +88,7 @@ async def test_ck02_two_different_session_cookies_authenticate_no_user(make_env:
 
 
 async def test_rf13_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
-    """The user did not ask for it: the request is unauthenticated, and the cookies stay."""
+    """The user did not ask for it: the session is unknown, and the cookies stay."""
     env = make_env()
     browser = env.browser()
     await browser.sign_in()
@@ -96,7 +96,7 @@ async def test_rf13_prefetch_refreshes_nothing(make_env: EnvFactory) -> None:
 
     response = await browser.get("/session-of", sec_purpose="prefetch")
 
-    assert response.status_code == 401
+    assert response.status_code == 503
     assert "set-cookie" not in response.headers
     assert env.calls("refresh") == 0
 
