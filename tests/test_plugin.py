@@ -68,10 +68,10 @@ def test_app_whose_login_would_require_a_session_is_rejected(guard: Callable[...
     app, explicit = FastAPI(dependencies=[Depends(guard)]), FastAPI(dependencies=[Depends(guard)])
     explicit.include_router(Descope(settings=settings).router)
 
-    with pytest.raises(ConfigurationError, match=re.escape("DescopeMiddleware(protect=True)")):
+    with pytest.raises(ConfigurationError, match=re.escape("Descope(app, protect=True)")):
         Descope(app, settings=settings)
     with (
-        pytest.raises(ConfigurationError, match=re.escape("DescopeMiddleware(protect=True)")),
+        pytest.raises(ConfigurationError, match=re.escape("Descope(app, protect=True)")),
         TestClient(explicit),
     ):
         pass

@@ -58,7 +58,10 @@ def matched_endpoint(app: Starlette | Router, scope: Mapping[str, object]) -> ob
 
 
 def _matched_endpoint(routes: Sequence[BaseRoute], scope: Scope) -> object:
-    for route in iter_route_contexts(routes):  # FastAPI keeps included routers as a tree
+    selected = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
+    if selected is None:
+        return None
+    for route in iter_route_contexts([selected]):  # several, if it is an included router
         match, child_scope = route.matches(scope)
         if match is Match.FULL:
             nested: Sequence[BaseRoute] = getattr(route, "routes", None) or ()
@@ -141,14 +144,15 @@ class _Locations:
 
     def __init__(self, app: Starlette | Router) -> None:
         self.app = app
-        self._lengths = [(routes, len(routes)) for routes in _route_lists(app.routes)]
+        self._route_lists = tuple(_route_lists(app.routes))
+        self._route_count = sum(map(len, self._route_lists))
         paths = [] if any(custom_matchers(app)) else list(_public_paths(app.routes, ""))
         self._exact = frozenset(path for path in paths if "{" not in path)
         self._prefixes = tuple(path.partition("{")[0] for path in paths if "{" in path)
 
     def are_outdated(self) -> bool:
         """Return whether routes were added or removed since."""
-        return any(len(routes) != length for routes, length in self._lengths)
+        return sum(map(len, self._route_lists)) != self._route_count
 
     def may_include(self, scope: Scope) -> bool:
         """Return whether the path of a request can be that of a public endpoint."""

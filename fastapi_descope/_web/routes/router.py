@@ -26,7 +26,7 @@ __all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "build_router"]
 
 LOGIN_BEHIND_AUTH = (
     "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
-    " the app with DescopeMiddleware(protect=True) instead, which leaves the login open"
+    " the app with Descope(app, protect=True) instead, which leaves the login open"
 )
 
 _SESSION = [Depends(current_session)]

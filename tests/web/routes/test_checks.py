@@ -4,10 +4,13 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Security, WebSocket
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
+from starlette.routing import Match, Mount
+from starlette.types import Scope
+from typing_extensions import override
 
 from fastapi_descope import (
     AuthSession,
@@ -128,6 +131,24 @@ def test_a_route_that_shadows_a_plugin_route_is_an_error(declare: object, shadow
     assert {each.split(" is handled by", 1)[0] for each in check_routes(app)} == shadowed
     with pytest.raises(ConfigurationError, match="instead of the plugin's"), TestClient(app):
         pass
+
+
+class _Greedy(APIRoute):
+    """A route that handles every request."""
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return Match.FULL, {"endpoint": self.endpoint}
+
+
+def test_a_route_with_its_own_matches_can_shadow_a_plugin_route() -> None:
+    """FastAPI calls the method, so the endpoint is unknown, but it is not the plugin's."""
+    app, router = FastAPI(), APIRouter(route_class=_Greedy)
+    router.get("/anything")(nothing)
+    app.include_router(router)
+    app.include_router(_descope().router)
+
+    assert "GET /callback" in {each.split(" is handled by", 1)[0] for each in check_routes(app)}
 
 
 def test_a_shadowing_route_of_a_mounted_app_is_an_error() -> None:

@@ -80,7 +80,7 @@ async def test_a_login_route_behind_a_required_session_is_an_error(
 
     assert response.status_code == 500
     assert "location" not in response.headers
-    assert "DescopeMiddleware(protect=True)" in response.text
+    assert "Descope(app, protect=True)" in response.text
 
 
 async def test_other_dependencies_of_the_router_work(descope: Descope) -> None:
