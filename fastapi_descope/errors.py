@@ -139,6 +139,8 @@ class TokenReason(StrEnum):
     KIND = "kind"
     ISSUER = "issuer"
     AUDIENCE = "audience"
+    SENDER_CONSTRAINED = "sender_constrained"
+    CLIENT = "client"
     SUBJECT = "subject"
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"

@@ -95,6 +95,9 @@ class DescopeSettings(EnvSettings):
     extra_issuers: Items = Field(
         default=(), validate_default=True, description="issuers, separated by commas"
     )
+    first_party_clients: Items = Field(
+        default=(), validate_default=True, description="client ids, separated by commas"
+    )
     cookie_secure: CookieSecure = Field(default=None, description="auto, true or false")
     cookie_samesite: CookieSameSite = Field(default="lax", description="lax, strict or none")
     cookie_domain: CookieDomain | None = Field(default=None, description="a domain")

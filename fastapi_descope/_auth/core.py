@@ -236,6 +236,7 @@ def _build_verifier(
         audience=settings.audience,
         session_names=frozenset({"DS", *session}) - refresh,
         refresh_names=frozenset({"DSR", *refresh}) - session,
+        clients=frozenset(settings.first_party_clients),
         leeway=settings.leeway,
     )
     return TokenVerifier(

@@ -60,6 +60,8 @@ _TOKEN_HINTS: Mapping[str, str] = MappingProxyType(
     {
         "expired": "this host's clock is ahead of Descope's; have NTP set it",
         "not_yet_valid": "this host's clock is behind Descope's; have NTP set it",
+        "subject": "the user id is an address or malformed; a JWT template that changes sub keeps dsub",
+        "client": "it was issued to the client in azp: DESCOPE_FIRST_PARTY_CLIENTS lists clients of this app",
         "too_large": "a token has more than 8,192 bytes, the limit for cookies: remove custom claims from the"
         " JWT template of the project, or roles and permissions from the user",
     }
@@ -227,6 +229,8 @@ class Telemetry:
         match event:
             case UpstreamTokenRejected(reason=reason):
                 return _TOKEN_HINTS.get(reason)
+            case TokenRejected(reason="client" as reason):
+                return _TOKEN_HINTS[reason]
             case ConflictingCookies() | TokenPairMismatch() | StrayChunks():
                 return _CONFLICT_HINT
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:

@@ -75,7 +75,8 @@ class TokenPolicy:
 
     If ``audience`` is set, a token must have it. If it is None, a token with an ``aud`` claim must have the
     project id in it. ``session_names`` and ``refresh_names`` are the values of the ``drn`` claim, where
-    Descope puts the name of the cookie. ``leeway`` is in seconds, ``max_bytes`` limits the encoded token.
+    Descope puts the name of the cookie. ``clients`` are the ids of clients, besides the project, whose tokens
+    are those of the app itself. ``leeway`` is in seconds, ``max_bytes`` limits the encoded token.
     """
 
     project_id: str
@@ -83,6 +84,7 @@ class TokenPolicy:
     audience: str | None = None
     session_names: frozenset[str] = frozenset({"DS"})
     refresh_names: frozenset[str] = frozenset({"DSR"})
+    clients: frozenset[str] = frozenset()
     leeway: int = 5
     max_bytes: int = 8192
 
@@ -198,6 +200,7 @@ def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: flo
     if not isinstance(iss, str) or iss not in policy.issuers:  # TV-13
         raise TokenError(TokenReason.ISSUER)
     _check_audience(claims, policy)
+    _check_client(claims, policy)
     subject = _subject(claims)
     exp = _expiry(claims, now + policy.leeway)
     if now >= exp + policy.leeway:
@@ -216,11 +219,23 @@ def _check_audience(claims: Claims, policy: TokenPolicy) -> None:
         raise TokenError(TokenReason.AUDIENCE)
 
 
+def _check_client(claims: Claims, policy: TokenPolicy) -> None:
+    """Check that the token was issued to the app itself, for every sender (KD-09, KD-10)."""
+    if "cnf" in claims:  # RFC 7800: only the holder of a key may send it, which is not checked here
+        raise TokenError(TokenReason.SENDER_CONSTRAINED)
+    azp = claims.get("azp", policy.project_id)
+    if not isinstance(azp, str) or (azp != policy.project_id and azp not in policy.clients):
+        raise TokenError(TokenReason.CLIENT)
+
+
 def _subject(claims: Claims) -> str:
     """Return the user id: ``dsub`` if a JWT template has changed the meaning of ``sub``, else ``sub``."""
-    # Both are checked (TV-15).
+    # Both are checked (TV-15). An e-mail address can be given to another user later.
     subject = _user_id(claims.get("sub"))
-    return _user_id(claims["dsub"]) if "dsub" in claims else subject
+    user_id = _user_id(claims["dsub"]) if "dsub" in claims else subject
+    if "@" in user_id:
+        raise TokenError(TokenReason.SUBJECT)
+    return user_id
 
 
 def _user_id(value: object) -> str:

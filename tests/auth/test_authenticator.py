@@ -325,3 +325,12 @@ async def test_repr_of_credentials_and_results_shows_no_token() -> None:
     assert [secret for secret in secrets if secret in shown] == []
     with pytest.raises(FrozenInstanceError):
         credentials.bearer = "x"  # type: ignore[misc] # that this is an error is the promise
+
+
+async def test_kd10_client_in_the_settings_may_send_its_token() -> None:
+    """The token of an inbound app counts if the operator lists the app (KD-10)."""
+    for clients in (["TPA2other"], ["TPA2other", "TPA2own"]):
+        core = AuthHarness(first_party_clients=clients)
+        token = core.emulator.issue("ada@acme.example", "acme", claims={"azp": "TPA2own"}).session_jwt
+        result = await core.authenticator.authenticate(Credentials(bearer=token))
+        assert (result.session is not None) is ("TPA2own" in clients)

@@ -63,6 +63,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("audience", "my-app", "my-app"),
     ("extra_issuers", "", ()),
     ("extra_issuers", "a , https://b/c", ("a", "https://b/c")),
+    ("first_party_clients", "P2a , TPA2b", ("P2a", "TPA2b")),
     ("trusted_origins", "", ()),
     ("trusted_origins", "https://a.example", ("https://a.example",)),
     (
@@ -150,6 +151,7 @@ REFUSED: dict[str, list[str]] = {
     "auth_management_key": ["", "a b", "a\r\nx: y", "\u00e9"],
     "audience": ["", " "],
     "extra_issuers": [",", "a,", "a,,b"],
+    "first_party_clients": [",", "a,", "a,,b"],
     "trusted_origins": [
         "https://a.example/",
         "https://a.example/x",

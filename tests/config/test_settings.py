@@ -34,6 +34,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "auth_management_key": None,
         "audience": None,
         "extra_issuers": (),
+        "first_party_clients": (),
         "cookie_secure": None,
         "cookie_samesite": "lax",
         "cookie_prefix": "",

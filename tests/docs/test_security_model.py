@@ -13,7 +13,7 @@ ROOT = TESTS.parent
 
 _GROUPS = {
     "TV": 19,
-    "KD": 8,
+    "KD": 10,
     "JW": 14,
     "CB": 16,
     "RT": 16,

@@ -39,6 +39,7 @@ class AuthHarness:
         refresh_ahead: int = 60,
         session_hooks: Sequence[SessionHook] = (),
         token_cache_size: int = 4096,
+        first_party_clients: Sequence[str] = (),
     ) -> None:
         self.emulator = Emulator(project, clock=Clock(lambda: NOW), base_url=IDP, signing_key=signing_key())
         self.clock = self.emulator.clock
@@ -51,6 +52,7 @@ class AuthHarness:
             upstream_timeout=timeout,
             refresh_ahead=refresh_ahead,
             token_cache_size=token_cache_size,
+            first_party_clients=tuple(first_party_clients),
         )
         core = build_core(
             settings,

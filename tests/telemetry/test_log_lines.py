@@ -68,3 +68,11 @@ def test_line_contains_the_status_and_code_of_descope(lines: pytest.LogCaptureFi
         "fastapi_descope: login_failed reason=authorize_refused upstream_status=400 upstream_code=E011004",
         "fastapi_descope: login_failed reason=state",
     ]
+
+
+def test_rejected_token_of_another_client_names_the_setting(lines: pytest.LogCaptureFixture) -> None:
+    """The operator may own that client."""
+    _log(events.TokenRejected("client", "bearer"), events.TokenRejected("issuer", "bearer"))
+
+    assert "DESCOPE_FIRST_PARTY_CLIENTS" in lines.messages[0]
+    assert "DESCOPE" not in lines.messages[1]

@@ -1,7 +1,7 @@
 """The claims of a token: kind, issuer, audience, subject and times.
 
-Requirements TV-11 to TV-16, KD-01 to KD-03 and KD-07. Every token here has a valid signature. The clock is
-frozen, and the leeway is five seconds unless a test sets it.
+Requirements TV-11 to TV-16, KD-01 to KD-03, KD-07, KD-09 and KD-10. Every token here has a valid signature.
+The clock is frozen, and the leeway is five seconds unless a test sets it.
 """
 
 from collections.abc import Callable, Mapping
@@ -148,7 +148,7 @@ def test_tv15_sub_is_required_even_with_dsub(error_of: ErrorOf, forge: Forge) ->
         assert error_of(forge.token(claims)).reason is TokenReason.SUBJECT
 
 
-@pytest.mark.parametrize("subject", ["u", "u" * 255, "user@example.com", "Zo\u00eb \U0001f600", "a b"])
+@pytest.mark.parametrize("subject", ["u", "u" * 255, "user.example.com", "Zo\u00eb \U0001f600", "a b"])
 def test_tv15_a_user_id_may_be_any_other_text(verify_token: Verify, forge: Forge, subject: str) -> None:
     """A JWT template may put any text without control characters there."""
     assert verify_token(forge.token(forge.claims(sub=subject)))["sub"] == subject
@@ -210,3 +210,55 @@ def test_kd03_renamed_cookies_rename_the_kinds(verify_token: Verify, error_of: E
     policy = replace(POLICY, session_names=frozenset({"app"}))
     assert verify_token(forge.token(forge.claims(drn="app")), policy=policy)["drn"] == "app"
     assert error_of(forge.token(), policy=policy).reason is TokenReason.KIND
+
+
+@pytest.mark.parametrize("kind", TokenKind)
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, ""], ids=repr)
+def test_kd09_sender_constrained_token_is_rejected(
+    error_of: ErrorOf, forge: Forge, kind: TokenKind, cnf: object
+) -> None:
+    """Accepting it without the proof of its key would turn it into a bearer token."""
+    token = forge.token(forge.claims(drn="DS" if kind is TokenKind.SESSION else "DSR", cnf=cnf))
+    assert error_of(token, kind).reason is TokenReason.SENDER_CONSTRAINED
+
+
+@pytest.mark.parametrize(
+    "azp",
+    ["TPA2other", PROJECT.lower(), f"{PROJECT} ", f" {PROJECT}", "", None, 7, True, [PROJECT], {}],
+    ids=repr,
+)
+def test_kd10_token_of_a_third_party_application_is_rejected(
+    error_of: ErrorOf, forge: Forge, azp: object
+) -> None:
+    """The user has consented to scopes of that application and not to a session."""
+    assert error_of(forge.token(forge.claims(azp=azp))).reason is TokenReason.CLIENT
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"scope": "openid email"}, {"azp": PROJECT, "scope": "openid"}], ids=repr
+)
+def test_kd10_token_of_the_project_itself_is_accepted(
+    verify_token: Verify, forge: Forge, changes: Mapping[str, object]
+) -> None:
+    """Scopes alone do not make an application a third party."""
+    assert verify_token(forge.token(forge.claims(**changes)))["sub"] == "U2forge"
+
+
+def test_kd10_listed_clients_are_accepted(verify_token: Verify, error_of: ErrorOf, forge: Forge) -> None:
+    """They are applications of the same operator. The project itself is accepted all the same."""
+    policy = replace(POLICY, clients=frozenset({"TPA2own"}))
+    for azp in ("TPA2own", PROJECT):
+        assert verify_token(forge.token(forge.claims(azp=azp)), policy=policy)["azp"] == azp
+    assert error_of(forge.token(forge.claims(azp="TPA2other")), policy=policy).reason is TokenReason.CLIENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sub": "me@example.com"}, {"dsub": "me@example.com"}, {"sub": "@"}, {"sub": "me%40x@y"}],
+    ids=repr,
+)
+def test_tv15_email_address_is_no_user_id(
+    error_of: ErrorOf, forge: Forge, changes: Mapping[str, object]
+) -> None:
+    """An address can be given to another user later."""
+    assert error_of(forge.token(forge.claims(**changes))).reason is TokenReason.SUBJECT
