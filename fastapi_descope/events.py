@@ -250,9 +250,14 @@ class CrossSiteRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class RedirectRejected(Event):
-    """A return path that could lead off-site was replaced by the default."""
+    """A return path was replaced by the default.
+
+    ``reason`` is ``too_long``, ``encoded`` for an escape such as ``%2F`` or ``%25``, which a later decoding
+    can turn into a separator, or ``unsafe`` for any other path that could lead off-site or loop.
+    """
 
     name = "redirect_rejected"
+    reason: Literal["too_long", "encoded", "unsafe"] = "unsafe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,9 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         LoginFailed: _result("descope.logins", "failed", "reason", level=logging.WARNING),
         LoginStarted: _result("descope.logins", "started", "method"),
         ProfileFetched: _EventMapping("descope.profile_reads"),
-        RedirectRejected: _refused("redirect"),
+        RedirectRejected: _EventMapping(
+            "descope.refused", {"kind": "redirect"}, ("reason",), level=logging.WARNING
+        ),
         RefreshFailed: _result("descope.refreshes", "failed", "reason", level=logging.WARNING),
         RefreshRefused: _result("descope.refreshes", "refused", level=logging.WARNING),
         SessionCheckFailed: _result("descope.session_checks", "failed", "reason", level=logging.WARNING),
@@ -235,6 +237,10 @@ class Telemetry:
                 return _CONFLICT_HINT
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
+            case RedirectRejected(reason="too_long"):
+                return "a return path has at most 1,024 characters: the login ended at the landing page"
+            case RedirectRejected(reason="encoded"):
+                return "a return path has no %2F, %5C or %25: the login ended at the landing page"
             case SessionCheckFailed():
                 return "an on_session hook raised this or took longer than two seconds: requests get 503"
             case _:

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from starlette.types import Scope
 
+from ..events import RedirectRejected
 from ..settings import DescopeSettings
 from .public_origin import PublicOrigin
 
@@ -21,6 +22,7 @@ MAX_RETURN_TO = 1_024
 # One character of a path segment (RFC 3986, pchar), without the escapes that a later decoding would
 # turn into "/", "\", "%" or a control character (RT-06, RT-12).
 _PCHAR = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff5]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})"
+_ESCAPED = re.compile(r"%(?:2[Ff5]|5[Cc])")
 # Neither ``.`` nor ``..``, encoded or not (RT-07).
 _NO_DOT_SEGMENT = r"(?!(?:\.|%2[Ee]){1,2}(?:[/?#]|\Z))"
 _SEGMENT = f"{_NO_DOT_SEGMENT}{_PCHAR}+"
@@ -36,6 +38,13 @@ class RedirectPolicy:
     def __init__(self, settings: DescopeSettings) -> None:
         self._public_origin = PublicOrigin(settings)
         self._trusted = frozenset(settings.trusted_origins)
+
+    def rejection(self, target: str | None) -> RedirectRejected:
+        """Return the event of a target that ``safe_redirect`` has rejected."""
+        if target is not None and len(target) > MAX_RETURN_TO:
+            return RedirectRejected("too_long")
+        path = (target or "").partition("?")[0]
+        return RedirectRejected("encoded" if _ESCAPED.search(path) else "unsafe")
 
     def safe_redirect(
         self, target: str | None, scope: Scope, *, forbidden: Container[str] = ()

@@ -40,14 +40,14 @@ class Login:
         response = await self.env.request(f"/login/sso?tenant=acme&{query}")
         assert (response.status, response.one("location")) == (303, "https://idp.example/")
         self.cookie = response.all("set-cookie")[0].partition(";")[0].encode()
-        text = self.cookie.rpartition(b".")[2]
+        text = self.cookie.split(b".")[4]
         return urlsafe_b64decode(text + b"=" * (-len(text) % 4)).decode()
 
     def tamper(self, target: str) -> None:
         """Replace the target in the cookie of the browser."""
-        start = self.cookie.rpartition(b".")[0]
-        raw = target.encode("utf-8", "surrogatepass")
-        self.cookie = start + b"." + urlsafe_b64encode(raw).rstrip(b"=")
+        parts = self.cookie.split(b".")
+        parts[4] = urlsafe_b64encode(target.encode("utf-8", "surrogatepass")).rstrip(b"=")
+        self.cookie = b".".join(parts)
 
     async def complete(self) -> WireResponse:
         """Request the callback and return the response."""

@@ -17,7 +17,7 @@ def test_missing_project_id_is_a_configuration_error_that_names_the_variable() -
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?code=good", "?code=good&state=", "?code=good&state=x", "?code=good&state=" + "A" * 43],
+    ["", "?code=good&state=", "?code=good&state=x", "?code=good&state=" + "A" * 43],
 )
 async def test_cb01_callback_without_its_state_is_rejected(make_env: EnvFactory, query: str) -> None:
     """A 400 with a page that offers a new login. No call is made, and no cookie is set."""

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +43,11 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     events.LoginFailed("state"): ("descope.logins", {"result": "failed", "reason": "state"}, "WARNING"),
     events.LoginStarted(): ("descope.logins", {"result": "started", "method": "sso"}, "INFO"),
     events.ProfileFetched(): ("descope.profile_reads", {}, "INFO"),
-    events.RedirectRejected(): ("descope.refused", {"kind": "redirect"}, "WARNING"),
+    events.RedirectRejected("too_long"): (
+        "descope.refused",
+        {"kind": "redirect", "reason": "too_long"},
+        "WARNING",
+    ),
     events.RefreshFailed("rate_limited"): (
         "descope.refreshes",
         {"result": "failed", "reason": "rate_limited"},
@@ -299,7 +304,10 @@ def test_first_line_of_the_next_minute_has_the_suppressed_count(
     observed.now = 60.0
     observed.emit(events.RedirectRejected())
     observed.emit(events.RedirectRejected())
-    assert observed.messages()[10:] == ["redirect_rejected suppressed=16", "redirect_rejected"]
+    assert observed.messages()[10:] == [
+        "redirect_rejected reason=unsafe suppressed=16",
+        "redirect_rejected reason=unsafe",
+    ]
     assert vars(observed.lines.records[10])["descope_suppressed"] == 16
 
 
@@ -379,3 +387,14 @@ def test_any_reason_is_one_printable_line_and_a_short_label(reason: str) -> None
     assert message.isprintable()
     assert len(message) < 1024
     assert re.fullmatch(r"[a-z0-9_.-]{1,40}", str(dict(labels)["reason"]))
+
+
+@pytest.mark.parametrize(("reason", "limit"), [("too_long", "1,024"), ("encoded", "%2F")])
+def test_line_of_a_rejected_return_path_has_the_rule(
+    observe: Callable[[], _ObservedTelemetry], reason: Literal["too_long", "encoded"], limit: str
+) -> None:
+    """A link of the app itself broke it, so the line says how."""
+    observed = observe()
+    observed.emit(events.RedirectRejected(reason))
+    assert f"redirect_rejected reason={reason} (" in observed.messages()[0]
+    assert limit in observed.messages()[0]

@@ -191,3 +191,13 @@ async def test_cb15_our_own_links_to_the_login_need_no_confirmation(
     response = await browser.visit(f"/login/sso?{query}", **headers)
 
     assert response.headers["location"].startswith(IDP)
+
+
+@pytest.mark.parametrize("typed", ["ada@acme.example ", " acme", "acme\t"])
+async def test_blank_around_the_organisation_is_ignored(make_env: EnvFactory, typed: str) -> None:
+    """Keyboards of phones add one after the completed e-mail address."""
+    browser = make_env().browser()
+
+    response = await _answer(browser, await browser.visit("/login/sso"), tenant=typed)
+
+    assert response.headers["location"].startswith(IDP)

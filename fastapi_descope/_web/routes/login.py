@@ -26,6 +26,11 @@ __all__ = ["LoginRoutes"]
 _NO_TENANT = "Your organisation decides how you sign in."
 _INVALID_TENANT = "That is neither a work e-mail nor the id of an organisation."
 
+_IDP_INITIATED = (
+    "Your organisation sent you here, but a sign-in has to begin in this application. Sign in again: if your"
+    " organisation still knows you, it asks for no password."
+)
+
 _OTHER_HOST = (
     "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
     " header, it cannot finish: Descope redirects the browser to DESCOPE_PUBLIC_URL, and the login cookie"
@@ -55,7 +60,7 @@ class LoginRoutes:
         return_to = self.steps.return_to(request, auth)
         auth.login_query = {"return_to": return_to}
         query, has_tenant = single_values(request), "tenant" in request.query_params
-        params, tenant = LoginParams.from_query(query), _matching(query.get("tenant"), TENANT_HINT)
+        params, tenant = LoginParams.from_query(query), _tenant_hint(query.get("tenant"))
         if tenant is not None and may_swap_users(request, auth):
             return _organisation_page(request, return_to, params, tenant=tenant)
         options = params.apply_to(await self.steps.login_options(request))
@@ -78,8 +83,12 @@ class LoginRoutes:
 
     async def callback(self, request: Request) -> Response:
         """Exchange the one-time code for a session, and redirect to the page that started the login."""
+        if client_kind(request.scope) is ClientKind.PREFETCH:  # it uses nothing up; browsers discard a 503
+            return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=NO_STORE)
         auth = request_auth(request.scope)
         state = single_values(request).get("state")
+        if "state" not in request.query_params and "code" in request.query_params:  # CB-14
+            raise self.steps.rejected("idp_initiated", _IDP_INITIATED)
         transaction = self.steps.find_transaction(request, auth, state)  # CB-01 to CB-04
         await auth.delete_duplicates()
         try:
@@ -143,6 +152,11 @@ class LoginRoutes:
 
 def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
     return value if value is not None and grammar.fullmatch(value) else None
+
+
+def _tenant_hint(value: str | None) -> str | None:
+    # Keyboards of phones add a blank after a completed word.
+    return None if value is None else _matching(value.strip(), TENANT_HINT)
 
 
 async def _session_tenant(options: LoginOptions, auth: RequestAuth) -> str | None:

@@ -10,7 +10,7 @@ from ..._auth.core import Core
 from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions
 from ...errors import ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
-from ...events import EventBus, LoginFailed, RedirectRejected
+from ...events import EventBus, LoginFailed
 from ...login import Login
 from ...session import TokenPair
 from ...settings import DescopeSettings
@@ -58,9 +58,10 @@ class LoginSteps:
         """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""
         if "return_to" not in request.query_params:
             return self.landing(auth)
-        safe = self._safe_redirect(single_values(request).get("return_to"), request, auth)
+        target = single_values(request).get("return_to")
+        safe = self._safe_redirect(target, request, auth)
         if safe is None:
-            self.events.emit(RedirectRejected())
+            self.events.emit(self.redirects.rejection(target))
         return safe or self.landing(auth)
 
     def _safe_redirect(self, target: str | None, request: Request, auth: RequestAuth) -> str | None:

@@ -13,7 +13,7 @@ from ..._auth.core import Core
 from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
 from ...errors import BadRequest
-from ...events import EventBus, RedirectRejected
+from ...events import EventBus
 from ...session import AuthSession, tenant_id_var
 from ...settings import DescopeSettings
 from ..app_location import public_path
@@ -136,7 +136,7 @@ class SessionRoutes:
         target, login_app = fields.get("return_to") or None, auth.location.login_app
         safe = self.redirects.safe_redirect(target, request.scope, forbidden=login_app.public_paths)
         if target and safe is None:
-            self.events.emit(RedirectRejected())
+            self.events.emit(self.redirects.rejection(target))
         url = safe or public_path(default, login_app.root_path)
         if client_kind(request.scope) is ClientKind.HTMX:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers={**NO_STORE, **htmx_redirect(url)})

@@ -3,6 +3,7 @@
 Requirements CB-11, CB-12, CB-13, RT-01 and RT-14.
 """
 
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -235,6 +236,23 @@ async def test_rt01_to_rt11_an_unsafe_return_path_becomes_the_landing_path(
 
     assert response.headers["location"] == "/home"
     assert RedirectRejected() in env.events
+
+
+@pytest.mark.parametrize(
+    ("return_to", "reason"),
+    [("/a%2Fb", "encoded"), ("/a%25b", "encoded"), ("/a%5cb", "encoded"), ("/" + "a" * 1_024, "too_long")],
+    ids=["slash", "percent", "backslash", "too long"],
+)
+async def test_rt11_rt12_dropped_return_path_is_reported_with_the_reason(
+    make_env: EnvFactory, return_to: str, reason: Literal["encoded", "too_long"]
+) -> None:
+    """It is most likely a link of the app itself. The login continues."""
+    env = make_env(post_login_path="/home")
+
+    response = await env.browser().sign_in(return_to=return_to)
+
+    assert response.headers["location"] == "/home"
+    assert RedirectRejected(reason) in env.events
 
 
 async def test_rt14_two_return_paths_are_ignored(make_env: EnvFactory) -> None:

@@ -376,3 +376,31 @@ async def test_cb04_repeat_that_reaches_another_process_without_a_shared_store(m
     assert (redirected.status_code, refused.status_code) == (303, 400)
     assert two.events[-1] == LoginFailed("repeated")
     assert emulator.requests.count("exchange") == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"sec_purpose": "prefetch"}, {"sec_purpose": "prefetch;prerender"}, {"purpose": "prefetch"}],
+)
+async def test_cb13_prefetch_of_a_callback_uses_nothing_up(env: AppHarness, headers: dict[str, str]) -> None:
+    """503, which browsers discard, and no call. The callback works afterwards."""
+    browser = env.browser()
+    callback = await browser.open_callback()
+
+    early = await browser.visit(callback, **headers)
+
+    assert (early.status_code, early.headers["cache-control"]) == (503, "no-store")
+    assert "set-cookie" not in early.headers
+    assert env.calls("exchange") == 0
+    assert (await browser.visit(callback)).headers["location"] == "/me"
+
+
+async def test_cb14_login_that_the_identity_provider_starts_is_explained(env: AppHarness) -> None:
+    """The page does not say that something has expired, and offers a login."""
+    response = await env.browser().visit("/callback?code=good")
+
+    assert response.status_code == 400
+    assert "Your organisation sent you here" in response.text
+    assert 'href="/login/sso"' in response.text
+    assert env.events[-1] == LoginFailed("idp_initiated")
+    assert env.calls("exchange") == 0
