@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         OptionalSession,
         OptionalTenant,
         OptionalUser,
-        Requirement,
         current_claims,
         current_session,
         current_tenant,
@@ -30,6 +29,11 @@ if TYPE_CHECKING:
         optional_session,
         optional_tenant,
         optional_user,
+    )
+    from ._web.middleware import DescopeMiddleware
+    from ._web.public_endpoints import public
+    from ._web.requirements import (
+        Requirement,
         require_any_permission,
         require_any_role,
         require_mfa,
@@ -38,8 +42,6 @@ if TYPE_CHECKING:
         require_step_up,
         require_tenant,
     )
-    from ._web.middleware import DescopeMiddleware
-    from ._web.public_endpoints import public
     from ._web.starlette_auth import DescopeAuthBackend
     from .errors import (
         BadRequest,
@@ -157,6 +159,7 @@ _MODULES = (
     ".settings",
     ".plugin",
     "._web.dependencies",
+    "._web.requirements",
     "._web.middleware",
     "._web.public_endpoints",
     "._web.starlette_auth",

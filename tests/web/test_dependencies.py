@@ -30,7 +30,7 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
-from fastapi_descope._web.dependencies import Requirement
+from fastapi_descope._web.requirements import Requirement
 from fastapi_descope.session import Tenant, User
 from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory
 

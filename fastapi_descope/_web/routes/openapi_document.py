@@ -28,7 +28,6 @@ from ...errors import (
 )
 from ..app_location import LOGIN, LOGOUT, RouteFinder, public_path
 from ..csrf import SAFE_METHODS
-from ..dependencies import Requirement
 from ..error_responses import problem_document
 from ..openapi import (
     BEARER,
@@ -42,6 +41,7 @@ from ..openapi import (
     SESSION_SCHEME,
 )
 from ..request_auth import request_auth
+from ..requirements import Requirement
 from .table import RouteRow, RouteTable
 
 __all__ = ["complete_openapi"]

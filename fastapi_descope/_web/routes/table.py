@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from ..dependencies import (
     ClaimsDependency,
-    Requirement,
     current_session,
     current_tenant,
     current_user,
@@ -28,6 +27,7 @@ from ..dependencies import (
 )
 from ..middleware import DescopeMiddleware
 from ..public_endpoints import is_public
+from ..requirements import Requirement
 from .checks import dependants, is_own
 
 __all__ = ["RouteRow", "RouteTable"]

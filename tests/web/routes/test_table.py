@@ -26,7 +26,7 @@ from fastapi_descope import (
     require_step_up,
     require_tenant,
 )
-from fastapi_descope._web.dependencies import Requirement
+from fastapi_descope._web.requirements import Requirement
 from fastapi_descope._web.routes.table import RouteRow, RouteTable
 
 PROJECT = "P" + "a" * 27
