@@ -35,15 +35,31 @@ _SPAN_ATTRIBUTES = ("url.query", "url.full", "http.target", "http.url")
 
 _REDACTED = "[redacted]"
 
+
+def _escapable(name: str) -> str:
+    """Return a pattern for a parameter name. Any character of it may be percent-encoded, also repeatedly."""
+    codes = ((character, ord(character), ord(character.upper())) for character in name)
+    return "".join(f"(?:{character}|%(?:25)*(?:{low:x}|{high:x}))" for character, low, high in codes)
+
+
+_NAMES = "|".join(
+    map(_escapable, ("code", "state", "err", "error_description", "jwt", "loginhint", "login_hint"))
+)
+_VALUE = r"[^&\s#]*[^&\s#\"'<>,;)\]}]"
+"""A value may contain quotes. Those at its end belong to the text around the URL."""
+
 # Clients choose the URL. A match can begin only where the repetition of the previous one must have ended, so
 # all three patterns run in linear time.
 _PARAMETER = re.compile(
     r"(?P<name>(?:[?&]|%3F|%26)"  # percent-encoded: a URL in a parameter of another URL
-    r"(?:code|state|err|error_description|jwt|[a-z_]*token|login_?hint)(?:=|%3D))"
-    r"[^&\s\"'<>#]+",
+    rf"(?:{_NAMES}|(?:[a-z_]|%(?:25)*[4-7][0-9a-f])*?{_escapable('token')})(?:=|%3D))"
+    rf"{_VALUE}",
     re.IGNORECASE,
 )
-_TENANT_ADDRESS = re.compile(r"(?P<name>[?&]tenant=)[^?&\s\"'<>#]*(?:@|%40)[^?&\s\"'<>#]*", re.IGNORECASE)
+_TENANT_ADDRESS = re.compile(
+    rf"(?P<name>[?&]{_escapable('tenant')}=)[^?&\s#]*(?:@|%(?:25)*40)[^?&\s#]*[^?&\s#\"'<>,;)\]}}]",
+    re.IGNORECASE,
+)
 _DOTTED_TEXT = re.compile(r"(?<![\w%-])[\w%-]+(?:\.[\w-]*){2,}", re.ASCII)
 _JWT_START = "eyJ"
 

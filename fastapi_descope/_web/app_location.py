@@ -141,6 +141,11 @@ class AppLocation:
             return False
         return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
 
+    def is_slashed_route(self, scope: Scope) -> bool:
+        """Return whether a request is for one of these routes with a slash too many at the end."""
+        path: str = scope["path"]
+        return path.endswith("/") and self.is_public_route({**scope, "path": path.rstrip("/")})
+
 
 def path_in_app(scope: Scope, root_path: str | None = None) -> str:
     """Return the path of a request without ``root_path``, by default that of the scope.

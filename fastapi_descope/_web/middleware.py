@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Protocol
 
 from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
 from .app_location import SENSITIVE_PATHS, path_in_app
-from .error_responses import ErrorResponses
+from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints
 from .request_auth import RequestAuth, RequestAuthFactory, request_auth
 from .websocket import WebSocketSession
@@ -99,12 +100,16 @@ class DescopeMiddleware:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         auth = self._request_auth.attach(scope, self.app)
-        if scope["path"].endswith(SENSITIVE_PATHS):
+        if scope["path"].rstrip("/").endswith(SENSITIVE_PATHS):
             redact_span()
         response = SendWrapper(auth.start_response, scope, send)
         try:
             if not self._are_routes_checked:
                 self._check_app(scope.get("app"))
+            if auth.location.is_slashed_route(scope):
+                # Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
+                await Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)(scope, receive, send)
+                return
             if self._protect:
                 await self._require_session(auth, scope)
             if scope["type"] == "websocket":

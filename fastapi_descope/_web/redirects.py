@@ -23,8 +23,8 @@ MAX_RETURN_TO = 1_024
 # turn into "/", "\", "%" or a control character (RT-06, RT-12).
 _PCHAR = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%(?!2[Ff5]|5[Cc]|[01]|7[Ff])[0-9A-Fa-f]{2})"
 _ESCAPED = re.compile(r"%(?:2[Ff5]|5[Cc])")
-# Neither ``.`` nor ``..``, encoded or not (RT-07).
-_NO_DOT_SEGMENT = r"(?!(?:\.|%2[Ee]){1,2}(?:[/?#]|\Z))"
+# Neither ``.`` nor ``..``, encoded or not (RT-07), nor with parameters, which Tomcat ignores: ``/..;/admin``.
+_NO_DOT_SEGMENT = r"(?!(?:\.|%2[Ee]){1,2}(?:[/?#;]|%3[Bb]|\Z))"
 _SEGMENT = f"{_NO_DOT_SEGMENT}{_PCHAR}+"
 # Query and fragment: every character that browsers do not rewrite, which is more than RFC 3986 allows.
 _TAIL = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%\[\]{}|^`]*"

@@ -20,19 +20,10 @@ _SHARED_PATHS = re.compile(
     r"/v1/auth/.*|/v[12]/keys/[^/]*"
     r"|/[^/]+(/[^/]+)?/\.well-known/(openid-configuration|jwks\.json)|/oauth2/v1/(token|userinfo|revoke)"
 )
-_VARIABLES = (
-    "ENVIRONMENT",
-    "ENV",
-    "APP_ENV",
-    "APP_ENVIRONMENT",
-    "DEPLOY_ENV",
-    "DEPLOYMENT_ENVIRONMENT",
-    "STAGE",
-    "FASTAPI_ENV",
-    "PYTHON_ENV",
-    "NODE_ENV",
+_VARIABLE = re.compile(r"([A-Z0-9]+_)*(ENV|ENVIRONMENT|STAGE)(_NAME)?", re.IGNORECASE)
+_PRODUCTION = re.compile(
+    r"(?<![^-_. ])(?<!pre.)(?<!non.)(?<!not.)(prod|prd|production|live)[0-9]*(?![^-_. ])", re.IGNORECASE
 )
-_PRODUCTION = re.compile(r"(prod|production|live)([-_.].*)?", re.IGNORECASE | re.DOTALL)
 
 
 # Every request is checked, and those to the console more strictly (EM-03).
@@ -90,7 +81,9 @@ def with_cors(app: ASGIApp, scope: Scope) -> ASGIApp:
 def production_variable(variables: Mapping[str, str]) -> str | None:
     """Return the name of the first variable whose value means production, or None.
 
-    These values do: ``production``, ``prod`` and ``live``, case-insensitive, alone or as the first part of a
-    name such as ``prod-eu``.
+    Variables are ``ENV``, ``ENVIRONMENT`` and ``STAGE``, alone or at the end of a name such as ``FLASK_ENV``.
+    These values mean production: ``production``, ``prod``, ``prd`` and ``live``, case-insensitive, alone or
+    as a part of a name such as ``eu-production``, but not of ``pre-prod`` and ``non-prod``.
     """
-    return next((name for name in _VARIABLES if _PRODUCTION.fullmatch(variables.get(name, "").strip())), None)
+    declared = ((name, value.strip()) for name, value in variables.items() if _VARIABLE.fullmatch(name))
+    return next((name for name, value in declared if _PRODUCTION.search(value)), None)

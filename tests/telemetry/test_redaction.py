@@ -88,6 +88,14 @@ def test_lg01_callback_in_the_access_log_is_redacted() -> None:
         ("/login/sso?return_to=%2Fback%3Fcode%3Dcanary", "/login/sso?return_to=%2Fback%3Fcode%3D[redacted]"),
         ("https://idp.example/a?state=canary#top", "https://idp.example/a?state=[redacted]#top"),
         ("<a href='/callback?code=canary'>", "<a href='/callback?code=[redacted]'>"),
+        ("/callback?code=can'ary\"ca<n>ary&x=1", "/callback?code=[redacted]&x=1"),
+        ("{'url': '/callback?state=canary', 'x': 1}", "{'url': '/callback?state=[redacted]', 'x': 1}"),
+        ("/callback?%63ode=canary&st%61te=canary", "/callback?%63ode=[redacted]&st%61te=[redacted]"),
+        ("/callback?%43O%64E=canary", "/callback?%43O%64E=[redacted]"),
+        ("/x?return_to=%2Fy%3F%2563ode%3Dcanary", "/x?return_to=%2Fy%3F%2563ode%3D[redacted]"),
+        ("/x?%61ccess_t%6fken=canary", "/x?%61ccess_t%6fken=[redacted]"),
+        ("/login/sso?tenant=o'neil@acme.example", "/login/sso?tenant=[redacted]"),
+        ("/login/sso?ten%61nt=ada%2540acme.example&a=b", "/login/sso?ten%61nt=[redacted]&a=b"),
     ],
 )
 def test_parameters_with_secrets_are_redacted(before: str, after: str) -> None:

@@ -32,6 +32,9 @@ logger = logging.getLogger("fastapi_descope")
 _HOOK_TIMEOUT = 2.0
 """Seconds that an ``on_logout`` hook may take."""
 
+_BODY_TIMEOUT = 1.0
+"""Seconds that a logout waits for its body, while it calls Descope."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRoutes:
@@ -103,9 +106,9 @@ class SessionRoutes:
             raise BadRequest(
                 "Logout ends the session of the cookies: send it without an Authorization header"
             )
-        fields = await _fields_if_any(request)
         notify = self._logout_notifier(request) if self.hooks.logout else None
-        await asyncio.gather(
+        fields, *_ = await asyncio.gather(
+            _fields_if_any(request),
             self.core.session_service.logout(credentials, everywhere=everywhere, notify=notify),
             auth.delete_duplicates(),
             self.steps.end_completed(request, auth),
@@ -148,8 +151,9 @@ def _json(view: SessionOut | ProfileOut | TenantNamesOut) -> JSONResponse:
 
 
 async def _fields_if_any(request: Request) -> Mapping[str, str]:
-    """Return the fields of the body, or none if it is malformed: a logout never fails over it (LO-01)."""
+    """Return the fields of the body, or none if it is malformed or slow: a logout never fails (LO-01)."""
     try:
-        return await read_fields(request)
-    except BadRequest:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            return await read_fields(request)
+    except (BadRequest, TimeoutError):
         return {}

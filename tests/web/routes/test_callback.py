@@ -188,3 +188,16 @@ async def test_lg07_signing_in_is_an_event_without_secrets(make_env: EnvFactory)
     await env.browser().sign_in()
 
     assert env.events[-1] == SignedIn("U22a1322415fff1b1aceaebe7855", "acme", first_seen=True)
+
+
+@pytest.mark.parametrize("path", ["/callback/", "/callback//", "/login/sso/", "/auth/callback/"])
+async def test_cb17_slash_at_the_end_is_never_redirected(make_env: EnvFactory, path: str) -> None:
+    """Starlette builds the redirect from the Host header, and the code would leave the site (CB-17)."""
+    prefix = "/auth" if path.startswith("/auth") else ""
+    env = make_env(prefix=prefix)
+
+    response = await env.browser().visit(f"{path}?code=c&state=s", host="evil.example")
+
+    assert response.status_code == 404
+    assert response.headers["cache-control"] == "no-store"
+    assert "location" not in response.headers

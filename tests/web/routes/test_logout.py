@@ -3,6 +3,7 @@
 Requirements LO-01, LO-02, LO-03, LO-04, LO-06 and TN-12.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -162,3 +163,21 @@ async def test_lo06_logout_with_a_bearer_is_rejected(make_env: EnvFactory) -> No
     response = await env.browser().post("/logout", authorization=f"Bearer {pair.session_jwt}")
 
     assert response.status_code == 400
+
+
+async def test_lo01_logout_does_not_wait_for_a_slow_body(make_env: EnvFactory) -> None:
+    """The cookies are deleted within two seconds also if the body never ends."""
+    env = make_env()
+    browser = await env.signed_in_browser()
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"return_to="
+        await asyncio.get_running_loop().create_future()
+
+    headers = {"sec-fetch-site": "same-origin", "content-type": "application/x-www-form-urlencoded"}
+    async with asyncio.timeout(2):
+        response = await browser.http.post(f"{APP}/logout", content=drip(), headers=headers)
+
+    assert response.status_code == 204
+    assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
+    assert env.calls("logout") == 1
