@@ -1,7 +1,7 @@
 # The example app, for a real Descope project:
 #   docker build -t fieldnotes .
-#   docker run -p 8000:8000 -e DESCOPE_PROJECT_ID=P... fieldnotes
-# If users reach it by another host than localhost, set DESCOPE_PUBLIC_URL=https://... as well. Behind a proxy on
+#   docker run -p 8000:8000 -e DESCOPE_PROJECT_ID=P... -e DESCOPE_PUBLIC_URL=http://localhost:8000 fieldnotes
+# If users reach it by another host than localhost, DESCOPE_PUBLIC_URL is its https origin. Behind a proxy on
 # another host, set FORWARDED_ALLOW_IPS to the proxies whose X-Forwarded headers uvicorn may trust.
 
 FROM python:3.13-slim AS build

@@ -1,6 +1,7 @@
 """``Descope``: the composition root, which also installs itself into an app."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
@@ -38,6 +39,13 @@ from .errors import ConfigurationError
 from .settings import DescopeSettings
 
 __all__ = ["Descope"]
+
+_DEVELOPMENT_MODE = (
+    "DESCOPE_PUBLIC_URL is not set, so this is development mode: logins work for browsers on this machine"
+    " only. In production, set it to the https origin that browsers use; the cookies then get a name prefix"
+)
+
+logger = logging.getLogger("fastapi_descope")
 
 
 class Descope(HookDecorators):
@@ -189,6 +197,8 @@ class Descope(HookDecorators):
             _reject_guarded_login(app)
         if isinstance(app, Starlette):
             self._route_checks.raise_on_errors(app)
+        if self.settings.public_url is None:
+            logger.warning("fastapi_descope: %s", _DEVELOPMENT_MODE)
         warming = asyncio.create_task(self._core.verifier.warm())
         try:
             yield

@@ -263,3 +263,19 @@ def test_invalid_settings_fail_at_construction() -> None:
     """They do not wait for the first login."""
     with pytest.raises(ConfigurationError, match="DESCOPE_PUBLIC_URL"):
         Descope(settings=DescopeSettings(project_id=PROJECT, public_url="http://app.example.com"))
+
+
+async def test_st03_development_mode_is_logged_once_at_start_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Without DESCOPE_PUBLIC_URL. The line names the variable."""
+    for public_url in (None, APP):
+        app = FastAPI()
+        Descope(app, settings=DescopeSettings(project_id=PROJECT, base_url=IDP, public_url=public_url))
+        async with app.router.lifespan_context(app):
+            pass
+
+    (line,) = [line for line in caplog.messages if "DESCOPE_PUBLIC_URL" in line]
+    assert line == (
+        "fastapi_descope: DESCOPE_PUBLIC_URL is not set, so this is development mode: logins work for"
+        " browsers on this machine only. In production, set it to the https origin that browsers use; the"
+        " cookies then get a name prefix"
+    )

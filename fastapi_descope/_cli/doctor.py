@@ -200,8 +200,8 @@ def _cause(error: UpstreamError) -> str:
 def _check_public_url(settings: DescopeSettings) -> CheckResult:
     url = settings.public_url
     if url is None:
-        message = "not set, so logins work on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
-        return CheckResult(Severity.WARN, "public url", message)
+        message = "not set, so logins work on this machine only; set DESCOPE_PUBLIC_URL=https://<your host>"
+        return CheckResult(Severity.FAIL, "public url", message)
     if _is_loopback(url):
         return CheckResult(Severity.WARN, "public url", f"{url} is a loopback URL, for development only")
     return CheckResult(Severity.OK, "public url", url)

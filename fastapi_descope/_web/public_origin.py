@@ -1,7 +1,9 @@
-"""The app's own origin: ``DESCOPE_PUBLIC_URL``, or the request's ``Host`` on loopback.
+"""The app's own origin: ``DESCOPE_PUBLIC_URL``, or the request's ``Host`` in development.
 
-``X-Forwarded-*`` headers are never read (HP-01). A server that trusts its proxy sets scheme and client in the
-ASGI scope. A ``Host`` that is not plainly loopback is ignored (HP-05).
+Without ``DESCOPE_PUBLIC_URL`` the app is in development mode: the origin is inferred for requests that come
+from this machine and through no proxy. The values of ``X-Forwarded-*`` headers are never read (HP-01). A
+server that trusts its proxy sets scheme and client in the ASGI scope. A ``Host`` that is not plainly loopback
+is ignored (HP-05).
 """
 
 from starlette.datastructures import Headers
@@ -13,6 +15,18 @@ from ..settings import DescopeSettings
 
 __all__ = ["PublicOrigin"]
 
+_BROWSER_VERSIONS = frozenset({"1.1", "2", "2.0", "3", "3.0"})
+
+_FORWARDING = frozenset(
+    {
+        *("forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"),
+        *("x-scheme", "x-url-scheme", "front-end-https", "x-rewrite-url"),
+    }
+)
+"""Headers that a proxy adds and no browser sends."""
+
+_FORWARDING_PREFIXES = ("x-forwarded", "x-original-", "x-envoy-", "x-azure-", "x-arr-", "cf-", "fastly-")
+
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -23,7 +37,7 @@ class PublicOrigin:
         self._configured = settings.public_url
 
     def get(self, scope: Scope) -> str | None:
-        """Return the origin, or None if it is neither configured nor loopback."""
+        """Return the origin, or None if it is neither configured nor inferred."""
         if self._configured is not None:
             return self._configured
         inferred = _loopback_origin(scope)
@@ -33,26 +47,22 @@ class PublicOrigin:
         """Return the origin.
 
         Raises:
-            ConfigurationError: ``DESCOPE_PUBLIC_URL`` is not set and ``Host`` is not loopback.
+            ConfigurationError: ``DESCOPE_PUBLIC_URL`` is not set, and the request is not from this machine.
         """
         origin = self.get(scope)
         if origin is None:  # ST-03
             raise ConfigurationError(
-                "Set DESCOPE_PUBLIC_URL to the address that browsers use, such as https://app.example.com"
+                "Set DESCOPE_PUBLIC_URL to the address that browsers use, such as https://app.example.com."
+                " Without it, only requests of this machine that come through no proxy are served"
             )
         return origin
 
     def is_loopback_request(self, scope: Scope) -> bool:
-        """Return whether the client's address and ``Host`` are both loopback.
+        """Return whether a client of this machine sent the request, and no proxy is visible.
 
-        A proxy on this machine that hides both looks the same, so only help for developers may depend on it.
+        A proxy on this machine can be invisible, so only help for developers may depend on it.
         """
-        client = scope.get("client")
-        if not client:
-            return False
-        host = f"[{client[0]}]" if ":" in client[0] else client[0]
-        origin = Origin.parse(f"http://{host}")
-        return origin is not None and origin.is_loopback and _loopback_origin(scope) is not None
+        return _loopback_origin(scope) is not None
 
     def is_other_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``. Ports do not count.
@@ -66,10 +76,26 @@ class PublicOrigin:
 
 
 def _loopback_origin(scope: Scope) -> Origin | None:
-    """Return the origin that the request's ``Host`` names, if it is loopback."""
-    hosts = Headers(raw=scope["headers"]).getlist("host")
+    """Return the origin that the request's ``Host`` names, if a client of this machine sent the request."""
+    headers = Headers(raw=scope["headers"])
+    hosts = headers.getlist("host")
     scheme = _HTTP_SCHEMES.get(scope.get("scheme", "http"))
-    if scheme is None or len(hosts) != 1:
+    if scheme is None or len(hosts) != 1 or not _is_direct(scope, headers):
         return None
     origin = Origin.parse(f"{scheme}://{hosts[0]}")
     return origin if origin is not None and origin.is_loopback else None
+
+
+def _is_direct(scope: Scope, headers: Headers) -> bool:
+    """Return whether the client is on this machine, and the request has no trace of a proxy.
+
+    nginx with a bare ``proxy_pass`` replaces ``Host`` by a loopback address and speaks HTTP/1.0, unlike
+    browsers. Of forwarding headers only the presence counts.
+    """
+    if scope.get("http_version", "1.1") not in _BROWSER_VERSIONS:
+        return False
+    address: str = (scope.get("client") or ("", 0))[0]
+    client = Origin.parse(f"http://[{address}]" if ":" in address else f"http://{address}")
+    if client is None or not client.is_loopback:
+        return False
+    return not any(name in _FORWARDING or name.startswith(_FORWARDING_PREFIXES) for name in headers)

@@ -20,6 +20,9 @@ __all__ = ["EMULATOR_HOST", "Browser", "Client", "async_browser", "cookie_header
 EMULATOR_HOST = "127.0.0.1:8787"
 """The host in the URLs of the emulator's own pages."""
 
+_CLIENT = ("127.0.0.1", 50_000)
+"""The address of the client: an app without a public URL serves loopback only."""
+
 Client = TypeVar("Client", TestClient, httpx.AsyncClient)
 
 
@@ -37,7 +40,7 @@ class Browser(TestClient):
     """
 
     def __init__(self, app: ASGIApp, origin: str) -> None:
-        super().__init__(app, base_url=origin, follow_redirects=False)
+        super().__init__(app, base_url=origin, follow_redirects=False, client=_CLIENT)
         self._origin = origin
         self.event_hooks = {"request": [_OriginGuard(origin).check]}
 

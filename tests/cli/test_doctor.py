@@ -171,10 +171,10 @@ async def test_an_unreachable_api(emulator: Emulator, variables: Variables) -> N
 
 
 async def test_no_public_url(emulator: Emulator, variables: Variables) -> None:
-    """Without one, production logins do not work."""
+    """Without one, the app is in development mode."""
     variables()
-    text = "not set, so logins work on loopback only; set DESCOPE_PUBLIC_URL=https://<your host>"
-    assert results_of(await run_doctor(emulator), "public url") == [(Severity.WARN, text)]
+    text = "not set, so logins work on this machine only; set DESCOPE_PUBLIC_URL=https://<your host>"
+    assert results_of(await run_doctor(emulator), "public url") == [(Severity.FAIL, text)]
 
 
 async def test_a_public_url_on_loopback(emulator: Emulator, variables: Variables) -> None:

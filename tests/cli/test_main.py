@@ -162,6 +162,7 @@ def test_doctor(run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """Results and a summary are printed. Warnings do not fail the command."""
     monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
     monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    monkeypatch.setenv("DESCOPE_PUBLIC_URL", "http://localhost:8000")
     result = run("doctor")
     assert (result.status, result.err) == (0, "")
     lines = result.out.splitlines()

@@ -144,9 +144,66 @@ def test_cb12_hp01_a_configured_origin_ignores_the_request(
 def test_ck05_cookies_are_secure_except_for_http_on_loopback(
     settings_of: SettingsOf, configuration: dict[str, object], host: str, scheme: str, *, secure: bool
 ) -> None:
-    """The configuration decides; the request only on loopback."""
-    scope = scope_of(host, scheme=scheme, x_forwarded_proto="http", x_forwarded_host="localhost")
-    assert SessionCookies(settings_of(**configuration)).use_secure(scope) is secure
+    """The configuration decides; the request only in development."""
+    assert SessionCookies(settings_of(**configuration)).use_secure(scope_of(host, scheme=scheme)) is secure
+
+
+PROXIED = {
+    "HTTP/1.0, as nginx with a bare proxy_pass": {"http_version": "1.0"},
+    "HTTP/0.9": {"http_version": "0.9"},
+    "no client, as behind a Unix socket": {"client": None},
+    "another machine": {"client": ("203.0.113.9", 50_000)},
+    "another machine over IPv6": {"client": ("2001:db8::9", 50_000)},
+    "a container network": {"client": ("172.17.0.1", 50_000)},
+    "a name": {"client": ("testclient", 50_000)},
+    **{
+        f"header {name}": {"headers": [(b"host", b"localhost:8000"), (name.encode(), b"")]}
+        for name in (
+            *(
+                "forwarded",
+                "via",
+                "x-real-ip",
+                "x-client-ip",
+                "true-client-ip",
+                "cf-connecting-ip",
+                "x-scheme",
+            ),
+            *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded"),
+            *("x-forwarded-prefix", "x-original-host", "x-envoy-external-address", "fastly-client-ip"),
+            *("x-arr-ssl", "x-azure-clientip", "front-end-https", "x-rewrite-url", "x-cluster-client-ip"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("change", PROXIED.values(), ids=PROXIED)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_st03_ck05_behind_a_proxy_no_origin_is_inferred(
+    settings_of: SettingsOf, change: dict[str, object], kind: str
+) -> None:
+    """A proxy may send a loopback Host. The cookies are Secure, and the error names the setting."""
+    scope = {**scope_of("localhost:8000", scheme="http" if kind == "http" else "ws"), "type": kind, **change}
+    public_origin = PublicOrigin(settings_of())
+
+    assert public_origin.get(scope) is None
+    assert public_origin.is_loopback_request(scope) is False
+    assert SessionCookies(settings_of()).use_secure(scope) is True
+    with pytest.raises(ConfigurationError, match="that come through no proxy"):
+        public_origin.require(scope)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2", "3", None])
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.8.9.1", "::1"])
+def test_direct_request_of_this_machine_has_an_origin(
+    settings_of: SettingsOf, version: str | None, client: str
+) -> None:
+    """A browser's headers do not look like a proxy's. A WebSocket scope may have no version."""
+    scope = scope_of("localhost:8000", scheme="http", sec_fetch_site="none", x_requested_with="fetch")
+    scope["client"] = (client, 50_000)
+    scope["http_version"] = version
+    if version is None:
+        del scope["http_version"]
+    assert PublicOrigin(settings_of()).get(scope) == "http://localhost:8000"
 
 
 def test_a_scope_without_a_scheme_counts_as_http(settings_of: SettingsOf) -> None:

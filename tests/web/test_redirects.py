@@ -6,6 +6,7 @@ from starlette.types import Scope
 
 from fastapi_descope._web.redirects import RedirectPolicy
 from fastapi_descope.settings import DescopeSettings
+from tests.helpers.scopes import scope_of
 from tests.hostile.tables.redirect_targets import ACCEPTED, OWN, REJECTED, TRUSTED
 
 AT_HOME: Scope = {"type": "http", "scheme": "https", "headers": [(b"host", b"app.example.com")]}
@@ -73,8 +74,7 @@ def test_rt_without_a_public_url_only_loopback_is_our_own_origin(
     policy = RedirectPolicy(
         DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz", trusted_origins=trusted)
     )
-    scope: Scope = {**AT_HOME, "headers": [(b"host", host.encode())]}
-    assert policy.safe_redirect(value, scope) == (value if accepted else None)
+    assert policy.safe_redirect(value, scope_of(host)) == (value if accepted else None)
 
 
 FORBIDDEN = frozenset({"/auth/login/sso", "/auth/callback", "/auth/logout"})
@@ -122,7 +122,7 @@ def test_rt13_only_trailing_slashes_are_ignored(policy: RedirectPolicy) -> None:
 def test_rt13_an_absolute_url_that_would_loop_is_rejected_on_loopback() -> None:
     """Without a public URL the own origin is the loopback origin of the request."""
     policy = RedirectPolicy(DescopeSettings(project_id="P2abcdefghijklmnopqrstuvwxyz"))
-    scope: Scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"localhost:8000")]}
+    scope = scope_of("localhost:8000", scheme="http")
     forbidden = ("/login/sso",)
     assert policy.safe_redirect("http://localhost:8000/login/sso", scope, forbidden=forbidden) is None
     assert policy.safe_redirect("http://localhost:8000/x", scope, forbidden=forbidden) is not None

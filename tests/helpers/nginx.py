@@ -1,0 +1,77 @@
+"""nginx in front of an app, as a process without privileges."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+
+_CONFIGURATION = """
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass {upstream};
+      {directives}
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx_in_front_of(upstream: str, folder: Path, *directives: str) -> Generator[str]:
+    """Yield the URL of an nginx that passes requests on to ``upstream``, until the block ends.
+
+    ``directives`` are lines of its ``location``, each with its semicolon.
+    """
+    program = shutil.which("nginx", path=_SEARCH_PATH)
+    assert program, "nginx is missing: scripts/setup installs it"
+    port = _free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        _CONFIGURATION.format(port=port, upstream=upstream, directives="\n      ".join(directives))
+    )
+    command = [program, "-p", f"{folder}/", "-e", "stderr", "-c", str(configuration)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command
+    try:
+        _wait_until_listening(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
