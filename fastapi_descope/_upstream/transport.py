@@ -5,7 +5,7 @@ user's cookies with the next user's call, and logs every URL at INFO, with its s
 from the environment and decompresses bodies; a transport does not.
 """
 
-# RF-15, LG-01, JW-12: the reasons not to use the client.
+# RF-15, LG-01, JW-12: the reasons not to use the client. LG-08: instrumentation wraps transports, too.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +13,7 @@ from functools import partial
 from typing import cast
 
 import httpx
+from opentelemetry import context
 
 from .._concurrency import LoopFinalizer
 from ..errors import UpstreamUnavailable
@@ -26,6 +27,9 @@ Transport = httpx.AsyncBaseTransport
 
 _KEEPALIVE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
+
+_SUPPRESSED = ("suppress_instrumentation", "suppress_http_instrumentation")
+"""The keys with which code switches OpenTelemetry's instrumentation of HTTP clients off."""
 
 
 class UpstreamTransport:
@@ -220,6 +224,18 @@ async def _close_all(transports: Collection[Transport]) -> None:
 
 
 async def _send(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:
+    # A span would have the URL, with the state of the login and an e-mail address as the tenant.
+    suppressed = context.get_current()
+    for key in _SUPPRESSED:
+        suppressed = context.set_value(key, value=True, context=suppressed)
+    token = context.attach(suppressed)
+    try:
+        return await _send_once(transport, request, max_bytes)
+    finally:
+        context.detach(token)
+
+
+async def _send_once(transport: Transport, request: httpx.Request, max_bytes: int) -> ApiResponse:
     try:
         response = await transport.handle_async_request(request)
     except (httpx.ConnectError, httpx.ConnectTimeout):  # RF-07, CB-08: the only safe retry

@@ -8,15 +8,20 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fastapi_descope._upstream.api import DescopeApi
 from fastapi_descope.errors import InvalidUpstreamResponse, UpstreamError, UpstreamUnavailable
@@ -65,6 +70,34 @@ async def test_lg01_no_library_logs_the_state(caplog: pytest.LogCaptureFixture) 
         await client.aclose()
     assert len(server.requests) == 2
     assert "canary" not in caplog.text
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """Record the spans of the standard instrumentation of httpx."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor = HTTPXClientInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    yield exporter
+    instrumentor.uninstrument()
+
+
+async def test_lg08_calls_are_not_instrumented_by_others(spans: InMemorySpanExporter) -> None:
+    """A span would have the state and the address in its URL. Other calls of the app have spans (LG-08)."""
+    async with serve_raw(ok_response(b'{"url": "https://idp.example/"}')) as server:
+        client = client_of(server.url)
+        await client.fetch_login_url(
+            tenant="ada@acme.example", redirect_url="https://a.example/?state=canary"
+        )
+        await client.refresh(REFRESH)
+        await client.aclose()
+        assert spans.get_finished_spans() == ()
+        assert b"traceparent" not in b"".join(server.requests).lower()
+
+        async with httpx.AsyncClient() as other:
+            await other.get(server.url)
+    assert len(spans.get_finished_spans()) == 1
 
 
 async def test_rf15_cookies_of_one_response_are_not_sent_with_the_next_request() -> None:
