@@ -174,7 +174,7 @@ def test_threads_get_the_same_model() -> None:
 
 
 def test_validated_models_are_no_part_of_the_value() -> None:
-    """Not of comparisons, repr, copies, pickles and serialised sessions. A copy validates anew."""
+    """Not of comparisons, repr, copies, pickles and serialised sessions. A copy validates again."""
     session, fresh = _session(), _session()
     shown = repr(session), dataclasses.asdict(session), pickle.dumps(session)
     session.claims_as(AppClaims)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fastapi_descope import Descope, DescopeSettings
 from tests.helpers.asgi_client import open_websocket, send_request
 from tests.helpers.tampering import PROJECT
-from tests.hostile.tables.public_endpoints import HOSTS, PATHS, REQUESTS, ROOT_PATHS, build_app
+from tests.hostile.tables.public_endpoints import HOSTS, PATHS, REQUESTS, ROOT_PATHS, add_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -20,8 +20,10 @@ class _Twins:
 
     def __init__(self, root_path: str) -> None:
         self.ran: list[str] = []
-        self.open, self.protected = build_app(self.ran), build_app(self.ran)
+        self.open, self.protected = FastAPI(), FastAPI()
         Descope(self.protected, settings=DescopeSettings(project_id=PROJECT), protect=True, prefix="/auth")
+        for app in (self.open, self.protected):
+            add_routes(app, self.ran)
         self._root_path = root_path
 
     def at_root_path(self, app: FastAPI) -> ASGIApp:

@@ -97,9 +97,8 @@ REQUESTS = tuple((method, "") for method in METHODS) + tuple(("GET", path) for p
 HOSTS = (b"other.example", b"OTHER.example:443", b"other.example.evil.example")
 
 
-def build_app(ran: list[str]) -> FastAPI:
-    """Build the app. Endpoints add their name to ``ran``; the names of public ones begin with ``public``."""
-    app = FastAPI()
+def add_routes(app: FastAPI, ran: list[str]) -> None:
+    """Add the routes. Endpoints add their name to ``ran``; the names of public ones begin with ``public``."""
     app.openapi = dict  # type: ignore[method-assign] # generating it takes long, and its content is not tested
     _add_routes(app, ran)
     _add_routers(app, ran)
@@ -108,7 +107,6 @@ def build_app(ran: list[str]) -> FastAPI:
     app.get("/{section}")(_endpoint(ran, "section"))
     app.get("/late/open")(public(_endpoint(ran, "public late")))
     app.get("/{first}/{second:path}")(_endpoint(ran, "anything"))
-    return app
 
 
 def _endpoint(ran: list[str], name: str) -> Callable[[Request], PlainTextResponse]:
