@@ -8,6 +8,7 @@
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
     |   +-- ConflictingCookies         the cookies belong to two different sessions      401
+    |   +-- LoginLoop                  a login has just not given what it was for      401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
     |   +-- StepUpRequired             authenticated, but not strongly enough            401
     +-- Forbidden                      authenticated, but not allowed                    403
@@ -47,6 +48,7 @@ __all__ = [
     "DescopeError",
     "Forbidden",
     "InvalidUpstreamResponse",
+    "LoginLoop",
     "LoginRejected",
     "MissingPermissions",
     "MissingRoles",
@@ -209,6 +211,31 @@ class SessionEnded(NotAuthenticated):
 
     code = "session_ended"
     title = "The session has ended"
+
+
+class LoginLoop(NotAuthenticated):
+    """The browser has just completed a login, and still lacks what that login was asked for.
+
+    Attributes:
+        missing: ``session``, ``step_up`` or ``mfa``.
+    """
+
+    code = "login_loop"
+    title = "Signing in did not help"
+
+    def __init__(self, missing: str) -> None:
+        self.missing = missing
+        super().__init__(_LOOP_DETAILS[missing])
+
+
+_LOOP_DETAILS: Mapping[str, str] = {
+    "session": "You have just signed in, and this page still asks for it: your browser may not keep the"
+    " cookies of this site. Allow them and try again, or tell the people who run this application.",
+    "step_up": "You are signed in, but the confirmation that this page needs was not granted. Try again, or"
+    " tell the people who run this application.",
+    "mfa": "You are signed in, but without the second factor that this page needs. Try again, or tell the"
+    " people who run this application.",
+}
 
 
 class StepUpRequired(NotAuthenticated):

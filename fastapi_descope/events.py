@@ -20,6 +20,7 @@ __all__ = [
     "JwksFetchFailed",
     "JwksFetched",
     "LoginFailed",
+    "LoginLoopStopped",
     "LoginStarted",
     "ProfileFetched",
     "RedirectRejected",
@@ -97,6 +98,17 @@ class LoginFailed(Event):
     reason: str
     upstream_status: int | None = None
     upstream_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLoopStopped(Event):
+    """A browser has just completed a login and still lacks what it was asked for, so it got a page.
+
+    ``missing`` is ``session``, ``step_up`` or ``mfa``.
+    """
+
+    name = "login_loop_stopped"
+    missing: str
 
 
 @dataclass(frozen=True, slots=True)

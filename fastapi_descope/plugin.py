@@ -21,6 +21,7 @@ from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_responses import ErrorResponses
 from ._web.hooks import HookDecorators
+from ._web.login_loops import LoginLoops
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme
@@ -246,6 +247,7 @@ class Descope(HookDecorators):
         settings, events = self.settings, self.events
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
+        loops = LoginLoops(cookies)
         factory = RequestAuthFactory(
             core=self._core,
             reader=CredentialsReader(settings),
@@ -253,15 +255,22 @@ class Descope(HookDecorators):
             csrf=CrossOriginProtection(settings),
             events=events,
             leeway=settings.leeway,
+            loops=loops,
             routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
+        error_responses = ErrorResponses(
+            public_origin, redirects, loops, landing_path=settings.post_login_path
+        )
         self.middleware_parts = MiddlewareParts(
-            factory, ErrorResponses(public_origin, redirects), self._route_checks.raise_on_errors
+            factory,
+            error_responses,
+            self._route_checks.raise_on_errors,
         )
         steps = LoginSteps(
             core=self._core,
             settings=settings,
             transactions=LoginTransactions(),
+            loops=loops,
             cookies=cookies,
             public_origin=public_origin,
             redirects=redirects,

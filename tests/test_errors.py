@@ -22,6 +22,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.Forbidden(),
     errors.LoginRejected(reason="state"),
     errors.MissingPermissions(("reports.write",)),
+    errors.LoginLoop("step_up"),
     errors.MissingRoles(("admin", "editor")),
     errors.NoTenant(),
     errors.NotAuthenticated(),
@@ -99,6 +100,7 @@ def test_codes_are_stable_words() -> None:
         "CrossSiteRequest": "cross_site_request",
         "DescopeError": "descope_error",
         "Forbidden": "forbidden",
+        "LoginLoop": "login_loop",
         "LoginRejected": "login_rejected",
         "ClaimsInvalid": "claims_invalid",
         "MissingPermissions": "missing_permissions",
@@ -125,7 +127,12 @@ def test_codes_are_stable_words() -> None:
 @EACH
 def test_lg02_text_and_detail_contain_no_evidence(error: DescopeError) -> None:
     """``str`` and ``detail`` are the title of the class, or its advice. Evidence is in attributes (LG-02)."""
-    with_advice = (errors.ConflictingCookies, errors.ProjectCookiesRenamed, errors.UnsupportedAuthScheme)
+    with_advice = (
+        errors.ConflictingCookies,
+        errors.LoginLoop,
+        errors.ProjectCookiesRenamed,
+        errors.UnsupportedAuthScheme,
+    )
     has_advice = isinstance(error, with_advice)
     assert str(error) == error.detail
     assert (error.detail == type(error).title) is not has_advice

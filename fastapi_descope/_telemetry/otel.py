@@ -23,6 +23,7 @@ from ..events import (
     JwksFetched,
     JwksFetchFailed,
     LoginFailed,
+    LoginLoopStopped,
     LoginStarted,
     ProfileFetched,
     RedirectRejected,
@@ -72,6 +73,20 @@ _CONFLICT_HINT = (
     "another host of this domain, or an earlier release, has set a cookie of this name:"
     " DESCOPE_COOKIE_PREFIX=__Host- prevents it, and a new sign-in removes it"
 )
+
+_NOT_GRANTED_HINT = "Descope signed the user in without it: check the flow or the SSO settings of the project"
+
+_WORD_HINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "session": "the browser does not send the session cookies back, or a page rejects each session: check"
+        " DESCOPE_PUBLIC_URL, DESCOPE_COOKIE_DOMAIN and the size of the cookies",
+        "step_up": _NOT_GRANTED_HINT,
+        "mfa": _NOT_GRANTED_HINT,
+        "too_long": "a return path has at most 1,024 characters: the default is used",
+        "encoded": "a return path has no %2F, %5C or %25: the default is used",
+    }
+)
+"""How to fix a login loop, or a link with a return path that is dropped, by what is missing or the reason."""
 
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
@@ -126,6 +141,7 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         JwksFetchFailed: _result("descope.keys.fetches", "failed", "reason", level=logging.WARNING),
         JwksFetched: _result("descope.keys.fetches", "fetched"),
         LoginFailed: _result("descope.logins", "failed", "reason", level=logging.WARNING),
+        LoginLoopStopped: _result("descope.logins", "loop_stopped", "missing", level=logging.WARNING),
         LoginStarted: _result("descope.logins", "started", "method"),
         ProfileFetched: _EventMapping("descope.profile_reads"),
         RedirectRejected: _EventMapping(
@@ -237,10 +253,8 @@ class Telemetry:
                 return _CONFLICT_HINT
             case JwksFetchFailed() | UpstreamDegraded() if self._base_url:
                 return f"at {self._base_url}"
-            case RedirectRejected(reason="too_long"):
-                return "a return path has at most 1,024 characters: the login ended at the landing page"
-            case RedirectRejected(reason="encoded"):
-                return "a return path has no %2F, %5C or %25: the login ended at the landing page"
+            case LoginLoopStopped(missing=word) | RedirectRejected(reason=word):
+                return _WORD_HINTS.get(word)
             case SessionCheckFailed():
                 return "an on_session hook raised this or took longer than two seconds: requests get 503"
             case _:

@@ -21,6 +21,7 @@ from ..errors import (
     ConflictingCookies,
     DescopeError,
     Forbidden,
+    LoginLoop,
     MissingPermissions,
     MissingRoles,
     NotAuthenticated,
@@ -31,7 +32,9 @@ from ..errors import (
     TokenError,
     UpstreamUnavailable,
 )
-from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser
+from ..events import LoginLoopStopped
+from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser, public_path
+from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
 from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page
 from .public_origin import PublicOrigin
@@ -95,9 +98,18 @@ def is_cross_origin_navigation(headers: Headers) -> bool:
 class ErrorResponses:
     """Turns errors into responses for the client."""
 
-    def __init__(self, public_origin: PublicOrigin, redirects: RedirectPolicy) -> None:
+    def __init__(
+        self,
+        public_origin: PublicOrigin,
+        redirects: RedirectPolicy,
+        loops: LoginLoops,
+        *,
+        landing_path: str,
+    ) -> None:
         self._public_origin = public_origin
         self._redirects = redirects
+        self._loops = loops
+        self._landing_path = landing_path
         self._log_once = LogOnce()
 
     def _login_path(self, auth: RequestAuth) -> str | None:
@@ -119,8 +131,10 @@ class ErrorResponses:
             return _WebSocketRejection(error, denial=None if started else self._problem(error, auth))
         login = self._login_path(auth)
         if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth):
-            redirect = self._login_redirect(error, auth, scope, login)
-            if redirect is not None:
+            if (loop := self._loop(error, auth)) is not None:
+                auth.factory.events.emit(LoginLoopStopped(loop.missing))
+                error = loop
+            elif (redirect := self._login_redirect(error, auth, scope, login)) is not None:
                 return redirect
         if client_kind(scope) is ClientKind.NAVIGATION:
             return self._page(error, auth, scope, login)
@@ -177,6 +191,21 @@ class ErrorResponses:
                 return problem
             case _:
                 return None
+
+    def _loop(self, error: NotAuthenticated, auth: RequestAuth) -> LoginLoop | None:
+        """Return the error if a login for the same was completed a moment ago, else None."""
+        scope, params = auth.scope, _login_params(error)
+        match client_kind(scope):
+            case ClientKind.NAVIGATION if scope["method"] == "GET":
+                here = _address(auth, scope)
+            case ClientKind.HTMX:
+                here = Headers(scope=scope).get("hx-current-url", "")
+            case _:
+                return None
+        landing = public_path(self._landing_path, auth.location.login_app.root_path)
+        if not self._loops.is_loop(scope, params, self._redirects.safe_redirect(here, scope) or landing):
+            return None
+        return LoginLoop("mfa" if params.mfa else "step_up" if params.step_up else "session")
 
     def _login_url(self, login: str, here: str, params: LoginParams, scope: Scope) -> str:
         back = self._redirects.safe_redirect(here, scope)
@@ -236,6 +265,8 @@ def htmx_redirect(url: str) -> Mapping[str, str]:
 
 def _login_params(error: NotAuthenticated) -> LoginParams:
     """Return the parameters of a login after which the error does not occur again."""
+    if isinstance(error, LoginLoop) and error.missing != "session":
+        return LoginParams(**{error.missing: "true"})
     if not isinstance(error, StepUpRequired):
         return LoginParams()
     return LoginParams(mfa="true") if error.acr == "mfa" else LoginParams(step_up="true")

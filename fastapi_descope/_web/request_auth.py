@@ -31,11 +31,14 @@ from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
 from .csrf import SAFE_METHODS, CrossOriginProtection
+from .login_loops import LoginLoops
 from .parameter_guard import handles_request_var
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
 
 _KEY = "fastapi_descope"
+
+_REDIRECT = 300
 
 _RESPONDED = object()
 """The value in the scope of a request whose response the middleware has sent."""
@@ -74,6 +77,7 @@ class RequestAuthFactory:
     csrf: CrossOriginProtection
     events: EventBus
     leeway: float
+    loops: LoginLoops
     routes: RouteFinder = field(default_factory=RouteFinder)
 
     def attach(self, scope: Scope, app: object) -> "RequestAuth":
@@ -311,8 +315,15 @@ class RequestAuth:
         if not self.cookies.accessed:
             return
         change = self.cookies.decision or await self._cookie_change()
+        if change is CookieAction.CLEAR or self._has_succeeded(message):
+            self.cookies.add(self.factory.loops.clear(self.scope))
         credentials = self.known_credentials or self.factory.reader.read(self.scope)
         self.cookies.set_headers(message, change, credentials, self.factory.core.clock())
+
+    def _has_succeeded(self, message: Message) -> bool:
+        """Return whether the response is that of a handler that got the session."""
+        has_session = self._result is not None and self._result.session is not None
+        return has_session and message.get("status", _REDIRECT) < _REDIRECT
 
     async def _cookie_change(self) -> TokenPair | CookieAction:
         """Return what authentication changes about the cookies."""

@@ -95,9 +95,15 @@ class Browser:
     async def sign_in(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
     ) -> httpx.Response:
-        """Go through the whole login, and return the response of the callback."""
+        """Go through the whole login, and return the response of the callback.
+
+        The next page deletes the marker of the login: it counts as visited already.
+        """
         callback = await self.open_callback(user, tenant, return_to, prefix)
-        return await self.visit(callback)
+        response = await self.visit(callback)
+        for name in {"descope_asked", "__Host-descope_asked"} & self.names():
+            self.http.cookies.delete(name)
+        return response
 
     async def open_callback(
         self, user: str = "ada@acme.example", tenant: str = "acme", return_to: str = "/me", prefix: str = ""
@@ -136,7 +142,7 @@ class Browser:
 
     def session_names(self) -> set[str]:
         """Return the names of the app's cookies without those of logins."""
-        return {name for name in self.names() if "descope_login" not in name}
+        return {name for name in self.names() if "descope_" not in name}
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], data: dict[str, str] | None = None

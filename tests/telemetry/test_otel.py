@@ -41,6 +41,11 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     ),
     events.JwksFetched(2): ("descope.keys.fetches", {"result": "fetched"}, "INFO"),
     events.LoginFailed("state"): ("descope.logins", {"result": "failed", "reason": "state"}, "WARNING"),
+    events.LoginLoopStopped("session"): (
+        "descope.logins",
+        {"result": "loop_stopped", "missing": "session"},
+        "WARNING",
+    ),
     events.LoginStarted(): ("descope.logins", {"result": "started", "method": "sso"}, "INFO"),
     events.ProfileFetched(): ("descope.profile_reads", {}, "INFO"),
     events.RedirectRejected("too_long"): (

@@ -71,7 +71,7 @@ class LoginRoutes:
             return self._ask_for_organisation(request, return_to, params, detail)
         self._warn_about_other_host(request)
         state, cookies = self.steps.start_transaction(
-            request, return_to, tenant=tenant if has_tenant else "", options=options
+            request, return_to, tenant=tenant if has_tenant else "", params=params
         )
         login_request = LoginRequest(tenant, self._redirect_url(request, state), params, options)
         url = await self.steps.core.login_flow.authorization_url(
@@ -100,7 +100,10 @@ class LoginRoutes:
             raise
         if pair is not None:
             await self.steps.sign_in(auth, pair)
-        return self._redirect_after_login(self.steps.stored_return_to(transaction, request, auth))
+        url = self.steps.stored_return_to(transaction, request, auth)
+        if pair is not None:
+            self.steps.mark_completed(request, auth, transaction, url)
+        return self._redirect_after_login(url)
 
     async def _tokens(
         self, request: Request, auth: RequestAuth, transaction: Transaction

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from ..._auth.core import Core
 from ..._auth.login import Admission
-from ..._upstream.login_options import LoginOptions
+from ..._upstream.login_options import LoginOptions, LoginParams
 from ...errors import ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed
 from ...login import Login
@@ -18,6 +18,7 @@ from ..app_location import PluginRoute, path_in_app, path_in_browser, public_pat
 from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
 from ..hooks import Hooks, hook_request
+from ..login_loops import LoginLoops
 from ..login_transactions import LoginTransactions, Transaction
 from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
@@ -41,6 +42,7 @@ class LoginSteps:
     core: Core
     settings: DescopeSettings
     transactions: LoginTransactions
+    loops: LoginLoops
     cookies: SessionCookies
     public_origin: PublicOrigin
     redirects: RedirectPolicy
@@ -109,7 +111,7 @@ class LoginSteps:
         *,
         pending_ref: str = "",
         tenant: str = "",
-        options: LoginOptions | None = None,
+        params: LoginParams | None = None,
     ) -> tuple[str, list[bytes]]:
         """Return a new state, and the ``Set-Cookie`` values that bind it to this browser."""
         return self.transactions.start(
@@ -119,8 +121,8 @@ class LoginSteps:
             secure=self.cookies.use_secure(request.scope),
             pending_ref=pending_ref,
             tenant=tenant,
-            step_up=options is not None and options.stepup,
-            mfa=options is not None and options.mfa,
+            step_up=params is not None and params.step_up is not None,
+            mfa=params is not None and params.mfa is not None,
         )
 
     def find_transaction(
@@ -174,6 +176,13 @@ class LoginSteps:
         auth.cookies.add(deletions)
         for secret in secrets:
             await self.core.login_flow.end_login(secret, superseded=superseded)
+
+    def mark_completed(self, request: Request, auth: RequestAuth, transaction: Transaction, url: str) -> None:
+        """Record what the completed login was asked for, so that it does not loop."""
+        params = LoginParams(
+            step_up="true" if transaction.step_up else None, mfa="true" if transaction.mfa else None
+        )
+        auth.cookies.add(self.loops.mark(request.scope, params, url))
 
     async def sign_in(self, auth: RequestAuth, pair: TokenPair) -> None:
         """Replace the session that the browser had (CB-09)."""

@@ -1,0 +1,71 @@
+"""Stop login loops: a cookie that has a hash of what the last login was asked for.
+
+A browser that has just signed in and still lacks what it signed in for would be sent to the same login again
+and again, for example because it does not keep the session cookie, or because Descope grants no step-up
+(CB-18).
+"""
+
+import re
+from hashlib import sha256
+
+from starlette.types import Scope
+
+from .._encoding import base64url_encode
+from .._upstream.login_options import LoginParams
+from .cookies import CookieAttributes, SessionCookies
+from .credentials import cookie_pairs
+
+__all__ = ["LoginLoops"]
+
+_SECONDS = 60
+_VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
+_SUFFIX = b"descope_asked="
+
+
+class LoginLoops:
+    """The marker of completed logins. It lives for a minute, and any success deletes it."""
+
+    def __init__(self, cookies: SessionCookies) -> None:
+        self._use_secure = cookies.use_secure
+        self._attributes = {
+            secure: CookieAttributes.of(same_site="lax", secure=secure) for secure in (False, True)
+        }
+
+    def mark(self, scope: Scope, params: LoginParams, return_to: str) -> list[bytes]:
+        """Return the ``Set-Cookie`` values that record a completed login.
+
+        A loop of two logins, each of which loses what the other one was asked for, is one too. So up to four
+        are recorded.
+        """
+        secure = self._use_secure(scope)
+        asked = [_hash(params, return_to)]
+        asked += [each for each in self._marked(scope) if each not in asked][:3]
+        return [self._attributes[secure].set_cookie(_name(secure=secure), ".".join(asked), _SECONDS)]
+
+    def is_loop(self, scope: Scope, params: LoginParams, return_to: str) -> bool:
+        """Return whether a login that was completed a moment ago was asked for the same."""
+        return _hash(params, return_to) in self._marked(scope)
+
+    def clear(self, scope: Scope) -> list[bytes]:
+        """Return the ``Set-Cookie`` values that delete the marker, if the request has one."""
+        if not any(name == b"cookie" and _SUFFIX in value for name, value in scope["headers"]):
+            return []
+        secure = self._use_secure(scope)
+        return self._attributes[secure].delete_cookies([_name(secure=secure)])
+
+    def _marked(self, scope: Scope) -> list[str]:
+        name = _name(secure=self._use_secure(scope)).encode("ascii")
+        values = [value for key, value in cookie_pairs(scope["headers"], name) if key == name]
+        if len(values) != 1 or not _VALUE.fullmatch(values[0]):
+            return []
+        return values[0].decode("ascii").split(".")
+
+
+def _name(*, secure: bool) -> str:
+    return "__Host-descope_asked" if secure else "descope_asked"
+
+
+def _hash(params: LoginParams, return_to: str) -> str:
+    # The browser does not send a fragment, so a request does not show it.
+    asked = f"{params.step_up is not None} {params.mfa is not None} {return_to.partition('#')[0]}"
+    return base64url_encode(sha256(asked.encode()).digest())[:22]
