@@ -15,11 +15,13 @@ from .._upstream.login_options import LoginParams
 from .cookies import CookieAttributes, SessionCookies
 from .credentials import cookie_pairs
 
-__all__ = ["LoginLoops"]
+__all__ = ["MARKER", "LoginLoops"]
 
 _SECONDS = 60
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
-_SUFFIX = b"descope_asked="
+
+MARKER = b"descope_asked="
+"""A part of the cookie's name that each Cookie header with the marker has."""
 
 
 class LoginLoops:
@@ -47,9 +49,7 @@ class LoginLoops:
         return _hash(params, return_to) in self._marked(scope)
 
     def clear(self, scope: Scope) -> list[bytes]:
-        """Return the ``Set-Cookie`` values that delete the marker, if the request has one."""
-        if not any(name == b"cookie" and _SUFFIX in value for name, value in scope["headers"]):
-            return []
+        """Return the ``Set-Cookie`` values that delete the marker."""
         secure = self._use_secure(scope)
         return self._attributes[secure].delete_cookies([_name(secure=secure)])
 

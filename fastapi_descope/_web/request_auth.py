@@ -31,7 +31,7 @@ from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
 from .csrf import SAFE_METHODS, CrossOriginProtection
-from .login_loops import LoginLoops
+from .login_loops import MARKER, LoginLoops
 from .parameter_guard import handles_request_var
 
 __all__ = ["RequestAuth", "RequestAuthFactory", "request_auth"]
@@ -315,7 +315,9 @@ class RequestAuth:
         if not self.cookies.accessed:
             return
         change = self.cookies.decision or await self._cookie_change()
-        if change is CookieAction.CLEAR or self._has_succeeded(message):
+        ends_login = change is CookieAction.CLEAR or self._has_succeeded(message)
+        # Checked here, because nearly no request has the marker.
+        if ends_login and any(name == b"cookie" and MARKER in value for name, value in self.scope["headers"]):
             self.cookies.add(self.factory.loops.clear(self.scope))
         credentials = self.known_credentials or self.factory.reader.read(self.scope)
         self.cookies.set_headers(message, change, credentials, self.factory.core.clock())
