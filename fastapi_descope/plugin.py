@@ -256,6 +256,7 @@ class Descope(HookDecorators):
             events=events,
             leeway=settings.leeway,
             loops=loops,
+            close_code=settings.websocket_close_code,
             routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
         error_responses = ErrorResponses(

@@ -126,6 +126,9 @@ class DescopeSettings(EnvSettings):
     notp: bool = Field(default=False, description="true or false")
     post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
     post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")
+    websocket_close_code: Whole = Field(
+        default=4401, ge=3000, le=4999, description="a close code of applications, 3000 to 4999"
+    )
     leeway: Whole = Field(default=5, ge=0, le=60, description="whole seconds, 0 to 60")
     refresh_ahead: Whole = Field(default=60, ge=0, le=3600, description="whole seconds, 0 to 3600")
     refresh_grace: Whole = Field(default=30, ge=0, le=300, description="whole seconds, 0 to 300")

@@ -26,7 +26,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 _SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
 """Authorization schemes that events can contain. Any other value could be a token without a scheme."""
 
-_PURPOSES = frozenset({b"purpose", b"sec-purpose"})
+_PURPOSES = frozenset({b"purpose", b"sec-purpose", b"x-sec-purpose"})
 
 _MAX_HEADER_BYTES = 65_536
 _MAX_PAIRS = 1_000

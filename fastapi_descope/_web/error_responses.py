@@ -1,7 +1,8 @@
 """HTTP responses for ``DescopeError``, in the form that the client can use.
 
 A navigation gets an HTML page, or a redirect to the login if it is unauthenticated. HTMX gets
-``HX-Redirect``. Any other client gets a problem document (RFC 9457) with a stable ``code``.
+``HX-Redirect``, and Turbo a page that it loads again as a navigation. Any other client gets a problem
+document (RFC 9457) with a stable ``code``.
 """
 
 import logging
@@ -30,17 +31,18 @@ from ..errors import (
     SessionTooLarge,
     StepUpRequired,
     TokenError,
+    TokenReason,
+    UnsupportedAuthScheme,
     UpstreamUnavailable,
 )
 from ..events import LoginLoopStopped
 from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser, public_path
 from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
-from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page
+from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page, turbo_reload
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
-from .websocket import SESSION_ENDED
 
 __all__ = [
     "NO_STORE",
@@ -58,8 +60,17 @@ NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 _URL_SAFE = "/:@!$&'()*+,;=%?#[]"
 """Characters of a URL that are not quoted again (RFC 3986, section 2). Its escapes are kept."""
 
+_FOREIGN_HEADER = (
+    "This request has an Authorization header (scheme: bearer) whose token this application does not accept."
+    " The header takes precedence over the session cookies, so signing in does not help. If a proxy added it,"
+    " configure the proxy to remove it."
+)
+
 _RETRYABLE = (UpstreamUnavailable, SessionCheckFailed)
 """The errors after which the same request may succeed a few seconds later."""
+
+_PURPOSES = ("sec-purpose", "purpose", "x-sec-purpose")
+"""The headers of a prefetch: of browsers, and of Turbo, whose script cannot set the others."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -71,16 +82,19 @@ class ClientKind(Enum):
     NAVIGATION = "navigation"
     PREFETCH = "prefetch"
     HTMX = "htmx"
+    TURBO = "turbo"
     API = "api"
 
 
 def client_kind(scope: Scope) -> ClientKind:
     """Return the kind of client, from Fetch Metadata, or from ``Accept`` if the browser sends none."""
     headers = Headers(scope=scope)
-    if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
+    if any("prefetch" in headers.get(name, "").lower() for name in _PURPOSES):
         return ClientKind.PREFETCH
     if headers.get("hx-request") == "true":
         return ClientKind.HTMX
+    if "turbo-frame" in headers or "x-turbo-request-id" in headers:
+        return ClientKind.TURBO
     mode = headers.get("sec-fetch-mode")
     wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
     return ClientKind.NAVIGATION if wants_page else ClientKind.API
@@ -128,7 +142,8 @@ class ErrorResponses:
         if isinstance(error, ConfigurationError):
             error = self._log_and_redact(error, scope)
         if scope["type"] == "websocket":
-            return _WebSocketRejection(error, denial=None if started else self._problem(error, auth))
+            denial = None if started else self._problem(error, auth)
+            return _WebSocketRejection(error, denial=denial, close_code=auth.factory.close_code)
         login = self._login_path(auth)
         if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth):
             if (loop := self._loop(error, auth)) is not None:
@@ -136,7 +151,7 @@ class ErrorResponses:
                 error = loop
             elif (redirect := self._login_redirect(error, auth, scope, login)) is not None:
                 return redirect
-        if client_kind(scope) is ClientKind.NAVIGATION:
+        if client_kind(scope) in {ClientKind.NAVIGATION, ClientKind.TURBO}:
             return self._page(error, auth, scope, login)
         return self._problem(error, auth)
 
@@ -152,6 +167,9 @@ class ErrorResponses:
                 "A page requires a signed-in user, but this app has no login route: use Descope(app), or"
                 " app.include_router(descope.router)"
             )
+        if _has_foreign_header(error, auth):
+            login = None
+            error = error if isinstance(error, UnsupportedAuthScheme) else _ForeignHeader()
         if isinstance(error, NotAuthenticated) and login is not None:
             # The form data is lost, so the login returns to the page that sent it.
             is_get = scope["method"] == "GET"
@@ -173,6 +191,8 @@ class ErrorResponses:
             has_session=has_session,
         )
         page_headers = FORM_PAGE_HEADERS if logout else PAGE_HEADERS
+        if client_kind(scope) is ClientKind.TURBO:
+            page = turbo_reload(page)
         return HTMLResponse(page, error.status, {**page_headers, **self._headers(error, auth)})
 
     def _login_redirect(
@@ -283,6 +303,18 @@ def _would_loop(error: NotAuthenticated, auth: RequestAuth) -> bool:
     return isinstance(error, ConflictingCookies)
 
 
+class _ForeignHeader(TokenError):
+    """A browser sent a bearer token that is not ours: a proxy has added it, and adds it after a login too."""
+
+    def __init__(self) -> None:
+        super().__init__(TokenReason.MALFORMED, _FOREIGN_HEADER)
+
+
+def _has_foreign_header(error: DescopeError, auth: RequestAuth) -> bool:
+    sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
+    return sent_bearer and isinstance(error, TokenError)
+
+
 def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
     """Return the ``WWW-Authenticate`` value of RFC 6750, or of RFC 9470 for a step-up."""
     if isinstance(error, StepUpRequired):
@@ -296,18 +328,19 @@ def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
 class _WebSocketRejection:
     """Rejects a WebSocket with an HTTP response if the server supports it, otherwise with a close code."""
 
-    def __init__(self, error: DescopeError, *, denial: Response | None) -> None:
+    def __init__(self, error: DescopeError, *, denial: Response | None, close_code: int) -> None:
         self._error = error
+        self._close_code = _close_code(error, close_code)
         self._denial = denial
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._denial is not None and "websocket.http.response" in scope.get("extensions", {}):
             await self._denial(scope, receive, send)
             return
-        await send({"type": "websocket.close", "code": _close_code(self._error), "reason": self._error.code})
+        await send({"type": "websocket.close", "code": self._close_code, "reason": self._error.code})
 
 
-def _close_code(error: DescopeError) -> int:
+def _close_code(error: DescopeError, session_ended: int) -> int:
     if isinstance(error, NotAuthenticated):
-        return SESSION_ENDED
+        return session_ended
     return _TRY_AGAIN_LATER if isinstance(error, _RETRYABLE) else _POLICY_VIOLATION

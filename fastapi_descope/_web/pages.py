@@ -136,6 +136,11 @@ def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str
     return page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
+def turbo_reload(page: str) -> str:
+    """Return ``page`` with the mark that makes Turbo load its URL again, as a navigation of the browser."""
+    return page.replace("<title>", '<meta name="turbo-visit-control" content="reload">\n<title>', 1)
+
+
 def forwarding_page(url: str) -> str:
     """Return a page that navigates to ``url``, so that the navigation is same-site."""
     refresh = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from starlette.middleware import Middleware
 from starlette.types import Message, Scope
 
 from .._auth.authenticator import AuthResult
@@ -58,17 +59,29 @@ def request_auth(scope: Scope) -> "RequestAuth":
             "The response was already sent: a handler for 500 runs outside DescopeMiddleware. Read the"
             " session in the route, and keep it in request.state."
         )
+    if _has_middleware(scope.get("app")):
+        raise ConfigurationError(
+            "This code runs in middleware outside DescopeMiddleware, which has not seen the request yet: of"
+            " two middlewares, the one that was added later runs first. Add this one before Descope(app) or"
+            " DescopeMiddleware."
+        )
     raise ConfigurationError(
         "DescopeMiddleware has not seen this request. Write Descope(app), or"
         " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
     )
 
 
+def _has_middleware(app: object) -> bool:
+    """Return whether an app has our middleware, whose class is in a higher layer."""
+    layers: list[Middleware] = getattr(app, "user_middleware", [])
+    return any(getattr(layer.cls, "__name__", "") == "DescopeMiddleware" for layer in layers)
+
+
 @dataclass(frozen=True, slots=True)
 class RequestAuthFactory:
     """Creates the ``RequestAuth`` of each request; one factory for each ``Descope`` object.
 
-    ``leeway`` is in seconds.
+    ``leeway`` is in seconds. ``close_code`` closes a WebSocket when its session ends.
     """
 
     core: Core
@@ -78,6 +91,7 @@ class RequestAuthFactory:
     events: EventBus
     leeway: float
     loops: LoginLoops
+    close_code: int
     routes: RouteFinder = field(default_factory=RouteFinder)
 
     def attach(self, scope: Scope, app: object) -> "RequestAuth":

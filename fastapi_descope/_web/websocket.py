@@ -8,14 +8,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from .request_auth import RequestAuth
 
-__all__ = ["SESSION_ENDED", "WebSocketSession"]
-
-SESSION_ENDED = 4401
-"""The close code after which a client has to sign in again (4000 to 4999: RFC 6455, section 7.4.2)."""
+__all__ = ["WebSocketSession"]
 
 
 class WebSocketSession:
-    """Wraps a WebSocket, and closes it with 4401 when its session has ended (WS-04).
+    """Wraps a WebSocket, and closes it with ``close_code`` when its session has ended (WS-04).
 
     A WebSocket whose app never asked for the session is not closed. The clock is read before each frame in
     either direction. A timer closes an idle WebSocket, whether its app waits for frames or for something
@@ -25,6 +22,7 @@ class WebSocketSession:
 
     def __init__(self, auth: RequestAuth) -> None:
         self._auth = auth
+        self._close_code = auth.factory.close_code
         self._next: asyncio.Task[Message] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._accepted = False
@@ -88,14 +86,14 @@ class WebSocketSession:
         gone = self._next.done() and self._next.result()["type"] == "websocket.disconnect"
         if self._has_session_ended() and not gone:
             await self._terminate(send)
-            return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": "session ended"}
+            return {"type": "websocket.disconnect", "code": self._close_code, "reason": "session ended"}
         message, self._next = self._next.result(), None
         return message
 
     async def _terminate(self, send: Send) -> None:
         if not (self._terminated or self._closed):
             self._terminated = True
-            await send({"type": "websocket.close", "code": SESSION_ENDED, "reason": "session ended"})
+            await send({"type": "websocket.close", "code": self._close_code, "reason": "session ended"})
 
     def _has_session_ended(self) -> bool:
         seconds = self._seconds_left()

@@ -46,6 +46,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "notp": False,
         "post_login_path": "/",
         "post_logout_path": "/",
+        "websocket_close_code": 4401,
         "leeway": 5,
         "refresh_ahead": 60,
         "refresh_grace": 30,

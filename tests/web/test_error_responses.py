@@ -15,7 +15,7 @@ from fastapi_descope import (
     require_roles,
     require_step_up,
 )
-from tests.helpers.app_harness import Browser, EnvFactory
+from tests.helpers.app_harness import APP, Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -183,3 +183,42 @@ async def test_a_missing_second_factor_is_requested(make_env: EnvFactory) -> Non
     challenge = 'Bearer error="insufficient_user_authentication", acr_values="mfa"'
     assert script.headers["www-authenticate"] == challenge
     assert page.headers["location"] == "/login/sso?mfa=true&return_to=%2Fmfa"
+
+
+TURBO: list[dict[str, str]] = [{"turbo_frame": "list"}, {"x_turbo_request_id": "2f0c"}]
+RELOAD = '<meta name="turbo-visit-control" content="reload">'
+
+
+@pytest.mark.parametrize("header", TURBO, ids=str)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_turbo_gets_a_page_that_it_loads_again(
+    make_env: EnvFactory, method: str, header: dict[str, str]
+) -> None:
+    """It shows no JSON, and cannot follow a redirect to another origin. The navigation then redirects."""
+    browser = make_env(routes=_guarded).browser()
+    wire = {name.replace("_", "-"): value for name, value in header.items()}
+
+    response = await browser.http.request(method, f"{APP}/me", headers={"sec-fetch-mode": "cors", **wire})
+
+    assert response.status_code == 401
+    assert response.headers["content-type"].startswith("text/html")
+    assert RELOAD in response.text
+    assert RELOAD not in (await browser.post("/me", sec_fetch_mode="navigate")).text
+
+
+@pytest.mark.parametrize("header", TURBO, ids=str)
+async def test_turbo_form_that_signs_out_is_redirected(make_env: EnvFactory, header: dict[str, str]) -> None:
+    """Turbo requires a redirect in the response to a form."""
+    browser = await make_env().signed_in_browser()
+
+    response = await browser.post("/logout", None, sec_fetch_mode="cors", **header)
+
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+
+
+async def test_turbo_prefetch_starts_no_login(make_env: EnvFactory) -> None:
+    """Its script cannot set ``Sec-Purpose``."""
+    env = make_env(routes=_guarded)
+
+    assert (await env.browser().visit("/login/sso", x_sec_purpose="prefetch")).status_code == 403
+    assert (await env.browser().visit("/me", x_sec_purpose="prefetch")).status_code == 401

@@ -24,6 +24,7 @@ async def test_browser_with_http_basic_gets_a_page_and_no_redirect(
     assert response.status_code == 401
     assert "Authorization header (scheme: basic)" in response.text
     assert "configure the proxy to remove it" in response.text
+    assert "Sign in again" not in response.text
     assert "token_rejected reason=malformed source=bearer scheme=basic" in caplog.text
     assert "c3RhZ2U6Y2FuYXJ5" not in response.text + caplog.text
 
@@ -44,6 +45,8 @@ async def test_page_requested_with_an_expired_bearer_is_not_redirected(
     response = await make_env().browser().visit("/me", authorization="Bearer a.b.c")
 
     assert response.status_code == 401
+    assert "Authorization header (scheme: bearer)" in response.text
+    assert "Sign in again" not in response.text
 
 
 async def test_public_page_ignores_the_header(make_env: EnvFactory) -> None:

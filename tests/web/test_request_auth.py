@@ -5,9 +5,11 @@ import asyncio
 import httpx
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
+from starlette.responses import Response
 
-from fastapi_descope import CurrentUser, OptionalUser
+from fastapi_descope import ConfigurationError, CurrentUser, OptionalUser, get_auth_session
 from fastapi_descope._web.request_auth import request_auth
 from fastapi_descope.emulator import Project
 from fastapi_descope.errors import Forbidden
@@ -321,3 +323,16 @@ async def test_tn11_threads_and_background_tasks_see_their_own_user() -> None:
 
     assert [response.json() for response in responses] == names
     assert noted == {name: name for name in names}
+
+
+async def test_middleware_outside_ours_gets_an_error_about_the_order(make_env: EnvFactory) -> None:
+    """``Descope(app)`` is there; the later middleware runs before it."""
+    env = make_env()
+
+    @env.app.middleware("http")
+    async def outside(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        with pytest.raises(ConfigurationError, match="Add this one before Descope"):
+            await get_auth_session(request)
+        return await call_next(request)
+
+    assert (await env.browser().get("/public")).status_code == 200

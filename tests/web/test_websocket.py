@@ -437,3 +437,23 @@ async def _pending(socket: WebSocket) -> object:
     from fastapi_descope._web.request_auth import request_auth  # noqa: PLC0415 - one use
 
     return await request_auth(socket.scope).require()
+
+
+async def test_ws04_close_code_is_configurable(make_env: EnvFactory) -> None:
+    """Some client libraries never connect again after 4401. A new connection refreshes the session."""
+    env = make_env(routes=_echo, websocket_close_code=3000)
+    socket = WebSocketClient(env.app, _cookies(env))
+    await socket.open()
+    await socket.next()
+    env.emulator.clock.advance(606)
+    socket.send_text("too late")
+
+    closed = await socket.next()
+    await socket.wait()
+    again = await WebSocketClient(env.app, socket.headers).open()
+    refused = await WebSocketClient(env.app, []).open()
+
+    assert closed == {"type": "websocket.close", "code": 3000, "reason": "session ended"}
+    assert env.app.state.left == 3000
+    assert again["type"] == "websocket.accept"
+    assert refused == {"type": "websocket.close", "code": 3000, "reason": "not_authenticated"}
