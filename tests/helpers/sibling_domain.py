@@ -65,6 +65,11 @@ class SiblingDomain:
         """Issue a pair of a user, by default of the attacker."""
         return self.env.emulator.issue(user, "acme" if user == VICTIM else "globex")
 
+    @property
+    def names(self) -> set[str]:
+        """The names of the cookies in the jar, except those of the plugin that hold no session."""
+        return {name for name in self.jar.names if not name.startswith("__Host-descope_")}
+
     def id_of(self, user: str) -> str:
         """Return the user id."""
         return next(each.user_id for each in self.env.emulator.project.users if each.email == user)
