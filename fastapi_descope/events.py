@@ -35,6 +35,7 @@ __all__ = [
     "StoreRecovered",
     "StrayChunks",
     "Subscriber",
+    "SuccessorReplayed",
     "TenantSwitched",
     "TokenPairMismatch",
     "TokenRejected",
@@ -183,6 +184,18 @@ class SessionCheckFailed(Event):
 
     name = "session_check_failed"
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessorReplayed(Event):
+    """A spent refresh token was used again within its grace, after a browser had presented its successor.
+
+    The response carries the successor once more. Concurrent tabs cause this for some seconds after a refresh;
+    so does a stolen token.
+    """
+
+    name = "successor_replayed"
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class AuthResult:
     """The result of authenticating a request.
 
     A refresh may still be running, or a tenant switch, a logout or another login may replace its result while
-    the handler runs. So the response calls ``finish`` as it starts, and then ``mark_delivered``.
+    the handler runs. So the response calls ``finish`` as it starts.
 
     Attributes:
         session: The session, or None if the request is unauthenticated.
@@ -82,11 +82,6 @@ class AuthResult:
         not cleared either: the request that replaced it has already written the cookies of a newer session.
         """
         return self if self._refresh is None else await self._refresh.finish(self)
-
-    async def mark_delivered(self) -> None:
-        """Record that a response has delivered the new tokens to the browser, if there are any."""
-        if self._refresh is not None and self.cookies is CookieAction.WRITE:
-            await self._refresh.coordinator.mark_delivered(self._refresh.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +298,9 @@ class Authenticator:
         if text is None:
             return None
         try:
-            return await self._verifier.verify_refresh_token(text)
+            return await self._verifier.verify_refresh_token(
+                text, on_first_presented=self._coordinator.mark_presented
+            )
         except (TokenError, UpstreamUnavailable) as error:
             return error
 

@@ -15,7 +15,7 @@ from ..errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from ..events import EventBus
+from ..events import EventBus, SuccessorReplayed
 from ..session import RefreshToken, TokenPair
 from .family import (
     NEGATIVE_TTL,
@@ -60,7 +60,7 @@ class RefreshCoordinator:
         verify: verifies new and cached results.
         events: receives one event for each refresh.
         clock: returns epoch seconds.
-        grace: seconds for which a result stays cached after a response has delivered it.
+        grace: seconds for which a result stays cached after a browser has presented its refresh token.
         wait_timeout: seconds to wait for another process that holds the lease.
     """
 
@@ -89,6 +89,7 @@ class RefreshCoordinator:
         self._flights: SingleFlight[bytes, FlightResult] = SingleFlight()
         self._revocations: SingleFlight[bytes, str] = SingleFlight()
         self._idle_waits: SingleFlight[bytes, str | None] = SingleFlight()
+        self._presentations: SingleFlight[bytes, None] = SingleFlight()
 
     async def refresh(self, refresh_token: RefreshToken) -> Outcome:
         """Refresh the session, or return the result of a concurrent or earlier refresh.
@@ -199,13 +200,17 @@ class RefreshCoordinator:
         """
         return await self._cached_outcome(refresh_token, refresh_token.text)
 
-    async def mark_delivered(self, refresh_token: RefreshToken) -> None:
-        """Keep the cached result for the grace period only, because a response carries it to the browser."""
-        await self._store.reduce_ttl(refresh_token.text, self._grace)
+    def mark_presented(self, token: str) -> None:
+        """Record in the background that a browser has presented the refresh token ``token``.
+
+        So it has received the token, and the one before it is needed for the grace period only. For the first
+        request with a token: it costs one round trip to a shared store, or two.
+        """
+        self._presentations.start(_key(token), lambda: self._store.mark_presented(token, self._grace))
 
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for running operations, then cancel them: for a clean shutdown."""
-        flights = (self._flights, self._revocations, self._idle_waits)
+        flights = (self._flights, self._revocations, self._idle_waits, self._presentations)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     # The methods below run as tasks of a SingleFlight, so cancelling a request does not cancel them.
@@ -216,6 +221,8 @@ class RefreshCoordinator:
         while isinstance(acquired, RefreshResult):
             outcome = await self._use_cached(refresh_token, acquired)
             if not isinstance(outcome, RefreshNeeded):
+                if acquired.delivered and isinstance(outcome, Renewed):
+                    self._events.emit(SuccessorReplayed(refresh_token.subject))
                 return outcome
             if outcome.token == token:
                 acquired = await self._family.acquire_if_unchanged(token, self._wait_timeout, cached=acquired)

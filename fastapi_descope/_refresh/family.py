@@ -38,7 +38,7 @@ __all__ = [
 
 # RF-06, RF-14
 UNDELIVERED_TTL = 600.0
-"""Seconds for which a result is cached that no response has delivered to the browser yet."""
+"""Seconds for which a result is cached, unless a browser presents its refresh token earlier."""
 
 # RF-16, RF-17
 NEGATIVE_TTL = 30.0

@@ -1,7 +1,7 @@
 """Refresh store: caches refresh results and grants leases. The protocol and the in-memory implementation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
 from secrets import token_hex
@@ -33,6 +33,7 @@ class RefreshResult:
             ``nextRefreshSeconds``.
         superseded: the session has ended because its browser has signed in again. The browser has the
             cookies of the new session.
+        delivered: a browser has presented the new refresh token, or one that followed it. A store sets it.
     """
 
     # RD-03
@@ -41,6 +42,7 @@ class RefreshResult:
     refresh_jwt: str | None = field(repr=False)
     refresh_at: float | None = None
     superseded: bool = False
+    delivered: bool = field(default=False, repr=False, compare=False)
 
     @property
     def is_ended(self) -> bool:
@@ -83,6 +85,9 @@ class RefreshStore(Protocol):
       Descope.
     - The lease: the exclusive right to exchange the token. Of many processes, only the holder calls Descope.
       A lease expires by itself if its holder crashes.
+
+    It also remembers which token a new one has replaced, so that it can reduce the TTL of a result that has
+    reached its browser.
 
     A token is the string that Descope issued. It is a credential, so an implementation should store a hash
     of it as the key, and should encrypt results that it sends over a network.
@@ -139,15 +144,16 @@ class RefreshStore(Protocol):
         """
         ...
 
-    async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """Have the cached result expire after ``ttl`` seconds, unless it expires sooner.
+    async def mark_presented(self, token: str, ttl: float) -> None:
+        """Record that a browser has presented ``token``, which proves that a response has delivered it.
 
-        A result that says that the session has ended keeps its TTL, because a response to a concurrent
-        request may cause this call.
+        The result with ``token`` as its new refresh token, the result that led to the token of that result,
+        and so on are marked as delivered and expire after ``ttl`` seconds, unless they expire sooner. A
+        result that says that the session has ended keeps its TTL. Other tokens are not affected.
 
         Args:
-            token: the refresh token.
-            ttl: seconds until the result expires.
+            token: the refresh token of a request.
+            ttl: seconds until the results expire.
         """
         ...
 
@@ -180,11 +186,20 @@ class _Entry:
     results: dict[Layer, _Cached] = field(default_factory=dict[Layer, _Cached])
     lease: Lease | None = None
     lease_expires_at: float = 0.0
+    predecessor: bytes | None = None
+    predecessor_expires_at: float = 0.0
 
     def is_expired(self, now: float) -> bool:
-        return now >= self.lease_expires_at and all(
+        return now >= max(self.lease_expires_at, self.predecessor_expires_at) and all(
             now >= cached.expires_at for cached in self.results.values()
         )
+
+    def mark_delivered(self, expires_at: float) -> None:
+        """Expire the results at ``expires_at`` at the latest, except the end of a session."""
+        for layer, cached in self.results.items():
+            if not cached.result.is_ended:
+                result = replace(cached.result, delivered=True)
+                self.results[layer] = _Cached(result, min(expires_at, cached.expires_at))
 
 
 class LocalCache:
@@ -219,13 +234,22 @@ class LocalCache:
         if entry := self._entries.get(_digest(token)):
             entry.results.pop(layer, None)
 
-    def reduce_ttl(self, token: str, ttl: float) -> None:
-        """Expire the results in ``ttl`` seconds at the latest, except the end of a session."""
-        expires_at = self._monotonic() + ttl
-        if entry := self._entries.get(_digest(token)):
-            for layer, cached in entry.results.items():
-                if not cached.result.is_ended and expires_at < cached.expires_at:
-                    entry.results[layer] = _Cached(cached.result, expires_at)
+    def set_predecessor(self, result: RefreshResult, predecessor: str, ttl: float) -> None:
+        """Remember for ``ttl`` seconds that ``result`` replaced ``predecessor`` by a new refresh token."""
+        if result.refresh_jwt and result.refresh_jwt != predecessor:
+            entry = self._entry(result.refresh_jwt)
+            entry.predecessor = _digest(predecessor)
+            entry.predecessor_expires_at = self._monotonic() + ttl
+
+    def mark_presented(self, token: str, ttl: float) -> None:
+        """Do as ``RefreshStore.mark_presented`` does, in every layer."""
+        expires_at, digest = self._monotonic() + ttl, _digest(token)
+        seen = {digest}
+        while (predecessor := self._predecessor(digest)) is not None and predecessor not in seen:
+            digest = predecessor
+            seen.add(digest)
+            if entry := self._entries.get(digest):
+                entry.mark_delivered(expires_at)
 
     def acquire_lease(self, token: str) -> Lease | None:
         """Return a lease, or None if another caller of this process holds it."""
@@ -251,6 +275,12 @@ class LocalCache:
     def __len__(self) -> int:
         """Return the number of tokens with an entry, including expired entries."""
         return len(self._entries)
+
+    def _predecessor(self, digest: bytes) -> bytes | None:
+        entry = self._entries.get(digest)
+        if entry is None or self._monotonic() >= entry.predecessor_expires_at:
+            return None
+        return entry.predecessor
 
     def _entry(self, token: str) -> _Entry:
         now = self._monotonic()
@@ -287,6 +317,7 @@ class MemoryRefreshStore:
             return False
         if result is not None:
             self._cache.set(token, Layer.OWN, result, ttl)
+            self._cache.set_predecessor(result, token, ttl)
         return True
 
     async def get(self, token: str) -> RefreshResult | None:
@@ -300,9 +331,9 @@ class MemoryRefreshStore:
         self._cache.set(token, Layer.OWN, result, ttl)
         return replaced
 
-    async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """Implement ``RefreshStore.reduce_ttl``."""
-        self._cache.reduce_ttl(token, ttl)
+    async def mark_presented(self, token: str, ttl: float) -> None:
+        """Implement ``RefreshStore.mark_presented``."""
+        self._cache.mark_presented(token, ttl)
 
     async def aclose(self) -> None:
         """Do nothing: there are no connections."""

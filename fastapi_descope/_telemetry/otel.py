@@ -37,6 +37,7 @@ from ..events import (
     StoreDegraded,
     StoreRecovered,
     StrayChunks,
+    SuccessorReplayed,
     TenantSwitched,
     TokenPairMismatch,
     TokenRejected,
@@ -157,6 +158,7 @@ _MAPPINGS: Mapping[type[Event], _EventMapping] = MappingProxyType(
         StoreDegraded: _result("descope.store", "degraded", "reason", level=logging.WARNING),
         StoreRecovered: _result("descope.store", "recovered"),
         StrayChunks: _result("descope.cookies", "stray", level=logging.WARNING),
+        SuccessorReplayed: _result("descope.refreshes", "replayed"),
         UpstreamTokenRejected: _EventMapping(
             "descope.answers.suspicious", labels=("reason",), level=logging.WARNING
         ),

@@ -3,7 +3,7 @@
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Generic, NamedTuple, TypeVar, cast
 
@@ -62,6 +62,14 @@ class TokenCache(Generic[T]):
         self._entries.clear()
 
 
+@dataclass(slots=True)
+class _KnownRefreshToken:
+    """A verified refresh token without its text, and whether a browser has presented it to this process."""
+
+    value: RefreshToken
+    is_presented: bool = False
+
+
 class TokenVerifier:
     """Verifies tokens under Descope's current keys and caches the results.
 
@@ -97,7 +105,7 @@ class TokenVerifier:
         self._clock = clock
         self._monotonic = monotonic
         self._sessions = TokenCache[AuthSession](cache_size)
-        self._refresh_tokens = TokenCache[RefreshToken](cache_size)
+        self._refresh_tokens = TokenCache[_KnownRefreshToken](cache_size)
         self._jwks = JwksCache(
             fetch,
             monotonic=monotonic,
@@ -128,8 +136,15 @@ class TokenVerifier:
         self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
         return session
 
-    async def verify_refresh_token(self, token: str) -> RefreshToken:
+    async def verify_refresh_token(
+        self, token: str, *, on_first_presented: Callable[[str], None] | None = None
+    ) -> RefreshToken:
         """Return the verified refresh token. Costs the same as ``verify_session``.
+
+        Args:
+            token: The encoded token.
+            on_first_presented: Set if a browser has presented the token. It is called with a valid token that
+                no browser has presented before, as far as the cache knows.
 
         Raises:
             TokenExpired: the token is valid except that it has expired.
@@ -137,18 +152,17 @@ class TokenVerifier:
             UpstreamUnavailable: there are no keys to verify it with.
         """
         digest = self._digest(token)
-        cached = self._cached(self._refresh_tokens, digest)
-        if cached is not None:
-            return RefreshToken(token, cached.subject, cached.issued_at, cached.expires_at)
-        claims = await self._verified_claims(token, TokenKind.REFRESH)
-        refresh_token = RefreshToken.from_claims(token, claims)
-        self._refresh_tokens.put(
-            digest,
-            replace(refresh_token, text=""),
-            expires_at=self._expires_at(claims),
-            subject=refresh_token.subject,
-        )
-        return refresh_token
+        known = self._cached(self._refresh_tokens, digest)
+        if known is None:
+            claims = await self._verified_claims(token, TokenKind.REFRESH)
+            known = _KnownRefreshToken(RefreshToken.from_claims("", claims))
+            expires_at = self._expires_at(claims)
+            self._refresh_tokens.put(digest, known, expires_at=expires_at, subject=known.value.subject)
+        if on_first_presented is not None and not known.is_presented:
+            known.is_presented = True
+            on_first_presented(token)
+        value = known.value
+        return RefreshToken(token, value.subject, value.issued_at, value.expires_at)
 
     async def warm(self) -> None:
         """Fetch the keys if there are none. Never raises: a failure is a ``JwksFetchFailed`` event."""

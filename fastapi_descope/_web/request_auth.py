@@ -348,7 +348,6 @@ class RequestAuth:
             return CookieAction.KEEP
         if not result.is_final:
             result = self._result = await result.finish()
-            await result.mark_delivered()
         return result.pair or result.cookies
 
     async def _fetch_profile(self, result: AuthResult) -> UserProfile:

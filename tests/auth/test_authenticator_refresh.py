@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from fastapi_descope._auth.authenticator import AuthResult
 from fastapi_descope._auth.credentials import CookieAction, Credentials
 from fastapi_descope.emulator import Grants, SeedUser
 from fastapi_descope.errors import (
@@ -14,7 +15,7 @@ from fastapi_descope.errors import (
     UpstreamUnavailable,
 )
 from tests.helpers.auth_harness import NOW, STRICT, AuthHarness, cookies
-from tests.helpers.event_loop import VirtualTimeLoop
+from tests.helpers.event_loop import VirtualTimeLoop, run_ready
 
 pytestmark = pytest.mark.anyio
 
@@ -177,8 +178,9 @@ async def test_tokens_that_are_no_longer_cached_are_not_written() -> None:
     """Another response has delivered them, and the browser may have newer ones since."""
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    slow, quick = await core.authenticate(pair), await core.authenticate(pair)
-    await quick.mark_delivered()
+    slow = await core.authenticate(pair)
+    await core.authenticator.authenticate(new_cookies(slow))
+    await run_ready()
     core.clock.advance(30)
 
     finished = await slow.finish()
@@ -186,35 +188,46 @@ async def test_tokens_that_are_no_longer_cached_are_not_written() -> None:
     assert (finished.cookies, finished.pair) == (CookieAction.KEEP, None)
 
 
-async def test_rf04_grace_starts_when_a_response_carries_the_cookies() -> None:
-    """Requests within thirty seconds get the same tokens; a later one calls Descope."""
-    core = AuthHarness(replace(STRICT, rotate_refresh=False))
+async def test_rf04_response_delivers_nothing() -> None:
+    """It may get lost, so its tokens stay cached until a browser has presented them."""
+    core = AuthHarness()
     pair = core.issue(session_seconds=-60)
-    first = await core.authenticate(pair)
-    core.clock.advance(100)
-    await first.mark_delivered()
-    core.clock.advance(29)
-    twin = await core.authenticate(pair)
+    first = await core.finish(pair)
+    core.clock.advance(300)
+    assert (await core.finish(pair)).pair == first.pair
     assert core.calls("refresh") == 1
-    assert twin.pair == first.pair
+
+
+@pytest.mark.parametrize("kind", ["request", "logout", "switch"])
+async def test_rf04_any_cookie_request_presents_its_refresh_token(kind: str) -> None:
+    """The old token is exchanged after the grace, also if a logout or a switch is the first request."""
+    core = AuthHarness()
+    pair = core.issue(session_seconds=-60)
+    credentials = new_cookies(await core.finish(pair))
+    if kind == "request":
+        await core.authenticator.authenticate(credentials)
+    elif kind == "logout":
+        await core.authenticator.session_to_end(credentials)
+    else:
+        await core.authenticator.require_refresh_token(credentials)
+    await run_ready()
+    core.clock.advance(29)
+    assert (await core.authenticate(pair)).session is not None
+    assert core.calls("refresh") == 1
     core.clock.advance(1)
-    await core.authenticate(pair)
+    assert (await core.authenticate(pair)).session is None
     assert core.calls("refresh") == 2
 
 
-async def test_response_without_new_cookies_delivers_nothing() -> None:
-    """A cached result stays cached until a response carries it."""
-    core = AuthHarness(replace(STRICT, rotate_refresh=False))
-    pair = core.issue()
-    core.clock.advance(AHEAD)
-    live = await core.authenticate(pair)
-    await live.finish()
-    await live.mark_delivered()
-    await (await core.authenticator.authenticate(Credentials())).mark_delivered()
-    core.clock.advance(60)
-
-    assert (await core.authenticate(pair)).cookies is CookieAction.WRITE
-    assert core.calls("refresh") == 1
+async def test_rf04_bearer_presents_no_refresh_token() -> None:
+    """Cookies next to an Authorization header are not read."""
+    core = AuthHarness()
+    pair = core.issue(session_seconds=-60)
+    credentials = new_cookies(await core.finish(pair))
+    await core.authenticator.authenticate(replace(credentials, bearer=credentials.session))
+    await run_ready()
+    core.clock.advance(300)
+    assert (await core.authenticate(pair)).session is not None
 
 
 async def test_refresh_that_joined_a_failed_switch_changes_nothing() -> None:
@@ -246,3 +259,9 @@ async def test_refresh_that_a_shutdown_cancels_changes_nothing() -> None:
     await core.coordinator.drain(0)
 
     assert await result.finish() == result
+
+
+def new_cookies(result: AuthResult) -> Credentials:
+    """Return the credentials of a request with the cookies that a response sets."""
+    assert result.pair is not None
+    return Credentials(session=result.pair.session_jwt, refresh=result.pair.refresh.text)

@@ -1,6 +1,7 @@
 """The contract of every ``RefreshStore`` (requirements RF-03, RF-04, RF-16)."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -26,6 +27,14 @@ async def acquire_lease(store: RefreshStore, token: str = TOKEN, *, ignore_cache
 async def cache_result(store: RefreshStore, result: RefreshResult, ttl: float, token: str = TOKEN) -> None:
     """Acquire the lease and complete it with a result."""
     assert await store.complete(token, await acquire_lease(store, token), result, ttl)
+
+
+async def is_delivered(store: RefreshStore, token: str = TOKEN) -> bool:
+    """Return whether the result, which must be cached, is marked as delivered."""
+    results = [await store.get(token), await store.acquire(token)]
+    delivered = {result.delivered for result in results if isinstance(result, RefreshResult)}
+    assert len(delivered) == 1, results
+    return delivered.pop()
 
 
 async def test_unknown_token_gets_a_lease(stores: StorePair) -> None:
@@ -185,43 +194,113 @@ async def test_force_set_without_a_lease_replaces_the_result(stores: StorePair) 
     await acquire_lease(stores.other, ignore_cached=True)
 
 
-async def test_reduce_ttl_expires_the_result_sooner(stores: StorePair) -> None:
-    """A result with a TTL of an hour expires after the reduced TTL (RF-04)."""
+async def test_presented_token_expires_the_result_that_led_to_it(stores: StorePair) -> None:
+    """The browser has received it. Until then the result keeps its TTL (RF-04)."""
     await cache_result(stores.store, FIRST, LONG)
-    await stores.store.reduce_ttl(TOKEN, 30)
+    stores.advance(100)
+    await stores.other.mark_presented("first-refresh", 30)
     stores.advance(29)
-    assert await stores.other.get(TOKEN) == FIRST
+    for store in (stores.store, stores.other):
+        assert await store.get(TOKEN) == FIRST
     stores.advance(1.1)
     assert await stores.other.get(TOKEN) is None
     assert await stores.store.get(TOKEN) is None
 
 
-async def test_reduce_ttl_never_extends(stores: StorePair) -> None:
-    """A result with a shorter TTL keeps it."""
+async def test_presented_token_marks_the_result_as_delivered(stores: StorePair) -> None:
+    """For every process."""
+    await cache_result(stores.store, FIRST, LONG)
+    for store in (stores.store, stores.other):
+        assert await is_delivered(store) is False
+    await stores.other.mark_presented("first-refresh", 30)
+    for store in (stores.store, stores.other):
+        assert await is_delivered(store) is True
+
+
+async def test_presented_token_expires_all_results_that_led_to_it(stores: StorePair) -> None:
+    """The browser has received the last of three tokens, and will send none of those before it."""
+    tokens = ["zero", "one", "two", "three"]
+    for old, new in pairwise(tokens):
+        await cache_result(stores.store, RefreshResult("session", new), LONG, token=old)
+    await stores.other.mark_presented("two", 30)
+    stores.advance(30.1)
+    assert await stores.other.get("zero") is None
+    assert await stores.other.get("one") is None
+    assert await stores.other.get("two") == RefreshResult("session", "three")
+
+
+async def test_presented_token_does_not_expire_its_own_result(stores: StorePair) -> None:
+    """It was replaced before the browser sent it. The next response carries its successor."""
+    await cache_result(stores.store, FIRST, LONG)
+    await cache_result(stores.store, SECOND, LONG, token="first-refresh")
+    await stores.store.mark_presented("first-refresh", 30)
+    stores.advance(60)
+    assert await stores.other.get("first-refresh") == SECOND
+    assert await is_delivered(stores.other, "first-refresh") is False
+
+
+async def test_presented_token_never_extends_a_ttl(stores: StorePair) -> None:
+    """A result with a shorter TTL keeps it, and a second request with the token does not restart the time."""
     await cache_result(stores.store, FIRST, 10)
-    await stores.store.reduce_ttl(TOKEN, LONG)
+    await stores.store.mark_presented("first-refresh", LONG)
     stores.advance(10.1)
     assert await stores.store.get(TOKEN) is None
+    await cache_result(stores.store, SECOND, LONG)
+    await stores.store.mark_presented("second-refresh", 30)
+    stores.advance(20)
+    await stores.other.mark_presented("second-refresh", 30)
+    stores.advance(10.1)
     assert await stores.other.get(TOKEN) is None
 
 
-async def test_reduce_ttl_keeps_the_end_of_a_session(stores: StorePair) -> None:
-    """A response concurrent with a logout does not shorten the effect of the logout (LO-03)."""
+async def test_presented_token_keeps_the_end_of_a_session(stores: StorePair) -> None:
+    """A request concurrent with a logout does not shorten the effect of the logout (LO-03)."""
     await cache_result(stores.store, FIRST, LONG)
     await stores.other.force_set(TOKEN, RefreshResult.ended(), LONG)
-    await stores.store.reduce_ttl(TOKEN, 30)
+    await stores.store.mark_presented("first-refresh", 30)
     stores.advance(60)
     assert await stores.other.get(TOKEN) == RefreshResult.ended()
     assert await stores.store.get(TOKEN) == RefreshResult.ended()
 
 
-async def test_reduce_ttl_to_zero_expires_at_once(stores: StorePair) -> None:
-    """For an unknown token it does nothing."""
+async def test_presented_token_may_expire_the_result_at_once(stores: StorePair) -> None:
+    """Without a grace period."""
     await cache_result(stores.store, FIRST, LONG)
-    await stores.store.reduce_ttl(TOKEN, 0)
+    await stores.store.mark_presented("first-refresh", 0)
     assert await stores.other.get(TOKEN) is None
-    await stores.store.reduce_ttl("unknown", 30)
+    assert await stores.store.get(TOKEN) is None
+
+
+@pytest.mark.parametrize("refresh_jwt", [TOKEN, None])
+async def test_presented_token_without_rotation_changes_nothing(
+    stores: StorePair, refresh_jwt: str | None
+) -> None:
+    """The token is its own successor."""
+    result = RefreshResult("session", refresh_jwt)
+    await cache_result(stores.store, result, LONG)
+    await stores.store.mark_presented(TOKEN, 30)
+    stores.advance(31)
+    assert await stores.other.get(TOKEN) == result
+    assert await is_delivered(stores.other) is False
+
+
+async def test_presented_token_that_no_result_led_to_changes_nothing(stores: StorePair) -> None:
+    """As after a login, or after ten minutes."""
+    await stores.store.mark_presented("unknown", 30)
     assert await stores.store.get("unknown") is None
+    await cache_result(stores.store, FIRST, 10)
+    stores.advance(11)
+    await stores.store.mark_presented("first-refresh", 30)
+    await acquire_lease(stores.store)
+
+
+async def test_tokens_that_replace_each_other_do_not_hang(stores: StorePair) -> None:
+    """Descope never sends them, but a store must not rely on it."""
+    await cache_result(stores.store, RefreshResult("session", "two"), LONG, token="one")
+    await cache_result(stores.store, RefreshResult("session", "one"), LONG, token="two")
+    await stores.store.mark_presented("one", 30)
+    stores.advance(31)
+    assert await stores.other.get("two") is None
 
 
 async def test_closing_keeps_results(stores: StorePair) -> None:

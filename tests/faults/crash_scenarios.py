@@ -93,7 +93,7 @@ async def _kill_frozen_worker(fleet: Fleet, step: Step) -> None:
 
 async def _retry(fleet: Fleet, scale: Scale, browser: Browser, checker: Checker) -> int:
     """Send the request again at once. It waits until a lease of the killed worker expires."""
-    left = max(fleet.leases().values(), default=0.0)
+    left = max(fleet.key_ttls("lease").values(), default=0.0)
     checker.expect(left < _WAIT_SECONDS, f"the lease lasts {left} s, longer than requests wait")
     request = asyncio.create_task(browser.get())
     if scale is Scale.SHORT:

@@ -66,10 +66,10 @@ class Fleet:
         self.redis.elapse(seconds)
         await self.testbed.pass_time(seconds)
 
-    def leases(self) -> dict[str, float]:
-        """Return the leases in Redis: TTL in seconds by key."""
+    def key_ttls(self, kind: Literal["refresh", "lease"]) -> dict[str, float]:
+        """Return the results or the leases in Redis: TTL in seconds by key."""
         keys = self.redis.keys()
-        names = [name for name in keys if ":lease:" in name]
+        names = [name for name in keys if f":{kind}:" in name]
         return {name: cast("int", self.redis.command("PTTL", name)) / 1000 for name in names}
 
 

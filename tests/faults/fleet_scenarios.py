@@ -13,9 +13,19 @@ from .checker import Checker, Report
 from .fleet import Fleet
 from .testbed import ProcessStats, Scale, wait_until
 
-__all__ = ["client_disconnects", "concurrent_requests", "deploy", "deploy_with_disconnects", "long_call"]
+__all__ = [
+    "client_disconnects",
+    "concurrent_requests",
+    "deploy",
+    "deploy_with_disconnects",
+    "long_call",
+    "lost_responses",
+]
 
-_OK = 200
+_OK, _UNAUTHORIZED = 200, 401
+_GRACE_SECONDS = 30
+_QUIET_SECONDS = (20, 31, 60, 180)
+"""The times between the requests of a browser that gets no response, in seconds; less than ten minutes."""
 _DRAIN_SECONDS = 11.0
 """The limit of a shutdown: what uvicorn grants requests plus what the plugin grants refreshes."""
 
@@ -73,6 +83,37 @@ async def client_disconnects(fleet: Fleet, scale: Scale) -> Report:
     return await checker.report(browsers, measured=f"disconnected {gone}")
 
 
+async def lost_responses(fleet: Fleet, scale: Scale) -> Report:
+    """RF04: responses with new cookies never arrive, and the browsers return later. No grace at Descope.
+
+    Then the browsers receive a response and use its cookies. Copies of the old cookies are refused after the
+    plugin's grace.
+    """
+    count = 8 if scale is Scale.SHORT else 100
+    checker = await fleet.start_scenario("RF04", f"responses get lost: {count} browsers, no grace")
+    browsers = await fleet.expired_browsers(count)
+    pairs = [response.written for response in await _send_all(browsers)]
+    for seconds in _QUIET_SECONDS:
+        await fleet.pass_time(seconds)
+        responses = await _send_all(browsers)
+        checker.expect(all(response.status == _OK for response in responses), f"refused after {seconds} s")
+        checker.expect([response.written for response in responses] == pairs, "other cookies than before")
+    copies = [Browser(browser.user, fleet.testbed.client) for browser in browsers[: count // 2]]
+    for browser in browsers:
+        browser.receive(browser.responses[-1])
+    responses = await _send_all(browsers)
+    checker.expect(all(response.status == _OK for response in responses), "the new cookies were refused")
+
+    async def are_all_delivered() -> bool:
+        return max(fleet.key_ttls("refresh").values()) <= _GRACE_SECONDS
+
+    await checker.expect_soon(are_all_delivered, "results are cached for longer than the grace")
+    await fleet.pass_time(_GRACE_SECONDS + 1)
+    statuses = Counter(response.status for response in await _send_all(copies))
+    checker.expect(statuses == {_UNAUTHORIZED: len(copies)}, f"old cookies got {dict(statuses)}")
+    return await checker.report(browsers, calls_per_family=2)
+
+
 async def deploy(fleet: Fleet, scale: Scale) -> Report:
     """F15: SIGTERM during a hundred refreshes that end soon: every request gets its response."""
     del scale
@@ -109,6 +150,11 @@ async def deploy_with_disconnects(fleet: Fleet, scale: Scale) -> Report:
     checker.expect(counts.refreshes == len(browsers), f"{counts.refreshes} refreshes")
     checker.expect(all(response.status == _OK for response in responses), "a refresh was lost")
     return await checker.report(browsers, measured=f"shutdown in {gone:.1f} s")
+
+
+async def _send_all(browsers: Iterable[Browser]) -> list[Response]:
+    """Send a request of each browser, and keep the cookies of its jar."""
+    return await _limit_concurrency(browser.send() for browser in browsers)
 
 
 async def _in_flight(fleet: Fleet, fault: str) -> tuple[Checker, list[Browser], list[Request]]:

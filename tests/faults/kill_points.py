@@ -15,12 +15,12 @@ from fastapi_descope._refresh.store import Lease, RefreshResult, RefreshStore
 
 __all__ = ["KillPoints", "KillableStore", "KillableTransport", "Step"]
 
-Step = Literal["leased", "sent", "received", "stored", "delivered"]
+Step = Literal["leased", "sent", "received", "stored"]
 """Steps of a refresh, in order.
 
 ``leased``: the lease is acquired, nothing has been sent. ``sent``: the kernel has the last byte of the call.
-``received``: the response is received and verified, but not stored. ``stored``: the store has the result.
-``delivered``: the store has reduced its TTL, because a response is about to carry it; none has been sent.
+``received``: the response is received and verified, but not stored. ``stored``: the store has the result, and
+no response has carried it.
 """
 
 _REFRESH_PATH = "/v1/auth/refresh"
@@ -112,10 +112,9 @@ class KillableStore:
         """See ``RefreshStore.force_set``."""
         return await self._inner.force_set(token, result, ttl)
 
-    async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """See ``RefreshStore.reduce_ttl``."""
-        await self._inner.reduce_ttl(token, ttl)
-        self._points.reach("delivered")
+    async def mark_presented(self, token: str, ttl: float) -> None:
+        """See ``RefreshStore.mark_presented``."""
+        await self._inner.mark_presented(token, ttl)
 
     async def aclose(self) -> None:
         """See ``RefreshStore.aclose``."""

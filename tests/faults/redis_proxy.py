@@ -42,8 +42,8 @@ class RedisProxy:
         self._cut = False
         self._clients: set[asyncio.StreamWriter] = set()
         self._lost: dict[asyncio.StreamWriter, Lost] = {}
-        self._lost_replies: list[Lost] = []
-        self._reply_lost: dict[asyncio.StreamWriter, Lost] = {}
+        self._lost_replies: list[Lost | None] = []
+        self._reply_lost: dict[asyncio.StreamWriter, Lost | None] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self.latency = 0.0
         self.reply: bytes | None = None
@@ -79,9 +79,12 @@ class RedisProxy:
         for client in self._clients:
             self._lose(client, lost)
 
-    def lose_replies(self, lost: Lost, times: int = 1) -> None:
-        """Forward the next ``times`` scripts to Redis, and lose the connections before their replies."""
-        self._lost_replies += [lost] * times
+    def lose_replies(self, *lost: Lost | None) -> None:
+        """Forward the next scripts to Redis, and lose their connections before the replies.
+
+        None for a script that gets its reply.
+        """
+        self._lost_replies += lost
 
     def restore(self) -> None:
         """End all faults, and forward what was stalled."""

@@ -18,6 +18,7 @@ from .fleet_scenarios import (
     deploy,
     deploy_with_disconnects,
     long_call,
+    lost_responses,
 )
 from .interleaving_scenarios import interleavings
 from .key_scenarios import key_rotation
@@ -73,9 +74,9 @@ def _fleets() -> list[Suite[Fleet]]:
     redis = [partial(redis_fails, name=name) for name in REDIS_FAULTS]
     connections = [partial(dead_connections, lost=lost) for lost in Lost]
     losses = [partial(redis_loses, name=name) for name in REDIS_LOSSES]
-    stored = [partial(crash, step=step, calls=1) for step in ("leased", "stored", "delivered")]
+    stored = [partial(crash, step=step, calls=1) for step in ("leased", "stored")]
     graced = [partial(crash, step=step, calls=2, reuse_grace=10) for step in ("sent", "received")]
-    without_redis = partial(crash, step="delivered", calls=2, reuse_grace=10)
+    without_redis = partial(crash, step="stored", calls=2, reuse_grace=10)
     return [
         _fleet(
             partial(running_fleet, workers=4, variables=LONG_TIMEOUTS),
@@ -93,7 +94,11 @@ def _fleets() -> list[Suite[Fleet]]:
         ),
         _fleet(partial(running_fleet, workers=4), concurrent_requests),
         _fleet(partial(running_fleet, workers=2, redis="proxy"), *redis),
-        _fleet(partial(running_fleet, workers=2, redis="proxy", variables=NETWORK_SETTINGS), *connections),
+        _fleet(
+            partial(running_fleet, workers=2, redis="proxy", variables=NETWORK_SETTINGS),
+            lost_responses,
+            *connections,
+        ),
         _fleet(partial(running_fleet, workers=2, redis="none"), without_redis),
     ]
 

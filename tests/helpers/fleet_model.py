@@ -35,8 +35,7 @@ class Delivery(Enum):
     """The fate of a response."""
 
     RECEIVED = "the browser receives it"
-    LOST = "it is sent, but the browser does not receive it"
-    REPLACED = "an error page without cookies replaces it"
+    LOST = "the browser does not receive it, or without its cookies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,10 @@ class FleetSession:
 
     @property
     def tokens(self) -> list[RefreshToken]:
-        """The tokens that a browser may still send: the current one, and those within their grace.
+        """The tokens that a browser may still send.
 
-        RF-04 promises nothing for any other token.
+        They are the current one, those whose successors no browser has presented, and those within their
+        grace. RF-04 promises nothing for any other token.
         """
         now, replaced = self.descope.clock(), self.descope.replaced_tokens
         return [
@@ -127,10 +127,16 @@ class FleetSession:
         owner = self._processes[process]
         self._start(owner, self._request(owner.coordinator, refresh_token, delivery))
 
-    def switch(self, process: int, refresh_token: RefreshToken, tenant: str) -> None:
+    def switch(
+        self,
+        process: int,
+        refresh_token: RefreshToken,
+        tenant: str,
+        delivery: Delivery = Delivery.RECEIVED,
+    ) -> None:
         """Start a tenant switch."""
         owner = self._processes[process]
-        self._start(owner, self._switch(owner, refresh_token, tenant))
+        self._start(owner, self._switch(owner, refresh_token, tenant, delivery))
 
     def log_out(self, process: int, refresh_token: RefreshToken, *, reaches_descope: bool) -> None:
         """Start a logout."""
@@ -204,6 +210,7 @@ class FleetSession:
     async def _request(
         self, coordinator: RefreshCoordinator, refresh_token: RefreshToken, delivery: Delivery
     ) -> None:
+        self._present(coordinator, refresh_token)
         guarantees = self._current_guarantees()
         outcome = await coordinator.refresh(refresh_token)
         self._check_outcome(outcome, guarantees)
@@ -212,14 +219,13 @@ class FleetSession:
         guarantees = self._current_guarantees()
         latest = await coordinator.outcome(refresh_token)  # as a response does when it starts
         self._check_outcome(latest, guarantees)
-        if not isinstance(latest, Renewed) or delivery is Delivery.REPLACED:
-            return
-        self._start_grace()
-        await coordinator.mark_delivered(refresh_token)
-        if delivery is Delivery.RECEIVED:
+        if isinstance(latest, Renewed) and delivery is Delivery.RECEIVED:
             self._record_delivery(latest.pair)
 
-    async def _switch(self, process: _Process, refresh_token: RefreshToken, tenant: str) -> None:
+    async def _switch(
+        self, process: _Process, refresh_token: RefreshToken, tenant: str, delivery: Delivery
+    ) -> None:
+        self._present(process.coordinator, refresh_token)
         guarantees, exchange = self._current_guarantees(), self.descope.exchange_for(process, tenant)
         try:
             pair = await process.coordinator.switch(refresh_token, exchange, self.descope.verify)
@@ -230,8 +236,8 @@ class FleetSession:
         else:
             assert pair.session.tenant_id == tenant
             assert not guarantees.logged_out, f"{refresh_token.text} was exchanged after the logout"
-            self._start_grace()
-            self._record_delivery(pair)
+            if delivery is Delivery.RECEIVED:
+                self._record_delivery(pair)
 
     async def _log_out(
         self, coordinator: RefreshCoordinator, refresh_token: RefreshToken, *, reaches_descope: bool
@@ -251,9 +257,12 @@ class FleetSession:
                 cached = await self._store.get(record.token)
                 record.lost = cached is None or cached.refresh_jwt != record.issued
 
-    def _start_grace(self) -> None:
-        """Start the grace (RF-04) of replaced tokens: a response is carrying a newer pair."""
-        for token in self.descope.replaced_tokens:
+    def _present(self, coordinator: RefreshCoordinator, refresh_token: RefreshToken) -> None:
+        """Present a token to a process. That starts the grace (RF-04) of the tokens that it replaced."""
+        coordinator.mark_presented(refresh_token.text)
+        exchanges = [record for record in self.descope.exchanges if record.issued != record.token]
+        predecessors, token = {record.issued: record.token for record in exchanges}, refresh_token.text
+        while token := predecessors.get(token, ""):
             self._grace_ends_at.setdefault(token, self.descope.clock() + _GRACE)
 
     def _record_delivery(self, pair: TokenPair) -> None:

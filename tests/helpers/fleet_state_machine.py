@@ -50,12 +50,13 @@ class SessionMachine(RuleBasedStateMachine):
         process=_PROCESS,
         index=_TOKEN_INDEX,
         tenant=st.sampled_from(["globex", "initech"]),
+        delivery=st.sampled_from(Delivery),
         iterations=_ITERATIONS,
     )
-    def switch(self, process: int, index: int, tenant: str, iterations: int) -> None:
+    def switch(self, process: int, index: int, tenant: str, delivery: Delivery, iterations: int) -> None:
         """Start a tenant switch."""
         for refresh_token in self.choose_token(index):
-            self.session.switch(process, refresh_token, tenant)
+            self.session.switch(process, refresh_token, tenant, delivery)
         self.finish_step(iterations)
 
     @precondition(lambda self: self.quiet_steps <= 0)

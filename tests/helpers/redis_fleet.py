@@ -18,6 +18,9 @@ SECOND = RefreshResult("second-session", "second-refresh")
 CIPHER = ResultCipher(PROJECT)
 RESULT_KEY = f"fastapi-descope:{PROJECT}:refresh:{{{CIPHER.token_hash(TOKEN)}}}"
 LEASE_KEY = f"fastapi-descope:{PROJECT}:lease:{{{CIPHER.token_hash(TOKEN)}}}"
+REPLACED_KEY = f"fastapi-descope:{PROJECT}:replaced:{{{CIPHER.token_hash(TOKEN)}}}"
+PREDECESSOR_KEY = f"fastapi-descope:{PROJECT}:predecessor:{{{CIPHER.token_hash('canary-refresh')}}}"
+"""The key of the new refresh token of ``FIRST``."""
 
 
 class Fleet:

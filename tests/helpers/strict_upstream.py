@@ -175,6 +175,12 @@ class RemoteStore(MemoryRefreshStore):
         await run_ready()
         return await super().force_set(token, result, ttl)
 
+    @override
+    async def mark_presented(self, token: str, ttl: float) -> None:
+        """Do as the in-memory store does, after other tasks have run."""
+        await run_ready()
+        await super().mark_presented(token, ttl)
+
 
 def _user(token: str) -> str:
     return token.partition("/")[0]

@@ -10,9 +10,9 @@ import pytest
 from fastapi_descope._refresh.family import Ended, Outcome, Renewed, Unavailable
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
-from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed
+from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed, SuccessorReplayed
 from tests.helpers.event_loop import VirtualTimeLoop, run_ready
-from tests.helpers.strict_upstream import LIFETIME, StrictDescope
+from tests.helpers.strict_upstream import LIFETIME, RemoteStore, StrictDescope
 
 pytestmark = pytest.mark.anyio
 
@@ -64,24 +64,54 @@ async def test_rf02_refreshes_of_other_users_do_not_wait() -> None:
     assert isinstance(await slow, Renewed)
 
 
-async def test_rf04_grace_starts_with_the_delivery() -> None:
-    """A result expires thirty seconds after a response has carried it. Then Descope is called again."""
+async def test_rf04_grace_starts_when_the_successor_is_presented() -> None:
+    """The old token works for thirty seconds more. Then Descope is called again, and ends the session."""
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator(grace=30)
     first = await refresher.refresh(refresh_token)
     descope.now += 100
-    await refresher.mark_delivered(refresh_token)
+    refresher.mark_presented("ada/1/acme")
+    await run_ready()
 
     descope.now += 29
     assert await refresher.refresh(refresh_token) == first
-    await refresher.mark_delivered(refresh_token)  # by a late request: this does not restart the grace
+    refresher.mark_presented("ada/1/acme")  # by another process: this does not restart the grace
+    await run_ready()
     descope.now += 1
     assert await refresher.refresh(refresh_token) == Ended()
     assert descope.calls == ["ada/0/acme", "ada/0/acme"]
 
 
+async def test_rf04_late_use_of_a_spent_token_is_an_event() -> None:
+    """It is not, before a browser has presented the successor."""
+    descope = StrictDescope()
+    refresh_token, refresher = descope.sign_in(), descope.coordinator()
+    await refresher.refresh(refresh_token)
+    await refresher.refresh(refresh_token)
+    assert descope.recorded_events == [SessionRefreshed("ada", "acme")]
+    refresher.mark_presented("ada/1/acme")
+    await run_ready()
+
+    await asyncio.gather(*(refresher.refresh(refresh_token) for _ in range(20)))
+
+    assert descope.recorded_events[1:] == [SuccessorReplayed("ada")]
+
+
+async def test_rf04_drain_waits_for_presentations() -> None:
+    """A deploy right after a refresh does not extend the time of the old token."""
+    descope = StrictDescope()
+    refresh_token, shared = descope.sign_in(), RemoteStore(descope.clock)
+    refresher, other = descope.coordinator(shared), descope.coordinator(shared)
+    await refresher.refresh(refresh_token)
+    refresher.mark_presented("ada/1/acme")
+    await refresher.drain(10)
+
+    descope.now += 30
+    assert await other.refresh(refresh_token) == Ended()
+
+
 async def test_rf06_undelivered_result_is_cached_for_ten_minutes() -> None:
-    """Until then, a browser that lost the response gets the result with its next request."""
+    """Until then, a browser that has not received the response gets the result with its next request."""
     descope = StrictDescope()
     descope.lifetime = 3600
     refresh_token, refresher = descope.sign_in(), descope.coordinator()

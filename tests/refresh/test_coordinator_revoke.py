@@ -87,7 +87,8 @@ async def test_lo03_logout_is_cached_beyond_the_grace_of_a_refresh() -> None:
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator(grace=30)
     await refresher.refresh(refresh_token)
-    await refresher.mark_delivered(refresh_token)
+    refresher.mark_presented("ada/1/acme")
+    await run_ready()
     await refresher.revoke(refresh_token, wait_timeout=1)
     descope.now += 599
 

@@ -139,7 +139,7 @@ async def test_switch_with_an_old_token_waits_for_a_refresh_of_the_current_token
     descope = StrictDescope()
     refresh_token, refresher = descope.sign_in(), descope.coordinator()
     await refresher.refresh(refresh_token)
-    await refresher.mark_delivered(refresh_token)
+    refresher.mark_presented("ada/1/acme")
     gate = descope.hold_responses()
     newer = descope.latest_pair("ada/1/acme").refresh
     refresh = asyncio.create_task(refresher.refresh(newer))

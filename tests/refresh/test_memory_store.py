@@ -79,7 +79,7 @@ async def test_reads_of_unknown_tokens_create_no_entry() -> None:
     """They cost no memory."""
     store = MemoryRefreshStore(FakeClock())
     await store.get("unknown")
-    await store.reduce_ttl("unknown", 30)
+    await store.mark_presented("unknown", 30)
     assert len(store) == 0
 
 

@@ -87,6 +87,7 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     ),
     events.StoreRecovered(): ("descope.store", {"result": "recovered"}, "INFO"),
     events.DuplicateCookiesDeleted(): ("descope.cookies", {"result": "deleted"}, "WARNING"),
+    events.SuccessorReplayed(USER): ("descope.refreshes", {"result": "replayed"}, "INFO"),
     events.StrayChunks(): ("descope.cookies", {"result": "stray"}, "WARNING"),
     events.UpstreamTokenRejected("signature"): (
         "descope.answers.suspicious",

@@ -98,6 +98,34 @@ async def test_a_clock_set_back_does_not_reject_a_cached_token(
             assert caught.value.reason is TokenReason.NOT_YET_VALID
 
 
+async def test_rf04_first_presentation_of_a_refresh_token_is_reported_once(forge: Forge) -> None:
+    """A token that Descope has just issued is cached before a browser presents it."""
+    publisher, presented = Publisher(forge.key_set("A")), list[str]()
+    verifier, token = publisher.verifier(), forge.token(forge.claims(drn="DSR"))
+    for _ in range(2):
+        await verifier.verify_refresh_token(token)
+    assert presented == []
+    for _ in range(3):
+        await verifier.verify_refresh_token(token, on_first_presented=presented.append)
+        await verifier.verify_refresh_token(token)
+    assert presented == [token]
+    unknown = forge.token(forge.claims(drn="DSR", sub="U2other"))
+    await verifier.verify_refresh_token(unknown, on_first_presented=presented.append)
+    assert presented == [token, unknown]
+
+
+async def test_rf04_invalid_refresh_token_is_not_presented(forge: Forge) -> None:
+    """Neither is an expired one."""
+    publisher, presented = Publisher(forge.key_set("A")), list[str]()
+    verifier, token = publisher.verifier(), forge.token(forge.claims(drn="DSR"))
+    await verifier.verify_refresh_token(token)
+    publisher.now += 700
+    for text in (token, token + "x", forge.token()):
+        with pytest.raises(TokenError):
+            await verifier.verify_refresh_token(text, on_first_presented=presented.append)
+    assert presented == []
+
+
 async def test_without_a_cache_every_request_verifies(forge: Forge) -> None:
     """The sessions are equal, but not the same object."""
     verifier = Publisher(forge.key_set("A")).verifier(size=0)

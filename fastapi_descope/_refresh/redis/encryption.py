@@ -41,7 +41,9 @@ class ResultCipher:
     def encrypt(self, token: str, result: RefreshResult) -> bytes:
         """Encrypt ``result`` with AES-256-GCM; HKDF-SHA256 (RFC 5869) derives the key from ``token``."""
         nonce = token_bytes(NONCE_BYTES)
-        plaintext = json.dumps(asdict(result)).encode()
+        members = asdict(result)
+        del members["delivered"]  # Redis knows
+        plaintext = json.dumps(members).encode()
         return nonce + self._cipher(token).encrypt(nonce, plaintext, self._associated_data(token))
 
     def decrypt(self, token: str, ciphertext: bytes) -> RefreshResult | None:

@@ -17,23 +17,26 @@ from .encryption import NONCE_BYTES
 __all__ = [
     "ACQUIRE",
     "COMPLETE",
+    "DELIVERED",
     "FORCE_SET",
     "GET",
+    "GET_PREDECESSOR",
+    "MARK_PRESENTED",
     "NORMAL",
     "PROBE",
-    "REDUCE_TTL",
     "RENEW",
+    "SET_PREDECESSOR",
     "TERMINAL",
     "TTL_DIGITS",
     "Script",
     "ScriptReply",
 ]
 
-TERMINAL, NORMAL = b"!", b"."
+TERMINAL, NORMAL, DELIVERED = b"!", b".", b","
 """The markers: TERMINAL for the end of a session, whose TTL is never reduced; NORMAL for other results.
 
-A marker is the only part of a value that Redis can read. An attacker who can forge one can also delete the
-value.
+DELIVERED replaces NORMAL when a browser has presented the new refresh token. A marker is the only part of a
+value that Redis can read. An attacker who can forge one can also delete the value.
 """
 
 ScriptReply = tuple[bytes, bytes]
@@ -74,6 +77,7 @@ local function holder() return text(KEYS[2]) end
 local function value_with_ttl()
   return string.format('%0{TTL_DIGITS}d', redis.call('PTTL', KEYS[1])) .. value()
 end
+local function marker() return string.sub(value(), 1, 1) end
 local function version(value) return string.sub(value, 2, {1 + NONCE_BYTES}) end
 local function store(new_value, ttl)
   if tonumber(ttl) > 0 then redis.call('SET', KEYS[1], new_value, 'PX', ttl)
@@ -148,7 +152,7 @@ FORCE_SET = _script(
 local new_value, ttl, earlier = ARGV[1], ARGV[2], text(KEYS[3])
 if version(earlier) == version(new_value) then return {{'ok', string.sub(earlier, {2 + NONCE_BYTES})}} end
 local replaced = value_with_ttl()
-if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and tonumber(ttl) > 0 then
+if marker() ~= '{TERMINAL.decode()}' and tonumber(ttl) > 0 then
   redis.call('SET', KEYS[3], '{NORMAL.decode()}' .. version(new_value) .. replaced, 'PX', ttl)
 end
 redis.call('DEL', KEYS[2])
@@ -165,21 +169,51 @@ Its third key keeps the replaced value, which may hold the only copy of the newe
 The end of a session that replaces an end leaves that key alone, because the first may still be repeated.
 """
 
-REDUCE_TTL = _script(
+SET_PREDECESSOR = _script(
     f"""
-local ttl, max_ttl = redis.call('PTTL', KEYS[1]), tonumber(ARGV[1])
-if string.sub(value(), 1, 1) ~= '{TERMINAL.decode()}' and (ttl == -1 or ttl > max_ttl) then
-  redis.call('PEXPIRE', KEYS[1], max_ttl)
-end
+if text(KEYS[1]) == '' then redis.call('SET', KEYS[1], '{NORMAL.decode()}' .. ARGV[1], 'PX', ARGV[2]) end
 return {{'ok', ''}}
 """,
     b"ok",
+    keys=("predecessor",),
+    urgent=True,
 )
-"""Replies ``ok``. The end of a session keeps its TTL. Argument: milliseconds."""
+"""Replies ``ok``. Arguments: the hash of the token that this one replaced, milliseconds.
+
+A command of its own, because the result is in the slot of the other token.
+"""
+
+MARK_PRESENTED = _script(
+    f"""
+local max_ttl, predecessor = tonumber(ARGV[1]), text(KEYS[2])
+if max_ttl then
+  if value() == '' then return {{'ok', ''}} end
+  local ttl = redis.call('PTTL', KEYS[1])
+  if marker() == '{NORMAL.decode()}' then redis.call('SETRANGE', KEYS[1], 0, '{DELIVERED.decode()}') end
+  if marker() ~= '{TERMINAL.decode()}' and (ttl == -1 or ttl > max_ttl) then
+    redis.call('PEXPIRE', KEYS[1], max_ttl)
+  end
+end
+if predecessor ~= '' then redis.call('SETRANGE', KEYS[2], 0, '{DELIVERED.decode()}') end
+return {{'ok', string.sub(predecessor, 2)}}
+""",
+    b"ok",
+    keys=("refresh", "predecessor"),
+)
+"""Replies ``ok`` and the hash of the token that this one replaced, or an empty text.
+
+Argument: the longest TTL of the token's own result in milliseconds, or an empty text for the token that a
+browser has presented, whose own result is not affected. Replies with an empty text too if the result has
+expired: those before it have expired as well.
+"""
+
+GET_PREDECESSOR = _script("return {'ok', text(KEYS[1])}", b"ok", keys=("predecessor",))
+"""Replies ``ok`` and what SET_PREDECESSOR has stored, with the marker DELIVERED once a browser has it."""
 
 PROBE = _script(
     """
 store('', '1000')
+redis.call('SETRANGE', KEYS[1], 0, '.')
 redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]))
 redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])

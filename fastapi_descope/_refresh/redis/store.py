@@ -1,11 +1,12 @@
 """The refresh store of a fleet: one store for all processes that share a Redis.
 
-Each operation is one round trip; an uncontended refresh takes two. A refresh token has at most three keys,
+Each operation is one round trip; an uncontended refresh takes two. A refresh token has at most four keys,
 where ``h`` is a hash of project and token:
 
-    fastapi-descope:<project>:refresh:{h}     the result, encrypted; for ten minutes at most
-    fastapi-descope:<project>:lease:{h}       the lease id; for seconds, renewed during the refresh
-    fastapi-descope:<project>:replaced:{h}    the result that the end of the session replaced; as long as that
+    fastapi-descope:<project>:refresh:{h}        the result, encrypted; for ten minutes at most
+    fastapi-descope:<project>:lease:{h}          the lease id; for seconds, renewed during the refresh
+    fastapi-descope:<project>:predecessor:{h}    the hash of the token that this one replaced; like its result
+    fastapi-descope:<project>:replaced:{h}       the result that the end of the session replaced; like that
 
 The braces put these keys into one slot, as a cluster requires for the keys of one script. Nothing else here
 supports a cluster: the client connects to one server, or to a proxy for one, and follows no redirections.
@@ -19,9 +20,10 @@ failed are sent again later.
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pydantic import SecretStr
@@ -33,7 +35,7 @@ from . import scripts
 from .client import ResilientRedis
 from .encryption import ResultCipher
 from .outbox import Outbox
-from .scripts import NORMAL, TERMINAL, TTL_DIGITS, Script, ScriptReply
+from .scripts import DELIVERED, NORMAL, TERMINAL, TTL_DIGITS, Script, ScriptReply
 
 __all__ = ["RedisRefreshStore"]
 
@@ -45,19 +47,26 @@ _MAX_LEASE_SECONDS = 60.0
 
 _LOST = (b"lost", b"")
 
+_TOKEN_HASH = re.compile(rb"[0-9a-f]{64}")
+
 
 @dataclass(frozen=True, slots=True)
 class _StoredValue:
-    """The result under a token: its ciphertext, empty if there is none, and its TTL in seconds."""
+    """The result under a token: its ciphertext, empty if there is none, and its TTL in seconds.
+
+    ``delivered`` is that of the result.
+    """
 
     ciphertext: bytes
     ttl: float
+    delivered: bool
 
     @classmethod
     def parse(cls, text: bytes) -> "_StoredValue":
         """Parse the value of a reply, whatever it is. A key without a TTL of ours lasts forever."""
-        milliseconds, ciphertext = text[:TTL_DIGITS], text[TTL_DIGITS + len(NORMAL) :]
-        return cls(ciphertext, int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf)
+        milliseconds, value = text[:TTL_DIGITS], text[TTL_DIGITS:]
+        ttl = int(milliseconds) / 1000 if milliseconds.isdigit() else math.inf
+        return cls(value[len(NORMAL) :], ttl, value.startswith(DELIVERED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +158,12 @@ class RedisRefreshStore:
         else:
             self._cache.set(token, Layer.OWN, result, ttl)
             self._cache.delete(token, Layer.READ)
+            self._cache.set_predecessor(result, token, ttl)
             arguments = (lease.id, version, self._encrypt(token, result))
-            keys = self._keys(scripts.COMPLETE, token)
-            reply = await self._outbox.send(scripts.COMPLETE, keys, arguments, ttl)
+            reply, _ = await asyncio.gather(
+                self._outbox.send(scripts.COMPLETE, self._keys(scripts.COMPLETE, token), arguments, ttl),
+                self._set_predecessor(result, token, ttl),
+            )
         if reply == _LOST and shared is not None:
             self._cache.delete(token, Layer.OWN)
             return False
@@ -161,11 +173,16 @@ class RedisRefreshStore:
         """Implement ``RefreshStore.get``. Falls back to the local cache if Redis has no result."""
         if (ended := self._cache.get(token, Layer.ENDED)) is not None:
             return ended
-        result = self._decode(token, await self._eval(scripts.GET, token))
+        reply = await self._eval(scripts.GET, token)
+        result = self._decode(token, reply)
+        own = None if result else self._cache.get(token, Layer.OWN)
         if result is not None and result.is_ended:
             # Otherwise our own older result would count again if Redis lost this one.
             self._cache.delete(token, Layer.OWN)
-        return result or self._cache.get(token, Layer.OWN)
+        elif own is not None and reply is not None and await self._has_expired(token, own):
+            self._cache.delete(token, Layer.OWN)
+            return None
+        return result or own
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """Implement ``RefreshStore.force_set``.
@@ -186,10 +203,21 @@ class RedisRefreshStore:
         reply = await self._outbox.send(scripts.FORCE_SET, keys, arguments, ttl, on_late_reply)
         return self._replaced(token, reply) or replaced
 
-    async def reduce_ttl(self, token: str, ttl: float) -> None:
-        """Implement ``RefreshStore.reduce_ttl``."""
-        self._cache.reduce_ttl(token, ttl)
-        await self._eval(scripts.REDUCE_TTL, token, _milliseconds(ttl))
+    async def mark_presented(self, token: str, ttl: float) -> None:
+        """Implement ``RefreshStore.mark_presented``.
+
+        One round trip, and one more for each result with a reduced TTL. During an outage, the results in
+        Redis keep their TTL.
+        """
+        self._cache.mark_presented(token, ttl)
+        token_hash, max_ttl, seen = self._cipher.token_hash(token), "", set[str]()
+        while token_hash not in seen:
+            seen.add(token_hash)
+            keys = self._keys_of(scripts.MARK_PRESENTED, token_hash)
+            reply = await self._client.eval(scripts.MARK_PRESENTED, keys, (max_ttl,))
+            if reply is None or not _TOKEN_HASH.fullmatch(reply[1]):
+                return
+            token_hash, max_ttl = reply[1].decode(), str(_milliseconds(ttl))
 
     async def is_cluster(self) -> bool:
         """Return whether the URL leads to a Redis Cluster, which is not supported."""
@@ -244,7 +272,10 @@ class RedisRefreshStore:
             return self._cache.get(token, Layer.READ)
         # A backoff may end sooner than the session before it, which stays cached.
         if result.session_jwt:
-            self._cache.set(token, Layer.READ, result, min(_READ_CACHE_TTL, stored.ttl))
+            result = replace(result, delivered=stored.delivered)
+            ttl = min(_READ_CACHE_TTL, stored.ttl)
+            self._cache.set(token, Layer.READ, result, ttl)
+            self._cache.set_predecessor(result, token, ttl)
         elif result.is_ended:
             self._cache.delete(token, Layer.READ)
         return result
@@ -252,6 +283,23 @@ class RedisRefreshStore:
     def _encrypt(self, token: str, result: RefreshResult) -> bytes:
         marker = TERMINAL if result.is_ended else NORMAL
         return marker + self._cipher.encrypt(token, result)
+
+    async def _set_predecessor(self, result: RefreshResult, predecessor: str, ttl: float) -> None:
+        """Remember in Redis that ``result`` replaced ``predecessor`` by a new refresh token."""
+        if result.refresh_jwt and result.refresh_jwt != predecessor and ttl > 0:
+            keys = self._keys(scripts.SET_PREDECESSOR, result.refresh_jwt)
+            arguments = (self._cipher.token_hash(predecessor),)
+            await self._outbox.send(scripts.SET_PREDECESSOR, keys, arguments, ttl)
+
+    async def _has_expired(self, token: str, own: RefreshResult) -> bool:
+        """Return whether ``own``, which Redis does not have, has expired there rather than being lost.
+
+        Another process has reduced its TTL, because a browser has presented its new refresh token.
+        """
+        if not own.refresh_jwt or own.refresh_jwt == token:
+            return False
+        reply = await self._eval(scripts.GET_PREDECESSOR, own.refresh_jwt)
+        return reply is not None and reply[1].startswith(DELIVERED)
 
     async def _renew_lease(self, token: str, lease: Lease) -> None:
         """Renew a lease every third of its TTL. Stops after a minute, in case the holder hangs."""
@@ -264,7 +312,9 @@ class RedisRefreshStore:
         return await self._client.eval(script, self._keys(script, token), arguments)
 
     def _keys(self, script: Script, token: str) -> tuple[str, ...]:
-        token_hash = self._cipher.token_hash(token)
+        return self._keys_of(script, self._cipher.token_hash(token))
+
+    def _keys_of(self, script: Script, token_hash: str) -> tuple[str, ...]:
         return tuple(f"{self._prefix}:{kind}:{{{token_hash}}}" for kind in script.keys)
 
 

@@ -100,7 +100,7 @@ async def test_rd07_command_is_sent_again_once(fleet: Fleet, proxy: RedisProxy, 
     """If the second connection fails too, Redis is unavailable."""
     store = fleet.store()
     await store.get(TOKEN)
-    proxy.lose_replies(lost, 2)
+    proxy.lose_replies(lost, lost)
     before = proxy.connections
     assert isinstance(await store.acquire(TOKEN), Lease)
     assert proxy.connections == before + 1
@@ -170,7 +170,7 @@ async def test_lo03_logout_whose_replies_are_lost_ends_the_successors(
     disconnected, others = descope.coordinator(store), descope.coordinator(other)
     renewed = await others.refresh(refresh_token)
     assert isinstance(renewed, Renewed)
-    proxy.lose_replies(lost, 2)
+    proxy.lose_replies(lost, lost)
     await disconnected.supersede(refresh_token)
     assert await others.refresh(refresh_token) == Ended(superseded=True)
 

@@ -18,7 +18,9 @@ from fastapi_descope.events import EventBus
 from tests.helpers.redis_fleet import (
     FIRST,
     LEASE_KEY,
+    PREDECESSOR_KEY,
     PROJECT,
+    REPLACED_KEY,
     RESULT_KEY,
     SECOND,
     TOKEN,
@@ -42,18 +44,22 @@ async def fleet(redis_server: RedisServer) -> AsyncIterator[Fleet]:
 
 
 async def test_rd04_key_names_are_hashes_and_keys_expire(fleet: Fleet, redis_server: RedisServer) -> None:
-    """A token has two keys, named after its hash. Every key has a TTL."""
+    """A token has at most four keys, named after its hash. Every key has a TTL."""
     store = fleet.store()
     lease = await acquire_lease(store)
     assert redis_server.keys() == [LEASE_KEY]
     assert redis_server.command("PTTL", LEASE_KEY) in range(9_000, 10_001)
     await store.complete(TOKEN, lease, FIRST, 600)
-    assert redis_server.keys() == [RESULT_KEY]
+    assert redis_server.keys() == [PREDECESSOR_KEY, RESULT_KEY]
     assert redis_server.command("PTTL", RESULT_KEY) in range(599_000, 600_001)
-    await store.reduce_ttl(TOKEN, 30)
+    assert redis_server.command("PTTL", PREDECESSOR_KEY) in range(599_000, 600_001)
+    await store.mark_presented("canary-refresh", 30)
     assert redis_server.command("PTTL", RESULT_KEY) in range(29_000, 30_001)
+    assert redis_server.command("PTTL", PREDECESSOR_KEY) in range(599_000, 600_001)
     await store.force_set(TOKEN, SECOND, 120)
+    assert redis_server.keys() == [PREDECESSOR_KEY, RESULT_KEY, REPLACED_KEY]
     assert redis_server.command("PTTL", RESULT_KEY) in range(119_000, 120_001)
+    assert redis_server.command("PTTL", REPLACED_KEY) in range(119_000, 120_001)
     assert re.fullmatch(rf"fastapi-descope:{PROJECT}:refresh:\{{[0-9a-f]{{64}}\}}", RESULT_KEY)
 
 
@@ -64,10 +70,10 @@ async def test_rd03_dump_and_traffic_contain_no_token(fleet: Fleet, redis_server
         lease = await acquire_lease(store)
         await store.complete(TOKEN, lease, FIRST, 600)
         lease = await acquire_lease(store, ignore_cached=True)
-        dump = [redis_server.command("GET", key) for key in (RESULT_KEY, LEASE_KEY)]
+        dump = [redis_server.command("GET", key) for key in (RESULT_KEY, LEASE_KEY, PREDECESSOR_KEY)]
         await store.complete(TOKEN, lease, None, 0)
         await store.force_set(TOKEN, FIRST, 600)
-        await store.reduce_ttl(TOKEN, 60)
+        await store.mark_presented("canary-refresh", 60)
         assert await store.get(TOKEN) == FIRST
         await store.aclose()
         for text in (proxy.sent, repr(dump).encode(), repr(redis_server.keys()).encode()):
@@ -86,7 +92,10 @@ async def test_a_refresh_costs_two_round_trips(fleet: Fleet, redis_server: Redis
 
 
 async def test_every_other_operation_costs_one_round_trip(fleet: Fleet, redis_server: RedisServer) -> None:
-    """``acquire`` with a result, in either process, or while busy; ``get``; ``force_set``; ``reduce_ttl``."""
+    """``acquire`` with a result, in either process, or while busy; ``get``; ``force_set``.
+
+    So does a presented token that no result has led to. Each result with a reduced TTL costs one more.
+    """
     async with CountingProxy(redis_server.port) as proxy:
         store, other = fleet.store(url=proxy.url), fleet.store(url=proxy.url)
         await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
@@ -97,11 +106,14 @@ async def test_every_other_operation_costs_one_round_trip(fleet: Fleet, redis_se
             store.acquire("busy"),
             store.get(TOKEN),
             store.force_set(TOKEN, SECOND, 60),
-            store.reduce_ttl(TOKEN, 30),
+            other.mark_presented(TOKEN, 30),
         ):
             before = proxy.round_trips
             await step
             assert proxy.round_trips - before == 1
+        before = proxy.round_trips
+        await other.mark_presented("canary-refresh", 30)
+        assert proxy.round_trips - before == 2
 
 
 async def test_no_script_is_loaded_in_advance(fleet: Fleet, redis_server: RedisServer) -> None:

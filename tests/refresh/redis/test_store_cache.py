@@ -116,12 +116,14 @@ async def test_cached_result_expires_when_it_would_in_redis(fleet: Fleet, redis_
     await acquire_lease(store)
 
 
-async def test_reduce_ttl_applies_to_the_cached_result(fleet: Fleet, redis_victim: RedisServer) -> None:
-    """After a response has delivered the result, only the grace period is left."""
+async def test_presented_token_reduces_the_ttl_of_the_cached_result(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """A browser has presented the new refresh token, so only the grace period is left."""
     store, other = fleet.store(), fleet.store()
-    await other.force_set(TOKEN, FIRST, 600)
+    await other.complete(TOKEN, await acquire_lease(other), FIRST, 600)
     assert await store.get(TOKEN) == FIRST
-    await store.reduce_ttl(TOKEN, 5)
+    await store.mark_presented("canary-refresh", 5)
     flush(redis_victim)
     fleet.now += 5
     assert await store.get(TOKEN) is None

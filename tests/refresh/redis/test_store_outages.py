@@ -34,7 +34,7 @@ async def refresh(fleet: Fleet) -> None:
     assert await other.complete(TOKEN, second, SECOND, 60) is True
     assert await store.acquire(TOKEN) == FIRST
     assert await other.get(TOKEN) == SECOND
-    await store.reduce_ttl(TOKEN, 30)
+    await store.mark_presented("canary-refresh", 30)
     await other.force_set(TOKEN, RefreshResult.ended(), 60)
     assert await store.get(TOKEN) == FIRST
     assert await other.get(TOKEN) == RefreshResult.ended()
