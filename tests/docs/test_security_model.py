@@ -4,12 +4,12 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-ROOT = TESTS.parent
+from tests.helpers.security_model import ROOT, Proof, Row, cells, page, rules, scenarios
+
+TESTS = ROOT / "tests"
 
 _GROUPS = {
     "TV": 19,
@@ -34,41 +34,10 @@ _GROUPS = {
     "NP": 9,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
-_NOT_BUILT = ("Not offered", "Outside")
-
 _SCENARIOS = [f"F{number}" for number in range(1, 16)]
 _INVARIANTS = [f"I{number}" for number in range(1, 9)]
 
-_PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 _RANGE = re.compile(r"([a-z]{2})(\d\d)_to_\1(\d\d)")
-
-
-class Row(NamedTuple):
-    """One row of a table."""
-
-    number: str
-    rule: str
-    proof: str
-    deviation: str
-
-    @property
-    def is_built(self) -> bool:
-        """Whether the rule applies. If not, the row gives the reason."""
-        return not self.deviation.startswith(_NOT_BUILT)
-
-
-def _page() -> str:
-    return (ROOT / "docs" / "security-model.md").read_text(encoding="utf-8")
-
-
-def _cells(first: str) -> list[list[str]]:
-    """Return the cells of each row whose first cell matches ``first``."""
-    lines = [line for line in _page().splitlines() if re.match(rf"\| {first} \|", line)]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def _rows() -> list[Row]:
-    return [Row(*cells) for cells in _cells(r"[A-Z]{2}-\d\d")]
 
 
 @cache
@@ -85,6 +54,10 @@ def _text_of(folder: str) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in files if path.name != Path(__file__).name)
 
 
+def _missing(proofs: list[Proof]) -> list[Proof]:
+    return [proof for proof in proofs if proof.test not in _tests_of(proof.file)]
+
+
 def _numbers_in(name: str) -> set[str]:
     """Return the numbers in the name of a test: ``test_tv11_tv12_...``, ``test_rt01_to_rt11_...``."""
     numbers = {
@@ -97,10 +70,10 @@ def _numbers_in(name: str) -> set[str]:
 
 def test_every_requirement_has_one_row() -> None:
     """In order, without missing, duplicate or unknown numbers."""
-    assert [row.number for row in _rows()] == _NUMBERS
+    assert [row.number for row in rules()] == _NUMBERS
 
 
-@pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
+@pytest.mark.parametrize("row", rules(), ids=lambda row: row.number)
 def test_a_row_has_a_rule_and_a_reason_for_a_deviation(row: Row) -> None:
     """Rules and deviations are sentences. A rule that does not apply has a reason."""
     assert row.rule.endswith(".")
@@ -108,16 +81,14 @@ def test_a_row_has_a_rule_and_a_reason_for_a_deviation(row: Row) -> None:
     assert row.is_built or len(row.deviation.split()) > 3
 
 
-@pytest.mark.parametrize("row", _rows(), ids=lambda row: row.number)
+@pytest.mark.parametrize("row", rules(), ids=lambda row: row.number)
 def test_a_row_names_tests_that_exist(row: Row) -> None:
     """The proof is a list of existing tests and nothing else."""
-    proofs = _PROOF.findall(row.proof)
-
-    assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == row.proof
-    assert [proof for proof in proofs if proof[1] not in _tests_of(proof[0])] == []
+    assert ", ".join(f"`{file}::{test}`" for file, test in row.proofs) == row.proof
+    assert _missing(row.proofs) == []
 
 
-@pytest.mark.parametrize("row", [row for row in _rows() if row.is_built], ids=lambda row: row.number)
+@pytest.mark.parametrize("row", [row for row in rules() if row.is_built], ids=lambda row: row.number)
 def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
     """The number is in the name of a proof, in the tests, and in the package.
 
@@ -125,14 +96,14 @@ def test_the_number_leads_to_the_proof_and_the_rule(row: Row) -> None:
     """
     wanted = row.number.lower().replace("-", "")
 
-    assert [test for _, test in _PROOF.findall(row.proof) if wanted in _numbers_in(test)]
+    assert [proof for proof in row.proofs if wanted in _numbers_in(proof.test)]
     assert row.number in _text_of("tests")
     assert row.number in _text_of("fastapi_descope") or row.number.startswith("SC-")
 
 
 def test_citations_of_groups_match_their_headings() -> None:
     """``requirements 2.9`` in code and tests is the number of a heading."""
-    headings = re.findall(r"^### (2\.\d+) .* \((\w\w)\)$", _page(), re.MULTILINE)
+    headings = re.findall(r"^### (2\.\d+) .* \((\w\w)\)$", page(), re.MULTILINE)
     cited = re.findall(
         r"requirements? (\d\.\d+)", _text_of("fastapi_descope") + _text_of("tests"), re.IGNORECASE
     )
@@ -146,17 +117,15 @@ def test_every_scenario_and_invariant_has_one_row() -> None:
     """In order, and no other number is cited."""
     text = _text_of("fastapi_descope") + _text_of("tests")
 
-    assert [cells[0] for cells in _cells(r"F\d+")] == _SCENARIOS
-    assert [cells[0] for cells in _cells(r"I\d")] == _INVARIANTS
+    assert [row.number for row in scenarios()] == _SCENARIOS
+    assert [row[0] for row in cells(r"I\d")] == _INVARIANTS
     assert set(re.findall(r"(?<![\w%+\"])F\d+\b(?![\"%])", text)) <= set(_SCENARIOS)
     assert set(re.findall(r"\bI\d\b", text)) <= set(_INVARIANTS)
 
 
-@pytest.mark.parametrize("cells", _cells(r"F\d+"), ids=lambda cells: cells[0])
-def test_a_scenario_names_tests_that_exist(cells: list[str]) -> None:
+@pytest.mark.parametrize("row", scenarios(), ids=lambda row: row.number)
+def test_a_scenario_names_tests_that_exist(row: Row) -> None:
     """At least one test each, and nothing else."""
-    proofs = _PROOF.findall(cells[2])
-
-    assert proofs
-    assert ", ".join(f"`{file}::{test}`" for file, test in proofs) == cells[2]
-    assert [proof for proof in proofs if proof[1] not in _tests_of(proof[0])] == []
+    assert row.proofs
+    assert ", ".join(f"`{file}::{test}`" for file, test in row.proofs) == row.proof
+    assert _missing(row.proofs) == []
