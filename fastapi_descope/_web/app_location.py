@@ -142,9 +142,8 @@ class AppLocation:
         return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
 
     def is_slashed_route(self, scope: Scope) -> bool:
-        """Return whether a request is for one of these routes with a slash too many at the end."""
-        path: str = scope["path"]
-        return path.endswith("/") and self.is_public_route({**scope, "path": path.rstrip("/")})
+        """Return whether the path of a request is that of one of these routes, with slashes at its end."""
+        return self.is_public_route({**scope, "path": scope["path"].rstrip("/")})
 
 
 def path_in_app(scope: Scope, root_path: str | None = None) -> str:

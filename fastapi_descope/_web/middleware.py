@@ -106,7 +106,7 @@ class DescopeMiddleware:
         try:
             if not self._are_routes_checked:
                 self._check_app(scope.get("app"))
-            if auth.location.is_slashed_route(scope):
+            if scope["path"].endswith("/") and auth.location.is_slashed_route(scope):
                 # Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
                 await Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)(scope, receive, send)
                 return
