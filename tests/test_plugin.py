@@ -231,14 +231,16 @@ async def test_subscriber_can_unsubscribe(make_env: EnvFactory) -> None:
 
 
 async def test_redis_url_enables_the_shared_store(make_env: EnvFactory) -> None:
-    """It is used for the first refresh. If Redis is unreachable, an event is emitted and nothing fails."""
+    """It is used from the first login. If Redis is unreachable, an event is emitted and nothing fails."""
     env = make_env(redis_url="redis://127.0.0.1:1/0")
-    browser = await env.signed_in_browser()
+    browser = env.browser()
+    await browser.get("/session-of")
     assert StoreDegraded not in map(type, env.events)
-    env.emulator.clock.advance(660)
 
-    assert (await browser.get("/session-of")).status_code == 200
+    await browser.sign_in()
     assert StoreDegraded in map(type, env.events)
+    env.emulator.clock.advance(660)
+    assert (await browser.get("/session-of")).status_code == 200
 
 
 def test_redis_url_without_the_extra_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
