@@ -122,11 +122,13 @@ def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
     allowed = {
         "calls",
         "confirmed",
+        "delivered",
         "everywhere",
         "fields",
         "first_seen",
         "keys",
         "method",
+        "missing",
         "model",
         "reason",
         "scheme",
