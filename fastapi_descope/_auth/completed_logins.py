@@ -6,10 +6,9 @@ under a name and a key that derive from a secret in the browser's login cookie (
 """
 
 from collections.abc import Sequence
-from typing import assert_never
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.family import Ended, Renewed, TokenFamily, TooLarge, Unavailable
+from .._refresh.family import Ended, Renewed, TokenFamily
 from .._refresh.store import Lease, RefreshResult, RefreshStore
 from ..errors import UpstreamUnavailable
 from ..session import RefreshToken, TokenPair
@@ -94,18 +93,13 @@ class CompletedLogins:
         return pair
 
     async def _newest(self, first: TokenPair) -> TokenPair:
-        outcome = await self._coordinator.outcome(first.refresh)
-        match outcome:
-            case None:
-                return first
+        match await self._coordinator.outcome(first.refresh):
             case Renewed(pair):
                 return pair
-            case Ended() | TooLarge():
+            case Ended():
                 raise LoginEnded
-            case Unavailable(seconds):
-                raise UpstreamUnavailable(seconds)
-            case _:
-                assert_never(outcome)
+            case _:  # no refresh since the login, or none that gave new tokens
+                return first
 
     async def _current_token(self, token: str) -> str | None:
         """Return the current token of a family, or None if it has ended here."""

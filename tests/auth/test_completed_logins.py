@@ -1,0 +1,88 @@
+"""The tokens of a login that was completed a moment ago, without the web layer (CB-04, CB-16)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_descope._auth.completed_logins import CompletedLogins, LoginEnded
+from fastapi_descope._refresh.family import Ended, Renewed, Unavailable
+from fastapi_descope._refresh.store import Lease, MemoryRefreshStore
+from fastapi_descope.emulator import JwtPair
+from fastapi_descope.errors import UpstreamUnavailable
+from tests.helpers.auth_harness import AuthHarness
+from tests.helpers.event_loop import VirtualTimeLoop
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "secret-of-a-login-cookie"
+
+
+@pytest.fixture
+def logins() -> Callable[[AuthHarness], CompletedLogins]:
+    """Build the logins of a process; its leases do not expire."""
+
+    def build(auth: AuthHarness) -> CompletedLogins:
+        return CompletedLogins(MemoryRefreshStore(lambda: 0.0), auth.coordinator, auth.tokens)
+
+    return build
+
+
+async def _completed(auth: AuthHarness, logins: CompletedLogins) -> JwtPair:
+    issued = auth.issue()
+    await logins.keep(SECRET, await auth.pair(issued))
+    return issued
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["virtual"])
+async def test_cb16_request_waits_half_a_minute_for_a_slow_hook(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """Then it is a 503: nobody knows yet whether the login succeeds."""
+    completed = logins(AuthHarness())
+    assert isinstance(await completed.acquire(SECRET), Lease)
+
+    with pytest.raises(UpstreamUnavailable):
+        await completed.acquire(SECRET)
+
+
+async def test_cb04_repeat_after_a_refresh_gets_the_new_tokens(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """The refresh has replaced the refresh token."""
+    auth = AuthHarness()
+    completed = logins(auth)
+    issued = await _completed(auth, completed)
+    refreshed = await auth.coordinator.refresh(await auth.refresh_token(issued))
+    assert isinstance(refreshed, Renewed)
+
+    assert await completed.newest_pair(SECRET, []) == refreshed.pair
+
+
+async def test_cb04_repeat_after_a_failed_refresh_gets_the_tokens_of_the_login(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """A rate limit ends no session."""
+    auth = AuthHarness()
+    completed = logins(auth)
+    issued = await _completed(auth, completed)
+    auth.emulator.faults.add("refresh", status=429, retry_after=20)
+    outcome = await auth.coordinator.refresh(await auth.refresh_token(issued))
+    assert isinstance(outcome, Unavailable)
+
+    assert await completed.newest_pair(SECRET, []) == await auth.pair(issued)
+
+
+async def test_cb04_repeat_after_the_end_of_the_session_gets_nothing(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """Descope has refused a refresh since."""
+    auth = AuthHarness()
+    completed = logins(auth)
+    issued = await _completed(auth, completed)
+    auth.clock.advance(1)
+    auth.emulator.revoke_sessions("ada@acme.example")
+    outcome = await auth.coordinator.refresh(await auth.refresh_token(issued))
+    assert outcome == Ended()
+
+    with pytest.raises(LoginEnded):
+        await completed.newest_pair(SECRET, [])
