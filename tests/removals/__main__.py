@@ -13,27 +13,21 @@ every removal is detected.
 """
 
 import argparse
-import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 
-from tests.helpers.security_model import ROOT, rules, scenarios
+from tests.helpers.security_model import rules, scenarios
+from tests.removals.runner import Copy, NoResultError, Run
 from tests.removals.tables import Removal, selected
 
-_TIMEOUT_SECONDS = 180
+_TIMEOUT = 180.0
 _NO_TESTS = 5  # pytest's exit code
 _EXPENSIVE = "browser or redis or sdk or slow"
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".tools", "__pycache__", ".hypothesis", ".*_cache")
-_FAILED = re.compile(r"^FAILED (tests/\S+?::test_\w+)\S*(?: - (.*))?$", re.MULTILINE)
 _BROKEN_CODE = ("NameError", "ImportError", "UnboundLocalError", "SyntaxError")
 
 
@@ -49,91 +43,45 @@ class _Result:
         return f"{self.removal.name} {self.verdict}  {self.detail}".rstrip()
 
 
-class _Copy:
-    """A copy of the tree, in which the tests run."""
-
-    def __init__(self, folder: str) -> None:
-        self._root = Path(folder) / "tree"
-        shutil.copytree(ROOT, self._root, ignore=_NOT_COPIED, symlinks=True)
-        for name in (".venv", ".tools"):
-            if (ROOT / name).exists():
-                (self._root / name).symlink_to(ROOT / name)
-        # The installed package is the original. With this the copy comes first, also in child processes.
-        self._environment = os.environ | {"PYTHONPATH": str(self._root), "COLUMNS": "1000"}
-
-    @contextmanager
-    def without(self, removal: Removal) -> Iterator[None]:
-        """Apply the removal, and restore the files at the end."""
-        texts = removal.edited(self._root)
-        originals = {path: path.read_text(encoding="utf-8") for path in texts}
-        _write(texts)
-        try:
-            yield
-        finally:
-            _write(originals)
-
-    def pytest(self, node_ids: Sequence[str], *options: str) -> tuple[int, str]:
-        """Run tests. Return the exit code and the output."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE"]
-        done = subprocess.run(  # noqa: S603 - the arguments are ours
-            [*command, *options, *node_ids],
-            cwd=self._root,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-        return done.returncode, done.stdout + done.stderr
-
-
-def _write(texts: Mapping[Path, str]) -> None:
-    for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
-        # Python compares the size and the whole seconds of a source, and would load the old code.
-        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
-            compiled.unlink()
-
-
-def _judge(removal: Removal, code: int, output: str) -> _Result:
-    """Return what a run of pytest says about a removal."""
-    if code == 0:
+def _judge(removal: Removal, run: Run) -> _Result:
+    """Return what a run of the cited tests says about a removal."""
+    if run.exit_code == 0:
         return _Result(removal, "SURVIVED", "")
-    failed = _FAILED.search(output)
-    if code != 1 or failed is None:
-        return _Result(removal, "ERROR", f"exit code {code}: {' '.join(output.split())[-300:]}")
-    if (failed[2] or "").startswith(_BROKEN_CODE):
-        return _Result(removal, "ERROR", f"{failed[1]}: {failed[2]}")
-    return _Result(removal, "detected", failed[1])
+    if run.exit_code != 1 or not run.failures:
+        return _Result(removal, "ERROR", f"exit code {run.exit_code}: {' '.join(run.output.split())[-300:]}")
+    test, reason = run.failures[0]
+    if reason.startswith(_BROKEN_CODE):
+        return _Result(removal, "ERROR", f"{test}: {reason}")
+    return _Result(removal, "detected", test)
 
 
-def _run(removal: Removal, node_ids: Sequence[str], copy: _Copy) -> _Result:
+def _run(removal: Removal, node_ids: Sequence[str], copy: Copy) -> _Result:
     """Run the cited tests without the rule, the expensive ones last."""
     with copy.without(removal):
-        code, output = copy.pytest(node_ids, "-x", "-m", f"not ({_EXPENSIVE})")
-        if code not in (0, _NO_TESTS):
-            return _judge(removal, code, output)
-        later, output = copy.pytest(node_ids, "-x", "-m", _EXPENSIVE)
-        return _judge(removal, code if later == _NO_TESTS else later, output)
+        run = copy.pytest(node_ids, "-x", "-m", f"not ({_EXPENSIVE})", timeout=_TIMEOUT)
+        if run.exit_code in (0, _NO_TESTS):
+            later = copy.pytest(node_ids, "-x", "-m", _EXPENSIVE, timeout=_TIMEOUT)
+            run = run if later.exit_code == _NO_TESTS else later
+        return _judge(removal, run)
 
 
-def _try(removal: Removal, node_ids: Sequence[str], copies: SimpleQueue[_Copy]) -> _Result:
+def _try(removal: Removal, node_ids: Sequence[str], copies: SimpleQueue[Copy]) -> _Result:
     copy = copies.get()
     try:
         return _run(removal, node_ids, copy)
-    except subprocess.TimeoutExpired:
-        return _Result(removal, "ERROR", f"no result after {_TIMEOUT_SECONDS} s")
+    except NoResultError:
+        return _Result(removal, "ERROR", f"no result after {_TIMEOUT} s")
     finally:
         copies.put(copy)
 
 
-def _refuted(results: Sequence[_Result], copy: _Copy) -> list[_Result]:
+def _refuted(results: Sequence[_Result], copy: Copy) -> list[_Result]:
     """Return an error for each result whose test also fails in the unchanged tree."""
     detected = [result for result in results if result.verdict == "detected"]
     if not detected:
         return []
-    _, output = copy.pytest(sorted({result.detail for result in detected}))
-    failing = {found[1] for found in _FAILED.finditer(output)}
+    tests = sorted({result.detail for result in detected})
+    failing = {test for test, _ in copy.pytest(tests, timeout=_TIMEOUT * 5).failures}
     return [
         _Result(result.removal, "ERROR", f"{result.detail} fails without the removal too")
         for result in detected
@@ -143,11 +91,11 @@ def _refuted(results: Sequence[_Result], copy: _Copy) -> list[_Result]:
 
 def _report(chosen: Sequence[Removal], workers: int) -> bool:
     """Try the removals and print the results. Return whether all were detected."""
-    cited = {row.number: [proof.node_id for proof in row.proofs] for row in rules() + scenarios()}
+    cited = {row.number: [proof.node_id for proof in row.proofs] for row in [*rules(), *scenarios()]}
     with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:
-        copies: SimpleQueue[_Copy] = SimpleQueue()
+        copies: SimpleQueue[Copy] = SimpleQueue()
         for _ in range(workers):
-            copies.put(_Copy(stack.enter_context(tempfile.TemporaryDirectory())))
+            copies.put(Copy(stack.enter_context(tempfile.TemporaryDirectory())))
         running = [pool.submit(_try, removal, cited[removal.rule], copies) for removal in chosen]
         results: list[_Result] = []
         for done in as_completed(running):
@@ -163,7 +111,7 @@ def _report(chosen: Sequence[Removal], workers: int) -> bool:
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.removals")
     parser.add_argument("--max-children", type=int, default=2, help="how many removals are tried at once")
-    parser.add_argument("names", nargs="*", metavar="RULE", help="TV, TV-02, TV-02/1 or F3; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="TV, TV-02, TV-02/1 or F3; default: all")
     arguments = parser.parse_args()
     try:
         chosen = selected(arguments.names)
