@@ -181,6 +181,37 @@ async def test_rf04_bearer_presents_no_refresh_token(env: AppHarness) -> None:
     assert new_cookies(await get(env, old)) == new
 
 
+async def test_rf04_websocket_with_the_new_cookies_presents_them(env: AppHarness) -> None:
+    """Like any request of the browser."""
+    old = issue(env)
+    new = new_cookies(await get(env, old))
+    socket = WebSocketClient(env.app, [(b"cookie", header(new).encode()), (b"origin", APP.encode())])
+    await socket.open()
+    socket.disconnect()
+    await socket.wait()
+
+    env.emulator.clock.advance(GRACE - 1)
+    assert new_cookies(await get(env, old)) == new
+    env.emulator.clock.advance(1)
+    await assert_refused(env, old)
+
+
+async def test_rf04_login_after_a_lost_response_is_not_for_the_old_token(env: AppHarness) -> None:
+    """The browser signs in again with its old cookies. They do not get the session of that login."""
+    old = issue(env)
+    await get(env, old)
+    browser = env.browser()
+    for name, value in old.items():
+        browser.http.cookies.set(name, value, domain="127.0.0.1", path="/")
+    await browser.sign_in()
+    assert browser.cookie("DSR") not in (None, old["DSR"])
+
+    response = await get(env, old)
+
+    assert response.status_code == 401
+    assert "set-cookie" not in response.headers
+
+
 async def test_rf04_switch_counts_as_delivered_when_the_new_token_is_presented(env: AppHarness) -> None:
     """The spent token works for the grace, and not for ten minutes."""
     old = issue(env, age=0)

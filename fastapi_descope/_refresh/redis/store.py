@@ -174,15 +174,17 @@ class RedisRefreshStore:
         if (ended := self._cache.get(token, Layer.ENDED)) is not None:
             return ended
         reply = await self._eval(scripts.GET, token)
-        result = self._decode(token, reply)
-        own = None if result else self._cache.get(token, Layer.OWN)
-        if result is not None and result.is_ended:
-            # Otherwise our own older result would count again if Redis lost this one.
-            self._cache.delete(token, Layer.OWN)
-        elif own is not None and reply is not None and await self._has_expired(token, own):
-            self._cache.delete(token, Layer.OWN)
-            return None
-        return result or own
+        if (result := self._decode(token, reply)) is not None:
+            if result.is_ended:
+                # Otherwise our own older result would count again if Redis lost this one.
+                self._cache.delete(token, Layer.OWN)
+            return result
+        cached = self._cache.get(token, Layer.READ) or self._cache.get(token, Layer.OWN)
+        if cached is None or reply is None or not await self._has_expired(token, cached):
+            return cached
+        self._cache.delete(token, Layer.READ)
+        self._cache.delete(token, Layer.OWN)
+        return None
 
     async def force_set(self, token: str, result: RefreshResult, ttl: float) -> RefreshResult | None:
         """Implement ``RefreshStore.force_set``.
@@ -238,13 +240,13 @@ class RedisRefreshStore:
         reply = await self._eval(scripts.ACQUIRE, token, *arguments)
         match reply:
             case None:
-                return (None if ignore_cached else self._decode(token, None)) or lease
+                return (None if ignore_cached else self._cache.get(token, Layer.READ)) or lease
             case (b"granted", version):
                 renewal = await self._client.spawn(self._renew_lease(token, lease))
                 return _SharedLease(lease.id, version, renewal)
             case (b"cached", _) if not ignore_cached:
                 # A value that cannot be decrypted is garbage or forged: ignore and soon overwrite it.
-                result = self._decode(token, reply)
+                result = self._decode(token, reply) or self._cache.get(token, Layer.READ)
                 return result or await self._acquire_in_redis(token, lease, ignore_cached=True)
             case _:
                 return None
@@ -257,19 +259,19 @@ class RedisRefreshStore:
             replaced = await self.force_set(successor, ended, ttl)
 
     def _replaced(self, token: str, reply: ScriptReply | None) -> RefreshResult | None:
-        result = self._decode(token, reply)
+        result = self._decode(token, reply) or self._cache.get(token, Layer.READ)
         self._cache.delete(token, Layer.READ)
         return result
 
     def _decode(self, token: str, reply: ScriptReply | None) -> RefreshResult | None:
-        """Return the result in ``reply``; without one, return the result that Redis last returned.
+        """Return the result in ``reply``, or None. It counts here for a while if Redis loses it.
 
-        That counts only as long as Redis would have kept it: a result that expired was not lost.
+        Not for longer than Redis would have kept it: a result that expired was not lost.
         """
         stored = _StoredValue.parse(reply[1] if reply else b"")
         result = self._cipher.decrypt(token, stored.ciphertext) if stored.ciphertext else None
         if result is None:
-            return self._cache.get(token, Layer.READ)
+            return None
         # A backoff may end sooner than the session before it, which stays cached.
         if result.session_jwt:
             result = replace(result, delivered=stored.delivered)
@@ -291,14 +293,14 @@ class RedisRefreshStore:
             arguments = (self._cipher.token_hash(predecessor),)
             await self._outbox.send(scripts.SET_PREDECESSOR, keys, arguments, ttl)
 
-    async def _has_expired(self, token: str, own: RefreshResult) -> bool:
-        """Return whether ``own``, which Redis does not have, has expired there rather than being lost.
+    async def _has_expired(self, token: str, cached: RefreshResult) -> bool:
+        """Return whether ``cached``, which Redis does not have, has expired there rather than being lost.
 
         Another process has reduced its TTL, because a browser has presented its new refresh token.
         """
-        if not own.refresh_jwt or own.refresh_jwt == token:
+        if not cached.refresh_jwt or cached.refresh_jwt == token:
             return False
-        reply = await self._eval(scripts.GET_PREDECESSOR, own.refresh_jwt)
+        reply = await self._eval(scripts.GET_PREDECESSOR, cached.refresh_jwt)
         return reply is not None and reply[1].startswith(DELIVERED)
 
     async def _renew_lease(self, token: str, lease: Lease) -> None:

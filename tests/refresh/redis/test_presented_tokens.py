@@ -61,6 +61,101 @@ async def test_rf04_old_token_is_refused_in_every_process_after_the_grace(
     assert descope.calls == [old.text, old.text]
 
 
+async def test_rf04_chain_of_lost_responses_ends_with_the_last_delivery(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """A browser got neither the second nor the third token; each came from another process.
+
+    It presents the fourth one to a process that has refreshed nothing. The older three work for the grace.
+    """
+    descope = StrictDescope()
+    descope.lifetime = 100
+    old = descope.sign_in()
+    one, two, three = (descope.coordinator(fleet.store(), grace=GRACE) for _ in range(3))
+    assert isinstance(await one.refresh(old), Renewed)
+    for coordinator in (two, one):
+        pass_time(fleet, redis_victim, descope.lifetime + 1)
+        descope.now += descope.lifetime + 1
+        newest = await coordinator.refresh(old)
+        assert isinstance(newest, Renewed)
+    assert descope.calls == [old.text, "ada/1/acme", "ada/2/acme"]
+    three.mark_presented("ada/3/acme")
+    await three.drain(10)
+
+    pass_time(fleet, redis_victim, GRACE - 1)
+    for coordinator in (one, two, three):
+        for spent in (
+            old,
+            descope.latest_pair("ada/1/acme").refresh,
+            descope.latest_pair("ada/2/acme").refresh,
+        ):
+            assert await coordinator.refresh(spent) == newest
+    pass_time(fleet, redis_victim, 1.1)
+    assert await two.refresh(old) == Ended()
+
+
+async def test_rf04_logout_ends_a_chain_of_lost_responses(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """The browser still has the first token, and logs out at another process. No token works in any."""
+    descope = StrictDescope()
+    descope.lifetime = 100
+    old = descope.sign_in()
+    one, two = (descope.coordinator(fleet.store(), grace=GRACE) for _ in range(2))
+    await one.refresh(old)
+    pass_time(fleet, redis_victim, descope.lifetime + 1)
+    descope.now += descope.lifetime + 1
+    await two.refresh(old)
+    assert await one.revoke(old, wait_timeout=1) == "ada/2/acme"
+
+    for coordinator in (one, two):
+        for number in range(3):
+            token = old if number == 0 else descope.latest_pair(f"ada/{number}/acme").refresh
+            assert isinstance(await coordinator.refresh(token), Ended)
+    assert len(descope.calls) == 2
+
+
+async def test_cb09_token_from_before_a_login_gets_nothing(fleet: Fleet, redis_victim: RedisServer) -> None:
+    """Its successor was lost, and the browser signed in again. No process returns either session."""
+    descope = StrictDescope()
+    old = descope.sign_in()
+    one, two = (descope.coordinator(fleet.store(), grace=GRACE) for _ in range(2))
+    await one.refresh(old)
+    await two.supersede(old)
+
+    for coordinator in (one, two):
+        assert await coordinator.refresh(old) == Ended(superseded=True)
+        assert await coordinator.refresh(descope.latest_pair("ada/1/acme").refresh) == Ended(superseded=True)
+
+
+async def test_rf04_token_before_a_tenant_switch_is_refused_after_the_grace(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """The browser presented the new token to another process than the one that switched."""
+    descope = StrictDescope()
+    old = descope.sign_in()
+    switching, other = (descope.coordinator(fleet.store(), grace=GRACE) for _ in range(2))
+    pair = await switching.switch(old, *descope.select_tenant("globex"))
+    other.mark_presented(pair.refresh.text)
+    await other.drain(10)
+
+    pass_time(fleet, redis_victim, GRACE - 1)
+    assert await switching.refresh(old) == Renewed(pair)
+    pass_time(fleet, redis_victim, 1.1)
+    assert await switching.refresh(old) == Ended()
+
+
+async def test_rf04_grace_may_be_shorter_than_results_are_cached(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """A process that has read a result from Redis does not use it after the grace."""
+    store, reader = fleet.store(), fleet.store()
+    await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
+    assert await reader.get(TOKEN) == FIRST
+    await store.mark_presented("canary-refresh", 5)
+    pass_time(fleet, redis_victim, 6)
+    assert await reader.get(TOKEN) is None
+    assert isinstance(await reader.acquire(TOKEN), Lease)
+
+
 async def test_rf04_undelivered_result_survives_data_loss(fleet: Fleet, redis_victim: RedisServer) -> None:
     """Redis is flushed minutes after the refresh. The process that refreshed still has the result."""
     store = fleet.store()
@@ -101,6 +196,24 @@ async def test_rf04_presentation_during_an_outage_is_local(fleet: Fleet, redis_v
     assert isinstance(await store.acquire(TOKEN), Lease)
     redis_victim.resume()
     assert await other.get(TOKEN) == FIRST
+
+
+async def test_rf04_presentation_after_an_outage_reaches_all_processes(
+    fleet: Fleet, redis_victim: RedisServer
+) -> None:
+    """A presentation during the outage reached one process only. The first one in another is a new one."""
+    store, other = fleet.store(), fleet.store()
+    await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
+    redis_victim.suspend()
+    await store.mark_presented("canary-refresh", GRACE)
+    redis_victim.resume()
+    assert await other.get(TOKEN) == FIRST
+
+    await other.mark_presented("canary-refresh", GRACE)
+    pass_time(fleet, redis_victim, GRACE + 1)
+    assert await other.get(TOKEN) is None
+    await fleet.recover(store)
+    assert await store.get(TOKEN) is None
 
 
 async def test_rf04_result_of_an_outage_expires_after_its_delivery(
