@@ -34,7 +34,7 @@ _GROUPS = {
     "NP": 9,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
-_SCENARIOS = [f"F{number}" for number in range(1, 16)]
+_SCENARIOS = [f"F{number}" for number in range(1, 19)]
 _INVARIANTS = [f"I{number}" for number in range(1, 9)]
 
 _RANGE = re.compile(r"([a-z]{2})(\d\d)_to_\1(\d\d)")

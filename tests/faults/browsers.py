@@ -110,15 +110,18 @@ class AppClient:
 
 
 class Browser:
-    """The browser of one user. ``responses`` has all responses so far."""
+    """The browser of one user. ``responses`` has all responses so far.
 
-    def __init__(self, user: SignedInUser, client: AppClient) -> None:
+    Without ``signed_in`` its jar is empty at first.
+    """
+
+    def __init__(self, user: SignedInUser, client: AppClient, *, signed_in: bool = True) -> None:
         self.user = user
         self.responses: list[Response] = []
         self._client = client
         self._jar = StandardJar(client.url + "/")
         attributes = "Max-Age=86400; Path=/; HttpOnly; SameSite=Lax"
-        cookies = {"DS": user.session, "DSR": user.refresh}
+        cookies = {"DS": user.session, "DSR": user.refresh} if signed_in else {}
         self._jar.receive([f"{name}={value}; {attributes}".encode() for name, value in cookies.items()])
 
     @property
@@ -137,6 +140,10 @@ class Browser:
         response = await self._client.get(path, self._jar.headers)
         self.responses.append(response)
         return response
+
+    async def send_over(self, client: AppClient, path: str) -> Response:
+        """Send a request over connections of its own, without a record of the response."""
+        return await client.get(path, self._jar.headers)
 
     def receive(self, response: Response) -> None:
         """Store the cookies of a response in the jar."""

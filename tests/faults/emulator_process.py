@@ -98,6 +98,7 @@ class ControlledEmulator(Emulator):
         pair = self.issue(user.user_id, tenant, session_seconds=session_seconds, claims=claims)
         return {
             "user_id": user.user_id,
+            "login_id": user.login_id,
             "tenant": tenant,
             "session": pair.session_jwt,
             "refresh": pair.refresh_jwt,

@@ -84,13 +84,13 @@ async def client_disconnects(fleet: Fleet, scale: Scale) -> Report:
 
 
 async def lost_responses(fleet: Fleet, scale: Scale) -> Report:
-    """RF04: responses with new cookies never arrive, and the browsers return later. No grace at Descope.
+    """F17: responses with new cookies never arrive, and the browsers return later. No grace at Descope.
 
     Then the browsers receive a response and use its cookies. Copies of the old cookies are refused after the
     plugin's grace.
     """
     count = 8 if scale is Scale.SHORT else 100
-    checker = await fleet.start_scenario("RF04", f"responses get lost: {count} browsers, no grace")
+    checker = await fleet.start_scenario("F17", f"responses get lost: {count} browsers, no grace")
     browsers = await fleet.expired_browsers(count)
     pairs = [response.written for response in await _send_all(browsers)]
     for seconds in _QUIET_SECONDS:

@@ -1,4 +1,4 @@
-"""A proxy that injects faults between processes and Redis: fault scenario F7."""
+"""A proxy that injects faults between processes and Redis: fault scenarios F7 and F16."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Faults of Redis: fault scenario F7.
+"""Faults of Redis and of the connections to it: fault scenarios F7 and F16.
 
 Without Redis each process works alone. If two of them refresh one session concurrently, that costs two calls,
 and the session continues only if Descope has a reuse grace (RF-03). Data that Redis loses while responses are
@@ -142,13 +142,13 @@ async def redis_loses(fleet: Fleet, scale: Scale, name: str) -> Report:
 
 
 async def dead_connections(fleet: Fleet, scale: Scale, lost: Lost) -> Report:
-    """F7: all connections to a healthy Redis are dead after a quiet time, and again during the calls.
+    """F16: all connections to a healthy Redis are dead after a quiet time, and again during the calls.
 
     Two tabs of each session send a request at once. There is no grace.
     """
     # No more than the connections of one worker to Descope.
     count = 8 if scale is Scale.SHORT else 20
-    checker = await fleet.start_scenario("F7", f"connections to Redis are {lost.name.lower()}, no grace")
+    checker = await fleet.start_scenario("F16", f"connections to Redis are {lost.name.lower()}, no grace")
     browsers = await _connect_all_workers(fleet)
     if scale is Scale.LONG:
         await asyncio.sleep(_QUIET_SECONDS)

@@ -22,6 +22,7 @@ from .fleet_scenarios import (
 )
 from .interleaving_scenarios import interleavings
 from .key_scenarios import key_rotation
+from .login_scenarios import lost_callbacks, reloaded_callbacks
 from .redis_proxy import Lost
 from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, dead_connections, redis_fails, redis_loses
 from .testbed import Scale, Testbed, TestbedConfig, running_testbed
@@ -96,8 +97,10 @@ def _fleets() -> list[Suite[Fleet]]:
         _fleet(partial(running_fleet, workers=2, redis="proxy"), *redis),
         _fleet(
             partial(running_fleet, workers=2, redis="proxy", variables=NETWORK_SETTINGS),
-            lost_responses,
             *connections,
+            lost_responses,
+            lost_callbacks,
+            reloaded_callbacks,
         ),
         _fleet(partial(running_fleet, workers=2, redis="none"), without_redis),
     ]

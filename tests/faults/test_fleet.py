@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import fleet_scenarios
+from tests.faults import fleet_scenarios, login_scenarios
 
 from .checker import Report
 from .crash_scenarios import crash
@@ -83,9 +83,19 @@ async def test_rf03_call_longer_than_the_lease_is_made_once(deployed_fleet: Flee
     check(await fleet_scenarios.long_call(deployed_fleet, Scale.SHORT))
 
 
-async def test_rf04_lost_responses_log_no_user_out(networked_fleet: Fleet) -> None:
+async def test_f17_rf04_lost_responses_log_no_user_out(networked_fleet: Fleet) -> None:
     """Browsers return with the old cookies after up to five minutes. Later, old cookies are refused."""
     check(await fleet_scenarios.lost_responses(networked_fleet, Scale.SHORT))
+
+
+async def test_f18_cb04_lost_callbacks_log_no_user_out(networked_fleet: Fleet) -> None:
+    """The browser gets its tokens with the second request, from either worker. The URL alone gets nothing."""
+    check(await login_scenarios.lost_callbacks(networked_fleet, Scale.SHORT))
+
+
+async def test_f18_cb04_reloaded_callbacks_log_no_user_out(networked_fleet: Fleet) -> None:
+    """One exchange per login, and the same tokens for every reload in either worker."""
+    check(await login_scenarios.reloaded_callbacks(networked_fleet, Scale.SHORT))
 
 
 async def test_f11_disconnected_clients_lose_no_session(four_workers: Fleet) -> None:
@@ -110,7 +120,7 @@ async def test_f7_redis_faults_fail_no_request(proxied_fleet: Fleet, name: str) 
 
 
 @pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.name.lower())
-async def test_f7_rd07_dead_connections_cost_no_second_refresh(networked_fleet: Fleet, lost: Lost) -> None:
+async def test_f16_rd07_dead_connections_cost_no_second_refresh(networked_fleet: Fleet, lost: Lost) -> None:
     """Redis is healthy: two tabs in two workers cost one call, without a grace, and both get 200."""
     check(await dead_connections(networked_fleet, Scale.SHORT, lost))
 

@@ -26,7 +26,7 @@ from .upstream import Upstream
 __all__ = ["App", "ProcessStats", "Scale", "Testbed", "TestbedConfig", "running_testbed", "wait_until"]
 
 _ROOT = Path(__file__).parents[2]
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _LONGEST_DELAY = 61.0
 """Longer than any delay: a breaker is open for 30 seconds, a Retry-After lasts 60."""
 
@@ -63,7 +63,7 @@ class ProcessStats:
         resident: the resident memory in KiB.
         received: the number of requests so far.
         in_flight: the number of requests without a response yet.
-        held: the number of handlers that wait for the end of ``Testbed.holding``.
+        held: the number of handlers and hooks that wait for the end of ``Testbed.holding``.
     """
 
     pid: int
@@ -184,7 +184,7 @@ class Testbed:
 
     @contextmanager
     def holding(self) -> Generator[None]:
-        """Make handlers of ``/held`` wait until the block ends."""
+        """Make handlers of ``/held`` and the hook of logins wait until the block ends."""
         self._hold.touch()
         try:
             yield

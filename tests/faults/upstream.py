@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import httpx
 
+from fastapi_descope.emulator.client import submit_login_form
+
 from .tcp_proxy import TcpProxy
 
 __all__ = ["EXPIRED", "Counts", "FaultOptions", "SignedInUser", "Upstream"]
@@ -20,6 +22,7 @@ class SignedInUser:
     """A user of the emulator and its tokens."""
 
     user_id: str
+    login_id: str
     tenant: str
     session: str
     refresh: str
@@ -138,6 +141,12 @@ class Upstream:
     async def project(self, **changes: object) -> None:
         """Change settings of the project: ``rotate_refresh``, ``reuse_grace``, ``session_seconds``."""
         await self._command("project", **changes)
+
+    async def choose_user(self, page: str, login_id: str) -> str:
+        """Sign in on the page of a login, and return the URL that it redirects to."""
+        form = submit_login_form((await self._http.get(page)).text, login_id)
+        redirect = await self._http.post(page, data=form)
+        return redirect.headers["location"]
 
     async def is_valid(self, refresh: str) -> bool:
         """Return whether a refresh token would be accepted now, without using it."""

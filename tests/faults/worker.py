@@ -6,7 +6,7 @@ TESTBED_CLOCK        the file of the ``SharedClock``
 TESTBED_CLOCK_IS     ``injected`` (default): the clock is passed to ``Descope(clock=...)``, so all ages follow
                      it; ``machine``: it replaces ``time.time`` of the process, so ages do not follow it, as
                      if the clock of the machine was changed
-TESTBED_HOLD         a file: while it exists, handlers of ``/held`` wait
+TESTBED_HOLD         a file: while it exists, handlers of ``/held`` and the hook of logins wait
 
 The variables of ``overrides`` have an effect with the injected clock only.
 """
@@ -20,9 +20,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fastapi_descope import CurrentTenant, CurrentUser, Descope
+from fastapi_descope import CurrentTenant, CurrentUser, Descope, Login
 
 from .overrides import descope_overrides
 from .shared_clock import SharedClock
@@ -111,11 +112,21 @@ async def slow(user: CurrentUser, tenant: CurrentTenant, seconds: float = 0.2) -
 @app.get("/held")
 async def held(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
     """Return the user and the tenant when the testbed allows it."""
+    await _wait_while_held()
+    return {"user": user.id, "tenant": tenant.id}
+
+
+@descope.on_login
+async def admit(_: Request, __: Login) -> None:
+    """Admit every user when the testbed allows it."""
+    await _wait_while_held()
+
+
+async def _wait_while_held() -> None:
     _Traffic.held += 1
     while _HOLD.exists():  # noqa: ASYNC110, ASYNC240 - another process takes it away
         await asyncio.sleep(_TICK_SECONDS)
     _Traffic.held -= 1
-    return {"user": user.id, "tenant": tenant.id}
 
 
 @app.get("/testbed/stats")
