@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_descope._auth.completed_logins import CompletedLogins, LoginEnded
 from fastapi_descope._refresh.family import Ended, Renewed, Unavailable
-from fastapi_descope._refresh.store import Lease, MemoryRefreshStore
+from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import UpstreamUnavailable
 from tests.helpers.auth_harness import AuthHarness
@@ -86,3 +86,42 @@ async def test_cb04_repeat_after_the_end_of_the_session_gets_nothing(
 
     with pytest.raises(LoginEnded):
         await completed.newest_pair(SECRET, [])
+
+
+async def test_cb04_login_of_the_same_second_is_not_replaced(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """The browser has signed in again, so it gets nothing from the login before."""
+    auth = AuthHarness()
+    completed = logins(auth)
+    await _completed(auth, completed)
+    later = await auth.refresh_token(auth.issue("hank@globex.example", "globex"))
+
+    with pytest.raises(LoginEnded):
+        await completed.newest_pair(SECRET, [later])
+
+
+async def test_cb04_ended_session_is_no_reason_to_continue() -> None:
+    """Its refresh token is still in the browser, and the process has forgotten the login."""
+    auth = AuthHarness()
+    store = MemoryRefreshStore(lambda: 0.0)
+    completed = CompletedLogins(store, auth.coordinator, auth.tokens)
+    token = await auth.refresh_token(auth.issue())
+    assert await completed.newest_pair(SECRET, [token]) is None
+    await store.force_set(token.text, RefreshResult.ended(), 60.0)
+
+    with pytest.raises(LoginEnded):
+        await completed.newest_pair(SECRET, [token])
+
+
+@pytest.mark.parametrize("superseded", [True, False])
+async def test_cb04_end_of_a_login_ends_its_session(*, superseded: bool) -> None:
+    """Requests with its refresh token learn whether the browser has signed in again since."""
+    auth = AuthHarness()
+    store = MemoryRefreshStore(lambda: 0.0)
+    completed = CompletedLogins(store, auth.coordinator, auth.tokens)
+    issued = await _completed(auth, completed)
+
+    await completed.end(SECRET, superseded=superseded)
+
+    assert await store.get(issued.refresh_jwt) == RefreshResult.ended(superseded=superseded)

@@ -181,6 +181,20 @@ def test_ck08_stray_chunks_hide_no_good_session(
     assert credentials.stray_chunks == {part.partition("=")[0] for part in strays}
 
 
+def test_ck08_few_combinations_of_chunks_are_tried(read_cookies: ReadCookies) -> None:
+    """A sibling domain that plants many chunks of one generation causes no endless search."""
+    token = jwt(50)
+    strays = [chunk(token, 0, 2, f"a{number}") for number in range(16)]
+    good = [chunk(token, 0, 2, token[:25]), chunk(token, 1, 2, token[25:])]
+
+    found = [
+        read_cookies([(b"cookie", "; ".join([*strays[:count], *good]).encode())]).session
+        for count in (15, 16)
+    ]
+
+    assert found == [token, None]
+
+
 def test_ck08_two_complete_sets_of_chunks_are_ambiguous(read_cookies: ReadCookies) -> None:
     """Their names are the same, so each name has two values."""
     credentials = read_cookies([(b"cookie", "; ".join([*GOOD, *reversed(OTHER)]).encode())])
