@@ -5,6 +5,7 @@ from ada_url import URL
 from starlette.types import Scope
 
 from fastapi_descope._web.redirects import RedirectPolicy
+from fastapi_descope.events import RedirectRejected
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.scopes import scope_of
 from tests.hostile.tables.redirect_targets import ACCEPTED, OWN, REJECTED, TRUSTED
@@ -38,6 +39,25 @@ def test_rt_a_safe_target_is_returned_unchanged(policy: RedirectPolicy, value: s
 def test_rt01_to_rt11_any_other_target_is_rejected(policy: RedirectPolicy, value: str) -> None:
     """Only a plain path of the app or a URL of a trusted origin is accepted."""
     assert policy.safe_redirect(value, AT_HOME) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param(f"/{'a' * 1_024}", "too_long", id="1025 characters"),
+        pytest.param(f"//{'a' * 1_022}", "unsafe", id="1024 characters"),
+        ("/a%2Fb", "encoded"),
+        ("/a%5cb", "encoded"),
+        ("/a%25b?x=1", "encoded"),
+        ("//evil.example/?next=%2Fa", "unsafe"),
+        (None, "unsafe"),
+    ],
+)
+def test_rt06_event_says_why_a_target_was_dropped(
+    policy: RedirectPolicy, value: str | None, reason: str
+) -> None:
+    """An escape counts in the path only: in a query it is harmless."""
+    assert policy.rejection(value) == RedirectRejected(reason)  # type: ignore[arg-type] # one of its reasons
 
 
 def test_rt_no_target_is_none(policy: RedirectPolicy) -> None:
