@@ -1,13 +1,12 @@
 """HTTP responses for ``DescopeError``, in the form that the client can use.
 
 A navigation gets an HTML page, or a redirect to the login if it is unauthenticated. HTMX gets
-``HX-Redirect``, and Turbo a page that it loads again as a navigation. Any other client gets a problem
-document (RFC 9457) with a stable ``code``.
+``HX-Redirect``, and Turbo a page that leads to the login. Any other client gets a problem document (RFC 9457)
+with a stable ``code``.
 """
 
 import logging
 from collections.abc import Mapping
-from enum import Enum
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
@@ -37,20 +36,19 @@ from ..errors import (
 )
 from ..events import LoginLoopStopped
 from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser, public_path
+from .client_kind import ClientKind, client_kind
 from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
-from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page, turbo_reload
+from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page, turbo_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
 
 __all__ = [
     "NO_STORE",
-    "ClientKind",
     "ErrorResponses",
-    "client_kind",
+    "NotANavigation",
     "htmx_redirect",
-    "is_cross_origin_navigation",
     "problem_document",
 ]
 
@@ -69,44 +67,12 @@ _FOREIGN_HEADER = (
 _RETRYABLE = (UpstreamUnavailable, SessionCheckFailed)
 """The errors after which the same request may succeed a few seconds later."""
 
-_PURPOSES = ("sec-purpose", "purpose", "x-sec-purpose")
-"""The headers of a prefetch: of browsers, and of Turbo, whose script cannot set the others."""
-
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
 
 
-class ClientKind(Enum):
-    """The kind of client that receives the response."""
-
-    NAVIGATION = "navigation"
-    PREFETCH = "prefetch"
-    HTMX = "htmx"
-    TURBO = "turbo"
-    API = "api"
-
-
-def client_kind(scope: Scope) -> ClientKind:
-    """Return the kind of client, from Fetch Metadata, or from ``Accept`` if the browser sends none."""
-    headers = Headers(scope=scope)
-    if any("prefetch" in headers.get(name, "").lower() for name in _PURPOSES):
-        return ClientKind.PREFETCH
-    if headers.get("hx-request") == "true":
-        return ClientKind.HTMX
-    if "turbo-frame" in headers or "x-turbo-request-id" in headers:
-        return ClientKind.TURBO
-    mode = headers.get("sec-fetch-mode")
-    wants_page = mode == "navigate" if mode else "text/html" in headers.get("accept", "")
-    return ClientKind.NAVIGATION if wants_page else ClientKind.API
-
-
-def is_cross_origin_navigation(headers: Headers) -> bool:
-    """Return whether a page of another origin, sibling domains included, started this navigation.
-
-    The app's own links and redirects are ``same-origin``, and a typed URL is ``none``. The result is False
-    for browsers without Fetch Metadata.
-    """
-    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+class NotANavigation(Forbidden):
+    """A script has requested a login. HTMX and Turbo load the URL again as a navigation (CB-13)."""
 
 
 class ErrorResponses:
@@ -151,9 +117,13 @@ class ErrorResponses:
                 error = loop
             elif (redirect := self._login_redirect(error, auth, scope, login)) is not None:
                 return redirect
-        if client_kind(scope) in {ClientKind.NAVIGATION, ClientKind.TURBO}:
+        kind = client_kind(scope)
+        if kind in {ClientKind.NAVIGATION, ClientKind.TURBO}:
             return self._page(error, auth, scope, login)
-        return self._problem(error, auth)
+        problem = self._problem(error, auth)
+        if kind is ClientKind.HTMX and isinstance(error, NotANavigation):
+            problem.headers.update(htmx_redirect(_address(auth, scope)))
+        return problem
 
     def _log_and_redact(self, error: ConfigurationError, scope: Scope) -> ConfigurationError:
         """Log what is misconfigured, and hide it from clients on other machines, unless it is only names."""
@@ -192,7 +162,8 @@ class ErrorResponses:
         )
         page_headers = FORM_PAGE_HEADERS if logout else PAGE_HEADERS
         if client_kind(scope) is ClientKind.TURBO:
-            page = turbo_reload(page)
+            url = _turbo_target(error, auth, login)
+            page = turbo_page(page, url, in_frame="turbo-frame" in Headers(scope=scope))
         return HTMLResponse(page, error.status, {**page_headers, **self._headers(error, auth)})
 
     def _login_redirect(
@@ -200,28 +171,20 @@ class ErrorResponses:
     ) -> Response | None:
         """Return a redirect to the login and back, or None for clients that cannot follow it."""
         params = _login_params(error)
-        match client_kind(scope):
-            case ClientKind.NAVIGATION if scope["method"] == "GET":
-                url = self._login_url(login, _address(auth, scope), params, scope)
-                return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
-            case ClientKind.HTMX:
-                here = Headers(scope=scope).get("hx-current-url", "")
-                problem = self._problem(error, auth)
-                problem.headers.update(htmx_redirect(self._login_url(login, here, params, scope)))
-                return problem
-            case _:
-                return None
+        if (here := _page_to_return_to(auth, scope)) is None:
+            return None
+        url = self._login_url(login, here, params, scope)
+        if client_kind(scope) is ClientKind.NAVIGATION:
+            return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
+        problem = self._problem(error, auth)
+        problem.headers.update(htmx_redirect(url))
+        return problem
 
     def _loop(self, error: NotAuthenticated, auth: RequestAuth) -> LoginLoop | None:
         """Return the error if a login for the same was completed a moment ago, else None."""
         scope, params = auth.scope, _login_params(error)
-        match client_kind(scope):
-            case ClientKind.NAVIGATION if scope["method"] == "GET":
-                here = _address(auth, scope)
-            case ClientKind.HTMX:
-                here = Headers(scope=scope).get("hx-current-url", "")
-            case _:
-                return None
+        if (here := _page_to_return_to(auth, scope)) is None:
+            return None
         landing = public_path(self._landing_path, auth.location.login_app.root_path)
         if not self._loops.is_loop(scope, params, self._redirects.safe_redirect(here, scope) or landing):
             return None
@@ -246,6 +209,23 @@ class ErrorResponses:
         if isinstance(error, NotAuthenticated):
             headers["WWW-Authenticate"] = _challenge(error, auth)
         return headers
+
+
+def _page_to_return_to(auth: RequestAuth, scope: Scope) -> str | None:
+    """Return the URL at which a login ends, or None for clients that cannot be redirected to the login."""
+    kind = client_kind(scope)
+    if kind is ClientKind.HTMX:
+        return Headers(scope=scope).get("hx-current-url", "")
+    return _address(auth, scope) if kind is ClientKind.NAVIGATION and scope["method"] == "GET" else None
+
+
+def _turbo_target(error: DescopeError, auth: RequestAuth, login: str | None) -> str | None:
+    """Return the URL to which Turbo goes on from the page, or None if the user reads the page first."""
+    if isinstance(error, NotANavigation):
+        return _address(auth, auth.scope)
+    if isinstance(error, StepUpRequired) and auth.scope["method"] != "GET":
+        return None  # the page says that nothing was saved
+    return login if isinstance(error, NotAuthenticated) and not _would_loop(error, auth) else None
 
 
 def _address(auth: RequestAuth, scope: Scope) -> str:

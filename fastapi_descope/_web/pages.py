@@ -21,7 +21,15 @@ from ..errors import (
     UpstreamUnavailable,
 )
 
-__all__ = ["FORM_PAGE_HEADERS", "PAGE_HEADERS", "error_page", "forwarding_page", "organisation_page", "page"]
+__all__ = [
+    "FORM_PAGE_HEADERS",
+    "PAGE_HEADERS",
+    "error_page",
+    "forwarding_page",
+    "organisation_page",
+    "page",
+    "turbo_page",
+]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6474; --paper: #f5f6f8; --card: #fff;
@@ -136,15 +144,25 @@ def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str
     return page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
-def turbo_reload(page: str) -> str:
-    """Return ``page`` with the mark that makes Turbo load its URL again, as a navigation of the browser."""
-    return page.replace("<title>", '<meta name="turbo-visit-control" content="reload">\n<title>', 1)
+def turbo_page(page: str, url: str | None, *, in_frame: bool) -> str:
+    """Return ``page`` with marks for Turbo.
+
+    Args:
+        page: The page.
+        url: Where the browser navigates as soon as Turbo shows the page; None to stay.
+        in_frame: Whether a frame has requested it. It replaces the whole page then.
+    """
+    marks = '<meta name="turbo-visit-control" content="reload">' if in_frame else ""
+    return page.replace("<title>", f"{marks}{_refresh(url) if url else ''}<title>", 1)
 
 
 def forwarding_page(url: str) -> str:
     """Return a page that navigates to ``url``, so that the navigation is same-site."""
-    refresh = f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
-    return page("Signed in", "One moment.", f'{refresh}<a href="{escape(url)}">Continue</a>')
+    return page("Signed in", "One moment.", f'{_refresh(url)}<a href="{escape(url)}">Continue</a>')
+
+
+def _refresh(url: str) -> str:
+    return f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
 
 
 _ANOTHER_SITE = (

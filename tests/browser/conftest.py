@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 from fastapi import FastAPI, Response
-from playwright.sync_api import Browser, Page, sync_playwright
+from fastapi.responses import FileResponse
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
+from tests.contract.sdks import NODE_SDKS
 from tests.helpers.live_server import listening, serve_app
 
 CHROMIUM_OPTIONS = (
@@ -25,6 +27,20 @@ CHROMIUM_OPTIONS = (
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 
+_TIMEOUT = 30_000
+"""How long a page may take on a busy machine, in milliseconds."""
+expect.set_options(timeout=_TIMEOUT)
+
+ADA = "ada@acme.example"
+
+SCRIPTS = {
+    "htmx": "htmx.org/dist/htmx.js",
+    "turbo": "@hotwired/turbo/dist/turbo.es2017-umd.js",
+    "graphql-ws": "graphql-ws/umd/graphql-ws.js",
+    "socket.io": "socket.io-client/dist/socket.io.js",
+}
+"""Client libraries as they are published. A page loads them from ``/script/<name>``."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -34,6 +50,20 @@ class Site:
     emulator: Emulator
     descope: Descope
     app: FastAPI
+
+    def sign_in(self, page: Page, path: str) -> None:
+        """Open a page that requires a session, and sign Ada in on the way to it."""
+        page.goto(self.url + path)
+        page.get_by_role("button", name=ADA).click()
+        page.wait_for_url(self.url + path)
+
+    def expire_session(self) -> None:
+        """Let the session token expire; the refresh token stays valid."""
+        self.emulator.clock.advance(3600)
+
+    def expire_everything(self) -> None:
+        """Let the refresh token expire too, so that only a login helps."""
+        self.emulator.clock.advance(60 * 86_400)
 
 
 SiteFactory = Callable[..., Site]
@@ -55,7 +85,7 @@ def chromium() -> Generator[Browser]:
 def page(chromium: Browser) -> Generator[Page]:
     """Open a tab with an empty cookie jar."""
     context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_TIMEOUT)
     yield context.new_page()
     context.close()
 
@@ -65,7 +95,12 @@ def site() -> Generator[SiteFactory]:
     """Return a function that starts an app and its emulator on sockets."""
     with ExitStack() as stack:
 
-        def start(emulator: Emulator | None = None, host: str = "127.0.0.1", **settings: object) -> Site:
+        def start(
+            emulator: Emulator | None = None,
+            host: str = "127.0.0.1",
+            pages: Callable[[FastAPI], None] = add_pages,
+            **settings: object,
+        ) -> Site:
             emulator = emulator or Emulator()
             base_url = stack.enter_context(running(emulator))
             listener, url = stack.enter_context(listening())
@@ -79,7 +114,7 @@ def site() -> Generator[SiteFactory]:
             }
             app_settings = DescopeSettings(**values)  # type: ignore[arg-type] # any setting, by keyword
             descope = Descope(app, settings=app_settings, clock=emulator.clock)
-            add_pages(app)
+            pages(app)
             stack.enter_context(serve_app(app, listener))
             return Site(url, emulator, descope, app)
 
@@ -101,3 +136,11 @@ def add_pages(app: FastAPI) -> None:
     @app.post("/act")
     async def act(session: CurrentSession) -> str:
         return session.user.id
+
+
+def add_scripts(app: FastAPI) -> None:
+    """Serve the client libraries."""
+
+    @app.get("/script/{name}")
+    async def script(name: str) -> FileResponse:
+        return FileResponse(NODE_SDKS / "node_modules" / SCRIPTS[name], media_type="text/javascript")

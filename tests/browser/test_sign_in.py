@@ -85,7 +85,7 @@ def test_strict_cookies_are_sent_after_the_first_login(site: SiteFactory, page: 
 
 
 def test_a_refused_login_can_be_repeated(site: SiteFactory, page: Page) -> None:
-    """The page after a refusal links to a new login."""
+    """The page after a refusal links to a new login, which returns to the same page."""
     app = site(default_tenant="acme")
     page.goto(app.url + "/reports")
     page.get_by_role("button", name="Refuse").click()
@@ -94,7 +94,8 @@ def test_a_refused_login_can_be_repeated(site: SiteFactory, page: Page) -> None:
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_role("button", name="ada@acme.example").click()
 
-    expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    assert page.url == app.url + "/reports"
 
 
 def test_sg06_refused_user_signs_out_from_the_page_of_the_refusal(site: SiteFactory, page: Page) -> None:
@@ -126,4 +127,4 @@ def test_a_login_returns_to_a_front_end_of_another_origin(
 
     expect(page.get_by_role("heading")).to_have_text("The front end")
     assert page.url == f"{front_end}/dashboard"
-    assert {cookie.get("name") for cookie in page.context.cookies()} == {"DS", "DSR"}
+    assert {"DS", "DSR"} <= {cookie.get("name") for cookie in page.context.cookies()}

@@ -13,7 +13,7 @@ import pytest
 __all__ = ["NODE_SDKS", "pytest_configure"]
 
 NODE_SDKS = Path(__file__).parents[2] / ".tools" / "node"
-"""Where scripts/setup installs Descope's JavaScript SDKs, and Swagger UI."""
+"""Where scripts/setup installs the JavaScript packages of the tests."""
 
 _PACKAGES = {"node": "@descope/node-sdk", "web-js": "@descope/web-js-sdk"}
 

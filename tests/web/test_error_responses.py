@@ -1,4 +1,6 @@
-"""Error responses for a navigation, a script, HTMX and a prefetch."""
+"""Error responses for a navigation, a script, HTMX, Turbo and a prefetch."""
+
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -23,7 +25,9 @@ pytestmark = pytest.mark.anyio
 def _guarded(app: FastAPI) -> None:
     app.get("/roles", dependencies=[Depends(require_roles("owner", "admin"))])(_ok)
     app.get("/permissions", dependencies=[Depends(require_permissions("reports:delete-all"))])(_ok)
-    app.get("/step-up", dependencies=[Depends(require_step_up(max_age=300))])(_ok)
+    app.api_route("/step-up", methods=["GET", "POST"], dependencies=[Depends(require_step_up(max_age=300))])(
+        _ok
+    )
     app.get("/mfa", dependencies=[Depends(require_mfa())])(_ok)
     app.api_route("/me", methods=["GET", "HEAD", "POST"], dependencies=[Depends(require_roles("admin"))])(_ok)
 
@@ -185,25 +189,91 @@ async def test_a_missing_second_factor_is_requested(make_env: EnvFactory) -> Non
     assert page.headers["location"] == "/login/sso?mfa=true&return_to=%2Fmfa"
 
 
-TURBO: list[dict[str, str]] = [{"turbo_frame": "list"}, {"x_turbo_request_id": "2f0c"}]
-RELOAD = '<meta name="turbo-visit-control" content="reload">'
+FRAME, VISIT = {"turbo_frame": "list"}, {"x_turbo_request_id": "2f0c"}
+TURBO: list[dict[str, str]] = [FRAME, VISIT]
+WHOLE_PAGE = '<meta name="turbo-visit-control" content="reload">'
+
+
+def _refresh_to(url: str) -> str:
+    return f'<meta http-equiv="refresh" content="0;url={url}">'
+
+
+async def _request_by_turbo(
+    browser: Browser, path: str, header: dict[str, str], method: str = "GET"
+) -> httpx.Response:
+    wire = {name.replace("_", "-"): value for name, value in header.items()}
+    headers = {"sec-fetch-mode": "cors", "referer": f"{APP}/form", **wire}
+    return await browser.http.request(method, f"{APP}{path}", headers=headers)
 
 
 @pytest.mark.parametrize("header", TURBO, ids=str)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_turbo_gets_a_page_that_it_loads_again(
-    make_env: EnvFactory, method: str, header: dict[str, str]
+@pytest.mark.parametrize(("method", "back"), [("GET", "/me"), ("POST", f"{APP}/form")])
+async def test_turbo_gets_a_page_that_leads_to_the_login(
+    make_env: EnvFactory, method: str, back: str, header: dict[str, str]
 ) -> None:
-    """It shows no JSON, and cannot follow a redirect to another origin. The navigation then redirects."""
+    """It shows no JSON, and cannot follow a redirect to another origin. A form returns to its own page."""
     browser = make_env(routes=_guarded).browser()
-    wire = {name.replace("_", "-"): value for name, value in header.items()}
 
-    response = await browser.http.request(method, f"{APP}/me", headers={"sec-fetch-mode": "cors", **wire})
+    response = await _request_by_turbo(browser, "/me", header, method)
 
     assert response.status_code == 401
     assert response.headers["content-type"].startswith("text/html")
-    assert RELOAD in response.text
-    assert RELOAD not in (await browser.post("/me", sec_fetch_mode="navigate")).text
+    assert _refresh_to(f"/login/sso?return_to={quote(back, safe='')}") in response.text
+    assert (WHOLE_PAGE in response.text) is (header is FRAME)
+    assert "http-equiv" not in (await browser.post("/me", sec_fetch_mode="navigate")).text
+
+
+async def test_turbo_form_that_needs_a_step_up_gets_the_explanation_first(make_env: EnvFactory) -> None:
+    """What was sent is lost, and the page says so. A visit loses nothing."""
+    browser = await make_env(routes=_guarded).signed_in_browser()
+
+    form, visit = [await _request_by_turbo(browser, "/step-up", VISIT, each) for each in ("POST", "GET")]
+
+    assert (form.status_code, visit.status_code) == (401, 401)
+    assert "What you sent was not saved." in form.text
+    assert "http-equiv" not in form.text
+    assert _refresh_to("/login/sso?step_up=true&amp;return_to=%2Fstep-up") in visit.text
+
+
+@pytest.mark.parametrize("header", TURBO, ids=str)
+async def test_turbo_stays_on_a_page_about_an_error_that_a_login_does_not_end(
+    make_env: EnvFactory, header: dict[str, str]
+) -> None:
+    """A missing role, and two session cookies."""
+    env = make_env(routes=_guarded)
+    browser = await env.signed_in_browser()
+    forbidden = await _request_by_turbo(browser, "/roles", header)
+    cookie = f"DS={browser.cookie('DS')}; DS={env.emulator.issue('grace@acme.example', 'acme').session_jwt}"
+
+    conflicting = await _request_by_turbo(env.browser(), "/me", {**header, "cookie": cookie})
+
+    assert (forbidden.status_code, conflicting.status_code) == (403, 401)
+    assert "http-equiv" not in forbidden.text + conflicting.text
+
+
+@pytest.mark.parametrize("header", TURBO, ids=str)
+async def test_cb13_turbo_loads_the_login_again_as_a_navigation(
+    make_env: EnvFactory, header: dict[str, str]
+) -> None:
+    """A link to the login, which Turbo has requested by a script."""
+    env = make_env()
+
+    response = await _request_by_turbo(env.browser(), "/login/sso?tenant=acme&return_to=/me", header)
+
+    assert response.status_code == 403
+    assert _refresh_to("/login/sso?tenant=acme&amp;return_to=/me") in response.text
+    assert (env.calls("authorize"), env.events) == (0, [])
+    assert "set-cookie" not in response.headers
+
+
+async def test_cb13_htmx_loads_the_login_again_as_a_navigation(make_env: EnvFactory) -> None:
+    """A link of a page with ``hx-boost``."""
+    env = make_env()
+
+    response = await env.browser().get("/login/sso?tenant=acme", hx_request="true", sec_fetch_mode="cors")
+
+    assert (response.status_code, response.headers["hx-redirect"]) == (403, "/login/sso?tenant=acme")
+    assert (env.calls("authorize"), env.events) == (0, [])
 
 
 @pytest.mark.parametrize("header", TURBO, ids=str)

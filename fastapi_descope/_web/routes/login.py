@@ -15,7 +15,8 @@ from ...errors import UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
 from ..app_location import CALLBACK, LOGIN
-from ..error_responses import NO_STORE, ClientKind, client_kind
+from ..client_kind import ClientKind, client_kind
+from ..error_responses import NO_STORE
 from ..login_transactions import Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..request_auth import RequestAuth, request_auth

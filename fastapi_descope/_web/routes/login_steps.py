@@ -9,14 +9,15 @@ from starlette.requests import Request
 from ..._auth.core import Core
 from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions, LoginParams
-from ...errors import ConfigurationError, Forbidden, LoginRejected, NotAuthenticated
+from ...errors import ConfigurationError, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed
 from ...login import Login
 from ...session import TokenPair
 from ...settings import DescopeSettings
 from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
+from ..client_kind import ClientKind, client_kind, is_cross_origin_navigation
 from ..cookies import SessionCookies
-from ..error_responses import NO_STORE, ClientKind, client_kind, is_cross_origin_navigation
+from ..error_responses import NO_STORE, NotANavigation
 from ..hooks import Hooks, hook_request
 from ..login_loops import LoginLoops
 from ..login_transactions import LoginTransactions, Transaction
@@ -51,10 +52,12 @@ class LoginSteps:
 
     def require_navigation(self, request: Request) -> None:
         """Reject images, scripts and prefetches: only a navigation may start a login (CB-13)."""
-        mode = request.headers.get("sec-fetch-mode", "navigate")
-        if mode != "navigate" or client_kind(request.scope) is ClientKind.PREFETCH:
+        kind, mode = client_kind(request.scope), request.headers.get("sec-fetch-mode", "navigate")
+        if kind in {ClientKind.HTMX, ClientKind.TURBO}:  # they load the URL again as a navigation
+            raise NotANavigation
+        if mode != "navigate" or kind is ClientKind.PREFETCH:
             self.events.emit(LoginFailed("not_a_navigation"))
-            raise Forbidden("Open this address in a browser. A script cannot follow it.")
+            raise NotANavigation("Open this address in a browser. A script cannot follow it.")
 
     def return_to(self, request: Request, auth: RequestAuth) -> str:
         """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""

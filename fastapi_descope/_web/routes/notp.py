@@ -13,7 +13,8 @@ from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
 from ..app_location import NOTP, NOTP_SESSION, PluginRoute
-from ..error_responses import NO_STORE, ClientKind, client_kind
+from ..client_kind import ClientKind, client_kind
+from ..error_responses import NO_STORE
 from ..login_transactions import LoginTransactions, Transaction
 from ..notp_page import CODE_PAGE_HEADERS, CodePage, confirmation_page, waiting_page
 from ..pages import FORM_PAGE_HEADERS, PAGE_HEADERS

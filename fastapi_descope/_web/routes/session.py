@@ -17,7 +17,8 @@ from ...events import EventBus
 from ...session import AuthSession, tenant_id_var
 from ...settings import DescopeSettings
 from ..app_location import public_path
-from ..error_responses import NO_STORE, ClientKind, client_kind, htmx_redirect
+from ..client_kind import ClientKind, client_kind
+from ..error_responses import NO_STORE, htmx_redirect
 from ..hooks import Hooks, hook_request
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
