@@ -118,6 +118,7 @@ REFUSED: dict[str, list[str]] = {
         "P/..",
         f"{PROJECT}\n",
         f" {PROJECT}",
+        "P" + "a" * 26 + "/",
         "P" + "a" * 26 + "\u00e9",
         "P" + "a" * 26 + "\u0663",
     ],

@@ -261,8 +261,8 @@ class TestCookieMode:
         fields = {
             "cookieDomain": "x.com; Path=/evil",
             "cookiePath": "/evil",
-            "cookieMaxAge": -1,
-            "cookieExpiration": 10**30,
+            "cookieMaxAge": 3_600,
+            "cookieExpiration": 1_900_000_000,
             "sessionCookieDomain": "com",
         }
         assert parse_tokens(json_response({"refreshJwt": REFRESH, **fields})) == TokenResponse(None, REFRESH)

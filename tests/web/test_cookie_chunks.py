@@ -160,7 +160,7 @@ STRAYS = {
     "garbage": ["DS.2=garbage"],
     "garbage under a name in use": ["DS.0=garbage", "DS.1="],
     "of our generation, changed": [GOOD[0] + "x"],
-    "of our generation, many": [f"{GOOD[1]}{index}" for index in range(15)],
+    "of our generation, many": [f"DS.1={TAG}~2~{index:x}" for index in range(15)],
     "of our generation, another count": [part.replace("~2~", "~3~") for part in GOOD],
     "a set whose hash is wrong": [part.replace(TAG, "0123abcd") for part in GOOD],
     "several sets": [f"DS.{index}=0123abc{kind}~4~x" for index in range(3) for kind in "def0"],

@@ -65,6 +65,13 @@ def test_ck02_two_values_of_one_name_are_ambiguous(read_cookies: ReadCookies, li
     assert credentials.cookie_names > frozenset()
 
 
+def test_lo01_at_most_eight_conflicting_refresh_tokens_are_kept(read_cookies: ReadCookies) -> None:
+    """A logout makes one call to Descope for each of them, and a sibling domain can plant many (LO-01)."""
+    header = "; ".join(f"DSR=a.b.{index}" for index in range(20)).encode()
+    rivals = read_cookies([(b"cookie", header)]).refresh_rivals
+    assert len(rivals) == len(set(rivals)) == 8
+
+
 def test_http2_cookie_fields_are_one_header(read_cookies: ReadCookies) -> None:
     """HTTP/2 may send each cookie in a separate field."""
     credentials = read_cookies([(b"cookie", b"DS=a.b.c"), (b"x", b"DS=x.y.z"), (b"cookie", b"DSR=d.e.f")])

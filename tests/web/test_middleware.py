@@ -38,6 +38,7 @@ def _cached_pages(app: FastAPI) -> None:
     async def own(user: CurrentUser) -> Response:
         own_response = JSONResponse({"user": user.id})
         own_response.set_cookie("theirs", "1")
+        own_response.set_cookie("another", "2")
         return own_response
 
     @app.get("/stream")
@@ -97,7 +98,7 @@ async def test_ck10_apps_own_cookies_are_sent_with_ours(make_env: EnvFactory) ->
     response = await (await _expired(make_env(routes=_cached_pages))).get("/own-response")
 
     names = [cookie.partition("=")[0] for cookie in response.headers.get_list("set-cookie")]
-    assert names == ["theirs", "DS", "DSR"]
+    assert names == ["theirs", "another", "DS", "DSR"]
 
 
 async def test_streaming_response_carries_the_cookies_of_a_refresh(make_env: EnvFactory) -> None:

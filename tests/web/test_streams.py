@@ -13,6 +13,9 @@ from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
+_TIMEOUT = 5.0
+"""Seconds after which a test fails instead of waiting for ever."""
+
 
 class _Feed:
     """An endpoint that sends ``one``, waits for ``go_on``, and sends ``two``; ``over`` is set at its end."""
@@ -61,6 +64,14 @@ class _Client:
         """Disconnect the client."""
         self._gone.set()
 
+    async def part(self) -> Message:
+        """Return the next chunk, or raise ``TimeoutError`` if the app sends none."""
+        return await asyncio.wait_for(self.parts.get(), _TIMEOUT)
+
+    async def wait(self) -> None:
+        """Wait for the end of the request, or raise ``TimeoutError``."""
+        await asyncio.wait_for(self.done, _TIMEOUT)
+
     async def _receive(self) -> Message:
         if not self._asked:
             self._asked = True
@@ -80,10 +91,10 @@ async def test_ws06_stream_is_passed_on_chunk_by_chunk(make_env: EnvFactory) -> 
     env = make_env(routes=feed.add)
     client = _Client(env, _expired(env))
 
-    start, first = await client.parts.get(), await client.parts.get()
+    start, first = await client.part(), await client.part()
     assert not client.done.done()
     feed.go_on.set()
-    await client.done
+    await client.wait()
 
     assert start["type"] == "http.response.start"
     assert [value[:4] for name, value in start["headers"] if name == b"set-cookie"] == [b"DS=e", b"DSR="]
@@ -98,12 +109,12 @@ async def test_ws06_app_notices_a_disconnect(make_env: EnvFactory) -> None:
     feed = _Feed()
     env = make_env(routes=feed.add)
     client = _Client(env, _expired(env))
-    await client.parts.get()
-    await client.parts.get()
+    await client.part()
+    await client.part()
     assert not feed.over.is_set()
 
     client.disconnect()
-    await client.done
+    await client.wait()
 
     assert feed.over.is_set()
     assert client.parts.empty()

@@ -243,6 +243,18 @@ async def test_rf04_presented_token_delivers_all_tokens_before_it(make_env: EnvF
     await assert_refused(env, old)
 
 
+async def test_rf04_presented_token_delivers_a_live_session_before_it(env: AppHarness) -> None:
+    """The browser never saw the first successor, whose session is live. A switch gave it the second one."""
+    old = issue(env)
+    await get(env, old)
+    switch = await env.browser().post("/tenant/select", {"tenant": "globex"}, cookie=header(old))
+    await get(env, new_cookies(switch))
+    await in_background()
+
+    env.emulator.clock.advance(GRACE)
+    await assert_refused(env, old)
+
+
 async def test_rf04_spent_token_works_for_ten_minutes_at_most(env: AppHarness) -> None:
     """If no browser ever presents the successor."""
     old = issue(env)
