@@ -57,7 +57,9 @@ def start_login(logins: LoginTransactions, browser: PlainJar) -> StartLogin:
         ),
     ],
 )
-def test_ck04_the_login_cookie_has_all_attributes(logins: LoginTransactions, shape: str, *, secure: bool) -> None:
+def test_ck04_the_login_cookie_has_all_attributes(
+    logins: LoginTransactions, shape: str, *, secure: bool
+) -> None:
     """Always Lax and host-only, with ``__Host-`` if the cookie is Secure."""
     _, lines = logins.start([], return_to="/reports", now=NOW + 0.9, secure=secure)
     assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
