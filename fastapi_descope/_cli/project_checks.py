@@ -1,19 +1,36 @@
-"""Checks that need a session of the project: whether its tokens are valid here, and its cookie settings."""
+"""Checks that need a session of the project: its tokens, its cookie settings, and the size of its cookies."""
 
 import time
 from collections.abc import Callable, Iterator
 
 from .._auth.core import Core, build_core
+from .._auth.credentials import Credentials
 from .._auth.project_cookies import CookieComparison, CookieDifference
 from .._refresh.store import MemoryRefreshStore, RefreshResult
 from .._tokens.claims import looks_like_jwt
 from .._upstream.transport import Transport
+from .._web.cookies import SessionCookies
 from ..errors import InvalidUpstreamResponse, TokenReason, UpstreamError, UpstreamRejected
 from ..events import EventBus
+from ..session import TokenPair
 from ..settings import DescopeSettings
 from .checks import CheckResult, Severity
 
 __all__ = ["check_project", "project_not_checked"]
+
+_OTHER_BYTES = 1_024
+"""Bytes of a callback besides the session: its other headers, and the cookie of the login."""
+
+_RESPONSE_BUFFERS = (
+    (4_096, ""),
+    (8_192, "proxy_buffer_size 8k"),
+    (16_384, "proxy_buffer_size 16k and proxy_busy_buffers_size 16k"),
+    (32_768, "proxy_buffer_size 32k and proxy_buffers 4 32k"),
+)
+"""Directives of nginx by the size of the response's headers. A larger one is no session (CK-08)."""
+
+_REQUEST_BUFFER = 8_192
+"""The longest header of a request that nginx accepts by default."""
 
 
 def project_not_checked() -> CheckResult:
@@ -29,7 +46,7 @@ async def check_project(
     transport: Transport | None = None,
     clock: Callable[[], float] = time.time,
 ) -> list[CheckResult]:
-    """Refresh a session once, verify its new tokens, and compare the project's cookie settings.
+    """Refresh a session once, verify its new tokens, measure them, and compare the project's cookie settings.
 
     One call to Descope, which uses up the token if the project rotates refresh tokens, and one for the keys.
     No result contains a token.
@@ -41,22 +58,22 @@ async def check_project(
     try:
         response = await core.api.refresh(refresh_token)
         result = RefreshResult(response.session_jwt, response.refresh_jwt or refresh_token)
-        rejected = await _rejection_reason(core, result)
+        pair, rejected = await _verify(core, result)
     except UpstreamError as error:
         return [CheckResult(Severity.FAIL, "project", _cause(error))]
     finally:
         await core.aclose()
     differences = CookieComparison(settings).differences(response.fields)
-    return [_verdict(rejected), *_compared(differences, rejected)]
+    results = [_verdict(rejected), *_compared(differences, rejected)]
+    return results if pair is None else [*results, _check_size(settings, pair, clock())]
 
 
-async def _rejection_reason(core: Core, result: RefreshResult) -> str:
-    """Return why the tokens are refused, or an empty string if they are valid."""
+async def _verify(core: Core, result: RefreshResult) -> tuple[TokenPair | None, str]:
+    """Return the tokens, or None and why they are refused."""
     try:
-        await core.tokens.verify(result)
+        return await core.tokens.verify(result), ""
     except InvalidUpstreamResponse as error:
-        return error.reason
-    return ""
+        return None, error.reason
 
 
 def _cause(error: UpstreamError) -> str:
@@ -82,3 +99,23 @@ def _compared(differences: tuple[CookieDifference, ...], rejected: str) -> Itera
         yield CheckResult(Severity.FAIL if is_cause else Severity.WARN, "project", each.message)
     if not differences:
         yield CheckResult(Severity.OK, "project", "its cookie names and domain agree with the settings")
+
+
+def _check_size(settings: DescopeSettings, pair: TokenPair, now: float) -> CheckResult:
+    """Compare the headers that carry the session with the default buffers of nginx (CK-14)."""
+    lines = SessionCookies(settings).write(pair, now=now, secure=True, credentials=Credentials())
+    response = sum(len(line) + len("set-cookie: \r\n") for line in lines)
+    request = sum(len(line.partition(b";")[0]) + len("; ") for line in lines)
+    directives = next(text for size, text in _RESPONSE_BUFFERS if response + _OTHER_BYTES <= size)
+    if not directives:
+        message = (
+            f"the cookies of this session have {response:,} bytes, which fit the default buffers of nginx"
+        )
+        return CheckResult(Severity.OK, "proxy", message)
+    if request + _OTHER_BYTES > _REQUEST_BUFFER:
+        directives += " and large_client_header_buffers 4 32k"
+    message = (
+        f"the cookies of this session have {response:,} bytes, more than nginx accepts by default: set"
+        f" {directives}; other proxies have similar limits"
+    )
+    return CheckResult(Severity.WARN, "proxy", message)

@@ -11,6 +11,7 @@ from starlette.types import Message, Scope
 
 from .._auth.credentials import CookieAction, Credentials
 from .._config.origin import Origin
+from .._telemetry.log_once import LogOnce
 from .._tokens.claims import looks_like_jwt
 from ..errors import SessionEnded, SessionTooLarge, TokenError, TokenReason
 from ..session import TokenPair
@@ -21,6 +22,16 @@ from .public_origin import PublicOrigin
 __all__ = ["CookieAttributes", "ResponseCookies", "SessionCookies"]
 
 _MAX_DOMAINS = 4
+
+_MANY_HEADER_BYTES = 4_000
+"""The header bytes that fit into one memory page, nginx's default buffer, with those that the server adds."""
+
+_MANY_HEADERS = (
+    "The headers of a response have more than 4,000 bytes, because the tokens in its cookies are large. nginx"
+    " answers 502 to it by default: set proxy_buffer_size 32k and proxy_buffers 4 32k, and"
+    " large_client_header_buffers 4 32k for the requests. Other proxies have similar limits; without a proxy"
+    " there is nothing to do"
+)
 
 _SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
 """Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
@@ -77,6 +88,7 @@ class SessionCookies:
         parents = () if settings.cookie_prefix == "__Host-" else _domains(settings.public_url)
         self._duplicate_domains = tuple(each for each in (None, *parents) if each != self._domain)
         self._former = _former_cookies(settings)
+        self._log_once = LogOnce()
         self._attributes_by_scope = {
             (secure, domain): CookieAttributes.of(same_site=same_site, secure=secure, domain=domain)
             for secure in (False, True)
@@ -116,6 +128,11 @@ class SessionCookies:
             kept.update(chunks)
         values += attributes.delete_cookies(credentials.cookie_names - kept)
         return values + self._delete_former(credentials, secure=secure)
+
+    def report_size(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Log once that the headers of a response are larger than many proxies accept (CK-14)."""
+        if sum(len(name) + len(value) + len(": \r\n") for name, value in headers) > _MANY_HEADER_BYTES:
+            self._log_once.warning(_MANY_HEADERS)
 
     def delete_duplicates(self, names: Iterable[str], *, secure: bool) -> list[bytes]:
         """Return deletions of cookies with these names under every other ``Domain`` that this host may use.
@@ -258,6 +275,7 @@ class ResponseCookies:
             headers.append(_CLEAR_PREFETCHED)
         if values:
             headers += [(b"set-cookie", value) for value in values]
+            self._cookies.report_size(headers)
         message["headers"] = headers
         if self._scope["type"] == "http":
             _set_cache_headers(message, sets_cookies=bool(values))

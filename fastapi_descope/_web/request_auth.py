@@ -9,6 +9,7 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Self, cast
 
 from starlette.middleware import Middleware
 from starlette.types import Message, Scope
@@ -42,7 +43,7 @@ _KEY = "fastapi_descope"
 _REDIRECT = 300
 
 _RESPONDED = object()
-"""The value in the scope of a request whose response the middleware has sent."""
+"""The value in the scope of a request that has left the middleware without reading the session."""
 
 
 def request_auth(scope: Scope) -> "RequestAuth":
@@ -54,10 +55,14 @@ def request_auth(scope: Scope) -> "RequestAuth":
     auth = scope.get(_KEY)
     if isinstance(auth, RequestAuth):
         return auth
+    if isinstance(auth, tuple):
+        return RequestAuth.after_response(scope, *cast("_Finished", auth))
     if auth is _RESPONDED:
         raise ConfigurationError(
-            "The response was already sent: a handler for 500 runs outside DescopeMiddleware. Read the"
-            " session in the route, and keep it in request.state."
+            "The response was already sent: a handler for 500 runs outside DescopeMiddleware, and the connect"
+            " handler of python-socketio in a later request. For a 500, read the session in the route, and"
+            " keep it in request.state. For python-socketio, mount DescopeMiddleware(socketio.ASGIApp(sio),"
+            " descope=descope, protect=True), which reads it during the handshake."
         )
     if _has_middleware(scope.get("app")):
         raise ConfigurationError(
@@ -67,7 +72,8 @@ def request_auth(scope: Scope) -> "RequestAuth":
         )
     raise ConfigurationError(
         "DescopeMiddleware has not seen this request. Write Descope(app), or"
-        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route."
+        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route. An ASGI app"
+        " that wraps this one, such as socketio.ASGIApp(sio, app), gets requests first: mount it instead."
     )
 
 
@@ -127,11 +133,16 @@ class RequestAuthFactory:
     def detach(self, auth: "RequestAuth") -> None:
         """End a request: restore the tenant of the context (TN-13), and remove ``auth`` from its scope.
 
-        The two form a reference cycle.
+        The two form a reference cycle. The result stays if the response knew it: code that runs later cannot
+        change what the response says to caches.
         """
-        auth.scope[_KEY] = _RESPONDED
+        auth.scope[_KEY] = auth.finished or _RESPONDED
         tenant_id_var.set(auth.former_tenant_id)
         handles_request_var.set(auth.is_nested)
+
+
+_Finished = tuple[RequestAuthFactory, AppLocation, AuthResult]
+"""The value in the scope of a request after its response. It refers to no ``RequestAuth``: no cycle."""
 
 
 class RequestAuth:
@@ -310,6 +321,27 @@ class RequestAuth:
     def now(self) -> float:
         """Return epoch seconds by the clock of the ``Descope`` object."""
         return self.factory.core.clock()
+
+    @property
+    def finished(self) -> "_Finished | None":
+        """The value for the scope after the response; None if the response did not depend on the session."""
+        if self._result is None or not self._has_started:
+            return None
+        return self.factory, self.location, self._result
+
+    @classmethod
+    def after_response(
+        cls, scope: Scope, factory: RequestAuthFactory, location: AppLocation, result: AuthResult
+    ) -> Self:
+        """Return the authentication of a request that has its response, with the session until it expires.
+
+        Event handlers of python-socketio get the scope of the handshake in a later request (WS-08).
+        """
+        auth = cls(factory, scope, location)
+        auth._has_started, auth._result = True, result
+        if auth.ends_at is not None and auth.now() >= auth.ends_at:
+            auth._result = AuthResult(error=NotAuthenticated())
+        return auth
 
     @property
     def ends_at(self) -> float | None:

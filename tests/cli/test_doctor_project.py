@@ -10,7 +10,15 @@ import pytest
 
 from fastapi_descope._cli.checks import Severity
 from fastapi_descope._cli.doctor import Doctor
-from fastapi_descope.emulator import Assumptions, CookieSettings, Emulator, Project
+from fastapi_descope.emulator import (
+    Assumptions,
+    CookieSettings,
+    Emulator,
+    Grants,
+    Project,
+    SeedTenant,
+    SeedUser,
+)
 from fastapi_descope.emulator.server import running
 from tests.cli.cli_runner import command_runner
 from tests.helpers.app_harness import IDP
@@ -117,6 +125,33 @@ async def test_an_outage(configure: Callable[..., Emulator]) -> None:
     assert await check(emulator) == [
         (Severity.FAIL, "the refresh token cannot be checked (upstream_unavailable)")
     ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("tenants", "directives"),
+    [
+        (1, None),
+        (20, "proxy_buffer_size 8k"),
+        (72, "proxy_buffer_size 16k and proxy_busy_buffers_size 16k"),
+        (90, "proxy_buffer_size 16k and proxy_busy_buffers_size 16k and large_client_header_buffers 4 32k"),
+    ],
+)
+async def test_ck14_size_of_the_cookies_is_compared_with_the_buffers_of_nginx(
+    configure: Callable[..., Emulator], tenants: int, directives: str | None
+) -> None:
+    """A session token lists the user's tenants. The result is computed from a real token of the project."""
+    ids = [f"T2abcdefghijklmnopqrstuvw{number:02d}" for number in range(tenants)]
+    user = SeedUser(ADA, tenants={each: Grants(("Tenant Admin",)) for each in ids})
+    emulator = configure(Project(tenants=tuple(SeedTenant(each, each) for each in ids), users=(user,)))
+    token = emulator.issue(ADA, ids[0]).refresh_jwt
+
+    transport = httpx.ASGITransport(emulator)
+    results = await Doctor(variables={}, refresh_token=token, transport=transport).run_checks()
+
+    [result] = [each for each in results if each.subject == "proxy"]
+    assert result.severity is (Severity.WARN if directives else Severity.OK)
+    assert (f": set {directives};" if directives else "fit the default buffers") in result.message
 
 
 @pytest.mark.anyio

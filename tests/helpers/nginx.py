@@ -26,6 +26,7 @@ http {{
   scgi_temp_path scgi;
   server {{
     listen 127.0.0.1:{port};
+    {server}
     location / {{
       proxy_pass {upstream};
       {directives}
@@ -36,17 +37,20 @@ http {{
 
 
 @contextmanager
-def nginx_in_front_of(upstream: str, folder: Path, *directives: str) -> Generator[str]:
+def nginx_in_front_of(upstream: str, folder: Path, *directives: str, server: str = "") -> Generator[str]:
     """Yield the URL of an nginx that passes requests on to ``upstream``, until the block ends.
 
-    ``directives`` are lines of its ``location``, each with its semicolon.
+    ``directives`` are lines of its ``location``, each with its semicolon, and ``server`` is one of its
+    ``server``.
     """
     program = shutil.which("nginx", path=_SEARCH_PATH)
     assert program, "nginx is missing: scripts/setup installs it"
     port = _free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(
-        _CONFIGURATION.format(port=port, upstream=upstream, directives="\n      ".join(directives))
+        _CONFIGURATION.format(
+            port=port, upstream=upstream, server=server, directives="\n      ".join(directives)
+        )
     )
     command = [program, "-p", f"{folder}/", "-e", "stderr", "-c", str(configuration)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command

@@ -237,3 +237,17 @@ def test_ck05_host_only_deletions_are_secure_if_the_cookies_are(cookies_of: Cook
     deleted = cookies.delete_duplicates(["DS"], secure=True)
     assert f"DS=; {DELETION}; Path=/; HttpOnly; SameSite=Lax; Secure".encode() in deleted
     assert all(line.endswith(b"; Secure") for line in deleted)
+
+
+def test_ck14_large_headers_are_logged_once(cookies_of: CookiesOf, caplog: pytest.LogCaptureFixture) -> None:
+    """More than 4,000 bytes, with the separators of a header line. The server adds a few."""
+    cookies = cookies_of()
+    cookies.report_size([(b"location", b"/"), (b"set-cookie", b"x" * 3_973)])
+    assert not caplog.messages
+
+    for _ in range(2):
+        cookies.report_size([(b"location", b"/"), (b"set-cookie", b"x" * 3_974)])
+
+    [line] = caplog.messages
+    assert "set proxy_buffer_size 32k" in line
+    assert "large_client_header_buffers" in line
