@@ -10,7 +10,6 @@ from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.family import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
 from .._tokens.verifier import TokenVerifier
 from ..errors import (
-    BadRequest,
     ConflictingCookies,
     DescopeError,
     NotAuthenticated,
@@ -23,21 +22,18 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import EventBus, TokenPairMismatch, TokenRejected
-from ..session import AuthSession, RefreshToken, TokenPair, User
+from ..session import AuthSession, RefreshToken, TokenPair
 from .credentials import CookieAction, Credentials
 from .session_gate import SessionGate
 
-__all__ = ["AuthResult", "Authenticator"]
+__all__ = ["AuthResult", "Authenticator", "VerifiedRefreshCookie", "have_two_users"]
 
 _CONCURRENT_REFRESH_TIMEOUT = 1.0
 """Seconds that a response waits for a refresh that runs concurrently with its handler."""
 
-_CONFLICT_TIMEOUT = 1.0
-"""Seconds that login, callback and logout wait to learn whether the cookies conflict (LO-01)."""
-
 _PREFETCH = "A prefetch does not refresh the session. Open the page instead."
 
-_RefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
+VerifiedRefreshCookie = RefreshToken | TokenError | UpstreamUnavailable | None
 """The verified token of the refresh cookie, the error of its verification, or None without a cookie."""
 
 
@@ -174,85 +170,44 @@ class Authenticator:
         except UpstreamUnavailable as error:
             return AuthResult(error=error, source="cookie")
 
-    async def require_refresh_token(self, credentials: Credentials) -> RefreshToken:
-        """Return the verified refresh token of a request, for operations that need it.
+    # Verified offline before it is sent anywhere (RF-12). If it cannot be verified now, a valid session token
+    # is still accepted.
+    async def verify_refresh_cookie(self, text: str | None) -> VerifiedRefreshCookie:
+        """Return the refresh token of a cookie, the error of its verification, or None without a cookie.
 
-        The ``on_session`` hooks do not matter: a user whose session they refuse can log out.
+        Its browser has presented it. Costs what ``TokenVerifier.verify_refresh_token`` costs.
+        """
+        if text is None:
+            return None
+        try:
+            return await self._verifier.verify_refresh_token(
+                text, on_first_presented=self._coordinator.mark_presented
+            )
+        except (TokenError, UpstreamUnavailable) as error:
+            return error
+
+    async def verify_session_cookie(self, text: str | None) -> AuthSession | TokenError | None:
+        """Return the session of a cookie, the error of its verification, or None without a cookie.
+
+        Costs what ``TokenVerifier.verify_session`` costs.
 
         Raises:
-            BadRequest: The request has an Authorization header.
-            ConflictingCookies: A cookie came with two different values, or the cookies are of two users.
-            SessionEnded: The refresh token has expired.
-            NotAuthenticated: There is no valid refresh token.
             UpstreamUnavailable: The token cannot be verified, because no keys could be fetched.
         """
-        if credentials.bearer is not None:
-            raise BadRequest("This needs the session cookies: send it without an Authorization header")
-        if credentials.ambiguous:
-            raise ConflictingCookies
-        refresh = await self._verify_refresh_cookie(credentials.refresh)
-        if isinstance(refresh, UpstreamUnavailable):
-            raise refresh
-        if isinstance(refresh, TokenExpired):
-            raise SessionEnded
-        if not isinstance(refresh, RefreshToken):
-            raise NotAuthenticated
-        if self._is_mismatch(refresh, await self._verify_session_cookie(credentials.session)):
-            raise ConflictingCookies
-        return refresh
-
-    async def refresh_tokens(self, credentials: Credentials) -> tuple[RefreshToken, ...]:
-        """Return all valid refresh tokens in the cookies, also if the cookies conflict. Never raises.
-
-        For a login and a logout, which end the session of the browser whichever of them it is. A token that
-        cannot be verified at the moment is left out.
-        """
-        if credentials.bearer is not None:
-            return ()
-        texts = credentials.refresh_rivals if credentials.ambiguous else (credentials.refresh,)
-        tokens = [await self._verify_refresh_cookie(text) for text in texts]
-        return tuple(token for token in tokens if isinstance(token, RefreshToken))
-
-    async def has_conflict(self, credentials: Credentials) -> bool:
-        """Return whether a cookie came with two different values, or the cookies are of two users.
-
-        Tokens that cannot be verified within a second conflict with none.
-        """
-        if credentials.ambiguous or credentials.session is None or credentials.refresh is None:
-            return credentials.ambiguous
-        try:
-            async with asyncio.timeout(_CONFLICT_TIMEOUT):
-                refresh = await self._verify_refresh_cookie(credentials.refresh)
-                return self._is_mismatch(refresh, await self._verify_session_cookie(credentials.session))
-        except (UpstreamUnavailable, TimeoutError):
-            return False
-
-    async def current_refresh_jwt(self, credentials: Credentials) -> str:
-        """Return the current refresh token of the session, which may have replaced that of the request.
-
-        Waits for operations that run for the session in this process. Raises as ``require_refresh_token``
-        does.
-        """
-        return await self._coordinator.current_token(await self.require_refresh_token(credentials))
-
-    async def session_to_end(self, credentials: Credentials) -> AuthSession | None:
-        """Return the session that a logout ends, also one that the ``on_session`` hooks refuse.
-
-        Without a valid session token it has the user id and the times of the refresh token, and nothing else.
-        Returns None if no token is valid or the tokens belong to different users. Refreshes nothing.
-
-        Raises:
-            UpstreamUnavailable: The tokens cannot be verified, because no keys could be fetched.
-        """
-        refresh = await self._verify_refresh_cookie(credentials.refresh)
-        session = await self._verify_session_cookie(credentials.session)
-        if _have_two_users(refresh, session):
+        if text is None:
             return None
-        if isinstance(session, AuthSession):
-            return session
-        if isinstance(refresh, RefreshToken):
-            return AuthSession(User(refresh.subject), None, {}, refresh.issued_at, refresh.expires_at)
-        return None
+        try:
+            return await self._verifier.verify_session(text)
+        except TokenError as error:
+            return error
+
+    # One of the cookies was planted, and it is unknown which one (KD-05, CK-11).
+    def is_mismatch(self, refresh: VerifiedRefreshCookie, session: AuthSession | TokenError | None) -> bool:
+        """Return whether the two cookies belong to different users; emit an event if they do."""
+        mismatch = have_two_users(refresh, session)
+        if mismatch:
+            self._events.emit(TokenPairMismatch())
+        return mismatch
 
     # A bearer is a session token or nothing: cookies are not read, nothing is refreshed (KD-04, KD-08).
     async def _from_bearer(self, bearer: str, scheme: str) -> AuthResult:
@@ -270,11 +225,11 @@ class Authenticator:
         return await self._checked(result, bearer, session) if self._gate.hooks else result
 
     async def _from_cookies(self, credentials: Credentials) -> AuthResult:
-        refresh = await self._verify_refresh_cookie(credentials.refresh)
-        session = await self._verify_session_cookie(credentials.session)
+        refresh = await self.verify_refresh_cookie(credentials.refresh)
+        session = await self.verify_session_cookie(credentials.session)
         if isinstance(session, TokenError) and not isinstance(session, TokenExpired):
             self._events.emit(TokenRejected(session.reason, "cookie"))
-        if self._is_mismatch(refresh, session):
+        if self.is_mismatch(refresh, session):
             # A response can only delete our own cookies for sure, and the planted one would remain alone.
             return AuthResult(error=ConflictingCookies(), source="cookie")
         if not isinstance(session, AuthSession):
@@ -292,36 +247,8 @@ class Authenticator:
         error = await self._gate.check(token, session)
         return result if error is None else replace(result, session=None, error=error)
 
-    # Verified offline before it is sent anywhere (RF-12). If it cannot be verified now, a valid session token
-    # is still accepted.
-    async def _verify_refresh_cookie(self, text: str | None) -> _RefreshCookie:
-        if text is None:
-            return None
-        try:
-            return await self._verifier.verify_refresh_token(
-                text, on_first_presented=self._coordinator.mark_presented
-            )
-        except (TokenError, UpstreamUnavailable) as error:
-            return error
-
-    async def _verify_session_cookie(self, text: str | None) -> AuthSession | TokenError | None:
-        if text is None:
-            return None
-        try:
-            return await self._verifier.verify_session(text)
-        except TokenError as error:
-            return error
-
-    # One of the cookies was planted, and it is unknown which one (KD-05, CK-11).
-    def _is_mismatch(self, refresh: _RefreshCookie, session: AuthSession | TokenError | None) -> bool:
-        """Return whether the two cookies belong to different users; emit an event if they do."""
-        mismatch = _have_two_users(refresh, session)
-        if mismatch:
-            self._events.emit(TokenPairMismatch())
-        return mismatch
-
     def _live_session(
-        self, session: AuthSession, refresh: _RefreshCookie, *, may_refresh: bool
+        self, session: AuthSession, refresh: VerifiedRefreshCookie, *, may_refresh: bool
     ) -> AuthResult:
         if not isinstance(refresh, RefreshToken):
             return AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
@@ -333,7 +260,7 @@ class Authenticator:
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
-        self, refresh: _RefreshCookie, session_error: TokenError | None, credentials: Credentials
+        self, refresh: VerifiedRefreshCookie, session_error: TokenError | None, credentials: Credentials
     ) -> AuthResult:
         """Return the result of a request without a valid session token."""
         if isinstance(refresh, UpstreamUnavailable):
@@ -377,12 +304,13 @@ def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
             assert_never(outcome)
 
 
-def _have_two_users(refresh: _RefreshCookie, session: AuthSession | TokenError | None) -> bool:
+def have_two_users(refresh: VerifiedRefreshCookie, session: AuthSession | TokenError | None) -> bool:
+    """Return whether two verified cookies are of different users. An expired token has a user, too."""
     ours, theirs = _subject(refresh), _subject(session)
     return ours is not None and theirs is not None and ours != theirs
 
 
-def _subject(token: AuthSession | _RefreshCookie) -> str | None:
+def _subject(token: AuthSession | VerifiedRefreshCookie) -> str | None:
     # Not a match statement: its class patterns cost several times as much, and each request runs this.
     if isinstance(token, AuthSession):
         return token.user.id
@@ -390,7 +318,7 @@ def _subject(token: AuthSession | _RefreshCookie) -> str | None:
 
 
 # A session token in the refresh cookie is deleted, and no other cookie (KD-02).
-def _rejected_refresh_action(refresh: _RefreshCookie) -> CookieAction:
+def _rejected_refresh_action(refresh: VerifiedRefreshCookie) -> CookieAction:
     if isinstance(refresh, TokenError) and refresh.reason is TokenReason.KIND:
         return CookieAction.CLEAR_REFRESH
     return CookieAction.KEEP

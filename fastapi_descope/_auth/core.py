@@ -19,6 +19,7 @@ from ..errors import ConfigurationError
 from ..events import EventBus
 from ..settings import DescopeSettings
 from .authenticator import Authenticator
+from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins
 from .login import LoginFlow
 from .notp import NotpFlow
@@ -54,6 +55,7 @@ class Core:
     coordinator: RefreshCoordinator
     session_gate: SessionGate
     authenticator: Authenticator
+    browser_tokens: BrowserTokens
     login_flow: LoginFlow
     notp_flow: NotpFlow
     session_service: SessionService
@@ -114,8 +116,9 @@ def build_core(
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
     )
+    browser_tokens = BrowserTokens(authenticator, coordinator)
     completed = CompletedLogins(store, coordinator, tokens)
-    login_flow = LoginFlow(api, tokens, authenticator, coordinator, completed, gate, events)
+    login_flow = LoginFlow(api, tokens, browser_tokens, coordinator, completed, gate, events)
     return Core(
         clock=clock,
         api=api,
@@ -125,9 +128,10 @@ def build_core(
         coordinator=coordinator,
         session_gate=gate,
         authenticator=authenticator,
+        browser_tokens=browser_tokens,
         login_flow=login_flow,
         notp_flow=NotpFlow(api, login_flow, events, monotonic),
-        session_service=SessionService(api, tokens, authenticator, coordinator, events),
+        session_service=SessionService(api, tokens, browser_tokens, coordinator, events),
         drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),
     )
 

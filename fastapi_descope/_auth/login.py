@@ -24,7 +24,7 @@ from ..errors import (
 from ..events import CallbackRepeated, EventBus, LoginFailed, SignedIn
 from ..login import Login
 from ..session import TokenPair
-from .authenticator import Authenticator
+from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins, LoginEnded
 from .credentials import Credentials
 from .session_gate import SessionGate
@@ -65,7 +65,7 @@ class LoginFlow:
         self,
         api: DescopeApi,
         tokens: TokenService,
-        authenticator: Authenticator,
+        browser_tokens: BrowserTokens,
         coordinator: RefreshCoordinator,
         completed: CompletedLogins,
         gate: SessionGate,
@@ -73,7 +73,7 @@ class LoginFlow:
     ) -> None:
         self._api = api
         self._tokens = tokens
-        self._authenticator = authenticator
+        self._browser_tokens = browser_tokens
         self._coordinator = coordinator
         self._completed = completed
         self._gate = gate
@@ -98,7 +98,7 @@ class LoginFlow:
         try:
             if credentials is not None and options is not None and (options.stepup or options.mfa):
                 with suppress(NotAuthenticated), convert_session_ended():
-                    refresh_jwt = await self._authenticator.current_refresh_jwt(credentials)
+                    refresh_jwt = await self._browser_tokens.current_refresh_jwt(credentials)
                     return await self._authorize(request, refresh_jwt)
                 request = replace(request, options=replace(options, stepup=False, mfa=False))
             return await self._authorize(request)
@@ -145,7 +145,7 @@ class LoginFlow:
             LoginRejected: The login was refused, its session has ended, or the browser has another one.
             UpstreamError: The tokens cannot be verified.
         """
-        presented = await self._authenticator.refresh_tokens(credentials)
+        presented = await self._browser_tokens.refresh_tokens(credentials)
         try:
             pair = await self._completed.newest_pair(secret, presented)
         except LoginEnded:
@@ -196,7 +196,7 @@ class LoginFlow:
 
         Never raises, and calls nothing. The former session stays valid at Descope.
         """
-        for former in await self._authenticator.refresh_tokens(credentials):  # CB-09
+        for former in await self._browser_tokens.refresh_tokens(credentials):  # CB-09
             if former.text != pair.refresh.text:
                 await self._coordinator.supersede(former)
 

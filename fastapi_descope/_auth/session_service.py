@@ -23,7 +23,8 @@ from ..events import EventBus, SignedOut, TenantSwitched
 from ..login import Login
 from ..profile import UserProfile
 from ..session import AuthSession, RefreshToken, TokenPair
-from .authenticator import Authenticator, AuthResult
+from .authenticator import AuthResult
+from .browser_tokens import BrowserTokens
 from .credentials import Credentials
 from .token_service import TokenService, convert_session_ended
 
@@ -45,13 +46,13 @@ class SessionService:
         self,
         api: DescopeApi,
         tokens: TokenService,
-        authenticator: Authenticator,
+        browser_tokens: BrowserTokens,
         coordinator: RefreshCoordinator,
         events: EventBus,
     ) -> None:
         self._api = api
         self._tokens = tokens
-        self._authenticator = authenticator
+        self._browser_tokens = browser_tokens
         self._coordinator = coordinator
         self._events = events
         self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
@@ -70,7 +71,7 @@ class SessionService:
             SessionTooLarge: The tokens for the tenant do not fit into cookies.
             UpstreamError: The call failed, or its tokens are invalid.
         """
-        refresh_token = await self._authenticator.require_refresh_token(credentials)
+        refresh_token = await self._browser_tokens.require_refresh_token(credentials)
         responses: list[TokenResponse] = []  # exactly one if the switch succeeds
         exchange = self._tokens.select_tenant(tenant, responses.append)
         try:
@@ -140,7 +141,7 @@ class SessionService:
         confirmed = False
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
-                tokens = await self._authenticator.refresh_tokens(credentials)
+                tokens = await self._browser_tokens.refresh_tokens(credentials)
                 calls = [self._revoke(token, everywhere=everywhere) for token in tokens]
                 confirmed = bool(calls) and all(await asyncio.gather(*calls))
         except TimeoutError:
@@ -151,7 +152,7 @@ class SessionService:
 
     async def _notify(self, notify: LogoutNotifier, credentials: Credentials) -> None:
         try:
-            session = await self._authenticator.session_to_end(credentials)
+            session = await self._browser_tokens.session_to_end(credentials)
         except UpstreamUnavailable:
             return
         if session is not None:
@@ -175,7 +176,7 @@ class SessionService:
         if result.pair is not None:  # refreshed by this request, whose own token may be spent
             jwt = result.pair.refresh.text
         else:
-            jwt = await self._authenticator.current_refresh_jwt(credentials)
+            jwt = await self._browser_tokens.current_refresh_jwt(credentials)
         while True:
             try:
                 with convert_session_ended():

@@ -262,7 +262,7 @@ class RequestAuth:
         For login, callback and logout only. On any other request it could leave a planted cookie alone.
         """
         credentials = self.credentials()
-        conflict = await self.factory.core.authenticator.has_conflict(credentials)
+        conflict = await self.factory.core.browser_tokens.has_conflict(credentials)
         names = credentials.cookie_names if conflict else credentials.stray_chunks
         if names and self.cookies.delete_duplicates(names):
             self.factory.events.emit(DuplicateCookiesDeleted())

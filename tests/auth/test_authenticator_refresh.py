@@ -207,9 +207,9 @@ async def test_rf04_any_cookie_request_presents_its_refresh_token(kind: str) -> 
     if kind == "request":
         await core.authenticator.authenticate(credentials)
     elif kind == "logout":
-        await core.authenticator.session_to_end(credentials)
+        await core.browser_tokens.session_to_end(credentials)
     else:
-        await core.authenticator.require_refresh_token(credentials)
+        await core.browser_tokens.require_refresh_token(credentials)
     await run_ready()
     core.clock.advance(29)
     assert (await core.authenticate(pair)).session is not None

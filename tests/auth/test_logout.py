@@ -189,7 +189,7 @@ async def test_lo01_conflict_is_not_waited_for_if_the_keys_hang() -> None:
     core = AuthHarness()
     core.emulator.faults.add("keys", hold=True)
 
-    assert await core.authenticator.has_conflict(cookies(core.issue())) is False
+    assert await core.browser_tokens.has_conflict(cookies(core.issue())) is False
 
     assert elapsed() == pytest.approx(1)
     core.emulator.faults.release()
@@ -201,7 +201,7 @@ async def test_lo01_cookies_that_cannot_be_verified_do_not_conflict() -> None:
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
 
-    assert await core.authenticator.has_conflict(cookies(core.issue())) is False
+    assert await core.browser_tokens.has_conflict(cookies(core.issue())) is False
 
 
 async def test_lo02_second_logout_is_no_error() -> None:

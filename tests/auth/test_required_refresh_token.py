@@ -25,7 +25,7 @@ async def test_the_refresh_token_of_a_request_is_verified() -> None:
     core = AuthHarness()
     pair = core.issue(session_seconds=-60)
     for session in (None, pair.session_jwt, "garbage"):
-        refresh_token = await core.authenticator.require_refresh_token(
+        refresh_token = await core.browser_tokens.require_refresh_token(
             Credentials(session=session, refresh=pair.refresh_jwt)
         )
         assert refresh_token.text == pair.refresh_jwt
@@ -38,7 +38,7 @@ async def test_lo06_request_with_a_bearer_has_no_refresh_token() -> None:
     core = AuthHarness()
     pair = core.issue()
     with pytest.raises(BadRequest):
-        await core.authenticator.require_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
+        await core.browser_tokens.require_refresh_token(replace(cookies(pair), bearer=pair.session_jwt))
 
 
 async def test_each_kind_of_missing_refresh_token_has_its_own_error() -> None:
@@ -52,13 +52,13 @@ async def test_each_kind_of_missing_refresh_token_has_its_own_error() -> None:
     ]
     for credentials in without:
         with pytest.raises(NotAuthenticated) as caught:
-            await core.authenticator.require_refresh_token(credentials)
+            await core.browser_tokens.require_refresh_token(credentials)
         assert type(caught.value) is NotAuthenticated
     with pytest.raises(ConflictingCookies):
-        await core.authenticator.require_refresh_token(replace(cookies(pair), ambiguous=True))
+        await core.browser_tokens.require_refresh_token(replace(cookies(pair), ambiguous=True))
     core.clock.advance(FOUR_WEEKS + 10)
     with pytest.raises(SessionEnded):
-        await core.authenticator.require_refresh_token(cookies(pair))
+        await core.browser_tokens.require_refresh_token(cookies(pair))
 
 
 async def test_refresh_token_that_cannot_be_verified_is_unavailable() -> None:
@@ -66,7 +66,7 @@ async def test_refresh_token_that_cannot_be_verified_is_unavailable() -> None:
     core = AuthHarness()
     core.emulator.faults.add("keys", status=503)
     with pytest.raises(UpstreamUnavailable):
-        await core.authenticator.require_refresh_token(cookies(core.issue()))
+        await core.browser_tokens.require_refresh_token(cookies(core.issue()))
 
 
 async def test_kd05_planted_refresh_token_is_not_used_for_the_user_of_the_session() -> None:
@@ -75,5 +75,5 @@ async def test_kd05_planted_refresh_token_is_not_used_for_the_user_of_the_sessio
     planted = Credentials(session=core.issue().session_jwt, refresh=core.issue(HANK, "globex").refresh_jwt)
 
     with pytest.raises(ConflictingCookies):
-        await core.authenticator.require_refresh_token(planted)
+        await core.browser_tokens.require_refresh_token(planted)
     assert core.recorded_events(TokenPairMismatch) == [TokenPairMismatch()]

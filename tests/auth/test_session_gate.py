@@ -475,7 +475,7 @@ async def test_refresh_token_can_be_required_although_the_session_is_refused() -
     pair = core.issue()
     await core.authenticate(pair)
 
-    refresh_token = await core.authenticator.require_refresh_token(cookies(pair))
+    refresh_token = await core.browser_tokens.require_refresh_token(cookies(pair))
 
     assert refresh_token.text == pair.refresh_jwt
 

@@ -66,6 +66,7 @@ class AuthHarness:
         self.tokens = core.tokens
         self.coordinator = core.coordinator
         self.authenticator = core.authenticator
+        self.browser_tokens = core.browser_tokens
         self.login_flow = core.login_flow
         self.notp_flow = core.notp_flow
         self.session_service = core.session_service
