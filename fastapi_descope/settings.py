@@ -126,6 +126,8 @@ class DescopeSettings(EnvSettings):
     notp: bool = Field(default=False, description="true or false")
     post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
     post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")
+    # CA-06: browsers keep other pages for their Back button, also after a logout.
+    no_store: bool = Field(default=False, description="true or false")
     websocket_close_code: Whole = Field(
         default=4401, ge=3000, le=4999, description="a close code of applications, 3000 to 4999"
     )

@@ -41,7 +41,7 @@ _CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
 _CLEAR_PREFETCHED = (b"clear-site-data", b'"prefetchCache", "prerenderCache"')
 """Chromium shows a prefetched page after a logout, in spite of ``no-store`` and ``Vary`` (CA-06)."""
 
-_PRIVATE = ((b"vary", b"Cookie, Authorization"), (b"cache-control", b"private"))
+_VARY = (b"vary", b"Cookie, Authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,15 @@ class SessionCookies:
 
     With a name prefix or ``SameSite=None`` the cookies are always ``Secure``, because a browser would reject
     them otherwise.
+
+    Attributes:
+        cache_headers: The headers of a response that depends on the session and sets no cookie.
     """
 
     def __init__(self, settings: DescopeSettings) -> None:
         same_site = settings.cookie_samesite
+        cache_control = b"private, no-store" if settings.no_store else b"private"
+        self.cache_headers = (_VARY, (b"cache-control", cache_control))
         self._session = TokenCookie(settings.session_cookie)
         self._refresh = TokenCookie(settings.refresh_cookie)
         self._public_origin = PublicOrigin(settings)
@@ -278,7 +283,7 @@ class ResponseCookies:
             self._cookies.report_size(headers)
         message["headers"] = headers
         if self._scope["type"] == "http":
-            _set_cache_headers(message, sets_cookies=bool(values))
+            _set_cache_headers(message, self._cookies.cache_headers, sets_cookies=bool(values))
 
     def _session_cookies(
         self, change: TokenPair | CookieAction, credentials: Credentials, now: float
@@ -295,19 +300,21 @@ class ResponseCookies:
 
 # A cached ``Set-Cookie`` hands one user's session to another (CA-01, CA-02; CVE-2025-48947). The status does
 # not matter: a 304 updates what a cache has stored (CA-04).
-def _set_cache_headers(message: Message, *, sets_cookies: bool) -> None:
+def _set_cache_headers(
+    message: Message, defaults: tuple[tuple[bytes, bytes], tuple[bytes, bytes]], *, sets_cookies: bool
+) -> None:
     """Set ``Vary`` and ``Cache-Control`` on a response that depends on the session."""
     if not sets_cookies:
         for name, _ in message["headers"]:
             if name in _CACHE_HEADERS:
                 break
         else:  # most responses
-            message["headers"] += _PRIVATE
+            message["headers"] += defaults
             return
     headers = MutableHeaders(scope=message)
     _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
     if not sets_cookies:
-        headers.setdefault("Cache-Control", "private")
+        headers.setdefault("Cache-Control", defaults[1][1].decode("ascii"))
         return
     headers["Cache-Control"] = "private, no-store"
     for name in [name for name in headers if name.endswith(_SHARED_CACHE_HEADERS)]:

@@ -96,6 +96,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("jwks_max_stale", "60", 60),
     ("jwks_max_stale", "604800", 604800),
     ("token_cache_size", "0", 0),
+    ("no_store", "true", True),
+    ("no_store", "false", False),
     ("websocket_close_code", "3000", 3000),
     ("websocket_close_code", "4999", 4999),
     ("token_cache_size", "100000", 100000),
@@ -211,6 +213,7 @@ REFUSED: dict[str, list[str]] = {
     "upstream_timeout": ["0", "-1", "60.1", "inf", "nan", "False", "x"],
     "jwks_max_stale": ["59", "604801"],
     "token_cache_size": ["-1", "100001"],
+    "no_store": ["", "2", "maybe", "None"],
     "websocket_close_code": ["1000", "2999", "5000"],
     "redis_url": [
         "",

@@ -46,6 +46,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "notp": False,
         "post_login_path": "/",
         "post_logout_path": "/",
+        "no_store": False,
         "websocket_close_code": 4401,
         "leeway": 5,
         "refresh_ahead": 60,

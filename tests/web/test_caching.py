@@ -97,3 +97,36 @@ async def test_ca05_none_of_our_responses_is_stored(make_env: EnvFactory, ask: A
 
     assert response.status_code == status
     assert "no-store" in response.headers["cache-control"].split(", ")
+
+
+def _mixed_pages(app: FastAPI) -> None:
+    _bodiless(app)
+
+    @app.get("/varied")
+    async def varied(user: CurrentUser) -> Response:
+        del user
+        return Response(headers={"Vary": "Accept-Encoding"})
+
+    @app.get("/public")
+    async def public() -> None:
+        pass
+
+
+async def test_ca06_pages_with_a_session_are_not_stored_if_configured(make_env: EnvFactory) -> None:
+    """CA-06: browsers keep no copy for their Back button. Public pages, and what the app decides, stay."""
+    browser = await make_env(routes=_mixed_pages, no_store=True).signed_in_browser()
+
+    varied, decided, public = [await browser.get(path) for path in ("/varied", "/as/200", "/public")]
+
+    assert varied.headers["cache-control"] == "private, no-store"
+    assert varied.headers["vary"] == "Accept-Encoding, Cookie, Authorization"
+    assert decided.headers["cache-control"] == "public, max-age=600"
+    assert "cache-control" not in public.headers
+
+
+async def test_ca06_page_without_headers_of_its_own_is_not_stored_if_configured(make_env: EnvFactory) -> None:
+    """CA-06: the usual case."""
+    response = await make_env(routes=add_routes, no_store=True).browser().get("/maybe")
+
+    assert response.headers["cache-control"] == "private, no-store"
+    assert response.headers["vary"] == "Cookie, Authorization"

@@ -1,0 +1,95 @@
+"""graphql-ws 6 with Strawberry in Chromium: a subscription whose session ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+import strawberry
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from playwright.sync_api import Page, expect
+from strawberry.fastapi import GraphQLRouter
+
+from fastapi_descope import CurrentSession, User
+from tests.browser.conftest import ADA, Site, SiteFactory, add_scripts
+
+pytestmark = pytest.mark.browser
+
+_PAGE = """
+<script src="/script/graphql-ws"></script>
+<h1>waiting</h1>
+<output></output>
+<script>
+let connections = 0;
+const client = graphqlWs.createClient({
+  url: location.origin.replace("http", "ws") + "/graphql",
+  retryAttempts: 5,
+  retryWait: async () => {},
+  on: {connected: () => { connections += 1; }},
+});
+client.subscribe({query: "subscription { email }"}, {
+  next: result => { document.querySelector("h1").textContent = `${result.data.email} ${connections}`; },
+  error: reason => { document.querySelector("output").textContent = `ended with ${reason.code}`; },
+  complete: () => {},
+});
+</script>
+"""
+
+
+@strawberry.type
+class _Query:
+    version: int = 1
+
+
+@strawberry.type
+class _Subscription:
+    @strawberry.subscription
+    async def email(self, info: strawberry.Info[dict[str, User]]) -> AsyncGenerator[str]:
+        """Send the e-mail address of the user, again and again."""
+        while True:
+            yield info.context["user"].email or ""
+            await asyncio.sleep(0.05)
+
+
+async def _context(session: CurrentSession) -> dict[str, User]:
+    return {"user": session.user}
+
+
+def _add_pages(app: FastAPI) -> None:
+    add_scripts(app)
+    schema = strawberry.Schema(_Query, subscription=_Subscription)
+    router: GraphQLRouter[dict[str, User], None] = GraphQLRouter(schema, context_getter=_context)
+    app.include_router(router, prefix="/graphql")
+
+    @app.get("/live")
+    async def live(session: CurrentSession) -> HTMLResponse:
+        return HTMLResponse(_PAGE)
+
+
+def _open(site: SiteFactory, page: Page, **settings: object) -> Site:
+    app = site(pages=_add_pages, default_tenant="acme", **settings)
+    app.sign_in(page, "/live")
+    expect(page.get_by_role("heading")).to_have_text(f"{ADA} 1")
+    return app
+
+
+def test_ws04_subscription_resumes_after_a_refresh(site: SiteFactory, page: Page) -> None:
+    """WS-04: with a code that graphql-ws does not take for final. The handshake refreshes the session."""
+    app = _open(site, page, websocket_close_code=3000)
+
+    app.expire_session()
+
+    expect(page.get_by_role("heading")).to_have_text(f"{ADA} 2")
+    assert app.emulator.requests.count("refresh") == 1
+    page.goto(app.url + "/live")  # with the cookies that came with the handshake
+    expect(page.get_by_role("heading")).to_have_text(f"{ADA} 1")
+    assert app.emulator.requests.count("refresh") == 1
+
+
+def test_subscription_ends_with_the_default_code(site: SiteFactory, page: Page) -> None:
+    """graphql-ws takes 4401 for final, so the documentation names the setting."""
+    app = _open(site, page)
+
+    app.expire_session()
+
+    expect(page.locator("output")).to_have_text("ended with 4401")
