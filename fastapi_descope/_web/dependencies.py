@@ -24,6 +24,7 @@ from ..profile import UserProfile
 from ..session import AuthSession, Tenant, User
 from .openapi import OptionalSessionScheme, SessionScheme
 from .parameter_guard import dependency_factory
+from .pending_login import fetch_user_profile
 from .request_auth import request_auth
 
 __all__ = [
@@ -76,7 +77,8 @@ def get_login(connection: HTTPConnection) -> Login | None:
     Raises:
         ConfigurationError: The middleware is not installed.
     """
-    return request_auth(connection.scope).login
+    pending = request_auth(connection.scope).pending_login
+    return pending[1] if pending else None
 
 
 async def get_user_profile(connection: HTTPConnection) -> UserProfile:
@@ -95,7 +97,7 @@ async def get_user_profile(connection: HTTPConnection) -> UserProfile:
         UpstreamError: The call failed.
         ConfigurationError: The middleware is not installed.
     """
-    return await request_auth(connection.scope).profile()
+    return await fetch_user_profile(request_auth(connection.scope))
 
 
 class _Required(SessionScheme, Generic[T]):

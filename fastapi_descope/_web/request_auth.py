@@ -6,8 +6,7 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 (TN-11).
 """
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
@@ -23,11 +22,9 @@ from ..events import (
     CrossSiteRefused,
     DuplicateCookiesDeleted,
     EventBus,
-    ProfileFetched,
     StrayChunks,
 )
 from ..login import Login
-from ..profile import UserProfile
 from ..session import AuthSession, TokenPair, tenant_id_var
 from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
@@ -157,11 +154,11 @@ class RequestAuth:
         cookies: The cookies that the response sets.
         known_credentials: The credentials of the request if they have been read, else None.
         login_query: The query of the login that an error page links to, if a route has set it.
+        pending_login: The tokens and the login whose hooks are running, or None.
     """
 
     __slots__ = (
         "_has_started",
-        "_pending_login",
         "_result",
         "cookies",
         "factory",
@@ -170,6 +167,7 @@ class RequestAuth:
         "known_credentials",
         "location",
         "login_query",
+        "pending_login",
         "scope",
     )
 
@@ -181,7 +179,7 @@ class RequestAuth:
         self.known_credentials: Credentials | None = None
         self.login_query: Mapping[str, str] | None = None
         self._result: AuthResult | None = None
-        self._pending_login: tuple[TokenPair, Login] | None = None
+        self.pending_login: tuple[TokenPair, Login] | None = None
         self._has_started = False
         self.former_tenant_id = tenant_id_var.get()
         self.is_nested = handles_request_var.get()
@@ -277,47 +275,6 @@ class RequestAuth:
             self.factory.events.emit(CrossSiteRefused())
             raise CrossSiteRequest
 
-    async def profile(self) -> UserProfile:
-        """Return Descope's user object: in a hook that of the pending login, else that of the session.
-
-        One call to Descope; none if there is a pending login whose tokens came with a user object.
-
-        Raises:
-            NotAuthenticated: The request is unauthenticated.
-            Forbidden: An ``on_session`` hook refuses the session.
-            SessionCheckFailed: An ``on_session`` hook failed.
-            CrossSiteRequest: The cookies came with a request of another site.
-            BadRequest: The request has an Authorization header.
-            SessionEnded: Descope has ended the session.
-            UpstreamError: The call failed.
-        """
-        if self._pending_login is None:
-            await self.require()
-            return await self._fetch_profile(await self.authenticate())
-        # Cookies of the request, if there are any, still belong to an earlier session.
-        pair, login = self._pending_login
-        if login.user != UserProfile(login.user.user_id):
-            return login.user
-        return await self._fetch_profile(AuthResult(pair.session, pair=pair))
-
-    @property
-    def login(self) -> Login | None:
-        """The pending login, or None."""
-        return self._pending_login[1] if self._pending_login else None
-
-    @contextmanager
-    def pending_login(self, pair: TokenPair, login: Login) -> Generator[None]:
-        """Make ``login`` the pending one while its hooks run. Its cookies are written only if they admit it.
-
-        A tenant switch is a login, too.
-        """
-        tenant_id_var.set(pair.session.tenant_id)
-        self._pending_login = pair, login
-        try:
-            yield
-        finally:
-            self._pending_login = None
-
     def now(self) -> float:
         """Return epoch seconds by the clock of the ``Descope`` object."""
         return self.factory.core.clock()
@@ -381,9 +338,3 @@ class RequestAuth:
         if not result.is_final:
             result = self._result = await result.finish()
         return result.pair or result.cookies
-
-    async def _fetch_profile(self, result: AuthResult) -> UserProfile:
-        with self.cookies.clear_if_ended():
-            profile = await self.factory.core.session_service.profile(self.credentials(), result)
-        self.factory.events.emit(ProfileFetched())
-        return profile

@@ -21,6 +21,7 @@ from ..error_responses import NO_STORE, NotANavigation
 from ..hooks import Hooks, hook_request
 from ..login_loops import LoginLoops
 from ..login_transactions import LoginTransactions, Transaction
+from ..pending_login import running_hooks
 from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth
@@ -97,7 +98,7 @@ class LoginSteps:
 
         async def admit(pair: TokenPair, login: Login) -> None:
             """Run the hooks."""
-            with auth.pending_login(pair, login):
+            with running_hooks(auth, pair, login):
                 for hook in self.hooks.login:
                     try:
                         await hook(lasting_request, login)

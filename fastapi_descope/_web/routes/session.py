@@ -20,6 +20,7 @@ from ..app_location import public_path
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE, htmx_redirect
 from ..hooks import Hooks, hook_request
+from ..pending_login import fetch_user_profile, running_hooks
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
@@ -72,7 +73,7 @@ class SessionRoutes:
             pair, login = await self.core.session_service.select_tenant(auth.credentials(), tenant)
         auth.cookies.write(pair)  # whatever follows: Descope may have rotated the token (SG-04)
         await self.core.session_gate.require(pair)
-        with auth.pending_login(pair, login):
+        with running_hooks(auth, pair, login):
             for hook in self.hooks.tenant_switch:
                 await hook(request, pair.session)
         if client_kind(request.scope) is ClientKind.API:
@@ -86,7 +87,7 @@ class SessionRoutes:
 
     async def profile(self, request: Request) -> Response:
         """Return the user object from Descope. Each request is one call to Descope."""
-        return _json(ProfileOut.from_profile(await request_auth(request.scope).profile()))
+        return _json(ProfileOut.from_profile(await fetch_user_profile(request_auth(request.scope))))
 
     async def tenant_names(self, request: Request) -> Response:
         """Return the names of the user's tenants from Descope. Each request is one call to Descope."""
