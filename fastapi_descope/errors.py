@@ -229,8 +229,9 @@ class LoginLoop(NotAuthenticated):
 
 
 _LOOP_DETAILS: Mapping[str, str] = {
-    "session": "You have just signed in, and this page still asks for it: your browser may not keep the"
-    " cookies of this site. Allow them and try again, or tell the people who run this application.",
+    "session": "You have just signed in, but this page got no session, so you are not signed in here. Your"
+    " browser may not keep the cookies of this site: allow them and try again, or tell the people who run"
+    " this application.",
     "step_up": "You are signed in, but the confirmation that this page needs was not granted. Try again, or"
     " tell the people who run this application.",
     "mfa": "You are signed in, but without the second factor that this page needs. Try again, or tell the"

@@ -25,6 +25,7 @@ from ._web.login_loops import LoginLoops
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme
+from ._web.own_logins import OwnLogins
 from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
@@ -247,7 +248,7 @@ class Descope(HookDecorators):
         settings, events = self.settings, self.events
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
-        loops = LoginLoops(cookies)
+        loops, own_logins = LoginLoops(cookies), OwnLogins(cookies)
         factory = RequestAuthFactory(
             core=self._core,
             reader=CredentialsReader(settings),
@@ -260,7 +261,7 @@ class Descope(HookDecorators):
             routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
         error_responses = ErrorResponses(
-            public_origin, redirects, loops, landing_path=settings.post_login_path
+            public_origin, redirects, loops, own_logins, landing_path=settings.post_login_path
         )
         self.middleware_parts = MiddlewareParts(
             factory,
@@ -272,6 +273,7 @@ class Descope(HookDecorators):
             settings=settings,
             transactions=LoginTransactions(),
             loops=loops,
+            own_logins=own_logins,
             cookies=cookies,
             public_origin=public_origin,
             redirects=redirects,

@@ -68,6 +68,24 @@ class BrowserTokens:
         tokens = [await self._authenticator.verify_refresh_cookie(text) for text in texts]
         return tuple(token for token in tokens if isinstance(token, RefreshToken))
 
+    async def may_be_signed_in(self, credentials: Credentials) -> bool:
+        """Return whether the browser has a valid session or refresh token, or cookies that conflict.
+
+        Tokens that cannot be verified at the moment count as valid.
+        """
+        return credentials.ambiguous or await self.is_signed_in(credentials) is not False
+
+    async def is_signed_in(self, credentials: Credentials) -> bool | None:
+        """Return whether a session or refresh cookie is valid, or None if that is unknown."""
+        try:
+            refresh = await self._authenticator.verify_refresh_cookie(credentials.refresh)
+            session = await self._authenticator.verify_session_cookie(credentials.session)
+        except UpstreamUnavailable:
+            return None
+        if isinstance(session, AuthSession) or isinstance(refresh, RefreshToken):
+            return True
+        return None if isinstance(refresh, UpstreamUnavailable) else False
+
     async def has_conflict(self, credentials: Credentials) -> bool:
         """Return whether a cookie came with two different values, or the cookies are of two users.
 

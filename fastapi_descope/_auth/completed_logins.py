@@ -17,8 +17,8 @@ from .token_service import TokenService
 __all__ = ["CompletedLogins", "LoginEnded"]
 
 _KEPT_SECONDS = 60.0
-_REFUSED_SECONDS = 600.0
-"""The lifetime of a login cookie: a refused login stays refused."""
+_SPENT_SECONDS = 600.0
+"""The lifetime of a login cookie: a refused login stays refused, and a completed one completed."""
 
 _WAIT_SECONDS = 30.0
 """How long a request waits for another process that completes the login. The app's hooks may be slow."""
@@ -45,6 +45,8 @@ class CompletedLogins:
         Raises:
             UpstreamUnavailable: the other process took longer than half a minute.
         """
+        if await self._store.get(_spent_key(secret)) is not None:
+            return None
         acquired = await self._family.acquire_lease(_key(secret), _WAIT_SECONDS)
         if acquired is None:
             raise UpstreamUnavailable
@@ -55,10 +57,12 @@ class CompletedLogins:
         # Also if the lease was lost, because a hook was slow: Descope exchanges a code only once.
         result = RefreshResult(pair.session_jwt, pair.refresh.text, pair.refresh_at)
         await self._store.force_set(_key(secret), result, _KEPT_SECONDS)
+        # A client can keep the cookie as it was before: then its state would be good for a second code.
+        await self._store.force_set(_spent_key(secret), RefreshResult.ended(), _SPENT_SECONDS)
 
     async def refuse(self, secret: str, lease: Lease) -> None:
         """Record that the login has failed, so that its code is not exchanged again."""
-        await self._store.complete(_key(secret), lease, RefreshResult.ended(), _REFUSED_SECONDS)
+        await self._store.complete(_key(secret), lease, RefreshResult.ended(), _SPENT_SECONDS)
 
     async def end(self, secret: str, *, superseded: bool) -> None:
         """End the login and its session here. ``superseded``: its browser has signed in again."""
@@ -110,3 +114,8 @@ class CompletedLogins:
 def _key(secret: str) -> str:
     """Return the key in the store. No refresh token has a blank in it."""
     return f"callback {secret}"
+
+
+def _spent_key(secret: str) -> str:
+    """Return the key that remains when the tokens of a completed login are no longer kept."""
+    return f"spent callback {secret}"

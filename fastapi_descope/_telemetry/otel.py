@@ -89,6 +89,22 @@ _WORD_HINTS: Mapping[str, str] = MappingProxyType(
 )
 """How to fix a login loop, or a link with a return path that is dropped, by what is missing or the reason."""
 
+_PROJECT_HINT = "the audit log of the Descope project says why"
+
+_LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "state": "the browser has no login cookie for this callback: the login took over ten minutes, or"
+        " began in another browser, or its cookie was blocked; check DESCOPE_PUBLIC_URL",
+        "refused": f"the user cancelled, or the identity provider refused: {_PROJECT_HINT}",
+        "code": "the callback has no code: check the redirect URL of the project",
+        "code_refused": f"the code was used or has expired: {_PROJECT_HINT}",
+        "idp_initiated": "the identity provider started this login: make the app's login page its start URL",
+        "repeated": "a callback was sent again after its session had ended; nothing has to be done",
+        "other_host": "redirect other hosts to DESCOPE_PUBLIC_URL, or correct it",
+    }
+)
+"""What a failed login needs, by reason."""
+
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {
         "descope.answers.suspicious": "Responses of Descope with a token that failed verification",
@@ -257,6 +273,8 @@ class Telemetry:
                 return f"at {self._base_url}"
             case LoginLoopStopped(missing=word) | RedirectRejected(reason=word):
                 return _WORD_HINTS.get(word)
+            case LoginFailed(reason=reason):
+                return _LOGIN_HINTS.get(reason)
             case SessionCheckFailed():
                 return "an on_session hook raised this or took longer than two seconds: requests get 503"
             case _:

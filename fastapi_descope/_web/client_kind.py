@@ -5,7 +5,7 @@ from enum import Enum
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-__all__ = ["ClientKind", "client_kind", "is_cross_origin_navigation"]
+__all__ = ["ClientKind", "client_kind", "is_cross_origin_navigation", "is_cross_site"]
 
 _PURPOSES = ("sec-purpose", "purpose", "x-sec-purpose")
 """The headers of a prefetch: of browsers, and of Turbo, whose script cannot set the others."""
@@ -41,4 +41,9 @@ def is_cross_origin_navigation(headers: Headers) -> bool:
     The app's own links and redirects are ``same-origin``, and a typed URL is ``none``. The result is False
     for browsers without Fetch Metadata.
     """
-    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return is_cross_site(headers) or headers.get("sec-fetch-site") == "same-site"
+
+
+def is_cross_site(headers: Headers) -> bool:
+    """Return whether a page of another site, not of a sibling domain, caused the request."""
+    return headers.get("sec-fetch-site") == "cross-site"

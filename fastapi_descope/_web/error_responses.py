@@ -36,9 +36,10 @@ from ..errors import (
 )
 from ..events import LoginLoopStopped
 from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser, public_path
-from .client_kind import ClientKind, client_kind
+from .client_kind import ClientKind, client_kind, is_cross_origin_navigation
 from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
+from .own_logins import OwnLogins
 from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page, turbo_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
@@ -83,12 +84,14 @@ class ErrorResponses:
         public_origin: PublicOrigin,
         redirects: RedirectPolicy,
         loops: LoginLoops,
+        own_logins: OwnLogins,
         *,
         landing_path: str,
     ) -> None:
         self._public_origin = public_origin
         self._redirects = redirects
         self._loops = loops
+        self._own_logins = own_logins
         self._landing_path = landing_path
         self._log_once = LogOnce()
 
@@ -175,6 +178,8 @@ class ErrorResponses:
             return None
         url = self._login_url(login, here, params, scope)
         if client_kind(scope) is ClientKind.NAVIGATION:
+            if _has_session(auth) and is_cross_origin_navigation(Headers(scope=scope)):
+                auth.cookies.add(self._own_logins.mark(scope, url))
             return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
         problem = self._problem(error, auth)
         problem.headers.update(htmx_redirect(url))
@@ -237,7 +242,9 @@ def _address(auth: RequestAuth, scope: Scope) -> str:
 
 
 def _has_session(auth: RequestAuth) -> bool:
-    """Return whether the browser sent a session cookie, valid or not."""
+    """Return whether the browser has a session: if that is unknown, whether it sent a session cookie."""
+    if auth.is_signed_in is not None:
+        return auth.is_signed_in
     credentials = auth.known_credentials
     return credentials is not None and bool(credentials.session or credentials.refresh)
 

@@ -14,7 +14,7 @@ from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
 from .app_location import SENSITIVE_PATHS, path_in_app
 from .error_responses import NO_STORE, ErrorResponses
-from .public_endpoints import PublicEndpoints
+from .public_endpoints import PublicEndpoints, innermost
 from .request_auth import RequestAuth, RequestAuthFactory, request_auth
 from .websocket import WebSocketSession
 
@@ -81,7 +81,8 @@ class DescopeMiddleware:
         self._error_responses = descope.middleware_parts.error_responses
         self._protect = protect
         self._public_paths = _PublicPaths(public_paths)
-        self._public_endpoints = PublicEndpoints(app)
+        self._inner = innermost(app)
+        self._public_endpoints = PublicEndpoints(self._inner)
         self._check_routes = descope.middleware_parts.check_routes
         self._are_routes_checked = False
         redact_logs()
@@ -90,7 +91,7 @@ class DescopeMiddleware:
         """Handle one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif (auth := self._request_auth.find(scope, self.app)) is not None:
+        elif (auth := self._request_auth.find(scope, self._app_and_root_path(scope)[0])) is not None:
             # This middleware is installed twice: the outer one does the rest.
             if self._protect:
                 await self._require_session(auth, scope)
@@ -99,7 +100,7 @@ class DescopeMiddleware:
             await self._handle(scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        auth = self._request_auth.attach(scope, self.app)
+        auth = self._request_auth.attach(scope, *self._app_and_root_path(scope))
         if scope["path"].rstrip("/").endswith(SENSITIVE_PATHS):
             redact_span()
         response = SendWrapper(auth.start_response, scope, send)
@@ -125,6 +126,22 @@ class DescopeMiddleware:
             raise
         finally:
             self._request_auth.detach(auth)
+
+    # HP-08: otherwise a route of the mounted app would be public at the path of the outer app's callback.
+    def _app_and_root_path(self, scope: Scope) -> tuple[object, str]:
+        """Return the app whose routes are behind this middleware, and its root path.
+
+        Around a mounted app, the scope names the outer app.
+        """
+        app, root_path, inner = scope.get("app", self.app), scope.get("root_path", ""), self._inner
+        own = getattr(app, "router", None)
+        if inner is app or inner is own:
+            return app, root_path
+        if isinstance(inner, Starlette):
+            return inner, root_path
+        # A mounted router, or what opaque middleware hides: then the router has selected more than the app.
+        is_mounted = innermost(scope.get("endpoint", app)) is not app if inner is None else own is not None
+        return app, scope.get("app_root_path", "") if is_mounted else root_path
 
     # Not every server runs the lifespan, and no server that of a mounted app (TN-14).
     def _check_app(self, app: object) -> None:

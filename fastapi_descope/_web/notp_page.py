@@ -13,7 +13,7 @@ from string import Template
 
 from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, page
 
-__all__ = ["CODE_PAGE_HEADERS", "CodePage", "confirmation_page", "waiting_page"]
+__all__ = ["CODE_PAGE_HEADERS", "CodePage", "waiting_page"]
 
 _SCRIPT = """
 "use strict";
@@ -160,12 +160,6 @@ def waiting_page(*, state: str, session_path: str, restart_path: str) -> str:
     )
     again = f'<a class="quiet" href="{escape(restart_path)}">Start again</a>'
     return page("Not signed in yet", detail, _form(session_path, state, "Check again") + again)
-
-
-def confirmation_page(path: str) -> str:
-    """Return the page for a signed-in user who comes from another site. ``path`` starts the sign-in."""
-    detail = "Another site sent you here to sign in, but you are signed in. Continue only to sign in again."
-    return page("Sign in again?", detail, f'<a href="{escape(path)}">Continue</a>')
 
 
 def _form(path: str, state: str, label: str) -> str:

@@ -15,6 +15,7 @@ from ..errors import (
     ConfigurationError,
     DescopeError,
     Forbidden,
+    LoginRejected,
     SessionCheckFailed,
     SessionTooLarge,
     StepUpRequired,
@@ -24,6 +25,7 @@ from ..errors import (
 __all__ = [
     "FORM_PAGE_HEADERS",
     "PAGE_HEADERS",
+    "confirmation_page",
     "error_page",
     "forwarding_page",
     "organisation_page",
@@ -119,29 +121,61 @@ def error_page(
         links.append(f'<form action="{escape(logout_path)}" method="post"><button>Sign out</button></form>')
     links.append(f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>')
     detail = error.detail if error.detail != error.title else _advice(error, has_session=has_session)
+    if isinstance(error, LoginRejected):
+        detail += " You are still signed in as before." if has_session else " You are not signed in."
     return page(error.title, detail, f'<div class="actions">{"".join(links)}</div>')
 
 
-def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str], tenant: str = "") -> str:
+def organisation_page(*, detail: str, login_path: str, carried: Mapping[str, str]) -> str:
     """Return the page that asks for a work e-mail or an organisation id.
 
     Args:
         detail: The sentence that explains the question.
         login_path: Where the form is submitted.
         carried: Validated parameters of the login, submitted along with the form.
-        tenant: Set if another site sent a signed-in user here. The page asks the user to confirm it.
     """
-    hidden = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in carried.items()
+    return page("Sign in", detail, _login_form(login_path, carried, _tenant_field("")))
+
+
+def confirmation_page(
+    *, login_path: str, home_path: str, carried: Mapping[str, str], is_crowded: bool = False
+) -> str:
+    """Return the page on which a user confirms a login that another site has begun.
+
+    Args:
+        login_path: Where the form is submitted.
+        home_path: Target of the link to the start page.
+        carried: Validated parameters of the login. The user sees the organisation.
+        is_crowded: Whether many such logins begin at the moment. Otherwise the user may be signed in.
+    """
+    tenant = carried.get("tenant")
+    hidden = {name: value for name, value in carried.items() if name != "tenant"}
+    form = _login_form(login_path, hidden, _tenant_field(tenant) if tenant else "")
+    detail = (
+        _CROWDED
+        if is_crowded
+        else f"{_ANOTHER_SITE}{' at the organisation below' if tenant else ''}. {_STAY}"
     )
-    form = (
-        f'<form action="{escape(login_path)}" method="get">{hidden}'
+    home = f'<a class="quiet" href="{escape(home_path)}">Go to the start page</a>'
+    return page("Sign in?" if is_crowded else "Sign in again?", detail, form + home)
+
+
+def _login_form(login_path: str, hidden: Mapping[str, str], fields: str) -> str:
+    inputs = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in hidden.items()
+    )
+    return (
+        f'<form action="{escape(login_path)}" method="get">{inputs}{fields}<button>Continue</button></form>'
+    )
+
+
+def _tenant_field(tenant: str) -> str:
+    return (
         '<label for="tenant">Work e-mail or organisation</label>'
         f'<input id="tenant" name="tenant" value="{escape(tenant)}" required maxlength="254"'
-        ' autocomplete="username" autofocus><button>Continue</button></form>'
+        ' autocomplete="username" autofocus>'
     )
-    return page("Sign in again?" if tenant else "Sign in", _ANOTHER_SITE if tenant else detail, form)
 
 
 def turbo_page(page: str, url: str | None, *, in_frame: bool) -> str:
@@ -165,22 +199,26 @@ def _refresh(url: str) -> str:
     return f'<meta http-equiv="refresh" content="0;url={escape(url)}">'
 
 
-_ANOTHER_SITE = (
-    "Another site sent you here to sign in at the organisation below. You are already signed in."
-    " Continue only if you want to sign in again."
+_ANOTHER_SITE = "Another site sent you here to sign in"
+_STAY = (
+    "If you were signed in, you still are. Continue only if you want to sign in again, possibly as another"
+    " user."
 )
+_CROWDED = "Other sites send many browsers here to sign in at the moment. Continue if you want to sign in."
 
 
 def _advice(error: DescopeError, *, has_session: bool) -> str:
     """Return what the user can do about an error whose detail is only its title."""
     if has_session and isinstance(error, (UpstreamUnavailable, SessionCheckFailed)):
         return "This is not your fault. You are still signed in. Please try again in a moment."
-    if has_session and isinstance(error, SessionTooLarge):
-        return f"You are still signed in, but this application cannot use your session. {_TOO_LARGE}"
+    if isinstance(error, SessionTooLarge):
+        return f"{_STILL if has_session else 'You are not signed in.'} {_TOO_LARGE}"
     if not has_session and isinstance(error, Forbidden):  # raised by a hook during a login
         return "Your account is not allowed to do this."
     return _ADVICE_BY_CODE.get(error.code) or _ADVICE_BY_STATUS.get(error.status, "")
 
+
+_STILL = "You are still signed in, but this application cannot use the new session."
 
 _TOO_LARGE = (
     "Your account has more data than a browser can keep. Signing in again does not help. Please tell the"
@@ -191,7 +229,6 @@ _ADVICE_BY_CODE: Mapping[str, str] = {
     "login_rejected": "You can start again. If that does not help, ask the people who run this application.",
     "step_up_required": "You are signed in, but this step needs your confirmation."
     " What you sent was not saved. Please confirm, and then send it again.",
-    "session_too_large": _TOO_LARGE,
 }
 
 _ADVICE_BY_STATUS: Mapping[int, str] = {

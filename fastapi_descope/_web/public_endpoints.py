@@ -10,11 +10,11 @@ from typing import TypeVar
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match, Router
-from starlette.types import ASGIApp, Scope
+from starlette.types import Scope
 
 from .app_location import path_in_app
 
-__all__ = ["PublicEndpoints", "custom_matchers", "is_public", "matched_endpoint", "public"]
+__all__ = ["PublicEndpoints", "custom_matchers", "innermost", "is_public", "matched_endpoint", "public"]
 
 E = TypeVar("E", bound=Callable[..., object])
 
@@ -108,11 +108,11 @@ class PublicEndpoints:
     """The public endpoints behind a middleware.
 
     Args:
-        app: What the middleware wraps.
+        app: The app or router that the middleware wraps, or None if it is unknown.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = _innermost(app)
+    def __init__(self, app: Starlette | Router | None) -> None:
+        self._app = app
         self._locations: _Locations | None = None
 
     def handle(self, scope: Scope) -> bool:
@@ -132,7 +132,7 @@ class PublicEndpoints:
         return locations.may_include(scope) and is_public(matched_endpoint(app, scope))
 
 
-def _innermost(app: object) -> Starlette | Router | None:
+def innermost(app: object) -> Starlette | Router | None:
     """Return the app or router that the middleware ``app`` wraps, or None if a middleware hides it."""
     while app is not None and not isinstance(app, (Starlette, Router)):
         app = getattr(app, "app", None)

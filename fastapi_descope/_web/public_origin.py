@@ -64,6 +64,12 @@ class PublicOrigin:
         """
         return _loopback_origin(scope) is not None
 
+    def has_loopback_host(self, scope: Scope) -> bool:
+        """Return whether ``Host`` names this machine."""
+        hosts = Headers(raw=scope["headers"]).getlist("host")
+        requested = Origin.parse(f"http://{hosts[0]}") if len(hosts) == 1 else None
+        return requested is not None and requested.is_loopback
+
     def is_other_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``. Ports do not count.
 

@@ -97,15 +97,13 @@ class RequestAuthFactory:
     close_code: int
     routes: RouteFinder = field(default_factory=RouteFinder)
 
-    def attach(self, scope: Scope, app: object) -> "RequestAuth":
+    def attach(self, scope: Scope, app: object, root_path: str) -> "RequestAuth":
         """Put a new ``RequestAuth`` into the scope of a request to ``app``, and return it.
 
         Raises:
             ConfigurationError: Another ``Descope`` object has put one there for the same app.
         """
         outer = scope.get(_KEY)  # of the outer app
-        # A mounted app replaces these two in the very same scope.
-        app, root_path = scope.get("app", app), scope.get("root_path", "")
         parent: AppLocation | None = None
         if isinstance(outer, RequestAuth):
             if outer.location.app is app:
@@ -123,7 +121,7 @@ class RequestAuthFactory:
     def find(self, scope: Scope, app: object) -> "RequestAuth | None":
         """Return the ``RequestAuth`` that this factory has put into the scope for the same app, or None."""
         auth = scope.get(_KEY)
-        if not isinstance(auth, RequestAuth) or auth.location.app is not scope.get("app", app):
+        if not isinstance(auth, RequestAuth) or auth.location.app is not app:
             return None
         return auth if auth.factory is self else None
 
@@ -153,6 +151,7 @@ class RequestAuth:
         is_nested: Whether the context handled a request before: that of an outer app.
         cookies: The cookies that the response sets.
         known_credentials: The credentials of the request if they have been read, else None.
+        is_signed_in: Whether the browser has a valid session, if a route has found out, else None.
         login_query: The query of the login that an error page links to, if a route has set it.
         pending_login: The tokens and the login whose hooks are running, or None.
     """
@@ -164,6 +163,7 @@ class RequestAuth:
         "factory",
         "former_tenant_id",
         "is_nested",
+        "is_signed_in",
         "known_credentials",
         "location",
         "login_query",
@@ -177,6 +177,7 @@ class RequestAuth:
         self.location = location
         self.cookies = ResponseCookies(factory.cookies, scope)
         self.known_credentials: Credentials | None = None
+        self.is_signed_in: bool | None = None
         self.login_query: Mapping[str, str] | None = None
         self._result: AuthResult | None = None
         self.pending_login: tuple[TokenPair, Login] | None = None

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser
+from fastapi_descope import CurrentSession, Descope, DescopeSettings, OptionalUser, require_step_up
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from tests.contract.sdks import NODE_SDKS
@@ -132,6 +132,10 @@ def add_pages(app: FastAPI) -> None:
     async def reports(session: CurrentSession) -> Response:
         form = "<form action='/logout' method='post'><button>Sign out</button></form>"
         return Response(f"<h1>{session.tenant_id}</h1>{form}", media_type="text/html")
+
+    @app.get("/payout", dependencies=[Depends(require_step_up())])
+    async def payout() -> Response:
+        return Response("<h1>paid out</h1>", media_type="text/html")
 
     @app.post("/act")
     async def act(session: CurrentSession) -> str:

@@ -290,6 +290,36 @@ def test_ck13_domain_that_is_added_in_a_release_replaces_the_cookies(sites: Site
 
 
 @pytest.mark.parametrize("attacker", ["sibling", "foreign"])
+def test_cb15_every_form_of_link_is_confirmed(sites: SitesFactory, page: Page, attacker: str) -> None:
+    """CB-15: also with the default tenant, and with a step-up that no page of the app has asked for."""
+    servers = sites()
+    servers.sign_in(page)
+
+    for query in ("", "?login_hint=hank@globex.example", "?sso_id=x", "?prompt=login", "?step_up=true"):
+        page.goto(f"{getattr(servers, attacker)}/form?to=/")
+        page.evaluate("url => { location.href = url }", f"{servers.app}/login/sso{query}")
+        expect(page.get_by_role("heading")).to_have_text("Sign in again?")
+    page.get_by_role("link", name="Go to the start page").click()
+    expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
+
+
+@pytest.mark.parametrize("sender", ["sibling", "foreign"])
+def test_cb15_link_in_an_email_is_not_confirmed(sites: SitesFactory, page: Page, sender: str) -> None:
+    """CB-15: a link to a protected page, clicked in a web mailer, signed in or not."""
+    servers = sites()
+
+    page.goto(f"{getattr(servers, sender)}/form?to=/")
+    page.evaluate("url => { location.href = url }", f"{servers.app}/reports")
+    page.get_by_role("button", name="ada@acme.example").click()
+    expect(page.get_by_role("heading")).to_have_text("acme")
+    page.goto(f"{getattr(servers, sender)}/form?to=/")
+    page.evaluate("url => { location.href = url }", f"{servers.app}/payout?id=1")
+    page.get_by_role("button", name="ada@acme.example").click()
+
+    expect(page.get_by_role("heading")).to_have_text("paid out")
+
+
+@pytest.mark.parametrize("attacker", ["sibling", "foreign"])
 def test_cb15_another_site_cannot_swap_the_user(sites: SitesFactory, page: Page, attacker: str) -> None:
     """CB-15: a signed-in user sees a confirmation page; the app's own links to the same URL work."""
     servers = sites()

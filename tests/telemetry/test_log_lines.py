@@ -62,11 +62,11 @@ def test_recovery_of_the_keys_is_logged(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_line_contains_the_status_and_code_of_descope(lines: pytest.LogCaptureFixture) -> None:
     """A field without a value is left out."""
-    _log(events.LoginFailed("authorize_refused", 400, "E011004"), events.LoginFailed("state"))
+    _log(events.LoginFailed("authorize_refused", 400, "E011004"), events.LoginFailed("tenant"))
 
     assert lines.messages == [
         "fastapi_descope: login_failed reason=authorize_refused upstream_status=400 upstream_code=E011004",
-        "fastapi_descope: login_failed reason=state",
+        "fastapi_descope: login_failed reason=tenant",
     ]
 
 

@@ -7,8 +7,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_descope import (
@@ -213,6 +214,67 @@ async def test_middleware_that_wraps_the_whole_app_finds_its_routes() -> None:
     assert (await guarded.visit("/login/sso")).status_code == 503
     assert (await guarded.visit("/nothing")).headers["location"] == "/login/sso?return_to=%2Fnothing"
     assert (await asked.visit("/me")).headers["location"] == "/login/sso?return_to=%2Fme"
+
+
+async def _opened(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("open")
+
+
+def _hidden(app: ASGIApp) -> ASGIApp:
+    """Middleware that is a function, so that the app in it is unknown."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return middleware
+
+
+_ROUTES = [Route("/callback", _opened), Route("/logout", _opened, methods=["POST"])]
+
+_INNER_APPS: dict[str, ASGIApp] = {
+    "router": Router(_ROUTES),
+    "starlette": Starlette(routes=_ROUTES),
+    "fastapi": FastAPI(routes=list(_ROUTES)),
+    "hidden": _hidden(Router(_ROUTES)),
+}
+
+
+@pytest.mark.parametrize("kind", _INNER_APPS)
+@pytest.mark.parametrize("at", ["", "/top"], ids=["outermost", "mounted"])
+async def test_hp08_mounted_app_is_not_public_at_the_paths_of_the_outer_callback(kind: str, at: str) -> None:
+    """HP-08: the scope still names the outer app, whose callback and logout have the same paths."""
+    descope, outer = _descope(), FastAPI()
+    outer.include_router(descope.router)
+    outer.mount("/sub", DescopeMiddleware(_INNER_APPS[kind], descope=descope, protect=True))
+    browser = _browser(Starlette(routes=[Mount(at, outer)]) if at else outer)
+
+    responses = [await browser.get(f"{at}/sub/callback"), await browser.post(f"{at}/sub/logout")]
+
+    assert [response.status_code for response in responses] == [401, 401]
+
+
+async def test_mounted_app_behind_the_middleware_uses_its_own_login() -> None:
+    """Its login is public, and the outer app has none."""
+    descope, inner = _descope(default_tenant="acme"), _inner()
+    inner.include_router(descope.router)
+    app = Starlette(routes=[Mount("/sub", DescopeMiddleware(inner, descope=descope, protect=True))])
+    browser = _browser(app)
+
+    response = await browser.visit("/sub/me")
+
+    assert response.headers["location"] == "/sub/login/sso?return_to=%2Fsub%2Fme"
+    assert (await browser.visit("/sub/login/sso")).status_code == 503
+
+
+async def test_mounted_router_behind_the_middleware_uses_the_outer_login() -> None:
+    """A router has no login of its own that the middleware could find."""
+    descope, outer = _descope(), FastAPI()
+    outer.include_router(descope.router)
+    outer.mount("/sub", DescopeMiddleware(Router(_ROUTES), descope=descope, protect=True))
+
+    response = await _browser(outer).visit("/sub/callback")
+
+    assert response.headers["location"] == "/login/sso?return_to=%2Fsub%2Fcallback"
 
 
 async def test_return_path_has_the_prefix_that_a_proxy_strips() -> None:

@@ -3,7 +3,9 @@
 Requirements CB-12 and CB-15.
 """
 
+import asyncio
 import re
+from hashlib import sha256
 from html import unescape
 from typing import Annotated
 
@@ -12,6 +14,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from fastapi_descope import AuthSession, require_mfa, require_step_up
+from fastapi_descope._encoding import base64url_encode
 from fastapi_descope._upstream.login_options import LoginParams
 from tests.helpers.app_harness import IDP, Browser, EnvFactory, add_routes
 
@@ -178,19 +181,154 @@ async def test_another_site_can_start_a_login_without_a_session(make_env: EnvFac
         ("tenant=acme", {"sec_fetch_site": "same-origin"}),
         ("tenant=acme", {"sec_fetch_site": "none"}),
         ("tenant=acme", {}),
-        ("step_up=true&return_to=/me", {"sec_fetch_site": "cross-site"}),
     ],
-    ids=["a link of ours", "typed", "no such header", "a step-up that a link from elsewhere led to"],
+    ids=["a link of ours", "typed", "no such header"],
 )
 async def test_cb15_our_own_links_to_the_login_need_no_confirmation(
     make_env: EnvFactory, query: str, headers: dict[str, str]
 ) -> None:
-    """Only a tenant that another site chose can be an attacker's."""
+    """Only another site can be an attacker's."""
     browser = await make_env().signed_in_browser()
 
     response = await browser.visit(f"/login/sso?{query}", **headers)
 
     assert response.headers["location"].startswith(IDP)
+
+
+@ELSEWHERE
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "login_hint=a",
+        "sso_id=okta",
+        "prompt=login",
+        "step_up=true",
+        "mfa=true",
+        "tenant=globex",
+    ],
+)
+@pytest.mark.parametrize("live", ["both", "refresh"])
+async def test_cb15_every_form_of_link_is_confirmed(
+    make_env: EnvFactory, query: str, site: str, live: str
+) -> None:
+    """Also for a session that only can be refreshed. The confirmed login has the parameters of the link."""
+    env = make_env(default_tenant="acme")
+    browser = await env.signed_in_browser()
+    if live == "refresh":
+        env.emulator.clock.advance(660)
+    calls = len(list(env.emulator.requests))
+
+    page = await browser.visit(f"/login/sso?{query}", sec_fetch_site=site)
+
+    assert page.status_code == 200
+    assert "Another site sent you here" in page.text
+    assert len(list(env.emulator.requests)) == calls
+    assert _fields(page) == {"return_to": "/", **dict(httpx.QueryParams(query))}
+    await _answer(browser, page)
+    assert env.calls("authorize") == 2
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+async def test_cb15_strict_cookies_do_not_hide_the_session(make_env: EnvFactory, site: str) -> None:
+    """Browsers do not send them from another site, so the session is unknown there."""
+    env = make_env(default_tenant="acme", cookie_samesite="strict")
+
+    response = await env.browser().visit("/login/sso", sec_fetch_site=site)
+
+    assert (response.status_code == 200) is (site == "cross-site")
+
+
+@pytest.mark.parametrize("cookies", ["DS=x.y.z; DSR=x.y.z", "DS=a; DSR=b", "expired"])
+async def test_cb15_only_verified_tokens_count(make_env: EnvFactory, cookies: str) -> None:
+    """Otherwise any cookie would make logins from a portal ask."""
+    env = make_env(default_tenant="acme")
+    browser = await env.signed_in_browser()
+    if cookies == "expired":
+        env.emulator.clock.advance(10**7)
+    else:
+        browser = env.browser(cookie=cookies)
+
+    response = await browser.visit("/login/sso", sec_fetch_site="cross-site")
+
+    assert response.headers["location"].startswith(IDP)
+
+
+async def test_cb15_unknown_tokens_are_confirmed_while_no_keys_can_be_fetched(make_env: EnvFactory) -> None:
+    """Nobody can tell that the session is over."""
+    env, other = make_env(default_tenant="acme"), make_env()
+    signed_in = await other.signed_in_browser()
+    env.emulator.faults.add("keys", status=503, times=100)
+    cookies = {name: signed_in.cookie(name) for name in ("DS", "DSR")}
+    browser = env.browser(cookie="; ".join(f"{name}={value}" for name, value in cookies.items()))
+
+    page = await browser.visit("/login/sso", sec_fetch_site="cross-site")
+
+    assert "Another site sent you here" in page.text
+
+
+async def test_cb15_link_to_a_protected_page_is_not_confirmed(make_env: EnvFactory) -> None:
+    """Such as one in an e-mail. Our redirect begins the login, and marks it for one use."""
+    env = make_env(routes=_guarded)
+    browser = await env.signed_in_browser()
+    refused = await browser.visit("/payout?id=1", sec_fetch_site="cross-site")
+    login = refused.headers["location"]
+    (mark,) = browser.names() - browser.session_names()
+
+    started = await browser.visit(login, sec_fetch_site="cross-site")
+    again = await browser.visit(login, sec_fetch_site="cross-site")
+
+    assert mark.endswith("descope_own_login")
+    assert started.headers["location"].startswith(IDP)
+    assert "Another site sent you here" in again.text
+
+
+@pytest.mark.parametrize("added", ["&tenant=globex", "&login_hint=a", "&sso_id=okta", "&prompt=login", "&x"])
+async def test_cb15_mark_is_for_one_query(make_env: EnvFactory, added: str) -> None:
+    """A link that opens a protected page first gains nothing."""
+    env = make_env(routes=_guarded)
+    browser = await env.signed_in_browser()
+    refused = await browser.visit("/payout", sec_fetch_site="cross-site")
+
+    page = await browser.visit(refused.headers["location"] + added, sec_fetch_site="cross-site")
+
+    assert "Another site sent you here" in page.text
+
+
+async def test_cb15_planted_mark_excuses_no_foreign_parameter(make_env: EnvFactory) -> None:
+    """Over plain http a sibling domain can write the cookie."""
+    env = make_env()
+    query = "tenant=globex&return_to=%2F"
+    mark = base64url_encode(sha256(query.encode()).digest())[:22]
+    browser = await env.signed_in_browser()
+    browser.http.cookies.set("descope_own_login", mark)
+
+    page = await browser.visit(f"/login/sso?{query}", sec_fetch_site="same-site")
+
+    assert "Another site sent you here" in page.text
+
+
+@ELSEWHERE
+async def test_cb19_logins_that_other_sites_begin_leave_room_for_others(
+    make_env: EnvFactory, site: str
+) -> None:
+    """CB-19: two at a time call Descope. Any other is confirmed first, and costs nothing until then."""
+    env = make_env(default_tenant="acme")
+    env.emulator.faults.add("authorize", hold=True, times=2)
+    flood = [asyncio.create_task(env.browser().visit("/login/sso", sec_fetch_site=site)) for _ in range(2)]
+    await env.emulator.faults.wait_until_held(2)
+
+    pages = await asyncio.gather(
+        *(env.browser().visit("/login/sso", sec_fetch_site=site) for _ in range(200))
+    )
+    honest = await env.browser().visit("/login/sso", sec_fetch_site="none")
+
+    assert {page.status_code for page in pages} == {200}
+    assert "Sign in?" in pages[0].text
+    assert env.calls("authorize") == 3
+    assert honest.headers["location"].startswith(IDP)
+    env.emulator.faults.release()
+    assert {(await each).status_code for each in flood} == {303}
 
 
 @pytest.mark.parametrize("typed", ["ada@acme.example ", " acme", "acme\t"])

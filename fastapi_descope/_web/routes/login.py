@@ -1,6 +1,7 @@
 """The login route, which redirects to Descope, and the callback, which Descope redirects to."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -11,7 +12,7 @@ from ..._auth.login import LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
 from ..._telemetry.log_once import LogOnce
 from ..._upstream.login_options import LoginOptions, LoginParams
-from ...errors import UpstreamUnavailable
+from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
 from ..app_location import CALLBACK, LOGIN
@@ -20,7 +21,7 @@ from ..error_responses import NO_STORE
 from ..login_transactions import Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
 from ..request_auth import RequestAuth, request_auth
-from .login_steps import REDIRECT_HEADERS, LoginSteps, may_swap_users, sibling_path, single_values
+from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
 
 __all__ = ["LoginRoutes"]
 
@@ -38,6 +39,14 @@ _OTHER_HOST = (
     " stays on the first host. Open the app at DESCOPE_PUBLIC_URL, or redirect other hosts to it. localhost"
     " and 127.0.0.1 are different hosts"
 )
+
+_OTHER_ADDRESS = (
+    "You opened this application at another address than the one that it signs users in at. Open its usual"
+    " address, and sign in there."
+)
+
+_MOVED = "descope_moved"
+"""The query parameter that marks a login which was redirected to ``DESCOPE_PUBLIC_URL``."""
 
 _CODE = re.compile(r"[!-~]{1,2048}")
 
@@ -57,33 +66,46 @@ class LoginRoutes:
         """
         auth = request_auth(request.scope)
         self.steps.require_navigation(request)
-        await auth.delete_duplicates()
         return_to = self.steps.return_to(request, auth)
         auth.login_query = {"return_to": return_to}
+        if (moved := self._public_address(request)) is not None:
+            return RedirectResponse(moved, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
+        await auth.delete_duplicates()
         query, has_tenant = single_values(request), "tenant" in request.query_params
         params, tenant = LoginParams.from_query(query), _tenant_hint(query.get("tenant"))
-        if tenant is not None and may_swap_users(request, auth):
-            return _organisation_page(request, return_to, params, tenant=tenant)
+        carried = _carried(return_to, params, tenant)
+        if await self.steps.must_confirm(request, auth):
+            return self.steps.confirmation(request, auth, LOGIN, carried)
         options = params.apply_to(await self.steps.login_options(request))
         if not has_tenant:
             tenant = await _session_tenant(options, auth) or self.steps.settings.default_tenant
         if tenant is None:
             detail = _INVALID_TENANT if has_tenant else _NO_TENANT
-            return self._ask_for_organisation(request, return_to, params, detail)
-        self._warn_about_other_host(request)
+            return self._ask_for_organisation(request, carried, detail)
+        if self.steps.is_crowded(request):
+            return self.steps.confirmation(request, auth, LOGIN, carried, is_crowded=True)
         state, cookies = self.steps.start_transaction(
             request, return_to, tenant=tenant if has_tenant else "", params=params
         )
         login_request = LoginRequest(tenant, self._redirect_url(request, state), params, options)
-        url = await self.steps.core.login_flow.authorization_url(
-            login_request, credentials=auth.credentials()
-        )
+        async with self.steps.share(request):
+            url = await self.steps.core.login_flow.authorization_url(
+                login_request, credentials=auth.credentials()
+            )
         auth.cookies.add(cookies)
         self.steps.events.emit(LoginStarted())
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
 
     async def callback(self, request: Request) -> Response:
         """Exchange the one-time code for a session, and redirect to the page that started the login."""
+        try:
+            return await self._complete(request)
+        except DescopeError:
+            auth = request_auth(request.scope)
+            auth.is_signed_in = await self.steps.core.browser_tokens.is_signed_in(auth.credentials())
+            raise
+
+    async def _complete(self, request: Request) -> Response:
         if client_kind(request.scope) is ClientKind.PREFETCH:  # it uses nothing up; browsers discard a 503
             return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=NO_STORE)
         auth = request_auth(request.scope)
@@ -142,16 +164,36 @@ class LoginRoutes:
         callback = self.steps.public_origin.require(request.scope) + sibling_path(request, LOGIN, CALLBACK)
         return f"{callback}?state={state}"
 
-    def _ask_for_organisation(
-        self, request: Request, return_to: str, params: LoginParams, detail: str
-    ) -> Response:
+    def _ask_for_organisation(self, request: Request, carried: Mapping[str, str], detail: str) -> Response:
         if client_kind(request.scope) is not ClientKind.NAVIGATION:
             raise self.steps.rejected("tenant", f"{detail} Send tenant=<id or e-mail>.")
-        return _organisation_page(request, return_to, params, detail=detail)
+        page = organisation_page(
+            detail=detail, login_path=sibling_path(request, LOGIN, LOGIN), carried=carried
+        )
+        return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
 
-    def _warn_about_other_host(self, request: Request) -> None:
-        if self.steps.public_origin.is_other_host(request.scope):
-            self.log_once.warning(_OTHER_HOST)  # without the host, which the client can choose
+    # CB-20: the login cookie would stay on the other host.
+    def _public_address(self, request: Request) -> str | None:
+        """Return the URL of this login at ``DESCOPE_PUBLIC_URL`` if the browser is at another host.
+
+        The redirect to it is marked. If the mark comes back with the other host, there is no second one.
+
+        Raises:
+            LoginRejected: The redirect has led back to the other host.
+        """
+        public_origin, scope = self.steps.public_origin, request.scope
+        if not public_origin.is_other_host(scope):
+            return None
+        self.log_once.warning(_OTHER_HOST)  # without the host, which the client can choose
+        if public_origin.has_loopback_host(scope):
+            return None
+        if _MOVED not in request.query_params:
+            query = "&".join(filter(None, (scope["query_string"].decode("latin-1"), f"{_MOVED}=1")))
+            return f"{public_origin.require(scope)}{sibling_path(request, LOGIN, LOGIN)}?{query}"
+        # A redirect to another host would have made the request cross-site: a proxy replaces Host.
+        if request.headers.get("sec-fetch-site") in {"none", "same-origin"}:
+            return None
+        raise self.steps.rejected("other_host", _OTHER_ADDRESS)
 
 
 def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
@@ -160,7 +202,7 @@ def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:
 
 def _tenant_hint(value: str | None) -> str | None:
     # Keyboards of phones add a blank after a completed word.
-    return None if value is None else _matching(value.strip(), TENANT_HINT)
+    return None if value is None else _matching(value.strip(" \t"), TENANT_HINT)
 
 
 async def _session_tenant(options: LoginOptions, auth: RequestAuth) -> str | None:
@@ -171,15 +213,6 @@ async def _session_tenant(options: LoginOptions, auth: RequestAuth) -> str | Non
     return session.tenant_id if session else None
 
 
-def _organisation_page(
-    request: Request, return_to: str, params: LoginParams, *, detail: str = "", tenant: str = ""
-) -> Response:
-    """Return the page that asks for the organisation. Its form carries the parameters of the login."""
-    page = organisation_page(
-        detail=detail,
-        login_path=sibling_path(request, LOGIN, LOGIN),
-        carried={"return_to": return_to, **params.as_query()},
-        tenant=tenant,
-    )
-    status = HTTPStatus.OK if tenant else HTTPStatus.BAD_REQUEST
-    return HTMLResponse(page, status, {**PAGE_HEADERS, **NO_STORE})
+def _carried(return_to: str, params: LoginParams, tenant: str | None) -> dict[str, str]:
+    """Return the query of the same login, for the form of a page that asks first."""
+    return {"return_to": return_to, **params.as_query(), **({} if tenant is None else {"tenant": tenant})}

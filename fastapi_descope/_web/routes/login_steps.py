@@ -1,10 +1,13 @@
 """The steps that all kinds of logins share: the navigation, the state, the hooks, and the way back."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 
 from ..._auth.core import Core
 from ..._auth.login import Admission
@@ -15,21 +18,26 @@ from ...login import Login
 from ...session import TokenPair
 from ...settings import DescopeSettings
 from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
-from ..client_kind import ClientKind, client_kind, is_cross_origin_navigation
+from ..client_kind import ClientKind, client_kind, is_cross_origin_navigation, is_cross_site
 from ..cookies import SessionCookies
 from ..error_responses import NO_STORE, NotANavigation
 from ..hooks import Hooks, hook_request
 from ..login_loops import LoginLoops
 from ..login_transactions import LoginTransactions, Transaction
+from ..own_logins import OwnLogins
+from ..pages import PAGE_HEADERS, confirmation_page
 from ..pending_login import running_hooks
 from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
 from ..request_auth import RequestAuth
 
-__all__ = ["REDIRECT_HEADERS", "LoginSteps", "may_swap_users", "sibling_path", "single_values"]
+__all__ = ["REDIRECT_HEADERS", "LoginSteps", "sibling_path", "single_values"]
 
 REDIRECT_HEADERS = {**NO_STORE, "Referrer-Policy": "no-referrer"}
 """Headers of redirects away from a URL that contains a code or a state (CB-10)."""
+
+_CROSS_SITE_STARTS = 2
+"""How many logins that other sites begin may call Descope at once: fewer than the connections for logins."""
 
 _HOOK_REQUIRES_SESSION = (
     "The login_options hook requires a session, but a login often has none: use get_auth_session, which can"
@@ -45,11 +53,15 @@ class LoginSteps:
     settings: DescopeSettings
     transactions: LoginTransactions
     loops: LoginLoops
+    own_logins: OwnLogins
     cookies: SessionCookies
     public_origin: PublicOrigin
     redirects: RedirectPolicy
     events: EventBus
     hooks: Hooks
+    _cross_site_starts: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_CROSS_SITE_STARTS)
+    )
 
     def require_navigation(self, request: Request) -> None:
         """Reject images, scripts and prefetches: only a navigation may start a login (CB-13)."""
@@ -59,6 +71,49 @@ class LoginSteps:
         if mode != "navigate" or kind is ClientKind.PREFETCH:
             self.events.emit(LoginFailed("not_a_navigation"))
             raise NotANavigation("Open this address in a browser. A script cannot follow it.")
+
+    async def must_confirm(self, request: Request, auth: RequestAuth) -> bool:
+        """Return whether the user must confirm a login that another site may have begun (login CSRF, CB-15).
+
+        Not if the browser has no session, or if our own redirect began the login. A ``Strict`` session
+        cookie does not come along from another site, so there the session is unknown.
+        """
+        if not is_cross_origin_navigation(request.headers):
+            return False
+        is_own, deletions = self.own_logins.take(request.scope)
+        auth.cookies.add(deletions)
+        if is_own:
+            return False
+        is_unknown = self.settings.cookie_samesite == "strict" and is_cross_site(request.headers)
+        return is_unknown or await self.core.browser_tokens.may_be_signed_in(auth.credentials())
+
+    def confirmation(
+        self,
+        request: Request,
+        auth: RequestAuth,
+        route: PluginRoute,
+        carried: Mapping[str, str],
+        *,
+        is_crowded: bool = False,
+    ) -> Response:
+        """Return the page that asks the user to confirm the login at ``route`` with the query ``carried``."""
+        page = confirmation_page(
+            login_path=sibling_path(request, route, route),
+            home_path=path_in_browser("/", auth.location.login_app.root_path),
+            carried=carried,
+            is_crowded=is_crowded,
+        )
+        return HTMLResponse(page, headers={**PAGE_HEADERS, **NO_STORE})
+
+    def is_crowded(self, request: Request) -> bool:
+        """Return whether other sites begin too many logins at once for another one of theirs (CB-19)."""
+        return is_cross_origin_navigation(request.headers) and self._cross_site_starts.locked()
+
+    def share(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Return the context of the call to Descope that begins a login. Never waits after ``is_crowded``."""
+        if is_cross_origin_navigation(request.headers):
+            return self._cross_site_starts
+        return nullcontext()
 
     def return_to(self, request: Request, auth: RequestAuth) -> str:
         """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""
@@ -213,13 +268,6 @@ def single_values(request: Request) -> Mapping[str, str]:
     items = request.query_params.multi_items()
     counts = Counter(name for name, _ in items)
     return {name: value for name, value in items if counts[name] == 1}
-
-
-def may_swap_users(request: Request, auth: RequestAuth) -> bool:
-    """Return whether another site sent a browser here that has a session already (login CSRF, CB-15)."""
-    credentials = auth.credentials()
-    has_session = bool(credentials.session or credentials.refresh or credentials.ambiguous)
-    return has_session and is_cross_origin_navigation(request.headers)
 
 
 def sibling_path(request: Request, own: PluginRoute, route: PluginRoute) -> str:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from ..._auth.notp import POLL_SECONDS
+from ..._upstream.login_options import LoginOptions
 from ..._upstream.responses import NotpStart
 from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
@@ -16,12 +17,12 @@ from ..app_location import NOTP, NOTP_SESSION, PluginRoute
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
 from ..login_transactions import LoginTransactions, Transaction
-from ..notp_page import CODE_PAGE_HEADERS, CodePage, confirmation_page, waiting_page
-from ..pages import FORM_PAGE_HEADERS, PAGE_HEADERS
+from ..notp_page import CODE_PAGE_HEADERS, CodePage, waiting_page
+from ..pages import FORM_PAGE_HEADERS
 from ..qr_code import QrCodes
 from ..request_auth import RequestAuth, request_auth
 from .body import read_fields
-from .login_steps import REDIRECT_HEADERS, LoginSteps, may_swap_users, sibling_path
+from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path
 from .schemas import NotpPendingOut, NotpStartOut, SessionOut
 
 __all__ = ["NotpRoutes"]
@@ -46,11 +47,14 @@ class NotpRoutes:
         self.steps.require_navigation(request)
         await auth.delete_duplicates()
         return_to = self.steps.return_to(request, auth)
-        if may_swap_users(request, auth):
-            page = confirmation_page(_restart_path(request, NOTP, return_to))
-            return HTMLResponse(page, headers={**PAGE_HEADERS, **NO_STORE})
+        carried = {"return_to": return_to}
+        if await self.steps.must_confirm(request, auth):
+            return self.steps.confirmation(request, auth, NOTP, carried)
         host = urlsplit(self.steps.public_origin.require(request.scope)).netloc
-        state, started = await self._start(request, auth, return_to)
+        options = await self.steps.login_options(request)
+        if self.steps.is_crowded(request):
+            return self.steps.confirmation(request, auth, NOTP, carried, is_crowded=True)
+        state, started = await self._start(request, auth, return_to, options)
         page = CodePage(
             host=host,
             url=started.url,
@@ -69,7 +73,8 @@ class NotpRoutes:
         auth = request_auth(request.scope)
         auth.refuse_cross_site()
         await auth.delete_duplicates()
-        state, started = await self._start(request, auth, self.steps.landing(auth))
+        options = await self.steps.login_options(request)
+        state, started = await self._start(request, auth, self.steps.landing(auth), options)
         view = NotpStartOut(
             state=state,
             url=started.url,
@@ -101,9 +106,12 @@ class NotpRoutes:
         view = SessionOut.from_session(pair.session)
         return JSONResponse(view.model_dump(mode="json"), headers=NO_STORE)
 
-    async def _start(self, request: Request, auth: RequestAuth, return_to: str) -> tuple[str, NotpStart]:
+    async def _start(
+        self, request: Request, auth: RequestAuth, return_to: str, options: LoginOptions
+    ) -> tuple[str, NotpStart]:
         """Start a sign-in, and bind it to the browser. Return its state and its link."""
-        started = await self.steps.core.notp_flow.start(await self.steps.login_options(request))
+        async with self.steps.share(request):
+            started = await self.steps.core.notp_flow.start(options)
         state, cookies = self.steps.start_transaction(request, return_to, pending_ref=started.pending_ref)
         auth.cookies.add(cookies)
         self.steps.events.emit(LoginStarted("notp"))

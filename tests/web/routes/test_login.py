@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from fastapi_descope import ConfigurationError, Descope, DescopeSettings, LoginOptions, get_user_profile
-from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.helpers.app_harness import APP, IDP, AppHarness, Browser, EnvFactory
 
@@ -73,8 +73,12 @@ async def test_the_callback_address_follows_prefix_and_root_path(make_env: EnvFa
 async def test_cb12_headers_do_not_move_the_callback(make_env: EnvFactory, header: str) -> None:
     """The callback URL is built from the configured public URL only."""
     env = make_env()
+    browser = env.browser(**{header: "evil.example"})
 
-    await env.browser().visit("/login/sso?tenant=acme", **{header: "evil.example"})
+    response = await browser.visit("/login/sso?tenant=acme")
+    if header == "host":  # CB-20
+        assert response.headers["location"] == f"{APP}/login/sso?tenant=acme&descope_moved=1"
+        await browser.visit("/login/sso?tenant=acme&descope_moved=1", sec_fetch_site="none")
 
     assert _redirect_url(env).startswith(f"{APP}/callback?")
 
@@ -276,10 +280,76 @@ async def test_a_login_on_another_host_is_logged_once(
     for host in ("127.0.0.1:9000", "local host", "localhost:8000", "evil.example"):
         response = await env.browser().visit("/login/sso?tenant=acme", host=host)
         assert response.status_code == 303
+        assert "evil" not in response.headers["location"]
 
     (line,) = [record.getMessage() for record in caplog.records if "another host" in record.getMessage()]
     assert "evil" not in line
     assert "DESCOPE_PUBLIC_URL" in line
+
+
+def _public(make_env: EnvFactory) -> AppHarness:
+    project = Project(approved_redirects=("app.example.com",))
+    return make_env(project=project, default_tenant="acme", public_url="https://app.example.com")
+
+
+async def test_cb20_login_on_another_host_continues_at_the_public_url(make_env: EnvFactory) -> None:
+    """CB-20: from a protected page. Only the public URL sets the login cookie."""
+    env = _public(make_env)
+    browser = env.browser(host="www.example.com")
+    login = (await browser.visit("/me?a=1")).headers["location"]
+
+    moved = await browser.visit(login)
+    arrived = await env.browser(host="app.example.com").visit(
+        moved.headers["location"].removeprefix("https://app.example.com"), sec_fetch_site="same-site"
+    )
+
+    assert moved.status_code == 303
+    assert moved.headers["location"] == (
+        "https://app.example.com/login/sso?return_to=%2Fme%3Fa%3D1&descope_moved=1"
+    )
+    assert "set-cookie" not in moved.headers
+    assert arrived.headers["location"].startswith(IDP)
+    assert env.calls("authorize") == 1
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site", None])
+async def test_cb20_login_that_comes_back_to_another_host_gets_a_page(
+    make_env: EnvFactory, caplog: pytest.LogCaptureFixture, site: str | None
+) -> None:
+    """There is one redirect at most. The page says what happened, and the log what to do."""
+    env = _public(make_env)
+    headers = {} if site is None else {"sec_fetch_site": site}
+    browser = env.browser(host="www.example.com")
+
+    page = await browser.visit("/login/sso?return_to=/me&descope_moved=1", **headers)
+
+    assert page.status_code == 400
+    assert "You opened this application at another address" in page.text
+    assert '<a href="/login/sso?return_to=%2Fme">' in page.text
+    assert "set-cookie" not in page.headers
+    assert env.calls("authorize") == 0
+    assert env.events == [LoginFailed("other_host")]
+    assert "DESCOPE_PUBLIC_URL" in caplog.text
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+async def test_cb20_login_behind_a_proxy_that_replaces_host(make_env: EnvFactory, site: str) -> None:
+    """The redirect has not led to another origin, so the browser is at the public URL."""
+    env = _public(make_env)
+
+    response = await env.browser(host="app:8000").visit("/login/sso?descope_moved=1", sec_fetch_site=site)
+
+    assert response.headers["location"].startswith(IDP)
+
+
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1", "[::1]:8000"])
+async def test_cb20_login_on_a_loopback_host_is_never_redirected(make_env: EnvFactory, host: str) -> None:
+    """A health check, or a developer without the public URL."""
+    env = _public(make_env)
+
+    response = await env.browser(host=host).visit("/login/sso")
+
+    assert response.headers["location"].startswith(IDP)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "local host"])

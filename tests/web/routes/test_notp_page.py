@@ -3,6 +3,7 @@
 Requirements NP-05, NP-06, NP-07 and NP-08.
 """
 
+import asyncio
 import re
 
 import httpx
@@ -134,9 +135,29 @@ async def test_np06_a_signed_in_user_from_another_site_confirms(notp_env: AppHar
     assert "Another site sent you here" in response.text
     assert "set-cookie" not in response.headers
     assert notp_env.calls("notp_start") == 0
-    assert '<a href="/login/notp?return_to=%2Fme">Continue</a>' in response.text
+    assert '<form action="/login/notp" method="get"><input type="hidden" name="return_to" value="/me">' in (
+        response.text
+    )
     assert (await browser.visit("/login/notp", sec_fetch_site="same-origin")).status_code == 200
     assert notp_env.calls("notp_start") == 1
+
+
+async def test_cb19_crowd_from_other_sites_is_confirmed(notp_env: AppHarness) -> None:
+    """Two sign-ins at a time call Descope."""
+    notp_env.emulator.faults.add("notp_start", hold=True, times=2)
+    crowd = [
+        asyncio.create_task(notp_env.browser().visit("/login/notp", sec_fetch_site="cross-site"))
+        for _ in range(2)
+    ]
+    await notp_env.emulator.faults.wait_until_held(2)
+
+    page = await notp_env.browser().visit("/login/notp", sec_fetch_site="cross-site")
+    honest = await notp_env.browser().visit("/login/notp", sec_fetch_site="none")
+
+    assert "Sign in?" in page.text
+    assert "Scan the code" in honest.text
+    notp_env.emulator.faults.release()
+    await asyncio.gather(*crowd)
 
 
 async def test_a_start_that_descope_refuses_is_a_400_page(notp_env: AppHarness) -> None:

@@ -132,6 +132,22 @@ async def test_cb04_repeat_after_a_minute_fails(env: AppHarness, *, stays_marked
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize("seconds", [61, 590])
+async def test_cb04_state_of_a_completed_login_is_good_for_no_second_code(
+    env: AppHarness, seconds: int
+) -> None:
+    """A client can keep the cookie as it was before, for as long as a pending login lives."""
+    browser = env.browser()
+    callback = await browser.open_callback()
+    await _complete_and_lose(browser, callback)
+    env.emulator.clock.advance(seconds)
+
+    response = await browser.visit(httpx.URL(callback).copy_set_param("code", "second").__str__())
+
+    assert response.status_code == 400
+    assert env.calls("exchange") == 1
+
+
 @pytest.mark.parametrize("url", ["/logout", "/logout/all"])
 async def test_cb04_nothing_after_a_logout(env: AppHarness, url: str) -> None:
     """Neither with the cookies that remain, nor with those of any moment before."""
