@@ -5,9 +5,10 @@ site.
 """
 
 import datetime as dt
+import re
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.browser.conftest import add_pages
 from tests.helpers.live_server import listening, serve_app
+from tests.helpers.sibling_domain import CHUNKED, cookies_of
 
 pytestmark = pytest.mark.browser
 
@@ -76,8 +78,8 @@ def sites(certificate: Path) -> Generator[SitesFactory]:
     """Return a function that starts the three sites and the emulator."""
     with ExitStack() as stack:
 
-        def start(**settings: object) -> Sites:
-            emulator = Emulator(Project(approved_redirects=("app.example.test",)))
+        def start(project: Project | None = None, **settings: object) -> Sites:
+            emulator = Emulator(replace(project or Project(), approved_redirects=("app.example.test",)))
             base_url = stack.enter_context(running(emulator))
             listener, address = stack.enter_context(listening())
             port = address.rpartition(":")[2]
@@ -121,8 +123,8 @@ def _hostile_pages(emulator: Emulator, app_url: str) -> FastAPI:
     async def plant(name: str) -> HTMLResponse:
         session, refresh = emulator.issue("hank@globex.example", tenant="globex")
         response = HTMLResponse("<h1>planted</h1>")
-        value = refresh if name.endswith("DSR") else session
-        response.headers.append("set-cookie", f"{name}={value}; Domain=example.test; Path=/; Secure")
+        for cookie in cookies_of(name, refresh if name.endswith("DSR") else session):
+            response.headers.append("set-cookie", f"{cookie}; Domain=example.test; Path=/; Secure")
         return response
 
     @app.get("/form")
@@ -187,15 +189,33 @@ def test_ck02_a_tossed_cookie_leads_to_an_explanation(sites: SitesFactory, page:
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
 
 
-EACH_PLANTED = pytest.mark.parametrize("planted", [("DS",), ("DSR",), ("DS", "DSR")], ids="+".join)
+@dataclass(frozen=True)
+class Attack:
+    """Cookies of Hank that the sibling domain plants, after a cookie of Ada has expired."""
+
+    planted: tuple[str, ...]
+    expired: str = "DS"
+    project: Project | None = None
+
+    def run(self, servers: Sites, page: Page, prefix: str) -> None:
+        """Sign Ada in, let her cookie expire, and plant those of Hank."""
+        servers.sign_in(page)
+        page.context.clear_cookies(name=re.compile(rf"^{prefix}{self.expired}(\.\d)?$"))
+        for name in self.planted:
+            page.goto(f"{servers.sibling}/plant/{prefix}{name}")
 
 
-def _attack(servers: Sites, page: Page, planted: tuple[str, ...], prefix: str) -> None:
-    """Sign Ada in, let her session cookie expire, and plant cookies of Hank."""
-    servers.sign_in(page)
-    page.context.clear_cookies(name=f"{prefix}DS")
-    for name in planted:
-        page.goto(f"{servers.sibling}/plant/{prefix}{name}")
+EACH_ATTACK = pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(Attack(("DS",)), id="session"),
+        pytest.param(Attack(("DSR",)), id="refresh"),
+        pytest.param(Attack(("DS", "DSR")), id="both"),
+        pytest.param(Attack(("DSR",), expired="DSR"), id="refresh of a live session"),
+        pytest.param(Attack(("DS",), project=CHUNKED), id="session in chunks"),
+        pytest.param(Attack(("DS", "DSR"), project=CHUNKED), id="both in chunks"),
+    ],
+)
 
 
 def _users(servers: Sites, page: Page) -> list[str | None]:
@@ -212,40 +232,41 @@ def _log_out(page: Page) -> None:
     assert status == 204
 
 
-@EACH_PLANTED
+@EACH_ATTACK
 def test_kd05_ck11_with_the_default_names_the_victim_stays_the_victim(
-    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+    sites: SitesFactory, page: Page, attack: Attack
 ) -> None:
     """KD-05, CK-11: the browser refuses the planted cookies, and logout signs the victim out."""
-    servers = sites()
-    _attack(servers, page, planted, "__Host-")
+    servers = sites(attack.project)
+    attack.run(servers, page, "__Host-")
 
     assert _users(servers, page) == ["ada@acme.example"] * 3
     _log_out(page)
     assert _users(servers, page) == ["not signed in"] * 3
 
 
-@EACH_PLANTED
+@EACH_ATTACK
 def test_kd05_ck11_with_plain_names_the_victim_never_becomes_the_attacker(
-    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+    sites: SitesFactory, page: Page, attack: Attack
 ) -> None:
     """KD-05, CK-11: not while the victim's own cookies are in the jar, and not after the logout."""
-    servers = sites(cookie_prefix="")
-    _attack(servers, page, planted, "")
+    servers = sites(attack.project, cookie_prefix="")
+    attack.run(servers, page, "")
 
     assert _users(servers, page) == ["not signed in"] * 3
     _log_out(page)
     assert _users(servers, page) == ["not signed in"] * 3
-    assert {cookie.get("name") for cookie in page.context.cookies(servers.app)}.isdisjoint({"DS", "DSR"})
+    names = [str(cookie.get("name")) for cookie in page.context.cookies(servers.app)]
+    assert [name for name in names if name.startswith("DS")] == []
 
 
-@EACH_PLANTED
+@EACH_ATTACK
 def test_kd05_ck02_with_plain_names_one_login_removes_what_was_planted(
-    sites: SitesFactory, page: Page, planted: tuple[str, ...]
+    sites: SitesFactory, page: Page, attack: Attack
 ) -> None:
     """KD-05, CK-02: a page explains the conflict, and its link leads to the login that heals it."""
-    servers = sites(cookie_prefix="")
-    _attack(servers, page, planted, "")
+    servers = sites(attack.project, cookie_prefix="")
+    attack.run(servers, page, "")
 
     page.goto(servers.app + "/reports")
     expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
