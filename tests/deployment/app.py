@@ -1,20 +1,25 @@
-"""The app that every server of the matrix runs. Configured by ``DESCOPE_*`` variables, like any app."""
+"""The app that every server of the matrix runs.
+
+Configured by ``DESCOPE_*`` variables, like any app, and by those of ``tests.faults.overrides``.
+"""
 
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
 from fastapi_descope import CurrentTenant, CurrentUser, Descope
+from tests.faults.overrides import descope_overrides
 
 __all__ = ["app"]
 
 logging.basicConfig(level=logging.INFO)
 app = FastAPI(openapi_url=None)
-descope = Descope(app)
+descope = Descope(app, **descope_overrides(time.time))
 
 
 @app.get("/me")

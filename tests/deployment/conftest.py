@@ -6,6 +6,7 @@ import pytest
 
 from fastapi_descope.emulator import Emulator, JwtPair, Project
 from fastapi_descope.emulator.server import running
+from tests.faults.fleet import LONG_TIMEOUTS
 from tests.helpers.redis_server import RedisServer
 
 ADA = "ada@acme.example"
@@ -29,6 +30,7 @@ def variables_for(emulator: Emulator, shared_redis: RedisServer) -> Callable[[st
             "DESCOPE_BASE_URL": emulator.base_url,
             "DESCOPE_PUBLIC_URL": url,
             "DESCOPE_REDIS_URL": shared_redis.url,
+            **LONG_TIMEOUTS,
         }
 
     return variables

@@ -3,6 +3,7 @@
 Each step asserts what no server may break, and returns its word in the table.
 """
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -115,11 +116,9 @@ class Journey:
         """Stop the server while Descope has rotated the token and not responded yet."""
         with self._expired_browser() as browser, ThreadPoolExecutor(1) as executor:
             former = browser.cookie_header
-            calls = self.emulator.requests.count("refresh")
             self.emulator.faults.add("refresh", hold=True, when="after")
             request = executor.submit(self._try_get, browser)
-            while self.emulator.requests.count("refresh") == calls:
-                time.sleep(0.01)
+            asyncio.run(self.emulator.faults.wait_until_held())
             self.process.send_signal(signal.SIGTERM)
             self._wait_until_shutting_down()
             self.emulator.faults.release()

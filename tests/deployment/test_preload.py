@@ -19,12 +19,6 @@ PRELOADED = "tests.deployment.preloaded_app:app"
 
 
 @pytest.fixture
-def expired_pair(emulator: Emulator) -> JwtPair:
-    """Return the tokens of a session that has expired."""
-    return emulator.issue("ada@acme.example", "acme", session_seconds=-60)
-
-
-@pytest.fixture
 def parent(
     emulator: Emulator, variables_for: Callable[[str], dict[str, str]], expired_pair: JwtPair, tmp_path: Path
 ) -> Iterator[tuple[int, str]]:
@@ -58,11 +52,23 @@ def test_workers_share_no_connection_with_their_parent_or_each_other(
     """The parent has closed its connections. Each worker opens its own."""
     pid, url = parent
     workers: set[int] = set()
-    while len(workers) < 2:
+    while len(workers) < 2 or not all(map(connections, workers)):
         workers.add(pid_of(url))
         with Browser(url, emulator.issue("ada@acme.example", "acme", session_seconds=-60)) as browser:
             assert browser.get("/me").status_code == 200
-    found = [connections(process) for process in (pid, *workers)]
 
-    assert not found[0]
-    assert not found[1] & found[2]
+    assert not connections(pid)
+    assert not set.intersection(*map(connections, workers))
+
+
+def test_workers_draw_different_random_values(parent: tuple[int, str]) -> None:
+    """A generator that the parent had seeded would give both workers the same names of cookies."""
+    _, url = parent
+    names: list[str] = []
+    for _ in range(20):
+        with Browser(url) as browser:
+            assert browser.navigate("/login/sso?tenant=acme").status_code == 303
+            names += browser.cookies
+
+    assert len(names) == 20
+    assert len(set(names)) == len(names)

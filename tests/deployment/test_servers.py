@@ -1,5 +1,6 @@
 """One journey under every server: real processes, real sockets, a real Redis."""
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from fastapi_descope import Descope
 from fastapi_descope.emulator import Emulator
+from tests.faults.overrides import descope_overrides
 from tests.helpers.app_harness import add_routes
 from tests.helpers.nginx import nginx_in_front_of
 
@@ -32,7 +34,7 @@ NGINX = (
 def another_process(url: str) -> Generator[Callable[[str], int]]:
     """Run the same app as another process of the fleet, and yield a function that asks it for the session."""
     app = FastAPI()
-    Descope(app)
+    Descope(app, **descope_overrides(time.time))
     add_routes(app)
     with TestClient(app, base_url=url) as client:
         yield lambda cookies: client.get("/me", headers={"cookie": cookies}).status_code
