@@ -152,6 +152,8 @@ async def dead_connections(fleet: Fleet, scale: Scale, lost: Lost) -> Report:
     browsers = await _connect_all_workers(fleet)
     if scale is Scale.LONG:
         await asyncio.sleep(_QUIET_SECONDS)
+        # On a busy machine, the proxy in this process would forward their close too late.
+        await fleet.testbed.upstream.close_idle_connections()
     fleet.redis_proxy.lose_connections(lost)
     browsers += await _inject_during_calls(
         fleet, count, _by(lambda fleet: fleet.redis_proxy.lose_connections(lost))

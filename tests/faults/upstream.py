@@ -94,6 +94,11 @@ class Upstream:
         """Make the next refresh return ``size`` bytes."""
         await self._command("flood", size=size)
 
+    async def close_idle_connections(self) -> None:
+        """Close the app's connections, none of which has a call."""
+        await self.proxy.cut()
+        await self.proxy.restore()
+
     async def clear(self) -> None:
         """End all faults: none queued, no call held, the connection restored."""
         await self.proxy.restore()
