@@ -134,11 +134,6 @@ class SessionCookies:
         values += attributes.delete_cookies(credentials.cookie_names - kept)
         return values + self._delete_former(credentials, secure=secure)
 
-    def report_size(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Log once that the headers of a response are larger than many proxies accept (CK-14)."""
-        if sum(len(name) + len(value) + len(": \r\n") for name, value in headers) > _MANY_HEADER_BYTES:
-            self._log_once.warning(_MANY_HEADERS)
-
     def delete_duplicates(self, names: Iterable[str], *, secure: bool) -> list[bytes]:
         """Return deletions of cookies with these names under every other ``Domain`` that this host may use.
 
@@ -156,6 +151,11 @@ class SessionCookies:
     def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """Do what ``clear`` does, for the refresh cookie only (KD-02)."""
         return self._clear((self._refresh,), credentials, secure=secure)
+
+    def report_size(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Log once that the headers of a response are larger than many proxies accept (CK-14)."""
+        if sum(len(name) + len(value) + len(": \r\n") for name, value in headers) > _MANY_HEADER_BYTES:
+            self._log_once.warning(_MANY_HEADERS)
 
     def _clear(
         self, cookies: Iterable[TokenCookie], credentials: Credentials, *, secure: bool
