@@ -1,16 +1,19 @@
-"""graphql-ws 6 with Strawberry in Chromium: a subscription whose session ends."""
+"""graphql-ws with Strawberry, and socket.io-client with python-socketio, in Chromium: sessions that end."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from importlib import import_module
+from typing import Any
 
 import pytest
 import strawberry
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from playwright.sync_api import Page, expect
+from starlette.requests import HTTPConnection
 from strawberry.fastapi import GraphQLRouter
 
-from fastapi_descope import CurrentSession, User
+from fastapi_descope import CurrentSession, DescopeMiddleware, User, get_auth_session
 from tests.browser.conftest import ADA, Site, SiteFactory, add_scripts
 
 pytestmark = pytest.mark.browser
@@ -34,6 +37,23 @@ client.subscribe({query: "subscription { email }"}, {
 });
 </script>
 """
+
+_CHAT = """
+<script src="/script/socket.io"></script>
+<h1>waiting</h1>
+<button>Ask</button>
+<script>
+let connections = 0;
+const show = text => { document.querySelector("h1").textContent = text; };
+const transport = new URLSearchParams(location.search).get("transport");
+const socket = io({transports: [transport], reconnectionDelay: 50});
+socket.on("user", email => { connections += 1; show(`${email} ${connections}`); });
+socket.on("answer", show);
+document.querySelector("button").onclick = () => { socket.emit("ask"); };
+</script>
+"""
+
+socketio: Any = import_module("socketio")  # it has no types
 
 
 @strawberry.type
@@ -65,6 +85,10 @@ def _add_pages(app: FastAPI) -> None:
     async def live(session: CurrentSession) -> HTMLResponse:
         return HTMLResponse(_PAGE)
 
+    @app.get("/chat")
+    async def chat(session: CurrentSession) -> HTMLResponse:
+        return HTMLResponse(_CHAT)
+
 
 def _open(site: SiteFactory, page: Page, **settings: object) -> Site:
     app = site(pages=_add_pages, default_tenant="acme", **settings)
@@ -93,3 +117,46 @@ def test_subscription_ends_with_the_default_code(site: SiteFactory, page: Page) 
     app.expire_session()
 
     expect(page.locator("output")).to_have_text("ended with 4401")
+
+
+def _open_chat(site: SiteFactory, page: Page, transport: str) -> Site:
+    """Mount python-socketio as the documentation says, and open a page that connects to it."""
+    app = site(pages=_add_pages, default_tenant="acme")
+    server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[app.url])
+    endpoint = DescopeMiddleware(socketio.ASGIApp(server), descope=app.descope, protect=True)
+    app.app.mount("/socket.io", endpoint)
+
+    async def connect(sid: str, environ: dict[str, Any], auth: object = None) -> None:
+        session = await get_auth_session(HTTPConnection(environ["asgi.scope"]))
+        await server.emit("user", session and session.user.email, to=sid)
+
+    async def ask(sid: str) -> None:
+        await server.emit("answer", "an answer", to=sid)
+
+    server.on("connect", connect)
+    server.on("ask", ask)
+    app.sign_in(page, f"/chat?transport={transport}")
+    expect(page.get_by_role("heading")).to_have_text(f"{ADA} 1")
+    return app
+
+
+def test_ws08_socketio_connects_again_after_its_session_has_ended(site: SiteFactory, page: Page) -> None:
+    """WS-08: over a WebSocket. The library ignores close codes; the handshake refreshes the session."""
+    app = _open_chat(site, page, "websocket")
+    app.expire_session()
+
+    page.get_by_role("button", name="Ask").click()  # a frame after the end closes the WebSocket
+
+    expect(page.get_by_role("heading")).to_have_text(f"{ADA} 2")
+    assert app.emulator.requests.count("refresh") == 1
+
+
+def test_ws08_socketio_goes_on_over_long_polling(site: SiteFactory, page: Page) -> None:
+    """WS-08: a poll refreshes the session, and the connection stays."""
+    app = _open_chat(site, page, "polling")
+    app.expire_session()
+
+    page.get_by_role("button", name="Ask").click()
+
+    expect(page.get_by_role("heading")).to_have_text("an answer")
+    assert app.emulator.requests.count("refresh") == 1
