@@ -1,4 +1,4 @@
-"""What a browser, a script and the operator get for bad input: a failed callback, a loop, a token, a cookie.
+"""The responses to bad input: a failed callback, a loop, a too large token and a foreign cookie.
 
 The page says what happened, whether the user is signed in, and what to do next. A script gets a stable code.
 The log has one line that names the remedy. No cookie of a live session is deleted.
@@ -141,7 +141,7 @@ def _deleted(response: httpx.Response) -> set[str]:
 
 @pytest.mark.parametrize(("case", "live"), ROWS)
 async def test_browser_gets_a_page_that_explains(make_env: EnvFactory, case: Case, *, live: bool) -> None:
-    """What happened, whether the user is signed in, and what to do next. The session stays."""
+    """The page has three answers, and the session stays."""
     env, browser = await _start(make_env, live=live)
 
     response = await browser.visit(await case.send(env, browser))
@@ -152,6 +152,16 @@ async def test_browser_gets_a_page_that_explains(make_env: EnvFactory, case: Cas
     for words in (case.what, case.signed_in[live] or "", case.next_step):
         assert words in text
     assert not {"DS", "DSR"} & _deleted(response)
+
+
+async def test_page_calls_a_user_signed_in_for_valid_tokens_only(make_env: EnvFactory) -> None:
+    """The browser sends cookies of a session that ended long ago."""
+    env, browser = await _start(make_env, live=True)
+    env.emulator.clock.advance(10**7)
+
+    response = await browser.visit(await _unknown_state(env, browser))
+
+    assert "You are not signed in." in response.text
 
 
 @pytest.mark.parametrize(("case", "live"), ROWS)

@@ -255,7 +255,7 @@ async def test_cb15_only_verified_tokens_count(make_env: EnvFactory, cookies: st
 
 
 async def test_cb15_unknown_tokens_are_confirmed_while_no_keys_can_be_fetched(make_env: EnvFactory) -> None:
-    """Nobody can tell that the session is over."""
+    """The session may be live."""
     env, other = make_env(default_tenant="acme"), make_env()
     signed_in = await other.signed_in_browser()
     env.emulator.faults.add("keys", status=503, times=100)
