@@ -83,7 +83,8 @@ def test_tn02_a_current_tenant_without_membership_is_none(tenants: object) -> No
 @pytest.mark.parametrize("tenants", [True, False], ids=["default schema", "tenant-only schema"])
 def test_tn02_a_dct_that_is_not_a_name_is_ignored(dct: object, *, tenants: bool) -> None:
     """In either schema."""
-    listed = {"tenants": {"acme": ADMIN, "": ADMIN}} if tenants else {"roles": ["admin"]}
+    names = ("acme", "", "None", "7", "True")
+    listed = {"tenants": dict.fromkeys(names, ADMIN)} if tenants else {"roles": ["admin"]}
     result = session(dct=dct, **listed)
     assert (result.tenant, result.tenant_claim) == (None, None)
 

@@ -36,6 +36,18 @@ async def test_tn08_tenant_switch_returns_verified_tokens_of_the_tenant() -> Non
     assert core.calls("refresh") == 0
 
 
+async def test_tn08_tenant_switch_needs_the_refresh_token_only() -> None:
+    """A browser whose session has expired switches without a refresh."""
+    core = AuthHarness()
+
+    pair, _ = await core.session_service.select_tenant(
+        Credentials(refresh=core.issue().refresh_jwt), "globex"
+    )
+
+    assert pair.session.tenant_id == "globex"
+    assert core.calls("refresh") == 0
+
+
 async def test_tenant_switch_uses_the_current_refresh_token() -> None:
     """The browser tab has an older one, which would end the session."""
     core = AuthHarness()
@@ -104,10 +116,10 @@ async def test_tn07_tenant_switch_to_another_tenant_is_rejected_and_changes_noth
     """The error and the event name the reason, and the session is unchanged."""
     core = AuthHarness(replace(STRICT, rotate_refresh=False))
     issued = core.issue()
-    core.set_next_tokens("select", *core.issue(tenant="acme"))
+    core.set_next_tokens("select", *core.issue(tenant="globex"))
 
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.session_service.select_tenant(cookies(issued), "globex")
+        await core.session_service.select_tenant(cookies(issued), "initech")
 
     assert caught.value.reason == "tenant"
     assert core.recorded_events(UpstreamTokenRejected, TenantSwitched) == [UpstreamTokenRejected("tenant")]
