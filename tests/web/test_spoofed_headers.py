@@ -31,7 +31,20 @@ _SPOOFED = {
 }
 _HOSTS = ["evil/x?", "a b", "", "localhost/health", "localhost:0", "[::1", "evil.example"]
 _AGENTS = ["kube-probe/1.30", "GoogleHC/1.0", "ELB-HealthChecker/2.0", "oauth2-proxy", "", "curl/8"]
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "options", "get", "X"]
+_METHODS = [
+    "GET",
+    "HEAD",
+    "OPTIONS",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "TRACE",
+    "PROPFIND",
+    "options",
+    "get",
+    "X",
+]
 
 
 class _Protected:
