@@ -200,9 +200,8 @@ class ConflictingCookies(NotAuthenticated):
     def __init__(self) -> None:
         super().__init__(
             "The session cookies belong to two different sessions, so neither counts, and you are not signed"
-            " in. Another site on this domain may have set one of them. Sign in again; if this page comes"
-            " back, delete the cookies of this site and its domain. The operator of this app prevents it with"
-            " DESCOPE_COOKIE_PREFIX=__Host-"
+            " in. Another site on this domain may have set one of them. Sign in again. If this page comes"
+            " back, delete the cookies of this site and its domain."
         )
 
 

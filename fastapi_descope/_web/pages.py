@@ -226,6 +226,7 @@ _TOO_LARGE = (
 )
 
 _ADVICE_BY_CODE: Mapping[str, str] = {
+    "session_ended": "Please sign in again.",
     "login_rejected": "You can start again. If that does not help, ask the people who run this application.",
     "step_up_required": "You are signed in, but this step needs your confirmation."
     " What you sent was not saved. Please confirm, and then send it again.",

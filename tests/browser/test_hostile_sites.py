@@ -184,7 +184,7 @@ def test_ck02_a_tossed_cookie_leads_to_an_explanation(sites: SitesFactory, page:
     page.get_by_role("button", name="ada@acme.example").click()
 
     expect(page.get_by_role("heading")).to_have_text("There are two different session cookies")
-    expect(page.get_by_text("DESCOPE_COOKIE_PREFIX=__Host-")).to_be_visible()
+    expect(page.get_by_text("delete the cookies of this site")).to_be_visible()
     page.goto(servers.app + "/")
     expect(page.get_by_role("heading")).to_have_text("ada@acme.example")
 
