@@ -154,12 +154,23 @@ async def test_refresh_with_rotation_returns_a_new_refresh_token() -> None:
     assert (await core.tokens.verify(tokens_result)).refresh_at == NOW + 600
 
 
-async def test_kd06_tokens_of_another_user_are_rejected() -> None:
-    """Both tokens are valid and belong together, but to another user than the refresh token."""
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        pytest.param(lambda _, theirs: theirs, id="both"),
+        pytest.param(lambda ours, theirs: JwtPair(theirs.session_jwt, ours.refresh_jwt), id="session"),
+        pytest.param(lambda ours, theirs: JwtPair(ours.session_jwt, theirs.refresh_jwt), id="refresh token"),
+    ],
+)
+async def test_kd06_tokens_of_another_user_are_rejected(
+    mixed: Callable[[JwtPair, JwtPair], JwtPair],
+) -> None:
+    """Both tokens are valid, but one of them belongs to another user than the refresh token."""
     core = AuthHarness()
-    refresh_token = await core.refresh_token(core.issue())
+    ours, theirs = core.issue(), core.issue(HANK, "globex")
+    refresh_token = await core.refresh_token(ours)
     with pytest.raises(InvalidUpstreamResponse) as caught:
-        await core.tokens.verify(result(core.issue(HANK, "globex")), refresh_token)
+        await core.tokens.verify(result(mixed(ours, theirs)), refresh_token)
     assert caught.value.reason == "subject"
     assert core.recorded_events(UpstreamTokenRejected) == [UpstreamTokenRejected("subject")]
 

@@ -1,5 +1,6 @@
 """Reads the tables of docs/security-model.md."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,10 @@ class Proof(NamedTuple):
     @property
     def node_id(self) -> str:
         """The name of the test for pytest, from the root of the repository."""
-        return f"tests/{self.file}::{self.test}"
+        tree = ast.parse((ROOT / "tests" / self.file).read_text(encoding="utf-8"))
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        names = (f"{node.name}::" for node in classes if self.test in {_name(each) for each in node.body})
+        return f"tests/{self.file}::{next(names, '')}{self.test}"
 
 
 class Row(NamedTuple):
@@ -41,6 +45,10 @@ class Row(NamedTuple):
     def proofs(self) -> list[Proof]:
         """The cited tests."""
         return [Proof(*found) for found in _PROOF.findall(self.proof)]
+
+
+def _name(node: ast.stmt) -> str | None:
+    return node.name if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
 
 
 @cache

@@ -1,5 +1,6 @@
 """Invalid requests and configurations: each gets its own response, and none is a 500."""
 
+import httpx
 import pytest
 
 from fastapi_descope import ConfigurationError, Descope
@@ -31,6 +32,20 @@ async def test_cb01_callback_without_its_state_is_rejected(make_env: EnvFactory,
     assert "set-cookie" not in response.headers
     assert list(env.emulator.requests) == []
     assert env.events[-1] == LoginFailed("state")
+
+
+@pytest.mark.parametrize("query", ["", "&state=" + "A" * 43])
+async def test_cb01_state_must_be_that_of_a_login_in_progress(make_env: EnvFactory, query: str) -> None:
+    """A login in progress does not make another callback acceptable."""
+    env = make_env()
+    browser = env.browser()
+    callback = await browser.open_callback()
+
+    response = await browser.visit(callback.partition("&state=")[0] + query)
+
+    assert response.status_code == 400
+    assert "DS" not in browser.names()
+    assert env.calls("exchange") == 0
 
 
 async def test_cb02_callback_from_another_browser_is_rejected(make_env: EnvFactory) -> None:
@@ -119,6 +134,23 @@ async def test_tn01_user_without_tenant_gets_403_no_tenant(make_env: EnvFactory)
     assert response.json()["code"] == "no_tenant"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("code=", "code=canary%0a"), ("state=", "state=canary"), ("&state=", "&kanary=")]
+)
+async def test_cb06_invalid_callback_shows_a_page_and_reflects_nothing(
+    make_env: EnvFactory, old: str, new: str
+) -> None:
+    """Neither its code nor its state is on the page."""
+    browser = make_env().browser()
+    callback = (await browser.open_callback()).replace(old, new)
+
+    response = await browser.visit(callback)
+
+    assert response.status_code == 400
+    assert not [value for value in httpx.URL(callback).params.values() if value in response.text]
+    assert "canary" not in response.text
+
+
 async def test_cb06_rejected_login_shows_a_page_and_reflects_nothing(make_env: EnvFactory) -> None:
     """The user cancelled at the identity provider. The page offers a new login (CB-06)."""
     env = make_env()
@@ -126,10 +158,10 @@ async def test_cb06_rejected_login_shows_a_page_and_reflects_nothing(make_env: E
     page = await browser.visit((await browser.visit("/login/sso?tenant=acme")).headers["location"])
     callback = (await browser.refuse(page)).headers["location"]
 
-    response = await browser.visit(callback + "&error_description=<script>alert(1)</script>")
+    response = await browser.visit(callback + "&error_description=<script>canary</script>")
 
     assert response.status_code == 400
-    assert "<script>" not in response.text
+    assert "canary" not in response.text
     assert "Sign in again" in response.text
     assert env.calls("exchange") == 0
     assert not [name for name in browser.names() if name.startswith("descope_login")]

@@ -45,6 +45,8 @@ def origin_in_a_browser(target: str) -> str:
 
 
 @given(TARGETS)
+@example("//evil.example")
+@example("/\\evil.example")
 @example("/%09/evil.example")
 @example("/%2e%2e//evil.example")
 @example("/%252f/evil.example")

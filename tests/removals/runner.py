@@ -42,7 +42,7 @@ _LIBRARIES = [
 ]
 _OURS = ("fastapi_descope", "tests", "example_app")
 _NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".tools", "__pycache__", ".hypothesis", ".*_cache")
-_FAILED = re.compile(r"^FAILED (tests/\S+?::test_\w+)(?:\[.*?\])?(?: - (.*))?$", re.MULTILINE)
+_FAILED = re.compile(r"^FAILED (tests/\S+?::(?:\w+::)?test_\w+)(?:\[.*?\])?(?: - (.*))?$", re.MULTILINE)
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(_LIBRARIES)

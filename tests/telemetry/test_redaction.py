@@ -83,6 +83,7 @@ def test_lg01_callback_in_the_access_log_is_redacted() -> None:
         ("/x?access_token=canary&id_token=canary", "/x?access_token=[redacted]&id_token=[redacted]"),
         ("/x?jwt=canary", "/x?jwt=[redacted]"),
         ("/login/sso?login_hint=ada%40acme.example", "/login/sso?login_hint=[redacted]"),
+        ("/v1/auth/sso/authorize?loginHint=canary", "/v1/auth/sso/authorize?loginHint=[redacted]"),
         ("/login/sso?tenant=ada%40acme.example&a=b", "/login/sso?tenant=[redacted]&a=b"),
         ("/login/sso?tenant=ada@acme.example", "/login/sso?tenant=[redacted]"),
         ("/login/sso?return_to=%2Fback%3Fcode%3Dcanary", "/login/sso?return_to=%2Fback%3Fcode%3D[redacted]"),

@@ -29,6 +29,7 @@ class CacheHarness(Publisher):
         super().__init__(*responses)
         self.recorded_events: list[Event] = []
         self.changes = 0
+        self.kids_at_changes: list[list[str] | None] = []
         events = EventBus()
         events.subscribe(self.recorded_events.append)
         self.cache = JwksCache(
@@ -41,8 +42,9 @@ class CacheHarness(Publisher):
         )
 
     def count_change(self) -> None:
-        """Count the changes of the keys in force."""
+        """Count the changes of the keys in force, and record the keys that are in force then."""
         self.changes += 1
+        self.kids_at_changes.append(self.current_kids())
 
     def current_kids(self) -> list[str] | None:
         """Return the ids of the keys in force without waiting."""
@@ -285,6 +287,16 @@ async def test_jw01_keys_are_replaced_never_merged(forge: Forge) -> None:
         await harness.kids_after(600)
         seen.append(harness.current_kids() or [])
     assert seen == [["A"], ["A", "B"], ["B"]]
+
+
+async def test_jw14_key_set_is_replaced_at_once(forge: Forge) -> None:
+    """A call that has begun keeps its keys, and there is no moment without a complete set."""
+    harness = CacheHarness(forge.key_set("A"), forge.key_set("B", "C"))
+    held = await harness.cache.keys()
+    await harness.kids_after(600)
+
+    assert sorted(held) == ["A"]
+    assert harness.kids_at_changes == [["A"], ["B", "C"]]
 
 
 async def test_tv18_only_a_change_of_key_material_is_a_change(forge: Forge) -> None:

@@ -303,6 +303,21 @@ async def test_jw05_old_keys_verify_without_waiting_in_an_outage(forge: Forge) -
     await verifier.aclose()
 
 
+async def test_jw06_cached_tokens_count_as_long_as_the_keys(forge: Forge) -> None:
+    """A day after the last successful fetch, a token that is cached and not expired is unavailable, too."""
+    publisher = Publisher(forge.key_set("A"))
+    verifier = publisher.verifier()
+    token = forge.token(forge.claims(exp=NOW + 200_000))
+    await verifier.verify_session(token)
+    publisher.publish(DOWN)
+    publisher.now += 86_399
+    assert isinstance(await verifier.verify_session(token), AuthSession)
+    publisher.now += 1
+
+    with pytest.raises(UpstreamUnavailable):
+        await verifier.verify_session(token)
+
+
 async def test_closing_fails_requests_that_wait_for_keys(forge: Forge) -> None:
     """A request that waits for keys while the app stops gets UpstreamUnavailable."""
     publisher = Publisher(forge.key_set("A"))

@@ -79,6 +79,21 @@ async def _a_bad_callback(env: AppHarness) -> httpx.Response:
     return await env.browser().visit("/callback?code=x")
 
 
+async def _a_repeated_callback(env: AppHarness) -> httpx.Response:
+    browser = env.browser()
+    callback = await browser.open_callback()
+    await browser.visit(callback)
+    return await browser.visit(callback)
+
+
+async def _a_slash_too_many(env: AppHarness) -> httpx.Response:
+    return await env.browser().visit("/callback/?code=x")
+
+
+async def _the_session(env: AppHarness) -> httpx.Response:
+    return await (await env.signed_in_browser()).get("/session")
+
+
 @pytest.mark.parametrize(
     ("ask", "status"),
     [
@@ -89,6 +104,9 @@ async def _a_bad_callback(env: AppHarness) -> httpx.Response:
         pytest.param(_to_the_login, 303, id="to the login"),
         pytest.param(_to_descope, 303, id="to Descope"),
         pytest.param(_a_bad_callback, 400, id="bad callback"),
+        pytest.param(_a_repeated_callback, 303, id="repeated callback"),
+        pytest.param(_a_slash_too_many, 404, id="slash too many"),
+        pytest.param(_the_session, 200, id="session"),
     ],
 )
 async def test_ca05_none_of_our_responses_is_stored(make_env: EnvFactory, ask: Ask, status: int) -> None:

@@ -6,9 +6,13 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 
-from fastapi_descope import AuthSession, NotAuthenticated, require_mfa, require_step_up
+from fastapi_descope import AuthSession, DescopeSettings, NotAuthenticated, require_mfa, require_step_up
+from fastapi_descope._upstream.login_options import LoginParams
+from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._web.login_loops import LoginLoops
 from fastapi_descope.events import LoginLoopStopped
 from tests.helpers.app_harness import Browser, EnvFactory, add_routes
+from tests.helpers.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +108,21 @@ async def test_cb18_two_logins_that_undo_each_other_stop(make_env: EnvFactory) -
 
     assert page.status_code in (200, 401)
     assert env.calls("exchange") <= 4
+
+
+def test_cb18_marker_remembers_each_login_for_a_minute() -> None:
+    """A login for the same page that was asked for something else is none of them."""
+    settings = DescopeSettings(project_id="P" + "a" * 27, public_url="https://app.example.com")
+    loops = LoginLoops(SessionCookies(settings))
+    step_up, mfa = LoginParams(step_up="true"), LoginParams(mfa="true")
+    (first,) = loops.mark(scope_of(), step_up, "/both")
+    (second,) = loops.mark(scope_of(cookie=first.decode().partition(";")[0]), mfa, "/both")
+    scope = scope_of(cookie=second.decode().partition(";")[0])
+
+    assert loops.is_loop(scope, step_up, "/both")
+    assert loops.is_loop(scope, mfa, "/both")
+    assert not loops.is_loop(scope, LoginParams(), "/both")
+    assert b"; Max-Age=60;" in second
 
 
 async def test_cb18_app_that_refuses_every_session_does_not_loop(make_env: EnvFactory) -> None:

@@ -98,6 +98,19 @@ def test_cb02_another_browser_does_not_find_the_login(
     assert logins.delete(victim.headers, state=attackers, secure=True) == []
 
 
+@pytest.mark.parametrize("position", range(43))
+def test_cb03_the_whole_hash_must_match(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin, position: int
+) -> None:
+    """A cookie whose hash differs in one character belongs to another login."""
+    state = start_login()
+    ((name, value),) = browser.cookies.items()
+    other = "A" if value[position] != "A" else "B"
+    header = f"{name}={value[:position]}{other}{value[position + 1 :]}".encode()
+
+    assert logins.find([(b"cookie", header)], state=state, now=NOW, secure=True) is None
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -453,6 +466,15 @@ def test_cb04_of_seven_logins_of_one_second_the_oldest_give_way(
         *(None, None),
         *("/2", "/3", "/4", "/5", "/6"),
     ]
+
+
+def test_cb04_of_logins_of_one_millisecond_the_first_give_way(
+    logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
+) -> None:
+    """Browsers send older cookies first, whatever the names are."""
+    states = [start_login(f"/{tab}", NOW) for tab in range(12)]
+    live = [logins.find(browser.headers, state=state, now=NOW, secure=True) for state in states]
+    assert [transaction.return_to for transaction in live if transaction] == ["/7", "/8", "/9", "/10", "/11"]
 
 
 def test_cb04_used_login_is_kept_for_a_minute(

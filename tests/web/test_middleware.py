@@ -4,6 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -31,6 +32,7 @@ def _cached_pages(app: FastAPI) -> None:
         response.headers["Expires"] = "Thu, 01 Jan 2037 00:00:00 GMT"
         response.headers["Surrogate-Control"] = "max-age=600"
         response.headers["CDN-Cache-Control"] = "max-age=600"
+        response.headers["X-Accel-Expires"] = "600"
         response.headers["Vary"] = "Accept-Encoding, cookie"
         return {"user": user is not None}
 
@@ -68,7 +70,8 @@ async def test_ca01_response_with_session_cookies_is_not_stored_by_shared_caches
     assert len(response.headers.get_list("set-cookie")) == 2
     assert response.headers["cache-control"] == "private, no-store"
     assert response.headers["vary"] == "Accept-Encoding, cookie"
-    assert {"expires", "surrogate-control", "cdn-cache-control"}.isdisjoint(response.headers)
+    removed = {"expires", "surrogate-control", "cdn-cache-control", "x-accel-expires"}
+    assert removed.isdisjoint(response.headers)
 
 
 async def test_ca02_response_that_depends_on_the_session_varies_by_both_headers(make_env: EnvFactory) -> None:
@@ -88,7 +91,17 @@ async def test_ca02_response_without_cache_control_becomes_private(make_env: Env
     assert response.headers["vary"] == "Cookie, Authorization"
 
 
-async def test_vary_star_is_unchanged(make_env: EnvFactory) -> None:
+async def test_ca02_compressed_response_becomes_private(make_env: EnvFactory) -> None:
+    """GZip sets Vary, and the default for Cache-Control applies all the same."""
+    env = make_env(routes=lambda app: app.add_middleware(GZipMiddleware, minimum_size=1))
+    response = await env.browser().get("/maybe", accept_encoding="gzip")
+
+    assert response.headers["content-encoding"] == "gzip"
+    assert response.headers["cache-control"] == "private"
+    assert response.headers["vary"] == "Accept-Encoding, Cookie, Authorization"
+
+
+async def test_ca02_vary_star_is_unchanged(make_env: EnvFactory) -> None:
     """It includes all headers."""
     assert (await make_env(routes=_cached_pages).browser().get("/vary-star")).headers["vary"] == "*"
 

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.anyio
         ("code=", "code=" + "a" * 2048),
         ("code=", "code=%C3%A9"),
         ("code=", "code[]="),
+        ("code=", "code=&kode="),
     ],
-    ids=["missing", "twice", "newline", "too long", "not ASCII", "a list"],
+    ids=["missing", "twice", "newline", "too long", "not ASCII", "a list", "empty"],
 )
 async def test_cb05_a_malformed_code_is_rejected(make_env: EnvFactory, old: str, new: str) -> None:
     """No call is sent to Descope, and the pending login is deleted."""

@@ -45,6 +45,10 @@ def _restore(browser: Browser, jar: CookieJar) -> None:
     browser.http.cookies.jar = jar
 
 
+def _login_cookies(browser: Browser) -> list[str]:
+    return [name for name in browser.names() if name.startswith("descope_login")]
+
+
 async def _complete_and_lose(browser: Browser, callback: str) -> httpx.Response:
     """Request the callback, and forget the response."""
     before = _saved(browser)
@@ -71,6 +75,23 @@ async def test_cb04_lost_response_is_made_up_for(env: AppHarness) -> None:
     signed_in = [event for event in env.events if isinstance(event, SignedIn)]
     assert len(signed_in) == 1
     assert CallbackRepeated(delivered=True) in env.events
+    (login,) = [line for line in lost.headers.get_list("set-cookie") if line.startswith("descope_login")]
+    assert "; Max-Age=60;" in login
+
+
+async def test_cb04_minute_begins_with_the_success(env: AppHarness) -> None:
+    """The user took their time at the identity provider, and 59 seconds later the browser repeats."""
+    with_response, without = env.browser(), env.browser()
+    callbacks = [await browser.open_callback() for browser in (with_response, without)]
+    env.emulator.clock.advance(100)
+    await with_response.visit(callbacks[0])
+    await _complete_and_lose(without, callbacks[1])
+    env.emulator.clock.advance(59)
+
+    repeated = [await with_response.visit(callbacks[0]), await without.visit(callbacks[1])]
+
+    assert [response.status_code for response in repeated] == [303, 303]
+    assert (await without.get("/me")).status_code == 200
 
 
 async def test_cb04_browser_that_has_the_login_is_redirected(env: AppHarness) -> None:
@@ -157,6 +178,7 @@ async def test_cb04_nothing_after_a_logout(env: AppHarness, url: str) -> None:
     await browser.visit(callback)
     jars.append(_saved(browser))
     await browser.post(url)
+    assert not _login_cookies(browser)
     jars.append(_saved(browser))
 
     for jar in jars:
@@ -165,6 +187,19 @@ async def test_cb04_nothing_after_a_logout(env: AppHarness, url: str) -> None:
         assert response.status_code == 400
         assert not {"DS", "DSR"} & set(response.cookies)
     assert env.calls("exchange") == 1
+
+
+async def test_cb04_nothing_after_the_session_was_ended_elsewhere(env: AppHarness) -> None:
+    """A logout that does not have the login cookie ends the session."""
+    browser = env.browser()
+    callback = await browser.open_callback()
+    lost = await _complete_and_lose(browser, callback)
+    await env.browser().post("/logout", cookie=f"DS={lost.cookies['DS']}; DSR={lost.cookies['DSR']}")
+
+    response = await browser.visit(callback)
+
+    assert response.status_code == 400
+    assert "DS" not in response.cookies
 
 
 async def test_cb04_nothing_after_a_logout_that_follows_a_refresh(make_env: EnvFactory) -> None:
@@ -195,6 +230,7 @@ async def test_cb04_nothing_after_another_login(env: AppHarness) -> None:
     await browser.visit(callback)
     env.emulator.clock.advance(1)
     await browser.sign_in("grace@acme.example")
+    assert len(_login_cookies(browser)) == 1
     after = _saved(browser)
 
     for jar in (before, after):

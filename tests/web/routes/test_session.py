@@ -201,6 +201,15 @@ async def test_cs01_a_foreign_page_cannot_use_an_endpoint_or_start_a_refresh(
     assert env.calls("refresh") == 0
 
 
+async def test_cs03_a_method_override_does_not_make_a_request_safe(make_env: EnvFactory) -> None:
+    """The app's own routes are protected by the method of the request line, too."""
+    browser = await make_env().signed_in_browser()
+
+    response = await browser.post("/session-of", sec_fetch_site="cross-site", x_http_method_override="GET")
+
+    assert response.status_code == 403
+
+
 @pytest.mark.parametrize("path", ["/logout", "/logout/all", "/tenant/select"])
 async def test_cs08_routes_that_change_a_session_reject_get(make_env: EnvFactory, path: str) -> None:
     """A link or a prefetch cannot change a session."""
