@@ -34,14 +34,16 @@ async def test_cb01_callback_without_its_state_is_rejected(make_env: EnvFactory,
     assert env.events[-1] == LoginFailed("state")
 
 
-@pytest.mark.parametrize("query", ["", "&state=" + "A" * 43])
-async def test_cb01_state_must_be_that_of_a_login_in_progress(make_env: EnvFactory, query: str) -> None:
+@pytest.mark.parametrize("state", [None, "A" * 43])
+async def test_cb01_state_must_be_that_of_a_login_in_progress(
+    make_env: EnvFactory, state: str | None
+) -> None:
     """A login in progress does not make another callback acceptable."""
     env = make_env()
     browser = env.browser()
-    callback = await browser.open_callback()
+    callback = httpx.URL(await browser.open_callback()).copy_remove_param("state")
 
-    response = await browser.visit(callback.partition("&state=")[0] + query)
+    response = await browser.visit(str(callback.copy_set_param("state", state) if state else callback))
 
     assert response.status_code == 400
     assert "DS" not in browser.names()
@@ -135,7 +137,7 @@ async def test_tn01_user_without_tenant_gets_403_no_tenant(make_env: EnvFactory)
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("code=", "code=canary%0a"), ("state=", "state=canary"), ("&state=", "&kanary=")]
+    ("old", "new"), [("code=", "code=canary%0a"), ("state=", "state=canary"), ("state=", "kanary=")]
 )
 async def test_cb06_invalid_callback_shows_a_page_and_reflects_nothing(
     make_env: EnvFactory, old: str, new: str

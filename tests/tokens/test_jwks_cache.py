@@ -290,7 +290,7 @@ async def test_jw01_keys_are_replaced_never_merged(forge: Forge) -> None:
 
 
 async def test_jw14_key_set_is_replaced_at_once(forge: Forge) -> None:
-    """A call that has begun keeps its keys, and there is no moment without a complete set."""
+    """A call that has begun keeps its keys, and there is no moment without a complete set (JW-14)."""
     harness = CacheHarness(forge.key_set("A"), forge.key_set("B", "C"))
     held = await harness.cache.keys()
     await harness.kids_after(600)
