@@ -58,7 +58,8 @@ def test_workers_share_no_connection_with_their_parent_or_each_other(
             assert browser.get("/me").status_code == 200
 
     assert not connections(pid)
-    assert not set.intersection(*map(connections, workers))
+    first, second = map(connections, workers)
+    assert not first & second
 
 
 def test_workers_draw_different_random_values(parent: tuple[int, str]) -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -77,7 +77,7 @@ class Copy:
                 (self._root / name).symlink_to(ROOT / name)
 
     @contextmanager
-    def without(self, removal: Removal) -> Iterator[None]:
+    def without(self, removal: Removal) -> Generator[None]:
         """Apply the removal, and restore the files at the end."""
         texts = removal.edited(self._root)
         originals = {path: path.read_text(encoding="utf-8") for path in texts}

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 FOLDER = Path(__file__).parent
 
@@ -16,9 +16,9 @@ class _EditTable(TypedDict):
     new: str
 
 
-class _RemovalTable(_EditTable, total=False):
+class _RemovalTable(_EditTable):
     rule: str
-    and_also: list[_EditTable]
+    and_also: NotRequired[list[_EditTable]]
 
 
 class _NotRemovableTable(TypedDict):
