@@ -24,8 +24,10 @@ from fastapi_descope import (
     public,
     require_roles,
 )
+from fastapi_descope._web.public_endpoints import PublicEndpoints
 from fastapi_descope._web.routes.checks import check_routes
 from tests.helpers.app_harness import APP, Browser, EnvFactory, no_routes
+from tests.helpers.scopes import scope_of
 from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
@@ -261,6 +263,18 @@ async def test_hp07_class_that_overrides_matches_is_an_error(router: APIRouter, 
         pass
 
 
+async def test_hp07_class_that_overrides_matches_closes_a_running_app() -> None:
+    """Its routes were added after the check of the first request."""
+    app, late = _protected(), APIRouter(route_class=_Versioned)
+    app.get("/about")(_marked())
+    assert await _status(app, "/about") == 200
+
+    late.get("/{page}")(_no)
+    app.include_router(late)
+
+    assert await _status(app, "/about") == 401
+
+
 def test_class_that_overrides_matches_is_accepted_without_public_endpoints() -> None:
     """It is an error only together with a marker."""
     app, router = _protected(), APIRouter(route_class=_Versioned)
@@ -373,6 +387,17 @@ async def test_hp07_middleware_around_a_mounted_app_knows_only_its_routes() -> N
     assert [await _status(outer, path) for path in ("/sub/about", "/hidden/about", "/hidden/open")] == [
         401
     ] * 3
+
+
+def test_hp07_known_app_counts_whatever_the_scope_says() -> None:
+    """A middleware of the outer app may call the inner one without a router."""
+    inner, outer = FastAPI(), FastAPI()
+    inner.get("/about")(_no)
+    outer.get("/about")(_marked())
+    scope = {**scope_of("app.example.com"), "method": "GET", "path": "/about", "root_path": "", "app": outer}
+
+    assert not PublicEndpoints(inner).handle(scope)
+    assert PublicEndpoints(None).handle(scope)
 
 
 async def test_hp07_app_that_is_no_framework_app_has_no_public_endpoints() -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import segno
 
+from fastapi_descope._web.notp_page import CodePage
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.helpers.app_harness import IDP, AppHarness, Browser, EnvFactory
 from tests.helpers.notp import ADA, LOGIN_COOKIE, attribute, csp_hash, open_page
@@ -45,6 +46,23 @@ async def test_np05_only_its_own_script_runs_on_the_page(notp_env: AppHarness) -
     assert response.headers["referrer-policy"] == "strict-origin"
     (cookie,) = response.headers.get_list("set-cookie")
     assert LOGIN_COOKIE.fullmatch(cookie)
+
+
+def test_np05_link_is_text_for_the_page() -> None:
+    """Whatever URL Descope sends, it ends no attribute."""
+    page = CodePage(
+        host="app.example.com",
+        url='https://wa.example/?a=1&text="><script>',
+        svg="",
+        state="state",
+        session_path="/s",
+        restart_path="/r",
+        return_to="/",
+        seconds=600,
+        interval=1,
+    ).html()
+
+    assert 'href="https://wa.example/?a=1&amp;text=&quot;&gt;&lt;script&gt;"' in page
 
 
 async def test_np08_the_page_says_who_is_signed_in_where(notp_env: AppHarness) -> None:
