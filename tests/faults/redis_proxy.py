@@ -31,6 +31,7 @@ class RedisProxy:
         latency: seconds by which each reply is delayed.
         reply: if not None, it is sent for every request instead of forwarding the request.
         requests: the number of requests: one for each attempted round trip.
+        lost_requests: the number of those that were sent over a lost connection.
         connections: the number of connections that were accepted.
         lost: set when a reply was lost.
     """
@@ -48,6 +49,7 @@ class RedisProxy:
         self.latency = 0.0
         self.reply: bytes | None = None
         self.requests = 0
+        self.lost_requests = 0
         self.connections = 0
         self.lost = asyncio.Event()
         self.port = 0
@@ -122,7 +124,9 @@ class RedisProxy:
                 self.requests += 1
                 if client not in self._lost:
                     await self._forward_request(request, client, server)
-                elif self._lost[client] is Lost.REJECTED:
+                    continue
+                self.lost_requests += 1
+                if self._lost[client] is Lost.REJECTED:
                     break
         finally:
             back.cancel()

@@ -32,7 +32,7 @@ from fastapi_descope import (
     require_tenant,
 )
 from fastapi_descope.emulator import Emulator
-from tests.helpers.app_harness import build_app_harness
+from tests.helpers.app_harness import APP, build_app_harness
 
 _EXAMPLES = 8
 _BODIES = ("application/json", "application/x-www-form-urlencoded")
@@ -91,7 +91,7 @@ class DescribedApp:
         )
         @given(operation.as_strategy())
         def send(case: Case) -> None:
-            response = case.call(allow_redirects=False, **caller(self.emulator))
+            response = case.call(base_url=APP, allow_redirects=False, **caller(self.emulator))
             statuses.append(response.status_code)
 
         send()

@@ -78,6 +78,21 @@ async def test_rd07_many_dead_connections_fail_no_command(
     assert fleet.events == []
 
 
+async def test_rd07_one_dead_connection_replaces_all_idle_ones(
+    fleet: Fleet, proxy: RedisProxy, store: RedisRefreshStore
+) -> None:
+    """Each of the others would cost a command its timeout, and a retry can meet one."""
+    await asyncio.gather(*(store.get(f"connect-{number}") for number in range(1000)))
+    proxy.lose_connections(Lost.FORGOTTEN)
+    await store.get("first")
+    assert proxy.lost_requests == 1
+
+    await asyncio.gather(*(store.get(f"further-{number}") for number in range(1000)))
+
+    assert proxy.lost_requests == 1
+    assert fleet.events == []
+
+
 async def test_rd07_idle_connections_are_replaced(
     fleet: Fleet, proxy: RedisProxy, redis_server: RedisServer
 ) -> None:
