@@ -60,11 +60,16 @@ def _handlers(app: FastAPI) -> None:
         "/dependency": _dependency,
         "/resource": _resource,
         "/connection": _connection,
+        "/optional": _optional,
     }.items():
         app.get(path)(_identity(dependency))
 
 
 def _dependency(session: CurrentSession) -> str | None:
+    return _repository()
+
+
+def _optional(user: OptionalUser) -> str | None:
     return _repository()
 
 
@@ -113,7 +118,7 @@ def _add_concurrent(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("tenant", ["acme", "globex", None])
 @pytest.mark.parametrize(
-    "path", ["/async", "/sync", "/dependency", "/resource", "/connection", "/task", "/executor"]
+    "path", ["/async", "/sync", "/dependency", "/resource", "/connection", "/optional", "/task", "/executor"]
 )
 async def test_tn13_tenant_is_seen_by_all_code_that_a_handler_runs(
     make_env: EnvFactory, path: str, tenant: str | None
