@@ -45,6 +45,24 @@ async def test_cb16_request_waits_half_a_minute_for_a_slow_hook(
         await completed.acquire(SECRET)
 
 
+async def test_cb04_refused_login_is_not_completed_again() -> None:
+    """For as long as its cookie lives."""
+    now = 0.0
+    auth = AuthHarness()
+    completed = CompletedLogins(MemoryRefreshStore(lambda: now), auth.coordinator, auth.tokens)
+    lease = await completed.acquire(SECRET)
+    assert isinstance(lease, Lease)
+
+    await completed.refuse(SECRET, lease)
+
+    now = 599.0
+    assert await completed.acquire(SECRET) is None
+    with pytest.raises(LoginEnded):
+        await completed.newest_pair(SECRET, [])
+    now = 601.0
+    assert isinstance(await completed.acquire(SECRET), Lease)
+
+
 async def test_cb04_repeat_after_a_refresh_gets_the_new_tokens(
     logins: Callable[[AuthHarness], CompletedLogins],
 ) -> None:

@@ -1,9 +1,11 @@
 """Authorization headers without a bearer, such as those of HTTP Basic for the whole app (KD-08)."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
+from fastapi_descope._auth.credentials import Credentials
 from tests.helpers.app_harness import EnvFactory
 
 pytestmark = pytest.mark.anyio
@@ -67,3 +69,30 @@ async def test_lo06_error_of_routes_that_need_cookies_names_the_header(
     assert response.status_code == 400
     assert "without an Authorization header" in response.json()["detail"]
     assert "set-cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("value", "scheme"),
+    [
+        (b"Basic abc", "basic"),
+        (b"Custom abc", "other"),
+        (b"Bearer a b", "bearer"),
+        (b"Bearer  a", "bearer"),
+        (b"Bearer a,b", "bearer"),
+        (b"Bearer a\t", "bearer"),
+        (b"Bearer \xe9", "bearer"),
+        (b"Bearer", "bearer"),
+    ],
+)
+def test_kd08_malformed_bearer_is_no_token(
+    read_cookies: Callable[..., Credentials], value: bytes, scheme: str
+) -> None:
+    """Nothing of the header is verified."""
+    credentials = read_cookies([(b"authorization", value)])
+
+    assert (credentials.bearer, credentials.scheme) == ("", scheme)
+
+
+def test_kd08_two_headers_are_no_token(read_cookies: Callable[..., Credentials]) -> None:
+    """Proxies and servers may differ in which of them counts."""
+    assert read_cookies([(b"authorization", b"Bearer a")] * 2).bearer == ""

@@ -46,6 +46,27 @@ def test_a_request_is_loopback_if_client_and_host_are(
 
 
 @pytest.mark.parametrize(
+    ("hosts", "local"),
+    [
+        (["localhost:8000"], True),
+        (["[::1]"], True),
+        (["app.example.com"], False),
+        (["localhost.example.com"], False),
+        (["a b"], False),
+        (["localhost", "localhost"], False),
+        ([], False),
+    ],
+)
+def test_a_loopback_host_is_a_single_name_of_this_machine(
+    settings_of: SettingsOf, hosts: list[str], *, local: bool
+) -> None:
+    """The client is not asked: a proxy on the same machine may be between."""
+    public_origin = PublicOrigin(settings_of(public_url=OWN))
+    scope = {**scope_of(*hosts), "client": ("203.0.113.9", 50_000)}
+    assert public_origin.has_loopback_host(scope) is local
+
+
+@pytest.mark.parametrize(
     ("hosts", "scheme", "origin"),
     [
         pytest.param(["localhost"], "http", "http://localhost", id="localhost"),

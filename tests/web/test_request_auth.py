@@ -292,7 +292,7 @@ async def test_tn11_a_thousand_concurrent_users_see_themselves() -> None:
             session: CurrentSession,
         ) -> set[str | None]:
             known = await get_auth_session(request)
-            return {user.id, session.user.id, known and known.user.id}
+            return {user.id, session.user.id, known.user.id if known else None}
 
     env = build_app_harness(routes=routes)
     tokens = {

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from starlette.types import Message
 
-from fastapi_descope._auth.credentials import Credentials
-from fastapi_descope._web.cookies import SessionCookies
+from fastapi_descope._auth.credentials import CookieAction, Credentials
+from fastapi_descope._web.cookies import ResponseCookies, SessionCookies
 from fastapi_descope.errors import TokenError, TokenReason
 from fastapi_descope.session import TokenPair
 from tests.helpers.cookie_jar import StandardJar
+from tests.helpers.scopes import scope_of
 
 NOW = 1_700_000_000
 DELETION = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
@@ -124,10 +126,11 @@ def test_clear_refresh_deletes_only_the_refresh_cookie(
     cookies = cookies_of()
     credentials = read_cookies([(b"cookie", b"DS=a.b.c; DS.1=x; DSR=d.e.f; DSR.2=x")])
     attributes = f"{DELETION}; Path=/; HttpOnly; SameSite=Lax"
-    assert [line.decode() for line in cookies.clear_refresh(credentials, secure=False)] == [
-        f"DSR=; {attributes}",
-        f"DSR.2=; {attributes}",
-    ]
+    for secure, flag in ((False, ""), (True, "; Secure")):
+        assert [line.decode() for line in cookies.clear_refresh(credentials, secure=secure)] == [
+            f"DSR=; {attributes}{flag}",
+            f"DSR.2=; {attributes}{flag}",
+        ]
 
 
 def test_ck02_duplicates_are_deleted_under_each_domain_of_this_host(cookies_of: CookiesOf) -> None:
@@ -139,6 +142,20 @@ def test_ck02_duplicates_are_deleted_under_each_domain_of_this_host(cookies_of: 
         f"DS=; {DELETION}; Path=/; Domain=app.example.com; HttpOnly; SameSite=Lax; Secure",
         f"DSR=; {DELETION}; Path=/; Domain=app.example.com; HttpOnly; SameSite=Lax; Secure",
     ]
+
+
+def test_ck05_duplicates_are_deleted_as_securely_as_cookies_are_set(cookies_of: CookiesOf) -> None:
+    """A browser keeps a secure cookie if the deletion is not."""
+    cookies = cookies_of(cookie_domain="example.com")
+    response = ResponseCookies(cookies, scope_of("localhost:8000", scheme="http"))
+
+    assert response.delete_duplicates(["DS"])
+
+    message: Message = {"type": "http.response.start", "status": 200, "headers": []}
+    response.set_headers(message, CookieAction.KEEP, NOTHING, NOW)
+    lines = [value for name, value in message["headers"] if name == b"set-cookie"]
+    assert lines
+    assert all(b"; Secure" in line for line in lines)
 
 
 def test_ck02_a_clear_deletes_only_our_cookies(cookies_of: CookiesOf, read_cookies: ReadCookies) -> None:

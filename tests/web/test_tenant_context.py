@@ -56,12 +56,13 @@ def _repository() -> str | None:
 def _handlers(app: FastAPI) -> None:
     _add_functions(app)
     _add_concurrent(app)
-    for path, dependency in {
+    dependencies: dict[str, Callable[..., object]] = {
         "/dependency": _dependency,
         "/resource": _resource,
         "/connection": _connection,
         "/optional": _optional,
-    }.items():
+    }
+    for path, dependency in dependencies.items():
         app.get(path)(_identity(dependency))
 
 
