@@ -85,7 +85,7 @@ def test_tv12_a_token_is_not_valid_before_iat_and_nbf(
     verify_token: Verify, error_of: ErrorOf, forge: Forge, claim: str, ahead: int, *, valid: bool
 ) -> None:
     """``iat`` and ``nbf`` may be in the future by the leeway, and not by a second more."""
-    token = forge.token(forge.claims(**{claim: NOW + ahead, "exp": NOW + 7200}))
+    token = forge.token(forge.claims(**{"nbf": NOW, claim: NOW + ahead, "exp": NOW + 7200}))
     if valid:
         assert verify_token(token)["sub"] == "U2forge"
     else:
