@@ -8,7 +8,7 @@
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
     |   +-- ConflictingCookies         the cookies belong to two different sessions      401
-    |   +-- LoginLoop                  a login has just not given what it was for      401
+    |   +-- LoginLoop                  a login did not give what it was asked for        401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
     |   +-- StepUpRequired             authenticated, but not strongly enough            401
     +-- Forbidden                      authenticated, but not allowed                    403

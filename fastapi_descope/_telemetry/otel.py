@@ -103,7 +103,7 @@ _LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
         "other_host": "redirect other hosts to DESCOPE_PUBLIC_URL, or correct it",
     }
 )
-"""What a failed login needs, by reason."""
+"""The remedy for each reason of a failed login."""
 
 _COUNTERS: Mapping[str, str] = MappingProxyType(
     {

@@ -5,9 +5,9 @@ from enum import Enum
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-__all__ = ["ClientKind", "client_kind", "is_cross_origin_navigation", "is_cross_site"]
+__all__ = ["PREFETCH_HEADERS", "ClientKind", "client_kind", "is_cross_origin_navigation", "is_cross_site"]
 
-_PURPOSES = ("sec-purpose", "purpose", "x-sec-purpose")
+PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-sec-purpose")
 """The headers of a prefetch: of browsers, and of Turbo, whose script cannot set the others."""
 
 
@@ -24,7 +24,7 @@ class ClientKind(Enum):
 def client_kind(scope: Scope) -> ClientKind:
     """Return the kind of client, from Fetch Metadata, or from ``Accept`` if the browser sends none."""
     headers = Headers(scope=scope)
-    if any("prefetch" in headers.get(name, "").lower() for name in _PURPOSES):
+    if any("prefetch" in headers.get(name, "").lower() for name in PREFETCH_HEADERS):
         return ClientKind.PREFETCH
     if headers.get("hx-request") == "true":
         return ClientKind.HTMX

@@ -17,6 +17,7 @@ from .._telemetry.log_once import LogOnce
 from .._tokens.claims import COMPACT_JWS
 from ..errors import SessionTooLarge
 from ..settings import DescopeSettings
+from .client_kind import PREFETCH_HEADERS
 
 __all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs"]
 
@@ -26,7 +27,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 _SCHEMES = frozenset({"bearer", "basic", "digest", "dpop", "negotiate", "ntlm"})
 """Authorization schemes that events can contain. Any other value could be a token without a scheme."""
 
-_PURPOSES = frozenset({b"purpose", b"sec-purpose", b"x-sec-purpose"})
+_PURPOSES = frozenset(name.encode("ascii") for name in PREFETCH_HEADERS)
 
 _MAX_HEADER_BYTES = 65_536
 _MAX_PAIRS = 1_000

@@ -6,18 +6,15 @@ and again, for example because it does not keep the session cookie, or because D
 """
 
 import re
-from hashlib import sha256
 
 from starlette.types import Scope
 
-from .._encoding import base64url_encode
 from .._upstream.login_options import LoginParams
-from .cookies import CookieAttributes, SessionCookies
-from .credentials import cookie_pairs
+from .cookies import SessionCookies
+from .marker_cookie import MarkerCookie, marker_hash
 
 __all__ = ["MARKER", "LoginLoops"]
 
-_SECONDS = 60
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
 
 MARKER = b"descope_asked="
@@ -28,10 +25,7 @@ class LoginLoops:
     """The marker of completed logins. It lives for a minute, and any success deletes it."""
 
     def __init__(self, cookies: SessionCookies) -> None:
-        self._use_secure = cookies.use_secure
-        self._attributes = {
-            secure: CookieAttributes.of(same_site="lax", secure=secure) for secure in (False, True)
-        }
+        self._cookie = MarkerCookie("descope_asked", cookies)
 
     def mark(self, scope: Scope, params: LoginParams, return_to: str) -> list[bytes]:
         """Return the ``Set-Cookie`` values that record a completed login.
@@ -39,10 +33,9 @@ class LoginLoops:
         A loop of two logins, each of which loses what the other one was asked for, is one too. So up to four
         are recorded.
         """
-        secure = self._use_secure(scope)
         asked = [_hash(params, return_to)]
         asked += [each for each in self._marked(scope) if each not in asked][:3]
-        return [self._attributes[secure].set_cookie(_name(secure=secure), ".".join(asked), _SECONDS)]
+        return self._cookie.set(scope, ".".join(asked))
 
     def is_loop(self, scope: Scope, params: LoginParams, return_to: str) -> bool:
         """Return whether a login that was completed a moment ago was asked for the same."""
@@ -50,22 +43,16 @@ class LoginLoops:
 
     def clear(self, scope: Scope) -> list[bytes]:
         """Return the ``Set-Cookie`` values that delete the marker."""
-        secure = self._use_secure(scope)
-        return self._attributes[secure].delete_cookies([_name(secure=secure)])
+        return self._cookie.delete(scope)
 
     def _marked(self, scope: Scope) -> list[str]:
-        name = _name(secure=self._use_secure(scope)).encode("ascii")
-        values = [value for key, value in cookie_pairs(scope["headers"], name) if key == name]
+        values = self._cookie.values(scope)
         if len(values) != 1 or not _VALUE.fullmatch(values[0]):
             return []
         return values[0].decode("ascii").split(".")
 
 
-def _name(*, secure: bool) -> str:
-    return "__Host-descope_asked" if secure else "descope_asked"
-
-
 def _hash(params: LoginParams, return_to: str) -> str:
     # The browser does not send a fragment, so a request does not show it.
     asked = f"{params.step_up is not None} {params.mfa is not None} {return_to.partition('#')[0]}"
-    return base64url_encode(sha256(asked.encode()).digest())[:22]
+    return marker_hash(asked.encode())

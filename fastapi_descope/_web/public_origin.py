@@ -66,30 +66,33 @@ class PublicOrigin:
 
     def has_loopback_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names this machine."""
-        hosts = Headers(raw=scope["headers"]).getlist("host")
-        requested = Origin.parse(f"http://{hosts[0]}") if len(hosts) == 1 else None
+        requested = _requested_origin(Headers(raw=scope["headers"]))
         return requested is not None and requested.is_loopback
 
     def is_other_host(self, scope: Scope) -> bool:
         """Return whether ``Host`` names another host than ``DESCOPE_PUBLIC_URL``. Ports do not count.
 
-        A proxy may have replaced the header, so only log messages may depend on it.
+        A proxy may have replaced the header, so no security decision may depend on it.
         """
-        hosts = Headers(raw=scope["headers"]).getlist("host")
         public = Origin.parse(self._configured or "")
-        requested = Origin.parse(f"http://{hosts[0]}") if len(hosts) == 1 else None
+        requested = _requested_origin(Headers(raw=scope["headers"]))
         return public is not None and requested is not None and requested.host != public.host
 
 
 def _loopback_origin(scope: Scope) -> Origin | None:
     """Return the origin that the request's ``Host`` names, if a client of this machine sent the request."""
     headers = Headers(raw=scope["headers"])
-    hosts = headers.getlist("host")
     scheme = _HTTP_SCHEMES.get(scope.get("scheme", "http"))
-    if scheme is None or len(hosts) != 1 or not _is_direct(scope, headers):
+    if scheme is None or not _is_direct(scope, headers):
         return None
-    origin = Origin.parse(f"{scheme}://{hosts[0]}")
+    origin = _requested_origin(headers, scheme)
     return origin if origin is not None and origin.is_loopback else None
+
+
+def _requested_origin(headers: Headers, scheme: str = "http") -> Origin | None:
+    """Return the origin that ``Host`` names, or None unless it occurs exactly once and is valid."""
+    hosts = headers.getlist("host")
+    return Origin.parse(f"{scheme}://{hosts[0]}") if len(hosts) == 1 else None
 
 
 def _is_direct(scope: Scope, headers: Headers) -> bool:

@@ -121,10 +121,9 @@ class LoginRoutes:
         except Exception:
             self.steps.delete_transaction(request, auth, state)
             raise
-        if pair is not None:
-            await self.steps.sign_in(auth, pair)
         url = self.steps.stored_return_to(transaction, request, auth)
         if pair is not None:
+            await self.steps.sign_in(auth, pair)
             self.steps.mark_completed(request, auth, transaction, url)
         return self._redirect_after_login(url)
 
