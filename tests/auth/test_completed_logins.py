@@ -37,7 +37,7 @@ async def _completed(auth: AuthHarness, logins: CompletedLogins) -> JwtPair:
 async def test_cb16_request_waits_half_a_minute_for_a_slow_hook(
     logins: Callable[[AuthHarness], CompletedLogins],
 ) -> None:
-    """Then it is a 503: nobody knows yet whether the login succeeds."""
+    """Then it is a 503, because the login may still succeed."""
     completed = logins(AuthHarness())
     assert isinstance(await completed.acquire(SECRET), Lease)
 

@@ -67,7 +67,7 @@ def _check_token(token: str, kind: TokenKind, *, is_ours: bool) -> None:
         claims = verify(token, kind=kind, keys=KEYS, policy=POLICY, now=NOW)
     except TokenError:
         return
-    assert is_ours, "a token that nobody signed was accepted"
+    assert is_ours, "an unsigned token was accepted"
     session, refresh = AuthSession.from_claims(claims), RefreshToken.from_claims(token, claims)
     assert session.user.id == refresh.subject == claims.get("dsub", claims["sub"])
     assert token not in repr((session, refresh))

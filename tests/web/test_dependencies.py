@@ -357,12 +357,12 @@ async def test_user_is_never_read_from_the_body() -> None:
     """``user: User`` is an error, which says to write ``user: CurrentUser``, also without the middleware."""
     app = FastAPI()
 
-    @app.post("/whoever")
+    @app.post("/users")
     async def whoever(user: User) -> str:
         return user.id
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-        response = await client.post(f"{APP}/whoever", json={"id": "admin"})
+        response = await client.post(f"{APP}/users", json={"id": "admin"})
 
     assert response.status_code == 422
     assert "annotate it as `user: CurrentUser`" in response.text

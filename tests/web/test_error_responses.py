@@ -224,7 +224,7 @@ async def test_turbo_gets_a_page_that_leads_to_the_login(
 
 
 async def test_turbo_form_that_needs_a_step_up_gets_the_explanation_first(make_env: EnvFactory) -> None:
-    """What was sent is lost, and the page says so. A visit loses nothing."""
+    """The form data is lost, and the page says so. A visit loses nothing."""
     browser = await make_env(routes=_guarded).signed_in_browser()
 
     form, visit = [await _request_by_turbo(browser, "/step-up", VISIT, each) for each in ("POST", "GET")]

@@ -258,7 +258,7 @@ def _with_an_unassigned_name() -> Handler:
 
 
 def test_tn14_code_without_source_is_searched_for_factories() -> None:
-    """A container may have bytecode only. What needs the source is then unknown."""
+    """A container may have bytecode only. Findings that need the source are then missing."""
     found: dict[str, Any] = {"require_roles": require_roles, "admins": ADMINS}
     exec("def made(): return require_roles('admin')\ndef ready(): return admins", found)  # noqa: S102
     app = FastAPI()

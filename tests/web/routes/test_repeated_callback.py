@@ -223,7 +223,7 @@ async def test_cb04_nothing_after_a_logout_that_follows_a_refresh(make_env: EnvF
 
 
 async def test_cb04_nothing_after_another_login(env: AppHarness) -> None:
-    """The browser keeps the session of the later login, whoever asks with which cookies."""
+    """The browser keeps the session of the later login, with the cookies of either moment."""
     browser = env.browser()
     callback = await browser.open_callback()
     before = _saved(browser)
