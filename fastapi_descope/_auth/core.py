@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import MemoryRefreshStore, RefreshStore
 from .._tokens.claims import TokenPolicy
+from .._tokens.jwks_cache import Fetch
 from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi
 from .._upstream.transport import Transport
@@ -31,7 +32,7 @@ from .token_service import TokenService
 if TYPE_CHECKING:
     from .._refresh.redis.store import RedisRefreshStore
 
-__all__ = ["Core", "build_api", "build_core", "build_redis_store"]
+__all__ = ["Core", "build_api", "build_core", "build_policy", "build_redis_store", "build_verifier"]
 
 _DRAIN_SECONDS = 10.0
 """How long a shutdown waits for refreshes in flight, unless a call may take longer."""
@@ -102,7 +103,7 @@ def build_core(
     # are measured by a clock that cannot be set back (RF-17).
     monotonic = time.monotonic if clock is time.time else clock
     api = build_api(settings, events, transport=transport, monotonic=monotonic)
-    verifier = _build_verifier(settings, events, api, clock, monotonic)
+    verifier = build_verifier(settings, events, api.fetch_jwks, clock=clock, monotonic=monotonic)
     if store is None:
         store = _build_store(settings, events, monotonic)
     tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
@@ -223,18 +224,33 @@ def _build_store(settings: DescopeSettings, events: EventBus, monotonic: Callabl
     return MemoryRefreshStore(monotonic, lease_seconds=lease_seconds)
 
 
-def _build_verifier(
+def build_verifier(
     settings: DescopeSettings,
     events: EventBus,
-    api: DescopeApi,
-    clock: Callable[[], float],
-    monotonic: Callable[[], float],
+    fetch: Fetch,
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> TokenVerifier:
+    """Return the verifier of session and refresh tokens. ``fetch`` gets the key set, when it is needed."""
+    return TokenVerifier(
+        fetch,
+        policy=build_policy(settings),
+        clock=clock,
+        monotonic=monotonic,
+        events=events,
+        max_stale=settings.jwks_max_stale,
+        cache_size=settings.token_cache_size,
+    )
+
+
+def build_policy(settings: DescopeSettings) -> TokenPolicy:
+    """Return what tokens must contain."""
     # A project that renames its cookies names them in the tokens too (wire contract 3.2, ``drn``). Only that
     # name can have a prefix.
     session = {settings.session_cookie_name, settings.session_cookie}
     refresh = {settings.refresh_cookie_name, settings.refresh_cookie}
-    policy = TokenPolicy(
+    return TokenPolicy(
         project_id=settings.project_id,
         issuers=settings.issuers,
         audience=settings.audience,
@@ -242,13 +258,4 @@ def _build_verifier(
         refresh_names=frozenset({"DSR", *refresh}) - session,
         clients=frozenset(settings.first_party_clients),
         leeway=settings.leeway,
-    )
-    return TokenVerifier(
-        api.fetch_jwks,
-        policy=policy,
-        clock=clock,
-        monotonic=monotonic,
-        events=events,
-        max_stale=settings.jwks_max_stale,
-        cache_size=settings.token_cache_size,
     )

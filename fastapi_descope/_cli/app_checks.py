@@ -1,26 +1,31 @@
 """Checks of how the plugin is installed in an app, and in the apps that it mounts."""
 
-import sys
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import NoMatchFound
-from uvicorn.importer import ImportFromStringError, import_from_string
 
+from .._config.origin import Origin
 from .._web.app_location import CALLBACK, LOGIN
 from .._web.middleware import DescopeMiddleware
 from .._web.routes.checks import check_routes
-from ..errors import ConfigurationError
+from .._web.starlette_auth import DescopeAuthBackend
 from ..plugin import Descope
 from ..settings import DescopeSettings
-from .checks import CheckResult, Severity
+from .checks import CheckResult, fail, ok, warn
+from .settings_checks import is_loopback
 
-__all__ = ["AppChecks", "load_app"]
+__all__ = ["AppChecks"]
+
+_ANY_SITE = "https://any-site.invalid"
+"""An origin that no app lists: a pattern that matches it matches every site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,21 @@ class _Middleware:
 
     cls: object
     options: Mapping[str, object]
+
+    @property
+    def is_auth_backend(self) -> bool:
+        """Whether it is Starlette's ``AuthenticationMiddleware`` with our backend."""
+        backend = self.options.get("backend")
+        return self.cls is AuthenticationMiddleware and isinstance(backend, DescopeAuthBackend)
+
+    @property
+    def cors_origins(self) -> Iterator[str]:
+        """The origins that CORS allows to read responses to requests with cookies."""
+        if self.cls is CORSMiddleware and self.options.get("allow_credentials"):
+            yield from cast("Iterable[str]", self.options.get("allow_origins", ()))
+            pattern = cast("str | None", self.options.get("allow_origin_regex"))
+            if pattern is not None and re.fullmatch(pattern, _ANY_SITE):
+                yield "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +70,9 @@ class _App:
         return DescopeMiddleware in self.middleware_classes
 
     @property
-    def cors_origins(self) -> Iterator[str]:
-        """The origins that CORS allows to read responses to requests with cookies."""
-        for each in self.middleware:
-            if each.cls is CORSMiddleware and each.options.get("allow_credentials"):
-                yield from cast("Iterable[str]", each.options.get("allow_origins", ()))
+    def outside_plugin(self) -> tuple[_Middleware, ...]:
+        """The middleware that wraps ours."""
+        return self.middleware[: self.middleware_classes.index(DescopeMiddleware)]
 
 
 class AppChecks:
@@ -74,43 +92,48 @@ class AppChecks:
         """Run the checks. An app without the plugin passes if another one has it."""
         with_plugin = [app for app in self._apps if app.has_plugin]
         if not with_plugin:
-            fix = "use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
-            yield CheckResult(Severity.FAIL, "middleware", f"DescopeMiddleware is missing; {fix}")
+            remedy = "use Descope(app), or app.add_middleware(DescopeMiddleware, ...)"
+            yield fail("middleware.missing", f"DescopeMiddleware is missing; {remedy}")
         for app in with_plugin:
             yield _check_middleware(app)
         for app in with_plugin or self._apps[:1]:
             yield _check_plugin_routes(app)
-        yield from (CheckResult(Severity.FAIL, "routes", error) for error in check_routes(self._apps[0].app))
-        yield from self._check_cors()
-
-    def _check_cors(self) -> Iterator[CheckResult]:
-        # CS-01: such a front end can read responses, but its state-changing requests are refused.
+        yield from (fail("routes.mistake", error) for error in check_routes(self._apps[0].app))
         settings = self.settings
-        if settings is None:
+        if settings is not None:
+            yield from self._check_cors(settings)
+            yield from self._check_production(settings)
+
+    def _check_cors(self, settings: DescopeSettings) -> Iterator[CheckResult]:
+        trusted = {settings.public_url, *settings.trusted_origins}
+        origins = (each for app in self._apps for layer in app.middleware for each in layer.cors_origins)
+        for origin in dict.fromkeys(origins):
+            if origin == "*":
+                yield _every_origin(settings)
+            elif origin not in trusted:
+                # CS-01: such a front end can read responses, but its state-changing requests are refused.
+                message = (
+                    f"CORSMiddleware allows {origin} with cookies, but its POSTs are refused as cross-site;"
+                    " add it to DESCOPE_TRUSTED_ORIGINS"
+                )
+                yield warn("origins.not_trusted", message)
+
+    def _check_production(self, settings: DescopeSettings) -> Iterator[CheckResult]:
+        """Check the outermost app for a public host, which no other app gets before it."""
+        public, outermost = Origin.parse(settings.public_url or ""), self._apps[0]
+        if public is None or is_loopback(str(public)):
             return
-        trusted = {settings.public_url, *settings.trusted_origins, "*"}
-        for origin in (each for app in self._apps for each in app.cors_origins if each not in trusted):
-            message = (
-                f"CORSMiddleware allows {origin} with cookies, but its POSTs are refused as cross-site;"
-                " add it to DESCOPE_TRUSTED_ORIGINS"
-            )
-            yield CheckResult(Severity.WARN, "origins", message)
-
-
-def load_app(name: str) -> Starlette:
-    """Import the app that ``module:attribute`` names. The current directory is on the import path.
-
-    Raises:
-        ConfigurationError: The name is malformed, cannot be imported, or does not name an app.
-    """
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        app: object = import_from_string(name)
-    except ImportFromStringError as error:
-        raise ConfigurationError(str(error)) from None
-    if not isinstance(app, Starlette):
-        raise ConfigurationError(f"{name}: expected a FastAPI or Starlette app, found {type(app).__name__}")
-    return app
+        if outermost.app.debug:
+            message = "debug=True shows source code with each error of the app to its users; remove it"
+            yield fail("app.debug", message)
+        for layer in outermost.middleware:
+            hosts = cast("Iterable[str]", layer.options.get("allowed_hosts") or ("*",))
+            if layer.cls is TrustedHostMiddleware and not any(_accepts(each, public.host) for each in hosts):
+                message = (
+                    f"TrustedHostMiddleware refuses every request to {public.host}, the host of"
+                    " DESCOPE_PUBLIC_URL; add it to allowed_hosts"
+                )
+                yield fail("middleware.host_refused", message)
 
 
 def _apps(app: Starlette, path: str) -> Iterator[_App]:
@@ -127,14 +150,20 @@ def _check_middleware(app: _App) -> CheckResult:
     count = classes.count(DescopeMiddleware)
     if count > 1:
         message = f"DescopeMiddleware is installed {count} times; use one Descope per app"
-        return CheckResult(Severity.FAIL, "middleware", message + _location(app))
+        return fail("middleware.repeated", message + _location(app))
     if CORSMiddleware in classes[classes.index(DescopeMiddleware) :]:
         message = (
             "DescopeMiddleware wraps CORSMiddleware, so browsers hide our 401 from scripts;"
             " add CORSMiddleware after Descope(app): the middleware added last is the outermost"
         )
-        return CheckResult(Severity.FAIL, "middleware", message + _location(app))
-    return CheckResult(Severity.OK, "middleware", f"DescopeMiddleware is installed{_location(app)}")
+        return fail("middleware.wraps_cors", message + _location(app))
+    if any(each.is_auth_backend for each in app.outside_plugin):
+        message = (
+            "AuthenticationMiddleware wraps DescopeMiddleware, so DescopeAuthBackend finds no session;"
+            " add it before Descope(app): the middleware added last is the outermost"
+        )
+        return fail("middleware.wrong_order", message + _location(app))
+    return ok("middleware.installed", f"DescopeMiddleware is installed{_location(app)}")
 
 
 def _check_plugin_routes(app: _App) -> CheckResult:
@@ -144,13 +173,31 @@ def _check_plugin_routes(app: _App) -> CheckResult:
             f"the login routes are included {count} times;"
             " Descope(app) includes descope.router, so do not include it again"
         )
-        return CheckResult(Severity.FAIL, "routes", message + _location(app))
+        return fail("routes.repeated", message + _location(app))
     try:
         login, callback = (app.app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
     except NoMatchFound:
         message = "the login routes are missing; use Descope(app), or app.include_router(descope.router)"
-        return CheckResult(Severity.FAIL, "routes", message + _location(app))
-    return CheckResult(Severity.OK, "routes", f"login at {login}, callback at {callback}{_location(app)}")
+        return fail("routes.missing", message + _location(app))
+    return ok("routes.included", f"login at {login}, callback at {callback}{_location(app)}")
+
+
+def _every_origin(settings: DescopeSettings) -> CheckResult:
+    """Judge a ``CORSMiddleware`` for every origin, to which Starlette sends the origin of the request."""
+    remedy = "list the origins of your front ends in allow_origins"
+    if settings.cookie_samesite == "none":
+        message = (
+            f"every site can read the data of a signed-in user (CORS with cookies, SameSite=None); {remedy}"
+        )
+        return fail("origins.every_site", message)
+    message = f"CORSMiddleware lets every sibling domain read responses to requests with cookies; {remedy}"
+    return warn("origins.every_sibling", message)
+
+
+def _accepts(pattern: str, host: str) -> bool:
+    """Return whether a pattern of ``TrustedHostMiddleware`` accepts a host."""
+    pattern = pattern.lower()
+    return pattern in {"*", host, f"www.{host}"} or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
 def _location(app: _App) -> str:

@@ -1,33 +1,29 @@
-"""The commands of ``fastapi-descope``: emulator, doctor, routes and token. Needs the extra ``cli``.
+"""The commands of ``fastapi-descope``. Needs the extra ``cli``.
 
-Results go to standard output as plain text, everything else to standard error. A mistake is reported in one
-line with exit status 1 or 2, never as a traceback: it could contain secrets.
+Results go to standard output as plain text or JSON, everything else to standard error. A mistake is reported
+in one line with exit status 1 or 2, never as a traceback: it could contain secrets.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-from ..errors import DescopeError
+from ..errors import ConfigurationError, DescopeError
 
-try:
-    import typer
+for _package in ("typer", "uvicorn", "jinja2", "dotenv"):
+    if find_spec(_package) is None:
+        sys.exit(f"fastapi-descope needs {_package}: pip install 'fastapi-descope[cli]'")
 
-    from ..emulator import DEFAULT_PROJECT_ID
-    from .app_checks import load_app
-    from .doctor import Doctor, load_app_to_check
-    from .emulator import EmulatorRunner, load_project, print_line, refuse_production
-    from .routes import print_routes
-except ModuleNotFoundError as missing:
-    sys.exit(f"fastapi-descope needs {missing.name}: pip install 'fastapi-descope[cli]'")
-
-from .checks import Severity, summary
-from .token import UNUSED_REDIRECT_URL, issue_token
+import typer  # noqa: E402 - an optional package
 
 __all__ = ["app", "main"]
+
+# Each command imports its own modules: help and completion would else wait for FastAPI and cryptography.
+# ruff: noqa: PLC0415
 
 _NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
@@ -36,11 +32,12 @@ _MAX_TOKEN_BYTES = 65_536
 # Rich tracebacks show local variables, which contain tokens.
 app = typer.Typer(
     help="Tools for FastAPI apps that sign users in through Descope.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+token = typer.Typer(help="Get a token from the emulator, or inspect one.", no_args_is_help=True)
+app.add_typer(token, name="token", rich_help_panel=None)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -56,6 +53,41 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except DescopeError as error:
         typer.echo(f"Error: {error}", err=True)
     sys.exit(1)
+
+
+@app.callback()
+def options(
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Read variables from this file first; those of the environment have precedence.",
+        ),
+    ] = None,
+) -> None:
+    """Tools for FastAPI apps that sign users in through Descope."""
+    if env_file is not None:
+        from dotenv import load_dotenv
+
+        load_dotenv(env_file)
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="The folder of the project. Default: the current one.")
+    ] = Path(),
+) -> None:
+    """Write a new project with a minimal app.
+
+    The app comes with its settings, users for the emulator, and a test. No file is overwritten.
+    """
+    from .new_project import write_project
+
+    for line in write_project(folder):
+        typer.echo(line)
 
 
 @app.command()
@@ -78,6 +110,8 @@ def emulator(
 
     The other options override the seed file.
     """
+    from .emulator import EmulatorRunner, load_project, print_line, refuse_production
+
     refuse_production(os.environ)
     try:
         seeded = load_project(seed, project_id=project, session_seconds=session_seconds, rotate=rotate)
@@ -99,25 +133,19 @@ def doctor(
             " settings; - for standard input. The token may be used up, which ends its session.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002 - a flag of a command
 ) -> None:
     """Check the configuration.
 
     Checks the settings, the connections to Descope and Redis, and the cookies. With --app, also how the
-    plugin is installed in the app.
+    plugin is installed in the app. Fails if a check fails; warnings do not count.
     """
-    checked_app = load_app_to_check(app_name) if app_name else None
+    from .doctor import examine
+
     refresh_token = _read_token(refresh_token_file) if refresh_token_file else None
-    checked = Doctor(checked_app, variables=os.environ, refresh_token=refresh_token)
-    results = asyncio.run(checked.run_checks())
-    for result in results:
-        typer.echo(str(result))
-    typer.echo(f"\n{summary(results)}")
-    raise typer.Exit(int(any(result.severity is Severity.FAIL for result in results)))
-
-
-def _read_token(file: typer.FileBinaryRead) -> str:
-    """Return the token in a file, or text that is no token."""
-    return file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
+    report = asyncio.run(examine(app_name, variables=os.environ, refresh_token=refresh_token))
+    typer.echo(report.as_json() if as_json else str(report))
+    raise typer.Exit(int(not report.is_ok))
 
 
 @app.command()
@@ -138,21 +166,25 @@ def routes(
 
     Endpoints that are marked with @public pass the check.
     """
+    from .loaded_app import load_app
+    from .routes import print_routes
+
     loaded = load_app(app_name)
     if not print_routes(loaded, check=check, public=public or (), public_docs=public_docs):
         raise typer.Exit(1)
 
 
-@app.command()
-def token(
+@token.command()
+def issue(
     user: Annotated[str, typer.Option(help="The login id of a user of the emulator.")],
     tenant: Annotated[
         str | None,
         typer.Option(help="The tenant id. Default: the tenant of the user's e-mail domain, or none."),
     ] = None,
     project: Annotated[
-        str, typer.Option(envvar="DESCOPE_PROJECT_ID", help="The project id.")
-    ] = DEFAULT_PROJECT_ID,
+        str | None,
+        typer.Option(envvar="DESCOPE_PROJECT_ID", help="The project id. Default: the emulator's."),
+    ] = None,
     base_url: Annotated[
         str,
         typer.Option(envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="The URL of the emulator."),
@@ -162,20 +194,67 @@ def token(
         typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="Needed if the project requires it."),
     ] = None,
     redirect_url: Annotated[
-        str,
+        str | None,
         typer.Option(envvar="DESCOPE_PUBLIC_URL", help="A redirect URL that the project approves."),
-    ] = UNUSED_REDIRECT_URL,
+    ] = None,
 ) -> None:
     """Print a session token from a running emulator.
 
     Signs in as a browser does. For use with curl: -H "Authorization: Bearer $(...)".
     """
+    from ..emulator import DEFAULT_PROJECT_ID
+    from .token_issue import UNUSED_REDIRECT_URL, issue_token
+
     session_token = issue_token(
         base_url,
-        project_id=project,
+        project_id=project or DEFAULT_PROJECT_ID,
         user=user,
         tenant=tenant,
         auth_management_key=auth_management_key,
-        redirect_url=redirect_url,
+        redirect_url=redirect_url or UNUSED_REDIRECT_URL,
     )
     typer.echo(session_token)
+
+
+@token.command()
+def inspect(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Option(metavar="FILE", help="Read the token from this file; - for standard input."),
+    ] = "-",  # type: ignore[assignment] # typer opens it
+    jwks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Use this key set of the project, without a call to Descope.", exists=True
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002 - a flag of a command
+) -> None:
+    """Say what a token is, and whether the app would accept it.
+
+    Reads the token from standard input, never from an argument, and prints no part of it. The settings are
+    the DESCOPE_* variables. Succeeds if the app accepts it as a session token; on_session hooks are not run.
+    """
+    from ..settings import DescopeSettings
+    from .token_inspection import inspect_token
+
+    settings = DescopeSettings()
+    if file.isatty():
+        typer.echo("Paste the token, then press Enter and Ctrl+D.", err=True)
+    key_set = _read_key_set(jwks) if jwks is not None else None
+    inspection = asyncio.run(inspect_token(_read_token(file), settings, key_set=key_set))
+    typer.echo(inspection.as_json() if as_json else str(inspection))
+    raise typer.Exit(int(not inspection.session.accepted))
+
+
+def _read_token(file: typer.FileBinaryRead) -> str:
+    """Return the token in a file or an Authorization header, or text that is no token."""
+    text = file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
+    return text.removeprefix("Bearer ").lstrip()
+
+
+def _read_key_set(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"--jwks: {path.name} cannot be read: {error.strerror}") from None

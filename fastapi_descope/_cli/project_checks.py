@@ -14,7 +14,8 @@ from ..errors import InvalidUpstreamResponse, TokenReason, UpstreamError, Upstre
 from ..events import EventBus
 from ..session import TokenPair
 from ..settings import DescopeSettings
-from .checks import CheckResult, Severity
+from .checks import CheckResult, fail, ok, warn
+from .token_remedies import REMEDIES
 
 __all__ = ["check_project", "project_not_checked"]
 
@@ -36,7 +37,7 @@ _REQUEST_BUFFER = 8_192
 def project_not_checked() -> CheckResult:
     """Return how to check the project's cookie settings, which Descope sends with tokens only."""
     message = "its cookie settings were not compared; to do so, add --refresh-token-file"
-    return CheckResult(Severity.OK, "project", message)
+    return ok("project.not_compared", message)
 
 
 async def check_project(
@@ -52,7 +53,7 @@ async def check_project(
     No result contains a token.
     """
     if not looks_like_jwt(refresh_token):
-        return [CheckResult(Severity.FAIL, "project", "the file does not contain a refresh token")]
+        return [fail("project.no_token", "the file does not contain a refresh token")]
     store = MemoryRefreshStore(clock)
     core = build_core(settings, EventBus(), clock=clock, transport=transport, store=store)
     try:
@@ -60,7 +61,7 @@ async def check_project(
         result = RefreshResult(response.session_jwt, response.refresh_jwt or refresh_token)
         pair, rejected = await _verify(core, result)
     except UpstreamError as error:
-        return [CheckResult(Severity.FAIL, "project", _cause(error))]
+        return [_failure(error)]
     finally:
         await core.aclose()
     differences = CookieComparison(settings).differences(response.fields)
@@ -76,29 +77,34 @@ async def _verify(core: Core, result: RefreshResult) -> tuple[TokenPair | None, 
         return None, error.reason
 
 
-def _cause(error: UpstreamError) -> str:
+def _failure(error: UpstreamError) -> CheckResult:
     if isinstance(error, UpstreamRejected):
         code = f", code {error.upstream_code}" if error.upstream_code else ""
-        return (
+        message = (
             f"Descope refuses the refresh token (status {error.upstream_status}{code}): it has expired, was"
             " used already, or is of another project"
         )
-    return f"the refresh token cannot be checked ({error.code})"
+        return fail("project.token_refused", message)
+    return fail("project.not_checked", f"the refresh token cannot be checked ({error.code})")
 
 
 def _verdict(rejected: str) -> CheckResult:
     if rejected:
-        message = f"the new tokens of the session are refused here ({rejected})"
-        return CheckResult(Severity.FAIL, "project", message)
-    return CheckResult(Severity.OK, "project", "the new tokens of the session are valid here")
+        remedy = f"; {REMEDIES[TokenReason(rejected)]}" if rejected in set(TokenReason) else ""
+        message = f"the new tokens of the session are refused here ({rejected}){remedy}"
+        return fail("project.tokens_rejected", message)
+    return ok("project.tokens_valid", "the new tokens of the session are valid here")
 
 
 def _compared(differences: tuple[CookieDifference, ...], rejected: str) -> Iterator[CheckResult]:
     for each in differences:
         is_cause = each.is_name and rejected == TokenReason.KIND
-        yield CheckResult(Severity.FAIL if is_cause else Severity.WARN, "project", each.message)
+        if is_cause:
+            yield fail("project.cookies_renamed", each.message)
+        else:
+            yield warn("project.cookies_differ", each.message)
     if not differences:
-        yield CheckResult(Severity.OK, "project", "its cookie names and domain agree with the settings")
+        yield ok("project.cookies_agree", "its cookie names and domain agree with the settings")
 
 
 def _check_size(settings: DescopeSettings, pair: TokenPair, now: float) -> CheckResult:
@@ -111,11 +117,11 @@ def _check_size(settings: DescopeSettings, pair: TokenPair, now: float) -> Check
         message = (
             f"the cookies of this session have {response:,} bytes, which fit the default buffers of nginx"
         )
-        return CheckResult(Severity.OK, "proxy", message)
+        return ok("proxy.headers_fit", message)
     if request + _OTHER_BYTES > _REQUEST_BUFFER:
         directives += " and large_client_header_buffers 4 32k"
     message = (
         f"the cookies of this session have {response:,} bytes, more than nginx accepts by default: set"
         f" {directives}; other proxies have similar limits"
     )
-    return CheckResult(Severity.WARN, "proxy", message)
+    return warn("proxy.large_headers", message)

@@ -1,4 +1,4 @@
-"""The ``doctor`` command: its checks, their severity, and the fix in each message."""
+"""The ``doctor`` command: its checks, their severity, and the remedy in each message."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -84,24 +84,24 @@ async def test_a_complete_configuration(emulator: Emulator, variables: Variables
     emulator_warning = "the API is an emulator on this machine; unset DESCOPE_BASE_URL in production"
     refresh = "refreshes are coordinated in one process; with several processes, set DESCOPE_REDIS_URL"
     assert await run_doctor(emulator) == [
-        CheckResult(Severity.OK, "settings", "the DESCOPE_* variables are valid"),
-        CheckResult(Severity.OK, "api", reachable),
-        CheckResult(Severity.FAIL, "api", emulator_warning),
-        CheckResult(Severity.OK, "public url", "https://app.example"),
-        CheckResult(Severity.OK, "cookies", f"__Host-DS and __Host-DSR; {NAMES}"),
+        CheckResult("settings.valid", Severity.OK, "the DESCOPE_* variables are valid"),
+        CheckResult("api.reachable", Severity.OK, reachable),
+        CheckResult("api.emulator_in_production", Severity.FAIL, emulator_warning),
+        CheckResult("public_url.valid", Severity.OK, "https://app.example"),
+        CheckResult("cookies.names", Severity.OK, f"__Host-DS and __Host-DSR; {NAMES}"),
         CheckResult(
+            "project.not_compared",
             Severity.OK,
-            "project",
             "its cookie settings were not compared; to do so, add --refresh-token-file",
         ),
-        CheckResult(Severity.OK, "refresh", refresh),
+        CheckResult("refresh.one_process", Severity.OK, refresh),
     ]
 
 
 def test_a_result_is_printed_in_columns() -> None:
     """Severity, subject and message."""
-    assert str(CheckResult(Severity.OK, "api", "fine")) == "ok    api         fine"
-    assert str(CheckResult(Severity.FAIL, "public url", "bad")) == "fail  public url  bad"
+    assert str(CheckResult("api.reachable", Severity.OK, "fine")) == "ok    api         fine"
+    assert str(CheckResult("public_url.missing", Severity.FAIL, "bad")) == "fail  public url  bad"
 
 
 async def test_descopes_own_api(emulator: Emulator, variables: Variables) -> None:
@@ -118,11 +118,11 @@ async def test_wrong_settings(emulator: Emulator, variables: Variables) -> None:
     variables(LEEWAY="-1", PUBLIC_URL="http://app.example")
     assert await run_doctor(emulator) == [
         CheckResult(
+            "settings.invalid",
             Severity.FAIL,
-            "settings",
             "DESCOPE_PUBLIC_URL: plain http is allowed for localhost, 127.0.0.1 and [::1] only; use https",
         ),
-        CheckResult(Severity.FAIL, "settings", "DESCOPE_LEEWAY: expected whole seconds, 0 to 60"),
+        CheckResult("settings.invalid", Severity.FAIL, "DESCOPE_LEEWAY: expected whole seconds, 0 to 60"),
     ]
 
 
@@ -174,7 +174,7 @@ async def test_no_public_url(emulator: Emulator, variables: Variables) -> None:
     """Without one, the app is in development mode."""
     variables()
     text = "not set, so logins work on this machine only; set DESCOPE_PUBLIC_URL=https://<your host>"
-    assert results_of(await run_doctor(emulator), "public url") == [(Severity.FAIL, text)]
+    assert results_of(await run_doctor(emulator), "public_url") == [(Severity.FAIL, text)]
 
 
 async def test_a_public_url_on_loopback(emulator: Emulator, variables: Variables) -> None:
@@ -182,7 +182,7 @@ async def test_a_public_url_on_loopback(emulator: Emulator, variables: Variables
     variables(PUBLIC_URL="http://localhost:8000")
     results = await run_doctor(emulator)
     text = "http://localhost:8000 is a loopback URL, for development only"
-    assert results_of(results, "public url") == [(Severity.WARN, text)]
+    assert results_of(results, "public_url") == [(Severity.WARN, text)]
     assert results_of(results, "cookies") == [(Severity.OK, f"DS and DSR; {NAMES}")]
 
 

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from fastapi_descope._cli.doctor import CheckResult, Doctor, Severity
+from fastapi_descope._cli.checks import CheckResult, Severity
+from fastapi_descope._cli.doctor import Doctor
 from fastapi_descope.emulator import Emulator
 from tests.helpers.redis_server import RedisServer
 
@@ -22,4 +23,4 @@ async def test_a_redis_cluster_fails(redis_victim: RedisServer, monkeypatch: pyt
     results = list(await Doctor(variables={}, transport=httpx.ASGITransport(emulator)).run_checks())
 
     text = "Redis Cluster is not supported; use a Redis with one primary, with or without replicas"
-    assert CheckResult(Severity.FAIL, "redis", text) in results
+    assert CheckResult("redis.cluster", Severity.FAIL, text) in results

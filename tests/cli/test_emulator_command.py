@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from fastapi_descope._cli.emulator import print_line
-from fastapi_descope._cli.token import issue_token
+from fastapi_descope._cli.token_issue import issue_token
 from tests.cli.cli_runner import CommandResult, Run, command_runner
 from tests.cli.sample_apps import PROJECT
 
@@ -76,7 +76,7 @@ def test_emulator(run: Run) -> None:
     with emulator_running("--project", PROJECT, "--session-seconds", "77", "--rotate") as started:
         exported = started.exported
         options = ("--base-url", exported["DESCOPE_BASE_URL"], "--project", exported["DESCOPE_PROJECT_ID"])
-        result = run("token", "--user", "ada@acme.example", *options)
+        result = run("token", "issue", "--user", "ada@acme.example", *options)
         fault_status = started.inject_fault("keys/rotate")
         started.process.send_signal(signal.SIGINT)
         assert started.process.stdout is not None

@@ -76,7 +76,7 @@ async def test_page_shows_the_state(call: Call, make_console: MakeConsole, clock
     for shown in (
         "export DESCOPE_PROJECT_ID=P2EMULATORforDevelopmentOnly",
         "export DESCOPE_BASE_URL=http://127.0.0.1",
-        "fastapi-descope token --user ada@acme.example",
+        "fastapi-descope token issue --user ada@acme.example",
         "<strong>Grace Hopper</strong>",
         "<strong>acme</strong> viewer",
         "acme.example",

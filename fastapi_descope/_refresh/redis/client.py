@@ -23,7 +23,7 @@ from typing_extensions import override
 from ..._concurrency import CircuitBreaker, LoopFinalizer, lag_tolerant_timeout
 from ...errors import ConfigurationError
 from ...events import EventBus, StoreDegraded, StoreRecovered
-from .scripts import PROBE, Script, ScriptReply
+from .scripts import MEMORY_INFO, PROBE, Script, ScriptReply
 
 __all__ = ["ResilientRedis"]
 
@@ -145,6 +145,16 @@ class ResilientRedis:
         """Return whether the URL leads to a Redis Cluster, which rejects a script over keys of two slots."""
         reply = await self._execute(PROBE, self._keys_of_two_slots, ())
         return isinstance(reply, _Failure) and reply.is_cluster
+
+    async def write_failure(self) -> str | None:
+        """Return the name of the error that a script with all commands raises, or None. One round trip."""
+        reply = await self._execute(PROBE, self._probe_keys, ())
+        return reply.reason if isinstance(reply, _Failure) else None
+
+    async def memory_info(self) -> str:
+        """Return the section ``memory`` of Redis's ``INFO``; empty if the user may not read it."""
+        reply = await self._execute(MEMORY_INFO, self._probe_keys, ())
+        return reply[1].decode(errors="replace") if isinstance(reply, tuple) else ""
 
     async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` as a task, which is cancelled when the connections are closed."""

@@ -22,6 +22,7 @@ __all__ = [
     "GET",
     "GET_PREDECESSOR",
     "MARK_PRESENTED",
+    "MEMORY_INFO",
     "NORMAL",
     "PROBE",
     "RENEW",
@@ -226,3 +227,12 @@ return {'ok', ''}
 A replica, or a Redis that is out of memory, replies to a ``PING`` but rejects writes. An ACL can allow some
 of the commands only.
 """
+
+MEMORY_INFO = _script(
+    """
+local info = redis.pcall('INFO', 'memory')
+return {'ok', type(info) == 'string' and info or ''}
+""",
+    b"ok",
+)
+"""Replies ``ok`` and the section ``memory`` of ``INFO``; an empty text if an ACL denies the command."""

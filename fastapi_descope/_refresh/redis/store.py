@@ -225,6 +225,15 @@ class RedisRefreshStore:
         """Return whether the URL leads to a Redis Cluster, which is not supported."""
         return await self._client.is_cluster()
 
+    async def write_failure(self) -> str | None:
+        """Return the name of the error with which Redis rejects the scripts, or None. One round trip."""
+        return await self._client.write_failure()
+
+    async def eviction_policy(self) -> str | None:
+        """Return what Redis does when its memory is full, or None if it has no limit, or does not say it."""
+        info = dict(line.partition(":")[::2] for line in (await self._client.memory_info()).splitlines())
+        return info.get("maxmemory_policy") if info.get("maxmemory") != "0" else None
+
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and stop renewing its leases.
 

@@ -1,4 +1,4 @@
-"""The ``token`` command: a session token from a running emulator, and from nothing else."""
+"""The ``token issue`` command: a session token from a running emulator, and from nothing else."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from fastapi_descope._cli.token import issue_token
+from fastapi_descope._cli.token_issue import issue_token
 from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from fastapi_descope.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""The ``token`` command: sign a user in at a running emulator and return the session JWT.
+"""The ``token issue`` command: sign a user in at a running emulator and return the session JWT.
 
 For trying out an API with curl. It sends requests to loopback hosts only, and works with the emulator only:
 Descope itself signs no user in without credentials.
@@ -55,7 +55,7 @@ def issue_token(
     origin = Origin.parse(base_url.removesuffix("/"))
     if origin is None or not origin.is_loopback:
         raise ConfigurationError(
-            "The token command works only with an emulator, and DESCOPE_BASE_URL is not a loopback URL"
+            "The command token issue works only with an emulator, and DESCOPE_BASE_URL is not a loopback URL"
         )
     emulator = _EmulatorClient(origin, ":".join(filter(None, (project_id, auth_management_key))))
     page = _start_login(emulator, user, tenant, redirect_url)

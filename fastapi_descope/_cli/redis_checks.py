@@ -1,0 +1,76 @@
+"""Checks of the Redis of ``DESCOPE_REDIS_URL``."""
+
+import re
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+
+from .._auth.core import build_redis_store
+from ..errors import ConfigurationError
+from ..events import EventBus
+from ..settings import DescopeSettings
+from .checks import CheckResult, fail, ok, warn
+from .settings_checks import is_loopback
+
+__all__ = ["check_redis"]
+
+_TIMEOUT = 2.0
+_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
+
+_REFUSED = frozenset({"AuthenticationError", "AuthorizationError", "NoPermissionError", "ResponseError"})
+_READ_ONLY = "ReadOnlyError"
+
+
+async def check_redis(url: SecretStr, settings: DescopeSettings) -> list[CheckResult]:
+    """Run the commands of the refresh store, and read the settings for a full memory.
+
+    Three round trips. No key stays in Redis.
+    """
+    return [*await _check_server(url, settings), *_check_encryption(url)]
+
+
+async def _check_server(url: SecretStr, settings: DescopeSettings) -> list[CheckResult]:
+    try:
+        store = build_redis_store(url, settings, EventBus(), timeout=_TIMEOUT)
+    except ConfigurationError as error:
+        if "not installed" in str(error):
+            return [fail("redis.not_installed", str(error))]
+        return [fail("redis.invalid_url", str(error))]
+    try:
+        if await store.is_cluster():
+            message = "Redis Cluster is not supported; use a Redis with one primary, with or without replicas"
+            return [fail("redis.cluster", message)]
+        failure = await store.write_failure()
+        policy = await store.eviction_policy() if failure is None else None
+    finally:
+        await store.aclose()
+    return [_check_commands(failure), *_check_eviction(policy)]
+
+
+def _check_commands(failure: str | None) -> CheckResult:
+    if failure is None:
+        return ok("redis.reachable", "reachable: refreshes are coordinated across processes")
+    problem = f"not usable ({failure}), so processes do not coordinate refreshes;"
+    if failure == _READ_ONLY:
+        return fail("redis.read_only", f"{problem} set DESCOPE_REDIS_URL to the primary, not to a replica")
+    if failure in _REFUSED:
+        message = f"{problem} check user and password in DESCOPE_REDIS_URL, and the user's ACL"
+        return fail("redis.refused", message)
+    return fail("redis.unreachable", f"{problem} check DESCOPE_REDIS_URL")
+
+
+def _check_eviction(policy: str | None) -> Iterator[CheckResult]:
+    """Warn about a policy that deletes results before they expire: a late request then costs its session."""
+    if policy not in (None, "noeviction"):
+        message = (
+            f"maxmemory-policy {policy} deletes results of refreshes when the memory is full; set it to"
+            " noeviction, or use a Redis of its own"
+        )
+        yield warn("redis.evicts", message)
+
+
+def _check_encryption(url: SecretStr) -> Iterator[CheckResult]:
+    password = _PASSWORD.match(url.get_secret_value())
+    if password is not None and not is_loopback(f"http://{password['host']}"):
+        message = "the password is sent unencrypted; use rediss:// unless the network is private"
+        yield warn("redis.plain_password", message)
