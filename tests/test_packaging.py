@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 BUILD = PYPROJECT["tool"]["hatch"]
 
+DOCUMENTATION = "https://fastapi-descope.readthedocs.io"
+
 _LINK = re.compile(r"\[[^\]]+\]\((?!https?://)([^)\s]+)\)")
 
 
@@ -49,18 +51,36 @@ def test_the_wheel_contains_only_the_package() -> None:
     assert BUILD["build"]["targets"]["wheel"] == {"packages": ["fastapi_descope"]}
 
 
-def test_links_of_the_readme_exist() -> None:
-    """A link leads to a file in the repository. The page on a package index names the file instead."""
+def _readme_on_a_package_index() -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = set(_LINK.findall(readme))
-    shown = readme
     for each in BUILD["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
-        shown = re.sub(each["pattern"], each["replacement"], shown)
+        readme = re.sub(each["pattern"], each["replacement"], readme)
+    return readme
+
+
+def test_links_of_the_readme_exist() -> None:
+    """A link leads to a file in the repository. On a package index it leads to the documentation instead."""
+    files = set(_LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    shown = _readme_on_a_package_index()
 
     assert files
     assert [file for file in files if not (ROOT / file).is_file()] == []
     assert _LINK.search(shown) is None
-    assert [file for file in files if f"`{file}`" not in shown] == []
+    assert [file for file in files if _name_on_a_package_index(file) not in shown] == []
+
+
+def _name_on_a_package_index(file: str) -> str:
+    """Return the link to a page or an image of the documentation, or the name of another file."""
+    page = file.removeprefix("docs/")
+    if page == file:
+        return f"`{file}`"
+    path = re.sub(r"(^|/)index\.md$", r"\1", page)
+    return f"]({DOCUMENTATION}/{re.sub(r'[.]md$', '/', path)})"
+
+
+def test_the_readme_can_be_read_in_ten_minutes() -> None:
+    """Everything else is in the documentation."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_tests_and_scripts_named_in_the_readme_exist() -> None:
