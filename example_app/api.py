@@ -1,9 +1,12 @@
 """The JSON API, for a mobile app or a front end. It uses the same session as the pages."""
 
-from fastapi import APIRouter
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from fastapi_descope import CurrentTenant, CurrentUser
+from fastapi_descope import CurrentTenant, CurrentUser, Descope
 
 __all__ = ["router"]
 
@@ -26,3 +29,14 @@ async def me(user: CurrentUser, tenant: CurrentTenant) -> Me:
 async def healthz() -> dict[str, str]:
     """Respond to health checks. No dependency needs the session, so it is never read."""
     return {"status": "ok"}
+
+
+@router.get("/readyz", include_in_schema=False)
+async def readyz(request: Request, response: Response) -> dict[str, str]:
+    """Respond to readiness checks: 503 until the keys that verify sessions are loaded."""
+    descope = cast("Descope", request.app.state.descope)
+    if descope.ready():
+        return {"status": "ready"}
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    response.headers["Retry-After"] = "1"
+    return {"status": "waiting for keys"}

@@ -42,7 +42,7 @@ def create_app(
     app.state.people = people = People()
     app.state.try_it = tuple(try_it)
 
-    descope = Descope(app, settings=settings, clock=clock, transport=transport)
+    app.state.descope = descope = Descope(app, settings=settings, clock=clock, transport=transport)
     descope.on_login(people.remember)
 
     app.include_router(pages.router)

@@ -209,6 +209,27 @@ class Descope(HookDecorators):
             await asyncio.gather(warming, return_exceptions=True)
             await self.aclose()
 
+    def ready(self) -> bool:
+        """Return whether the keys that verify sessions are loaded, for a readiness probe.
+
+        Without keys every request with a session gets a 503. This method waits for nothing: if a fetch of the
+        keys is due, it starts one in the background, which costs one call to Descope. After a failed fetch
+        the next one is due a second later, and up to a minute later during an outage. Polling is therefore
+        enough to become ready.
+
+        An outage of Descope does not change the result while loaded keys may be used, for
+        ``DESCOPE_JWKS_MAX_STALE`` seconds. Redis does not count: without it each process works alone.
+
+        Returns:
+            True if there are keys that may be used.
+
+        Raises:
+            RuntimeError: There is no running event loop. FastAPI runs an endpoint without ``async`` in a
+                thread that has none.
+        """
+        asyncio.get_running_loop()
+        return self._core.verifier.has_keys()
+
     async def aclose(self) -> None:
         """Wait for refreshes, logins and logouts in flight, then close connections. The lifespan calls this.
 

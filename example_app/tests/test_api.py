@@ -46,4 +46,21 @@ async def test_pages_are_not_in_the_openapi_schema(open_browser: OpenBrowser) ->
     paths = (await browser.get("/openapi.json")).json()["paths"]
     assert "/api/me" in paths
     assert "/login/sso" in paths
-    assert not {"/", "/reports", "/account", "/admin", "/healthz"} & set(paths)
+    assert not {"/", "/reports", "/account", "/admin", "/healthz", "/readyz"} & set(paths)
+
+
+async def test_app_is_ready_once_it_can_verify_sessions(
+    open_browser: OpenBrowser, emulator: Emulator
+) -> None:
+    """Until then a probe gets 503 and the seconds to wait. Health checks do not depend on it."""
+    browser = await open_browser(ADA, "acme")
+
+    waiting = await browser.get("/readyz")
+    assert (waiting.status_code, waiting.headers["retry-after"]) == (503, "1")
+    assert waiting.json() == {"status": "waiting for keys"}
+    assert (await browser.get("/healthz")).json() == {"status": "ok"}
+
+    await browser.get("/account")  # waits for the fetch that the probe has started
+    ready = await browser.get("/readyz")
+    assert ready.json() == {"status": "ready"}
+    assert emulator.requests.count("keys") == 1

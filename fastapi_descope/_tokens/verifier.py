@@ -164,6 +164,10 @@ class TokenVerifier:
         value = known.value
         return RefreshToken(token, value.subject, value.issued_at, value.expires_at)
 
+    def has_keys(self) -> bool:
+        """Return whether there are keys in force. Never waits; starts a fetch of the keys if one is due."""
+        return self._jwks.get_nowait() is not None
+
     async def warm(self) -> None:
         """Fetch the keys if there are none. Never raises: a failure is a ``JwksFetchFailed`` event."""
         try:
