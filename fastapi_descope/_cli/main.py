@@ -37,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 token = typer.Typer(help="Get a token from the emulator, or inspect one.", no_args_is_help=True)
-app.add_typer(token, name="token", rich_help_panel=None)
+app.add_typer(token, name="token")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -92,13 +92,17 @@ def init(
 
 @app.command()
 def emulator(
-    host: Annotated[str, typer.Option(help="127.0.0.1, localhost or ::1.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = _EMULATOR_PORT,
+    host: Annotated[str, typer.Option(metavar="HOST", help="127.0.0.1, localhost or ::1.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 picks a free port.")
+    ] = _EMULATOR_PORT,
     seed: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Seed file with the project, TOML or JSON.")
     ] = None,
-    project: Annotated[str | None, typer.Option(help="The project id.")] = None,
-    session_seconds: Annotated[int | None, typer.Option(min=1, help="Lifetime of session tokens.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="ID", help="The project id.")] = None,
+    session_seconds: Annotated[
+        int | None, typer.Option(metavar="SECONDS", min=1, help="Lifetime of session tokens.")
+    ] = None,
     rotate: Annotated[
         bool | None, typer.Option("--rotate/--no-rotate", help="Rotate refresh tokens with each refresh.")
     ] = None,
@@ -176,26 +180,36 @@ def routes(
 
 @token.command()
 def issue(
-    user: Annotated[str, typer.Option(help="The login id of a user of the emulator.")],
+    user: Annotated[str, typer.Option(metavar="LOGIN_ID", help="The login id of a user of the emulator.")],
     tenant: Annotated[
         str | None,
-        typer.Option(help="The tenant id. Default: the tenant of the user's e-mail domain, or none."),
+        typer.Option(
+            metavar="TENANT", help="The tenant id. Default: the tenant of the user's e-mail domain, or none."
+        ),
     ] = None,
     project: Annotated[
         str | None,
-        typer.Option(envvar="DESCOPE_PROJECT_ID", help="The project id. Default: the emulator's."),
+        typer.Option(
+            metavar="ID", envvar="DESCOPE_PROJECT_ID", help="The project id. Default: the emulator's."
+        ),
     ] = None,
     base_url: Annotated[
         str,
-        typer.Option(envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="The URL of the emulator."),
+        typer.Option(
+            metavar="URL", envvar=["DESCOPE_BASE_URL", "DESCOPE_BASE_URI"], help="The URL of the emulator."
+        ),
     ] = f"http://127.0.0.1:{_EMULATOR_PORT}",
     auth_management_key: Annotated[
         str | None,
-        typer.Option(envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="Needed if the project requires it."),
+        typer.Option(
+            metavar="KEY", envvar="DESCOPE_AUTH_MANAGEMENT_KEY", help="Needed if the project requires it."
+        ),
     ] = None,
     redirect_url: Annotated[
         str | None,
-        typer.Option(envvar="DESCOPE_PUBLIC_URL", help="A redirect URL that the project approves."),
+        typer.Option(
+            metavar="URL", envvar="DESCOPE_PUBLIC_URL", help="A redirect URL that the project approves."
+        ),
     ] = None,
 ) -> None:
     """Print a session token from a running emulator.
