@@ -1,6 +1,7 @@
 """The tokens of a login that was completed a moment ago, without the web layer (CB-04, CB-16)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,33 @@ async def test_cb04_refused_login_is_not_completed_again() -> None:
         await completed.newest_pair(SECRET, [])
     now = 601.0
     assert isinstance(await completed.acquire(SECRET), Lease)
+
+
+async def test_cb04_completed_login_is_not_completed_again() -> None:
+    """Its tokens are kept for a minute, and its code stays spent for as long as its cookie lives."""
+    now = 0.0
+    auth = AuthHarness()
+    completed = CompletedLogins(MemoryRefreshStore(lambda: now), auth.coordinator, auth.tokens)
+    assert isinstance(await completed.acquire(SECRET), Lease)
+    await _completed(auth, completed)
+
+    now = 599.0
+    assert await completed.acquire(SECRET) is None
+    with pytest.raises(LoginEnded):
+        await completed.newest_pair(SECRET, [])
+    assert isinstance(await completed.acquire("secret-of-another-login-cookie"), Lease)
+
+
+async def test_cb04_repeat_gets_the_time_of_the_next_refresh(
+    logins: Callable[[AuthHarness], CompletedLogins],
+) -> None:
+    """It is part of the pair: an inactivity timeout can be shorter than the session token's life."""
+    auth = AuthHarness()
+    completed = logins(auth)
+    pair = replace(await auth.pair(auth.issue()), refresh_at=auth.clock() + 60)
+    await completed.keep(SECRET, pair)
+
+    assert await completed.newest_pair(SECRET, []) == pair
 
 
 async def test_cb04_repeat_after_a_refresh_gets_the_new_tokens(
