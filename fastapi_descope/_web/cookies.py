@@ -33,8 +33,8 @@ _MANY_HEADERS = (
     " there is nothing to do"
 )
 
-_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control", "x-accel-expires")
-"""Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, and nginx)."""
+_SHARED_CACHE_HEADERS = ("expires", "surrogate-control", "cdn-cache-control")
+"""Suffixes of header names that override ``Cache-Control`` in some caches (RFC 9213, X-Accel-Expires)."""
 
 _CACHE_HEADERS = frozenset({b"cache-control", b"vary"})
 

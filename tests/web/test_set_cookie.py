@@ -158,6 +158,24 @@ def test_ck05_duplicates_are_deleted_as_securely_as_cookies_are_set(cookies_of: 
     assert all(b"; Secure" in line for line in lines)
 
 
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+def test_ck05_without_prefix_and_public_url_the_scheme_of_the_request_decides(
+    cookies_of: CookiesOf, pair_of: PairOf, read_cookies: ReadCookies, scheme: str, *, secure: bool
+) -> None:
+    """For cookies that are written, and for those that are deleted."""
+    cookies = cookies_of(public_url=None, cookie_prefix="", former_cookies="OLD")
+    credentials = read_cookies([(b"cookie", b"DS=a.b.c; DSR=d.e.f; OLD=g.h.i")], former_cookies="OLD")
+    for change in (pair_of(), CookieAction.CLEAR, CookieAction.CLEAR_REFRESH):
+        response = ResponseCookies(cookies, scope_of("localhost:8000", scheme=scheme))
+        message: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+        response.set_headers(message, change, credentials, NOW)
+
+        lines = [value for name, value in message["headers"] if name == b"set-cookie"]
+        assert lines
+        assert {line.endswith(b"; Secure") for line in lines} == {secure}
+
+
 def test_ck02_a_clear_deletes_only_our_cookies(cookies_of: CookiesOf, read_cookies: ReadCookies) -> None:
     """Duplicates under other domains are deleted by login, callback and logout only."""
     cookies = cookies_of()
