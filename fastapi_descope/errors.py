@@ -29,9 +29,9 @@
         |   +-- RateLimited            Descope asked us to wait                          503
         +-- InvalidUpstreamResponse    a response outside the wire contract              502
 
-Every class has a ``status``, a stable ``code`` for programs and a ``title`` for people. The middleware
-renders them as problem documents, pages or redirects. No error holds a token, a code, a state, a cookie or
-an e-mail address: attributes are enums, ids and numbers.
+Every class has a ``status``, a stable ``code`` for programs, a ``title`` for people and a ``problem_type``,
+the address of the page about the code. The middleware renders them as problem documents, pages or redirects.
+No error holds a token, a code, a state, a cookie or an e-mail address: attributes are enums, ids and numbers.
 """
 
 from collections.abc import Mapping
@@ -70,6 +70,9 @@ __all__ = [
     "UpstreamUnavailable",
 ]
 
+_PAGES = "https://fastapi-descope.readthedocs.io/errors/"
+"""The documentation of the error codes: one page for each."""
+
 
 # LG-02: no attribute can hold a secret.
 class DescopeError(Exception):
@@ -79,12 +82,21 @@ class DescopeError(Exception):
         status: the HTTP status of the response.
         code: a stable identifier for programs.
         title: one sentence for people, the same for every error of the class.
+        problem_type: the ``type`` of the problem document (RFC 9457): the address of the page about the
+            code. A class of an app inherits it from its base, and may set its own.
         detail: one sentence about this error that is safe to show to the client.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "descope_error"
     title: ClassVar[str] = "Authentication error"
+    problem_type: ClassVar[str] = f"{_PAGES}{code}/"
+
+    def __init_subclass__(cls) -> None:
+        """Derive ``problem_type`` from the code, for the classes of this module: they have a page."""
+        super().__init_subclass__()
+        if cls.__module__ == __name__:
+            cls.problem_type = f"{_PAGES}{cls.code}/"
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or self.title

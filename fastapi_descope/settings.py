@@ -76,76 +76,106 @@ class DescopeSettings(EnvSettings):
     project_id: ProjectId = Field(
         default=..., description="the project id: P, then 20 to 64 letters and digits"
     )
+    """The id of your project, from the Descope console."""
     base_url: ApiOrigin = Field(
         default_factory=_regional_api,
         description="the https origin of Descope's API or of a custom domain, without a path"
         " (DESCOPE_BASE_URI is read, too)",
     )
+    """Descope's API, or your custom domain. The default is the API of the region in the project id."""
     public_url: PublicOrigin | None = Field(
         default=None,
         description="the https origin where browsers reach the app, such as https://app.example.com",
     )
+    """The origin at which browsers reach the app. A login that starts under another host is redirected to
+    it. Without it the app is in development mode and signs users in on this machine only."""
     default_tenant: TenantHint | None = Field(
         default=None, repr=False, description="a tenant id, or an e-mail address"
     )
+    """The tenant of ``/login/sso`` when the request names none."""
     auth_management_key: HeaderSecret = Field(
         default=None, validate_default=True, description="a key of visible ASCII characters"
     )
+    """The key that is appended to the bearer of each call to Descope, if the project requires one."""
     audience: Text | None = Field(default=None, description="an audience")
+    """The audience that tokens must have."""
     extra_issuers: Items = Field(
         default=(), validate_default=True, description="issuers, separated by commas"
     )
+    """Further accepted values of ``iss``."""
     first_party_clients: Items = Field(
         default=(), validate_default=True, description="client ids, separated by commas"
     )
+    """Client ids (``azp``) of your own inbound apps, whose tokens count as sessions."""
     cookie_secure: CookieSecure = Field(default=None, description="auto, true or false")
+    """Whether cookies have ``Secure``. ``auto`` sets it over https."""
     cookie_samesite: CookieSameSite = Field(default="lax", description="lax, strict or none")
+    """``SameSite`` of the session cookies. The cookies of a login in progress are always Lax."""
     cookie_domain: CookieDomain | None = Field(default=None, description="a domain")
+    """The domain of the session cookies. Without it only the app's own host receives them."""
     cookie_prefix: CookiePrefix = Field(
         default="auto", validate_default=True, description="auto, __Host-, __Secure- or nothing"
     )
+    """The prefix of the cookie names. ``auto`` is ``__Host-`` over https, or ``__Secure-`` with a domain."""
     session_cookie_name: CookieName = Field(
         default="DS", description="a cookie name: up to 64 token characters of RFC 6265"
     )
+    """The name of the session cookie, without prefix. It cannot be ``DSR``."""
     refresh_cookie_name: RefreshCookieName = Field(
         default="DSR", description="a cookie name: up to 64 token characters of RFC 6265"
     )
+    """The name of the refresh cookie, without prefix. It cannot be ``DS``."""
     former_cookies: FormerCookies = Field(
         default=(),
         validate_default=True,
         description="cookies of earlier settings, separated by commas, each a name with its prefix, and with"
         " its domain if it had one: DS, DSR, __Secure-DS; Domain=example.com",
     )
+    """Cookies of earlier settings, which logins and logouts delete."""
     trusted_origins: TrustedOrigins = Field(
         default=(),
         validate_default=True,
         description="origins, separated by commas: https://host or https://host:port, without a path,"
         " not even a slash at the end",
     )
+    """Further origins that can send requests, open WebSockets and be redirect targets."""
     # NP-09: another way to sign in, which an app has to want.
     notp: bool = Field(default=False, description="true or false")
+    """Adds the routes of ``/login/notp``, the sign-in with WhatsApp. Needs the extra ``notp``."""
     post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
+    """Where a login ends if the request names no path."""
     post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")
+    """Where a logout ends if the request names no path."""
     # CA-06: browsers keep other pages for their Back button, also after a logout.
     no_store: bool = Field(default=False, description="true or false")
+    """Sends ``Cache-Control: no-store`` with responses that use the session, so that Back shows none of them
+    after a logout."""
     websocket_close_code: Whole = Field(
         default=4401, ge=3000, le=4999, description="a close code of applications, 3000 to 4999"
     )
+    """The code that closes a WebSocket when its session ends."""
     leeway: Whole = Field(default=5, ge=0, le=60, description="whole seconds, 0 to 60")
+    """The accepted difference in seconds between the clocks of Descope and the app."""
     refresh_ahead: Whole = Field(default=60, ge=0, le=3600, description="whole seconds, 0 to 3600")
+    """How many seconds before its expiry a session is refreshed."""
     refresh_grace: Whole = Field(default=30, ge=0, le=300, description="whole seconds, 0 to 300")
+    """How many seconds a spent refresh token still leads to its successor."""
     upstream_timeout: Timeout = Field(default=5.0, description="seconds, above 0 and up to 60")
+    """The timeout in seconds of one call to Descope."""
     jwks_max_stale: Whole = Field(
         default=86_400, ge=60, le=604_800, description="whole seconds, 60 to 604800 (a week)"
     )
+    """How many seconds the keys of Descope are used during an outage."""
     token_cache_size: Whole = Field(
         default=4096, ge=0, le=100_000, description="a number of tokens, 0 (off) to 100000"
     )
+    """The number of cached verified tokens. 0 turns the cache off."""
     redis_url: RedisUrl = Field(
         default=None,
         validate_default=True,
         description="a redis:// or rediss:// URL with a host, or a unix:// URL",
     )
+    """The Redis through which processes share refreshes. Needs the extra ``redis``."""
 
     @property
     def issuers(self) -> frozenset[str]:

@@ -34,6 +34,7 @@ def test_the_classifiers_name_the_python_that_is_tested() -> None:
         "SECURITY.md",
         "benchmarks",
         "docs",
+        "docs_site",
         "example_app",
         "fastapi_descope",
         "scripts",

@@ -252,7 +252,7 @@ def _has_session(auth: RequestAuth) -> bool:
 def problem_document(error: DescopeError) -> dict[str, object]:
     """Return the fields of the problem document for ``error`` that do not depend on the request."""
     body: dict[str, object] = {
-        "type": f"urn:fastapi-descope:{error.code}",
+        "type": error.problem_type,
         "title": error.title,
         "status": error.status,
         "code": error.code,

@@ -52,7 +52,7 @@ PROBLEM_SCHEMA: Mapping[str, Any] = {
     "description": "An error as a problem document (RFC 9457).",
     "type": "object",
     "properties": {
-        "type": {"type": "string", "format": "uri", "description": "A URN that ends in the code."},
+        "type": {"type": "string", "format": "uri", "description": "The address of the page about the code."},
         "title": {"type": "string", "description": "One sentence, the same for every error with this code."},
         "status": {"type": "integer", "description": "The HTTP status."},
         "code": {"type": "string", "description": "A stable identifier for programs."},

@@ -91,7 +91,7 @@ async def test_claims_that_do_not_fit_get_403_without_details(
     for response in responses:
         assert (response.status_code, response.json()["code"]) == (403, "claims_invalid")
         assert response.json() == {
-            "type": "urn:fastapi-descope:claims_invalid",
+            "type": "https://fastapi-descope.readthedocs.io/errors/claims_invalid/",
             "title": "Your account is not set up for this",
             "status": 403,
             "code": "claims_invalid",

@@ -60,7 +60,7 @@ async def test_a_script_gets_a_problem_document_with_the_login_url(make_env: Env
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json() == {
-        "type": "urn:fastapi-descope:not_authenticated",
+        "type": "https://fastapi-descope.readthedocs.io/errors/not_authenticated/",
         "title": "Sign in to continue",
         "status": 401,
         "code": "not_authenticated",
