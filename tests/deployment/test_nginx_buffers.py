@@ -37,16 +37,20 @@ def directive(cell: str) -> str:
     return cell.strip("`") if cell.startswith("`") else ""
 
 
-@contextmanager
-def served_behind_nginx(folder: Path, location: str, server: str) -> Generator[str]:
-    """Serve an app behind nginx, and yield the URL of nginx."""
-    users = [
+def users() -> tuple[SeedUser, ...]:
+    """Return a user for each row, with that many tenants."""
+    return tuple(
         SeedUser(
             f"{count}@example.com", tenants={each.id: Grants(("Tenant Admin",)) for each in TENANTS[:count]}
         )
         for count in ROWS
-    ]
-    emulator = Emulator(Project(tenants=TENANTS, users=tuple(users)), signing_key=signing_key())
+    )
+
+
+@contextmanager
+def served_behind_nginx(folder: Path, location: str, server: str) -> Generator[str]:
+    """Serve an app behind nginx, and yield the URL of nginx."""
+    emulator = Emulator(Project(tenants=TENANTS, users=users()), signing_key=signing_key())
     with ExitStack() as stack:
         base_url = stack.enter_context(running(emulator))
         listener, upstream = stack.enter_context(listening())

@@ -24,16 +24,23 @@ http {{
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    {server}
-    location / {{
-      proxy_pass {upstream};
-      {directives}
-    }}
+  {http}
+}}
+"""
+
+_SERVER = """
+server {{
+  listen {listen};
+  {server}
+  location / {{
+    proxy_pass {upstream};
+    {directives}
   }}
 }}
 """
+
+LISTEN = "127.0.0.1:PORT"
+"""The address in a configuration for ``nginx_with``, which replaces PORT."""
 
 
 @contextmanager
@@ -43,15 +50,21 @@ def nginx_in_front_of(upstream: str, folder: Path, *directives: str, server: str
     ``directives`` are lines of its ``location``, each with its semicolon, and ``server`` is one of its
     ``server``.
     """
+    http = _SERVER.format(
+        listen=LISTEN, upstream=upstream, server=server, directives="\n    ".join(directives)
+    )
+    with nginx_with(http, folder) as url:
+        yield url
+
+
+@contextmanager
+def nginx_with(http: str, folder: Path) -> Generator[str]:
+    """Yield the URL of an nginx with the block ``http``, which listens on ``LISTEN``."""
     program = shutil.which("nginx", path=_SEARCH_PATH)
     assert program, "nginx is missing: scripts/setup installs it"
     port = _free_port()
     configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _CONFIGURATION.format(
-            port=port, upstream=upstream, server=server, directives="\n      ".join(directives)
-        )
-    )
+    configuration.write_text(_CONFIGURATION.format(http=http.replace(LISTEN, f"127.0.0.1:{port}")))
     command = [program, "-p", f"{folder}/", "-e", "stderr", "-c", str(configuration)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own command
     try:

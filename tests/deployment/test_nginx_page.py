@@ -1,0 +1,65 @@
+"""The nginx server of docs/how-to/behind-a-proxy.md works as it is written, apart from ports and TLS."""
+
+import re
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from fastapi_descope import Descope, DescopeSettings
+from fastapi_descope.emulator import Emulator, Project
+from fastapi_descope.emulator.server import running
+from tests.helpers.app_harness import add_routes
+from tests.helpers.emulator import signing_key
+from tests.helpers.live_server import listening, serve_app
+from tests.helpers.nginx import LISTEN, nginx_with
+
+from .browser import Browser
+from .test_nginx_buffers import PAGE, ROWS, TENANTS, users
+
+_BLOCK = re.compile(r"^```nginx\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_TLS = re.compile(r"^ *(?:ssl_certificate\w*|server_name) .*\n", re.MULTILINE)
+
+
+def documented(upstream: str) -> str:
+    """Return the configuration of the page, with another upstream and without TLS."""
+    (text,) = _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert text.count("http://127.0.0.1:8000") == 2
+    return _TLS.sub("", text).replace("http://127.0.0.1:8000", upstream).replace("443 ssl", LISTEN)
+
+
+@contextmanager
+def served(folder: Path) -> Generator[str]:
+    """Serve an app behind the nginx of the page, and yield the URL of nginx."""
+    emulator = Emulator(Project(tenants=TENANTS, users=users()), signing_key=signing_key())
+    with ExitStack() as stack:
+        base_url = stack.enter_context(running(emulator))
+        listener, upstream = stack.enter_context(listening())
+        url = stack.enter_context(nginx_with(documented(upstream), folder))
+        app = FastAPI()
+        Descope(
+            app,
+            settings=DescopeSettings(project_id=emulator.project_id, base_url=base_url, public_url=url),
+        )
+        add_routes(app)
+        stack.enter_context(serve_app(app, listener))
+        yield url
+
+
+def test_the_server_of_the_page_passes_a_login_and_the_largest_cookies_on(tmp_path: Path) -> None:
+    """The host of the browser arrives, so the login costs no redirect more; both buffers are large enough."""
+    with served(tmp_path) as url, Browser(url) as browser:
+        callback = browser.log_in(TENANTS[0].id, f"{ROWS[-1]}@example.com")
+
+        assert callback.status_code == 303
+        assert browser.get("/me").status_code == 200
+
+
+def test_the_server_of_the_page_limits_the_rate_of_logins(tmp_path: Path) -> None:
+    """After a burst of twenty, nginx answers itself."""
+    with served(tmp_path) as url, Browser(url) as browser:
+        statuses = [browser.get("/login/sso?tenant=unknown").status_code for _ in range(30)]
+
+    assert 429 not in statuses[:20]
+    assert statuses[-1] == 429
