@@ -1,15 +1,26 @@
 # The example app, for a real Descope project:
 #   docker build -t fieldnotes .
-#   docker run -p 8000:8000 -e DESCOPE_PROJECT_ID=P... -e DESCOPE_PUBLIC_URL=http://localhost:8000 fieldnotes
+#   docker run --read-only --cap-drop ALL -p 127.0.0.1:8000:8000 \
+#     -e DESCOPE_PROJECT_ID=P... -e DESCOPE_PUBLIC_URL=http://localhost:8000 fieldnotes
 # If users reach it by another host than localhost, DESCOPE_PUBLIC_URL is its https origin. Behind a proxy on
 # another host, set FORWARDED_ALLOW_IPS to the proxies whose X-Forwarded headers uvicorn may trust.
+# compose.yaml runs it with Redis and the Descope emulator.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /venv
 COPY pyproject.toml README.md LICENSE ./
 COPY fastapi_descope fastapi_descope
-RUN pip --python /venv/bin/python install --no-cache-dir . --group example
+RUN pip --python /venv/bin/python install --no-cache-dir ".[redis]" --group example
+
+# For development only: the emulator signs in any user.
+FROM build AS emulator
+RUN pip --python /venv/bin/python install --no-cache-dir ".[cli]"
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+COPY example_app example_app
+USER 10001:10001
+CMD ["fastapi-descope", "emulator", "--rotate"]
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

@@ -14,11 +14,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def _next_fetch(env: AppHarness) -> Event:
-    """Return the event of the fetch that is running."""
+    """Wait until the running fetch has ended, and return its event."""
     events = asyncio.Queue[Event]()
     stop = env.descope.events.subscribe(events.put_nowait)
     event = await events.get()
     stop()
+    await run_ready()
     return event
 
 
@@ -46,8 +47,8 @@ async def test_probes_make_an_app_ready_after_descope_was_down_at_its_start(make
     """An app that gets no requests until it is ready fetches the keys all the same, at most once a second."""
     env = make_env()
     env.emulator.faults.add("keys", status=500)
-    await env.descope._core.verifier.warm()
-    assert [type(event) for event in env.events] == [JwksFetchFailed]
+    assert not env.descope.ready()
+    assert isinstance(await _next_fetch(env), JwksFetchFailed)
     assert [env.descope.ready() for _ in range(10)] == [False] * 10
     await run_ready()
     assert env.calls("keys") == 1
@@ -62,7 +63,8 @@ async def test_probes_make_an_app_ready_after_descope_was_down_at_its_start(make
 async def test_an_outage_of_descope_changes_nothing_while_the_keys_may_be_used(make_env: EnvFactory) -> None:
     """Until DESCOPE_JWKS_MAX_STALE seconds after the last fetch."""
     env = make_env(jwks_max_stale=3600)
-    await env.descope._core.verifier.warm()
+    assert not env.descope.ready()
+    assert await _next_fetch(env) == JwksFetched(1)
     env.emulator.faults.add("keys", status=500, times=10)
 
     env.emulator.clock.advance(3599)
