@@ -72,6 +72,9 @@ class ApiChecks:
                     " Descope's API"
                 )
                 return fail("api.not_descope", message)
+            case _ if is_loopback(url):
+                message = f"no emulator responds at {url}; start it with: fastapi-descope emulator"
+                return fail("api.no_emulator", message)
             case _:
                 message = (
                     f"{url} cannot be reached; check DESCOPE_BASE_URL, and that this host can connect to it"

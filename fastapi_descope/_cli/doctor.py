@@ -114,9 +114,3 @@ def _load(name: str) -> tuple[Starlette | None, list[CheckResult]]:
     except ConfigurationError as error:
         lines = [line.removeprefix("- ") for line in str(error).splitlines()]
         return None, [fail("app.not_loaded", line) for line in lines[1:] or lines]
-    except Exception as error:  # noqa: BLE001 - any error of the app's own code
-        module = name.partition(":")[0]
-        message = (
-            f"{name} raised {type(error).__name__}; to see the traceback, run: python -c 'import {module}'"
-        )
-        return None, [fail("app.not_loaded", message)]

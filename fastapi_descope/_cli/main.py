@@ -27,7 +27,10 @@ __all__ = ["app", "main"]
 
 _NAME = "fastapi-descope"
 _EMULATOR_PORT = 8787
-_MAX_TOKEN_BYTES = 65_536
+_MAX_BYTES = 65_537
+"""Bytes of a token or key set that are read: one more than either may have."""
+
+_STANDARD_INPUT = "-"
 
 # Rich tracebacks show local variables, which contain tokens.
 app = typer.Typer(
@@ -130,7 +133,7 @@ def doctor(
         str, typer.Option("--app", metavar="MODULE:ATTRIBUTE", help="Also check this app.")
     ] = "",
     refresh_token_file: Annotated[
-        typer.FileBinaryRead | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Also refresh the session of this refresh token once, and compare the project's cookie"
@@ -146,7 +149,7 @@ def doctor(
     """
     from .doctor import examine
 
-    refresh_token = _read_token(refresh_token_file) if refresh_token_file else None
+    refresh_token = _read_token(refresh_token_file, "--refresh-token-file") if refresh_token_file else None
     report = asyncio.run(examine(app_name, variables=os.environ, refresh_token=refresh_token))
     typer.echo(report.as_json() if as_json else str(report))
     raise typer.Exit(int(not report.is_ok))
@@ -230,17 +233,15 @@ def issue(
     typer.echo(session_token)
 
 
-@token.command()
+@token.command(context_settings={"allow_extra_args": True})
 def inspect(
+    context: typer.Context,
     file: Annotated[
-        typer.FileBinaryRead,
-        typer.Option(metavar="FILE", help="Read the token from this file; - for standard input."),
-    ] = "-",  # type: ignore[assignment] # typer opens it
+        str, typer.Option(metavar="FILE", help="Read the token from this file; - for standard input.")
+    ] = _STANDARD_INPUT,
     jwks: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Use this key set of the project, without a call to Descope.", exists=True
-        ),
+        typer.Option(metavar="FILE", help="Use this key set of the project, without a call to Descope."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002 - a flag of a command
 ) -> None:
@@ -252,23 +253,33 @@ def inspect(
     from ..settings import DescopeSettings
     from .token_inspection import inspect_token
 
+    if context.args:  # typer would print them
+        raise typer.BadParameter("the token is read from standard input; arguments end up in shell histories")
     settings = DescopeSettings()
-    if file.isatty():
+    if file == _STANDARD_INPUT and sys.stdin.isatty():
         typer.echo("Paste the token, then press Enter and Ctrl+D.", err=True)
-    key_set = _read_key_set(jwks) if jwks is not None else None
-    inspection = asyncio.run(inspect_token(_read_token(file), settings, key_set=key_set))
+    key_set = _read(str(jwks), "--jwks") if jwks is not None else None
+    inspection = asyncio.run(inspect_token(_read_token(file, "--file"), settings, key_set=key_set))
     typer.echo(inspection.as_json() if as_json else str(inspection))
     raise typer.Exit(int(not inspection.session.accepted))
 
 
-def _read_token(file: typer.FileBinaryRead) -> str:
+def _read_token(file: str, option: str) -> str:
     """Return the token in a file or an Authorization header, or text that is no token."""
-    text = file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
+    text = _read(file, option).decode("ascii", "replace").strip()
     return text.removeprefix("Bearer ").lstrip()
 
 
-def _read_key_set(path: Path) -> bytes:
+def _read(file: str, option: str) -> bytes:
+    """Return the first bytes of a file. No error contains its name: it may be a token, by mistake.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
     try:
-        return path.read_bytes()
+        if file == _STANDARD_INPUT:
+            return sys.stdin.buffer.read(_MAX_BYTES)
+        with Path(file).open("rb") as opened:
+            return opened.read(_MAX_BYTES)
     except OSError as error:
-        raise ConfigurationError(f"--jwks: {path.name} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"The file of {option} cannot be read: {error.strerror}") from None

@@ -205,12 +205,24 @@ def secret_for_everyone(deployment: Deployment) -> None:
     deployment.set(AUTH_MANAGEMENT_KEY_FILE=str(file))
 
 
+class _Elsewhere(httpx.AsyncBaseTransport):
+    """Connects to a port of this machine, whatever the URL."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._transport = httpx.AsyncHTTPTransport()
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Connect there."""
+        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
+        return await self._transport.handle_async_request(request)
+
+
 def closed_port(deployment: Deployment) -> None:
-    """Use an API where no server listens."""
+    """Let no server listen at the API."""
     with socket.create_server(("127.0.0.1", 0)) as closing:
-        port = closing.getsockname()[1]
-    deployment.set(BASE_URL=f"http://127.0.0.1:{port}")
-    deployment.transport = httpx.AsyncHTTPTransport()
+        deployment.transport = _Elsewhere(closing.getsockname()[1])
 
 
 def portal(deployment: Deployment) -> None:

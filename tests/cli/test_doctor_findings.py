@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.middleware.authentication import AuthenticationMiddleware
 
-from fastapi_descope import Descope, DescopeAuthBackend, DescopeMiddleware
+from fastapi_descope import Descope, DescopeAuthBackend, DescopeMiddleware, DescopeSettings
 from fastapi_descope._cli.checks import CheckResult
 from fastapi_descope.emulator import CookieSettings, Emulator, Project, SeedTenant, SeedUser
 from tests.cli.deployment import (
@@ -102,6 +102,8 @@ ROWS = {
     "API that is a web page": Row(portal, "api.not_descope", "fail", "check that DESCOPE_BASE_URL"),
     "API without a server": Row(closed_port,
         "api.unreachable", "fail", "check DESCOPE_BASE_URL, and that this host can connect"),
+    "no emulator": Row(both(closed_port, env(BASE_URL="http://127.0.0.1:8787")),
+        "api.no_emulator", "fail", "fastapi-descope emulator"),
     "a proxy in the environment": Row(both(closed_port, process(HTTPS_PROXY="http://proxy:3128")),
         "api.proxy_ignored", "warn", "pass the proxy in code"),
     "an emulator in production": Row(env(BASE_URL="http://127.0.0.1:8787"),
@@ -253,6 +255,22 @@ async def test_the_doctor_names_a_misconfiguration_of_redis(
     assert problems(await deployment.examine(monkeypatch)) == []
     ROWS[name].plant(deployment)
     assert_named(await deployment.examine(monkeypatch), ROWS[name])
+
+
+async def test_a_secret_that_is_not_read_is_not_judged(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app passes the setting in code, so the file of the variable may be absent."""
+
+    def build() -> FastAPI:
+        built = FastAPI()
+        Descope(built, settings=DescopeSettings(auth_management_key="hush"))
+        return built
+
+    deployment.build_app = build
+    deployment.emulator = Emulator(Project(auth_management_key="hush"), signing_key=signing_key())
+    deployment.set(AUTH_MANAGEMENT_KEY_FILE=str(deployment.folder / "absent"))
+    assert problems(await deployment.examine(monkeypatch)) == []
 
 
 async def test_a_sound_deployment_is_green(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

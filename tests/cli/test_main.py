@@ -211,6 +211,29 @@ def test_doctor_of_an_app(run: Run, base_url: str, monkeypatch: pytest.MonkeyPat
     assert "fail  middleware  DescopeMiddleware is missing" in result.out
 
 
+def test_variables_of_a_file(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of the environment have precedence."""
+    (tmp_path / "env").write_text(f"# ours\nDESCOPE_PROJECT_ID={PROJECT}\nDESCOPE_LEEWAY=-1\n")
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", "wrong")
+    monkeypatch.setenv("DESCOPE_LEEWAY", "to be restored")
+    monkeypatch.delenv("DESCOPE_LEEWAY")
+    lines = run("--env-file", str(tmp_path / "env"), "doctor").out.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == [
+        "fail  settings    DESCOPE_PROJECT_ID",
+        "fail  settings    DESCOPE_LEEWAY",
+    ]
+
+
+def test_routes_of_an_app_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One line, without the text of the error, which may be a secret."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "failing_shop.py").write_text('raise RuntimeError("canary")\n')
+    assert run("routes", "failing_shop:app").err == (
+        "Error: failing_shop:app raised RuntimeError;"
+        " to see the traceback, run: python -c 'import failing_shop'\n"
+    )
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without typer, the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "typer", None)

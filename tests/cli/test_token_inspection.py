@@ -57,7 +57,8 @@ def run_inspect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     run = command_runner(capsys)
 
     def run_with_input(token: str, *options: str) -> CommandResult:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(token.encode())))
+        standard_input = SimpleNamespace(buffer=io.BytesIO(token.encode()), isatty=lambda: False)
+        monkeypatch.setattr(sys, "stdin", standard_input)
         return run("token", "inspect", *options)
 
     return run_with_input
@@ -116,7 +117,7 @@ def test_a_token_in_a_file_and_a_key_set_in_another(
         1, "", "Error: --jwks: expected a key set with a usable RSA key (not_a_key_set)\n"
     )
     assert run(*arguments, str(tmp_path)) == CommandResult(
-        1, "", f"Error: --jwks: {tmp_path.name} cannot be read: Is a directory\n"
+        1, "", "Error: The file of --jwks cannot be read: Is a directory\n"
     )
 
 
@@ -124,16 +125,31 @@ def test_a_terminal_gets_a_hint(
     capsys: pytest.CaptureFixture[str], variables: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command would else wait in silence."""
-
-    class Terminal(io.BytesIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Terminal(b"x")))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"x"), isatty=lambda: True))
     variables(DESCOPE_PROJECT_ID=PROJECT)
     result = command_runner(capsys)("token", "inspect")
     assert (result.status, result.err) == (1, "Paste the token, then press Enter and Ctrl+D.\n")
     assert result.out.splitlines()[0] == "token       not a JWT"
+
+
+def test_a_token_in_the_wrong_place_is_not_echoed(
+    capsys: pytest.CaptureFixture[str], variables: Callable[..., None]
+) -> None:
+    """As an argument, or as the name of a file: the error says where it belongs."""
+    variables(DESCOPE_PROJECT_ID=PROJECT)
+    token, run = KEY.sign(claims()), command_runner(capsys)
+    arguments = [
+        ("token", "inspect", token),
+        ("token", "inspect", "Bearer", token),
+        ("token", "inspect", "--file", token),
+        ("token", "inspect", "--jwks", token),
+        ("doctor", "--refresh-token-file", token),
+    ]
+    for each in arguments:
+        result = run(*each)
+        assert (result.status in {1, 2}, result.out) == (True, "")
+        assert "standard input" in result.err or "cannot be read: File name too long" in result.err
+        assert token[:10] not in result.err
 
 
 def test_wrong_settings(run_inspect: Inspect) -> None:
