@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["DOCS", "Command", "File", "SignIn", "Step", "continued", "pages", "states", "steps"]
+__all__ = ["DOCS", "Command", "File", "Press", "SignIn", "Step", "continued", "pages", "states", "steps"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -15,7 +15,7 @@ _MUST_BE_FILES = {"python", "toml"}
 
 _FENCE = re.compile(r"^(?:<!-- ([^\n]*) -->\n+)?```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _CONTINUES = re.compile(r"<!-- continues: (\S+) -->")
-_SIGN_IN = re.compile(r"<!-- sign in: (\S+) as (\S+) at (\S+) -->")
+_IN_BROWSER = re.compile(r"<!-- (?:sign in: (\S+) as (\S+) at (\S+)|press: (.+?) at (\S+)) -->")
 _NAME = re.compile(r"(?:#|//|/\*|<!--) ([\w./-]+\.\w+)( \(continued\))?(?: \*/| -->)?\n")
 
 
@@ -47,7 +47,16 @@ class SignIn:
     output: str
 
 
-Step = File | Command | SignIn
+@dataclass(frozen=True)
+class Press:
+    """A button on a page in a browser, and the lines that the last page has."""
+
+    url: str
+    button: str
+    output: str
+
+
+Step = File | Command | SignIn | Press
 
 
 def pages() -> list[Path]:
@@ -73,14 +82,21 @@ def _steps(page: Path, text: str) -> Iterator[Step]:
     position = 0
     for block in _FENCE.finditer(text):
         between = text[position : block.start()] + (f"<!-- {block[1]} -->" if block[1] else "")
-        sign_ins, position = _SIGN_IN.findall(between), block.end()
+        position = block.end()
         is_result = block[2] in {"json", "text"}
-        for url, user, tenant in sign_ins:
-            yield SignIn(url, user, tenant, block[3] if is_result and url == sign_ins[-1][0] else "")
+        yield from _in_browser(between, block[3] if is_result else "")
         if block[2] == "console":
             yield from _commands(page, block[1] or "", block[3])
         elif not is_result:
             yield from _file(page, block[2], block[3])
+
+
+def _in_browser(text: str, output: str) -> Iterator[SignIn | Press]:
+    """Yield the steps in a browser. The last one leads to a page with the lines of ``output``."""
+    found = list(_IN_BROWSER.finditer(text))
+    for step in found:
+        lines = output if step is found[-1] else ""
+        yield Press(step[5], step[4], lines) if step[4] else SignIn(step[1], step[2], step[3], lines)
 
 
 def _commands(page: Path, comment: str, text: str) -> Iterator[Command]:

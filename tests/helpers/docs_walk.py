@@ -16,7 +16,7 @@ import httpx
 from packaging.requirements import Requirement
 
 from tests.helpers.app_harness import Browser
-from tests.helpers.docs_page import Command, File, SignIn, Step
+from tests.helpers.docs_page import Command, File, Press, SignIn, Step
 
 __all__ = ["Walk", "contains"]
 
@@ -61,9 +61,9 @@ class Walk:
         match step:
             case File():
                 self._write(step)
-            case SignIn():
-                shown = asyncio.run(self._sign_in(step))
-                assert contains(shown, step.output), f"signing in at {step.url} showed:\n{shown}"
+            case SignIn() | Press():
+                shown = asyncio.run(self._browse(step))
+                assert contains(shown, step.output), f"{step.url} showed:\n{shown}"
             case Command(line=line) if line.startswith("pip install") and not self._installs:
                 for requirement in shlex.split(line)[2:]:
                     _check_requirement(requirement)
@@ -140,20 +140,43 @@ class Walk:
             text = re.sub(rf"\b{port}\b", str(shown), text)
         return text
 
-    async def _sign_in(self, step: SignIn) -> str:
-        """Open the page as a browser does, sign in if it leads to the login, and return the last page."""
+    async def _browse(self, step: SignIn | Press) -> str:
+        """Open the page as a browser does, sign in or press a button, and return the last page."""
         url = httpx.URL(self._with_free_ports(step.url))
         async with httpx.AsyncClient(trust_env=False, cookies=self._cookies) as client:
             browser = Browser(client, origin=f"{url.scheme}://{url.netloc.decode()}")
             page = await browser.visit(str(url))
-            if (login := page.headers.get("location", "")).partition("?")[0].endswith("/login/sso"):
-                tenant = "" if "tenant=" in login else f"{'&' if '?' in login else '?'}tenant={step.tenant}"
-                started = await browser.visit(str(url.join(login + tenant)))
-                page = await browser.choose(await browser.visit(started.headers["location"]), step.user)
+            match step:
+                case SignIn():
+                    page = await _sign_in(browser, page, step)
+                case Press():
+                    page = await _press(browser, page, step.button)
             while "location" in page.headers:
                 page = await browser.visit(str(page.url.join(page.headers["location"])))
             self._cookies = client.cookies
         return self._with_shown_ports(page.text)
+
+
+async def _sign_in(browser: Browser, page: httpx.Response, step: SignIn) -> httpx.Response:
+    """Sign in if the page leads to the login, and return the next response."""
+    login = page.headers.get("location", "")
+    if not login.partition("?")[0].endswith("/login/sso"):
+        return page
+    tenant = "" if "tenant=" in login else f"{'&' if '?' in login else '?'}tenant={step.tenant}"
+    started = await browser.visit(str(page.url.join(login + tenant)))
+    return await browser.choose(await browser.visit(started.headers["location"]), step.user)
+
+
+async def _press(browser: Browser, page: httpx.Response, text: str) -> httpx.Response:
+    """Submit the form with the button, and return the response."""
+    button = rf'<button(?: name="(\w+)" value="([^"]*)")?>{re.escape(text)}</button>'
+    form = re.search(
+        rf'<form method="post" action="([^"]+)">(?:(?!</form>).)*?{button}', page.text, re.DOTALL
+    )
+    assert form, f"no button {text}:\n{page.text}"
+    data = {form[2]: form[3]} if form[2] else {}
+    navigation = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    return await browser.post(str(page.url.join(form[1])), data, **navigation)
 
 
 def contains(output: str, lines: str) -> bool:
