@@ -72,7 +72,7 @@ def unlisted(pages: Path) -> list[str]:
 
 def to_toml(found: list[Section]) -> str:
     """Return the value of ``nav`` in the configuration."""
-    return f'["index.md", {", ".join(_toml(section) for section in found)}]'
+    return f'[{{ "Home" = "index.md" }}, {", ".join(_toml(section) for section in found)}]'
 
 
 def _section(pages: Path, title: str, path: str) -> Section:
