@@ -130,10 +130,13 @@ async def slow_responses(testbed: Testbed, scale: Scale) -> Report:
     checker.expect(statuses == {_OK}, f"a response within the timeout led to {statuses} after {took:.1f} s")
     await testbed.upstream.fault("refresh", times=2, delay=slow)
     await testbed.upstream.fault("refresh", times=2, drip=0.4)
+    started = asyncio.get_running_loop().time()
     checker.expect(
         all(map(_is_unavailable, await _visit(too_late))),
         "a response after the timeout did not lead to a 503",
     )
+    took = asyncio.get_running_loop().time() - started
+    checker.expect(took < 2 * slow, f"a drip was given up after {took:.1f} s, not at the timeout")
     await testbed.recover()
 
     await testbed.upstream.fault("refresh", times=len(held), hold=True)
