@@ -75,7 +75,8 @@ class WebSocketSession:
         tasks: list[asyncio.Task[Any]] = [task for task in (self._next, self._timer) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # gather alone replaces a cancellation from outside by its own, which no cancel scope recognises.
+        await asyncio.wait([asyncio.gather(*tasks, return_exceptions=True)])
 
     async def _receive(self, receive: Receive, send: Send) -> Message:
         self._watch(send)

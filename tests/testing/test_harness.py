@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
-from fastapi_descope import ConfigurationError, Descope, DescopeMiddleware, DescopeSettings
+from fastapi_descope import ConfigurationError, CurrentUser, Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope.testing import emulated_descope
 from tests.helpers.app_harness import EnvFactory
 from tests.helpers.guarded_app import PROJECT, guarded_app
@@ -116,6 +116,27 @@ def test_websockets_open_at_the_apps_origin() -> None:
             client.websocket_connect("/feed", headers={"origin": "https://evil.example"}),
         ):
             pass
+
+
+def test_a_websocket_that_waits_for_messages_ends_with_the_client() -> None:
+    """The client of the test cancels the app, and the test goes on."""
+    app = FastAPI()
+    Descope(app, settings=DescopeSettings(project_id=PROJECT))
+
+    @app.websocket("/echo")
+    async def echo(socket: WebSocket, user: CurrentUser) -> None:
+        await socket.accept()
+        async for text in socket.iter_text():
+            await socket.send_text(f"{user.email} says {text}")
+
+    with (
+        emulated_descope(app) as harness,
+        harness.sign_in("ada@acme.example").websocket_connect("/echo") as socket,
+    ):
+        socket.send_text("hello")
+        received = socket.receive_text()
+
+    assert received == "ada@acme.example says hello"
 
 
 async def test_asynchronous_clients_use_the_event_loop_of_the_test() -> None:
