@@ -21,21 +21,18 @@ def main(folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     pages, site = folder / "pages", folder / "site"
     copy_pages(pages, GENERATED)
+    problems = navigation.problems(pages)
     sections = navigation.sections(pages)
     configuration = _CONFIGURATION.read_text(encoding="utf-8")
     project = tomllib.loads(configuration)["project"]
     (pages / "llms.txt").write_text(llms.index(sections, pages, project["site_url"]), encoding="utf-8")
     nav = f"[project]\nnav = {navigation.to_toml(sections)}\n"
     (folder / "zensical.toml").write_text(configuration.replace("[project]\n", nav, 1), encoding="utf-8")
-    problems = [*_unlisted(pages), *_build(folder)] or links.problems(site, project["site_url"])
+    problems = problems + _build(folder) or links.problems(site, project["site_url"])
     for problem in problems:
         print(problem)
     print(f"docs: {len(list(site.rglob('*.html')))} pages, {len(problems)} problems")
     return 1 if problems else 0
-
-
-def _unlisted(pages: Path) -> list[str]:
-    return [f"docs/{page}: no entry in an index.md" for page in navigation.unlisted(pages)]
 
 
 def _build(folder: Path) -> list[str]:

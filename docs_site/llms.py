@@ -31,7 +31,8 @@ def index(sections: list[Section], pages: Path, url: str) -> str:
 
 def _line(entry: Entry, pages: Path, url: str) -> str:
     address = url + entry.path.removesuffix("index.md").removesuffix(".md")
-    description = entry.description or _first_sentence((pages / entry.path).read_text(encoding="utf-8"))
+    page = pages / entry.path
+    description = entry.description or (_first_sentence(page.read_text("utf-8")) if page.exists() else "")
     return f"- [{entry.title}]({address.rstrip('/')}/){f': {description}' if description else ''}"
 
 

@@ -5,12 +5,13 @@ groups. A link to the index page of another folder adds the entries of that page
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
-__all__ = ["Entry", "Section", "sections", "to_toml", "unlisted"]
+__all__ = ["Entry", "Section", "problems", "sections", "to_toml"]
 
 SECTIONS = {
     "tutorial": "Tutorial",
@@ -62,12 +63,17 @@ def sections(pages: Path) -> list[Section]:
     ]
 
 
-def unlisted(pages: Path) -> list[str]:
-    """Return the pages without an entry in an index page."""
+def problems(pages: Path) -> list[str]:
+    """Return the pages that do not have exactly one entry, and the entries without a page."""
     found = sections(pages)
-    listed = {"index.md", *(section.path for section in found)}
-    listed |= {entry.path for section in found for entry in section.entries()}
-    return sorted({path.relative_to(pages).as_posix() for path in pages.rglob("*.md")} - listed)
+    listed = Counter(entry.path for section in found for entry in section.entries())
+    listed.update(["index.md", *(section.path for section in found)])
+    existing = {path.relative_to(pages).as_posix() for path in pages.rglob("*.md")}
+    return [
+        *(f"docs/{page}: no entry in an index.md" for page in sorted(existing - listed.keys())),
+        *(f"docs/{page}: has an entry, but does not exist" for page in sorted(listed.keys() - existing)),
+        *(f"docs/{page}: {count} entries" for page, count in listed.items() if count > 1),
+    ]
 
 
 def to_toml(found: list[Section]) -> str:

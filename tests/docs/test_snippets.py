@@ -16,6 +16,7 @@ from tests.helpers.docs_walk import Walk, contains
 
 ROOT = DOCS.parent
 TUTORIAL = DOCS / "tutorial"
+GUIDE_IN_WHEEL = ROOT / "fastapi_descope" / "llms.txt"
 
 
 def _is_test(name: str) -> bool:
@@ -27,7 +28,11 @@ def _names(files: Mapping[str, str], *, tests: bool) -> list[str]:
 
 
 def _pages(*, tests: bool) -> list[Path]:
-    return [page for page in pages() if any(_names(files, tests=tests) for files in states(page))]
+    return [
+        page
+        for page in [*pages(), GUIDE_IN_WHEEL]
+        if any(_names(files, tests=tests) for files in states(page))
+    ]
 
 
 def _walked() -> list[Path]:
@@ -39,7 +44,7 @@ def _walked() -> list[Path]:
 
 
 def _id(page: Path) -> str:
-    return page.relative_to(DOCS).with_suffix("").as_posix()
+    return page.relative_to(DOCS).with_suffix("").as_posix() if page.is_relative_to(DOCS) else page.name
 
 
 def _environment() -> dict[str, str]:
@@ -142,6 +147,7 @@ def test_the_tutorial_can_be_followed_in_an_empty_environment(
         walk.close()
 
     (installed,) = folder.rglob("site-packages/fastapi_descope/errors.py")
+    assert installed.with_name("llms.txt").is_file()
     assert installed.read_bytes() == (ROOT / "fastapi_descope" / "errors.py").read_bytes()
 
 

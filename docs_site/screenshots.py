@@ -1,0 +1,79 @@
+"""Takes the pictures of docs/images from the running example app and emulator."""
+
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from example_app.app import create_app
+from example_app.loopback import listen, serve_in_thread
+from fastapi_descope import DescopeSettings
+from fastapi_descope.emulator import Clock, Emulator, Project
+from fastapi_descope.emulator.server import running
+
+from .pages import ROOT
+
+__all__ = ["take"]
+
+_CHROMIUM = "/usr/bin/chromium"
+_SIZE = ViewportSize(width=900, height=560)
+_USER = "ada@acme.example"
+
+
+def take(folder: Path) -> None:
+    """Take all pictures, in light and dark, into ``folder`` as WebP."""
+    folder.mkdir(exist_ok=True)
+    emulator = Emulator(Project(), clock=Clock(), console="faults")
+    with running(emulator, host="localhost"), _app(emulator) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        _take_scheme(browser, "light", folder, url, emulator)
+        _take_scheme(browser, "dark", folder, url, emulator)
+        browser.close()
+
+
+@contextmanager
+def _app(emulator: Emulator) -> Iterator[str]:
+    """Serve the example app, and yield its URL."""
+    listener, url = listen(0)
+    settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=url)
+    app = create_app(settings=settings, clock=emulator.clock, try_it=[_USER])
+    with listener, serve_in_thread(app, listener):
+        yield url
+
+
+def _take_scheme(
+    browser: Browser, scheme: Literal["light", "dark"], folder: Path, url: str, emulator: Emulator
+) -> None:
+    context = browser.new_context(viewport=_SIZE, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{url}/login/sso")
+    _save(page, folder / f"organisation-{scheme}.webp")
+    page.get_by_label("Work e-mail or organisation").fill("acme")
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url(f"{emulator.base_url}/**")
+    _save(page, folder / f"sign-in-{scheme}.webp")
+    page.get_by_role("button", name=_USER).click()
+    page.wait_for_url(f"{url}/**")
+    page.wait_for_load_state("networkidle")
+    _save(page, folder / f"example-{scheme}.webp")
+    page.goto(f"{url}/callback?code=spent&state=unknown")
+    _save(page, folder / f"error-{scheme}.webp")
+    page.goto(f"{emulator.base_url}/console")
+    page.wait_for_load_state("networkidle")
+    _save(page, folder / f"console-{scheme}.webp")
+    context.close()
+
+
+def _save(page: Page, file: Path) -> None:
+    """Save the visible part of the page as WebP, which Playwright itself cannot."""
+    session = page.context.new_cdp_session(page)
+    picture = session.send("Page.captureScreenshot", {"format": "webp", "quality": 80})
+    file.write_bytes(b64decode(picture["data"]))
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
