@@ -89,8 +89,7 @@ def init(
     """
     from .new_project import write_project
 
-    for line in write_project(folder):
-        typer.echo(line)
+    typer.echo("\n".join(write_project(folder)), nl=False)
 
 
 @app.command()

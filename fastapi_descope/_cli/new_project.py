@@ -1,13 +1,12 @@
 """The ``init`` command: writes a minimal app with its settings, seed file and test."""
 
-from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 from ..errors import ConfigurationError
 
 __all__ = ["write_project"]
 
+_TEXTS = Path(__file__).with_name("new_project_files")
 _PRIVATE, _NORMAL = 0o600, 0o644
 
 _FILES = {
@@ -24,6 +23,7 @@ _FILES = {
 _NEXT_STEPS = """\
 Run the tests, which need no network:
 
+  pip install "fastapi-descope[testing]"
   python -m pytest
 
 Sign in, with an emulator of Descope in another terminal:
@@ -38,8 +38,8 @@ For a real project, edit .env as .env.example says, and check it:
 """
 
 
-def write_project(folder: Path) -> Iterator[str]:
-    """Write the files, and yield the lines to print. Creates the folder. Overwrites nothing.
+def write_project(folder: Path) -> list[str]:
+    """Write the files, and return the lines to print. Creates the folder. Overwrites nothing.
 
     Raises:
         ConfigurationError: A file exists already, and none has been written; or the folder cannot be written.
@@ -50,14 +50,11 @@ def write_project(folder: Path) -> Iterator[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, source in _FILES.items():
-            _write(folder / name, files(__package__).joinpath("new_project_files", source).read_text("utf-8"))
+            _write(folder / name, (_TEXTS / source).read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from None
-    yield from (f"wrote {folder / name}" for name in _FILES)
-    yield ""
-    if folder.resolve() != Path.cwd():
-        yield f"  cd {folder}\n"
-    yield _NEXT_STEPS
+    change = [] if folder.resolve() == Path.cwd() else [f"  cd {folder}\n"]
+    return [*(f"wrote {folder / name}" for name in _FILES), "", *change, _NEXT_STEPS]
 
 
 def _write(path: Path, text: str) -> None:

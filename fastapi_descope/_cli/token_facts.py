@@ -1,4 +1,4 @@
-"""What a token says about itself, before anything in it is verified."""
+"""The facts in a token, read before anything in it is verified."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The ``token inspect`` command: what a token is, and whether the app would accept it.
+"""The ``token inspect`` command: describe a token, and decide as the app does.
 
-The token is hostile input, and a secret. Its text appears in no output. What it says about itself is labelled
-as unverified, unless a key of the project has signed it.
+The token is hostile input, and a secret. Its text appears in no output. Its claims are labelled as unverified
+unless a key of the project has signed them.
 """
 
 import json
@@ -79,7 +79,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a token is, and whether the app accepts it as a session token and as a refresh token.
+    """The facts of a token, and the verdicts of the app on it as a session token and as a refresh token.
 
     ``now`` is in epoch seconds.
     """

@@ -27,7 +27,7 @@ def _row(parameter: Any) -> str:
         return f"| `{parameter.metavar}` | {parameter.help} |"
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     metavar = "" if parameter.is_flag else f" {parameter.metavar}"
-    variables = parameter.envvar if isinstance(parameter.envvar, list) else [parameter.envvar]
-    env = ", ".join(f"`{each}`" for each in variables if each)
+    envvar: str | list[str] | None = parameter.envvar
+    env = ", ".join(f"`{each}`" for each in ([envvar] if isinstance(envvar, str) else envvar or ()))
     suffix = f" Variable: {env}." if env else ""
     return f"| `{names}{metavar}` | {parameter.help}{suffix} |"

@@ -87,7 +87,7 @@ class Deployment:
     clock_error: float = 0.0
     refresh_token: str | None = None
     transport: httpx.AsyncBaseTransport | None = None
-    redis: list[RedisServer] = field(default_factory=list)
+    redis: list[RedisServer] = field(default_factory=list[RedisServer])
 
     async def examine(self, monkeypatch: pytest.MonkeyPatch) -> list[CheckResult]:
         """Run the doctor in this deployment."""

@@ -1,6 +1,6 @@
 """Planted misconfigurations: the doctor names each one, and is green without it.
 
-The environment is real: variables, files, an app, the emulator in the place of Descope's API, a Redis. The
+The environment is real: variables, files, an app, the emulator as Descope's API, a Redis. The
 sound environment is that of an app in production, and each row of the table changes one thing in it.
 """
 
@@ -255,6 +255,18 @@ async def test_the_doctor_names_a_misconfiguration_of_redis(
     assert problems(await deployment.examine(monkeypatch)) == []
     ROWS[name].plant(deployment)
     assert_named(await deployment.examine(monkeypatch), ROWS[name])
+
+
+@pytest.mark.redis
+async def test_a_redis_user_who_may_not_read_its_memory_settings(
+    deployment: Deployment, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor does not know the policy, and does not guess one."""
+    deployment.redis.append(redis)
+    redis_memory("allkeys-lru")(deployment)
+    rights = ("on", ">pw", "~*", "+@all", "-info")
+    redis_command("ACL", "SETUSER", "app", *rights, user="app:pw@")(deployment)
+    assert problems(await deployment.examine(monkeypatch)) == []
 
 
 async def test_a_secret_that_is_not_read_is_not_judged(

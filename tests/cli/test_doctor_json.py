@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_an_app_that_cannot_be_imported_is_a_result(
 ) -> None:
     """Also if its own code fails, whose message may hold a secret."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "failing_app.py").write_text('raise RuntimeError("canary")\n')
     for name, message in (
         ("nowhere:app", 'Could not import module "nowhere".'),

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def execute(folder: Path, *command: str) -> str:
 
 
 @contextmanager
-def server(folder: Path, pattern: str, *command: str, **variables: str) -> Iterator[str]:
+def server(folder: Path, pattern: str, *command: str, **variables: str) -> Generator[str]:
     """Run a server, and yield the URL in its output."""
     with (
         subprocess.Popen(  # noqa: S603 - our own commands

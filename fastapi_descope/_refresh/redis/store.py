@@ -47,6 +47,8 @@ _MAX_LEASE_SECONDS = 60.0
 
 _LOST = (b"lost", b"")
 
+_MAXMEMORY_POLICY = re.compile(r"^maxmemory_policy:([a-z-]+)", re.MULTILINE)
+_NO_MAXMEMORY = re.compile(r"^maxmemory:0\s", re.MULTILINE)
 _TOKEN_HASH = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -231,8 +233,9 @@ class RedisRefreshStore:
 
     async def eviction_policy(self) -> str | None:
         """Return what Redis does when its memory is full, or None if it has no limit, or does not say it."""
-        info = dict(line.partition(":")[::2] for line in (await self._client.memory_info()).splitlines())
-        return info.get("maxmemory_policy") if info.get("maxmemory") != "0" else None
+        info = await self._client.memory_info()
+        found = _MAXMEMORY_POLICY.search(info)
+        return found[1] if found is not None and not _NO_MAXMEMORY.search(info) else None
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and stop renewing its leases.
