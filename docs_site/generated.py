@@ -164,8 +164,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(each) for each in schema["anyOf"])
     kind = str(schema.get("type", "any"))
-    inner = schema.get("items") or schema.get("additionalProperties")
-    return f"{kind} of {_type(inner)}" if isinstance(inner, dict) else kind
+    inner: Mapping[str, Any] | bool | None = schema.get("items") or schema.get("additionalProperties")
+    return f"{kind} of {_type(inner)}" if isinstance(inner, Mapping) else kind
 
 
 def _first_sentence(cls: type) -> str:

@@ -2,10 +2,10 @@
 
 import sys
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
@@ -36,7 +36,7 @@ def take(folder: Path) -> None:
 
 
 @contextmanager
-def _app(emulator: Emulator) -> Iterator[str]:
+def _app(emulator: Emulator) -> Generator[str]:
     """Serve the example app, and yield its URL."""
     listener, url = listen(0)
     settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=url)
@@ -71,7 +71,8 @@ def _take_scheme(
 def _save(page: Page, file: Path) -> None:
     """Save the visible part of the page as WebP, which Playwright itself cannot."""
     session = page.context.new_cdp_session(page)
-    picture = session.send("Page.captureScreenshot", {"format": "webp", "quality": 80})
+    options = {"format": "webp", "quality": 80}
+    picture: dict[str, str] = cast("Any", session).send("Page.captureScreenshot", options)
     file.write_bytes(b64decode(picture["data"]))
 
 

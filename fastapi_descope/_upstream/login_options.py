@@ -61,12 +61,15 @@ class LoginOptions:
 
 class _Spec(NamedTuple):
     grammar: re.Pattern[str]
+    meaning: str
     wire: str | None
 
 
-def _param(grammar: re.Pattern[str], *, wire: str | None = None, secret: bool = False) -> str | None:
+def _param(
+    grammar: re.Pattern[str], meaning: str, *, wire: str | None = None, secret: bool = False
+) -> str | None:
     """Return a field for a query parameter; ``wire`` is its name in the request to Descope, if it is sent."""
-    return field(default=None, repr=not secret, metadata={"spec": _Spec(grammar, wire)})
+    return field(default=None, repr=not secret, metadata={"spec": _Spec(grammar, meaning, wire)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +80,23 @@ class LoginParams:
     to Descope are derived from it.
     """
 
-    login_hint: str | None = _param(_TEXT, wire="loginHint", secret=True)
-    sso_id: str | None = _param(TENANT_HINT, wire="ssoId")
-    prompt: str | None = _param(_TEXT, wire="prompt")
-    force_authn: str | None = _param(_FLAG, wire="forceAuthn")
-    step_up: str | None = _param(_FLAG)
-    mfa: str | None = _param(_FLAG)
+    login_hint: str | None = _param(
+        _TEXT, "The user name that the identity provider suggests.", wire="loginHint", secret=True
+    )
+    sso_id: str | None = _param(TENANT_HINT, "The id of one of the tenant's SSO connections.", wire="ssoId")
+    prompt: str | None = _param(
+        _TEXT, "The prompt of the identity provider, such as login (OpenID Connect).", wire="prompt"
+    )
+    force_authn: str | None = _param(
+        _FLAG, "`true`: the identity provider asks for credentials again (SAML).", wire="forceAuthn"
+    )
+    step_up: str | None = _param(_FLAG, "`true`: the user confirms who they are.")
+    mfa: str | None = _param(_FLAG, "`true`: the user gives a second factor.")
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return the names of all parameters."""
-        return tuple(_SPECS)
+    def meanings(cls) -> Mapping[str, str]:
+        """Return one sentence about each parameter, by name."""
+        return {name: spec.meaning for name, spec in _SPECS.items()}
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:

@@ -30,7 +30,7 @@ async def _sent(params: LoginParams) -> tuple[httpx.URL, bytes]:
     return request.url, request.content
 
 
-@pytest.mark.parametrize("name", LoginParams.names())
+@pytest.mark.parametrize("name", LoginParams.meanings())
 async def test_every_login_parameter_is_parsed_carried_and_sent(name: str) -> None:
     """The fields of LoginParams are the only list: parser, query and request to Descope follow it."""
     query = {name: "true"}
@@ -41,7 +41,7 @@ async def test_every_login_parameter_is_parsed_carried_and_sent(name: str) -> No
     assert await _sent(params) != await _sent(LoginParams())
 
 
-@pytest.mark.parametrize("name", LoginParams.names())
+@pytest.mark.parametrize("name", LoginParams.meanings())
 def test_a_malformed_login_parameter_counts_as_absent(name: str) -> None:
     """Control characters match the grammar of no parameter."""
     assert LoginParams.from_query({name: "true\n"}) == LoginParams()

@@ -124,7 +124,7 @@ async def test_the_form_carries_all_login_parameters(make_env: EnvFactory) -> No
     assert 'a"<b>' not in page.text
 
 
-@pytest.mark.parametrize("name", LoginParams.names())
+@pytest.mark.parametrize("name", LoginParams.meanings())
 async def test_every_login_parameter_is_documented_and_carried(make_env: EnvFactory, name: str) -> None:
     """OpenAPI and the form follow the one list of login parameters."""
     env = make_env()

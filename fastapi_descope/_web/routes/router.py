@@ -32,6 +32,8 @@ LOGIN_BEHIND_AUTH = (
 _SESSION = [Depends(current_session)]
 _REFRESH_COOKIE = [Depends(RefreshCookie())]
 _MAX_QUERY_BYTES = 8_192
+_TENANT = "A tenant id, or a work e-mail whose domain belongs to a tenant."
+_RETURN_TO = "The path at which the login ends; by default DESCOPE_POST_LOGIN_PATH."
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan; FastAPI calls it with the app, which may be of any class."""
@@ -104,7 +106,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
-        openapi_extra=_query("tenant", "return_to", *LoginParams.names()),
+        openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
     )
     router.add_api_route(
         CALLBACK.path,
@@ -113,7 +115,7 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         route_class_override=_PublicRoute,
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
-        openapi_extra=_query("code", "state"),
+        openapi_extra=_query(code="The one-time code of Descope.", state="The state of the login."),
     )
 
 
@@ -125,7 +127,7 @@ def _add_notp(router: APIRouter, routes: NotpRoutes) -> None:
         route_class_override=_PublicRoute,
         response_class=HTMLResponse,
         responses=_problems(400, 403, 502, 503),
-        openapi_extra=_query("return_to"),
+        openapi_extra=_query(return_to=_RETURN_TO),
     )
     router.add_api_route(
         NOTP_START.path,
@@ -212,9 +214,13 @@ def _body(required: str, *optional: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _query(*names: str) -> dict[str, Any]:
+def _query(**meanings: str) -> dict[str, Any]:
     """Return the description of parameters that the endpoint parses itself.
 
     FastAPI would take the last of two equal names (RT-14, CB-05).
     """
-    return {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]}
+    parameters = [
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in meanings.items()
+    ]
+    return {"parameters": parameters}
