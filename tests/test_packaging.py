@@ -1,12 +1,15 @@
 """The distributions: correct metadata, and a source distribution in which the tests can run."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import fastapi_descope
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -29,7 +32,10 @@ def test_the_classifiers_name_the_python_that_is_tested() -> None:
     [
         "ARCHITECTURE.md",
         ".dockerignore",
+        ".github",
+        ".pre-commit-config.yaml",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Dockerfile",
         "LICENSE",
         "README.md",
@@ -93,3 +99,22 @@ def test_tests_and_scripts_named_in_the_readme_exist() -> None:
 
     assert len(named) > 8
     assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+def test_the_source_distribution_contains_every_tracked_file() -> None:
+    """scripts/release compares both again. A copy without a repository has nothing to compare."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    names = {f"/{line.partition('/')[0]}" for line in tracked.stdout.splitlines()}
+    # Hatchling adds these by itself.
+    included = {*BUILD["build"]["targets"]["sdist"]["include"], "/.gitignore", "/pyproject.toml"}
+
+    assert names <= included
+
+
+def test_the_version_is_in_one_place() -> None:
+    """The package reads it from its metadata."""
+    version = PYPROJECT["project"]["version"]
+    sources = [*(ROOT / "fastapi_descope").rglob("*.py"), ROOT / "README.md", ROOT / "Dockerfile"]
+
+    assert fastapi_descope.__version__ == version
+    assert [path.name for path in sources if f"{version}" in path.read_text(encoding="utf-8")] == []
