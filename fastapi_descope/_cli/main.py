@@ -252,7 +252,7 @@ def inspect(
     from ..settings import DescopeSettings
     from .token_inspection import inspect_token
 
-    if context.args:  # typer would print them
+    if context.args:  # typer would print them (LG-09)
         raise typer.BadParameter("the token is read from standard input; arguments end up in shell histories")
     settings = DescopeSettings()
     if file == _STANDARD_INPUT and sys.stdin.isatty():

@@ -15,7 +15,7 @@ _SEGMENTS = 3
 _MAX_NAMES = 64
 _YEAR_10000 = 253402300800
 
-# A value is printed only if it matches: no control character, no e-mail address, no token.
+# LG-09: a value is printed only if it matches: no control character, no e-mail address, no token.
 _PRINTABLE = re.compile(r"[A-Za-z0-9:/._~-]{1,200}")
 _NAME = re.compile(r"[A-Za-z0-9_:/.-]{1,64}")
 

@@ -258,6 +258,16 @@ async def test_the_doctor_names_a_misconfiguration_of_redis(
 
 
 @pytest.mark.redis
+async def test_an_eviction_policy_without_a_limit_of_memory(
+    deployment: Deployment, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis evicts nothing then."""
+    deployment.redis.append(redis)
+    redis_command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")(deployment)
+    assert problems(await deployment.examine(monkeypatch)) == []
+
+
+@pytest.mark.redis
 async def test_a_redis_user_who_may_not_read_its_memory_settings(
     deployment: Deployment, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
