@@ -238,11 +238,13 @@ class SignedOut(Event):
     Attributes:
         everywhere: whether all sessions of the user were to end.
         confirmed: whether Descope confirmed the logout; False if it was unreachable or refused.
+        user_id: the user of the refresh token, or None without a valid one or with those of several users.
     """
 
     name = "signed_out"
     everywhere: bool
     confirmed: bool
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,16 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 from fastapi import FastAPI
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from ._auth.core import build_core
 from ._refresh.store import MemoryRefreshStore, RefreshStore
-from ._telemetry.otel import Telemetry
+from ._telemetry.audit import AuditLog
+from ._telemetry.log_lines import EventLog
+from ._telemetry.recorder import Recorder
 from ._upstream.transport import Transport
 from ._web.app_location import NOTP_ROUTES, PUBLIC_ROUTES, RouteFinder
 from ._web.cookies import SessionCookies
@@ -77,6 +81,8 @@ class Descope(HookDecorators):
             ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``.
         refresh_store: Replaces the store of refresh results, which is in this process or, with
             ``DESCOPE_REDIS_URL``, in Redis.
+        meter_provider: Replaces OpenTelemetry's global provider of metrics.
+        tracer_provider: Replaces OpenTelemetry's global provider of traces.
 
     Attributes:
         settings: The settings.
@@ -100,10 +106,13 @@ class Descope(HookDecorators):
         clock: Callable[[], float] = time.time,
         transport: Transport | None = None,
         refresh_store: RefreshStore | None = None,
+        meter_provider: MeterProvider | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings if settings is not None else DescopeSettings()
-        self.events.subscribe(Telemetry(base_url=self.settings.base_url))
+        self._recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
+        self.events.subscribe(self._recorder)
         self._documented_apps: list[FastAPI] = []
         self._route_checks = RouteChecks()
         self._core = build_core(
@@ -113,6 +122,7 @@ class Descope(HookDecorators):
             transport=transport,
             store=refresh_store,
             session_hooks=self._hooks.session,
+            recorder=self._recorder,
         )
         self._build_web()
         if app is not None:
@@ -258,6 +268,7 @@ class Descope(HookDecorators):
             transport=transport,
             store=store,
             session_hooks=self._hooks.session,
+            recorder=self._recorder,
         )
         former = self._core.replace(other)
         try:
@@ -316,3 +327,22 @@ class Descope(HookDecorators):
 def _reject_guarded_login(app: FastAPI) -> None:
     if any(isinstance(each.dependency, SessionScheme) for each in app.router.dependencies):
         raise ConfigurationError(LOGIN_BEHIND_AUTH)
+
+
+def _build_recorder(
+    settings: DescopeSettings,
+    clock: Callable[[], float],
+    meter_provider: MeterProvider | None,
+    tracer_provider: TracerProvider | None,
+) -> Recorder:
+    return Recorder(
+        # A clock of a test drives everything.
+        monotonic=time.monotonic if clock is time.time else clock,
+        meter_provider=meter_provider,
+        tracer_provider=tracer_provider,
+        log=EventLog(base_url=settings.base_url),
+        audit=AuditLog(
+            service=settings.public_url or "development", project_id=settings.project_id, clock=clock
+        ),
+        shared_store=settings.redis_url is not None,
+    )

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from tests.helpers.app_harness import EnvFactory, build_app_harness
 from tests.helpers.emulator import emulator_process
+from tests.helpers.otel_sdk import Sdk
 from tests.helpers.redis_server import RedisServer
 
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
@@ -52,6 +53,14 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def make_env() -> EnvFactory:
     """Builds a make_env: an app, the emulator and browsers, all in this process."""
     return build_app_harness
+
+
+@pytest.fixture
+def sdk() -> Iterator[Sdk]:
+    """An OpenTelemetry SDK in memory, without series and spans."""
+    made = Sdk()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

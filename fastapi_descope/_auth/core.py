@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import MemoryRefreshStore, RefreshStore
+from .._telemetry.recorder import Recorder
 from .._tokens.claims import TokenPolicy
 from .._tokens.jwks_cache import Fetch
 from .._tokens.verifier import TokenVerifier
@@ -90,11 +91,13 @@ def build_core(
     transport: Transport | None = None,
     store: RefreshStore | None = None,
     session_hooks: Sequence[SessionHook] = (),
+    recorder: Recorder | None = None,
 ) -> Core:
     """Return all objects, built from the settings. Opens no connection.
 
     ``clock`` returns epoch seconds. ``transport`` replaces the connections to Descope, and ``store`` the
-    refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks.
+    refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks. ``recorder`` measures
+    calls, refreshes and callbacks.
 
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.
@@ -102,12 +105,13 @@ def build_core(
     # An injected clock drives the ages of caches too, so that a test moves a single clock. In production they
     # are measured by a clock that cannot be set back (RF-17).
     monotonic = time.monotonic if clock is time.time else clock
-    api = build_api(settings, events, transport=transport, monotonic=monotonic)
+    recorder = recorder or Recorder()
+    api = build_api(settings, events, transport=transport, monotonic=monotonic, recorder=recorder)
     verifier = build_verifier(settings, events, api.fetch_jwks, clock=clock, monotonic=monotonic)
     if store is None:
         store = _build_store(settings, events, monotonic)
     tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
-    coordinator = _build_coordinator(settings, events, store, tokens, clock)
+    coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder)
     gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
     authenticator = Authenticator(
         verifier=verifier,
@@ -119,7 +123,7 @@ def build_core(
     )
     browser_tokens = BrowserTokens(authenticator, coordinator)
     completed = CompletedLogins(store, coordinator, tokens)
-    login_flow = LoginFlow(api, tokens, browser_tokens, coordinator, completed, gate, events)
+    login_flow = LoginFlow(api, tokens, browser_tokens, coordinator, completed, gate, events, recorder)
     return Core(
         clock=clock,
         api=api,
@@ -143,6 +147,7 @@ def build_api(
     *,
     transport: Transport | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    recorder: Recorder | None = None,
 ) -> DescopeApi:
     """Return the client of Descope's API. Opens no connection.
 
@@ -157,6 +162,7 @@ def build_api(
         transport=transport,
         monotonic=monotonic,
         events=events,
+        recorder=recorder,
     )
 
 
@@ -203,6 +209,7 @@ def _build_coordinator(
     store: RefreshStore,
     tokens: TokenService,
     clock: Callable[[], float],
+    recorder: Recorder,
 ) -> RefreshCoordinator:
     return RefreshCoordinator(
         store=store,
@@ -210,6 +217,7 @@ def _build_coordinator(
         verify=tokens.verify,
         events=events,
         clock=clock,
+        recorder=recorder,
         grace=settings.refresh_grace,
         # Long enough for the call of another process, and for the lease of a crashed one.
         wait_timeout=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,

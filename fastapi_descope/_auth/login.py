@@ -8,7 +8,9 @@ from typing import Literal
 
 from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
+from .._telemetry.instruments import CALLBACK
 from .._telemetry.log_once import LogOnce
+from .._telemetry.recorder import Recorder
 from .._upstream.api import DescopeApi
 from .._upstream.login_options import LoginOptions, LoginParams
 from .._upstream.responses import TokenResponse
@@ -70,6 +72,7 @@ class LoginFlow:
         completed: CompletedLogins,
         gate: SessionGate,
         events: EventBus,
+        recorder: Recorder,
     ) -> None:
         self._api = api
         self._tokens = tokens
@@ -78,6 +81,7 @@ class LoginFlow:
         self._completed = completed
         self._gate = gate
         self._events = events
+        self._recorder = recorder
         self._log = LogOnce()
         self._exchanges: SingleFlight[bytes, TokenPair | None] = SingleFlight()
 
@@ -218,7 +222,9 @@ class LoginFlow:
         if lease is None:
             return None
         try:
-            pair = await self._exchange(code, admit)
+            with self._recorder.measure(CALLBACK, {"result": "failed"}) as measurement:
+                pair = await self._exchange(code, admit)
+                measurement.attributes["result"] = "signed_in"
         except Exception:
             await self._completed.refuse(secret, lease)
             raise

@@ -138,15 +138,17 @@ class SessionService:
     async def _log_out(
         self, credentials: Credentials, *, everywhere: bool, notify: LogoutNotifier | None = None
     ) -> None:
-        confirmed = False
+        confirmed, users = False, set[str]()
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
                 tokens = await self._browser_tokens.refresh_tokens(credentials)
+                users = {token.subject for token in tokens}
                 calls = [self._revoke(token, everywhere=everywhere) for token in tokens]
                 confirmed = bool(calls) and all(await asyncio.gather(*calls))
         except TimeoutError:
             pass
-        self._events.emit(SignedOut(everywhere, confirmed))
+        user_id = next(iter(users)) if len(users) == 1 else None
+        self._events.emit(SignedOut(everywhere, confirmed, user_id))
         if notify is not None:
             await self._notify(notify, credentials)
 

@@ -1,11 +1,14 @@
 """Refresh coordination: one operation at a time per refresh token, and one result for all requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from math import ceil
+from types import MappingProxyType
 
 from .._concurrency import SingleFlight
+from .._telemetry.instruments import REFRESH
+from .._telemetry.recorder import Measurement, Recorder
 from ..errors import (
     InvalidUpstreamResponse,
     SessionEnded,
@@ -46,6 +49,12 @@ expired and ``too_large`` if one is too long, and ``UpstreamUnavailable`` if no 
 """
 
 
+_RESULTS: Mapping[type[Outcome], str] = MappingProxyType(
+    {Renewed: "renewed", Ended: "ended", Unavailable: "unavailable", TooLarge: "too_large"}
+)
+"""The results of refreshes in spans and metrics."""
+
+
 class RefreshCoordinator:
     """Refreshes, switches and revokes sessions, one operation at a time for each refresh token.
 
@@ -60,6 +69,7 @@ class RefreshCoordinator:
         verify: verifies new and cached results.
         events: receives one event for each refresh.
         clock: returns epoch seconds.
+        recorder: measures refreshes.
         grace: seconds for which a result stays cached after a browser has presented its refresh token.
         wait_timeout: seconds to wait for another process that holds the lease.
     """
@@ -74,6 +84,7 @@ class RefreshCoordinator:
         verify: Verify,
         events: EventBus,
         clock: Callable[[], float],
+        recorder: Recorder | None = None,
         grace: float = 30.0,
         wait_timeout: float = 6.0,
     ) -> None:
@@ -83,6 +94,7 @@ class RefreshCoordinator:
         self._verify = verify
         self._events = events
         self._clock = clock
+        self._recorder = recorder or Recorder()
         self._cache_policy = CachePolicy(clock)
         self._grace = grace
         self._wait_timeout = wait_timeout
@@ -97,10 +109,10 @@ class RefreshCoordinator:
         Never raises. At most one call to Descope per refresh token, for all callers together. Cancelling a
         caller does not cancel the refresh.
         """
-        while True:  # RF-02, RF-06
-            flight_result = await _join(self.start_refresh(refresh_token))
-            if not isinstance(flight_result, SwitchFailed):
-                return flight_result
+        if self._flights.current(_key(refresh_token.text)) is None:
+            return await self._refreshed(refresh_token)
+        with self._recorder.measure(REFRESH, {"source": "joined"}) as measurement:
+            return _measured(await self._refreshed(refresh_token), measurement)
 
     def start_refresh(self, refresh_token: RefreshToken) -> asyncio.Task[FlightResult]:
         """Start a refresh, or join the operation that is running for the token, and return its task.
@@ -213,9 +225,19 @@ class RefreshCoordinator:
         flights = (self._flights, self._revocations, self._idle_waits, self._presentations)
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
+    async def _refreshed(self, refresh_token: RefreshToken) -> Outcome:
+        while True:  # RF-02, RF-06
+            flight_result = await _join(self.start_refresh(refresh_token))
+            if not isinstance(flight_result, SwitchFailed):
+                return flight_result
+
     # The methods below run as tasks of a SingleFlight, so cancelling a request does not cancel them.
 
     async def _refresh(self, refresh_token: RefreshToken) -> Outcome:
+        with self._recorder.measure(REFRESH, {"source": "cached"}) as measurement:
+            return _measured(await self._cached_or_exchanged(refresh_token, measurement), measurement)
+
+    async def _cached_or_exchanged(self, refresh_token: RefreshToken, measurement: Measurement) -> Outcome:
         token = refresh_token.text
         acquired = await self._family.acquire_lease(token, self._wait_timeout)
         while isinstance(acquired, RefreshResult):
@@ -231,6 +253,7 @@ class RefreshCoordinator:
                 acquired = await self._family.acquire_lease(token, self._wait_timeout)
         if acquired is None:
             return self._emit_outcome(UpstreamUnavailable())
+        measurement.attributes["source"] = "exchanged"
         return await self._refresh_with_lease(refresh_token, token, acquired)
 
     async def _refresh_with_lease(self, refresh_token: RefreshToken, token: str, lease: Lease) -> Outcome:
@@ -341,6 +364,11 @@ class RefreshCoordinator:
         outcome, event = classify(exchanged)
         self._events.emit(event)
         return outcome
+
+
+def _measured(outcome: Outcome, measurement: Measurement) -> Outcome:
+    measurement.attributes["result"] = _RESULTS[type(outcome)]
+    return outcome
 
 
 async def _join(flight: asyncio.Task[FlightResult]) -> FlightResult:

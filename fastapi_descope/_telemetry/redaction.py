@@ -14,7 +14,7 @@ from typing import cast
 from opentelemetry import trace
 from typing_extensions import override
 
-__all__ = ["RedactLoginSecrets", "install", "redact_span"]
+__all__ = ["RedactLoginSecrets", "install", "redact_span", "redact_value"]
 
 # LG-01, LG-05: no codes, states or tokens in logs and spans.
 _LOGGERS = (
@@ -34,6 +34,8 @@ _SPAN_ATTRIBUTES = ("url.query", "url.full", "http.target", "http.url")
 """The attributes that contain the query, in the current and previous semantic conventions."""
 
 _REDACTED = "[redacted]"
+
+_MAX_VALUE_CHARACTERS = 128
 
 
 def _escapable(name: str) -> str:
@@ -148,3 +150,16 @@ def redact_span() -> None:
         if isinstance(value, str):
             # The pattern recognises the first parameter of a query by its question mark.
             span.set_attribute(name, _redact("?" + value).removeprefix("?"))
+
+
+def redact_value(value: object) -> object:
+    """Return ``value`` without line breaks, escape sequences and e-mail addresses.
+
+    A JWT template can use an e-mail address as the user id, so an id with an @ is replaced.
+    """
+    if not isinstance(value, str):
+        return value
+    if "@" in value:
+        return "(address)"
+    # LG-03: a line break would forge another line.
+    return value.encode("unicode_escape").decode()[:_MAX_VALUE_CHARACTERS]

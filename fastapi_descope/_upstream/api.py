@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from pydantic import SecretStr
 
 from .._config.setting_types import PROJECT_ID
+from .._telemetry.recorder import Recorder
 from .._tokens.claims import looks_like_jwt
 from ..errors import BadRequest, ConfigurationError, TokenError, TokenReason, UpstreamRejected
 from ..events import EventBus
@@ -45,6 +46,8 @@ _LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
 """The same for the calls of logins, which unauthenticated clients can cause. A flood of them, or a tenant
 whose single sign-on is broken, delays other logins, but no session."""
 
+_JWKS_ROUTE = "/v2/keys/{project_id}"
+
 _NOTP_PENDING = "E066103"
 """Descope's code for an nOTP sign-in that has not been confirmed yet (wire contract, section 2.16)."""
 
@@ -69,6 +72,7 @@ class DescopeApi:
         transport: Replaces the connection pool, and is closed with the client.
         monotonic: Returns seconds, which outages and rate limits are measured in.
         events: Receives ``UpstreamDegraded`` and ``UpstreamRecovered``.
+        recorder: Measures the calls.
 
     Raises:
         UpstreamRejected: Descope refused the request.
@@ -89,6 +93,7 @@ class DescopeApi:
         transport: Transport | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         events: EventBus | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
@@ -98,7 +103,8 @@ class DescopeApi:
             )
         # A vendored copy has no metadata.
         version = next((each.version for each in metadata.distributions(name="fastapi-descope")), "0")
-        pool = partial(UpstreamTransport, base_url, timeout=timeout, transport=transport)
+        recorder = recorder or Recorder()
+        pool = partial(UpstreamTransport, base_url, timeout=timeout, transport=transport, recorder=recorder)
         guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), call_timeout=timeout)
         sessions = guard(calls="sessions")
         logins = guard(calls="logins", parent=sessions)
@@ -202,7 +208,7 @@ class DescopeApi:
     async def fetch_jwks_response(self) -> ApiResponse:
         """Return the response that contains the key set, with its date."""
         path, bearer = f"/v2/keys/{self._project_id}", f"Bearer {self._project_id}"
-        return await self._call("GET", path, bearer=bearer, max_bytes=_MAX_JWKS_BYTES)
+        return await self._call("GET", path, route=_JWKS_ROUTE, bearer=bearer, max_bytes=_MAX_JWKS_BYTES)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. The next call opens new ones."""
@@ -233,6 +239,7 @@ class DescopeApi:
         path: str,
         *,
         bearer: str,
+        route: str | None = None,
         content: bytes | None = None,
         max_bytes: int = _MAX_BODY_BYTES,
         transport: UpstreamTransport | None = None,
@@ -241,7 +248,15 @@ class DescopeApi:
         if content is not None:
             headers["Content-Type"] = "application/json"
         transport = transport or self._sessions
-        return await transport.call(method, path, headers=headers, content=content, max_bytes=max_bytes)
+        # The query of a login has the state, and an address as the tenant (LG-05).
+        return await transport.call(
+            method,
+            path,
+            route=route or path.partition("?")[0],
+            headers=headers,
+            content=content,
+            max_bytes=max_bytes,
+        )
 
 
 def _query_string(query: Mapping[str, str]) -> str:

@@ -10,12 +10,16 @@ from the environment and decompresses bodies; a transport does not.
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import cast
+from urllib.parse import urlsplit
 
 import httpx
 from opentelemetry import context
 
 from .._concurrency import LoopFinalizer
+from .._telemetry.instruments import CALL
+from .._telemetry.recorder import Recorder
 from ..errors import UpstreamUnavailable
 from .resilience import CallPermit, UpstreamGuard
 from .responses import ApiResponse, raise_for_status
@@ -43,6 +47,7 @@ class UpstreamTransport:
         timeout: Seconds for one request, the time in the queue included.
         transport: Replaces the connections, and is closed with this object.
         guard: Rejects requests, before they queue and again before they are sent.
+        recorder: Measures the requests.
         connections: How many requests may be in progress.
         max_waiting: How many more may wait; any other fails immediately.
     """
@@ -54,10 +59,13 @@ class UpstreamTransport:
         timeout: float,
         transport: Transport | None,
         guard: UpstreamGuard,
+        recorder: Recorder,
         connections: int,
         max_waiting: int,
     ) -> None:
         self._base_url = base_url
+        self._server = _server(base_url)
+        self._recorder = recorder
         self._connections = connections
         self._max_waiting = max_waiting
         self._timeout = timeout
@@ -69,11 +77,19 @@ class UpstreamTransport:
         }
 
     async def call(
-        self, method: str, path: str, *, headers: Mapping[str, str], content: bytes | None, max_bytes: int
+        self,
+        method: str,
+        path: str,
+        *,
+        route: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        max_bytes: int,
     ) -> ApiResponse:
         """Send one request and return its 2xx response.
 
-        The guard tells callers apart by the ``Authorization`` header.
+        The guard tells callers apart by the ``Authorization`` header. ``route`` is the path for spans and
+        metrics, without a query and without ids.
 
         Raises:
             UpstreamRejected: a 4xx of Descope.
@@ -82,7 +98,11 @@ class UpstreamTransport:
             InvalidUpstreamResponse: any other response, or a body larger than ``max_bytes``.
         """
         url, extensions = self._base_url + path, self._extensions
-        with self._guard.call(headers["Authorization"]) as permit:
+        attributes = {"http.request.method": method, "url.template": route, **self._server}
+        with (
+            self._guard.call(headers["Authorization"]) as permit,
+            self._recorder.measure(CALL, attributes, name=f"{method} {route}") as call,
+        ):
             response = await self._try_send(
                 lambda: httpx.Request(method, url, headers=headers, content=content, extensions=extensions),
                 max_bytes,
@@ -91,6 +111,9 @@ class UpstreamTransport:
             if response is None:
                 # Not raised in an except clause: the text of that exception may contain the request.
                 raise UpstreamUnavailable(failure=permit.failure_reason)
+            call.attributes["http.response.status_code"] = response.status
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                call.attributes["error.type"] = str(response.status)
             raise_for_status(response)
             return response
 
@@ -205,6 +228,13 @@ class _Pool:
         if replacement is not transport:
             self._transports.remove(transport)
             await transport.aclose()
+
+
+def _server(base_url: str) -> Mapping[str, str | int]:
+    """Return the attributes of the server. They are the same for all requests."""
+    url = urlsplit(base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return {"server.address": url.hostname or "", "server.port": port}
 
 
 def _single_connection_factory() -> Callable[[], Transport]:

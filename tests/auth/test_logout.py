@@ -10,7 +10,7 @@ from fastapi_descope._refresh.family import Ended
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut
-from tests.helpers.auth_harness import HANK, AuthHarness, admit_all, cookies
+from tests.helpers.auth_harness import ADA_ID, HANK, AuthHarness, admit_all, cookies
 from tests.helpers.event_loop import in_virtual_time, run_ready
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ async def test_lo01_logout_ends_the_session_in_the_app_and_at_descope() -> None:
 
     await core.session_service.logout(cookies(issued))
 
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID)]
     assert (
         await core.authenticator.authenticate(Credentials(refresh=issued.refresh_jwt))
     ).cookies is CookieAction.CLEAR
@@ -45,7 +45,7 @@ async def test_logout_everywhere_ends_every_session_of_the_user() -> None:
 
     await core.session_service.logout(cookies(issued), everywhere=True)
 
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=True, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=True, confirmed=True, user_id=ADA_ID)]
     assert isinstance(
         (await core.authenticator.authenticate(Credentials(refresh=elsewhere.refresh_jwt))).error,
         SessionEnded,
@@ -62,7 +62,9 @@ async def test_logout_revokes_the_current_token(*, everywhere: bool) -> None:
     await core.session_service.logout(cookies(issued), everywhere=everywhere)
 
     assert renewed.pair is not None
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [
+        SignedOut(everywhere=everywhere, confirmed=True, user_id=ADA_ID)
+    ]
     assert await core.coordinator.refresh(renewed.pair.refresh) == Ended()
 
 
@@ -86,7 +88,7 @@ async def test_lo01_logout_never_fails(failure: str) -> None:
     await core.session_service.logout(cookies(issued))
 
     assert elapsed() <= 2
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=False, user_id=ADA_ID)]
     assert await core.coordinator.refresh(await core.refresh_token(issued)) == Ended()
     assert core.calls("refresh") == 0
 
@@ -166,7 +168,10 @@ async def test_lo01_logout_with_conflicting_cookies_revokes_our_own_refresh_toke
 
     await core.session_service.logout(conflict(own, planted), everywhere=everywhere)
 
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=everywhere, confirmed=True)]
+    (event,) = core.recorded_events(SignedOut)
+    assert event in [
+        SignedOut(everywhere=everywhere, confirmed=True, user_id=user) for user in (ADA_ID, None)
+    ]
     assert await core.coordinator.refresh(await core.refresh_token(own)) == Ended()
     assert core.calls("refresh") == 0
 
@@ -210,7 +215,9 @@ async def test_lo02_second_logout_is_no_error() -> None:
     issued = core.issue()
     for confirmed in (True, False):
         await core.session_service.logout(cookies(issued))
-        assert core.recorded_events(SignedOut)[-1] == SignedOut(everywhere=False, confirmed=confirmed)
+        assert core.recorded_events(SignedOut)[-1] == SignedOut(
+            everywhere=False, confirmed=confirmed, user_id=ADA_ID
+        )
 
 
 async def test_shutdown_waits_for_a_refresh_in_flight() -> None:
@@ -257,7 +264,7 @@ async def test_lo03_cancelled_logout_is_completed() -> None:
 
     assert logout.cancelled()
     assert core.calls("logout") == 1
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID)]
 
 
 async def test_lo03_logout_works_with_a_session_token_that_cannot_be_verified() -> None:
@@ -271,5 +278,5 @@ async def test_lo03_logout_works_with_a_session_token_that_cannot_be_verified() 
 
     await core.session_service.logout(Credentials(session=new.session_jwt, refresh=old.refresh_jwt))
 
-    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True)]
+    assert core.recorded_events(SignedOut) == [SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID)]
     assert await core.coordinator.refresh(await core.refresh_token(old)) == Ended()

@@ -12,6 +12,8 @@ from urllib.parse import urljoin
 
 import httpx
 from fastapi import FastAPI
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
 
 from fastapi_descope import (
     CurrentSession,
@@ -193,6 +195,8 @@ def build_app_harness(
     emulator: Emulator | None = None,
     routes: Callable[[FastAPI], None] = add_routes,
     prefix: str = "",
+    meter_provider: MeterProvider | None = None,
+    tracer_provider: TracerProvider | None = None,
     **settings: object,
 ) -> AppHarness:
     """Build an app with its emulator. Further keywords are settings."""
@@ -210,6 +214,8 @@ def build_app_harness(
         prefix=prefix,
         clock=emulator.clock,
         transport=httpx.ASGITransport(emulator),
+        meter_provider=meter_provider,
+        tracer_provider=tracer_provider,
     )
     routes(app)
     events: list[Event] = []

@@ -23,6 +23,7 @@ from tests.helpers.emulator import signing_key
 NOW = 1_800_000_000.0
 ADA = "ada@acme.example"
 HANK = "hank@globex.example"
+ADA_ID = "U22a1322415fff1b1aceaebe7855"
 
 STRICT = Project(rotate_refresh=True)
 """A project in which each refresh token can be used once."""

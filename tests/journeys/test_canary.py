@@ -2,7 +2,7 @@
 
 Every flow and failure runs over real sockets with all loggers at DEBUG and all spans recorded. Then the
 output is searched for every secret that was used: tokens, codes, states, cookie values, the management key
-and e-mail addresses.
+and e-mail addresses. Metrics, our spans and the text of our lines have no user, tenant or project id either.
 """
 
 import logging
@@ -17,9 +17,6 @@ import httpx
 import httpx2
 import pytest
 from fastapi import FastAPI
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fastapi_descope import Descope, DescopeSettings
 from fastapi_descope._web.login_transactions import Transaction
@@ -27,6 +24,7 @@ from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.helpers.app_harness import Browser, add_routes
 from tests.helpers.live_server import listening, serve_app
+from tests.helpers.otel_sdk import Sdk
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +38,8 @@ class LogRecorder(logging.Handler):
     """A handler that records everything logged, with arguments, tracebacks and extra fields."""
 
     lines: list[str] = field(default_factory=list[str])
+    ours: list[str] = field(default_factory=list[str])
+    """The text of our lines, without extra fields. The audit stream has ids, so it is not here."""
 
     def __post_init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -53,6 +53,8 @@ class LogRecorder(logging.Handler):
             return
         error = record.exc_info[1] if record.exc_info else None
         trace = "".join(traceback.format_exception(error)) if error else ""
+        if record.name in {"fastapi_descope", "fastapi_descope.events"}:
+            self.ours.append(record.getMessage())
         self.lines.append(f"{record.getMessage()} {record.__dict__!r} {trace}")
 
 
@@ -60,13 +62,24 @@ class LogRecorder(logging.Handler):
 def log_recorder() -> Generator[LogRecorder]:
     """Set every logger of the process to DEBUG and record its output."""
     handler, root = LogRecorder(), logging.getLogger()
-    names = ["fastapi_descope", "httpcore", "httpx", "h11", "uvicorn", "uvicorn.access", "uvicorn.error"]
+    names = [
+        "fastapi_descope",
+        "fastapi_descope.audit",
+        "httpcore",
+        "httpx",
+        "h11",
+        "uvicorn",
+        "uvicorn.access",
+        "uvicorn.error",
+    ]
     levels = {name: logging.getLogger(name).level for name in ["", *names]}
     for name in levels:
         logging.getLogger(name).setLevel(logging.DEBUG)
     root.addHandler(handler)
+    logging.getLogger("fastapi_descope.audit").addHandler(handler)
     yield handler
     root.removeHandler(handler)
+    logging.getLogger("fastapi_descope.audit").removeHandler(handler)
     logging.getLogger("uvicorn.access").removeHandler(handler)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -86,6 +99,14 @@ def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
             secrets.update(value for name in ("code", "state") for value in query.get(name, []))
         secrets.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(response.request.headers)))
     return {secret for secret in secrets if len(secret) >= 8}
+
+
+def _found_ids(output: list[str], events: list[object], emulator: Emulator) -> set[tuple[str, str]]:
+    """Return each id of the project, a user or a tenant that is in the output, with its line."""
+    named = {getattr(event, name, None) for event in events for name in ("user_id", "tenant_id")}
+    ids = {emulator.project_id, *(str(each) for each in named if each is not None)}
+    assert len(ids) >= 4
+    return {(each, text[:300]) for text in output for each in ids if each in text}
 
 
 async def _run_session(browser: Browser, app: str, emulator: Emulator) -> None:
@@ -150,13 +171,10 @@ async def _send_invalid_tokens(browser: Browser, app: str, emulator: Emulator) -
     )
 
 
-async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
+async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> None:
     """LG-01, LG-05: no log line of any library, no span, no event and no body has one."""
-    spans = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
     emulator = Emulator(Project(rotate_refresh=True, auth_management_key=MANAGEMENT_KEY))
-    app = FastAPI(telemetry={"tracer_provider": provider})
+    app = FastAPI(telemetry={"tracer_provider": sdk.tracer_provider})
     events: list[object] = []
     with running(emulator) as base_url, listening() as (listener, url):
         settings = DescopeSettings(
@@ -166,7 +184,13 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
             auth_management_key=MANAGEMENT_KEY,
             notp=True,
         )
-        descope = Descope(app, settings=settings, clock=emulator.clock)
+        descope = Descope(
+            app,
+            settings=settings,
+            clock=emulator.clock,
+            tracer_provider=sdk.tracer_provider,
+            meter_provider=sdk.meter_provider,
+        )
         descope.on_event(events.append)
         add_routes(app)
         # Not the library that the package uses, so that their log lines can be distinguished.
@@ -179,9 +203,11 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
                 await _run_session(browser, url, emulator)
                 await _sign_in_with_a_message(browser, url, emulator)
 
+    ours, spans = sdk.exported(), sdk.exporter.get_finished_spans()
     output = [
         *log_recorder.lines,
-        *(f"{span.to_json()}" for span in spans.get_finished_spans()),
+        *ours,
+        *(f"{span.to_json()}" for span in spans),
         *(repr(event) for event in events),
     ]
     bodies = [response.text for response in browser.log if str(response.url).startswith(url)]
@@ -190,6 +216,9 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder) -> None:
     tokens = {secret for secret in secrets if "@" not in secret}
     leaks |= {(token[:12], body[:300]) for body in bodies for token in tokens if token in body}
     assert len(secrets) > 20
-    assert len(spans.get_finished_spans()) > 20
+    assert len(spans) > 20
     assert any("/callback?state=[redacted]&code=[redacted]" in line for line in log_recorder.lines)
     assert leaks == set()
+    assert any('"class_uid":3002' in line for line in log_recorder.lines)
+    assert {span.name for span in spans} >= {"descope.refresh", "descope.callback"}
+    assert _found_ids([*ours, *log_recorder.ours], events, emulator) == set()

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from fastapi_descope import events
-from fastapi_descope._telemetry.otel import Telemetry
+from fastapi_descope._telemetry.log_lines import EventLog
+from fastapi_descope._telemetry.recorder import Recorder
 from fastapi_descope.events import Event
 
 API = "https://api.example.com"
@@ -19,9 +20,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def _log(*logged: Event) -> None:
-    telemetry = Telemetry(base_url=API)
+    recorder = Recorder(log=EventLog(base_url=API))
     for event in logged:
-        telemetry(event)
+        recorder(event)
 
 
 @pytest.mark.parametrize(("reason", "side"), [("expired", "ahead of"), ("not_yet_valid", "behind")])

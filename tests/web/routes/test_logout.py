@@ -15,6 +15,7 @@ from starlette.requests import Request
 from fastapi_descope import DescopeAuthBackend, optional_user
 from fastapi_descope.events import SignedOut
 from tests.helpers.app_harness import APP, AppHarness, EnvFactory
+from tests.helpers.auth_harness import ADA_ID
 from tests.helpers.cookie_jar import deleted_names
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ async def test_lo01_logout_redirects_a_navigation(make_env: EnvFactory) -> None:
     assert response.headers["location"] == "/bye"
     gone = "=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; HttpOnly; SameSite=Lax"
     assert response.headers.get_list("set-cookie") == [f"DS{gone}", f"DSR{gone}"]
-    assert env.events[-1] == SignedOut(everywhere=False, confirmed=True)
+    assert env.events[-1] == SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID)
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
@@ -45,7 +46,7 @@ async def test_lo01_logout_deletes_the_cookies_when_descope_fails(make_env: EnvF
 
     assert response.status_code == 204
     assert deleted_names(response.headers.get_list("set-cookie")) == {"DS", "DSR"}
-    assert env.events[-1] == SignedOut(everywhere=False, confirmed=False)
+    assert env.events[-1] == SignedOut(everywhere=False, confirmed=False, user_id=ADA_ID)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ async def test_tn12_logout_everywhere_ends_the_other_browsers_session(make_env: 
     env.emulator.clock.advance(660)
 
     assert response.headers["location"] == "/bye"
-    assert SignedOut(everywhere=True, confirmed=True) in env.events
+    assert SignedOut(everywhere=True, confirmed=True, user_id=ADA_ID) in env.events
     assert (await phone.get("/session-of")).status_code == 401
 
 

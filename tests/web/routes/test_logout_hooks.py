@@ -12,6 +12,7 @@ from fastapi_descope import AuthSession, Forbidden, get_auth_session, tenant_id_
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.events import SignedOut
 from tests.helpers.app_harness import APP, AppHarness, EnvFactory
+from tests.helpers.auth_harness import ADA_ID
 from tests.helpers.cookie_jar import deleted_names
 from tests.helpers.event_loop import in_virtual_time, run_ready
 from tests.helpers.session_check import SessionCheck
@@ -225,7 +226,7 @@ async def test_hooks_are_completed_if_the_browser_disconnects(make_env: EnvFacto
 
     assert logout.cancelled()
     assert [session.user.id if session else None for session in seen] == [ADA]
-    assert SignedOut(everywhere=False, confirmed=True) in env.events
+    assert SignedOut(everywhere=False, confirmed=True, user_id=ADA_ID) in env.events
 
 
 async def test_concurrent_logouts_of_one_session_call_the_hook_once(make_env: EnvFactory) -> None:

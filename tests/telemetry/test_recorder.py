@@ -1,4 +1,4 @@
-"""Telemetry: the counter, span event and log line of each event, and their limits."""
+"""The recorder: the counter, span event and log line of each event, and their limits."""
 
 import logging
 import re
@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fastapi_descope import events
-from fastapi_descope._telemetry.otel import Telemetry
+from fastapi_descope._telemetry.log_lines import EventLog
+from fastapi_descope._telemetry.recorder import Recorder
 from fastapi_descope.events import Event
 
 USER, TENANT = "U2canaryuser", "T2canarytenant"
@@ -138,8 +139,8 @@ class _RecordingHandler(logging.Handler):
 
 
 @dataclass
-class _ObservedTelemetry:
-    """A telemetry with a manual clock, its counters and its log records."""
+class _ObservedRecorder:
+    """A recorder with a manual clock, its counters and its log records."""
 
     now: float = 0.0
     lines: _RecordingHandler = field(default_factory=_RecordingHandler)
@@ -150,8 +151,8 @@ class _ObservedTelemetry:
         # A separate tree of loggers, so that tests do not affect each other.
         self.logger = logging.Manager(logging.RootLogger(logging.INFO)).getLogger("test")
         self.logger.addHandler(self.lines)
-        meter = self._provider.get_meter("test")
-        self.emit = Telemetry(monotonic=lambda: self.now, meter=meter, logger=self.logger)
+        log = EventLog(monotonic=lambda: self.now, logger=self.logger)
+        self.emit = Recorder(monotonic=lambda: self.now, meter_provider=self._provider, log=log)
 
     def counts(self) -> dict[tuple[str, tuple[tuple[str, object], ...]], int | float]:
         """Return the value of every series."""
@@ -174,18 +175,19 @@ def _series(
 ) -> Iterator[tuple[tuple[str, tuple[tuple[str, object], ...]], int | float]]:
     for resource in data.resource_metrics:
         for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-            assert isinstance(metric.data, Sum)
+            if not isinstance(metric.data, Sum):  # a gauge
+                continue
             for point in metric.data.data_points:
                 yield (metric.name, tuple(sorted((point.attributes or {}).items()))), point.value
 
 
 @pytest.fixture
-def observe() -> Iterator[Callable[[], _ObservedTelemetry]]:
-    """Return a factory of observed telemetries."""
-    made: list[_ObservedTelemetry] = []
+def observe() -> Iterator[Callable[[], _ObservedRecorder]]:
+    """Return a factory of observed recorders."""
+    made: list[_ObservedRecorder] = []
 
-    def create() -> _ObservedTelemetry:
-        made.append(_ObservedTelemetry())
+    def create() -> _ObservedRecorder:
+        made.append(_ObservedRecorder())
         return made[-1]
 
     yield create
@@ -209,7 +211,7 @@ def test_every_event_class_has_a_sample() -> None:
 
 
 @EACH
-def test_event_adds_one_to_its_counter(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
+def test_event_adds_one_to_its_counter(observe: Callable[[], _ObservedRecorder], event: Event) -> None:
     """It changes one series of one counter."""
     observed = observe()
     observed.emit(event)
@@ -219,7 +221,7 @@ def test_event_adds_one_to_its_counter(observe: Callable[[], _ObservedTelemetry]
 
 @EACH
 def test_event_is_added_to_the_current_span(
-    observe: Callable[[], _ObservedTelemetry],
+    observe: Callable[[], _ObservedRecorder],
     spans: tuple[TracerProvider, InMemorySpanExporter],
     event: Event,
 ) -> None:
@@ -235,7 +237,7 @@ def test_event_is_added_to_the_current_span(
 
 @EACH
 def test_event_is_one_log_line_with_extra_fields(
-    observe: Callable[[], _ObservedTelemetry], event: Event
+    observe: Callable[[], _ObservedRecorder], event: Event
 ) -> None:
     """Every field of the event is an extra field of the record."""
     observed = observe()
@@ -249,7 +251,7 @@ def test_event_is_one_log_line_with_extra_fields(
 
 
 @EACH
-def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry], event: Event) -> None:
+def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedRecorder], event: Event) -> None:
     """Neither the text of a line nor a label contains an id (LG-05)."""
     observed = observe()
     observed.emit(event)
@@ -258,7 +260,7 @@ def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedTelemetry
     assert TENANT not in seen
 
 
-def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _ObservedRecorder]) -> None:
     """A plain log file needs no formatter for extra fields."""
     observed = observe()
     observed.emit(events.TokenRejected("signature", "cookie"))
@@ -268,13 +270,13 @@ def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _O
 def test_default_logger_is_the_logger_of_the_package(caplog: pytest.LogCaptureFixture) -> None:
     """It is ``fastapi_descope.events``."""
     with caplog.at_level(logging.INFO, "fastapi_descope.events"):
-        Telemetry()(events.LoginStarted())
+        Recorder()(events.LoginStarted())
     assert caplog.record_tuples == [
         ("fastapi_descope.events", logging.INFO, "fastapi_descope: login_started method=sso")
     ]
 
 
-def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[], _ObservedRecorder]) -> None:
     """A line below the level of the logger does not count."""
     observed = observe()
     observed.logger.setLevel(logging.ERROR)
@@ -285,7 +287,7 @@ def test_disabled_log_level_does_not_use_up_the_rate_limit(observe: Callable[[],
     assert observed.messages() == ["login_started method=sso"]
 
 
-def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedRecorder]) -> None:
     """10,000 refused tokens are ten short lines (LG-04)."""
     observed = observe()
     for _ in range(10_000):
@@ -299,7 +301,7 @@ def test_lg04_flood_is_ten_lines_and_one_count(observe: Callable[[], _ObservedTe
 
 
 def test_first_line_of_the_next_minute_has_the_suppressed_count(
-    observe: Callable[[], _ObservedTelemetry],
+    observe: Callable[[], _ObservedRecorder],
 ) -> None:
     """The line after it has no count."""
     observed = observe()
@@ -317,7 +319,7 @@ def test_first_line_of_the_next_minute_has_the_suppressed_count(
     assert vars(observed.lines.records[10])["descope_suppressed"] == 16
 
 
-def test_rate_limit_applies_to_each_reason(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_rate_limit_applies_to_each_reason(observe: Callable[[], _ObservedRecorder]) -> None:
     """Another reason has its own limit."""
     observed = observe()
     for _ in range(50):
@@ -336,7 +338,7 @@ def test_rate_limit_applies_to_each_reason(observe: Callable[[], _ObservedTeleme
     ],
 )
 def test_events_that_require_a_session_are_never_suppressed(
-    observe: Callable[[], _ObservedTelemetry], event: Event
+    observe: Callable[[], _ObservedRecorder], event: Event
 ) -> None:
     """Only a client with a genuine token can cause them."""
     observed = observe()
@@ -345,7 +347,7 @@ def test_events_that_require_a_session_are_never_suppressed(
     assert len(observed.messages()) == 100
 
 
-def test_unconfirmed_logouts_are_rate_limited(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_unconfirmed_logouts_are_rate_limited(observe: Callable[[], _ObservedRecorder]) -> None:
     """A logout that Descope did not confirm requires no token."""
     observed = observe()
     for _ in range(100):
@@ -353,7 +355,7 @@ def test_unconfirmed_logouts_are_rate_limited(observe: Callable[[], _ObservedTel
     assert len(observed.messages()) == 10
 
 
-def test_event_class_of_an_app_is_counted_and_logged(observe: Callable[[], _ObservedTelemetry]) -> None:
+def test_event_class_of_an_app_is_counted_and_logged(observe: Callable[[], _ObservedRecorder]) -> None:
     """It is counted by its name."""
     observed = observe()
     observed.emit(_AppEvent("hello"))
@@ -372,7 +374,7 @@ def test_event_class_of_an_app_is_counted_and_logged(observe: Callable[[], _Obse
     ],
 )
 def test_lg03_ids_in_log_records_are_sanitised(
-    observe: Callable[[], _ObservedTelemetry], tenant: str, shown: str
+    observe: Callable[[], _ObservedRecorder], tenant: str, shown: str
 ) -> None:
     """They have no line breaks, escape sequences or addresses, and a maximum length (LG-03, LG-04)."""
     observed = observe()
@@ -384,7 +386,7 @@ def test_lg03_ids_in_log_records_are_sanitised(
 @given(reason=st.text())
 def test_any_reason_is_one_printable_line_and_a_short_label(reason: str) -> None:
     """The line is shorter than 1 KB."""
-    observed = _ObservedTelemetry()
+    observed = _ObservedRecorder()
     observed.emit(events.LoginFailed(reason))
     ((_, labels),) = observed.counts()
     (message,) = observed.messages()
@@ -397,7 +399,7 @@ def test_any_reason_is_one_printable_line_and_a_short_label(reason: str) -> None
 
 @pytest.mark.parametrize(("reason", "limit"), [("too_long", "1,024"), ("encoded", "%2F")])
 def test_line_of_a_rejected_return_path_has_the_rule(
-    observe: Callable[[], _ObservedTelemetry], reason: Literal["too_long", "encoded"], limit: str
+    observe: Callable[[], _ObservedRecorder], reason: Literal["too_long", "encoded"], limit: str
 ) -> None:
     """A link of the app itself broke it, so the line says how."""
     observed = observe()
