@@ -56,13 +56,12 @@ def _settings() -> str:
     rows = [
         (
             f'<span id="{name}">`DESCOPE_{name.upper()}`</span>',
-            field.description or "",
             _default(name),
-            meanings[name],
+            f"{meanings[name]}<br>Value: {field.description}.",
         )
         for name, field in DescopeSettings.model_fields.items()
     ]
-    return _table(("variable", "value", "default", "meaning"), rows)
+    return _table(("variable", "default", "meaning"), rows)
 
 
 def _default(name: str) -> str:
