@@ -84,15 +84,14 @@ def _default(name: str) -> str:
 def _events() -> str:
     rows = [
         (
-            f"[`{record.__name__}`][fastapi_descope.events.{record.__name__}]",
-            f"`{record.name}`",
+            f"[`{record.__name__}`][fastapi_descope.events.{record.__name__}]<br>`{record.name}`",
             _first_sentence(record),
             ", ".join(f"`{field.name}`" for field in fields(record)) or "none",
         )
         for record in event_records()
         if record is not events.Event
     ]
-    return _table(("event", "`name`", "when", "fields"), rows)
+    return _table(("event and its stable name", "when", "fields"), rows)
 
 
 def _errors() -> str:
