@@ -118,6 +118,8 @@ ROWS = {
         "public_url.loopback_in_production", "fail", "the https origin that browsers use"),
     "the API as the public URL": Row(env(PUBLIC_URL="https://api.descope.com"),
         "public_url.descope", "fail", "the origin of your app"),
+    "Descope as the public URL": Row(env(PUBLIC_URL="https://app.descope.com"),
+        "public_url.descope", "fail", "the origin of your app"),
     # cookies
     "no prefix": Row(env(COOKIE_PREFIX=""), "cookies.plain_names", "warn", "remove DESCOPE_COOKIE_PREFIX"),
     "SameSite=None": Row(env(COOKIE_SAMESITE="none"),
@@ -276,6 +278,27 @@ async def test_a_redis_user_who_may_not_read_its_memory_settings(
     redis_memory("allkeys-lru")(deployment)
     rights = ("on", ">pw", "~*", "+@all", "-info")
     redis_command("ACL", "SETUSER", "app", *rights, user="app:pw@")(deployment)
+    assert problems(await deployment.examine(monkeypatch)) == []
+
+
+async def test_an_unknown_project_has_one_cause(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the region nor a proxy explains it: the id has no region, and Descope has responded."""
+    deployment.set(PROJECT_ID="P2" + "x" * 26)
+    process(HTTPS_PROXY="http://proxy:3128")(deployment)
+    assert [result.id for result in problems(await deployment.examine(monkeypatch))] == [
+        "api.unknown_project"
+    ]
+
+
+async def test_a_secret_that_a_container_mounts_is_not_judged(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every user of the container can read it."""
+    secret_for_everyone(deployment)
+    deployment.set(AUTH_MANAGEMENT_KEY_FILE=f"/run/..{deployment.folder}/key")
+    deployment.emulator = Emulator(Project(auth_management_key="hush"), signing_key=signing_key())
     assert problems(await deployment.examine(monkeypatch)) == []
 
 
