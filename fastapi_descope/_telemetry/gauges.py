@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from ..events import (
-    Event,
     JwksFetched,
     StoreDegraded,
     StoreRecovered,
@@ -17,9 +16,9 @@ from ..events import (
 )
 from .instruments import GAUGES
 
-__all__ = ["GAUGE_EVENTS", "Gauges"]
+__all__ = ["GaugeEvent", "Gauges"]
 
-GAUGE_EVENTS = frozenset({JwksFetched, StoreDegraded, StoreRecovered, UpstreamDegraded, UpstreamRecovered})
+GaugeEvent = JwksFetched | StoreDegraded | StoreRecovered | UpstreamDegraded | UpstreamRecovered
 """The events that change a gauge."""
 
 
@@ -43,17 +42,15 @@ class Gauges:
         for (name, gauge), callback in zip(GAUGES.items(), callbacks, strict=True):
             meter.create_observable_gauge(name, [callback], gauge.unit, gauge.description)
 
-    def update(self, event: Event) -> None:
-        """Take the state from an event. Others than ``GAUGE_EVENTS`` change nothing."""
+    def update(self, event: GaugeEvent) -> None:
+        """Take the state from an event."""
         match event:
             case JwksFetched():
                 self._keys_at = self._monotonic()
             case StoreDegraded() | StoreRecovered():
                 self._store = int(isinstance(event, StoreRecovered))
-            case UpstreamDegraded(calls=calls) | UpstreamRecovered(calls=calls):
-                self._upstream[calls] = int(isinstance(event, UpstreamRecovered))
             case _:
-                pass
+                self._upstream[event.calls] = int(isinstance(event, UpstreamRecovered))
 
     def _observe_age(self, _: CallbackOptions) -> Iterable[Observation]:
         return () if self._keys_at is None else (Observation(self._monotonic() - self._keys_at),)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from importlib import metadata
 from types import MappingProxyType
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict, cast
 from uuid import uuid4
 
 from ..events import (
@@ -252,14 +252,14 @@ def _user(user_id: object, tenant_id: object) -> OcsfUser:
         {"type_id": 0, "name": "unknown"} if user_id is None else {"type_id": 1, "uid": str(user_id)}
     )
     if tenant_id is not None:
-        user["org"] = {"uid": str(tenant_id)}
+        user["org"] = OcsfEntity(uid=str(tenant_id))
     return user
 
 
 def _json_value(value: object) -> object:
     """Return a value of a field as JSON, without addresses and control characters."""
     if isinstance(value, tuple):
-        return [redact_value(each) for each in value]
+        return [redact_value(each) for each in cast("tuple[object, ...]", value)]
     return (
         redact_value(value)
         if isinstance(value, (str, int, float, bool, type(None)))

@@ -19,7 +19,7 @@ from ..errors import CircuitOpen, DescopeError, InvalidUpstreamResponse, Upstrea
 from ..events import Event, JwksFetched
 from .audit import AuditLog
 from .event_table import COUNTERS, MAPPINGS, label, mapping_of
-from .gauges import GAUGE_EVENTS, Gauges
+from .gauges import GaugeEvent, Gauges
 from .instruments import BUCKETS, OPERATIONS, Operation
 from .log_lines import EventLog
 
@@ -81,7 +81,7 @@ class Recorder:
                 f"descope.{event.name}",
                 {f"descope.{name}": value for name, value in attributes.items()},
             )
-        if type(event) in GAUGE_EVENTS:
+        if isinstance(event, GaugeEvent):
             self._gauges.update(event)
         # A fetch ends an outage of the keys also if it is not logged.
         if self._log.logger.isEnabledFor(mapping.level) or isinstance(event, JwksFetched):

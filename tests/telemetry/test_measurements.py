@@ -1,4 +1,4 @@
-"""Spans and durations: calls to Descope, refreshes and callbacks, by who waits for whom."""
+"""Spans and durations: calls to Descope, refreshes and callbacks, and which request waits."""
 
 import asyncio
 
