@@ -17,7 +17,8 @@ async def _next_fetch(env: AppHarness) -> Event:
     """Wait until the running fetch has ended, and return its event."""
     events = asyncio.Queue[Event]()
     stop = env.descope.events.subscribe(events.put_nowait)
-    event = await events.get()
+    async with asyncio.timeout(30):  # no fetch is running if ready() has started none
+        event = await events.get()
     stop()
     await run_ready()
     return event
