@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.store import MemoryRefreshStore, RefreshStore
+from .._refresh.store import SHARED_LEASE_SECONDS, MemoryRefreshStore, RefreshStore
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import TokenPolicy
 from .._tokens.jwks_cache import Fetch
@@ -37,9 +37,6 @@ __all__ = ["Core", "build_api", "build_core", "build_policy", "build_redis_store
 
 _DRAIN_SECONDS = 10.0
 """How long a shutdown waits for refreshes in flight, unless a call may take longer."""
-
-_LEASE_SECONDS = 5.0
-"""How long a crashed process delays the next refresh of a session (F8)."""
 
 
 @dataclass(slots=True)
@@ -198,7 +195,6 @@ def build_redis_store(
         project_id=settings.project_id,
         events=events,
         monotonic=monotonic,
-        lease_seconds=_LEASE_SECONDS,
         timeout=timeout,
     )
 
@@ -220,7 +216,7 @@ def _build_coordinator(
         recorder=recorder,
         grace=settings.refresh_grace,
         # Long enough for the call of another process, and for the lease of a crashed one.
-        wait_timeout=max(settings.upstream_timeout, _LEASE_SECONDS) + 1,
+        wait_timeout=max(settings.upstream_timeout, SHARED_LEASE_SECONDS) + 1,
     )
 
 

@@ -7,7 +7,18 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Protocol, Self
 
-__all__ = ["Layer", "Lease", "LocalCache", "MemoryRefreshStore", "RefreshResult", "RefreshStore"]
+__all__ = [
+    "SHARED_LEASE_SECONDS",
+    "Layer",
+    "Lease",
+    "LocalCache",
+    "MemoryRefreshStore",
+    "RefreshResult",
+    "RefreshStore",
+]
+
+SHARED_LEASE_SECONDS = 5.0
+"""How long a crashed process of a fleet delays the next refresh of a session (F8)."""
 
 
 _SWEEP_SECONDS = 60.0

@@ -30,7 +30,7 @@ from pydantic import SecretStr
 
 from ..._concurrency import CircuitBreaker
 from ...events import EventBus
-from ..store import Layer, Lease, LocalCache, RefreshResult
+from ..store import SHARED_LEASE_SECONDS, Layer, Lease, LocalCache, RefreshResult
 from . import scripts
 from .client import ResilientRedis
 from .encryption import ResultCipher
@@ -98,7 +98,7 @@ class RedisRefreshStore:
         project_id: str,
         events: EventBus,
         monotonic: Callable[[], float] = time.monotonic,
-        lease_seconds: float = 5.0,
+        lease_seconds: float = SHARED_LEASE_SECONDS,
         timeout: float = 0.25,
         max_idle_seconds: float = 5.0,
     ) -> None:
