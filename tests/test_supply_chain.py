@@ -112,7 +112,7 @@ def test_sc03_ignored_advisories_are_reviewed(entry: _Ignored) -> None:
         pytest.param("cryptography", "43.0.3", "44.0.0", None, id="cryptography: SC-01"),
         pytest.param("starlette", "1.2.9", "1.3.0", None, id="starlette: HP-05"),
         pytest.param("httpx", "0.27.2", "0.28.0", "1.0.0", id="httpx"),
-        pytest.param("fastapi", "0.137.1", "0.137.2", None, id="fastapi: routers within routers"),
+        pytest.param("fastapi", "0.143.0", "0.144.0", None, id="fastapi: paths of WebSockets in routers"),
     ],
 )
 def test_sc04_sc01_hp05_versions_with_known_faults_cannot_be_installed(

@@ -46,7 +46,7 @@ async def test_home_links_to_the_demo_users(open_browser: OpenBrowser, emulator:
     assert [call.query["tenant"] for call in emulator.requests.for_endpoint("authorize")] == [ADA, HANK]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/style.css", "/static/icon.svg"])
+@pytest.mark.parametrize("path", ["/healthz", "/static/style.css", "/static/icon.svg"])
 async def test_paths_without_the_session_do_not_vary(open_browser: OpenBrowser, path: str) -> None:
     """A path that does not use the session sets no cookie and no Vary, even for a signed-in user."""
     browser = await open_browser(ADA, "acme")

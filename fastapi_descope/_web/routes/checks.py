@@ -126,7 +126,9 @@ def _parameter(dependant: Dependant) -> str | None:
         *dependant.cookie_params,
     )
     for param in params:
-        given = (param.field_info.default, *param.field_info.metadata)
+        info = param.field_info
+        # Before 0.158, FastAPI keeps what it does not know in the annotation.
+        given = (info.default, *info.metadata, *getattr(info.annotation, "__metadata__", ()))
         if any(map(is_dependency, given)):
             return f"the parameter {param.name} has a dependency without Depends(), which checks nothing"
     return next(filter(None, (parameter_error(param.field_info.annotation) for param in params)), None)
