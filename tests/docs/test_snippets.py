@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.docs_page import DOCS, Command, SignIn, continued, pages, states, steps
+from tests.helpers.docs_page import DOCS, Command, SignIn, continued, hidden_blocks, pages, states, steps
 from tests.helpers.docs_walk import Walk, contains
 
 ROOT = DOCS.parent
@@ -70,6 +70,33 @@ def _run(folder: Path, files: Mapping[str, str], *arguments: str) -> tuple[int, 
         check=False,
     )
     return done.returncode, done.stdout
+
+
+def test_no_block_escapes_the_tests() -> None:
+    """Each block has a language and starts at the margin, and each command is in a ``console`` block."""
+    texts = {page: page.read_text(encoding="utf-8") for page in [*pages(), GUIDE_IN_WHEEL]}
+
+    assert {_id(page): found for page, text in texts.items() if (found := hidden_blocks(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("```console\n$ pip install x\n```\n", []),
+        ("```json\n{}\n```\ntext\n```text\nx\n```\n", []),
+        ("```\npip install x\n```\n", ["```"]),
+        ("```sh\npip install x\n```\n", ["```sh"]),
+        ("```shell-session\n```\n", ["```shell-session"]),
+        ("- item\n\n  ```python\n  x\n  ```\n", ["  ```python"]),
+        ("~~~python\nx\n~~~\n", ["~~~python"]),
+        ("```text\n$ pip install x\n```\n", ["$ pip install x"]),
+        ("    $ pip install x\n", ["    $ pip install x"]),
+        ("```python\nx\n", ["a block without an end"]),
+    ],
+)
+def test_a_block_that_is_not_executed_is_found(text: str, found: list[str]) -> None:
+    """A block that the tests of this module would overlook."""
+    assert hidden_blocks(text) == found
 
 
 @pytest.mark.parametrize("page", _pages(tests=False), ids=_id)

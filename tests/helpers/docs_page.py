@@ -6,14 +6,30 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["DOCS", "Command", "File", "Press", "SignIn", "Step", "continued", "pages", "states", "steps"]
+__all__ = [
+    "DOCS",
+    "Command",
+    "File",
+    "Press",
+    "SignIn",
+    "Step",
+    "continued",
+    "hidden_blocks",
+    "pages",
+    "states",
+    "steps",
+]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 REASONS = {"docker", "deployment", "project", "checkout"}
 _MUST_BE_FILES = {"python", "toml"}
+_SHELLS = {"bash", "sh", "shell", "zsh", "fish", "shell-session", "shellsession", "powershell", "bat"}
 
 _FENCE = re.compile(r"^(?:<!-- ([^\n]*) -->\n+)?```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE_LINE = re.compile(r" *(?:`{3,}|~{3,})")
+_OPENING = re.compile(r"```([\w-]+)")
+_PROMPT = re.compile(r" *\$ ")
 _CONTINUES = re.compile(r"<!-- continues: (\S+) -->")
 _IN_BROWSER = re.compile(r"<!-- (?:sign in: (\S+) as (\S+) at (\S+)|press: (.+?) at (\S+)) -->")
 _NAME = re.compile(r"(?:#|//|/\*|<!--) ([\w./-]+\.\w+)( \(continued\))?(?: \*/| -->)?\n")
@@ -76,6 +92,23 @@ def steps(page: Path) -> tuple[Step, ...]:
     text = page.read_text(encoding="utf-8")
     earlier = _CONTINUES.match(text)
     return (*(steps(page.parent / earlier[1]) if earlier else ()), *_steps(page, text))
+
+
+def hidden_blocks(text: str) -> list[str]:
+    """Return the lines of blocks that ``steps`` overlooks, and of commands outside ``console`` blocks."""
+    found: list[str] = []
+    language: str | None = None  # of the block, or None outside of a block
+    for line in text.splitlines():
+        is_fence = _FENCE_LINE.match(line) is not None
+        if is_fence and language is None:
+            opening = _OPENING.match(line)
+            language = opening[1] if opening else ""
+            found += [line] if language in {"", *_SHELLS} else []
+        elif is_fence:
+            language = None
+        elif language != "console" and _PROMPT.match(line):
+            found.append(line)
+    return found if language is None else [*found, "a block without an end"]
 
 
 def _steps(page: Path, text: str) -> Iterator[Step]:
