@@ -131,7 +131,7 @@ class DescopeSettings(EnvSettings):
         description="cookies of earlier settings, separated by commas, each a name with its prefix, and with"
         " its domain if it had one: DS, DSR, __Secure-DS; Domain=example.com",
     )
-    """Cookies of earlier settings, which logins and logouts delete."""
+    """Cookies of earlier settings, which refreshes, logins and logouts delete."""
     trusted_origins: TrustedOrigins = Field(
         default=(),
         validate_default=True,
