@@ -86,7 +86,8 @@ class Report:
     def __str__(self) -> str:
         ok_count, warn_count, fail_count = map(self._count, (Severity.OK, Severity.WARN, Severity.FAIL))
         lines = [str(result) for result in self.results]
-        return "\n".join([*lines, "", f"{ok_count} ok, {warn_count} warnings, {fail_count} failed"])
+        warned = f"{warn_count} warning{'s' * (warn_count != 1)}"
+        return "\n".join([*lines, "", f"{ok_count} ok, {warned}, {fail_count} failed"])
 
     def as_json(self) -> str:
         """Return the report as one JSON document in ASCII."""

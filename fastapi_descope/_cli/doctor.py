@@ -1,10 +1,12 @@
 """The ``doctor`` command: runs the checks of the settings, of Descope, of Redis and of an app."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 
+from .._config.env import UnknownSettingWarning
 from .._upstream.transport import Transport
 from ..errors import ConfigurationError
 from ..settings import DescopeSettings
@@ -14,7 +16,7 @@ from .checks import CheckResult, Report, fail, ok
 from .loaded_app import load_app
 from .project_checks import check_project, project_not_checked
 from .redis_checks import check_redis
-from .settings_checks import SettingsChecks, read_settings
+from .settings_checks import SettingsChecks, read_settings, unknown_variables
 
 __all__ = ["Doctor", "examine"]
 
@@ -104,13 +106,15 @@ def _check_settings(app_checks: AppChecks | None) -> tuple[DescopeSettings | Non
     """Return the settings to check, or None if they are wrong, with the results so far."""
     installed = app_checks.settings if app_checks is not None else None
     if installed is not None:
-        return installed, [ok("settings.of_the_app", "using the settings of the app")]
+        return installed, [ok("settings.of_the_app", "using the settings of the app"), *unknown_variables()]
     return read_settings()
 
 
 def _load(name: str) -> tuple[Starlette | None, list[CheckResult]]:
     try:
-        return load_app(name), []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownSettingWarning)  # is a result of the checks
+            return load_app(name), []
     except ConfigurationError as error:
         lines = [line.removeprefix("- ") for line in str(error).splitlines()]
         return None, [fail("app.not_loaded", line) for line in lines[1:] or lines]

@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .._config.env import PREFIX
+from .._config.env import PREFIX, Environment, UnknownSettingWarning
 from .._config.origin import Origin
 from ..emulator.security import production_variable
 from ..errors import ConfigurationError
 from ..settings import DescopeSettings
 from .checks import CheckResult, fail, ok, warn
 
-__all__ = ["SettingsChecks", "is_loopback", "read_settings"]
+__all__ = ["SettingsChecks", "is_loopback", "read_settings", "unknown_variables"]
 
 _COOKIE_NAMES = (
     "every other deployment on this host needs other names; after a change of a name, the prefix or the"
@@ -65,13 +65,18 @@ _WORKERS_ARGUMENT = re.compile(r"(?:^|\s)(?:-w|--workers)[\s=]*(\d+)")
 def read_settings() -> tuple[DescopeSettings | None, list[CheckResult]]:
     """Return the settings of the environment, or None if they are wrong, with the results."""
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownSettingWarning)
             settings = DescopeSettings()
     except ConfigurationError as error:
         return None, [_wrong(line) for line in _messages(error)]
-    unknown = [warn("settings.unknown_variable", str(warning.message)) for warning in caught]
-    return settings, unknown or [ok("settings.valid", "the DESCOPE_* variables are valid")]
+    return settings, unknown_variables() or [ok("settings.valid", "the DESCOPE_* variables are valid")]
+
+
+def unknown_variables() -> list[CheckResult]:
+    """Return a warning for each ``DESCOPE_*`` variable that no setting reads."""
+    messages = Environment(os.environ).unknown(DescopeSettings.model_fields)
+    return [warn("settings.unknown_variable", message) for message in messages]
 
 
 class SettingsChecks:

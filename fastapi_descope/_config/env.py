@@ -79,13 +79,19 @@ class Environment:
         Warns:
             UnknownSettingWarning: attributed to the calling line outside this package.
         """
+        for message in self.unknown(settings):
+            warnings.warn(message, UnknownSettingWarning, stacklevel=_caller_stacklevel())
+
+    def unknown(self, settings: Collection[str]) -> list[str]:
+        """Return a message for each variable that no setting reads, with the nearest known name."""
         known = {setting.upper() for setting in settings} | set(_ALIASES)
+        messages = []
         for name in sorted(self._variables):
             if name.removesuffix(_FILE) not in known | _FOREIGN:
                 near = get_close_matches(name.removesuffix(_FILE), sorted(known), n=1)
                 hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-                message = f"{PREFIX}{name} is not a setting of fastapi_descope and has no effect{hint}"
-                warnings.warn(message, UnknownSettingWarning, stacklevel=_caller_stacklevel())
+                messages.append(f"{PREFIX}{name} is not a setting of fastapi_descope and has no effect{hint}")
+        return messages
 
     def _file_or_alias_value(self, name: str) -> str | InvalidValue | None:
         aliases = (name, *(alias for alias, target in _ALIASES.items() if target == name))

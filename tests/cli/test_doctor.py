@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from fastapi_descope import Descope, DescopeMiddleware, DescopeSettings
 from fastapi_descope._cli.checks import CheckResult, Severity
 from fastapi_descope._cli.doctor import Doctor
+from fastapi_descope._config.env import UnknownSettingWarning
 from fastapi_descope.emulator import Emulator
 from tests.helpers.redis_server import RedisServer
 
@@ -137,6 +138,18 @@ async def test_an_unknown_variable(emulator: Emulator, variables: Variables) -> 
     """The warning suggests the nearest name."""
     variables(PUBLIC_ULR="https://app.example")
     ((severity, text),) = results_of(await run_doctor(emulator), "settings")
+    assert severity is Severity.WARN
+    assert "did you mean DESCOPE_PUBLIC_URL?" in text
+
+
+async def test_an_unknown_variable_with_an_app(emulator: Emulator, variables: Variables) -> None:
+    """The app's settings come from the same environment, so the warning is a result there too."""
+    variables(PUBLIC_ULR="https://app.example")
+    app = FastAPI()
+    with pytest.warns(UnknownSettingWarning):
+        Descope(app)
+    used, (severity, text) = results_of(await run_doctor(emulator, app), "settings")
+    assert used == (Severity.OK, "using the settings of the app")
     assert severity is Severity.WARN
     assert "did you mean DESCOPE_PUBLIC_URL?" in text
 

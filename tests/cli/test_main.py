@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -189,6 +190,35 @@ def test_doctor_lists_wrong_settings_also_with_an_app(
     plain, with_app = run("doctor"), run("doctor", "--app", "broken_app:app")
     assert plain == with_app
     assert plain.out.count("fail  settings") == 2
+
+
+def test_doctor_reports_an_unknown_variable_once_with_an_app(
+    run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a result, so that ``--json`` has it too, and not also as a warning of Python."""
+    (tmp_path / "typo_app.py").write_text(
+        "from fastapi import FastAPI\nfrom fastapi_descope import Descope\napp = FastAPI()\nDescope(app)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    monkeypatch.setenv("DESCOPE_PUBLIC_URL", "https://app.example.com")
+    monkeypatch.setenv("DESCOPE_LEEWEY", "1")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = run("doctor", "--app", "typo_app:app")
+    assert "warn  settings    DESCOPE_LEEWEY is not a setting of fastapi_descope" in result.out
+    assert not [warning for warning in caught if "DESCOPE_LEEWEY" in str(warning.message)]
+
+
+def test_doctor_counts_one_warning_in_the_singular(
+    run: Run, base_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary is a sentence that people read."""
+    monkeypatch.setenv("DESCOPE_BASE_URL", base_url)
+    monkeypatch.setenv("DESCOPE_PROJECT_ID", DEFAULT_PROJECT_ID)
+    assert run("doctor").out.endswith("\n6 ok, 1 warning, 1 failed\n")
 
 
 def test_doctor_reports_an_app_that_cannot_be_imported(run: Run) -> None:
