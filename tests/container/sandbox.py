@@ -21,12 +21,13 @@ _MOUNT_POINTS = ("proc", "dev", "tmp")
 
 def new_root(folder: Path) -> Path:
     """Return an empty root file system into which the folders of the system can be mounted."""
-    for name in {*_SYSTEM, *_MOUNT_POINTS}:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted({*_SYSTEM, *_MOUNT_POINTS}):
         system = Path("/", name)
         if system.is_symlink():
             (folder / name).symlink_to(system.readlink())
         elif name in _MOUNT_POINTS or system.is_dir():
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir()
     return folder
 
 
