@@ -85,7 +85,7 @@ class Environment:
     def unknown(self, settings: Collection[str]) -> list[str]:
         """Return a message for each variable that no setting reads, with the nearest known name."""
         known = {setting.upper() for setting in settings} | set(_ALIASES)
-        messages = []
+        messages: list[str] = []
         for name in sorted(self._variables):
             if name.removesuffix(_FILE) not in known | _FOREIGN:
                 near = get_close_matches(name.removesuffix(_FILE), sorted(known), n=1)
