@@ -162,6 +162,7 @@ def test_panels_do_not_overlap_and_say_what_they_show() -> None:
     assert max(x for x, _ in cells) == 23
 
 
+@pytest.mark.slow  # needs promtool
 def test_alerts_are_valid_and_fire_when_they_should() -> None:
     """Prometheus's own tool checks the rules and runs their unit tests."""
     tool = shutil.which("promtool", path=f"{os.environ['PATH']}:{ROOT / '.tools' / 'bin'}")
