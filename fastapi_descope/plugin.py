@@ -25,6 +25,7 @@ from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_responses import ErrorResponses
 from ._web.hooks import HookDecorators
+from ._web.known_sessions import KnownSessions
 from ._web.login_loops import LoginLoops
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
@@ -33,7 +34,7 @@ from ._web.own_logins import OwnLogins
 from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
-from ._web.request_auth import RequestAuthFactory
+from ._web.request_auth import RequestAuthParts
 from ._web.routes.checks import RouteChecks
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_steps import LoginSteps
@@ -281,9 +282,10 @@ class Descope(HookDecorators):
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
         loops, own_logins = LoginLoops(cookies), OwnLogins(cookies)
-        factory = RequestAuthFactory(
+        parts = RequestAuthParts(
             core=self._core,
             reader=CredentialsReader(settings),
+            known_sessions=KnownSessions(self._core, settings),
             cookies=cookies,
             csrf=CrossOriginProtection(settings),
             events=events,
@@ -296,7 +298,7 @@ class Descope(HookDecorators):
             public_origin, redirects, loops, own_logins, landing_path=settings.post_login_path
         )
         self.middleware_parts = MiddlewareParts(
-            factory,
+            parts,
             error_responses,
             self._route_checks.raise_on_errors,
         )

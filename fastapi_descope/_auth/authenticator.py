@@ -53,6 +53,7 @@ class AuthResult:
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
+        repeats_until: Until then (epoch seconds) the same cookies have the same result; 0 if it is not known.
     """
 
     session: AuthSession | None = None
@@ -60,6 +61,7 @@ class AuthResult:
     cookies: CookieAction = CookieAction.KEEP
     pair: TokenPair | None = None
     source: Literal["none", "cookie", "bearer"] = "none"
+    repeats_until: float = 0
     _refresh: "_Refresh | None" = field(default=None, repr=False)
 
     @property
@@ -250,10 +252,13 @@ class Authenticator:
     def _live_session(
         self, session: AuthSession, refresh: VerifiedRefreshCookie, *, may_refresh: bool
     ) -> AuthResult:
+        if refresh is None:
+            return AuthResult(session, source="cookie", repeats_until=session.expires_at)
         if not isinstance(refresh, RefreshToken):
             return AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
-        if not may_refresh or self._clock() < self._refresh_due_at(session):
-            return AuthResult(session, source="cookie")
+        refresh_at = self._refresh_due_at(session)
+        if not may_refresh or self._clock() < refresh_at:
+            return AuthResult(session, source="cookie", repeats_until=refresh_at)
         task = self._coordinator.start_refresh(refresh)
         running = _Refresh(self._coordinator, self._gate, refresh, task)
         return AuthResult(session, source="cookie", _refresh=running)

@@ -114,6 +114,8 @@ class TokenVerifier:
             on_change=self._clear_caches,
             jitter=jitter,
         )
+        self.epoch = object()
+        """Another object after each change of the keys."""
 
     async def verify_session(self, token: str) -> AuthSession:
         """Return the session of a session token.
@@ -168,6 +170,10 @@ class TokenVerifier:
         """Return whether there are keys in force. Never waits; starts a fetch of the keys if one is due."""
         return self._jwks.get_nowait() is not None
 
+    def has_fresh_keys(self) -> bool:
+        """Return whether there are keys in force and no fetch of them is due. Starts none."""
+        return self._monotonic() < self._jwks.check_at
+
     async def warm(self) -> None:
         """Fetch the keys if there are none. Never raises: a failure is a ``JwksFetchFailed`` event."""
         try:
@@ -186,8 +192,7 @@ class TokenVerifier:
 
     def _cached(self, cache: TokenCache[T], digest: bytes) -> T | None:
         # Without keys in force no cached token counts, however recently it was verified (JW-06).
-        is_due = self._monotonic() >= self._jwks.check_at
-        if is_due and self._jwks.get_nowait(fetch_if_empty=False) is None:
+        if not self.has_fresh_keys() and self._jwks.get_nowait(fetch_if_empty=False) is None:
             return None
         return cache.get(digest, self._clock())
 
@@ -211,3 +216,4 @@ class TokenVerifier:
     def _clear_caches(self) -> None:
         self._sessions.clear()
         self._refresh_tokens.clear()
+        self.epoch = object()

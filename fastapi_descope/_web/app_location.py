@@ -24,6 +24,7 @@ __all__ = [
     "NOTP_SESSION",
     "NOTP_START",
     "PUBLIC_ROUTES",
+    "PUBLIC_SUFFIXES",
     "SENSITIVE_PATHS",
     "AppLocation",
     "PluginRoute",
@@ -61,7 +62,7 @@ NOTP_ROUTES = (NOTP, NOTP_START, NOTP_SESSION)
 SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
 """Suffixes of paths whose queries contain codes, states and e-mail addresses."""
 
-_PUBLIC_SUFFIXES = tuple({route.path for route in (*PUBLIC_ROUTES, *NOTP_ROUTES)})
+PUBLIC_SUFFIXES = tuple({route.path for route in (*PUBLIC_ROUTES, *NOTP_ROUTES)})
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;="
 """Characters of a path that are not escaped, besides letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
@@ -110,6 +111,14 @@ class AppLocation:
     _parent: "AppLocation | None" = None
     _login_app: "AppLocation | None" = None
 
+    def serves(self, scope: Scope) -> bool:
+        """Return whether the scope names this app and root path."""
+        return self.app is scope.get("app") and self.root_path == scope.get("root_path", "")
+
+    def inside(self, parent: "AppLocation") -> "AppLocation":
+        """Return the location of this app as one that is mounted in another app."""
+        return AppLocation(self.app, self.root_path, self._finder, parent)
+
     @property
     def login_app(self) -> "AppLocation":
         """The app in which users log in: this one, or the outer app if this is mounted and has no login."""
@@ -137,7 +146,7 @@ class AppLocation:
     def is_public_route(self, scope: Scope) -> bool:
         """Return whether a request is for one of the plugin's routes that must work without a session."""
         path = path_in_app(scope, self.root_path)
-        if not path.endswith(_PUBLIC_SUFFIXES):  # most paths, and then the app need not be searched
+        if not path.endswith(PUBLIC_SUFFIXES):  # most paths, and then the app need not be searched
             return False
         return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
 

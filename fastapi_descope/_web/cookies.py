@@ -73,14 +73,12 @@ class SessionCookies:
     With a name prefix or ``SameSite=None`` the cookies are always ``Secure``, because a browser would reject
     them otherwise.
 
-    Attributes:
-        cache_headers: The headers of a response that depends on the session and sets no cookie.
     """
 
     def __init__(self, settings: DescopeSettings) -> None:
         same_site = settings.cookie_samesite
         cache_control = b"private, no-store" if settings.no_store else b"private"
-        self.cache_headers = (_VARY, (b"cache-control", cache_control))
+        self._cache_headers = (_VARY, (b"cache-control", cache_control))
         self._session = TokenCookie(settings.session_cookie)
         self._refresh = TokenCookie(settings.refresh_cookie)
         self._public_origin = PublicOrigin(settings)
@@ -151,6 +149,15 @@ class SessionCookies:
     def clear_refresh(self, credentials: Credentials, *, secure: bool) -> list[bytes]:
         """Do what ``clear`` does, for the refresh cookie only (KD-02)."""
         return self._clear((self._refresh,), credentials, secure=secure)
+
+    def set_cache_headers(self, message: Message) -> None:
+        """Tell caches that a response depends on the session. It sets no cookie."""
+        headers = message["headers"] = [*message.get("headers", ())]
+        for name, _ in headers:
+            if name in _CACHE_HEADERS:
+                _merge_cache_headers(message, self._cache_headers)
+                return
+        headers += self._cache_headers
 
     def report_size(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Log once that the headers of a response are larger than many proxies accept (CK-14)."""
@@ -283,7 +290,10 @@ class ResponseCookies:
             self._cookies.report_size(headers)
         message["headers"] = headers
         if self._scope["type"] == "http":
-            _set_cache_headers(message, self._cookies.cache_headers, sets_cookies=bool(values))
+            if values:
+                _forbid_caching(message)
+            else:
+                self._cookies.set_cache_headers(message)
 
     def _session_cookies(
         self, change: TokenPair | CookieAction, credentials: Credentials, now: float
@@ -300,25 +310,20 @@ class ResponseCookies:
 
 # A cached ``Set-Cookie`` hands one user's session to another (CA-01, CA-02; CVE-2025-48947). The status does
 # not matter: a 304 updates what a cache has stored (CA-04).
-def _set_cache_headers(
-    message: Message, defaults: tuple[tuple[bytes, bytes], tuple[bytes, bytes]], *, sets_cookies: bool
-) -> None:
-    """Set ``Vary`` and ``Cache-Control`` on a response that depends on the session."""
-    if not sets_cookies:
-        for name, _ in message["headers"]:
-            if name in _CACHE_HEADERS:
-                break
-        else:  # most responses
-            message["headers"] += defaults
-            return
+def _forbid_caching(message: Message) -> None:
+    """Set ``Vary`` and ``Cache-Control`` on a response that sets cookies."""
     headers = MutableHeaders(scope=message)
-    _vary(headers, ("Cookie",) if sets_cookies else ("Cookie", "Authorization"))
-    if not sets_cookies:
-        headers.setdefault("Cache-Control", defaults[1][1].decode("ascii"))
-        return
+    _vary(headers, ("Cookie",))
     headers["Cache-Control"] = "private, no-store"
     for name in [name for name in headers if name.endswith(_SHARED_CACHE_HEADERS)]:
         del headers[name]
+
+
+def _merge_cache_headers(message: Message, defaults: tuple[tuple[bytes, bytes], tuple[bytes, bytes]]) -> None:
+    """Set ``Vary`` and ``Cache-Control`` on a response that depends on the session, and has one of them."""
+    headers = MutableHeaders(scope=message)
+    _vary(headers, ("Cookie", "Authorization"))
+    headers.setdefault("Cache-Control", defaults[1][1].decode("ascii"))
 
 
 def _vary(headers: MutableHeaders, names: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from ..errors import SessionTooLarge
 from ..settings import DescopeSettings
 from .client_kind import PREFETCH_HEADERS
 
-__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs"]
+__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs", "pairs_in"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Request headers as ASGI passes them: lower-case names, one entry per header line."""
@@ -59,10 +59,17 @@ def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tu
     around a pair are removed. No browser sends more than 64 KiB of cookies or more than 1,000: such headers
     are not parsed, and the result is an empty list.
     """
-    jar = b";".join([value for name, value in headers if name == b"cookie"])
-    if len(jar) > _MAX_HEADER_BYTES or jar.count(b";") >= _MAX_PAIRS:
+    return pairs_in(b";".join([value for name, value in headers if name == b"cookie"]), prefix)
+
+
+def pairs_in(jar: bytes, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    """Do what ``cookie_pairs`` does, for all Cookie headers joined by semicolons."""
+    if len(jar) > _MAX_HEADER_BYTES:
         return []
-    stripped = [part.strip(b" \t") for part in jar.split(b";")]
+    parts = jar.split(b";")
+    if len(parts) > _MAX_PAIRS:
+        return []
+    stripped = [part.strip(b" \t") for part in parts]
     found = [pair.partition(b"=") for pair in stripped if pair.startswith(prefix)]
     return [(name, value) for name, equals, value in found if equals]
 

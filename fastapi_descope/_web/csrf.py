@@ -28,12 +28,12 @@ class CrossOriginProtection:
 
     def is_allowed(self, scope: Scope) -> bool:
         """Return whether an HTTP request or WebSocket may be authenticated by cookies."""
+        if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+            return True
         headers = Headers(raw=list(scope["headers"]))
         origins = headers.getlist("origin")
         if scope["type"] == "websocket":  # browsers always send Origin here, so its absence refuses (WS-01)
             return self._is_own_or_trusted(origins, scope)
-        if scope["method"] in SAFE_METHODS:
-            return True
         sites = headers.getlist("sec-fetch-site")
         if len(sites) > 1 or len(origins) > 1:
             return False

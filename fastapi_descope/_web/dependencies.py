@@ -22,10 +22,10 @@ from ..events import ClaimsRejected
 from ..login import Login
 from ..profile import UserProfile
 from ..session import AuthSession, Tenant, User
+from .auth_scope import request_auth
 from .openapi import OptionalSessionScheme, SessionScheme
 from .parameter_guard import dependency_factory
 from .pending_login import fetch_user_profile
-from .request_auth import request_auth
 
 __all__ = [
     "ClaimsDependency",
@@ -55,8 +55,8 @@ T = TypeVar("T")
 async def get_auth_session(connection: HTTPConnection) -> AuthSession | None:
     """Return the session of a request or WebSocket, or None if it is unauthenticated.
 
-    For code that is not a route, such as middleware and hooks. A known token costs two cache look-ups. Only
-    an expired session costs a call to Descope. On the plugin's login, callback and logout it returns None
+    For code that is not a route, such as middleware and hooks. A known session costs one cache look-up. Only
+    an expired one costs a call to Descope. On the plugin's login, callback and logout it returns None
     instead of raising ``Forbidden``, ``SessionCheckFailed`` or ``UpstreamUnavailable``.
 
     Raises:
@@ -111,7 +111,8 @@ class _Required(SessionScheme, Generic[T]):
         self._selector = selector
 
     async def __call__(self, connection: HTTPConnection) -> T:
-        return self._selector(await request_auth(connection.scope).require())
+        auth = request_auth(connection.scope)
+        return self._selector(auth.known_session() or await auth.require())
 
 
 class _Optional(OptionalSessionScheme, Generic[T]):
@@ -223,7 +224,7 @@ class ClaimsDependency(SessionScheme, Generic[M]):
         try:
             return session.claims_as(self.claims_model)
         except ClaimsInvalid as error:
-            auth.factory.events.emit(ClaimsRejected(error.model, error.fields))
+            auth.parts.events.emit(ClaimsRejected(error.model, error.fields))
             raise
 
 

@@ -112,11 +112,11 @@ class ErrorResponses:
             error = self._log_and_redact(error, scope)
         if scope["type"] == "websocket":
             denial = None if started else self._problem(error, auth)
-            return _WebSocketRejection(error, denial=denial, close_code=auth.factory.close_code)
+            return _WebSocketRejection(error, denial=denial, close_code=auth.parts.close_code)
         login = self._login_path(auth)
         if isinstance(error, NotAuthenticated) and login and not _would_loop(error, auth):
             if (loop := self._loop(error, auth)) is not None:
-                auth.factory.events.emit(LoginLoopStopped(loop.missing))
+                auth.parts.events.emit(LoginLoopStopped(loop.missing))
                 error = loop
             elif (redirect := self._login_redirect(error, auth, scope, login)) is not None:
                 return redirect

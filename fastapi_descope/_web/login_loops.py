@@ -13,12 +13,14 @@ from .._upstream.login_options import LoginParams
 from .cookies import SessionCookies
 from .marker_cookie import MarkerCookie, marker_hash
 
-__all__ = ["MARKER", "LoginLoops"]
+__all__ = ["MARKER", "MARKER_NAMES", "LoginLoops"]
 
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
 
 MARKER = b"descope_asked="
 """A part of the cookie's name that each Cookie header with the marker has."""
+
+MARKER_NAMES = frozenset({"descope_asked", "__Host-descope_asked"})
 
 
 class LoginLoops:

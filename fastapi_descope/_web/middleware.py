@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,15 +13,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
-from .app_location import SENSITIVE_PATHS, path_in_app
+from .app_location import PUBLIC_SUFFIXES, SENSITIVE_PATHS, AppLocation, path_in_app
+from .auth_scope import attach, detach, request_auth
 from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints, innermost
-from .request_auth import RequestAuth, RequestAuthFactory, request_auth
+from .request_auth import RequestAuth, RequestAuthParts
 from .websocket import WebSocketSession
 
 __all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts", "SendWrapper"]
 
 _SERVER_ERROR = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+# Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
+_NOT_FOUND = Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)
+
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -28,7 +33,7 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 class MiddlewareParts:
     """The objects of one ``Descope`` that its middleware works with."""
 
-    request_auth: RequestAuthFactory
+    request_auth: RequestAuthParts
     error_responses: ErrorResponses
     check_routes: Callable[[Starlette], None]
 
@@ -77,11 +82,12 @@ class DescopeMiddleware:
         self.app = app
         # Skip ErrorMiddleware if no other middleware is in between.
         self._next = app.app if isinstance(app, ErrorMiddleware) else app
-        self._request_auth = descope.middleware_parts.request_auth
+        self._parts = descope.middleware_parts.request_auth
         self._error_responses = descope.middleware_parts.error_responses
         self._protect = protect
         self._public_paths = _PublicPaths(public_paths)
         self._inner = innermost(app)
+        self._location: AppLocation | None = None
         self._public_endpoints = PublicEndpoints(self._inner)
         self._check_routes = descope.middleware_parts.check_routes
         self._are_routes_checked = False
@@ -91,41 +97,59 @@ class DescopeMiddleware:
         """Handle one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif (auth := self._request_auth.find(scope, self._app_and_root_path(scope)[0])) is not None:
-            # This middleware is installed twice: the outer one does the rest.
-            if self._protect:
-                await self._require_session(auth, scope)
-            await self.app(scope, receive, send)
-        else:
-            await self._handle(scope, receive, send)
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        auth = self._request_auth.attach(scope, *self._app_and_root_path(scope))
-        if scope["path"].rstrip("/").endswith(SENSITIVE_PATHS):
-            redact_span()
+            return
+        auth = attach(self._parts, scope, self._find_location(scope))
+        if auth is None:
+            await self._handle_again(scope, receive, send)
+            return
         response = SendWrapper(auth.start_response, scope, send)
         try:
-            if not self._are_routes_checked:
-                self._check_app(scope.get("app"))
-            if scope["path"].endswith("/") and auth.location.is_slashed_route(scope):
-                # Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
-                await Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)(scope, receive, send)
-                return
-            if self._protect:
+            app = self._select_app(scope, auth)
+            if self._protect and app is not _NOT_FOUND:
                 await self._require_session(auth, scope)
-            if scope["type"] == "websocket":
-                socket = WebSocketSession(auth)
-                await socket.serve(self._next, scope, receive, response.send)
-            else:
-                await self._next(scope, receive, response.send)
-            await response.flush()
+            await app(scope, receive, response.send)
+            if response.held is not None:
+                await response.flush()
         except DescopeError as error:
             await _send_error(self._error_responses, error, auth, response, receive)
         except Exception:
             await response.flush()
             raise
         finally:
-            self._request_auth.detach(auth)
+            detach(auth)
+
+    async def _handle_again(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a connection if this middleware is installed twice: the outer one does the rest."""
+        if self._protect:
+            await self._require_session(request_auth(scope), scope)
+        await self.app(scope, receive, send)
+
+    def _select_app(self, scope: Scope, auth: RequestAuth) -> ASGIApp:
+        """Return the app that handles a connection.
+
+        Raises:
+            ConfigurationError: The routes of the app are wrong.
+        """
+        if not self._are_routes_checked:
+            self._check_app(scope.get("app"))
+        path = scope["path"].rstrip("/")
+        if path.endswith(PUBLIC_SUFFIXES):
+            if path.endswith(SENSITIVE_PATHS):
+                redact_span()
+            if path != scope["path"] and auth.location.is_public_route({**scope, "path": path}):
+                return _NOT_FOUND
+        return self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
+
+    def _find_location(self, scope: Scope) -> AppLocation:
+        """Return the app whose routes are behind this middleware, and its root path."""
+        location = self._location
+        if location is not None and location.serves(scope):
+            return location
+        app, root_path = self._app_and_root_path(scope)
+        location = AppLocation(app, root_path, self._parts.routes)
+        if self._inner in (app, getattr(app, "router", None)):
+            self._location = location  # nearly all apps have one
+        return location
 
     # HP-08: otherwise a route of the mounted app would be public at the path of the outer app's callback.
     def _app_and_root_path(self, scope: Scope) -> tuple[object, str]:
@@ -187,7 +211,7 @@ class ErrorMiddleware:
             raise
 
 
-async def _unchanged(message: Message) -> None:
+def _unchanged(message: Message) -> None:
     """Leave the start of a response as it is: ``DescopeMiddleware`` adds cookies and headers."""
 
 
@@ -199,46 +223,52 @@ class SendWrapper:
     response to our error replaces it. A streaming 500 is not held.
 
     Attributes:
+        held: The messages that are held, or None.
         started: Whether the response has started.
         closed: Whether the WebSocket was closed.
     """
 
-    __slots__ = ("_app", "_held", "_on_start", "_scope", "_send", "closed", "started")
+    held: list[Message] | None = None
+    started = False
+    closed = False
 
-    def __init__(self, on_start: Callable[[Message], Awaitable[None]], scope: Scope, send: Send) -> None:
+    def __init__(
+        self, on_start: Callable[[Message], Awaitable[None] | None], scope: Scope, send: Send
+    ) -> None:
         self._on_start = on_start
         self._scope = scope
         self._send = send
         self._app: object = scope.get("app")
-        self._held: list[Message] | None = None
-        self.started = False
-        self.closed = False
 
-    # One function for all messages: another call would be measurable on each request.
-    async def send(self, message: Message) -> None:
-        """Send a message, or hold it.
+    # Not a coroutine: one more for each message would be measurable on each request.
+    def send(self, message: Message) -> Awaitable[None]:
+        """Return what sends a message, or holds it.
 
         Raises:
             Exception: Whatever ``on_start`` raises.
         """
         kind = message["type"]
-        if self._held is not None:
-            self._held.append(message)
-            if message.get("more_body"):
-                await self.flush()
-            return
+        if self.held is not None:
+            return self._hold(message)
         if kind in _STARTS:
-            if (
-                kind == "http.response.start"
-                and message["status"] == _SERVER_ERROR
-                and self._is_mounted_app()
-            ):
-                self._held = [message]
-                return
-            await self._on_start(message)
+            if message.get("status") == _SERVER_ERROR and self._is_mounted_app(kind):
+                return self._hold(message)
+            waiting = self._on_start(message)
+            if waiting is not None:
+                return self._start_after(waiting, message)
             self.started = True
         elif kind == "websocket.close":
             self.closed = True
+        return self._send(message)
+
+    async def _hold(self, message: Message) -> None:
+        self.held = [*(self.held or ()), message]
+        if message.get("more_body"):
+            await self.flush()
+
+    async def _start_after(self, waiting: Awaitable[None], message: Message) -> None:
+        await waiting
+        self.started = True
         await self._send(message)
 
     async def flush(self) -> None:
@@ -248,13 +278,14 @@ class SendWrapper:
 
     def discard(self) -> list[Message]:
         """Return the held messages, and hold none from now on."""
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         self._app = self._scope.get("app")
         return held or []
 
-    def _is_mounted_app(self) -> bool:
+    def _is_mounted_app(self, kind: str) -> bool:
         # A mounted app puts itself into the scope.
-        return not self.started and self._scope.get("app") is not self._app
+        is_response = kind == "http.response.start" and not self.started
+        return is_response and self._scope.get("app") is not self._app
 
 
 async def _send_error(

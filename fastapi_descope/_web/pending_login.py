@@ -53,6 +53,6 @@ async def fetch_user_profile(auth: RequestAuth) -> UserProfile:
 
 async def _fetch(auth: RequestAuth, result: AuthResult) -> UserProfile:
     with auth.cookies.clear_if_ended():
-        profile = await auth.factory.core.session_service.profile(auth.credentials(), result)
-    auth.factory.events.emit(ProfileFetched())
+        profile = await auth.parts.core.session_service.profile(auth.credentials(), result)
+    auth.parts.events.emit(ProfileFetched())
     return profile

@@ -20,10 +20,10 @@ from ..errors import (
     TenantMismatch,
 )
 from ..session import AuthSession
+from .auth_scope import request_auth
 from .dependencies import tenant_of
 from .openapi import SessionScheme
 from .parameter_guard import dependency_factory
-from .request_auth import request_auth
 
 __all__ = [
     "Requirement",
@@ -85,7 +85,7 @@ class Requirement(SessionScheme):
             ConfigurationError: The route has no such path parameter.
         """
         auth = request_auth(connection.scope)
-        session = await auth.require()
+        session = auth.known_session() or await auth.require()
         self._check_strength(session, auth.now())
         self._check_tenant(session, connection)
         self._check_grants(session)

@@ -4,7 +4,7 @@ from starlette.authentication import AuthCredentials, AuthenticationBackend, Bas
 from starlette.requests import HTTPConnection
 
 from ..session import AuthSession
-from .request_auth import request_auth
+from .auth_scope import request_auth
 
 __all__ = ["DescopeAuthBackend", "SignedInUser"]
 

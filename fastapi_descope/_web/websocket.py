@@ -22,7 +22,7 @@ class WebSocketSession:
 
     def __init__(self, auth: RequestAuth) -> None:
         self._auth = auth
-        self._close_code = auth.factory.close_code
+        self._close_code = auth.parts.close_code
         self._next: asyncio.Task[Message] | None = None
         self._timer: asyncio.Task[None] | None = None
         self._accepted = False

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapi_descope import CurrentUser, DescopeMiddleware, Forbidden, MissingRoles, NotAuthenticated
-from fastapi_descope._web.request_auth import request_auth
+from fastapi_descope._web.auth_scope import request_auth
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes
 from tests.helpers.websocket_client import WebSocketClient

@@ -17,7 +17,8 @@ from fastapi_descope import (
     NotAuthenticated,
     OptionalUser,
 )
-from fastapi_descope._web.request_auth import RequestAuth, request_auth
+from fastapi_descope._web.auth_scope import request_auth
+from fastapi_descope._web.request_auth import RequestAuth
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair, User
 from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory, build_app_harness
 

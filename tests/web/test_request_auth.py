@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fastapi_descope import ConfigurationError, CurrentSession, CurrentUser, OptionalUser, get_auth_session
-from fastapi_descope._web.request_auth import request_auth
+from fastapi_descope._web.auth_scope import request_auth
 from fastapi_descope.emulator import Project
 from fastapi_descope.errors import Forbidden
 from fastapi_descope.events import ConflictingCookies, TokenRejected

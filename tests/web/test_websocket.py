@@ -434,7 +434,7 @@ async def test_our_error_after_accept_closes_the_websocket(make_env: EnvFactory)
 
 
 async def _pending(socket: WebSocket) -> object:
-    from fastapi_descope._web.request_auth import request_auth  # noqa: PLC0415 - one use
+    from fastapi_descope._web.auth_scope import request_auth  # noqa: PLC0415 - one use
 
     return await request_auth(socket.scope).require()
 

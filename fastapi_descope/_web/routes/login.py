@@ -16,11 +16,12 @@ from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
 from ..app_location import CALLBACK, LOGIN
+from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
 from ..login_transactions import Transaction
 from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
-from ..request_auth import RequestAuth, request_auth
+from ..request_auth import RequestAuth
 from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
 
 __all__ = ["LoginRoutes"]

@@ -14,13 +14,14 @@ from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
 from ...session import TokenPair
 from ..app_location import NOTP, NOTP_SESSION, PluginRoute
+from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
 from ..login_transactions import LoginTransactions, Transaction
 from ..notp_page import CODE_PAGE_HEADERS, CodePage, waiting_page
 from ..pages import FORM_PAGE_HEADERS
 from ..qr_code import QrCodes
-from ..request_auth import RequestAuth, request_auth
+from ..request_auth import RequestAuth
 from .body import read_fields
 from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path
 from .schemas import NotpPendingOut, NotpStartOut, SessionOut

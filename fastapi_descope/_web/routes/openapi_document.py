@@ -27,6 +27,7 @@ from ...errors import (
     UpstreamUnavailable,
 )
 from ..app_location import LOGIN, LOGOUT, RouteFinder, public_path
+from ..auth_scope import request_auth
 from ..csrf import SAFE_METHODS
 from ..error_responses import problem_document
 from ..openapi import (
@@ -40,7 +41,6 @@ from ..openapi import (
     SESSION,
     SESSION_SCHEME,
 )
-from ..request_auth import request_auth
 from ..requirements import Requirement
 from .table import RouteRow, RouteTable
 

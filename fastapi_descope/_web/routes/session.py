@@ -17,12 +17,13 @@ from ...events import EventBus
 from ...session import AuthSession, tenant_id_var
 from ...settings import DescopeSettings
 from ..app_location import public_path
+from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE, htmx_redirect
 from ..hooks import Hooks, hook_request
 from ..pending_login import fetch_user_profile, running_hooks
 from ..redirects import RedirectPolicy
-from ..request_auth import RequestAuth, request_auth
+from ..request_auth import RequestAuth
 from .body import read_fields
 from .login_steps import LoginSteps
 from .schemas import ProfileOut, SessionOut, TenantNamesOut

@@ -1,0 +1,112 @@
+"""The authentication of a request in its ASGI scope: from its start until after its response."""
+
+from typing import cast
+
+from starlette.middleware import Middleware
+from starlette.types import Scope
+
+from .._auth.authenticator import AuthResult
+from ..errors import ConfigurationError
+from ..session import tenant_id_var
+from .app_location import AppLocation
+from .parameter_guard import handles_request_var
+from .request_auth import RequestAuth, RequestAuthParts
+
+__all__ = ["attach", "detach", "request_auth"]
+
+_KEY = "fastapi_descope"
+
+_Finished = tuple[RequestAuthParts, AppLocation, AuthResult]
+"""The value in the scope of a request after its response. It refers to no ``RequestAuth``: no cycle."""
+
+_RESPONDED = object()
+"""The value in the scope of a request that has left the middleware without reading the session."""
+
+
+def attach(parts: RequestAuthParts, scope: Scope, location: AppLocation) -> RequestAuth | None:
+    """Put a new ``RequestAuth`` into the scope of a request to the app at ``location``.
+
+    Returns:
+        The new object, or None if there is one of the same ``Descope`` and app already.
+
+    Raises:
+        ConfigurationError: Another ``Descope`` object has put one there for the same app.
+    """
+    outer = scope.get(_KEY)
+    if isinstance(outer, RequestAuth):
+        return _attach_inner(outer, parts, scope, location)
+    auth = scope[_KEY] = RequestAuth(parts, scope, location)
+    _start_context(auth)
+    return auth
+
+
+def _attach_inner(
+    outer: RequestAuth, parts: RequestAuthParts, scope: Scope, location: AppLocation
+) -> RequestAuth | None:
+    is_same = outer.parts is parts
+    if outer.location.app is location.app:
+        if is_same:
+            return None
+        raise ConfigurationError(
+            "Two Descope objects are installed on one app. Give each its own app, and mount one in the other."
+        )
+    auth = scope[_KEY] = RequestAuth(parts, scope, location.inside(outer.location) if is_same else location)
+    if not is_same:  # otherwise the outer app has the same session
+        _start_context(auth)
+    return auth
+
+
+def _start_context(auth: RequestAuth) -> None:
+    if auth.former_tenant_id is not None:
+        tenant_id_var.set(None)
+    handles_request_var.set(True)
+
+
+def detach(auth: RequestAuth) -> None:
+    """End a request: restore the tenant of the context (TN-13), and remove ``auth`` from its scope.
+
+    The two form a reference cycle. The result stays if the response knew it: code that runs later cannot
+    change what the response says to caches.
+    """
+    result = auth.known_result
+    auth.scope[_KEY] = _RESPONDED if result is None else (auth.parts, auth.location, result)
+    tenant_id_var.set(auth.former_tenant_id)
+    handles_request_var.set(auth.is_nested)
+
+
+def request_auth(scope: Scope) -> "RequestAuth":
+    """Return the ``RequestAuth`` that the middleware put into the scope.
+
+    Raises:
+        ConfigurationError: The middleware is not installed, or the request has left it already.
+    """
+    auth = scope.get(_KEY)
+    if isinstance(auth, RequestAuth):
+        return auth
+    if isinstance(auth, tuple):
+        parts, location, result = cast("_Finished", auth)
+        return RequestAuth.after_response(parts, scope, location, result)
+    if auth is _RESPONDED:
+        raise ConfigurationError(
+            "The response was already sent: a handler for 500 runs outside DescopeMiddleware, and the connect"
+            " handler of python-socketio in a later request. For a 500, read the session in the route, and"
+            " keep it in request.state. For python-socketio, mount DescopeMiddleware(socketio.ASGIApp(sio),"
+            " descope=descope, protect=True), which reads it during the handshake."
+        )
+    if _has_middleware(scope.get("app")):
+        raise ConfigurationError(
+            "This code runs in middleware outside DescopeMiddleware, which has not seen the request yet: of"
+            " two middlewares, the one that was added later runs first. Add this one before Descope(app) or"
+            " DescopeMiddleware."
+        )
+    raise ConfigurationError(
+        "DescopeMiddleware has not seen this request. Write Descope(app), or"
+        " app.add_middleware(DescopeMiddleware, descope=descope), on the app that has the route. An ASGI app"
+        " that wraps this one, such as socketio.ASGIApp(sio, app), gets requests first: mount it instead."
+    )
+
+
+def _has_middleware(app: object) -> bool:
+    """Return whether an app has our middleware, whose class is in a higher layer."""
+    layers: list[Middleware] = getattr(app, "user_middleware", [])
+    return any(getattr(layer.cls, "__name__", "") == "DescopeMiddleware" for layer in layers)
