@@ -1,4 +1,4 @@
-"""``scripts/bench peers [--quick] [--save]``: the package side by side with other libraries.
+"""``scripts/bench peers``: the package side by side with other libraries.
 
 Exits 1 if an app of ours or without authentication does not do its work, and 3 if the machine is too busy.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from .chart import draw
 from .report import CHART, DATA, Report
 from .run import FULL, QUICK, run
-from .table import lines
+from .table import difference, lines
 from .variants import BASE, CONTROL
 
 __all__ = ["exit_code"]
@@ -46,6 +46,8 @@ def main() -> int:
     report = run(QUICK if options.quick else FULL)
     print("\n".join(lines(report)))
     code = exit_code(report)
+    if options.compare:
+        print(f"\n{difference(report, Report.from_json(options.compare.read_text('utf-8')))}")
     if options.json:
         options.json.write_text(report.to_json(), encoding="utf-8")
     if options.save and not code:

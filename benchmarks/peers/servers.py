@@ -8,6 +8,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import uvicorn
 
@@ -17,7 +18,7 @@ from .variants import ALL
 
 __all__ = ["running_servers"]
 
-_START_SECONDS = 60
+_START_SECONDS, _STOP_SECONDS = 60, 10
 _WARM_UP_REQUESTS = 200
 _HOST = "127.0.0.1"
 
@@ -47,10 +48,16 @@ def running_servers(names: Iterable[str], tokens: Tokens, core: int) -> Generato
             _warm_up(ports[name], ALL[name].credentials(tokens))
         yield ports
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        _stop(process for process in processes if process.pid)
+
+
+def _stop(processes: Iterable[BaseProcess]) -> None:
+    started = list(processes)
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.join(_STOP_SECONDS)
+        process.kill()
 
 
 def _serve(name: str, tokens: Tokens, core: int, sender: Connection) -> None:

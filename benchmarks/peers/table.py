@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from .acceptance import Statuses
 from .report import Ratio, Report, Result
 
-__all__ = ["lines"]
+__all__ = ["difference", "lines"]
 
 
 def lines(report: Report) -> Iterator[str]:
@@ -23,6 +23,18 @@ def lines(report: Report) -> Iterator[str]:
     for result in report.results:
         if result.statuses is not None:
             yield f"  {result.label:42}{_statuses(result.statuses)}"
+
+
+def difference(report: Report, earlier: Report) -> str:
+    """Return a line that names the variant whose cost differs most from that of an earlier run."""
+    before = {each.name: each.in_process.ratio.median for each in earlier.results if each.in_process}
+    changes = {
+        each.label: each.in_process.ratio.median / before[each.name] - 1
+        for each in report.results
+        if each.in_process and each.name in before
+    }
+    label = max(changes, key=lambda label: abs(changes[label]))
+    return f"costs differ from the earlier run by at most {abs(changes[label]):.1%}: {label}"
 
 
 def _figures(result: Result) -> str:

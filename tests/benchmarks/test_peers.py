@@ -17,7 +17,7 @@ from benchmarks.peers.load import run_wrk
 from benchmarks.peers.page_request import PATH
 from benchmarks.peers.report import CHART, DATA, Report, Result
 from benchmarks.peers.servers import running_servers
-from benchmarks.peers.table import lines
+from benchmarks.peers.table import difference, lines
 from benchmarks.peers.tokens import Tokens, issue_tokens
 from benchmarks.peers.variants import ALL, BASE, COMPARISONS, CONTROL
 from benchmarks.rounds import Spread
@@ -196,6 +196,17 @@ class TestReport:
 
         (line,) = (each for each in table if "200 500 401" in each and crashing.label in each)
         assert line.endswith("(a 500 for a bad token)")
+
+    def test_two_runs_are_compared_by_the_cost_that_differs_most(self, report: Report) -> None:
+        """The costs are relative to the route without authentication, so a slower machine changes nothing."""
+        result = _result(report, "both cookies")
+        assert result.in_process
+        slower = Spread(result.in_process.ratio.median * 1.04, 0, 0)
+        later = replace(result, in_process=replace(result.in_process, ratio=slower))
+
+        text = difference(_with_result(report, "both cookies", later), report)
+
+        assert text == "costs differ from the earlier run by at most 4.0%: CurrentUser, both cookies"
 
 
 class TestExitCode:
