@@ -25,7 +25,7 @@ _Load = Mapping[str, list[LoadResult]]
 
 @dataclass(frozen=True)
 class Effort:
-    """How often everything is measured. ``load_rounds`` are ``load_seconds`` long for each variant."""
+    """How often everything is measured; without ``load_rounds`` no server is started."""
 
     in_process_rounds: int
     load_rounds: int
@@ -43,7 +43,7 @@ def run(effort: Effort) -> Report:
     with _running_on(cores[0]):
         results, timings = asyncio.run(_time_requests(tokens, effort.in_process_rounds))
     load: _Load = {}
-    if wrk_version():
+    if effort.load_rounds and wrk_version():
         with running_servers(timings.rounds, tokens, cores[0]) as ports, _running_on(cores[-1]):
             load = measure_load(ports, tokens, rounds=effort.load_rounds, seconds=effort.load_seconds)
     return Report(

@@ -43,7 +43,7 @@ def _figures(result: Result) -> str:
     cost = f"{result.in_process.microseconds.median:8.1f}{result.in_process.ratio.median:11.2f}"
     load = result.under_load
     if load is None:
-        return f"{cost}  {result.fault or 'not measured under load: wrk is not installed'}"
+        return f"{cost}  {result.fault or 'not measured under load'}"
     speed = f"{load.requests_per_second.median:13,.0f}{load.ratio.median:11.2f}"
     return f"{cost}{speed}{load.p50_ms:10.2f}{load.p99_ms:10.2f}"
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jose import jwt
 
-from benchmarks.peers.__main__ import exit_code
+from benchmarks.peers.__main__ import exit_code, main
 from benchmarks.peers.acceptance import Statuses, accept
 from benchmarks.peers.chart import draw
 from benchmarks.peers.load import run_wrk
@@ -239,6 +239,24 @@ class TestExitCode:
         ]
 
         assert exit_code(replace(report, ratios=tuple(ratios))) == code
+
+
+@pytest.mark.slow
+def test_a_run_measures_what_is_installed_and_names_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment of the tests has PyJWT and Descope's SDK, but not the other libraries."""
+    file = tmp_path / "results.json"
+
+    code = main(["--quick", "--in-process", "--json", str(file), "--compare", str(DATA)])
+
+    printed, results = capsys.readouterr().out, Report.from_json(file.read_text("utf-8")).results
+    assert code in {0, 3}  # 3 if the machine is busy
+    assert "costs differ from the earlier run by at most" in printed
+    assert "Not measured: auth0-fastapi-api: ModuleNotFoundError" in printed
+    measured = {each.name for each in results if each.in_process}
+    assert measured == ALL.keys() - {"auth0", "entra", "joserfc"}
+    assert all(each.under_load is None for each in results)
 
 
 class TestChart:
