@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Self, cast
 
@@ -20,7 +21,7 @@ from jose.backends.base import Key as JoseKey
 # No HMAC is implemented here, so a public key cannot be used as an HMAC secret (TV-06).
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
-from .._encoding import base64url_decode, is_canonical_base64url, parse_strict_json
+from .._encoding import base64url_decode, canonical_segments, parse_strict_json
 from ..errors import TokenError, TokenExpired, TokenReason
 from ..session import Claims
 
@@ -29,7 +30,6 @@ __all__ = ["COMPACT_JWS", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "look
 COMPACT_JWS = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """The syntax of a compact JWS. It contains no byte that ends a header field or a cookie."""
 
-_SEGMENTS = 3
 _MAX_HEADER = 1024  # bytes of the encoded segment
 _MAX_KID = 256
 _MAX_SUBJECT = 255
@@ -47,6 +47,9 @@ class TokenKind(StrEnum):
     # KD-01; RFC 8725, section 3.12.
     SESSION = "session"
     REFRESH = "refresh"
+
+
+_SESSION = TokenKind.SESSION  # looking up a member of an enum costs as much as a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class TokenPolicy:
 
     def names(self, kind: TokenKind) -> frozenset[str]:
         """Return the values of ``drn`` that tokens of ``kind`` have."""
-        return self.session_names if kind is TokenKind.SESSION else self.refresh_names
+        return self.session_names if kind is _SESSION else self.refresh_names
 
 
 class UnknownKey(TokenError):
@@ -133,7 +136,7 @@ def verify(
     """
     # One error type (TV-01), read-only claims (TV-17), one RSA operation (TV-19).
     header, payload, signature = _segments(token, policy.max_bytes)
-    key = keys.get(_check_header(_parse_object(header)))  # no other key is tried (TV-07)
+    key = keys.get(_key_id(header))  # no other key is tried (TV-07)
     if key is None:
         raise UnknownKey(should_refetch=_is_plausible(payload, kind, policy, now))
     if not key.rsa.verify(header + b"." + payload, base64url_decode(signature)):
@@ -149,8 +152,8 @@ def _segments(token: object, max_bytes: int) -> list[bytes]:
         raise TokenError(TokenReason.MALFORMED)
     if len(token) > max_bytes:  # before anything is decoded (TV-02)
         raise TokenError(TokenReason.TOO_LARGE)
-    segments = token.encode(errors="replace").split(b".", _SEGMENTS)
-    if len(segments) != _SEGMENTS or not all(map(is_canonical_base64url, segments)):
+    segments = canonical_segments(token.encode(errors="replace"), 3)
+    if not segments:
         raise TokenError(TokenReason.MALFORMED)
     if len(segments[0]) > _MAX_HEADER:
         raise TokenError(TokenReason.TOO_LARGE)
@@ -164,6 +167,13 @@ def _parse_object(segment: bytes) -> Mapping[str, object]:
         pass
     # Not raised inside except: the parser's error contains the text and would become __context__ (LG-02).
     raise TokenError(TokenReason.MALFORMED)
+
+
+@lru_cache(maxsize=64)
+def _key_id(segment: bytes) -> str:
+    """Return the ``kid`` of a valid header. All tokens of a key have the same one, which is parsed once."""
+    # No error is cached, and the result depends on nothing but the header.
+    return _check_header(_parse_object(segment))
 
 
 def _check_header(header: Mapping[str, object]) -> str:
@@ -199,7 +209,9 @@ def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: flo
         raise TokenError(TokenReason.KIND)
     if not isinstance(iss, str) or iss not in policy.issuers:  # TV-13
         raise TokenError(TokenReason.ISSUER)
-    _check_audience(claims, policy)
+    # An absent audience is allowed unless one is configured; an empty or null one is malformed (TV-14).
+    if "aud" in claims or policy.audience is not None:
+        _check_audience(claims.get("aud"), policy)
     _check_client(claims, policy)
     subject = _subject(claims)
     exp = _expiry(claims, now + policy.leeway)
@@ -207,11 +219,7 @@ def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: flo
         raise TokenExpired(subject)
 
 
-def _check_audience(claims: Claims, policy: TokenPolicy) -> None:
-    # An absent audience is allowed unless one is configured; an empty or null one is malformed (TV-14).
-    if "aud" not in claims and policy.audience is None:
-        return
-    aud = claims.get("aud")
+def _check_audience(aud: object, policy: TokenPolicy) -> None:
     audiences = cast("tuple[object, ...]", aud) if isinstance(aud, tuple) else (aud,)
     if not all(isinstance(audience, str) for audience in audiences):
         raise TokenError(TokenReason.AUDIENCE)
@@ -239,9 +247,13 @@ def _subject(claims: Claims) -> str:
 
 
 def _user_id(value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_SUBJECT or _CONTROL.search(value):
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_SUBJECT or _has_control(value):
         raise TokenError(TokenReason.SUBJECT)
     return value
+
+
+def _has_control(text: str) -> bool:
+    return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def _expiry(claims: Claims, latest_start: float) -> float:
@@ -251,15 +263,14 @@ def _expiry(claims: Claims, latest_start: float) -> float:
     nbf = _numeric_date(claims["nbf"]) if "nbf" in claims else iat
     if exp <= iat:
         raise TokenError(TokenReason.CLAIMS)
-    if max(iat, nbf) > latest_start:
+    if iat > latest_start or nbf > latest_start:
         raise TokenError(TokenReason.NOT_YET_VALID)
     return exp
 
 
 def _numeric_date(value: object) -> float:
     """Return the epoch seconds of a NumericDate (RFC 7519, section 2)."""
-    # bool is a subclass of int.
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if type(value) is not int and type(value) is not float:  # bool is a subclass of int
         raise TokenError(TokenReason.CLAIMS)
     if not 0 <= value < _YEAR_10000:
         raise TokenError(TokenReason.CLAIMS)

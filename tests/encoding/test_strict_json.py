@@ -25,6 +25,10 @@ UNAMBIGUOUS = [
     pytest.param(b'{"a":0.00015932551501219558}', {"a": 0.00015932551501219558}, id="leading zeros"),
     pytest.param(b'{"a":-1.7976931348623157E+308}', {"a": -1.7976931348623157e308}, id="largest double"),
     pytest.param(b'{"a":1e-999}', {"a": 0.0}, id="underflow to zero"),
+    pytest.param(b'{"a":1e000000000000000000000001}', {"a": 10.0}, id="25 digits in the exponent"),
+    pytest.param(b'{"a":"1234567890123456789012"}', {"a": "1234567890123456789012"}, id="digits in a string"),
+    pytest.param(b'{"a\\":":"\\":\\":"}', {'a":': '":":'}, id="quotes and colons in strings"),
+    pytest.param(b'{"a" :{"b"\t:1,"c"\n\n:2}}', {"a": {"b": 1, "c": 2}}, id="white space before colons"),
     pytest.param(b'{"a":"\\"\\\\\\/\\b\\f\\n\\r\\t"}', {"a": '"\\/\b\f\n\r\t'}, id="escapes"),
     pytest.param(b'{"\\u00e9":"\\u003c"}', {"\xe9": "<"}, id="escaped character"),
     pytest.param(b'{"a":"\\ud83d\\ude00 \\uD83D\\uDE00"}', {"a": "\U0001f600 \U0001f600"}, id="escaped pair"),
@@ -81,7 +85,15 @@ def test_tv17_nothing_in_the_result_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize("quote", [b'"', b'\\"', b'"\\', b"\\", b'"[', b'\\"['])
-def test_the_depth_check_takes_linear_time(quote: bytes) -> None:
+def test_unterminated_strings_take_linear_time(quote: bytes) -> None:
     """4 MB of unterminated quotes and backslashes are rejected in one pass."""
-    with pytest.raises(ValueError, match=r"deep|string|escape|Expecting"):
+    with pytest.raises(ValueError, match=r"string|escape|expected"):
         parse_strict_json(b'{"a":"' + b"[" * 33 + quote * (4_000_000 // len(quote)))
+
+
+@pytest.mark.parametrize("item", [b'"\\\\"', b'"\\":"', b'"a"', b"1.5", b"123456789012345678901"])
+def test_the_exact_check_takes_linear_time(item: bytes) -> None:
+    """4 MB of strings and numbers before a repeated member are rejected in one pass."""
+    items = b",".join([item] * (4_000_000 // len(item)))
+    with pytest.raises(ValueError, match="repeated member"):
+        parse_strict_json(b'{"a":[' + items + b'],"a":0}')

@@ -4,6 +4,7 @@ Requirements TV-01, TV-03, TV-04 and JW-08, for generated inputs.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -174,6 +175,74 @@ def test_tv04_any_bytes_are_an_object_or_a_value_error(raw: bytes) -> None:
     except ValueError:
         return
     assert parsed == frozen(json.loads(raw))
+
+
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("repeated member")
+    return members
+
+
+def _short(text: str) -> str:
+    """Return the text of a number of at most 20 significant digits."""
+    if len("".join(filter(str.isdigit, text.lower().partition("e")[0])).lstrip("0")) > 20:
+        raise ValueError("number too long")
+    return text
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError("not finite")
+    return float(_short(text))
+
+
+def parse_slowly(raw: bytes) -> object:
+    """Return what strict JSON is by its definition: with Python's parser, and a check at every token."""
+    value: object = json.loads(
+        raw.decode(),
+        object_pairs_hook=_no_repeats,
+        parse_int=lambda text: int(_short(text)),
+        parse_float=_finite,
+        parse_constant=_finite,
+    )
+    json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be encoded
+    return frozen(value)
+
+
+def _object_text(members: list[tuple[str, str, str]]) -> str:
+    return "{" + ",".join(f"{name}{space}:{space}{value}" for name, space, value in members) + "}"
+
+
+NAMES = st.sampled_from(['"a"', '"\\u0061"', '"b"', '""', '"\\":"', '":"', '"a b"', '"\\ud800"'])
+SPACES = st.sampled_from(["", "", "", " ", "\t", "\n ", "\r"])
+LEAVES = NAMES | st.sampled_from(
+    [
+        *("null", "NaN", "0", "-0", "1" * 20, "1" * 21, "-" + "9" * 21),
+        *("1." + "0" * 19, "1." + "0" * 20, "0." + "0" * 30 + "1", "1e9", "1e999", "1E-999", "1e" + "0" * 30),
+        *('"' + "1" * 30 + '"', '"\\\\"', '"\\"1 :"'),
+    ]
+)
+TEXTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(NAMES, SPACES, inner), max_size=3).map(_object_text)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.tuples(NAMES, SPACES, TEXTS), max_size=4).map(_object_text))
+def test_tv04_strict_json_is_exactly_as_strict_as_its_definition(text: str) -> None:
+    """A text is accepted if and only if a check at every token accepts it, and has the same value."""
+    try:
+        expected = parse_slowly(text.encode())
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            parse_strict_json(text.encode())
+    else:
+        assert parse_strict_json(text.encode()) == expected
 
 
 @given(st.binary(min_size=1))

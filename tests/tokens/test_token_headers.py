@@ -73,3 +73,20 @@ def test_tv10_the_type_jwt_is_accepted(verify_token: Verify, forge: Forge, typ: 
     """``typ`` is JWT in any case, with or without ``application/``, or absent."""
     header = {"alg": "RS256", "kid": "A"} | ({"typ": typ} if typ else {})
     assert verify_token(forge.token(header=header))["sub"] == "U2forge"
+
+
+def test_a_known_header_is_checked_like_any_other(
+    error_of: ErrorOf, verify_token: Verify, forge: Forge
+) -> None:
+    """The header of a valid token does not make other tokens with it valid, nor headers that resemble it."""
+    token = forge.token()
+    header, payload, signature = token.split(".")
+    for _ in range(2):
+        assert verify_token(token)["sub"] == "U2forge"
+        assert (
+            error_of(forge.token(key="B", header={"alg": "RS256", "kid": "A"})).reason
+            is TokenReason.SIGNATURE
+        )
+        assert error_of(token, keys={}).reason is TokenReason.UNKNOWN_KEY
+        assert error_of(f"{header[:-4]}.{payload}.{signature}").reason is TokenReason.MALFORMED
+        assert error_of(f"{header}.{payload[:-4]}.{signature}").reason is TokenReason.SIGNATURE
