@@ -160,6 +160,8 @@ def as_mapping(value: object) -> Mapping[str, object] | None:
 def as_names(value: object) -> tuple[str, ...]:
     """Return the strings in a list, or nothing for any other value."""
     # A string is not a list of names: "administrator" does not contain "admin" (TN-04).
+    if isinstance(value, tuple) and all(type(item) is str for item in cast("tuple[object, ...]", value)):
+        return cast("tuple[str, ...]", value)  # and no copy, because it is in the claims
     return tuple(item for item in _items(value) if isinstance(item, str))
 
 

@@ -128,7 +128,12 @@ def _tenants(claims: Claims) -> Mapping[str, Tenant]:
 
 
 def _tenant(tenant_id: str, grants: Mapping[str, object]) -> Tenant:
-    roles, permissions = as_names(grants.get("roles")), as_names(grants.get("permissions"))
+    return _shared_tenant(tenant_id, as_names(grants.get("roles")), as_names(grants.get("permissions")))
+
+
+@lru_cache(maxsize=1024)
+def _shared_tenant(tenant_id: str, roles: tuple[str, ...], permissions: tuple[str, ...]) -> Tenant:
+    """Return one object for all users with the same roles and permissions in a tenant."""
     return Tenant(tenant_id, roles, permissions)
 
 

@@ -38,6 +38,18 @@ def test_each_tenant_has_its_own_roles() -> None:
     assert (result.user.roles, result.user.permissions) == (("support",), ("billing",))
 
 
+def test_users_with_the_same_roles_share_a_tenant() -> None:
+    """Sessions of two users keep one object for a tenant, unless their roles or permissions differ."""
+    grants = {"roles": ["admin"], "permissions": ["read"]}
+    first, second, third, fourth = (
+        AuthSession.from_claims({"sub": "U", "dct": "T1", "tenants": tenants})
+        for tenants in ({"T1": grants}, {"T1": dict(grants)}, {"T1": {"roles": ["admin"]}}, {"T2": grants})
+    )
+    assert first.tenant is second.tenants["T1"]
+    assert third.tenants["T1"] == Tenant("T1", ("admin",))
+    assert fourth.tenants["T2"] == Tenant("T2", ("admin",), ("read",))
+
+
 def test_without_tenants_claim_the_top_level_roles_are_the_current_tenants() -> None:
     """The user has no project-wide roles then."""
     result = session(dct="acme", roles=["admin"], permissions=["reports.write"])

@@ -28,6 +28,13 @@ def test_names_are_the_strings_of_a_list(items: object) -> None:
     assert as_names(items) == ("a", "", "c")
 
 
+def test_a_tuple_of_names_is_not_copied() -> None:
+    """The roles of a session are the object in its claims, which thousands of sessions keep."""
+    names = ("admin", "")
+    assert as_names(names) is names
+    assert as_names(("admin", 1)) == ("admin",)
+
+
 @pytest.mark.parametrize("value", [*SCALARS, "administrator", {"admin": True}, {"admin"}])
 def test_tn04_only_a_list_contains_names(value: object) -> None:
     """A string is not a list of its characters, and an object is not a list of its members."""
