@@ -150,10 +150,6 @@ class AppLocation:
             return False
         return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
 
-    def is_slashed_route(self, scope: Scope) -> bool:
-        """Return whether the path of a request is that of one of these routes, with slashes at its end."""
-        return self.is_public_route({**scope, "path": scope["path"].rstrip("/")})
-
 
 def path_in_app(scope: Scope, root_path: str | None = None) -> str:
     """Return the path of a request without ``root_path``, by default that of the scope.

@@ -3,27 +3,23 @@
 from typing import cast
 
 from starlette.middleware import Middleware
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
-from .._auth.authenticator import AuthResult
 from ..errors import ConfigurationError
 from ..session import tenant_id_var
 from .app_location import AppLocation
 from .parameter_guard import handles_request_var
-from .request_auth import RequestAuth, RequestAuthParts
+from .request_auth import Finished, RequestAuth, RequestAuthParts
 
 __all__ = ["attach", "detach", "request_auth"]
 
 _KEY = "fastapi_descope"
 
-_Finished = tuple[RequestAuthParts, AppLocation, AuthResult]
-"""The value in the scope of a request after its response. It refers to no ``RequestAuth``: no cycle."""
-
 _RESPONDED = object()
 """The value in the scope of a request that has left the middleware without reading the session."""
 
 
-def attach(parts: RequestAuthParts, scope: Scope, location: AppLocation) -> RequestAuth | None:
+def attach(parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation) -> RequestAuth | None:
     """Put a new ``RequestAuth`` into the scope of a request to the app at ``location``.
 
     Returns:
@@ -34,14 +30,14 @@ def attach(parts: RequestAuthParts, scope: Scope, location: AppLocation) -> Requ
     """
     outer = scope.get(_KEY)
     if isinstance(outer, RequestAuth):
-        return _attach_inner(outer, parts, scope, location)
-    auth = scope[_KEY] = RequestAuth(parts, scope, location)
-    _start_context(auth)
+        return _attach_inner(outer, parts, scope, send, location)
+    auth = scope[_KEY] = RequestAuth(parts, scope, send, location)
+    _enter(auth)
     return auth
 
 
 def _attach_inner(
-    outer: RequestAuth, parts: RequestAuthParts, scope: Scope, location: AppLocation
+    outer: RequestAuth, parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation
 ) -> RequestAuth | None:
     is_same = outer.parts is parts
     if outer.location.app is location.app:
@@ -50,13 +46,15 @@ def _attach_inner(
         raise ConfigurationError(
             "Two Descope objects are installed on one app. Give each its own app, and mount one in the other."
         )
-    auth = scope[_KEY] = RequestAuth(parts, scope, location.inside(outer.location) if is_same else location)
+    auth = scope[_KEY] = RequestAuth(
+        parts, scope, send, location.inside(outer.location) if is_same else location
+    )
     if not is_same:  # otherwise the outer app has the same session
-        _start_context(auth)
+        _enter(auth)
     return auth
 
 
-def _start_context(auth: RequestAuth) -> None:
+def _enter(auth: RequestAuth) -> None:
     if auth.former_tenant_id is not None:
         tenant_id_var.set(None)
     handles_request_var.set(True)
@@ -68,13 +66,13 @@ def detach(auth: RequestAuth) -> None:
     The two form a reference cycle. The result stays if the response knew it: code that runs later cannot
     change what the response says to caches.
     """
-    result = auth.known_result
-    auth.scope[_KEY] = _RESPONDED if result is None else (auth.parts, auth.location, result)
-    tenant_id_var.set(auth.former_tenant_id)
+    auth.scope[_KEY] = auth.finished or _RESPONDED
+    if tenant_id_var.get() is not auth.former_tenant_id:
+        tenant_id_var.set(auth.former_tenant_id)
     handles_request_var.set(auth.is_nested)
 
 
-def request_auth(scope: Scope) -> "RequestAuth":
+def request_auth(scope: Scope) -> RequestAuth:
     """Return the ``RequestAuth`` that the middleware put into the scope.
 
     Raises:
@@ -84,8 +82,7 @@ def request_auth(scope: Scope) -> "RequestAuth":
     if isinstance(auth, RequestAuth):
         return auth
     if isinstance(auth, tuple):
-        parts, location, result = cast("_Finished", auth)
-        return RequestAuth.after_response(parts, scope, location, result)
+        return RequestAuth.after_response(scope, cast("Finished", auth))
     if auth is _RESPONDED:
         raise ConfigurationError(
             "The response was already sent: a handler for 500 runs outside DescopeMiddleware, and the connect"

@@ -69,9 +69,14 @@ def pairs_in(jar: bytes, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes,
     parts = jar.split(b";")
     if len(parts) > _MAX_PAIRS:
         return []
-    stripped = [part.strip(b" \t") for part in parts]
-    found = [pair.partition(b"=") for pair in stripped if pair.startswith(prefix)]
-    return [(name, value) for name, equals, value in found if equals]
+    found: list[tuple[bytes, bytes]] = []
+    for part in parts:
+        pair = part.strip(b" \t")
+        if pair.startswith(prefix):
+            name, equals, value = pair.partition(b"=")
+            if equals:
+                found.append((name, value))
+    return found
 
 
 class TokenCookie:

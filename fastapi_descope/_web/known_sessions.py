@@ -16,7 +16,7 @@ from .._auth.core import Core
 from .._auth.credentials import Credentials
 from ..settings import DescopeSettings
 from .client_kind import PREFETCH_HEADERS
-from .credentials import TokenCookie, pairs_in
+from .credentials import Headers, TokenCookie, pairs_in
 from .login_loops import MARKER_NAMES
 
 __all__ = ["KnownSessions"]
@@ -59,7 +59,7 @@ class KnownSessions:
         """
         if not self._results or self._validity != self.validity() or not self._core.verifier.has_fresh_keys():
             return None
-        cookies = self._cookies(scope)
+        cookies = self._cookies(scope["headers"])
         if cookies is None:
             return None
         digest = sha256(cookies).digest()
@@ -86,10 +86,10 @@ class KnownSessions:
         if len(self._results) > self._size:
             self._results.popitem(last=False)
 
-    def _cookies(self, scope: Scope) -> bytes | None:
+    def _cookies(self, headers: Headers) -> bytes | None:
         """Return the values of the two cookies, or None if the headers have anything else that matters."""
         jars: list[bytes] = []
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"cookie":
                 jars.append(value)
             elif name in _OTHER_HEADERS:

@@ -1,6 +1,6 @@
 """The ASGI middleware: authentication, error responses and cookies of each request."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
@@ -18,15 +18,13 @@ from .auth_scope import attach, detach, request_auth
 from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints, innermost
 from .request_auth import RequestAuth, RequestAuthParts
+from .send_wrapper import SendWrapper
 from .websocket import WebSocketSession
 
-__all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts", "SendWrapper"]
+__all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts"]
 
-_SERVER_ERROR = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 # Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
 _NOT_FOUND = Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)
-
-_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +96,24 @@ class DescopeMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        auth = attach(self._parts, scope, self._find_location(scope))
+        location = self._location
+        if location is None or not location.serves(scope):
+            location = self._find_location(scope)
+        auth = attach(self._parts, scope, send, location)
         if auth is None:
             await self._handle_again(scope, receive, send)
             return
-        response = SendWrapper(auth.start_response, scope, send)
         try:
             app = self._select_app(scope, auth)
             if self._protect and app is not _NOT_FOUND:
                 await self._require_session(auth, scope)
-            await app(scope, receive, response.send)
-            if response.held is not None:
-                await response.flush()
+            await app(scope, receive, auth.send)
+            if auth.held is not None:
+                await auth.flush()
         except DescopeError as error:
-            await _send_error(self._error_responses, error, auth, response, receive)
+            await _send_error(self._error_responses, error, auth, auth, receive)
         except Exception:
-            await response.flush()
+            await auth.flush()
             raise
         finally:
             detach(auth)
@@ -142,9 +142,6 @@ class DescopeMiddleware:
 
     def _find_location(self, scope: Scope) -> AppLocation:
         """Return the app whose routes are behind this middleware, and its root path."""
-        location = self._location
-        if location is not None and location.serves(scope):
-            return location
         app, root_path = self._app_and_root_path(scope)
         location = AppLocation(app, root_path, self._parts.routes)
         if self._inner in (app, getattr(app, "router", None)):
@@ -200,7 +197,7 @@ class ErrorMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        response = SendWrapper(_unchanged, scope, send)
+        response = SendWrapper(scope, send)  # DescopeMiddleware adds cookies and headers
         try:
             await self.app(scope, receive, response.send)
             await response.flush()
@@ -209,83 +206,6 @@ class ErrorMiddleware:
         except Exception:
             await response.flush()
             raise
-
-
-def _unchanged(message: Message) -> None:
-    """Leave the start of a response as it is: ``DescopeMiddleware`` adds cookies and headers."""
-
-
-class SendWrapper:
-    """Wraps an ASGI ``send``: records how far the response has got, and delays the 500 of a mounted app.
-
-    A mounted app has a ``ServerErrorMiddleware`` of its own, which sends a 500 before it re-raises one of our
-    errors. So a 500 of a mounted app is held until the app has returned or raised. Then it is sent, or the
-    response to our error replaces it. A streaming 500 is not held.
-
-    Attributes:
-        held: The messages that are held, or None.
-        started: Whether the response has started.
-        closed: Whether the WebSocket was closed.
-    """
-
-    held: list[Message] | None = None
-    started = False
-    closed = False
-
-    def __init__(
-        self, on_start: Callable[[Message], Awaitable[None] | None], scope: Scope, send: Send
-    ) -> None:
-        self._on_start = on_start
-        self._scope = scope
-        self._send = send
-        self._app: object = scope.get("app")
-
-    # Not a coroutine: one more for each message would be measurable on each request.
-    def send(self, message: Message) -> Awaitable[None]:
-        """Return what sends a message, or holds it.
-
-        Raises:
-            Exception: Whatever ``on_start`` raises.
-        """
-        kind = message["type"]
-        if self.held is not None:
-            return self._hold(message)
-        if kind in _STARTS:
-            if message.get("status") == _SERVER_ERROR and self._is_mounted_app(kind):
-                return self._hold(message)
-            waiting = self._on_start(message)
-            if waiting is not None:
-                return self._start_after(waiting, message)
-            self.started = True
-        elif kind == "websocket.close":
-            self.closed = True
-        return self._send(message)
-
-    async def _hold(self, message: Message) -> None:
-        self.held = [*(self.held or ()), message]
-        if message.get("more_body"):
-            await self.flush()
-
-    async def _start_after(self, waiting: Awaitable[None], message: Message) -> None:
-        await waiting
-        self.started = True
-        await self._send(message)
-
-    async def flush(self) -> None:
-        """Send the held messages, if any."""
-        for message in self.discard():
-            await self.send(message)
-
-    def discard(self) -> list[Message]:
-        """Return the held messages, and hold none from now on."""
-        held, self.held = self.held, None
-        self._app = self._scope.get("app")
-        return held or []
-
-    def _is_mounted_app(self, kind: str) -> bool:
-        # A mounted app puts itself into the scope.
-        is_response = kind == "http.response.start" and not self.started
-        return is_response and self._scope.get("app") is not self._app
 
 
 async def _send_error(

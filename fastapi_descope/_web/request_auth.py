@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from starlette.types import Message, Scope
+from starlette.types import Message, Scope, Send
 
 from .._auth.authenticator import AuthResult
 from .._auth.core import Core
@@ -32,8 +32,9 @@ from .csrf import CrossOriginProtection
 from .known_sessions import KnownSessions
 from .login_loops import MARKER, LoginLoops
 from .parameter_guard import handles_request_var
+from .send_wrapper import SendWrapper
 
-__all__ = ["RequestAuth", "RequestAuthParts"]
+__all__ = ["Finished", "RequestAuth", "RequestAuthParts"]
 
 _REDIRECT = 300
 
@@ -57,7 +58,11 @@ class RequestAuthParts:
     routes: RouteFinder = field(default_factory=RouteFinder)
 
 
-class RequestAuth:
+Finished = tuple[RequestAuthParts, Send, AppLocation, AuthResult]
+"""What remains of a request after its response. It refers to no ``RequestAuth``, so there is no cycle."""
+
+
+class RequestAuth(SendWrapper):
     """The lazy authentication of one HTTP request or WebSocket: done once, when first needed.
 
     Attributes:
@@ -66,6 +71,7 @@ class RequestAuth:
         location: The app that serves the request.
         former_tenant_id: The tenant of the context before the request.
         is_nested: Whether the context handled a request before: that of an outer app.
+        result: The result of authentication, if it is known.
         is_signed_in: Whether the browser has a valid session, if a route has found out, else None.
         login_query: The query of the login that an error page links to, if a route has set it.
         pending_login: The tokens and the login whose hooks are running, or None.
@@ -77,13 +83,12 @@ class RequestAuth:
     pending_login: tuple[TokenPair, Login] | None = None
     _cookies: ResponseCookies | None = None
     _credentials: Credentials | None = None
-    _has_started = False
     _is_unknown = False
-    _result: AuthResult | None = None
+    result: AuthResult | None = None
 
-    def __init__(self, parts: RequestAuthParts, scope: Scope, location: AppLocation) -> None:
+    def __init__(self, parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation) -> None:
+        super().__init__(scope, send)
         self.parts = parts
-        self.scope = scope
         self.location = location
         self.former_tenant_id = tenant_id_var.get()
         self.is_nested = handles_request_var.get()
@@ -98,7 +103,7 @@ class RequestAuth:
     @property
     def known_credentials(self) -> Credentials | None:
         """The credentials of the request if it has been authenticated, else None."""
-        if self._credentials is None and self._result is not None:
+        if self._credentials is None and self.result is not None:
             self._credentials = self.parts.reader.read(self.scope)
         return self._credentials
 
@@ -107,10 +112,10 @@ class RequestAuth:
 
         After None, ask ``require`` or ``session``. Costs what ``KnownSessions.find`` costs, once.
         """
-        result = self._result or self._find_known()
-        if result is None or (session := result.session) is None:
-            return None
-        tenant_id_var.set(session.tenant_id)
+        result = self.result or self._find_known()
+        session = None if result is None else result.session
+        if session is not None:
+            tenant_id_var.set(session.tenant_id)
         return session
 
     def _find_known(self) -> AuthResult | None:
@@ -118,7 +123,7 @@ class RequestAuth:
             return None
         result = self.parts.known_sessions.find(self.scope)
         if result is not None and self.parts.csrf.is_allowed(self.scope):
-            self._result = result
+            self.result = result
             return result
         self._is_unknown = True
         return None
@@ -137,7 +142,7 @@ class RequestAuth:
             UpstreamUnavailable: The credentials cannot be checked at the moment.
             SessionCheckFailed: An ``on_session`` hook failed.
         """
-        result = self._result or await self.authenticate()
+        result = self.result or await self.authenticate()
         session, error = result.session, result.error
         is_public = self.location.is_public_route  # LO-01, SG-06
         if not (error is None or isinstance(error, NotAuthenticated) or is_public(self.scope)):
@@ -155,7 +160,7 @@ class RequestAuth:
             UpstreamUnavailable: The credentials cannot be checked at the moment.
             SessionCheckFailed: An ``on_session`` hook failed.
         """
-        result = self._result or await self.authenticate()
+        result = self.result or await self.authenticate()
         session = result.session
         if session is None:
             raise result.error or NotAuthenticated
@@ -168,7 +173,7 @@ class RequestAuth:
         Raises:
             CrossSiteRequest: The cookies came with a request of another site.
         """
-        result = self._result or self._find_known()
+        result = self.result or self._find_known()
         if result is None:
             credentials = self.credentials()
             # A browser sends cookies by itself, but never a bearer (CS-05, CS-09).
@@ -177,7 +182,7 @@ class RequestAuth:
                 self.refuse_cross_site()
             known = self.parts.known_sessions
             validity = known.validity()
-            result = self._result = await self.parts.core.authenticator.authenticate(credentials)
+            result = self.result = await self.parts.core.authenticator.authenticate(credentials)
             known.remember(credentials, result, validity)
         return result
 
@@ -194,7 +199,7 @@ class RequestAuth:
                 self.parts.events.emit(ConflictingCookies())
             elif credentials.stray_chunks:
                 self.parts.events.emit(StrayChunks())
-        if self._has_started:
+        if self.started:
             return replace(credentials, may_refresh=False)
         return credentials
 
@@ -224,46 +229,46 @@ class RequestAuth:
         return self.parts.core.clock()
 
     @property
-    def known_result(self) -> AuthResult | None:
-        """The result of authentication if the response knew it, else None."""
-        return self._result if self._has_started else None
+    def finished(self) -> "Finished | None":
+        """What remains after the response; None if the response did not depend on the session."""
+        if self.result is None or not self.started:
+            return None
+        return self.parts, self._send, self.location, self.result
 
     @classmethod
-    def after_response(
-        cls, parts: RequestAuthParts, scope: Scope, location: AppLocation, result: AuthResult
-    ) -> Self:
+    def after_response(cls, scope: Scope, finished: "Finished") -> Self:
         """Return the authentication of a request that has its response, with the session until it expires.
 
         Event handlers of python-socketio get the scope of the handshake in a later request (WS-08).
         """
-        auth = cls(parts, scope, location)
-        auth._has_started, auth._result = True, result
+        parts, send, location, result = finished
+        auth = cls(parts, scope, send, location)
+        auth.started, auth.result = True, result
         if auth.ends_at is not None and auth.now() >= auth.ends_at:
-            auth._result = AuthResult(error=NotAuthenticated())
+            auth.result = AuthResult(error=NotAuthenticated())
         return auth
 
     @property
     def ends_at(self) -> float | None:
         """When the session ends, in epoch seconds with leeway; None if no session is known."""
-        session = self._result.session if self._result else None
+        session = self.result.session if self.result else None
         return None if session is None else session.expires_at + self.parts.leeway
 
-    def start_response(self, message: Message) -> Awaitable[None] | None:
+    def on_start(self, message: Message) -> Awaitable[None] | None:
         """Add cookies and cache headers to the message that starts the response, or return what adds them.
 
         That waits at most one second for a concurrent refresh. It raises ``SessionTooLarge`` if the new
         tokens do not fit into cookies.
         """
-        self._has_started = True
         if self._cookies is not None:
             return self._set_cookies(message)
-        if self._result is not None and self.scope["type"] == "http":
+        if self.result is not None and self.scope["type"] == "http":
             self.parts.cookies.set_cache_headers(message)
         return None
 
     async def _set_cookies(self, message: Message) -> None:
         cookies = self.cookies
-        if not (cookies.accessed or self._result):
+        if not (cookies.accessed or self.result):
             return
         change = cookies.decision or await self._cookie_change()
         ends_login = change is CookieAction.CLEAR or self._has_succeeded(message)
@@ -275,14 +280,14 @@ class RequestAuth:
 
     def _has_succeeded(self, message: Message) -> bool:
         """Return whether the response is that of a handler that got the session."""
-        has_session = self._result is not None and self._result.session is not None
+        has_session = self.result is not None and self.result.session is not None
         return has_session and message.get("status", _REDIRECT) < _REDIRECT
 
     async def _cookie_change(self) -> TokenPair | CookieAction:
         """Return what authentication changes about the cookies."""
-        result = self._result
+        result = self.result
         if result is None:
             return CookieAction.KEEP
         if not result.is_final:
-            result = self._result = await result.finish()
+            result = self.result = await result.finish()
         return result.pair or result.cookies

@@ -86,8 +86,10 @@ class Requirement(SessionScheme):
         """
         auth = request_auth(connection.scope)
         session = auth.known_session() or await auth.require()
-        self._check_strength(session, auth.now())
-        self._check_tenant(session, connection)
+        if self.mfa or self.step_up:
+            self._check_strength(session, auth.now())
+        if self.tenant_from is not None:
+            self._check_tenant(session, connection, self.tenant_from)
         self._check_grants(session)
         return session
 
@@ -98,13 +100,11 @@ class Requirement(SessionScheme):
         if self.step_up and (too_old or not session.step_up):
             raise StepUpRequired(max_age=self.max_age)
 
-    def _check_tenant(self, session: AuthSession, connection: HTTPConnection) -> None:
-        if self.tenant_from is None:
-            return
-        if self.tenant_from not in connection.path_params:
-            raise ConfigurationError(f"require_tenant: the route has no path parameter {self.tenant_from!r}")
+    def _check_tenant(self, session: AuthSession, connection: HTTPConnection, name: str) -> None:
+        if name not in connection.path_params:
+            raise ConfigurationError(f"require_tenant: the route has no path parameter {name!r}")
         # Compared character by character (TN-03): "Acme", "acme." and "%61cme" are other tenants.
-        if tenant_of(session).id != connection.path_params[self.tenant_from]:
+        if tenant_of(session).id != connection.path_params[name]:
             raise TenantMismatch
 
     def _check_grants(self, session: AuthSession) -> None:
