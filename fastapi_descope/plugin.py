@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI
 from opentelemetry.metrics import MeterProvider
@@ -18,7 +18,6 @@ from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
-from ._upstream.transport import Transport
 from ._web.app_location import NOTP_ROUTES, PUBLIC_ROUTES, RouteFinder
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
@@ -44,6 +43,9 @@ from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from .errors import ConfigurationError
 from .settings import DescopeSettings
+
+if TYPE_CHECKING:
+    from ._upstream.transport import Transport
 
 __all__ = ["Descope"]
 
@@ -105,7 +107,7 @@ class Descope(HookDecorators):
         protect: bool = False,
         public_paths: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
-        transport: Transport | None = None,
+        transport: "Transport | None" = None,
         refresh_store: RefreshStore | None = None,
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
@@ -250,7 +252,7 @@ class Descope(HookDecorators):
         await self._core.aclose()
 
     @contextmanager
-    def override_upstream(self, transport: Transport, *, clock: Callable[[], float]) -> Generator[None]:
+    def override_upstream(self, transport: "Transport", *, clock: Callable[[], float]) -> Generator[None]:
         """Replace Descope and the clock within a ``with`` block, to test an app that is built already.
 
         The block starts without cached keys, tokens, verdicts and refresh results. Refresh results are stored

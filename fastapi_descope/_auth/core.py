@@ -13,10 +13,8 @@ from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import SHARED_LEASE_SECONDS, MemoryRefreshStore, RefreshStore
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import TokenPolicy
-from .._tokens.jwks_cache import Fetch
 from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi
-from .._upstream.transport import Transport
 from ..errors import ConfigurationError
 from ..events import EventBus
 from ..settings import DescopeSettings
@@ -32,6 +30,8 @@ from .token_service import TokenService
 
 if TYPE_CHECKING:
     from .._refresh.redis.store import RedisRefreshStore
+    from .._tokens.jwks_cache import Fetch
+    from .._upstream.transport import Transport
 
 __all__ = ["Core", "build_api", "build_core", "build_policy", "build_redis_store", "build_verifier"]
 
@@ -85,7 +85,7 @@ def build_core(
     events: EventBus,
     *,
     clock: Callable[[], float] = time.time,
-    transport: Transport | None = None,
+    transport: "Transport | None" = None,
     store: RefreshStore | None = None,
     session_hooks: Sequence[SessionHook] = (),
     recorder: Recorder | None = None,
@@ -142,7 +142,7 @@ def build_api(
     settings: DescopeSettings,
     events: EventBus,
     *,
-    transport: Transport | None = None,
+    transport: "Transport | None" = None,
     monotonic: Callable[[], float] = time.monotonic,
     recorder: Recorder | None = None,
 ) -> DescopeApi:
@@ -231,7 +231,7 @@ def _build_store(settings: DescopeSettings, events: EventBus, monotonic: Callabl
 def build_verifier(
     settings: DescopeSettings,
     events: EventBus,
-    fetch: Fetch,
+    fetch: "Fetch",
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,

@@ -12,18 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import sha256
-from typing import Self, cast
-
-from jose.backends.base import Key as JoseKey
-
-# Imported by its full name: ``jose.backends.RSAKey`` may be a fallback with timing leaks (SC-01, SC-02).
-# No HMAC is implemented here, so a public key cannot be used as an HMAC secret (TV-06).
-from jose.backends.cryptography_backend import CryptographyRSAKey
+from typing import TYPE_CHECKING, cast
 
 from .._encoding import base64url_decode, canonical_segments, parse_strict_json
 from ..errors import TokenError, TokenExpired, TokenReason
 from ..session import Claims
+
+if TYPE_CHECKING:
+    from jose.backends.base import Key as JoseKey
 
 __all__ = ["COMPACT_JWS", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "looks_like_jwt", "verify"]
 
@@ -61,15 +57,8 @@ class Key:
     """
 
     kid: str
-    rsa: JoseKey = field(repr=False, compare=False)
+    rsa: "JoseKey" = field(repr=False, compare=False)
     fingerprint: str
-
-    @classmethod
-    def from_jwk(cls, kid: str, n: str, e: str) -> Self:
-        """Return the key with the given members of a JWK (RFC 7518, section 6.3.1), already validated."""
-        # Building the key is expensive, so it is not done per token (JW-14).
-        rsa = CryptographyRSAKey({"kty": "RSA", "n": n, "e": e}, "RS256")
-        return cls(kid, rsa, sha256(f"{n}.{e}".encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,10 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import cast
 
+# Imported by its full name: ``jose.backends.RSAKey`` may be a fallback with timing leaks (SC-01, SC-02).
+# No HMAC is implemented here, so a public key cannot be used as an HMAC secret (TV-06).
+from jose.backends.cryptography_backend import CryptographyRSAKey
+
 from .._encoding import as_mapping, base64url_decode, is_canonical_base64url, parse_strict_json
 from ..errors import InvalidUpstreamResponse
 from .claims import Key
@@ -140,7 +144,10 @@ def _decode_uint(text: object) -> int:
 
 def _key(member: Mapping[str, object]) -> Key:
     """Return the key of a usable member. Its members are known to be strings."""
-    return Key.from_jwk(*(str(member[name]) for name in ("kid", "n", "e")))
+    kid, n, e = (str(member[name]) for name in ("kid", "n", "e"))
+    # Building the key is expensive, so it is not done per token (JW-14).
+    rsa = CryptographyRSAKey({"kty": "RSA", "n": n, "e": e}, "RS256")
+    return Key(kid, rsa, sha256(f"{n}.{e}".encode()).hexdigest())
 
 
 def _hash(kid: object) -> str:

@@ -5,13 +5,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from ..errors import TokenError, TokenExpired, TokenReason, UpstreamUnavailable
 from ..events import EventBus
 from ..session import AuthSession, Claims, RefreshToken
 from .claims import TokenKind, TokenPolicy, UnknownKey, verify
-from .jwks_cache import Fetch, JwksCache
+
+if TYPE_CHECKING:
+    from .jwks_cache import Fetch
 
 __all__ = ["TokenCache", "TokenVerifier"]
 
@@ -79,7 +81,7 @@ class TokenVerifier:
 
     def __init__(
         self,
-        fetch: Fetch,
+        fetch: "Fetch",
         *,
         policy: TokenPolicy,
         clock: Callable[[], float],
@@ -101,6 +103,9 @@ class TokenVerifier:
             cache_size: Number of verified tokens of each kind to cache; 0 caches none.
             jitter: Returns a random number between 0 and 1, for the delay after a failed fetch.
         """
+        # With the verifier, so that no request waits for it, and not with the package: cryptography.
+        from .jwks_cache import JwksCache  # noqa: PLC0415
+
         self._policy = policy
         self._clock = clock
         self._monotonic = monotonic

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
@@ -31,7 +32,9 @@ from .responses import (
     parse_tenant_names,
     parse_tokens,
 )
-from .transport import Transport, UpstreamTransport
+
+if TYPE_CHECKING:
+    from .transport import Transport, UpstreamTransport
 
 __all__ = ["DescopeApi"]
 
@@ -90,11 +93,14 @@ class DescopeApi:
         project_id: str,
         management_key: SecretStr | None = None,
         timeout: float = 5.0,
-        transport: Transport | None = None,
+        transport: "Transport | None" = None,
         monotonic: Callable[[], float] = time.monotonic,
         events: EventBus | None = None,
         recorder: Recorder | None = None,
     ) -> None:
+        # With the client, so that no request waits for it, and not with the package: httpx.
+        from .transport import UpstreamTransport  # noqa: PLC0415
+
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")
         if management_key and _HEADER_SECRET.fullmatch(management_key.get_secret_value()) is None:
@@ -221,7 +227,7 @@ class DescopeApi:
         body: Mapping[str, object],
         refresh_jwt: str | None = None,
         *,
-        transport: UpstreamTransport | None = None,
+        transport: "UpstreamTransport | None" = None,
     ) -> ApiResponse:
         bearer, content = self._bearer(refresh_jwt), _json_bytes(body)
         return await self._call("POST", path, bearer=bearer, content=content, transport=transport)
@@ -242,7 +248,7 @@ class DescopeApi:
         route: str | None = None,
         content: bytes | None = None,
         max_bytes: int = _MAX_BODY_BYTES,
-        transport: UpstreamTransport | None = None,
+        transport: "UpstreamTransport | None" = None,
     ) -> ApiResponse:
         headers = {**self._headers, "Authorization": bearer}
         if content is not None:

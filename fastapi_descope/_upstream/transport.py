@@ -69,7 +69,7 @@ class UpstreamTransport:
         self._connections = connections
         self._max_waiting = max_waiting
         self._timeout = timeout
-        self._transport = transport
+        self._factory = _single_connection_factory() if transport is None else lambda: transport
         self._guard = guard
         self._pool: _Pool | None = None
         self._extensions = {
@@ -149,13 +149,8 @@ class UpstreamTransport:
     async def _current_pool(self) -> "_Pool":
         pool = self._pool
         if pool is None or pool.loop is not asyncio.get_running_loop():
-            factory = self._transport_factory()
-            pool = self._pool = await _Pool.create(factory, self._connections, self._max_waiting)
+            pool = self._pool = await _Pool.create(self._factory, self._connections, self._max_waiting)
         return pool
-
-    def _transport_factory(self) -> Callable[[], Transport]:
-        transport = self._transport
-        return _single_connection_factory() if transport is None else lambda: transport
 
 
 class _Pool:
@@ -245,6 +240,7 @@ def _single_connection_factory() -> Callable[[], Transport]:
     """
     context = httpx.create_ssl_context(trust_env=False)
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE_SECONDS)
+    httpx.AsyncHTTPTransport(verify=context)  # imports httpcore now, and not during a request
     return lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False)
 
 

@@ -4,6 +4,7 @@ Requirements TV-16 and TV-19, JW-02 for unknown keys, and SC-01. Form, header an
 test files.
 """
 
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -13,6 +14,7 @@ from jose.backends.cryptography_backend import CryptographyRSAKey
 from typing_extensions import override
 
 from fastapi_descope._tokens.claims import Key, TokenKind, UnknownKey, verify
+from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import TokenError, TokenReason
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import NOW, POLICY, Forge, segment, with_segment
@@ -86,7 +88,10 @@ def test_sc01_signatures_are_checked_by_cryptography(key_pair: Mapping[str, Key]
 def test_keys_are_compared_by_their_material(forge: Forge) -> None:
     """The fingerprint depends on modulus and exponent, and ``repr`` shows no key object."""
     one, same, other = (forge.jwk(name) for name in ("A", "A", "B"))
-    first, again, second = (Key.from_jwk("kid", str(k["n"]), str(k["e"])) for k in (one, same, other))
+    first, again, second = (
+        parse_key_set(json.dumps({"keys": [{**jwk, "kid": "kid"}]}).encode()).keys["kid"]
+        for jwk in (one, same, other)
+    )
     assert first == again
     assert first != second
     assert first.fingerprint == sha256(f"{one['n']}.{one['e']}".encode()).hexdigest()

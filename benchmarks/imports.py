@@ -1,0 +1,97 @@
+"""``scripts/bench imports``: the cost of importing the package, and what the first requests import.
+
+Starts fresh interpreters in turn, with compiled modules on disk, and reports the CPU time that each spends in
+user mode. The import may cost at most 1.4 of importing FastAPI. An app that is built costs more: it loads
+httpx and cryptography. Then an app that runs serves a login, a known session and a refresh, which must not
+import any module. Exits 1 if a limit is exceeded.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator.server import running
+
+__all__ = ["main"]
+
+MAX_RATIO = 1.4
+_ROUNDS = 25
+
+_FASTAPI, _PACKAGE, _APP = "import fastapi", "import Descope and CurrentUser", "build an app"
+_CODE: Mapping[str, str] = {
+    "an empty program": "",
+    _FASTAPI: "import fastapi",
+    "import fastapi (again)": "import fastapi",
+    "import httpx": "import httpx",
+    _PACKAGE: "from fastapi_descope import Descope, CurrentUser",
+    _APP: (
+        "from fastapi import FastAPI\n"
+        "from fastapi_descope import Descope, CurrentUser, DescopeSettings\n"
+        f"Descope(FastAPI(), settings=DescopeSettings(project_id='{'P' + 'a' * 27}'))"
+    ),
+}
+
+
+def _environment(directory: str) -> Mapping[str, str]:
+    """Return an environment in which compiled modules are written to a directory and read from there."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": directory}
+
+
+def _run(*arguments: str, env: Mapping[str, str]) -> str:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - our own interpreter
+
+
+def _user_seconds(code: str, env: Mapping[str, str]) -> float:
+    """Return the CPU time of an interpreter that runs ``code``."""
+    before = getrusage(RUSAGE_CHILDREN).ru_utime
+    _run("-c", code, env=env)
+    return getrusage(RUSAGE_CHILDREN).ru_utime - before
+
+
+def _report_imports(env: Mapping[str, str]) -> bool:
+    """Measure and print the imports; return whether the package is within its limit."""
+    times: dict[str, list[float]] = {name: [] for name in _CODE}
+    for number in range(-1, _ROUNDS):
+        for name, code in _CODE.items():
+            seconds = _user_seconds(code, env)
+            if number >= 0:  # the first round compiles
+                times[name].append(seconds)
+    ratios = {
+        name: median(a / b for a, b in zip(taken, times[_FASTAPI], strict=True))
+        for name, taken in times.items()
+    }
+    for name, taken in times.items():
+        milliseconds, best = median(taken) * 1000, min(taken) * 1000
+        print(f"{name:34}{milliseconds:7.0f} ms, best {best:5.0f} ms, {ratios[name]:6.2f} x {_FASTAPI}")
+    verdict = "ok" if ratios[_PACKAGE] <= MAX_RATIO else "ABOVE"
+    print(f"  {_PACKAGE}: at most {MAX_RATIO:g} x: {verdict}")
+    return verdict == "ok"
+
+
+def _report_first_requests(env: Mapping[str, str]) -> bool:
+    """Print the modules that the first requests import; return whether there are none."""
+    emulator = Emulator()
+    pairs = [emulator.issue("ada@acme.example", "acme", session_seconds=each) for each in (600, -60)]
+    cookies = [f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}" for pair in pairs]
+    with running(emulator) as url:
+        loaded = _run("-m", "benchmarks.first_requests", url, emulator.project_id, *cookies, env=env).split()
+    print(f"modules that the first requests import: {', '.join(loaded) or 'none'}")
+    return not loaded
+
+
+def main() -> int:
+    """Run the benchmarks, print the results, and return the exit code."""
+    with TemporaryDirectory() as directory:
+        env = _environment(directory)
+        return 0 if all([_report_imports(env), _report_first_requests(env)]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
