@@ -8,6 +8,7 @@ import asyncio
 import sys
 
 from fastapi import FastAPI
+from starlette.types import Message
 
 from fastapi_descope import CurrentUser, Descope, DescopeSettings
 
@@ -45,13 +46,12 @@ async def _get(app: FastAPI, path: str, query: str = "", cookies: str = "") -> i
     }
     status = 0
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: object) -> None:
+    async def send(message: Message) -> None:
         nonlocal status
-        if isinstance(message, dict) and message["type"] == "http.response.start":
-            status = message["status"]
+        status = message.get("status", status)
 
     await app(scope, receive, send)
     return status

@@ -89,7 +89,7 @@ def parse_strict_json(raw: bytes) -> Mapping[str, object]:
     if type(value) is not dict:
         raise ValueError("not one object")
     sizes: list[int] = []
-    frozen = _freeze_object(value, _MAX_DEPTH, sizes)
+    frozen = _freeze_object(cast("dict[str, Any]", value), _MAX_DEPTH, sizes)
     _check_text(raw, sum(sizes))
     return frozen
 
@@ -100,7 +100,7 @@ def _freeze_object(members: dict[str, Any], depth: int, sizes: list[int]) -> "Fr
         raise ValueError("nested too deep")
     sizes.append(len(members))
     for name, value in members.items():
-        kind = type(value)
+        kind: object = value.__class__
         if kind is str:  # most of them
             continue
         if kind is list:
@@ -122,7 +122,7 @@ def _freeze_list(items: list[Any], depth: int, sizes: list[int]) -> tuple[object
 
 
 def _freeze_item(value: Any, depth: int, sizes: list[int]) -> object:
-    kind = type(value)
+    kind: object = value.__class__
     if kind is list:
         return _freeze_list(value, depth, sizes)
     if kind is dict:
@@ -160,9 +160,9 @@ def as_mapping(value: object) -> Mapping[str, object] | None:
 def as_names(value: object) -> tuple[str, ...]:
     """Return the strings in a list, or nothing for any other value."""
     # A string is not a list of names: "administrator" does not contain "admin" (TN-04).
-    if isinstance(value, tuple) and all(type(item) is str for item in cast("tuple[object, ...]", value)):
-        return cast("tuple[str, ...]", value)  # and no copy, because it is in the claims
-    return tuple(item for item in _items(value) if isinstance(item, str))
+    names = tuple(item for item in _items(value) if isinstance(item, str))
+    # A session keeps one object, and not also a copy of the one in its claims.
+    return cast("tuple[str, ...]", value) if names == value else names
 
 
 def as_objects(value: object) -> tuple[Mapping[str, object], ...]:
