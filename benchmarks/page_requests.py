@@ -12,7 +12,14 @@ from descope import DescopeClient
 from fastapi import Depends, FastAPI, Request
 from starlette.types import ASGIApp, Message, Scope
 
-from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSettings
+from fastapi_descope import (
+    CurrentTenant,
+    CurrentUser,
+    Descope,
+    DescopeMiddleware,
+    DescopeSettings,
+    require_roles,
+)
 from fastapi_descope._web.dependencies import get_auth_session
 from fastapi_descope.emulator import Emulator
 
@@ -21,9 +28,26 @@ from .rounds import Benchmark
 # The SDK uses untyped dicts.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-__all__ = ["BASE", "CONTROL", "request_benchmarks"]
+__all__ = [
+    "BASE",
+    "BOTH",
+    "CONTROL",
+    "NOOP",
+    "NOOPS",
+    "PUBLIC",
+    "ROLES",
+    "SDK",
+    "SESSION",
+    "UNKNOWN",
+    "request_benchmarks",
+]
 
 BASE, CONTROL = "plain route", "plain route, again"
+NOOP, NOOPS = "no-op async Depends", "three no-op Depends"
+PUBLIC = "public page, middleware only"
+SESSION, BOTH, UNKNOWN = "CurrentUser by DS", "CurrentUser by DS and DSR", "CurrentUser, nothing remembered"
+ROLES = "CurrentUser, CurrentTenant, require_roles"
+SDK = "SDK validate_session, async Depends"
 PATH = "/page"
 _ORIGIN = "http://127.0.0.1:8000"
 _BATCH = 40
@@ -37,15 +61,17 @@ def request_benchmarks(emulator: Emulator) -> Mapping[str, Benchmark]:
     return {
         BASE: _benchmark(_plain(), session),
         CONTROL: _benchmark(_plain(), session),
-        "no-op async Depends": _benchmark(_with_noop(), session),
-        "public page, middleware only": _benchmark(_public(emulator, router=None), session),
+        NOOP: _benchmark(_with_noop(), session),
+        NOOPS: _benchmark(_with_three_noops(), both),
+        PUBLIC: _benchmark(_public(emulator, router=None), session),
         "public page, router after it": _benchmark(_public(emulator, router="after"), session),
         "public page, router before it": _benchmark(_public(emulator, router="before"), session),
         "get_auth_session(request)": _benchmark(_with_get_auth_session(emulator), session),
-        "CurrentUser by DS": _benchmark(_with_user(emulator), session),
-        "CurrentUser by DS and DSR": _benchmark(_with_user(emulator), both),
-        "CurrentUser, no token cache": _benchmark(_with_user(emulator, token_cache_size=0), session),
-        "SDK validate_session": _benchmark(_with_sdk(emulator), session),
+        SESSION: _benchmark(_with_user(emulator), session),
+        BOTH: _benchmark(_with_user(emulator), both),
+        ROLES: _benchmark(_with_roles(emulator), both),
+        UNKNOWN: _benchmark(_with_user(emulator, token_cache_size=0), session),
+        SDK: _benchmark(_with_sdk(emulator), session),
     }
 
 
@@ -69,6 +95,25 @@ def _with_noop() -> FastAPI:
     @app.get(PATH)
     async def page(noop: Annotated[None, Depends(_noop)]) -> dict[str, str]:
         del noop
+        return {"page": "public"}
+
+    return app
+
+
+def _with_three_noops() -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    async def second() -> None:
+        pass
+
+    async def third() -> None:
+        pass
+
+    @app.get(PATH, dependencies=[Depends(third)])
+    async def page(
+        noop: Annotated[None, Depends(_noop)], other: Annotated[None, Depends(second)]
+    ) -> dict[str, str]:
+        del noop, other
         return {"page": "public"}
 
     return app
@@ -110,6 +155,18 @@ def _with_user(emulator: Emulator, **settings: object) -> FastAPI:
     return app
 
 
+def _with_roles(emulator: Emulator) -> FastAPI:
+    app = FastAPI(openapi_url=None)
+
+    @app.get(PATH, dependencies=[Depends(require_roles("admin"))])
+    async def page(user: CurrentUser, tenant: CurrentTenant) -> dict[str, str]:
+        del tenant
+        return {"page": user.id}
+
+    app.add_middleware(DescopeMiddleware, descope=_descope(emulator))
+    return app
+
+
 def _with_get_auth_session(emulator: Emulator) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
@@ -127,9 +184,11 @@ def _with_sdk(emulator: Emulator) -> FastAPI:
     client = DescopeClient(project_id=emulator.project_id, public_key=key, base_url="http://127.0.0.1:8787")
     app = FastAPI(openapi_url=None)
 
+    async def current_claims(request: Request) -> dict[str, object]:
+        return client.validate_session(request.cookies["DS"])
+
     @app.get(PATH)
-    async def page(request: Request) -> dict[str, str]:
-        claims = client.validate_session(request.cookies["DS"])
+    async def page(claims: Annotated[dict[str, object], Depends(current_claims)]) -> dict[str, object]:
         return {"page": claims["sub"]}
 
     return app
