@@ -31,7 +31,7 @@ from .page_requests import page_scope, serve
 from .upstream import PROCESSES, Upstream, both_cookies, frozen_garbage, running_upstream, serving
 
 # The SDK uses untyped dicts.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 __all__ = ["REQUESTS", "Stampede", "main"]
 
