@@ -1,4 +1,4 @@
-"""Concurrency: single flight, circuit breaker, a timeout, and cleanup at the end of an event loop."""
+"""Concurrency: single flight, pacing, circuit breaker, a timeout, and cleanup at the end of an event loop."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from random import random
 from typing import Generic, TypeVar
 
-__all__ = ["CircuitBreaker", "LoopFinalizer", "SingleFlight", "lag_tolerant_timeout"]
+__all__ = ["CircuitBreaker", "LoopFinalizer", "Pacer", "SingleFlight", "lag_tolerant_timeout"]
 
 _TIMEOUT_STEPS = 50
 """More iterations of the event loop than a connection, its handshake and a reply take: about 15."""
@@ -71,6 +71,41 @@ class SingleFlight(Generic[K, V]):
         # Retrieve the exception: asyncio would report it as never retrieved if every waiter has left.
         if not flight.cancelled():
             flight.exception()
+
+
+class Pacer:
+    """Spreads the steps of a burst over iterations of the event loop: a few in each, in order of arrival.
+
+    An event loop runs everything that is ready before it reads from its sockets again. A thousand requests
+    that arrive together would do all their work in one iteration, and every other request would wait for it.
+
+    It may serve several event loops in turn.
+
+    Args:
+        per_iteration: How many turns one iteration has at most.
+
+    Attributes:
+        waiting: How many callers wait for their turn.
+    """
+
+    def __init__(self, per_iteration: int) -> None:
+        self.waiting = 0
+        self._per_iteration = per_iteration
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns = asyncio.Semaphore(per_iteration)
+
+    async def turn(self) -> None:
+        """Take a turn. Waits only if this iteration has none left or others wait."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._turns = loop, asyncio.Semaphore(self._per_iteration)
+        turns = self._turns
+        self.waiting += 1
+        try:
+            await turns.acquire()
+        finally:
+            self.waiting -= 1
+        loop.call_soon(turns.release)
 
 
 class CircuitBreaker:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .._concurrency import Pacer
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
@@ -22,6 +23,9 @@ from .send_wrapper import SendWrapper
 from .websocket import WebSocketSession
 
 __all__ = ["DescopeMiddleware", "ErrorMiddleware", "MiddlewareParts"]
+
+_ARRIVALS_PER_ITERATION = 32
+"""While unknown tokens wait to be verified. FastAPI takes a tenth of a millisecond to reach a dependency."""
 
 # Starlette would redirect to the URL of the Host header, with the code in the query (CB-17).
 _NOT_FOUND = Response(status_code=HTTPStatus.NOT_FOUND, headers=NO_STORE)
@@ -89,6 +93,7 @@ class DescopeMiddleware:
         self._public_endpoints = PublicEndpoints(self._inner)
         self._check_routes = descope.middleware_parts.check_routes
         self._are_routes_checked = False
+        self._arrivals = Pacer(_ARRIVALS_PER_ITERATION)
         redact_logs()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,7 +143,14 @@ class DescopeMiddleware:
                 redact_span()
             if path != scope["path"] and auth.location.is_public_route({**scope, "path": path}):
                 return _NOT_FOUND
-        return self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
+        app = self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
+        return partial(self._run_paced, app) if self._parts.core.verifier.pacer.waiting else app
+
+    # RF-10: the verifier spreads its work, and FastAPI needs as much time to route as many requests.
+    async def _run_paced(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run ``app`` during a burst of unknown tokens, when a few requests enter at a time."""
+        await self._arrivals.turn()
+        await app(scope, receive, send)
 
     def _find_location(self, scope: Scope) -> AppLocation:
         """Return the app whose routes are behind this middleware, and its root path."""

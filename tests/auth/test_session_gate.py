@@ -382,6 +382,7 @@ async def test_sg03_two_hundred_requests_with_one_new_token_run_the_hook_once() 
     """All of them wait for its verdict."""
     hook = Hook(held=asyncio.Event())
     core = AuthHarness(session_hooks=[hook])
+    await core.verifier.warm()
     pair, other = core.issue(), core.issue(HANK, "globex")
     requests = [asyncio.ensure_future(core.authenticate(pair)) for _ in range(200)]
     await run_ready()

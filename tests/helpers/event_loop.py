@@ -71,6 +71,18 @@ in_virtual_time = pytest.mark.parametrize(
 """Run one test in virtual time. To run a whole module in it, override the fixture ``anyio_backend``."""
 
 
+class IterationCounter:
+    """Counts the iterations of the running event loop, from its construction on."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._count()
+
+    def _count(self) -> None:
+        self.number += 1
+        asyncio.get_running_loop().call_soon(self._count)
+
+
 async def run_ready() -> None:
     """Run all tasks that are ready to run, and the tasks that they make ready."""
     for _ in range(10):

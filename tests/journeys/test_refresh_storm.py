@@ -6,6 +6,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
+from fastapi_descope.emulator import Emulator
 from tests.helpers.app_harness import AppHarness, EnvFactory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -14,17 +15,24 @@ SESSIONS = 1000
 
 
 class CountingTransport(httpx.ASGITransport):
-    """A transport to the emulator that counts concurrent calls."""
+    """A transport to the emulator that counts concurrent calls. Refreshes wait until twenty have started."""
 
-    max_concurrent = concurrent = 0
+    def __init__(self, app: Emulator) -> None:
+        super().__init__(app)
+        self.max_concurrent = self.concurrent = 0
+        self._twenty_started = asyncio.Event()
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Count the call. Like a network, it lets other tasks run before the response."""
         self.concurrent += 1
         self.max_concurrent = max(self.max_concurrent, self.concurrent)
-        await asyncio.sleep(0)
+        if self.concurrent == 20:
+            self._twenty_started.set()
         try:
+            if request.url.path.endswith("/refresh"):
+                await self._twenty_started.wait()
+            await asyncio.sleep(0)
             return await super().handle_async_request(request)
         finally:
             self.concurrent -= 1
