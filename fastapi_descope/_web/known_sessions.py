@@ -57,14 +57,17 @@ class KnownSessions:
         The caller checks an unsafe method and a WebSocket for cross-site requests. Costs one pass over the
         headers and one SHA-256.
         """
-        if not self._results or self._validity != self.validity() or not self._core.verifier.has_fresh_keys():
+        core, (epoch, hook_count) = self._core, self._validity
+        if epoch is not core.verifier.epoch or hook_count != len(core.session_gate.hooks):
+            return None
+        if not core.verifier.has_fresh_keys():
             return None
         cookies = self._cookies(scope["headers"])
         if cookies is None:
             return None
         digest = sha256(cookies).digest()
         result = self._results.get(digest)
-        if result is None or self._core.clock() >= result.repeats_until:
+        if result is None or core.clock() >= result.repeats_until:
             return None
         self._results.move_to_end(digest)
         return result

@@ -114,7 +114,7 @@ class RequestAuth(SendWrapper):
         """
         result = self.result or self._find_known()
         session = None if result is None else result.session
-        if session is not None:
+        if session is not None and tenant_id_var.get() != session.tenant_id:
             tenant_id_var.set(session.tenant_id)
         return session
 

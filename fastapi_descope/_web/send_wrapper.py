@@ -44,6 +44,8 @@ class SendWrapper:
         kind = message["type"]
         if self.held is not None:
             return self._hold(message)
+        if kind == "http.response.body":
+            return self._send(message)
         if kind in _STARTS:
             if message.get("status") == _SERVER_ERROR and self._is_mounted_app(kind):
                 return self._hold(message)
