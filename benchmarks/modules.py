@@ -23,7 +23,8 @@ from fastapi_descope.emulator import Emulator
 from fastapi_descope.emulator.server import running
 from tests.helpers.redis_server import RedisServer
 
-from .page_requests import PATH, page_scope, serve
+from .page_requests import serve
+from .peers.page_request import PATH, page_scope
 
 __all__ = ["main"]
 
@@ -86,7 +87,7 @@ def _app(settings: DescopeSettings) -> tuple[FastAPI, Descope]:
 
 def _cookies(emulator: Emulator, case: _Case) -> str:
     pair = emulator.issue("ada@acme.example", "acme", session_seconds=-60 if case.is_expired else 600)
-    return f"DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
+    return f"cookie: DS={pair.session_jwt}; DSR={pair.refresh_jwt}"
 
 
 async def _profile(case: _Case, emulator: Emulator, settings: DescopeSettings) -> _Modules:

@@ -23,6 +23,7 @@ from fastapi_descope import (
 from fastapi_descope._web.dependencies import get_auth_session
 from fastapi_descope.emulator import Emulator
 
+from .peers.page_request import PATH, page_scope
 from .rounds import Benchmark
 
 # The SDK uses untyped dicts.
@@ -48,7 +49,6 @@ PUBLIC = "public page, middleware only"
 SESSION, BOTH, UNKNOWN = "CurrentUser by DS", "CurrentUser by DS and DSR", "CurrentUser, nothing remembered"
 ROLES = "CurrentUser, CurrentTenant, require_roles"
 SDK = "SDK validate_session, async Depends"
-PATH = "/page"
 _ORIGIN = "http://127.0.0.1:8000"
 _BATCH = 40
 
@@ -196,7 +196,7 @@ def _with_sdk(emulator: Emulator) -> FastAPI:
 
 def _benchmark(app: ASGIApp, cookies: str) -> Benchmark:
     def prepare(size: int) -> Callable[[], Awaitable[None]]:
-        scopes = [page_scope(cookies) for _ in range(size)]
+        scopes = [page_scope(f"cookie: {cookies}") for _ in range(size)]
 
         async def drive() -> None:
             for scope in scopes:
@@ -205,32 +205,6 @@ def _benchmark(app: ASGIApp, cookies: str) -> Benchmark:
         return drive
 
     return Benchmark(_BATCH, prepare)
-
-
-def page_scope(cookies: str) -> Scope:
-    # New objects each time, as from a socket: bytes cache their hash, which would speed up lookups.
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": PATH,
-        "raw_path": PATH.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "client": ("127.0.0.1", 50_000),
-        "server": ("127.0.0.1", 8000),
-        "headers": [
-            (b"host", b"127.0.0.1:8000"),
-            (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-            (b"accept", b"application/json"),
-            (b"accept-encoding", b"gzip, deflate"),
-            (b"sec-fetch-site", b"same-origin"),
-            (b"cookie", cookies.encode()),
-        ],
-        "state": {},
-    }
 
 
 async def serve(app: ASGIApp, scope: Scope) -> None:

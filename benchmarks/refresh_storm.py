@@ -25,7 +25,8 @@ from starlette.types import ASGIApp
 
 from fastapi_descope.emulator import JwtPair
 
-from .page_requests import PATH, page_scope, serve
+from .page_requests import serve
+from .peers.page_request import PATH, page_scope
 from .upstream import Upstream, both_cookies, frozen_garbage, running_upstream, serving
 
 # The SDK uses untyped dicts.
@@ -142,7 +143,7 @@ def _run_plain(upstream: Upstream, expired: Sequence[JwtPair]) -> Storm:
 async def _drive(
     name: str, app: ASGIApp, cookies: Sequence[str], arrival_seconds: float, calls: Callable[[], int]
 ) -> Storm:
-    scopes = [page_scope(cookie) for cookie in cookies]
+    scopes = [page_scope(f"cookie: {cookie}") for cookie in cookies]
 
     async def request(number: int) -> None:
         await asyncio.sleep(arrival_seconds * number / SESSIONS)

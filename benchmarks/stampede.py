@@ -27,7 +27,8 @@ from descope import DescopeClient, DescopeClientAsync
 from fastapi_descope.emulator import JwtPair
 from tests.helpers.redis_server import RedisServer
 
-from .page_requests import page_scope, serve
+from .page_requests import serve
+from .peers.page_request import page_scope
 from .upstream import PROCESSES, Upstream, both_cookies, frozen_garbage, running_upstream, serving
 
 # The SDK uses untyped dicts.
@@ -88,7 +89,7 @@ async def _send_all(send: _Send, requests: int, interval: float) -> _Latencies:
 async def _plugin(target: _Target, pair: JwtPair, when_ready: Callable[[], object]) -> _Latencies:
     async with serving(target.url, target.project_id, redis_url=target.redis_url) as app:
         when_ready()
-        cookies = both_cookies(pair)
+        cookies = f"cookie: {both_cookies(pair)}"
         return await _send_all(lambda: serve(app, page_scope(cookies)), target.requests, target.interval)
 
 

@@ -17,7 +17,7 @@ from fastapi_descope import CurrentUser, Descope, DescopeMiddleware, DescopeSett
 from fastapi_descope.emulator import Emulator, JwtPair
 from fastapi_descope.emulator.server import running
 
-from .page_requests import PATH
+from .peers.page_request import PATH
 
 __all__ = ["PROCESSES", "Upstream", "both_cookies", "frozen_garbage", "running_upstream", "serving"]
 
