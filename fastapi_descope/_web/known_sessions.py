@@ -24,7 +24,7 @@ __all__ = ["KnownSessions"]
 _OTHER_HEADERS = frozenset({b"authorization", *(name.encode("ascii") for name in PREFETCH_HEADERS)})
 
 _Validity = tuple[object, int]
-"""What the results depend on besides the cookies: the keys in force, and the number of hooks."""
+"""The keys in force and the number of hooks: besides the cookies, results depend on nothing else."""
 
 
 # TV-20

@@ -17,17 +17,20 @@ __all__ = ["MARKER", "MARKER_NAMES", "LoginLoops"]
 
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
 
-MARKER = b"descope_asked="
+_NAME = "descope_asked"
+
+MARKER = f"{_NAME}=".encode("ascii")
 """A part of the cookie's name that each Cookie header with the marker has."""
 
-MARKER_NAMES = frozenset({"descope_asked", "__Host-descope_asked"})
+MARKER_NAMES = frozenset({_NAME, f"__Host-{_NAME}"})
+"""The names of the cookie over http and over https."""
 
 
 class LoginLoops:
     """The marker of completed logins. It lives for a minute, and any success deletes it."""
 
     def __init__(self, cookies: SessionCookies) -> None:
-        self._cookie = MarkerCookie("descope_asked", cookies)
+        self._cookie = MarkerCookie(_NAME, cookies)
 
     def mark(self, scope: Scope, params: LoginParams, return_to: str) -> list[bytes]:
         """Return the ``Set-Cookie`` values that record a completed login.

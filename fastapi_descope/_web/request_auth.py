@@ -59,7 +59,7 @@ class RequestAuthParts:
 
 
 Finished = tuple[RequestAuthParts, Send, AppLocation, AuthResult]
-"""What remains of a request after its response. It refers to no ``RequestAuth``, so there is no cycle."""
+"""The values of a request that are kept after its response. None refers to a ``RequestAuth``: no cycle."""
 
 
 class RequestAuth(SendWrapper):
@@ -230,7 +230,7 @@ class RequestAuth(SendWrapper):
 
     @property
     def finished(self) -> "Finished | None":
-        """What remains after the response; None if the response did not depend on the session."""
+        """The values to keep after the response; None if the response did not depend on the session."""
         if self.result is None or not self.started:
             return None
         return self.parts, self._send, self.location, self.result
@@ -255,7 +255,7 @@ class RequestAuth(SendWrapper):
         return None if session is None else session.expires_at + self.parts.leeway
 
     def on_start(self, message: Message) -> Awaitable[None] | None:
-        """Add cookies and cache headers to the message that starts the response, or return what adds them.
+        """Add cookies and cache headers to the first message, or return an awaitable that adds them.
 
         That waits at most one second for a concurrent refresh. It raises ``SessionTooLarge`` if the new
         tokens do not fit into cookies.

@@ -36,7 +36,7 @@ class SendWrapper:
 
     # Not a coroutine: one more for each message would be measurable on each request.
     def send(self, message: Message) -> Awaitable[None]:
-        """Return what sends a message, or holds it.
+        """Return an awaitable that sends a message, or holds it.
 
         Raises:
             Exception: Whatever ``on_start`` raises.
@@ -58,7 +58,7 @@ class SendWrapper:
         return self._send(message)
 
     def on_start(self, message: Message) -> Awaitable[None] | None:
-        """Change the message that starts the response, or return what changes it. Here nothing is changed."""
+        """Change the first message, or return an awaitable that changes it. Here nothing is changed."""
 
     async def _hold(self, message: Message) -> None:
         self.held = [*(self.held or ()), message]

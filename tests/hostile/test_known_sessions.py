@@ -23,7 +23,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client and the app's own code see of one request."""
+    """The effects of one request on its client, on Descope and on the app's own code."""
 
     status: int
     headers: Sequence[Header]
@@ -104,7 +104,7 @@ def agree(answers: list[Answer]) -> bool:
 def test_every_hostile_cookie_header_is_answered_alike(
     twins: Twins, runner: asyncio.Runner, forge_of_module: Forge, name: str
 ) -> None:
-    """Alone, and beside the good refresh cookie."""
+    """Alone, and together with the good refresh cookie."""
     other = valid_token(forge_of_module, sub="U2other").encode()
     headers = [cookie(line) for line in HEADERS[name](twins.session, other)]
 
