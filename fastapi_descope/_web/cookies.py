@@ -217,28 +217,25 @@ class ResponseCookies:
     """The ``Set-Cookie`` values of the response to one request.
 
     Attributes:
-        accessed: Whether the request's credentials were read, or a cookie was set. The response depends on
-            the session then, and caches have to know it.
         decision: What a route decided for the cookies of the session, which overrides the result of
             authentication.
     """
 
-    __slots__ = ("_cookies", "_queued", "_scope", "accessed", "decision")
+    __slots__ = ("_cookies", "_queued", "_scope", "decision")
 
     def __init__(self, cookies: SessionCookies, scope: Scope) -> None:
         self._cookies = cookies
         self._scope = scope
         self._queued: list[bytes] = []
-        self.accessed = False
         self.decision: TokenPair | CookieAction | None = None
 
     def write(self, pair: TokenPair) -> None:
         """Write the cookies of ``pair``, whatever a concurrent refresh results in."""
-        self.decision, self.accessed = pair, True
+        self.decision = pair
 
     def clear(self) -> None:
         """Delete the cookies of the session, whatever a concurrent refresh results in."""
-        self.decision, self.accessed = CookieAction.CLEAR, True
+        self.decision = CookieAction.CLEAR
 
     @contextmanager
     def clear_if_ended(self) -> Generator[None]:
@@ -252,7 +249,6 @@ class ResponseCookies:
     def add(self, values: Sequence[bytes]) -> None:
         """Add further ``Set-Cookie`` values."""
         self._queued += values
-        self.accessed = self.accessed or bool(values)
 
     def delete_duplicates(self, names: Iterable[str]) -> bool:
         """Delete cookies with these names under other domains, and return whether the app can have any there.

@@ -194,7 +194,6 @@ class RequestAuth(SendWrapper):
         credentials = self._credentials
         if credentials is None:
             credentials = self._credentials = self.parts.reader.read(self.scope)
-            self.cookies.accessed = True
             if credentials.ambiguous:
                 self.parts.events.emit(ConflictingCookies())
             elif credentials.stray_chunks:
@@ -260,7 +259,7 @@ class RequestAuth(SendWrapper):
         That waits at most one second for a concurrent refresh. It raises ``SessionTooLarge`` if the new
         tokens do not fit into cookies.
         """
-        if self._cookies is not None:
+        if self._cookies is not None or self._credentials is not None:
             return self._set_cookies(message)
         if self.result is not None and self.scope["type"] == "http":
             self.parts.cookies.set_cache_headers(message)
@@ -268,8 +267,6 @@ class RequestAuth(SendWrapper):
 
     async def _set_cookies(self, message: Message) -> None:
         cookies = self.cookies
-        if not (cookies.accessed or self.result):
-            return
         change = cookies.decision or await self._cookie_change()
         ends_login = change is CookieAction.CLEAR or self._has_succeeded(message)
         # Checked here, because nearly no request has the marker.
