@@ -110,7 +110,7 @@ def test_sc03_ignored_advisories_are_reviewed(entry: _Ignored) -> None:
     [
         pytest.param("python-jose", "3.4.0", "3.5.0", "4.0.0", id="python-jose: SC-01"),
         pytest.param("cryptography", "43.0.3", "44.0.0", None, id="cryptography: SC-01"),
-        pytest.param("starlette", "1.2.9", "1.3.0", None, id="starlette: HP-05"),
+        pytest.param("starlette", "1.2.9", "1.7.0", None, id="starlette: HP-05"),
         pytest.param("httpx", "0.27.2", "0.28.0", "1.0.0", id="httpx"),
         pytest.param("fastapi", "0.143.0", "0.144.0", None, id="fastapi: paths of WebSockets in routers"),
     ],
