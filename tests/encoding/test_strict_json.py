@@ -55,13 +55,32 @@ def test_unambiguous_json_is_accepted(raw: bytes, value: object) -> None:
     assert parse_strict_json(raw) == value
 
 
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"[]", "not one object"),
+        (b'{"a":1,"a":1}', "repeated member"),
+        (b'{"a":1000000000000000000000}', "number too long"),
+        (b'{"a":1e999}', "number too large"),
+        (b'{"a":[1e999]}', "number too large"),
+        (b'{"a":' * 33 + b"0" + b"}" * 33, "nested too deep"),
+        (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", "nested too deep"),
+    ],
+)
+def test_error_names_what_is_ambiguous(raw: bytes, reason: str) -> None:
+    """Without a part of the text, which could be a secret."""
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        parse_strict_json(raw)
+
+
 @pytest.mark.parametrize("sibling", [b"", b'"b":[[],[],{}],'], ids=["alone", "with others"])
+@pytest.mark.parametrize("innermost", [b"[]", b"{}"], ids=["list inside", "object inside"])
 @pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"c":', b"}")], ids=["lists", "objects"])
-def test_32_levels_are_accepted(begin: bytes, end: bytes, sibling: bytes) -> None:
+def test_32_levels_are_accepted(begin: bytes, end: bytes, innermost: bytes, sibling: bytes) -> None:
     """Depth counts levels and not brackets, and 33 levels are an error."""
-    assert parse_strict_json(b"{" + sibling + b'"a":' + begin * 30 + b"[]" + end * 30 + b"}")["a"]
+    assert parse_strict_json(b"{" + sibling + b'"a":' + begin * 30 + innermost + end * 30 + b"}")["a"]
     with pytest.raises(ValueError, match="too deep"):
-        parse_strict_json(b"{" + sibling + b'"a":' + begin * 31 + b"[]" + end * 31 + b"}")
+        parse_strict_json(b"{" + sibling + b'"a":' + begin * 31 + innermost + end * 31 + b"}")
 
 
 def is_frozen(value: object) -> bool:

@@ -148,7 +148,9 @@ def test_tv15_sub_is_required_even_with_dsub(error_of: ErrorOf, forge: Forge) ->
         assert error_of(forge.token(claims)).reason is TokenReason.SUBJECT
 
 
-@pytest.mark.parametrize("subject", ["u", "u" * 255, "user.example.com", "Zo\u00eb \U0001f600", "a b"])
+@pytest.mark.parametrize(
+    "subject", ["u", "u" * 255, "user.example.com", "Zo\u00eb \U0001f600", "a b", "a\u00a0b"]
+)
 def test_tv15_a_user_id_may_be_any_other_text(verify_token: Verify, forge: Forge, subject: str) -> None:
     """A JWT template may put any text without control characters there."""
     assert verify_token(forge.token(forge.claims(sub=subject)))["sub"] == subject

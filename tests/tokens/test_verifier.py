@@ -76,6 +76,16 @@ async def test_warming_fetches_the_keys_once(forge: Forge) -> None:
     assert publisher.fetches == 1
 
 
+async def test_keys_are_in_force_after_warming(forge: Forge) -> None:
+    """Before that, the answer is no."""
+    verifier = Publisher(forge.key_set("A")).verifier()
+    assert not verifier.has_fresh_keys()
+    assert not verifier.has_keys()
+    await verifier.warm()
+    assert verifier.has_fresh_keys()
+    assert verifier.has_keys()
+
+
 async def test_jw07_warming_in_an_outage_emits_an_event() -> None:
     """A start without Descope does not fail."""
     recorded_events: list[Event] = []
@@ -97,16 +107,17 @@ async def test_the_event_of_an_outage_has_the_kind_of_failure() -> None:
     assert recorded_events == [JwksFetchFailed("ConnectError")]
 
 
-async def test_an_unknown_project_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("code", "logged"), [("E011003", "E011003"), ("", "none")])
+async def test_an_unknown_project_is_logged(caplog: pytest.LogCaptureFixture, code: str, logged: str) -> None:
     """The event has status and code, and the log line names the settings to check."""
     recorded_events: list[Event] = []
     events = EventBus()
     events.subscribe(recorded_events.append)
-    await Publisher(UpstreamRejected(404, "E011003")).verifier(events=events).warm()
-    assert recorded_events == [JwksFetchFailed("upstream_rejected", 404, "E011003")]
+    await Publisher(UpstreamRejected(404, code)).verifier(events=events).warm()
+    assert recorded_events == [JwksFetchFailed("upstream_rejected", 404, code)]
     (message,) = caplog.messages
     assert message == (
-        "fastapi_descope: Descope knows no keys of this project (status 404, code E011003):"
+        f"fastapi_descope: Descope knows no keys of this project (status 404, code {logged}):"
         " check DESCOPE_PROJECT_ID and DESCOPE_BASE_URL"
     )
 

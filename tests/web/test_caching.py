@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from fastapi_descope import CurrentUser
+from fastapi_descope import CurrentUser, get_auth_session
 from tests.helpers.app_harness import AppHarness, Browser, EnvFactory, add_routes
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +127,11 @@ def _mixed_pages(app: FastAPI) -> None:
         del user
         return Response(headers={"Vary": "Accept-Encoding"})
 
+    @app.get("/private")
+    async def private(user: CurrentUser) -> Response:
+        del user
+        return Response(headers={"Cache-Control": "max-age=60"})
+
     @app.get("/public")
     async def public() -> None:
         pass
@@ -140,6 +147,42 @@ async def test_ca06_pages_with_a_session_are_not_stored_if_configured(make_env: 
     assert varied.headers["vary"] == "Accept-Encoding, Cookie, Authorization"
     assert decided.headers["cache-control"] == "public, max-age=600"
     assert "cache-control" not in public.headers
+
+
+async def test_ca06_page_with_a_caching_rule_of_its_own_varies_by_session(make_env: EnvFactory) -> None:
+    """It keeps its rule."""
+    response = await (await make_env(routes=_mixed_pages).signed_in_browser()).get("/private")
+
+    assert response.headers["cache-control"] == "max-age=60"
+    assert response.headers["vary"] == "Cookie, Authorization"
+
+
+async def test_ca06_names_of_headers_are_written_in_lower_case(make_env: EnvFactory) -> None:
+    """As ASGI and HTTP/2 demand of an application."""
+    response = await make_env(routes=add_routes).browser().get("/maybe")
+
+    names = {name for name, _ in response.headers.raw}
+    assert names >= {b"cache-control", b"vary"}
+    assert all(name == name.lower() for name in names)
+
+
+async def _respond_without_headers(scope: Scope, receive: Receive, send: Send) -> None:
+    del receive
+    await get_auth_session(Request(scope))
+    await send({"type": "http.response.start", "status": 204})
+    await send({"type": "http.response.body"})
+
+
+def _mount_bare_app(app: FastAPI) -> None:
+    app.mount("/bare", _respond_without_headers)
+
+
+async def test_ca06_response_without_headers_gets_them(make_env: EnvFactory) -> None:
+    """ASGI lets an application leave the headers out."""
+    response = await make_env(routes=_mount_bare_app).browser().get("/bare/")
+
+    assert response.status_code == 204
+    assert response.headers["vary"] == "Cookie, Authorization"
 
 
 async def test_ca06_page_without_headers_of_its_own_is_not_stored_if_configured(make_env: EnvFactory) -> None:

@@ -6,6 +6,7 @@ The jar is that of the standard library, which knows domains.
 import pytest
 
 from fastapi_descope.emulator import Project
+from tests.helpers.app_harness import EnvFactory
 from tests.helpers.sibling_domain import CHUNKED, PROJECT, VICTIM, SiblingDomain, sibling_domain
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +125,17 @@ async def test_ck13_end_of_a_session_deletes_former_cookies_too() -> None:
     new.env.emulator.clock.advance(700)
     assert (await new.browser.get("/me")).json()["code"] == "session_ended"
     assert new.names == set()
+
+
+async def test_ck13_cookie_whose_prefix_demands_secure_is_deleted_over_http(make_env: EnvFactory) -> None:
+    """A browser ignores a deletion of a ``__Host-`` cookie without ``Secure``."""
+    env = make_env(former_cookies=["__Host-old", "older"])
+
+    response = await env.browser().post("/logout", cookie="__Host-old=x; older=x")
+
+    flags = {value.partition("=")[0]: "Secure" in value for value in response.headers.get_list("set-cookie")}
+    assert flags["__Host-old"]
+    assert not flags["older"]
 
 
 async def test_ck13_rolling_deploy_with_a_new_name_has_no_conflict() -> None:

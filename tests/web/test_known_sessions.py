@@ -110,23 +110,25 @@ async def test_tv20_any_other_request_is_not_looked_up(
 
 async def test_tv20_names_without_the_prefix_and_former_names_are_not_looked_up(make_env: EnvFactory) -> None:
     """The full authentication reports the former, and a refresh deletes the latter."""
-    env = await _start(make_env, public_url="https://app.example.com", former_cookies=["OLD"])
+    env = await _start(
+        make_env, public_url="https://app.example.com", former_cookies=["OLD", "OLDER; Domain=example.com"]
+    )
     pair = env.emulator.issue("ada@acme.example", tenant="acme")
     good = f"__Host-DS={pair.session_jwt}; __Host-DSR={pair.refresh_jwt}"
     await _visit(env, good)
 
     assert _known(env).find(_scope(("cookie", good))) is not None
-    for other in ("DS", "DSR", "DS.0", "OLD", "OLD.1"):
+    for other in ("DS", "DSR", "DS.0", "OLD", "OLD.1", "OLDER", "OLDER.0"):
         assert _known(env).find(_scope(("cookie", f"{good}; {other}=x"))) is None
 
 
 async def test_tv20_session_cookie_alone_is_known_until_it_expires(env: AppHarness) -> None:
     """The leeway is left to the full authentication."""
-    pair = env.emulator.issue("ada@acme.example", tenant="acme", session_seconds=600)
+    pair = env.emulator.issue("ada@acme.example", tenant="acme", session_seconds=300)
     await _visit(env, f"DS={pair.session_jwt}")
     scope = _scope(("cookie", f"DS={pair.session_jwt}"))
 
-    env.emulator.clock.advance(599)
+    env.emulator.clock.advance(299)
     assert _known(env).find(scope) is not None
     env.emulator.clock.advance(1)
     assert _known(env).find(scope) is None

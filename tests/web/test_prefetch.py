@@ -49,6 +49,13 @@ async def test_ca06_prefetch_without_the_session_cookie_is_503_too(make_env: Env
     assert response.status_code == 503
 
 
+async def test_ca06_only_the_headers_of_a_prefetch_count(make_env: EnvFactory) -> None:
+    """Another header may have the word in its value."""
+    browser = await _expired(make_env())
+
+    assert (await browser.visit("/me", x_note="prefetch")).status_code == 200
+
+
 async def test_ca06_prefetch_with_a_known_answer_is_served(make_env: EnvFactory) -> None:
     """A live session, no session, and a page that does not use it."""
     env = make_env()
