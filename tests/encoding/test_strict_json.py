@@ -67,8 +67,8 @@ def test_unambiguous_json_is_accepted(raw: bytes, value: object) -> None:
         (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", "nested too deep"),
     ],
 )
-def test_error_names_what_is_ambiguous(raw: bytes, reason: str) -> None:
-    """Without a part of the text, which could be a secret."""
+def test_error_has_the_reason_alone(raw: bytes, reason: str) -> None:
+    """It quotes nothing of the text, which could be a secret."""
     with pytest.raises(ValueError, match=f"^{reason}$"):
         parse_strict_json(raw)
 
