@@ -271,15 +271,16 @@ class ResponseCookies:
             now: Epoch seconds.
 
         Raises:
-            SessionTooLarge: The tokens do not fit into cookies. The error response can then be started.
+            SessionTooLarge: The tokens of a route do not fit into cookies. The error response can then be
+                started, with the cookies of a refresh.
         """
         try:
             values = self._queued + self._session_cookies(change, credentials, now)
         except SessionTooLarge:
-            self.decision = CookieAction.KEEP
+            self.decision = None
             raise
         headers = [*message.get("headers", ())]
-        if self.decision is not None and self.decision is not CookieAction.KEEP:
+        if self.decision is not None:
             headers.append(_CLEAR_PREFETCHED)
         if values:
             headers += [(b"set-cookie", value) for value in values]

@@ -289,6 +289,18 @@ async def test_ck08_tokens_that_fit_into_no_cookie_have_an_error_of_their_own() 
     assert "set-cookie" not in response.headers
 
 
+async def test_ck08_error_of_too_large_tokens_still_brings_the_cookies_of_a_refresh() -> None:
+    """They replace tokens that the refresh has spent."""
+    env = build_app_harness(routes=_oversized)
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(660)
+
+    response = await browser.get("/me/oversized")
+
+    assert response.json()["code"] == "session_too_large"
+    assert [line[:5] for line in response.headers.get_list("set-cookie")] == ["DS=ey", "DSR=e"]
+
+
 def _oversized(app: FastAPI) -> None:
     session = AuthSession(User("U1"), None, {}, issued_at=0, expires_at=2_000_000_000)
     refresh = RefreshToken("r.r.r", "U1", 0, 2_000_000_000)
@@ -296,3 +308,7 @@ def _oversized(app: FastAPI) -> None:
     @app.get("/oversized")
     async def oversized(request: Request) -> None:
         request_auth(request.scope).cookies.write(TokenPair("a.b." + "c" * 40_000, session, refresh))
+
+    @app.get("/me/oversized")
+    async def of_user(_: CurrentUser, request: Request) -> None:
+        await oversized(request)
