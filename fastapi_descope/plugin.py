@@ -13,7 +13,7 @@ from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from ._auth.core import build_core
+from ._auth.core import build_core, monotonic_clock
 from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
@@ -340,8 +340,7 @@ def _build_recorder(
     tracer_provider: TracerProvider | None,
 ) -> Recorder:
     return Recorder(
-        # A clock of a test drives everything.
-        monotonic=time.monotonic if clock is time.time else clock,
+        monotonic=monotonic_clock(clock),
         meter_provider=meter_provider,
         tracer_provider=tracer_provider,
         log=EventLog(base_url=settings.base_url),

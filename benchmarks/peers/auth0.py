@@ -1,7 +1,7 @@
 """auth0-fastapi-api: the dependency ``require_auth()``, with discovery and keys in memory."""
 
 from fastapi import FastAPI
-from fastapi_plugin import Auth0FastAPI  # type: ignore[import-not-found]
+from fastapi_plugin import Auth0FastAPI  # type: ignore[import-not-found] # .tools/peers
 
 from .claims_app import claims_app
 from .tokens import AUTH0_DOMAIN, AUTH0_ISSUER, PROJECT, Tokens

@@ -3,9 +3,9 @@
 from typing import cast
 
 from fastapi import FastAPI, Request
-from joserfc import jwt  # type: ignore[import-not-found]
-from joserfc.errors import JoseError  # type: ignore[import-not-found]
-from joserfc.jwk import KeySet  # type: ignore[import-not-found]
+from joserfc import jwt  # type: ignore[import-not-found] # .tools/peers
+from joserfc.errors import JoseError  # type: ignore[import-not-found] # .tools/peers
+from joserfc.jwk import KeySet  # type: ignore[import-not-found] # .tools/peers
 
 from .bearer import bearer_token, unauthorized
 from .claims_app import claims_app

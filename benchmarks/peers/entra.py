@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import FastAPI, Security
-from fastapi_azure_auth import SingleTenantAzureAuthorizationCodeBearer  # type: ignore[import-not-found]
-from fastapi_azure_auth.user import User  # type: ignore[import-not-found]
+from fastapi_azure_auth import SingleTenantAzureAuthorizationCodeBearer  # type: ignore[import-not-found] # .tools/peers
+from fastapi_azure_auth.user import User  # type: ignore[import-not-found] # .tools/peers
 
 from .tokens import ENTRA_ISSUER, ENTRA_TENANT, PROJECT, Tokens
 

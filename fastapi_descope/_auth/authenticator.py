@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 from zlib import crc32
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.family import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
+from .._refresh.outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
 from .._tokens.verifier import TokenVerifier
 from ..errors import (
     ConflictingCookies,

@@ -8,7 +8,8 @@ under a name and a key that derive from a secret in the browser's login cookie (
 from collections.abc import Sequence
 
 from .._refresh.coordinator import RefreshCoordinator
-from .._refresh.family import Ended, Renewed, TokenFamily
+from .._refresh.family import TokenFamily
+from .._refresh.outcome import Ended, Renewed
 from .._refresh.store import Lease, RefreshResult, RefreshStore
 from ..errors import UpstreamUnavailable
 from ..session import RefreshToken, TokenPair

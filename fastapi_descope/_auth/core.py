@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from .._tokens.jwks_cache import Fetch
     from .._upstream.transport import Transport
 
-__all__ = ["Core", "build_api", "build_core", "build_policy", "build_redis_store", "build_verifier"]
+__all__ = [
+    "Core",
+    "build_api",
+    "build_core",
+    "build_policy",
+    "build_redis_store",
+    "build_verifier",
+    "monotonic_clock",
+]
 
 _DRAIN_SECONDS = 10.0
 """How long a shutdown waits for refreshes in flight, unless a call may take longer."""
@@ -80,6 +88,14 @@ class Core:
         await self.store.aclose()
 
 
+def monotonic_clock(clock: Callable[[], float]) -> Callable[[], float]:
+    """Return the clock for ages and durations: one that cannot be set back (RF-17).
+
+    For an injected ``clock`` it is that clock itself, so that a test moves a single one.
+    """
+    return time.monotonic if clock is time.time else clock
+
+
 def build_core(
     settings: DescopeSettings,
     events: EventBus,
@@ -99,9 +115,7 @@ def build_core(
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.
     """
-    # An injected clock drives the ages of caches too, so that a test moves a single clock. In production they
-    # are measured by a clock that cannot be set back (RF-17).
-    monotonic = time.monotonic if clock is time.time else clock
+    monotonic = monotonic_clock(clock)
     recorder = recorder or Recorder()
     api = build_api(settings, events, transport=transport, monotonic=monotonic, recorder=recorder)
     verifier = build_verifier(settings, events, api.fetch_jwks, clock=clock, monotonic=monotonic)

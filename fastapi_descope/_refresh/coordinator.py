@@ -1,10 +1,9 @@
 """Refresh coordination: one operation at a time per refresh token, and one result for all requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from math import ceil
-from types import MappingProxyType
 
 from .._concurrency import SingleFlight
 from .._telemetry.instruments import REFRESH
@@ -20,16 +19,16 @@ from ..errors import (
 )
 from ..events import EventBus, SuccessorReplayed
 from ..session import RefreshToken, TokenPair
-from .family import (
-    NEGATIVE_TTL,
-    CachePolicy,
+from .cache_policy import NEGATIVE_TTL, CachePolicy
+from .family import TokenFamily
+from .outcome import (
+    RESULTS,
     Ended,
     FlightResult,
     Outcome,
     RefreshNeeded,
     Renewed,
     SwitchFailed,
-    TokenFamily,
     TooLarge,
     Unavailable,
     classify,
@@ -47,12 +46,6 @@ Verify = Callable[[RefreshResult, RefreshToken], Awaitable[TokenPair]]
 Raises ``InvalidUpstreamResponse`` if they are not valid, with the reason ``expired`` if they are valid but
 expired and ``too_large`` if one is too long, and ``UpstreamUnavailable`` if no signing keys could be fetched.
 """
-
-
-_RESULTS: Mapping[type[Outcome], str] = MappingProxyType(
-    {Renewed: "renewed", Ended: "ended", Unavailable: "unavailable", TooLarge: "too_large"}
-)
-"""The results of refreshes in spans and metrics."""
 
 
 class RefreshCoordinator:
@@ -367,7 +360,7 @@ class RefreshCoordinator:
 
 
 def _measured(outcome: Outcome, measurement: Measurement) -> Outcome:
-    measurement.attributes["result"] = _RESULTS[type(outcome)]
+    measurement.attributes["result"] = RESULTS[type(outcome)]
     return outcome
 
 

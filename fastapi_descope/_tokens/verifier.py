@@ -110,8 +110,8 @@ class TokenVerifier:
             cache_size: Number of verified tokens of each kind to cache; 0 caches none.
             jitter: Returns a random number between 0 and 1, for the delay after a failed fetch.
         """
-        # With the verifier, so that no request waits for it, and not with the package: cryptography.
-        from .jwks_cache import JwksCache  # noqa: PLC0415
+        # With the verifier, so that no request waits for it, and not with the package.
+        from .jwks_cache import JwksCache  # noqa: PLC0415 - imports cryptography
 
         self._policy = policy
         self._clock = clock

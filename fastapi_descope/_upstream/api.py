@@ -98,8 +98,8 @@ class DescopeApi:
         events: EventBus | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        # With the client, so that no request waits for it, and not with the package: httpx.
-        from .transport import UpstreamTransport  # noqa: PLC0415
+        # With the client, so that no request waits for it, and not with the package.
+        from .transport import UpstreamTransport  # noqa: PLC0415 - imports httpx
 
         if PROJECT_ID.fullmatch(project_id) is None:
             raise ConfigurationError("DESCOPE_PROJECT_ID is not a Descope project id")

@@ -228,7 +228,7 @@ class RequestAuth(SendWrapper):
         return self.parts.core.clock()
 
     @property
-    def finished(self) -> "Finished | None":
+    def finished(self) -> Finished | None:
         """The values to keep after the response; None if the response did not depend on the session."""
         if self.result is None or not self.started:
             return None

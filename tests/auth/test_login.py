@@ -7,7 +7,7 @@ import pytest
 
 from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._auth.login import Admission, LoginRequest
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._upstream.login_options import LoginOptions, LoginParams
 from fastapi_descope.emulator.journal import fingerprint
 from fastapi_descope.errors import (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_descope._auth.credentials import CookieAction, Credentials
-from fastapi_descope._refresh.family import Ended
+from fastapi_descope._refresh.outcome import Ended
 from fastapi_descope.emulator import JwtPair
 from fastapi_descope.errors import SessionEnded, UpstreamUnavailable
 from fastapi_descope.events import SignedOut

@@ -1,8 +1,8 @@
 """The buffers of nginx for large cookies: the documented table, measured (F-10, CK-14)."""
 
 import re
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,13 +48,13 @@ def users() -> tuple[SeedUser, ...]:
 
 
 @contextmanager
-def served_behind_nginx(folder: Path, location: str, server: str) -> Generator[str]:
-    """Serve an app behind nginx, and yield the URL of nginx."""
+def served_behind(nginx_for: Callable[[str], AbstractContextManager[str]]) -> Generator[str]:
+    """Serve an app behind the nginx that ``nginx_for`` starts for its URL, and yield the URL of nginx."""
     emulator = Emulator(Project(tenants=TENANTS, users=users()), signing_key=signing_key())
     with ExitStack() as stack:
         base_url = stack.enter_context(running(emulator))
         listener, upstream = stack.enter_context(listening())
-        url = stack.enter_context(nginx_in_front_of(upstream, folder, location, server=server))
+        url = stack.enter_context(nginx_for(upstream))
         app = FastAPI()
         Descope(
             app,
@@ -62,6 +62,13 @@ def served_behind_nginx(folder: Path, location: str, server: str) -> Generator[s
         )
         add_routes(app)
         stack.enter_context(serve_app(app, listener))
+        yield url
+
+
+@contextmanager
+def served_with(folder: Path, location: str, server: str) -> Generator[str]:
+    """Serve an app behind nginx with these directives, and yield the URL of nginx."""
+    with served_behind(lambda upstream: nginx_in_front_of(upstream, folder, location, server=server)) as url:
         yield url
 
 
@@ -75,7 +82,7 @@ def log_in(url: str, tenants: int) -> tuple[int, int]:
 @pytest.mark.parametrize("row", range(len(ROWS)))
 def test_ck14_buffers_that_the_documentation_names_are_large_enough(row: int, tmp_path: Path) -> None:
     """They fit together as well: otherwise nginx does not start."""
-    with served_behind_nginx(tmp_path, *directives()[row]) as url:
+    with served_with(tmp_path, *directives()[row]) as url:
         assert log_in(url, ROWS[row]) == (303, 200)
 
 
@@ -84,7 +91,7 @@ def test_ck14_too_small_a_buffer_of_nginx_is_a_502_and_one_log_line(
     row: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The browser gets no cookies. Without the line nothing in the app would say why."""
-    with served_behind_nginx(tmp_path, *directives()[row]) as url:
+    with served_with(tmp_path, *directives()[row]) as url:
         for _ in range(2):
             assert log_in(url, ROWS[row + 1]) == (502, 401)
 
@@ -94,5 +101,5 @@ def test_ck14_too_small_a_buffer_of_nginx_is_a_502_and_one_log_line(
 def test_ck14_too_small_a_buffer_for_requests_is_a_400(tmp_path: Path) -> None:
     """It is nginx's own response: the app never sees the request."""
     response_buffers, _ = directives()[-1]
-    with served_behind_nginx(tmp_path, response_buffers, "") as url:
+    with served_with(tmp_path, response_buffers, "") as url:
         assert log_in(url, ROWS[-1]) == (303, 400)

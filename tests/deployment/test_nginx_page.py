@@ -2,21 +2,13 @@
 
 import re
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
-
-from fastapi_descope import Descope, DescopeSettings
-from fastapi_descope.emulator import Emulator, Project
-from fastapi_descope.emulator.server import running
-from tests.helpers.app_harness import add_routes
-from tests.helpers.emulator import signing_key
-from tests.helpers.live_server import listening, serve_app
 from tests.helpers.nginx import LISTEN, nginx_with
 
 from .browser import Browser
-from .test_nginx_buffers import PAGE, ROWS, TENANTS, users
+from .test_nginx_buffers import PAGE, ROWS, TENANTS, served_behind
 
 _BLOCK = re.compile(r"^```nginx\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _TLS = re.compile(r"^ *(?:ssl_certificate\w*|server_name) .*\n", re.MULTILINE)
@@ -32,18 +24,7 @@ def documented(upstream: str) -> str:
 @contextmanager
 def served(folder: Path) -> Generator[str]:
     """Serve an app behind the nginx of the page, and yield the URL of nginx."""
-    emulator = Emulator(Project(tenants=TENANTS, users=users()), signing_key=signing_key())
-    with ExitStack() as stack:
-        base_url = stack.enter_context(running(emulator))
-        listener, upstream = stack.enter_context(listening())
-        url = stack.enter_context(nginx_with(documented(upstream), folder))
-        app = FastAPI()
-        Descope(
-            app,
-            settings=DescopeSettings(project_id=emulator.project_id, base_url=base_url, public_url=url),
-        )
-        add_routes(app)
-        stack.enter_context(serve_app(app, listener))
+    with served_behind(lambda upstream: nginx_with(documented(upstream), folder)) as url:
         yield url
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from fastapi_descope._refresh.coordinator import RefreshCoordinator
-from fastapi_descope._refresh.family import Ended, Outcome, Renewed
+from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed
 from fastapi_descope.errors import SessionEnded, UpstreamError, UpstreamRejected
 from fastapi_descope.events import EventBus
 from fastapi_descope.session import RefreshToken, TokenPair

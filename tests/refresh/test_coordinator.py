@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Outcome, Renewed, Unavailable
+from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed, Unavailable
 from fastapi_descope._refresh.store import RefreshResult
 from fastapi_descope.errors import TokenError, TokenReason, UpstreamUnavailable
 from fastapi_descope.events import RefreshFailed, RefreshRefused, SessionRefreshed, SuccessorReplayed

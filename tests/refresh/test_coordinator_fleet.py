@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Renewed, Unavailable
+from fastapi_descope._refresh.outcome import Ended, Renewed, Unavailable
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import (
     DescopeError,

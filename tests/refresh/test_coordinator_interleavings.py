@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope.errors import SessionEnded
 from tests.helpers.event_loop import VirtualTimeLoop
 from tests.helpers.strict_upstream import RemoteStore, StrictDescope

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from typing_extensions import override
 
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.store import Lease, MemoryRefreshStore, RefreshResult
 from fastapi_descope.errors import SessionEnded
 from fastapi_descope.session import TokenPair

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fastapi_descope._refresh.coordinator import RefreshCoordinator
-from fastapi_descope._refresh.family import Ended, Renewed, SwitchFailed, Unavailable
+from fastapi_descope._refresh.outcome import Ended, Renewed, SwitchFailed, Unavailable
 from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshResult
 from fastapi_descope.errors import (
     InvalidUpstreamResponse,

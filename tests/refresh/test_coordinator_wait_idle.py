@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from fastapi_descope._refresh.family import Renewed
+from fastapi_descope._refresh.outcome import Renewed
 from fastapi_descope._refresh.store import Lease
 from fastapi_descope.errors import UpstreamUnavailable
 from tests.helpers.event_loop import VirtualTimeLoop, run_ready

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Outcome, Renewed, Unavailable, classify
+from fastapi_descope._refresh.outcome import Ended, Outcome, Renewed, Unavailable, classify
 from fastapi_descope.errors import (
     InvalidUpstreamResponse,
     RateLimited,

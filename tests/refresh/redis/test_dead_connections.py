@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from fastapi_descope.events import StoreDegraded

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from fastapi_descope._concurrency import CircuitBreaker
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.redis.client import ResilientRedis
 from fastapi_descope._refresh.redis.outbox import Outbox
 from fastapi_descope._refresh.redis.scripts import FORCE_SET, GET

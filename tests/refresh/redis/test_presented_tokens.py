@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastapi_descope._refresh.family import Ended, Renewed
+from fastapi_descope._refresh.outcome import Ended, Renewed
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from tests.faults.redis_proxy import Lost, RedisProxy
 from tests.helpers.event_loop import run_ready

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from fastapi_descope._refresh.family import Renewed
+from fastapi_descope._refresh.outcome import Renewed
 from fastapi_descope._refresh.store import Lease, RefreshResult
 from tests.helpers.redis_fleet import FIRST, SECOND, TOKEN, Fleet, acquire_lease
 from tests.helpers.redis_server import RedisServer
