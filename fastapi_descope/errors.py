@@ -7,6 +7,7 @@
     |   +-- TokenError                 a token was refused; ``reason`` says why          401
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
+    |   |   +-- SenderConstrained      only the holder of a key may send the token       401
     |   +-- ConflictingCookies         the cookies belong to two different sessions      401
     |   +-- LoginLoop                  a login did not give what it was asked for        401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
@@ -16,6 +17,10 @@
     |   +-- TenantMismatch             the path names another tenant than the session    403
     |   +-- MissingRoles               a required role is not held                       403
     |   +-- MissingPermissions         a required permission is not held                 403
+    |   +-- MissingScopes              a required scope is not granted                   403
+    |   +-- SessionRequired            a delegate or a machine, where a user is needed   403
+    |   +-- DelegateRequired           the caller is no application with an OAuth token  403
+    |   +-- MachineRequired            the caller has no access key                      403
     |   +-- ClaimsInvalid              the claims do not fit a model of the app          403
     |   +-- CrossSiteRequest           another site sent it with the user's cookies      403
     +-- BadRequest                     the request itself is wrong                       400
@@ -45,19 +50,24 @@ __all__ = [
     "ConfigurationError",
     "ConflictingCookies",
     "CrossSiteRequest",
+    "DelegateRequired",
     "DescopeError",
     "Forbidden",
     "InvalidUpstreamResponse",
     "LoginLoop",
     "LoginRejected",
+    "MachineRequired",
     "MissingPermissions",
     "MissingRoles",
+    "MissingScopes",
     "NoTenant",
     "NotAuthenticated",
     "ProjectCookiesRenamed",
     "RateLimited",
+    "SenderConstrained",
     "SessionCheckFailed",
     "SessionEnded",
+    "SessionRequired",
     "SessionTooLarge",
     "StepUpRequired",
     "TenantMismatch",
@@ -202,6 +212,21 @@ class UnsupportedAuthScheme(TokenError):
         )
 
 
+# KD-09
+class SenderConstrained(TokenError):
+    """The token is bound to a key (claim ``cnf``): only the holder of the key may send it."""
+
+    code = "sender_constrained"
+    title = "The token is bound to a key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            TokenReason.SENDER_CONSTRAINED,
+            "Only the holder of its key may send this token (DPoP or mutual TLS), and this application does"
+            " not check the key. Request a token that is not bound to one.",
+        )
+
+
 # CK-02
 class ConflictingCookies(NotAuthenticated):
     """The session cookies conflict: one has two values, or they belong to two users. None of them counts."""
@@ -321,6 +346,45 @@ class MissingPermissions(Forbidden):
         self.missing = missing
         self.any_of = any_of
         super().__init__()
+
+
+class MissingScopes(Forbidden):
+    """The caller has not been granted a scope that the route requires (RFC 6750).
+
+    Attributes:
+        required: every scope that the route requires, sorted.
+        missing: those that the caller lacks, sorted.
+    """
+
+    code = "insufficient_scope"
+    title = "This needs a scope that was not granted"
+
+    def __init__(self, required: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        self.required = required
+        self.missing = missing
+        super().__init__()
+
+
+# CL-02
+class SessionRequired(Forbidden):
+    """The route is for signed-in users, and an application or a machine has called it."""
+
+    code = "session_required"
+    title = "This is for signed-in users"
+
+
+class DelegateRequired(Forbidden):
+    """The route is for applications that act for a user, and another kind of caller has called it."""
+
+    code = "delegate_required"
+    title = "This is for applications that act for a user"
+
+
+class MachineRequired(Forbidden):
+    """The route is for machines with an access key, and another kind of caller has called it."""
+
+    code = "machine_required"
+    title = "This is for machines with an access key"
 
 
 class ClaimsInvalid(Forbidden):

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI
@@ -28,7 +29,7 @@ from ._web.known_sessions import KnownSessions
 from ._web.login_loops import LoginLoops
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
-from ._web.openapi import SessionScheme
+from ._web.openapi import SessionScheme, oauth2_scheme
 from ._web.own_logins import OwnLogins
 from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
@@ -41,6 +42,7 @@ from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
+from ._web.scopes import Scope, ScopePolicy
 from .errors import ConfigurationError
 from .settings import DescopeSettings
 
@@ -78,6 +80,8 @@ class Descope(HookDecorators):
         prefix: The prefix of the paths of login, callback and the other routes.
         protect: Require a session for every request that is not public; see ``install``.
         public_paths: With ``protect``, the paths that need no session; see ``install``.
+        scopes: The scopes of the app by name, with the roles and permissions that grant them to users and
+            machines. A scope that is missing here is granted by a permission of the same name.
         clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
         transport: An ``httpx.AsyncBaseTransport`` for the calls to Descope. Proxies in environment variables
             are ignored, so this is the way to use one:
@@ -106,6 +110,7 @@ class Descope(HookDecorators):
         prefix: str = "",
         protect: bool = False,
         public_paths: Iterable[str] = (),
+        scopes: Mapping[str, Scope] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
         transport: "Transport | None" = None,
         refresh_store: RefreshStore | None = None,
@@ -116,6 +121,7 @@ class Descope(HookDecorators):
         self.settings = settings if settings is not None else DescopeSettings()
         self._recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
         self.events.subscribe(self._recorder)
+        self._scopes = dict(scopes)
         self._documented_apps: list[FastAPI] = []
         self._route_checks = RouteChecks()
         self._core = build_core(
@@ -125,6 +131,7 @@ class Descope(HookDecorators):
             transport=transport,
             store=refresh_store,
             session_hooks=self._hooks.session,
+            caller_hooks=self._hooks.caller,
             recorder=self._recorder,
         )
         self._build_web()
@@ -192,8 +199,15 @@ class Descope(HookDecorators):
             refresh_cookie=settings.refresh_cookie,
             session_hooks=self._hooks.session,
             outer_apps=self._documented_apps,
+            oauth2=self._oauth2_scheme,
         )
         self._documented_apps.append(app)
+
+    def _oauth2_scheme(self, used: Iterable[str]) -> Mapping[str, object]:
+        """Return the OpenAPI scheme of inbound apps, with the scopes of the app and those that routes use."""
+        described = {name: scope.description for name, scope in self._scopes.items()}
+        scopes = dict.fromkeys(sorted(used), "") | described
+        return oauth2_scheme(f"{self.settings.base_url}/oauth2/v1/apps/{self.settings.project_id}", scopes)
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
@@ -271,6 +285,7 @@ class Descope(HookDecorators):
             transport=transport,
             store=store,
             session_hooks=self._hooks.session,
+            caller_hooks=self._hooks.caller,
             recorder=self._recorder,
         )
         former = self._core.replace(other)
@@ -286,6 +301,7 @@ class Descope(HookDecorators):
         loops, own_logins = LoginLoops(cookies), OwnLogins(cookies)
         parts = RequestAuthParts(
             core=self._core,
+            scopes=ScopePolicy(self._scopes),
             reader=CredentialsReader(settings),
             known_sessions=KnownSessions(self._core, settings),
             cookies=cookies,

@@ -185,6 +185,12 @@ class DescopeSettings(EnvSettings):
         return frozenset({project, *urls, *self.extra_issuers})
 
     @property
+    def app_issuers(self) -> frozenset[str]:
+        """The beginnings of further ``iss`` values of inbound apps: an MCP server or a tenant follows."""
+        apps = f"{self.base_url}/v1/apps"
+        return frozenset({f"{apps}/{self.project_id}", f"{apps}/agentic/{self.project_id}"})
+
+    @property
     def session_cookie(self) -> str:
         """The full name of the session cookie, with its prefix."""
         return self.cookie_prefix + self.session_cookie_name

@@ -9,11 +9,13 @@ from zlib import crc32
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
 from .._tokens.verifier import TokenVerifier
+from ..callers import Delegate, Machine
 from ..errors import (
     ConflictingCookies,
     DescopeError,
     NotAuthenticated,
     SessionEnded,
+    SessionRequired,
     SessionTooLarge,
     TokenError,
     TokenExpired,
@@ -53,6 +55,8 @@ class AuthResult:
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
+        other_caller: The application or machine, if it is not a user who sent the request. Then there is no
+            session, and the error is ``SessionRequired``.
         repeats_until: Until then (epoch seconds) the same cookies have the same result; 0 if it is not known.
     """
 
@@ -61,6 +65,7 @@ class AuthResult:
     cookies: CookieAction = CookieAction.KEEP
     pair: TokenPair | None = None
     source: Literal["none", "cookie", "bearer"] = "none"
+    other_caller: Delegate | Machine | None = None
     repeats_until: float = 0
     _refresh: "_Refresh | None" = field(default=None, repr=False)
 
@@ -87,7 +92,7 @@ class _Refresh:
     """The refresh on which an ``AuthResult`` depends: its token, and its task while that may run."""
 
     coordinator: RefreshCoordinator
-    gate: SessionGate
+    gate: SessionGate[AuthSession]
     token: RefreshToken
     task: asyncio.Task[FlightResult] | None = None
 
@@ -130,6 +135,7 @@ class Authenticator:
         verifier: Verifies session tokens and refresh tokens.
         coordinator: Refreshes sessions.
         gate: Admits or refuses verified sessions.
+        caller_gate: Admits or refuses applications and machines.
         events: Receives an event for each rejected token.
         clock: Returns epoch seconds.
         refresh_ahead: Seconds before its expiry at which a session is refreshed concurrently with a request,
@@ -142,7 +148,8 @@ class Authenticator:
         *,
         verifier: TokenVerifier,
         coordinator: RefreshCoordinator,
-        gate: SessionGate,
+        gate: SessionGate[AuthSession],
+        caller_gate: SessionGate[Delegate | Machine],
         events: EventBus,
         clock: Callable[[], float],
         refresh_ahead: float = 60.0,
@@ -150,6 +157,7 @@ class Authenticator:
         self._verifier = verifier
         self._coordinator = coordinator
         self._gate = gate
+        self._caller_gate = caller_gate
         self._events = events
         self._clock = clock
         self._refresh_ahead = refresh_ahead
@@ -217,14 +225,22 @@ class Authenticator:
             self._events.emit(TokenRejected(TokenReason.MALFORMED, "bearer", scheme))
             return AuthResult(error=UnsupportedAuthScheme(scheme), source="bearer")
         try:
-            session = await self._verifier.verify_session(bearer)
+            caller = await self._verifier.verify_bearer(bearer)
         except TokenError as error:
             self._events.emit(TokenRejected(error.reason, "bearer"))
             return AuthResult(error=error, source="bearer")
         except UpstreamUnavailable as error:
             return AuthResult(error=error, source="bearer")
-        result = AuthResult(session, source="bearer")
-        return await self._checked(result, bearer, session) if self._gate.hooks else result
+        if isinstance(caller, Delegate):
+            return await self._of_other_caller(bearer, caller)
+        result = AuthResult(caller, source="bearer")
+        return await self._checked(result, bearer, caller) if self._gate.hooks else result
+
+    async def _of_other_caller(self, token: str, caller: Delegate | Machine) -> AuthResult:
+        """Return the result for a caller that is no user's session, and no session for any route (CL-02)."""
+        if self._caller_gate.hooks and (error := await self._caller_gate.check(token, caller)) is not None:
+            return AuthResult(error=error, source="bearer")
+        return AuthResult(error=SessionRequired(), source="bearer", other_caller=caller)
 
     async def _from_cookies(self, credentials: Credentials) -> AuthResult:
         refresh = await self.verify_refresh_cookie(credentials.refresh)

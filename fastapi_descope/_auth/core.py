@@ -15,8 +15,10 @@ from .._telemetry.recorder import Recorder
 from .._tokens.claims import TokenPolicy
 from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi
+from ..callers import Delegate, Machine
 from ..errors import ConfigurationError
 from ..events import EventBus
+from ..session import AuthSession
 from ..settings import DescopeSettings
 from .authenticator import Authenticator
 from .browser_tokens import BrowserTokens
@@ -24,7 +26,7 @@ from .completed_logins import CompletedLogins
 from .login import LoginFlow
 from .notp import NotpFlow
 from .project_cookies import CookieComparison
-from .session_gate import SessionGate, SessionHook
+from .session_gate import CallerHook, SessionGate, SessionHook
 from .session_service import SessionService
 from .token_service import TokenService
 
@@ -60,7 +62,8 @@ class Core:
     store: RefreshStore
     tokens: TokenService
     coordinator: RefreshCoordinator
-    session_gate: SessionGate
+    session_gate: SessionGate[AuthSession]
+    caller_gate: SessionGate[Delegate | Machine]
     authenticator: Authenticator
     browser_tokens: BrowserTokens
     login_flow: LoginFlow
@@ -76,8 +79,15 @@ class Core:
         return former
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most ``seconds`` for refreshes, logins, logouts and ``on_session`` hooks in flight."""
-        flights = (self.coordinator, self.login_flow, self.notp_flow, self.session_service, self.session_gate)
+        """Wait at most ``seconds`` for refreshes, logins, logouts and the app's hooks in flight."""
+        flights = (
+            self.coordinator,
+            self.login_flow,
+            self.notp_flow,
+            self.session_service,
+            self.session_gate,
+            self.caller_gate,
+        )
         await asyncio.gather(*(each.drain(seconds) for each in flights))
 
     async def aclose(self) -> None:
@@ -104,13 +114,14 @@ def build_core(
     transport: "Transport | None" = None,
     store: RefreshStore | None = None,
     session_hooks: Sequence[SessionHook] = (),
+    caller_hooks: Sequence[CallerHook] = (),
     recorder: Recorder | None = None,
 ) -> Core:
     """Return all objects, built from the settings. Opens no connection.
 
     ``clock`` returns epoch seconds. ``transport`` replaces the connections to Descope, and ``store`` the
-    refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks. ``recorder`` measures
-    calls, refreshes and callbacks.
+    refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks, ``caller_hooks`` the
+    ``on_caller`` hooks. ``recorder`` measures calls, refreshes and callbacks.
 
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.
@@ -124,10 +135,12 @@ def build_core(
     tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
     coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder)
     gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
+    caller_gate = SessionGate(caller_hooks, events=events, cache_size=settings.token_cache_size)
     authenticator = Authenticator(
         verifier=verifier,
         coordinator=coordinator,
         gate=gate,
+        caller_gate=caller_gate,
         events=events,
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
@@ -143,6 +156,7 @@ def build_core(
         tokens=tokens,
         coordinator=coordinator,
         session_gate=gate,
+        caller_gate=caller_gate,
         authenticator=authenticator,
         browser_tokens=browser_tokens,
         login_flow=login_flow,
@@ -275,5 +289,6 @@ def build_policy(settings: DescopeSettings) -> TokenPolicy:
         session_names=frozenset({"DS", *session}) - refresh,
         refresh_names=frozenset({"DSR", *refresh}) - session,
         clients=frozenset(settings.first_party_clients),
+        app_issuers=settings.app_issuers,
         leeway=settings.leeway,
     )

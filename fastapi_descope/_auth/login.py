@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..events import CallbackRepeated, EventBus, LoginFailed, SignedIn
 from ..login import Login
-from ..session import TokenPair
+from ..session import AuthSession, TokenPair
 from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins, LoginEnded
 from .credentials import Credentials
@@ -70,7 +70,7 @@ class LoginFlow:
         browser_tokens: BrowserTokens,
         coordinator: RefreshCoordinator,
         completed: CompletedLogins,
-        gate: SessionGate,
+        gate: SessionGate[AuthSession],
         events: EventBus,
         recorder: Recorder,
     ) -> None:

@@ -1,26 +1,32 @@
-"""Decide with the app's ``on_session`` hooks which verified sessions are admitted."""
+"""Decide with the app's ``on_session`` and ``on_caller`` hooks who is admitted."""
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from .._concurrency import SingleFlight
 from .._tokens.verifier import TokenCache
+from ..callers import Delegate, Machine
 from ..errors import Forbidden, SessionCheckFailed
 from ..events import EventBus, SessionRefused
 from ..events import SessionCheckFailed as SessionCheckFailedEvent
 from ..session import AuthSession, TokenPair, tenant_id_var
 
-__all__ = ["SessionGate", "SessionHook"]
+__all__ = ["CallerHook", "SessionGate", "SessionHook"]
+
+C = TypeVar("C", AuthSession, Delegate | Machine)
 
 _CHECK_TIMEOUT = 2.0
 """Seconds that all hooks together may take for one session."""
 
 SessionHook = Callable[[AuthSession], Awaitable[None]]
 """Called with a verified session. It refuses the session by raising ``Forbidden``."""
+
+CallerHook = Callable[[Delegate | Machine], Awaitable[None]]
+"""Called with a verified caller that is no user's session. It refuses the caller by raising ``Forbidden``."""
 
 
 def _no_attributes() -> Mapping[str, object]:
@@ -59,9 +65,10 @@ class _Verdict:
 _ADMITTED = _Verdict()
 
 
-class SessionGate:
-    """Runs the app's ``on_session`` hooks once for each verified session token, and caches the verdicts.
+class SessionGate(Generic[C]):
+    """Runs hooks of the app once for each verified token, and caches the verdicts.
 
+    One gate runs the ``on_session`` hooks for sessions, another the ``on_caller`` hooks for other callers.
     A session counts only together with its verdict. The first hook that raises ``Forbidden`` refuses it.
     Any other exception is no verdict: it is not cached, and the next request runs the hooks again.
 
@@ -76,14 +83,16 @@ class SessionGate:
 
     # SG-01, SG-02, SG-03
 
-    def __init__(self, hooks: Sequence[SessionHook], *, events: EventBus, cache_size: int) -> None:
-        self.hooks = hooks
+    def __init__(
+        self, hooks: Sequence[Callable[[C], Awaitable[None]]], *, events: EventBus, cache_size: int
+    ) -> None:
+        self.hooks: Sequence[Callable[[C], Awaitable[None]]] = hooks
         self._events = events
         self._verdicts = TokenCache[_Verdict](cache_size)
         self._checks: SingleFlight[bytes, _Verdict | None] = SingleFlight()
 
     async def check(
-        self, token: str, session: AuthSession, *, wait_timeout: float | None = None
+        self, token: str, session: C, *, wait_timeout: float | None = None
     ) -> Forbidden | SessionCheckFailed | None:
         """Return None if the hooks admit the session, else the error of the request.
 
@@ -104,7 +113,7 @@ class SessionGate:
             verdict = flight.result() if flight.done() and not flight.cancelled() else None
         return SessionCheckFailed() if verdict is None else verdict.error()
 
-    async def require(self, pair: TokenPair) -> None:
+    async def require(self: "SessionGate[AuthSession]", pair: TokenPair) -> None:
         """Check the session of a token pair. Costs what ``check`` costs, and nothing without hooks.
 
         Raises:
@@ -118,13 +127,13 @@ class SessionGate:
         """Wait at most ``seconds`` for running hooks, then cancel them."""
         await self._checks.drain(seconds)
 
-    async def _decide(self, digest: bytes, session: AuthSession) -> _Verdict | None:
+    async def _decide(self, digest: bytes, session: C) -> _Verdict | None:
         verdict = await self._run_hooks(session)
         if verdict is not None:
-            self._verdicts.put(digest, verdict, expires_at=math.inf, subject=session.user.id)
+            self._verdicts.put(digest, verdict, expires_at=math.inf, subject=_subject(session))
         return verdict
 
-    async def _run_hooks(self, session: AuthSession) -> _Verdict | None:
+    async def _run_hooks(self, session: C) -> _Verdict | None:
         """Return the verdict of the hooks, or None if there is none."""
         tenant_id_var.set(session.tenant_id)  # in the context of this task
         timeout = asyncio.timeout(_CHECK_TIMEOUT)
@@ -133,10 +142,14 @@ class SessionGate:
                 for hook in self.hooks:
                     await hook(session)
         except Forbidden as error:
-            self._events.emit(SessionRefused(session.user.id, session.tenant_id, error.code))
+            self._events.emit(SessionRefused(_subject(session), session.tenant_id, error.code))
             return _Verdict.refused(error)
         except Exception as error:  # noqa: BLE001 - the app's code; its text may contain anything
             reason = "timeout" if timeout.expired() else type(error).__name__
             self._events.emit(SessionCheckFailedEvent(reason))
             return None
         return _ADMITTED
+
+
+def _subject(caller: AuthSession | Delegate | Machine) -> str:
+    return caller.user.id if isinstance(caller, AuthSession) else caller.subject

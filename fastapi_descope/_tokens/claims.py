@@ -12,16 +12,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from .._encoding import base64url_decode, canonical_segments, parse_strict_json
-from ..errors import TokenError, TokenExpired, TokenReason
+from ..errors import SenderConstrained, TokenError, TokenExpired, TokenReason
 from ..session import Claims
 
 if TYPE_CHECKING:
     from jose.backends.base import Key as JoseKey
 
-__all__ = ["COMPACT_JWS", "Key", "TokenKind", "TokenPolicy", "UnknownKey", "looks_like_jwt", "verify"]
+__all__ = [
+    "COMPACT_JWS",
+    "Key",
+    "TokenKind",
+    "TokenPolicy",
+    "UnknownKey",
+    "looks_like_jwt",
+    "verify",
+    "verify_one_of",
+]
 
 COMPACT_JWS = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """The syntax of a compact JWS. It contains no byte that ends a header field or a cookie."""
@@ -29,12 +39,14 @@ COMPACT_JWS = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _MAX_HEADER = 1024  # bytes of the encoded segment
 _MAX_KID = 256
 _MAX_SUBJECT = 255
+_MAX_CLIENT = 1024  # a client can have the URL of its metadata as its id
 _YEAR_10000 = 253402300800  # the first second that no calendar type of Python can represent
 
 # Extensions that change what is signed, and keys that the token itself contains (TV-08, TV-09).
 _REJECTED_HEADERS = frozenset({"crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"})
 _TYPES = frozenset({"jwt", "application/jwt"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class TokenKind(StrEnum):
@@ -43,9 +55,26 @@ class TokenKind(StrEnum):
     # KD-01; RFC 8725, section 3.12.
     SESSION = "session"
     REFRESH = "refresh"
+    DELEGATE = "delegate"
+    ACCESS_KEY = "access_key"
 
 
-_SESSION = TokenKind.SESSION  # looking up a member of an enum costs as much as a claim
+# Looking up a member of an enum costs as much as a claim.
+_DELEGATE, _ACCESS_KEY = TokenKind.DELEGATE, TokenKind.ACCESS_KEY
+
+_OTHER_KIND = frozenset({TokenReason.KIND, TokenReason.ISSUER, TokenReason.AUDIENCE, TokenReason.CLIENT})
+"""The reasons with which a valid token of another kind is refused."""
+
+# Wire contract 11.3: OAuth tokens have no ``drn``, or the same one, and say here what they are (CL-01).
+_TOKEN_TYPES: Mapping[TokenKind, str] = MappingProxyType(
+    {
+        TokenKind.SESSION: "access_token",
+        TokenKind.REFRESH: "refresh_token",
+        TokenKind.DELEGATE: "access_token",
+        TokenKind.ACCESS_KEY: "access_token",
+    }
+)
+"""The value of ``token_type`` in tokens of a kind, if they have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +97,9 @@ class TokenPolicy:
     If ``audience`` is set, a token must have it. If it is None, a token with an ``aud`` claim must have the
     project id in it. ``session_names`` and ``refresh_names`` are the values of the ``drn`` claim, where
     Descope puts the name of the cookie. ``clients`` are the ids of clients, besides the project, whose tokens
-    are those of the app itself. ``leeway`` is in seconds, ``max_bytes`` limits the encoded token.
+    are those of the app itself. ``app_issuers`` are the beginnings of further issuers of inbound apps; one
+    path segment follows. If ``resource`` is set, the tokens of inbound apps must have it as an audience.
+    ``leeway`` is in seconds, ``max_bytes`` limits the encoded token.
     """
 
     project_id: str
@@ -77,12 +108,21 @@ class TokenPolicy:
     session_names: frozenset[str] = frozenset({"DS"})
     refresh_names: frozenset[str] = frozenset({"DSR"})
     clients: frozenset[str] = frozenset()
+    app_issuers: frozenset[str] = frozenset()
+    resource: str | None = None
     leeway: int = 5
     max_bytes: int = 8192
 
     def names(self, kind: TokenKind) -> frozenset[str]:
         """Return the values of ``drn`` that tokens of ``kind`` have."""
-        return self.session_names if kind is _SESSION else self.refresh_names
+        return self.refresh_names if kind is TokenKind.REFRESH else self.session_names
+
+    def is_app_issuer(self, iss: str, kind: TokenKind) -> bool:
+        """Return whether an inbound app of the project can have this issuer, which tokens of users cannot."""
+        if kind is not _DELEGATE:
+            return False
+        beginning, _, segment = iss.rpartition("/")
+        return beginning in self.app_issuers and _SEGMENT.fullmatch(segment) is not None
 
 
 class UnknownKey(TokenError):
@@ -124,15 +164,27 @@ def verify(
         TokenError: the token is invalid in any other way.
     """
     # One error type (TV-01), read-only claims (TV-17), one RSA operation (TV-19).
+    return verify_one_of(token, kinds=(kind,), keys=keys, policy=policy, now=now)[1]
+
+
+def verify_one_of(
+    token: object, *, kinds: tuple[TokenKind, ...], keys: Mapping[str, Key], policy: TokenPolicy, now: float
+) -> tuple[TokenKind, Claims]:
+    """Return the first of ``kinds`` that ``token`` is of, and its claims. Costs what ``verify`` costs.
+
+    Raises:
+        TokenExpired: the token is valid, as one of the kinds, except that it has expired.
+        UnknownKey: ``keys`` does not contain the key that the token names.
+        TokenError: the token is invalid in any other way.
+    """
     header, payload, signature = _segments(token, policy.max_bytes)
     key = keys.get(_key_id(header))  # no other key is tried (TV-07)
     if key is None:
-        raise UnknownKey(should_refetch=_is_plausible(payload, kind, policy, now))
+        raise UnknownKey(should_refetch=_is_plausible(payload, kinds, policy, now))
     if not key.rsa.verify(header + b"." + payload, base64url_decode(signature)):
         raise TokenError(TokenReason.SIGNATURE)
     claims = _parse_object(payload)
-    _check_claims(claims, kind, policy, now)
-    return claims
+    return _check_kinds(claims, kinds, policy, now), claims
 
 
 def _segments(token: object, max_bytes: int) -> list[bytes]:
@@ -181,47 +233,84 @@ def _check_header(header: Mapping[str, object]) -> str:
     return kid
 
 
-def _is_plausible(payload: bytes, kind: TokenKind, policy: TokenPolicy, now: float) -> bool:
+def _is_plausible(payload: bytes, kinds: tuple[TokenKind, ...], policy: TokenPolicy, now: float) -> bool:
     """Return whether the unverified claims would be accepted if the signature were valid."""
     # The result only prevents fetches: a well-made forgery causes at most one in 30 seconds (JW-02).
     try:
-        _check_claims(_parse_object(payload), kind, policy, now)
+        _check_kinds(_parse_object(payload), kinds, policy, now)
     except TokenError:
         return False
     return True
 
 
+def _check_kinds(claims: Claims, kinds: tuple[TokenKind, ...], policy: TokenPolicy, now: float) -> TokenKind:
+    """Return the first kind whose checks pass. A token of none of them gets the error of the first."""
+    first, *others = kinds
+    try:
+        _check_claims(claims, first, policy, now)
+    except TokenError as error:
+        if error.reason not in _OTHER_KIND:
+            raise
+        rejected = error
+    else:
+        return first
+    for kind in others:
+        try:
+            _check_claims(claims, kind, policy, now)
+        except TokenError as error:
+            if error.reason is not TokenReason.KIND:
+                raise error from None
+        else:
+            return kind
+    raise rejected
+
+
 def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: float) -> None:
-    """Check kind, issuer, audience and subject, and the times last."""
-    drn, iss = claims.get("drn"), claims.get("iss")
-    if not isinstance(drn, str) or drn not in policy.names(kind):  # KD-03, KD-07
-        raise TokenError(TokenReason.KIND)
-    if not isinstance(iss, str) or iss not in policy.issuers:  # TV-13
+    """Check kind, issuer, audience, client and subject, and the times last."""
+    _check_kind(claims, kind, policy)
+    iss = claims.get("iss")
+    if not isinstance(iss, str) or not (iss in policy.issuers or policy.is_app_issuer(iss, kind)):  # TV-13
         raise TokenError(TokenReason.ISSUER)
+    audience = policy.resource if kind is _DELEGATE and policy.resource else policy.audience
     # An absent audience is allowed unless one is configured; an empty or null one is malformed (TV-14).
-    if "aud" in claims or policy.audience is not None:
-        _check_audience(claims.get("aud"), policy)
-    _check_client(claims, policy)
+    if "aud" in claims or audience is not None or kind is _DELEGATE:
+        _check_audience(claims.get("aud"), audience or policy.project_id)
+    _check_client(claims, kind, policy)
     subject = _subject(claims)
     exp = _expiry(claims, now + policy.leeway)
     if now >= exp + policy.leeway:
         raise TokenExpired(subject)
 
 
-def _check_audience(aud: object, policy: TokenPolicy) -> None:
+def _check_kind(claims: Claims, kind: TokenKind, policy: TokenPolicy) -> None:
+    """Check that Descope calls the token one of this kind (KD-03, KD-07, CL-01)."""
+    if "token_type" in claims and claims["token_type"] != _TOKEN_TYPES[kind]:
+        raise TokenError(TokenReason.KIND)
+    if kind is _DELEGATE and "azp" not in claims:
+        raise TokenError(TokenReason.KIND)
+    if "drn" not in claims and (kind is _ACCESS_KEY or (kind is _DELEGATE and "token_type" in claims)):
+        return
+    drn = claims.get("drn")
+    if not isinstance(drn, str) or drn not in policy.names(kind):
+        raise TokenError(TokenReason.KIND)
+
+
+def _check_audience(aud: object, required: str) -> None:
     audiences = cast("tuple[object, ...]", aud) if isinstance(aud, tuple) else (aud,)
     if not all(isinstance(audience, str) for audience in audiences):
         raise TokenError(TokenReason.AUDIENCE)
-    if (policy.audience or policy.project_id) not in audiences:
+    if required not in audiences:
         raise TokenError(TokenReason.AUDIENCE)
 
 
-def _check_client(claims: Claims, policy: TokenPolicy) -> None:
+def _check_client(claims: Claims, kind: TokenKind, policy: TokenPolicy) -> None:
     """Check that the token was issued to the app itself, for every sender (KD-09, KD-10)."""
     if "cnf" in claims:  # RFC 7800: only the holder of a key may send it, which is not checked here
-        raise TokenError(TokenReason.SENDER_CONSTRAINED)
+        raise SenderConstrained
     azp = claims.get("azp", policy.project_id)
-    if not isinstance(azp, str) or (azp != policy.project_id and azp not in policy.clients):
+    if not isinstance(azp, str) or not 0 < len(azp) <= _MAX_CLIENT or _has_control(azp):
+        raise TokenError(TokenReason.CLIENT)
+    if kind is not _DELEGATE and azp != policy.project_id and azp not in policy.clients:
         raise TokenError(TokenReason.CLIENT)
 
 

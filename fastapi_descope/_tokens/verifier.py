@@ -8,10 +8,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from .._concurrency import Pacer
+from ..callers import Delegate, Machine
 from ..errors import TokenError, TokenExpired, TokenReason, UpstreamUnavailable
 from ..events import EventBus
 from ..session import AuthSession, Claims, RefreshToken
-from .claims import TokenKind, TokenPolicy, UnknownKey, verify
+from .claims import TokenKind, TokenPolicy, UnknownKey, verify_one_of
 
 if TYPE_CHECKING:
     from .jwks_cache import Fetch
@@ -20,6 +21,9 @@ __all__ = ["TokenCache", "TokenVerifier"]
 
 _VERIFICATIONS_PER_ITERATION = 8
 """One takes about a tenth of a millisecond, and the request that it belongs to several times that."""
+
+_SESSION_ONLY = (TokenKind.SESSION,)
+_BEARERS = (TokenKind.SESSION, TokenKind.DELEGATE)
 
 T = TypeVar("T")
 
@@ -118,6 +122,7 @@ class TokenVerifier:
         self._monotonic = monotonic
         self._sessions = TokenCache[AuthSession](cache_size)
         self._refresh_tokens = TokenCache[_KnownRefreshToken](cache_size)
+        self._delegates = TokenCache[Delegate](cache_size)
         self.pacer = Pacer(_VERIFICATIONS_PER_ITERATION)
         self._jwks = JwksCache(
             fetch,
@@ -149,10 +154,47 @@ class TokenVerifier:
             cached = self._cached(self._sessions, digest)  # another request may have verified it meanwhile
         if cached is not None:
             return cached
-        claims = await self._verified_claims(token, TokenKind.SESSION)
-        session = AuthSession.from_claims(claims)
-        self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
-        return session
+        _, claims = await self._verified_claims(token, _SESSION_ONLY)
+        return self._remember_session(digest, claims)
+
+    async def verify_bearer(self, token: str) -> AuthSession | Delegate:
+        """Return the session of a session token, or the delegate of an inbound app's access token.
+
+        Costs the same as ``verify_session``.
+
+        Raises:
+            TokenExpired: the token is valid except that it has expired.
+            TokenError: the token is invalid in any other way.
+            UpstreamUnavailable: there are no keys to verify it with.
+        """
+        digest = self._digest(token)
+        cached = self._cached(self._sessions, digest) or self._cached(self._delegates, digest)
+        if cached is None:
+            await self.pacer.turn()
+            cached = self._cached(self._sessions, digest) or self._cached(self._delegates, digest)
+        if cached is not None:
+            return cached
+        kind, claims = await self._verified_claims(token, _BEARERS)
+        if kind is TokenKind.SESSION:
+            return self._remember_session(digest, claims)
+        delegate = Delegate.from_claims(claims)
+        self._delegates.put(digest, delegate, expires_at=self._expires_at(claims), subject=delegate.subject)
+        return delegate
+
+    async def verify_access_key(self, token: str, key_id: str) -> Machine:
+        """Return the machine whose access key has been exchanged for ``token``. Caches nothing.
+
+        Args:
+            token: The session token of the access key, as Descope has sent it.
+            key_id: The id of the key in Descope's response, or "".
+
+        Raises:
+            TokenError: the token is invalid.
+            UpstreamUnavailable: there are no keys to verify it with.
+        """
+        self._digest(token)
+        _, claims = await self._verified_claims(token, (TokenKind.ACCESS_KEY,))
+        return Machine.from_claims(key_id, claims)
 
     async def verify_refresh_token(
         self, token: str, *, on_first_presented: Callable[[str], None] | None = None
@@ -175,7 +217,7 @@ class TokenVerifier:
             await self.pacer.turn()
             known = self._cached(self._refresh_tokens, digest)
         if known is None:
-            claims = await self._verified_claims(token, TokenKind.REFRESH)
+            _, claims = await self._verified_claims(token, (TokenKind.REFRESH,))
             known = _KnownRefreshToken(RefreshToken.from_claims("", claims))
             expires_at = self._expires_at(claims)
             self._refresh_tokens.put(digest, known, expires_at=expires_at, subject=known.value.subject)
@@ -215,13 +257,20 @@ class TokenVerifier:
             return None
         return cache.get(digest, self._clock())
 
-    async def _verified_claims(self, token: str, kind: TokenKind) -> Claims:
+    def _remember_session(self, digest: bytes, claims: Claims) -> AuthSession:
+        session = AuthSession.from_claims(claims)
+        self._sessions.put(digest, session, expires_at=self._expires_at(claims), subject=session.user.id)
+        return session
+
+    async def _verified_claims(self, token: str, kinds: tuple[TokenKind, ...]) -> tuple[TokenKind, Claims]:
         keys = self._jwks.get_nowait(fetch_if_empty=False)
         # Terminates: refetch_for_unknown_kid returns False once no fetch is running and none is allowed yet.
         while True:
             try:
                 # Before the first fetch the set is empty: a malformed token is rejected without keys (JW-02).
-                return verify(token, kind=kind, keys=keys or {}, policy=self._policy, now=self._clock())
+                return verify_one_of(
+                    token, kinds=kinds, keys=keys or {}, policy=self._policy, now=self._clock()
+                )
             except UnknownKey as error:
                 if keys is not None and not (
                     error.should_refetch and await self._jwks.refetch_for_unknown_kid()
@@ -237,4 +286,5 @@ class TokenVerifier:
     def _clear_caches(self) -> None:
         self._sessions.clear()
         self._refresh_tokens.clear()
+        self._delegates.clear()
         self.epoch = object()

@@ -24,6 +24,7 @@ from ..errors import (
     LoginLoop,
     MissingPermissions,
     MissingRoles,
+    MissingScopes,
     NotAuthenticated,
     ProjectCookiesRenamed,
     SessionCheckFailed,
@@ -213,6 +214,9 @@ class ErrorResponses:
             headers["Retry-After"] = str(error.retry_after)
         if isinstance(error, NotAuthenticated):
             headers["WWW-Authenticate"] = _challenge(error, auth)
+        if isinstance(error, MissingScopes):  # RFC 6750, section 3.1
+            scope = " ".join(error.required)
+            headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{scope}"'
         return headers
 
 
@@ -258,10 +262,10 @@ def problem_document(error: DescopeError) -> dict[str, object]:
         "code": error.code,
         "detail": error.detail,
     }
-    if isinstance(error, (MissingRoles, MissingPermissions)):
+    if isinstance(error, (MissingRoles, MissingPermissions, MissingScopes)):
         body["missing"] = list(error.missing)
-        if error.any_of:
-            body["any_of"] = True
+    if isinstance(error, (MissingRoles, MissingPermissions)) and error.any_of:
+        body["any_of"] = True
     return body
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from .._auth.session_gate import SessionHook
+from .._auth.session_gate import CallerHook, SessionHook
 from .._upstream.login_options import LoginOptions
 from ..errors import ConfigurationError
 from ..events import EventBus, Subscriber
@@ -51,6 +51,7 @@ class Hooks:
     login_options: list[OptionsHook] = field(default_factory=list[OptionsHook])
     logout: list[LogoutHook] = field(default_factory=list[LogoutHook])
     session: list[SessionHook] = field(default_factory=list[SessionHook])
+    caller: list[CallerHook] = field(default_factory=list[CallerHook])
     tenant_switch: list[TenantSwitchHook] = field(default_factory=list[TenantSwitchHook])
 
 
@@ -106,6 +107,20 @@ class HookDecorators:
         """
         require_async(hook, "on_session")
         self._hooks.session.append(hook)
+        return hook
+
+    def on_caller(self, hook: CallerHook) -> CallerHook:
+        """Register ``hook(caller)``, awaited before an application or a machine counts. A decorator.
+
+        It is to ``Delegate`` and ``Machine`` what ``on_session`` is to sessions: it refuses the caller by
+        raising ``Forbidden``, and its verdict is cached with the token. The hooks of ``on_session`` do not
+        run for them, so an app that suspends users refuses here the applications that act for them.
+
+        Raises:
+            ConfigurationError: The hook is not ``async``.
+        """
+        require_async(hook, "on_caller")
+        self._hooks.caller.append(hook)
         return hook
 
     def on_logout(self, hook: LogoutHook) -> LogoutHook:

@@ -14,6 +14,8 @@ from fastapi.security.base import SecurityBase
 __all__ = [
     "BEARER",
     "BEARER_SCHEME",
+    "CALLER",
+    "OAUTH2",
     "OPTIONAL_SESSION",
     "PROBLEM_MEDIA_TYPE",
     "PROBLEM_RESPONSES",
@@ -21,15 +23,19 @@ __all__ = [
     "REFRESH",
     "SESSION",
     "SESSION_SCHEME",
+    "CallerScheme",
     "OptionalSessionScheme",
     "RefreshCookie",
     "SessionScheme",
+    "oauth2_scheme",
 ]
 
 SESSION = "DescopeSession"
 OPTIONAL_SESSION = "DescopeSessionIfAny"
 REFRESH = "DescopeRefresh"
 BEARER = "DescopeBearer"
+OAUTH2 = "DescopeOAuth2"
+CALLER = "DescopeCaller"
 
 SESSION_SCHEME: Mapping[str, str] = {
     "type": "apiKey",
@@ -97,6 +103,30 @@ class OptionalSessionScheme(SecurityBase):
 
     scheme_name = OPTIONAL_SESSION
     model = APIKey.model_validate(SESSION_SCHEME)
+
+
+class CallerScheme(SessionScheme):
+    """Base of the dependencies that accept other callers than users, with scopes.
+
+    ``scheme_name`` is ``CALLER``, which stands for every scheme, ``OAUTH2`` or ``BEARER``.
+    """
+
+    scheme_name = CALLER
+    model = APIKey.model_validate(SESSION_SCHEME)
+
+
+def oauth2_scheme(apps_url: str, scopes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the scheme of inbound apps: the code flow with PKCE, at ``apps_url``."""
+    flow = {
+        "authorizationUrl": f"{apps_url}/authorize",
+        "tokenUrl": f"{apps_url}/token",
+        "scopes": dict(scopes),
+    }
+    return {
+        "type": "oauth2",
+        "description": "An inbound app of the Descope project, which acts for a user.",
+        "flows": {"authorizationCode": flow},
+    }
 
 
 class RefreshCookie(SecurityBase):

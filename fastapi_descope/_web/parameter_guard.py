@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args
 from pydantic import BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+from ..callers import Delegate, Machine
 from ..errors import ConfigurationError
 from ..login import IdpResponse, Login, ProjectCookies
 from ..profile import TenantMembership, UserProfile
@@ -26,8 +27,10 @@ from ..session import AuthSession, Tenant, User
 __all__ = [
     "FACTORY_IN_REQUEST",
     "AuthSession",
+    "Delegate",
     "IdpResponse",
     "Login",
+    "Machine",
     "ProjectCookies",
     "Tenant",
     "TenantMembership",
@@ -56,6 +59,8 @@ _GUARDED: Mapping[type, str] = {
     User: "annotate it as `user: CurrentUser`",
     Tenant: "annotate it as `tenant: CurrentTenant`",
     AuthSession: "annotate it as `session: CurrentSession`",
+    Delegate: "annotate it as `delegate: CurrentDelegate`",
+    Machine: "annotate it as `machine: CurrentMachine`",
     UserProfile: "call `await get_user_profile(request)`",
     TenantMembership: "call `await get_user_profile(request)`",
     Login: "it is the argument of an on_login hook",

@@ -15,7 +15,8 @@ from starlette.types import Message, Scope, Send
 from .._auth.authenticator import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import CookieAction, Credentials
-from ..errors import CrossSiteRequest, NotAuthenticated
+from ..callers import Caller
+from ..errors import CrossSiteRequest, NotAuthenticated, SessionRequired
 from ..events import (
     ConflictingCookies,
     CrossSiteRefused,
@@ -32,11 +33,15 @@ from .csrf import CrossOriginProtection
 from .known_sessions import KnownSessions
 from .login_loops import MARKER, LoginLoops
 from .parameter_guard import handles_request_var
+from .scopes import ScopePolicy
 from .send_wrapper import SendWrapper
 
 __all__ = ["Finished", "RequestAuth", "RequestAuthParts"]
 
 _REDIRECT = 300
+
+_ANONYMOUS = (NotAuthenticated, SessionRequired)
+"""The errors after which a request has no session, and is served if none is required."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class RequestAuthParts:
     """
 
     core: Core
+    scopes: ScopePolicy
     reader: CredentialsReader
     known_sessions: KnownSessions
     cookies: SessionCookies
@@ -145,7 +151,7 @@ class RequestAuth(SendWrapper):
         result = self.result or await self.authenticate()
         session, error = result.session, result.error
         is_public = self.location.is_public_route  # LO-01, SG-06
-        if not (error is None or isinstance(error, NotAuthenticated) or is_public(self.scope)):
+        if not (error is None or isinstance(error, _ANONYMOUS) or is_public(self.scope)):
             raise error
         tenant_id_var.set(None if session is None else session.tenant_id)
         return session
@@ -166,6 +172,26 @@ class RequestAuth(SendWrapper):
             raise result.error or NotAuthenticated
         tenant_id_var.set(session.tenant_id)
         return session
+
+    async def caller(self) -> Caller:
+        """Return the caller: the session, an application or a machine. Costs what ``session`` costs.
+
+        Raises:
+            NotAuthenticated: The request is unauthenticated.
+            Forbidden: An ``on_session`` hook or an ``on_caller`` hook refuses the caller.
+            CrossSiteRequest: The cookies came with a request of another site.
+            UpstreamUnavailable: The credentials cannot be checked at the moment.
+            SessionCheckFailed: A hook failed.
+        """
+        known = self.known_session()
+        if known is not None:
+            return known
+        result = await self.authenticate()
+        caller = result.session or result.other_caller
+        if caller is None:
+            raise result.error or NotAuthenticated
+        tenant_id_var.set(caller.tenant_id)
+        return caller
 
     async def authenticate(self) -> AuthResult:
         """Return the result of authentication, which includes the error of an unauthenticated request.

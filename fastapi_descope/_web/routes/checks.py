@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from ...errors import ConfigurationError
 from ..app_location import LOGIN, NOTP_ROUTES, PUBLIC_ROUTES, PluginRoute, RouteFinder
-from ..openapi import OptionalSessionScheme, SessionScheme
+from ..openapi import CallerScheme, OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
@@ -111,10 +111,13 @@ def _all_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
 def _scopes(dependant: Dependant) -> str | None:
     """Return an error for scopes: OpenAPI would list them, but the plugin does not check them."""
     ours = isinstance(dependant.call, (SessionScheme, OptionalSessionScheme))
-    if not (ours and dependant.own_oauth_scopes):
+    if not (ours and dependant.own_oauth_scopes) or isinstance(dependant.call, CallerScheme):
         return None
     names = ", ".join(map(repr, dependant.own_oauth_scopes))
-    return f"the scopes of Security() are not checked: use Depends(require_permissions({names}))"
+    return (
+        f"the scopes of Security() are not checked: use Depends(require_permissions({names})), or"
+        f" Security(current_caller, scopes=[{names}]) for applications too"
+    )
 
 
 def _parameter(dependant: Dependant) -> str | None:

@@ -33,6 +33,8 @@ from ..error_responses import problem_document
 from ..openapi import (
     BEARER,
     BEARER_SCHEME,
+    CALLER,
+    OAUTH2,
     OPTIONAL_SESSION,
     PROBLEM_MEDIA_TYPE,
     PROBLEM_RESPONSES,
@@ -71,6 +73,7 @@ def complete_openapi(
     refresh_cookie: str,
     session_hooks: Sequence[object],
     outer_apps: Sequence[FastAPI],
+    oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
 ) -> None:
     """Make ``app.openapi()`` return the completed document.
 
@@ -80,11 +83,12 @@ def complete_openapi(
         refresh_cookie: The name of the refresh cookie.
         session_hooks: The hooks that may refuse any session, with a 403.
         outer_apps: Apps in which ``app`` may be mounted, and whose middleware may protect it.
+        oauth2: Returns the security scheme of applications with these scopes.
     """
     if isinstance(app.openapi, _CompletedOpenApi):
         return
     cookies = {SESSION: session_cookie, REFRESH: refresh_cookie}
-    app.openapi = _CompletedOpenApi(app, cookies, session_hooks, outer_apps)  # type: ignore[method-assign] # FastAPI documents this
+    app.openapi = _CompletedOpenApi(app, cookies, session_hooks, outer_apps, oauth2)  # type: ignore[method-assign] # FastAPI documents this
     for route in app.routes:
         if isinstance(route, Route) and route.path == app.openapi_url:
             route.app = _WithSignInUrl(route.app, app)
@@ -99,8 +103,10 @@ class _CompletedOpenApi:
         cookies: Mapping[str, str],
         session_hooks: Sequence[object],
         outer_apps: Sequence[FastAPI],
+        oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
     ) -> None:
         self._app = app
+        self._oauth2 = oauth2
         self._cookies = cookies
         self._session_hooks = session_hooks
         self._outer_apps = outer_apps
@@ -138,13 +144,17 @@ class _CompletedOpenApi:
 
     def _complete_schemes(self, document: _Document) -> None:
         schemes = document.get("components", {}).get("securitySchemes", {})
-        schemes.pop(OPTIONAL_SESSION, None)
-        operations = _operations(document)
-        if any(SESSION in each for *_, operation in operations for each in operation.get("security", ())):
+        for placeholder in (OPTIONAL_SESSION, CALLER):
+            schemes.pop(placeholder, None)
+        security = [each for *_, operation in _operations(document) for each in operation.get("security", ())]
+        if any(OAUTH2 in each for each in security):
+            schemes[OAUTH2] = self._oauth2(scope for each in security for scope in each.get(OAUTH2, ()))
+        if any(BEARER in each for each in security):
+            schemes[BEARER] = dict(BEARER_SCHEME)
+        if any(SESSION in each for each in security):
             note = _NO_VALUE + self._sign_out_note()
             schemes = document.setdefault("components", {}).setdefault("securitySchemes", schemes)
             schemes[SESSION] = {**SESSION_SCHEME, "description": f"{SESSION_SCHEME['description']}{note}"}
-            schemes[BEARER] = dict(BEARER_SCHEME)
         for name, cookie in self._cookies.items():
             if name in schemes:
                 schemes[name]["name"] = cookie
@@ -289,12 +299,20 @@ def _add_errors(
 
 def _with_bearer(alternatives: _Alternatives) -> _Alternatives:
     """Add bearer to the alternatives of one route, and ``{}`` if the session is optional."""
+    alternatives = [scheme for each in alternatives for scheme in _of_caller(each)]
     required = [each for each in alternatives if OPTIONAL_SESSION not in each]
     if alternatives and not required:
         return [{SESSION: []}, {BEARER: []}, {}]
     if any(BEARER in each for each in required):
         return required
     return required + [{BEARER: each[SESSION]} for each in required if SESSION in each]
+
+
+def _of_caller(scheme: Mapping[str, Sequence[str]]) -> _Alternatives:
+    """Return the alternatives that a scheme stands for. Only that of applications has scopes."""
+    if CALLER in scheme:
+        return [{OAUTH2: scheme[CALLER]}, {SESSION: []}]
+    return [{BEARER: []}] if BEARER in scheme else [scheme]
 
 
 def _operations(document: _Document) -> list[tuple[str, str, dict[str, Any]]]:

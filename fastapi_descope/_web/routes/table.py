@@ -7,15 +7,17 @@ that protects by default. Checks in the code of a handler are not found.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from starlette.applications import Starlette
 from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvertor, UUIDConvertor
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
+from ..callers import CallerDependency
 from ..dependencies import (
     ClaimsDependency,
     current_session,
@@ -186,12 +188,13 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
 
 
 def _row(route: object, path: str) -> RouteRow:
-    calls = tuple(each.call for each in dependants(getattr(route, "dependant", None)))
+    found = tuple(dependants(getattr(route, "dependant", None)))
+    calls = tuple(each.call for each in found)
     endpoint: object = getattr(route, "endpoint", None)
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
-        requires=_requirements(calls),
+        requires=_requirements(found),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
         is_own=is_own(endpoint),
         is_marked=is_public(endpoint),
@@ -215,11 +218,14 @@ def _methods(route: object) -> tuple[str, ...]:
     return tuple(sorted(methods)) or _ANY
 
 
-def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
+def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
     """Describe the requirements, each once. ``signed in`` is omitted if there is another one."""
     found: list[str] = []
-    for call in calls:
-        if isinstance(call, Requirement):
+    for each in dependants:
+        call: object = each.call
+        if isinstance(call, CallerDependency):
+            found += _caller(cast("CallerDependency[Any]", call), each.own_oauth_scopes or ())
+        elif isinstance(call, Requirement):
             found += _description(call)
         elif isinstance(call, ClaimsDependency):
             found.append(f"claims {call.model_name}")
@@ -227,6 +233,11 @@ def _requirements(calls: Iterable[object]) -> tuple[str, ...]:
             found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
     texts = tuple(dict.fromkeys(found))
     return tuple(text for text in texts if text != _SIGNED_IN) or texts
+
+
+def _caller(dependency: CallerDependency[Any], scopes: Iterable[str]) -> list[str]:
+    kind = "any caller" if dependency.kind is None else dependency.kind.__name__.lower()
+    return [f"{kind} with {_listed(scopes)}" if scopes else kind]
 
 
 def _description(requirement: Requirement) -> list[str]:
