@@ -117,12 +117,22 @@ class TokenPolicy:
         """Return the values of ``drn`` that tokens of ``kind`` have."""
         return self.refresh_names if kind is TokenKind.REFRESH else self.session_names
 
-    def is_app_issuer(self, iss: str, kind: TokenKind) -> bool:
-        """Return whether an inbound app of the project can have this issuer, which tokens of users cannot."""
-        if kind is not _DELEGATE:
-            return False
+    def accepts_issuer(self, iss: str, kind: TokenKind) -> bool:
+        """Return whether tokens of ``kind`` can have this ``iss``. Inbound apps have further forms."""
+        if iss in self.issuers or kind is not _DELEGATE:
+            return iss in self.issuers
         beginning, _, segment = iss.rpartition("/")
         return beginning in self.app_issuers and _SEGMENT.fullmatch(segment) is not None
+
+    def accepts_client(self, azp: str, kind: TokenKind) -> bool:
+        """Return whether tokens of ``kind`` can be issued to this client. A delegate can be any client."""
+        if kind is _DELEGATE:
+            return 0 < len(azp) <= _MAX_CLIENT and not _has_control(azp)
+        return azp == self.project_id or azp in self.clients
+
+    def required_audience(self, kind: TokenKind) -> str | None:
+        """Return the audience that tokens of ``kind`` must have, or None if they need not have any."""
+        return self.resource or self.audience or self.project_id if kind is _DELEGATE else self.audience
 
 
 class UnknownKey(TokenError):
@@ -269,11 +279,11 @@ def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: flo
     """Check kind, issuer, audience, client and subject, and the times last."""
     _check_kind(claims, kind, policy)
     iss = claims.get("iss")
-    if not isinstance(iss, str) or not (iss in policy.issuers or policy.is_app_issuer(iss, kind)):  # TV-13
+    if not isinstance(iss, str) or not policy.accepts_issuer(iss, kind):  # TV-13
         raise TokenError(TokenReason.ISSUER)
-    audience = policy.resource if kind is _DELEGATE and policy.resource else policy.audience
-    # An absent audience is allowed unless one is configured; an empty or null one is malformed (TV-14).
-    if "aud" in claims or audience is not None or kind is _DELEGATE:
+    audience = policy.required_audience(kind)
+    # An absent audience is allowed unless one is required; an empty or null one is malformed (TV-14).
+    if "aud" in claims or audience is not None:
         _check_audience(claims.get("aud"), audience or policy.project_id)
     _check_client(claims, kind, policy)
     subject = _subject(claims)
@@ -308,9 +318,7 @@ def _check_client(claims: Claims, kind: TokenKind, policy: TokenPolicy) -> None:
     if "cnf" in claims:  # RFC 7800: only the holder of a key may send it, which is not checked here
         raise SenderConstrained
     azp = claims.get("azp", policy.project_id)
-    if not isinstance(azp, str) or not 0 < len(azp) <= _MAX_CLIENT or _has_control(azp):
-        raise TokenError(TokenReason.CLIENT)
-    if kind is not _DELEGATE and azp != policy.project_id and azp not in policy.clients:
+    if not isinstance(azp, str) or not policy.accepts_client(azp, kind):
         raise TokenError(TokenReason.CLIENT)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fastapi_descope._tokens.claims import Key, TokenKind, TokenPolicy, verify
 from fastapi_descope._tokens.jwks import parse_key_set
-from fastapi_descope.errors import TokenError
+from fastapi_descope.errors import SenderConstrained, TokenError
 from fastapi_descope.session import Claims
 from tests.helpers.tampering import NOW, POLICY, Forge
 
@@ -48,7 +48,7 @@ def error_of(verify_token: Callable[..., Claims]) -> Callable[..., TokenError]:
         with pytest.raises(TokenError) as caught:
             verify_token(token, *arguments, **options)
         assert caught.value.__context__ is None
-        assert str(caught.value) == "The session is not valid"
+        assert str(caught.value) in {"The session is not valid", str(SenderConstrained())}
         return caught.value
 
     return error
