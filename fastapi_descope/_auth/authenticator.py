@@ -236,8 +236,9 @@ class Authenticator:
         result = AuthResult(caller, source="bearer")
         return await self._checked(result, bearer, caller) if self._gate.hooks else result
 
+    # CL-02, CL-06
     async def _of_other_caller(self, token: str, caller: Delegate | Machine) -> AuthResult:
-        """Return the result for a caller that is no user's session, and no session for any route (CL-02)."""
+        """Return the result for a caller that is no user's session, and no session for any route."""
         if self._caller_gate.hooks and (error := await self._caller_gate.check(token, caller)) is not None:
             return AuthResult(error=error, source="bearer")
         return AuthResult(error=SessionRequired(), source="bearer", other_caller=caller)

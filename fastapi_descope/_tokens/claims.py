@@ -121,7 +121,7 @@ class TokenPolicy:
         """Return whether tokens of ``kind`` can have this ``iss``. Inbound apps have further forms."""
         if iss in self.issuers or kind is not _DELEGATE:
             return iss in self.issuers
-        beginning, _, segment = iss.rpartition("/")
+        beginning, _, segment = iss.rpartition("/")  # CL-04
         return beginning in self.app_issuers and _SEGMENT.fullmatch(segment) is not None
 
     def accepts_client(self, azp: str, kind: TokenKind) -> bool:
@@ -281,7 +281,7 @@ def _check_claims(claims: Claims, kind: TokenKind, policy: TokenPolicy, now: flo
     iss = claims.get("iss")
     if not isinstance(iss, str) or not policy.accepts_issuer(iss, kind):  # TV-13
         raise TokenError(TokenReason.ISSUER)
-    audience = policy.required_audience(kind)
+    audience = policy.required_audience(kind)  # CL-05
     # An absent audience is allowed unless one is required; an empty or null one is malformed (TV-14).
     if "aud" in claims or audience is not None:
         _check_audience(claims.get("aud"), audience or policy.project_id)

@@ -1,4 +1,4 @@
-"""Access tokens of inbound apps, and which of the checks of session tokens apply to them (CL-01 to CL-05)."""
+"""Access tokens of inbound apps: their kinds, issuers and audiences (CL-01, CL-02, CL-04, CL-05)."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,0 +1,270 @@
+"""What each kind of caller gets: the table of docs/reference/callers.md (CL-02, CL-06)."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Security
+
+from fastapi_descope import (
+    Caller,
+    CurrentCaller,
+    CurrentDelegate,
+    CurrentMachine,
+    CurrentTenant,
+    CurrentUser,
+    Delegate,
+    Forbidden,
+    Machine,
+    OptionalUser,
+    current_caller,
+    tenant_id_var,
+)
+from fastapi_descope.emulator import Grants, Project, SeedUser
+from fastapi_descope.events import SessionRefused, TokenRejected
+from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
+
+pytestmark = pytest.mark.anyio
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "callers.md"
+READER = "ada@acme.example"
+PROJECT = Project(
+    users=(
+        SeedUser(READER, tenants={"acme": Grants(("viewer",), ("reports:read",))}),
+        SeedUser("grace@acme.example", tenants={"acme": Grants(("viewer",), ())}),
+    )
+)
+
+Reader = Annotated[Caller, Security(current_caller, scopes=["reports:read"])]
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add a route for each column of the table."""
+
+    @app.get("/user")
+    async def user(user: CurrentUser) -> str:
+        return user.id
+
+    @app.get("/optional")
+    async def optional(user: OptionalUser) -> str | None:
+        return user.id if user else None
+
+    @app.get("/tenant")
+    async def tenant(tenant: CurrentTenant) -> str:
+        return tenant.id
+
+    @app.get("/caller")
+    async def caller(caller: CurrentCaller) -> dict[str, object]:
+        return {"kind": type(caller).__name__, "tenant": caller.tenant_id, "context": tenant_id_var.get()}
+
+    @app.get("/scope")
+    async def scope(caller: Reader) -> str:
+        return type(caller).__name__
+
+    @app.get("/delegate")
+    async def delegate(delegate: CurrentDelegate) -> dict[str, object]:
+        return {"client": delegate.client_id, "user": delegate.user_id, "scopes": sorted(delegate.scopes)}
+
+    @app.get("/machine")
+    async def machine(machine: CurrentMachine) -> str:
+        return machine.id
+
+
+ROUTES: Mapping[str, str] = {
+    "`CurrentUser`": "/user",
+    "`OptionalUser`": "/optional",
+    "`CurrentTenant`": "/tenant",
+    "`CurrentCaller`": "/caller",
+    "scope": "/scope",
+    "`CurrentDelegate`": "/delegate",
+    "`CurrentMachine`": "/machine",
+}
+
+
+class Headers:
+    """The headers of each caller of the table."""
+
+    def __init__(self, env: AppHarness) -> None:
+        self._env = env
+        project = env.emulator.project_id
+        self._oauth: Mapping[str, object] = {
+            "iss": f"{IDP}/v1/apps/{project}",
+            "aud": [project, "TPA2app"],
+            "azp": "TPA2app",
+            "scope": "openid reports:read",
+            "token_type": "access_token",
+            "tenants": {},
+            "dct": "",
+        }
+
+    def session(self, user: str, tenant: str | None = "acme") -> dict[str, str]:
+        """Return the cookie of a user."""
+        return {"cookie": f"DS={self._env.emulator.issue(user, tenant).session_jwt}"}
+
+    def bearer(self) -> dict[str, str]:
+        """Return the session token of a user as a bearer."""
+        return {"authorization": f"Bearer {self._env.emulator.issue(READER, 'acme').session_jwt}"}
+
+    def token(self, seconds: int = 600, **claims: object) -> str:
+        """Return the access token of an application, with changed claims."""
+        issued = self._env.emulator.issue(READER, session_seconds=seconds, claims={**self._oauth, **claims})
+        return issued.session_jwt
+
+    def application(self, seconds: int = 600, **claims: object) -> dict[str, str]:
+        """Return the access token of an application as a bearer."""
+        return {"authorization": f"Bearer {self.token(seconds, **claims)}"}
+
+
+CALLERS: Mapping[str, Callable[[Headers], dict[str, str]]] = {
+    "nobody": lambda headers: {},
+    "user with the permission": lambda headers: headers.session(READER),
+    "user without the permission": lambda headers: headers.session("grace@acme.example"),
+    "user without a tenant": lambda headers: headers.session(READER, None),
+    "user's token as a bearer": Headers.bearer,
+    "application with the scope": Headers.application,
+    "application without the scope": lambda headers: headers.application(scope="openid"),
+    "application with the user's roles, but without the scope": lambda headers: headers.application(
+        scope="", dct="acme", tenants={"acme": {"permissions": ["reports:read"]}}
+    ),
+    "application with an expired token": lambda headers: headers.application(-60),
+    "application with a token for another API": lambda headers: headers.application(
+        aud="https://other.example"
+    ),
+    "application with an ID token": lambda headers: headers.application(token_type="id_token"),
+    "application with a refresh token": lambda headers: headers.application(token_type="refresh_token"),
+    "application with a token bound to a key": lambda headers: headers.application(cnf={"jkt": "x"}),
+    "application, token in the session cookie": lambda headers: {"cookie": f"DS={headers.token()}"},
+}
+
+
+def rows(heading: str) -> list[dict[str, str]]:
+    """Return the rows of the page's table whose first column has this heading."""
+    tables = re.findall(r"(?:^\|.*\|\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    lines = next(table for table in tables if table.startswith(f"| {heading} ")).splitlines()
+    names, _, *cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(names, row, strict=True)) for row in cells]
+
+
+CELLS = [
+    pytest.param(row["caller"], column, cell, id=f"{row['caller']} at {column}")
+    for row in rows("caller")
+    for column, cell in row.items()
+    if column != "caller"
+]
+ANSWERS = {row["code"]: row for row in rows("code")}
+
+
+@pytest.fixture
+def env(make_env: EnvFactory) -> AppHarness:
+    """Return an app with a route for each column."""
+    return make_env(project=PROJECT, routes=add_routes)
+
+
+@pytest.mark.parametrize(("caller", "column", "cell"), CELLS)
+async def test_cl02_cl03_each_caller_gets_what_the_table_says(
+    env: AppHarness, caller: str, column: str, cell: str
+) -> None:
+    """A token of one kind is never more than a token of that kind (CL-03)."""
+    headers = CALLERS[caller](Headers(env))
+
+    response = await env.browser().http.get(f"http://127.0.0.1:8000{ROUTES[column]}", headers=headers)
+
+    if cell.startswith("ok"):
+        assert response.status_code == 200, response.text
+        assert (response.json() is None) is (cell == "ok, None")
+    else:
+        assert_refused(response, cell, is_bearer="authorization" in headers or cell == "insufficient_scope")
+
+
+def assert_refused(response: httpx.Response, code: str, *, is_bearer: bool) -> None:
+    """Assert the status, the code and the challenge of an error. No error changes a cookie."""
+    answer = ANSWERS[code]
+    challenge = answer["`WWW-Authenticate`"].strip("`")
+    if not is_bearer and challenge:
+        challenge = "Bearer"
+    assert (response.status_code, response.json()["code"]) == (int(answer["status"]), code)
+    assert response.headers.get("www-authenticate", "") == challenge
+    assert "set-cookie" not in response.headers
+
+
+def test_every_caller_of_the_table_is_tested() -> None:
+    """And no caller is tested that the table lacks."""
+    assert [row["caller"] for row in rows("caller")] == list(CALLERS)
+
+
+async def test_cl02_delegate_shows_application_user_and_scopes(env: AppHarness) -> None:
+    """They come from the verified token."""
+    response = await env.browser().get("/delegate", **Headers(env).application())
+
+    user = PROJECT.find_user(READER)
+    assert user is not None
+    assert response.json() == {
+        "client": "TPA2app",
+        "user": user.user_id,
+        "scopes": ["openid", "reports:read"],
+    }
+
+
+async def test_tn11_tenant_of_a_delegate_is_that_of_the_context(env: AppHarness) -> None:
+    """So a data layer without a request filters by it."""
+    granted: dict[str, Any] = {"dct": "acme", "tenants": {"acme": {}}}
+
+    response = await env.browser().get("/caller", **Headers(env).application(**granted))
+
+    assert response.json() == {"kind": "Delegate", "tenant": "acme", "context": "acme"}
+    assert tenant_id_var.get() is None
+
+
+async def test_cl02_known_token_of_an_application_is_verified_once(env: AppHarness) -> None:
+    """It is cached like that of a session."""
+    headers = Headers(env).application()
+    browser = env.browser()
+    await browser.get("/caller", **headers)
+    env.emulator.rotate_keys()
+
+    assert (await browser.get("/caller", **headers)).status_code == 200
+
+
+async def test_rejected_token_of_an_application_is_an_event(env: AppHarness) -> None:
+    """The reason is that of the check that refused it."""
+    await env.browser().get("/caller", **Headers(env).application(aud="https://other.example"))
+
+    assert env.events[-1] == TokenRejected("audience", "bearer")
+
+
+async def test_cl06_hook_refuses_an_application_and_its_verdict_is_cached(env: AppHarness) -> None:
+    """``on_session`` would not see it."""
+    calls: list[Delegate | Machine] = []
+
+    @env.descope.on_session
+    async def sees_sessions(session: object) -> None:
+        raise AssertionError(session)
+
+    @env.descope.on_caller
+    async def refuse(caller: Delegate | Machine) -> None:
+        calls.append(caller)
+        raise Forbidden
+
+    headers = Headers(env).application()
+    for path in ("/caller", "/scope", "/user"):
+        response = await env.browser().get(path, **headers)
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+
+    assert len(calls) == 1
+    assert isinstance(env.events[-1], SessionRefused)
+
+
+async def test_cl06_admitted_application_is_still_no_user(env: AppHarness) -> None:
+    """A hook can only refuse."""
+
+    @env.descope.on_caller
+    async def admit(caller: Delegate | Machine) -> None:
+        assert caller.tenant_id is None
+
+    headers = Headers(env).application()
+
+    assert (await env.browser().get("/scope", **headers)).status_code == 200
+    assert (await env.browser().get("/user", **headers)).json()["code"] == "session_required"
