@@ -108,8 +108,12 @@ class OptionalSessionScheme(SecurityBase):
 class CallerScheme(SessionScheme):
     """Base of the dependencies that accept other callers than users, with scopes.
 
-    ``scheme_name`` is ``CALLER``, which stands for every scheme, ``OAUTH2`` or ``BEARER``.
+    Attributes:
+        kind: The class of the callers that it accepts, or None for every caller.
+        scheme_name: ``CALLER``, which stands for every scheme, ``OAUTH2`` or ``BEARER``.
     """
+
+    kind: type[object] | None = None
 
     scheme_name = CALLER
     model = APIKey.model_validate(SESSION_SCHEME)

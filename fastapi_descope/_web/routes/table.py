@@ -7,7 +7,7 @@ that protects by default. Checks in the code of a handler are not found.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -17,7 +17,6 @@ from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvert
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
-from ..callers import CallerDependency
 from ..dependencies import (
     ClaimsDependency,
     current_session,
@@ -28,6 +27,7 @@ from ..dependencies import (
     optional_user,
 )
 from ..middleware import DescopeMiddleware
+from ..openapi import CallerScheme
 from ..public_endpoints import is_public
 from ..requirements import Requirement
 from .checks import dependants, is_own
@@ -223,8 +223,8 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
     found: list[str] = []
     for each in dependants:
         call: object = each.call
-        if isinstance(call, CallerDependency):
-            found += _caller(cast("CallerDependency[Any]", call), each.own_oauth_scopes or ())
+        if isinstance(call, CallerScheme):
+            found.append(_caller(call.kind, each.own_oauth_scopes or ()))
         elif isinstance(call, Requirement):
             found += _description(call)
         elif isinstance(call, ClaimsDependency):
@@ -235,9 +235,9 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
     return tuple(text for text in texts if text != _SIGNED_IN) or texts
 
 
-def _caller(dependency: CallerDependency[Any], scopes: Iterable[str]) -> list[str]:
-    kind = "any caller" if dependency.kind is None else dependency.kind.__name__.lower()
-    return [f"{kind} with {_listed(scopes)}" if scopes else kind]
+def _caller(kind: type[object] | None, scopes: Sequence[str]) -> str:
+    name = "any caller" if kind is None else kind.__name__.lower()
+    return f"{name} with {_listed(scopes)}" if scopes else name
 
 
 def _description(requirement: Requirement) -> list[str]:
