@@ -113,7 +113,7 @@ def _fixtures() -> str:
 
 
 def _routes() -> str:
-    settings = DescopeSettings(project_id="P" + "a" * 27, notp=True)
+    settings = DescopeSettings(project_id="P" + "a" * 27, notp=True, resource="https://api.example.com")
     app = FastAPI()
     Descope(app, settings=settings)
     document = app.openapi()

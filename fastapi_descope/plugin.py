@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
@@ -40,6 +40,7 @@ from ._web.routes.login import LoginRoutes
 from ._web.routes.login_steps import LoginSteps
 from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
+from ._web.routes.resource import ProtectedResource
 from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.scopes import Scope, ScopePolicy
@@ -82,6 +83,7 @@ class Descope(HookDecorators):
         public_paths: With ``protect``, the paths that need no session; see ``install``.
         scopes: The scopes of the app by name, with the roles and permissions that grant them to users and
             machines. A scope that is missing here is granted by a permission of the same name.
+        resource: The https URL of the API as an OAuth resource. It replaces the setting of that name.
         clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
         transport: An ``httpx.AsyncBaseTransport`` for the calls to Descope. Proxies in environment variables
             are ignored, so this is the way to use one:
@@ -95,6 +97,8 @@ class Descope(HookDecorators):
         settings: The settings.
         events: The event bus; ``on_event`` registers a subscriber.
         router: The router with the plugin's routes.
+        resource_router: The router with the metadata of ``resource``, which takes no prefix; it is empty
+            without a resource.
         middleware_parts: Used by ``DescopeMiddleware``.
 
     Raises:
@@ -111,6 +115,7 @@ class Descope(HookDecorators):
         protect: bool = False,
         public_paths: Iterable[str] = (),
         scopes: Mapping[str, Scope] = MappingProxyType({}),
+        resource: str | None = None,
         clock: Callable[[], float] = time.time,
         transport: "Transport | None" = None,
         refresh_store: RefreshStore | None = None,
@@ -119,6 +124,8 @@ class Descope(HookDecorators):
     ) -> None:
         super().__init__()
         self.settings = settings if settings is not None else DescopeSettings()
+        if resource is not None:
+            self.settings = self.settings.with_resource(resource)
         self._recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
         self.events.subscribe(self._recorder)
         self._scopes = dict(scopes)
@@ -174,6 +181,7 @@ class Descope(HookDecorators):
             raise ConfigurationError("Descope is already installed on this app")
         _reject_guarded_login(app)
         app.include_router(self.router, prefix=prefix)
+        app.include_router(self.resource_router)
         app.add_middleware(DescopeMiddleware, descope=self, protect=protect, public_paths=public_paths)
         # The innermost middleware: middleware that is added later goes to the other end.
         app.user_middleware.append(
@@ -313,7 +321,12 @@ class Descope(HookDecorators):
             routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
         )
         error_responses = ErrorResponses(
-            public_origin, redirects, loops, own_logins, landing_path=settings.post_login_path
+            public_origin,
+            redirects,
+            loops,
+            own_logins,
+            landing_path=settings.post_login_path,
+            resource_metadata=settings.resource_metadata_url,
         )
         self.middleware_parts = MiddlewareParts(
             parts,
@@ -342,6 +355,9 @@ class Descope(HookDecorators):
         )
         notp = NotpRoutes(steps, QrCodes()) if settings.notp else None
         self.router = build_router(LoginRoutes(steps), session, self.lifespan, notp)
+        resource = settings.resource
+        protected = None if resource is None else ProtectedResource(resource, settings, self._scopes)
+        self.resource_router = APIRouter() if protected is None else protected.router()
 
 
 def _reject_guarded_login(app: FastAPI) -> None:

@@ -4,9 +4,9 @@ The environment is read when ``DescopeSettings`` is created, not on import.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ._config.env import UnknownSettingWarning
 from ._config.env_settings import EnvSettings
@@ -21,16 +21,19 @@ from ._config.setting_types import (
     HeaderSecret,
     Items,
     LocalPath,
+    PathSegment,
     ProjectId,
     PublicOrigin,
     RedisUrl,
     RefreshCookieName,
+    Resource,
     TenantHint,
     Text,
     Timeout,
     TrustedOrigins,
     Whole,
 )
+from .errors import ConfigurationError
 
 __all__ = ["DescopeSettings", "UnknownSettingWarning"]
 
@@ -107,6 +110,15 @@ class DescopeSettings(EnvSettings):
         default=(), validate_default=True, description="client ids, separated by commas"
     )
     """Client ids (``azp``) of your own inbound apps, whose tokens count as sessions."""
+    # CL-05, CL-07
+    resource: Resource | None = Field(
+        default=None,
+        description="the https URL of the API, without a query and without a slash at the end",
+    )
+    """The identifier of the API as an OAuth resource: the audience that access tokens of applications must
+    have. With it the app serves the metadata of RFC 9728."""
+    mcp_server: PathSegment | None = Field(default=None, description="the id of an MCP server in Descope")
+    """The MCP server of the project that issues tokens for ``resource``. Without it the project does."""
     cookie_secure: CookieSecure = Field(default=None, description="auto, true or false")
     """Whether cookies have ``Secure``. ``auto`` sets it over https."""
     cookie_samesite: CookieSameSite = Field(default="lax", description="lax, strict or none")
@@ -177,6 +189,20 @@ class DescopeSettings(EnvSettings):
     )
     """The Redis through which processes share refreshes. Needs the extra ``redis``."""
 
+    def with_resource(self, resource: str) -> Self:
+        """Return these settings with another ``resource``.
+
+        Raises:
+            ConfigurationError: It is not the identifier of a resource.
+        """
+        try:
+            identifier = TypeAdapter[str](Resource).validate_python(resource)
+        except ValidationError:
+            identifier = ""
+        if not identifier:
+            raise ConfigurationError(f"resource: expected {type(self).model_fields['resource'].description}")
+        return self.model_copy(update={"resource": identifier})
+
     @property
     def issuers(self) -> frozenset[str]:
         """The accepted ``iss`` values: the forms that Descope uses, and ``extra_issuers``."""
@@ -189,6 +215,27 @@ class DescopeSettings(EnvSettings):
         """The beginnings of further ``iss`` values of inbound apps: an MCP server or a tenant follows."""
         apps = f"{self.base_url}/v1/apps"
         return frozenset({f"{apps}/{self.project_id}", f"{apps}/agentic/{self.project_id}"})
+
+    @property
+    def authorization_server(self) -> str:
+        """The issuer of the access tokens of applications, where their clients find its metadata."""
+        apps = f"{self.base_url}/v1/apps"
+        agentic = f"{apps}/agentic/{self.project_id}/{self.mcp_server}"
+        return agentic if self.mcp_server else f"{apps}/{self.project_id}"
+
+    @property
+    def resource_metadata_path(self) -> str:
+        """The path of the metadata of ``resource`` (RFC 9728, section 3.1)."""
+        _, _, path = (self.resource or "").partition("://")[2].partition("/")
+        return "/.well-known/oauth-protected-resource" + (f"/{path}" if path else "")
+
+    @property
+    def resource_metadata_url(self) -> str | None:
+        """The address of the metadata of ``resource``, or None without one."""
+        if self.resource is None:
+            return None
+        scheme, _, rest = self.resource.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}{self.resource_metadata_path}"
 
     @property
     def session_cookie(self) -> str:

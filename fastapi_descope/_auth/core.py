@@ -290,5 +290,6 @@ def build_policy(settings: DescopeSettings) -> TokenPolicy:
         refresh_names=frozenset({"DSR", *refresh}) - session,
         clients=frozenset(settings.first_party_clients),
         app_issuers=settings.app_issuers,
+        resource=settings.resource,
         leeway=settings.leeway,
     )

@@ -32,11 +32,13 @@ __all__ = [
     "HeaderSecret",
     "Items",
     "LocalPath",
+    "PathSegment",
     "Prefix",
     "ProjectId",
     "PublicOrigin",
     "RedisUrl",
     "RefreshCookieName",
+    "Resource",
     "SameSite",
     "TenantHint",
     "Text",
@@ -142,6 +144,18 @@ def _public_origin(text: str) -> str:
             " adds belongs in the root path (uvicorn --root-path)"
         )
     return str(_parse_origin(text.removesuffix("/")))
+
+
+# RFC 9728, section 1.2. Without a query, which would be part of the address of the metadata.
+_RESOURCE = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<path>(?:/[A-Za-z0-9._~-]+)*)", re.IGNORECASE)
+
+
+def _resource(text: str) -> str:
+    """Return the identifier of a resource with its origin as browsers write it."""
+    match = _RESOURCE.fullmatch(text)
+    if match is None or {".", ".."} & set(match["path"].split("/")):
+        raise ValueError
+    return f"{_parse_origin(match['origin'])}{match['path']}"
 
 
 def _header_secret(secret: SecretStr) -> SecretStr:
@@ -299,6 +313,8 @@ Timeout = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=60, all
 ApiOrigin = Annotated[str, AfterValidator(_api_origin)]
 PublicOrigin = Annotated[str, AfterValidator(_public_origin)]
 TrustedOrigins = Annotated[Items, AfterValidator(_normalise_origins)]
+Resource = Annotated[str, AfterValidator(_resource)]
+PathSegment = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 LocalPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_local_path)]
 TenantHint = Annotated[str, Field(pattern=TENANT_HINT_PATTERN)]
 HeaderSecret = Annotated[

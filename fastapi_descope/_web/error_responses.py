@@ -88,12 +88,14 @@ class ErrorResponses:
         own_logins: OwnLogins,
         *,
         landing_path: str,
+        resource_metadata: str | None = None,
     ) -> None:
         self._public_origin = public_origin
         self._redirects = redirects
         self._loops = loops
         self._own_logins = own_logins
         self._landing_path = landing_path
+        self._resource_metadata = resource_metadata
         self._log_once = LogOnce()
 
     def _login_path(self, auth: RequestAuth) -> str | None:
@@ -212,12 +214,17 @@ class ErrorResponses:
         headers = dict(NO_STORE)
         if isinstance(error, _RETRYABLE):
             headers["Retry-After"] = str(error.retry_after)
-        if isinstance(error, NotAuthenticated):
-            headers["WWW-Authenticate"] = _challenge(error, auth)
-        if isinstance(error, MissingScopes):  # RFC 6750, section 3.1
-            scope = " ".join(error.required)
-            headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{scope}"'
+        if isinstance(error, (NotAuthenticated, MissingScopes)):
+            headers["WWW-Authenticate"] = self._challenge(error, auth)
         return headers
+
+    def _challenge(self, error: NotAuthenticated | MissingScopes, auth: RequestAuth) -> str:
+        """Return the ``WWW-Authenticate`` value, with the address of the metadata of the resource."""
+        parameters = _challenge_parameters(error, auth)
+        if self._resource_metadata is not None:  # RFC 9728, section 5.1
+            parameters["resource_metadata"] = self._resource_metadata
+        values = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+        return f"Bearer {values}".rstrip()
 
 
 def _page_to_return_to(auth: RequestAuth, scope: Scope) -> str | None:
@@ -306,14 +313,16 @@ def _has_foreign_header(error: DescopeError, auth: RequestAuth) -> bool:
     return sent_bearer and isinstance(error, TokenError)
 
 
-def _challenge(error: NotAuthenticated, auth: RequestAuth) -> str:
-    """Return the ``WWW-Authenticate`` value of RFC 6750, or of RFC 9470 for a step-up."""
+def _challenge_parameters(error: NotAuthenticated | MissingScopes, auth: RequestAuth) -> dict[str, str]:
+    """Return the parameters of the challenge: RFC 6750, or RFC 9470 for a step-up."""
+    if isinstance(error, MissingScopes):
+        return {"error": "insufficient_scope", "scope": " ".join(error.required)}
     if isinstance(error, StepUpRequired):
-        age = "" if error.max_age is None else f', max_age="{error.max_age}"'
-        acr = "" if error.acr is None else f', acr_values="{error.acr}"'
-        return f'Bearer error="insufficient_user_authentication"{age}{acr}'
+        age = {} if error.max_age is None else {"max_age": str(error.max_age)}
+        acr = {} if error.acr is None else {"acr_values": error.acr}
+        return {"error": "insufficient_user_authentication", **age, **acr}
     sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
-    return 'Bearer error="invalid_token"' if sent_bearer and isinstance(error, TokenError) else "Bearer"
+    return {"error": "invalid_token"} if sent_bearer and isinstance(error, TokenError) else {}
 
 
 class _WebSocketRejection:

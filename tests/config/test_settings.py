@@ -35,6 +35,8 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "audience": None,
         "extra_issuers": (),
         "first_party_clients": (),
+        "resource": None,
+        "mcp_server": None,
         "cookie_secure": None,
         "cookie_samesite": "lax",
         "cookie_prefix": "",

@@ -21,9 +21,12 @@ from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
 from .login import LoginRoutes
 from .notp import NotpRoutes
+from .resource import ProtectedResource
 from .session import SessionRoutes
 
 __all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
+
+_OWN = (LoginRoutes, NotpRoutes, ProtectedResource, SessionRoutes)
 
 _CUSTOM_MATCHER = (
     "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"
@@ -99,7 +102,7 @@ def _discarded(call: object) -> str | None:
 
 def is_own(endpoint: object) -> bool:
     """Return whether an endpoint belongs to the plugin."""
-    return isinstance(getattr(endpoint, "__self__", None), (LoginRoutes, NotpRoutes, SessionRoutes))
+    return isinstance(getattr(endpoint, "__self__", None), _OWN)
 
 
 def _all_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
