@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._upstream.login_options import LoginOptions
     from ._web.callers import (
+        CallerGuard,
         CurrentCaller,
         CurrentDelegate,
         CurrentMachine,
@@ -102,6 +103,7 @@ __all__ = [
     "AuthSession",
     "BadRequest",
     "Caller",
+    "CallerGuard",
     "CircuitOpen",
     "ClaimsInvalid",
     "ConfigurationError",

@@ -6,11 +6,13 @@
 ``scopes`` of ``Security`` are required of the caller. They work for WebSockets too.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar, cast
 
 from fastapi import Depends
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..callers import Caller, Delegate, Machine
 from ..errors import DelegateRequired, Forbidden, MachineRequired
@@ -19,6 +21,7 @@ from .openapi import BEARER, CALLER, OAUTH2, CallerScheme
 
 __all__ = [
     "CallerDependency",
+    "CallerGuard",
     "CurrentCaller",
     "CurrentDelegate",
     "CurrentMachine",
@@ -80,6 +83,44 @@ class CallerDependency(CallerScheme, Generic[C]):
         if security_scopes.scopes:
             auth.parts.scopes.require(caller, security_scopes.scopes)
         return cast("C", caller)
+
+
+class CallerGuard:
+    """An ASGI app that requires a caller for every request to the app that it wraps.
+
+        app.mount("/mcp", CallerGuard(mcp_app, scopes=["reports:read"]))
+
+    For mounted apps, which have no dependencies. The middleware of ``Descope`` sends the errors.
+
+    Args:
+        app: The app to guard.
+        scopes: The scopes that the caller must have, all of them.
+
+    Attributes:
+        scopes: The same.
+    """
+
+    # CL-08
+
+    def __init__(self, app: ASGIApp, *, scopes: Sequence[str] = ()) -> None:
+        self.app = app
+        self.scopes = tuple(scopes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection.
+
+        Raises:
+            NotAuthenticated: The request is unauthenticated.
+            Forbidden: The caller lacks a scope, or a hook refuses it.
+            SessionCheckFailed: A hook failed.
+            CrossSiteRequest: The cookies came with a request of another site.
+            UpstreamUnavailable: The caller cannot be verified at the moment.
+            ConfigurationError: The middleware is not installed.
+        """
+        if scope["type"] in {"http", "websocket"}:
+            auth = request_auth(scope)
+            auth.parts.scopes.require(await auth.caller(), self.scopes)
+        await self.app(scope, receive, send)
 
 
 current_caller: CallerDependency[Caller] = CallerDependency()

@@ -32,7 +32,7 @@ _GROUPS = {
     "SC": 8,
     "SG": 6,
     "NP": 9,
-    "CL": 7,
+    "CL": 8,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

@@ -8,9 +8,15 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI, Security
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from fastapi_descope import (
     Caller,
+    CallerGuard,
     CurrentCaller,
     CurrentDelegate,
     CurrentMachine,
@@ -21,11 +27,14 @@ from fastapi_descope import (
     Machine,
     OptionalUser,
     current_caller,
+    get_caller,
     tenant_id_var,
 )
+from fastapi_descope._web.routes.table import RouteTable
 from fastapi_descope.emulator import Grants, Project, SeedUser
 from fastapi_descope.events import SessionRefused, TokenRejected
 from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
+from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
 
@@ -268,3 +277,104 @@ async def test_cl06_admitted_application_is_still_no_user(env: AppHarness) -> No
 
     assert (await env.browser().get("/scope", **headers)).status_code == 200
     assert (await env.browser().get("/user", **headers)).json()["code"] == "session_required"
+
+
+async def _guarded(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer every request, as a mounted app that knows nothing of Descope."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).accept()
+        await send({"type": "websocket.close"})
+        return
+    caller = await get_caller(Request(scope))
+    await PlainTextResponse(type(caller).__name__)(scope, receive, send)
+
+
+def add_guards(app: FastAPI) -> None:
+    """Guard a mounted app and an app at a path."""
+    guard = CallerGuard(_guarded, scopes=["reports:read"])
+    app.mount("/mounted", guard)
+    app.add_route("/path", guard)
+    app.router.routes.append(WebSocketRoute("/ws", guard))
+
+
+@pytest.fixture
+def guarded(make_env: EnvFactory) -> AppHarness:
+    """Return an app with guarded apps."""
+    return make_env(project=PROJECT, routes=add_guards)
+
+
+@pytest.mark.parametrize("path", ["/mounted/any/path", "/path"])
+async def test_cl08_guarded_app_gets_requests_of_callers_with_the_scopes_only(
+    guarded: AppHarness, path: str
+) -> None:
+    """The errors are those of a route with the same requirement."""
+    headers, browser = Headers(guarded), guarded.browser()
+
+    assert (await browser.get(path)).json()["code"] == "not_authenticated"
+    assert (await browser.get(path, **headers.application(scope="openid"))).json()[
+        "code"
+    ] == "insufficient_scope"
+    assert (await browser.get(path, **headers.session("grace@acme.example"))).status_code == 403
+    assert (await browser.get(path, **headers.application())).text == "Delegate"
+    assert (await browser.get(path, **headers.session(READER))).text == "AuthSession"
+
+
+async def test_cl08_cookies_of_another_site_do_not_count(guarded: AppHarness) -> None:
+    """A page of another site cannot call the app with the user's session."""
+    headers = Headers(guarded).session(READER)
+    response = await guarded.browser().post("/path", sec_fetch_site="cross-site", **headers)
+
+    assert response.json()["code"] == "cross_site_request"
+
+
+@pytest.mark.parametrize(
+    ("scope", "first"), [("reports:read", "websocket.accept"), ("openid", "websocket.close")]
+)
+async def test_cl08_guarded_websocket_needs_a_caller(guarded: AppHarness, scope: str, first: str) -> None:
+    """The handshake is refused before the app sees it."""
+    token = Headers(guarded).token(scope=scope).encode()
+    socket = WebSocketClient(guarded.app, [(b"authorization", b"Bearer " + token)])
+
+    message = await socket.open()
+
+    assert message["type"] == first
+
+
+def test_guarded_apps_are_in_the_table_of_routes(guarded: AppHarness) -> None:
+    """They count as protected."""
+    rows = {row.path: row.access for row in RouteTable(guarded.app).rows}
+
+    assert rows["/mounted/*"] == rows["/path"] == "any caller with reports:read"
+    assert RouteTable(guarded.app).unprotected(public_docs=True) == ()
+
+
+def test_callers_are_in_the_table_of_routes(env: AppHarness) -> None:
+    """With the kind that is wanted, and the scopes."""
+    rows = {row.path: row.access for row in RouteTable(env.app).rows}
+
+    assert rows["/caller"] == "any caller"
+    assert rows["/scope"] == "any caller with reports:read"
+    assert (rows["/delegate"], rows["/machine"]) == ("delegate", "machine")
+
+
+def test_openapi_lists_the_schemes_and_scopes_of_each_caller(env: AppHarness) -> None:
+    """Any of the alternatives is enough."""
+    document = env.app.openapi()
+    security = {
+        path: item["get"].get("security") for path, item in document["paths"].items() if "get" in item
+    }
+
+    assert security["/scope"] == [
+        {"DescopeOAuth2": ["reports:read"]},
+        {"DescopeSession": []},
+        {"DescopeBearer": []},
+    ]
+    assert security["/delegate"] == [{"DescopeOAuth2": []}]
+    assert security["/machine"] == [{"DescopeBearer": []}]
+    scheme = document["components"]["securitySchemes"]["DescopeOAuth2"]
+    assert scheme["flows"]["authorizationCode"] == {
+        "authorizationUrl": f"{IDP}/oauth2/v1/apps/{env.emulator.project_id}/authorize",
+        "tokenUrl": f"{IDP}/oauth2/v1/apps/{env.emulator.project_id}/token",
+        "scopes": {"reports:read": ""},
+    }
+    assert "DescopeCaller" not in document["components"]["securitySchemes"]

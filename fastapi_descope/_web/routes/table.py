@@ -17,6 +17,7 @@ from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvert
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
+from ..callers import CallerGuard
 from ..dependencies import (
     ClaimsDependency,
     current_session,
@@ -182,7 +183,7 @@ def _rows(routes: Sequence[BaseRoute], prefix: str) -> Iterator[RouteRow]:
         elif mounted:
             yield from _rows(mounted, path)
         elif mounted is not None:
-            yield RouteRow(f"{path}/*", _ANY)
+            yield RouteRow(f"{path}/*", _ANY, _guard(inner))
         else:
             yield _row(route, path)
 
@@ -194,7 +195,7 @@ def _row(route: object, path: str) -> RouteRow:
     return RouteRow(
         path=path or "/",
         methods=_methods(route),
-        requires=_requirements(found),
+        requires=_guard(endpoint) or _requirements(found),
         is_optional=any(call is each for call in calls for each in _OPTIONAL),
         is_own=is_own(endpoint),
         is_marked=is_public(endpoint),
@@ -233,6 +234,10 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
             found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
     texts = tuple(dict.fromkeys(found))
     return tuple(text for text in texts if text != _SIGNED_IN) or texts
+
+
+def _guard(app: object) -> tuple[str, ...]:
+    return (_caller(None, app.scopes),) if isinstance(app, CallerGuard) else ()
 
 
 def _caller(kind: type[object] | None, scopes: Sequence[str]) -> str:
