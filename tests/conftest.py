@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.helpers.app_harness import EnvFactory, build_app_harness
 from tests.helpers.emulator import emulator_process
@@ -15,6 +15,8 @@ from tests.helpers.redis_server import RedisServer
 # each time; HYPOTHESIS_PROFILE=slow tries new ones, and 50 000 of each.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.register_profile("slow", deadline=None, max_examples=50_000)
+# That a test fails is enough: its example is not shrunk.
+settings.register_profile("removals", settings.get_profile("suite"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 

@@ -119,7 +119,7 @@ def _run_pytest(root: Path, arguments: list[str], log: Path) -> None:
         os.dup2(file.fileno(), 2)
     os.chdir(root)
     # The installed package is the original. With this the copy comes first, also in child processes.
-    os.environ |= {"PYTHONPATH": str(root), "COLUMNS": "1000"}
+    os.environ |= {"PYTHONPATH": str(root), "COLUMNS": "1000", "HYPOTHESIS_PROFILE": "removals"}
     sys.path.insert(0, str(root))
     sys.dont_write_bytecode = False  # the next run loads what this one has compiled
     for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:

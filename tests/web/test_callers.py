@@ -1,4 +1,4 @@
-"""What each kind of caller gets: the table of docs/reference/callers.md (CL-02, CL-06)."""
+"""What each kind of caller gets: the table of docs/reference/callers.md (CL-02, CL-06, CL-08)."""
 
 import re
 from collections.abc import Callable, Mapping
