@@ -31,6 +31,7 @@ try:
     from .directory import AccessKey, Grants, SeedAccount, SeedIdp, SeedLogin, SeedTenant, SeedUser
     from .emulator import Emulator, JwtPair
     from .faults.queue import Faults
+    from .inbound_apps import InboundApp, McpServer
     from .journal import Call, Journal
     from .project import DEFAULT_PROJECT_ID, CookieSettings, Project
     from .signing import SigningKey
@@ -50,8 +51,10 @@ __all__ = [
     "Emulator",
     "Faults",
     "Grants",
+    "InboundApp",
     "Journal",
     "JwtPair",
+    "McpServer",
     "Project",
     "SeedAccount",
     "SeedIdp",

@@ -34,6 +34,26 @@ class Assumptions:
         notp_image: The image of an nOTP is a data URI, or base64 without its prefix.
         notp_expiry_differs: An nOTP reference that is unknown, used or expired gets 400 (E062504) instead of
             the 401 (E066103) of a sign-in that is not confirmed yet.
+        inbound_issuer: The issuer of the tokens of inbound apps: ``{base}/v1/apps/{id}`` (``project``), with
+            ``agentic`` before the id and an MCP server after it (``agentic``), or with the user's tenant
+            after the id (``tenant``).
+        inbound_audience: The audience of these tokens: the project id, the client id and the requested
+            resources as a list (``project_and_client``), the project id as text (``project``), the project id
+            and the resources (``project_and_resource``), or only the resources (``resource``). Without a
+            resource, the last two are the project id.
+        inbound_drn: These tokens have ``drn`` next to ``token_type``, as session JWTs do.
+        inbound_grants: The access tokens of users contain no roles (``none``), roles and tenants as session
+            JWTs do (``roles``), or these and the current tenant (``tenant``).
+        client_credentials_subject: The subject of a token that an app has requested for itself: its client id
+            (``client_id``), an id like that of an access key (``key_id``), or the client id, which is also
+            in the claim ``client_id`` (``client_id_claim``).
+        inbound_refresh_rotates: Every refresh of an inbound app replaces its refresh token, and the reuse of
+            a replaced one ends the family.
+        denied_consent: What an app gets if the user denies its consent: ``error=access_denied``, the
+            parameter ``err``, or nothing, because the browser stays on a ``page``.
+        client_registration: A dynamic registration creates a public client (``public``), a client with a
+            secret (``secret``), or is ``disabled`` (403).
+        dpop_token_type: The ``token_type`` in the response with a token that is bound to a key.
     """
 
     revoked_status: Literal[400, 401] = 401
@@ -50,6 +70,17 @@ class Assumptions:
     select_repeats_sign_in: bool = False
     notp_image: Literal["data_uri", "base64"] = "data_uri"
     notp_expiry_differs: bool = False
+    inbound_issuer: Literal["project", "agentic", "tenant"] = "project"
+    inbound_audience: Literal["project_and_client", "project", "project_and_resource", "resource"] = (
+        "project_and_client"
+    )
+    inbound_drn: bool = False
+    inbound_grants: Literal["none", "roles", "tenant"] = "none"
+    client_credentials_subject: Literal["client_id", "key_id", "client_id_claim"] = "client_id"
+    inbound_refresh_rotates: bool = False
+    denied_consent: Literal["access_denied", "err", "page"] = "access_denied"
+    client_registration: Literal["public", "secret", "disabled"] = "public"
+    dpop_token_type: Literal["DPoP", "Bearer"] = "DPoP"  # noqa: S105 - not a password
 
     def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
         """Return the query parameters that report a failed sign-in to the app.

@@ -26,6 +26,8 @@ from .auth_server import AuthServer
 from .clock import Clock
 from .directory import SeedUser
 from .faults.queue import Faults
+from .inbound_server import InboundServer
+from .inbound_tokens import InboundGrant
 from .journal import Call, Journal, fingerprint
 from .logins import LoginStore
 from .pages.console import Console, is_console
@@ -90,6 +92,7 @@ class Emulator:
         self.clock = clock or Clock()
         self.requests = Journal()
         self._auth_server = AuthServer(project or Project(), self.clock, base_url, signing_key)
+        self._inbound_server = InboundServer(self._auth_server, self.clock)
         logins = LoginStore(self.clock)
         self._routes: list[Route] = [
             *AuthApi(self._auth_server, logins, self.clock).routes,
@@ -194,14 +197,58 @@ class Emulator:
         Raises:
             LookupError: The project has no such user, or the user is not a member of the tenant.
         """
-        account = self._find_user(user)
-        if tenant is not None and tenant not in account.tenants:
-            raise LookupError(f"{account.user_id} is not a member of tenant {tenant!r}")
+        account = self._find_member(user, tenant)
         if tenant is None:
             tenant = self.project.default_tenant(account)
         principal = Principal(account, tenant, (*account.amr, *amr), step_up=step_up)
         issued = self._auth_server.start_session(principal, session_seconds=session_seconds, overrides=claims)
         return JwtPair(issued.session_jwt, issued.refresh_jwt)
+
+    def issue_delegate(
+        self,
+        user: str | None,
+        client_id: str,
+        scopes: tuple[str, ...] = (),
+        *,
+        tenant: str | None = None,
+        resources: tuple[str, ...] = (),
+        mcp_server: str = "",
+        jkt: str = "",
+        seconds: int | None = None,
+        claims: Mapping[str, object] | None = None,
+    ) -> str:
+        """Return the access token of an inbound app, without HTTP and without the user's consent.
+
+        Its form follows ``Project.assumptions``, as that of tokens from the token endpoint does. The project
+        need not have the app, and nothing checks that the app may ask for the scopes and resources.
+
+        Args:
+            user: A login id or a user id; None for an app that acts for itself (client credentials).
+            client_id: The client id of the app.
+            scopes: The granted scopes.
+            tenant: The tenant that the app has asked for. Tokens contain it only if ``Assumptions`` say so.
+            resources: The audiences that the app has asked for with ``resource``.
+            mcp_server: The id of the MCP server through which the app has asked.
+            jkt: The thumbprint of the key that the token is bound to (``cnf``).
+            seconds: The lifetime of the token, if not the app's; negative for one that has expired.
+            claims: Claims that replace the regular ones.
+
+        Raises:
+            LookupError: The project has no such user, or the user is not a member of the tenant.
+            ValueError: The client id has another form than those of inbound apps.
+        """
+        account = None if user is None else self._find_member(user, tenant)
+        grant = InboundGrant(
+            client_id,
+            account.user_id if account else None,
+            scopes,
+            account.amr if account else (),
+            tenant,
+            resources,
+            mcp_server,
+            jkt,
+        )
+        return self._inbound_server.issue_access_token(grant, account, seconds=seconds, overrides=claims)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -243,6 +290,12 @@ class Emulator:
         user = self.project.find_user(reference)
         if user is None:
             raise LookupError("the project has no such user")
+        return user
+
+    def _find_member(self, reference: str, tenant: str | None) -> SeedUser:
+        user = self._find_user(reference)
+        if tenant is not None and tenant not in user.tenants:
+            raise LookupError(f"{user.user_id} is not a member of tenant {tenant!r}")
         return user
 
     def _new_call(self, scope: Scope) -> Call:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from .assumptions import Assumptions
 from .directory import AccessKey, Grants, SeedTenant, SeedUser
+from .inbound_apps import InboundApp, McpServer
 from .urls import LOOPBACK_HOSTS
 from .validation import (
     check_cookie,
@@ -102,9 +103,24 @@ def _default_access_keys() -> tuple[AccessKey, ...]:
     return (replace(key, roles=("reporter",), permissions=("reports.read",)),)
 
 
+def _default_inbound_apps() -> tuple[InboundApp, ...]:
+    scopes = {"reports:read": "Read your reports", "reports:write": "Change your reports"}
+    uris = ("http://127.0.0.1/callback", "http://localhost/callback")
+    return (
+        InboundApp("TPA2EMULATORreportReader", "Report Reader", "", uris, scopes),
+        InboundApp(
+            "TPA2EMULATORreportSync",
+            "Report Sync",
+            "emulator-client-secret",
+            redirect_uris=uris,
+            scopes=scopes,
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Descope project: settings, tenants, users and access keys. Frozen.
+    """A Descope project: settings, tenants, users, access keys and inbound apps. Frozen.
 
     The defaults are Descope's (wire contract, section 3.5). Times are in seconds.
 
@@ -145,10 +161,13 @@ class Project:
         social_providers: The social providers.
         federated_apps: Client ids of OIDC apps in addition to the project id.
         open_sign_up: An unknown login id that is entered on the sign-in page joins the tenant.
+        inbound_apps: OAuth clients that ask users for access. Dynamic registrations are added to them.
+        mcp_servers: The MCP servers at which clients can register.
         assumptions: Undocumented behaviour of Descope.
 
     Raises:
-        ValueError: A value is invalid, ids are not unique, or a user or key is in an unknown tenant.
+        ValueError: A value is invalid, ids are not unique, a user or key is in an unknown tenant, or an app
+            is at an unknown MCP server.
     """
 
     project_id: str = DEFAULT_PROJECT_ID
@@ -181,6 +200,8 @@ class Project:
     social_providers: tuple[str, ...] = _SOCIAL_PROVIDERS
     federated_apps: tuple[str, ...] = ()
     open_sign_up: bool = False
+    inbound_apps: tuple[InboundApp, ...] = field(default_factory=_default_inbound_apps)
+    mcp_servers: tuple[McpServer, ...] = ()
     assumptions: Assumptions = field(default_factory=Assumptions)
 
     def __post_init__(self) -> None:
@@ -195,6 +216,9 @@ class Project:
             self._check_memberships(f"user {user.login_id}", user.tenants)
         for key in self.access_keys:
             self._check_memberships(f"access key {key.id}", key.tenants)
+        for app in self.inbound_apps:
+            if app.mcp_server and self.find_mcp_server(app.mcp_server) is None:
+                raise ValueError(f"inbound app {app.client_id} is at an MCP server the project does not have")
 
     def _check_times(self) -> None:
         check_seconds({name: getattr(self, name) for name in _LIFETIMES}, least=1)
@@ -209,6 +233,8 @@ class Project:
         check_unique("login id or phone number", chain.from_iterable(names))
         check_unique("access key id", [key.id for key in self.access_keys])
         check_unique("access key secret", [key.secret for key in self.access_keys])
+        check_unique("client id", [app.client_id for app in self.inbound_apps])
+        check_unique("MCP server id", [server.id for server in self.mcp_servers])
 
     def _check_memberships(self, member: str, tenants: Mapping[str, Grants]) -> None:
         unknown = sorted(set(tenants) - {tenant.id for tenant in self.tenants})
@@ -233,6 +259,14 @@ class Project:
         sent = secret.encode()
         keys = self.access_keys
         return next((key for key in keys if hmac.compare_digest(key.secret.encode(), sent)), None)
+
+    def find_inbound_app(self, client_id: str) -> InboundApp | None:
+        """Return the inbound app with this client id, or None."""
+        return next((app for app in self.inbound_apps if app.client_id == client_id), None)
+
+    def find_mcp_server(self, server_id: str) -> McpServer | None:
+        """Return the MCP server with this id, or None."""
+        return next((server for server in self.mcp_servers if server.id == server_id), None)
 
     def find_tenant(self, reference: str) -> SeedTenant | None:
         """Return the tenant with this id or name, or with the domain of this e-mail address, or None."""

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from .assumptions import Assumptions
 from .directory import AccessKey, Grants, SeedAccount, SeedIdp, SeedLogin, SeedTenant, SeedUser
+from .inbound_apps import InboundApp, McpServer
 from .project import CookieSettings, Project
 
 __all__ = ["SeedError", "load"]
@@ -26,6 +27,8 @@ _PARTS: dict[str, type] = {
     "tenants": SeedTenant,
     "users": SeedUser,
     "access_keys": AccessKey,
+    "inbound_apps": InboundApp,
+    "mcp_servers": McpServer,
     "cookies": CookieSettings,
     "assumptions": Assumptions,
 }

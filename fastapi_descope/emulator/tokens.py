@@ -66,7 +66,7 @@ class ClaimsBuilder:
     ) -> dict[str, object]:
         """Return the claims of a session JWT. Times are epoch seconds. ``jti`` needs ``session_jti``."""
         claims = self._user_claims(principal, self.session_drn, now, exp)
-        claims |= self._grant_claims(principal.user, principal.tenant) | {"rexp": rfc3339(rexp)}
+        claims |= self.grant_claims(principal.user, principal.tenant) | {"rexp": rfc3339(rexp)}
         if self._project.template_email:
             claims |= {"email": principal.user.email, "name": principal.user.name}
         if principal.step_up:
@@ -82,7 +82,7 @@ class ClaimsBuilder:
         """
         claims = self._user_claims(principal, self._refresh_drn, now, exp) | {"jti": jti}
         if self._project.assumptions.refresh_holds_grants:
-            claims |= self._grant_claims(principal.user, principal.tenant)
+            claims |= self.grant_claims(principal.user, principal.tenant)
         return claims
 
     def trusted_device_claims(self, user: SeedUser, *, now: int) -> dict[str, object]:
@@ -97,7 +97,7 @@ class ClaimsBuilder:
         ``amr`` and ``rexp`` are left out: it is unknown what Descope writes.
         """
         claims = {**key.claims, **self._common_claims(key.id, tenant, self.session_drn, now, exp)}
-        return self._add_custom_claims(claims | self._grant_claims(key, tenant), custom)
+        return self._add_custom_claims(claims | self.grant_claims(key, tenant), custom)
 
     @property
     def session_drn(self) -> str:
@@ -136,7 +136,7 @@ class ClaimsBuilder:
             claims["dct"] = tenant
         return claims
 
-    def _grant_claims(self, holder: SeedUser | AccessKey, tenant: str | None) -> dict[str, object]:
+    def grant_claims(self, holder: SeedUser | AccessKey, tenant: str | None) -> dict[str, object]:
         """Return roles and permissions where the project's JWT template puts them."""
         if self._project.auth_schema == "none":
             return {}

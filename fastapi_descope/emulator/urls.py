@@ -15,6 +15,7 @@ __all__ = [
     "absolute_url",
     "add_query",
     "collapse_leading_slashes",
+    "is_absolute_url",
     "is_approved",
     "is_redirect_rule",
     "route_path",
@@ -88,6 +89,12 @@ def _matches(parts: SplitResult, approved: str) -> bool:
     if root and {".", ".."} & set(unquote(parts.path).split("/")):
         return False  # a browser resolves these and leaves the prefix
     return _origin(parts) == _origin(prefix) and f"{parts.path}/".startswith(f"{root}/")
+
+
+def is_absolute_url(url: str) -> bool:
+    """Return whether ``url`` is an http(s) URL with a host, without credentials and without a fragment."""
+    parts = _parse(url)
+    return parts is not None and "#" not in url
 
 
 def is_redirect_rule(entry: str) -> bool:
