@@ -1,10 +1,12 @@
-"""Error responses in Descope's format (wire contract, section 6).
+"""Error responses in Descope's format (wire contract, section 6), and those of OAuth.
 
 Only 429 with E130429 is documented. Other pairs of status and code come from captured responses or SDKs where
 the docstring says so; the rest are the emulator's choice.
 """
 
-__all__ = ["INTERNAL_ERROR", "ApiError", "error_body"]
+from typing import Literal
+
+__all__ = ["INTERNAL_ERROR", "ApiError", "OAuthError", "error_body"]
 
 INTERNAL_ERROR = "E000000"
 """The code of 5xx responses. It is made up: Descope's codes are unknown, and SDKs need one."""
@@ -143,3 +145,27 @@ class ApiError(Exception):
         The 400 is our choice.
         """
         return cls(400, "E062504", "The sign-in is unknown, was finished, or has expired")
+
+
+class OAuthError(Exception):
+    """An error response of an OAuth endpoint (RFC 6749, section 5.2, and RFC 7591, section 3.2.2)."""
+
+    def __init__(
+        self,
+        code: Literal[
+            "invalid_client",
+            "invalid_client_metadata",
+            "invalid_grant",
+            "invalid_redirect_uri",
+            "invalid_request",
+            "invalid_scope",
+            "invalid_target",
+            "unauthorized_client",
+            "unsupported_grant_type",
+        ],
+        message: str,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = 401 if code == "invalid_client" else 400
+        self.body = {"error": code, "error_description": message}

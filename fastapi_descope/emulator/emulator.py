@@ -1,16 +1,13 @@
 """The emulator as one ASGI app: access control, the journal, faults, the API and the pages."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
@@ -18,18 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .api.admin import Admin
 from .api.auth import AuthApi
+from .api.inbound_apps import InboundAppsApi
+from .api.inbound_discovery import InboundDiscovery
 from .api.oidc import OidcApi
 from .api.pending import PendingApi
 from .api.snapshot import Snapshot
-from .api_errors import INTERNAL_ERROR, ApiError, error_body
+from .api_errors import error_body
 from .auth_server import AuthServer
 from .clock import Clock
 from .directory import SeedUser
+from .error_responses import EXCEPTION_HANDLERS
 from .faults.queue import Faults
 from .inbound_server import InboundServer
 from .inbound_tokens import InboundGrant
 from .journal import Call, Journal, fingerprint
 from .logins import LoginStore
+from .pages.consent import ConsentPage
 from .pages.console import Console, is_console
 from .pages.sign_in import SignInPage
 from .project import Project
@@ -39,8 +40,6 @@ from .tokens import Principal
 from .urls import collapse_leading_slashes, route_path
 
 __all__ = ["Emulator", "JwtPair"]
-
-_API_PATH = re.compile(r"/(v[0-9]+|oauth2|scim)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +97,15 @@ class Emulator:
             *AuthApi(self._auth_server, logins, self.clock).routes,
             *PendingApi(self._auth_server, logins, self.clock).routes,
             *OidcApi(self._auth_server, logins, self.clock).routes,
+            *InboundDiscovery(self._auth_server).routes,
+            *InboundAppsApi(self._auth_server, self._inbound_server, logins, self.clock).routes,
             *SignInPage(self._auth_server, logins).routes,
+            *ConsentPage(self._auth_server, self._inbound_server, logins).routes,
         ]
         self.faults = Faults({route.name for route in self._routes}, pause)
         self._app = Starlette(
             routes=[*self._routes, *self._console_routes(console)],
-            exception_handlers={
-                ApiError: _on_api_error,
-                HTTPException: _on_http_error,
-                Exception: _on_exception,  # Starlette raises it afterwards, so a server logs it
-            },
+            exception_handlers=EXCEPTION_HANDLERS,
         )
         self._app.router.redirect_slashes = False
 
@@ -282,8 +280,8 @@ class Emulator:
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
             return []
-        snapshot = Snapshot(self._auth_server, self.faults, self.requests, self.clock)
-        admin = Admin(self._auth_server, self.faults, self.clock)
+        snapshot = Snapshot(self._auth_server, self._inbound_server, self.faults, self.requests, self.clock)
+        admin = Admin(self._auth_server, self._inbound_server, self.faults, self.clock)
         return Console(snapshot, admin if console == "faults" else None).routes
 
     def _find_user(self, reference: str) -> SeedUser:
@@ -303,7 +301,7 @@ class Emulator:
         endpoint = next((r.name for r in self._routes if r.matches(scope)[0] is Match.FULL), "")
         return Call(
             method=request.method,
-            path="/signin/…" if endpoint == "signin" else route_path(scope),
+            path=f"/{endpoint}/…" if endpoint in {"signin", "consent"} else route_path(scope),
             query=dict(request.query_params),
             endpoint=endpoint,
             caller=fingerprint(request.headers.get("authorization", "")),
@@ -322,20 +320,3 @@ def _recording_status(call: Call, send: Send) -> Send:
         await send(message)
 
     return record_status
-
-
-def _on_api_error(_: Request, error: Exception) -> Response:
-    api_error = cast("ApiError", error)
-    return JSONResponse(api_error.body, api_error.status)
-
-
-def _on_http_error(request: Request, error: Exception) -> Response:
-    http_error = cast("HTTPException", error)
-    is_api = http_error.status_code == HTTPStatus.NOT_FOUND and _API_PATH.match(route_path(request.scope))
-    message = "The emulator does not implement this endpoint" if is_api else http_error.detail
-    body = error_body("E011001", message)
-    return JSONResponse(body, http_error.status_code, http_error.headers)
-
-
-def _on_exception(_: Request, __: Exception) -> Response:
-    return JSONResponse(error_body(INTERNAL_ERROR, "The emulator failed: see its log"), 500)

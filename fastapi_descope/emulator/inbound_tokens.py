@@ -136,7 +136,7 @@ class InboundClaims:
                 return project_id
             case "project_and_resource":
                 return [project_id, *resources]
-            case "resource":
+            case _:  # only the resources
                 return list(resources) or [project_id]
 
     @property

@@ -16,7 +16,7 @@ class Call:
 
     Attributes:
         method: The HTTP method.
-        path: The path; the id of a sign-in page is replaced by an ellipsis.
+        path: The path; the id of a sign-in or consent page is replaced by an ellipsis.
         query: The query parameters.
         endpoint: The name of the endpoint, as used by ``Faults``; empty for an unknown path.
         caller: A fingerprint of the ``Authorization`` header: equal for equal credentials, not reversible.

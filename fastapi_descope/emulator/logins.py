@@ -8,9 +8,18 @@ from itertools import takewhile
 from typing import Generic, Literal, TypeVar
 
 from .directory import SeedTenant, SeedUser
+from .inbound_tokens import InboundGrant
 from .project import Project
 
-__all__ = ["ConfirmedLogin", "Login", "LoginOptions", "LoginStore", "OidcRequest", "PendingLogin"]
+__all__ = [
+    "ConfirmedLogin",
+    "InboundRequest",
+    "Login",
+    "LoginOptions",
+    "LoginStore",
+    "OidcRequest",
+    "PendingLogin",
+]
 
 _PAGE_SECONDS = 600
 _CODE_SECONDS = 120  # Descope's value is unknown; OAuth recommends minutes (RFC 6749, 4.1.2)
@@ -40,6 +49,25 @@ class OidcRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class InboundRequest:
+    """The authorization request of an inbound app.
+
+    Attributes:
+        grant: The requested access, without the user.
+        redirect_uri: The URL to return to.
+        challenge: The PKCE challenge; empty if a confidential client has sent none.
+    """
+
+    grant: InboundGrant
+    redirect_uri: str = field(repr=False)
+    challenge: str = field(repr=False)
+
+    def grant_to(self, user: SeedUser) -> InboundGrant:
+        """Return the requested access of a user who consents."""
+        return replace(self.grant, user_id=user.user_id, amr=user.amr)
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A sign-in as the app started it.
 
@@ -58,6 +86,7 @@ class Login:
         phone: The phone number that an nOTP update sets.
         pending: What the app polls for.
         oidc_request: The request of an OIDC client.
+        inbound_request: The request of an inbound app, which needs the user's consent.
         form_token: The CSRF token of the sign-in page.
     """
 
@@ -75,6 +104,7 @@ class Login:
     phone: str = field(default="", repr=False)
     pending: "PendingLogin | None" = field(default=None, repr=False)
     oidc_request: OidcRequest | None = None
+    inbound_request: InboundRequest | None = None
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
@@ -83,6 +113,11 @@ class Login:
         if self.tenant is not None:
             return self.tenant.name or self.tenant.id
         return self.provider.capitalize() or "Descope"
+
+    @property
+    def is_oauth(self) -> bool:
+        """Whether an OAuth client has started it, so that only a token endpoint redeems its code."""
+        return self.oidc_request is not None or self.inbound_request is not None
 
     def eligible_users(self, project: Project) -> tuple[SeedUser, ...]:
         """Return the users who may confirm the sign-in, in the project's order."""
@@ -157,6 +192,7 @@ class LoginStore:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._pages = _OneTimeStore[Login](clock, _PAGE_SECONDS)
+        self._consents = _OneTimeStore[ConfirmedLogin](clock, _PAGE_SECONDS)
         self._codes = _OneTimeStore[ConfirmedLogin](clock, _CODE_SECONDS)
         self._links = _OneTimeStore[Login](clock, _PAGE_SECONDS)
         self._pending = _OneTimeStore[PendingLogin](clock, _PAGE_SECONDS)
@@ -185,6 +221,18 @@ class LoginStore:
     def close_page(self, page: str) -> None:
         """Close a page after its form has been processed."""
         self._pages.pop(page)
+
+    def create_consent(self, login: Login, user: SeedUser) -> str:
+        """Open a consent page for a user who has signed in, and return its unguessable id."""
+        return self._consents.put(ConfirmedLogin(login, user))
+
+    def get_consent(self, page: str) -> ConfirmedLogin | None:
+        """Return the sign-in of an open consent page, or None."""
+        return self._consents.get(page)
+
+    def close_consent(self, page: str) -> None:
+        """Close a consent page after its form has been processed."""
+        self._consents.pop(page)
 
     def confirm(self, login: Login, user: SeedUser) -> str:
         """Confirm a sign-in and return its one-time code, or "" if the app polls for the session."""

@@ -19,6 +19,9 @@ _LOOPBACK_ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]
 _SHARED_PATHS = re.compile(
     r"/v1/auth/.*|/v[12]/keys/[^/]*"
     r"|/[^/]+(/[^/]+)?/\.well-known/(openid-configuration|jwks\.json)|/oauth2/v1/(token|userinfo|revoke)"
+    r"|/v1/apps/(agentic/[^/]+/)?[^/]+/\.well-known/(openid-configuration|oauth-authorization-server)"
+    r"|/oauth2/v1/apps/([^/]+/)?(token|userinfo|revoke)|/oauth2/v1/apps/agentic/[^/]+/[^/]+/token"
+    r"|/v1/mgmt/(inboundapp/app|mcp/client/[^/]+)/[^/]+/register"
 )
 _VARIABLE = re.compile(r"([A-Z0-9]+_)*(ENV|ENVIRONMENT|STAGE)(_NAME)?", re.IGNORECASE)
 _PRODUCTION = re.compile(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .inbound_tokens import InboundGrant
 from .tokens import SignIn
 
 __all__ = ["EndReason", "RefreshTokenRecord", "TokenFamilies", "TokenFamily"]
@@ -35,6 +36,7 @@ class TokenFamily:
         custom_claims: Custom claims of the login options.
         extra_claims: Claims that are copied into every session JWT.
         sign_in: The facts of the sign-in that only its response has.
+        grant: The access that the family renews, if it is that of an inbound app.
         end_reason: None while the family is active.
         id: Identifies the session in the console and in ID tokens (``sid``).
     """
@@ -49,6 +51,7 @@ class TokenFamily:
     custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
     extra_claims: Mapping[str, object] = field(default_factory=dict[str, object])
     sign_in: SignIn = field(default_factory=SignIn)
+    grant: InboundGrant | None = None
     end_reason: EndReason | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 

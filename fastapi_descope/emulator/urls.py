@@ -18,6 +18,7 @@ __all__ = [
     "is_absolute_url",
     "is_approved",
     "is_redirect_rule",
+    "is_registered_redirect",
     "route_path",
 ]
 
@@ -113,6 +114,22 @@ def is_approved(url: str, approved: Collection[str]) -> bool:
     """
     parts = _parse(url)
     return parts is not None and (not approved or any(_matches(parts, entry) for entry in approved))
+
+
+def is_registered_redirect(url: str, registered: Collection[str]) -> bool:
+    """Return whether ``url`` is one of an OAuth client's redirect URIs.
+
+    They are compared as text, except the port of a loopback address, which a native app chooses when it
+    listens (RFC 8252, section 7.3).
+    """
+    return url in registered or _without_loopback_port(url) in map(_without_loopback_port, registered)
+
+
+def _without_loopback_port(url: str) -> str:
+    parts = _parse(url)
+    if parts is None or _host(parts) not in LOOPBACK_HOSTS:
+        return url
+    return urlunsplit(parts._replace(netloc=_host(parts)))
 
 
 def add_query(url: str, parameters: Mapping[str, str], *, rebuild: bool = False) -> str:

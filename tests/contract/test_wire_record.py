@@ -13,8 +13,22 @@ from tests.contract.wire_shapes import shape_errors, values_at
 
 SDKS = {"PY", "NODE", "JS", "GO", "NET", "JAVA", "SWIFT", "KT"}
 SOURCES = SDKS | {"TF", "DJ", "FA", "ML", "AI", "D", "SEED", "3P"}
-NOT_DESCOPES = {"signin", "oidc_authorize", "oidc_token", "oidc_userinfo", "oidc_revoke", "oidc_logout"}
-"""Endpoints without a record: the sign-in page, and those that OAuth and OpenID Connect specify."""
+NOT_DESCOPES = {
+    "signin",
+    "consent",
+    "oidc_authorize",
+    "oidc_token",
+    "oidc_userinfo",
+    "oidc_revoke",
+    "oidc_logout",
+    "inbound_discovery",
+    "inbound_authorize",
+    "inbound_token",
+    "inbound_userinfo",
+    "inbound_revoke",
+    "inbound_register",
+}
+"""Endpoints without a record: the pages, and those that OAuth and OpenID Connect specify."""
 
 Json = dict[str, Any]
 

@@ -217,6 +217,7 @@ LEVERS = [
     ("POST", "keys/rotate"),
     ("POST", "keys/drop"),
     ("POST", "revoke"),
+    ("POST", "consents/withdraw"),
     ("POST", "clock"),
 ]
 

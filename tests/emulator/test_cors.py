@@ -56,6 +56,14 @@ async def test_loopback_pages_read_the_api(call: Call, make: Make, origin: str) 
         "/oauth2/v1/token",
         "/oauth2/v1/userinfo",
         "/oauth2/v1/revoke",
+        "/v1/apps/P1/.well-known/openid-configuration",
+        "/v1/apps/agentic/P1/MS1/.well-known/oauth-authorization-server",
+        "/oauth2/v1/apps/token",
+        "/oauth2/v1/apps/P1/userinfo",
+        "/oauth2/v1/apps/revoke",
+        "/oauth2/v1/apps/agentic/P1/MS1/token",
+        "/v1/mgmt/inboundapp/app/P1/register",
+        "/v1/mgmt/mcp/client/P1/MS1/register",
     ],
 )
 async def test_preflight_of_a_loopback_page(call: Call, make: Make, path: str) -> None:

@@ -111,7 +111,7 @@ async def test_unknown_path(call: Call, make: Make, path: str) -> None:
         "/v1/flow/start",
         "/v1/mgmt/user/create",
         "/v2/mgmt/user/search",
-        "/oauth2/v1/apps/token",
+        "/oauth2/v1/apps/device",
     ],
 )
 async def test_unimplemented_endpoint_of_descope(call: Call, make: Make, path: str) -> None:

@@ -15,6 +15,8 @@ from fastapi_descope.emulator import (
     CookieSettings,
     Emulator,
     Grants,
+    InboundApp,
+    McpServer,
     Project,
     SeedAccount,
     SeedIdp,
@@ -51,6 +53,15 @@ EVERYTHING: dict[str, object] = {
     "access_keys": [
         {"id": "K1", "secret": "opensesame", "tenants": {"acme": {}}, "claims": {"plan": {"of": [1]}}}
     ],
+    "inbound_apps": [
+        {
+            "client_id": "TPA2agent",
+            "redirect_uris": ["https://agent.example/callback"],
+            "scopes": {"reports:read": "Read your reports"},
+            "mcp_server": "MS2reports",
+        }
+    ],
+    "mcp_servers": [{"id": "MS2reports", "url": "https://mcp.example/mcp", "scopes": {"reports:read": ""}}],
 }
 PROJECT = Project(
     "P2EMULATORforTheSeedFileTest",
@@ -73,6 +84,15 @@ PROJECT = Project(
     session_token_in="cookie",
     management_key="for-management",
     access_keys=(AccessKey("K1", "opensesame", tenants={"acme": Grants()}, claims={"plan": {"of": [1]}}),),
+    inbound_apps=(
+        InboundApp(
+            "TPA2agent",
+            redirect_uris=("https://agent.example/callback",),
+            scopes={"reports:read": "Read your reports"},
+            mcp_server="MS2reports",
+        ),
+    ),
+    mcp_servers=(McpServer("MS2reports", "https://mcp.example/mcp", scopes={"reports:read": ""}),),
     cookies=CookieSettings("sid", same_site="lax"),
     assumptions=Assumptions(revoked_status=400),
 )
@@ -111,6 +131,17 @@ id = "K1"
 secret = "opensesame"
 tenants.acme = {}
 claims.plan.of = [1]
+
+[[inbound_apps]]
+client_id = "TPA2agent"
+redirect_uris = ["https://agent.example/callback"]
+scopes = { "reports:read" = "Read your reports" }
+mcp_server = "MS2reports"
+
+[[mcp_servers]]
+id = "MS2reports"
+url = "https://mcp.example/mcp"
+scopes = { "reports:read" = "" }
 """
 
 
@@ -182,6 +213,11 @@ def test_example_app_seed() -> None:
             "user x@a.b is in tenants the project does not have: ['a']",
         ),
         ('[[tenants]]\nname = "a"', "tenants[0].id: required, but missing"),
+        (
+            '[[inbound_apps]]\nclient = "a"',
+            "inbound_apps[0].client_id: required, but missing (and 1 more)",
+        ),
+        ('[[mcp_servers]]\nid = "a"', "mcp_servers[0].url: required, but missing"),
         (
             '[[users]]\nlogin_id = "a@b.c"\ntenants.acme = ["admin"]',
             "users[0].tenants.acme: expected an object with the keys permissions, roles",

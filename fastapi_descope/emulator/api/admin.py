@@ -12,6 +12,7 @@ from ..auth_server import AuthServer
 from ..clock import Clock
 from ..faults.queue import Faults
 from ..faults.schema import FaultSpec
+from ..inbound_server import InboundServer
 from .request_parsing import json_object, string_field
 from .snapshot import Snapshot
 
@@ -27,8 +28,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Admin:
     """The operations of the console. Each has taken effect when its method returns."""
 
-    def __init__(self, auth_server: AuthServer, faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self, auth_server: AuthServer, inbound_server: InboundServer, faults: Faults, clock: Clock
+    ) -> None:
         self._auth_server = auth_server
+        self._inbound_server = inbound_server
         self._faults = faults
         self._clock = clock
 
@@ -72,6 +76,17 @@ class Admin:
             raise ApiError.unacceptable("The project has no such user", 404)
         self._auth_server.revoke_user(account)
 
+    def withdraw_consent(self, client_id: str, user: str) -> None:
+        """Withdraw the consent of a user, given by login id or user id. The app can then refresh no longer.
+
+        Raises:
+            ApiError: There is no such consent (404).
+        """
+        account = self._auth_server.project.find_user(user)
+        user_id = account.user_id if account is not None else user
+        if not self._inbound_server.withdraw_consent(client_id, user_id):
+            raise ApiError.unacceptable("The user has given this app no consent", 404)
+
     def move_clock(self, seconds: float) -> None:
         """Move the emulator's clock, to at most ten years from the real time.
 
@@ -108,6 +123,7 @@ class AdminApi:
             "state": self.state,
             "users": self.users,
             "sessions": self.sessions,
+            "inbound-apps": self.inbound_apps,
             "requests": self.requests,
         }
 
@@ -119,6 +135,7 @@ class AdminApi:
             ("POST", "keys/rotate"): self.rotate_keys,
             ("POST", "keys/drop"): self.drop_old_keys,
             ("POST", "revoke"): self.revoke,
+            ("POST", "consents/withdraw"): self.withdraw_consent,
             ("POST", "clock"): self.move_clock,
         }
 
@@ -133,6 +150,10 @@ class AdminApi:
     async def sessions(self, _: Request) -> Response:
         """Return the active sessions."""
         return JSONResponse({"sessions": self._snapshot.sessions()})
+
+    async def inbound_apps(self, _: Request) -> Response:
+        """Return the inbound apps and the consents."""
+        return JSONResponse({"apps": self._snapshot.inbound_apps(), "consents": self._snapshot.consents()})
 
     async def requests(self, request: Request) -> Response:
         """Return the latest requests. The query has ``endpoint`` and ``limit`` (100, at most 10,000)."""
@@ -171,6 +192,12 @@ class AdminApi:
         else:
             admin.revoke_user(string_field(body, "user"))
         return JSONResponse({"sessions": self._snapshot.sessions()})
+
+    async def withdraw_consent(self, request: Request, admin: Admin) -> Response:
+        """Withdraw the consent of a ``user`` to the app ``client_id``; return the remaining consents."""
+        body = await json_object(request)
+        admin.withdraw_consent(string_field(body, "client_id"), string_field(body, "user"))
+        return JSONResponse({"consents": self._snapshot.consents()})
 
     async def move_clock(self, request: Request, admin: Admin) -> Response:
         """Move the clock by ``advance`` seconds, backward if negative; return the state."""

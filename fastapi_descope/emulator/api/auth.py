@@ -231,7 +231,7 @@ class AuthApi:
 
     def _exchange(self, code: str) -> Response:
         confirmed = self._logins.redeem_code(code)
-        if confirmed is None or confirmed.login.oidc_request is not None:
+        if confirmed is None or confirmed.login.is_oauth:
             raise ApiError.bad_code()
         return self._token_response(self._auth_server.sign_in(confirmed), with_user=True)
 

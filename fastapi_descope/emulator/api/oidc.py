@@ -1,41 +1,24 @@
 """Descope as an OpenID provider (wire contract, section 2.14): discovery and the code flow with PKCE."""
 
 import contextlib
-import hmac
-import re
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Literal
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..api_errors import ApiError
+from ..api_errors import ApiError, OAuthError
 from ..auth_server import AuthServer
 from ..logins import ConfirmedLogin, Login, LoginStore, OidcRequest
 from ..project import Project
 from ..tokens import IssuedTokens
 from ..urls import absolute_url, add_query, is_approved
 from .login_start import sign_in_page_url
-from .request_parsing import read_body
+from .oauth import Parameters, challenge_matches, is_challenge, read_parameters
 
 __all__ = ["OidcApi"]
 
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SCOPES = ("openid", "profile", "email")
-
-
-class _OAuthError(Exception):
-    """An error response of the token endpoint (RFC 6749, section 5.2)."""
-
-    def __init__(
-        self, code: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"], message: str
-    ) -> None:
-        super().__init__(message)
-        self.body = {"error": code, "error_description": message}
 
 
 class OidcApi:
@@ -100,7 +83,7 @@ class OidcApi:
 
         A POST has the parameters in its form (OpenID Connect Core, section 3.1.2.1).
         """
-        query = await _parameters(request)
+        query = await read_parameters(request)
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if not self._is_client(client_id):
             raise ApiError.unacceptable("No such client")
@@ -123,12 +106,8 @@ class OidcApi:
 
     async def oidc_token(self, request: Request) -> Response:
         """Return tokens for a code or a refresh token. Errors have OAuth's format."""
-        form = await _form(request)
-        try:
-            tokens = self._grant(request, form)
-        except _OAuthError as error:
-            return JSONResponse(error.body, 400, {"cache-control": "no-store"})
-        return JSONResponse(tokens, headers={"cache-control": "no-store"})
+        form = await read_parameters(request)
+        return JSONResponse(self._grant(request, form), headers={"cache-control": "no-store"})
 
     async def oidc_userinfo(self, request: Request) -> Response:
         """Return the claims that the access token's scope permits; 401 without a valid one (RFC 6750)."""
@@ -152,14 +131,14 @@ class OidcApi:
 
     async def oidc_revoke(self, request: Request) -> Response:
         """End the session of a refresh token. An invalid token is not an error (RFC 7009)."""
-        token = (await _form(request)).get("token", "")
+        token = (await read_parameters(request)).get("token", "")
         with contextlib.suppress(ApiError):
             self._auth_server.log_out(token)
         return JSONResponse({})
 
     async def oidc_logout(self, request: Request) -> Response:
         """End the session of an ID token, which may have expired, and redirect to the app."""
-        query = await _parameters(request)
+        query = await read_parameters(request)
         hint = self._auth_server.keys.verify(query.get("id_token_hint", ""))
         if hint is None:
             raise ApiError.bad_token("id_token_hint is missing or not a token of this project")
@@ -172,37 +151,37 @@ class OidcApi:
         state = {"state": query["state"]} if "state" in query else {}
         return RedirectResponse(add_query(back, state), 303)
 
-    def _grant(self, request: Request, form: dict[str, str]) -> dict[str, object]:
+    def _grant(self, request: Request, form: Parameters) -> dict[str, object]:
         match form.get("grant_type", ""):
             case "authorization_code":
                 return self._redeem(request, form)
             case "refresh_token":
                 return self._renew(form)
             case _:
-                raise _OAuthError(
+                raise OAuthError(
                     "unsupported_grant_type", "The grant type must be authorization_code or refresh_token"
                 )
 
-    def _redeem(self, request: Request, form: dict[str, str]) -> dict[str, object]:
+    def _redeem(self, request: Request, form: Parameters) -> dict[str, object]:
         confirmed = self._logins.redeem_code(form.get("code", ""))
         client = confirmed.login.oidc_request if confirmed is not None else None
         if confirmed is None or client is None or not _matches(client, form):
-            raise _OAuthError("invalid_grant", "The code is invalid, or belongs to another request")
+            raise OAuthError("invalid_grant", "The code is invalid, or belongs to another request")
         issuer = self._issuer(request, client.client_id)
         extra = {"iss": issuer, "aud": [client.client_id], "azp": client.client_id, "scope": client.scope}
         issued = self._auth_server.sign_in(confirmed, extra)
         identity = self._identity(confirmed, client, issued) | {"iss": issuer}
         return self._tokens(issued, client.scope) | {"id_token": self._auth_server.keys.sign(identity)}
 
-    def _renew(self, form: dict[str, str]) -> dict[str, object]:
+    def _renew(self, form: Parameters) -> dict[str, object]:
         token = form.get("refresh_token", "")
         try:
             extra = self._auth_server.extra_claims(token)
             if extra.get("azp", "") != form.get("client_id"):
-                raise _OAuthError("invalid_grant", "The refresh token belongs to another client")
+                raise OAuthError("invalid_grant", "The refresh token belongs to another client")
             return self._tokens(self._auth_server.refresh(token), str(extra["scope"]))
         except ApiError as error:
-            raise _OAuthError("invalid_grant", error.message) from None
+            raise OAuthError("invalid_grant", error.message) from None
 
     def _tokens(self, issued: IssuedTokens, scope: str) -> dict[str, object]:
         response: dict[str, object] = {
@@ -237,7 +216,7 @@ class OidcApi:
         return project_issuer if client_id == self._project.project_id else f"{project_issuer}/{client_id}"
 
 
-def _authorization_error(query: dict[str, str]) -> str | None:
+def _authorization_error(query: Parameters) -> str | None:
     """Return the error of an authorization request, or None.
 
     See RFC 6749, section 4.1.2.1, and OpenID Connect Core, section 3.1.2.6.
@@ -248,24 +227,11 @@ def _authorization_error(query: dict[str, str]) -> str | None:
         return "unsupported_response_type"
     if "openid" not in query.get("scope", "").split():
         return "invalid_scope"
-    is_s256 = query.get("code_challenge_method") == "S256"
-    if not is_s256 or not _CHALLENGE.fullmatch(query.get("code_challenge", "")):
+    if not is_challenge(query):
         return "invalid_request"
     return "login_required" if "none" in query.get("prompt", "").split() else None
 
 
-def _matches(client: OidcRequest, form: dict[str, str]) -> bool:
-    digest = sha256(form.get("code_verifier", "").encode()).digest()
-    challenge = urlsafe_b64encode(digest).rstrip(b"=")
+def _matches(client: OidcRequest, form: Parameters) -> bool:
     same_client = (form.get("client_id"), form.get("redirect_uri")) == (client.client_id, client.redirect_uri)
-    return same_client and hmac.compare_digest(challenge, client.challenge.encode())
-
-
-async def _parameters(request: Request) -> dict[str, str]:
-    """Return the parameters of a browser's request, from the query or from the form of a POST."""
-    return await _form(request) if request.method == "POST" else dict(request.query_params)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    fields = parse_qs((await read_body(request)).decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}
+    return same_client and challenge_matches(client.challenge, form.get("code_verifier", ""))

@@ -6,6 +6,7 @@ from ..auth_server import AuthServer
 from ..clock import Clock
 from ..directory import Grants
 from ..faults.queue import Faults
+from ..inbound_server import InboundServer
 from ..journal import Journal
 from ..tokens import rfc3339
 
@@ -17,8 +18,16 @@ Row = dict[str, object]
 class Snapshot:
     """Reads the current state of an emulator. Times are RFC 3339 text in UTC, by the emulator's clock."""
 
-    def __init__(self, auth_server: AuthServer, faults: Faults, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        auth_server: AuthServer,
+        inbound_server: InboundServer,
+        faults: Faults,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
         self._auth_server = auth_server
+        self._inbound_server = inbound_server
         self._faults = faults
         self._journal = journal
         self._clock = clock
@@ -83,6 +92,35 @@ class Snapshot:
                 "expires": rfc3339(family.ends_at),
             }
             for family in reversed(self._auth_server.active_sessions())
+        ]
+
+    def inbound_apps(self) -> list[Row]:
+        """Return the inbound apps, with those that have registered themselves."""
+        return [
+            {
+                "client_id": app.client_id,
+                "name": app.name,
+                "public": app.is_public,
+                "mcp_server": app.mcp_server or None,
+                "redirect_uris": list(app.redirect_uris),
+                "scopes": list(app.scopes),
+            }
+            for app in self._auth_server.project.inbound_apps
+        ]
+
+    def consents(self) -> list[Row]:
+        """Return the consents of users to inbound apps, newest first."""
+        project = self._auth_server.project
+        return [
+            {
+                "client_id": consent.client_id,
+                "app": app.name if (app := project.find_inbound_app(consent.client_id)) else None,
+                "user_id": consent.user_id,
+                "login_id": user.login_id if (user := project.find_user(consent.user_id)) else None,
+                "scopes": list(consent.scopes),
+                "granted": rfc3339(consent.granted_at),
+            }
+            for consent in reversed(self._inbound_server.consents())
         ]
 
     def requests(self, *, endpoint: str = "", limit: int = 100) -> list[Row]:

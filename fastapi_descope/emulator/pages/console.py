@@ -65,6 +65,8 @@ class Console:
             tenants=self._snapshot.tenants(),
             users=self._snapshot.users(),
             sessions=self._snapshot.sessions()[:_SHOWN_SESSIONS],
+            apps=self._snapshot.inbound_apps(),
+            consents=self._snapshot.consents()[:_SHOWN_SESSIONS],
             requests=self._snapshot.requests(limit=_SHOWN_REQUESTS),
             form_token=self._form_token,
             may_change=self._admin is not None,
@@ -102,6 +104,9 @@ class Console:
             "rotate": lambda admin, _: admin.rotate_keys(),
             "drop": lambda admin, _: admin.drop_old_keys(),
             "revoke": _revoke,
+            "withdraw": lambda admin, form: admin.withdraw_consent(
+                form.get("client_id", ""), form.get("user", "")
+            ),
             "clock": lambda admin, form: admin.move_clock(_seconds(form)),
         }
 

@@ -10,7 +10,7 @@ from ..api.login_start import resolve_or_sign_up
 from ..auth_server import AuthServer
 from ..directory import SeedUser
 from ..logins import Login, LoginStore
-from ..urls import add_query
+from ..urls import absolute_url, add_query
 from .rendering import PRIVATE_HEADERS, PageRenderer, read_form
 
 __all__ = ["ACCESS_DENIED", "IDP_ERRORS", "USER_DISABLED", "WRONG_USER", "IdpError", "SignInPage"]
@@ -116,11 +116,13 @@ class SignInPage:
             case [("fail", name)] if name in IDP_ERRORS:
                 return self._fail(page, login, IDP_ERRORS[name])
             case [("user", user_id)] if (user := self._find_choice(login, user_id)) is not None:
-                return self._confirm(page, login, user)
+                return self._confirm(request, page, login, user)
             case [("login_id", entered)]:
                 account = resolve_or_sign_up(self._auth_server, login, entered)
                 return (
-                    self._confirm(page, login, account) if account else self._render(login, unknown=entered)
+                    self._confirm(request, page, login, account)
+                    if account
+                    else self._render(login, unknown=entered)
                 )
             case _:
                 return self._pages.render_notice(
@@ -143,13 +145,19 @@ class SignInPage:
             open_sign_up=self._auth_server.project.open_sign_up,
         )
 
-    def _confirm(self, page: str, login: Login, user: SeedUser) -> Response:
-        """Redirect with a code, unless the user is disabled or not the one that the app asked for."""
+    def _confirm(self, request: Request, page: str, login: Login, user: SeedUser) -> Response:
+        """Redirect with a code, unless the user is disabled or not the one that the app asked for.
+
+        The user of an inbound app is asked for the consent first.
+        """
         if user.is_disabled:
             return self._fail(page, login, USER_DISABLED)
         if not login.allows_email(user.email, self._auth_server.project):
             return self._fail(page, login, WRONG_USER)
         self._logins.close_page(page)
+        if login.inbound_request is not None:
+            consent = absolute_url(request, f"/consent/{self._logins.create_consent(login, user)}")
+            return Response(status_code=303, headers={"location": consent} | PRIVATE_HEADERS)
         return self._redirect(login, {"code": self._logins.confirm(login, user)})
 
     def _fail(self, page: str, login: Login, idp_error: IdpError) -> Response:
@@ -159,10 +167,10 @@ class SignInPage:
                 200, "Nothing more happens here", "The browser does not return to the app."
             )
         assumptions = self._auth_server.project.assumptions
-        is_oidc = login.oidc_request is not None
-        return self._redirect(
-            login, assumptions.error_parameters(idp_error.error, idp_error.description, standard=is_oidc)
+        parameters = assumptions.error_parameters(
+            idp_error.error, idp_error.description, standard=login.is_oauth
         )
+        return self._redirect(login, parameters)
 
     def _redirect(self, login: Login, parameters: dict[str, str]) -> Response:
         """Redirect to the app, or show a notice if the app polls for the session."""
