@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import anyio
 import pytest
 
 from fastapi_descope.emulator import Emulator, Project, SeedAccount, SeedIdp, SeedLogin
 from fastapi_descope.emulator.seed import load
 from fastapi_descope.emulator.server import running
+from tests.emulator.inbound_client import InboundClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "develop-without-an-account.md").read_text("utf-8")
 CALLS = re.findall(r"^\$ (curl .*/console/api/.*)$", PAGE, re.MULTILINE)
@@ -19,9 +21,10 @@ CALLS = re.findall(r"^\$ (curl .*/console/api/.*)$", PAGE, re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def emulator() -> Emulator:
-    """An emulator that can be changed, with one session."""
+    """An emulator that can be changed, with one session and one consent."""
     emulator = Emulator(console="faults")
     emulator.issue("ada@acme.example")
+    anyio.run(InboundClient(emulator).tokens)
     return emulator
 
 
@@ -35,8 +38,8 @@ def base_url(emulator: Emulator) -> Iterator[str]:
 def test_every_api_path_is_documented() -> None:
     """Each path of the console's API is shown."""
     paths = {re.findall(r"/console/api/([\w/]+)", line)[0] for line in CALLS}
-    views, levers = {"state", "users", "sessions", "requests"}, {"faults", "revoke", "clock"}
-    assert paths == views | levers | {"keys/rotate", "keys/drop"}
+    views, levers = {"state", "users", "sessions", "apps", "requests"}, {"faults", "revoke", "clock"}
+    assert paths == views | levers | {"keys/rotate", "keys/drop", "consents/withdraw"}
 
 
 @pytest.mark.parametrize("line", CALLS)
@@ -75,6 +78,19 @@ def test_seed_file_sets_what_descope_returns(tmp_path: Path) -> None:
     assert bill.idp.groups == ("engineering", "on-call")
     assert bill.login.trusted_device
     assert project.tenants[0].default_sso_id == "entra"
+
+
+def test_seed_file_defines_inbound_apps(tmp_path: Path) -> None:
+    """The file has every key of an app and of an MCP server, except the server of an app."""
+    project = _seed("apps.toml", tmp_path)
+    app = project.inbound_apps[0]
+    assert (app.client_id, app.is_public, dict(app.scopes)) == (
+        "TPA2dashboard",
+        False,
+        {"reports:read": "Read your reports"},
+    )
+    assert project.mcp_servers[0].url == "http://127.0.0.1:8000/mcp"
+    assert project.users == Project().users
 
 
 @pytest.mark.parametrize(

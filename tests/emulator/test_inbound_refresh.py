@@ -265,7 +265,7 @@ async def test_the_console_shows_apps_and_consents(console: Emulator) -> None:
     client = InboundClient(console)
     await client.tokens(scope="reports:read")
     await client.tokens(scope="reports:write")
-    state = (await client.send("GET", "/console/api/inbound-apps")).json()
+    state = (await client.send("GET", "/console/api/apps")).json()
     assert state["apps"][0] == {
         "client_id": APP,
         "name": "Report Reader",
@@ -294,7 +294,7 @@ async def test_a_consent_outlives_its_app_and_its_user(console: Emulator) -> Non
     client = InboundClient(console)
     await client.tokens()
     console.project = replace(console.project, users=(), inbound_apps=())
-    consent = (await client.send("GET", "/console/api/inbound-apps")).json()["consents"][0]
+    consent = (await client.send("GET", "/console/api/apps")).json()["consents"][0]
     assert (consent["app"], consent["login_id"]) == (None, None)
     assert SeedUser(ADA).user_id in (await client.send("GET", "/console")).text
 

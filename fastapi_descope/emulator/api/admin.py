@@ -123,7 +123,7 @@ class AdminApi:
             "state": self.state,
             "users": self.users,
             "sessions": self.sessions,
-            "inbound-apps": self.inbound_apps,
+            "apps": self.inbound_apps,
             "requests": self.requests,
         }
 
