@@ -8,6 +8,7 @@
     |   |   +-- TokenExpired           the token has expired; every other check passed   401
     |   |   +-- UnsupportedAuthScheme  the Authorization header is not a bearer token    401
     |   |   +-- SenderConstrained      only the holder of a key may send the token       401
+    |   +-- InvalidAccessKey           Descope refuses the access key                    401
     |   +-- ConflictingCookies         the cookies belong to two different sessions      401
     |   +-- LoginLoop                  a login did not give what it was asked for        401
     |   +-- SessionEnded               the session is over: its cookies are cleared      401
@@ -26,6 +27,7 @@
     +-- BadRequest                     the request itself is wrong                       400
     |   +-- LoginRejected              a login or its callback cannot continue           400
     |   +-- SessionTooLarge            the tokens do not fit into cookies                400
+    +-- TooManyAttempts                too many access keys of a client were refused     429
     +-- SessionCheckFailed             an ``on_session`` hook gave no verdict            503
     +-- UpstreamError                  a call to Descope's API failed
         +-- UpstreamRejected           Descope refused the call                          400
@@ -53,6 +55,7 @@ __all__ = [
     "DelegateRequired",
     "DescopeError",
     "Forbidden",
+    "InvalidAccessKey",
     "InvalidUpstreamResponse",
     "LoginLoop",
     "LoginRejected",
@@ -74,6 +77,7 @@ __all__ = [
     "TokenError",
     "TokenExpired",
     "TokenReason",
+    "TooManyAttempts",
     "UnsupportedAuthScheme",
     "UpstreamError",
     "UpstreamRejected",
@@ -225,6 +229,13 @@ class SenderConstrained(TokenError):
             "Only the holder of its key may send this token (DPoP or mutual TLS), and this application does"
             " not check the key. Request a token that is not bound to one.",
         )
+
+
+class InvalidAccessKey(NotAuthenticated):
+    """Descope refuses the access key: it is wrong, expired or disabled, or not permitted from this server."""
+
+    code = "invalid_access_key"
+    title = "The access key is not valid"
 
 
 # CK-02
@@ -443,6 +454,23 @@ class SessionTooLarge(BadRequest):
 
     code = "session_too_large"
     title = "The session is too large for cookies"
+
+
+# AK-05
+class TooManyAttempts(DescopeError):
+    """Too many access keys from the address of this client were refused. Known access keys still count.
+
+    Attributes:
+        retry_after: seconds until the next attempt, clamped to 1 to 60.
+    """
+
+    status = 429
+    code = "too_many_attempts"
+    title = "Too many access keys were refused"
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = min(max(retry_after, 1), 60)
+        super().__init__()
 
 
 # Not an UpstreamError: the hook is the app's own code, and Descope has nothing to do with its failure.

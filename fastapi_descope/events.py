@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 __all__ = [
+    "AccessKeyExchanged",
+    "AccessKeyRefused",
+    "AccessKeysLimited",
     "CallbackRepeated",
     "ClaimsRejected",
     "ConflictingCookies",
@@ -120,6 +123,47 @@ class TokenRejected(Event):
     reason: str
     source: Literal["cookie", "bearer"]
     scheme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyExchanged(Event):
+    """Descope accepted an access key. Emitted once for each session of the key and process.
+
+    Attributes:
+        key_id: the id of the key.
+        user_id: the subject of its session: the key, or the user that the key is bound to.
+        tenant_id: the current tenant, or None.
+    """
+
+    name = "access_key_exchanged"
+    key_id: str
+    user_id: str
+    tenant_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyRefused(Event):
+    """Descope refused an access key. Emitted for each exchange, not for each request.
+
+    Attributes:
+        upstream_status: the HTTP status of Descope's refusal.
+        upstream_code: Descope's error code or "".
+    """
+
+    name = "access_key_refused"
+    upstream_status: int
+    upstream_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeysLimited(Event):
+    """An unknown access key was not sent to Descope, because too many others were refused.
+
+    ``reason`` is ``client`` for the limit on one client (429), ``app`` for that on all clients (503).
+    """
+
+    name = "access_keys_limited"
+    reason: Literal["client", "app"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +379,8 @@ class UpstreamDegraded(Event):
 
     Attributes:
         reason: ``rate_limited``, ``server_error``, or the kind of the last failure, such as ``ConnectError``.
-        calls: ``logins``, which unauthenticated clients can start, or ``sessions`` for all other calls.
+        calls: ``logins`` or ``access_keys``, which unauthenticated clients can start, or ``sessions`` for all
+            other calls.
     """
 
     name = "upstream_degraded"

@@ -154,6 +154,9 @@ class DescopeSettings(EnvSettings):
     # NP-09: another way to sign in, which an app has to want.
     notp: bool = Field(default=False, description="true or false")
     """Adds the routes of ``/login/notp``, the sign-in with WhatsApp. Needs the extra ``notp``."""
+    # AK-01: each unknown key costs a call to Descope, which an app has to want.
+    access_keys: bool = Field(default=False, description="true or false")
+    """Accepts access keys as bearers, for ``Machine``. An unknown key costs one call to Descope."""
     post_login_path: LocalPath = Field(default="/", description="a path of this app, such as /home")
     """Where a login ends if the request names no path."""
     post_logout_path: LocalPath = Field(default="/", description="a path of this app, such as /bye")

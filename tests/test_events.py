@@ -126,6 +126,7 @@ def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
         "everywhere",
         "fields",
         "first_seen",
+        "key_id",
         "keys",
         "method",
         "missing",

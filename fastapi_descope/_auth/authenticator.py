@@ -13,6 +13,7 @@ from ..callers import Delegate, Machine
 from ..errors import (
     ConflictingCookies,
     DescopeError,
+    InvalidAccessKey,
     NotAuthenticated,
     SessionEnded,
     SessionRequired,
@@ -20,11 +21,13 @@ from ..errors import (
     TokenError,
     TokenExpired,
     TokenReason,
+    TooManyAttempts,
     UnsupportedAuthScheme,
     UpstreamUnavailable,
 )
 from ..events import EventBus, TokenPairMismatch, TokenRejected
 from ..session import AuthSession, RefreshToken, TokenPair
+from .access_keys import AccessKeys, looks_like_access_key
 from .credentials import CookieAction, Credentials
 from .session_gate import SessionGate
 
@@ -50,8 +53,9 @@ class AuthResult:
         session: The session, or None if the request is unauthenticated.
         error: The reason if there is no session: the ``NotAuthenticated`` family, ``Forbidden`` if an
             ``on_session`` hook refuses the session, ``SessionTooLarge`` if its new tokens fit into no
-            cookies, or ``UpstreamUnavailable`` or ``SessionCheckFailed`` if the credentials cannot be
-            checked at the moment.
+            cookies, ``TooManyAttempts`` for an access key of a client whose keys were refused, or
+            ``UpstreamUnavailable`` or ``SessionCheckFailed`` if the credentials cannot be checked at the
+            moment.
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
@@ -136,6 +140,7 @@ class Authenticator:
         coordinator: Refreshes sessions.
         gate: Admits or refuses verified sessions.
         caller_gate: Admits or refuses applications and machines.
+        access_keys: Exchanges access keys, or None if a bearer is never an access key.
         events: Receives an event for each rejected token.
         clock: Returns epoch seconds.
         refresh_ahead: Seconds before its expiry at which a session is refreshed concurrently with a request,
@@ -150,6 +155,7 @@ class Authenticator:
         coordinator: RefreshCoordinator,
         gate: SessionGate[AuthSession],
         caller_gate: SessionGate[Delegate | Machine],
+        access_keys: AccessKeys | None = None,
         events: EventBus,
         clock: Callable[[], float],
         refresh_ahead: float = 60.0,
@@ -158,6 +164,7 @@ class Authenticator:
         self._coordinator = coordinator
         self._gate = gate
         self._caller_gate = caller_gate
+        self._access_keys = access_keys
         self._events = events
         self._clock = clock
         self._refresh_ahead = refresh_ahead
@@ -167,9 +174,12 @@ class Authenticator:
 
         A known token costs two cache look-ups, an unknown one a signature check each. An expired session
         costs one refresh, shared by all concurrent requests with the same refresh token. The ``on_session``
-        hooks run once for each unknown session token.
+        hooks run once for each unknown session token. An access key costs what ``AccessKeys.machine`` costs.
         """
         if credentials.bearer is not None:
+            keys = self._access_keys
+            if keys is not None and looks_like_access_key(credentials.bearer):
+                return await self._from_access_key(keys, credentials.bearer, credentials.client)
             return await self._from_bearer(credentials.bearer, credentials.scheme)
         if credentials.ambiguous:
             return AuthResult(error=ConflictingCookies())
@@ -235,6 +245,14 @@ class Authenticator:
             return await self._of_other_caller(bearer, caller)
         result = AuthResult(caller, source="bearer")
         return await self._checked(result, bearer, caller) if self._gate.hooks else result
+
+    async def _from_access_key(self, keys: AccessKeys, key: str, address: str | None) -> AuthResult:
+        try:
+            known = await keys.machine(key, address)
+        except (InvalidAccessKey, TooManyAttempts, UpstreamUnavailable) as error:
+            return AuthResult(error=error, source="bearer")
+        # A verdict belongs to one session of the key, and ends with it.
+        return await self._of_other_caller(known.session, known.machine)
 
     # CL-02, CL-06
     async def _of_other_caller(self, token: str, caller: Delegate | Machine) -> AuthResult:

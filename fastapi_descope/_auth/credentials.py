@@ -25,6 +25,8 @@ class Credentials:
         refresh_rivals: The values of the refresh cookie, at most eight, if a cookie name came with two. One
             of them is our own.
         is_prefetch: Whether a browser prefetches the page, and may show it later instead of a new one.
+        client: The address of the client, for the limits on access keys, if there is a bearer and the server
+            knows the address.
     """
 
     bearer: str | None = field(default=None, repr=False)
@@ -38,6 +40,7 @@ class Credentials:
     former_names: frozenset[str] = frozenset()
     refresh_rivals: tuple[str, ...] = field(default=(), repr=False)
     is_prefetch: bool = field(default=False, repr=False)
+    client: str | None = field(default=None, repr=False)
 
 
 class CookieAction(Enum):

@@ -6,13 +6,16 @@ them (CB-07, KD-06).
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 
+from .._encoding import as_text
 from .._refresh.coordinator import Exchange, Verify
 from .._refresh.store import RefreshResult
 from .._tokens.claims import UnknownKey
 from .._tokens.verifier import TokenVerifier
 from .._upstream.api import DescopeApi
 from .._upstream.responses import TokenResponse
+from ..callers import Machine
 from ..errors import (
     InvalidUpstreamResponse,
     NotAuthenticated,
@@ -146,6 +149,26 @@ class TokenService:
         if len({session.user.id, refresh.subject, expected}) != 1:
             raise self._suspicious("subject")
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
+
+    async def exchange_access_key(
+        self, access_key: str, *, before_send: Callable[[], None]
+    ) -> tuple[Machine, str]:
+        """Return the machine of an access key, and the SHA-256 of its session token in hex. One call.
+
+        ``before_send`` is called before the call is sent, and nothing is sent if it raises.
+
+        Raises:
+            UpstreamError: The call failed, or the token in its response is invalid.
+        """
+        response = await self._api.exchange_access_key(access_key, before_send=before_send)
+        if response.session_jwt is None:
+            raise InvalidUpstreamResponse("token_missing")
+        key_id = as_text(response.fields.get("keyId")) or ""
+        try:
+            machine = await self._verifier.verify_access_key(response.session_jwt, key_id)
+        except TokenError as error:
+            raise self._verification_error(error) from None
+        return machine, sha256(response.session_jwt.encode()).hexdigest()
 
     def _result(self, response: TokenResponse, refresh_jwt: str | None) -> RefreshResult:
         self._compare_cookies(response.fields)

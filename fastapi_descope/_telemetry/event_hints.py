@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..events import (
+    AccessKeyRefused,
+    AccessKeysLimited,
     ConflictingCookies,
     Event,
     JwksFetchFailed,
@@ -47,9 +49,12 @@ _WORD_HINTS: Mapping[str, str] = MappingProxyType(
         "mfa": _NOT_GRANTED_HINT,
         "too_long": "a return path has at most 1,024 characters: the default is used",
         "encoded": "a return path has no %2F, %5C or %25: the default is used",
+        "client": "behind a proxy, the server must take the client's address from the header that it sets",
+        "app": "many clients send wrong access keys; machines that are known are not affected",
     }
 )
-"""How to fix a login loop, or a link with a return path that is dropped, by what is missing or the reason."""
+"""How to fix a login loop, a link with a return path that is dropped, or a limit on access keys, by what is
+missing or the reason."""
 
 _PROJECT_HINT = "the audit log of the Descope project says why"
 
@@ -68,6 +73,19 @@ _LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
 """The remedy for each reason of a failed login."""
 
 
+_TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
+    {
+        AccessKeyRefused: "the key is wrong, expired or disabled, or not permitted from this server",
+        ConflictingCookies: _CONFLICT_HINT,
+        SessionCheckFailed: "an on_session hook raised this or took longer than two seconds: requests get"
+        " 503",
+        StrayChunks: _CONFLICT_HINT,
+        TokenPairMismatch: _CONFLICT_HINT,
+    }
+)
+"""The hints that depend on nothing but the type of the event."""
+
+
 def hint(event: Event, base_url: str | None = None) -> str | None:
     """Return what helps the operator to fix the cause of the event, or None.
 
@@ -78,15 +96,11 @@ def hint(event: Event, base_url: str | None = None) -> str | None:
             return _TOKEN_HINTS.get(reason)
         case TokenRejected(reason="client" as reason):
             return _TOKEN_HINTS[reason]
-        case ConflictingCookies() | TokenPairMismatch() | StrayChunks():
-            return _CONFLICT_HINT
         case JwksFetchFailed() | UpstreamDegraded() if base_url:
             return f"at {base_url}"
-        case LoginLoopStopped(missing=word) | RedirectRejected(reason=word):
+        case LoginLoopStopped(missing=word) | RedirectRejected(reason=word) | AccessKeysLimited(reason=word):
             return _WORD_HINTS.get(word)
         case LoginFailed(reason=reason):
             return _LOGIN_HINTS.get(reason)
-        case SessionCheckFailed():
-            return "an on_session hook raised this or took longer than two seconds: requests get 503"
         case _:
-            return None
+            return _TYPE_HINTS.get(type(event))

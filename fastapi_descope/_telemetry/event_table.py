@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ..events import (
+    AccessKeyExchanged,
+    AccessKeyRefused,
+    AccessKeysLimited,
     CallbackRepeated,
     ClaimsRejected,
     ConflictingCookies,
@@ -45,6 +48,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 COUNTERS: Mapping[str, str] = MappingProxyType(
     {
+        "descope.access_keys": "Exchanges of access keys, and those that a limit prevented",
         "descope.answers.suspicious": "Responses of Descope with a token that failed verification",
         "descope.cookies": "Requests with stray chunks of session cookies, and deletions of duplicates",
         "descope.claims.rejected": "Requests of sessions whose claims do not fit a model of the app",
@@ -88,6 +92,9 @@ def _refused(kind: str) -> EventMapping:
 
 MAPPINGS: Mapping[type[Event], EventMapping] = MappingProxyType(
     {
+        AccessKeyExchanged: _result("descope.access_keys", "exchanged"),
+        AccessKeyRefused: _result("descope.access_keys", "refused", level=logging.WARNING),
+        AccessKeysLimited: _result("descope.access_keys", "limited", "reason", level=logging.WARNING),
         CallbackRepeated: _result("descope.logins", "repeated", "delivered"),
         # At INFO: claims_as has logged a warning with the same names.
         ClaimsRejected: EventMapping("descope.claims.rejected", labels=("model",)),

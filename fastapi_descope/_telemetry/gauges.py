@@ -37,7 +37,7 @@ class Gauges:
         self._monotonic = monotonic
         self._keys_at: float | None = None
         self._store: int | None = 1 if shared_store else None
-        self._upstream = {"sessions": 1, "logins": 1}
+        self._upstream = {"sessions": 1, "logins": 1, "access_keys": 1}
         callbacks = (self._observe_age, self._observe_store, self._observe_upstream)
         for (name, gauge), callback in zip(GAUGES.items(), callbacks, strict=True):
             meter.create_observable_gauge(name, [callback], gauge.unit, gauge.description)

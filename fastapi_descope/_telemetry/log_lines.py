@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 from ..events import (
+    AccessKeyExchanged,
     Event,
     JwksFetched,
     JwksFetchFailed,
@@ -24,8 +25,8 @@ from .redaction import redact_value
 __all__ = ["EventLog"]
 
 # LG-05: never in the text of a line.
-_ID_FIELDS = frozenset({"user_id", "tenant_id"})
-"""Fields that identify a user or a tenant, which appear only in the extra fields of a log record."""
+_ID_FIELDS = frozenset({"user_id", "tenant_id", "key_id"})
+"""Fields that identify a user, a tenant or a key, which appear only in the extra fields of a log record."""
 
 
 class EventLog:
@@ -101,7 +102,9 @@ class EventLog:
 def _requires_session(event: Event) -> bool:
     """Return whether only a client with genuine tokens can cause the event and so cannot flood the log."""
     match event:
-        case SignedIn() | SessionRefreshed() | TenantSwitched() | SignedOut(confirmed=True):
+        case AccessKeyExchanged() | SignedIn() | SessionRefreshed() | TenantSwitched():
+            return True
+        case SignedOut(confirmed=True):
             return True
         case _:
             return False

@@ -14,6 +14,9 @@ from typing import Final, NotRequired, TypedDict, cast
 from uuid import uuid4
 
 from ..events import (
+    AccessKeyExchanged,
+    AccessKeyRefused,
+    AccessKeysLimited,
     CallbackRepeated,
     ClaimsRejected,
     ConflictingCookies,
@@ -156,6 +159,9 @@ def _system(activity: str, status: _Status = _Status.SUCCESS) -> _Mapping:
 
 _MAPPINGS: Mapping[type[Event], _Mapping] = MappingProxyType(
     {
+        AccessKeyExchanged: _standard(_LOGON),
+        AccessKeyRefused: _standard(_LOGON, _Status.FAILURE),
+        AccessKeysLimited: _failure("Attempt Limit", _Severity.MEDIUM),
         CallbackRepeated: _Mapping("Callback Repetition"),
         ClaimsRejected: _failure("Claims Check"),
         ConflictingCookies: _failure("Cookie Check", _Severity.MEDIUM),

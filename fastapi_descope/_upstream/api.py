@@ -49,6 +49,9 @@ _LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
 """The same for the calls of logins, which unauthenticated clients can cause. A flood of them, or a tenant
 whose single sign-on is broken, delays other logins, but no session."""
 
+_KEY_CONNECTIONS, _KEY_MAX_WAITING = 4, 200
+"""The same for the exchange of access keys, which unauthenticated clients can cause too."""
+
 _JWKS_ROUTE = "/v2/keys/{project_id}"
 
 _NOTP_PENDING = "E066103"
@@ -64,8 +67,8 @@ class DescopeApi:
     Every method is one call to Descope and takes at most ``timeout`` seconds, the time in the queue included.
     ``UpstreamTransport`` explains queueing and retries, ``UpstreamGuard`` when calls are rejected.
 
-    The calls of logins have their own queue and guard, so they never delay sessions and keys. While the
-    guard rejects calls for sessions and keys, it rejects logins, too.
+    The calls of logins have their own queue and guard, so they never delay sessions and keys, and so has the
+    exchange of access keys. While the guard rejects calls for sessions and keys, it rejects these, too.
 
     Args:
         base_url: Origin of Descope's API, without a trailing slash.
@@ -82,7 +85,8 @@ class DescopeApi:
         UpstreamUnavailable: no usable response: an outage, a timeout, or a full queue.
         RateLimited: all callers have to wait. A subclass of ``UpstreamUnavailable``.
         InvalidUpstreamResponse: the response is not Descope's, or violates the wire contract.
-        TokenError: the refresh token does not look like a JWT. Nothing was sent.
+        TokenError: the refresh token does not look like a JWT, or no header can carry the access key. Nothing
+            was sent.
         ConfigurationError: the project id or the management key is malformed.
     """
 
@@ -114,8 +118,12 @@ class DescopeApi:
         guard = partial(UpstreamGuard, monotonic=monotonic, events=events or EventBus(), call_timeout=timeout)
         sessions = guard(calls="sessions")
         logins = guard(calls="logins", parent=sessions)
+        access_keys = guard(calls="access_keys", parent=sessions)
         self._sessions = pool(guard=sessions, connections=_CONNECTIONS, max_waiting=_MAX_WAITING)
         self._logins = pool(guard=logins, connections=_LOGIN_CONNECTIONS, max_waiting=_LOGIN_MAX_WAITING)
+        self._access_keys = pool(
+            guard=access_keys, connections=_KEY_CONNECTIONS, max_waiting=_KEY_MAX_WAITING
+        )
         self._project_id = project_id
         self._management_key = management_key
         self._headers = {
@@ -188,6 +196,27 @@ class DescopeApi:
         """Return a new session token and a new refresh token for the tenant."""
         return parse_tokens(await self._post("/v1/auth/tenant/select", {"tenant": tenant_id}, refresh_jwt))
 
+    async def exchange_access_key(
+        self, access_key: str, *, before_send: Callable[[], None] | None = None
+    ) -> TokenResponse:
+        """Exchange an access key for a session token. The response has no refresh token.
+
+        ``before_send`` is called when a connection is free, and nothing is sent if it raises.
+        """
+        # h11 puts an invalid header value into the text of its exception.
+        if _HEADER_SECRET.fullmatch(access_key) is None:
+            raise TokenError(TokenReason.MALFORMED)
+        return parse_tokens(
+            await self._call(
+                "POST",
+                "/v1/auth/accesskey/exchange",
+                bearer=self._bearer_with(access_key),
+                content=_json_bytes({"loginOptions": {}}),
+                transport=self._access_keys,
+                before_send=before_send,
+            )
+        )
+
     async def logout(self, refresh_jwt: str) -> None:
         """Revoke the refresh token. Session tokens remain valid until they expire."""
         await self._post("/v1/auth/logout", {}, refresh_jwt)
@@ -220,6 +249,7 @@ class DescopeApi:
         """Close the connections of the running event loop. The next call opens new ones."""
         await self._sessions.aclose()
         await self._logins.aclose()
+        await self._access_keys.aclose()
 
     async def _post(
         self,
@@ -236,8 +266,11 @@ class DescopeApi:
         # h11 puts an invalid header value into the text of its exception.
         if refresh_jwt is not None and not looks_like_jwt(refresh_jwt):
             raise TokenError(TokenReason.MALFORMED)
+        return self._bearer_with(refresh_jwt)
+
+    def _bearer_with(self, secret: str | None) -> str:
         key = self._management_key.get_secret_value() if self._management_key else None
-        return "Bearer " + ":".join(filter(None, (self._project_id, refresh_jwt, key)))
+        return "Bearer " + ":".join(filter(None, (self._project_id, secret, key)))
 
     async def _call(
         self,
@@ -249,6 +282,7 @@ class DescopeApi:
         content: bytes | None = None,
         max_bytes: int = _MAX_BODY_BYTES,
         transport: "UpstreamTransport | None" = None,
+        before_send: Callable[[], None] | None = None,
     ) -> ApiResponse:
         headers = {**self._headers, "Authorization": bearer}
         if content is not None:
@@ -262,6 +296,7 @@ class DescopeApi:
             headers=headers,
             content=content,
             max_bytes=max_bytes,
+            before_send=before_send,
         )
 
 

@@ -85,11 +85,13 @@ class UpstreamTransport:
         headers: Mapping[str, str],
         content: bytes | None,
         max_bytes: int,
+        before_send: Callable[[], None] | None = None,
     ) -> ApiResponse:
         """Send one request and return its 2xx response.
 
         The guard tells callers apart by the ``Authorization`` header. ``route`` is the path for spans and
-        metrics, without a query and without ids.
+        metrics, without a query and without ids. ``before_send`` is called when a connection is free, and
+        nothing is sent if it raises.
 
         Raises:
             UpstreamRejected: a 4xx of Descope.
@@ -107,6 +109,7 @@ class UpstreamTransport:
                 lambda: httpx.Request(method, url, headers=headers, content=content, extensions=extensions),
                 max_bytes,
                 permit,
+                before_send,
             )
             if response is None:
                 # Not raised in an except clause: the text of that exception may contain the request.
@@ -124,7 +127,11 @@ class UpstreamTransport:
             await pool.aclose()
 
     async def _try_send(
-        self, build_request: Callable[[], httpx.Request], max_bytes: int, permit: CallPermit
+        self,
+        build_request: Callable[[], httpx.Request],
+        max_bytes: int,
+        permit: CallPermit,
+        before_send: Callable[[], None] | None,
     ) -> ApiResponse | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
@@ -132,6 +139,8 @@ class UpstreamTransport:
 
         def start() -> httpx.Request:
             nonlocal seconds_left
+            if before_send is not None:
+                before_send()
             permit.acquire()
             seconds_left = deadline - loop.time()
             return build_request()

@@ -203,6 +203,7 @@ class CredentialsReader:
             stray_chunks=frozenset(stray | stray_refresh),
             former_names=frozenset(former_names),
             refresh_rivals=tuple(islice(refreshes, _MAX_RIVALS)) if ambiguous else (),
+            client=_client(scope) if bearer else None,
         )
 
     def _cookies(self, headers: Headers) -> tuple[dict[str, set[bytes]], set[str], set[str]]:
@@ -221,6 +222,12 @@ class CredentialsReader:
             elif raw in self._unread and COMPACT_JWS.fullmatch(value):
                 self._log_once.warning(self._unread_message)
         return values, names, former_names
+
+
+def _client(scope: Scope) -> str | None:
+    """Return the address of the client as the server reports it, or None if it does not know it."""
+    client: tuple[str, int] | None = scope.get("client")
+    return client[0] or None if client else None
 
 
 def _bearer(values: list[bytes]) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from ..errors import (
     ConflictingCookies,
     DescopeError,
     Forbidden,
+    InvalidAccessKey,
     LoginLoop,
     MissingPermissions,
     MissingRoles,
@@ -32,6 +33,7 @@ from ..errors import (
     StepUpRequired,
     TokenError,
     TokenReason,
+    TooManyAttempts,
     UnsupportedAuthScheme,
     UpstreamUnavailable,
 )
@@ -66,8 +68,11 @@ _FOREIGN_HEADER = (
     " configure the proxy to remove it."
 )
 
-_RETRYABLE = (UpstreamUnavailable, SessionCheckFailed)
+_RETRYABLE = (UpstreamUnavailable, SessionCheckFailed, TooManyAttempts)
 """The errors after which the same request may succeed a few seconds later."""
+
+_BEARER_ERRORS = (TokenError, InvalidAccessKey)
+"""The errors of a bearer that is refused."""
 
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -310,7 +315,7 @@ class _ForeignHeader(TokenError):
 
 def _has_foreign_header(error: DescopeError, auth: RequestAuth) -> bool:
     sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
-    return sent_bearer and isinstance(error, TokenError)
+    return sent_bearer and isinstance(error, _BEARER_ERRORS)
 
 
 def _challenge_parameters(error: NotAuthenticated | MissingScopes, auth: RequestAuth) -> dict[str, str]:
@@ -322,7 +327,7 @@ def _challenge_parameters(error: NotAuthenticated | MissingScopes, auth: Request
         acr = {} if error.acr is None else {"acr_values": error.acr}
         return {"error": "insufficient_user_authentication", **age, **acr}
     sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
-    return {"error": "invalid_token"} if sent_bearer and isinstance(error, TokenError) else {}
+    return {"error": "invalid_token"} if sent_bearer and isinstance(error, _BEARER_ERRORS) else {}
 
 
 class _WebSocketRejection:

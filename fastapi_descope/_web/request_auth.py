@@ -275,9 +275,9 @@ class RequestAuth(SendWrapper):
 
     @property
     def ends_at(self) -> float | None:
-        """When the session ends, in epoch seconds with leeway; None if no session is known."""
-        session = self.result.session if self.result else None
-        return None if session is None else session.expires_at + self.parts.leeway
+        """When the session of the caller ends, in epoch seconds with leeway; None if no caller is known."""
+        caller = None if self.result is None else self.result.session or self.result.other_caller
+        return None if caller is None else caller.expires_at + self.parts.leeway
 
     def on_start(self, message: Message) -> Awaitable[None] | None:
         """Add cookies and cache headers to the first message, or return an awaitable that adds them.

@@ -25,6 +25,9 @@ _DESCRIPTIONS = {
     "E062504": "Token expired",
     "E062802": "Missing access key",
     "E062803": "Invalid access key",
+    "E062804": "Access key expired",
+    "E062805": "Access key is inactive",
+    "E062806": "Address is not permitted",
     "E064001": "Token expired due to logout",
     "E064006": "JWT family invalidated",
     "E066103": "nOTP is pending",
@@ -125,8 +128,14 @@ class ApiError(Exception):
 
     @classmethod
     def bad_access_key(cls) -> "ApiError":
-        """Return the error for an unknown or expired access key. The code is Descope's, 401 our choice."""
-        return cls(401, "E062803", "The access key is unknown or has expired")
+        """Return the error for an access key that is refused. The code is Descope's, 401 our choice."""
+        return cls(401, "E062803", "The access key is unknown, expired or inactive")
+
+    @classmethod
+    def refused_access_key(cls, failure: Literal["expired", "inactive", "address"]) -> "ApiError":
+        """Return the error for an access key that is known and refused. Codes and status are our choice."""
+        code = {"expired": "E062804", "inactive": "E062805", "address": "E062806"}[failure]
+        return cls(403 if failure == "address" else 401, code, _DESCRIPTIONS[code])
 
     @classmethod
     def link_pending(cls) -> "ApiError":

@@ -54,6 +54,13 @@ class Assumptions:
         client_registration: A dynamic registration creates a public client (``public``), a client with a
             secret (``secret``), or is ``disabled`` (403).
         dpop_token_type: The ``token_type`` in the response with a token that is bound to a key.
+        access_key_jwt: The session JWT of an access key has ``drn``, and the id of the key as its subject
+            (``key``); the same without ``drn`` (``without_drn``); or with ``drn``, and the user to whom the
+            key is bound as its subject (``bound_user``).
+        access_key_life: The session JWT of an access key lives for the project's ``access_key_seconds``, at
+            most until the key expires (``setting``), or until the key expires, if it does (``key``).
+        access_key_failures: Every access key that is refused gets 401 E062803 (``same``), or an expired one,
+            an inactive one and one from another address each get a code of their own (``distinct``).
     """
 
     revoked_status: Literal[400, 401] = 401
@@ -81,6 +88,9 @@ class Assumptions:
     denied_consent: Literal["access_denied", "err", "page"] = "access_denied"
     client_registration: Literal["public", "secret", "disabled"] = "public"
     dpop_token_type: Literal["DPoP", "Bearer"] = "DPoP"  # noqa: S105 - not a password
+    access_key_jwt: Literal["key", "without_drn", "bound_user"] = "key"
+    access_key_life: Literal["setting", "key"] = "setting"
+    access_key_failures: Literal["same", "distinct"] = "same"
 
     def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
         """Return the query parameters that report a failed sign-in to the app.

@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from .access_keys import bound_user, session_end, usable_key
 from .api_errors import ApiError
 from .directory import SeedIdp, SeedUser
 from .logins import ConfirmedLogin, Login
@@ -162,24 +163,22 @@ class AuthServer:
         return issued
 
     def exchange_access_key(
-        self, secret: str, tenant: str | None, custom: Mapping[str, object]
+        self, secret: str, tenant: str | None, custom: Mapping[str, object], address: str
     ) -> AccessKeySession:
-        """Return a session JWT for an access key.
+        """Return a session JWT for an access key, sent from ``address``.
 
         Raises:
-            ApiError: The secret is empty (E062802), unknown or expired (E062803), or the key is not a member
-                of the tenant (403).
+            ApiError: The secret is empty (E062802), the key is unknown, expired, inactive, or not permitted
+                from the address (E062803, or by the assumptions), or not a member of the tenant (403).
         """
-        if not secret:
-            raise ApiError.no_access_key()
-        key, now = self.project.find_access_key(secret), int(self._clock())
-        if key is None or 0 < key.expires_at <= now:
-            raise ApiError.bad_access_key()
-        if tenant is not None and tenant not in key.tenants:
+        now = int(self._clock())
+        key = usable_key(self.project, secret, address, now)
+        user = bound_user(self.project, key)
+        if tenant is not None and tenant not in (user or key).tenants:
             raise ApiError.unacceptable("The access key is not a member of the tenant", 403)
-        exp = now + self.project.access_key_seconds
+        exp = session_end(self.project, key, now)
         builder = ClaimsBuilder(self.project, self.base_url)
-        claims = builder.access_key_claims(key, tenant, custom, now=now, exp=exp)
+        claims = builder.access_key_claims(key, user, tenant, custom, now=now, exp=exp)
         return AccessKeySession(key.id, self.keys.sign(claims), exp)
 
     def principal(self, token: str) -> Principal:

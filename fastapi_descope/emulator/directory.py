@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from types import MappingProxyType
 from typing import Literal
 
 from .validation import (
+    check_networks,
     check_not_empty,
     check_seconds,
     check_secret,
@@ -236,9 +238,14 @@ class AccessKey:
         permissions: Permissions in the whole project.
         claims: Custom claims of the key, at the top level of the JWT: its creator is trusted.
         expires_at: Epoch seconds; 0 for never.
+        status: An inactive key is refused. Sessions that have been issued stay valid.
+        bound_user: The login id or user id of the user to whom the key is bound, or "". Such a key has the
+            tenants, roles and permissions of the user instead of its own.
+        permitted_ips: Addresses and networks from which the key may be exchanged; empty for all.
 
     Raises:
-        ValueError: The secret cannot be sent in an ``Authorization`` header, or ``expires_at`` is negative.
+        ValueError: The secret cannot be sent in an ``Authorization`` header, ``expires_at`` is negative, or a
+            permitted address is neither an address nor a network.
     """
 
     id: str
@@ -249,13 +256,22 @@ class AccessKey:
     permissions: tuple[str, ...] = ()
     claims: Mapping[str, object] = field(default_factory=dict[str, object])
     expires_at: int = 0
+    status: Literal["active", "inactive"] = "active"
+    bound_user: str = ""
+    permitted_ips: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_secret("secret", self.secret, ends_bearer=False)
         if self.expires_at < 0:
             raise ValueError("expires_at must not be negative")
+        check_networks("permitted_ips", self.permitted_ips)
         object.__setattr__(self, "tenants", MappingProxyType(dict(self.tenants)))
         object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
+
+    def permits(self, address: str) -> bool:
+        """Return whether the key may be exchanged from this address."""
+        networks = [ip_network(each, strict=False) for each in self.permitted_ips]
+        return not networks or any(ip_address(address) in network for network in networks)
 
     def grants_in(self, tenant_id: str) -> Grants:
         """Return the roles and permissions in a tenant; empty if the key is not a member."""

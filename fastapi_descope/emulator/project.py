@@ -166,8 +166,8 @@ class Project:
         assumptions: Undocumented behaviour of Descope.
 
     Raises:
-        ValueError: A value is invalid, ids are not unique, a user or key is in an unknown tenant, or an app
-            is at an unknown MCP server.
+        ValueError: A value is invalid, ids are not unique, a user or key is in an unknown tenant, a key is
+            bound to an unknown user, or an app is at an unknown MCP server.
     """
 
     project_id: str = DEFAULT_PROJECT_ID
@@ -216,6 +216,8 @@ class Project:
             self._check_memberships(f"user {user.login_id}", user.tenants)
         for key in self.access_keys:
             self._check_memberships(f"access key {key.id}", key.tenants)
+            if key.bound_user and self.find_user(key.bound_user) is None:
+                raise ValueError(f"access key {key.id} is bound to a user the project does not have")
         for app in self.inbound_apps:
             if app.mcp_server and self.find_mcp_server(app.mcp_server) is None:
                 raise ValueError(f"inbound app {app.client_id} is at an MCP server the project does not have")

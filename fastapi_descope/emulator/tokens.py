@@ -90,14 +90,26 @@ class ClaimsBuilder:
         return self._common_claims(user.user_id, None, "DTD", now, now + self._project.trusted_device_seconds)
 
     def access_key_claims(
-        self, key: AccessKey, tenant: str | None, custom: Mapping[str, object], *, now: int, exp: int
+        self,
+        key: AccessKey,
+        bound_user: SeedUser | None,
+        tenant: str | None,
+        custom: Mapping[str, object],
+        *,
+        now: int,
+        exp: int,
     ) -> dict[str, object]:
         """Return the claims of an access key's session JWT, whose subject is the key's id (section 2.15).
 
-        ``amr`` and ``rexp`` are left out: it is unknown what Descope writes.
+        A key that is bound to a user has the user's roles. ``amr`` and ``rexp`` are left out: it is unknown
+        what Descope writes.
         """
-        claims = {**key.claims, **self._common_claims(key.id, tenant, self.session_drn, now, exp)}
-        return self._add_custom_claims(claims | self.grant_claims(key, tenant), custom)
+        form = self._project.assumptions.access_key_jwt
+        subject = bound_user.user_id if bound_user and form == "bound_user" else key.id
+        claims = {**key.claims, **self._common_claims(subject, tenant, self.session_drn, now, exp)}
+        if form == "without_drn":
+            del claims["drn"]
+        return self._add_custom_claims(claims | self.grant_claims(bound_user or key, tenant), custom)
 
     @property
     def session_drn(self) -> str:

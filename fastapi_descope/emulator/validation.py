@@ -6,11 +6,13 @@ a secret.
 
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 
 from .urls import is_redirect_rule
 
 __all__ = [
     "check_cookie",
+    "check_networks",
     "check_not_empty",
     "check_project_id",
     "check_redirects",
@@ -109,6 +111,19 @@ def check_redirects(approved: Iterable[str]) -> None:
             )
         if not is_redirect_rule(entry):
             raise ValueError(f"approved_redirects[{index}]: expected a host without a port, or a URL")
+
+
+def check_networks(name: str, networks: Iterable[str]) -> None:
+    """Check that each entry is an IP address or a network in CIDR notation.
+
+    Raises:
+        ValueError: An entry is neither.
+    """
+    for index, entry in enumerate(networks):
+        try:
+            ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(f"{name}[{index}]: expected an IP address or a network") from None
 
 
 def check_unique(what: str, values: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ async def test_response_has_key_id_session_token_and_expiry_only(call: Call, mak
     assert "set-cookie" not in response.headers
     assert read(emulator, body.pop("sessionJwt")) == {
         "drn": "DS",
-        "exp": NOW + 600,
+        "exp": NOW + 60,
         "iat": NOW,
         "iss": DEFAULT_PROJECT_ID,
         "plan": "gold",
@@ -45,7 +45,7 @@ async def test_response_has_key_id_session_token_and_expiry_only(call: Call, mak
         "sub": "K2nightly",
         "tenants": {"acme": {"roles": ["viewer"], "permissions": ["reports.read"]}, "globex": {}},
     }
-    assert body == {"keyId": "K2nightly", "expiration": NOW + 600}
+    assert body == {"keyId": "K2nightly", "expiration": NOW + 60}
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"loginOptions": null}', b'{"loginOptions": {}}'])

@@ -137,7 +137,8 @@ class AuthApi:
         secret = parse_access_key(request, self._project)
         options = object_field(await json_object(request), "loginOptions")
         tenant = string_field(options, "selectedTenant") if options.get("selectedTenant") else None
-        session = self._auth_server.exchange_access_key(secret, tenant, object_field(options, "customClaims"))
+        custom, address = object_field(options, "customClaims"), request.client.host if request.client else ""
+        session = self._auth_server.exchange_access_key(secret, tenant, custom, address)
         return JSONResponse(
             {"keyId": session.key_id, "sessionJwt": session.session_jwt, "expiration": session.expires_at}
         )

@@ -1,0 +1,106 @@
+"""The limits on attempts with access keys that Descope refuses."""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from ..errors import TooManyAttempts, UpstreamUnavailable
+
+__all__ = ["Attempt", "AttemptLimits"]
+
+_PER_CLIENT, _TOTAL = 10, 100
+_WINDOW_SECONDS = 60.0
+
+_NETWORK_BITS = 64
+"""A client with IPv6 can choose among the addresses of such a network."""
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """One attempt of a client. ``started_at`` is None until it has begun."""
+
+    client: str | None
+    started_at: float | None = None
+
+
+class AttemptLimits:
+    """Counts attempts in a sliding window of one minute: 10 for each client, 100 for all clients.
+
+    An attempt counts from its start, so that concurrent attempts are limited too, and until it is withdrawn
+    or leaves the window. So there are never more than 100 in memory.
+
+    ``monotonic`` returns seconds.
+    """
+
+    # AK-05
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._attempts: deque[Attempt] = deque()
+
+    def attempt(self, address: str | None) -> Attempt:
+        """Return an attempt that has not begun.
+
+        Args:
+            address: The address of the client. IPv6 addresses count by their /64 network. None if the server
+                does not know it: then only the limit on all clients applies.
+        """
+        return Attempt(None if address is None else _client(address))
+
+    def check(self, attempt: Attempt) -> None:
+        """Raise if the attempt may not begin now. Costs one pass over at most 100 attempts.
+
+        Raises:
+            TooManyAttempts: The client has reached its limit.
+            UpstreamUnavailable: All clients together have reached theirs.
+        """
+        self._forget_old()
+        if attempt.client is not None:
+            same = [each for each in self._attempts if each.client == attempt.client]
+            if len(same) >= _PER_CLIENT:
+                raise TooManyAttempts(self._seconds_left(same[0]))
+        if len(self._attempts) >= _TOTAL:
+            raise UpstreamUnavailable(self._seconds_left(self._attempts[0]))
+
+    def start(self, attempt: Attempt) -> None:
+        """Begin the attempt, which counts from now on.
+
+        Raises:
+            TooManyAttempts: The client has reached its limit.
+            UpstreamUnavailable: All clients together have reached theirs.
+        """
+        self.check(attempt)
+        attempt.started_at = self._monotonic()
+        self._attempts.append(attempt)
+
+    def withdraw(self, attempt: Attempt) -> None:
+        """Stop counting the attempt: it succeeded, or Descope gave no verdict on it."""
+        if attempt in self._attempts:
+            self._attempts.remove(attempt)
+
+    def _forget_old(self) -> None:
+        now = self._monotonic()
+        while self._attempts and now - _started(self._attempts[0]) >= _WINDOW_SECONDS:
+            self._attempts.popleft()
+
+    def _seconds_left(self, attempt: Attempt) -> int:
+        return math.ceil(_started(attempt) + _WINDOW_SECONDS - self._monotonic())
+
+
+def _started(attempt: Attempt) -> float:
+    return attempt.started_at or 0.0
+
+
+def _client(address: str) -> str:
+    """Return what an address counts as: an IPv6 address as its network, any other text as itself."""
+    try:
+        ip = ip_address(address)
+    except ValueError:  # the name of a test client, or the path of a Unix socket
+        return address
+    if not isinstance(ip, IPv6Address):
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ip_network((ip.packed, _NETWORK_BITS), strict=False))
