@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from .._concurrency import SingleFlight
 from .._tokens.verifier import TokenVerifier
+from .._upstream.api import DescopeApi
 from ..callers import Machine
 from ..errors import InvalidAccessKey, TooManyAttempts, UpstreamError, UpstreamRejected, UpstreamUnavailable
 from ..events import AccessKeyExchanged, AccessKeyRefused, AccessKeysLimited, EventBus
@@ -17,8 +18,7 @@ from .token_service import TokenService
 
 __all__ = ["AccessKeys", "KnownMachine", "looks_like_access_key"]
 
-_MAX_MACHINES = 4096
-_MAX_FAILURES = 1024
+_CACHE_SIZE = 4096
 _REFUSED_SECONDS = 30.0
 _NO_VERDICT_SECONDS = 5
 """How long a failure without a ``Retry-After`` counts, which is also what clients are asked to wait."""
@@ -74,18 +74,21 @@ class AccessKeys:
     the time that clients are asked to wait. No key is kept.
 
     Args:
-        tokens: Exchanges a key.
+        api: Exchanges a key.
+        tokens: Verifies the session of a key.
         verifier: Holds the keys in force.
         events: Receives ``AccessKeyExchanged``, ``AccessKeyRefused`` and ``AccessKeysLimited``.
         clock: Returns epoch seconds.
         monotonic: Returns seconds, which failures and limits are measured in.
         leeway: Seconds by which the clocks of Descope and the app may differ.
+        cache_size: How many machines are cached, and how many failures.
     """
 
     # AK-02, AK-03, AK-04
 
     def __init__(
         self,
+        api: DescopeApi,
         tokens: TokenService,
         verifier: TokenVerifier,
         *,
@@ -93,13 +96,16 @@ class AccessKeys:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         leeway: float,
+        cache_size: int = _CACHE_SIZE,
     ) -> None:
+        self._api = api
         self._tokens = tokens
         self._verifier = verifier
         self._events = events
         self._clock = clock
         self._monotonic = monotonic
         self._leeway = leeway
+        self._cache_size = cache_size
         self._machines: OrderedDict[bytes, KnownMachine] = OrderedDict()
         self._failures: OrderedDict[bytes, _Failure] = OrderedDict()
         self._exchanges: SingleFlight[bytes, KnownMachine | _Failure] = SingleFlight()
@@ -155,27 +161,30 @@ class AccessKeys:
             self._limited(self._limits.start, attempt)
 
         try:
-            machine, session = await self._tokens.exchange_access_key(key, before_send=start)
-        except UpstreamRejected as error:  # it counts against the limits
+            response = await self._api.exchange_access_key(key, before_send=start)
+            self._limits.withdraw(attempt)  # before the next call is sent: a burst of valid keys is none
+            machine, session = await self._tokens.verify_access_key(response)
+        except UpstreamRejected as error:
             self._events.emit(AccessKeyRefused(error.upstream_status, error.upstream_code))
             return self._remember_failure(digest, is_refusal=True, seconds=_REFUSED_SECONDS)
         except UpstreamError as error:
             self._limits.withdraw(attempt)
             seconds = error.retry_after if isinstance(error, UpstreamUnavailable) else _NO_VERDICT_SECONDS
             return self._remember_failure(digest, is_refusal=False, seconds=seconds)
-        self._limits.withdraw(attempt)
         self._events.emit(AccessKeyExchanged(machine.id, machine.subject, machine.tenant_id))
-        known = KnownMachine(machine, session, self._verifier.epoch)
+        return self._remember_machine(digest, KnownMachine(machine, session, self._verifier.epoch))
+
+    def _remember_machine(self, digest: bytes, known: KnownMachine) -> KnownMachine:
         self._machines[digest] = known
         self._machines.move_to_end(digest)
-        if len(self._machines) > _MAX_MACHINES:
+        if len(self._machines) > self._cache_size:
             self._machines.popitem(last=False)
         return known
 
     def _remember_failure(self, digest: bytes, *, is_refusal: bool, seconds: float) -> _Failure:
         failure = self._failures[digest] = _Failure(is_refusal, self._monotonic() + seconds)
         self._failures.move_to_end(digest)
-        if len(self._failures) > _MAX_FAILURES:
+        if len(self._failures) > self._cache_size:
             self._failures.popitem(last=False)
         return failure
 

@@ -63,7 +63,7 @@ class Core:
     store: RefreshStore
     tokens: TokenService
     coordinator: RefreshCoordinator
-    access_keys: AccessKeys | None
+    access_keys: AccessKeys
     session_gate: SessionGate[AuthSession]
     caller_gate: SessionGate[Delegate | Machine]
     authenticator: Authenticator
@@ -83,7 +83,7 @@ class Core:
     async def drain(self, seconds: float) -> None:
         """Wait at most ``seconds`` for calls to Descope and the app's hooks in flight."""
         flights = (
-            *(() if self.access_keys is None else (self.access_keys,)),
+            self.access_keys,
             self.coordinator,
             self.login_flow,
             self.notp_flow,
@@ -139,15 +139,15 @@ def build_core(
     coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder)
     gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
     caller_gate = SessionGate(caller_hooks, events=events, cache_size=settings.token_cache_size)
-    access_keys = (
-        _build_access_keys(settings, tokens, verifier, events, clock) if settings.access_keys else None
+    access_keys = AccessKeys(
+        api, tokens, verifier, events=events, clock=clock, monotonic=monotonic, leeway=settings.leeway
     )
     authenticator = Authenticator(
         verifier=verifier,
         coordinator=coordinator,
         gate=gate,
         caller_gate=caller_gate,
-        access_keys=access_keys,
+        access_keys=access_keys if settings.access_keys else None,
         events=events,
         clock=clock,
         refresh_ahead=settings.refresh_ahead,
@@ -253,23 +253,6 @@ def _build_coordinator(
         grace=settings.refresh_grace,
         # Long enough for the call of another process, and for the lease of a crashed one.
         wait_timeout=max(settings.upstream_timeout, SHARED_LEASE_SECONDS) + 1,
-    )
-
-
-def _build_access_keys(
-    settings: DescopeSettings,
-    tokens: TokenService,
-    verifier: TokenVerifier,
-    events: EventBus,
-    clock: Callable[[], float],
-) -> AccessKeys:
-    return AccessKeys(
-        tokens,
-        verifier,
-        events=events,
-        clock=clock,
-        monotonic=monotonic_clock(clock),
-        leeway=settings.leeway,
     )
 
 

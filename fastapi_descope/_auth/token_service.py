@@ -150,17 +150,15 @@ class TokenService:
             raise self._suspicious("subject")
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
 
-    async def exchange_access_key(
-        self, access_key: str, *, before_send: Callable[[], None]
-    ) -> tuple[Machine, str]:
-        """Return the machine of an access key, and the SHA-256 of its session token in hex. One call.
+    async def verify_access_key(self, response: TokenResponse) -> tuple[Machine, str]:
+        """Return the machine in the response to an access key, and the SHA-256 of its session token in hex.
 
-        ``before_send`` is called before the call is sent, and nothing is sent if it raises.
+        No network call unless a key is missing.
 
         Raises:
-            UpstreamError: The call failed, or the token in its response is invalid.
+            InvalidUpstreamResponse: The token is missing or invalid.
+            UpstreamUnavailable: The token may become valid later: a key or our clock is not up to date.
         """
-        response = await self._api.exchange_access_key(access_key, before_send=before_send)
         if response.session_jwt is None:
             raise InvalidUpstreamResponse("token_missing")
         key_id = as_text(response.fields.get("keyId")) or ""

@@ -1,0 +1,58 @@
+"""The cache of access keys without the web layer: its bounds, and what is emitted once (AK-02)."""
+
+import pytest
+
+from fastapi_descope._auth.access_keys import AccessKeys, looks_like_access_key
+from fastapi_descope.emulator import AccessKey, Project
+from fastapi_descope.errors import InvalidAccessKey, TokenError
+from fastapi_descope.events import EventBus
+from tests.helpers.auth_harness import AuthHarness
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = Project(access_keys=tuple(AccessKey(f"K2{name}", f"K2secret-{name}") for name in "abc"))
+
+
+def _access_keys(core: AuthHarness, cache_size: int) -> AccessKeys:
+    return AccessKeys(
+        core.api,
+        core.tokens,
+        core.verifier,
+        events=EventBus(),
+        clock=core.clock,
+        monotonic=core.clock,
+        leeway=5,
+        cache_size=cache_size,
+    )
+
+
+async def test_ak02_least_recently_used_machine_is_forgotten_first() -> None:
+    """The number of machines in memory is bounded. A forgotten key is exchanged again."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=2)
+    for name in "abaca":
+        assert (await keys.machine(f"K2secret-{name}", None)).machine.id == f"K2{name}"
+    assert core.calls("access_key") == 3
+
+    await keys.machine("K2secret-b", None)
+    assert core.calls("access_key") == 4
+
+
+async def test_ak02_number_of_refusals_in_memory_is_bounded() -> None:
+    """The oldest is forgotten first."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=2)
+    for name, calls in (("x", 1), ("y", 2), ("x", 2), ("z", 3), ("x", 4)):
+        with pytest.raises(InvalidAccessKey):
+            await keys.machine(f"K2wrong-{name}", None)
+        assert core.calls("access_key") == calls
+
+
+@pytest.mark.parametrize("key", ["", "a:b", "line\nbreak", "K2\u20ac"])
+async def test_ak01_key_that_no_header_can_carry_is_not_sent(key: str) -> None:
+    """The client of the API checks it too: the text of an error of h11 would contain the header."""
+    core = AuthHarness(PROJECT)
+    with pytest.raises(TokenError):
+        await core.api.exchange_access_key(key)
+    assert not looks_like_access_key(key)
+    assert core.calls("access_key") == 0
