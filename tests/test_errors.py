@@ -21,6 +21,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.DelegateRequired(),
     DescopeError(),
     errors.Forbidden(),
+    errors.InvalidAccessKey(),
     errors.LoginRejected(reason="state"),
     errors.MachineRequired(),
     errors.MissingPermissions(("reports.write",)),
@@ -41,6 +42,7 @@ EXAMPLES: tuple[DescopeError, ...] = (
     errors.TenantMismatch(),
     errors.TokenError(TokenReason.SIGNATURE),
     errors.TokenExpired("U2subject"),
+    errors.TooManyAttempts(60),
     errors.UpstreamError(),
     errors.InvalidUpstreamResponse("html"),
     errors.UpstreamRejected(401, "E061301"),
@@ -106,6 +108,7 @@ def test_codes_are_stable_words() -> None:
         "DelegateRequired": "delegate_required",
         "DescopeError": "descope_error",
         "Forbidden": "forbidden",
+        "InvalidAccessKey": "invalid_access_key",
         "LoginLoop": "login_loop",
         "LoginRejected": "login_rejected",
         "ClaimsInvalid": "claims_invalid",
@@ -127,6 +130,7 @@ def test_codes_are_stable_words() -> None:
         "TenantMismatch": "tenant_mismatch",
         "TokenError": "invalid_token",
         "TokenExpired": "invalid_token",
+        "TooManyAttempts": "too_many_attempts",
         "UpstreamError": "upstream_error",
         "InvalidUpstreamResponse": "invalid_upstream_response",
         "UpstreamRejected": "upstream_rejected",
@@ -194,8 +198,10 @@ def test_login_rejected_carries_reason_and_sentence() -> None:
 
 
 @pytest.mark.parametrize(("value", "clamped"), [(-5, 1), (0, 1), (1, 1), (30, 30), (60, 60), (3600, 60)])
-@pytest.mark.parametrize("kind", [errors.UpstreamUnavailable, errors.RateLimited])
-def test_retry_after_is_clamped(kind: type[errors.UpstreamUnavailable], value: int, clamped: int) -> None:
+@pytest.mark.parametrize("kind", [errors.UpstreamUnavailable, errors.RateLimited, errors.TooManyAttempts])
+def test_retry_after_is_clamped(
+    kind: type[errors.UpstreamUnavailable | errors.TooManyAttempts], value: int, clamped: int
+) -> None:
     """It is clamped to between one second and one minute."""
     assert kind(value).retry_after == clamped
 

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Literal
 
 import httpx
 import pytest
 
-from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Clock, Emulator, Grants, Project
+from fastapi_descope.emulator import (
+    DEFAULT_PROJECT_ID,
+    AccessKey,
+    Assumptions,
+    Clock,
+    Emulator,
+    Grants,
+    Project,
+    SeedUser,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +146,91 @@ async def test_unexpected_management_key_is_rejected(call: Call, make: Make) -> 
     """A project without an auth management key rejects a bearer with one."""
     headers = {"authorization": f"Bearer {DEFAULT_PROJECT_ID}:opensesame:any"}
     assert (await call(make(PROJECT), "POST", PATH, headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "distinct"),
+    [
+        ({"expires_at": NOW}, (401, "E062804")),
+        ({"status": "inactive"}, (401, "E062805")),
+        ({"bound_user": "off@acme.example"}, (401, "E062805")),
+        ({"permitted_ips": ("192.0.2.0/24", "2001:db8::1")}, (403, "E062806")),
+        ({"permitted_ips": ("127.0.0.1",)}, None),
+        ({"permitted_ips": ("127.0.0.9/8",)}, None),
+    ],
+)
+@pytest.mark.parametrize("failures", ["same", "distinct"])
+async def test_refused_key_has_one_code_or_one_for_each_reason(
+    call: Call,
+    make: Make,
+    change: dict[str, object],
+    distinct: tuple[int, str] | None,
+    failures: Literal["same", "distinct"],
+) -> None:
+    """Expired, inactive, bound to a disabled user, and sent from another address."""
+    key = replace(KEY, **change)  # type: ignore[arg-type] # fields by name
+    users = (SeedUser("off@acme.example", status="disabled"),)
+    assumptions = Assumptions(access_key_failures=failures)
+    emulator = make(Project(users=users, access_keys=(key,), assumptions=assumptions))
+
+    response = await call(emulator, "POST", PATH, key="opensesame")
+
+    expected = (distinct if failures == "distinct" else (401, "E062803")) if distinct else (200, None)
+    assert (response.status_code, response.json().get("errorCode")) == expected
+
+
+@pytest.mark.parametrize(
+    ("life", "expires_at", "seconds"),
+    [("setting", 0, 600), ("setting", 60, 60), ("setting", 6000, 600), ("key", 0, 600), ("key", 6000, 6000)],
+)
+async def test_session_lives_for_the_setting_or_until_the_key_expires(
+    call: Call, make: Make, read: Read, life: Literal["setting", "key"], expires_at: int, seconds: int
+) -> None:
+    """It never outlives the key. A key that never expires has sessions of the setting's length."""
+    key = replace(KEY, expires_at=NOW + expires_at if expires_at else 0)
+    emulator = make(Project(access_keys=(key,), assumptions=Assumptions(access_key_life=life)))
+    body = (await call(emulator, "POST", PATH, key="opensesame")).json()
+    assert read(emulator, body["sessionJwt"])["exp"] == body["expiration"] == NOW + seconds
+
+
+@pytest.mark.parametrize(
+    ("form", "subject", "drn"),
+    [("key", "K2nightly", "DS"), ("without_drn", "K2nightly", None), ("bound_user", "U2ada", "DS")],
+)
+async def test_key_of_a_user_has_the_roles_of_the_user(
+    call: Call,
+    make: Make,
+    read: Read,
+    form: Literal["key", "without_drn", "bound_user"],
+    subject: str,
+    drn: str | None,
+) -> None:
+    """Its own are ignored. Whether the user is the subject is unknown; ``keyId`` is the key in any case."""
+    ada = SeedUser("ada@acme.example", tenants={"globex": Grants(("admin",))}, user_id="U2ada")
+    key = replace(KEY, bound_user="ada@acme.example")
+    emulator = make(Project(users=(ada,), access_keys=(key,), assumptions=Assumptions(access_key_jwt=form)))
+
+    options = {"selectedTenant": "globex"}
+    body = (await call(emulator, "POST", PATH, key="opensesame", json={"loginOptions": options})).json()
+    acme = {"loginOptions": {"selectedTenant": "acme"}}
+    other = await call(emulator, "POST", PATH, key="opensesame", json=acme)
+
+    claims = read(emulator, body["sessionJwt"])
+    assert (body["keyId"], claims["sub"], claims.get("drn")) == ("K2nightly", subject, drn)
+    assert (claims["tenants"], "roles" in claims) == ({"globex": {"roles": ["admin"]}}, False)
+    assert other.status_code == 403
+
+
+def test_key_of_an_unknown_user_is_an_error() -> None:
+    """A typing error in a seed file is found at start-up."""
+    with pytest.raises(ValueError, match="bound to a user the project does not have"):
+        Project(access_keys=(replace(KEY, bound_user="nobody@acme.example"),))
+
+
+def test_permitted_address_is_an_address_or_a_network() -> None:
+    """The message has the position and not the value."""
+    with pytest.raises(ValueError, match=r"^permitted_ips\[1\]: expected an IP address or a network$"):
+        replace(KEY, permitted_ips=("127.0.0.1", "localhost"))
 
 
 async def test_default_project_has_an_access_key(call: Call, make: Make) -> None:

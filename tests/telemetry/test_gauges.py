@@ -9,7 +9,7 @@ from tests.helpers.app_harness import EnvFactory
 from tests.helpers.otel_sdk import Sdk
 
 STORE, UPSTREAM = "descope.store.available", "descope.upstream.available"
-SESSIONS, LOGINS = (("calls", "sessions"),), (("calls", "logins"),)
+SESSIONS, LOGINS, KEYS = ((("calls", calls),) for calls in ("sessions", "logins", "access_keys"))
 
 
 def _recorder(sdk: Sdk, now: list[float], *, shared_store: bool = True) -> Recorder:
@@ -50,11 +50,12 @@ def test_without_a_shared_store_its_gauge_has_no_value(sdk: Sdk) -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (events.UpstreamDegraded("ConnectError"), {SESSIONS: 0, LOGINS: 1}),
-        (events.UpstreamDegraded("server_error", "logins"), {SESSIONS: 1, LOGINS: 0}),
+        (events.UpstreamDegraded("ConnectError"), {SESSIONS: 0, LOGINS: 1, KEYS: 1}),
+        (events.UpstreamDegraded("server_error", "logins"), {SESSIONS: 1, LOGINS: 0, KEYS: 1}),
+        (events.UpstreamDegraded("server_error", "access_keys"), {SESSIONS: 1, LOGINS: 1, KEYS: 0}),
     ],
 )
-def test_outage_of_descope_is_one_of_logins_or_of_all_other_calls(
+def test_outage_of_descope_is_one_of_its_kind_of_calls(
     sdk: Sdk, event: Event, expected: dict[tuple[tuple[str, str]], int]
 ) -> None:
     """Each kind of calls has its own circuit breaker."""
@@ -63,7 +64,8 @@ def test_outage_of_descope_is_one_of_logins_or_of_all_other_calls(
     assert sdk.values(UPSTREAM) == expected
     recorder(events.UpstreamRecovered())
     recorder(events.UpstreamRecovered("logins"))
-    assert sdk.values(UPSTREAM) == {SESSIONS: 1, LOGINS: 1}
+    recorder(events.UpstreamRecovered("access_keys"))
+    assert sdk.values(UPSTREAM) == {SESSIONS: 1, LOGINS: 1, KEYS: 1}
 
 
 @pytest.mark.anyio

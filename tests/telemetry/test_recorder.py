@@ -59,6 +59,17 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         {"result": "failed", "reason": "rate_limited"},
         "WARNING",
     ),
+    events.AccessKeyExchanged("K2nightly", "K2nightly", "acme"): (
+        "descope.access_keys",
+        {"result": "exchanged"},
+        "INFO",
+    ),
+    events.AccessKeyRefused(401, "E062803"): ("descope.access_keys", {"result": "refused"}, "WARNING"),
+    events.AccessKeysLimited("client"): (
+        "descope.access_keys",
+        {"result": "limited", "reason": "client"},
+        "WARNING",
+    ),
     events.RefreshRefused("E064001"): ("descope.refreshes", {"result": "refused"}, "WARNING"),
     events.SessionCheckFailed("OperationalError"): (
         "descope.session_checks",
