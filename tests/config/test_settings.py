@@ -46,6 +46,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "former_cookies": (),
         "trusted_origins": (),
         "notp": False,
+        "access_keys": False,
         "post_login_path": "/",
         "post_logout_path": "/",
         "no_store": False,

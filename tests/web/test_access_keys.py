@@ -203,7 +203,7 @@ async def test_ak04_session_is_refused_where_a_machine_is_required(make: Make) -
     assert machines.calls == 0
 
 
-async def test_kd08_cookies_do_not_count_with_a_refused_access_key(make: Make) -> None:
+async def test_ak04_cookies_do_not_count_with_a_refused_access_key(make: Make) -> None:
     """A valid session cookie beside it authenticates no request."""
     machines = make()
     session = machines.emulator.issue(ADA, "acme").session_jwt
@@ -250,7 +250,7 @@ async def test_ak01_bearer_that_is_no_access_key_is_not_sent_to_descope(make: Ma
 
 
 @pytest.mark.parametrize("length", [8, 512])
-async def test_access_key_has_8_to_512_characters(make: Make, length: int) -> None:
+async def test_ak01_access_key_has_8_to_512_characters(make: Make, length: int) -> None:
     """A key of either length is exchanged. A single dot in it does no harm."""
     secret = "K." + "x" * (length - 2)
     machines = make(Project(access_keys=(replace(KEY, secret=secret),)))
