@@ -176,10 +176,10 @@ class Authenticator:
         costs one refresh, shared by all concurrent requests with the same refresh token. The ``on_session``
         hooks run once for each unknown session token. An access key costs what ``AccessKeys.machine`` costs.
         """
+        keys, bearer = self._access_keys, credentials.bearer
+        if keys is not None and bearer is not None and looks_like_access_key(bearer):
+            return await self._from_access_key(keys, bearer, credentials.client)
         if credentials.bearer is not None:
-            keys = self._access_keys
-            if keys is not None and looks_like_access_key(credentials.bearer):
-                return await self._from_access_key(keys, credentials.bearer, credentials.client)
             return await self._from_bearer(credentials.bearer, credentials.scheme)
         if credentials.ambiguous:
             return AuthResult(error=ConflictingCookies())

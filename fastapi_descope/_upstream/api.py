@@ -50,7 +50,7 @@ _LOGIN_CONNECTIONS, _LOGIN_MAX_WAITING = 5, 100
 whose single sign-on is broken, delays other logins, but no session."""
 
 _KEY_CONNECTIONS, _KEY_MAX_WAITING = 4, 200
-"""The same for the exchange of access keys, which unauthenticated clients can cause too."""
+"""The same for the exchange of access keys, which unauthenticated clients can cause too (AK-06)."""
 
 _JWKS_ROUTE = "/v2/keys/{project_id}"
 

@@ -1,4 +1,4 @@
-"""Access keys as bearers, from the request to Descope and back (AK-01 to AK-06)."""
+"""Access keys as bearers, from the request to Descope and back: AK-01, AK-02, AK-03, AK-04, AK-05, AK-06."""
 
 import asyncio
 import gc
