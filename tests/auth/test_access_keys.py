@@ -48,6 +48,13 @@ async def test_ak02_number_of_refusals_in_memory_is_bounded() -> None:
         assert core.calls("access_key") == calls
 
 
+@pytest.mark.parametrize("bearer", ["K2secret:a", "K2secret,a", "K2secret a", "K2secret\x7f", "K2secret\n"])
+def test_ak01_access_key_has_no_character_with_a_meaning_in_a_header(bearer: str) -> None:
+    """A colon separates the parts of the bearer that Descope gets, and a comma the values of a header."""
+    assert not looks_like_access_key(bearer)
+    assert looks_like_access_key("K2secret-a")
+
+
 @pytest.mark.parametrize("key", ["", "a:b", "line\nbreak", "K2\u20ac"])
 async def test_ak01_key_that_no_header_can_carry_is_not_sent(key: str) -> None:
     """The client of the API checks it too: the text of an error of h11 would contain the header."""
