@@ -1,5 +1,9 @@
 """The cache of access keys without the web layer: its bounds, and what is emitted once (AK-02)."""
 
+import gc
+from collections import OrderedDict, deque
+from hashlib import sha256
+
 import pytest
 
 from fastapi_descope._auth.access_keys import AccessKeys, looks_like_access_key
@@ -46,6 +50,47 @@ async def test_ak02_number_of_refusals_in_memory_is_bounded() -> None:
         with pytest.raises(InvalidAccessKey):
             await keys.machine(f"K2wrong-{name}", None)
         assert core.calls("access_key") == calls
+
+
+async def test_ak02_memory_has_digests_instead_of_keys() -> None:
+    """After an exchange, whether the key was accepted or refused."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=2)
+    accepted, refused = "K2secret-a", "K2wrong-a"
+    await keys.machine(accepted, "192.0.2.1")
+    with pytest.raises(InvalidAccessKey):
+        await keys.machine(refused, "192.0.2.1")
+
+    texts = _texts_in_memory(keys)
+
+    assert texts.issuperset(sha256(key.encode()).digest() for key in (accepted, refused))
+    for key in (accepted, refused):
+        assert key not in "".join(each for each in texts if isinstance(each, str))
+        assert key.encode() not in b"".join(each for each in texts if isinstance(each, bytes))
+
+
+def _texts_in_memory(root: object) -> set[str | bytes]:
+    """Return the texts that an object refers to, through containers and other objects of ``_auth``."""
+    seen: set[int] = set()
+    texts: set[str | bytes] = set()
+    queue = [root]
+    while queue:
+        each = queue.pop()
+        if isinstance(each, (str, bytes)):
+            texts.add(each)
+        elif id(each) not in seen and (type(each) in _CONTAINERS or type(each).__module__ in _MODULES):
+            seen.add(id(each))
+            queue.extend(gc.get_referents(each))
+    return texts
+
+
+_CONTAINERS = {dict, list, tuple, deque, OrderedDict}
+_MODULES = {
+    "fastapi_descope._auth.access_keys",
+    "fastapi_descope._auth.attempt_limits",
+    "fastapi_descope._concurrency",
+    "fastapi_descope.callers",
+}
 
 
 @pytest.mark.parametrize("bearer", ["K2secret:a", "K2secret,a", "K2secret a", "K2secret\x7f", "K2secret\n"])

@@ -1,13 +1,10 @@
 """Access keys as bearers, from the request to Descope and back: AK-01, AK-02, AK-03, AK-04, AK-05, AK-06."""
 
 import asyncio
-import gc
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Literal
 
 import httpx
 import pytest
@@ -65,7 +62,7 @@ def _routes(app: FastAPI) -> None:
 
     @app.get("/maybe")
     async def maybe(user: OptionalUser) -> str | None:
-        return user and user.id
+        return user.id if user else None
 
     @app.get("/caller")
     async def caller(caller: CurrentCaller) -> str:
@@ -140,11 +137,12 @@ def _code(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 
+JWTS: Sequence[Literal["key", "without_drn", "bound_user"]] = ("key", "without_drn", "bound_user")
+LIVES: Sequence[Literal["setting", "key"]] = ("setting", "key")
+FAILURES: Sequence[Literal["same", "distinct"]] = ("same", "distinct")
 SWITCHES = [
     Assumptions(access_key_jwt=jwt, access_key_life=life, access_key_failures=failures)
-    for jwt, life, failures in product(
-        ("key", "without_drn", "bound_user"), ("setting", "key"), ("same", "distinct")
-    )
+    for jwt, life, failures in product(JWTS, LIVES, FAILURES)
 ]
 
 
@@ -330,50 +328,18 @@ async def test_ak02_no_machine_counts_without_keys(make: Make) -> None:
     assert _code(await machines.get()) == (503, "upstream_unavailable")
 
 
-async def test_ak02_no_access_key_stays_in_memory(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """After the response there are digests, and no log line, event or repr has the key."""
+async def test_ak02_no_access_key_is_logged(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """No log line, event or repr has an accepted or a refused key."""
     machines = make()
     caplog.set_level(0)
-    secret, wrong = SECRET, "K2wrong-" + "x" * 40
-    await machines.get(key=secret)
-    await machines.get(key=wrong)
-    keys = machines.env.descope._core.access_keys  # its memory is looked at
-
-    texts = _texts_in_memory(keys)
-
-    digests = [sha256(text.encode()).digest() for text in (secret, wrong)]
-    assert texts.issuperset(digests)
-    for text in (secret, wrong):
-        assert text not in "".join(each for each in texts if isinstance(each, str))
-        assert text.encode() not in b"".join(each for each in texts if isinstance(each, bytes))
-        assert text not in caplog.text + repr(machines.env.events)
+    wrong = "K2wrong-0123456789"
+    await machines.get()
+    response = await machines.get(key=wrong)
+    for key in (SECRET, wrong):
+        assert key not in caplog.text + repr(machines.env.events) + response.text
 
 
-def _texts_in_memory(root: object) -> set[str | bytes]:
-    """Return the texts that an object refers to, through containers and other objects of ``_auth``."""
-    seen: set[int] = set()
-    texts: set[str | bytes] = set()
-    queue = [root]
-    while queue:
-        each = queue.pop()
-        if isinstance(each, (str, bytes)):
-            texts.add(each)
-        elif id(each) not in seen and (type(each) in _CONTAINERS or type(each).__module__ in _MODULES):
-            seen.add(id(each))
-            queue.extend(gc.get_referents(each))
-    return texts
-
-
-_CONTAINERS = {dict, list, tuple, deque, OrderedDict}
-_MODULES = {
-    "fastapi_descope._auth.access_keys",
-    "fastapi_descope._auth.attempt_limits",
-    "fastapi_descope._concurrency",
-    "fastapi_descope.callers",
-}
-
-
-@pytest.mark.parametrize("failures", ["same", "distinct"])
+@pytest.mark.parametrize("failures", FAILURES)
 @pytest.mark.parametrize(
     "change",
     [
@@ -383,10 +349,12 @@ _MODULES = {
         {"permitted_ips": ("198.51.100.0/24",)},
     ],
 )
-async def test_ak03_refused_key_is_401(make: Make, failures: str, change: dict[str, object]) -> None:
+async def test_ak03_refused_key_is_401(
+    make: Make, failures: Literal["same", "distinct"], change: dict[str, object]
+) -> None:
     """A wrong, an expired, a disabled key and one for other addresses alike, whatever Descope's code is."""
     key = replace(KEY, **change)  # type: ignore[arg-type] # fields by name
-    assumptions = Assumptions(access_key_failures=failures)  # type: ignore[arg-type] # parametrised
+    assumptions = Assumptions(access_key_failures=failures)
     machines = make(Project(access_keys=(key,), assumptions=assumptions))
 
     response = await machines.get()
