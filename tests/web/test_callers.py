@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI, Security
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -293,8 +293,7 @@ def add_guards(app: FastAPI) -> None:
     """Guard a mounted app and an app at a path."""
     guard = CallerGuard(_guarded, scopes=["reports:read"])
     app.mount("/mounted", guard)
-    app.add_route("/path", guard)
-    app.router.routes.append(WebSocketRoute("/ws", guard))
+    app.router.routes += [Route("/path", guard), WebSocketRoute("/ws", guard)]
 
 
 @pytest.fixture
@@ -309,11 +308,10 @@ async def test_cl08_guarded_app_gets_requests_of_callers_with_the_scopes_only(
 ) -> None:
     """The errors are those of a route with the same requirement."""
     headers, browser = Headers(guarded), guarded.browser()
+    narrow = headers.application(scope="openid")
 
     assert (await browser.get(path)).json()["code"] == "not_authenticated"
-    assert (await browser.get(path, **headers.application(scope="openid"))).json()[
-        "code"
-    ] == "insufficient_scope"
+    assert (await browser.get(path, **narrow)).json()["code"] == "insufficient_scope"
     assert (await browser.get(path, **headers.session("grace@acme.example"))).status_code == 403
     assert (await browser.get(path, **headers.application())).text == "Delegate"
     assert (await browser.get(path, **headers.session(READER))).text == "AuthSession"
@@ -321,8 +319,8 @@ async def test_cl08_guarded_app_gets_requests_of_callers_with_the_scopes_only(
 
 async def test_cl08_cookies_of_another_site_do_not_count(guarded: AppHarness) -> None:
     """A page of another site cannot call the app with the user's session."""
-    headers = Headers(guarded).session(READER)
-    response = await guarded.browser().post("/path", sec_fetch_site="cross-site", **headers)
+    cookie = Headers(guarded).session(READER)["cookie"]
+    response = await guarded.browser().post("/path", sec_fetch_site="cross-site", cookie=cookie)
 
     assert response.json()["code"] == "cross_site_request"
 
