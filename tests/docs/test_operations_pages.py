@@ -33,10 +33,12 @@ def _default(setting: str) -> str:
         (
             "capacity.md",
             (
-                f"Each process has {_limit('_upstream.api:_CONNECTIONS')} connections for sessions and"
-                f" {_limit('_upstream.api:_LOGIN_CONNECTIONS')} for logins. Up to"
-                f" {_limit('_upstream.api:_MAX_WAITING')} further calls wait for a connection, and"
-                f" {_limit('_upstream.api:_LOGIN_MAX_WAITING')} logins"
+                f"Each process has {_limit('_upstream.api:_CONNECTIONS')} connections for sessions,"
+                f" {_limit('_upstream.api:_LOGIN_CONNECTIONS')} for logins and"
+                f" {_limit('_upstream.api:_KEY_CONNECTIONS')} for access keys. Up to"
+                f" {_limit('_upstream.api:_MAX_WAITING')} further calls wait for a connection,"
+                f" {_limit('_upstream.api:_LOGIN_MAX_WAITING')} logins and"
+                f" {_limit('_upstream.api:_KEY_MAX_WAITING')} access keys"
             ),
         ),
         ("capacity.md", f"as many refresh tokens, {_default('token_cache_size')} by default"),
