@@ -31,7 +31,7 @@ from fastapi_descope import (
     tenant_id_var,
 )
 from fastapi_descope._web.routes.table import RouteTable
-from fastapi_descope.emulator import Grants, Project, SeedUser
+from fastapi_descope.emulator import AccessKey, Grants, Project, SeedUser
 from fastapi_descope.events import SessionRefused, TokenRejected
 from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
 from tests.helpers.websocket_client import WebSocketClient
@@ -44,7 +44,11 @@ PROJECT = Project(
     users=(
         SeedUser(READER, tenants={"acme": Grants(("viewer",), ("reports:read",))}),
         SeedUser("grace@acme.example", tenants={"acme": Grants(("viewer",), ())}),
-    )
+    ),
+    access_keys=(
+        AccessKey("K2reader", "K2reader-0123456789", permissions=("reports:read",)),
+        AccessKey("K2other", "K2other-0123456789"),
+    ),
 )
 
 Reader = Annotated[Caller, Security(current_caller, scopes=["reports:read"])]
@@ -146,6 +150,10 @@ CALLERS: Mapping[str, Callable[[Headers], dict[str, str]]] = {
     "application with a refresh token": lambda headers: headers.application(token_type="refresh_token"),
     "application with a token bound to a key": lambda headers: headers.application(cnf={"jkt": "x"}),
     "application, token in the session cookie": lambda headers: {"cookie": f"DS={headers.token()}"},
+    "machine with the permission": lambda headers: {"authorization": "Bearer K2reader-0123456789"},
+    "machine without the permission": lambda headers: {"authorization": "Bearer K2other-0123456789"},
+    "machine with a wrong access key": lambda headers: {"authorization": "Bearer K2wrong-0123456789"},
+    "machine, access key in the session cookie": lambda headers: {"cookie": "DS=K2reader-0123456789"},
 }
 
 
@@ -169,7 +177,7 @@ ANSWERS = {row["code"]: row for row in rows("code")}
 @pytest.fixture
 def env(make_env: EnvFactory) -> AppHarness:
     """Return an app with a route for each column."""
-    return make_env(project=PROJECT, routes=add_routes)
+    return make_env(project=PROJECT, routes=add_routes, access_keys=True)
 
 
 @pytest.mark.parametrize(("caller", "column", "cell"), CELLS)
