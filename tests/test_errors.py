@@ -168,6 +168,7 @@ def test_lg02_no_error_has_an_attribute_for_a_secret(error: DescopeError) -> Non
         "missing",
         "model",
         "reason",
+        "required",
         "retry_after",
         "scheme",
         "subject",
