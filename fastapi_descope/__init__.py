@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ._web.public_endpoints import public
     from ._web.requirements import (
         Requirement,
+        deny_impersonated,
         require_any_permission,
         require_any_role,
         require_mfa,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         DelegateRequired,
         DescopeError,
         Forbidden,
+        ImpersonationDenied,
         InvalidAccessKey,
         InvalidUpstreamResponse,
         LoginLoop,
@@ -126,6 +128,7 @@ __all__ = [
     "DescopeSettings",
     "Forbidden",
     "IdpResponse",
+    "ImpersonationDenied",
     "InvalidAccessKey",
     "InvalidUpstreamResponse",
     "Login",
@@ -174,6 +177,7 @@ __all__ = [
     "current_session",
     "current_tenant",
     "current_user",
+    "deny_impersonated",
     "get_auth_session",
     "get_caller",
     "get_login",

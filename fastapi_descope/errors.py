@@ -22,6 +22,7 @@
     |   +-- SessionRequired            a delegate or a machine, where a user is needed   403
     |   +-- DelegateRequired           the caller is no application with an OAuth token  403
     |   +-- MachineRequired            the caller has no access key                      403
+    |   +-- ImpersonationDenied        another person acts as the user                   403
     |   +-- ClaimsInvalid              the claims do not fit a model of the app          403
     |   +-- CrossSiteRequest           another site sent it with the user's cookies      403
     +-- BadRequest                     the request itself is wrong                       400
@@ -55,6 +56,7 @@ __all__ = [
     "DelegateRequired",
     "DescopeError",
     "Forbidden",
+    "ImpersonationDenied",
     "InvalidAccessKey",
     "InvalidUpstreamResponse",
     "LoginLoop",
@@ -396,6 +398,14 @@ class MachineRequired(Forbidden):
 
     code = "machine_required"
     title = "This is for machines with an access key"
+
+
+# IM-04
+class ImpersonationDenied(Forbidden):
+    """Another person acts as the user, such as support staff, and the route is for the user alone."""
+
+    code = "impersonated"
+    title = "You cannot do this for another user"
 
 
 class ClaimsInvalid(Forbidden):

@@ -1,7 +1,8 @@
 """Events: frozen records of logins, refreshes and failures, and the bus that delivers them.
 
 No event has a field for a token, a code, a state, a cookie value or an e-mail address. User and tenant ids
-are included for audit trails; they are never metric labels.
+are included for audit trails; they are never metric labels. ``actor_id`` is the user id of the person who
+acts as the user, ``unknown`` if the token does not name one, and None if the user acts.
 """
 
 import logging
@@ -74,6 +75,7 @@ class SignedIn(Event):
     tenant_id: str | None
     first_seen: bool
     method: Literal["sso", "notp"] = "sso"
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ class SessionRefreshed(Event):
     name = "session_refreshed"
     user_id: str
     tenant_id: str | None
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,7 @@ class SessionRefused(Event):
     user_id: str
     tenant_id: str | None
     reason: str
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,7 @@ class SuccessorReplayed(Event):
 
     name = "successor_replayed"
     user_id: str
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +278,7 @@ class TenantSwitched(Event):
     name = "tenant_switched"
     user_id: str
     tenant_id: str
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +289,14 @@ class SignedOut(Event):
         everywhere: whether all sessions of the user were to end.
         confirmed: whether Descope confirmed the logout; False if it was unreachable or refused.
         user_id: the user of the refresh token, or None without a valid one or with those of several users.
+        actor_id: the actor of the refresh token; ``unknown`` if there are several with different actors.
     """
 
     name = "signed_out"
     everywhere: bool
     confirmed: bool
     user_id: str | None = None
+    actor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

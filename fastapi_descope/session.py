@@ -13,11 +13,13 @@ from typing import Self, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from ._actor import UNKNOWN_ACTOR, actor_of
 from ._encoding import FrozenDict, as_mapping, as_names, as_text
 from ._telemetry.log_once import LogOnce
 from .errors import ClaimsInvalid
 
 __all__ = [
+    "UNKNOWN_ACTOR",
     "AuthSession",
     "Claims",
     "RefreshToken",
@@ -182,6 +184,9 @@ class AuthSession(_ValidatedClaims):
         expires_at: When the session token expires, in epoch seconds.
         amr: The authentication methods of the login (claim ``amr``), such as ``"mfa"``.
         step_up: Whether the session token is the result of a step-up authentication.
+        actor: The user id of the person who acts as the user (claim ``act``), such as support staff, or None
+            if the user acts. ``UNKNOWN_ACTOR`` if the claim names no user id. In a browser it is also that
+            of the refresh token, if the session token has no such claim.
     """
 
     # The current tenant: TN-01, TN-02. Changes at the next refresh: TN-12.
@@ -193,6 +198,7 @@ class AuthSession(_ValidatedClaims):
     expires_at: int
     amr: tuple[str, ...] = ()
     step_up: bool = False
+    actor: str | None = None
 
     @property
     def claims(self) -> Claims:
@@ -252,6 +258,7 @@ class AuthSession(_ValidatedClaims):
             expires_at=_epoch_seconds(claims.get("exp")),
             amr=as_names(claims.get("amr")),
             step_up=claims.get("su") is True,
+            actor=actor_of(claims),
         )
 
 
@@ -307,12 +314,14 @@ class RefreshToken:
         subject: The user id.
         issued_at: When the token was issued, in epoch seconds.
         expires_at: When the token expires, in epoch seconds.
+        actor: The user id of the person who acts as the user, as in ``AuthSession``.
     """
 
     text: str = field(repr=False)
     subject: str
     issued_at: int
     expires_at: int
+    actor: str | None = None
 
     @classmethod
     def from_claims(cls, text: str, claims: Claims) -> Self:
@@ -322,6 +331,7 @@ class RefreshToken:
             subject=User.from_claims(claims).id,
             issued_at=_epoch_seconds(claims.get("iat")),
             expires_at=_epoch_seconds(claims.get("exp")),
+            actor=actor_of(claims),
         )
 
 

@@ -29,6 +29,7 @@ from ..events import EventBus, TokenPairMismatch, TokenRejected
 from ..session import AuthSession, RefreshToken, TokenPair
 from .access_keys import AccessKeys, looks_like_access_key
 from .credentials import CookieAction, Credentials
+from .impersonation import with_actor
 from .session_gate import SessionGate
 
 __all__ = ["AuthResult", "Authenticator", "VerifiedRefreshCookie", "have_two_users"]
@@ -271,6 +272,8 @@ class Authenticator:
             return AuthResult(error=ConflictingCookies(), source="cookie")
         if not isinstance(session, AuthSession):
             return await self._refresh_session(refresh, session, credentials)
+        if isinstance(refresh, RefreshToken):
+            session = with_actor(session, refresh)
         if self._gate.hooks and credentials.session is not None:
             result = AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
             result = await self._checked(result, credentials.session, session)

@@ -14,6 +14,7 @@ from ..errors import (
 from ..session import AuthSession, RefreshToken, User
 from .authenticator import Authenticator, have_two_users
 from .credentials import Credentials
+from .impersonation import with_actor
 
 __all__ = ["BrowserTokens"]
 
@@ -112,7 +113,8 @@ class BrowserTokens:
     async def session_to_end(self, credentials: Credentials) -> AuthSession | None:
         """Return the session that a logout ends, also one that the ``on_session`` hooks refuse.
 
-        Without a valid session token it has the user id and the times of the refresh token, and nothing else.
+        Without a valid session token it has the user id, the actor and the times of the refresh token, and
+        nothing else.
         Returns None if no token is valid or the tokens belong to different users. Refreshes nothing.
 
         Raises:
@@ -122,8 +124,8 @@ class BrowserTokens:
         session = await self._authenticator.verify_session_cookie(credentials.session)
         if have_two_users(refresh, session):
             return None
-        if isinstance(session, AuthSession):
-            return session
-        if isinstance(refresh, RefreshToken):
-            return AuthSession(User(refresh.subject), None, {}, refresh.issued_at, refresh.expires_at)
-        return None
+        if not isinstance(refresh, RefreshToken):
+            return session if isinstance(session, AuthSession) else None
+        if not isinstance(session, AuthSession):
+            session = AuthSession(User(refresh.subject), None, {}, refresh.issued_at, refresh.expires_at)
+        return with_actor(session, refresh)

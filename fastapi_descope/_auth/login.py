@@ -187,7 +187,7 @@ class LoginFlow:
         except Exception as error:
             self._events.emit(LoginFailed(_reason(error)))
             raise
-        self._events.emit(SignedIn(pair.session.user.id, pair.session.tenant_id, login.first_seen, method))
+        self._events.emit(_signed_in(pair.session, login, method))
         return pair
 
     def rejected(self, reason: str, detail: str, rejection: UpstreamRejected) -> LoginRejected:
@@ -250,6 +250,10 @@ class LoginFlow:
         )
         detail = "This organisation is not known here, or has no single sign-on."
         return self.rejected("authorize_refused", detail, rejection)
+
+
+def _signed_in(session: AuthSession, login: Login, method: Literal["sso", "notp"]) -> SignedIn:
+    return SignedIn(session.user.id, session.tenant_id, login.first_seen, method, session.actor)
 
 
 def _reason(error: Exception) -> str:

@@ -104,7 +104,7 @@ class SessionGate(Generic[C]):
             session: Its session.
             wait_timeout: Seconds to wait; the hooks continue afterwards.
         """
-        digest = sha256(token.encode()).digest()
+        digest = _digest(token, session)
         # An expired token never gets here, because it is verified first. So the time does not matter.
         verdict = self._verdicts.get(digest, 0)
         if verdict is None:
@@ -142,13 +142,25 @@ class SessionGate(Generic[C]):
                 for hook in self.hooks:
                     await hook(session)
         except Forbidden as error:
-            self._events.emit(SessionRefused(_subject(session), session.tenant_id, error.code))
+            self._events.emit(
+                SessionRefused(_subject(session), session.tenant_id, error.code, _actor(session))
+            )
             return _Verdict.refused(error)
         except Exception as error:  # noqa: BLE001 - the app's code; its text may contain anything
             reason = "timeout" if timeout.expired() else type(error).__name__
             self._events.emit(SessionCheckFailedEvent(reason))
             return None
         return _ADMITTED
+
+
+def _digest(token: str, caller: AuthSession | Delegate | Machine) -> bytes:
+    """Return the key of a verdict. One session token has two if only its refresh token names the actor."""
+    actor = _actor(caller)
+    return sha256((token if actor is None else f"{token} {actor}").encode()).digest()
+
+
+def _actor(caller: AuthSession | Delegate | Machine) -> str | None:
+    return caller.actor if isinstance(caller, AuthSession) else None
 
 
 def _subject(caller: AuthSession | Delegate | Machine) -> str:

@@ -1,7 +1,7 @@
 """Operations on an existing session: tenant switch, logout, and the user's profile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from ..errors import (
 from ..events import EventBus, SignedOut, TenantSwitched
 from ..login import Login
 from ..profile import UserProfile
-from ..session import AuthSession, RefreshToken, TokenPair
+from ..session import UNKNOWN_ACTOR, AuthSession, RefreshToken, TokenPair
 from .authenticator import AuthResult
 from .browser_tokens import BrowserTokens
 from .credentials import Credentials
@@ -85,7 +85,7 @@ class SessionService:
             if error.reason == TokenReason.TOO_LARGE:  # CK-08
                 raise SessionTooLarge from None
             raise
-        self._events.emit(TenantSwitched(pair.session.user.id, tenant))
+        self._events.emit(TenantSwitched(pair.session.user.id, tenant, pair.session.actor))
         return pair, Login.from_response(pair.session, responses[0].fields)
 
     # LO-01, LO-04
@@ -138,17 +138,15 @@ class SessionService:
     async def _log_out(
         self, credentials: Credentials, *, everywhere: bool, notify: LogoutNotifier | None = None
     ) -> None:
-        confirmed, users = False, set[str]()
+        confirmed, tokens = False, tuple[RefreshToken, ...]()
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
                 tokens = await self._browser_tokens.refresh_tokens(credentials)
-                users = {token.subject for token in tokens}
                 calls = [self._revoke(token, everywhere=everywhere) for token in tokens]
                 confirmed = bool(calls) and all(await asyncio.gather(*calls))
         except TimeoutError:
             pass
-        user_id = next(iter(users)) if len(users) == 1 else None
-        self._events.emit(SignedOut(everywhere, confirmed, user_id))
+        self._events.emit(SignedOut(everywhere, confirmed, *_user_and_actor(tokens)))
         if notify is not None:
             await self._notify(notify, credentials)
 
@@ -188,3 +186,12 @@ class SessionService:
                 if current is None or current == jwt:
                     raise
             jwt = current
+
+
+def _user_and_actor(tokens: Sequence[RefreshToken]) -> tuple[str | None, str | None]:
+    """Return whose sessions a logout ends, and who acts. Tokens of several users are those of no known one."""
+    users, actors = {token.subject for token in tokens}, {token.actor for token in tokens}
+    user_id = users.pop() if len(users) == 1 else None
+    if len(actors) > 1:
+        return user_id, UNKNOWN_ACTOR
+    return user_id, next(iter(actors), None)

@@ -29,6 +29,7 @@ from ..errors import (
 )
 from ..events import EventBus, UpstreamTokenRejected
 from ..session import RefreshToken, TokenPair
+from .impersonation import with_actor, without_actor
 from .project_cookies import COMPARED_FIELDS, CookieComparison
 
 __all__ = ["TokenService", "convert_session_ended"]
@@ -131,11 +132,12 @@ class TokenService:
     async def verify(self, result: RefreshResult, refresh_token: RefreshToken | None = None) -> TokenPair:
         """Return the verified tokens of ``result``. No network call unless a key is missing.
 
-        Both tokens must belong to the same user: that of ``refresh_token``, if given.
+        Both tokens must belong to the same user: that of ``refresh_token``, if given. If that has an actor,
+        they must name the same actor; the refresh token does so for both.
 
         Raises:
-            InvalidUpstreamResponse: A token is missing or invalid, or they belong to different users. The
-                reason is ``expired`` if only the expiry of a token has passed.
+            InvalidUpstreamResponse: A token is missing or invalid, or they belong to different users or
+                actors. The reason is ``expired`` if only the expiry of a token has passed.
             UpstreamUnavailable: The tokens may become valid later: a key or our clock is not up to date.
         """
         if result.session_jwt is None or result.refresh_jwt is None:
@@ -148,6 +150,9 @@ class TokenService:
         expected = refresh_token.subject if refresh_token else refresh.subject
         if len({session.user.id, refresh.subject, expected}) != 1:
             raise self._suspicious("subject")
+        session = with_actor(session, refresh)
+        if refresh_token is not None and without_actor(refresh_token, session, refresh):
+            raise self._suspicious("actor")
         return TokenPair(result.session_jwt, session, refresh, result.refresh_at)
 
     async def verify_access_key(self, response: TokenResponse) -> tuple[Machine, str]:

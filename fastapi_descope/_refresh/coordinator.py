@@ -237,7 +237,7 @@ class RefreshCoordinator:
             outcome = await self._use_cached(refresh_token, acquired)
             if not isinstance(outcome, RefreshNeeded):
                 if acquired.delivered and isinstance(outcome, Renewed):
-                    self._events.emit(SuccessorReplayed(refresh_token.subject))
+                    self._events.emit(SuccessorReplayed(refresh_token.subject, refresh_token.actor))
                 return outcome
             if outcome.token == token:
                 acquired = await self._family.acquire_if_unchanged(token, self._wait_timeout, cached=acquired)

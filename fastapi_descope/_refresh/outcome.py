@@ -103,7 +103,7 @@ def classify(exchanged: TokenPair | UpstreamError) -> tuple[Outcome, Event]:
     """Return the outcome of a refresh and the event to emit, given the verified pair or the error."""
     match exchanged:
         case TokenPair(session=session):
-            return Renewed(exchanged), SessionRefreshed(session.user.id, session.tenant_id)
+            return Renewed(exchanged), SessionRefreshed(session.user.id, session.tenant_id, session.actor)
         case UpstreamRejected(upstream_status=status, upstream_code=code) if (
             status in _SESSION_ENDED_STATUSES
         ):

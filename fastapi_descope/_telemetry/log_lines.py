@@ -25,8 +25,8 @@ from .redaction import redact_value
 __all__ = ["EventLog"]
 
 # LG-05: never in the text of a line.
-_ID_FIELDS = frozenset({"user_id", "tenant_id", "key_id"})
-"""Fields that identify a user, a tenant or a key, which appear only in the extra fields of a log record."""
+_ID_FIELDS = frozenset({"user_id", "tenant_id", "actor_id", "key_id"})
+"""Fields that identify a person, a tenant or a key, which appear only in the extra fields of a log record."""
 
 
 class EventLog:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final, NotRequired, TypedDict, cast
 from uuid import uuid4
 
+from .._actor import UNKNOWN_ACTOR
 from ..events import (
     AccessKeyExchanged,
     AccessKeyRefused,
@@ -113,6 +114,12 @@ class OcsfUser(OcsfEntity):
     org: NotRequired[OcsfEntity]
 
 
+class OcsfActor(TypedDict):
+    """The object ``actor``: the person who acts as the user of the record."""
+
+    user: OcsfUser
+
+
 class OcsfRecord(TypedDict):
     """One record. ``time`` is in milliseconds since the epoch."""
 
@@ -129,6 +136,7 @@ class OcsfRecord(TypedDict):
     status_detail: NotRequired[str]
     service: NotRequired[Mapping[str, str]]
     user: NotRequired[OcsfUser]
+    actor: NotRequired[OcsfActor]
     unmapped: NotRequired[Mapping[str, object]]
 
 
@@ -236,6 +244,8 @@ def ocsf_record(event: Event, *, service: Mapping[str, str], epoch_seconds: floa
     if mapping.has_user:
         record["service"] = service
         record["user"] = _user(values.pop("user_id", None), values.pop("tenant_id", None))
+        if (actor_id := values.pop("actor_id", None)) is not None:
+            record["actor"] = {"user": _user(None if actor_id == UNKNOWN_ACTOR else actor_id, None)}
     if mapping is _MAPPINGS.get(type(event)):
         _add_status(record, values)
     if rest := {name: value for name, value in values.items() if value is not None}:

@@ -225,7 +225,7 @@ class TokenVerifier:
             known.is_presented = True
             on_first_presented(token)
         value = known.value
-        return RefreshToken(token, value.subject, value.issued_at, value.expires_at)
+        return RefreshToken(token, value.subject, value.issued_at, value.expires_at, value.actor)
 
     def has_keys(self) -> bool:
         """Return whether there are keys in force. Never waits; starts a fetch of the keys if one is due."""

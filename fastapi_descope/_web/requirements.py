@@ -1,4 +1,4 @@
-"""Requirements that a session has to meet: roles, permissions, a tenant in the path, step-up and MFA.
+"""Requirements that a session has to meet: roles, a tenant in the path, step-up, no impersonation.
 
     @app.delete("/reports/{id}", dependencies=[Depends(require_roles("admin"))])
     async def delete(id: str): ...
@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from ..errors import (
     ConfigurationError,
+    ImpersonationDenied,
     MissingPermissions,
     MissingRoles,
     StepUpRequired,
@@ -27,6 +28,7 @@ from .parameter_guard import dependency_factory
 
 __all__ = [
     "Requirement",
+    "deny_impersonated",
     "require_any_permission",
     "require_any_role",
     "require_mfa",
@@ -54,6 +56,7 @@ class Requirement(SessionScheme):
         mfa: Whether the login must have included a second factor.
         step_up: Whether the user must have confirmed their identity for this session.
         max_age: With ``step_up``, the maximal age of the session in seconds.
+        not_impersonated: Whether the user must act, and not another person as the user.
     """
 
     # Compared by identity: FastAPI looks dependencies up by hash on every request. The factories intern.
@@ -67,12 +70,14 @@ class Requirement(SessionScheme):
     mfa: bool = False
     step_up: bool = False
     max_age: int | None = None
+    not_impersonated: bool = False
 
     async def __call__(self, connection: HTTPConnection) -> AuthSession:
         """Return the session if it meets the requirement.
 
         Raises:
             NotAuthenticated: The request is unauthenticated.
+            ImpersonationDenied: Another person acts as the user.
             StepUpRequired: The login included no second factor, or no recent step-up.
             NoTenant: The session has no current tenant.
             TenantMismatch: The path names another tenant.
@@ -86,6 +91,8 @@ class Requirement(SessionScheme):
         """
         auth = request_auth(connection.scope)
         session = auth.known_session() or await auth.require()
+        if self.not_impersonated and session.actor is not None:
+            raise ImpersonationDenied
         if self.mfa or self.step_up:
             self._check_strength(session, auth.now())
         if self.tenant_from is not None:
@@ -225,6 +232,15 @@ def require_mfa() -> Requirement:
     As a dependency it raises ``StepUpRequired`` (401), and what ``current_session`` raises.
     """
     return _interned(mfa=True)
+
+
+@dependency_factory
+def deny_impersonated() -> Requirement:
+    """Return a dependency that requires that the user acts, and not another person as the user (claim ``act``).
+
+    As a dependency it raises ``ImpersonationDenied`` (403), and what ``current_session`` raises.
+    """
+    return _interned(not_impersonated=True)
 
 
 def _validated_names(names: Sequence[object], factory: str) -> frozenset[str]:

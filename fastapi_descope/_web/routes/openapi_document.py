@@ -261,6 +261,7 @@ def _requirements(requirements: Sequence[Requirement]) -> dict[str, object]:
         "x-required-tenant": next((each.tenant_from for each in requirements if each.tenant_from), None),
         "x-required-mfa": any(each.mfa for each in requirements),
         "x-required-step-up": any(each.step_up for each in requirements),
+        "x-denied-impersonation": any(each.not_impersonated for each in requirements),
     }
 
 

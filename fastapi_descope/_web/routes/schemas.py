@@ -53,6 +53,9 @@ class SessionOut(_Out):
     tenants: tuple[TenantOut, ...]
     amr: tuple[str, ...] = Field(description="How the user signed in, such as fed and mfa (RFC 8176).")
     step_up: bool
+    actor: str | None = Field(
+        description="The user id of the person who acts as the user, such as support staff, or `unknown`."
+    )
     issued_at: int
     expires_at: int
 
@@ -65,6 +68,7 @@ class SessionOut(_Out):
             tenants=tuple(TenantOut.from_tenant(tenant) for tenant in session.tenants.values()),
             amr=session.amr,
             step_up=session.step_up,
+            actor=session.actor,
             issued_at=session.issued_at,
             expires_at=session.expires_at,
         )

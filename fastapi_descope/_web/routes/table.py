@@ -256,6 +256,7 @@ def _description(requirement: Requirement) -> list[str]:
         f"tenant = {{{requirement.tenant_from}}}": requirement.tenant_from,
         f"step-up{max_age}": requirement.step_up,
         "MFA": requirement.mfa,
+        "not impersonated": requirement.not_impersonated,
     }
     return [text for text, is_required in texts.items() if is_required] or [_SIGNED_IN]
 
