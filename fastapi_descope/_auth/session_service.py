@@ -189,7 +189,7 @@ class SessionService:
 
 
 def _user_and_actor(tokens: Sequence[RefreshToken]) -> tuple[str | None, str | None]:
-    """Return whose sessions a logout ends, and who acts. Tokens of several users are those of no known one."""
+    """Return whose session a logout ends, and who acts as the user. Several users count as unknown."""
     users, actors = {token.subject for token in tokens}, {token.actor for token in tokens}
     user_id = users.pop() if len(users) == 1 else None
     if len(actors) > 1:

@@ -236,7 +236,7 @@ def require_mfa() -> Requirement:
 
 @dependency_factory
 def deny_impersonated() -> Requirement:
-    """Return a dependency that requires that the user acts, and not another person as the user (claim ``act``).
+    """Return a dependency that refuses sessions in which another person acts as the user (claim ``act``).
 
     As a dependency it raises ``ImpersonationDenied`` (403), and what ``current_session`` raises.
     """

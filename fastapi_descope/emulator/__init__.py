@@ -7,20 +7,21 @@ it listens on loopback addresses only and rejects other ``Host`` headers.
 behaviour of Descope that is not documented, and ``Emulator`` is the app.
 
 Each route has the name of an endpoint, which ``Faults`` and ``Journal`` use. Endpoints that are not in this
-table, such as one-time passwords and the management API, are not implemented and return 404:
+table, such as one-time passwords and most of the management API, are not implemented and return 404:
 
-===================  ==========================================================================
-module               endpoints
-===================  ==========================================================================
-``api.auth``         authorize, oauth_authorize, exchange, access_key, refresh, try_refresh,
-                     select, logout, logout_all, me, my_tenants, history, validate, keys,
-                     license
-``api.pending``      notp_start, notp_pending, enchanted_generate, enchanted_verify,
-                     enchanted_pending
-``api.oidc``         discovery, oidc_authorize, oidc_token, oidc_userinfo, oidc_revoke,
-                     oidc_logout
-``pages.sign_in``    signin
-===================  ==========================================================================
+=====================  ==========================================================================
+module                 endpoints
+=====================  ==========================================================================
+``api.auth``           authorize, oauth_authorize, exchange, access_key, refresh, try_refresh,
+                       select, logout, logout_all, me, my_tenants, history, validate, keys,
+                       license
+``api.pending``        notp_start, notp_pending, enchanted_generate, enchanted_verify,
+                       enchanted_pending
+``api.oidc``           discovery, oidc_authorize, oidc_token, oidc_userinfo, oidc_revoke,
+                       oidc_logout
+``api.impersonation``  impersonate, stop_impersonation
+``pages.sign_in``      signin
+=====================  ==========================================================================
 """
 
 # The emulator checks what the package sends, so it shares no code with it (EM-05, EM-07). import-linter

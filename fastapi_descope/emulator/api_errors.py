@@ -11,8 +11,12 @@ __all__ = ["INTERNAL_ERROR", "ApiError", "OAuthError", "error_body"]
 INTERNAL_ERROR = "E000000"
 """The code of 5xx responses. It is made up: Descope's codes are unknown, and SDKs need one."""
 
+_IMPERSONATION_REFUSED = "E060000"
+"""The code of a refused impersonation. It is made up too: it only has the beginning that Descope's have."""
+
 _DESCRIPTIONS = {
     INTERNAL_ERROR: "Internal failure",
+    _IMPERSONATION_REFUSED: "Impersonation refused",
     "E011001": "Request is malformed",
     "E011002": "Request is missing required arguments",
     "E011003": "Request is invalid",
@@ -110,6 +114,11 @@ class ApiError(Exception):
     def disabled_user(cls) -> "ApiError":
         """Return the error for the sign-in of a disabled user. Status and code are our choice."""
         return cls(403, "E011004", "The user is disabled")
+
+    @classmethod
+    def impersonation_refused(cls, message: str, status: int) -> "ApiError":
+        """Return the error for a missing permission or consent. Descope's status and code are unknown."""
+        return cls(status, _IMPERSONATION_REFUSED, message)
 
     @classmethod
     def logged_out(cls, status: int = 401) -> "ApiError":

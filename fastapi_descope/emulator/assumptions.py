@@ -61,6 +61,11 @@ class Assumptions:
             most until the key expires (``setting``), or until the key expires, if it does (``key``).
         access_key_failures: Every access key that is refused gets 401 E062803 (``same``), or an expired one,
             an inactive one and one from another address each get a code of their own (``distinct``).
+        actor_claim: The claim ``act`` of an impersonated user: an object with ``sub`` in both tokens
+            (``object``), this object in the refresh JWT only (``refresh_only``), or the user id as a string
+            in both tokens (``string``).
+        impersonation_refusal: HTTP status if the impersonator lacks the permission, or the user's consent is
+            missing.
     """
 
     revoked_status: Literal[400, 401] = 401
@@ -91,6 +96,8 @@ class Assumptions:
     access_key_jwt: Literal["key", "without_drn", "bound_user"] = "key"
     access_key_life: Literal["setting", "key"] = "setting"
     access_key_failures: Literal["same", "distinct"] = "same"
+    actor_claim: Literal["object", "refresh_only", "string"] = "object"
+    impersonation_refusal: Literal[400, 401, 403] = 401
 
     def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:
         """Return the query parameters that report a failed sign-in to the app.

@@ -104,6 +104,7 @@ class AuthServer:
         overrides: Mapping[str, object] | None = None,
         extra_claims: Mapping[str, object] | None = None,
         sign_in: SignIn | None = None,
+        refresh_seconds: int = 0,
     ) -> IssuedTokens:
         """Start a token family and issue its first pair of tokens.
 
@@ -113,6 +114,7 @@ class AuthServer:
             overrides: Claims that replace those of this session JWT.
             extra_claims: Claims that are copied into every session JWT of the family.
             sign_in: The facts of the sign-in that the response contains.
+            refresh_seconds: The lifetime of the session; 0 for the project's.
         """
         now = int(self._clock())
         self._login_records[principal.user.user_id].append(
@@ -122,11 +124,12 @@ class AuthServer:
             principal.user.user_id,
             principal.amr,
             started_at=now,
-            ends_at=now + self.project.refresh_seconds,
+            ends_at=now + (refresh_seconds or self.project.refresh_seconds),
             last_used=now,
             custom_claims=dict(principal.custom_claims),
             extra_claims=dict(extra_claims or {}),
             sign_in=sign_in or SignIn(),
+            actor=principal.actor,
         )
         issued = self._issue_tokens(
             family, principal, new_refresh=True, session_seconds=session_seconds, overrides=overrides or {}
@@ -182,7 +185,7 @@ class AuthServer:
         return AccessKeySession(key.id, self.keys.sign(claims), exp)
 
     def principal(self, token: str) -> Principal:
-        """Return the user, tenant and authentication methods of a refresh token.
+        """Return the user, tenant, authentication methods and actor of a refresh token.
 
         Rejects a replaced token too, but only a refresh with one counts as reuse and ends the family.
 
@@ -190,7 +193,7 @@ class AuthServer:
             ApiError: The token is not usable, or its user is gone or disabled.
         """
         record = self._find_current(token)
-        return Principal(self._owner(record), record.tenant, record.family.amr)
+        return Principal(self._owner(record), record.tenant, record.family.amr, actor=record.family.actor)
 
     def extra_claims(self, token: str) -> Mapping[str, object]:
         """Return the claims that are copied into every session JWT of the token's family.
@@ -326,7 +329,9 @@ class AuthServer:
         family.last_used = self._clock()
         if self.project.rotate_refresh and record.replaced_at is None:
             record.replaced_at = family.last_used
-        principal = Principal(user, tenant, family.amr, custom_claims=family.custom_claims)
+        principal = Principal(
+            user, tenant, family.amr, custom_claims=family.custom_claims, actor=family.actor
+        )
         return self._issue_tokens(family, principal, new_refresh=new_refresh)
 
     def _issue_tokens(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .api.admin import Admin
 from .api.auth import AuthApi
+from .api.impersonation import ImpersonationApi
 from .api.inbound_apps import InboundAppsApi
 from .api.inbound_discovery import InboundDiscovery
 from .api.oidc import OidcApi
@@ -26,6 +27,7 @@ from .clock import Clock
 from .directory import SeedUser
 from .error_responses import EXCEPTION_HANDLERS
 from .faults.queue import Faults
+from .impersonation import Impersonations
 from .inbound_server import InboundServer
 from .inbound_tokens import InboundGrant
 from .journal import Call, Journal, fingerprint
@@ -99,6 +101,7 @@ class Emulator:
             *OidcApi(self._auth_server, logins, self.clock).routes,
             *InboundDiscovery(self._auth_server).routes,
             *InboundAppsApi(self._auth_server, self._inbound_server, logins, self.clock).routes,
+            *ImpersonationApi(self._auth_server, Impersonations(self._auth_server, self.clock)).routes,
             *SignInPage(self._auth_server, logins).routes,
             *ConsentPage(self._auth_server, self._inbound_server, logins).routes,
         ]
@@ -181,6 +184,7 @@ class Emulator:
         amr: tuple[str, ...] = (),
         step_up: bool = False,
         claims: Mapping[str, object] | None = None,
+        actor: str | None = None,
     ) -> JwtPair:
         """Return tokens for a user as after a sign-in, without HTTP.
 
@@ -191,14 +195,16 @@ class Emulator:
             amr: Authentication methods in addition to the user's own.
             step_up: Add ``su`` to the session JWT.
             claims: Claims of the session JWT that replace the regular ones.
+            actor: A login id or a user id of the person who impersonates the user. No permission is needed.
 
         Raises:
-            LookupError: The project has no such user, or the user is not a member of the tenant.
+            LookupError: The project has no such user or actor, or the user is not a member of the tenant.
         """
         account = self._find_member(user, tenant)
         if tenant is None:
             tenant = self.project.default_tenant(account)
-        principal = Principal(account, tenant, (*account.amr, *amr), step_up=step_up)
+        actor_id = None if actor is None else self._find_user(actor).user_id
+        principal = Principal(account, tenant, (*account.amr, *amr), step_up=step_up, actor=actor_id)
         issued = self._auth_server.start_session(principal, session_seconds=session_seconds, overrides=claims)
         return JwtPair(issued.session_jwt, issued.refresh_jwt)
 

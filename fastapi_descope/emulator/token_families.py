@@ -37,6 +37,7 @@ class TokenFamily:
         extra_claims: Claims that are copied into every session JWT.
         sign_in: The facts of the sign-in that only its response has.
         grant: The access that the family renews, if it is that of an inbound app.
+        actor: The user id of the impersonator, or None.
         end_reason: None while the family is active.
         id: Identifies the session in the console and in ID tokens (``sid``).
     """
@@ -52,6 +53,7 @@ class TokenFamily:
     extra_claims: Mapping[str, object] = field(default_factory=dict[str, object])
     sign_in: SignIn = field(default_factory=SignIn)
     grant: InboundGrant | None = None
+    actor: str | None = None
     end_reason: EndReason | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 

@@ -25,13 +25,17 @@ def rfc3339(epoch: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The subject of a token pair: the user, the current tenant and the authentication methods."""
+    """The subject of a token pair: the user, the current tenant and the authentication methods.
+
+    ``actor`` is the user id of the impersonator, or None.
+    """
 
     user: SeedUser
     tenant: str | None
     amr: tuple[str, ...]
     step_up: bool = False
     custom_claims: Mapping[str, object] = field(default_factory=dict[str, object])
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class ClaimsBuilder:
             claims["su"] = True
         if self._project.session_jti:
             claims["jti"] = jti
+        if self._project.assumptions.actor_claim != "refresh_only":
+            claims |= self._actor_claims(principal)
         return self._add_custom_claims(claims, principal.custom_claims)
 
     def refresh_claims(self, principal: Principal, *, now: int, exp: int, jti: str) -> dict[str, object]:
@@ -83,7 +89,7 @@ class ClaimsBuilder:
         claims = self._user_claims(principal, self._refresh_drn, now, exp) | {"jti": jti}
         if self._project.assumptions.refresh_holds_grants:
             claims |= self.grant_claims(principal.user, principal.tenant)
-        return claims
+        return claims | self._actor_claims(principal)
 
     def trusted_device_claims(self, user: SeedUser, *, now: int) -> dict[str, object]:
         """Return the claims of the token of a trusted device. Only its ``drn`` is known."""
@@ -130,6 +136,12 @@ class ClaimsBuilder:
         if self._project.override_subject:
             claims |= {"sub": user.login_id, "dsub": user.user_id}
         return claims
+
+    def _actor_claims(self, principal: Principal) -> dict[str, object]:
+        actor = principal.actor
+        if actor is None:
+            return {}
+        return {"act": actor if self._project.assumptions.actor_claim == "string" else {"sub": actor}}
 
     def _common_claims(
         self, subject: str, tenant: str | None, drn: str, now: int, exp: int

@@ -41,6 +41,7 @@ class SignInOptions(TypedDict, total=False):
     amr: Sequence[str] | None
     step_up: bool
     claims: Mapping[str, object] | None
+    actor: str | None
     bearer: bool
 
 
@@ -129,6 +130,8 @@ class TestHarness:
                 * ``claims``: further claims of the session token, until the next refresh. If the app must
                   refuse the token, for example for a wrong ``aud``, add ``bearer=True``: with cookies, the
                   app would get a new token with the refresh token.
+                * ``actor``: the login id or user id of the person who impersonates the user. An unknown one
+                  is added to the emulator's project.
                 * ``bearer``: send the session token as ``Authorization: Bearer`` instead of cookies.
 
         Raises:
@@ -237,13 +240,14 @@ class TestHarness:
 
     def _add_session(self, client: Client, user: str | SeedUser | None, options: SignInOptions) -> Client:
         _reject_unknown(options)
-        tenant = options.get("tenant", DEFAULT_TENANT)
+        tenant, actor = options.get("tenant", DEFAULT_TENANT), options.get("actor")
         issued = self.emulator.issue(
             self._users.get_or_create(user, tenant, _grants(options)).login_id,
             tenant,
             amr=_as_tuple("amr", options.get("amr")),
             step_up=options.get("step_up", False),
             claims=options.get("claims"),
+            actor=None if actor is None else self._users.get_or_create(actor, None, None).login_id,
         )
         if options.get("bearer"):
             client.headers["Authorization"] = f"Bearer {issued.session_jwt}"

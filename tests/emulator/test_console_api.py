@@ -87,6 +87,7 @@ async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> 
         "login_id": None,
         "tenant": "acme",
         "since": "2027-01-15T08:00:00Z",
+        "actor": None,
         "last_used": "2027-01-15T08:00:00Z",
         "expires": "2027-02-12T08:00:00Z",
     }

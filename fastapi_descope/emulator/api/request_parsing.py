@@ -7,10 +7,19 @@ from starlette.requests import Request
 
 from ..api_errors import ApiError
 
-__all__ = ["bool_field", "json_object", "object_field", "read_body", "string_field", "string_list"]
+__all__ = [
+    "bool_field",
+    "json_object",
+    "object_field",
+    "read_body",
+    "seconds_field",
+    "string_field",
+    "string_list",
+]
 
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_LEVELS = 32
+_MAX_SECONDS = 10 * 366 * 24 * 3600
 
 
 async def read_body(request: Request) -> bytes:
@@ -83,6 +92,20 @@ def bool_field(body: dict[str, object], name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise ApiError.invalid(f"{name} must be true or false")
     return bool(value)
+
+
+def seconds_field(body: dict[str, object], name: str) -> int:
+    """Return a number of seconds; 0 if absent or null.
+
+    Raises:
+        ApiError: It is not a whole number from 0 to ten years.
+    """
+    value = body.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SECONDS:
+        raise ApiError.invalid(f"{name} must be a number of seconds")
+    return value
 
 
 def object_field(body: dict[str, object], name: str) -> dict[str, object]:

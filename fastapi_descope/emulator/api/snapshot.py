@@ -87,6 +87,7 @@ class Snapshot:
                 "user_id": family.user_id,
                 "login_id": user.login_id if (user := project.find_user(family.user_id)) else None,
                 "tenant": family.tenant,
+                "actor": family.actor,
                 "since": rfc3339(family.started_at),
                 "last_used": rfc3339(family.last_used),
                 "expires": rfc3339(family.ends_at),
