@@ -244,6 +244,7 @@ def ocsf_record(event: Event, *, service: Mapping[str, str], epoch_seconds: floa
     if mapping.has_user:
         record["service"] = service
         record["user"] = _user(values.pop("user_id", None), values.pop("tenant_id", None))
+        # IM-05: the user is the one who is impersonated.
         if (actor_id := values.pop("actor_id", None)) is not None:
             record["actor"] = {"user": _user(None if actor_id == UNKNOWN_ACTOR else actor_id, None)}
     if mapping is _MAPPINGS.get(type(event)):

@@ -34,6 +34,7 @@ _GROUPS = {
     "NP": 9,
     "CL": 8,
     "AK": 6,
+    "IM": 5,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

@@ -12,15 +12,17 @@ from fastapi_descope import events
 from fastapi_descope._telemetry.audit import AuditLog
 from fastapi_descope._telemetry.recorder import Recorder
 from fastapi_descope.events import Event
+from fastapi_descope.session import UNKNOWN_ACTOR
 from tests.helpers.app_harness import EnvFactory
 from tests.helpers.auth_harness import ADA_ID
-from tests.telemetry.test_recorder import SAMPLES, TENANT, USER
+from tests.telemetry.test_recorder import ACTOR, SAMPLES, TENANT, USER
 
 NAME = "fastapi_descope.audit"
 NOW = 1_800_000_000.25
 
 # The subset of OCSF 1.8.0 that the records use: events/base_event.json, events/iam/authentication.json, and
-# the objects metadata, product, user, organization and service of its schema. Other attributes are errors.
+# the objects metadata, product, user, actor, organization and service of its schema. Other attributes are
+# errors.
 _TEXT: Mapping[str, object] = {"type": "string", "minLength": 1}
 _ENTITY: Mapping[str, object] = {
     "type": "object",
@@ -56,6 +58,13 @@ _BASE: Mapping[str, object] = {
     "unmapped": {"type": "object", "minProperties": 1},
 }
 _REQUIRED = ["activity_id", "category_uid", "class_uid", "metadata", "severity_id", "time", "type_uid"]
+_USER: Mapping[str, object] = {
+    "type": "object",
+    "properties": {"type_id": {"enum": [0, 1]}, "name": _TEXT, "uid": _TEXT, "org": _ENTITY},
+    "required": ["type_id"],
+    "anyOf": [{"required": ["name"]}, {"required": ["uid"]}],
+    "additionalProperties": False,
+}
 _AUTHENTICATION: Mapping[str, object] = {
     "properties": {
         **_BASE,
@@ -64,11 +73,11 @@ _AUTHENTICATION: Mapping[str, object] = {
         "activity_id": {"enum": [1, 2, 6, 99]},
         "type_uid": {"enum": [300201, 300202, 300206, 300299]},
         "service": _ENTITY,
-        "user": {
+        "user": _USER,
+        "actor": {
             "type": "object",
-            "properties": {"type_id": {"enum": [0, 1]}, "name": _TEXT, "uid": _TEXT, "org": _ENTITY},
-            "required": ["type_id"],
-            "anyOf": [{"required": ["name"]}, {"required": ["uid"]}],
+            "properties": {"user": _USER},
+            "required": ["user"],
             "additionalProperties": False,
         },
     },
@@ -172,6 +181,28 @@ def test_sign_in_is_a_logon_of_the_user_in_the_tenant(lines: _Lines) -> None:
         "user": {"type_id": 1, "uid": USER, "org": {"uid": TENANT}},
         "unmapped": {"first_seen": True, "method": "sso"},
     }
+
+
+@pytest.mark.parametrize(
+    ("actor", "shown"),
+    [
+        (ACTOR, {"type_id": 1, "uid": ACTOR}),
+        (UNKNOWN_ACTOR, {"type_id": 0, "name": "unknown"}),
+        ("sue@support.example", {"type_id": 1, "uid": "(address)"}),
+    ],
+)
+def test_im05_actor_is_the_user_of_the_actor_object(
+    lines: _Lines, actor: str, shown: Mapping[str, object]
+) -> None:
+    """The user of the record is the one who is impersonated. Without an actor there is no such object."""
+    _recorder()(events.TenantSwitched(USER, TENANT, actor))
+    record = lines.last()
+    assert record["user"] == {"type_id": 1, "uid": USER, "org": {"uid": TENANT}}
+    assert record["actor"] == {"user": shown}
+    assert "unmapped" not in record
+
+    _recorder()(events.TenantSwitched(USER, TENANT))
+    assert "actor" not in lines.last()
 
 
 def test_failed_login_has_the_reason_and_the_code_of_descope(lines: _Lines) -> None:

@@ -20,7 +20,7 @@ from fastapi_descope._telemetry.log_lines import EventLog
 from fastapi_descope._telemetry.recorder import Recorder
 from fastapi_descope.events import Event
 
-USER, TENANT = "U2canaryuser", "T2canarytenant"
+USER, TENANT, ACTOR = "U2canaryuser", "T2canarytenant", "U2canaryactor"
 
 SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     events.CallbackRepeated(delivered=True): (
@@ -76,18 +76,18 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         {"result": "failed", "reason": "operationalerror"},
         "WARNING",
     ),
-    events.SessionRefused(USER, TENANT, "suspended"): (
+    events.SessionRefused(USER, TENANT, "suspended", ACTOR): (
         "descope.session_checks",
         {"result": "refused", "reason": "suspended"},
         "WARNING",
     ),
-    events.SessionRefreshed(USER, TENANT): ("descope.refreshes", {"result": "refreshed"}, "INFO"),
-    events.SignedIn(USER, None, first_seen=True, method="notp"): (
+    events.SessionRefreshed(USER, TENANT, ACTOR): ("descope.refreshes", {"result": "refreshed"}, "INFO"),
+    events.SignedIn(USER, None, first_seen=True, method="notp", actor_id=ACTOR): (
         "descope.logins",
         {"result": "signed_in", "method": "notp"},
         "INFO",
     ),
-    events.SignedOut(everywhere=False, confirmed=True): (
+    events.SignedOut(everywhere=False, confirmed=True, user_id=USER, actor_id=ACTOR): (
         "descope.sign_outs",
         {"everywhere": "false", "confirmed": "true"},
         "INFO",
@@ -99,14 +99,14 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
     ),
     events.StoreRecovered(): ("descope.store", {"result": "recovered"}, "INFO"),
     events.DuplicateCookiesDeleted(): ("descope.cookies", {"result": "deleted"}, "WARNING"),
-    events.SuccessorReplayed(USER): ("descope.refreshes", {"result": "replayed"}, "INFO"),
+    events.SuccessorReplayed(USER, ACTOR): ("descope.refreshes", {"result": "replayed"}, "INFO"),
     events.StrayChunks(): ("descope.cookies", {"result": "stray"}, "WARNING"),
     events.UpstreamTokenRejected("signature"): (
         "descope.answers.suspicious",
         {"reason": "signature"},
         "WARNING",
     ),
-    events.TenantSwitched(USER, TENANT): ("descope.tenant_switches", {}, "INFO"),
+    events.TenantSwitched(USER, TENANT, ACTOR): ("descope.tenant_switches", {}, "INFO"),
     events.TokenPairMismatch(): ("descope.refused", {"kind": "token_pair"}, "WARNING"),
     events.TokenRejected("expired", "bearer"): (
         "descope.tokens.rejected",
@@ -262,13 +262,14 @@ def test_event_is_one_log_line_with_extra_fields(
 
 
 @EACH
-def test_lg05_ids_are_extra_fields_only(observe: Callable[[], _ObservedRecorder], event: Event) -> None:
-    """Neither the text of a line nor a label contains an id (LG-05)."""
+def test_lg05_im05_ids_are_extra_fields_only(observe: Callable[[], _ObservedRecorder], event: Event) -> None:
+    """Neither the text of a line nor a label contains an id (LG-05, IM-05)."""
     observed = observe()
     observed.emit(event)
     seen = repr(observed.counts()) + observed.messages()[0]
     assert USER not in seen
     assert TENANT not in seen
+    assert ACTOR not in seen
 
 
 def test_line_text_has_the_name_and_fields_of_the_event(observe: Callable[[], _ObservedRecorder]) -> None:

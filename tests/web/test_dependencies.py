@@ -21,6 +21,7 @@ from fastapi_descope import (
     OptionalTenant,
     OptionalUser,
     current_user,
+    deny_impersonated,
     get_auth_session,
     require_any_permission,
     require_any_role,
@@ -271,6 +272,7 @@ def test_factory_called_twice_returns_the_same_object() -> None:
     assert require_tenant() is require_tenant("tenant_id")
     assert require_step_up(max_age=1) is require_step_up(max_age=1)
     assert require_mfa() is require_mfa()
+    assert deny_impersonated() is deny_impersonated()
 
 
 def test_requirement_is_equal_only_to_itself() -> None:

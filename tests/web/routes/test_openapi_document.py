@@ -14,6 +14,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
+    deny_impersonated,
     public,
     require_any_permission,
     require_any_role,
@@ -126,10 +127,11 @@ def test_requirements_that_one_grant_meets_are_documented_as_lists_of_alternativ
 
 
 def test_other_requirements_are_documented() -> None:
-    """The path parameter of the tenant, MFA and step-up."""
+    """The path parameter of the tenant, MFA, step-up and no impersonation."""
     assert extensions(operation_with(require_tenant())) == {"x-required-tenant": "tenant_id"}
     assert extensions(operation_with(require_mfa())) == {"x-required-mfa": True}
     assert extensions(operation_with(require_step_up())) == {"x-required-step-up": True}
+    assert extensions(operation_with(deny_impersonated())) == {"x-denied-impersonation": True}
     assert extensions(operation_with()) == {}
 
 

@@ -36,6 +36,7 @@ async def test_ck12_the_session_response_contains_no_token(make_env: EnvFactory)
     assert body["tenant"]["roles"] == ["admin"]
     assert {tenant["id"] for tenant in body["tenants"]} == {"acme", "globex"}
     assert body["amr"] == ["fed"]
+    assert body["actor"] is None
     assert body["expires_at"] - body["issued_at"] == 600
     assert "eyJ" not in response.text
 

@@ -17,6 +17,7 @@ from fastapi_descope import (
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
+    deny_impersonated,
     public,
     require_any_permission,
     require_any_role,
@@ -65,6 +66,7 @@ def test_requirements_are_described() -> None:
     assert column_for(require_mfa()) == "MFA"
     assert column_for(require_step_up()) == "step-up"
     assert column_for(require_step_up(max_age=300)) == "step-up within 300 s"
+    assert column_for(deny_impersonated()) == "not impersonated"
     assert column_for(Requirement()) == "signed in"
     assert column_for() == "public"
 
@@ -391,6 +393,7 @@ def test_every_field_of_a_requirement_is_shown() -> None:
         "mfa": replace(base, mfa=True),
         "step_up": replace(base, step_up=True),
         "max_age": replace(base, step_up=True, max_age=300),
+        "not_impersonated": replace(base, not_impersonated=True),
     }
 
     def shown(requirement: Requirement) -> str:
