@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 
-from fastapi_descope import CurrentSession, OptionalSession, deny_impersonated
+from fastapi_descope import CurrentSession, OptionalSession, deny_impersonated, require_roles
 from fastapi_descope.emulator import Assumptions, JwtPair, Project
 from fastapi_descope.events import (
     Event,
@@ -47,6 +47,10 @@ def _routes(app: FastAPI) -> None:
     @app.post("/password", dependencies=[Depends(deny_impersonated())])
     async def password() -> str:
         return "changed"
+
+    @app.post("/report", dependencies=[Depends(require_roles("admin"))])
+    async def report() -> str:
+        return "written"
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket, session: object = Depends(deny_impersonated())) -> None:
@@ -153,6 +157,12 @@ async def test_im04_route_denies_impersonated_sessions(
         assert "www-authenticate" not in response.headers
         assert browser.session_names() == {"DS", "DSR"}
         assert (await browser.get("/actor")).status_code == 200
+
+
+async def test_im04_other_requirements_do_not_look_at_the_actor(make_env: EnvFactory) -> None:
+    """The actor has the roles of the user (IM-04)."""
+    env = _env(make_env)
+    assert (await _browser(env, _impersonate(env)).post("/report")).json() == "written"
 
 
 @pytest.mark.parametrize("form", ["object", "string"])
