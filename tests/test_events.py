@@ -135,6 +135,7 @@ def test_lg07_no_event_has_a_field_for_a_secret(kind: type[Event]) -> None:
         "scheme",
         "source",
         "tenant_id",
+        "actor_id",
         "upstream_code",
         "upstream_status",
         "user_id",

@@ -68,7 +68,11 @@ async def test_impersonator_gets_a_refresh_token_of_the_user(call: Call, make: M
 async def test_request_chooses_tenant_claims_and_lifetime(call: Call, make: Make, read: Read) -> None:
     """The session that the token is refreshed to has them. The impersonator may be named by user id."""
     emulator = make(PROJECT)
-    wanted = {"selectedTenant": "acme", "customClaims": {"ticket": "T-1"}, "refreshDuration": 900}
+    wanted: dict[str, Any] = {
+        "selectedTenant": "acme",
+        "customClaims": {"ticket": "T-1"},
+        "refreshDuration": 900,
+    }
 
     token = (await _start(call, emulator, SUE.user_id, **wanted)).json()["jwt"]
     session = (await call(emulator, "POST", "/v1/auth/refresh", token=token)).json()["sessionJwt"]
