@@ -5,6 +5,7 @@ import pytest
 from fastapi_descope._encoding import FrozenDict
 from fastapi_descope.session import UNKNOWN_ACTOR, AuthSession, RefreshToken
 
+_FROZEN: FrozenDict[str, object] = FrozenDict({"sub": "U2sue"})
 CLAIMS: dict[str, object] = {"sub": "U2ada", "iat": 1, "exp": 2}
 
 
@@ -13,7 +14,7 @@ CLAIMS: dict[str, object] = {"sub": "U2ada", "iat": 1, "exp": 2}
     [
         ({"sub": "U2sue"}, "U2sue"),
         ({"sub": "U2sue", "act": {"sub": "U2tim"}, "iss": "x"}, "U2sue"),
-        (FrozenDict(sub="U2sue"), "U2sue"),
+        (_FROZEN, "U2sue"),
         ("U2sue", "U2sue"),
         ("U" * 255, "U" * 255),
         ("U" * 256, UNKNOWN_ACTOR),

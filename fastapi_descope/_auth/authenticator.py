@@ -272,7 +272,7 @@ class Authenticator:
             return AuthResult(error=ConflictingCookies(), source="cookie")
         if not isinstance(session, AuthSession):
             return await self._refresh_session(refresh, session, credentials)
-        if isinstance(refresh, RefreshToken):
+        if isinstance(refresh, RefreshToken) and refresh.actor is not None:
             session = with_actor(session, refresh)
         if self._gate.hooks and credentials.session is not None:
             result = AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")

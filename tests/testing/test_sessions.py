@@ -156,6 +156,19 @@ def test_an_unknown_option_is_refused() -> None:
                 sign_in(role=["admin"])  # type: ignore[call-arg] # what a type checker would have found
 
 
+@pytest.mark.parametrize("actor", ["grace@acme.example", "sue@support.example"])
+def test_an_impersonated_session_names_its_actor(actor: str) -> None:
+    """A known user, or one that is added. It stays impersonated after a refresh."""
+    with emulated_descope(guarded_app()) as harness:
+        client = harness.sign_in("ada@acme.example", actor=actor)
+        user = harness.emulator.project.find_user(actor)
+        assert user is not None
+        assert client.get("/session").json()["actor"] == user.user_id
+        harness.expire_session(client)
+        assert client.get("/session").json()["actor"] == user.user_id
+        assert harness.sign_in("ada@acme.example").get("/session").json()["actor"] is None
+
+
 def test_a_bearer_client_has_no_cookies() -> None:
     """Its token works until it expires and is not refreshed."""
     with emulated_descope(guarded_app()) as harness:

@@ -27,6 +27,7 @@ from fastapi_descope import (
     TenantMembership,
     User,
     UserProfile,
+    deny_impersonated,
     get_auth_session,
     get_login,
     get_user_profile,
@@ -101,18 +102,21 @@ async def admin(
     here: Annotated[AuthSession, Depends(require_tenant("tenant_id"))],
     editor: Annotated[AuthSession, Depends(require_any_role("admin", "editor", project=True))],
     reader: Annotated[AuthSession, Depends(require_any_permission("reports.read", "reports.write"))],
+    own: Annotated[AuthSession, Depends(deny_impersonated())],
 ) -> None:
     assert_type(session, AuthSession)
     assert_type(recent, AuthSession)
     assert_type(here, AuthSession)
     assert_type(editor, AuthSession)
     assert_type(reader, AuthSession)
+    assert_type(own.actor, str | None)
 
 
 def in_a_test(harness: TestHarness) -> None:
     lin = SeedUser("lin@acme.example", idp=SeedIdp(groups=("engineering",)))
     assert_type(harness.sign_in(lin, roles=["admin"]), TestClient)
     assert_type(harness.sign_in("ada@acme.example"), TestClient)
+    assert_type(harness.sign_in("ada@acme.example", actor="sue@support.example"), TestClient)
     assert_type(harness.sign_in_async(lin), httpx.AsyncClient)
 
 
@@ -164,6 +168,7 @@ def audit(event: Event) -> None:
 
 
 audit(SignedIn("U1", None, first_seen=True))
+audit(SignedIn("U1", None, first_seen=True, actor_id="U2"))
 UserProfile(
     user_id="U1", verified_email=True, totp=True, tenants={"acme": TenantMembership("acme", name="Acme")}
 )
