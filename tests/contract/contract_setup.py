@@ -20,6 +20,7 @@ __all__ = ["CALLBACK", "SITUATIONS", "ContractSetup", "signing_key"]
 
 CALLBACK = "http://localhost:8000/callback?state=xyz"
 _ADA = "ada@acme.example"
+_GRACE = "grace@acme.example"
 _FORM_TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 
 Values = Mapping[str, str]
@@ -220,6 +221,16 @@ async def _an_access_key(setup: ContractSetup) -> Values:
     return {"access_key": good.secret, "expired_key": expired.secret}
 
 
+async def _an_impersonated_session(setup: ContractSetup) -> Values:
+    """Also lets Grace impersonate users."""
+    project = setup.emulator.project
+    grace = project.find_user(_GRACE)
+    assert grace is not None
+    setup.emulator.project = project.with_user(replace(grace, permissions=("Impersonate",)))
+    issued = setup.emulator.issue(_ADA, actor=_GRACE)
+    return {"impersonator": grace.user_id, "impersonated": issued.refresh_jwt}
+
+
 async def _a_rate_limit(setup: ContractSetup) -> Values:
     setup.emulator.faults.add("*", status=429, retry_after=7)
     return {}
@@ -268,6 +279,7 @@ SITUATIONS: Mapping[str, Callable[[ContractSetup], Awaitable[Values]]] = {
     "an enchanted link": _an_enchanted_link,
     "an enchanted link that was followed": _a_followed_link,
     "an access key": _an_access_key,
+    "an impersonated session": _an_impersonated_session,
     "a rate limit": _a_rate_limit,
 }
 """Prepares the emulator for each situation that the record names, and returns values for placeholders."""

@@ -1,4 +1,4 @@
-"""Impersonated sessions in an app: what it sees, what it can deny, and what its events say (2.21)."""
+"""Impersonated sessions in an app: what it sees, can deny, and reports in events (IM-01 to IM-05)."""
 
 from typing import Literal
 
