@@ -207,6 +207,25 @@ async def test_enchanted_link(serve: Serve, connect: Connect) -> None:
     assert claims["sub"] == response["userId"] == SeedUser(ADA).user_id
 
 
+async def test_impersonation(serve: Serve, connect: Connect) -> None:
+    """Support staff act as a user, with the session that the SDK refreshes to, and stop."""
+    sue = SeedUser("sue@support.example", permissions=("Impersonate",))
+    _, base_url = serve(Project(management_key="for-management", users=(sue, SeedUser(ADA))))
+    client = connect(base_url, management_key="for-management")
+
+    token = await resolve(client.mgmt.jwt.impersonate(sue.user_id, ADA, validate_consent=False))
+    response = await resolve(client.refresh_session(token))
+    claims = await resolve(client.validate_session(response["sessionToken"]["jwt"]))
+    assert (claims["sub"], claims["act"]) == (SeedUser(ADA).user_id, {"sub": sue.user_id})
+
+    own = await resolve(client.mgmt.jwt.stop_impersonation(token))
+    response = await resolve(client.refresh_session(own))
+    assert response["userId"] == sue.user_id
+    with pytest.raises(AuthException) as caught:
+        await resolve(client.mgmt.jwt.impersonate(sue.user_id, ADA, validate_consent=True))
+    assert error_of(caught) == (401, "E060000")
+
+
 async def test_access_key_of_a_tenant(serve: Serve, connect: Connect) -> None:
     """An access key gives a session in the requested tenant, if the key has access to it."""
     _, base_url = serve(Project(access_keys=(TENANT_KEY,)))
