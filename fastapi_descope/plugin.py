@@ -311,7 +311,7 @@ class Descope(HookDecorators):
             core=self._core,
             scopes=ScopePolicy(self._scopes),
             reader=CredentialsReader(settings),
-            known_sessions=KnownSessions(self._core, settings),
+            known_sessions=KnownSessions(self._core, settings.token_cache_size),
             cookies=cookies,
             csrf=CrossOriginProtection(settings),
             events=events,

@@ -62,7 +62,8 @@ class AuthResult:
         source: Where the credentials were.
         other_caller: The application or machine, if it is not a user who sent the request. Then there is no
             session, and the error is ``SessionRequired``.
-        repeats_until: Until then (epoch seconds) the same cookies have the same result; 0 if it is not known.
+        repeats_until: Until then (epoch seconds) the same credentials have the same result; 0 if that is not
+            known.
     """
 
     session: AuthSession | None = None
@@ -244,7 +245,7 @@ class Authenticator:
             return AuthResult(error=error, source="bearer")
         if isinstance(caller, Delegate):
             return await self._of_other_caller(bearer, caller)
-        result = AuthResult(caller, source="bearer")
+        result = AuthResult(caller, source="bearer", repeats_until=caller.expires_at)
         return await self._checked(result, bearer, caller) if self._gate.hooks else result
 
     async def _from_access_key(self, keys: AccessKeys, key: str, address: str | None) -> AuthResult:
@@ -285,7 +286,7 @@ class Authenticator:
     async def _checked(self, result: AuthResult, token: str, session: AuthSession) -> AuthResult:
         """Return ``result``, with an error instead of the session unless the hooks admit it."""
         error = await self._gate.check(token, session)
-        return result if error is None else replace(result, session=None, error=error)
+        return result if error is None else replace(result, session=None, error=error, repeats_until=0)
 
     def _live_session(
         self, session: AuthSession, refresh: VerifiedRefreshCookie, *, may_refresh: bool

@@ -1,9 +1,10 @@
-"""The sessions of requests whose cookies this process has authenticated before.
+"""The sessions of requests whose credentials this process has authenticated before.
 
-The invariant: a hit is the result that a full authentication of the same two cookie values had, and would
-have again. An entry is the final result of such an authentication. It counts until the authenticator would do
-something else, because a refresh is due or the session has expired, and only under the same keys and the same
-``on_session`` hooks. A request that has anything else that the full authentication looks at is not looked up.
+The invariant: a hit is the result that a full authentication of the same bytes had, and would have again. The
+key covers every Cookie and Authorization header, whatever is in them. An entry is the final result of such an
+authentication. It counts until the authenticator would do something else, because a refresh is due or the
+session has expired, and only under the same keys and the same ``on_session`` hooks. A request that has any
+other header that the full authentication looks at is not looked up.
 """
 
 from collections import OrderedDict
@@ -14,45 +15,38 @@ from starlette.types import Scope
 from .._auth.authenticator import AuthResult
 from .._auth.core import Core
 from .._auth.credentials import Credentials
-from ..settings import DescopeSettings
 from .client_kind import PREFETCH_HEADERS
-from .credentials import Headers, TokenCookie, pairs_in
-from .login_loops import MARKER_NAMES
+from .credentials import Headers
+from .login_loops import MARKER
 
 __all__ = ["KnownSessions"]
 
-_OTHER_HEADERS = frozenset({b"authorization", *(name.encode("ascii") for name in PREFETCH_HEADERS)})
+_OTHER_HEADERS = frozenset(name.encode("ascii") for name in PREFETCH_HEADERS)
+
+_MAX_BYTES = 16_384
+"""Of all credentials together. Most servers accept no more, and hashing more takes longer than parsing it."""
 
 _Validity = tuple[object, int]
-"""The keys in force and the number of hooks: besides the cookies, results depend on nothing else."""
+"""The keys in force and the number of hooks: besides the credentials, results depend on nothing else."""
 
 
 # TV-20
 class KnownSessions:
-    """Results of authentication, by the SHA-256 of the two cookie values: no token is stored.
+    """Results of authentication, by the SHA-256 of the credentials as they were sent: no token is stored.
 
     Args:
         core: The objects whose results these are.
-        settings: The cookie names, and the number of results to keep; 0 keeps none.
+        size: The number of results to keep; 0 keeps none.
     """
 
-    def __init__(self, core: Core, settings: DescopeSettings) -> None:
+    def __init__(self, core: Core, size: int) -> None:
         self._core = core
-        self._size = settings.token_cache_size
-        self._session = settings.session_cookie.encode("ascii")
-        self._refresh = settings.refresh_cookie.encode("ascii")
-        names = {settings.session_cookie, settings.refresh_cookie}
-        names |= {settings.session_cookie_name, settings.refresh_cookie_name}
-        names |= {each.partition(";")[0] for each in settings.former_cookies}
-        names |= MARKER_NAMES
-        self._prefixes = tuple(name.encode("ascii") for name in names)
-        others = {name.encode("ascii") for each in names for name in TokenCookie(each).names}
-        self._others = others - {self._session, self._refresh}
+        self._size = size
         self._results: OrderedDict[bytes, AuthResult] = OrderedDict()
         self._validity: _Validity = (None, 0)
 
     def find(self, scope: Scope) -> AuthResult | None:
-        """Return the result for the cookies of a request, or None if a full authentication is necessary.
+        """Return the result for the credentials of a request, or None if a full authentication is necessary.
 
         The caller checks an unsafe method and a WebSocket for cross-site requests. Costs one pass over the
         headers and one SHA-256.
@@ -62,14 +56,11 @@ class KnownSessions:
             return None
         if not core.verifier.has_fresh_keys():
             return None
-        cookies = self._cookies(scope["headers"])
-        if cookies is None:
+        key = _key(scope["headers"])
+        result = None if key is None else self._results.get(key)
+        if key is None or result is None or core.clock() >= result.repeats_until:
             return None
-        digest = sha256(cookies).digest()
-        result = self._results.get(digest)
-        if result is None or core.clock() >= result.repeats_until:
-            return None
-        self._results.move_to_end(digest)
+        self._results.move_to_end(key)
         return result
 
     def validity(self) -> _Validity:
@@ -77,34 +68,38 @@ class KnownSessions:
         core = self._core
         return core.verifier.epoch, len(core.session_gate.hooks)
 
-    def remember(self, credentials: Credentials, result: AuthResult, validity: _Validity) -> None:
-        """Keep a result, unless it can differ from that of the next request with the same cookies."""
-        if not (self._size and result.repeats_until and credentials.session):
+    def remember(
+        self, scope: Scope, credentials: Credentials, result: AuthResult, validity: _Validity
+    ) -> None:
+        """Keep a result, unless the full authentication of the same credentials has a further effect.
+
+        Stray chunks are reported, and the marker of a login is deleted.
+        """
+        if not (self._size and result.repeats_until) or credentials.stray_chunks:
+            return
+        headers: Headers = scope["headers"]
+        key = None if any(MARKER in value for _, value in headers) else _key(headers)
+        if key is None:
             return
         if validity != self._validity:
             self._results.clear()
             self._validity = validity
-        cookies = _key(credentials.session.encode(), (credentials.refresh or "").encode())
-        self._results[sha256(cookies).digest()] = result
+        self._results[key] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)
 
-    def _cookies(self, headers: Headers) -> bytes | None:
-        """Return the values of the two cookies, or None if the headers have anything else that matters."""
-        jars: list[bytes] = []
-        for name, value in headers:
-            if name == b"cookie":
-                jars.append(value)
-            elif name in _OTHER_HEADERS:
-                return None
-        found: dict[bytes, bytes] = {}
-        for name, value in pairs_in(b";".join(jars), self._prefixes):
-            if name in found or name in self._others:
-                return None
-            found[name] = value
-        return _key(found.get(self._session, b""), found.get(self._refresh, b""))
 
-
-def _key(session: bytes, refresh: bytes) -> bytes:
-    # No value contains a semicolon.
-    return session + b";" + refresh
+def _key(headers: Headers) -> bytes | None:
+    """Return the SHA-256 of all credentials in the headers, or None if the request is not looked up."""
+    cookies: list[bytes] = []
+    authorization: list[bytes] = []
+    for name, value in headers:
+        if name == b"cookie":
+            cookies.append(value)
+        elif name == b"authorization":
+            authorization.append(value)
+        elif name in _OTHER_HEADERS:
+            return None
+    # The reader joins Cookie headers alike. No header has a line break.
+    text = b"\n".join((b";".join(cookies), *authorization))
+    return sha256(text).digest() if len(text) <= _MAX_BYTES else None

@@ -209,7 +209,7 @@ class RequestAuth(SendWrapper):
             known = self.parts.known_sessions
             validity = known.validity()
             result = self.result = await self.parts.core.authenticator.authenticate(credentials)
-            known.remember(credentials, result, validity)
+            known.remember(self.scope, credentials, result, validity)
         return result
 
     def credentials(self) -> Credentials:
