@@ -181,7 +181,8 @@ class Descope(HookDecorators):
             raise ConfigurationError("Descope is already installed on this app")
         _reject_guarded_login(app)
         app.include_router(self.router, prefix=prefix)
-        app.include_router(self.resource_router)
+        if self.settings.resource is not None:  # matching one more router costs every request
+            app.include_router(self.resource_router)
         app.add_middleware(DescopeMiddleware, descope=self, protect=protect, public_paths=public_paths)
         # The innermost middleware: middleware that is added later goes to the other end.
         app.user_middleware.append(

@@ -64,8 +64,16 @@ class RequestAuthParts:
     routes: RouteFinder = field(default_factory=RouteFinder)
 
 
-Finished = tuple[RequestAuthParts, Send, AppLocation, AuthResult]
-"""The values of a request that are kept after its response. None refers to a ``RequestAuth``: no cycle."""
+Finished = tuple[RequestAuthParts, AppLocation, AuthResult]
+"""The values of a request that are kept in its scope after its response.
+
+None refers to the scope, as the ``send`` of a server does: the garbage collector would need tens of
+milliseconds at a time for the cycles.
+"""
+
+
+async def _send_nothing(message: Message) -> None:
+    raise RuntimeError(f"The response is complete, but {message['type']} was sent")
 
 
 class RequestAuth(SendWrapper):
@@ -258,7 +266,7 @@ class RequestAuth(SendWrapper):
         """The values to keep after the response; None if the response did not depend on the session."""
         if self.result is None or not self.started:
             return None
-        return self.parts, self._send, self.location, self.result
+        return self.parts, self.location, self.result
 
     @classmethod
     def after_response(cls, scope: Scope, finished: "Finished") -> Self:
@@ -266,8 +274,8 @@ class RequestAuth(SendWrapper):
 
         Event handlers of python-socketio get the scope of the handshake in a later request (WS-08).
         """
-        parts, send, location, result = finished
-        auth = cls(parts, scope, send, location)
+        parts, location, result = finished
+        auth = cls(parts, scope, _send_nothing, location)
         auth.started, auth.result = True, result
         if auth.ends_at is not None and auth.now() >= auth.ends_at:
             auth.result = AuthResult(error=NotAuthenticated())

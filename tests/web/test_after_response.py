@@ -1,15 +1,18 @@
 """Code that gets the scope of a request after its response, such as handlers of python-socketio (WS-08)."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI, Request
 from starlette.requests import HTTPConnection
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from fastapi_descope import ConfigurationError, CurrentUser, OptionalUser, get_auth_session
+from fastapi_descope._web.auth_scope import request_auth
 from fastapi_descope.emulator import Project
-from tests.helpers.app_harness import EnvFactory
+from tests.helpers.app_harness import Browser, EnvFactory
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +95,59 @@ async def test_ws08_session_cannot_be_read_later_if_no_response_depended_on_it(
 
     with pytest.raises(ConfigurationError, match="already sent"):
         await get_auth_session(HTTPConnection(scopes[0]))
+
+
+async def test_request_leaves_no_reference_cycle(make_env: EnvFactory) -> None:
+    """The garbage collector would stop the event loop for them, for tens of milliseconds at a time."""
+    env = make_env()
+    browser = await env.signed_in_browser()
+    await browser.get("/me")
+    gc.disable()
+    try:
+        ended = [await _serve(env.app, path, browser) for path in ("/me", "/maybe", "/public")]
+        left = [send() for send in ended]
+    finally:
+        gc.enable()
+
+    assert left == [None, None, None]
+
+
+class _Send:
+    """The ``send`` of a server, which refers to the scope as uvicorn's does."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, message: Message) -> None:
+        """Send nothing."""
+
+
+async def _serve(app: FastAPI, path: str, browser: Browser) -> "weakref.ref[_Send]":
+    """Serve a request, and return a reference to what must not outlive it."""
+    cookie = "; ".join(f"{each.name}={each.value}" for each in browser.http.cookies.jar)
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8000"), (b"cookie", cookie.encode())],
+    }
+    send = _Send(scope)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await app(scope, receive, send)
+    return weakref.ref(send)
+
+
+async def test_nothing_can_be_sent_after_the_response(make_env: EnvFactory) -> None:
+    """Only the session is there later."""
+    scopes: list[Scope] = []
+    env = make_env(routes=keeping(scopes))
+    await (await env.signed_in_browser()).get("/me")
+
+    with pytest.raises(RuntimeError, match="The response is complete"):
+        await request_auth(scopes[0]).send({"type": "http.response.body"})
