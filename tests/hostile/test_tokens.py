@@ -4,17 +4,19 @@ Each test sends a valid token first, to prove that the app accepts one. No hosti
 Descope, except for a fetch of the keys.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 
 import pytest
+from typing_extensions import override
 
-from fastapi_descope._tokens.claims import TokenKind, verify
+from fastapi_descope._tokens.claims import TokenKind, verify, verify_one_of
 from fastapi_descope._tokens.jwks import parse_key_set
 from fastapi_descope.errors import TokenError
 from tests.helpers.asgi_client import WireResponse
 from tests.helpers.attack_target_app import AttackTargetApp, bearer, cookie, header_bytes
-from tests.helpers.tampering import NOW, POLICY, Forge
+from tests.helpers.tampering import NOW, POLICY, PROJECT, Forge
 from tests.hostile.tables.redirect_targets import OWN
 from tests.hostile.tables.tokens import TOKENS, string_tokens, valid_token
 
@@ -57,6 +59,30 @@ def test_tv01_a_hostile_token_is_a_token_error(forge: Forge, group: str, kind: T
         accepted.append(name)
     assert accepted == []
     assert verify(valid_token(forge, drn), kind=kind, keys=keys, policy=POLICY, now=NOW)["drn"] == drn
+
+
+class OAuthForge(Forge):
+    """Forges access tokens of an inbound app: each claim that a recipe does not set is that of a good one."""
+
+    @override
+    def claims(self, **changes: object) -> dict[str, object]:
+        oauth = {"aud": [PROJECT, "TPA2app"], "azp": "TPA2app", "scope": "a", "token_type": "access_token"}
+        return super().claims(**{**oauth, **changes})
+
+
+@every_group
+def test_cl01_cl02_a_hostile_access_token_is_no_caller(group: str) -> None:
+    """The table again, as access tokens. Only one without ``drn`` is good: that is how Descope issues them."""
+    forge = OAuthForge()
+    keys = parse_key_set(forge.key_set("A", "B")).keys
+    kinds = (TokenKind.SESSION, TokenKind.DELEGATE)
+    accepted: list[tuple[str, TokenKind]] = []
+    for name, recipe in TOKENS[group].items():
+        with contextlib.suppress(TokenError):
+            token = recipe(forge, "DS")
+            accepted.append((name, verify_one_of(token, kinds=kinds, keys=keys, policy=POLICY, now=NOW)[0]))
+
+    assert accepted == [(name, TokenKind.DELEGATE) for name in TOKENS[group] if name == "missing"]
 
 
 @every_group

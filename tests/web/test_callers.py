@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +33,7 @@ from fastapi_descope import (
     tenant_id_var,
 )
 from fastapi_descope._web.routes.table import RouteTable
-from fastapi_descope.emulator import AccessKey, Grants, Project, SeedUser
+from fastapi_descope.emulator import AccessKey, Assumptions, Grants, Project, SeedUser
 from fastapi_descope.events import SessionRefused, TokenRejected
 from tests.helpers.app_harness import IDP, AppHarness, EnvFactory
 from tests.helpers.websocket_client import WebSocketClient
@@ -384,3 +386,65 @@ def test_openapi_lists_the_schemes_and_scopes_of_each_caller(env: AppHarness) ->
         "scopes": {"reports:read": ""},
     }
     assert "DescopeCaller" not in document["components"]["securitySchemes"]
+
+
+ASSUMPTIONS: tuple[Mapping[str, Any], ...] = (
+    {"inbound_issuer": "project"},
+    {"inbound_issuer": "agentic"},
+    {"inbound_issuer": "tenant"},
+    {"inbound_audience": "project_and_client"},
+    {"inbound_audience": "project"},
+    {"inbound_audience": "project_and_resource"},
+    {"inbound_audience": "resource"},
+    {"inbound_drn": True},
+    {"inbound_grants": "roles"},
+    {"inbound_grants": "tenant"},
+    {"inbound_drn": True, "inbound_grants": "tenant", "inbound_issuer": "agentic"},
+)
+
+
+@pytest.mark.parametrize("assumptions", ASSUMPTIONS, ids=str)
+async def test_cl02_undocumented_form_of_an_access_token_makes_no_difference(
+    make_env: EnvFactory, assumptions: Mapping[str, Any]
+) -> None:
+    """Each switch of the emulator is what Descope may do: a delegate is never more and never less."""
+    project = replace(PROJECT, assumptions=Assumptions(**assumptions))
+    env = make_env(project=project, routes=add_routes)
+    env.emulator.base_url = IDP
+    issue = partial(env.emulator.issue_delegate, READER, "TPA2app", tenant="acme")
+    granted, narrow = (
+        {"authorization": f"Bearer {issue(scopes)}"} for scopes in (("reports:read",), ("openid",))
+    )
+
+    assert (await env.browser().get("/scope", **granted)).json() == "Delegate"
+    assert (await env.browser().get("/scope", **narrow)).json()["code"] == "insufficient_scope"
+    assert (await env.browser().get("/user", **granted)).json()["code"] == "session_required"
+    assert (await env.browser().get("/optional", **granted)).json() is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "has_user"), [("client_id", False), ("client_id_claim", False), ("key_id", True)]
+)
+async def test_application_that_acts_for_itself_is_a_delegate(
+    make_env: EnvFactory, subject: str, *, has_user: bool
+) -> None:
+    """If Descope gives it a subject of its own, that is indistinguishable from the id of a user."""
+    assumptions = Assumptions(client_credentials_subject=subject)  # type: ignore[arg-type] # parametrized
+    env = make_env(project=replace(PROJECT, assumptions=assumptions), routes=add_routes)
+    env.emulator.base_url = IDP
+    token = env.emulator.issue_delegate(None, "TPA2app", ("reports:read",))
+
+    response = await env.browser().get("/delegate", authorization=f"Bearer {token}")
+
+    assert response.json()["client"] == "TPA2app"
+    assert (response.json()["user"] is not None) is has_user
+
+
+async def test_kd09_access_token_bound_to_a_key_is_refused(env: AppHarness) -> None:
+    """As an app gets it that has sent ``dpop_jkt``."""
+    env.emulator.base_url = IDP
+    token = env.emulator.issue_delegate(READER, "TPA2app", ("reports:read",), jkt="thumbprint")
+
+    response = await env.browser().get("/scope", authorization=f"Bearer {token}")
+
+    assert (response.status_code, response.json()["code"]) == (401, "sender_constrained")
