@@ -263,5 +263,6 @@ def test_tv03_a_canonical_text_is_the_encoding_of_its_bytes(text: bytes) -> None
 
 @pytest.mark.parametrize("kind", TokenKind)
 def test_the_unmutated_token_is_valid(kind: TokenKind) -> None:
-    """The token of the properties above is valid as a session token only."""
-    assert (verify_or_none(VALID_TOKEN, kind) is not None) is (kind is TokenKind.SESSION)
+    """The token of the properties above is a session token. That of an access key has the same form."""
+    valid_kinds = {TokenKind.SESSION, TokenKind.ACCESS_KEY}
+    assert (verify_or_none(VALID_TOKEN, kind) is not None) is (kind in valid_kinds)
