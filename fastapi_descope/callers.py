@@ -122,4 +122,4 @@ class Machine:
 
 
 Caller = AuthSession | Delegate | Machine
-"""Whoever sent a request: a user's session, an application that acts for a user, or a machine."""
+"""The sender of a request: a user's session, an application that acts for a user, or a machine."""

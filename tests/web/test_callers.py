@@ -13,7 +13,7 @@ from fastapi import FastAPI, Security
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from fastapi_descope import (
@@ -448,3 +448,21 @@ async def test_kd09_access_token_bound_to_a_key_is_refused(env: AppHarness) -> N
     response = await env.browser().get("/scope", authorization=f"Bearer {token}")
 
     assert (response.status_code, response.json()["code"]) == (401, "sender_constrained")
+
+
+async def test_lifespan_passes_a_guard_unchanged() -> None:
+    """It has no caller."""
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await CallerGuard(app, scopes=["reports:read"])({"type": "lifespan"}, receive, send)
+
+    assert seen == [{"type": "lifespan"}]
