@@ -1,4 +1,4 @@
-"""Callers that are no user's session: applications that act for a user, and machines.
+"""Callers other than user sessions: applications that act for a user, and machines.
 
 Both are created from verified claims. Nothing in this module does I/O.
 """

@@ -60,8 +60,8 @@ class AuthResult:
         cookies: What the response does to the cookies.
         pair: The new tokens, with ``CookieAction.WRITE``.
         source: Where the credentials were.
-        other_caller: The application or machine, if it is not a user who sent the request. Then there is no
-            session, and the error is ``SessionRequired``.
+        other_caller: The application or machine that sent the request, or None. With one there is no session,
+            and the error is ``SessionRequired``.
         repeats_until: Until then (epoch seconds) the same credentials have the same result; 0 if that is not
             known.
     """
@@ -258,7 +258,7 @@ class Authenticator:
 
     # CL-02, CL-06
     async def _of_other_caller(self, token: str, caller: Delegate | Machine) -> AuthResult:
-        """Return the result for a caller that is no user's session, and no session for any route."""
+        """Return the result for an application or a machine. It has a session on no route."""
         if self._caller_gate.hooks and (error := await self._caller_gate.check(token, caller)) is not None:
             return AuthResult(error=error, source="bearer")
         return AuthResult(error=SessionRequired(), source="bearer", other_caller=caller)

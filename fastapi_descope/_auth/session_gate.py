@@ -26,7 +26,7 @@ SessionHook = Callable[[AuthSession], Awaitable[None]]
 """Called with a verified session. It refuses the session by raising ``Forbidden``."""
 
 CallerHook = Callable[[Delegate | Machine], Awaitable[None]]
-"""Called with a verified caller that is no user's session. It refuses the caller by raising ``Forbidden``."""
+"""Called with a verified application or machine. It refuses the caller by raising ``Forbidden``."""
 
 
 def _no_attributes() -> Mapping[str, object]:

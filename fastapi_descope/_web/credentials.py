@@ -19,7 +19,7 @@ from ..errors import SessionTooLarge
 from ..settings import DescopeSettings
 from .client_kind import PREFETCH_HEADERS
 
-__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs", "pairs_in"]
+__all__ = ["CredentialsReader", "Headers", "TokenCookie", "cookie_pairs"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Request headers as ASGI passes them: lower-case names, one entry per header line."""
@@ -59,11 +59,7 @@ def cookie_pairs(headers: Headers, prefix: bytes | tuple[bytes, ...]) -> list[tu
     around a pair are removed. No browser sends more than 64 KiB of cookies or more than 1,000: such headers
     are not parsed, and the result is an empty list.
     """
-    return pairs_in(b";".join([value for name, value in headers if name == b"cookie"]), prefix)
-
-
-def pairs_in(jar: bytes, prefix: bytes | tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
-    """Do what ``cookie_pairs`` does, for all Cookie headers joined by semicolons."""
+    jar = b";".join([value for name, value in headers if name == b"cookie"])
     if len(jar) > _MAX_HEADER_BYTES:
         return []
     found: list[tuple[bytes, bytes]] = []

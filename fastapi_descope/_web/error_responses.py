@@ -148,7 +148,7 @@ class ErrorResponses:
                 "A page requires a signed-in user, but this app has no login route: use Descope(app), or"
                 " app.include_router(descope.router)"
             )
-        if _has_foreign_header(error, auth):
+        if _refuses_bearer(error, auth):
             login = None
             error = error if isinstance(error, UnsupportedAuthScheme) else _ForeignHeader()
         if isinstance(error, NotAuthenticated) and login is not None:
@@ -313,7 +313,8 @@ class _ForeignHeader(TokenError):
         super().__init__(TokenReason.MALFORMED, _FOREIGN_HEADER)
 
 
-def _has_foreign_header(error: DescopeError, auth: RequestAuth) -> bool:
+def _refuses_bearer(error: DescopeError, auth: RequestAuth) -> bool:
+    """Return whether the error is about the Authorization header of the request."""
     sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
     return sent_bearer and isinstance(error, _BEARER_ERRORS)
 
@@ -326,8 +327,7 @@ def _challenge_parameters(error: NotAuthenticated | MissingScopes, auth: Request
         age = {} if error.max_age is None else {"max_age": str(error.max_age)}
         acr = {} if error.acr is None else {"acr_values": error.acr}
         return {"error": "insufficient_user_authentication", **age, **acr}
-    sent_bearer = auth.known_credentials is not None and auth.known_credentials.bearer is not None
-    return {"error": "invalid_token"} if sent_bearer and isinstance(error, _BEARER_ERRORS) else {}
+    return {"error": "invalid_token"} if _refuses_bearer(error, auth) else {}
 
 
 class _WebSocketRejection:

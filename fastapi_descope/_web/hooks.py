@@ -112,9 +112,9 @@ class HookDecorators:
     def on_caller(self, hook: CallerHook) -> CallerHook:
         """Register ``hook(caller)``, awaited before an application or a machine counts. A decorator.
 
-        It is to ``Delegate`` and ``Machine`` what ``on_session`` is to sessions: it refuses the caller by
-        raising ``Forbidden``, and its verdict is cached with the token. The hooks of ``on_session`` do not
-        run for them, so an app that suspends users refuses here the applications that act for them.
+        As with ``on_session``, the hook refuses the caller by raising ``Forbidden``, and its verdict is
+        cached with the token. The ``on_session`` hooks do not run for applications and machines. So an app
+        that suspends users needs this hook too, for the applications that act for them.
 
         Raises:
             ConfigurationError: The hook is not ``async``.

@@ -13,7 +13,7 @@ from .._upstream.login_options import LoginParams
 from .cookies import SessionCookies
 from .marker_cookie import MarkerCookie, marker_hash
 
-__all__ = ["MARKER", "MARKER_NAMES", "LoginLoops"]
+__all__ = ["MARKER", "LoginLoops"]
 
 _VALUE = re.compile(rb"[A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{22}){0,3}")
 
@@ -21,9 +21,6 @@ _NAME = "descope_asked"
 
 MARKER = f"{_NAME}=".encode("ascii")
 """A part of the cookie's name that each Cookie header with the marker has."""
-
-MARKER_NAMES = frozenset({_NAME, f"__Host-{_NAME}"})
-"""The names of the cookie over http and over https."""
 
 
 class LoginLoops:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..callers import Caller, Delegate, Machine
 from ..errors import MissingScopes
-from ..session import AuthSession
+from ..session import AuthSession, Tenant, User
 
 __all__ = ["Scope", "ScopePolicy"]
 
@@ -54,19 +54,15 @@ class ScopePolicy:
     def _has(self, caller: Caller, name: str) -> bool:
         if isinstance(caller, Delegate):
             return name in caller.scopes
-        scope = self._scopes.get(name, Scope())
+        scope, holders = self._scopes.get(name, Scope()), _holders(caller)
+        permissions = {permission for each in holders for permission in each.permissions}
         if not (scope.roles or scope.permissions):
-            return name in _permissions(caller)
-        return not _roles(caller).isdisjoint(scope.roles) or not _permissions(caller).isdisjoint(
-            scope.permissions
-        )
+            return name in permissions
+        roles = {role for each in holders for role in each.roles}
+        return not roles.isdisjoint(scope.roles) or not permissions.isdisjoint(scope.permissions)
 
 
-def _roles(caller: AuthSession | Machine) -> frozenset[str]:
-    own = caller.user.roles if isinstance(caller, AuthSession) else caller.roles
-    return frozenset((*own, *(caller.tenant.roles if caller.tenant else ())))
-
-
-def _permissions(caller: AuthSession | Machine) -> frozenset[str]:
-    own = caller.user.permissions if isinstance(caller, AuthSession) else caller.permissions
-    return frozenset((*own, *(caller.tenant.permissions if caller.tenant else ())))
+def _holders(caller: AuthSession | Machine) -> tuple[User | Machine | Tenant, ...]:
+    """Return whose roles and permissions count: the user or the machine, and its current tenant."""
+    own = caller.user if isinstance(caller, AuthSession) else caller
+    return (own,) if caller.tenant is None else (own, caller.tenant)

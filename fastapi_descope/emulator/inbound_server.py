@@ -240,11 +240,9 @@ class InboundServer:
         refresh_token: str,
     ) -> InboundTokens:
         now, sign = int(self._clock()), self._auth_server.keys.sign
-        exp = (
-            min(now + request.app.access_seconds, rexp)
-            if rexp is not None
-            else now + request.app.access_seconds
-        )
+        exp = now + request.app.access_seconds
+        if rexp is not None:
+            exp = min(exp, rexp)
         claims = InboundClaims(self._project, request.base_url, grant, user)
         has_id = user is not None and "openid" in grant.scopes
         return InboundTokens(
