@@ -209,6 +209,7 @@ class Descope(HookDecorators):
             session_hooks=self._hooks.session,
             outer_apps=self._documented_apps,
             oauth2=self._oauth2_scheme,
+            access_keys=settings.access_keys,
         )
         self._documented_apps.append(app)
 

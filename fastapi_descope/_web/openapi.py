@@ -15,6 +15,7 @@ __all__ = [
     "BEARER",
     "BEARER_SCHEME",
     "CALLER",
+    "MACHINE_SCHEME",
     "OAUTH2",
     "OPTIONAL_SESSION",
     "PROBLEM_MEDIA_TYPE",
@@ -50,6 +51,13 @@ BEARER_SCHEME: Mapping[str, str] = {
     "description": "A Descope session token, for clients that are not browsers. It takes precedence over the"
     " session cookie.",
 }
+MACHINE_SCHEME: Mapping[str, str] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A Descope session token or an access key, for clients that are not browsers. It takes"
+    " precedence over the session cookie.",
+}
+"""The scheme of bearers in an app that accepts access keys."""
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -82,6 +90,12 @@ PROBLEM_RESPONSES: Mapping[str, Mapping[str, Any]] = {
         },
     },
     "403": {"description": "The user may not do this, or another site sent the request."},
+    "429": {
+        "description": "Too many access keys from the address of this client were refused.",
+        "headers": {
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until the next attempt."}
+        },
+    },
     "503": {
         "description": "The session cannot be verified at the moment. It has not ended.",
         "headers": {

@@ -24,6 +24,7 @@ from ...errors import (
     Forbidden,
     InvalidUpstreamResponse,
     NotAuthenticated,
+    TooManyAttempts,
     UpstreamUnavailable,
 )
 from ..app_location import LOGIN, LOGOUT, RouteFinder, public_path
@@ -34,6 +35,7 @@ from ..openapi import (
     BEARER,
     BEARER_SCHEME,
     CALLER,
+    MACHINE_SCHEME,
     OAUTH2,
     OPTIONAL_SESSION,
     PROBLEM_MEDIA_TYPE,
@@ -59,6 +61,7 @@ _EXAMPLES: Mapping[str, DescopeError] = {
     "400": BadRequest(),
     "401": NotAuthenticated(),
     "403": Forbidden(),
+    "429": TooManyAttempts(60),
     "502": InvalidUpstreamResponse("oversize"),
     "503": UpstreamUnavailable(),
 }
@@ -74,6 +77,7 @@ def complete_openapi(
     session_hooks: Sequence[object],
     outer_apps: Sequence[FastAPI],
     oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
+    access_keys: bool,
 ) -> None:
     """Make ``app.openapi()`` return the completed document.
 
@@ -84,11 +88,13 @@ def complete_openapi(
         session_hooks: The hooks that may refuse any session, with a 403.
         outer_apps: Apps in which ``app`` may be mounted, and whose middleware may protect it.
         oauth2: Returns the security scheme of applications with these scopes.
+        access_keys: Whether a bearer can be an access key.
     """
     if isinstance(app.openapi, _CompletedOpenApi):
         return
     cookies = {SESSION: session_cookie, REFRESH: refresh_cookie}
-    app.openapi = _CompletedOpenApi(app, cookies, session_hooks, outer_apps, oauth2)  # type: ignore[method-assign] # FastAPI documents this
+    completed = _CompletedOpenApi(app, cookies, session_hooks, outer_apps, oauth2, access_keys=access_keys)
+    app.openapi = completed  # type: ignore[method-assign] # FastAPI documents this
     for route in app.routes:
         if isinstance(route, Route) and route.path == app.openapi_url:
             route.app = _WithSignInUrl(route.app, app)
@@ -104,8 +110,11 @@ class _CompletedOpenApi:
         session_hooks: Sequence[object],
         outer_apps: Sequence[FastAPI],
         oauth2: Callable[[Iterable[str]], Mapping[str, Any]],
+        *,
+        access_keys: bool,
     ) -> None:
         self._app = app
+        self._access_keys = access_keys
         self._oauth2 = oauth2
         self._cookies = cookies
         self._session_hooks = session_hooks
@@ -135,7 +144,8 @@ class _CompletedOpenApi:
     def _statuses(self, row: RouteRow, method: str) -> Sequence[str]:
         """Return the statuses of the errors that the plugin raises for a route of the app."""
         if row.requires:
-            return "401", "403", "503"
+            is_limited = self._access_keys and row.admits_machines
+            return ("401", "403", "429", "503") if is_limited else ("401", "403", "503")
         if row.is_optional:
             # Other sites may not send unsafe methods with the user's cookies.
             may_refuse = self._session_hooks or method.upper() not in SAFE_METHODS
@@ -150,7 +160,7 @@ class _CompletedOpenApi:
         if any(OAUTH2 in each for each in security):
             schemes[OAUTH2] = self._oauth2(scope for each in security for scope in each.get(OAUTH2, ()))
         if any(BEARER in each for each in security):
-            schemes[BEARER] = dict(BEARER_SCHEME)
+            schemes[BEARER] = dict(MACHINE_SCHEME if self._access_keys else BEARER_SCHEME)
         if any(SESSION in each for each in security):
             note = _NO_VALUE + self._sign_out_note()
             schemes = document.setdefault("components", {}).setdefault("securitySchemes", schemes)

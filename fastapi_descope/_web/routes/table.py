@@ -17,6 +17,7 @@ from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvert
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from typing_extensions import override
 
+from ...callers import Machine
 from ..callers import CallerGuard
 from ..dependencies import (
     ClaimsDependency,
@@ -54,8 +55,8 @@ class RouteRow:
     lists no routes; the path of such an app ends in ``/*``. ``requires`` describes the requirements, such as
     ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
     routes of the plugin, which enforce their own rules. ``is_marked`` marks endpoints with ``@public``, and
-    ``is_documentation`` the OpenAPI document of FastAPI and its pages. ``requirements`` are those of its
-    dependencies.
+    ``is_documentation`` the OpenAPI document of FastAPI and its pages. ``admits_machines`` marks routes whose
+    caller may be a machine. ``requirements`` are those of its dependencies.
     """
 
     path: str
@@ -65,6 +66,7 @@ class RouteRow:
     is_own: bool = False
     is_marked: bool = False
     is_documentation: bool = False
+    admits_machines: bool = False
     requirements: tuple[Requirement, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -200,8 +202,15 @@ def _row(route: object, path: str) -> RouteRow:
         is_own=is_own(endpoint),
         is_marked=is_public(endpoint),
         is_documentation=_is_documentation(endpoint),
+        admits_machines=_admits_machines(calls),
         requirements=tuple(call for call in calls if isinstance(call, Requirement)),
     )
+
+
+def _admits_machines(calls: Iterable[object]) -> bool:
+    """Return whether a machine is among the callers that every dependency on a caller accepts."""
+    kinds = {call.kind for call in calls if isinstance(call, CallerScheme)}
+    return bool(kinds) and kinds <= {None, Machine}
 
 
 def _is_documentation(endpoint: object) -> bool:

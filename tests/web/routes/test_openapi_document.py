@@ -1,6 +1,6 @@
 """The completed OpenAPI document: requirements and error responses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -9,11 +9,15 @@ from pydantic import BaseModel
 
 from fastapi_descope import (
     AuthSession,
+    CurrentCaller,
+    CurrentDelegate,
+    CurrentMachine,
     CurrentUser,
     Descope,
     DescopeMiddleware,
     DescopeSettings,
     OptionalUser,
+    current_delegate,
     deny_impersonated,
     public,
     require_any_permission,
@@ -57,6 +61,38 @@ def test_a_guarded_route_documents_401_403_and_503(make_env: EnvFactory) -> None
     assert list(responses["401"]["headers"]) == ["WWW-Authenticate"]
     assert list(responses["503"]["headers"]) == ["Retry-After"]
     assert set(responses) == {"200", "401", "403", "503"}
+
+
+@pytest.mark.parametrize("access_keys", [False, True])
+def test_a_route_for_machines_documents_the_limit_on_access_keys(
+    make_env: EnvFactory, *, access_keys: bool
+) -> None:
+    """429, in an app that accepts access keys. Routes that no machine may call are as before."""
+    env = make_env(access_keys=access_keys)
+    for number, caller in enumerate((CurrentMachine, CurrentCaller, CurrentDelegate, CurrentUser)):
+        env.app.get(f"/{number}")(_endpoint(caller))
+    env.app.get("/4")(_endpoint(CurrentCaller, Depends(current_delegate)))
+
+    document = env.app.openapi()
+
+    limited = ["401", "403", *(["429"] if access_keys else []), "503"]
+    assert [problems(document["paths"][f"/{number}"]["get"]) for number in range(5)] == [
+        *(limited, limited),
+        *(["401", "403", "503"],) * 3,
+    ]
+    if access_keys:
+        limit = document["paths"]["/0"]["get"]["responses"]["429"]
+        assert list(limit["headers"]) == ["Retry-After"]
+        assert limit["content"]["application/problem+json"]["example"]["code"] == "too_many_attempts"
+    bearer = document["components"]["securitySchemes"]["DescopeBearer"]
+    assert ("access key" in bearer["description"]) is access_keys
+
+
+def _endpoint(caller: Any, other: Any = None) -> Callable[..., None]:
+    def endpoint(caller: Any, other: object = other) -> None: ...
+
+    endpoint.__annotations__["caller"] = caller
+    return endpoint
 
 
 def test_a_public_route_documents_no_errors(make_env: EnvFactory) -> None:
