@@ -21,13 +21,16 @@ __all__ = ["take"]
 
 _CHROMIUM = "/usr/bin/chromium"
 _SIZE = ViewportSize(width=900, height=560)
+_CONSOLE_SIZE = ViewportSize(width=1280, height=1064)
 _USER = "ada@acme.example"
+_SUPPORT = "grace@acme.example"
 
 
 def take(folder: Path) -> None:
     """Take all pictures, in light and dark, into ``folder`` as WebP."""
     folder.mkdir(exist_ok=True)
     emulator = Emulator(Project(), clock=Clock(), console="faults")
+    emulator.issue(_USER, "acme", actor=_SUPPORT)  # the console shows who impersonates
     with running(emulator, host="localhost"), _app(emulator) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
         _take_scheme(browser, "light", folder, url, emulator)
@@ -62,6 +65,7 @@ def _take_scheme(
     _save(page, folder / f"example-{scheme}.webp")
     page.goto(f"{url}/callback?code=spent&state=unknown")
     _save(page, folder / f"error-{scheme}.webp")
+    page.set_viewport_size(_CONSOLE_SIZE)
     page.goto(f"{emulator.base_url}/console")
     page.wait_for_load_state("networkidle")
     _save(page, folder / f"console-{scheme}.webp")

@@ -6,7 +6,7 @@ from .api_errors import ApiError
 from .directory import AccessKey, SeedUser
 from .project import Project
 
-__all__ = ["bound_user", "session_end", "usable_key"]
+__all__ = ["bound_user", "key_status", "session_end", "usable_key"]
 
 
 def usable_key(project: Project, secret: str, address: str, now: int) -> AccessKey:
@@ -32,6 +32,14 @@ def bound_user(project: Project, key: AccessKey) -> SeedUser | None:
     return project.find_user(key.bound_user) if key.bound_user else None
 
 
+def key_status(project: Project, key: AccessKey, now: int) -> Literal["active", "inactive", "expired"]:
+    """Return whether the key can be exchanged at ``now``, in epoch seconds. Its user must not be disabled."""
+    user = bound_user(project, key)
+    if 0 < key.expires_at <= now:
+        return "expired"
+    return "inactive" if user is not None and user.is_disabled else key.status
+
+
 def session_end(project: Project, key: AccessKey, now: int) -> int:
     """Return when a session of the key ends, in epoch seconds."""
     exp = now + project.access_key_seconds
@@ -43,9 +51,7 @@ def session_end(project: Project, key: AccessKey, now: int) -> int:
 def _failure(
     project: Project, key: AccessKey, address: str, now: int
 ) -> Literal["expired", "inactive", "address"] | None:
-    user = bound_user(project, key)
-    if 0 < key.expires_at <= now:
-        return "expired"
-    if key.status == "inactive" or (user is not None and user.is_disabled):
-        return "inactive"
+    status = key_status(project, key, now)
+    if status != "active":
+        return status
     return None if key.permits(address) else "address"

@@ -1,16 +1,20 @@
 """The emulator's console in a real browser: it works under its own policy and rejects other pages (EM-03)."""
 
 from collections.abc import Generator
+from dataclasses import replace
+from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
-from fastapi_descope.emulator import Emulator
+from fastapi_descope.emulator import AccessKey, Emulator, InboundApp
 from fastapi_descope.emulator.server import running
 from tests.browser.conftest import SiteFactory
 
 pytestmark = pytest.mark.browser
+
+SCOPES = {"reports:read": "Read your reports"}
 
 
 @pytest.fixture
@@ -66,6 +70,54 @@ def test_forms_change_the_state(page: Page, emulator: Emulator, base_url: str, c
     page.get_by_text("+600 s from real time").wait_for()
     assert emulator.clock.offset == 600
     assert complaints == []
+
+
+def test_page_shows_machines_applications_and_actors(
+    page: Page, emulator: Emulator, base_url: str, complaints: list[str]
+) -> None:
+    """Access keys, a consent that the user gives and takes back, and the person who acts in a session."""
+    old = AccessKey("K2old", "canary-old-secret", "Last year's job", expires_at=1)
+    app = InboundApp("TPA2planner", "Planner", redirect_uris=(f"{base_url}/console",), scopes=SCOPES)
+    project = emulator.project
+    emulator.project = replace(
+        project, access_keys=(*project.access_keys, old), inbound_apps=(*project.inbound_apps, app)
+    )
+    emulator.issue("ada@acme.example", "acme", actor="grace@acme.example")
+    page.goto(_authorization_url(emulator, app))
+    page.get_by_role("button", name="ada@acme.example").click()
+    page.get_by_role("button", name="Allow").click()
+
+    page.wait_for_url(lambda url: url.startswith(f"{base_url}/console?"))
+
+    consents = page.locator("#consents")
+    assert _words(consents.locator("tbody tr")) == "ada@acme.example Planner openid reports:read Withdraw"
+    assert "Planner public TPA2planner" in _words(page.locator("#apps tbody"))
+    keys = page.locator("#access-keys tbody tr")
+    assert _words(keys.nth(0)).endswith("reporter never active")
+    assert _words(keys.nth(1)) == "Last year's job K2old no tenant 1970-01-01 expired"
+    assert "actor: grace@acme.example" in _words(page.locator("#sessions tbody"))
+    assert "canary" not in page.content()
+    consents.get_by_role("button", name="Withdraw").click()
+    page.get_by_text("No consents.").wait_for()
+    assert complaints == []
+
+
+def _authorization_url(emulator: Emulator, app: InboundApp) -> str:
+    query = {
+        "response_type": "code",
+        "client_id": app.client_id,
+        "redirect_uri": app.redirect_uris[0],
+        "scope": "openid reports:read",
+        "state": "s",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    }
+    return f"{emulator.base_url}/oauth2/v1/apps/authorize?{urlencode(query)}"
+
+
+def _words(row: Locator) -> str:
+    """Return the visible text with single spaces."""
+    return " ".join(row.inner_text().split())
 
 
 def test_page_works_without_scripts(chromium: Browser, emulator: Emulator, base_url: str) -> None:

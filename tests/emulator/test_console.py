@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
+from fastapi_descope.emulator import AccessKey, Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -93,11 +93,32 @@ async def test_page_shows_the_state(call: Call, make_console: MakeConsole, clock
     assert token not in text
 
 
+async def test_page_shows_machines_applications_and_actors(call: Call, make_console: MakeConsole) -> None:
+    """Access keys without their secrets, consents, and who acts in a session."""
+    key = AccessKey("K2nightly", "canary-secret", "Nightly", roles=("robot",), bound_user="ada@acme.example")
+    old = AccessKey("K2old", "canary-old-secret", expires_at=1)
+    emulator = make_console(project=Project(access_keys=(key, old)))
+    emulator.issue("ada@acme.example", "acme", actor="grace@acme.example")
+    text = (await call(emulator, "GET", "/console")).text
+    for shown in (
+        "<strong>Nightly</strong>",
+        "K2nightly",
+        "as ada@acme.example",
+        "<td>never",
+        '<td class="status" data-class="2">active',
+        "<time>1970-01-01</time>",
+        '<td class="status" data-class="4">expired',
+        "actor: grace@acme.example",
+    ):
+        assert shown in text
+    assert "canary" not in text
+
+
 async def test_page_of_an_empty_project(call: Call, make_console: MakeConsole) -> None:
     """A project without users has a page too."""
     emulator = make_console(project=Project(tenants=(), users=(), access_keys=()))
     text = (await call(emulator, "GET", "/console")).text
-    for shown in ("--user LOGIN_ID", "No active sessions.", "No requests yet.", "No pending faults."):
+    for shown in ("--user LOGIN_ID", "No active sessions.", "No requests yet.", "No access keys."):
         assert shown in text
 
 

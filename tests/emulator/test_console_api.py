@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 import httpx
 import pytest
 
-from fastapi_descope.emulator import Clock, Emulator, Grants, Project, SeedTenant, SeedUser
+from fastapi_descope.emulator import AccessKey, Clock, Emulator, Grants, Project, SeedTenant, SeedUser
 
 pytestmark = pytest.mark.anyio
 
@@ -49,12 +49,12 @@ async def test_state(call: Call, make_console: MakeConsole, clock: Clock) -> Non
 
 
 async def test_users(call: Call, make_console: MakeConsole) -> None:
-    """Tenants and users are listed, with the roles in each tenant."""
+    """Tenants and users are listed, with the roles in the project and in each tenant."""
     project = Project(
         tenants=(SeedTenant("acme", "Acme", ("acme.example",)),),
         users=(
             SeedUser("ada@acme.example", "Ada", {"acme": Grants(("admin",), ("read",))}),
-            SeedUser("bo@x.example"),
+            SeedUser("bo@x.example", roles=("staff",), permissions=("Impersonate",)),
         ),
     )
     response = await call(make_console(project=project), "GET", "/console/api/users")
@@ -62,11 +62,20 @@ async def test_users(call: Call, make_console: MakeConsole) -> None:
     assert response.json() == {
         "tenants": [{"id": "acme", "name": "Acme", "domains": ["acme.example"], "users": 1}],
         "users": [
-            {"user_id": ADA, "login_id": "ada@acme.example", "name": "Ada", "tenants": {"acme": grants}},
+            {
+                "user_id": ADA,
+                "login_id": "ada@acme.example",
+                "name": "Ada",
+                "roles": [],
+                "permissions": [],
+                "tenants": {"acme": grants},
+            },
             {
                 "user_id": SeedUser("bo@x.example").user_id,
                 "login_id": "bo@x.example",
                 "name": "Bo",
+                "roles": ["staff"],
+                "permissions": ["Impersonate"],
                 "tenants": {},
             },
         ],
@@ -88,11 +97,63 @@ async def test_sessions(call: Call, make_console: MakeConsole, clock: Clock) -> 
         "tenant": "acme",
         "since": "2027-01-15T08:00:00Z",
         "actor": None,
+        "actor_login_id": None,
         "last_used": "2027-01-15T08:00:00Z",
         "expires": "2027-02-12T08:00:00Z",
     }
     assert (grace["login_id"], grace["tenant"]) == ("grace@acme.example", None)
     assert grace["since"] == "2027-01-15T08:01:00Z"
+
+
+async def test_impersonated_session_shows_its_actor(call: Call, make_console: MakeConsole) -> None:
+    """By id and login id; one who has left the project has no login id."""
+    emulator = make_console()
+    emulator.issue("ada@acme.example", actor="grace@acme.example")
+    listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
+    assert [(one["actor"], one["actor_login_id"]) for one in listed] == [(GRACE, "grace@acme.example")]
+
+    emulator.project = Project(users=tuple(u for u in emulator.project.users if u.user_id != GRACE))
+    listed = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
+    assert [(one["actor"], one["actor_login_id"]) for one in listed] == [(GRACE, None)]
+
+
+async def test_access_keys(call: Call, make_console: MakeConsole, clock: Clock) -> None:
+    """Keys are listed with what they may do and whether they can be exchanged, without their secrets."""
+    now = int(clock())
+    ada = SeedUser("ada@acme.example", tenants={"acme": Grants(("admin",), ("read",))})
+    project = Project(
+        tenants=(SeedTenant("acme", "Acme"),),
+        users=(ada, SeedUser("bo@x.example", status="disabled")),
+        access_keys=(
+            AccessKey("K1", "canary-secret-1", "Nightly", {"acme": Grants(("viewer",))}, ("robot",), ("w",)),
+            AccessKey("K2", "canary-secret-2", expires_at=now + 60, bound_user="ada@acme.example"),
+            AccessKey("K3", "canary-secret-3", status="inactive"),
+            AccessKey("K4", "canary-secret-4", bound_user="bo@x.example"),
+        ),
+    )
+    emulator = make_console(project=project)
+    response = await call(emulator, "GET", "/console/api/access-keys")
+    first, bound, inactive, of_disabled = response.json()["access_keys"]
+    assert first == {
+        "id": "K1",
+        "name": "Nightly",
+        "status": "active",
+        "expires": None,
+        "bound_user": None,
+        "roles": ["robot"],
+        "permissions": ["w"],
+        "tenants": {"acme": {"roles": ["viewer"], "permissions": []}},
+    }
+    assert (bound["bound_user"], bound["expires"]) == ("ada@acme.example", "2027-01-15T08:01:00Z")
+    assert bound["tenants"] == {"acme": {"roles": ["admin"], "permissions": ["read"]}}
+    assert (bound["status"], inactive["status"], of_disabled["status"]) == ("active", "inactive", "inactive")
+    assert "canary" not in response.text
+
+    clock.advance(60)
+    page = await call(emulator, "GET", "/console")
+    keys = (await call(emulator, "GET", "/console/api/access-keys")).json()["access_keys"]
+    assert [key["status"] for key in keys] == ["active", "expired", "inactive", "inactive"]
+    assert "canary" not in page.text
 
 
 async def test_idle_sessions_are_not_listed(call: Call, make_console: MakeConsole, clock: Clock) -> None:

@@ -123,6 +123,7 @@ class AdminApi:
             "state": self.state,
             "users": self.users,
             "sessions": self.sessions,
+            "access-keys": self.access_keys,
             "apps": self.inbound_apps,
             "requests": self.requests,
         }
@@ -150,6 +151,10 @@ class AdminApi:
     async def sessions(self, _: Request) -> Response:
         """Return the active sessions."""
         return JSONResponse({"sessions": self._snapshot.sessions()})
+
+    async def access_keys(self, _: Request) -> Response:
+        """Return the access keys, without the secrets."""
+        return JSONResponse({"access_keys": self._snapshot.access_keys()})
 
     async def inbound_apps(self, _: Request) -> Response:
         """Return the inbound apps and the consents."""

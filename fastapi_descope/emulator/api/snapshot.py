@@ -2,9 +2,10 @@
 
 from itertools import islice
 
+from ..access_keys import bound_user, key_status
 from ..auth_server import AuthServer
 from ..clock import Clock
-from ..directory import Grants
+from ..directory import AccessKey, SeedUser
 from ..faults.queue import Faults
 from ..inbound_server import InboundServer
 from ..journal import Journal
@@ -67,32 +68,48 @@ class Snapshot:
         ]
 
     def users(self) -> list[Row]:
-        """Return the users with their roles in each tenant."""
+        """Return the users with their roles in the project and in each tenant."""
         return [
             {
                 "user_id": user.user_id,
                 "login_id": user.login_id,
                 "name": user.name,
-                "tenants": {tenant: _grants_json(grants) for tenant, grants in user.tenants.items()},
+                **_grants_json(user),
             }
             for user in self._auth_server.project.users
         ]
 
     def sessions(self) -> list[Row]:
         """Return the active sessions, newest first."""
-        project = self._auth_server.project
         return [
             {
                 "id": family.id,
                 "user_id": family.user_id,
-                "login_id": user.login_id if (user := project.find_user(family.user_id)) else None,
+                "login_id": self._login_id(family.user_id),
                 "tenant": family.tenant,
                 "actor": family.actor,
+                "actor_login_id": self._login_id(family.actor),
                 "since": rfc3339(family.started_at),
                 "last_used": rfc3339(family.last_used),
                 "expires": rfc3339(family.ends_at),
             }
             for family in reversed(self._auth_server.active_sessions())
+        ]
+
+    # Never the secret: it is all that a machine needs.
+    def access_keys(self) -> list[Row]:
+        """Return the access keys, without the secrets. The grants of a bound key are those of its user."""
+        project, now = self._auth_server.project, int(self._clock())
+        return [
+            {
+                "id": key.id,
+                "name": key.name,
+                "status": key_status(project, key, now),
+                "expires": rfc3339(key.expires_at) if key.expires_at else None,
+                "bound_user": user.login_id if (user := bound_user(project, key)) else None,
+                **_grants_json(user or key),
+            }
+            for key in project.access_keys
         ]
 
     def inbound_apps(self) -> list[Row]:
@@ -117,7 +134,7 @@ class Snapshot:
                 "client_id": consent.client_id,
                 "app": app.name if (app := project.find_inbound_app(consent.client_id)) else None,
                 "user_id": consent.user_id,
-                "login_id": user.login_id if (user := project.find_user(consent.user_id)) else None,
+                "login_id": self._login_id(consent.user_id),
                 "scopes": list(consent.scopes),
                 "granted": rfc3339(consent.granted_at),
             }
@@ -139,6 +156,18 @@ class Snapshot:
             for call in islice(calls, limit)
         ]
 
+    def _login_id(self, user_id: str | None) -> str | None:
+        """Return the login id of a user, or None if the project has no such user."""
+        user = self._auth_server.project.find_user(user_id) if user_id is not None else None
+        return user.login_id if user is not None else None
 
-def _grants_json(grants: Grants) -> Row:
-    return {"roles": list(grants.roles), "permissions": list(grants.permissions)}
+
+def _grants_json(holder: SeedUser | AccessKey) -> Row:
+    return {
+        "roles": list(holder.roles),
+        "permissions": list(holder.permissions),
+        "tenants": {
+            tenant: {"roles": list(grants.roles), "permissions": list(grants.permissions)}
+            for tenant, grants in holder.tenants.items()
+        },
+    }

@@ -65,6 +65,7 @@ class Console:
             tenants=self._snapshot.tenants(),
             users=self._snapshot.users(),
             sessions=self._snapshot.sessions()[:_SHOWN_SESSIONS],
+            access_keys=self._snapshot.access_keys(),
             apps=self._snapshot.inbound_apps(),
             consents=self._snapshot.consents()[:_SHOWN_SESSIONS],
             requests=self._snapshot.requests(limit=_SHOWN_REQUESTS),
