@@ -11,7 +11,7 @@ from typing import Any
 from _pytest.fixtures import FixtureFunctionDefinition
 from fastapi import FastAPI
 
-from fastapi_descope import Descope, DescopeSettings, errors, events, pytest_plugin
+from fastapi_descope import Descope, DescopeSettings, PageTexts, errors, events, pytest_plugin
 
 __all__ = ["GENERATED", "error_codes", "event_records", "setting_meanings"]
 
@@ -92,6 +92,16 @@ def _events() -> str:
         if record is not events.Event
     ]
     return _table(("event and its stable name", "when", "fields"), rows)
+
+
+def _page_texts() -> str:
+    rows = [
+        (f"`{each.name}`", each.default.replace("{", "&#123;"))
+        for each in fields(PageTexts)
+        if isinstance(each.default, str)
+    ]
+    details = [(f'`details["{code}"]`', text) for code, text in PageTexts().details.items()]
+    return _table(("field", "text"), [*rows, *details])
 
 
 def _errors() -> str:
@@ -185,5 +195,6 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "events": _events,
     "errors": _errors,
     "fixtures": _fixtures,
+    "page_texts": _page_texts,
     "routes": _routes,
 }

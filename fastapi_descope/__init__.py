@@ -96,6 +96,8 @@ if TYPE_CHECKING:
         UpstreamUnavailable,
     )
     from .login import IdpResponse, Login, ProjectCookies
+    from .page_texts import PageTexts
+    from .pages import Page
     from .plugin import Descope
     from .profile import TenantMembership, UserProfile
     from .session import AuthSession, Tenant, User, tenant_id_var
@@ -145,6 +147,8 @@ __all__ = [
     "OptionalSession",
     "OptionalTenant",
     "OptionalUser",
+    "Page",
+    "PageTexts",
     "ProjectCookies",
     "ProjectCookiesRenamed",
     "RateLimited",
@@ -211,6 +215,8 @@ _MODULES = (
     "._web.starlette_auth",
     ".session",
     ".callers",
+    ".page_texts",
+    ".pages",
 )
 """The modules that provide the public names, in the order in which they are searched.
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -24,13 +24,14 @@ from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
 from ._web.error_responses import ErrorResponses
-from ._web.hooks import HookDecorators
+from ._web.hooks import HookDecorators, require_sync
 from ._web.known_sessions import KnownSessions
 from ._web.login_loops import LoginLoops
 from ._web.login_transactions import LoginTransactions
 from ._web.middleware import DescopeMiddleware, ErrorMiddleware, MiddlewareParts
 from ._web.openapi import SessionScheme, oauth2_scheme
 from ._web.own_logins import OwnLogins
+from ._web.page_responses import PageResponses
 from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
@@ -45,6 +46,8 @@ from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.scopes import Scope, ScopePolicy
 from .errors import ConfigurationError
+from .page_texts import ENGLISH, PageTexts
+from .pages import RenderPage
 from .settings import DescopeSettings
 
 if TYPE_CHECKING:
@@ -84,6 +87,10 @@ class Descope(HookDecorators):
         scopes: The scopes of the app by name, with the roles and permissions that grant them to users and
             machines. A scope that is missing here is granted by a permission of the same name.
         resource: The https URL of the API as an OAuth resource. It replaces the setting of that name.
+        texts: The texts of the plugin's pages, one ``PageTexts`` for each language. The browser's
+            Accept-Language picks one; the first is that of a browser that wants none of them.
+        render_page: Renders the plugin's pages in the app's own look: ``render_page(request, page)`` returns
+            the HTML document for a ``Page``. If it raises, the built-in page is sent.
         clock: Returns epoch seconds. Expiries and the ages of caches are measured by it. For tests.
         transport: An ``httpx.AsyncBaseTransport`` for the calls to Descope. Proxies in environment variables
             are ignored, so this is the way to use one:
@@ -102,8 +109,8 @@ class Descope(HookDecorators):
         middleware_parts: Used by ``DescopeMiddleware``.
 
     Raises:
-        ConfigurationError: A setting is missing or invalid, a package for it is not installed, or what
-            ``install`` raises.
+        ConfigurationError: A setting is missing or invalid, a package for it is not installed, there are no
+            texts or two of one language, ``render_page`` is async, or what ``install`` raises.
     """
 
     def __init__(
@@ -116,6 +123,8 @@ class Descope(HookDecorators):
         public_paths: Iterable[str] = (),
         scopes: Mapping[str, Scope] = MappingProxyType({}),
         resource: str | None = None,
+        texts: Sequence[PageTexts] = (ENGLISH,),
+        render_page: RenderPage | None = None,
         clock: Callable[[], float] = time.time,
         transport: "Transport | None" = None,
         refresh_store: RefreshStore | None = None,
@@ -129,6 +138,9 @@ class Descope(HookDecorators):
         self._recorder = _build_recorder(self.settings, clock, meter_provider, tracer_provider)
         self.events.subscribe(self._recorder)
         self._scopes = dict(scopes)
+        if render_page is not None:
+            require_sync(render_page, "render_page")
+        self._pages = PageResponses(texts, render_page)
         self._documented_apps: list[FastAPI] = []
         self._route_checks = RouteChecks()
         self._core = build_core(
@@ -327,6 +339,7 @@ class Descope(HookDecorators):
             redirects,
             loops,
             own_logins,
+            self._pages,
             landing_path=settings.post_login_path,
             resource_metadata=settings.resource_metadata_url,
         )
@@ -346,6 +359,7 @@ class Descope(HookDecorators):
             redirects=redirects,
             events=events,
             hooks=self._hooks,
+            pages=self._pages,
         )
         session = SessionRoutes(
             core=self._core,

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..events import CallbackRepeated, EventBus, LoginFailed, SignedIn
 from ..login import Login
+from ..page_texts import ENGLISH
 from ..session import AuthSession, TokenPair
 from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins, LoginEnded
@@ -32,12 +33,7 @@ from .credentials import Credentials
 from .session_gate import SessionGate
 from .token_service import TokenService, convert_session_ended
 
-__all__ = ["EXPIRED", "Admission", "LoginFlow", "LoginRequest"]
-
-EXPIRED = "The sign-in took too long, or was finished already."
-"""The detail of a ``LoginRejected`` if Descope refuses to return the tokens."""
-
-_ENDED = "This sign-in was refused, or its session has ended."
+__all__ = ["Admission", "LoginFlow", "LoginRequest"]
 
 Admission = Callable[[TokenPair, Login], Awaitable[None]]
 """The app's decision on a login: returns to admit the user, raises to reject the login."""
@@ -154,7 +150,7 @@ class LoginFlow:
             pair = await self._completed.newest_pair(secret, presented)
         except LoginEnded:
             self._events.emit(LoginFailed("repeated"))
-            raise LoginRejected(_ENDED, reason="repeated") from None
+            raise LoginRejected(ENGLISH.login_over, reason="repeated") from None
         self._events.emit(CallbackRepeated(delivered=pair is not None))
         return pair
 
@@ -235,7 +231,7 @@ class LoginFlow:
         try:
             response = await self._api.exchange_code(code)
         except UpstreamRejected as rejection:
-            raise self.rejected("code_refused", EXPIRED, rejection) from None
+            raise self.rejected("code_refused", ENGLISH.login_too_late, rejection) from None
         except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))
             raise
@@ -248,8 +244,7 @@ class LoginFlow:
             f" {rejection.upstream_code or 'none'}): check the approved domains of the project,"
             " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
         )
-        detail = "This organisation is not known here, or has no single sign-on."
-        return self.rejected("authorize_refused", detail, rejection)
+        return self.rejected("authorize_refused", ENGLISH.organisation_unknown, rejection)
 
 
 def _signed_in(session: AuthSession, login: Login, method: Literal["sso", "notp"]) -> SignedIn:

@@ -12,8 +12,9 @@ from .._upstream.login_options import LoginOptions
 from .._upstream.responses import NotpStart
 from ..errors import LoginRejected, UpstreamError, UpstreamRejected, UpstreamUnavailable
 from ..events import EventBus, LoginFailed
+from ..page_texts import ENGLISH
 from ..session import TokenPair
-from .login import EXPIRED, Admission, LoginFlow
+from .login import Admission, LoginFlow
 
 __all__ = ["POLL_SECONDS", "NotpFlow"]
 
@@ -50,7 +51,7 @@ class NotpFlow:
                 f"Descope refuses to start a WhatsApp sign-in (status {rejection.upstream_status}, code"
                 f" {rejection.upstream_code or 'none'}): enable nOTP for the project, or unset DESCOPE_NOTP"
             )
-            detail = "Signing in with WhatsApp is not available here."
+            detail = ENGLISH.notp_unavailable
             raise self._login_flow.rejected("notp_start_refused", detail, rejection) from None
         except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))
@@ -74,7 +75,7 @@ class NotpFlow:
         if self._polls.current(key) is None:
             if self._schedule.is_over(key):
                 self._events.emit(LoginFailed("notp_over"))
-                raise LoginRejected(EXPIRED, reason="notp_over")
+                raise LoginRejected(ENGLISH.login_too_late, reason="notp_over")
             if not self._schedule.is_due(key):
                 return None
         return await self._polls.run(key, lambda: self._poll(key, pending_ref, admit))
@@ -92,7 +93,7 @@ class NotpFlow:
             self._schedule.postpone(key)
             raise
         except UpstreamRejected as rejection:
-            raise self._login_flow.rejected("notp_refused", EXPIRED, rejection) from None
+            raise self._login_flow.rejected("notp_refused", ENGLISH.login_too_late, rejection) from None
         except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))
             raise

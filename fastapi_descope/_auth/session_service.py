@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..events import EventBus, SignedOut, TenantSwitched
 from ..login import Login
+from ..page_texts import ENGLISH
 from ..profile import UserProfile
 from ..session import UNKNOWN_ACTOR, AuthSession, RefreshToken, TokenPair
 from .authenticator import AuthResult
@@ -80,7 +81,7 @@ class SessionService:
                     refresh_token, exchange, self._tokens.verify_tenant(tenant)
                 )
         except UpstreamRejected:
-            raise Forbidden("You are not a member of this organisation") from None
+            raise Forbidden(ENGLISH.not_a_member) from None
         except InvalidUpstreamResponse as error:
             if error.reason == TokenReason.TOO_LARGE:  # CK-08
                 raise SessionTooLarge from None

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._telemetry.log_once import LogOnce
@@ -43,7 +43,8 @@ from .client_kind import ClientKind, client_kind, is_cross_origin_navigation
 from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
 from .own_logins import OwnLogins
-from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, error_page, turbo_page
+from .page_responses import PageResponses
+from .pages import error_page, turbo_page
 from .public_origin import PublicOrigin
 from .redirects import RedirectPolicy
 from .request_auth import RequestAuth
@@ -91,6 +92,7 @@ class ErrorResponses:
         redirects: RedirectPolicy,
         loops: LoginLoops,
         own_logins: OwnLogins,
+        pages: PageResponses,
         *,
         landing_path: str,
         resource_metadata: str | None = None,
@@ -99,6 +101,7 @@ class ErrorResponses:
         self._redirects = redirects
         self._loops = loops
         self._own_logins = own_logins
+        self._pages = pages
         self._landing_path = landing_path
         self._resource_metadata = resource_metadata
         self._log_once = LogOnce()
@@ -164,6 +167,7 @@ class ErrorResponses:
         may_log_out = has_session and isinstance(error, (Forbidden, SessionTooLarge))
         logout = login_app.path_in_browser(LOGOUT) if may_log_out else None
         page = error_page(
+            self._pages.texts(scope),
             error,
             login_path=login,
             logout_path=logout,
@@ -171,11 +175,10 @@ class ErrorResponses:
             can_retry=can_retry,
             has_session=has_session,
         )
-        page_headers = FORM_PAGE_HEADERS if logout else PAGE_HEADERS
         if client_kind(scope) is ClientKind.TURBO:
             url = _turbo_target(error, auth, login)
             page = turbo_page(page, url, in_frame="turbo-frame" in Headers(scope=scope))
-        return HTMLResponse(page, error.status, {**page_headers, **self._headers(error, auth)})
+        return self._pages.response(scope, page, error.status, self._headers(error, auth))
 
     def _login_redirect(
         self, error: NotAuthenticated, auth: RequestAuth, scope: Scope, login: str

@@ -199,14 +199,14 @@ def require_async(hook: Callable[..., object], decorator: str) -> None:
         raise ConfigurationError(f"{decorator}: hooks are awaited, so write async def")
 
 
-def require_sync(subscriber: Callable[..., object], decorator: str) -> None:
-    """Check that an event subscriber can be called. An ``async def`` would never be awaited.
+def require_sync(function: Callable[..., object], name: str) -> None:
+    """Check that an event subscriber or a renderer can be called. An ``async def`` is never awaited.
 
     Raises:
-        ConfigurationError: ``subscriber`` is async.
+        ConfigurationError: ``function`` is async.
     """
-    if _is_async(subscriber):
-        raise ConfigurationError(f"{decorator}: subscribers are called and not awaited, so write def")
+    if _is_async(function):
+        raise ConfigurationError(f"{name}: functions are called and not awaited, so write def")
 
 
 def _is_async(function: Callable[..., object]) -> bool:

@@ -1,24 +1,22 @@
 """The HTML pages of an nOTP sign-in: the page with the QR code, and the page for browsers without scripts.
 
 The script is the only one that the plugin serves. It is inline, never changes, and the policy of the page
-allows it by its hash. It gets its parameters from attributes, and writes text only (NP-05).
+allows it by its hash. It gets its parameters and texts from attributes, and writes text only (NP-05).
 """
 
-from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
-from html import escape
+from dataclasses import dataclass, field, replace
 from string import Template
 
-from .pages import FORM_PAGE_HEADERS, PAGE_HEADERS, page
+from ..page_texts import PageTexts
+from ..pages import Html, Page, PageForm, PageLink
+from .pages import hidden_inputs, page_of
 
-__all__ = ["CODE_PAGE_HEADERS", "CodePage", "waiting_page"]
+__all__ = ["CodePage", "waiting_page"]
 
-_SCRIPT = """
+_SCRIPT = Html("""
 "use strict";
 const box = document.getElementById("notp");
-const { url, state, returnTo } = box.dataset;
+const { url, state, returnTo, signedIn, failed, expired, timeLeft } = box.dataset;
 const interval = 1000 * box.dataset.interval;
 const deadline = Date.now() + 1000 * box.dataset.seconds;
 const OUTAGES = ["rate_limited", "upstream_unavailable"];
@@ -31,7 +29,6 @@ function finish(text) {
   element("status").textContent = text;
   element("timer").textContent = "";
   element("code").hidden = true;
-  document.querySelector("main > p").hidden = true;
 }
 
 async function poll() {
@@ -43,25 +40,25 @@ async function poll() {
   const body = await response.json();
   if (response.status === 200) {
     const { name, email, id } = body.user;
-    finish(`Signed in as ${name || email || id}.`);
+    finish(signedIn.replace("{name}", () => name || email || id));
     element("continue").hidden = false;
     element("again").hidden = true;
     setTimeout(() => location.replace(returnTo), 2000);
   } else if (response.status === 202 || OUTAGES.includes(body.code)) {
     due = Date.now() + Math.max(interval, 1000 * response.headers.get("Retry-After"));
   } else {
-    finish(body.detail || "Signing in did not work.");
+    finish(body.detail || failed);
   }
 }
 
 function tick() {
   const left = Math.ceil((deadline - Date.now()) / 1000);
   if (left <= 0) {
-    finish("This code has expired.");
+    finish(expired);
     return;
   }
   const seconds = String(left % 60).padStart(2, "0");
-  element("timer").textContent = `The code is valid for ${Math.floor(left / 60)}:${seconds}.`;
+  element("timer").textContent = timeLeft.replace("{time}", `${Math.floor(left / 60)}:${seconds}`);
   if (document.hidden || isPolling || Date.now() < due) {
     return;
   }
@@ -75,33 +72,25 @@ function tick() {
 const timer = setInterval(tick, 1000);
 document.addEventListener("visibilitychange", tick);
 tick();
-"""
-
-_SCRIPT_HASH = b64encode(sha256(_SCRIPT.encode()).digest()).decode()
-
-CODE_PAGE_HEADERS: Mapping[str, str] = {
-    **FORM_PAGE_HEADERS,
-    "Content-Security-Policy": f"{PAGE_HEADERS['Content-Security-Policy']};"
-    f" script-src 'sha256-{_SCRIPT_HASH}'; connect-src 'self'",
-}
-"""Headers of the page with the QR code: the script runs, and polls this origin."""
+""")
 
 # NP-08: a code can be relayed, so the page says who is signed in where.
 _BODY = Template(
     """<div id="notp" data-url="$session_path" data-state="$state" data-return-to="$return_to"
- data-seconds="$seconds" data-interval="$interval">
+ data-seconds="$seconds" data-interval="$interval" data-signed-in="$signed_in" data-failed="$failed"
+ data-expired="$expired" data-time-left="$time_left">
 <div id="code">
+<p>$detail</p>
 $svg
-<p><strong>The person who sends this message is signed in to $host, in this browser.</strong>
-Do not show the code to other people, and do not scan a code that another person sent you.</p>
-<p><a href="$url" target="_blank" rel="noopener noreferrer">Open WhatsApp</a></p>
+<p><strong>$who</strong>
+$warning</p>
+<p><a href="$url" target="_blank" rel="noopener noreferrer">$open</a></p>
 </div>
-<p><span id="status" role="status">Waiting for your message.</span> <span id="timer"></span></p>
+<p><span id="status" role="status">$waiting</span> <span id="timer"></span></p>
 <noscript>$form</noscript>
-<a id="continue" href="$return_to" hidden>Continue</a>
-<a id="again" class="quiet" href="$again">Start again</a>
-</div>
-<script>$script</script>"""
+<a id="continue" href="$return_to" hidden>$go_on</a>
+<a id="again" class="quiet" href="$again">$restart</a>
+</div>"""
 )
 
 
@@ -131,39 +120,45 @@ class CodePage:
     seconds: int
     interval: int
 
-    def html(self) -> str:
+    def page(self, texts: PageTexts) -> Page:
         """Return the page."""
-        body = _BODY.substitute(
-            host=escape(self.host),
-            url=escape(self.url),
-            svg=self.svg,
-            state=escape(self.state),
-            session_path=escape(self.session_path),
-            again=escape(self.restart_path),
-            return_to=escape(self.return_to),
-            seconds=self.seconds,
-            interval=self.interval,
-            form=_form(self.session_path, self.state, "I have sent the message"),
-            script=_SCRIPT,
-        )
-        detail = (
-            "Scan the code with your phone, or open WhatsApp on this device. Then send the prepared message."
-        )
-        return page("Sign in with WhatsApp", detail, body)
+        body = {
+            "url": self.url,
+            "state": self.state,
+            "session_path": self.session_path,
+            "again": self.restart_path,
+            "return_to": self.return_to,
+            "seconds": str(self.seconds),
+            "interval": str(self.interval),
+            "detail": texts.notp_detail,
+            "who": texts.notp_who.replace("{host}", self.host),
+            "warning": texts.notp_warning,
+            "open": texts.notp_open,
+            "waiting": texts.notp_waiting,
+            "go_on": texts.go_on,
+            "restart": texts.notp_restart,
+            "signed_in": texts.notp_signed_in,
+            "failed": texts.notp_failed,
+            "expired": texts.notp_expired,
+            "time_left": texts.notp_time_left,
+        }
+        escaped = {name: Html.escape(value) for name, value in body.items()}
+        form = _form(self.session_path, self.state, texts.notp_sent).__html__()
+        html = Html(_BODY.substitute(escaped, svg=self.svg, form=form))
+        return replace(page_of(texts, "notp", texts.notp_title, "", html), script=_SCRIPT)
 
 
-def waiting_page(*, state: str, session_path: str, restart_path: str) -> str:
+def waiting_page(texts: PageTexts, *, state: str, session_path: str, restart_path: str) -> Page:
     """Return the page for a form that was sent before the message. The arguments are as in ``CodePage``."""
-    detail = (
-        "Your message has not arrived yet. Send it, wait a few seconds, and check again. If you have not"
-        " scanned the code yet, start again."
-    )
-    again = f'<a class="quiet" href="{escape(restart_path)}">Start again</a>'
-    return page("Not signed in yet", detail, _form(session_path, state, "Check again") + again)
+    again = PageLink(label=Html.escape(texts.notp_restart), url=Html.escape(restart_path), is_quiet=True)
+    form = _form(session_path, state, texts.notp_check)
+    return page_of(texts, "notp_pending", texts.notp_pending_title, texts.notp_pending_detail, form, again)
 
 
-def _form(path: str, state: str, label: str) -> str:
-    return (
-        f'<form action="{escape(path)}" method="post"><input type="hidden" name="state"'
-        f' value="{escape(state)}"><button>{label}</button></form>'
+def _form(path: str, state: str, label: str) -> PageForm:
+    return PageForm(
+        action=Html.escape(path),
+        method="post",
+        button=Html.escape(label),
+        hidden=hidden_inputs({"state": state}),
     )

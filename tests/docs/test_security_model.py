@@ -35,6 +35,7 @@ _GROUPS = {
     "CL": 8,
     "AK": 6,
     "IM": 5,
+    "BP": 4,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

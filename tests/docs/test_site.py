@@ -21,7 +21,18 @@ ROOT = Path(__file__).parents[2]
 SITE = ROOT / ".docs" / "site"
 URL = "https://fastapi-descope.readthedocs.io/"
 
-_MODULES = ("errors", "events", "login", "profile", "session", "settings", "testing", "emulator")
+_MODULES = (
+    "errors",
+    "events",
+    "login",
+    "page_texts",
+    "pages",
+    "profile",
+    "session",
+    "settings",
+    "testing",
+    "emulator",
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ them: no security check is switched off.
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
@@ -22,9 +22,11 @@ from fastapi_descope import (
     Descope,
     DescopeSettings,
     OptionalUser,
+    PageTexts,
 )
 from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.events import Event
+from fastapi_descope.pages import RenderPage
 from tests.helpers.emulator import signing_key
 
 APP = "http://127.0.0.1:8000"
@@ -195,6 +197,8 @@ def build_app_harness(
     emulator: Emulator | None = None,
     routes: Callable[[FastAPI], None] = add_routes,
     prefix: str = "",
+    texts: Sequence[PageTexts] = (PageTexts(),),
+    render_page: RenderPage | None = None,
     meter_provider: MeterProvider | None = None,
     tracer_provider: TracerProvider | None = None,
     **settings: object,
@@ -212,6 +216,8 @@ def build_app_harness(
         app,
         settings=DescopeSettings(**values),  # type: ignore[arg-type] # any setting, by keyword
         prefix=prefix,
+        texts=texts,
+        render_page=render_page,
         clock=emulator.clock,
         transport=httpx.ASGITransport(emulator),
         meter_provider=meter_provider,

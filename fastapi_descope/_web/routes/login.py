@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from ..._auth.login import LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
@@ -14,36 +14,24 @@ from ..._telemetry.log_once import LogOnce
 from ..._upstream.login_options import LoginOptions, LoginParams
 from ...errors import DescopeError, UpstreamUnavailable
 from ...events import LoginStarted
+from ...page_texts import ENGLISH
 from ...session import TokenPair
 from ..app_location import CALLBACK, LOGIN
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
 from ..login_transactions import Transaction
-from ..pages import PAGE_HEADERS, forwarding_page, organisation_page
+from ..pages import forwarding_page, organisation_page
 from ..request_auth import RequestAuth
 from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
 
 __all__ = ["LoginRoutes"]
-
-_NO_TENANT = "Your organisation decides how you sign in."
-_INVALID_TENANT = "That is neither a work e-mail nor the id of an organisation."
-
-_IDP_INITIATED = (
-    "Your organisation sent you here, but a sign-in has to begin in this application. Sign in again: if your"
-    " organisation still knows you, it asks for no password."
-)
 
 _OTHER_HOST = (
     "A sign-in was started on another host than that of DESCOPE_PUBLIC_URL. Unless a proxy replaces the Host"
     " header, it cannot finish: Descope redirects the browser to DESCOPE_PUBLIC_URL, and the login cookie"
     " stays on the first host. Open the app at DESCOPE_PUBLIC_URL, or redirect other hosts to it. localhost"
     " and 127.0.0.1 are different hosts"
-)
-
-_OTHER_ADDRESS = (
-    "You opened this application at another address than the one that it signs users in at. Open its usual"
-    " address, and sign in there."
 )
 
 _MOVED = "descope_moved"
@@ -81,8 +69,7 @@ class LoginRoutes:
         if not has_tenant:
             tenant = await _session_tenant(options, auth) or self.steps.settings.default_tenant
         if tenant is None:
-            detail = _INVALID_TENANT if has_tenant else _NO_TENANT
-            return self._ask_for_organisation(request, carried, detail)
+            return self._ask_for_organisation(request, carried, is_invalid=has_tenant)
         if self.steps.is_crowded(request):
             return self.steps.confirmation(request, auth, LOGIN, carried, is_crowded=True)
         state, cookies = self.steps.start_transaction(
@@ -112,7 +99,7 @@ class LoginRoutes:
         auth = request_auth(request.scope)
         state = single_values(request).get("state")
         if "state" not in request.query_params and "code" in request.query_params:  # CB-14
-            raise self.steps.rejected("idp_initiated", _IDP_INITIATED)
+            raise self.steps.rejected("idp_initiated", ENGLISH.login_started_elsewhere)
         transaction = self.steps.find_transaction(request, auth, state)  # CB-01 to CB-04
         await auth.delete_duplicates()
         try:
@@ -126,22 +113,20 @@ class LoginRoutes:
         if pair is not None:
             await self.steps.sign_in(auth, pair)
             self.steps.mark_completed(request, auth, transaction, url)
-        return self._redirect_after_login(url)
+        return self._redirect_after_login(request, url)
 
     async def _tokens(
         self, request: Request, auth: RequestAuth, transaction: Transaction
     ) -> TokenPair | None:
         """Return the tokens of the login, or None if the browser has them already."""
         if any(name in request.query_params for name in ("err", "error")):
-            raise self.steps.rejected(
-                "refused", "The sign-in was cancelled, or your organisation refused it."
-            )
+            raise self.steps.rejected("refused", ENGLISH.login_refused)
         query, flow = single_values(request), self.steps.core.login_flow
         if transaction.used:
             return await flow.repeat_login(transaction.secret, auth.credentials())
         code = _matching(query.get("code"), _CODE)
         if code is None:
-            raise self.steps.rejected("code", "The sign-in service did not send a valid code.")
+            raise self.steps.rejected("code", ENGLISH.login_without_code)
         admission = self.steps.admission(request, auth)
         pair = await flow.complete_login(code, admission, secret=transaction.secret)
         if pair is None:
@@ -151,26 +136,33 @@ class LoginRoutes:
         self.steps.mark_used(request, auth, query.get("state"))
         return pair
 
-    def _redirect_after_login(self, url: str) -> Response:
+    def _redirect_after_login(self, request: Request, url: str) -> Response:
         """Return a redirect, or a forwarding page if cookies are Strict.
 
         Browsers do not send Strict cookies along a chain of redirects that started at Descope.
         """
         if self.steps.settings.cookie_samesite == "strict":
-            return HTMLResponse(forwarding_page(url), HTTPStatus.OK, {**PAGE_HEADERS, **NO_STORE})
+            pages = self.steps.pages
+            return pages.response(request.scope, forwarding_page(pages.texts(request.scope), url))
         return RedirectResponse(url, HTTPStatus.SEE_OTHER, REDIRECT_HEADERS)
 
     def _redirect_url(self, request: Request, state: str) -> str:
         callback = self.steps.public_origin.require(request.scope) + sibling_path(request, LOGIN, CALLBACK)
         return f"{callback}?state={state}"
 
-    def _ask_for_organisation(self, request: Request, carried: Mapping[str, str], detail: str) -> Response:
+    def _ask_for_organisation(
+        self, request: Request, carried: Mapping[str, str], *, is_invalid: bool
+    ) -> Response:
         if client_kind(request.scope) is not ClientKind.NAVIGATION:
+            detail = ENGLISH.organisation_invalid if is_invalid else ENGLISH.organisation_detail
             raise self.steps.rejected("tenant", f"{detail} Send tenant=<id or e-mail>.")
         page = organisation_page(
-            detail=detail, login_path=sibling_path(request, LOGIN, LOGIN), carried=carried
+            self.steps.pages.texts(request.scope),
+            login_path=sibling_path(request, LOGIN, LOGIN),
+            carried=carried,
+            is_invalid=is_invalid,
         )
-        return HTMLResponse(page, HTTPStatus.BAD_REQUEST, {**PAGE_HEADERS, **NO_STORE})
+        return self.steps.pages.response(request.scope, page, HTTPStatus.BAD_REQUEST)
 
     # CB-20: the login cookie would stay on the other host.
     def _public_address(self, request: Request) -> str | None:
@@ -193,7 +185,7 @@ class LoginRoutes:
         # A redirect to another host would have made the request cross-site: a proxy replaces Host.
         if request.headers.get("sec-fetch-site") in {"none", "same-origin"}:
             return None
-        raise self.steps.rejected("other_host", _OTHER_ADDRESS)
+        raise self.steps.rejected("other_host", ENGLISH.login_other_address)
 
 
 def _matching(value: str | None, grammar: re.Pattern[str]) -> str | None:

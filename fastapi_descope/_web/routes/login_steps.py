@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from ..._auth.core import Core
 from ..._auth.login import Admission
@@ -15,6 +15,7 @@ from ..._upstream.login_options import LoginOptions, LoginParams
 from ...errors import ConfigurationError, LoginRejected, NotAuthenticated
 from ...events import EventBus, LoginFailed
 from ...login import Login
+from ...page_texts import ENGLISH
 from ...session import TokenPair
 from ...settings import DescopeSettings
 from ..app_location import PluginRoute, path_in_app, path_in_browser, public_path
@@ -25,7 +26,8 @@ from ..hooks import Hooks, hook_request
 from ..login_loops import LoginLoops
 from ..login_transactions import LoginTransactions, Transaction
 from ..own_logins import OwnLogins
-from ..pages import PAGE_HEADERS, confirmation_page
+from ..page_responses import PageResponses
+from ..pages import confirmation_page
 from ..pending_login import running_hooks
 from ..public_origin import PublicOrigin
 from ..redirects import RedirectPolicy
@@ -59,6 +61,7 @@ class LoginSteps:
     redirects: RedirectPolicy
     events: EventBus
     hooks: Hooks
+    pages: PageResponses
     _cross_site_starts: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_CROSS_SITE_STARTS)
     )
@@ -98,12 +101,13 @@ class LoginSteps:
     ) -> Response:
         """Return the page that asks the user to confirm the login at ``route`` with the query ``carried``."""
         page = confirmation_page(
+            self.pages.texts(request.scope),
             login_path=sibling_path(request, route, route),
             home_path=path_in_browser("/", auth.location.login_app.root_path),
             carried=carried,
             is_crowded=is_crowded,
         )
-        return HTMLResponse(page, headers={**PAGE_HEADERS, **NO_STORE})
+        return self.pages.response(request.scope, page)
 
     def is_crowded(self, request: Request) -> bool:
         """Return whether other sites begin too many logins at once for another one of theirs (CB-19)."""
@@ -201,9 +205,7 @@ class LoginSteps:
         )
         if transaction is None:
             self.delete_transaction(request, auth, state)
-            raise self.rejected(
-                "state", "This sign-in has expired, was started in another browser, or was already used."
-            )
+            raise self.rejected("state", ENGLISH.login_expired)
         return_to = self._safe_redirect(transaction.return_to, request, auth)
         query = {"tenant": transaction.tenant, "return_to": return_to}
         auth.login_query = {name: value for name, value in query.items() if value}

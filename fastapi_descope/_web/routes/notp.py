@@ -5,7 +5,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ..._auth.notp import POLL_SECONDS
 from ..._upstream.login_options import LoginOptions
@@ -18,8 +18,7 @@ from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
 from ..login_transactions import LoginTransactions, Transaction
-from ..notp_page import CODE_PAGE_HEADERS, CodePage, waiting_page
-from ..pages import FORM_PAGE_HEADERS
+from ..notp_page import CodePage, waiting_page
 from ..qr_code import QrCodes
 from ..request_auth import RequestAuth
 from .body import read_fields
@@ -56,7 +55,7 @@ class NotpRoutes:
         if self.steps.is_crowded(request):
             return self.steps.confirmation(request, auth, NOTP, carried, is_crowded=True)
         state, started = await self._start(request, auth, return_to, options)
-        page = CodePage(
+        code_page = CodePage(
             host=host,
             url=started.url,
             svg=(await self.qr_codes.draw(started.url)).svg,
@@ -66,8 +65,9 @@ class NotpRoutes:
             return_to=return_to,
             seconds=LoginTransactions.LIFETIME,
             interval=_POLL_INTERVAL,
-        ).html()
-        return HTMLResponse(page, headers={**CODE_PAGE_HEADERS, **NO_STORE})
+        )
+        page = code_page.page(self.steps.pages.texts(request.scope))
+        return self.steps.pages.response(request.scope, page)
 
     async def start(self, request: Request) -> Response:
         """Start a sign-in with WhatsApp for a script, which shows the link or its QR code."""
@@ -136,11 +136,12 @@ class NotpRoutes:
         if client_kind(request.scope) is ClientKind.NAVIGATION:
             return_to = self.steps.stored_return_to(transaction, request, auth)
             page = waiting_page(
+                self.steps.pages.texts(request.scope),
                 state=state,
                 session_path=sibling_path(request, NOTP_SESSION, NOTP_SESSION),
                 restart_path=_restart_path(request, NOTP_SESSION, return_to),
             )
-            return HTMLResponse(page, headers={**FORM_PAGE_HEADERS, **headers})
+            return self.steps.pages.response(request.scope, page, headers=headers)
         view = NotpPendingOut(retry_after=POLL_SECONDS)
         return JSONResponse(view.model_dump(mode="json"), HTTPStatus.ACCEPTED, headers)
 

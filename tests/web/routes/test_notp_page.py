@@ -10,6 +10,7 @@ import httpx
 import pytest
 import segno
 
+from fastapi_descope import PageTexts
 from fastapi_descope._web.notp_page import CodePage
 from fastapi_descope.events import LoginFailed, LoginStarted, RedirectRejected
 from tests.helpers.app_harness import IDP, AppHarness, Browser, EnvFactory
@@ -60,9 +61,9 @@ def test_np05_link_is_text_for_the_page() -> None:
         return_to="/",
         seconds=600,
         interval=1,
-    ).html()
+    ).page(PageTexts())
 
-    assert 'href="https://wa.example/?a=1&amp;text=&quot;&gt;&lt;script&gt;"' in page
+    assert 'href="https://wa.example/?a=1&amp;text=&quot;&gt;&lt;script&gt;"' in page.content
 
 
 async def test_np08_the_page_says_who_is_signed_in_where(notp_env: AppHarness) -> None:
