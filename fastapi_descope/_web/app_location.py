@@ -111,10 +111,6 @@ class AppLocation:
     _parent: "AppLocation | None" = None
     _login_app: "AppLocation | None" = None
 
-    def serves(self, scope: Scope) -> bool:
-        """Return whether the scope names this app and root path."""
-        return self.app is scope.get("app") and self.root_path == scope.get("root_path", "")
-
     def inside(self, parent: "AppLocation") -> "AppLocation":
         """Return the location of this app as one that is mounted in another app."""
         return AppLocation(self.app, self.root_path, self._finder, parent)

@@ -8,7 +8,6 @@ from starlette.types import Scope, Send
 from ..errors import ConfigurationError
 from ..session import tenant_id_var
 from .app_location import AppLocation
-from .parameter_guard import handles_request_var
 from .request_auth import Finished, RequestAuth, RequestAuthParts
 
 __all__ = ["attach", "detach", "request_auth"]
@@ -28,11 +27,10 @@ def attach(parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocat
     Raises:
         ConfigurationError: Another ``Descope`` object has put one there for the same app.
     """
-    outer = scope.get(_KEY)
-    if isinstance(outer, RequestAuth):
-        return _attach_inner(outer, parts, scope, send, location)
+    if _KEY in scope and isinstance(scope[_KEY], RequestAuth):
+        return _attach_inner(scope[_KEY], parts, scope, send, location)
     auth = scope[_KEY] = RequestAuth(parts, scope, send, location)
-    _enter(auth)
+    auth.tenant_token = tenant_id_var.set(None)
     return auth
 
 
@@ -46,18 +44,11 @@ def _attach_inner(
         raise ConfigurationError(
             "Two Descope objects are installed on one app. Give each its own app, and mount one in the other."
         )
-    auth = scope[_KEY] = RequestAuth(
-        parts, scope, send, location.inside(outer.location) if is_same else location
-    )
-    if not is_same:  # otherwise the outer app has the same session
-        _enter(auth)
+    inner = location.inside(outer.location) if is_same else location
+    auth = scope[_KEY] = RequestAuth(parts, scope, send, inner)
+    # With the same Descope, the outer app has the same session.
+    auth.tenant_token = tenant_id_var.set(tenant_id_var.get() if is_same else None)
     return auth
-
-
-def _enter(auth: RequestAuth) -> None:
-    if auth.former_tenant_id is not None:
-        tenant_id_var.set(None)
-    handles_request_var.set(True)
 
 
 def detach(auth: RequestAuth) -> None:
@@ -66,10 +57,8 @@ def detach(auth: RequestAuth) -> None:
     The two form a reference cycle. The result stays if the response knew it: code that runs later cannot
     change what the response says to caches.
     """
-    auth.scope[_KEY] = auth.finished or _RESPONDED
-    if tenant_id_var.get() is not auth.former_tenant_id:
-        tenant_id_var.set(auth.former_tenant_id)
-    handles_request_var.set(auth.is_nested)
+    auth.scope[_KEY] = _RESPONDED if auth.result is None else auth.finished or _RESPONDED
+    tenant_id_var.reset(auth.tenant_token)
 
 
 def request_auth(scope: Scope) -> RequestAuth:

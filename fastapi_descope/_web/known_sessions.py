@@ -21,7 +21,8 @@ from .login_loops import MARKER
 
 __all__ = ["KnownSessions"]
 
-_OTHER_HEADERS = frozenset(name.encode("ascii") for name in PREFETCH_HEADERS)
+_HEADERS = frozenset(name.encode("ascii") for name in ("cookie", "authorization", *PREFETCH_HEADERS))
+"""The headers that authentication depends on, besides those of the cross-site check."""
 
 _MAX_BYTES = 16_384
 """Of all credentials together. Most servers accept no more, and hashing more takes longer than parsing it."""
@@ -40,7 +41,9 @@ class KnownSessions:
     """
 
     def __init__(self, core: Core, size: int) -> None:
-        self._core = core
+        self._clock = core.clock
+        self._verifier = core.verifier
+        self._gate = core.session_gate
         self._size = size
         self._results: OrderedDict[bytes, AuthResult] = OrderedDict()
         self._validity: _Validity = (None, 0)
@@ -51,22 +54,21 @@ class KnownSessions:
         The caller checks an unsafe method and a WebSocket for cross-site requests. Costs one pass over the
         headers and one SHA-256.
         """
-        core, (epoch, hook_count) = self._core, self._validity
-        if epoch is not core.verifier.epoch or hook_count != len(core.session_gate.hooks):
+        epoch, hook_count = self._validity
+        if epoch is not self._verifier.epoch or hook_count != len(self._gate.hooks):
             return None
-        if not core.verifier.has_fresh_keys():
+        if not self._verifier.has_fresh_keys():
             return None
         key = _key(scope["headers"])
         result = None if key is None else self._results.get(key)
-        if key is None or result is None or core.clock() >= result.repeats_until:
+        if key is None or result is None or self._clock() >= result.repeats_until:
             return None
         self._results.move_to_end(key)
         return result
 
     def validity(self) -> _Validity:
         """Return what results depend on. Call it before an authentication, for ``remember``."""
-        core = self._core
-        return core.verifier.epoch, len(core.session_gate.hooks)
+        return self._verifier.epoch, len(self._gate.hooks)
 
     def remember(
         self, scope: Scope, credentials: Credentials, result: AuthResult, validity: _Validity
@@ -91,15 +93,16 @@ class KnownSessions:
 
 def _key(headers: Headers) -> bytes | None:
     """Return the SHA-256 of all credentials in the headers, or None if the request is not looked up."""
-    cookies: list[bytes] = []
-    authorization: list[bytes] = []
+    cookies: bytes | None = None
+    authorization = b""
     for name, value in headers:
-        if name == b"cookie":
-            cookies.append(value)
-        elif name == b"authorization":
-            authorization.append(value)
-        elif name in _OTHER_HEADERS:
+        if name not in _HEADERS:
+            continue
+        if name == b"cookie":  # the reader joins several headers alike
+            cookies = value if cookies is None else cookies + b";" + value
+        elif name == b"authorization":  # no header has a line break
+            authorization += b"\n" + value
+        else:
             return None
-    # The reader joins Cookie headers alike. No header has a line break.
-    text = b"\n".join((b";".join(cookies), *authorization))
+    text = (cookies or b"") + authorization
     return sha256(text).digest() if len(text) <= _MAX_BYTES else None

@@ -14,7 +14,7 @@ from .._concurrency import Pacer
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
-from .app_location import PUBLIC_SUFFIXES, SENSITIVE_PATHS, AppLocation, path_in_app
+from .app_location import SENSITIVE_PATHS, AppLocation, path_in_app
 from .auth_scope import attach, detach, request_auth
 from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints, innermost
@@ -93,6 +93,9 @@ class DescopeMiddleware:
         self._public_endpoints = PublicEndpoints(self._inner)
         self._check_routes = descope.middleware_parts.check_routes
         self._are_routes_checked = False
+        self._has_checks = True
+        # RF-10: the verifier spreads its work, and FastAPI needs as much time to route as many requests.
+        self._pacer = self._parts.core.verifier.pacer
         self._arrivals = Pacer(_ARRIVALS_PER_ITERATION)
         redact_logs()
 
@@ -101,17 +104,16 @@ class DescopeMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        location = self._location
-        if location is None or not location.serves(scope):
-            location = self._find_location(scope)
-        auth = attach(self._parts, scope, send, location)
+        auth = attach(self._parts, scope, send, self._find_location(scope))
         if auth is None:
             await self._handle_again(scope, receive, send)
             return
         try:
-            app = self._select_app(scope, auth)
-            if self._protect and app is not _NOT_FOUND:
-                await self._require_session(auth, scope)
+            app = self._next
+            if self._has_checks or scope["type"] != "http" or scope["query_string"]:
+                app = await self._select_app(scope, auth)
+            if self._pacer.waiting:
+                await self._arrivals.turn()
             await app(scope, receive, auth.send)
             if auth.held is not None:
                 await auth.flush()
@@ -129,35 +131,36 @@ class DescopeMiddleware:
             await self._require_session(request_auth(scope), scope)
         await self.app(scope, receive, send)
 
-    def _select_app(self, scope: Scope, auth: RequestAuth) -> ASGIApp:
-        """Return the app that handles a connection.
+    async def _select_app(self, scope: Scope, auth: RequestAuth) -> ASGIApp:
+        """Return the app that handles a connection, after all checks of it.
+
+        A request that needs none of this does not get here: it has no query, and no check is left.
 
         Raises:
             ConfigurationError: The routes of the app are wrong.
+            DescopeError: What ``RequestAuth.require`` raises, with ``protect`` only.
         """
         if not self._are_routes_checked:
             self._check_app(scope.get("app"))
         path = scope["path"].rstrip("/")
-        if path.endswith(PUBLIC_SUFFIXES):
-            if path.endswith(SENSITIVE_PATHS):
-                redact_span()
+        if scope.get("query_string") and path.endswith(SENSITIVE_PATHS):
+            redact_span()
             if path != scope["path"] and auth.location.is_public_route({**scope, "path": path}):
                 return _NOT_FOUND
-        app = self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
-        return partial(self._run_paced, app) if self._parts.core.verifier.pacer.waiting else app
-
-    # RF-10: the verifier spreads its work, and FastAPI needs as much time to route as many requests.
-    async def _run_paced(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run ``app`` during a burst of unknown tokens, when a few requests enter at a time."""
-        await self._arrivals.turn()
-        await app(scope, receive, send)
+        if self._protect:
+            await self._require_session(auth, scope)
+        return self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
 
     def _find_location(self, scope: Scope) -> AppLocation:
         """Return the app whose routes are behind this middleware, and its root path."""
+        # Nearly all apps have one.
+        known, app, root_path = self._location, scope.get("app"), scope.get("root_path", "")
+        if known is not None and known.app is app and known.root_path == root_path:
+            return known
         app, root_path = self._app_and_root_path(scope)
         location = AppLocation(app, root_path, self._parts.routes)
         if self._inner in (app, getattr(app, "router", None)):
-            self._location = location  # nearly all apps have one
+            self._location = location
         return location
 
     # HP-08: otherwise a route of the mounted app would be public at the path of the outer app's callback.
@@ -182,6 +185,7 @@ class DescopeMiddleware:
         if isinstance(app, Starlette):
             self._check_routes(app)
         self._are_routes_checked = True
+        self._has_checks = self._protect
 
     # No method and no User-Agent makes a path public (HP-06): a CORSMiddleware handles preflights earlier.
     async def _require_session(self, auth: RequestAuth, scope: Scope) -> None:

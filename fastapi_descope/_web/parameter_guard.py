@@ -9,7 +9,6 @@ exports them through this module.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from types import FunctionType
@@ -22,7 +21,7 @@ from ..callers import Delegate, Machine
 from ..errors import ConfigurationError
 from ..login import IdpResponse, Login, ProjectCookies
 from ..profile import TenantMembership, UserProfile
-from ..session import AuthSession, Tenant, User
+from ..session import AuthSession, Tenant, User, tenant_id_var
 
 __all__ = [
     "FACTORY_IN_REQUEST",
@@ -37,20 +36,18 @@ __all__ = [
     "User",
     "UserProfile",
     "dependency_factory",
-    "handles_request_var",
     "is_dependency_factory",
     "parameter_error",
 ]
 
 C = TypeVar("C", bound=Callable[..., object])
 
-handles_request_var: ContextVar[bool] = ContextVar("fastapi_descope_handles_request", default=False)
-"""Whether the code runs on behalf of a request."""
-
 FACTORY_IN_REQUEST = (
     "{0}() checks nothing in the code of a handler or dependency: it returns a dependency. Use"
     " Depends({0}(...)) in the parameters or the decorator of the route"
 )
+
+_NO_VALUE = object()
 
 _FACTORIES: set[object] = set()
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
@@ -90,7 +87,7 @@ def dependency_factory(factory: C) -> C:
 
     @wraps(factory)
     def create(*args: object, **kwargs: object) -> object:
-        if handles_request_var.get() and not _is_import_running():
+        if _is_request_running() and not _is_import_running():
             raise ConfigurationError(FACTORY_IN_REQUEST.format(name))
         return factory(*args, **kwargs)
 
@@ -102,6 +99,11 @@ def dependency_factory(factory: C) -> C:
 def is_dependency_factory(value: object) -> bool:
     """Return whether ``value`` is a function with the decorator ``dependency_factory``."""
     return isinstance(value, FunctionType) and value in _FACTORIES
+
+
+def _is_request_running() -> bool:
+    """Return whether the caller runs on behalf of a request: outside of one, the variable has no value."""
+    return tenant_id_var.get(_NO_VALUE) is not _NO_VALUE
 
 
 def _is_import_running() -> bool:

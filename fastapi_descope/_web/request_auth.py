@@ -7,6 +7,7 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 """
 
 from collections.abc import Awaitable, Mapping
+from contextvars import Token
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -29,10 +30,9 @@ from ..session import AuthSession, TokenPair, tenant_id_var
 from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
-from .csrf import CrossOriginProtection
+from .csrf import SAFE_METHODS, CrossOriginProtection
 from .known_sessions import KnownSessions
 from .login_loops import MARKER, LoginLoops
-from .parameter_guard import handles_request_var
 from .scopes import ScopePolicy
 from .send_wrapper import SendWrapper
 
@@ -83,29 +83,32 @@ class RequestAuth(SendWrapper):
         parts: The objects of the ``Descope`` that authenticate it.
         scope: The scope of the request.
         location: The app that serves the request.
-        former_tenant_id: The tenant of the context before the request.
-        is_nested: Whether the context handled a request before: that of an outer app.
+        tenant_token: Restores the tenant of the context.
         result: The result of authentication, if it is known.
         is_signed_in: Whether the browser has a valid session, if a route has found out, else None.
         login_query: The query of the login that an error page links to, if a route has set it.
         pending_login: The tokens and the login whose hooks are running, or None.
     """
 
-    # Defaults of the class: most requests change none, and each assignment costs.
+    # Defaults of the class: few requests read or change these.
     is_signed_in: bool | None = None
     login_query: Mapping[str, str] | None = None
     pending_login: tuple[TokenPair, Login] | None = None
-    _cookies: ResponseCookies | None = None
-    _credentials: Credentials | None = None
     _is_unknown = False
-    result: AuthResult | None = None
 
     def __init__(self, parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation) -> None:
-        super().__init__(scope, send)
+        # Assigned here and not by super(), which would cost as much as all of these.
+        self.scope = scope
+        self._send = send
+        self._app = scope.get("app")
+        self.held = None
+        self.started = False
         self.parts = parts
         self.location = location
-        self.former_tenant_id = tenant_id_var.get()
-        self.is_nested = handles_request_var.get()
+        self.result: AuthResult | None = None
+        self._cookies: ResponseCookies | None = None
+        self._credentials: Credentials | None = None
+        self.tenant_token: Token[str | None]
 
     @property
     def cookies(self) -> ResponseCookies:
@@ -136,7 +139,8 @@ class RequestAuth(SendWrapper):
         if self._is_unknown:
             return None
         result = self.parts.known_sessions.find(self.scope)
-        if result is not None and self.parts.csrf.is_allowed(self.scope):
+        is_safe = self.scope.get("method") in SAFE_METHODS
+        if result is not None and (is_safe or self.parts.csrf.is_allowed(self.scope)):
             self.result = result
             return result
         self._is_unknown = True
