@@ -5,7 +5,7 @@ Both are created from verified claims. Nothing in this module does I/O.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from ._encoding import as_names, as_text
 from .session import AuthSession, Claims, Tenant
@@ -13,37 +13,64 @@ from .session import AuthSession, Claims, Tenant
 __all__ = ["Caller", "Delegate", "Machine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Delegate:
-    """An application that acts for a user, with an OAuth access token and its scopes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TokenCaller:
+    """A caller that is known by its token, which is not that of a user's session."""
 
-    It is an inbound app of the Descope project: another company's software, a script, or an agent. It may do
-    what its scopes say, whatever roles the user has.
-
-    Attributes:
-        client_id: The client id of the application (claim ``azp``).
-        subject: The user id. Of an application that acts for itself (client credentials), its own id.
-        scopes: The scopes that the user, or the app's owner, has granted.
-        tenant: The current tenant (claim ``dct``), or None. Its roles are those of the user.
-        tenants: The tenants in the token, by id. Read-only. Empty unless the inbound app adds them.
-        issued_at: When the token was issued, in epoch seconds.
-        expires_at: When the token expires, in epoch seconds.
-        claims: The verified claims of the token, read-only. They are ignored when delegates are compared.
-    """
-
-    client_id: str
     subject: str
-    scopes: frozenset[str]
+    """The id in the token: the user that the caller acts for or is bound to, or the caller itself."""
+
     tenant: Tenant | None
+    """The current tenant (claim ``dct``), or None. Its roles are those that the token has in it."""
+
     tenants: Mapping[str, Tenant]
+    """The tenants in the token, by id. Read-only."""
+
     issued_at: int
+    """When the token was issued, in epoch seconds."""
+
     expires_at: int
+    """When the token expires, in epoch seconds."""
+
+    actor: str | None
+    """The user id of the person who acts as the subject (claim ``act``), as in ``AuthSession``."""
+
     claims: Claims = field(repr=False, compare=False)
+    """The verified claims of the token, read-only. They are ignored when callers are compared."""
 
     @property
     def tenant_id(self) -> str | None:
         """The id of the current tenant, or None if there is no current tenant."""
         return None if self.tenant is None else self.tenant.id
+
+    @classmethod
+    def _from_session(cls, session: AuthSession, **own: Any) -> Self:
+        """Create the caller with the values that its token shares with that of a session."""
+        return cls(
+            subject=session.user.id,
+            tenant=session.tenant,
+            tenants=session.tenants,
+            issued_at=session.issued_at,
+            expires_at=session.expires_at,
+            actor=session.actor,
+            claims=session.claims,
+            **own,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegate(_TokenCaller):
+    """An application that acts for a user, with an OAuth access token and its scopes.
+
+    It is an inbound app of the Descope project: another company's software, a script, or an agent. It may do
+    what its scopes say, whatever roles the user has.
+    """
+
+    client_id: str
+    """The client id of the application (claim ``azp``)."""
+
+    scopes: frozenset[str]
+    """The scopes that the user, or the app's owner, has granted."""
 
     @property
     def user_id(self) -> str | None:
@@ -53,16 +80,10 @@ class Delegate:
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:
         """Create the delegate from the verified claims of an access token."""
-        session = AuthSession.from_claims(claims)
-        return cls(
+        return cls._from_session(
+            AuthSession.from_claims(claims),
             client_id=as_text(claims.get("azp")) or "",
-            subject=session.user.id,
             scopes=_scopes(claims.get("scope")),
-            tenant=session.tenant,
-            tenants=session.tenants,
-            issued_at=session.issued_at,
-            expires_at=session.expires_at,
-            claims=claims,
         )
 
 
@@ -72,52 +93,26 @@ def _scopes(value: object) -> frozenset[str]:
     return frozenset(name for name in names if name)
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A program that has sent an access key.
-
-    Attributes:
-        id: The id of the access key.
-        subject: The subject of its session: the key, or the user that the key is bound to.
-        tenant: The current tenant (claim ``dct``), or None.
-        tenants: The tenants of the key, by id, with its roles and permissions in them. Read-only.
-        roles: The names of its project-wide roles.
-        permissions: The names of its project-wide permissions.
-        issued_at: When its session was issued, in epoch seconds.
-        expires_at: When its session expires, in epoch seconds. The key is then exchanged again.
-        claims: The verified claims of its session, read-only. They are ignored when machines are compared.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine(_TokenCaller):
+    """A program that has sent an access key. When its session expires, the key is exchanged again."""
 
     id: str
-    subject: str
-    tenant: Tenant | None
-    tenants: Mapping[str, Tenant]
-    roles: tuple[str, ...]
-    permissions: tuple[str, ...]
-    issued_at: int
-    expires_at: int
-    claims: Claims = field(repr=False, compare=False)
+    """The id of the access key."""
 
-    @property
-    def tenant_id(self) -> str | None:
-        """The id of the current tenant, or None if there is no current tenant."""
-        return None if self.tenant is None else self.tenant.id
+    roles: tuple[str, ...]
+    """The names of its project-wide roles."""
+
+    permissions: tuple[str, ...]
+    """The names of its project-wide permissions."""
 
     @classmethod
     def from_claims(cls, key_id: str, claims: Claims) -> Self:
         """Create the machine from the id of its key and the verified claims of its session."""
         session = AuthSession.from_claims(claims)
         user = session.user
-        return cls(
-            id=key_id or user.id,
-            subject=user.id,
-            tenant=session.tenant,
-            tenants=session.tenants,
-            roles=user.roles,
-            permissions=user.permissions,
-            issued_at=session.issued_at,
-            expires_at=session.expires_at,
-            claims=claims,
+        return cls._from_session(
+            session, id=key_id or user.id, roles=user.roles, permissions=user.permissions
         )
 
 

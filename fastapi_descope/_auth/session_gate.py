@@ -142,9 +142,7 @@ class SessionGate(Generic[C]):
                 for hook in self.hooks:
                     await hook(session)
         except Forbidden as error:
-            self._events.emit(
-                SessionRefused(_subject(session), session.tenant_id, error.code, _actor(session))
-            )
+            self._events.emit(SessionRefused(_subject(session), session.tenant_id, error.code, session.actor))
             return _Verdict.refused(error)
         except Exception as error:  # noqa: BLE001 - the app's code; its text may contain anything
             reason = "timeout" if timeout.expired() else type(error).__name__
@@ -155,12 +153,8 @@ class SessionGate(Generic[C]):
 
 def _digest(token: str, caller: AuthSession | Delegate | Machine) -> bytes:
     """Return the key of a verdict. One session token has two if only its refresh token names the actor."""
-    actor = _actor(caller)
+    actor = caller.actor
     return sha256((token if actor is None else f"{token} {actor}").encode()).digest()
-
-
-def _actor(caller: AuthSession | Delegate | Machine) -> str | None:
-    return caller.actor if isinstance(caller, AuthSession) else None
 
 
 def _subject(caller: AuthSession | Delegate | Machine) -> str:

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..callers import Caller, Delegate, Machine
-from ..errors import DelegateRequired, Forbidden, MachineRequired
+from ..errors import DelegateRequired, Forbidden, ImpersonationDenied, MachineRequired
 from .auth_scope import request_auth
 from .openapi import BEARER, CALLER, OAUTH2, CallerScheme
 
@@ -29,6 +29,7 @@ __all__ = [
     "current_delegate",
     "current_machine",
     "get_caller",
+    "unimpersonated_caller",
 ]
 
 C = TypeVar("C", bound=Caller)
@@ -56,14 +57,21 @@ class CallerDependency(CallerScheme, Generic[C]):
     Attributes:
         kind: The class of the callers that it accepts, or None for every caller.
         error: The error for a caller of another kind.
+        not_impersonated: Whether no person may act as the user of the caller.
         scheme_name: The name of the scheme in the OpenAPI document.
     """
 
     def __init__(
-        self, kind: type[C] | None = None, *, error: type[Forbidden] = Forbidden, scheme_name: str = CALLER
+        self,
+        kind: type[C] | None = None,
+        *,
+        error: type[Forbidden] = Forbidden,
+        scheme_name: str = CALLER,
+        not_impersonated: bool = False,
     ) -> None:
         self.kind = kind
         self.error = error
+        self.not_impersonated = not_impersonated
         self.scheme_name = scheme_name
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> C:
@@ -72,6 +80,7 @@ class CallerDependency(CallerScheme, Generic[C]):
         Raises:
             NotAuthenticated: The request is unauthenticated.
             Forbidden: The caller is of another kind, lacks a scope, or a hook refuses it.
+            ImpersonationDenied: Another person acts as the user of the caller.
             SessionCheckFailed: A hook failed.
             CrossSiteRequest: The cookies came with a request of another site.
             UpstreamUnavailable: The caller cannot be verified at the moment.
@@ -80,6 +89,8 @@ class CallerDependency(CallerScheme, Generic[C]):
         caller = await auth.caller()
         if self.kind is not None and not isinstance(caller, self.kind):
             raise self.error
+        if self.not_impersonated and caller.actor is not None:
+            raise ImpersonationDenied
         if security_scopes.scopes:
             auth.parts.scopes.require(caller, security_scopes.scopes)
         return cast("C", caller)
@@ -131,6 +142,9 @@ current_delegate = CallerDependency(Delegate, error=DelegateRequired, scheme_nam
 
 current_machine = CallerDependency(Machine, error=MachineRequired, scheme_name=BEARER)
 """Returns the machine. Raises ``MachineRequired`` (403), and what ``current_caller`` raises."""
+
+unimpersonated_caller: CallerDependency[Caller] = CallerDependency(not_impersonated=True)
+"""Returns the caller. Raises ``ImpersonationDenied`` (403), and what ``current_caller`` raises."""
 
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
 """Annotation of a parameter: the caller. An unauthenticated request gets a 401, or is sent to the login."""

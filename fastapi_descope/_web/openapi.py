@@ -124,10 +124,12 @@ class CallerScheme(SessionScheme):
 
     Attributes:
         kind: The class of the callers that it accepts, or None for every caller.
+        not_impersonated: Whether no person may act as the user of the caller.
         scheme_name: ``CALLER``, which stands for every scheme, ``OAUTH2`` or ``BEARER``.
     """
 
     kind: type[object] | None = None
+    not_impersonated = False
 
     scheme_name = CALLER
     model = APIKey.model_validate(SESSION_SCHEME)

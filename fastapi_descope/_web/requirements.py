@@ -12,6 +12,7 @@ from functools import cache
 
 from starlette.requests import HTTPConnection
 
+from ..callers import Caller
 from ..errors import (
     ConfigurationError,
     ImpersonationDenied,
@@ -22,6 +23,7 @@ from ..errors import (
 )
 from ..session import AuthSession
 from .auth_scope import request_auth
+from .callers import CallerDependency, unimpersonated_caller
 from .dependencies import tenant_of
 from .openapi import SessionScheme
 from .parameter_guard import dependency_factory
@@ -235,12 +237,16 @@ def require_mfa() -> Requirement:
 
 
 @dependency_factory
-def deny_impersonated() -> Requirement:
+def deny_impersonated(*, any_caller: bool = False) -> Requirement | CallerDependency[Caller]:
     """Return a dependency that refuses sessions in which another person acts as the user (claim ``act``).
 
     As a dependency it raises ``ImpersonationDenied`` (403), and what ``current_session`` raises.
+
+    Args:
+        any_caller: Accept applications and machines too, as ``current_caller`` does, if their tokens name no
+            actor. Without, a route with this dependency is for users only.
     """
-    return _interned(not_impersonated=True)
+    return unimpersonated_caller if any_caller else _interned(not_impersonated=True)
 
 
 def _validated_names(names: Sequence[object], factory: str) -> frozenset[str]:

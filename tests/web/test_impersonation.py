@@ -1,12 +1,25 @@
 """Impersonated sessions in an app: what it sees, can deny, and reports in events (IM-01 to IM-05)."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, Security, WebSocket
 
-from fastapi_descope import CurrentSession, OptionalSession, deny_impersonated, require_roles
-from fastapi_descope.emulator import Assumptions, JwtPair, Project
+from fastapi_descope import (
+    Caller,
+    CurrentCaller,
+    CurrentSession,
+    Delegate,
+    Forbidden,
+    Machine,
+    OptionalSession,
+    current_caller,
+    deny_impersonated,
+    require_roles,
+)
+from fastapi_descope._web.routes.table import RouteTable
+from fastapi_descope.emulator import AccessKey, Assumptions, JwtPair, Project
 from fastapi_descope.events import (
     Event,
     SessionRefreshed,
@@ -17,7 +30,7 @@ from fastapi_descope.events import (
     TenantSwitched,
 )
 from fastapi_descope.session import UNKNOWN_ACTOR
-from tests.helpers.app_harness import APP, AppHarness, Browser, EnvFactory
+from tests.helpers.app_harness import APP, IDP, AppHarness, Browser, EnvFactory
 from tests.helpers.auth_harness import ADA_ID
 from tests.helpers.event_loop import run_ready
 from tests.helpers.websocket_client import WebSocketClient
@@ -52,9 +65,21 @@ def _routes(app: FastAPI) -> None:
     async def report() -> str:
         return "written"
 
+    @app.get("/caller")
+    async def caller(caller: CurrentCaller) -> str | None:
+        return caller.actor
+
+    @app.post("/transfer", dependencies=[Depends(deny_impersonated(any_caller=True))])
+    async def transfer(caller: Payer) -> str:
+        return type(caller).__name__
+
     @app.websocket("/ws")
     async def ws(socket: WebSocket, session: object = Depends(deny_impersonated())) -> None:
         await socket.accept()
+
+
+Payer = Annotated[Caller, Security(current_caller, scopes=["pay"])]
+KEY = AccessKey("K2payer", "K2payer-0123456789", permissions=("pay",))
 
 
 def _project(form: Form, *, rotate: bool = False) -> Project:
@@ -62,7 +87,9 @@ def _project(form: Form, *, rotate: bool = False) -> Project:
 
 
 def _env(make_env: EnvFactory, form: Form = "object", *, rotate: bool = False) -> AppHarness:
-    return make_env(project=_project(form, rotate=rotate), routes=_routes)
+    env = make_env(project=_project(form, rotate=rotate), routes=_routes)
+    env.emulator.base_url = IDP  # the issuer of access tokens has it
+    return env
 
 
 def _id(env: AppHarness, login_id: str = GRACE) -> str:
@@ -186,6 +213,83 @@ async def test_im01_im04_malformed_claim_is_denied(make_env: EnvFactory, act: ob
 
     assert (await browser.post("/password")).json()["code"] == "impersonated"
     assert (await browser.get("/session")).json()["actor"] == UNKNOWN_ACTOR
+
+
+@pytest.mark.parametrize(
+    ("act", "actor"), [({"sub": "U2grace"}, "U2grace"), ("U2grace", "U2grace"), ({"sub": 7}, UNKNOWN_ACTOR)]
+)
+async def test_im01_im04_delegate_with_an_actor_is_denied(
+    make_env: EnvFactory, act: object, actor: str
+) -> None:
+    """The claim in the access token of an application means the same as in a session token."""
+    env = _env(make_env)
+    tokens = [
+        env.emulator.issue_delegate(ADA, "TPA2app", ("pay",), claims=claims) for claims in ({}, {"act": act})
+    ]
+    plain, acted = (f"Bearer {token}" for token in tokens)
+
+    assert (await env.browser().get("/caller", authorization=acted)).json() == actor
+    assert (await env.browser().get("/caller", authorization=plain)).json() is None
+    denied = await env.browser().post("/transfer", authorization=acted)
+    assert denied.status_code == 403
+    assert denied.json().items() >= DENIED.items()
+    assert "www-authenticate" not in denied.headers
+    assert (await env.browser().post("/transfer", authorization=plain)).json() == "Delegate"
+
+
+async def test_im04_route_for_any_caller_denies_impersonated_sessions_only(make_env: EnvFactory) -> None:
+    """Users and machines are admitted, and scopes are required as before."""
+    project = replace(_project("object"), access_keys=(KEY,))
+    env = make_env(project=project, routes=_routes, access_keys=True)
+    env.emulator.base_url = IDP
+    session = env.emulator.issue(ADA, "acme", claims={"permissions": ["pay"]})
+    machine = f"Bearer {KEY.secret}"
+
+    assert (await _browser(env, _impersonate(env)).post("/transfer")).json()["code"] == "impersonated"
+    assert (await _browser(env, session).post("/transfer")).json() == "AuthSession"
+    assert (await env.browser().post("/transfer", authorization=machine)).json() == "Machine"
+    narrow = env.emulator.issue_delegate(ADA, "TPA2app", ("openid",))
+    refused = await env.browser().post("/transfer", authorization=f"Bearer {narrow}")
+    assert refused.json()["code"] == "insufficient_scope"
+    assert (await env.browser().post("/transfer")).json()["code"] == "not_authenticated"
+
+
+async def test_im04_route_for_users_admits_no_other_caller(make_env: EnvFactory) -> None:
+    """``deny_impersonated()`` requires a session, and its refusal is that of every such route."""
+    env = make_env(project=replace(_project("object"), access_keys=(KEY,)), routes=_routes, access_keys=True)
+    env.emulator.base_url = IDP
+    delegate = env.emulator.issue_delegate(ADA, "TPA2app", ("pay",))
+    for bearer in (delegate, KEY.secret):
+        response = await env.browser().post("/password", authorization=f"Bearer {bearer}")
+        assert (response.status_code, response.json()["code"]) == (403, "session_required")
+
+
+async def test_im05_refusal_of_a_delegate_names_its_actor(make_env: EnvFactory) -> None:
+    """In the event of an ``on_caller`` hook that refuses it (IM-05)."""
+    env = _env(make_env)
+
+    @env.descope.on_caller
+    async def refuse(caller: Delegate | Machine) -> None:
+        raise Forbidden
+
+    token = env.emulator.issue_delegate(ADA, "TPA2app", claims={"act": {"sub": _id(env)}})
+    await env.browser().get("/caller", authorization=f"Bearer {token}")
+
+    assert _events(env) == [SessionRefused(ADA_ID, None, "forbidden", _id(env))]
+
+
+def test_denial_is_in_the_table_of_routes_and_in_openapi(make_env: EnvFactory) -> None:
+    """For users alone, and for any caller."""
+    env = _env(make_env)
+    rows = {row.path: row.access for row in RouteTable(env.app).rows}
+    paths = env.app.openapi()["paths"]
+
+    assert rows["/password"] == "not impersonated"
+    assert rows["/transfer"] == "not impersonated; any caller with pay"
+    assert paths["/password"]["post"]["x-denied-impersonation"] is True
+    assert paths["/transfer"]["post"]["x-denied-impersonation"] is True
+    assert paths["/transfer"]["post"]["security"][0] == {"DescopeOAuth2": ["pay"]}
+    assert "x-denied-impersonation" not in paths["/actor"]["get"]
 
 
 async def test_im04_request_without_a_session_is_not_signed_in(make_env: EnvFactory) -> None:

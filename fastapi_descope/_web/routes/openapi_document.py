@@ -259,7 +259,8 @@ def _rows_by_operation(rows: Iterable[RouteRow]) -> dict[tuple[str, str], RouteR
 
 def _add_requirements(operation: dict[str, Any], row: RouteRow) -> None:
     """Add the extensions that list what the route requires. A value that the app has set is kept."""
-    for name, value in _requirements(row.requirements).items():
+    found = {**_requirements(row.requirements), "x-denied-impersonation": row.denies_impersonated}
+    for name, value in found.items():
         if value:
             operation.setdefault(name, value)
 
@@ -271,7 +272,6 @@ def _requirements(requirements: Sequence[Requirement]) -> dict[str, object]:
         "x-required-tenant": next((each.tenant_from for each in requirements if each.tenant_from), None),
         "x-required-mfa": any(each.mfa for each in requirements),
         "x-required-step-up": any(each.step_up for each in requirements),
-        "x-denied-impersonation": any(each.not_impersonated for each in requirements),
     }
 
 

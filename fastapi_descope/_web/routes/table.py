@@ -37,6 +37,8 @@ from .checks import dependants, is_own
 __all__ = ["RouteRow", "RouteTable"]
 
 _SIGNED_IN = "signed in"
+_ANY_CALLER = "any caller"
+_NOT_IMPERSONATED = "not impersonated"
 _DESCRIPTIONS: Sequence[tuple[object, str]] = (
     (current_session, _SIGNED_IN),
     (current_user, _SIGNED_IN),
@@ -56,7 +58,8 @@ class RouteRow:
     ``roles admin``. ``is_optional`` marks routes that use a session if there is one. ``is_own`` marks the
     routes of the plugin, which enforce their own rules. ``is_marked`` marks endpoints with ``@public``, and
     ``is_documentation`` the OpenAPI document of FastAPI and its pages. ``admits_machines`` marks routes whose
-    caller may be a machine. ``requirements`` are those of its dependencies.
+    caller may be a machine, and ``denies_impersonated`` those that no impersonated session may use.
+    ``requirements`` are those of its dependencies.
     """
 
     path: str
@@ -67,6 +70,7 @@ class RouteRow:
     is_marked: bool = False
     is_documentation: bool = False
     admits_machines: bool = False
+    denies_impersonated: bool = False
     requirements: tuple[Requirement, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -203,6 +207,9 @@ def _row(route: object, path: str) -> RouteRow:
         is_marked=is_public(endpoint),
         is_documentation=_is_documentation(endpoint),
         admits_machines=_admits_machines(calls),
+        denies_impersonated=any(
+            call.not_impersonated for call in calls if isinstance(call, (CallerScheme, Requirement))
+        ),
         requirements=tuple(call for call in calls if isinstance(call, Requirement)),
     )
 
@@ -229,12 +236,13 @@ def _methods(route: object) -> tuple[str, ...]:
 
 
 def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
-    """Describe the requirements, each once. ``signed in`` is omitted if there is another one."""
+    """Describe the requirements, each once, without those that another one includes."""
     found: list[str] = []
     for each in dependants:
         call: object = each.call
         if isinstance(call, CallerScheme):
             found.append(_caller(call.kind, each.own_oauth_scopes or ()))
+            found += [_NOT_IMPERSONATED] if call.not_impersonated else []
         elif isinstance(call, Requirement):
             found += _description(call)
         elif isinstance(call, ClaimsDependency):
@@ -242,7 +250,8 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
         else:
             found += [text for dependency, text in _DESCRIPTIONS if dependency is call]
     texts = tuple(dict.fromkeys(found))
-    return tuple(text for text in texts if text != _SIGNED_IN) or texts
+    included = {_SIGNED_IN, *(text.partition(" with ")[0] for text in texts if " with " in text)}
+    return tuple(text for text in texts if text not in included) or texts
 
 
 def _guard(app: object) -> tuple[str, ...]:
@@ -250,7 +259,7 @@ def _guard(app: object) -> tuple[str, ...]:
 
 
 def _caller(kind: type[object] | None, scopes: Sequence[str]) -> str:
-    name = "any caller" if kind is None else kind.__name__.lower()
+    name = _ANY_CALLER if kind is None else kind.__name__.lower()
     return f"{name} with {_listed(scopes)}" if scopes else name
 
 
@@ -265,7 +274,7 @@ def _description(requirement: Requirement) -> list[str]:
         f"tenant = {{{requirement.tenant_from}}}": requirement.tenant_from,
         f"step-up{max_age}": requirement.step_up,
         "MFA": requirement.mfa,
-        "not impersonated": requirement.not_impersonated,
+        _NOT_IMPERSONATED: requirement.not_impersonated,
     }
     return [text for text, is_required in texts.items() if is_required] or [_SIGNED_IN]
 
