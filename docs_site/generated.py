@@ -123,7 +123,9 @@ def _fixtures() -> str:
 
 
 def _routes() -> str:
-    settings = DescopeSettings(project_id="P" + "a" * 27, notp=True, resource="https://api.example.com")
+    settings = DescopeSettings(
+        project_id="P" + "a" * 27, login_methods=["sso", "notp"], resource="https://api.example.com"
+    )
     app = FastAPI()
     Descope(app, settings=settings)
     document = app.openapi()

@@ -25,6 +25,7 @@ __all__ = [
     "JwksFetched",
     "LoginFailed",
     "LoginLoopStopped",
+    "LoginMethod",
     "LoginStarted",
     "ProfileFetched",
     "RedirectRejected",
@@ -48,6 +49,9 @@ __all__ = [
     "UpstreamTokenRejected",
 ]
 
+LoginMethod = Literal["sso", "oauth", "notp"]
+"""A way to sign in: single sign-on, a social provider, or a message from a phone."""
+
 logger = logging.getLogger("fastapi_descope")
 
 
@@ -63,7 +67,7 @@ class LoginStarted(Event):
     """A login started: the browser was redirected to Descope, or shows the code of an nOTP sign-in."""
 
     name = "login_started"
-    method: Literal["sso", "notp"] = "sso"
+    method: LoginMethod = "sso"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class SignedIn(Event):
     user_id: str
     tenant_id: str | None
     first_seen: bool
-    method: Literal["sso", "notp"] = "sso"
+    method: LoginMethod = "sso"
     actor_id: str | None = None
 
 

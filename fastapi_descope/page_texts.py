@@ -102,6 +102,14 @@ class PageTexts:
     organisation_invalid: str = "That is neither a work e-mail nor the id of an organisation."
     organisation_label: str = "Work e-mail or organisation"
 
+    # The page that offers the ways to sign in
+    login_title: str = "Sign in"
+    login_detail: str = "Choose how you sign in."
+    login_confirm_detail: str = "Sign in again to continue."
+    login_sso: str = "Continue with single sign-on"
+    login_provider: str = "Continue with {name}"
+    login_unavailable: str = "This way to sign in is not available here."
+
     # The confirmation of a login that another site has begun
     confirm_title: str = "Sign in again?"
     confirm_detail: str = (

@@ -19,7 +19,7 @@ from ._refresh.store import MemoryRefreshStore, RefreshStore
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
-from ._web.app_location import NOTP_ROUTES, PUBLIC_ROUTES, RouteFinder
+from ._web.app_location import LOGIN, RouteFinder, entry_route
 from ._web.cookies import SessionCookies
 from ._web.credentials import CredentialsReader
 from ._web.csrf import CrossOriginProtection
@@ -36,14 +36,17 @@ from ._web.public_origin import PublicOrigin
 from ._web.qr_code import QrCodes
 from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthParts
+from ._web.routes.authorization import AuthorizationRedirect
 from ._web.routes.checks import RouteChecks
 from ._web.routes.login import LoginRoutes
+from ._web.routes.login_page import LoginPageRoute
 from ._web.routes.login_steps import LoginSteps
 from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
 from ._web.routes.resource import ProtectedResource
-from ._web.routes.router import LOGIN_BEHIND_AUTH, build_router
+from ._web.routes.router import LOGIN_BEHIND_AUTH, Routes, build_router
 from ._web.routes.session import SessionRoutes
+from ._web.routes.social import SocialRoute
 from ._web.scopes import Scope, ScopePolicy
 from .errors import ConfigurationError
 from .page_texts import ENGLISH, PageTexts
@@ -332,7 +335,7 @@ class Descope(HookDecorators):
             leeway=settings.leeway,
             loops=loops,
             close_code=settings.websocket_close_code,
-            routes=RouteFinder((*PUBLIC_ROUTES, *NOTP_ROUTES) if settings.notp else PUBLIC_ROUTES),
+            routes=RouteFinder(settings.login_methods),
         )
         error_responses = ErrorResponses(
             public_origin,
@@ -369,8 +372,16 @@ class Descope(HookDecorators):
             hooks=self._hooks,
             steps=steps,
         )
-        notp = NotpRoutes(steps, QrCodes()) if settings.notp else None
-        self.router = build_router(LoginRoutes(steps), session, self.lifespan, notp)
+        methods, authorization = settings.login_methods, AuthorizationRedirect(steps)
+        routes = Routes(
+            login=LoginRoutes(authorization),
+            has_sso="sso" in methods,
+            page=None if entry_route(methods) is LOGIN else LoginPageRoute(authorization),
+            social=[SocialRoute(authorization, provider) for provider in settings.social_providers],
+            notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
+            session=session,
+        )
+        self.router = build_router(routes, self.lifespan)
         resource = settings.resource
         protected = None if resource is None else ProtectedResource(resource, settings, self._scopes)
         self.resource_router = APIRouter() if protected is None else protected.router()

@@ -3,13 +3,14 @@
 The environment is read when ``DescopeSettings`` is created, not on import.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ._config.env import UnknownSettingWarning
 from ._config.env_settings import EnvSettings
+from ._config.login_methods import PROVIDERS, social_providers
 from ._config.setting_types import (
     ApiOrigin,
     CookieDomain,
@@ -21,6 +22,7 @@ from ._config.setting_types import (
     HeaderSecret,
     Items,
     LocalPath,
+    LoginMethods,
     PathSegment,
     ProjectId,
     PublicOrigin,
@@ -151,9 +153,19 @@ class DescopeSettings(EnvSettings):
         " not even a slash at the end",
     )
     """Further origins that can send requests, open WebSockets and be redirect targets."""
-    # NP-09: another way to sign in, which an app has to want.
-    notp: bool = Field(default=False, description="true or false")
-    """Adds the routes of ``/login/notp``, the sign-in with WhatsApp. Needs the extra ``notp``."""
+    # SI-01, NP-09: an app has to want each way in.
+    login_methods: LoginMethods = Field(
+        default=("sso",),
+        validate_default=True,
+        description=f"ways to sign in, separated by commas: sso, notp, {', '.join(PROVIDERS)}, and"
+        " oauth:NAME for a custom provider",
+    )
+    """The ways to sign in that the app offers. Each adds its routes. ``notp``, the sign-in with WhatsApp,
+    needs the extra ``notp``."""
+    # SI-04
+    sign_up: bool = Field(default=False, description="true or false")
+    """Whether a social login creates the user if the project has none. Single sign-on follows the tenant's
+    configuration instead."""
     # AK-01: each unknown key costs a call to Descope, which an app has to want.
     access_keys: bool = Field(default=False, description="true or false")
     """Accepts access keys as bearers, for ``Machine``. An unknown key costs one call to Descope."""
@@ -191,6 +203,11 @@ class DescopeSettings(EnvSettings):
         description="a redis:// or rediss:// URL with a host, or a unix:// URL",
     )
     """The Redis through which processes share refreshes. Needs the extra ``redis``."""
+
+    @property
+    def social_providers(self) -> Sequence[str]:
+        """The names of the providers in ``login_methods``."""
+        return social_providers(self.login_methods)
 
     def with_resource(self, resource: str) -> Self:
         """Return these settings with another ``resource``.

@@ -26,14 +26,15 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_qr_code_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The app does not start with ``DESCOPE_NOTP``, and needs no segno without it."""
+    """The app does not start with ``notp`` in ``DESCOPE_LOGIN_METHODS``, and needs no segno without it."""
     monkeypatch.setitem(sys.modules, "segno", None)
     project = "P2" + "n" * 26
 
     with pytest.raises(ConfigurationError) as caught:
-        Descope(settings=DescopeSettings(project_id=project, notp=True))
+        Descope(settings=DescopeSettings(project_id=project, login_methods=["notp"]))
     Descope(settings=DescopeSettings(project_id=project))
 
     assert caught.value.detail == (
-        "DESCOPE_NOTP is set, and the segno package is not installed: pip install 'fastapi-descope[notp]'"
+        "DESCOPE_LOGIN_METHODS contains notp, and the segno package is not installed:"
+        " pip install 'fastapi-descope[notp]'"
     )

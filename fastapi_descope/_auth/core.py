@@ -154,7 +154,17 @@ def build_core(
     )
     browser_tokens = BrowserTokens(authenticator, coordinator)
     completed = CompletedLogins(store, coordinator, tokens)
-    login_flow = LoginFlow(api, tokens, browser_tokens, coordinator, completed, gate, events, recorder)
+    login_flow = LoginFlow(
+        api,
+        tokens,
+        browser_tokens,
+        coordinator,
+        completed,
+        gate,
+        events,
+        recorder,
+        sign_up=settings.sign_up,
+    )
     return Core(
         clock=clock,
         api=api,

@@ -23,7 +23,7 @@ from ..errors import (
     UpstreamError,
     UpstreamRejected,
 )
-from ..events import CallbackRepeated, EventBus, LoginFailed, SignedIn
+from ..events import CallbackRepeated, EventBus, LoginFailed, LoginMethod, SignedIn
 from ..login import Login
 from ..page_texts import ENGLISH
 from ..session import AuthSession, TokenPair
@@ -44,16 +44,23 @@ class LoginRequest:
     """The parameters of a login. ``repr`` shows neither the tenant nor ``redirect_url``, which has the state.
 
     Attributes:
-        tenant: A tenant id, or an e-mail address whose domain belongs to a tenant.
+        tenant: A tenant id, or an e-mail address whose domain belongs to a tenant. "" for a social login.
         redirect_url: The URL of the callback, with the state.
         params: Login parameters from the browser.
         options: Further options of the login, such as step-up.
+        provider: The provider of a social login, else None.
     """
 
-    tenant: str = field(repr=False)
-    redirect_url: str = field(repr=False)
+    tenant: str = field(default="", repr=False)
+    redirect_url: str = field(default="", repr=False)
     params: LoginParams = field(default_factory=LoginParams)
     options: LoginOptions | None = None
+    provider: str | None = None
+
+    @property
+    def method(self) -> Literal["sso", "oauth"]:
+        """The way to sign in."""
+        return "sso" if self.provider is None else "oauth"
 
 
 class LoginFlow:
@@ -69,6 +76,8 @@ class LoginFlow:
         gate: SessionGate[AuthSession],
         events: EventBus,
         recorder: Recorder,
+        *,
+        sign_up: bool = False,
     ) -> None:
         self._api = api
         self._tokens = tokens
@@ -78,6 +87,7 @@ class LoginFlow:
         self._gate = gate
         self._events = events
         self._recorder = recorder
+        self._sign_up = sign_up
         self._log = LogOnce()
         self._exchanges: SingleFlight[bytes, TokenPair | None] = SingleFlight()
 
@@ -108,7 +118,9 @@ class LoginFlow:
             self._events.emit(LoginFailed(error.code))
             raise
 
-    async def complete_login(self, code: str, admit: Admission, *, secret: str) -> TokenPair | None:
+    async def complete_login(
+        self, code: str, admit: Admission, *, secret: str, method: LoginMethod = "sso"
+    ) -> TokenPair | None:
         """Exchange the one-time code of a callback, and return the verified tokens if ``admit`` returns.
 
         One call to Descope, never repeated. Concurrent callbacks with the same ``secret`` share it, so a code
@@ -119,6 +131,7 @@ class LoginFlow:
             code: The code.
             admit: The app's decision.
             secret: That of the login cookie: it identifies the login and its browser.
+            method: That of the login cookie: it decides where the code is exchanged.
 
         Returns:
             The tokens, or None if an earlier callback has completed the login, or has failed to.
@@ -133,7 +146,7 @@ class LoginFlow:
             Exception: Whatever ``admit`` raises.
         """
         key = sha256(secret.encode()).digest()  # CB-16
-        return await self._exchanges.run(key, lambda: self._complete(code, admit, secret))
+        return await self._exchanges.run(key, lambda: self._complete(code, admit, secret, method))
 
     async def repeat_login(self, secret: str, credentials: Credentials) -> TokenPair | None:
         """Return what a browser gets that repeats the callback of a completed login. Calls nothing.
@@ -159,7 +172,7 @@ class LoginFlow:
         await self._completed.end(secret, superseded=superseded)
 
     async def finish(
-        self, response: TokenResponse, admit: Admission, *, method: Literal["sso", "notp"] = "sso"
+        self, response: TokenResponse, admit: Admission, *, method: LoginMethod = "sso"
     ) -> TokenPair:
         """Return the verified tokens of ``response`` if ``admit`` returns. Every login ends here.
 
@@ -205,6 +218,15 @@ class LoginFlow:
         await self._exchanges.drain(seconds)
 
     async def _authorize(self, request: LoginRequest, refresh_jwt: str | None = None) -> str:
+        if request.provider is not None:
+            return await self._api.fetch_social_url(
+                provider=request.provider,
+                redirect_url=request.redirect_url,
+                params=request.params,
+                options=request.options,
+                refresh_jwt=refresh_jwt,
+                sign_up=self._sign_up,
+            )
         return await self._api.fetch_login_url(
             tenant=request.tenant,
             redirect_url=request.redirect_url,
@@ -213,13 +235,15 @@ class LoginFlow:
             refresh_jwt=refresh_jwt,
         )
 
-    async def _complete(self, code: str, admit: Admission, secret: str) -> TokenPair | None:
+    async def _complete(
+        self, code: str, admit: Admission, secret: str, method: LoginMethod
+    ) -> TokenPair | None:
         lease = await self._completed.acquire(secret)
         if lease is None:
             return None
         try:
             with self._recorder.measure(CALLBACK, {"result": "failed"}) as measurement:
-                pair = await self._exchange(code, admit)
+                pair = await self._exchange(code, admit, method)
                 measurement.attributes["result"] = "signed_in"
         except Exception:
             await self._completed.refuse(secret, lease)
@@ -227,27 +251,33 @@ class LoginFlow:
         await self._completed.keep(secret, pair)
         return pair
 
-    async def _exchange(self, code: str, admit: Admission) -> TokenPair:
+    async def _exchange(self, code: str, admit: Admission, method: LoginMethod) -> TokenPair:
         try:
-            response = await self._api.exchange_code(code)
+            response = await self._api.exchange_code(code, "oauth" if method == "oauth" else "sso")
         except UpstreamRejected as rejection:
             raise self.rejected("code_refused", ENGLISH.login_too_late, rejection) from None
         except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))
             raise
-        return await self.finish(response, admit)
+        return await self.finish(response, admit, method=method)
 
     def _authorization_rejected(self, request: LoginRequest, rejection: UpstreamRejected) -> LoginRejected:
         callback = request.redirect_url.partition("?")[0]  # its query has the state
+        if request.provider is None:
+            target, setting = "tenant", "DESCOPE_PROJECT_ID"
+            detail = ENGLISH.organisation_unknown
+        else:
+            target, setting = f"provider {request.provider}", "DESCOPE_LOGIN_METHODS"
+            detail = ENGLISH.login_unavailable
         self._log.warning(
-            f"Descope refuses {callback} or the tenant (status {rejection.upstream_status}, code"
+            f"Descope refuses {callback} or the {target} (status {rejection.upstream_status}, code"
             f" {rejection.upstream_code or 'none'}): check the approved domains of the project,"
-            " DESCOPE_PUBLIC_URL and DESCOPE_PROJECT_ID"
+            f" DESCOPE_PUBLIC_URL and {setting}"
         )
-        return self.rejected("authorize_refused", ENGLISH.organisation_unknown, rejection)
+        return self.rejected("authorize_refused", detail, rejection)
 
 
-def _signed_in(session: AuthSession, login: Login, method: Literal["sso", "notp"]) -> SignedIn:
+def _signed_in(session: AuthSession, login: Login, method: LoginMethod) -> SignedIn:
     return SignedIn(session.user.id, session.tenant_id, login.first_seen, method, session.actor)
 
 

@@ -49,7 +49,8 @@ class NotpFlow:
         except UpstreamRejected as rejection:
             self._log.warning(
                 f"Descope refuses to start a WhatsApp sign-in (status {rejection.upstream_status}, code"
-                f" {rejection.upstream_code or 'none'}): enable nOTP for the project, or unset DESCOPE_NOTP"
+                f" {rejection.upstream_code or 'none'}): enable nOTP for the project, or remove notp from"
+                " DESCOPE_LOGIN_METHODS"
             )
             detail = ENGLISH.notp_unavailable
             raise self._login_flow.rejected("notp_start_refused", detail, rejection) from None

@@ -10,10 +10,9 @@ from starlette.applications import Starlette
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.routing import NoMatchFound
 
 from .._config.origin import Origin
-from .._web.app_location import CALLBACK, LOGIN
+from .._web.app_location import CALLBACK, LOGIN, LOGIN_PAGE, RouteFinder
 from .._web.middleware import DescopeMiddleware
 from .._web.routes.checks import check_routes
 from .._web.starlette_auth import DescopeAuthBackend
@@ -167,16 +166,20 @@ def _check_middleware(app: _App) -> CheckResult:
 
 
 def _check_plugin_routes(app: _App) -> CheckResult:
-    count = sum(getattr(route, "name", None) == LOGIN.name for route in iter_route_contexts(app.app.routes))
+    names = [getattr(route, "name", None) for route in iter_route_contexts(app.app.routes)]
+    count = names.count(CALLBACK.name)
     if count > 1:
         message = (
             f"the login routes are included {count} times;"
             " Descope(app) includes descope.router, so do not include it again"
         )
         return fail("routes.repeated", message + _location(app))
-    try:
-        login, callback = (app.app.url_path_for(route.name) for route in (LOGIN, CALLBACK))
-    except NoMatchFound:
+    finder = RouteFinder()
+    login, callback = (
+        next(filter(None, (finder.path(route, app.app) for route in routes)), None)
+        for routes in ((LOGIN_PAGE, LOGIN), (CALLBACK,))
+    )
+    if login is None or callback is None:
         message = "the login routes are missing; use Descope(app), or app.include_router(descope.router)"
         return fail("routes.missing", message + _location(app))
     return ok("routes.included", f"login at {login}, callback at {callback}{_location(app)}")

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_settings import NoDecode
 
+from .login_methods import is_login_method
 from .origin import Origin
 from .tenant_hint import TENANT_HINT_PATTERN
 
@@ -32,6 +33,7 @@ __all__ = [
     "HeaderSecret",
     "Items",
     "LocalPath",
+    "LoginMethods",
     "PathSegment",
     "Prefix",
     "ProjectId",
@@ -185,6 +187,13 @@ def _local_path(path: str) -> str:
     return path
 
 
+def _login_methods(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the items without repetitions. A misspelt one would be a way in that silently is not there."""
+    if not items or not all(map(is_login_method, items)):
+        raise ValueError
+    return tuple(dict.fromkeys(items))
+
+
 def _earlier(info: ValidationInfo, name: str) -> str | None:
     """Return the value of a setting declared earlier, or None if it is unset or wrong."""
     value: object = info.data.get(name)
@@ -306,6 +315,7 @@ Text = Annotated[str, Field(min_length=1)]
 Items = Annotated[
     Coerced[Sequence[str], tuple[Text, ...]], NoDecode, BeforeValidator(_split_items), MAY_BE_BLANK
 ]
+LoginMethods = Annotated[Items, AfterValidator(_login_methods)]
 ProjectId = Annotated[str, Field(pattern=PROJECT_ID.pattern)]
 # Every number has bounds, here or where a setting declares it (ST-07).
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]

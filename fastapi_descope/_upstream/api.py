@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
@@ -159,9 +159,36 @@ class DescopeApi:
             )
         )
 
-    async def exchange_code(self, code: str) -> TokenResponse:
+    async def fetch_social_url(
+        self,
+        *,
+        provider: str,
+        redirect_url: str,
+        params: LoginParams | None = None,
+        options: LoginOptions | None = None,
+        refresh_jwt: str | None = None,
+        sign_up: bool = False,
+    ) -> str:
+        """Start a login at a social provider; return the URL to redirect to, whose form is checked.
+
+        ``refresh_jwt`` is as in ``fetch_login_url``. Without ``sign_up`` Descope accepts existing users only.
+        """
+        options = options or LoginOptions()
+        query = {"provider": provider, "redirectURL": redirect_url}
+        query |= (params or LoginParams()).wire_query(social=True)
+        return parse_login_url(
+            await self._post(
+                f"/v1/auth/oauth/authorize{'' if sign_up else '/signin'}{_query_string(query)}",
+                options.body(),
+                refresh_jwt if options.stepup or options.mfa else None,
+                transport=self._logins,
+            )
+        )
+
+    async def exchange_code(self, code: str, method: Literal["sso", "oauth"] = "sso") -> TokenResponse:
         """Exchange the one-time code of a callback for tokens."""
-        return parse_tokens(await self._post("/v1/auth/sso/exchange", {"code": code}, transport=self._logins))
+        path = f"/v1/auth/{method}/exchange"
+        return parse_tokens(await self._post(path, {"code": code}, transport=self._logins))
 
     async def start_notp(self, options: LoginOptions | None = None) -> NotpStart:
         """Start the sign-in of an existing user, who confirms it by a message from their phone.

@@ -63,13 +63,20 @@ class _Spec(NamedTuple):
     grammar: re.Pattern[str]
     meaning: str
     wire: str | None
+    sso_only: bool
 
 
 def _param(
-    grammar: re.Pattern[str], meaning: str, *, wire: str | None = None, secret: bool = False
+    grammar: re.Pattern[str],
+    meaning: str,
+    *,
+    wire: str | None = None,
+    secret: bool = False,
+    sso_only: bool = False,
 ) -> str | None:
     """Return a field for a query parameter; ``wire`` is its name in the request to Descope, if it is sent."""
-    return field(default=None, repr=not secret, metadata={"spec": _Spec(grammar, meaning, wire)})
+    spec = _Spec(grammar, meaning, wire, sso_only)
+    return field(default=None, repr=not secret, metadata={"spec": spec})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +90,25 @@ class LoginParams:
     login_hint: str | None = _param(
         _TEXT, "The user name that the identity provider suggests.", wire="loginHint", secret=True
     )
-    sso_id: str | None = _param(TENANT_HINT, "The id of one of the tenant's SSO connections.", wire="ssoId")
+    sso_id: str | None = _param(
+        TENANT_HINT, "The id of one of the tenant's SSO connections.", wire="ssoId", sso_only=True
+    )
     prompt: str | None = _param(
         _TEXT, "The prompt of the identity provider, such as login (OpenID Connect).", wire="prompt"
     )
     force_authn: str | None = _param(
-        _FLAG, "`true`: the identity provider asks for credentials again (SAML).", wire="forceAuthn"
+        _FLAG,
+        "`true`: the identity provider asks for credentials again (SAML).",
+        wire="forceAuthn",
+        sso_only=True,
     )
     step_up: str | None = _param(_FLAG, "`true`: the user confirms who they are.")
     mfa: str | None = _param(_FLAG, "`true`: the user gives a second factor.")
 
     @classmethod
-    def meanings(cls) -> Mapping[str, str]:
-        """Return one sentence about each parameter, by name."""
-        return {name: spec.meaning for name, spec in _SPECS.items()}
+    def meanings(cls, *, social: bool = False) -> Mapping[str, str]:
+        """Return one sentence about each parameter of SSO, or of social logins, by name."""
+        return {name: spec.meaning for name, spec in _SPECS.items() if not (social and spec.sso_only)}
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
@@ -110,9 +122,10 @@ class LoginParams:
         values = {name: cast("str | None", getattr(self, name)) for name in _SPECS}
         return {name: value for name, value in values.items() if value is not None}
 
-    def wire_query(self) -> Mapping[str, str]:
-        """Return the query parameters that Descope expects (wire contract 2.1)."""
-        given = [(_SPECS[name], value) for name, value in self.as_query().items()]
+    def wire_query(self, *, social: bool = False) -> Mapping[str, str]:
+        """Return the query that Descope expects for SSO, or a social login (wire contract 2.1, 2.4)."""
+        specs = ((_SPECS[name], value) for name, value in self.as_query().items())
+        given = [(spec, value) for spec, value in specs if not (social and spec.sso_only)]
         return {spec.wire: "true" if spec.grammar is _FLAG else value for spec, value in given if spec.wire}
 
     def apply_to(self, options: LoginOptions) -> LoginOptions:

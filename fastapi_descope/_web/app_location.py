@@ -5,7 +5,7 @@ A path exists in two forms: as the app's routes have it, and as browsers have it
 with ``FastAPI(root_path=...)`` behind a proxy that strips the prefix gets a path without it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -14,24 +14,27 @@ from starlette.applications import Starlette
 from starlette.routing import NoMatchFound
 from starlette.types import Scope
 
+from .._config.login_methods import social_providers
+
 __all__ = [
     "CALLBACK",
+    "FIXED_ROUTES",
     "LOGIN",
+    "LOGIN_PAGE",
     "LOGOUT",
     "LOGOUT_ALL",
     "NOTP",
-    "NOTP_ROUTES",
     "NOTP_SESSION",
     "NOTP_START",
-    "PUBLIC_ROUTES",
-    "PUBLIC_SUFFIXES",
-    "SENSITIVE_PATHS",
+    "SOCIAL_NAME",
     "AppLocation",
     "PluginRoute",
     "RouteFinder",
+    "entry_route",
     "path_in_app",
     "path_in_browser",
     "public_path",
+    "social_route",
 ]
 
 
@@ -45,38 +48,66 @@ class PluginRoute:
 
 
 LOGIN = PluginRoute("descope_login", "/login/sso", "GET")
+LOGIN_PAGE = PluginRoute("descope_login_page", "/login", "GET")
 CALLBACK = PluginRoute("descope_callback", "/callback", "GET")
 LOGOUT = PluginRoute("descope_logout", "/logout", "POST")
 LOGOUT_ALL = PluginRoute("descope_logout_all", "/logout/all", "POST")
-
-PUBLIC_ROUTES = (LOGIN, CALLBACK, LOGOUT, LOGOUT_ALL)
-"""The routes that must work without a session. ``DescopeMiddleware(protect=True)`` leaves them public."""
 
 NOTP = PluginRoute("descope_notp", "/login/notp", "GET")
 NOTP_START = PluginRoute("descope_notp_start", "/login/notp", "POST")
 NOTP_SESSION = PluginRoute("descope_notp_session", "/login/notp/session", "POST")
 
-NOTP_ROUTES = (NOTP, NOTP_START, NOTP_SESSION)
-"""Further routes of that kind, which exist with ``DESCOPE_NOTP`` only."""
+FIXED_ROUTES = (LOGIN, LOGIN_PAGE, CALLBACK, LOGOUT, LOGOUT_ALL, NOTP, NOTP_START, NOTP_SESSION)
+"""All routes that must work without a session, except those of social logins. An app has some of them."""
 
-SENSITIVE_PATHS = (LOGIN.path, CALLBACK.path)
-"""Suffixes of paths whose queries contain codes, states and e-mail addresses."""
+SOCIAL_NAME = "descope_login_oauth_"
+"""The names of the routes of social logins, up to the provider."""
 
-PUBLIC_SUFFIXES = tuple({route.path for route in (*PUBLIC_ROUTES, *NOTP_ROUTES)})
+_ROUTES_BY_METHOD: Mapping[str, tuple[PluginRoute, ...]] = {
+    "sso": (LOGIN,),
+    "notp": (NOTP, NOTP_START, NOTP_SESSION),
+}
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;="
 """Characters of a path that are not escaped, besides letters, digits and ``-._~`` (RFC 3986, section 3.3)."""
+
+
+def social_route(provider: str) -> PluginRoute:
+    """Return the route that starts a login at a provider: one for each, so that all other paths are 404."""
+    return PluginRoute(f"{SOCIAL_NAME}{provider}", f"/login/oauth/{provider}", "GET")
+
+
+def entry_route(login_methods: Sequence[str]) -> PluginRoute:
+    """Return the route that users without a session are sent to: the page, unless SSO is the only way in."""
+    return LOGIN if tuple(login_methods) == ("sso",) else LOGIN_PAGE
+
+
+def _public_routes(login_methods: Sequence[str]) -> Iterator[PluginRoute]:
+    """Yield the routes that must work without a session. ``protect`` leaves them public."""
+    yield from (CALLBACK, LOGOUT, LOGOUT_ALL)
+    if (entry := entry_route(login_methods)) is not LOGIN:
+        yield entry
+    for method in login_methods:
+        yield from _ROUTES_BY_METHOD.get(method, ())
+    yield from map(social_route, social_providers(login_methods))
 
 
 class RouteFinder:
     """Finds the plugin's routes in apps, and caches their paths.
 
     In an app with hundreds of routes a look-up raises an exception for each of them, and unauthenticated
-    requests cause look-ups. ``public`` are the routes that the apps have and that work without a session.
+    requests cause look-ups. ``login_methods`` are those of the settings.
+
+    Attributes:
+        entry: The route that users without a session are sent to.
+        suffixes: Suffixes of the paths of the routes that work without a session. Their queries contain
+            codes, states and e-mail addresses.
     """
 
-    def __init__(self, public: Sequence[PluginRoute] = PUBLIC_ROUTES) -> None:
-        self._public = tuple(public)
+    def __init__(self, login_methods: Sequence[str] = ("sso",)) -> None:
+        self.entry = entry_route(login_methods)
+        self._public = tuple(_public_routes(login_methods))
+        self.suffixes = tuple({route.path for route in self._public})
         self._paths: WeakKeyDictionary[Starlette, dict[str, str]] = WeakKeyDictionary()
 
     def path(self, route: PluginRoute, app: object) -> str | None:
@@ -121,7 +152,7 @@ class AppLocation:
         if self._parent is None:
             return self
         if self._login_app is None:
-            has_login = self.path_of(LOGIN) is not None
+            has_login = self.path_of(CALLBACK) is not None
             self._login_app = self if has_login else self._parent.login_app
         return self._login_app
 
@@ -139,10 +170,20 @@ class AppLocation:
         path = self.path_of(route)
         return None if path is None else path_in_browser(path, self.root_path)
 
+    @property
+    def starts_login(self) -> bool:
+        """Whether the login at ``entry_path`` starts at once, and not on a page."""
+        return self._finder.entry is LOGIN
+
+    @property
+    def entry_path(self) -> str | None:
+        """The path of the login that users without a session are sent to, as browsers have it."""
+        return self.path_in_browser(self._finder.entry)
+
     def is_public_route(self, scope: Scope) -> bool:
         """Return whether a request is for one of the plugin's routes that must work without a session."""
         path = path_in_app(scope, self.root_path)
-        if not path.endswith(PUBLIC_SUFFIXES):  # most paths, and then the app need not be searched
+        if not path.endswith(self._finder.suffixes):  # most paths, and then the app need not be searched
             return False
         return path in self._finder.public_paths(self.app, method=scope.get("method", ""))
 

@@ -38,7 +38,7 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..events import LoginLoopStopped
-from .app_location import CALLBACK, LOGIN, LOGOUT, path_in_app, path_in_browser, public_path
+from .app_location import CALLBACK, LOGOUT, path_in_app, path_in_browser, public_path
 from .client_kind import ClientKind, client_kind, is_cross_origin_navigation
 from .login_loops import LoginLoops
 from .openapi import PROBLEM_MEDIA_TYPE
@@ -108,7 +108,7 @@ class ErrorResponses:
 
     def _login_path(self, auth: RequestAuth) -> str | None:
         """Return the public path of the login that belongs to the request, or None if the app has none."""
-        return auth.location.login_app.path_in_browser(LOGIN)
+        return auth.location.login_app.entry_path
 
     def response_for(self, error: DescopeError, auth: RequestAuth, *, started: bool = False) -> ASGIApp:
         """Return the response for ``error`` as an ASGI app.
@@ -189,7 +189,8 @@ class ErrorResponses:
             return None
         url = self._login_url(login, here, params, scope)
         if client_kind(scope) is ClientKind.NAVIGATION:
-            if _has_session(auth) and is_cross_origin_navigation(Headers(scope=scope)):
+            may_be_asked = auth.location.starts_login and _has_session(auth)
+            if may_be_asked and is_cross_origin_navigation(Headers(scope=scope)):
                 auth.cookies.add(self._own_logins.mark(scope, url))
             return RedirectResponse(url, HTTPStatus.SEE_OTHER, NO_STORE)
         problem = self._problem(error, auth)

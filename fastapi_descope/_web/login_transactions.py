@@ -13,6 +13,7 @@ reference, which no script can read (NP-01, NP-02).
 """
 
 import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
@@ -20,6 +21,7 @@ from secrets import token_hex, token_urlsafe
 from typing import ClassVar, Self
 
 from .._encoding import base64url_decode, base64url_encode, is_canonical_base64url
+from ..events import LoginMethod
 from .cookies import CookieAttributes
 from .credentials import Headers, cookie_pairs
 from .redirects import MAX_RETURN_TO
@@ -33,11 +35,15 @@ _MAX_STORED = 20
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUFFIX = re.compile(rb"[0-9a-f]{16}")
-# Hash and time, secret and marks, and three texts in base64url.
+# Hash and time, secret, method and marks, and three texts in base64url.
 _VALUE = re.compile(
-    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]{43})\.(s?m?u?)"
+    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]{43})\.([on]?)(s?m?u?)"
     rb"\.([A-Za-z0-9_-]{0,1366})\.([A-Za-z0-9_-]{0,342})\.([A-Za-z0-9_-]{0,1366})"
 )
+
+
+_METHODS: Mapping[bytes, LoginMethod] = {b"": "sso", b"o": "oauth", b"n": "notp"}
+_METHOD_MARKS = {method: mark.decode("ascii") for mark, method in _METHODS.items()}
 
 
 def _decoded(text: bytes) -> str | None:
@@ -64,6 +70,7 @@ class Transaction:
         return_to: Where the login ends; "" for the landing page.
         started_at: When it started, in milliseconds since the epoch. When it was completed, if it is used.
         pending_ref: The pending reference of an nOTP sign-in, else "".
+        method: The way to sign in: each has a route of its own at which the login is completed.
         secret: A random text that only this cookie has.
         tenant: The tenant that the browser asked for, or "".
         step_up: Whether a step-up was asked for.
@@ -76,6 +83,7 @@ class Transaction:
     return_to: str = field(repr=False)
     started_at: int
     pending_ref: str = field(default="", repr=False)
+    method: LoginMethod = "sso"
     secret: str = field(default_factory=lambda: token_urlsafe(32), repr=False)
     tenant: str = field(default="", repr=False)
     step_up: bool = False
@@ -93,6 +101,7 @@ class Transaction:
         )
         texts = (self.return_to, self.tenant, self.pending_ref)
         encoded = (base64url_encode(text.encode("ascii")) for text in texts)
+        marks = _METHOD_MARKS[self.method] + marks
         return ".".join((self.state_hash, str(self.started_at), self.secret, marks, *encoded))
 
     @classmethod
@@ -101,7 +110,7 @@ class Transaction:
         match = _VALUE.fullmatch(value)
         if match is None:
             return None
-        return_to, tenant, pending_ref = (_decoded(text) for text in match.groups()[4:])
+        return_to, tenant, pending_ref = (_decoded(text) for text in match.groups()[5:])
         if return_to is None or tenant is None or pending_ref is None:
             return None
         return cls(
@@ -110,10 +119,11 @@ class Transaction:
             started_at=int(match[2]),
             pending_ref=pending_ref,
             secret=match[3].decode("ascii"),
+            method=_METHODS[match[4]],
             tenant=tenant,
-            step_up=b"s" in match[4],
-            mfa=b"m" in match[4],
-            used=b"u" in match[4],
+            step_up=b"s" in match[5],
+            mfa=b"m" in match[5],
+            used=b"u" in match[5],
         )
 
     def is_live(self, now: float) -> bool:
@@ -191,6 +201,7 @@ class LoginTransactions:
         return_to: str,
         now: float,
         secure: bool,
+        method: LoginMethod = "sso",
         pending_ref: str = "",
         tenant: str = "",
         step_up: bool = False,
@@ -209,6 +220,7 @@ class LoginTransactions:
             return_to if storable else "",
             int(now * 1000),
             pending_ref,
+            method,
             tenant=tenant,
             step_up=step_up,
             mfa=mfa,
@@ -223,17 +235,23 @@ class LoginTransactions:
         ]
 
     def find(
-        self, headers: Headers, *, state: str, now: float, secure: bool, notp: bool = False
+        self,
+        headers: Headers,
+        *,
+        state: str,
+        now: float,
+        secure: bool,
+        methods: Container[LoginMethod] = ("sso",),
     ) -> Transaction | None:
         """Return the login with this state, pending or used, or None if this browser has none.
 
-        ``notp`` selects nOTP sign-ins; without it only other logins are found. The result is also None if two
-        cookies have the state and different contents. The comparison takes constant time (CB-03).
+        Only logins of one of the ``methods`` are found (SI-02). The result is also None if two cookies
+        have the state and different contents. The comparison takes constant time (CB-03).
         """
         matching = self._cookie_sets[secure].matching(headers, state)
         live = {transaction for _, transaction in matching if transaction.is_live(now)}
         found = live.pop() if len(live) == 1 else None
-        return found if found is None or bool(found.pending_ref) is notp else None
+        return found if found is None or found.method in methods else None
 
     def delete(self, headers: Headers, *, state: str, secure: bool) -> list[bytes]:
         """Return the ``Set-Cookie`` values that delete the login with this state, expired or not.

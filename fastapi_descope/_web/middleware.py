@@ -14,7 +14,7 @@ from .._concurrency import Pacer
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
-from .app_location import SENSITIVE_PATHS, AppLocation, path_in_app
+from .app_location import AppLocation, path_in_app
 from .auth_scope import attach, detach, request_auth
 from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints, innermost
@@ -143,7 +143,7 @@ class DescopeMiddleware:
         if not self._are_routes_checked:
             self._check_app(scope.get("app"))
         path = scope["path"].rstrip("/")
-        if scope.get("query_string") and path.endswith(SENSITIVE_PATHS):
+        if scope.get("query_string") and path.endswith(self._parts.routes.suffixes):
             redact_span()
             if path != scope["path"] and auth.location.is_public_route({**scope, "path": path}):
                 return _NOT_FOUND

@@ -32,6 +32,10 @@ a, button { display: inline-block; padding: .6rem 1rem; border: 1px solid var(--
   color: var(--card); background: var(--accent); }
 .actions { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
 .actions > form:has(label), .actions > div { width: 100%; }
+.login .actions { gap: .5rem; }
+.login .actions > a { width: 100%; text-align: center; color: inherit; background: none;
+  border-color: var(--edge); }
+.login form:has(label):not(:last-child) { padding-bottom: 1rem; }
 svg { display: block; width: 14rem; max-width: 100%; margin: 0 auto 1.25rem; }
 [hidden] { display: none; }
 a.quiet { padding-inline: 0; color: var(--accent); background: none; border-color: transparent; }
@@ -48,7 +52,7 @@ $head<title>$title</title>
 <style>$style</style>
 </head>
 <body>
-<main>
+<main class="$name">
 <h1>$title</h1>
 $detail
 $content
@@ -71,6 +75,7 @@ STYLE_SOURCE = source_hash(_STYLE)
 def html_document(page: Page) -> str:
     """Return the document for ``page``."""
     return _DOCUMENT.substitute(
+        name=page.name,
         language=page.language,
         direction=page.direction,
         head=page.head,

@@ -26,8 +26,11 @@ __all__ = [
     "forwarding_page",
     "hidden_inputs",
     "home_link",
+    "login_form",
     "organisation_page",
+    "page_link",
     "page_of",
+    "tenant_field",
     "turbo_page",
 ]
 
@@ -67,10 +70,10 @@ def error_page(
     """
     parts: list[PageForm | PageLink] = []
     if can_retry and isinstance(error, (UpstreamUnavailable, SessionCheckFailed)):
-        parts.append(_link(texts.again, ""))  # an empty href is the URL of the page itself
+        parts.append(page_link(texts.again, ""))  # an empty href is the URL of the page itself
     elif login_path is not None and not isinstance(error, (ConfigurationError, SessionTooLarge)):
         is_step_up = isinstance(error, StepUpRequired)
-        parts.append(_link(texts.step_up if is_step_up else texts.sign_in_again, login_path))
+        parts.append(page_link(texts.step_up if is_step_up else texts.sign_in_again, login_path))
     if logout_path is not None:
         button = Html.escape(texts.sign_out)
         parts.append(PageForm(action=Html.escape(logout_path), method="post", button=button))
@@ -94,7 +97,7 @@ def organisation_page(
         is_invalid: Whether the user has entered something that is neither.
     """
     detail = texts.organisation_invalid if is_invalid else texts.organisation_detail
-    form = _login_form(texts, login_path, carried, _tenant_field(texts, ""))
+    form = login_form(texts, login_path, carried, tenant_field(texts, ""))
     return page_of(texts, "organisation", texts.organisation_title, detail, form)
 
 
@@ -117,8 +120,8 @@ def confirmation_page(
     """
     tenant = carried.get("tenant")
     hidden = {name: value for name, value in carried.items() if name != "tenant"}
-    shown = (_tenant_field(texts, tenant),) if tenant else ()
-    parts = _login_form(texts, login_path, hidden, *shown), home_link(texts, home_path)
+    shown = (tenant_field(texts, tenant),) if tenant else ()
+    parts = login_form(texts, login_path, hidden, *shown), home_link(texts, home_path)
     if is_crowded:
         return page_of(texts, "confirmation", texts.crowded_title, texts.crowded_detail, *parts)
     detail = texts.confirm_detail_organisation if tenant else texts.confirm_detail
@@ -127,7 +130,8 @@ def confirmation_page(
 
 def forwarding_page(texts: PageTexts, url: str) -> Page:
     """Return a page that navigates to ``url``, so that the navigation is same-site."""
-    page = page_of(texts, "signed_in", texts.signed_in_title, texts.signed_in_detail, _link(texts.go_on, url))
+    link = page_link(texts.go_on, url)
+    page = page_of(texts, "signed_in", texts.signed_in_title, texts.signed_in_detail, link)
     return replace(page, head=_refresh(url))
 
 
@@ -153,21 +157,30 @@ def hidden_inputs(values: Mapping[str, str]) -> Mapping[Html, Html]:
     return {Html.escape(name): Html.escape(value) for name, value in values.items()}
 
 
-def _link(label: str, url: str) -> PageLink:
+def page_link(label: str, url: str) -> PageLink:
+    """Return a link."""
     return PageLink(label=Html.escape(label), url=Html.escape(url))
 
 
-def _login_form(texts: PageTexts, login_path: str, hidden: Mapping[str, str], *shown: PageField) -> PageForm:
+def login_form(
+    texts: PageTexts,
+    login_path: str,
+    hidden: Mapping[str, str],
+    *shown: PageField,
+    button: str | None = None,
+) -> PageForm:
+    """Return the form that starts a login. ``button`` replaces the text of its button."""
     return PageForm(
         action=Html.escape(login_path),
         method="get",
-        button=Html.escape(texts.go_on),
+        button=Html.escape(button or texts.go_on),
         hidden=hidden_inputs(hidden),
         fields=shown,
     )
 
 
-def _tenant_field(texts: PageTexts, tenant: str) -> PageField:
+def tenant_field(texts: PageTexts, tenant: str) -> PageField:
+    """Return the field for a work e-mail or an organisation, which contains ``tenant``."""
     return PageField(
         name=Html("tenant"),
         label=Html.escape(texts.organisation_label),

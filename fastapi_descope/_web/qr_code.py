@@ -33,7 +33,7 @@ class QrCodes:
             import segno  # noqa: PLC0415 - an optional package
         except ModuleNotFoundError:
             raise ConfigurationError(
-                "DESCOPE_NOTP is set, and the segno package is not installed:"
+                "DESCOPE_LOGIN_METHODS contains notp, and the segno package is not installed:"
                 " pip install 'fastapi-descope[notp]'"
             ) from None
         self._make = segno.make_qr

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from .._auth.credentials import Credentials
 from .._encoding import base64url_decode
+from .._web.app_location import LOGIN, social_route
 from .._web.cookies import SessionCookies
 from .._web.credentials import CredentialsReader
 from .._web.middleware import DescopeMiddleware
@@ -163,6 +164,7 @@ class TestHarness:
         *,
         tenant: str | None = DEFAULT_TENANT,
         return_to: str | None = None,
+        provider: str | None = None,
         refuse: bool = False,
     ) -> httpx2.Response:
         """Log in through the app's login route, the emulator's page and the app's callback.
@@ -176,6 +178,8 @@ class TestHarness:
             tenant: The id or an e-mail address of the tenant whose SSO to use; None for
                 ``DESCOPE_DEFAULT_TENANT``.
             return_to: The path in the app that the login returns to.
+            provider: Log in at this social provider, such as ``"google"``, instead of the tenant's SSO. The
+                session then has the tenant only if the project selects one (``Project(auto_tenant=True)``).
             refuse: Press *Refuse* on the emulator's page.
 
         Returns:
@@ -187,7 +191,7 @@ class TestHarness:
                 emulator's page fails.
             TypeError: The client is asynchronous.
         """
-        return self._login_flow(user, tenant, return_to, refuse=refuse).log_in(client)
+        return self._login_flow(user, tenant, return_to, provider, refuse=refuse).log_in(client)
 
     async def log_in_async(
         self,
@@ -196,6 +200,7 @@ class TestHarness:
         *,
         tenant: str | None = DEFAULT_TENANT,
         return_to: str | None = None,
+        provider: str | None = None,
         refuse: bool = False,
     ) -> httpx.Response:
         """Log in with an ``async_client``, as ``log_in`` does with a ``client``. A coroutine.
@@ -205,6 +210,7 @@ class TestHarness:
             user: As in ``log_in``.
             tenant: As in ``log_in``.
             return_to: As in ``log_in``.
+            provider: As in ``log_in``.
             refuse: As in ``log_in``.
 
         Returns:
@@ -214,7 +220,7 @@ class TestHarness:
             LookupError: As in ``log_in``.
             TypeError: The client is not asynchronous.
         """
-        return await self._login_flow(user, tenant, return_to, refuse=refuse).log_in_async(client)
+        return await self._login_flow(user, tenant, return_to, provider, refuse=refuse).log_in_async(client)
 
     def expire_session(self, client: TestClient | httpx.AsyncClient) -> None:
         """Advance the clock until the client's session token has expired, including the leeway.
@@ -256,13 +262,20 @@ class TestHarness:
         return client
 
     def _login_flow(
-        self, user: str | SeedUser | None, tenant: str | None, return_to: str | None, *, refuse: bool
+        self,
+        user: str | SeedUser | None,
+        tenant: str | None,
+        return_to: str | None,
+        provider: str | None,
+        *,
+        refuse: bool,
     ) -> LoginFlow:
         tenant_id = self._tenant_id(tenant or self._default_tenant)
         login_id = self._users.get_or_create(user, tenant_id, None).login_id
-        parameters = {"tenant": tenant, "return_to": return_to}
+        parameters = {"tenant": tenant if provider is None else None, "return_to": return_to}
         query = {name: value for name, value in parameters.items() if value is not None}
-        return LoginFlow(self._idp, login_path(self._app), query, None if refuse else login_id)
+        path = login_path(self._app, LOGIN if provider is None else social_route(provider))
+        return LoginFlow(self._idp, path, query, None if refuse else login_id)
 
     def _tenant_id(self, tenant: str | None) -> str | None:
         """Return the id of the tenant with this id, or with the domain of this e-mail address."""

@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+from .._web.app_location import PluginRoute
 from .._web.routes.table import RouteTable
 from ..emulator.client import submit_login_form
 from .clients import EMULATOR_HOST
 
 __all__ = ["LoginFlow", "login_path"]
 
-_LOGIN = "/login/sso"
 _EMULATOR = f"http://{EMULATOR_HOST}"
 
 
@@ -76,8 +76,8 @@ class LoginFlow:
         return await client.get(_callback_url(submitted), follow_redirects=False)
 
 
-def login_path(app: ASGIApp) -> str:
-    """Return the path of the app's login route, with its prefix and mounts.
+def login_path(app: ASGIApp, route: PluginRoute) -> str:
+    """Return the path of a login route of the app, with its prefix and mounts.
 
     Looks through wrappers that keep the wrapped app in an attribute ``app``.
 
@@ -89,9 +89,12 @@ def login_path(app: ASGIApp) -> str:
         inner = getattr(inner, "app", None)
     rows = RouteTable(inner).rows if inner is not None else ()
     for row in rows:
-        if row.is_own and row.path.endswith(_LOGIN):
+        if row.is_own and row.path.endswith(route.path):
             return row.path
-    raise LookupError(f"This app has no {_LOGIN} route of the plugin. Is descope.router included?")
+    raise LookupError(
+        f"This app has no {route.path} route of the plugin. Is descope.router included, and does"
+        " DESCOPE_LOGIN_METHODS list this way to sign in?"
+    )
 
 
 def _sign_in_page(response: httpx.Response | httpx2.Response) -> str | None:

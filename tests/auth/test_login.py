@@ -356,6 +356,22 @@ async def test_callbacks_with_different_codes_share_nothing() -> None:
     assert (ada.session.user.email, grace.session.user.email) == (ADA, "grace@acme.example")
 
 
+async def test_rejected_provider_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what to check. The user reads that this way to sign in is not available."""
+    core = AuthHarness()
+
+    with pytest.raises(LoginRejected, match="not available here") as caught:
+        await core.login_flow.authorization_url(LoginRequest(redirect_url=CALLBACK, provider="friendster"))
+
+    assert caught.value.reason == "authorize_refused"
+    (message,) = caplog.messages
+    assert message == (
+        "fastapi_descope: Descope refuses http://127.0.0.1:8000/callback or the provider friendster"
+        " (status 400, code E011004): check the approved domains of the project, DESCOPE_PUBLIC_URL and"
+        " DESCOPE_LOGIN_METHODS"
+    )
+
+
 def test_repr_of_a_login_request_shows_neither_state_nor_e_mail() -> None:
     """It may be logged (LG-02)."""
     request = LoginRequest(

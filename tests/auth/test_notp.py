@@ -266,7 +266,7 @@ async def test_a_refused_start_is_logged_once(caplog: pytest.LogCaptureFixture) 
     (message,) = caplog.messages
     assert message == (
         "fastapi_descope: Descope refuses to start a WhatsApp sign-in (status 400, code E011001): enable nOTP"
-        " for the project, or unset DESCOPE_NOTP"
+        " for the project, or remove notp from DESCOPE_LOGIN_METHODS"
     )
     expected: list[Event] = [LoginFailed("notp_start_refused", 400, "E011001")] * 2
     assert core.events == expected

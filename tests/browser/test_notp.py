@@ -56,7 +56,7 @@ def polls_of(page: Page) -> list[Response]:
 
 def test_np08_the_page_shows_the_name_of_the_user(site: SiteFactory, page: Page, phone: Page) -> None:
     """The browser polls until the message has arrived, shows the name, and continues at the target."""
-    app = site(notp=True)
+    app = site(login_methods=["sso", "notp"])
     polls = polls_of(page)
     page.goto(app.url + "/login/notp?return_to=/")
     expect(page.locator("svg")).to_be_visible()
@@ -77,7 +77,7 @@ def test_np08_the_page_shows_the_name_of_the_user(site: SiteFactory, page: Page,
 def test_np05_a_hostile_name_is_shown_as_text(site: SiteFactory, page: Page, phone: Page) -> None:
     """The script of the page writes text only, and its policy lets no other script run."""
     user = SeedUser("mallory@acme.example", name=HOSTILE_NAME)
-    app = site(Emulator(Project(users=(user,))), notp=True)
+    app = site(Emulator(Project(users=(user,))), login_methods=["sso", "notp"])
     page.goto(app.url + "/login/notp")
 
     with held_navigation(page, app.url + "/"):
@@ -89,7 +89,7 @@ def test_np05_a_hostile_name_is_shown_as_text(site: SiteFactory, page: Page, pho
 
 def test_the_target_page_gets_strict_cookies(site: SiteFactory, page: Page, phone: Page) -> None:
     """The navigation starts on our own page, so the browser sends them."""
-    app = site(host="localhost", notp=True, cookie_samesite="strict")
+    app = site(host="localhost", login_methods=["sso", "notp"], cookie_samesite="strict")
     page.goto(app.url + "/login/notp?return_to=/")
 
     send_message(page, phone)
@@ -99,7 +99,7 @@ def test_the_target_page_gets_strict_cookies(site: SiteFactory, page: Page, phon
 
 def test_a_hidden_page_does_not_poll(site: SiteFactory, page: Page) -> None:
     """A forgotten tab causes no requests. It polls as soon as it is visible again."""
-    app = site(notp=True)
+    app = site(login_methods=["sso", "notp"])
     polls = polls_of(page)
     page.clock.install()
     page.goto(app.url + "/login/notp")
@@ -113,7 +113,7 @@ def test_a_hidden_page_does_not_poll(site: SiteFactory, page: Page) -> None:
 
 def test_an_expired_code_is_hidden(site: SiteFactory, page: Page) -> None:
     """After ten minutes the page stops polling and offers to start again."""
-    app = site(notp=True)
+    app = site(login_methods=["sso", "notp"])
     page.clock.install()
     page.goto(app.url + "/login/notp")
     expect(page.locator("svg")).to_be_visible()
@@ -131,7 +131,7 @@ def test_an_expired_code_is_hidden(site: SiteFactory, page: Page) -> None:
 
 def test_a_refusal_is_shown(site: SiteFactory, page: Page) -> None:
     """The page shows the message of the response, and stops."""
-    app = site(notp=True)
+    app = site(login_methods=["sso", "notp"])
     page.goto(app.url + "/login/notp")
 
     page.context.clear_cookies()
@@ -142,7 +142,7 @@ def test_a_refusal_is_shown(site: SiteFactory, page: Page) -> None:
 
 def test_an_outage_does_not_end_the_sign_in(site: SiteFactory, page: Page, phone: Page) -> None:
     """The page continues to poll after a 503 and after a failed request."""
-    app = site(notp=True)
+    app = site(login_methods=["sso", "notp"])
     app.emulator.faults.add("notp_pending", status=503, retry_after=1)
     page.goto(app.url + "/login/notp?return_to=/")
     page.route("**/login/notp/session", lambda route: route.abort(), times=1)
@@ -154,7 +154,7 @@ def test_an_outage_does_not_end_the_sign_in(site: SiteFactory, page: Page, phone
 
 def test_the_page_works_without_scripts(site: SiteFactory, chromium: Browser, phone: Page) -> None:
     """The user presses a button after sending the message."""
-    app: Site = site(notp=True)
+    app: Site = site(login_methods=["sso", "notp"])
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(app.url + "/login/notp?return_to=/")

@@ -145,7 +145,7 @@ async def run_journey() -> Mapping[str, Observation]:
 
 def _build() -> _Journey:
     emulator = _RecordingEmulator()
-    env = build_app_harness(emulator=emulator, notp=True)
+    env = build_app_harness(emulator=emulator, login_methods=["sso", "notp"])
     journey = _Journey(env, emulator, env.browser())
 
     @env.descope.login_options

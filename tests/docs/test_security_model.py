@@ -36,6 +36,7 @@ _GROUPS = {
     "AK": 6,
     "IM": 5,
     "BP": 4,
+    "SI": 5,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

@@ -35,6 +35,7 @@ IDP = "http://127.0.0.1:8787"
 _ENDPOINTS = frozenset(
     {
         "authorize",
+        "oauth_authorize",
         "exchange",
         "refresh",
         "select",

@@ -14,7 +14,7 @@ from tests.helpers.app_harness import APP, AppHarness, Browser
 
 ADA = "ada@acme.example"
 LOGIN_COOKIE = re.compile(
-    r"descope_login_[0-9a-f]{16}=[\w-]{43}\.\d+\.[\w-]{43}\.\.[\w-]*\.\.[\w-]+"
+    r"descope_login_[0-9a-f]{16}=[\w-]{43}\.\d+\.[\w-]{43}\.n\.[\w-]*\.\.[\w-]+"
     r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax"
 )
 TRUSTED = "https://front.example"

@@ -182,7 +182,7 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> 
             base_url=base_url,
             public_url=url,
             auth_management_key=MANAGEMENT_KEY,
-            notp=True,
+            login_methods=["sso", "notp"],
         )
         descope = Descope(
             app,

@@ -1,6 +1,6 @@
 """Cookies are read as they were written, and foreign bytes never become a token."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +9,7 @@ from fastapi_descope._auth.credentials import Credentials
 from fastapi_descope._web.cookies import SessionCookies
 from fastapi_descope._web.credentials import CredentialsReader, Headers
 from fastapi_descope._web.login_transactions import LoginTransactions
+from fastapi_descope.events import LoginMethod
 from fastapi_descope.session import AuthSession, RefreshToken, TokenPair
 from fastapi_descope.settings import DescopeSettings
 from tests.helpers.cookie_jar import PlainJar
@@ -144,8 +145,8 @@ def test_ck01_a_name_has_exactly_one_spelling(before: bytes, after: bytes) -> No
 def test_cb03_no_cookie_and_state_match_without_a_login(header: bytes, state: str, *, secure: bool) -> None:
     """A browser without a pending login finds none."""
     headers = [(b"cookie", header)]
-    for notp in (False, True):
-        assert LOGINS.find(headers, state=state, now=NOW, secure=secure, notp=notp) is None
+    for method in get_args(LoginMethod):
+        assert LOGINS.find(headers, state=state, now=NOW, secure=secure, methods=(method,)) is None
     assert LOGINS.delete(headers, state=state, secure=secure) == []
     assert LOGINS.start(headers, return_to="/", now=NOW, secure=secure)[1]
 

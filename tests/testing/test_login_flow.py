@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from fastapi_descope import Descope, DescopeSettings, Login, LoginRejected
+from fastapi_descope.emulator import Project
 from fastapi_descope.testing import emulated_descope
 from tests.helpers.guarded_app import PROJECT, guarded_app
 
@@ -210,3 +211,18 @@ async def test_a_client_of_the_app_refuses_the_emulators_pages() -> None:
         assert client.get("/nowhere?next=//127.0.0.1:8787/").status_code == 404
     with emulated_descope(guarded_app(public_url="http://127.0.0.1:8787")) as harness:
         assert harness.client().get("/nowhere").status_code == 404
+
+
+async def test_a_login_at_a_social_provider() -> None:
+    """The user joins the tenant, and the session has it only if the project selects it."""
+    app = guarded_app(login_methods=["sso", "google"])
+    with emulated_descope(app, project=Project(auto_tenant=True)) as harness:
+        client = harness.client()
+        response = harness.log_in(client, "zoe@acme.example", provider="google", return_to="/me")
+        refused = await harness.log_in_async(harness.async_client(), provider="google", refuse=True)
+
+        assert (response.status_code, response.headers["location"]) == (303, "/me")
+        assert client.get("/me").json() == ["zoe@acme.example", "acme"]
+        assert refused.status_code == 400
+        with pytest.raises(LookupError, match="no /login/oauth/github route"):
+            harness.log_in(client, provider="github")

@@ -18,7 +18,8 @@ DescopeSettings(
     auth_management_key="key",
     redis_url=SecretStr("rediss://cache.example"),
     cookie_secure=None,
-    notp=True,
+    login_methods=["sso", "google"],
+    sign_up=True,
     cookie_samesite="strict",
     cookie_prefix="auto",
     upstream_timeout=2,
@@ -31,7 +32,8 @@ assert_type(settings.trusted_origins, tuple[str, ...])
 assert_type(settings.auth_management_key, SecretStr | None)
 assert_type(settings.redis_url, SecretStr | None)
 assert_type(settings.cookie_secure, bool | None)
-assert_type(settings.notp, bool)
+assert_type(settings.login_methods, tuple[str, ...])
+assert_type(settings.sign_up, bool)
 assert_type(settings.cookie_prefix, Literal["", "__Host-", "__Secure-"])
 
 DescopeSettings(leway=5)  # type: ignore[call-arg]
@@ -40,7 +42,7 @@ DescopeSettings(leeway="5")  # type: ignore[arg-type]
 DescopeSettings(cookie_samesite="Strict")  # type: ignore[arg-type]
 DescopeSettings(cookie_prefix="__Http-")  # type: ignore[arg-type]
 DescopeSettings(trusted_origins=[5])  # type: ignore[list-item]
-DescopeSettings(notp="true")  # type: ignore[arg-type]
+DescopeSettings(sign_up="true")  # type: ignore[arg-type]
 DescopeSettings(redis_url=5)  # type: ignore[arg-type]
 
 

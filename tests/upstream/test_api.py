@@ -85,6 +85,33 @@ ENDPOINTS: Mapping[str, ExpectedRequest] = {
         bearer=f"Bearer {PROJECT}",
         body='{"code":"one-time"}',
     ),
+    "social login": ExpectedRequest(
+        lambda c: c.fetch_social_url(provider="google", redirect_url="https://app.example/c?state=x"),
+        "POST /v1/auth/oauth/authorize/signin?provider=google"
+        "&redirectURL=https%3A%2F%2Fapp.example%2Fc%3Fstate%3Dx",
+        bearer=f"Bearer {PROJECT}",
+        response=LOGIN_URL,
+    ),
+    "social login with everything": ExpectedRequest(
+        lambda c: c.fetch_social_url(
+            provider="google",
+            redirect_url="https://app.example/c",
+            params=LoginParams(login_hint="ada", sso_id="main", prompt="login", force_authn="true"),
+            options=LoginOptions(mfa=True, custom_claims={"plan": "gold"}),
+            refresh_jwt=REFRESH,
+            sign_up=True,
+        ),
+        "POST /v1/auth/oauth/authorize?provider=google"
+        "&redirectURL=https%3A%2F%2Fapp.example%2Fc&loginHint=ada&prompt=login",
+        body='{"mfa":true,"customClaims":{"plan":"gold"}}',
+        response=LOGIN_URL,
+    ),
+    "social exchange": ExpectedRequest(
+        lambda c: c.exchange_code("one-time", "oauth"),
+        "POST /v1/auth/oauth/exchange",
+        bearer=f"Bearer {PROJECT}",
+        body='{"code":"one-time"}',
+    ),
     "nOTP": ExpectedRequest(
         lambda c: c.start_notp(),
         "POST /v1/auth/notp/whatsapp/signin",

@@ -33,7 +33,7 @@ def _settings(values: dict[str, object]) -> DescopeSettings:
 def notp_env(make_env: EnvFactory) -> AppHarness:
     """Build an app with nOTP that trusts another origin. Its clock stands still until a test moves it."""
     emulator = Emulator(clock=Clock(lambda: NOW), signing_key=signing_key())
-    return make_env(emulator=emulator, notp=True, trusted_origins=[TRUSTED])
+    return make_env(emulator=emulator, login_methods=["sso", "notp"], trusted_origins=[TRUSTED])
 
 
 @pytest.fixture

@@ -357,7 +357,7 @@ def test_a_target_that_is_too_long_is_not_stored(
 def test_lg06_neither_hash_nor_target_is_in_repr() -> None:
     """``repr`` shows only when the login started."""
     assert repr(Transaction("hash", "/private", NOW)) == (
-        f"Transaction(started_at={NOW}, step_up=False, mfa=False, used=False)"
+        f"Transaction(started_at={NOW}, method='sso', step_up=False, mfa=False, used=False)"
     )
 
 
@@ -387,14 +387,16 @@ def test_np01_the_reference_of_an_notp_sign_in_is_in_its_cookie(
     logins: LoginTransactions, browser: PlainJar
 ) -> None:
     """The cookie is that of any login otherwise, and ``repr`` does not show the reference."""
-    state, lines = logins.start([], return_to="/reports", now=NOW, secure=True, pending_ref="canary-ref")
+    state, lines = logins.start(
+        [], return_to="/reports", now=NOW, secure=True, method="notp", pending_ref="canary-ref"
+    )
     browser.receive(lines)
     shape = (
-        r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000000\.[\w-]{43}\.\.L3JlcG9ydHM\.\.Y2FuYXJ5LXJlZg"
+        r"__Host-descope_login_[0-9a-f]{16}=[\w-]{43}\.1700000000000\.[\w-]{43}\.n\.L3JlcG9ydHM\.\.Y2FuYXJ5LXJlZg"
         r"; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
     )
     assert [bool(re.fullmatch(shape, line.decode())) for line in lines] == [True]
-    found = logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True)
+    found = logins.find(browser.headers, state=state, now=NOW, secure=True, methods=("notp",))
     assert found is not None
     assert (found.return_to, found.pending_ref) == ("/reports", "canary-ref")
     assert "canary" not in repr(found)
@@ -404,23 +406,25 @@ def test_np02_a_login_is_found_as_its_own_kind_only(
     logins: LoginTransactions, browser: PlainJar, start_login: StartLogin
 ) -> None:
     """The callback finds no nOTP sign-in, and a poll finds no other login."""
-    state, lines = logins.start(browser.headers, return_to="/", now=NOW, secure=True, pending_ref="ref")
+    state, lines = logins.start(
+        browser.headers, return_to="/", now=NOW, secure=True, method="notp", pending_ref="ref"
+    )
     browser.receive(lines)
     other = start_login()
     assert logins.find(browser.headers, state=state, now=NOW, secure=True) is None
-    assert logins.find(browser.headers, state=other, now=NOW, secure=True, notp=True) is None
+    assert logins.find(browser.headers, state=other, now=NOW, secure=True, methods=("notp",)) is None
 
 
 def test_np02_two_references_for_one_state_are_rejected(logins: LoginTransactions, browser: PlainJar) -> None:
     """One was planted, and would sign in the user of another sign-in."""
-    state, lines = logins.start([], return_to="/", now=NOW, secure=True, pending_ref="ours")
+    state, lines = logins.start([], return_to="/", now=NOW, secure=True, method="notp", pending_ref="ours")
     browser.receive(lines)
     (value,) = browser.cookies.values()
     found = Transaction.parse(value.encode())
     assert found is not None
-    planted = Transaction(found.state_hash, found.return_to, found.started_at, "theirs")
+    planted = Transaction(found.state_hash, found.return_to, found.started_at, "theirs", "notp")
     browser.cookies[f"__Host-descope_login_{'0' * 16}"] = planted.value
-    assert logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True) is None
+    assert logins.find(browser.headers, state=state, now=NOW, secure=True, methods=("notp",)) is None
 
 
 def test_np07_the_longest_reference_and_target_fit_into_one_cookie(
@@ -428,10 +432,12 @@ def test_np07_the_longest_reference_and_target_fit_into_one_cookie(
 ) -> None:
     """Both may have 1,024 characters."""
     target, reference = "/" + "x" * 1_023, "~" * 1_024
-    state, lines = logins.start([], return_to=target, now=NOW, secure=True, pending_ref=reference)
+    state, lines = logins.start(
+        [], return_to=target, now=NOW, secure=True, method="notp", pending_ref=reference
+    )
     browser.receive(lines)
     assert browser.size <= LoginTransactions.BUDGET
-    found = logins.find(browser.headers, state=state, now=NOW, secure=True, notp=True)
+    found = logins.find(browser.headers, state=state, now=NOW, secure=True, methods=("notp",))
     assert found is not None
     assert (found.return_to, found.pending_ref) == (target, reference)
 

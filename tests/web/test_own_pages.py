@@ -125,19 +125,26 @@ async def test_bp01_retry_after_stays(make_env: EnvFactory) -> None:
 
 async def test_bp01_every_page_is_rendered_by_the_app(make_env: EnvFactory) -> None:
     """Its name tells which page it is, and the code which error."""
-    env = make_env(render_page=jinja(autoescape=True), routes=_guarded, notp=True, cookie_samesite="strict")
+    env = make_env(
+        render_page=jinja(autoescape=True),
+        routes=_guarded,
+        login_methods=["sso", "notp"],
+        cookie_samesite="strict",
+    )
     browser = await env.signed_in_browser()
 
     pages = [
         await browser.visit("/login/sso"),
         await browser.visit("/login/sso", sec_fetch_site="cross-site"),
         await browser.visit("/login/notp"),
+        await browser.visit("/login"),
         await browser.visit("/forbidden"),
     ]
     forwarding = await env.browser().sign_in()
 
     found = [re.findall(r'<body class="(\w+)" data-code="(\w*)">', page.text)[0] for page in pages]
-    assert found == [("organisation", ""), ("confirmation", ""), ("notp", ""), ("error", "forbidden")]
+    names = ["organisation", "confirmation", "notp", "login"]
+    assert found == [*((name, "") for name in names), ("error", "forbidden")]
     assert all("no-store" in page.headers["cache-control"] for page in [*pages, forwarding])
     assert '<body class="signed_in"' in forwarding.text
     assert '<head><meta http-equiv="refresh" content="0;url=/me">' in forwarding.text
@@ -156,7 +163,7 @@ async def test_bp01_post_form_gets_an_origin(make_env: EnvFactory) -> None:
 @pytest.mark.parametrize("layout", [LAYOUT, PARTS], ids=["content", "parts"])
 async def test_np05_only_its_own_script_runs_on_a_page_of_the_app(make_env: EnvFactory, layout: str) -> None:
     """The policy allows the script by its hash, wherever the template puts it."""
-    env = make_env(render_page=jinja(autoescape=True, layout=layout), notp=True)
+    env = make_env(render_page=jinja(autoescape=True, layout=layout), login_methods=["sso", "notp"])
 
     response = await env.browser().visit("/login/notp")
 
@@ -251,7 +258,10 @@ async def test_bp03_broken_template_gets_the_built_in_page(
     failure: str,
 ) -> None:
     """Status and headers are those of an app without a template. The log has one line, without values."""
-    broken, plain = make_env(render_page=render, notp=True), make_env(notp=True)
+    broken, plain = (
+        make_env(render_page=render, login_methods=["sso", "notp"]),
+        make_env(login_methods=["sso", "notp"]),
+    )
     caplog.clear()
 
     first, second = [await broken.browser().visit("/login/notp") for _ in range(2)]

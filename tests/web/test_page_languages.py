@@ -173,6 +173,9 @@ async def _logins(env: AppHarness) -> list[str]:
             (await browser.refuse(await browser.visit(refused.headers["location"]))).headers["location"]
         ),
         await browser.visit("/login/sso?tenant=unknown"),
+        await browser.visit("/login"),
+        await browser.visit("/login?mfa=true"),
+        await browser.visit("/login/oauth/guild"),
         await browser.visit("/login/notp"),
         await _pending(browser),
         await browser.visit("/errors/403"),
@@ -196,7 +199,7 @@ async def test_a_translated_app_shows_no_english_text(
     make_env: EnvFactory, visits: Callable[[AppHarness], Awaitable[list[str]]]
 ) -> None:
     """Neither on error pages nor in questions. Each sentence of ours has a field."""
-    env = make_env(texts=[translated()], routes=_routes, notp=True)
+    env = make_env(texts=[translated()], routes=_routes, login_methods=["sso", "oauth:guild", "notp"])
 
     pages = await visits(env)
 

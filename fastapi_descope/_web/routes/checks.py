@@ -14,19 +14,21 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from ...errors import ConfigurationError
-from ..app_location import LOGIN, NOTP_ROUTES, PUBLIC_ROUTES, PluginRoute, RouteFinder
+from ..app_location import CALLBACK, FIXED_ROUTES, SOCIAL_NAME, PluginRoute, RouteFinder, social_route
 from ..openapi import CallerScheme, OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
 from .login import LoginRoutes
+from .login_page import LoginPageRoute
 from .notp import NotpRoutes
 from .resource import ProtectedResource
 from .session import SessionRoutes
+from .social import SocialRoute
 
 __all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
 
-_OWN = (LoginRoutes, NotpRoutes, ProtectedResource, SessionRoutes)
+_OWN = (LoginPageRoute, LoginRoutes, NotpRoutes, ProtectedResource, SessionRoutes, SocialRoute)
 
 _CUSTOM_MATCHER = (
     "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"
@@ -64,7 +66,7 @@ def check_routes(app: Starlette) -> Iterator[str]:
         has_public = has_public or marked
         found = [error for each in _dependants(route) for error in _errors(each, is_public=marked)]
         yield from (f"{route.path}: {error}" for error in found)
-        if route.name == LOGIN.name and "{" in (route.path or ""):
+        if route.name == CALLBACK.name and "{" in (route.path or ""):
             yield f"{route.path}: the plugin's routes are not found under a prefix with a parameter"
     for each_app in apps:
         yield from _shadowed_routes(each_app)
@@ -154,7 +156,9 @@ def _shadowed_routes(app: Starlette) -> Iterator[str]:
     ``protect`` leaves these paths open, and logins depend on them.
     """
     finder = RouteFinder()
-    for route in (*PUBLIC_ROUTES, *NOTP_ROUTES):
+    names = (route.name or "" for route in _all_routes(app.routes) if is_own(route.endpoint))
+    providers = (name.removeprefix(SOCIAL_NAME) for name in names if name.startswith(SOCIAL_NAME))
+    for route in (*FIXED_ROUTES, *map(social_route, providers)):
         path = finder.path(route, app)
         if path is not None and not is_own(matched_endpoint(app, _request(route, path))):
             yield (

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from ..._auth.core import Core
 from ..._auth.login import Admission
 from ..._upstream.login_options import LoginOptions, LoginParams
 from ...errors import ConfigurationError, LoginRejected, NotAuthenticated
-from ...events import EventBus, LoginFailed
+from ...events import EventBus, LoginFailed, LoginMethod
 from ...login import Login
 from ...page_texts import ENGLISH
 from ...session import TokenPair
@@ -172,6 +172,7 @@ class LoginSteps:
         request: Request,
         return_to: str,
         *,
+        method: LoginMethod = "sso",
         pending_ref: str = "",
         tenant: str = "",
         params: LoginParams | None = None,
@@ -182,6 +183,7 @@ class LoginSteps:
             return_to=return_to,
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
+            method=method,
             pending_ref=pending_ref,
             tenant=tenant,
             step_up=params is not None and params.step_up is not None,
@@ -189,9 +191,11 @@ class LoginSteps:
         )
 
     def find_transaction(
-        self, request: Request, auth: RequestAuth, state: str | None, *, notp: bool = False
+        self, request: Request, auth: RequestAuth, state: str | None, *, methods: Container[LoginMethod]
     ) -> Transaction:
-        """Return the login with this state, pending or used, or delete what is left of it.
+        """Return the login of one of the ``methods`` with this state, or delete what is left of it.
+
+        It is pending or used.
 
         Raises:
             LoginRejected: this browser has no such pending login.
@@ -201,7 +205,7 @@ class LoginSteps:
             state=state or "",
             now=self.core.clock(),
             secure=self.cookies.use_secure(request.scope),
-            notp=notp,
+            methods=methods,
         )
         if transaction is None:
             self.delete_transaction(request, auth, state)

@@ -94,7 +94,7 @@ class NotpRoutes:
         auth = request_auth(request.scope)
         auth.refuse_cross_site()
         state = (await read_fields(request)).get("state", "")
-        transaction = self.steps.find_transaction(request, auth, state, notp=True)
+        transaction = self.steps.find_transaction(request, auth, state, methods=("notp",))
         pair = await self._complete(request, auth, transaction, state)
         if pair is None:
             return self._pending(request, auth, transaction, state)
@@ -113,7 +113,9 @@ class NotpRoutes:
         """Start a sign-in, and bind it to the browser. Return its state and its link."""
         async with self.steps.share(request):
             started = await self.steps.core.notp_flow.start(options)
-        state, cookies = self.steps.start_transaction(request, return_to, pending_ref=started.pending_ref)
+        state, cookies = self.steps.start_transaction(
+            request, return_to, method="notp", pending_ref=started.pending_ref
+        )
         auth.cookies.add(cookies)
         self.steps.events.emit(LoginStarted("notp"))
         return state, started

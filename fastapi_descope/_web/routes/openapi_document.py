@@ -27,7 +27,7 @@ from ...errors import (
     TooManyAttempts,
     UpstreamUnavailable,
 )
-from ..app_location import LOGIN, LOGOUT, RouteFinder, public_path
+from ..app_location import LOGOUT, RouteFinder, public_path
 from ..auth_scope import request_auth
 from ..csrf import SAFE_METHODS
 from ..error_responses import problem_document
@@ -192,7 +192,7 @@ class _WithSignInUrl:
         """Return the login with the way back to the docs, or None if the app has no login."""
         login = None
         with suppress(ConfigurationError):  # the middleware is not installed
-            login = request_auth(scope).location.login_app.path_in_browser(LOGIN)
+            login = request_auth(scope).location.login_app.entry_path
         if login is None or self._docs_url is None:
             return login
         docs = public_path(self._docs_url, scope.get("root_path", ""))

@@ -1,7 +1,8 @@
 """The router: paths, endpoints, and their OpenAPI descriptions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -14,15 +15,27 @@ from typing_extensions import override
 
 from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
-from ..app_location import CALLBACK, LOGIN, LOGOUT, LOGOUT_ALL, NOTP, NOTP_SESSION, NOTP_START
+from ..app_location import (
+    CALLBACK,
+    LOGIN,
+    LOGIN_PAGE,
+    LOGOUT,
+    LOGOUT_ALL,
+    NOTP,
+    NOTP_SESSION,
+    NOTP_START,
+    social_route,
+)
 from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
 from .login import LoginRoutes
+from .login_page import LoginPageRoute
 from .notp import NotpRoutes
 from .schemas import NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
+from .social import SocialRoute
 
-__all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "build_router"]
+__all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "Routes", "build_router"]
 
 LOGIN_BEHIND_AUTH = (
     "A dependency of the app requires a session for the login route too, so that no user can sign in. Protect"
@@ -39,19 +52,35 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 """A lifespan; FastAPI calls it with the app, which may be of any class."""
 
 
-def build_router(
-    login: LoginRoutes, session: SessionRoutes, lifespan: Lifespan, notp: NotpRoutes | None = None
-) -> APIRouter:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """The endpoints of the routes. Those of ways to sign in that the app does not offer are absent."""
+
+    login: LoginRoutes
+    has_sso: bool
+    page: LoginPageRoute | None
+    social: Sequence[SocialRoute]
+    notp: NotpRoutes | None
+    session: SessionRoutes
+
+
+def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
     """Return the router of the plugin. Any prefix, mount and root path may precede its paths.
 
     ``lifespan`` runs with the lifespan of the app that includes the router.
     """
     router = _SuffixRouter(lifespan)
-    _add_login(router, login)
-    if notp is not None:
-        _add_notp(router, notp)
-    _add_sign_out(router, session)
-    _add_session(router, session)
+    if routes.page is not None:
+        _add_page(router, routes.page)
+    if routes.has_sso:
+        _add_sso(router, routes.login)
+    for each in routes.social:
+        _add_social(router, each)
+    _add_callback(router, routes.login)
+    if routes.notp is not None:
+        _add_notp(router, routes.notp)
+    _add_sign_out(router, routes.session)
+    _add_session(router, routes.session)
     router.freeze()
     return router
 
@@ -98,7 +127,32 @@ class _PublicRoute(APIRoute):
             raise ConfigurationError(LOGIN_BEHIND_AUTH) from None
 
 
-def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
+def _add_page(router: APIRouter, route: LoginPageRoute) -> None:
+    router.add_api_route(
+        LOGIN_PAGE.path,
+        route.page,
+        name=LOGIN_PAGE.name,
+        route_class_override=_PublicRoute,
+        response_class=HTMLResponse,
+        responses=_problems(400, 403),
+        openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
+    )
+
+
+def _add_social(router: APIRouter, each: SocialRoute) -> None:
+    route = social_route(each.provider)
+    router.add_api_route(
+        route.path,
+        each.login,
+        name=route.name,
+        route_class_override=_PublicRoute,
+        status_code=HTTPStatus.SEE_OTHER,
+        responses=_problems(400, 403, 502, 503),
+        openapi_extra=_query(return_to=_RETURN_TO, **LoginParams.meanings(social=True)),
+    )
+
+
+def _add_sso(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
         LOGIN.path,
         routes.login,
@@ -108,6 +162,9 @@ def _add_login(router: APIRouter, routes: LoginRoutes) -> None:
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(tenant=_TENANT, return_to=_RETURN_TO, **LoginParams.meanings()),
     )
+
+
+def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
     router.add_api_route(
         CALLBACK.path,
         routes.callback,

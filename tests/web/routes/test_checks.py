@@ -174,7 +174,7 @@ def test_a_prefix_with_a_parameter_is_an_error() -> None:
 
     with pytest.raises(
         ConfigurationError,
-        match=r"/\{org\}/login/sso: the plugin's routes are not found under a prefix with a parameter",
+        match=r"/\{org\}/callback: the plugin's routes are not found under a prefix with a parameter",
     ):
         RouteChecks().raise_on_errors(app)
 

@@ -78,7 +78,7 @@ async def test_np02_two_cookies_of_one_state_are_rejected(notp_env: AppHarness) 
     (cookie,) = sign_in.browser.http.cookies.jar
     parsed = Transaction.parse((cookie.value or "").encode())
     assert parsed
-    planted = Transaction(parsed.state_hash, parsed.return_to, parsed.started_at, attackers.reference)
+    planted = Transaction(parsed.state_hash, parsed.return_to, parsed.started_at, attackers.reference, "notp")
     sign_in.browser.http.cookies.set("descope_login_" + "0" * 16, planted.value, domain="127.0.0.1")
 
     response = await sign_in.poll()

@@ -207,7 +207,7 @@ async def test_np07_a_response_without_a_valid_link_is_502(notp_env: AppHarness,
 
 async def test_an_unknown_public_origin_is_a_configuration_error(make_env: EnvFactory) -> None:
     """The page could not say where the user is signed in. Descope is not called."""
-    env = make_env(notp=True, public_url=None)
+    env = make_env(login_methods=["sso", "notp"], public_url=None)
 
     response = await env.browser().visit("/login/notp", host="app.example.com")
 
@@ -217,7 +217,7 @@ async def test_an_unknown_public_origin_is_a_configuration_error(make_env: EnvFa
 
 async def test_paths_follow_prefix_and_root_path(make_env: EnvFactory) -> None:
     """Also on the page that a form gets."""
-    env = make_env(notp=True, prefix="/auth")
+    env = make_env(login_methods=["sso", "notp"], prefix="/auth")
     browser = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(env.app, root_path="/api")))
 
     page = (await browser.visit("/api/auth/login/notp")).text

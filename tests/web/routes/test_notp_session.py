@@ -77,7 +77,7 @@ async def test_cb10_a_target_planted_in_the_cookie_is_not_followed(notp_env: App
     (cookie,) = sign_in.browser.http.cookies.jar
     parsed = Transaction.parse((cookie.value or "").encode())
     assert parsed
-    planted = Transaction(parsed.state_hash, "//evil.example", parsed.started_at, parsed.pending_ref)
+    planted = Transaction(parsed.state_hash, "//evil.example", parsed.started_at, parsed.pending_ref, "notp")
     cookie.value = planted.value
     await sign_in.confirm()
 
@@ -179,8 +179,8 @@ async def test_np04_a_sign_in_that_descope_refuses_is_over(notp_env: AppHarness)
 
 async def test_another_process_completes_the_sign_in(make_env: EnvFactory) -> None:
     """Everything is in the cookie: no process has state that another needs."""
-    one = make_env(notp=True)
-    two = make_env(notp=True, emulator=one.emulator)
+    one = make_env(login_methods=["sso", "notp"])
+    two = make_env(login_methods=["sso", "notp"], emulator=one.emulator)
     sign_in = await open_page(one)
     await sign_in.confirm()
     elsewhere = two.browser()
@@ -191,7 +191,7 @@ async def test_another_process_completes_the_sign_in(make_env: EnvFactory) -> No
 
 async def test_strict_cookies_need_no_forwarding_page(make_env: EnvFactory) -> None:
     """The form was sent by our own page, so the browser sends them after the redirect."""
-    sign_in = await open_page(make_env(notp=True, cookie_samesite="strict"))
+    sign_in = await open_page(make_env(login_methods=["sso", "notp"], cookie_samesite="strict"))
     await sign_in.confirm()
 
     assert (await sign_in.send_form()).status_code == 303

@@ -1,4 +1,4 @@
-"""``DESCOPE_NOTP`` adds the routes of nOTP, which are public (NP-09)."""
+"""``notp`` in ``DESCOPE_LOGIN_METHODS`` adds the routes of nOTP, which are public (NP-09)."""
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ async def test_np09_a_sign_in_creates_no_user(notp_env: AppHarness) -> None:
 @pytest.mark.parametrize("is_protected", [True, False])
 async def test_the_routes_need_no_session(make_env: EnvFactory, *, is_protected: bool) -> None:
     """Also if the middleware protects every path."""
-    env = make_env(notp=True)
+    env = make_env(login_methods=["sso", "notp"])
     app = FastAPI()
     app.include_router(env.descope.router)
     app.add_middleware(DescopeMiddleware, descope=env.descope, protect=is_protected)
@@ -57,7 +57,7 @@ async def test_a_route_that_shadows_one_of_them_is_an_error() -> None:
     @app.post("/login/{kind}")
     async def shadow(kind: str) -> None: ...
 
-    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, notp=True))
+    descope = Descope(settings=DescopeSettings(project_id="P2" + "w" * 26, login_methods=["notp"]))
     app.include_router(descope.router)
 
     with pytest.raises(ConfigurationError, match="POST /login/notp is handled by another route"):

@@ -31,11 +31,11 @@ from tests.helpers.openapi_document import bare_app, nothing, problems
 
 
 def test_the_errors_of_the_plugins_routes_have_the_schema(make_env: EnvFactory) -> None:
-    """Every error response of every route, those of the sign-in with WhatsApp included."""
-    paths = make_env(notp=True, routes=no_routes).app.openapi()["paths"]
+    """Every error response of every route, those of all ways to sign in included."""
+    paths = make_env(login_methods=["sso", "google", "notp"], routes=no_routes).app.openapi()["paths"]
     operations = {(path, method): each for path, item in paths.items() for method, each in item.items()}
 
-    assert len(operations) == 11
+    assert len(operations) == 13
     for operation in operations.values():
         errors = sorted(status for status in operation["responses"] if status >= "400")
         assert problems(operation) == errors
