@@ -9,6 +9,7 @@ from hypothesis import Phase, settings
 from tests.helpers.app_harness import EnvFactory, build_app_harness
 from tests.helpers.emulator import emulator_process
 from tests.helpers.otel_sdk import Sdk
+from tests.helpers.postgres_server import PostgresServer, postgres_server
 from tests.helpers.redis_server import RedisServer
 
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
@@ -94,3 +95,10 @@ def redis_victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The real PostgreSQL of the run; scripts/setup installs it. Each test creates a database of its own."""
+    with postgres_server() as server:
+        yield server

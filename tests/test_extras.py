@@ -7,22 +7,28 @@ import pytest
 
 from fastapi_descope import ConfigurationError, Descope, DescopeSettings
 
+_MODULES = ("fastapi_descope.emulator", "fastapi_descope.testing", "fastapi_descope.sqlalchemy")
 
-@pytest.mark.parametrize("extra", ["emulator", "testing"])
-def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
+
+@pytest.mark.parametrize(
+    ("extra", "package"), [("emulator", "jinja2"), ("testing", "jinja2"), ("sqlalchemy", "sqlalchemy")]
+)
+def test_a_missing_package_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, extra: str, package: str
+) -> None:
     """The message is one sentence instead of the traceback of a nested import."""
-    for name in [name for name in sys.modules if name.startswith(("jinja2", "fastapi_descope."))]:
-        if name.startswith(("jinja2", "fastapi_descope.emulator", "fastapi_descope.testing")):
+    for name in [*sys.modules]:
+        if name.startswith((package, *_MODULES)):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setitem(sys.modules, package, None)
 
     with pytest.raises(ModuleNotFoundError) as caught:
         importlib.import_module(f"fastapi_descope.{extra}")
 
     assert str(caught.value) == (
-        f"fastapi_descope.{extra} needs jinja2: pip install 'fastapi-descope[{extra}]'"
+        f"fastapi_descope.{extra} needs {package}: pip install 'fastapi-descope[{extra}]'"
     )
-    assert caught.value.name == "jinja2"
+    assert caught.value.name == package
 
 
 def test_a_missing_qr_code_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

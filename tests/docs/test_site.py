@@ -32,6 +32,7 @@ _MODULES = (
     "settings",
     "testing",
     "emulator",
+    "sqlalchemy",
 )
 
 

@@ -27,7 +27,7 @@ from tests.removals.tables import Removal, selected
 
 _TIMEOUT = 180.0
 _NO_TESTS = 5  # pytest's exit code
-_EXPENSIVE = "browser or redis or sdk or slow"
+_EXPENSIVE = "browser or postgres or redis or sdk or slow"
 _BROKEN_CODE = ("NameError", "ImportError", "UnboundLocalError", "SyntaxError")
 
 

@@ -241,7 +241,7 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
     for each in dependants:
         call: object = each.call
         if isinstance(call, CallerScheme):
-            found.append(_caller(call.kind, each.own_oauth_scopes or ()))
+            found.append(_caller(call.kind, _scopes(each)))
             found += [_NOT_IMPERSONATED] if call.not_impersonated else []
         elif isinstance(call, Requirement):
             found += _description(call)
@@ -252,6 +252,11 @@ def _requirements(dependants: Iterable[Dependant]) -> tuple[str, ...]:
     texts = tuple(dict.fromkeys(found))
     included = {_SIGNED_IN, *(text.partition(" with ")[0] for text in texts if " with " in text)}
     return tuple(text for text in texts if text not in included) or texts
+
+
+def _scopes(dependant: Dependant) -> tuple[str, ...]:
+    """Return the scopes of ``Security``, which also hold for the dependencies of its dependency."""
+    return tuple(dict.fromkeys([*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]))
 
 
 def _guard(app: object) -> tuple[str, ...]:
