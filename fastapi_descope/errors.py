@@ -174,6 +174,7 @@ class TokenReason(StrEnum):
     SUBJECT = "subject"
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 class TokenError(NotAuthenticated):
@@ -189,14 +190,14 @@ class TokenError(NotAuthenticated):
 
 # KD-05: the subject is needed to notice a refresh token of another user.
 class TokenExpired(TokenError):
-    """The token has expired; every other check passed.
+    """The token has expired, or was revoked; every other check passed.
 
-    ``subject`` is the id of the token's user.
+    ``subject`` is the id of the token's user. The reason of a revoked token is ``revoked``.
     """
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, reason: TokenReason = TokenReason.EXPIRED) -> None:
         self.subject = subject
-        super().__init__(TokenReason.EXPIRED)
+        super().__init__(reason)
 
 
 # KD-08

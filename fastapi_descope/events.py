@@ -31,6 +31,8 @@ __all__ = [
     "RedirectRejected",
     "RefreshFailed",
     "RefreshRefused",
+    "RevocationLogDegraded",
+    "RevocationLogRecovered",
     "SessionCheckFailed",
     "SessionRefreshed",
     "SessionRefused",
@@ -47,6 +49,7 @@ __all__ = [
     "UpstreamDegraded",
     "UpstreamRecovered",
     "UpstreamTokenRejected",
+    "UserRevoked",
 ]
 
 LoginMethod = Literal["sso", "oauth", "notp"]
@@ -304,6 +307,18 @@ class SignedOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UserRevoked(Event):
+    """All sessions of a user were ended in this app. Only the process that began it emits the event.
+
+    ``source`` is ``app`` for ``Descope.revoke_user``.
+    """
+
+    name = "user_revoked"
+    user_id: str
+    source: Literal["app"]
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileFetched(Event):
     """A user profile was fetched from Descope."""
 
@@ -383,6 +398,24 @@ class StoreRecovered(Event):
     """The shared refresh store accepts writes again."""
 
     name = "store_recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationLogDegraded(Event):
+    """This process cannot read the revocations of the fleet: what others revoke counts here later.
+
+    ``reason`` is the name of the error.
+    """
+
+    name = "revocation_log_degraded"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationLogRecovered(Event):
+    """This process has read all revocations of the fleet again."""
+
+    name = "revocation_log_recovered"
 
 
 @dataclass(frozen=True, slots=True)

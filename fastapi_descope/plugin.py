@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 
 from ._auth.core import build_core, monotonic_clock
 from ._refresh.store import MemoryRefreshStore, RefreshStore
+from ._revocation.deny_list import Forget
 from ._telemetry.audit import AuditLog
 from ._telemetry.log_lines import EventLog
 from ._telemetry.recorder import Recorder
@@ -49,6 +50,7 @@ from ._web.routes.session import SessionRoutes
 from ._web.routes.social import SocialRoute
 from ._web.scopes import Scope, ScopePolicy
 from .errors import ConfigurationError
+from .events import UserRevoked
 from .page_texts import ENGLISH, PageTexts
 from .pages import RenderPage
 from .settings import DescopeSettings
@@ -145,6 +147,7 @@ class Descope(HookDecorators):
             require_sync(render_page, "render_page")
         self._pages = PageResponses(texts, render_page)
         self._documented_apps: list[FastAPI] = []
+        self._forget: list[Forget] = []
         self._route_checks = RouteChecks()
         self._core = build_core(
             self.settings,
@@ -154,6 +157,7 @@ class Descope(HookDecorators):
             store=refresh_store,
             session_hooks=self._hooks.session,
             caller_hooks=self._hooks.caller,
+            forget=self._forget,
             recorder=self._recorder,
         )
         self._build_web()
@@ -253,12 +257,15 @@ class Descope(HookDecorators):
             self._route_checks.raise_on_errors(app)
         if self.settings.public_url is None:
             logger.warning("fastapi_descope: %s", _DEVELOPMENT_MODE)
-        warming = asyncio.create_task(self._core.verifier.warm())
+        warming = [
+            asyncio.create_task(each) for each in (self._core.verifier.warm(), self._core.revocations.ready())
+        ]
         try:
             yield
         finally:
-            warming.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
+            for each in warming:
+                each.cancel()
+            await asyncio.gather(*warming, return_exceptions=True)
             await self.aclose()
 
     def ready(self) -> bool:
@@ -281,6 +288,22 @@ class Descope(HookDecorators):
         """
         asyncio.get_running_loop()
         return self._core.verifier.has_keys()
+
+    async def revoke_user(self, user_id: str) -> None:
+        """End all sessions of a user in every process of the app, at once.
+
+        Every token that Descope has issued to the user until now is refused: session tokens, refresh tokens,
+        and access tokens of applications that act for the user. So are tokens that it issues later in the
+        same second. Open WebSockets and event streams of the user are closed. A new login works.
+
+        This counts in this app only, and makes no call to Descope. One round trip to Redis, if there is one.
+        Without it, the other processes do not get to know of it. See ``DESCOPE_REVOCATION_TTL``.
+
+        Args:
+            user_id: ``User.id``. An unknown id has no effect.
+        """
+        await self._core.revocations.revoke_user(user_id)
+        self.events.emit(UserRevoked(user_id, "app"))
 
     async def aclose(self) -> None:
         """Wait for refreshes, logins and logouts in flight, then close connections. The lifespan calls this.
@@ -311,6 +334,7 @@ class Descope(HookDecorators):
             store=store,
             session_hooks=self._hooks.session,
             caller_hooks=self._hooks.caller,
+            forget=self._forget,
             recorder=self._recorder,
         )
         former = self._core.replace(other)
@@ -324,11 +348,13 @@ class Descope(HookDecorators):
         cookies, public_origin = SessionCookies(settings), PublicOrigin(settings)
         redirects = RedirectPolicy(settings)
         loops, own_logins = LoginLoops(cookies), OwnLogins(cookies)
+        known_sessions = KnownSessions(self._core, settings.token_cache_size)
+        self._forget.append(known_sessions.forget)
         parts = RequestAuthParts(
             core=self._core,
             scopes=ScopePolicy(self._scopes),
             reader=CredentialsReader(settings),
-            known_sessions=KnownSessions(self._core, settings.token_cache_size),
+            known_sessions=known_sessions,
             cookies=cookies,
             csrf=CrossOriginProtection(settings),
             events=events,

@@ -187,6 +187,11 @@ class DescopeSettings(EnvSettings):
     """How many seconds before its expiry a session is refreshed."""
     refresh_grace: Whole = Field(default=30, ge=0, le=300, description="whole seconds, 0 to 300")
     """How many seconds a spent refresh token still leads to its successor."""
+    # RV-02: a refresh token that was revoked must not work again.
+    revocation_ttl: Whole = Field(
+        default=2_592_000, ge=3_600, le=31_536_000, description="whole seconds, 3600 to 31536000 (a year)"
+    )
+    """How many seconds the revocation of a user is kept: at least the lifetime of refresh tokens."""
     upstream_timeout: Timeout = Field(default=5.0, description="seconds, above 0 and up to 60")
     """The timeout in seconds of one call to Descope."""
     jwks_max_stale: Whole = Field(

@@ -8,6 +8,7 @@ from zlib import crc32
 
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.outcome import Ended, FlightResult, Outcome, Renewed, SwitchFailed, TooLarge, Unavailable
+from .._revocation.revocations import Revocations
 from .._tokens.verifier import TokenVerifier
 from ..callers import Delegate, Machine
 from ..errors import (
@@ -99,6 +100,7 @@ class _Refresh:
 
     coordinator: RefreshCoordinator
     gate: SessionGate[AuthSession]
+    revocations: Revocations
     token: RefreshToken
     task: asyncio.Task[FlightResult] | None = None
 
@@ -108,7 +110,8 @@ class _Refresh:
             result = await self._wait_for(self.task, result)
         if result.pair is None:
             return result
-        latest = await self.coordinator.outcome(self.token)
+        is_revoked = _is_revoked(self.revocations, self.token)
+        latest = None if is_revoked else await self.coordinator.outcome(self.token)
         if isinstance(latest, Renewed):
             return replace(result, pair=latest.pair)
         return replace(result, pair=None, cookies=CookieAction.KEEP)
@@ -140,6 +143,7 @@ class Authenticator:
     Args:
         verifier: Verifies session tokens and refresh tokens.
         coordinator: Refreshes sessions.
+        revocations: Knows the tokens that were revoked.
         gate: Admits or refuses verified sessions.
         caller_gate: Admits or refuses applications and machines.
         access_keys: Exchanges access keys, or None if a bearer is never an access key.
@@ -155,6 +159,7 @@ class Authenticator:
         *,
         verifier: TokenVerifier,
         coordinator: RefreshCoordinator,
+        revocations: Revocations,
         gate: SessionGate[AuthSession],
         caller_gate: SessionGate[Delegate | Machine],
         access_keys: AccessKeys | None = None,
@@ -164,6 +169,7 @@ class Authenticator:
     ) -> None:
         self._verifier = verifier
         self._coordinator = coordinator
+        self._revocations = revocations
         self._gate = gate
         self._caller_gate = caller_gate
         self._access_keys = access_keys
@@ -178,6 +184,7 @@ class Authenticator:
         costs one refresh, shared by all concurrent requests with the same refresh token. The ``on_session``
         hooks run once for each unknown session token. An access key costs what ``AccessKeys.machine`` costs.
         """
+        await self._revocations.ready()
         keys, bearer = self._access_keys, credentials.bearer
         if keys is not None and bearer is not None and looks_like_access_key(bearer):
             return await self._from_access_key(keys, bearer, credentials.client)
@@ -194,24 +201,29 @@ class Authenticator:
 
     # Verified offline before it is sent anywhere (RF-12). If it cannot be verified now, a valid session token
     # is still accepted.
-    async def verify_refresh_cookie(self, text: str | None) -> VerifiedRefreshCookie:
+    async def verify_refresh_cookie(
+        self, text: str | None, *, accept_revoked: bool = False
+    ) -> VerifiedRefreshCookie:
         """Return the refresh token of a cookie, the error of its verification, or None without a cookie.
 
-        Its browser has presented it. Costs what ``TokenVerifier.verify_refresh_token`` costs.
+        Its browser has presented it. A token that was revoked counts as expired, unless ``accept_revoked`` is
+        set. Costs what ``TokenVerifier.verify_refresh_token`` costs.
         """
         if text is None:
             return None
         try:
-            return await self._verifier.verify_refresh_token(
+            token = await self._verifier.verify_refresh_token(
                 text, on_first_presented=self._coordinator.mark_presented
             )
         except (TokenError, UpstreamUnavailable) as error:
             return error
+        is_refused = not accept_revoked and _is_revoked(self._revocations, token)
+        return _revoked(token.subject) if is_refused else token
 
     async def verify_session_cookie(self, text: str | None) -> AuthSession | TokenError | None:
         """Return the session of a cookie, the error of its verification, or None without a cookie.
 
-        Costs what ``TokenVerifier.verify_session`` costs.
+        A token that was revoked counts as expired. Costs what ``TokenVerifier.verify_session`` costs.
 
         Raises:
             UpstreamUnavailable: The token cannot be verified, because no keys could be fetched.
@@ -219,9 +231,11 @@ class Authenticator:
         if text is None:
             return None
         try:
-            return await self._verifier.verify_session(text)
+            session = await self._verifier.verify_session(text)
         except TokenError as error:
             return error
+        is_revoked = self._revocations.denies(text, session.user.id, session.issued_at)
+        return _revoked(session.user.id) if is_revoked else session
 
     # One of the cookies was planted, and it is unknown which one (KD-05, CK-11).
     def is_mismatch(self, refresh: VerifiedRefreshCookie, session: AuthSession | TokenError | None) -> bool:
@@ -238,6 +252,9 @@ class Authenticator:
             return AuthResult(error=UnsupportedAuthScheme(scheme), source="bearer")
         try:
             caller = await self._verifier.verify_bearer(bearer)
+            subject = caller.subject if isinstance(caller, Delegate) else caller.user.id
+            if self._revocations.denies(bearer, subject, caller.issued_at):
+                raise _revoked(subject)
         except TokenError as error:
             self._events.emit(TokenRejected(error.reason, "bearer"))
             return AuthResult(error=error, source="bearer")
@@ -266,15 +283,26 @@ class Authenticator:
     async def _from_cookies(self, credentials: Credentials) -> AuthResult:
         refresh = await self.verify_refresh_cookie(credentials.refresh)
         session = await self.verify_session_cookie(credentials.session)
-        if isinstance(session, TokenError) and not isinstance(session, TokenExpired):
+        if isinstance(session, TokenError) and session.reason is not TokenReason.EXPIRED:
             self._events.emit(TokenRejected(session.reason, "cookie"))
         if self.is_mismatch(refresh, session):
             # A response can only delete our own cookies for sure, and the planted one would remain alone.
             return AuthResult(error=ConflictingCookies(), source="cookie")
+        if isinstance(refresh, TokenExpired) and refresh.reason is TokenReason.REVOKED:
+            return AuthResult(error=SessionEnded(), cookies=CookieAction.CLEAR, source="cookie")
         if not isinstance(session, AuthSession):
             return await self._refresh_session(refresh, session, credentials)
-        if isinstance(refresh, RefreshToken) and refresh.actor is not None:
-            session = with_actor(session, refresh)
+        return await self._from_live_session(session, refresh, credentials)
+
+    async def _from_live_session(
+        self, session: AuthSession, refresh: VerifiedRefreshCookie, credentials: Credentials
+    ) -> AuthResult:
+        if isinstance(refresh, RefreshToken):
+            if refresh.actor is not None:
+                session = with_actor(session, refresh)
+            # RV-06
+            if credentials.may_refresh and self._revocations.is_stale(session.user.id, session.issued_at):
+                return await self._refreshed(refresh, session, credentials.session or "")
         if self._gate.hooks and credentials.session is not None:
             result = AuthResult(session, cookies=_rejected_refresh_action(refresh), source="cookie")
             result = await self._checked(result, credentials.session, session)
@@ -299,8 +327,10 @@ class Authenticator:
         if not may_refresh or self._clock() < refresh_at:
             return AuthResult(session, source="cookie", repeats_until=refresh_at)
         task = self._coordinator.start_refresh(refresh)
-        running = _Refresh(self._coordinator, self._gate, refresh, task)
-        return AuthResult(session, source="cookie", _refresh=running)
+        return AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh, task))
+
+    def _refresh_of(self, token: RefreshToken, task: asyncio.Task[FlightResult] | None = None) -> _Refresh:
+        return _Refresh(self._coordinator, self._gate, self._revocations, token, task)
 
     # With a valid refresh token, any invalid session token is replaced (RF-11).
     async def _refresh_session(
@@ -318,11 +348,22 @@ class Authenticator:
             if credentials.is_prefetch:  # the browser may show the page later, for a signed-out user (CA-06)
                 return AuthResult(error=UpstreamUnavailable(detail=_PREFETCH), source="cookie")
             return AuthResult(error=NotAuthenticated(), source="cookie")
-        result = AuthResult(source="cookie", _refresh=_Refresh(self._coordinator, self._gate, refresh))
-        result = _with_outcome(result, await self._coordinator.refresh(refresh))
-        if result.pair is None or not self._gate.hooks:
+        return await self._refreshed(refresh)
+
+    async def _refreshed(
+        self, refresh: RefreshToken, session: AuthSession | None = None, token: str = ""
+    ) -> AuthResult:
+        """Return the result after a refresh. ``session`` and its ``token`` count if there is no verdict."""
+        outcome = await self._coordinator.refresh(refresh)
+        # A revocation can arrive while Descope refreshes. The new tokens never leave this process.
+        if isinstance(outcome, Ended) or _is_revoked(self._revocations, refresh):
+            session, outcome = None, outcome if isinstance(outcome, Ended) else Ended()
+        result = _with_outcome(
+            AuthResult(session, source="cookie", _refresh=self._refresh_of(refresh)), outcome
+        )
+        if result.session is None or not self._gate.hooks:
             return result
-        return await self._checked(result, result.pair.session_jwt, result.pair.session)
+        return await self._checked(result, result.pair.session_jwt if result.pair else token, result.session)
 
     def _refresh_due_at(self, session: AuthSession) -> float:
         lifetime = session.expires_at - session.issued_at
@@ -346,6 +387,14 @@ def _with_outcome(result: AuthResult, outcome: Outcome) -> AuthResult:
             return replace(result, error=None if is_live else SessionTooLarge())
         case _:
             assert_never(outcome)
+
+
+def _is_revoked(revocations: Revocations, token: RefreshToken) -> bool:
+    return revocations.denies(token.text, token.subject, token.issued_at)
+
+
+def _revoked(subject: str) -> TokenExpired:
+    return TokenExpired(subject, TokenReason.REVOKED)
 
 
 def have_two_users(refresh: VerifiedRefreshCookie, session: AuthSession | TokenError | None) -> bool:

@@ -1,6 +1,8 @@
 """The tokens in the cookies of a browser, for login, logout, tenant switch and profile."""
 
 import asyncio
+import math
+from collections.abc import Iterable
 
 from .._refresh.coordinator import RefreshCoordinator
 from ..errors import (
@@ -61,12 +63,15 @@ class BrowserTokens:
         """Return all valid refresh tokens in the cookies, also if the cookies conflict. Never raises.
 
         For a login and a logout, which end the session of the browser whichever of them it is. A token that
-        cannot be verified at the moment is left out.
+        was revoked is included, because Descope may not know of it. A token that cannot be verified at the
+        moment is left out.
         """
         if credentials.bearer is not None:
             return ()
         texts = credentials.refresh_rivals if credentials.ambiguous else (credentials.refresh,)
-        tokens = [await self._authenticator.verify_refresh_cookie(text) for text in texts]
+        tokens = [
+            await self._authenticator.verify_refresh_cookie(text, accept_revoked=True) for text in texts
+        ]
         return tuple(token for token in tokens if isinstance(token, RefreshToken))
 
     async def may_be_signed_in(self, credentials: Credentials) -> bool:
@@ -109,6 +114,21 @@ class BrowserTokens:
         does.
         """
         return await self._coordinator.current_token(await self.require_refresh_token(credentials))
+
+    async def last_expiry(self, tokens: Iterable[str]) -> float:
+        """Return when the last of the session tokens among ``tokens`` expires, in epoch seconds.
+
+        Returns 0 if none of them is valid, and infinity if they cannot be verified.
+        """
+        expiries: list[int] = []
+        for token in tokens:
+            try:
+                session = await self._authenticator.verify_session_cookie(token)
+            except UpstreamUnavailable:
+                return math.inf
+            if isinstance(session, AuthSession):
+                expiries.append(session.expires_at)
+        return max(expiries, default=0)
 
     async def session_to_end(self, credentials: Credentials) -> AuthSession | None:
         """Return the session that a logout ends, also one that the ``on_session`` hooks refuse.

@@ -5,12 +5,14 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
 from .._refresh.coordinator import RefreshCoordinator
 from .._refresh.store import SHARED_LEASE_SECONDS, MemoryRefreshStore, RefreshStore
+from .._revocation.deny_list import DenyList, Forget
+from .._revocation.revocations import RevocationLog, Revocations
 from .._telemetry.recorder import Recorder
 from .._tokens.claims import TokenPolicy
 from .._tokens.verifier import TokenVerifier
@@ -61,6 +63,7 @@ class Core:
     api: DescopeApi
     verifier: TokenVerifier
     store: RefreshStore
+    revocations: Revocations
     tokens: TokenService
     coordinator: RefreshCoordinator
     access_keys: AccessKeys
@@ -98,6 +101,7 @@ class Core:
         await self.drain(self.drain_seconds)
         await self.verifier.aclose()
         await self.api.aclose()
+        await self.revocations.aclose()
         await self.store.aclose()
 
 
@@ -118,13 +122,15 @@ def build_core(
     store: RefreshStore | None = None,
     session_hooks: Sequence[SessionHook] = (),
     caller_hooks: Sequence[CallerHook] = (),
+    forget: Sequence[Forget] = (),
     recorder: Recorder | None = None,
 ) -> Core:
     """Return all objects, built from the settings. Opens no connection.
 
     ``clock`` returns epoch seconds. ``transport`` replaces the connections to Descope, and ``store`` the
     refresh store of the settings. ``session_hooks`` are the ``on_session`` hooks, ``caller_hooks`` the
-    ``on_caller`` hooks. ``recorder`` measures calls, refreshes and callbacks.
+    ``on_caller`` hooks. ``forget`` are functions that remove what is cached for the users of a revocation.
+    ``recorder`` measures calls, refreshes and callbacks.
 
     Raises:
         ConfigurationError: The settings name a Redis that cannot be used.
@@ -133,10 +139,17 @@ def build_core(
     recorder = recorder or Recorder()
     api = build_api(settings, events, transport=transport, monotonic=monotonic, recorder=recorder)
     verifier = build_verifier(settings, events, api.fetch_jwks, clock=clock, monotonic=monotonic)
+    shared = store is None and settings.redis_url is not None
     if store is None:
         store = _build_store(settings, events, monotonic)
+    revocations = Revocations(
+        clock,
+        ttl=settings.revocation_ttl,
+        forget=forget,
+        log=_revocation_log(cast("RedisRefreshStore", store), settings, events, clock) if shared else None,
+    )
     tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
-    coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder)
+    coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder, revocations)
     gate = SessionGate(session_hooks, events=events, cache_size=settings.token_cache_size)
     caller_gate = SessionGate(caller_hooks, events=events, cache_size=settings.token_cache_size)
     access_keys = AccessKeys(
@@ -145,6 +158,7 @@ def build_core(
     authenticator = Authenticator(
         verifier=verifier,
         coordinator=coordinator,
+        revocations=revocations,
         gate=gate,
         caller_gate=caller_gate,
         access_keys=access_keys if settings.access_keys else None,
@@ -170,6 +184,7 @@ def build_core(
         api=api,
         verifier=verifier,
         store=store,
+        revocations=revocations,
         tokens=tokens,
         coordinator=coordinator,
         access_keys=access_keys,
@@ -179,7 +194,7 @@ def build_core(
         browser_tokens=browser_tokens,
         login_flow=login_flow,
         notp_flow=NotpFlow(api, login_flow, events, monotonic),
-        session_service=SessionService(api, tokens, browser_tokens, coordinator, events),
+        session_service=SessionService(api, tokens, browser_tokens, coordinator, revocations, events),
         drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),
     )
 
@@ -252,6 +267,7 @@ def _build_coordinator(
     tokens: TokenService,
     clock: Callable[[], float],
     recorder: Recorder,
+    revocations: Revocations,
 ) -> RefreshCoordinator:
     return RefreshCoordinator(
         store=store,
@@ -260,9 +276,25 @@ def _build_coordinator(
         events=events,
         clock=clock,
         recorder=recorder,
+        is_stale=revocations.is_stale,
         grace=settings.refresh_grace,
         # Long enough for the call of another process, and for the lease of a crashed one.
         wait_timeout=max(settings.upstream_timeout, SHARED_LEASE_SECONDS) + 1,
+    )
+
+
+def _revocation_log(
+    store: "RedisRefreshStore", settings: DescopeSettings, events: EventBus, clock: Callable[[], float]
+) -> Callable[[DenyList], RevocationLog]:
+    from .._revocation.redis_log import RedisRevocationLog  # noqa: PLC0415 - needs an optional package
+
+    return lambda deny_list: RedisRevocationLog(
+        store.client,
+        prefix=store.prefix,
+        deny_list=deny_list,
+        clock=clock,
+        ttl=settings.revocation_ttl,
+        events=events,
     )
 
 

@@ -1,12 +1,13 @@
 """Operations on an existing session: tenant switch, logout, and the user's profile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from hashlib import sha256
 from typing import TypeVar
 
 from .._concurrency import SingleFlight
 from .._refresh.coordinator import RefreshCoordinator
+from .._revocation.revocations import Revocations
 from .._upstream.api import DescopeApi
 from .._upstream.responses import TokenResponse
 from ..errors import (
@@ -49,12 +50,14 @@ class SessionService:
         tokens: TokenService,
         browser_tokens: BrowserTokens,
         coordinator: RefreshCoordinator,
+        revocations: Revocations,
         events: EventBus,
     ) -> None:
         self._api = api
         self._tokens = tokens
         self._browser_tokens = browser_tokens
         self._coordinator = coordinator
+        self._revocations = revocations
         self._events = events
         self._logouts: SingleFlight[tuple[bytes, bool], None] = SingleFlight()
 
@@ -86,6 +89,8 @@ class SessionService:
             if error.reason == TokenReason.TOO_LARGE:  # CK-08
                 raise SessionTooLarge from None
             raise
+        if self._revocations.denies(refresh_token.text, refresh_token.subject, refresh_token.issued_at):
+            raise SessionEnded  # revoked during the call
         self._events.emit(TenantSwitched(pair.session.user.id, tenant, pair.session.actor))
         return pair, Login.from_response(pair.session, responses[0].fields)
 
@@ -96,8 +101,8 @@ class SessionService:
         """End the session in this app and, within two seconds, at Descope. Never raises.
 
         Costs one call to Descope for each valid refresh token: with conflicting cookies there can be several,
-        and any of them can be the user's own. A copy of the session token stays valid until it expires: it is
-        verified offline. Cancelling the caller does not cancel the logout.
+        and any of them can be the user's own. No process of the app accepts the session's tokens any more.
+        Cancelling the caller does not cancel the logout.
 
         Args:
             credentials: Those of the request.
@@ -139,34 +144,62 @@ class SessionService:
     async def _log_out(
         self, credentials: Credentials, *, everywhere: bool, notify: LogoutNotifier | None = None
     ) -> None:
-        confirmed, tokens = False, tuple[RefreshToken, ...]()
+        confirmed, session, ended = False, None, dict[RefreshToken, set[str]]()
         try:
             async with asyncio.timeout(_LOGOUT_TIMEOUT):
+                session = await self._session_to_end(credentials)
                 tokens = await self._browser_tokens.refresh_tokens(credentials)
-                calls = [self._revoke(token, everywhere=everywhere) for token in tokens]
+                ended = {token: {token.text, credentials.session or token.text} for token in tokens}
+                calls = [self._revoke(*each, everywhere=everywhere) for each in ended.items()]
                 confirmed = bool(calls) and all(await asyncio.gather(*calls))
         except TimeoutError:
             pass
-        self._events.emit(SignedOut(everywhere, confirmed, *_user_and_actor(tokens)))
-        if notify is not None:
-            await self._notify(notify, credentials)
-
-    async def _notify(self, notify: LogoutNotifier, credentials: Credentials) -> None:
-        try:
-            session = await self._browser_tokens.session_to_end(credentials)
-        except UpstreamUnavailable:
-            return
-        if session is not None:
+        if not confirmed:
+            await self._deny_unconfirmed(credentials, session, ended, everywhere=everywhere)
+        self._events.emit(SignedOut(everywhere, confirmed, *_user_and_actor(ended)))
+        if notify is not None and session is not None:
             await notify(session)
 
-    async def _revoke(self, token: RefreshToken, *, everywhere: bool) -> bool:
-        """End the session of a refresh token, and return whether Descope has confirmed it."""
-        current = await self._coordinator.revoke(token, wait_timeout=_LOGOUT_TIMEOUT / 2)
+    async def _session_to_end(self, credentials: Credentials) -> AuthSession | None:
         try:
-            await (self._api.logout_all(current) if everywhere else self._api.logout(current))
-        except UpstreamError:
-            return False
-        return True
+            return await self._browser_tokens.session_to_end(credentials)
+        except UpstreamUnavailable:
+            return None
+
+    async def _revoke(self, token: RefreshToken, ended: set[str], *, everywhere: bool) -> bool:
+        """End the session of a refresh token, and return whether Descope has confirmed it.
+
+        The tokens of the session that the store knows are added to ``ended``.
+        """
+        current = await self._coordinator.revoke(token, wait_timeout=_LOGOUT_TIMEOUT / 2, ended=ended)
+        call = self._api.logout_all if everywhere else self._api.logout
+        _, confirmed = await asyncio.gather(
+            self._deny(token.subject, ended, everywhere=everywhere), _succeeds(call(current))
+        )
+        return confirmed
+
+    # RV-01, RV-02
+    async def _deny(self, user_id: str, tokens: Collection[str], *, everywhere: bool) -> None:
+        """Let no process accept the tokens, and with ``everywhere`` no token of the user."""
+        until = await self._browser_tokens.last_expiry(tokens)
+        await self._revocations.revoke_tokens(user_id, tokens, until=until)
+        if everywhere:
+            await self._revocations.revoke_user(user_id)
+
+    # Descope still accepts these refresh tokens.
+    async def _deny_unconfirmed(
+        self,
+        credentials: Credentials,
+        session: AuthSession | None,
+        ended: Mapping[RefreshToken, Collection[str]],
+        *,
+        everywhere: bool,
+    ) -> None:
+        """Deny tokens for as long as a revocation is kept, because Descope has not confirmed the logout."""
+        for token, tokens in ended.items():
+            await self._revocations.revoke_tokens(token.subject, tokens)
+        if session is not None and credentials.session is not None and not ended:
+            await self._deny(session.user.id, [credentials.session], everywhere=everywhere)
 
     # A refresh token that a concurrent refresh or switch has replaced is rejected like a revoked one: the
     # session has ended only if there is no newer token (RF-05).
@@ -189,7 +222,15 @@ class SessionService:
             jwt = current
 
 
-def _user_and_actor(tokens: Sequence[RefreshToken]) -> tuple[str | None, str | None]:
+async def _succeeds(call: Awaitable[None]) -> bool:
+    try:
+        await call
+    except UpstreamError:
+        return False
+    return True
+
+
+def _user_and_actor(tokens: Collection[RefreshToken]) -> tuple[str | None, str | None]:
     """Return whose session a logout ends, and who acts as the user. Several users count as unknown."""
     users, actors = {token.subject for token in tokens}, {token.actor for token in tokens}
     user_id = users.pop() if len(users) == 1 else None

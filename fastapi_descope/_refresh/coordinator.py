@@ -63,6 +63,8 @@ class RefreshCoordinator:
         events: receives one event for each refresh.
         clock: returns epoch seconds.
         recorder: measures refreshes.
+        is_stale: returns whether Descope has changed a user (id) since a session was issued (epoch seconds).
+            A cached result that is stale is replaced.
         grace: seconds for which a result stays cached after a browser has presented its refresh token.
         wait_timeout: seconds to wait for another process that holds the lease.
     """
@@ -78,6 +80,7 @@ class RefreshCoordinator:
         events: EventBus,
         clock: Callable[[], float],
         recorder: Recorder | None = None,
+        is_stale: Callable[[str, float], bool] = lambda _user_id, _issued_at: False,
         grace: float = 30.0,
         wait_timeout: float = 6.0,
     ) -> None:
@@ -89,6 +92,7 @@ class RefreshCoordinator:
         self._clock = clock
         self._recorder = recorder or Recorder()
         self._cache_policy = CachePolicy(clock)
+        self._is_stale = is_stale
         self._grace = grace
         self._wait_timeout = wait_timeout
         self._flights: SingleFlight[bytes, FlightResult] = SingleFlight()
@@ -180,15 +184,18 @@ class RefreshCoordinator:
             _key(token), lambda: self._family.wait_idle(token, self._wait_timeout)
         )
 
-    async def revoke(self, refresh_token: RefreshToken, *, wait_timeout: float) -> str:
+    async def revoke(
+        self, refresh_token: RefreshToken, *, wait_timeout: float, ended: set[str] | None = None
+    ) -> str:
         """End the session here, so that nothing revives it, and return its current refresh token.
 
         Waits at most ``wait_timeout`` seconds for running operations, because they may rotate the token. An
         operation that takes longer loses its lease and its result is discarded. Cancelling a caller does not
-        cancel the revocation. Makes no call to Descope.
+        cancel the revocation. Makes no call to Descope. The tokens of the session that the store knows are
+        added to ``ended``.
         """
-        key = _key(refresh_token.text)
-        return await self._revocations.run(key, lambda: self._family.revoke(refresh_token.text, wait_timeout))
+        text = refresh_token.text
+        return await self._revocations.run(_key(text), lambda: self._family.revoke(text, wait_timeout, ended))
 
     async def supersede(self, refresh_token: RefreshToken) -> None:
         """End the session here because its browser has signed in again.
@@ -235,6 +242,10 @@ class RefreshCoordinator:
         acquired = await self._family.acquire_lease(token, self._wait_timeout)
         while isinstance(acquired, RefreshResult):
             outcome = await self._use_cached(refresh_token, acquired)
+            if isinstance(outcome, Renewed):
+                session = outcome.pair.session
+                if self._is_stale(session.user.id, session.issued_at):
+                    outcome = RefreshNeeded(outcome.pair.refresh.text)
             if not isinstance(outcome, RefreshNeeded):
                 if acquired.delivered and isinstance(outcome, Renewed):
                     self._events.emit(SuccessorReplayed(refresh_token.subject, refresh_token.actor))

@@ -118,10 +118,11 @@ class TokenFamily:
         await self._store.complete(current, lease, None, 0.0)
         return current
 
-    async def revoke(self, token: str, wait_timeout: float) -> str:
+    async def revoke(self, token: str, wait_timeout: float, ended: set[str] | None = None) -> str:
         """End the session and return its current token.
 
-        Waits at most ``wait_timeout`` seconds for the lease. After that, its holder loses it.
+        Waits at most ``wait_timeout`` seconds for the lease. After that, its holder loses it. The family's
+        refresh tokens and session tokens, as far as the store knows them, are added to ``ended``.
         """
         tokens, current, seen = [token], token, set[str]()
         with suppress(TimeoutError, SessionEnded, UpstreamUnavailable):
@@ -130,10 +131,16 @@ class TokenFamily:
         # Usually the first iteration reaches the current token. If the store has lost a step of the family,
         # the token that was current a moment ago is still known.
         for each in tokens:
-            current = await self.end(each, RefreshResult.ended(), seen) or current
+            current = await self.end(each, RefreshResult.ended(), seen, ended) or current
         return current
 
-    async def end(self, token: str, result: RefreshResult, seen: set[str] | None = None) -> str | None:
+    async def end(
+        self,
+        token: str,
+        result: RefreshResult,
+        seen: set[str] | None = None,
+        ended: set[str] | None = None,
+    ) -> str | None:
         """Store ``result``, an end of the session, for ``token`` and every token that follows it.
 
         Each step returns the result that it replaced, so a token that another process stores at this moment
@@ -143,6 +150,7 @@ class TokenFamily:
             token: the refresh token to start from.
             result: the result to store.
             seen: tokens to skip; those of this call are added.
+            ended: the tokens that have ended are added, session tokens included.
 
         Returns:
             The last token of the family that was not in ``seen``, or None.
@@ -153,5 +161,7 @@ class TokenFamily:
             last = following
             seen.add(last)
             replaced = await self._store.force_set(last, result, UNDELIVERED_TTL)
+            if ended is not None:
+                ended |= {last, replaced.session_jwt or last} if replaced else {last}
             following = (replaced.refresh_jwt if replaced else None) or last
         return last

@@ -25,6 +25,8 @@ from ..events import (
     RedirectRejected,
     RefreshFailed,
     RefreshRefused,
+    RevocationLogDegraded,
+    RevocationLogRecovered,
     SessionCheckFailed,
     SessionRefreshed,
     SessionRefused,
@@ -40,6 +42,7 @@ from ..events import (
     UpstreamDegraded,
     UpstreamRecovered,
     UpstreamTokenRejected,
+    UserRevoked,
 )
 
 __all__ = ["COUNTERS", "MAPPINGS", "EventMapping", "label", "mapping_of"]
@@ -58,6 +61,8 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.profile_reads": "Fetches of user profiles",
         "descope.refreshes": "Session refreshes",
         "descope.refused": "Requests that were refused as a possible attack",
+        "descope.revocation_log": "Outages and recoveries of the revocation log",
+        "descope.revocations": "Revocations of all sessions of a user",
         "descope.session_checks": "Sessions that an on_session hook refused or could not check",
         "descope.sign_outs": "Logouts, and whether Descope confirmed them",
         "descope.store": "Outages and recoveries of the shared refresh store",
@@ -112,6 +117,8 @@ MAPPINGS: Mapping[type[Event], EventMapping] = MappingProxyType(
         ),
         RefreshFailed: _result("descope.refreshes", "failed", "reason", level=logging.WARNING),
         RefreshRefused: _result("descope.refreshes", "refused", level=logging.WARNING),
+        RevocationLogDegraded: _result("descope.revocation_log", "degraded", "reason", level=logging.WARNING),
+        RevocationLogRecovered: _result("descope.revocation_log", "recovered"),
         SessionCheckFailed: _result("descope.session_checks", "failed", "reason", level=logging.WARNING),
         SessionRefused: _result("descope.session_checks", "refused", "reason", level=logging.WARNING),
         SessionRefreshed: _result("descope.refreshes", "refreshed"),
@@ -131,6 +138,7 @@ MAPPINGS: Mapping[type[Event], EventMapping] = MappingProxyType(
         ),
         UpstreamDegraded: _result("descope.upstream", "degraded", "reason", "calls", level=logging.WARNING),
         UpstreamRecovered: _result("descope.upstream", "recovered", "calls"),
+        UserRevoked: EventMapping("descope.revocations", labels=("source",)),
     }
 )
 

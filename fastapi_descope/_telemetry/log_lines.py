@@ -17,6 +17,7 @@ from ..events import (
     SignedIn,
     SignedOut,
     TenantSwitched,
+    UserRevoked,
 )
 from .event_hints import hint
 from .log_rate_limit import INTERVAL_SECONDS, LogPermit, LogRateLimiter
@@ -100,9 +101,9 @@ class EventLog:
 
 
 def _requires_session(event: Event) -> bool:
-    """Return whether only a client with genuine tokens can cause the event and so cannot flood the log."""
+    """Return whether only the app or a client with genuine tokens can cause the event: no flood."""
     match event:
-        case AccessKeyExchanged() | SignedIn() | SessionRefreshed() | TenantSwitched():
+        case AccessKeyExchanged() | SignedIn() | SessionRefreshed() | TenantSwitched() | UserRevoked():
             return True
         case SignedOut(confirmed=True):
             return True

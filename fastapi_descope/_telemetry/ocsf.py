@@ -33,6 +33,8 @@ from ..events import (
     RedirectRejected,
     RefreshFailed,
     RefreshRefused,
+    RevocationLogDegraded,
+    RevocationLogRecovered,
     SessionCheckFailed,
     SessionRefreshed,
     SessionRefused,
@@ -48,6 +50,7 @@ from ..events import (
     UpstreamDegraded,
     UpstreamRecovered,
     UpstreamTokenRejected,
+    UserRevoked,
 )
 from .redaction import redact_value
 
@@ -184,6 +187,8 @@ _MAPPINGS: Mapping[type[Event], _Mapping] = MappingProxyType(
         RedirectRejected: _failure("Redirect Check"),
         RefreshFailed: _Mapping("Session Refresh", _Status.UNKNOWN, _Severity.LOW),
         RefreshRefused: _failure("Session Refresh"),
+        RevocationLogDegraded: _system("Revocation Log Outage", _Status.FAILURE),
+        RevocationLogRecovered: _system("Revocation Log Recovery"),
         SessionCheckFailed: _Mapping("Session Check", _Status.UNKNOWN, _Severity.MEDIUM),
         SessionRefreshed: _Mapping("Session Refresh"),
         SessionRefused: _failure("Session Check"),
@@ -199,6 +204,7 @@ _MAPPINGS: Mapping[type[Event], _Mapping] = MappingProxyType(
         UpstreamDegraded: _system("Descope Outage", _Status.FAILURE),
         UpstreamRecovered: _system("Descope Recovery"),
         UpstreamTokenRejected: _failure("Response Check", _Severity.MEDIUM),
+        UserRevoked: _standard(_LOGOFF),
     }
 )
 

@@ -8,6 +8,7 @@ other header that the full authentication looks at is not looked up.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import sha256
 
 from starlette.types import Scope
@@ -28,7 +29,8 @@ _MAX_BYTES = 16_384
 """Of all credentials together. Most servers accept no more, and hashing more takes longer than parsing it."""
 
 _Validity = tuple[object, int]
-"""The keys in force and the number of hooks: besides the credentials, results depend on nothing else."""
+"""The keys in force and the number of hooks: besides the credentials, results depend on these, and on
+revocations, which remove them."""
 
 
 # TV-20
@@ -47,6 +49,7 @@ class KnownSessions:
         self._size = size
         self._results: OrderedDict[bytes, AuthResult] = OrderedDict()
         self._validity: _Validity = (None, 0)
+        self._forgotten = 0
 
     def find(self, scope: Scope) -> AuthResult | None:
         """Return the result for the credentials of a request, or None if a full authentication is necessary.
@@ -66,26 +69,38 @@ class KnownSessions:
         self._results.move_to_end(key)
         return result
 
-    def validity(self) -> _Validity:
+    def validity(self) -> tuple[_Validity, int]:
         """Return what results depend on. Call it before an authentication, for ``remember``."""
-        return self._verifier.epoch, len(self._gate.hooks)
+        return (self._verifier.epoch, len(self._gate.hooks)), self._forgotten
+
+    # RV-01
+    def forget(self, concerns: Callable[[str], bool]) -> None:
+        """Remove the results for users whose ids satisfy ``concerns``. Looks at every result."""
+        self._forgotten += 1
+        self._results = OrderedDict(
+            (key, result)
+            for key, result in self._results.items()
+            if not (result.session is not None and concerns(result.session.user.id))
+        )
 
     def remember(
-        self, scope: Scope, credentials: Credentials, result: AuthResult, validity: _Validity
+        self, scope: Scope, credentials: Credentials, result: AuthResult, validity: tuple[_Validity, int]
     ) -> None:
         """Keep a result, unless the full authentication of the same credentials has a further effect.
 
-        Stray chunks are reported, and the marker of a login is deleted.
+        Stray chunks are reported, and the marker of a login is deleted. Nor is a result kept if a revocation
+        arrived since ``validity``.
         """
+        in_force, forgotten = validity
         if not (self._size and result.repeats_until) or credentials.stray_chunks:
             return
         headers: Headers = scope["headers"]
         key = None if any(MARKER in value for _, value in headers) else _key(headers)
-        if key is None:
+        if key is None or forgotten != self._forgotten:
             return
-        if validity != self._validity:
+        if in_force != self._validity:
             self._results.clear()
-            self._validity = validity
+            self._validity = in_force
         self._results[key] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)

@@ -6,9 +6,10 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 (TN-11).
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self
 
 from starlette.types import Message, Scope, Send
@@ -31,6 +32,7 @@ from .app_location import AppLocation, RouteFinder
 from .cookies import ResponseCookies, SessionCookies
 from .credentials import CredentialsReader
 from .csrf import SAFE_METHODS, CrossOriginProtection
+from .event_stream import EventStream, is_event_stream
 from .known_sessions import KnownSessions
 from .login_loops import MARKER, LoginLoops
 from .scopes import ScopePolicy
@@ -281,15 +283,34 @@ class RequestAuth(SendWrapper):
         parts, location, result = finished
         auth = cls(parts, scope, _send_nothing, location)
         auth.started, auth.result = True, result
-        if auth.ends_at is not None and auth.now() >= auth.ends_at:
+        has_ended = auth.ends_at is not None and auth.now() >= auth.ends_at
+        if has_ended or auth.revocation_check()():
             auth.result = AuthResult(error=NotAuthenticated())
         return auth
 
     @property
     def ends_at(self) -> float | None:
         """When the session of the caller ends, in epoch seconds with leeway; None if no caller is known."""
-        caller = None if self.result is None else self.result.session or self.result.other_caller
+        caller = self._known_caller
         return None if caller is None else caller.expires_at + self.parts.leeway
+
+    @property
+    def _known_caller(self) -> Caller | None:
+        return None if self.result is None else self.result.session or self.result.other_caller
+
+    def watch_revocations(self, notify: Callable[[], None]) -> None:
+        """Call ``notify``, a bound method, when the user of the caller is revoked, as long as it exists."""
+        if (caller := self._known_caller) is not None:
+            self.parts.core.revocations.watch(_user_id(caller), notify)
+
+    def revocation_check(self) -> Callable[[], bool]:
+        """Return a function that returns whether the token of the caller was revoked. It keeps no request."""
+        caller, result, credentials = self._known_caller, self.result, self.known_credentials
+        if caller is None or result is None or credentials is None:
+            return lambda: False
+        pair_jwt = None if result.pair is None else result.pair.session_jwt
+        token = pair_jwt or credentials.bearer or credentials.session or ""
+        return partial(self.parts.core.revocations.denies, token, _user_id(caller), caller.issued_at)
 
     def on_start(self, message: Message) -> Awaitable[None] | None:
         """Add cookies and cache headers to the first message, or return an awaitable that adds them.
@@ -301,7 +322,14 @@ class RequestAuth(SendWrapper):
             return self._set_cookies(message)
         if self.result is not None and self.scope["type"] == "http":
             self.parts.cookies.set_cache_headers(message)
+            if is_event_stream(message):
+                self._end_stream_with_session()
         return None
+
+    def _end_stream_with_session(self) -> None:
+        stream = EventStream(self._send, self.revocation_check())
+        self._send = stream.send
+        self.watch_revocations(stream.end_if_revoked)
 
     async def _set_cookies(self, message: Message) -> None:
         cookies = self.cookies
@@ -312,6 +340,8 @@ class RequestAuth(SendWrapper):
             cookies.add(self.parts.loops.clear(self.scope))
         credentials = self.known_credentials or self.parts.reader.read(self.scope)
         cookies.set_headers(message, change, credentials, self.parts.core.clock())
+        if self.scope["type"] == "http" and is_event_stream(message):
+            self._end_stream_with_session()
 
     def _has_succeeded(self, message: Message) -> bool:
         """Return whether the response is that of a handler that got the session."""
@@ -326,3 +356,7 @@ class RequestAuth(SendWrapper):
         if not result.is_final:
             result = self.result = await result.finish()
         return result.pair or result.cookies
+
+
+def _user_id(caller: Caller) -> str:
+    return caller.user.id if isinstance(caller, AuthSession) else caller.subject

@@ -1,6 +1,8 @@
-"""Close a WebSocket when its session ends."""
+"""Close a WebSocket when its session ends or is revoked."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,9 +24,11 @@ class WebSocketSession:
 
     def __init__(self, auth: RequestAuth) -> None:
         self._auth = auth
+        self._is_revoked: Callable[[], bool] = lambda: False
         self._close_code = auth.parts.close_code
         self._next: asyncio.Task[Message] | None = None
         self._timer: asyncio.Task[None] | None = None
+        self._revoked = asyncio.Event()
         self._accepted = False
         self._closed = False
         self._terminated = False
@@ -64,11 +68,21 @@ class WebSocketSession:
     def _watch(self, send: Send) -> None:
         """Start the timer when the end of the session is known: the app may ask for it after ``accept``."""
         if self._timer is None and self._seconds_left() is not None:
+            self._is_revoked = self._auth.revocation_check()
+            self._auth.watch_revocations(self.end_if_revoked)
+            self.end_if_revoked()  # it may have been revoked since the handshake
             self._timer = asyncio.ensure_future(self._terminate_on_time(send))
 
+    def end_if_revoked(self) -> None:
+        """Let the timer close the WebSocket now if the session was revoked (RV-03)."""
+        if self._is_revoked():
+            self._revoked.set()
+
     async def _terminate_on_time(self, send: Send) -> None:
-        while not self._has_session_ended():  # noqa: ASYNC110 - waits for a clock
-            await asyncio.sleep(self._seconds_left() or 0)
+        while not self._has_session_ended():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_left()):
+                    await self._revoked.wait()
         await self._terminate(send)
 
     async def _stop(self) -> None:
@@ -83,7 +97,8 @@ class WebSocketSession:
         if self._next is None:
             self._next = asyncio.ensure_future(receive())
         while not (self._next.done() or self._has_session_ended()):
-            await asyncio.wait([self._next], timeout=self._seconds_left())
+            waiting = [self._next] if self._timer is None else [self._next, self._timer]
+            await asyncio.wait(waiting, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
         gone = self._next.done() and self._next.result()["type"] == "websocket.disconnect"
         if self._has_session_ended() and not gone:
             await self._terminate(send)
@@ -102,5 +117,7 @@ class WebSocketSession:
 
     def _seconds_left(self) -> float | None:
         """Return the seconds until the session ends; None before ``accept`` or without a session."""
+        if self._revoked.is_set():
+            return 0.0
         ends_at = self._auth.ends_at
         return None if ends_at is None or not self._accepted else ends_at - self._auth.now()

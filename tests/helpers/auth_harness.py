@@ -65,6 +65,7 @@ class AuthHarness:
         self.api = core.api
         self.verifier = core.verifier
         self.tokens = core.tokens
+        self.revocations = core.revocations
         self.coordinator = core.coordinator
         self.authenticator = core.authenticator
         self.browser_tokens = core.browser_tokens

@@ -71,6 +71,13 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.RefreshRefused("E064001"): ("descope.refreshes", {"result": "refused"}, "WARNING"),
+    events.RevocationLogDegraded("ConnectionError"): (
+        "descope.revocation_log",
+        {"result": "degraded", "reason": "connectionerror"},
+        "WARNING",
+    ),
+    events.RevocationLogRecovered(): ("descope.revocation_log", {"result": "recovered"}, "INFO"),
+    events.UserRevoked(USER, "app"): ("descope.revocations", {"source": "app"}, "INFO"),
     events.SessionCheckFailed("OperationalError"): (
         "descope.session_checks",
         {"result": "failed", "reason": "operationalerror"},

@@ -141,6 +141,10 @@ class ResilientRedis:
             self._breaker.record_success()
             self._events.emit(StoreRecovered())
 
+    def create_blocking(self) -> Redis:
+        """Return a client with connections of its own, for commands that wait. The caller closes it."""
+        return Redis.from_pool(self._create_pool())
+
     async def is_cluster(self) -> bool:
         """Return whether the URL leads to a Redis Cluster, which rejects a script over keys of two slots."""
         reply = await self._execute(PROBE, self._keys_of_two_slots, ())

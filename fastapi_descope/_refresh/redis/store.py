@@ -223,6 +223,16 @@ class RedisRefreshStore:
                 return
             token_hash, max_ttl = reply[1].decode(), str(_milliseconds(ttl))
 
+    @property
+    def client(self) -> ResilientRedis:
+        """The client, which the revocation log shares."""
+        return self._client
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of all keys."""
+        return self._prefix
+
     async def is_cluster(self) -> bool:
         """Return whether the URL leads to a Redis Cluster, which is not supported."""
         return await self._client.is_cluster()

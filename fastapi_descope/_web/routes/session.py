@@ -9,6 +9,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from ..._auth.authenticator import AuthResult
 from ..._auth.core import Core
 from ..._auth.session_service import LogoutNotifier
 from ..._config.tenant_hint import TENANT_HINT
@@ -122,10 +123,12 @@ class SessionRoutes:
         return self._redirect(request, auth, fields, self.settings.post_logout_path)
 
     def _logout_notifier(self, request: Request) -> LogoutNotifier:
-        lasting_request = hook_request(request)
+        lasting_request, auth = hook_request(request), request_auth(request.scope)
 
         async def notify(session: AuthSession) -> None:
             tenant_id_var.set(session.tenant_id)  # in the context of the logout's own task
+            if auth.result is None:  # the session is revoked already, and hooks may ask for it
+                auth.result = AuthResult(session, source="cookie")
             for hook in self.hooks.logout:
                 try:
                     async with asyncio.timeout(_HOOK_TIMEOUT):

@@ -1,0 +1,56 @@
+"""End an event stream when its session is revoked."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.types import Message, Send
+
+__all__ = ["EventStream", "is_event_stream"]
+
+
+def is_event_stream(start: Message) -> bool:
+    """Return whether a response that starts is a stream of server-sent events."""
+    return (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"] or (
+        b"content-type",
+        b"text/event-stream",
+    ) in start["headers"]
+
+
+# RV-03
+class EventStream:
+    """Wraps the ``send`` of an event stream, and ends the response when its session is revoked.
+
+    The client sees the end of the stream. ``EventSource`` connects again, and gets a 401. The app sees what
+    it sees when a client disconnects: ``http.disconnect`` from the server, or an ``OSError`` from its next
+    send.
+
+    Args:
+        send: The ``send`` of the server.
+        is_revoked: Returns whether the session was revoked.
+    """
+
+    def __init__(self, send: Send, is_revoked: Callable[[], bool]) -> None:
+        self._send = send
+        self._is_revoked = is_revoked
+        self._is_complete = False
+        self._end: asyncio.Task[None] | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            BrokenPipeError: The session was revoked.
+        """
+        if self._end is not None:
+            raise BrokenPipeError("The session of this stream was revoked")
+        if message["type"] == "http.response.body":
+            self._is_complete = not message.get("more_body")
+        await self._send(message)
+
+    def end_if_revoked(self) -> None:
+        """End the response if the session was revoked, unless it is complete."""
+        if self._end is None and not self._is_complete and self._is_revoked():
+            self._end = asyncio.ensure_future(self._complete())
+
+    async def _complete(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
