@@ -13,6 +13,10 @@ from .session import AuthSession, Claims, Tenant
 __all__ = ["Caller", "Delegate", "Machine"]
 
 
+_APPLICATION = "TPA"
+"""The beginning of the ids of applications (wire contract, section 11.3; CL-09)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TokenCaller:
     """A caller that is known by its token, which is not that of a user's session."""
@@ -75,7 +79,8 @@ class Delegate(_TokenCaller):
     @property
     def user_id(self) -> str | None:
         """The user id, or None if the application acts for itself: the subject is then its own id."""
-        return None if self.subject in (self.client_id, self.claims.get("client_id")) else self.subject
+        is_own = self.subject in (self.client_id, self.claims.get("client_id"))
+        return None if is_own or self.subject.startswith(_APPLICATION) else self.subject
 
     @classmethod
     def from_claims(cls, claims: Claims) -> Self:

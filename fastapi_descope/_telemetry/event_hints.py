@@ -56,6 +56,13 @@ _WORD_HINTS: Mapping[str, str] = MappingProxyType(
 """How to fix a login loop, a link with a return path that is dropped, or a limit on access keys, by what is
 missing or the reason."""
 
+_ACCESS_KEY_CODES = "E0628"
+_KEY_HINT = "the key is wrong, expired or disabled, or not permitted from this server"
+_NO_KEY_HINT = (
+    f"the code is none of those for access keys ({_ACCESS_KEY_CODES}..): if every key is refused, check"
+    " DESCOPE_PROJECT_ID and DESCOPE_AUTH_MANAGEMENT_KEY"
+)
+
 _PROJECT_HINT = "the audit log of the Descope project says why"
 
 _LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
@@ -75,7 +82,6 @@ _LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
 
 _TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
     {
-        AccessKeyRefused: "the key is wrong, expired or disabled, or not permitted from this server",
         ConflictingCookies: _CONFLICT_HINT,
         SessionCheckFailed: "an on_session hook raised this or took longer than two seconds: requests get"
         " 503",
@@ -92,6 +98,8 @@ def hint(event: Event, base_url: str | None = None) -> str | None:
     ``base_url`` is the URL of Descope.
     """
     match event:
+        case AccessKeyRefused(upstream_code=code):
+            return _KEY_HINT if not code or code.startswith(_ACCESS_KEY_CODES) else _NO_KEY_HINT
         case UpstreamTokenRejected(reason=reason):
             return _TOKEN_HINTS.get(reason)
         case TokenRejected(reason="client" as reason):

@@ -61,6 +61,8 @@ class CallerDependency(CallerScheme, Generic[C]):
         scheme_name: The name of the scheme in the OpenAPI document.
     """
 
+    # CL-10
+
     def __init__(
         self,
         kind: type[C] | None = None,

@@ -45,8 +45,8 @@ class Assumptions:
         inbound_grants: The access tokens of users contain no roles (``none``), roles and tenants as session
             JWTs do (``roles``), or these and the current tenant (``tenant``).
         client_credentials_subject: The subject of a token that an app has requested for itself: its client id
-            (``client_id``), an id like that of an access key (``key_id``), or the client id, which is also
-            in the claim ``client_id`` (``client_id_claim``).
+            (``client_id``), another id of the app (``app_id``), an id like that of an access key
+            (``key_id``), or the client id, which is also in the claim ``client_id`` (``client_id_claim``).
         inbound_refresh_rotates: Every refresh of an inbound app replaces its refresh token, and the reuse of
             a replaced one ends the family.
         denied_consent: What an app gets if the user denies its consent: ``error=access_denied``, the
@@ -88,7 +88,7 @@ class Assumptions:
     )
     inbound_drn: bool = False
     inbound_grants: Literal["none", "roles", "tenant"] = "none"
-    client_credentials_subject: Literal["client_id", "key_id", "client_id_claim"] = "client_id"
+    client_credentials_subject: Literal["client_id", "app_id", "key_id", "client_id_claim"] = "client_id"
     inbound_refresh_rotates: bool = False
     denied_consent: Literal["access_denied", "err", "page"] = "access_denied"
     client_registration: Literal["public", "secret", "disabled"] = "public"

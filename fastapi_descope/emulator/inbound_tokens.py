@@ -150,9 +150,9 @@ class InboundClaims:
     def _subject(self) -> str:
         if self._grant.user_id is not None:
             return self._grant.user_id
-        if self._project.assumptions.client_credentials_subject == "key_id":
-            return f"K2{hashlib.sha256(self._grant.client_id.encode()).hexdigest()[:26]}"
-        return self._grant.client_id
+        derived = hashlib.sha256(self._grant.client_id.encode()).hexdigest()[:26]
+        subjects = {"key_id": f"K2{derived}", "app_id": f"TPA2{derived}"}
+        return subjects.get(self._project.assumptions.client_credentials_subject, self._grant.client_id)
 
     def _grant_claims(self) -> dict[str, object]:
         """Return the roles and the tenants of the user, if tokens contain them."""

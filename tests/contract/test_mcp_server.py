@@ -24,6 +24,7 @@ from mcp.shared.auth import (
 
 from fastapi_descope.emulator import Assumptions, Emulator, InboundApp, McpServer, Project
 from fastapi_descope.emulator.server import running
+from tests.helpers.callers import INBOUND_FORMS
 from tests.helpers.emulator import signing_key
 from tests.helpers.live_server import listening, serve_app
 
@@ -196,17 +197,7 @@ async def test_an_inbound_app_of_the_project_works_too(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "assumptions",
-    [
-        {"inbound_issuer": "agentic"},
-        {"inbound_issuer": "tenant"},
-        {"inbound_audience": "project_and_resource"},
-        {"inbound_audience": "resource"},
-        {"inbound_drn": True},
-        {"inbound_grants": "roles"},
-        {"inbound_grants": "tenant"},
-        {"inbound_refresh_rotates": True},
-        {"client_registration": "secret"},
-    ],
+    [*INBOUND_FORMS, {"inbound_refresh_rotates": True}, {"client_registration": "secret"}],
     ids=str,
 )
 async def test_undocumented_behaviour_of_descope_makes_no_difference(

@@ -13,7 +13,7 @@ import pytest
 from fastapi_descope.emulator import Emulator, Project, SeedAccount, SeedIdp, SeedLogin
 from fastapi_descope.emulator.seed import load
 from fastapi_descope.emulator.server import running
-from tests.emulator.inbound_client import InboundClient
+from tests.helpers.inbound_client import InboundClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "develop-without-an-account.md").read_text("utf-8")
 CALLS = re.findall(r"^\$ (curl .*/console/api/.*)$", PAGE, re.MULTILINE)

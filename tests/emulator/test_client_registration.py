@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, Assumptions, Emulator, InboundApp, McpServer, Project
-from tests.emulator.inbound_client import CALLBACK, ORIGIN, InboundClient
+from tests.helpers.inbound_client import CALLBACK, ORIGIN, InboundClient
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from fastapi_descope.emulator import (
     Project,
     SeedUser,
 )
-from tests.emulator.inbound_client import APP, CALLBACK, ORIGIN, SECRET, SYNC, VERIFIER, InboundClient
+from tests.helpers.inbound_client import APP, CALLBACK, ORIGIN, SECRET, SYNC, VERIFIER, InboundClient
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from fastapi_descope.emulator import Assumptions, Clock, Emulator, InboundApp, Project, SeedUser
-from tests.emulator.inbound_client import APP, CALLBACK, SECRET, SYNC, InboundClient
+from tests.helpers.inbound_client import APP, CALLBACK, SECRET, SYNC, InboundClient
 
 pytestmark = pytest.mark.anyio
 

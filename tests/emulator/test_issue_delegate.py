@@ -188,15 +188,20 @@ def test_a_subject_without_tenants_has_no_current_one(make: Make, read: Read, us
 
 @pytest.mark.parametrize(
     ("choice", "subject", "client"),
-    [("client_id", APP, None), ("key_id", "K2", None), ("client_id_claim", APP, APP)],
+    [
+        ("client_id", APP, None),
+        ("app_id", "TPA2", None),
+        ("key_id", "K2", None),
+        ("client_id_claim", APP, APP),
+    ],
 )
-def test_the_subject_of_client_credentials_has_one_of_three_forms(
+def test_the_subject_of_client_credentials_has_one_of_four_forms(
     make: Make, read: Read, choice: str, subject: str, client: str | None
 ) -> None:
-    """The client id, an id like that of an access key, or the client id with ``client_id``."""
+    """The client id, another id of the app, an id like that of an access key, or also ``client_id``."""
     emulator = _emulator(make, client_credentials_subject=choice)
     claims = read(emulator, emulator.issue_delegate(None, APP))
     assert str(claims["sub"]).startswith(subject)
-    assert (claims["sub"] == APP) is (choice != "key_id")
+    assert (claims["sub"] == APP) is choice.startswith("client_id")
     assert claims.get("client_id") == client
     assert "client_id" not in read(emulator, emulator.issue_delegate(ADA, APP))

@@ -17,6 +17,7 @@ class WebSocketClient:
 
     app: ASGIApp
     headers: Headers
+    path: str = "/ws"
     denial: bool = False
     query: bytes = b""
     sent: list[Message] = field(default_factory=list[Message])
@@ -28,8 +29,8 @@ class WebSocketClient:
         scope: Scope = {
             "type": "websocket",
             "scheme": "ws",
-            "path": "/ws",
-            "raw_path": b"/ws",
+            "path": self.path,
+            "raw_path": self.path.encode(),
             "root_path": "",
             "query_string": self.query,
             "headers": [(b"host", b"127.0.0.1:8000"), *self.headers],

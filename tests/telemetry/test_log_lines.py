@@ -42,6 +42,19 @@ def test_other_rejected_upstream_tokens_have_no_clock_hint(lines: pytest.LogCapt
     assert lines.messages == ["fastapi_descope: upstream_token_rejected reason=signature"]
 
 
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("E062804", "the key is wrong"), ("", "the key is wrong"), ("E011003", "DESCOPE_PROJECT_ID")],
+)
+def test_refused_access_key_hints_at_the_key_or_at_the_project(
+    lines: pytest.LogCaptureFixture, code: str, hint: str
+) -> None:
+    """With a wrong project or management key Descope refuses every access key, with another code."""
+    _log(events.AccessKeyRefused(401, code))
+
+    assert hint in lines.messages[0]
+
+
 def test_outage_is_logged_once_per_reason_with_the_base_url(lines: pytest.LogCaptureFixture) -> None:
     """Repetitions are only counted until the keys are fetched again."""
     failed = events.JwksFetchFailed("ConnectError")

@@ -1,27 +1,17 @@
 """Access keys as bearers, from the request to Descope and back: AK-01, AK-02, AK-03, AK-04, AK-05, AK-06."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Annotated, Literal
+from typing import Literal
 
 import httpx
 import pytest
-from fastapi import FastAPI, Security, WebSocket
 from starlette.types import Message
 
-from fastapi_descope import (
-    Caller,
-    CurrentCaller,
-    CurrentMachine,
-    CurrentUser,
-    Delegate,
-    Forbidden,
-    Machine,
-    OptionalUser,
-    current_caller,
-)
+from fastapi_descope import Delegate, Forbidden, Machine
 from fastapi_descope.emulator import AccessKey, Assumptions, Emulator, Grants, Project
 from fastapi_descope.events import (
     AccessKeyExchanged,
@@ -32,6 +22,7 @@ from fastapi_descope.events import (
     UpstreamTokenRejected,
 )
 from tests.helpers.app_harness import APP, AppHarness, build_app_harness
+from tests.helpers.callers import SCOPE, add_caller_routes
 from tests.helpers.event_loop import run_ready
 from tests.helpers.websocket_client import WebSocketClient
 
@@ -45,42 +36,11 @@ KEY = AccessKey(
     "Nightly",
     tenants={"acme": Grants(("viewer",), ("reports.read",))},
     roles=("robot",),
-    permissions=("reports.write",),
+    permissions=(SCOPE,),
 )
-PROJECT = Project(access_keys=(KEY, replace(KEY, id="K2other", secret="K2another-0123456789")))
+OTHER = replace(KEY, id="K2other", secret="K2another-0123456789", permissions=())
+PROJECT = Project(access_keys=(KEY, OTHER))
 KINDS = (AccessKeyExchanged, AccessKeyRefused, AccessKeysLimited)
-
-
-def _routes(app: FastAPI) -> None:
-    @app.get("/machine")
-    async def machine(machine: CurrentMachine) -> dict[str, object]:
-        return {"id": machine.id, "subject": machine.subject, "roles": machine.roles}
-
-    @app.get("/user")
-    async def user(user: CurrentUser) -> str:
-        return user.id
-
-    @app.get("/maybe")
-    async def maybe(user: OptionalUser) -> str | None:
-        return user.id if user else None
-
-    @app.get("/caller")
-    async def caller(caller: CurrentCaller) -> str:
-        return type(caller).__name__
-
-    @app.get("/written")
-    async def written(caller: Annotated[Caller, Security(current_caller, scopes=["reports.write"])]) -> str:
-        return type(caller).__name__
-
-    @app.get("/secret")
-    async def secret(caller: Annotated[Caller, Security(current_caller, scopes=["users.manage"])]) -> str:
-        return type(caller).__name__
-
-    @app.websocket("/ws")
-    async def ws(socket: WebSocket, machine: CurrentMachine) -> None:
-        await socket.accept()
-        await socket.send_text(machine.id)
-        await socket.receive_text()
 
 
 @dataclass
@@ -128,7 +88,7 @@ def make() -> Make:
 
     def machines(project: Project = PROJECT, **settings: object) -> Machines:
         values = {"access_keys": True, **settings}
-        return Machines(build_app_harness(project=project, routes=_routes, **values))  # type: ignore[arg-type]
+        return Machines(build_app_harness(project=project, routes=add_caller_routes, **values))  # type: ignore[arg-type]
 
     return machines
 
@@ -153,13 +113,14 @@ async def test_access_key_is_a_machine_with_its_roles(make: Make, assumptions: A
 
     response = await machines.get()
 
-    assert response.json() == {"id": "K2nightly", "subject": "K2nightly", "roles": ["robot"]}
+    facts = {"id": "K2nightly", "subject": "K2nightly", "roles": ["robot"], "tenant": None, "context": None}
+    assert response.json() == {"kind": "Machine", **facts}
     assert response.headers["vary"] == "Cookie, Authorization"
     assert machines.events == [AccessKeyExchanged("K2nightly", "K2nightly", None)]
-    assert (await machines.get("/caller")).json() == "Machine"
-    assert (await machines.get("/written")).json() == "Machine"
-    assert _code(await machines.get("/secret")) == (403, "insufficient_scope")
+    assert (await machines.get("/caller")).json()["kind"] == "Machine"
+    assert (await machines.get("/scope")).json()["kind"] == "Machine"
     assert machines.calls == 1
+    assert _code(await machines.get("/scope", key=OTHER.secret)) == (403, "insufficient_scope")
 
 
 @pytest.mark.parametrize("assumptions", SWITCHES)
@@ -173,7 +134,8 @@ async def test_ak04_key_of_a_user_is_a_machine_and_no_session(make: Make, assump
     body = (await machines.get()).json()
 
     is_user = assumptions.access_key_jwt == "bound_user"
-    assert body == {"id": "K2nightly", "subject": ada.user_id if is_user else "K2nightly", "roles": []}
+    assert (body["kind"], body["id"], body["roles"]) == ("Machine", "K2nightly", [])
+    assert body["subject"] == (ada.user_id if is_user else "K2nightly")
     assert _code(await machines.get("/user")) == (403, "session_required")
 
 
@@ -187,7 +149,7 @@ async def test_ak04_access_key_is_refused_where_a_user_is_required(make: Make) -
 
 async def test_ak04_route_with_an_optional_user_has_none(make: Make) -> None:
     """A machine is served there as a client without a session."""
-    response = await make().get("/maybe")
+    response = await make().get("/optional")
     assert (response.status_code, response.json()) == (200, None)
 
 
@@ -496,7 +458,7 @@ async def test_ak05_spent_client_gets_429_where_a_user_is_optional(make: Make) -
     machines = make()
     for number in range(10):
         await machines.get(key=f"K2wrong-{number:010}")
-    assert (await machines.get("/maybe", key="K2wrong-eleventh")).status_code == 429
+    assert (await machines.get("/optional", key="K2wrong-eleventh")).status_code == 429
 
 
 async def test_ak05_concurrent_wrong_keys_are_limited_too(make: Make) -> None:
@@ -590,9 +552,9 @@ async def test_ak06_hanging_exchanges_leave_connections_to_sessions(make: Make) 
 async def test_ws_access_key_opens_a_websocket(make: Make) -> None:
     """The WebSocket is closed when the session of the key ends, as that of a user is (WS-04)."""
     machines = make()
-    socket = WebSocketClient(machines.env.app, [(b"authorization", f"Bearer {SECRET}".encode())])
+    socket = WebSocketClient(machines.env.app, [_bearer(SECRET)], path="/ws/machine")
     assert (await socket.open())["type"] == "websocket.accept"
-    assert await socket.next() == {"type": "websocket.send", "text": "K2nightly"}
+    assert json.loads((await socket.next())["text"])["id"] == "K2nightly"
 
     machines.advance(606)
     socket.send_text("hello")
@@ -608,7 +570,7 @@ async def test_ws_refused_access_key_closes_the_websocket(
 ) -> None:
     """The reason is the code of the error."""
     machines = make()
-    socket = WebSocketClient(machines.env.app, [(b"authorization", f"Bearer {key}".encode())])
+    socket = WebSocketClient(machines.env.app, [_bearer(key)], path="/ws/machine")
     assert await socket.open() == _close(*message)
 
 
@@ -621,8 +583,12 @@ async def test_ws_too_many_attempts_close_with_try_again_later(make: Make) -> No
     async def at_address(scope: dict[str, object], receive: object, send: object) -> None:
         await machines.env.app({**scope, "client": ("192.0.2.1", 1)}, receive, send)  # type: ignore[arg-type]
 
-    socket = WebSocketClient(at_address, [(b"authorization", b"Bearer K2wrong-eleventh")])  # type: ignore[arg-type]
+    socket = WebSocketClient(at_address, [_bearer("K2wrong-eleventh")], path="/ws/machine")  # type: ignore[arg-type]
     assert await socket.open() == _close(1013, "too_many_attempts")
+
+
+def _bearer(key: str) -> tuple[bytes, bytes]:
+    return b"authorization", f"Bearer {key}".encode()
 
 
 def _close(code: int, reason: str) -> Message:

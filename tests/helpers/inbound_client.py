@@ -29,17 +29,24 @@ class InboundClient:
     """
 
     def __init__(
-        self, emulator: Emulator, client_id: str = APP, *, secret: str = "", place: str = "/oauth2/v1/apps"
+        self,
+        emulator: Emulator,
+        client_id: str = APP,
+        *,
+        secret: str = "",
+        place: str = "/oauth2/v1/apps",
+        origin: str = ORIGIN,
     ) -> None:
         self.client_id = client_id
         self.place = place
         self._emulator = emulator
+        self._origin = origin
         self._secret = {"client_secret": secret} if secret else {}
 
     async def send(self, method: str, path: str, **options: object) -> httpx.Response:
         """Send a request without credentials."""
         transport = httpx.ASGITransport(self._emulator)
-        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=self._origin) as client:
             return await client.request(method, path, **options)  # type: ignore[arg-type]
 
     def query(self, **changes: str | list[str] | None) -> dict[str, str | list[str]]:
