@@ -3,62 +3,48 @@
 from typing import cast
 
 from starlette.middleware import Middleware
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from ..errors import ConfigurationError
 from ..session import tenant_id_var
 from .app_location import AppLocation
 from .request_auth import Finished, RequestAuth, RequestAuthParts
 
-__all__ = ["attach", "detach", "request_auth"]
+__all__ = ["KEY", "RESPONDED", "enclosed", "request_auth"]
 
-_KEY = "fastapi_descope"
+KEY = "fastapi_descope"
 
-_RESPONDED = object()
+RESPONDED = object()
 """The value in the scope of a request that has left the middleware without reading the session."""
 
 
-def attach(parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation) -> RequestAuth | None:
-    """Put a new ``RequestAuth`` into the scope of a request to the app at ``location``.
+def enclosed(
+    location: AppLocation, outer: object, parts: RequestAuthParts
+) -> tuple[AppLocation, str | None] | None:
+    """Return the location of an app whose requests come through another middleware of ours.
+
+    Args:
+        location: The location of the app by itself.
+        outer: What the other middleware has put into the scope.
+        parts: The objects of the ``Descope`` of the app.
 
     Returns:
-        The new object, or None if there is one of the same ``Descope`` and app already.
+        The location, and the id of the tenant that the context has already, which apps with the same
+        ``Descope`` share; or None if the other middleware is that of the same app.
 
     Raises:
-        ConfigurationError: Another ``Descope`` object has put one there for the same app.
+        ConfigurationError: The other middleware serves the same app with another ``Descope`` object.
     """
-    if _KEY in scope and isinstance(scope[_KEY], RequestAuth):
-        return _attach_inner(scope[_KEY], parts, scope, send, location)
-    auth = scope[_KEY] = RequestAuth(parts, scope, send, location)
-    auth.tenant_token = tenant_id_var.set(None)
-    return auth
-
-
-def _attach_inner(
-    outer: RequestAuth, parts: RequestAuthParts, scope: Scope, send: Send, location: AppLocation
-) -> RequestAuth | None:
+    if not isinstance(outer, RequestAuth):  # a copy of the scope of a request that has its response
+        return location, None
     is_same = outer.parts is parts
-    if outer.location.app is location.app:
-        if is_same:
-            return None
-        raise ConfigurationError(
-            "Two Descope objects are installed on one app. Give each its own app, and mount one in the other."
-        )
-    inner = location.inside(outer.location) if is_same else location
-    auth = scope[_KEY] = RequestAuth(parts, scope, send, inner)
-    # With the same Descope, the outer app has the same session.
-    auth.tenant_token = tenant_id_var.set(tenant_id_var.get() if is_same else None)
-    return auth
-
-
-def detach(auth: RequestAuth) -> None:
-    """End a request: restore the tenant of the context (TN-13), and remove ``auth`` from its scope.
-
-    The two form a reference cycle. The result stays if the response knew it: code that runs later cannot
-    change what the response says to caches.
-    """
-    auth.scope[_KEY] = _RESPONDED if auth.result is None else auth.finished or _RESPONDED
-    tenant_id_var.reset(auth.tenant_token)
+    if outer.location.app is not location.app:
+        return (location.inside(outer.location), tenant_id_var.get()) if is_same else (location, None)
+    if is_same:
+        return None
+    raise ConfigurationError(
+        "Two Descope objects are installed on one app. Give each its own app, and mount one in the other."
+    )
 
 
 def request_auth(scope: Scope) -> RequestAuth:
@@ -67,12 +53,12 @@ def request_auth(scope: Scope) -> RequestAuth:
     Raises:
         ConfigurationError: The middleware is not installed, or the request has left it already.
     """
-    auth = scope.get(_KEY)
+    auth = scope.get(KEY)
     if isinstance(auth, RequestAuth):
         return auth
     if isinstance(auth, tuple):
         return RequestAuth.after_response(scope, cast("Finished", auth))
-    if auth is _RESPONDED:
+    if auth is RESPONDED:
         raise ConfigurationError(
             "The response was already sent: a handler for 500 runs outside DescopeMiddleware, and the connect"
             " handler of python-socketio in a later request. For a 500, read the session in the route, and"

@@ -10,10 +10,10 @@ __all__ = ["EventStream", "is_event_stream"]
 
 def is_event_stream(start: Message) -> bool:
     """Return whether a response that starts is a stream of server-sent events."""
-    return (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"] or (
-        b"content-type",
-        b"text/event-stream",
-    ) in start["headers"]
+    for name, value in start.get("headers", ()):
+        if name == b"content-type":
+            return bool(value.startswith(b"text/event-stream"))
+    return False
 
 
 # RV-03

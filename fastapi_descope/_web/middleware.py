@@ -14,8 +14,9 @@ from .._concurrency import Pacer
 from .._telemetry.redaction import install as redact_logs
 from .._telemetry.redaction import redact_span
 from ..errors import ConfigurationError, DescopeError
+from ..session import tenant_id_var
 from .app_location import AppLocation, path_in_app
-from .auth_scope import attach, detach, request_auth
+from .auth_scope import KEY, RESPONDED, enclosed, request_auth
 from .error_responses import NO_STORE, ErrorResponses
 from .public_endpoints import PublicEndpoints, innermost
 from .request_auth import RequestAuth, RequestAuthParts
@@ -104,16 +105,20 @@ class DescopeMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        auth = attach(self._parts, scope, send, self._find_location(scope))
-        if auth is None:
-            await self._handle_again(scope, receive, send)
-            return
+        location = self._find_location(scope)
+        tenant_id: str | None = None
+        if KEY in scope:
+            inner = enclosed(location, scope[KEY], self._parts)
+            if inner is None:
+                await self._handle_again(scope, receive, send)
+                return
+            location, tenant_id = inner
+        auth = scope[KEY] = RequestAuth(self._parts, scope, send, location)
+        token = tenant_id_var.set(tenant_id)
         try:
             app = self._next
-            if self._has_checks or scope["type"] != "http" or scope["query_string"]:
+            if self._has_checks or self._pacer.waiting or scope["type"] != "http" or scope["query_string"]:
                 app = await self._select_app(scope, auth)
-            if self._pacer.waiting:
-                await self._arrivals.turn()
             await app(scope, receive, auth.send)
             if auth.held is not None:
                 await auth.flush()
@@ -123,7 +128,8 @@ class DescopeMiddleware:
             await auth.flush()
             raise
         finally:
-            detach(auth)
+            tenant_id_var.reset(token)
+            scope[KEY] = RESPONDED if auth.result is None else auth.finished or RESPONDED
 
     async def _handle_again(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection if this middleware is installed twice: the outer one does the rest."""
@@ -134,7 +140,7 @@ class DescopeMiddleware:
     async def _select_app(self, scope: Scope, auth: RequestAuth) -> ASGIApp:
         """Return the app that handles a connection, after all checks of it.
 
-        A request that needs none of this does not get here: it has no query, and no check is left.
+        Most requests do not get here: they have no query, no check is left, and no unknown token waits.
 
         Raises:
             ConfigurationError: The routes of the app are wrong.
@@ -149,6 +155,8 @@ class DescopeMiddleware:
                 return _NOT_FOUND
         if self._protect:
             await self._require_session(auth, scope)
+        if self._pacer.waiting:
+            await self._arrivals.turn()
         return self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
 
     def _find_location(self, scope: Scope) -> AppLocation:

@@ -7,7 +7,6 @@ for Descope (CA-03). The result stays in the scope: no thread and no task can se
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import Token
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
@@ -85,7 +84,6 @@ class RequestAuth(SendWrapper):
         parts: The objects of the ``Descope`` that authenticate it.
         scope: The scope of the request.
         location: The app that serves the request.
-        tenant_token: Restores the tenant of the context.
         result: The result of authentication, if it is known.
         is_signed_in: Whether the browser has a valid session, if a route has found out, else None.
         login_query: The query of the login that an error page links to, if a route has set it.
@@ -110,7 +108,6 @@ class RequestAuth(SendWrapper):
         self.result: AuthResult | None = None
         self._cookies: ResponseCookies | None = None
         self._credentials: Credentials | None = None
-        self.tenant_token: Token[str | None]
 
     @property
     def cookies(self) -> ResponseCookies:
