@@ -11,6 +11,8 @@ __all__ = ["EventStream", "is_event_stream"]
 def is_event_stream(start: Message) -> bool:
     """Return whether a response that starts is a stream of server-sent events."""
     for name, value in start.get("headers", ()):
+        if name == b"content-length":  # the first header of most other responses
+            return False
         if name == b"content-type":
             return bool(value.startswith(b"text/event-stream"))
     return False
