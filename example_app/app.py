@@ -12,6 +12,7 @@ from example_app import api, pages
 from fastapi_descope import Descope, DescopeSettings
 
 from .error_pages import add_error_pages
+from .page import render_descope_page
 from .people import People
 from .samples import sample_library
 
@@ -42,7 +43,9 @@ def create_app(
     app.state.people = people = People()
     app.state.try_it = tuple(try_it)
 
-    app.state.descope = descope = Descope(app, settings=settings, clock=clock, transport=transport)
+    app.state.descope = descope = Descope(
+        app, settings=settings, render_page=render_descope_page, clock=clock, transport=transport
+    )
     descope.on_login(people.remember)
 
     app.include_router(pages.router)

@@ -3,26 +3,29 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
 from fastapi_descope import AuthSession, OptionalSession
+from fastapi_descope import Page as DescopePage
 
 from .samples import NAMES
 
-__all__ = ["CurrentPage", "Page", "current_page"]
+__all__ = ["CurrentPage", "Page", "current_page", "redirect", "render_descope_page"]
 
 _HERE = Path(__file__).parent
 
 _HEADERS = {
-    # The site has no scripts and loads nothing from other origins. form-action is left out because browsers
-    # apply it to redirects too: the login form redirects to the identity provider, whose origin is unknown.
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
-    " frame-ancestors 'none'",
+    # The site loads nothing from other origins, and no inline script runs. form-action is left out because
+    # browsers apply it to redirects too: the login form redirects to the identity provider, whose origin is
+    # unknown.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -79,6 +82,19 @@ class Page:
         return _TEMPLATES.TemplateResponse(
             self.request, template, context, status_code=status, headers=_HEADERS
         )
+
+
+def render_descope_page(request: Request, page: DescopePage) -> str:
+    """Return a page of the plugin in the look of the site."""
+    template = _TEMPLATES.get_template("descope.html")
+    return template.render(request=request, page=page, language=page.language, direction=page.direction)
+
+
+def redirect(request: Request, path: str) -> Response:
+    """Return the redirect after a form, also for HTMX, which follows the header instead of the status."""
+    if "hx-request" in request.headers:
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": path})
+    return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 
 async def current_page(request: Request, session: OptionalSession) -> Page:

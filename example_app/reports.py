@@ -47,6 +47,14 @@ class Shelf:
         """Return the report, archived or not; None if this organisation has none with that id."""
         return self._reports.get(report_id)
 
+    def add(self, report: Report) -> None:
+        self._reports[report.id] = report
+
+    def next_id(self, prefix: str) -> str:
+        """Return an id that no report of this organisation has: the prefix and the next number."""
+        numbers = [int(report_id.rpartition("-")[2]) for report_id in self._reports]
+        return f"{prefix}-{max(numbers, default=0) + 1}"
+
     def is_archived(self, report: Report) -> bool:
         return report.id in self._archived
 

@@ -6,13 +6,24 @@ from html import unescape
 
 import pytest
 
-from example_app.tests.app_env import ADA, DESCOPE, GRACE, HANK, OpenBrowser, build_app
+from example_app.tests.app_env import ADA, APP, DESCOPE, GRACE, HANK, OpenBrowser, build_app
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
 
 ACME_ONLY, GLOBEX_ONLY = "North bridge, spring inspection", "Cooling tower, water quality"
-SECURITY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+FORM = {
+    "organisation": "acme",
+    "title": "Roof anchors, second visit",
+    "site": "Harbour warehouse",
+    "finding": "Urgent",
+    "summary": "One anchor moves.",
+    "notes": "Anchor 7 holds.\r\n\r\nAnchor 8 <moves>.",
+}
 
 
 async def test_home_is_public(open_browser: OpenBrowser, emulator: Emulator) -> None:
@@ -140,6 +151,63 @@ async def test_names_are_escaped(open_browser: OpenBrowser, emulator: Emulator) 
     response = await browser.get("/account")
     assert "<script>" not in response.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in response.text
+
+
+async def test_filing_a_report(open_browser: OpenBrowser) -> None:
+    """It gets the next number and the name of the user. HTMX is redirected by a header."""
+    browser = await open_browser(ADA, "acme")
+    headers = {"Origin": APP}
+    filed = await browser.post("/reports", data=FORM, headers=headers)
+    by_htmx = await browser.post("/reports", data=FORM, headers=headers | {"HX-Request": "true"})
+    page = (await browser.get("/reports/A-1043")).text
+    assert (filed.status_code, filed.headers["location"]) == (303, "/reports/A-1043")
+    assert (by_htmx.status_code, by_htmx.headers["hx-redirect"]) == (204, "/reports/A-1044")
+    for text in (
+        "Ada Lovelace",
+        "15 January 2027",
+        "<p>Anchor 7 holds.</p>",
+        "<p>Anchor 8 &lt;moves&gt;.</p>",
+    ):
+        assert text in page
+    assert "Roof anchors, second visit" in (await browser.get("/reports")).text
+
+
+async def test_a_report_is_filed_in_the_organisation_of_its_form_only(open_browser: OpenBrowser) -> None:
+    """The user has switched in another tab since the form was opened."""
+    browser = await open_browser(HANK, "globex")
+    response = await browser.post("/reports", data=FORM, headers={"Origin": APP})
+    assert response.status_code == 403
+    assert "This belongs to another organisation" in response.text
+    assert "Roof anchors, second visit" not in (await browser.get("/reports")).text
+
+
+@pytest.mark.parametrize("field", ["title", "site", "finding", "summary"])
+async def test_a_form_with_an_empty_field_is_refused(open_browser: OpenBrowser, field: str) -> None:
+    """The browser refuses it before, so there is no page about it."""
+    browser = await open_browser(ADA, "acme")
+    response = await browser.post("/reports", data=FORM | {field: "  "}, headers={"Origin": APP})
+    assert response.status_code == 422
+    assert "4 open" in (await browser.get("/reports")).text
+
+
+async def test_viewers_file_no_reports(open_browser: OpenBrowser) -> None:
+    """They see neither the link nor the form."""
+    browser = await open_browser(GRACE, "acme")
+    assert "/reports/new" not in (await browser.get("/reports")).text
+    assert (await browser.get("/reports/new")).status_code == 403
+    response = await browser.post("/reports", data=FORM, headers={"Origin": APP})
+    assert response.status_code == 403
+
+
+async def test_pages_of_the_plugin_have_the_look_of_the_site(open_browser: OpenBrowser) -> None:
+    """An error and the question for the organisation."""
+    browser = await open_browser()
+    navigation = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    for path in ("/callback?code=a&state=b", "/login/sso"):
+        response = await browser.get(path, headers=navigation)
+        assert response.status_code == 400
+        assert '<link rel="stylesheet" href="/static/style.css">' in response.text
+        assert "Fieldnotes is the example app" in response.text
 
 
 async def test_an_unknown_path(open_browser: OpenBrowser) -> None:
