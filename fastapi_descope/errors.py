@@ -469,7 +469,9 @@ class SessionTooLarge(BadRequest):
 
 # AK-05
 class TooManyAttempts(DescopeError):
-    """Too many access keys from the address of this client were refused. Known access keys still count.
+    """Too many access keys from the address of this client were refused, or it has caused too many e-mails.
+
+    Known access keys still count.
 
     Attributes:
         retry_after: seconds until the next attempt, clamped to 1 to 60.
@@ -477,7 +479,7 @@ class TooManyAttempts(DescopeError):
 
     status = 429
     code = "too_many_attempts"
-    title = "Too many access keys were refused"
+    title = "Too many attempts"
 
     def __init__(self, retry_after: int) -> None:
         self.retry_after = min(max(retry_after, 1), 60)

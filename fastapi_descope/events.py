@@ -52,8 +52,8 @@ __all__ = [
     "UserRevoked",
 ]
 
-LoginMethod = Literal["sso", "oauth", "notp"]
-"""A way to sign in: single sign-on, a social provider, or a message from a phone."""
+LoginMethod = Literal["sso", "oauth", "magiclink", "notp"]
+"""A way to sign in: single sign-on, a social provider, a link by e-mail, or a message from a phone."""
 
 logger = logging.getLogger("fastapi_descope")
 
@@ -67,7 +67,7 @@ class Event:  # LG-07: no field can hold a secret.
 
 @dataclass(frozen=True, slots=True)
 class LoginStarted(Event):
-    """A login started: the browser was redirected to Descope, or shows the code of an nOTP sign-in."""
+    """A login started: the browser is redirected to Descope, shows a code, or waits for an e-mail."""
 
     name = "login_started"
     method: LoginMethod = "sso"

@@ -14,6 +14,7 @@ _PLACEHOLDER = re.compile(r"\{\w*\}")
 
 _DETAILS = {
     "session_ended": "Please sign in again.",
+    "too_many_attempts": "Please wait a minute, and try again.",
     "login_rejected": "You can start again. If that does not help, ask the people who run this application.",
     "step_up_required": "You are signed in, but this step needs your confirmation."
     " What you sent was not saved. Please confirm, and then send it again.",
@@ -109,6 +110,29 @@ class PageTexts:
     login_sso: str = "Continue with single sign-on"
     login_provider: str = "Continue with {name}"
     login_unavailable: str = "This way to sign in is not available here."
+
+    # A link by e-mail
+    link_label: str = "E-mail"
+    link_send: str = "E-mail me a link"
+    link_again: str = "Use another way"
+    link_sent_title: str = "Look in your mailbox"
+    link_sent_detail: str = (
+        "If this address is known here, an e-mail with a link is on its way. Open the link in this browser,"
+        " within ten minutes."
+    )
+    link_title: str = "Finish signing in"
+    link_detail: str = "You opened the link from your e-mail. Press the button to sign in to {host}."
+    link_confirm: str = "Sign in"
+    link_foreign_title: str = "Sign in with this browser?"
+    link_foreign_detail: str = (
+        "This link was not requested in this browser, or more than ten minutes ago. Continue only if you have"
+        " requested it yourself: then you are signed in to {host} here, in this browser. If another person"
+        " has sent you the link, do not continue."
+    )
+    link_foreign_confirm: str = "Sign in here"
+    link_incomplete: str = "This link is not complete. Open it from the e-mail, or ask for a new one."
+    link_invalid_address: str = "That is not an e-mail address."
+    link_spent: str = "This link has expired, or was used already. Ask for a new one."
 
     # The confirmation of a login that another site has begun
     confirm_title: str = "Sign in again?"

@@ -123,8 +123,8 @@ class Page:
     ``content`` it can render the ``parts``.
 
     Attributes:
-        name: Which page it is: ``error``, ``organisation``, ``confirmation``, ``login``, ``signed_in``,
-            ``notp`` or ``notp_pending``.
+        name: Which page it is: ``error``, ``organisation``, ``confirmation``, ``login``, ``link_sent``,
+            ``link``, ``link_foreign``, ``signed_in``, ``notp`` or ``notp_pending``.
         language: The language of the texts, for the attribute ``lang`` of ``html``.
         direction: ``ltr`` or ``rtl``, for the attribute ``dir`` of ``html``.
         title: The title and the heading.

@@ -39,9 +39,11 @@ from ._web.redirects import RedirectPolicy
 from ._web.request_auth import RequestAuthParts
 from ._web.routes.authorization import AuthorizationRedirect
 from ._web.routes.checks import RouteChecks
+from ._web.routes.completion import LoginCompletion
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_page import LoginPageRoute
 from ._web.routes.login_steps import LoginSteps
+from ._web.routes.magic_link import MagicLinkRoutes
 from ._web.routes.notp import NotpRoutes
 from ._web.routes.openapi_document import complete_openapi
 from ._web.routes.resource import ProtectedResource
@@ -399,11 +401,13 @@ class Descope(HookDecorators):
             steps=steps,
         )
         methods, authorization = settings.login_methods, AuthorizationRedirect(steps)
+        completion = LoginCompletion(steps)
         routes = Routes(
-            login=LoginRoutes(authorization),
+            login=LoginRoutes(authorization, completion),
             has_sso="sso" in methods,
             page=None if entry_route(methods) is LOGIN else LoginPageRoute(authorization),
             social=[SocialRoute(authorization, provider) for provider in settings.social_providers],
+            magic_link=MagicLinkRoutes(completion) if "magiclink" in methods else None,
             notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
             session=session,
         )

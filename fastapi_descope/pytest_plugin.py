@@ -168,7 +168,7 @@ def sign_in_async(descope_harness: _Harness) -> Callable[..., object]:
 def log_in(descope_harness: _Harness) -> Callable[..., object]:
     """Return a function that logs a client in through the app's login and callback.
 
-    Its options: user, tenant, return_to, refuse. See ``TestHarness.log_in``.
+    Its options: user, tenant, return_to, provider, refuse. See ``TestHarness.log_in``.
     """
     return descope_harness.log_in
 

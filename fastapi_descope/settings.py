@@ -157,15 +157,15 @@ class DescopeSettings(EnvSettings):
     login_methods: LoginMethods = Field(
         default=("sso",),
         validate_default=True,
-        description=f"ways to sign in, separated by commas: sso, notp, {', '.join(PROVIDERS)}, and"
+        description=f"ways to sign in, separated by commas: sso, magiclink, notp, {', '.join(PROVIDERS)}, and"
         " oauth:NAME for a custom provider",
     )
     """The ways to sign in that the app offers. Each adds its routes. ``notp``, the sign-in with WhatsApp,
     needs the extra ``notp``."""
     # SI-04
     sign_up: bool = Field(default=False, description="true or false")
-    """Whether a social login creates the user if the project has none. Single sign-on follows the tenant's
-    configuration instead."""
+    """Whether a social login or a link by e-mail creates the user if the project has none. Single sign-on
+    follows the tenant's configuration instead."""
     # AK-01: each unknown key costs a call to Descope, which an app has to want.
     access_keys: bool = Field(default=False, description="true or false")
     """Accepts access keys as bearers, for ``Machine``. An unknown key costs one call to Descope."""

@@ -23,10 +23,12 @@ from ..events import EventBus
 from ..session import AuthSession
 from ..settings import DescopeSettings
 from .access_keys import AccessKeys
+from .attempt_limits import AttemptLimits
 from .authenticator import Authenticator
 from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins
 from .login import LoginFlow
+from .magic_link import MagicLinkFlow
 from .notp import NotpFlow
 from .project_cookies import CookieComparison
 from .session_gate import CallerHook, SessionGate, SessionHook
@@ -72,6 +74,7 @@ class Core:
     authenticator: Authenticator
     browser_tokens: BrowserTokens
     login_flow: LoginFlow
+    magic_link_flow: MagicLinkFlow
     notp_flow: NotpFlow
     session_service: SessionService
     drain_seconds: float
@@ -193,6 +196,7 @@ def build_core(
         authenticator=authenticator,
         browser_tokens=browser_tokens,
         login_flow=login_flow,
+        magic_link_flow=MagicLinkFlow(api, events, AttemptLimits(monotonic), sign_up=settings.sign_up),
         notp_flow=NotpFlow(api, login_flow, events, monotonic),
         session_service=SessionService(api, tokens, browser_tokens, coordinator, revocations, events),
         drain_seconds=max(_DRAIN_SECONDS, settings.upstream_timeout + 1),

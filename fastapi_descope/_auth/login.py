@@ -128,10 +128,10 @@ class LoginFlow:
         session. After an error no cookie may be set.
 
         Args:
-            code: The code.
+            code: The code, or the token of a link.
             admit: The app's decision.
             secret: That of the login cookie: it identifies the login and its browser.
-            method: That of the login cookie: it decides where the code is exchanged.
+            method: That of the login cookie: it decides where the code is exchanged, or the token verified.
 
         Returns:
             The tokens, or None if an earlier callback has completed the login, or has failed to.
@@ -253,8 +253,13 @@ class LoginFlow:
 
     async def _exchange(self, code: str, admit: Admission, method: LoginMethod) -> TokenPair:
         try:
-            response = await self._api.exchange_code(code, "oauth" if method == "oauth" else "sso")
+            if method == "magiclink":
+                response = await self._api.verify_magic_link(code)
+            else:
+                response = await self._api.exchange_code(code, "oauth" if method == "oauth" else "sso")
         except UpstreamRejected as rejection:
+            if method == "magiclink":
+                raise self.rejected("link_refused", ENGLISH.link_spent, rejection) from None
             raise self.rejected("code_refused", ENGLISH.login_too_late, rejection) from None
         except UpstreamError as error:
             self._events.emit(LoginFailed(error.code))

@@ -62,6 +62,12 @@ _TENANT_ADDRESS = re.compile(
     rf"(?P<name>[?&]{_escapable('tenant')}=)[^?&\s#]*(?:@|%(?:25)*40)[^?&\s#]*[^?&\s#\"'<>,;)\]}}]",
     re.IGNORECASE,
 )
+# The token of a link has a short name, so it is redacted at this path only. No ``?`` may follow the first
+# one, so a match can begin only where the previous one has ended.
+_LINK_TOKEN = re.compile(
+    rf"(?P<name>/magiclink/verify\?(?:[^\s#?\"']*&)?{_escapable('t')}=)[^&\s#\"']+", re.IGNORECASE
+)
+_ANY_LINK = "/magiclink/verify?"
 _DOTTED_TEXT = re.compile(r"(?<![\w%-])[\w%-]+(?:\.[\w-]*){2,}", re.ASCII)
 _JWT_START = "eyJ"
 
@@ -76,6 +82,7 @@ def _redact(text: str) -> str:
     """Return ``text`` without secrets: the same object if there are none."""
     if "=" in text or "%3D" in text:
         text = _PARAMETER.sub(rf"\g<name>{_REDACTED}", text)
+        text = _LINK_TOKEN.sub(rf"\g<name>{_REDACTED}", text)
         text = _TENANT_ADDRESS.sub(rf"\g<name>{_REDACTED}", text)
     if _JWT_START in text:
         text = _DOTTED_TEXT.sub(_without_jwt, text)
@@ -148,8 +155,9 @@ def redact_span() -> None:
     for name in _SPAN_ATTRIBUTES:
         value = cast("Mapping[str, object]", attributes).get(name)
         if isinstance(value, str):
-            # The pattern recognises the first parameter of a query by its question mark.
-            span.set_attribute(name, _redact("?" + value).removeprefix("?"))
+            # The patterns recognise the first parameter of a query by its question mark, and the token of a
+            # link by its path.
+            span.set_attribute(name, _redact(_ANY_LINK + value).removeprefix(_ANY_LINK))
 
 
 def redact_value(value: object) -> object:

@@ -190,6 +190,24 @@ class DescopeApi:
         path = f"/v1/auth/{method}/exchange"
         return parse_tokens(await self._post(path, {"code": code}, transport=self._logins))
 
+    async def send_magic_link(
+        self, *, email: str, redirect_url: str, options: LoginOptions | None = None, sign_up: bool = False
+    ) -> None:
+        """Send a link to an address, to sign in or, with ``sign_up``, to become a user.
+
+        ``redirect_url`` is where the link leads; Descope appends the token as ``t``. The options ``stepup``
+        and ``mfa`` are not sent, as in ``start_notp``.
+        """
+        body = replace(options or LoginOptions(), stepup=False, mfa=False).body()
+        path = f"/v1/auth/magiclink/{'signup-in' if sign_up else 'signin'}/email"
+        fields = {"loginId": email, "URI": redirect_url, **({"loginOptions": body} if body else {})}
+        await self._post(path, fields, transport=self._logins)
+
+    async def verify_magic_link(self, token: str) -> TokenResponse:
+        """Exchange the token of a link for tokens, once."""
+        path = "/v1/auth/magiclink/verify"
+        return parse_tokens(await self._post(path, {"token": token}, transport=self._logins))
+
     async def start_notp(self, options: LoginOptions | None = None) -> NotpStart:
         """Start the sign-in of an existing user, who confirms it by a message from their phone.
 

@@ -23,6 +23,9 @@ __all__ = [
     "LOGIN_PAGE",
     "LOGOUT",
     "LOGOUT_ALL",
+    "MAGIC_LINK",
+    "MAGIC_LINK_PAGE",
+    "MAGIC_LINK_VERIFY",
     "NOTP",
     "NOTP_SESSION",
     "NOTP_START",
@@ -57,16 +60,28 @@ NOTP = PluginRoute("descope_notp", "/login/notp", "GET")
 NOTP_START = PluginRoute("descope_notp_start", "/login/notp", "POST")
 NOTP_SESSION = PluginRoute("descope_notp_session", "/login/notp/session", "POST")
 
-FIXED_ROUTES = (LOGIN, LOGIN_PAGE, CALLBACK, LOGOUT, LOGOUT_ALL, NOTP, NOTP_START, NOTP_SESSION)
+# ML-01
+MAGIC_LINK = PluginRoute("descope_magic_link", "/login/magiclink", "POST")
+MAGIC_LINK_PAGE = PluginRoute("descope_magic_link_page", "/login/magiclink/verify", "GET")
+MAGIC_LINK_VERIFY = PluginRoute("descope_magic_link_verify", "/login/magiclink/verify", "POST")
+
+_ROUTES_BY_METHOD: Mapping[str, tuple[PluginRoute, ...]] = {
+    "sso": (LOGIN,),
+    "magiclink": (MAGIC_LINK, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY),
+    "notp": (NOTP, NOTP_START, NOTP_SESSION),
+}
+
+FIXED_ROUTES = (
+    LOGIN_PAGE,
+    CALLBACK,
+    LOGOUT,
+    LOGOUT_ALL,
+    *(route for routes in _ROUTES_BY_METHOD.values() for route in routes),
+)
 """All routes that must work without a session, except those of social logins. An app has some of them."""
 
 SOCIAL_NAME = "descope_login_oauth_"
 """The names of the routes of social logins, up to the provider."""
-
-_ROUTES_BY_METHOD: Mapping[str, tuple[PluginRoute, ...]] = {
-    "sso": (LOGIN,),
-    "notp": (NOTP, NOTP_START, NOTP_SESSION),
-}
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;="
 """Characters of a path that are not escaped, besides letters, digits and ``-._~`` (RFC 3986, section 3.3)."""

@@ -37,12 +37,12 @@ _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUFFIX = re.compile(rb"[0-9a-f]{16}")
 # Hash and time, secret, method and marks, and three texts in base64url.
 _VALUE = re.compile(
-    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]{43})\.([on]?)(s?m?u?)"
+    rb"([A-Za-z0-9_-]{43})\.([0-9]{1,15})\.([A-Za-z0-9_-]{43})\.([oln]?)(s?m?u?)"
     rb"\.([A-Za-z0-9_-]{0,1366})\.([A-Za-z0-9_-]{0,342})\.([A-Za-z0-9_-]{0,1366})"
 )
 
 
-_METHODS: Mapping[bytes, LoginMethod] = {b"": "sso", b"o": "oauth", b"n": "notp"}
+_METHODS: Mapping[bytes, LoginMethod] = {b"": "sso", b"o": "oauth", b"l": "magiclink", b"n": "notp"}
 _METHOD_MARKS = {method: mark.decode("ascii") for mark, method in _METHODS.items()}
 
 

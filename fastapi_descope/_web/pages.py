@@ -157,9 +157,9 @@ def hidden_inputs(values: Mapping[str, str]) -> Mapping[Html, Html]:
     return {Html.escape(name): Html.escape(value) for name, value in values.items()}
 
 
-def page_link(label: str, url: str) -> PageLink:
+def page_link(label: str, url: str, *, is_quiet: bool = False) -> PageLink:
     """Return a link."""
-    return PageLink(label=Html.escape(label), url=Html.escape(url))
+    return PageLink(label=Html.escape(label), url=Html.escape(url), is_quiet=is_quiet)
 
 
 def login_form(

@@ -152,6 +152,11 @@ class ApiError(Exception):
         return cls(401, "E062503", "The enchanted link has not been followed yet")
 
     @classmethod
+    def expired_magic_link(cls) -> "ApiError":
+        """Return the error for the token of a magic link that is unknown, used or expired."""
+        return cls(401, "E062504", "The link is unknown, was used, or has expired")
+
+    @classmethod
     def notp_pending(cls) -> "ApiError":
         """Return the error for an unconfirmed nOTP. The code is Descope's, the 401 by analogy."""
         return cls(401, "E066103", "The sign-in has not been confirmed yet")

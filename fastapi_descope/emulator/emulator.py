@@ -18,6 +18,7 @@ from .api.auth import AuthApi
 from .api.impersonation import ImpersonationApi
 from .api.inbound_apps import InboundAppsApi
 from .api.inbound_discovery import InboundDiscovery
+from .api.magic_link import MagicLinkApi
 from .api.oidc import OidcApi
 from .api.pending import PendingApi
 from .api.snapshot import Snapshot
@@ -32,6 +33,7 @@ from .inbound_server import InboundServer
 from .inbound_tokens import InboundGrant
 from .journal import Call, Journal, fingerprint
 from .logins import LoginStore
+from .outbox import Outbox
 from .pages.consent import ConsentPage
 from .pages.console import Console, is_console
 from .pages.sign_in import SignInPage
@@ -76,6 +78,7 @@ class Emulator:
 
     Attributes:
         clock: The clock of everything that is issued here; ``clock.advance(seconds)`` moves it.
+        outbox: The e-mails that Descope would send; ``outbox.last(address).link`` is the newest link.
         faults: The pending faults; ``faults.add`` adds one.
         requests: The journal of the requests.
     """
@@ -94,10 +97,11 @@ class Emulator:
         self.requests = Journal()
         self._auth_server = AuthServer(project or Project(), self.clock, base_url, signing_key)
         self._inbound_server = InboundServer(self._auth_server, self.clock)
-        logins = LoginStore(self.clock)
+        logins, self.outbox = LoginStore(self.clock), Outbox()
         self._routes: list[Route] = [
             *AuthApi(self._auth_server, logins, self.clock).routes,
             *PendingApi(self._auth_server, logins, self.clock).routes,
+            *MagicLinkApi(self._auth_server, logins, self.outbox, self.clock).routes,
             *OidcApi(self._auth_server, logins, self.clock).routes,
             *InboundDiscovery(self._auth_server).routes,
             *InboundAppsApi(self._auth_server, self._inbound_server, logins, self.clock).routes,
@@ -286,7 +290,9 @@ class Emulator:
     def _console_routes(self, console: Literal["view", "faults"] | None) -> list[Route]:
         if console is None:
             return []
-        snapshot = Snapshot(self._auth_server, self._inbound_server, self.faults, self.requests, self.clock)
+        snapshot = Snapshot(
+            self._auth_server, self._inbound_server, self.faults, self.requests, self.outbox, self.clock
+        )
         admin = Admin(self._auth_server, self._inbound_server, self.faults, self.clock)
         return Console(snapshot, admin if console == "faults" else None).routes
 

@@ -24,13 +24,16 @@ from ..plugin import Descope
 from ..session import AuthSession, Claims, RefreshToken, TokenPair
 from .app_emulator import AppEmulator
 from .clients import Browser, Client, async_browser, cookie_header, store_cookies
-from .login_flow import LoginFlow, login_path
+from .login_flow import LoginFlow, link_form, login_path
 from .users import DEFAULT_TENANT, TestUsers
 
 __all__ = ["SignInOptions", "TestHarness", "emulated_descope"]
 
 _LOOPBACK = "https://127.0.0.1"
 """The app's origin without ``DESCOPE_PUBLIC_URL``. It is https so that cookie jars return Secure cookies."""
+
+
+_NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 
 
 class SignInOptions(TypedDict, total=False):
@@ -221,6 +224,40 @@ class TestHarness:
             TypeError: The client is not asynchronous.
         """
         return await self._login_flow(user, tenant, return_to, provider, refuse=refuse).log_in_async(client)
+
+    def open_link(self, client: TestClient, email: str) -> httpx2.Response:
+        """Open the newest link that was sent to an address, and press its button.
+
+        The app sends the link when a page posts the address to ``/login/magiclink``. With the client that has
+        done so, the link ends its login. Any other client stands for another browser.
+
+        Returns:
+            The response to the button, a redirect after a successful login. If the link has no button, the
+            response to the link.
+
+        Raises:
+            LookupError: No link was sent to the address.
+        """
+        opened = client.get(self.emulator.outbox.last(email).link, headers=_NAVIGATION)
+        form = link_form(opened.text)
+        if form is None:
+            return opened
+        return client.post(form.action, data=form.fields, headers=_NAVIGATION | {"Origin": self.origin})
+
+    async def open_link_async(self, client: httpx.AsyncClient, email: str) -> httpx.Response:
+        """Open the newest link with an ``async_client``, as ``open_link`` does. A coroutine.
+
+        Returns:
+            As ``open_link``.
+
+        Raises:
+            LookupError: As in ``open_link``.
+        """
+        opened = await client.get(self.emulator.outbox.last(email).link, headers=_NAVIGATION)
+        form = link_form(opened.text)
+        if form is None:
+            return opened
+        return await client.post(form.action, data=form.fields, headers=_NAVIGATION | {"Origin": self.origin})
 
     def expire_session(self, client: TestClient | httpx.AsyncClient) -> None:
         """Advance the clock until the client's session token has expired, including the leeway.

@@ -1,7 +1,9 @@
 """A login as a user performs it: the app's login route, the emulator's page, the app's callback."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import unescape
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +19,8 @@ from .clients import EMULATOR_HOST
 
 __all__ = ["LoginFlow", "login_path"]
 
+_FORM = re.compile(r'<form action="([^"]*)" method="post">')
+_INPUT = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 _EMULATOR = f"http://{EMULATOR_HOST}"
 
 
@@ -74,6 +78,21 @@ class LoginFlow:
             form = submit_login_form((await browser.get(page)).text, self.login_id)
             submitted = await browser.post(page, data=form)
         return await client.get(_callback_url(submitted), follow_redirects=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkForm:
+    """The form of the page that a link opens."""
+
+    action: str
+    fields: Mapping[str, str] = field(repr=False)
+
+
+def link_form(page: str) -> LinkForm | None:
+    """Return the form of a page of the app that confirms a link, or None if it has none."""
+    action = _FORM.search(page)
+    fields = {unescape(name): unescape(value) for name, value in _INPUT.findall(page)}
+    return None if action is None or "token" not in fields else LinkForm(unescape(action[1]), fields)
 
 
 def login_path(app: ASGIApp, route: PluginRoute) -> str:

@@ -39,6 +39,7 @@ _GROUPS = {
     "SI": 5,
     "TI": 8,
     "RV": 6,
+    "ML": 6,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

@@ -44,6 +44,8 @@ _ENDPOINTS = frozenset(
         "me",
         "my_tenants",
         "keys",
+        "magiclink_start",
+        "magiclink_verify",
         "notp_start",
         "notp_pending",
     }

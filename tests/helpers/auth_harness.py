@@ -70,6 +70,7 @@ class AuthHarness:
         self.authenticator = core.authenticator
         self.browser_tokens = core.browser_tokens
         self.login_flow = core.login_flow
+        self.magic_link_flow = core.magic_link_flow
         self.notp_flow = core.notp_flow
         self.session_service = core.session_service
         self.drain = core.drain

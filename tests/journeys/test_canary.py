@@ -24,6 +24,7 @@ from fastapi_descope.emulator import Emulator, Project
 from fastapi_descope.emulator.server import running
 from tests.helpers.app_harness import Browser, add_routes
 from tests.helpers.live_server import listening, serve_app
+from tests.helpers.magic_link import press
 from tests.helpers.otel_sdk import Sdk
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +86,12 @@ def log_recorder() -> Generator[LogRecorder]:
         logging.getLogger(name).setLevel(level)
 
 
+def _bodies(browser: Browser, app: str) -> list[str]:
+    """Return the bodies of the app's responses, except the page of a link, whose button sends its token."""
+    urls = ((response, str(response.url)) for response in browser.log)
+    return [each.text for each, url in urls if url.startswith(app) and "/magiclink/verify?" not in url]
+
+
 def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
     """Return every cookie value, code, state, token and e-mail address that was used."""
     secrets = {MANAGEMENT_KEY, *(user.login_id for user in emulator.project.users)}
@@ -96,7 +103,7 @@ def _secrets(browsers: list[Browser], emulator: Emulator) -> set[str]:
                 secrets.add(transaction.pending_ref)
         for url in (str(response.url), response.headers.get("location", "")):
             query = parse_qs(urlsplit(url).query)
-            secrets.update(value for name in ("code", "state") for value in query.get(name, []))
+            secrets.update(value for name in ("code", "state", "t") for value in query.get(name, []))
         secrets.update(re.findall(r"ey[\w-]{20,}\.[\w-]+\.[\w-]+", str(response.request.headers)))
     return {secret for secret in secrets if len(secret) >= 8}
 
@@ -149,6 +156,16 @@ async def _sign_in_with_a_message(browser: Browser, app: str, emulator: Emulator
         emulator.clock.advance(1)
 
 
+async def _sign_in_with_a_link(browser: Browser, app: str, emulator: Emulator) -> None:
+    """Ask for a link, during an outage too, open it, and press its button twice."""
+    emulator.faults.add("magiclink_start", status=503)
+    for email in ("ada@acme.example", "nobody@acme.example", "ada@acme.example"):
+        await browser.post(f"{app}/login/magiclink", {"email": email}, sec_fetch_mode="navigate")
+    page = await browser.visit(emulator.outbox.last("ada@acme.example").link)
+    for _ in range(2):
+        await press(browser, page, app=app)
+
+
 async def _send_invalid_tokens(browser: Browser, app: str, emulator: Emulator) -> None:
     pair = emulator.issue("hank@globex.example", tenant="globex")
     for token in (
@@ -172,7 +189,7 @@ async def _send_invalid_tokens(browser: Browser, app: str, emulator: Emulator) -
 
 
 async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> None:
-    """LG-01, LG-05: no log line of any library, no span, no event and no body has one."""
+    """LG-01, LG-05, ML-02: no log line of any library, no span, no event and no body has one."""
     emulator = Emulator(Project(rotate_refresh=True, auth_management_key=MANAGEMENT_KEY))
     app = FastAPI(telemetry={"tracer_provider": sdk.tracer_provider})
     events: list[object] = []
@@ -182,7 +199,7 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> 
             base_url=base_url,
             public_url=url,
             auth_management_key=MANAGEMENT_KEY,
-            login_methods=["sso", "notp"],
+            login_methods=["sso", "magiclink", "notp"],
         )
         descope = Descope(
             app,
@@ -200,8 +217,8 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> 
             logging.getLogger("uvicorn.access").addHandler(log_recorder)
             logging.getLogger("uvicorn.access").setLevel(logging.DEBUG)
             with serve_app(app, listener, access_log=True):
-                await _run_session(browser, url, emulator)
-                await _sign_in_with_a_message(browser, url, emulator)
+                for run in (_run_session, _sign_in_with_a_message, _sign_in_with_a_link):
+                    await run(browser, url, emulator)
 
     ours, spans = sdk.exported(), sdk.exporter.get_finished_spans()
     output = [
@@ -210,15 +227,15 @@ async def test_lg01_no_secret_is_logged(log_recorder: LogRecorder, sdk: Sdk) -> 
         *(f"{span.to_json()}" for span in spans),
         *(repr(event) for event in events),
     ]
-    bodies = [response.text for response in browser.log if str(response.url).startswith(url)]
+    bodies = _bodies(browser, url)
     secrets = _secrets([browser], emulator)
     leaks = {(secret[:12], line[:300]) for line in output for secret in secrets if secret in line}
     tokens = {secret for secret in secrets if "@" not in secret}
     leaks |= {(token[:12], body[:300]) for body in bodies for token in tokens if token in body}
     assert len(secrets) > 20
-    assert len(spans) > 20
     assert any("/callback?state=[redacted]&code=[redacted]" in line for line in log_recorder.lines)
     assert leaks == set()
     assert any('"class_uid":3002' in line for line in log_recorder.lines)
+    assert len(spans) > 20
     assert {span.name for span in spans} >= {"descope.refresh", "descope.callback"}
     assert _found_ids([*ours, *log_recorder.ours], events, emulator) == set()

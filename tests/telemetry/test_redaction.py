@@ -91,6 +91,13 @@ def test_lg01_callback_in_the_access_log_is_redacted() -> None:
         ("<a href='/callback?code=canary'>", "<a href='/callback?code=[redacted]'>"),
         ("/callback?code=can'ary\"ca<n>ary&x=1", "/callback?code=[redacted]&x=1"),
         ("{'url': '/callback?state=canary', 'x': 1}", "{'url': '/callback?state=[redacted]', 'x': 1}"),
+        (
+            "/login/magiclink/verify?state=canary&return_to=%2Fme&t=canary",
+            "/login/magiclink/verify?state=[redacted]&return_to=%2Fme&t=[redacted]",
+        ),
+        ("/auth/login/magiclink/verify?t=canary&x=1", "/auth/login/magiclink/verify?t=[redacted]&x=1"),
+        ("/login/magiclink/verify?%74=canary'", "/login/magiclink/verify?%74=[redacted]'"),
+        ("/feed?t=1700000000", "/feed?t=1700000000"),
         ("/callback?%63ode=canary&st%61te=canary", "/callback?%63ode=[redacted]&st%61te=[redacted]"),
         ("/callback?%43O%64E=canary", "/callback?%43O%64E=[redacted]"),
         ("/x?return_to=%2Fy%3F%2563ode%3Dcanary", "/x?return_to=%2Fy%3F%2563ode%3D[redacted]"),
@@ -195,7 +202,22 @@ def test_every_code_is_redacted_completely(code: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["eyJ", "?tenant=", "&code", "a.", "a%3F", "eyJa.", "?tenant=@", ".", "%", "?_token", "-.eyJ", "a.a"],
+    [
+        "eyJ",
+        "?tenant=",
+        "&code",
+        "a.",
+        "a%3F",
+        "eyJa.",
+        "?tenant=@",
+        ".",
+        "%",
+        "?_token",
+        "-.eyJ",
+        "a.a",
+        "/magiclink/verify?",
+        "/magiclink/verify?a&",
+    ],
 )
 def test_hostile_lines_are_redacted_in_linear_time(piece: str) -> None:
     """A hostile URL of 64 KB takes less than a quarter of a second."""

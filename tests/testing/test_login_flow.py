@@ -226,3 +226,34 @@ async def test_a_login_at_a_social_provider() -> None:
         assert refused.status_code == 400
         with pytest.raises(LookupError, match="no /login/oauth/github route"):
             harness.log_in(client, provider="github")
+
+
+async def test_a_login_by_link() -> None:
+    """The client that has asked for the link, and one that stands for another browser."""
+    app = guarded_app(login_methods=["sso", "magiclink"])
+    with emulated_descope(app, project=Project(auto_tenant=True)) as harness:
+        harness.sign_in("zoe@acme.example")
+        client, other = harness.client(), harness.async_client()
+        with pytest.raises(LookupError, match="no e-mail to this address"):
+            harness.open_link(client, "zoe@acme.example")
+        client.post("/login/magiclink", data={"email": "zoe@acme.example", "return_to": "/me"})
+        response = harness.open_link(client, "zoe@acme.example")
+
+        assert (response.status_code, response.headers["location"]) == (303, "/me")
+        assert client.get("/me").json() == ["zoe@acme.example", "acme"]
+        assert (await harness.open_link_async(other, "zoe@acme.example")).status_code == 400
+        await other.post("/login/magiclink", data={"email": "zoe@acme.example"})
+        assert (await harness.open_link_async(other, "zoe@acme.example")).status_code == 303
+
+
+async def test_a_link_without_a_button() -> None:
+    """The response to the link is returned: here it leads to an app that has no such route."""
+    app = guarded_app(login_methods=["sso", "magiclink"])
+    with emulated_descope(app) as harness:
+        harness.sign_in("zoe@acme.example")
+        harness.client().post("/login/magiclink", data={"email": "zoe@acme.example"})
+        app.router.routes.clear()
+
+        assert harness.open_link(harness.client(), "zoe@acme.example").status_code == 404
+        response = await harness.open_link_async(harness.async_client(), "zoe@acme.example")
+        assert response.status_code == 404

@@ -112,6 +112,29 @@ ENDPOINTS: Mapping[str, ExpectedRequest] = {
         bearer=f"Bearer {PROJECT}",
         body='{"code":"one-time"}',
     ),
+    "magic link": ExpectedRequest(
+        lambda c: c.send_magic_link(email="ada@acme.example", redirect_url="https://app.example/l?state=x"),
+        "POST /v1/auth/magiclink/signin/email",
+        bearer=f"Bearer {PROJECT}",
+        body='{"loginId":"ada@acme.example","URI":"https://app.example/l?state=x"}',
+    ),
+    "magic link with options": ExpectedRequest(
+        lambda c: c.send_magic_link(
+            email="a",
+            redirect_url="u",
+            options=LoginOptions(stepup=True, mfa=True, locale="de"),
+            sign_up=True,
+        ),
+        "POST /v1/auth/magiclink/signup-in/email",
+        bearer=f"Bearer {PROJECT}",
+        body='{"loginId":"a","URI":"u","loginOptions":{"locale":"de"}}',
+    ),
+    "magic link's token": ExpectedRequest(
+        lambda c: c.verify_magic_link("one-time"),
+        "POST /v1/auth/magiclink/verify",
+        bearer=f"Bearer {PROJECT}",
+        body='{"token":"one-time"}',
+    ),
     "nOTP": ExpectedRequest(
         lambda c: c.start_notp(),
         "POST /v1/auth/notp/whatsapp/signin",

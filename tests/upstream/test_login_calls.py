@@ -20,6 +20,8 @@ Call = Callable[[DescopeApi], Awaitable[object]]
 LOGINS: Mapping[str, Call] = {
     "authorize": lambda client: client.fetch_login_url(tenant="acme", redirect_url="https://app.example/"),
     "social login": lambda client: client.fetch_social_url(provider="x", redirect_url="https://app.example/"),
+    "magic link": lambda client: client.send_magic_link(email="x", redirect_url="https://app.example/"),
+    "magic link's token": lambda client: client.verify_magic_link("one-time"),
     "exchange": lambda client: client.exchange_code("one-time"),
     "nOTP": lambda client: client.start_notp(),
     "pending session": lambda client: client.fetch_pending_session("reference"),
@@ -54,7 +56,7 @@ class FakeUpstream(httpx.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response, or block for ever."""
-        if not any(part in request.url.path for part in ("/sso/", "/oauth/", "/notp/")):
+        if not any(part in request.url.path for part in ("/sso/", "/oauth/", "/magiclink/", "/notp/")):
             return self.session_response
         self.login_requests += 1
         return self.login_response or await asyncio.get_running_loop().create_future()

@@ -21,6 +21,7 @@ from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
+from .magic_link import MagicLinkRoutes
 from .notp import NotpRoutes
 from .resource import ProtectedResource
 from .session import SessionRoutes
@@ -28,7 +29,15 @@ from .social import SocialRoute
 
 __all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
 
-_OWN = (LoginPageRoute, LoginRoutes, NotpRoutes, ProtectedResource, SessionRoutes, SocialRoute)
+_OWN = (
+    LoginPageRoute,
+    LoginRoutes,
+    MagicLinkRoutes,
+    NotpRoutes,
+    ProtectedResource,
+    SessionRoutes,
+    SocialRoute,
+)
 
 _CUSTOM_MATCHER = (
     "The class {} overrides matches(), so it is unknown which requests an endpoint with @public handles:"

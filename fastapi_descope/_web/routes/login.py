@@ -11,18 +11,17 @@ from starlette.responses import RedirectResponse, Response
 from ..._auth.login import LoginRequest
 from ..._config.tenant_hint import TENANT_HINT
 from ..._upstream.login_options import LoginOptions
-from ...errors import DescopeError, UpstreamUnavailable
+from ...errors import DescopeError
 from ...events import LoginMethod
 from ...page_texts import ENGLISH
-from ...session import TokenPair
 from ..app_location import LOGIN
 from ..auth_scope import request_auth
 from ..client_kind import ClientKind, client_kind
 from ..error_responses import NO_STORE
-from ..login_transactions import Transaction
 from ..pages import forwarding_page, organisation_page
 from ..request_auth import RequestAuth
 from .authorization import AuthorizationRedirect
+from .completion import LoginCompletion
 from .login_steps import REDIRECT_HEADERS, LoginSteps, sibling_path, single_values
 
 __all__ = ["LoginRoutes", "tenant_hint"]
@@ -38,6 +37,7 @@ class LoginRoutes:
     """``GET /login/sso`` and ``GET /callback``."""
 
     authorization: AuthorizationRedirect
+    completion: LoginCompletion
 
     @property
     def steps(self) -> LoginSteps:
@@ -82,42 +82,22 @@ class LoginRoutes:
             raise self.steps.rejected("idp_initiated", ENGLISH.login_started_elsewhere)
         # CB-01 to CB-04
         transaction = self.steps.find_transaction(request, auth, state, methods=_BY_CALLBACK)
-        await auth.delete_duplicates()
-        try:
-            pair = await self._tokens(request, auth, transaction)
-        except UpstreamUnavailable:
-            raise
-        except Exception:
-            self.steps.delete_transaction(request, auth, state)
-            raise
-        url = self.steps.stored_return_to(transaction, request, auth)
-        if pair is not None:
-            await self.steps.sign_in(auth, pair)
-            self.steps.mark_completed(request, auth, transaction, url)
+        url = await self.completion.complete(
+            request, auth, transaction, state, lambda: self._code(request, is_repeated=transaction.used)
+        )
         return self._redirect_after_login(request, url)
 
-    async def _tokens(
-        self, request: Request, auth: RequestAuth, transaction: Transaction
-    ) -> TokenPair | None:
-        """Return the tokens of the login, or None if the browser has them already."""
+    def _code(self, request: Request, *, is_repeated: bool) -> str:
+        """Return the code of a callback; "" for the callback of a login that this browser has completed."""
         if any(name in request.query_params for name in ("err", "error")):
             raise self.steps.rejected("refused", ENGLISH.login_refused)
-        query, flow = single_values(request), self.steps.core.login_flow
-        if transaction.used:
-            return await flow.repeat_login(transaction.secret, auth.credentials())
+        if is_repeated:
+            return ""
+        query = single_values(request)
         code = _matching(query.get("code"), _CODE)
         if code is None:
             raise self.steps.rejected("code", ENGLISH.login_without_code)
-        admission = self.steps.admission(request, auth)
-        pair = await flow.complete_login(
-            code, admission, secret=transaction.secret, method=transaction.method
-        )
-        if pair is None:
-            pair = await flow.repeat_login(transaction.secret, auth.credentials())
-        else:
-            await self.steps.end_completed(request, auth, superseded=True)
-        self.steps.mark_used(request, auth, query.get("state"))
-        return pair
+        return code
 
     def _redirect_after_login(self, request: Request, url: str) -> Response:
         """Return a redirect, or a forwarding page if cookies are Strict.

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..._upstream.login_options import LoginParams
-from ..app_location import LOGIN, LOGIN_PAGE, NOTP, PluginRoute, social_route
+from ..app_location import LOGIN, LOGIN_PAGE, MAGIC_LINK, NOTP, PluginRoute, social_route
 from ..auth_scope import request_auth
 from ..login_page import LoginPage
 from .authorization import AuthorizationRedirect
@@ -38,8 +38,10 @@ class LoginPageRoute:
                 provider: sibling_path(request, LOGIN_PAGE, social_route(provider))
                 for provider in steps.settings.social_providers
             },
+            link_path=self._path(request, MAGIC_LINK, "magiclink"),
             notp_path=self._path(request, NOTP, "notp"),
-            carried={"return_to": return_to, **params.as_query()},
+            return_to=return_to,
+            params=params.as_query(),
             tenant=tenant_hint(query.get("tenant")) or "",
             is_confirmation=params.step_up is not None or params.mfa is not None,
         )

@@ -123,7 +123,12 @@ class LoginSteps:
         """Return where to redirect after the login: ``return_to`` if it is safe, else the landing path."""
         if "return_to" not in request.query_params:
             return self.landing(auth)
-        target = single_values(request).get("return_to")
+        return self.safe_target(single_values(request).get("return_to") or "", request, auth)
+
+    def safe_target(self, target: str | None, request: Request, auth: RequestAuth) -> str:
+        """Return ``target`` if it is safe, else the landing path. None is no target."""
+        if target is None:
+            return self.landing(auth)
         safe = self._safe_redirect(target, request, auth)
         if safe is None:
             self.events.emit(self.redirects.rejection(target))
@@ -214,6 +219,17 @@ class LoginSteps:
         query = {"tenant": transaction.tenant, "return_to": return_to}
         auth.login_query = {name: value for name, value in query.items() if value}
         return transaction
+
+    def has_transaction(self, request: Request, state: str, *, methods: Container[LoginMethod]) -> bool:
+        """Return whether this browser has a login of one of the ``methods`` with this state."""
+        found = self.transactions.find(
+            request.scope["headers"],
+            state=state,
+            now=self.core.clock(),
+            secure=self.cookies.use_secure(request.scope),
+            methods=methods,
+        )
+        return found is not None
 
     def delete_transaction(self, request: Request, auth: RequestAuth, state: str | None) -> None:
         """Delete the pending login with this state, if this browser has one."""

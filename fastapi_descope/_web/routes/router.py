@@ -21,6 +21,9 @@ from ..app_location import (
     LOGIN_PAGE,
     LOGOUT,
     LOGOUT_ALL,
+    MAGIC_LINK,
+    MAGIC_LINK_PAGE,
+    MAGIC_LINK_VERIFY,
     NOTP,
     NOTP_SESSION,
     NOTP_START,
@@ -30,8 +33,9 @@ from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
+from .magic_link import MagicLinkRoutes
 from .notp import NotpRoutes
-from .schemas import NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
+from .schemas import LinkSentOut, NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
 from .social import SocialRoute
 
@@ -60,6 +64,7 @@ class Routes:
     has_sso: bool
     page: LoginPageRoute | None
     social: Sequence[SocialRoute]
+    magic_link: MagicLinkRoutes | None
     notp: NotpRoutes | None
     session: SessionRoutes
 
@@ -77,6 +82,8 @@ def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
     for each in routes.social:
         _add_social(router, each)
     _add_callback(router, routes.login)
+    if routes.magic_link is not None:
+        _add_magic_link(router, routes.magic_link)
     if routes.notp is not None:
         _add_notp(router, routes.notp)
     _add_sign_out(router, routes.session)
@@ -173,6 +180,40 @@ def _add_callback(router: APIRouter, routes: LoginRoutes) -> None:
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_query(code="The one-time code of Descope.", state="The state of the login."),
+    )
+
+
+def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
+    router.add_api_route(
+        MAGIC_LINK.path,
+        routes.send,
+        name=MAGIC_LINK.name,
+        methods=[MAGIC_LINK.method],
+        route_class_override=_PublicRoute,
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=LinkSentOut,
+        responses=_problems(400, 403, 429, 502, 503),
+        openapi_extra=_body("email", "return_to"),
+    )
+    link = _query(state="The state of the login.", return_to=_RETURN_TO, t="The token of the link.")
+    router.add_api_route(
+        MAGIC_LINK_PAGE.path,
+        routes.page,
+        name=MAGIC_LINK_PAGE.name,
+        route_class_override=_PublicRoute,
+        response_class=HTMLResponse,
+        responses=_problems(400, 403),
+        openapi_extra=link,
+    )
+    router.add_api_route(
+        MAGIC_LINK_VERIFY.path,
+        routes.verify,
+        name=MAGIC_LINK_VERIFY.name,
+        methods=[MAGIC_LINK_VERIFY.method],
+        route_class_override=_PublicRoute,
+        status_code=HTTPStatus.SEE_OTHER,
+        responses=_problems(400, 403, 502, 503),
+        openapi_extra=_body("state", "token"),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ...profile import TenantMembership, UserProfile
 from ...session import AuthSession, Tenant, User
 
-__all__ = ["NotpPendingOut", "NotpStartOut", "ProfileOut", "SessionOut", "TenantNamesOut"]
+__all__ = ["LinkSentOut", "NotpPendingOut", "NotpStartOut", "ProfileOut", "SessionOut", "TenantNamesOut"]
 
 
 class _Out(BaseModel):
@@ -131,6 +131,12 @@ class TenantNamesOut(_Out):
     """Names of the user's tenants, by id."""
 
     tenants: Mapping[str, str]
+
+
+class LinkSentOut(_Out):
+    """A link was sent, if the address is known."""
+
+    expires_in: int = Field(description="Seconds within which this browser can use the link.")
 
 
 class NotpStartOut(_Out):

@@ -1,4 +1,4 @@
-"""The state of an emulator for the console, as plain values without tokens."""
+"""The state of an emulator for the console, as plain values. Only links of e-mails contain tokens."""
 
 from itertools import islice
 
@@ -9,6 +9,7 @@ from ..directory import AccessKey, SeedUser
 from ..faults.queue import Faults
 from ..inbound_server import InboundServer
 from ..journal import Journal
+from ..outbox import Outbox
 from ..tokens import rfc3339
 
 __all__ = ["Snapshot"]
@@ -25,12 +26,14 @@ class Snapshot:
         inbound_server: InboundServer,
         faults: Faults,
         journal: Journal,
+        outbox: Outbox,
         clock: Clock,
     ) -> None:
         self._auth_server = auth_server
         self._inbound_server = inbound_server
         self._faults = faults
         self._journal = journal
+        self._outbox = outbox
         self._clock = clock
 
     def state(self) -> Row:
@@ -52,6 +55,13 @@ class Snapshot:
         return [
             {"endpoint": endpoint, "times": times, "fault": str(fault)}
             for endpoint, fault, times in self._faults.pending()
+        ]
+
+    def emails(self) -> list[Row]:
+        """Return the e-mails, the newest first. Their links are what a developer needs to sign in."""
+        return [
+            {"to": email.to, "link": email.link, "sent_at": rfc3339(email.sent_at)}
+            for email in self._outbox.newest_first()
         ]
 
     def tenants(self) -> list[Row]:

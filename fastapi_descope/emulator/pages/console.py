@@ -18,6 +18,7 @@ __all__ = ["Console", "is_console"]
 
 _SHOWN_REQUESTS = 50
 _SHOWN_SESSIONS = 100
+_SHOWN_EMAILS = 20
 
 Form = dict[str, str]
 
@@ -70,6 +71,7 @@ class Console:
             consents=self._snapshot.consents()[:_SHOWN_SESSIONS],
             requests=self._snapshot.requests(limit=_SHOWN_REQUESTS),
             form_token=self._form_token,
+            emails=self._snapshot.emails()[:_SHOWN_EMAILS],
             may_change=self._admin is not None,
         )
         # With no-referrer, browsers send "Origin: null" for a form.
