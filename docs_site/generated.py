@@ -10,6 +10,7 @@ from typing import Any
 
 from _pytest.fixtures import FixtureFunctionDefinition
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from fastapi_descope import Descope, DescopeSettings, PageTexts, errors, events, pytest_plugin
 
@@ -124,7 +125,10 @@ def _fixtures() -> str:
 
 def _routes() -> str:
     settings = DescopeSettings(
-        project_id="P" + "a" * 27, login_methods=["sso", "notp"], resource="https://api.example.com"
+        project_id="P" + "a" * 27,
+        login_methods=["sso", "notp"],
+        resource="https://api.example.com",
+        webhook_secret=SecretStr("a" * 16),
     )
     app = FastAPI()
     Descope(app, settings=settings)

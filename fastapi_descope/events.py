@@ -49,7 +49,9 @@ __all__ = [
     "UpstreamDegraded",
     "UpstreamRecovered",
     "UpstreamTokenRejected",
+    "UserChanged",
     "UserRevoked",
+    "WebhookRefused",
 ]
 
 LoginMethod = Literal["sso", "oauth", "magiclink", "notp"]
@@ -310,12 +312,32 @@ class SignedOut(Event):
 class UserRevoked(Event):
     """All sessions of a user were ended in this app. Only the process that began it emits the event.
 
-    ``source`` is ``app`` for ``Descope.revoke_user``.
+    ``source`` is ``app`` for ``Descope.revoke_user``, and ``webhook`` if Descope reported that the user is
+    disabled or deleted.
     """
 
     name = "user_revoked"
     user_id: str
-    source: Literal["app"]
+    source: Literal["app", "webhook"]
+
+
+@dataclass(frozen=True, slots=True)
+class UserChanged(Event):
+    """Descope reported that a user was modified: the user's sessions are refreshed at their next request."""
+
+    name = "user_changed"
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRefused(Event):
+    """A request to the route of Descope's audit webhook was refused.
+
+    ``reason`` is ``content_type``, ``too_large``, ``signature`` or ``malformed``.
+    """
+
+    name = "webhook_refused"
+    reason: Literal["content_type", "too_large", "signature", "malformed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ from ._web.routes.resource import ProtectedResource
 from ._web.routes.router import LOGIN_BEHIND_AUTH, Routes, build_router
 from ._web.routes.session import SessionRoutes
 from ._web.routes.social import SocialRoute
+from ._web.routes.webhook import WebhookRoute
 from ._web.scopes import Scope, ScopePolicy
 from .errors import ConfigurationError
 from .events import UserRevoked
@@ -410,11 +411,23 @@ class Descope(HookDecorators):
             magic_link=MagicLinkRoutes(completion) if "magiclink" in methods else None,
             notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
             session=session,
+            webhook=self._build_webhook(),
         )
         self.router = build_router(routes, self.lifespan)
         resource = settings.resource
         protected = None if resource is None else ProtectedResource(resource, settings, self._scopes)
         self.resource_router = APIRouter() if protected is None else protected.router()
+
+    def _build_webhook(self) -> WebhookRoute | None:
+        secret = self.settings.webhook_secret
+        if secret is None:
+            return None
+        return WebhookRoute(
+            self._core,
+            self.events,
+            secret=secret.get_secret_value(),
+            project_id=self.settings.project_id,
+        )
 
 
 def _reject_guarded_login(app: FastAPI) -> None:

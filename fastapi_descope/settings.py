@@ -33,6 +33,7 @@ from ._config.setting_types import (
     Text,
     Timeout,
     TrustedOrigins,
+    WebhookSecret,
     Whole,
 )
 from .errors import ConfigurationError
@@ -192,6 +193,11 @@ class DescopeSettings(EnvSettings):
         default=2_592_000, ge=3_600, le=31_536_000, description="whole seconds, 3600 to 31536000 (a year)"
     )
     """How many seconds the revocation of a user is kept: at least the lifetime of refresh tokens."""
+    # RV-07: another way in, which an app has to want.
+    webhook_secret: WebhookSecret = Field(
+        default=None, validate_default=True, description="16 to 512 visible ASCII characters"
+    )
+    """The HMAC secret of the project's audit webhook. With it the app has the route ``/descope/events``."""
     upstream_timeout: Timeout = Field(default=5.0, description="seconds, above 0 and up to 60")
     """The timeout in seconds of one call to Descope."""
     jwks_max_stale: Whole = Field(

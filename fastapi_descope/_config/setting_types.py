@@ -46,6 +46,7 @@ __all__ = [
     "Text",
     "Timeout",
     "TrustedOrigins",
+    "WebhookSecret",
     "Whole",
     "refuse",
 ]
@@ -163,6 +164,14 @@ def _resource(text: str) -> str:
 def _header_secret(secret: SecretStr) -> SecretStr:
     """Check for visible ASCII, because the secret is sent in a header (wire contract 1.4)."""
     if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError
+    return secret
+
+
+# RV-07
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    """Check for enough visible ASCII: whoever guesses the secret can end sessions."""
+    if not re.fullmatch(r"[!-~]{16,512}", secret.get_secret_value()):
         raise ValueError
     return secret
 
@@ -329,6 +338,9 @@ LocalPath = Annotated[str, Field(pattern="^/[!-~]{0,2047}$"), AfterValidator(_lo
 TenantHint = Annotated[str, Field(pattern=TENANT_HINT_PATTERN)]
 HeaderSecret = Annotated[
     Coerced[SecretStr | str | None, Annotated[SecretStr, AfterValidator(_header_secret)] | None], NoDecode
+]
+WebhookSecret = Annotated[
+    Coerced[SecretStr | str | None, Annotated[SecretStr, AfterValidator(_webhook_secret)] | None], NoDecode
 ]
 RedisUrl = Annotated[
     Coerced[SecretStr | str | None, Annotated[SecretStr, AfterValidator(_redis_url)] | None], NoDecode

@@ -34,14 +34,17 @@ class DenyList:
         self._watchers: dict[str, set[WeakMethod[Callable[[], None]]]] = {}
         self._sweep_at_size = _SWEEP_SIZE
 
-    def add(self, entries: Iterable[Revocation]) -> None:
-        """Add entries, evict what is cached for their users, and notify the watchers of these users.
+    def add(self, entries: Iterable[Revocation]) -> bool:
+        """Add entries, and return whether any is news.
 
-        The order in which entries arrive does not matter: of two cut-offs the later one counts.
+        Evicts what is cached for the users of new entries, and notifies their watchers.
+
+        The order in which entries arrive does not matter: of two cut-offs the later one counts. So an entry
+        that arrives again is no news.
         """
         users = {entry.user for entry in entries if self._is_news(entry)}
         if not users:
-            return
+            return False
         if len(self._entries) >= self._sweep_at_size:
             self._sweep()
         for forget in self._forget:
@@ -50,6 +53,7 @@ class DenyList:
             for watcher in tuple(self._watchers.get(user, ())):
                 if (notify := watcher()) is not None:
                     notify()
+        return True
 
     def denies(self, token: str, user_id: str, issued_at: float) -> bool:
         """Return whether a verified token was revoked.
@@ -95,16 +99,14 @@ class DenyList:
         """Add an entry; return False if it has expired or is known already."""
         key = (entry.kind, entry.id)
         known = self._entries.get(key)
-        if entry.until <= self._clock() or (
-            known is not None and (known.before, known.until) >= (entry.before, entry.until)
-        ):
+        if entry.until <= self._clock() or (known is not None and not entry.supersedes(known)):
             return False
         self._entries[key] = entry
         return True
 
     def _is_cut_off(self, kind: str, user_id: str, issued_at: float) -> bool:
         entry = self._find(kind, user_key(user_id))
-        return entry is not None and issued_at <= entry.before
+        return entry is not None and issued_at <= entry.before // 1000
 
     def _find(self, kind: str, name: str) -> Revocation | None:
         entry = self._entries.get((kind, name))

@@ -44,7 +44,7 @@ class Revocation:
         id: Of a token its ``token_id``, else the ``user_key``.
         user: The ``user_key``.
         until: When the entry expires, in epoch seconds.
-        before: The cut-off in epoch seconds. Tokens that were issued in this second are included; 0 for a
+        before: The cut-off in epoch milliseconds. Tokens that were issued in its second are included; 0 for a
             token.
     """
 
@@ -63,9 +63,13 @@ class Revocation:
     def of_user(
         cls, user_id: str, *, before: float, until: float, kind: Literal["user", "stale"] = "user"
     ) -> Self:
-        """Return the entry about all tokens of a user up to the second ``before``, which is included."""
+        """Return the entry about all tokens of a user up to ``before`` (epoch seconds)."""
         key = user_key(user_id)
-        return cls(kind, key, key, int(until) + 1, int(before))
+        return cls(kind, key, key, int(until) + 1, int(before * 1000))
+
+    def supersedes(self, known: "Revocation") -> bool:
+        """Return whether this entry denies more than ``known``, which is about the same token or user."""
+        return self.until > known.until if self.kind == "token" else self.before > known.before
 
     def encode(self) -> bytes:
         """Return the entry as it is stored. Equal entries have equal encodings."""

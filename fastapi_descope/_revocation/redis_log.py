@@ -120,6 +120,10 @@ class RedisRevocationLog:
                 async with asyncio.timeout(_READY_SECONDS):
                     await reader.has_read.wait()
 
+    def has_unwritten(self) -> bool:
+        """Implement ``RevocationLog.has_unwritten``."""
+        return bool(self._unwritten)
+
     async def aclose(self) -> None:
         """Implement ``RevocationLog.aclose``."""
         reader, self._reader = self._reader, None

@@ -26,6 +26,10 @@ class RevocationLog(Protocol):
         """Wait until this process knows the entries of the log, or that it cannot be read at the moment."""
         ...
 
+    def has_unwritten(self) -> bool:
+        """Return whether entries of this process wait to be written."""
+        ...
+
     async def aclose(self) -> None:
         """Stop reading, and close the connections of the running event loop."""
         ...
@@ -82,27 +86,35 @@ class Revocations:
         until = min(max(until + _MAX_LEEWAY, now + _MIN_SECONDS), now + self._ttl)
         await self._add([Revocation.of_token(token, user_id, until=until) for token in tokens])
 
-    async def revoke_user(self, user_id: str, *, at: float | None = None) -> None:
-        """Deny every token of a user that was issued until ``at`` (epoch seconds), by default until now."""
-        now = self._clock()
-        at = now if at is None else min(at, now)
-        await self._add([Revocation.of_user(user_id, before=at, until=now + self._ttl)])
+    # RV-09: the clocks of two hosts differ, and a cut-off in the future would deny every new session.
+    async def revoke_user(self, user_id: str, *, at: float = math.inf) -> bool:
+        """Deny every token of a user that was issued until ``at`` (epoch seconds), at most until now.
 
-    async def refresh_user(self, user_id: str, *, at: float) -> None:
+        Returns False if these are denied already.
+        """
+        now = self._clock()
+        return await self._add([Revocation.of_user(user_id, before=min(at, now), until=now + self._ttl)])
+
+    async def refresh_user(self, user_id: str, *, at: float = math.inf) -> bool:
         """Make the sessions of a user refresh that were issued until ``at`` (epoch seconds).
 
-        Each does so at its next request that may refresh.
+        Each does so at its next request that may refresh. Returns False if they do already.
         """
         now = self._clock()
         entry = Revocation.of_user(user_id, before=min(at, now), until=now + self._ttl, kind="stale")
-        await self._add([entry])
+        return await self._add([entry])
+
+    def are_shared(self) -> bool:
+        """Return whether the log has every revocation that this process has made. True without a log."""
+        return self._log is None or not self._log.has_unwritten()
 
     async def aclose(self) -> None:
         """Close the log's connections. The revocations stay."""
         if self._log is not None:
             await self._log.aclose()
 
-    async def _add(self, entries: Sequence[Revocation]) -> None:
-        self._deny_list.add(entries)
-        if self._log is not None:
+    async def _add(self, entries: Sequence[Revocation]) -> bool:
+        is_news = self._deny_list.add(entries)
+        if is_news and self._log is not None:
             await self._log.append(entries)
+        return is_news

@@ -18,6 +18,7 @@ from ..events import (
     TokenRejected,
     UpstreamDegraded,
     UpstreamTokenRejected,
+    WebhookRefused,
 )
 
 __all__ = ["hint"]
@@ -80,6 +81,16 @@ _LOGIN_HINTS: Mapping[str, str] = MappingProxyType(
 """The remedy for each reason of a failed login."""
 
 
+_WEBHOOK_HINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "signature": "DESCOPE_WEBHOOK_SECRET is not the HMAC secret of the project's connector, or the"
+        " request is forged",
+        "too_large": "it has more than 524,288 bytes or did not arrive in time: filter the events of the"
+        " connector",
+    }
+)
+"""The remedy for each reason of a refused webhook."""
+
 _TYPE_HINTS: Mapping[type[Event], str] = MappingProxyType(
     {
         ConflictingCookies: _CONFLICT_HINT,
@@ -108,6 +119,8 @@ def hint(event: Event, base_url: str | None = None) -> str | None:
             return f"at {base_url}"
         case LoginLoopStopped(missing=word) | RedirectRejected(reason=word) | AccessKeysLimited(reason=word):
             return _WORD_HINTS.get(word)
+        case WebhookRefused(reason=reason):
+            return _WEBHOOK_HINTS.get(reason)
         case LoginFailed(reason=reason):
             return _LOGIN_HINTS.get(reason)
         case _:

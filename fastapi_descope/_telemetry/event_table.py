@@ -42,7 +42,9 @@ from ..events import (
     UpstreamDegraded,
     UpstreamRecovered,
     UpstreamTokenRejected,
+    UserChanged,
     UserRevoked,
+    WebhookRefused,
 )
 
 __all__ = ["COUNTERS", "MAPPINGS", "EventMapping", "label", "mapping_of"]
@@ -62,7 +64,7 @@ COUNTERS: Mapping[str, str] = MappingProxyType(
         "descope.refreshes": "Session refreshes",
         "descope.refused": "Requests that were refused as a possible attack",
         "descope.revocation_log": "Outages and recoveries of the revocation log",
-        "descope.revocations": "Revocations of all sessions of a user",
+        "descope.revocations": "Users whose sessions were ended or have to be refreshed",
         "descope.session_checks": "Sessions that an on_session hook refused or could not check",
         "descope.sign_outs": "Logouts, and whether Descope confirmed them",
         "descope.store": "Outages and recoveries of the shared refresh store",
@@ -138,7 +140,11 @@ MAPPINGS: Mapping[type[Event], EventMapping] = MappingProxyType(
         ),
         UpstreamDegraded: _result("descope.upstream", "degraded", "reason", "calls", level=logging.WARNING),
         UpstreamRecovered: _result("descope.upstream", "recovered", "calls"),
-        UserRevoked: EventMapping("descope.revocations", labels=("source",)),
+        UserChanged: _result("descope.revocations", "changed"),
+        UserRevoked: _result("descope.revocations", "revoked", "source"),
+        WebhookRefused: EventMapping(
+            "descope.refused", {"kind": "webhook"}, ("reason",), level=logging.WARNING
+        ),
     }
 )
 

@@ -17,6 +17,7 @@ from ..events import (
     SignedIn,
     SignedOut,
     TenantSwitched,
+    UserChanged,
     UserRevoked,
 )
 from .event_hints import hint
@@ -103,7 +104,14 @@ class EventLog:
 def _requires_session(event: Event) -> bool:
     """Return whether only the app or a client with genuine tokens can cause the event: no flood."""
     match event:
-        case AccessKeyExchanged() | SignedIn() | SessionRefreshed() | TenantSwitched() | UserRevoked():
+        case (
+            AccessKeyExchanged()
+            | SignedIn()
+            | SessionRefreshed()
+            | TenantSwitched()
+            | UserRevoked()
+            | UserChanged()
+        ):
             return True
         case SignedOut(confirmed=True):
             return True

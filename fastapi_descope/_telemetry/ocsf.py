@@ -50,7 +50,9 @@ from ..events import (
     UpstreamDegraded,
     UpstreamRecovered,
     UpstreamTokenRejected,
+    UserChanged,
     UserRevoked,
+    WebhookRefused,
 )
 from .redaction import redact_value
 
@@ -204,7 +206,9 @@ _MAPPINGS: Mapping[type[Event], _Mapping] = MappingProxyType(
         UpstreamDegraded: _system("Descope Outage", _Status.FAILURE),
         UpstreamRecovered: _system("Descope Recovery"),
         UpstreamTokenRejected: _failure("Response Check", _Severity.MEDIUM),
+        UserChanged: _Mapping("User Change"),
         UserRevoked: _standard(_LOGOFF),
+        WebhookRefused: _failure("Webhook Check", _Severity.MEDIUM),
     }
 )
 

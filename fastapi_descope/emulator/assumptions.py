@@ -64,6 +64,13 @@ class Assumptions:
         actor_claim: The claim ``act`` of an impersonated user: an object with ``sub`` in both tokens
             (``object``), this object in the refresh JWT only (``refresh_only``), or the user id as a string
             in both tokens (``string``).
+        webhook_envelope: The body of an audit webhook is an ``array`` of events, or an ``object``, one event.
+        webhook_signature: The signature of a webhook is that of the body (``raw``), of the body in base64
+            (``base64``), or of the body as compact JSON, which is sent with white space (``compact``).
+        webhook_delivery: Each webhook is sent ``once``, or as a ``duplicate`` too. If the app does not accept
+            it, it is sent two more times.
+        webhook_disabled: The event about a disabled user is ``UserModified`` with the new status
+            (``status``), or ``LoginExceedMaxAttempts`` (``attempts``); or there is none (``none``).
         impersonation_refusal: HTTP status if the impersonator lacks the permission, or the user's consent is
             missing.
     """
@@ -97,6 +104,10 @@ class Assumptions:
     access_key_life: Literal["setting", "key"] = "setting"
     access_key_failures: Literal["same", "distinct"] = "same"
     actor_claim: Literal["object", "refresh_only", "string"] = "object"
+    webhook_envelope: Literal["array", "object"] = "array"
+    webhook_signature: Literal["raw", "base64", "compact"] = "raw"
+    webhook_delivery: Literal["once", "duplicate"] = "once"
+    webhook_disabled: Literal["status", "attempts", "none"] = "status"
     impersonation_refusal: Literal[400, 401, 403] = 401
 
     def error_parameters(self, error: str, description: str, *, standard: bool) -> dict[str, str]:

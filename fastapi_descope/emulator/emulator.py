@@ -1,12 +1,13 @@
 """The emulator as one ASGI app: access control, the journal, faults, the API and the pages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -42,6 +43,8 @@ from .security import console_rejection_reason, rejection_reason, with_cors
 from .signing import SigningKey
 from .tokens import Principal
 from .urls import collapse_leading_slashes, route_path
+from .user_changes import Status, UserChanges
+from .webhook import AuditWebhook
 
 __all__ = ["Emulator", "JwtPair"]
 
@@ -73,6 +76,8 @@ class Emulator:
         base_url: The origin in issuers of URL form. ``server`` sets it.
         pause: Waits for a number of seconds when a fault delays a call.
         signing_key: The signing key. Without, one is generated, which takes tens of milliseconds.
+        webhook_transport: Replaces the connections to the app that gets audit webhooks, to send them within a
+            process.
         console: Serve ``/console`` read-only (``"view"``) or with control over faults, sessions, keys and the
             clock (``"faults"``). By default there is no console.
 
@@ -81,6 +86,7 @@ class Emulator:
         outbox: The e-mails that Descope would send; ``outbox.last(address).link`` is the newest link.
         faults: The pending faults; ``faults.add`` adds one.
         requests: The journal of the requests.
+        webhook: The audit webhook, which ``update_user`` and ``delete_user`` send.
     """
 
     def __init__(
@@ -92,11 +98,14 @@ class Emulator:
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
         signing_key: SigningKey | None = None,
         console: Literal["view", "faults"] | None = None,
+        webhook_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.requests = Journal()
         self._auth_server = AuthServer(project or Project(), self.clock, base_url, signing_key)
         self._inbound_server = InboundServer(self._auth_server, self.clock)
+        self.webhook = AuditWebhook(lambda: self.project, self.clock, pause, webhook_transport)
+        self._user_changes = UserChanges(self._auth_server, self.webhook)
         logins, self.outbox = LoginStore(self.clock), Outbox()
         self._routes: list[Route] = [
             *AuthApi(self._auth_server, logins, self.clock).routes,
@@ -178,6 +187,40 @@ class Emulator:
             LookupError: The project has no such user.
         """
         self._auth_server.revoke_user(self._find_user(user))
+
+    async def update_user(
+        self,
+        user: str,
+        *,
+        status: Status | None = None,
+        tenants: Mapping[str, Sequence[str]] | None = None,
+    ) -> tuple[int, ...]:
+        """Change a user, as an administrator does, and send the audit webhook.
+
+        Session JWTs stay as they are until they expire.
+
+        Args:
+            user: A login id or a user id.
+            status: The new status: ``enabled``, ``invited``, or ``disabled`` for a user who can neither sign
+                in nor refresh.
+            tenants: The user's tenants from now on, with the roles in each.
+
+        Returns:
+            The HTTP status of each attempt to send the webhook.
+
+        Raises:
+            LookupError: The project has no such user.
+            ValueError: The project has no such tenant.
+        """
+        return await self._user_changes.update(self._find_user(user), status=status, tenants=tenants)
+
+    async def delete_user(self, user: str) -> tuple[int, ...]:
+        """Delete a user, and send the audit webhook. Returns the HTTP status of each attempt to send it.
+
+        Raises:
+            LookupError: The project has no such user.
+        """
+        return await self._user_changes.delete(self._find_user(user))
 
     def issue(
         self,
@@ -293,7 +336,7 @@ class Emulator:
         snapshot = Snapshot(
             self._auth_server, self._inbound_server, self.faults, self.requests, self.outbox, self.clock
         )
-        admin = Admin(self._auth_server, self._inbound_server, self.faults, self.clock)
+        admin = Admin(self._auth_server, self._inbound_server, self.faults, self.clock, self._user_changes)
         return Console(snapshot, admin if console == "faults" else None).routes
 
     def _find_user(self, reference: str) -> SeedUser:

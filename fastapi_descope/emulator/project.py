@@ -163,6 +163,8 @@ class Project:
         open_sign_up: An unknown login id that is entered on the sign-in page joins the tenant.
         inbound_apps: OAuth clients that ask users for access. Dynamic registrations are added to them.
         mcp_servers: The MCP servers at which clients can register.
+        webhook_url: Where audit events about changed users are sent; empty for nowhere.
+        webhook_secret: The HMAC secret of these requests; without one they have no signature.
         assumptions: Undocumented behaviour of Descope.
 
     Raises:
@@ -202,6 +204,8 @@ class Project:
     open_sign_up: bool = False
     inbound_apps: tuple[InboundApp, ...] = field(default_factory=_default_inbound_apps)
     mcp_servers: tuple[McpServer, ...] = ()
+    webhook_url: str = ""
+    webhook_secret: str | None = field(default=None, repr=False)
     assumptions: Assumptions = field(default_factory=Assumptions)
 
     def __post_init__(self) -> None:
@@ -255,6 +259,10 @@ class Project:
         """Return a project in which ``user`` replaces the user with the same user id."""
         users = tuple(user if each.user_id == user.user_id else each for each in self.users)
         return replace(self, users=users)
+
+    def without_user(self, user: SeedUser) -> "Project":
+        """Return a project without this user."""
+        return replace(self, users=tuple(each for each in self.users if each.user_id != user.user_id))
 
     def find_access_key(self, secret: str) -> AccessKey | None:
         """Return the access key with this secret, or None. Compares in constant time."""

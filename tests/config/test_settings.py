@@ -56,6 +56,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "refresh_ahead": 60,
         "refresh_grace": 30,
         "revocation_ttl": 2_592_000,
+        "webhook_secret": None,
         "upstream_timeout": 5.0,
         "jwks_max_stale": 86400,
         "token_cache_size": 4096,

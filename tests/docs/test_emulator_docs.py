@@ -39,7 +39,16 @@ def test_every_api_path_is_documented() -> None:
     """Each path of the console's API is shown."""
     paths = {re.findall(r"/console/api/([\w/-]+)", line)[0] for line in CALLS}
     views = {"state", "users", "sessions", "access-keys", "apps", "requests"}
-    levers = {"faults", "revoke", "clock", "keys/rotate", "keys/drop", "consents/withdraw"}
+    levers = {
+        "faults",
+        "revoke",
+        "clock",
+        "keys/rotate",
+        "keys/drop",
+        "consents/withdraw",
+        "users/update",
+        "users/delete",
+    }
     assert paths == views | levers
 
 

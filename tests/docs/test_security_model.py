@@ -38,7 +38,7 @@ _GROUPS = {
     "BP": 4,
     "SI": 5,
     "TI": 8,
-    "RV": 6,
+    "RV": 9,
     "ML": 6,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]

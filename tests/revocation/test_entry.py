@@ -52,6 +52,6 @@ def test_rv05_entry_holds_digests_only() -> None:
     user = Revocation.of_user("U2ada", before=50.9, until=100.5)
 
     assert token == Revocation("token", token_id("header.payload.signature"), user_key("U2ada"), 101)
-    assert user == Revocation("user", user_key("U2ada"), user_key("U2ada"), 101, 50)
+    assert user == Revocation("user", user_key("U2ada"), user_key("U2ada"), 101, 50_900)
     for entry in (token, user):
         assert not any(part in entry.encode() for part in (b"header", b"payload", b"signature", b"U2ada"))

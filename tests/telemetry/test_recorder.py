@@ -77,7 +77,13 @@ SAMPLES: Mapping[Event, tuple[str, Mapping[str, str], str]] = {
         "WARNING",
     ),
     events.RevocationLogRecovered(): ("descope.revocation_log", {"result": "recovered"}, "INFO"),
-    events.UserRevoked(USER, "app"): ("descope.revocations", {"source": "app"}, "INFO"),
+    events.UserChanged(USER): ("descope.revocations", {"result": "changed"}, "INFO"),
+    events.UserRevoked(USER, "app"): ("descope.revocations", {"result": "revoked", "source": "app"}, "INFO"),
+    events.WebhookRefused("signature"): (
+        "descope.refused",
+        {"kind": "webhook", "reason": "signature"},
+        "WARNING",
+    ),
     events.SessionCheckFailed("OperationalError"): (
         "descope.session_checks",
         {"result": "failed", "reason": "operationalerror"},

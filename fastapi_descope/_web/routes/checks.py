@@ -26,6 +26,7 @@ from .notp import NotpRoutes
 from .resource import ProtectedResource
 from .session import SessionRoutes
 from .social import SocialRoute
+from .webhook import WebhookRoute
 
 __all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
 
@@ -37,6 +38,7 @@ _OWN = (
     ProtectedResource,
     SessionRoutes,
     SocialRoute,
+    WebhookRoute,
 )
 
 _CUSTOM_MATCHER = (

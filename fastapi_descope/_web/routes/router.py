@@ -38,6 +38,7 @@ from .notp import NotpRoutes
 from .schemas import LinkSentOut, NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
 from .session import SessionRoutes
 from .social import SocialRoute
+from .webhook import WebhookRoute
 
 __all__ = ["LOGIN_BEHIND_AUTH", "Lifespan", "Routes", "build_router"]
 
@@ -67,6 +68,7 @@ class Routes:
     magic_link: MagicLinkRoutes | None
     notp: NotpRoutes | None
     session: SessionRoutes
+    webhook: WebhookRoute | None = None
 
 
 def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
@@ -88,6 +90,8 @@ def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
         _add_notp(router, routes.notp)
     _add_sign_out(router, routes.session)
     _add_session(router, routes.session)
+    if routes.webhook is not None:
+        _add_webhook(router, routes.webhook)
     router.freeze()
     return router
 
@@ -264,6 +268,24 @@ def _add_sign_out(router: APIRouter, routes: SessionRoutes) -> None:
             responses=_problems(400, 403),
             openapi_extra={"security": [{REFRESH: []}, {}]},  # without a session, logout succeeds too
         )
+
+
+def _add_webhook(router: APIRouter, route: WebhookRoute) -> None:
+    router.add_api_route(
+        "/descope/events",
+        route.receive,
+        name="descope_events",
+        methods=["POST"],
+        status_code=HTTPStatus.NO_CONTENT,
+        responses={
+            status: {"description": HTTPStatus(status).phrase, "content": {}}
+            for status in (400, 401, 413, 415, 503)
+        },
+        openapi_extra={
+            "security": [],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+        },
+    )
 
 
 def _add_session(router: APIRouter, routes: SessionRoutes) -> None:

@@ -1,18 +1,22 @@
 """``/console/api``: the JSON API of the console, and the operations that it shares with the page."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from typing_extensions import TypedDict
 
 from ..api_errors import ApiError
 from ..auth_server import AuthServer
 from ..clock import Clock
+from ..directory import SeedUser
 from ..faults.queue import Faults
 from ..faults.schema import FaultSpec
 from ..inbound_server import InboundServer
+from ..user_changes import Status, UserChanges
 from .request_parsing import json_object, string_field
 from .snapshot import Snapshot
 
@@ -20,6 +24,14 @@ __all__ = ["Admin", "AdminApi"]
 
 _MAX_REQUESTS = 10_000
 _MAX_CLOCK_OFFSET = 10 * 366 * 24 * 3600  # seconds
+
+
+class _Changes(TypedDict):
+    status: Status | None
+    tenants: dict[str, tuple[str, ...]] | None
+
+
+_CHANGES = TypeAdapter(_Changes)
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -29,12 +41,18 @@ class Admin:
     """The operations of the console. Each has taken effect when its method returns."""
 
     def __init__(
-        self, auth_server: AuthServer, inbound_server: InboundServer, faults: Faults, clock: Clock
+        self,
+        auth_server: AuthServer,
+        inbound_server: InboundServer,
+        faults: Faults,
+        clock: Clock,
+        user_changes: UserChanges,
     ) -> None:
         self._auth_server = auth_server
         self._inbound_server = inbound_server
         self._faults = faults
         self._clock = clock
+        self._user_changes = user_changes
 
     def add_fault(self, fault: FaultSpec) -> None:
         """Add a fault.
@@ -71,10 +89,36 @@ class Admin:
         Raises:
             ApiError: The project has no such user (404).
         """
+        self._auth_server.revoke_user(self._user(user))
+
+    async def update_user(self, user: str, changes: Mapping[str, object]) -> tuple[int, ...]:
+        """Change a user, given by login id or user id, and return the result of each attempt at a webhook.
+
+        ``changes`` may have the ``status`` and the ``tenants`` with their roles.
+
+        Raises:
+            ApiError: The project has no such user (404), or a change is invalid.
+        """
+        account = self._user(user)
+        try:
+            valid = _CHANGES.validate_python({"status": None, "tenants": None, **changes})
+            return await self._user_changes.update(account, **valid)
+        except ValueError:
+            raise ApiError.invalid("The status or the tenants are invalid") from None
+
+    async def delete_user(self, user: str) -> tuple[int, ...]:
+        """Delete a user, given by login id or user id, and return the result of each attempt at a webhook.
+
+        Raises:
+            ApiError: The project has no such user (404).
+        """
+        return await self._user_changes.delete(self._user(user))
+
+    def _user(self, user: str) -> SeedUser:
         account = self._auth_server.project.find_user(user)
         if account is None:
             raise ApiError.unacceptable("The project has no such user", 404)
-        self._auth_server.revoke_user(account)
+        return account
 
     def withdraw_consent(self, client_id: str, user: str) -> None:
         """Withdraw the consent of a user, given by login id or user id. The app can then refresh no longer.
@@ -136,6 +180,8 @@ class AdminApi:
             ("POST", "keys/rotate"): self.rotate_keys,
             ("POST", "keys/drop"): self.drop_old_keys,
             ("POST", "revoke"): self.revoke,
+            ("POST", "users/update"): self.update_user,
+            ("POST", "users/delete"): self.delete_user,
             ("POST", "consents/withdraw"): self.withdraw_consent,
             ("POST", "clock"): self.move_clock,
         }
@@ -197,6 +243,18 @@ class AdminApi:
         else:
             admin.revoke_user(string_field(body, "user"))
         return JSONResponse({"sessions": self._snapshot.sessions()})
+
+    async def update_user(self, request: Request, admin: Admin) -> Response:
+        """Set the ``status`` or the ``tenants`` of a ``user``; return the results of the webhook."""
+        body = await json_object(request)
+        user = string_field(body, "user")
+        changes = {name: value for name, value in body.items() if name in {"status", "tenants"}}
+        return JSONResponse({"webhooks": await admin.update_user(user, changes)})
+
+    async def delete_user(self, request: Request, admin: Admin) -> Response:
+        """Delete a ``user``; return the results of the webhook."""
+        user = string_field(await json_object(request), "user")
+        return JSONResponse({"webhooks": await admin.delete_user(user)})
 
     async def withdraw_consent(self, request: Request, admin: Admin) -> Response:
         """Withdraw the consent of a ``user`` to the app ``client_id``; return the remaining consents."""
