@@ -5,7 +5,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -142,14 +142,13 @@ def build_core(
     recorder = recorder or Recorder()
     api = build_api(settings, events, transport=transport, monotonic=monotonic, recorder=recorder)
     verifier = build_verifier(settings, events, api.fetch_jwks, clock=clock, monotonic=monotonic)
-    shared = store is None and settings.redis_url is not None
     if store is None:
         store = _build_store(settings, events, monotonic)
     revocations = Revocations(
         clock,
         ttl=settings.revocation_ttl,
         forget=forget,
-        log=_revocation_log(cast("RedisRefreshStore", store), settings, events, clock) if shared else None,
+        log=_revocation_log(store, settings, events, clock),
     )
     tokens = TokenService(api, verifier, cookies=CookieComparison(settings), events=events, clock=clock)
     coordinator = _build_coordinator(settings, events, store, tokens, clock, recorder, revocations)
@@ -288,10 +287,16 @@ def _build_coordinator(
 
 
 def _revocation_log(
-    store: "RedisRefreshStore", settings: DescopeSettings, events: EventBus, clock: Callable[[], float]
-) -> Callable[[DenyList], RevocationLog]:
-    from .._revocation.redis_log import RedisRevocationLog  # noqa: PLC0415 - needs an optional package
+    store: RefreshStore, settings: DescopeSettings, events: EventBus, clock: Callable[[], float]
+) -> Callable[[DenyList], RevocationLog] | None:
+    """Return what builds the log of the Redis that ``store`` uses, or None if it uses none."""
+    if settings.redis_url is None:
+        return None
+    from .._refresh.redis.store import RedisRefreshStore  # noqa: PLC0415 - needs an optional package
+    from .._revocation.redis_log import RedisRevocationLog  # noqa: PLC0415
 
+    if not isinstance(store, RedisRefreshStore):
+        return None
     return lambda deny_list: RedisRevocationLog(
         store.client,
         prefix=store.prefix,
