@@ -16,6 +16,7 @@ CLAIMS: dict[str, object] = {"sub": "U2ada", "iat": 1, "exp": 2}
         ({"sub": "U2sue", "act": {"sub": "U2tim"}, "iss": "x"}, "U2sue"),
         (_FROZEN, "U2sue"),
         ("U2sue", "U2sue"),
+        ("U", "U"),
         ("U" * 255, "U" * 255),
         ("U" * 256, UNKNOWN_ACTOR),
         ("", UNKNOWN_ACTOR),

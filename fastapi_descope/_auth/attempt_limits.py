@@ -19,10 +19,10 @@ _NETWORK_BITS = 64
 
 @dataclass(eq=False, slots=True)
 class Attempt:
-    """One attempt of a client. ``started_at`` is None until it has begun."""
+    """One attempt of a client. ``started_at`` counts from its start on."""
 
     client: str | None
-    started_at: float | None = None
+    started_at: float = 0.0
 
 
 class AttemptLimits:
@@ -82,15 +82,11 @@ class AttemptLimits:
 
     def _forget_old(self) -> None:
         now = self._monotonic()
-        while self._attempts and now - _started(self._attempts[0]) >= _WINDOW_SECONDS:
+        while self._attempts and now - self._attempts[0].started_at >= _WINDOW_SECONDS:
             self._attempts.popleft()
 
     def _seconds_left(self, attempt: Attempt) -> int:
-        return math.ceil(_started(attempt) + _WINDOW_SECONDS - self._monotonic())
-
-
-def _started(attempt: Attempt) -> float:
-    return attempt.started_at or 0.0
+        return math.ceil(attempt.started_at + _WINDOW_SECONDS - self._monotonic())
 
 
 def _client(address: str) -> str:

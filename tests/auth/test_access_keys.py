@@ -1,5 +1,6 @@
 """The cache of access keys without the web layer: its bounds, and what is emitted once (AK-02)."""
 
+import asyncio
 import gc
 from collections import OrderedDict, deque
 from hashlib import sha256
@@ -8,21 +9,25 @@ import pytest
 
 from fastapi_descope._auth.access_keys import AccessKeys, looks_like_access_key
 from fastapi_descope.emulator import AccessKey, Project
-from fastapi_descope.errors import InvalidAccessKey, TokenError
-from fastapi_descope.events import EventBus
-from tests.helpers.auth_harness import AuthHarness
+from fastapi_descope.errors import InvalidAccessKey, TokenError, TooManyAttempts
+from fastapi_descope.events import AccessKeyExchanged, Event, EventBus
+from tests.helpers.auth_harness import ADA, ADA_ID, AuthHarness
+from tests.helpers.event_loop import run_ready
 
 pytestmark = pytest.mark.anyio
 
 PROJECT = Project(access_keys=tuple(AccessKey(f"K2{name}", f"K2secret-{name}") for name in "abc"))
 
 
-def _access_keys(core: AuthHarness, cache_size: int) -> AccessKeys:
+def _access_keys(core: AuthHarness, cache_size: int, events: list[Event] | None = None) -> AccessKeys:
+    bus = EventBus()
+    if events is not None:
+        bus.subscribe(events.append)
     return AccessKeys(
         core.api,
         core.tokens,
         core.verifier,
-        events=EventBus(),
+        events=bus,
         clock=core.clock,
         monotonic=core.clock,
         leeway=5,
@@ -50,6 +55,95 @@ async def test_ak02_number_of_refusals_in_memory_is_bounded() -> None:
         with pytest.raises(InvalidAccessKey):
             await keys.machine(f"K2wrong-{name}", None)
         assert core.calls("access_key") == calls
+
+
+async def test_ak02_machine_and_refusal_end_at_the_second() -> None:
+    """A machine when its session ends less the leeway, and a refusal after 30 seconds."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=2)
+    await keys.machine("K2secret-a", None)
+    with pytest.raises(InvalidAccessKey):
+        await keys.machine("K2wrong-a", None)
+
+    core.clock.advance(30)
+    with pytest.raises(InvalidAccessKey):
+        await keys.machine("K2wrong-a", None)
+    assert core.calls("access_key") == 3
+
+    core.clock.advance(600 - 5 - 30)
+    await keys.machine("K2secret-a", None)
+    assert core.calls("access_key") == 4
+
+
+async def test_ak02_event_names_the_tenant_of_the_key() -> None:
+    """If the project adds one to the session."""
+    core = AuthHarness(PROJECT)
+    events: list[Event] = []
+    keys = _access_keys(core, cache_size=2, events=events)
+    session = core.emulator.issue(ADA, "acme").session_jwt
+    core.emulator.faults.add("access_key", body={"keyId": "K2a", "sessionJwt": session})
+
+    await keys.machine("K2secret-a", None)
+
+    assert events == [AccessKeyExchanged("K2a", ADA_ID, "acme")]
+
+
+async def test_ak02_shutdown_cancels_an_exchange_that_takes_too_long() -> None:
+    """Its request does not wait for ever."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=2)
+    core.emulator.faults.add("access_key", hold=True)
+    request = asyncio.ensure_future(keys.machine("K2secret-a", None))
+    await run_ready()
+
+    await keys.drain(0)
+
+    assert request.done()
+    assert request.cancelled()
+
+
+async def _spend(keys: AccessKeys, address: str) -> None:
+    """Use up the attempts of a client, less one."""
+    for number in range(9):
+        with pytest.raises(InvalidAccessKey):
+            await keys.machine(f"K2wrong-{number}", address)
+
+
+async def test_ak05_request_joins_an_exchange_without_an_attempt_of_its_own() -> None:
+    """The client has none left, but its key is on its way to Descope."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=20)
+    await _spend(keys, "192.0.2.1")
+    core.emulator.faults.add("access_key", hold=True)
+    requests = [asyncio.ensure_future(keys.machine("K2secret-a", "192.0.2.1")) for _ in range(2)]
+    await run_ready()
+    requests.append(asyncio.ensure_future(keys.machine("K2secret-a", "192.0.2.1")))
+    await run_ready()
+    core.emulator.faults.release()
+
+    known = await asyncio.gather(*requests)
+
+    assert {each.machine.id for each in known} == {"K2a"}
+    assert core.calls("access_key") == 10
+
+
+async def test_ak05_client_without_attempts_does_not_wait_for_a_connection() -> None:
+    """Nor does it occupy a place in the queue of those who have some."""
+    core = AuthHarness(PROJECT)
+    keys = _access_keys(core, cache_size=20)
+    await _spend(keys, "192.0.2.1")
+    with pytest.raises(InvalidAccessKey):
+        await keys.machine("K2wrong-last", "192.0.2.1")
+    core.emulator.faults.add("access_key", hold=True, times=4)
+    held = [asyncio.ensure_future(keys.machine(f"K2held-{n}", f"198.51.100.{n}")) for n in range(4)]
+    await run_ready()
+
+    refused = asyncio.ensure_future(keys.machine("K2secret-a", "192.0.2.1"))
+    await run_ready()
+
+    assert isinstance(refused.exception(), TooManyAttempts)
+    core.emulator.faults.clear()
+    await asyncio.gather(*held, return_exceptions=True)
 
 
 async def test_ak02_memory_has_digests_instead_of_keys() -> None:

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message
 
 from fastapi_descope import Delegate, Forbidden, Machine
-from fastapi_descope.emulator import AccessKey, Assumptions, Emulator, Grants, Project
+from fastapi_descope.emulator import AccessKey, Assumptions, Clock, Emulator, Grants, Project
 from fastapi_descope.events import (
     AccessKeyExchanged,
     AccessKeyRefused,
@@ -23,11 +23,13 @@ from fastapi_descope.events import (
 )
 from tests.helpers.app_harness import APP, AppHarness, build_app_harness
 from tests.helpers.callers import SCOPE, add_caller_routes
+from tests.helpers.emulator import signing_key
 from tests.helpers.event_loop import run_ready
 from tests.helpers.websocket_client import WebSocketClient
 
 pytestmark = pytest.mark.anyio
 
+NOW = 1_800_000_000.0
 SECRET = "K2opensesame-0123456789"
 ADA = "ada@acme.example"
 KEY = AccessKey(
@@ -84,11 +86,12 @@ Make = Callable[..., Machines]
 
 @pytest.fixture
 def make() -> Make:
-    """Return a function that makes an app that accepts access keys."""
+    """Return a function that makes an app for access keys, on a clock that only ``advance`` moves."""
 
     def machines(project: Project = PROJECT, **settings: object) -> Machines:
         values = {"access_keys": True, **settings}
-        return Machines(build_app_harness(project=project, routes=add_caller_routes, **values))  # type: ignore[arg-type]
+        emulator = Emulator(project, clock=Clock(lambda: NOW), signing_key=signing_key())
+        return Machines(build_app_harness(emulator=emulator, routes=add_caller_routes, **values))  # type: ignore[arg-type]
 
     return machines
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -14,6 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from fastapi_descope import CallerGuard, Delegate, Forbidden, Machine, get_caller, tenant_id_var
+from fastapi_descope._web.callers import CallerDependency
+from fastapi_descope._web.openapi import OAUTH2
 from fastapi_descope._web.routes.table import RouteTable
 from fastapi_descope.emulator import Assumptions
 from fastapi_descope.events import SessionRefused, TokenRejected
@@ -277,6 +279,30 @@ async def test_cl09_each_id_of_an_application_is_no_user_id(
     response = await env.browser().get("/delegate", **await application(env, **claims))
 
     assert (response.json()["kind"], response.json()["user"]) == ("Delegate", None)
+
+
+class NotAnAgent(Forbidden):
+    """A refusal of the app."""
+
+    code = "not_an_agent"
+
+
+async def test_dependency_accepts_one_kind_of_caller(make_env: EnvFactory) -> None:
+    """The others get its error, and OpenAPI has its scheme. An actor does not matter to it."""
+    agent = CallerDependency(Delegate, error=NotAnAgent, scheme_name=OAUTH2)
+
+    def routes(app: FastAPI) -> None:
+        @app.get("/agent")
+        async def read(delegate: Annotated[Delegate, Depends(agent)]) -> str:
+            return delegate.client_id
+
+    env = make_env(project=PROJECT, routes=routes)
+    cookie = f"DS={await Credentials(env).session()}"
+
+    assert (await env.browser().get("/agent", cookie=cookie)).json()["code"] == "not_an_agent"
+    for claims in ({}, {"act": {"sub": "U2sue"}}):
+        assert (await env.browser().get("/agent", **await application(env, **claims))).json() == APP
+    assert env.app.openapi()["paths"]["/agent"]["get"]["security"] == [{OAUTH2: []}]
 
 
 async def test_lifespan_passes_a_guard_unchanged() -> None:
