@@ -50,9 +50,9 @@ class DenyList:
         for forget in self._forget:
             forget(lambda user_id: user_key(user_id) in users)
         for user in users:
-            for watcher in tuple(self._watchers.get(user, ())):
-                if (notify := watcher()) is not None:
-                    notify()
+            watchers = self._watchers.get(user, ())
+            for notify in [notify for watcher in watchers if (notify := watcher()) is not None]:
+                notify()
         return True
 
     def denies(self, token: str, user_id: str, issued_at: float) -> bool:

@@ -49,13 +49,12 @@ class AuditWebhook:
         now, project = self._clock(), self._project()
         action, data = "UserDeleted" if change == "deleted" else "UserModified", dict[str, object]()
         if change == "disabled":
-            match project.assumptions.webhook_disabled:
-                case "none":
-                    return None
-                case "attempts":
-                    action = "LoginExceedMaxAttempts"
-                case "status":
-                    data = {"Change": {"status": "disabled"}}
+            if project.assumptions.webhook_disabled == "none":
+                return None
+            if project.assumptions.webhook_disabled == "attempts":
+                action = "LoginExceedMaxAttempts"
+            else:
+                data = {"Change": {"status": "disabled"}}
         return {
             "action": action,
             "occurred": int(now * 1000),
@@ -78,13 +77,10 @@ class AuditWebhook:
         content = events if project.assumptions.webhook_envelope == "array" else events[0]
         compact = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         body = signed = compact
-        match project.assumptions.webhook_signature:
-            case "base64":
-                signed = b64encode(compact)
-            case "compact":
-                body = json.dumps(content, ensure_ascii=False, indent=2).encode()
-            case "raw":
-                pass
+        if project.assumptions.webhook_signature == "base64":
+            signed = b64encode(compact)
+        elif project.assumptions.webhook_signature == "compact":
+            body = json.dumps(content, ensure_ascii=False, indent=2).encode()
         headers = {"content-type": "application/json"}
         if project.webhook_secret is not None:
             digest = hmac.digest(project.webhook_secret.encode(), signed, sha256)

@@ -8,6 +8,7 @@ import pytest
 
 from fastapi_descope._revocation.deny_list import DenyList
 from fastapi_descope._revocation.entry import Revocation
+from fastapi_descope._revocation.revocations import Revocations
 from tests.helpers.fake_clock import FakeClock
 
 ADA, HANK = "U2ada", "U2hank"
@@ -140,6 +141,18 @@ def test_watcher_ends_with_its_object(deny_list: DenyList) -> None:
     deny_list.watch(ADA, third.notify)
     deny_list.add([_token("three")])
     assert third.notified == 1
+
+
+@pytest.mark.anyio
+async def test_without_a_log_every_revocation_is_shared() -> None:
+    """There is one process."""
+    revocations = Revocations(FakeClock(), ttl=1000)
+    await revocations.ready()
+
+    assert await revocations.revoke_user(ADA) is True
+    assert await revocations.revoke_user(ADA) is False
+    assert revocations.are_shared()
+    await revocations.aclose()
 
 
 def test_expired_entries_are_removed(deny_list: DenyList, clock: FakeClock) -> None:

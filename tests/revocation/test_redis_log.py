@@ -266,6 +266,30 @@ async def test_entry_that_expires_before_it_can_be_written_is_dropped(redis_vict
     assert redis_victim.command("EXISTS", _stream("brief")) == 0
 
 
+async def test_long_outage_is_one_event() -> None:
+    """However often the process tries again."""
+    attempts = asyncio.Queue[None]()
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts.put_nowait(None)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Process(url) as alone:
+        for _ in range(3):
+            await asyncio.wait_for(attempts.get(), 20)
+
+    assert [type(each) for each in alone.events] == [RevocationLogDegraded]
+
+
+async def test_log_that_is_closed_can_be_closed_again(redis_server: RedisServer) -> None:
+    """And to wait for it again costs nothing."""
+    async with Process(redis_server.url) as one:
+        await one.revocations.ready()
+        await one.revocations.aclose()
+
+
 async def test_process_reads_in_each_event_loop(redis_server: RedisServer) -> None:
     """And after it was closed."""
     process = Process(redis_server.url)

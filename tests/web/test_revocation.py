@@ -469,6 +469,25 @@ async def test_download_of_a_revoked_user_is_completed(make_env: EnvFactory) -> 
     await asyncio.wait([client.done])
 
 
+async def test_rv03_event_stream_of_another_session_of_the_user_continues(make_env: EnvFactory) -> None:
+    """A logout ends one session."""
+    feed = _Feed("text/event-stream")
+    env = make_env(routes=feed.add)
+    pair = env.emulator.issue("ada@acme.example")
+    env.emulator.clock.advance(1)  # otherwise both have the same session token
+    other = env.emulator.issue("ada@acme.example")
+    client = _Client(env, f"DS={pair.session_jwt}")
+    await client.part()
+    await client.part()
+
+    await env.browser(cookie=f"DS={other.session_jwt}; DSR={other.refresh_jwt}").post("/logout")
+    feed.go_on.set()
+
+    assert (await client.part())["body"] == b"data: news\n\n"
+    client.done.cancel()
+    await asyncio.wait([client.done])
+
+
 async def test_finished_event_stream_is_left_alone(make_env: EnvFactory) -> None:
     """Its response is complete already."""
 

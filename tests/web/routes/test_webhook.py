@@ -20,7 +20,7 @@ from fastapi_descope.emulator import Assumptions, Clock, Emulator, Project
 from fastapi_descope.events import UserChanged, UserRevoked, WebhookRefused
 from tests.helpers.app_harness import APP, IDP, AppHarness, add_routes, build_app_harness
 from tests.helpers.emulator import signing_key
-from tests.helpers.event_loop import run_ready
+from tests.helpers.event_loop import in_virtual_time, run_ready
 from tests.helpers.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +148,36 @@ async def test_rv06_changed_roles_count_at_the_next_request() -> None:
     assert (await browser.get("/me")).status_code == 200
     assert env.calls("refresh") == 1
     assert env.events.count(UserChanged(ADA)) == 1
+
+
+async def test_rv08_replayed_change_refreshes_no_session_again() -> None:
+    """The app gets one event."""
+    env = _env()
+    browser = await env.signed_in_browser()
+    body = json.dumps([_event(env, "UserModified")]).encode()
+    env.emulator.clock.advance(2)
+
+    for _ in range(2):
+        assert (await _send(env, body)).status_code == 204
+        assert (await browser.get("/me")).status_code == 200
+
+    assert env.calls("refresh") == 1
+    assert env.events.count(UserChanged(ADA)) == 1
+
+
+@in_virtual_time
+async def test_rv07_body_that_does_not_arrive_is_413() -> None:
+    """It is waited for ten seconds."""
+    env = _env()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.Event().wait()
+
+    response = await _post(env, never(), {"x-descope-webhook-s256": _signature(b"[")})
+
+    assert response.status_code == 413
+    assert asyncio.get_running_loop().time() == pytest.approx(10, abs=0.1)
 
 
 async def test_lock_after_wrong_passwords_revokes_nobody_whom_descope_still_accepts() -> None:
