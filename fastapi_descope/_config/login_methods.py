@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 __all__ = ["PROVIDERS", "is_login_method", "social_providers"]
 
 PROVIDERS = ("apple", "discord", "facebook", "github", "gitlab", "google", "linkedin", "microsoft", "slack")
-"""The providers of social logins that each project of Descope can use (wire contract, section 15)."""
+"""The providers of social logins that each project of Descope can use (wire contract, section 2.4)."""
 
 _OTHERS = frozenset({"sso", "magiclink", "notp"})
 

@@ -114,7 +114,7 @@ class DescopeMiddleware:
                 return
             location, tenant_id = inner
         auth = scope[KEY] = RequestAuth(self._parts, scope, send, location)
-        token = tenant_id_var.set(tenant_id)
+        token = tenant_id_var.set(tenant_id)  # TN-13
         try:
             app = self._next
             if self._has_checks or self._pacer.waiting or scope["type"] != "http" or scope["query_string"]:

@@ -227,4 +227,4 @@ async def test_console_shows_the_actor(call: Call, make_console: Make) -> None:
     sessions = (await call(emulator, "GET", "/console/api/sessions")).json()["sessions"]
 
     assert [cast("dict[str, object]", each)["actor"] for each in sessions] == [SUE.user_id]
-    assert f"by {SUE.user_id}" in (await call(emulator, "GET", "/console")).text
+    assert f"actor: {SUE.login_id}" in (await call(emulator, "GET", "/console")).text

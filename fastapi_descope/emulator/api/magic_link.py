@@ -1,4 +1,4 @@
-"""Magic links by e-mail (wire contract, section 14)."""
+"""Magic links by e-mail (wire contract, section 2.17)."""
 
 from collections.abc import Callable
 from dataclasses import replace
