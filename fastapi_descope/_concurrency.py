@@ -1,17 +1,13 @@
-"""Concurrency: single flight, pacing, circuit breaker, a timeout, and cleanup at the end of an event loop."""
+"""Concurrency: single flight, pacing, circuit breaker, and cleanup at the end of an event loop."""
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable
-from contextlib import asynccontextmanager
 from random import random
 from typing import Generic, TypeVar
 
-__all__ = ["CircuitBreaker", "LoopFinalizer", "Pacer", "SingleFlight", "lag_tolerant_timeout"]
-
-_TIMEOUT_STEPS = 50
-"""More iterations of the event loop than a connection, its handshake and a reply take: about 15."""
+__all__ = ["CircuitBreaker", "LoopFinalizer", "Pacer", "SingleFlight"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -216,34 +212,3 @@ async def _run_when_closed(cleanup: Callable[[], Awaitable[None]]) -> AsyncGener
         yield
     finally:
         await cleanup()
-
-
-@asynccontextmanager
-async def lag_tolerant_timeout(seconds: float) -> AsyncGenerator[None]:
-    """Raise ``TimeoutError`` after ``seconds``, not counting time during which the event loop was blocked.
-
-    A busy process reads replies late. With ``asyncio.timeout``, its own load would look like an outage of
-    Redis: a burst of requests with one expired session would make each worker of a fleet refresh for itself,
-    and with rotation that ends the session. Here the time passes in fifty steps, each with a timer of its
-    own, so a reply that has arrived gets fifty iterations of a late loop to be read.
-    """
-    loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
-
-    def start_step(steps_left: int) -> None:
-        """Set the timer of one step."""
-        timers[:] = [loop.call_later(seconds / _TIMEOUT_STEPS, end_step, steps_left - 1)]
-
-    def end_step(steps_left: int) -> None:
-        """Start the next step, or time out after the last."""
-        if steps_left:
-            start_step(steps_left)
-        else:
-            timeout.reschedule(loop.time())
-
-    async with asyncio.timeout(None) as timeout:
-        start_step(_TIMEOUT_STEPS)
-        try:
-            yield
-        finally:
-            timers[0].cancel()

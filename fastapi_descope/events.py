@@ -408,7 +408,8 @@ class JwksFetchFailed(Event):
 class StoreDegraded(Event):
     """The shared refresh store is unavailable; this process continues with its local store.
 
-    ``reason`` is the name of redis-py's error, or ``RedisCluster``, which is not supported.
+    In a cluster, one node is enough for this event; the process goes on using the others. ``reason`` is the
+    name of redis-py's error.
     """
 
     name = "store_degraded"
@@ -417,7 +418,7 @@ class StoreDegraded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreRecovered(Event):
-    """The shared refresh store accepts writes again."""
+    """The shared refresh store accepts writes again, on every node of a cluster."""
 
     name = "store_recovered"
 

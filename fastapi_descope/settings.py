@@ -211,9 +211,13 @@ class DescopeSettings(EnvSettings):
     redis_url: RedisUrl = Field(
         default=None,
         validate_default=True,
-        description="a redis:// or rediss:// URL with a host, or a unix:// URL",
+        description="a redis:// or rediss:// URL, also with +sentinel or +cluster, or unix://",
     )
-    """The Redis through which processes share refreshes. Needs the extra ``redis``."""
+    """The Redis through which processes share refreshes. Needs the extra ``redis``.
+
+    ``redis+sentinel://host1,host2,host3/service/0`` leads to Sentinels, ``redis+cluster://host1,host2`` to a
+    cluster; ``rediss+sentinel://`` and ``rediss+cluster://`` use TLS.
+    """
 
     @property
     def social_providers(self) -> Sequence[str]:

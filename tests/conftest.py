@@ -11,6 +11,7 @@ from tests.helpers.emulator import emulator_process
 from tests.helpers.otel_sdk import Sdk
 from tests.helpers.postgres_server import PostgresServer, postgres_server
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.redis_topologies import TOPOLOGIES, RunningRedis, StartRedis
 
 # On a busy machine an example may take long for no fault of its own. The suite tries the same examples
 # each time; HYPOTHESIS_PROFILE=slow tries new ones, and 50 000 of each.
@@ -80,6 +81,33 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     print(f"redis-server {server.version} on port {server.port}")  # noqa: T201 - which one it was
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRedis]:
+    """Start a Redis of a topology once in a run."""
+    started: dict[str, RunningRedis] = {}
+
+    def start(name: str) -> RunningRedis:
+        if name not in started:
+            started[name] = TOPOLOGIES[name](tmp_path_factory.mktemp(name))
+        return started[name]
+
+    yield start
+    for each in started.values():
+        each.stop()
+
+
+@pytest.fixture
+def start_redis(redis_of_the_run: StartRedis) -> StartRedis:
+    """Return a Redis of a topology without keys; not to be ill-treated."""
+
+    def start(name: str) -> RunningRedis:
+        running = redis_of_the_run(name)
+        running.flush()
+        return running
+
+    return start
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from .settings_checks import is_loopback
 __all__ = ["check_redis"]
 
 _TIMEOUT = 2.0
-_PASSWORD = re.compile(r"redis://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?]+)")
+_PASSWORD = re.compile(r"redis(?:\+\w+)?://[^/@:]*:[^/@]+@(?P<host>\[[^\]]+\]|[^:/?,]+)")
 
 _REFUSED = frozenset({"AuthenticationError", "AuthorizationError", "NoPermissionError", "ResponseError"})
 _READ_ONLY = "ReadOnlyError"
@@ -24,7 +24,7 @@ _READ_ONLY = "ReadOnlyError"
 async def check_redis(url: SecretStr, settings: DescopeSettings) -> list[CheckResult]:
     """Run the commands of the refresh store, and read the settings for a full memory.
 
-    Three round trips. No key stays in Redis.
+    Three round trips, and one more for each primary of a cluster. No key stays in Redis.
     """
     return [*await _check_server(url, settings), *_check_encryption(url)]
 
@@ -37,19 +37,22 @@ async def _check_server(url: SecretStr, settings: DescopeSettings) -> list[Check
             return [fail("redis.not_installed", str(error))]
         return [fail("redis.invalid_url", str(error))]
     try:
-        if await store.is_cluster():
-            message = "Redis Cluster is not supported; use a Redis with one primary, with or without replicas"
+        if await store.is_cluster_node():
+            message = "the server is a node of a Redis Cluster; write redis+cluster:// in DESCOPE_REDIS_URL"
             return [fail("redis.cluster", message)]
-        failure = await store.write_failure()
+        failures = await store.check()
+        failure = next(filter(None, failures.values()), None)
         policy = await store.eviction_policy() if failure is None else None
     finally:
         await store.aclose()
-    return [_check_commands(failure), *_check_eviction(policy)]
+    nodes = f"a cluster of {len(failures.keys() - {''})} primaries"
+    topology = {"standalone": "one server", "sentinel": "a primary named by Sentinels", "cluster": nodes}
+    return [_check_commands(failure, topology[store.topology]), *_check_eviction(policy)]
 
 
-def _check_commands(failure: str | None) -> CheckResult:
+def _check_commands(failure: str | None, topology: str) -> CheckResult:
     if failure is None:
-        return ok("redis.reachable", "reachable: refreshes are coordinated across processes")
+        return ok("redis.reachable", f"reachable ({topology}): refreshes are coordinated across processes")
     problem = f"not usable ({failure}), so processes do not coordinate refreshes;"
     if failure == _READ_ONLY:
         return fail("redis.read_only", f"{problem} set DESCOPE_REDIS_URL to the primary, not to a replica")

@@ -176,9 +176,13 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-_REDIS_HOST = r"(?:\[[^\]]+\]|[^/?#:@\[]+)"
+_REDIS_HOST = r"(?:\[[^\]]+\]|[^/?#:@\[,]+)(?::[^/?#@,]*)?"
+_REDIS_HOSTS = rf"{_REDIS_HOST}(?:,{_REDIS_HOST})*"
 _REDIS_URL = re.compile(
-    rf"(?=[!-~]+\Z)(?:rediss?://(?:[^/?#@]*@)?{_REDIS_HOST}(?::[^/?#@]*)?(?:[/?#].*)?|unix://.+)"
+    rf"(?=[!-~]+\Z)(?:rediss?://(?:[^/?#@]*@)?{_REDIS_HOST}(?:[/?#].*)?"
+    rf"|rediss?\+sentinel://(?:[^/?#@]*@)?{_REDIS_HOSTS}/[^/?#]+(?:[/?#].*)?"
+    rf"|rediss?\+cluster://(?:[^/?#@]*@)?{_REDIS_HOSTS}(?:[/?#].*)?"
+    r"|unix://.+)"
 )
 
 

@@ -59,8 +59,6 @@ class _Streams(Protocol):
         self, streams: Mapping[str | bytes, str | bytes], count: int, block: int | None
     ) -> Iterable[tuple[bytes, Iterable[tuple[bytes, Mapping[bytes, bytes]]]]]: ...
 
-    async def aclose(self) -> None: ...
-
 
 class RedisRevocationLog:
     """A ``RevocationLog`` in Redis.
@@ -144,16 +142,13 @@ class RedisRevocationLog:
     async def _follow(self, has_read: asyncio.Event) -> None:
         """Read the log until the task is cancelled. The first read, or its failure, sets ``has_read``."""
         while True:
-            streams = cast("_Streams", self._client.create_blocking())
             try:
-                await self._follow_connection(streams, has_read)
+                async with self._client.blocking() as streams:
+                    await self._follow_connection(cast("_Streams", streams), has_read)
             except Exception as error:  # noqa: BLE001 - redis-py's parser raises any exception
                 if not self._is_degraded:
                     self._is_degraded = True
                     self._events.emit(RevocationLogDegraded(type(error).__name__))
-            finally:
-                with suppress(Exception):  # the connection may be broken already
-                    await streams.aclose()
             has_read.set()
             await asyncio.sleep(_RETRY_SECONDS)
 

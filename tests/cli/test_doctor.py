@@ -264,7 +264,7 @@ async def test_a_reachable_redis(emulator: Emulator, variables: Variables, redis
     """It passes for any number of processes, and the check leaves no key in it."""
     variables(REDIS_URL=redis_server.url)
     results = await run_doctor(emulator, WEB_CONCURRENCY="4")
-    text = "reachable: refreshes are coordinated across processes"
+    text = "reachable (one server): refreshes are coordinated across processes"
     assert results_of(results, "redis") == [(Severity.OK, text)]
     assert results_of(results, "refresh") == []
     assert redis_server.keys() == []

@@ -136,8 +136,8 @@ ROWS = {
     # Redis
     "a Redis that is away": Row(redis_without_server,
         "redis.unreachable", "fail", "check DESCOPE_REDIS_URL", is_redis=True),
-    "a Redis Cluster": Row(redis_cluster,
-        "redis.cluster", "fail", "use a Redis with one primary", is_redis=True),
+    "a node of a Redis Cluster": Row(redis_cluster,
+        "redis.cluster", "fail", "redis+cluster://", is_redis=True),
     "a replica": Row(redis_command("REPLICAOF", "127.0.0.1", "1"),
         "redis.read_only", "fail", "to the primary", is_redis=True),
     "a wrong password": Row(redis_command("PING", user=":wrong@"),

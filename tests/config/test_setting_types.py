@@ -113,6 +113,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("redis_url", "unix:///run/redis.sock?db=1", SecretStr("unix:///run/redis.sock?db=1")),
     ("redis_url", "rediss://u:p@cache.example", SecretStr("rediss://u:p@cache.example")),
     ("redis_url", "unix:///run/redis.sock", SecretStr("unix:///run/redis.sock")),
+    ("redis_url", "redis+cluster://a:1,[::1]:2", SecretStr("redis+cluster://a:1,[::1]:2")),
+    ("redis_url", "rediss+sentinel://:p@a,b:1/main/0", SecretStr("rediss+sentinel://:p@a,b:1/main/0")),
 ]
 
 REFUSED: dict[str, list[str]] = {
@@ -253,6 +255,11 @@ REFUSED: dict[str, list[str]] = {
         "redis://:6379",
         "redis://?db=1",
         "redis://user:pw@/0",
+        "redis://a,b",
+        "redis+sentinel://a,b",
+        "redis+sentinel://a/",
+        "redis+cluster://a,,b",
+        "redis+proxy://a",
         "unix://",
     ],
 }

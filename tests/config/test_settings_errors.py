@@ -48,7 +48,7 @@ def test_one_message_lists_all_errors(variables: SetVariables) -> None:
             " set DESCOPE_COOKIE_SECURE=true"
         ),
         "- DESCOPE_LEEWAY: expected whole seconds, 0 to 60",
-        "- DESCOPE_REDIS_URL: expected a redis:// or rediss:// URL with a host, or a unix:// URL",
+        "- DESCOPE_REDIS_URL: expected a redis:// or rediss:// URL, also with +sentinel or +cluster, or unix://",
     ]
 
 

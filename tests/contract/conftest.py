@@ -16,7 +16,7 @@ from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Gr
 from fastapi_descope.emulator.server import running
 from fastapi_descope.events import EventBus
 from tests.helpers.fake_clock import FakeClock
-from tests.helpers.redis_server import RedisServer
+from tests.helpers.redis_topologies import TOPOLOGIES, RunningRedis, StartRedis
 
 TENANT_KEY = AccessKey(
     "K2TENANT", "tenant-access-key", tenants={"acme": Grants(("viewer",), ("reports.read",))}
@@ -50,7 +50,7 @@ def memory_stores() -> StorePair:
     return StorePair(store, store, advance)
 
 
-def redis_stores(server: RedisServer) -> StorePair:
+def redis_stores(server: RunningRedis) -> StorePair:
     """Return the stores of two processes that share a Redis."""
     clock, events = FakeClock(), EventBus()
 
@@ -59,17 +59,21 @@ def redis_stores(server: RedisServer) -> StorePair:
         server.elapse(seconds)
 
     def store() -> RedisRefreshStore:
-        return RedisRefreshStore(SecretStr(server.url), project_id="P1", events=events, monotonic=clock)
+        # So long a timeout that a busy machine does not look like an outage.
+        url = SecretStr(server.url)
+        return RedisRefreshStore(url, project_id="P1", events=events, monotonic=clock, timeout=10.0)
 
     return StorePair(store(), store(), advance)
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", *(pytest.param(name, marks=pytest.mark.redis) for name in TOPOLOGIES)])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[StorePair]:
-    """Return the stores of each kind."""
-    pair = memory_stores()
-    if request.param == "redis":
-        pair = redis_stores(request.getfixturevalue("redis_server"))
+    """Return the stores of each kind: in memory, and in Redis in every topology."""
+    if request.param == "memory":
+        pair = memory_stores()
+    else:
+        start: StartRedis = request.getfixturevalue("start_redis")
+        pair = redis_stores(start(request.param))
     yield pair
     await pair.store.aclose()
     await pair.other.aclose()

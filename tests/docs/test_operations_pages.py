@@ -42,7 +42,7 @@ def _default(setting: str) -> str:
             ),
         ),
         ("capacity.md", f"as many refresh tokens, {_default('token_cache_size')} by default"),
-        ("capacity.md", f"opens at most {_limit('_refresh.redis.client:_MAX_CONNECTIONS')} connections"),
+        ("capacity.md", f"runs at most {_limit('_refresh.redis.client:_MAX_CONCURRENT')} commands at once"),
         (
             "outages.md",
             (

@@ -31,7 +31,6 @@ class RedisProxy:
         latency: seconds by which each reply is delayed.
         reply: if not None, it is sent for every request instead of forwarding the request.
         requests: the number of requests: one for each attempted round trip.
-        lost_requests: the number of those that were sent over a lost connection.
         connections: the number of connections that were accepted.
         lost: set when a reply was lost.
     """
@@ -49,7 +48,6 @@ class RedisProxy:
         self.latency = 0.0
         self.reply: bytes | None = None
         self.requests = 0
-        self.lost_requests = 0
         self.connections = 0
         self.lost = asyncio.Event()
         self.port = 0
@@ -125,7 +123,6 @@ class RedisProxy:
                 if client not in self._lost:
                     await self._forward_request(request, client, server)
                     continue
-                self.lost_requests += 1
                 if self._lost[client] is Lost.REJECTED:
                     break
         finally:
@@ -136,8 +133,7 @@ class RedisProxy:
         self, request: bytes, client: asyncio.StreamWriter, server: asyncio.StreamWriter
     ) -> None:
         if self.reply is not None:
-            # The handshake is two commands in one packet; a pipeline may hold several scripts.
-            client.write(self.reply * max(1, request.count(b"SETINFO"), request.count(b"\nEVAL")))
+            client.write(self.reply * max(1, request.count(b"SETINFO")))  # the handshake is two commands
             return
         await self._not_stalled.wait()
         if self._lost_replies and b"\nEVAL" in request:

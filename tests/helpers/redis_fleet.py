@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from fastapi_descope._refresh.redis.encryption import ResultCipher
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
 from fastapi_descope._refresh.store import Lease, RefreshResult
-from fastapi_descope.events import Event, EventBus, StoreRecovered
+from fastapi_descope.events import Event, EventBus
 
 PROJECT = "P2abcdefghijklmnopqrstuvwxyz"
 TOKEN = "canary-header.canary-payload.canary-signature"
@@ -26,22 +26,21 @@ PREDECESSOR_KEY = f"fastapi-descope:{PROJECT}:predecessor:{{{CIPHER.token_hash('
 class Fleet:
     """Creates stores, closes them and records their events. ``now`` is their monotonic clock.
 
-    ``timeout`` is long by default, so that a busy machine does not look like an outage.
+    ``timeout`` is long by default, so that a busy machine does not look like an outage. ``probe_delay`` is
+    short, so that the end of one is soon noticed.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0, probe_delay: float = 0.05) -> None:
         self._url = url
         self._timeout = timeout
+        self._probe_delay = probe_delay
         self._stores: list[RedisRefreshStore] = []
         self._bus = EventBus()
-        self._bus.subscribe(self._record)
         self.events: list[Event] = []
-        self.recovered = asyncio.Event()
+        self._bus.subscribe(self.events.append)
         self.now = 1000.0
 
-    def store(
-        self, *, url: str | None = None, lease_seconds: float = 10.0, max_idle_seconds: float = 60.0
-    ) -> RedisRefreshStore:
+    def store(self, *, url: str | None = None, lease_seconds: float = 10.0) -> RedisRefreshStore:
         """Return the store of one more process."""
         store = RedisRefreshStore(
             SecretStr(url or self._url),
@@ -50,24 +49,14 @@ class Fleet:
             monotonic=lambda: self.now,
             lease_seconds=lease_seconds,
             timeout=self._timeout,
-            max_idle_seconds=max_idle_seconds,
+            probe_delay=self._probe_delay,
         )
         self._stores.append(store)
         return store
 
-    async def recover(self, store: RedisRefreshStore, *, after: float = 31) -> None:
-        """Let ``after`` seconds pass, by default the longest delay, and wait until a probe has succeeded."""
-        self.now += after
-        self.recovered.clear()
-        await store.get("whatever")
-        await asyncio.wait_for(self.recovered.wait(), 10)
-
-    async def flush(self) -> None:
-        """Let the longest delay pass, and wait until one process has sent the writes that it kept."""
-        self.now += 31
-        flushing = [task for task in asyncio.all_tasks() if "_flush_until_empty" in repr(task)]
-        assert len(flushing) == 1
-        await asyncio.wait_for(flushing[0], 20)
+    async def recover(self) -> None:
+        """Wait until every outage has ended, and every process has sent the writes that it kept."""
+        await asyncio.wait_for(asyncio.gather(*probing()), 20)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,10 +65,10 @@ class Fleet:
         for store in self._stores:
             await store.aclose()
 
-    def _record(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, StoreRecovered):
-            self.recovered.set()
+
+def probing() -> set[asyncio.Task[object]]:
+    """Return the tasks of all processes that wait for the end of an outage."""
+    return {task for task in asyncio.all_tasks() if "_probe_until_recovered" in repr(task)}
 
 
 async def acquire_lease(store: RedisRefreshStore, *, ignore_cached: bool = False) -> Lease:

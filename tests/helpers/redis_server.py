@@ -1,15 +1,21 @@
 """A real Redis server on loopback that a test may break, and a proxy that counts round trips."""
 
 import asyncio
-import re
 import signal
 import socket
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self, cast
 
+from redis import ConnectionError as RedisConnectionError
 from redis import Redis, ResponseError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+_ATTEMPTS = 3
+"""Another process can take a port that was free."""
 
 _ELAPSE = """
 for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -27,37 +33,75 @@ class _Client(Protocol):
     def close(self) -> None: ...
 
 
-class RedisServer:
-    """A Redis server without persistence. ``version`` is what it reports."""
+def free_port() -> int:
+    """Return a port of loopback that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+class RedisServer:
+    """A Redis server without persistence.
+
+    Args:
+        directory: where it writes its files.
+        options: further options of its command.
+        program: the program, if it is not Redis.
+        config: its configuration file, if it is a Sentinel.
+
+    Attributes:
+        port: its port.
+        bus_port: its port for the other nodes, if it is one of a cluster.
+        url: the URL of its database 0.
+        version: what it reports.
+    """
+
+    def __init__(
+        self, directory: Path, *options: str, program: str = "redis-server", config: Path | None = None
+    ) -> None:
+        self._program = [program, *([] if config is None else [str(config), "--sentinel"])]
+        self._options = ["--bind", "127.0.0.1", "--daemonize", "no", "--dir", str(directory), *options]
+        if config is None:
+            self._options += ["--appendonly", "no", "--save", ""]
         self.version = ""
-        self.start()
+        for attempt in range(_ATTEMPTS):
+            self.port, self.bus_port = free_port(), free_port()
+            self._client = cast("_Client", Redis(port=self.port, retry=Retry(NoBackoff(), 0)))
+            with suppress(*([AssertionError] if attempt + 1 < _ATTEMPTS else [])):
+                self.start()
+                break
+        self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, *options: str) -> None:
         """Start the server, on the same port as before, and wait until it is ready."""
-        arguments = f"--port {self.port} --bind 127.0.0.1 --appendonly no --daemonize no --save".split()
-        command = ["redis-server", *arguments, "", "--dir", str(self._directory), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
-        self._client = cast("_Client", Redis(port=self.port))
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.version = (re.findall(r"version=([\d.]+)", line) or [self.version])[0]
-            if "Ready to accept connections" in line:
+        ports = ["--port", str(self.port)]
+        if "--cluster-enabled" in (*self._options, *options):
+            ports += ["--cluster-port", str(self.bus_port)]
+        command = [*self._program, *ports, *self._options, *options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - ours
+        while self._process.poll() is None:
+            with suppress(RedisConnectionError):
+                info = self.info("server")
+                self.version = str(info.get("valkey_version", info["redis_version"]))
                 return
-        raise AssertionError("redis-server ended instead of starting")
+            time.sleep(0.02)
+        raise AssertionError("the server ended instead of starting")
+
+    @property
+    def servers(self) -> "list[RedisServer]":
+        """This server: one alone is a topology too."""
+        return [self]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """Kill the server; its data is lost."""
         self._client.close()
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
 
     def suspend(self) -> None:
         """Make the server hang. The kernel still accepts connections for it."""
@@ -70,6 +114,10 @@ class RedisServer:
     def command(self, *parts: bytes | str | int) -> object:
         """Run a command over a connection of its own."""
         return self._client.execute_command(*parts)
+
+    def info(self, section: str) -> dict[str, object]:
+        """Return a section of ``INFO``."""
+        return cast("dict[str, object]", self.command("INFO", section))
 
     def keys(self) -> list[str]:
         """Return the names of all keys, sorted."""
@@ -85,6 +133,10 @@ class RedisServer:
     def elapse(self, seconds: float) -> None:
         """Reduce the TTL of every key by ``seconds``."""
         self.command("EVAL", _ELAPSE, 0, int(seconds * 1000))
+
+    def flush(self) -> None:
+        """Delete all keys."""
+        self.command("FLUSHALL")
 
 
 class CountingProxy:

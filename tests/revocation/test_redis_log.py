@@ -19,6 +19,12 @@ from fastapi_descope.events import (
 )
 from tests.faults.redis_proxy import Lost, RedisProxy
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.redis_topologies import (
+    DOCUMENTED_LOG_COMMANDS,
+    DOCUMENTED_USER,
+    TOPOLOGIES,
+    StartRedis,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.redis]
 
@@ -109,6 +115,22 @@ async def test_rv04_revocation_reaches_every_process(redis_server: RedisServer) 
         await other.until_denied()
 
         async with Process(redis_server.url) as late:
+            assert late.denies()
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+async def test_rv04_revocation_reaches_every_process_in_every_topology(
+    start_redis: StartRedis, topology: str
+) -> None:
+    """The user that connects needs only the rights that the documentation names."""
+    servers = start_redis(topology)
+    for server in servers.servers:
+        server.command("ACL", "SETUSER", "app", *DOCUMENTED_USER, *DOCUMENTED_LOG_COMMANDS)
+    url = servers.url.replace("//", "//app:password@")
+    async with Process(url) as one, Process(url) as other:
+        await one.revocations.revoke_user(ADA)
+        await other.until_denied()
+        async with Process(url) as late:
             assert late.denies()
 
 

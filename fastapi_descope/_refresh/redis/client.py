@@ -1,45 +1,54 @@
-"""The Redis client: connections per event loop, pipelining, a timeout and a circuit breaker.
+"""The Redis client: one server, Sentinels or a cluster, behind a circuit breaker for each server.
 
-No other module imports redis-py.
+No other module imports redis-py, which follows failovers and redirections.
 """
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from random import random
+from typing import Any, Literal, cast
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.client import Pipeline
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from typing_extensions import override
 
-from ..._concurrency import CircuitBreaker, LoopFinalizer, lag_tolerant_timeout
+from ..._concurrency import LoopFinalizer
 from ...errors import ConfigurationError
 from ...events import EventBus, StoreDegraded, StoreRecovered
 from .scripts import MEMORY_INFO, PROBE, Script, ScriptReply
 
-__all__ = ["ResilientRedis"]
+__all__ = ["ResilientRedis", "Topology", "topology_of"]
 
-_MAX_CONNECTIONS = 16
+_MAX_CONCURRENT = 16
+"""Commands that run at once. Further commands wait, which costs no connection."""
 
-_BATCH_BYTES = 14_000
-"""Size of one pipeline: what TCP sends over a new connection before it waits for an acknowledgement."""
+_PORT, _SENTINEL_PORT = 6379, 26379
 
-_PING = b"*2\r\n$4\r\nPING\r\n$1\r\n1\r\n"
-"""A command in the encoding that Redis reads. A URL can ask for an encoding that Redis does not read."""
+_CLUSTER_RETRIES = 3
+"""Further attempts in a cluster: one command that fails closes the connections of others."""
 
-_DEAD_CONNECTION = frozenset({TimeoutError, exceptions.TimeoutError, exceptions.ConnectionError})
-"""Errors after which a new connection may work. Of their subclasses, most are replies of a live Redis."""
+_CHECKED_KEYS = 256
+"""Keys for ``check``, enough to reach each of some dozen nodes."""
 
-_CLUSTER_ERRORS = (exceptions.AskError, exceptions.ClusterCrossSlotError, exceptions.ClusterDownError)
-"""Errors that only a node of a Redis Cluster sends. ``MovedError`` is a subclass of ``AskError``."""
+_ALL = ""
+"""The name of the only server, or of a cluster of which no node can be reached."""
+
+_NOT_OURS = frozenset({"retry_on_timeout", "retry_on_error", "max_connections", "timeout"})
+"""Options of a URL that would change what this module does."""
+
+Topology = Literal["standalone", "sentinel", "cluster"]
+
+_Client = Redis | RedisCluster
+_Options = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,73 +56,49 @@ class _Failure:
     """Why a command has no reply. ``reason`` is an error class: the text of an error may hold a secret."""
 
     reason: str
-    is_cluster: bool = False
-
-    @classmethod
-    def of(cls, error: Exception) -> "_Failure":
-        is_cluster = isinstance(error, _CLUSTER_ERRORS)
-        return cls("RedisCluster" if is_cluster else type(error).__name__, is_cluster)
 
 
-_Reply = ScriptReply | _Failure | None
-"""None if the connections were closed before the reply: that is no failure of Redis."""
-
-
-@dataclass(eq=False, frozen=True, slots=True)
-class _Command:
-    script: Script
-    arguments: Sequence[bytes | str | int]
-    reply: asyncio.Future[_Reply]
-
-    def resolve(self, reply: _Reply) -> None:
-        """Set the reply, unless the caller was cancelled or already has one."""
-        if not self.reply.done():
-            self.reply.set_result(reply)
+_Reply = ScriptReply | _Failure
 
 
 class ResilientRedis:
     """A Redis client behind a circuit breaker: it returns None while Redis is unavailable, and never raises.
 
     The first failure opens the breaker and emits ``StoreDegraded``. Then nothing is sent until a probe, which
-    runs concurrently with the requests, succeeds and emits ``StoreRecovered`` (RD-02). ``probe_key`` is a key
-    that the probe may write. A Redis Cluster is not supported: it counts as unavailable for good.
+    runs in the background, succeeds; that emits ``StoreRecovered`` (RD-02). Each server of a cluster has a
+    breaker of its own, so that the others stay in use. The events mark the first breaker that opens and the
+    last one that closes. ``on_recovery`` is called when one closes, and for the first command.
 
-    A command is sent at once while one of 16 connections is idle. Otherwise it waits for a connection, which
-    then sends about 35 commands in one pipeline: a slow Redis costs a thousand concurrent requests a few
-    round trips. Urgent scripts go first, because a late result or a late renewal of a lease costs a session.
-    ``timeout`` (seconds) is the limit for one pipeline. Time in the queue does not count: when many commands
-    wait, this process is the slow one.
+    Sixteen commands run at once; others wait. ``timeout`` (seconds) is the limit for one attempt. Time in the
+    queue does not count: when many commands wait, this process is the slow one.
 
-    A dead connection is no failure of Redis. A connection that was idle for ``max_idle_seconds`` is replaced.
-    A pipeline whose connection fails is sent once more over a new one, so every script is idempotent.
+    A dead connection is no failure of Redis. A command whose connection fails is sent once more over a new
+    one (RD-07), and a client that reconnects finds the server that a failover has promoted. So every script
+    is idempotent, and its keys are in one slot.
 
-    Each event loop has its own connections, opened by its first command.
+    Each event loop has its own connections and breakers, which begin with its first command.
     """
-
-    # RD-07
 
     def __init__(
         self,
         url: SecretStr,
         *,
-        probe_key: str,
         timeout: float,
-        breaker: CircuitBreaker,
         events: EventBus,
-        max_idle_seconds: float = 5.0,
+        on_recovery: Callable[[], Coroutine[None, None, None]],
+        probe_delay: float,
     ) -> None:
         """Validate the URL. Opens no connection.
 
         Raises:
             ConfigurationError: redis-py cannot read the URL (RD-06).
         """
-        self._create_pool = partial(_create_pool, url, timeout, max_idle_seconds)
-        self._create_pool()  # so that a bad URL fails at start-up rather than in a request
-        self._probe_keys: tuple[str, ...] = (probe_key,)
-        self._keys_of_two_slots = (f"{probe_key}:{{one slot}}", f"{probe_key}:{{another}}")
+        self._create_clients = partial(_create_clients, url, timeout, read_timeout=timeout)
+        self._create_clients()  # so that a bad URL fails at start-up rather than in a request
         self._timeout = timeout
-        self._breaker = breaker
         self._events = events
+        self._on_recovery = on_recovery
+        self._probe_delay = probe_delay
         self._current: _Connections | None = None
 
     async def eval(
@@ -123,42 +108,54 @@ class ResilientRedis:
 
         One round trip. While the breaker is open nothing is sent.
         """
-        if self._breaker.is_open():
-            if self._breaker.try_probe():
-                await self.spawn(self.probe())
-            return None
-        reply = await self._execute(script, keys, arguments)
+        connections = await self._connections()
+        async with connections.turns:
+            server = connections.server_of(keys[0])
+            if connections.is_closed or not connections.outages.keys().isdisjoint({server, _ALL}):
+                return None
+            reply = await connections.execute(script, keys, arguments)
         if not isinstance(reply, _Failure):
             return reply
-        self._record_failure(reply)
+        if not connections.is_closed:  # that is no failure of Redis
+            self._open_breaker(connections, server, keys[0], reply)
         return None
 
-    async def probe(self) -> None:
-        """Close the breaker if Redis runs every command that the scripts use."""
-        # Sent twice in one pipeline, so that EVALSHA is probed too.
-        replies = await asyncio.gather(*(self._execute(PROBE, self._probe_keys, ()) for _ in range(2)))
-        if all(isinstance(reply, tuple) for reply in replies) and self._breaker.is_open():
-            self._breaker.record_success()
-            self._events.emit(StoreRecovered())
+    @asynccontextmanager
+    async def blocking(self) -> AsyncGenerator[Redis | RedisCluster]:
+        """Yield a client with connections of its own, for commands that wait longer than a timeout."""
+        clients = self._create_clients(read_timeout=None)
+        try:
+            yield clients[0]
+        finally:
+            await _close(clients)
 
-    def create_blocking(self) -> Redis:
-        """Return a client with connections of its own, for commands that wait. The caller closes it."""
-        return Redis.from_pool(self._create_pool())
+    async def check(self, prefix: str) -> dict[str, str | None]:
+        """Return the failure of each server of a cluster, or of the one server, by its name.
 
-    async def is_cluster(self) -> bool:
-        """Return whether the URL leads to a Redis Cluster, which rejects a script over keys of two slots."""
-        reply = await self._execute(PROBE, self._keys_of_two_slots, ())
-        return isinstance(reply, _Failure) and reply.is_cluster
+        A failure is the name of the error that a script with all commands raises. Costs one round trip for
+        each server, and one more for a cluster. The name of a cluster as a whole is empty.
+        """
+        connections, failures = await self._connections(), dict[str, str | None]()
+        for number in range(_CHECKED_KEYS):
+            server = connections.server_of(key := f"{prefix}:{{{number}}}")
+            if server not in failures:
+                failures[server] = await self.write_failure(key)
+        return failures
 
-    async def write_failure(self) -> str | None:
+    async def write_failure(self, *keys: str) -> str | None:
         """Return the name of the error that a script with all commands raises, or None. One round trip."""
-        reply = await self._execute(PROBE, self._probe_keys, ())
+        reply = await (await self._connections()).execute(PROBE, keys)
         return reply.reason if isinstance(reply, _Failure) else None
 
-    async def memory_info(self) -> str:
+    async def memory_info(self, key: str) -> str:
         """Return the section ``memory`` of Redis's ``INFO``; empty if the user may not read it."""
-        reply = await self._execute(MEMORY_INFO, self._probe_keys, ())
+        reply = await (await self._connections()).execute(MEMORY_INFO, (key,))
         return reply[1].decode(errors="replace") if isinstance(reply, tuple) else ""
+
+    async def probe(self) -> None:
+        """Probe the servers that have failed, without waiting until that is due."""
+        connections = await self._connections()
+        await asyncio.gather(*(self._probe(connections, *each) for each in connections.outages.items()))
 
     async def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` as a task, which is cancelled when the connections are closed."""
@@ -169,79 +166,97 @@ class ResilientRedis:
         connections, self._current = self._current, None
         if connections is not None and connections.loop is asyncio.get_running_loop():
             await connections.finalizer.aclose()
-            connections.resolve_all(None)
 
-    def _record_failure(self, failure: _Failure) -> None:
-        if failure.is_cluster:
-            # A node of a cluster accepts keys of its own slots. A probe of one key would succeed there, and
-            # every second session would open the breaker again.
-            self._probe_keys = self._keys_of_two_slots
-        if self._breaker.record_failure():
-            self._events.emit(StoreDegraded(failure.reason))
-
-    async def _execute(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
-    ) -> _Reply:
-        connections = await self._connections()
-        command = _Command(script, (len(keys), *keys, *arguments), connections.loop.create_future())
-        (connections.urgent if script.urgent else connections.normal).append(command)
-        if connections.busy < _MAX_CONNECTIONS:
-            connections.busy += 1
-            connections.spawn(self._send_queued(connections))
-        return await command.reply
-
-    async def _send_queued(self, connections: "_Connections") -> None:
-        """Use one connection until the queues are empty."""
-        try:
-            while batch := connections.next_batch():
-                try:
-                    await self._send(connections, batch)
-                finally:  # cancelled because the connections are closed
-                    _resolve(batch, None)
-        finally:
-            connections.busy -= 1
-
-    async def _send(self, connections: "_Connections", batch: Sequence[_Command]) -> None:
-        try:
-            try:
-                replies = await self._run(connections, batch)
-            except Exception as error:
-                # During an outage the probe is the second attempt.
-                if type(error) not in _DEAD_CONNECTION or self._breaker.is_open():
-                    raise
-                connections.pool.replace_idle_connections()
-                replies = await self._run(connections, batch)
-        except Exception as error:  # noqa: BLE001 - redis-py's parser raises any exception for a malformed reply
-            failure = _Failure.of(error)
-            _resolve(batch, failure)
-            connections.resolve_all(failure)  # the others would only wait for the same failure
+    def _open_breaker(self, connections: "_Connections", server: str, key: str, failure: _Failure) -> None:
+        if server in connections.outages:
             return
-        for command, reply in zip(batch, replies, strict=True):
-            command.resolve(_parse(command.script, reply))
+        if not connections.outages:
+            self._events.emit(StoreDegraded(failure.reason))
+        connections.outages[server] = key
+        connections.spawn(self._probe_until_recovered(connections, server, key))
 
-    async def _run(self, connections: "_Connections", batch: Sequence[_Command]) -> list[object]:
-        async with lag_tolerant_timeout(self._timeout):
-            return await _pipeline(connections.client, batch).execute(raise_on_error=False)
+    async def _probe_until_recovered(self, connections: "_Connections", server: str, key: str) -> None:
+        """Probe often: a lease that was left in Redis expires within five seconds.
+
+        Jitter takes off up to half of a delay, so that many processes do not probe in step.
+        """
+        while server in connections.outages:
+            await asyncio.sleep(self._probe_delay * (1 + random()) / 2)  # noqa: S311 - jitter
+            await self._probe(connections, server, key)
+
+    async def _probe(self, connections: "_Connections", server: str, key: str) -> None:
+        """Close the breaker of ``server`` if every command that the scripts use works.
+
+        The probe is in the slot of ``key``, which failed: after a failover, another server has it.
+        """
+        reply = await connections.execute(PROBE, (f"{key}:probe",))
+        if isinstance(reply, _Failure) or connections.outages.pop(server, None) is None:
+            return
+        if not connections.outages:
+            self._events.emit(StoreRecovered())
+        await self._on_recovery()
 
     async def _connections(self) -> "_Connections":
         connections = self._current
         if connections is None or connections.loop is not asyncio.get_running_loop():
-            connections = self._current = _Connections(self._create_pool())
+            connections = self._current = _Connections(self._create_clients(), 2 * self._timeout)
             await connections.finalizer.register()
+            connections.spawn(self._on_recovery())  # an earlier loop may have ended during an outage
         return connections
 
 
 class _Connections:
-    """The connections of one event loop, the commands that wait for one, and the tasks."""
+    """The client of one event loop, its tasks and its open breakers.
 
-    def __init__(self, pool: "_ConnectionPool") -> None:
+    ``timeout`` (seconds) is the limit for both attempts of a command.
+
+    Attributes:
+        turns: limits how many commands run at once.
+        outages: for each server that has failed, the key of the command that failed.
+        is_closed: no command may be sent any more: the client would open a new connection for it.
+    """
+
+    def __init__(self, clients: Sequence[_Client], timeout: float) -> None:
         self.loop = asyncio.get_running_loop()
-        self.pool = pool
-        self.client = Redis.from_pool(pool)
-        self.busy = 0
-        self.urgent, self.normal = deque[_Command](), deque[_Command]()
+        self.turns = asyncio.Semaphore(_MAX_CONCURRENT)
+        self.outages: dict[str, str] = {}
+        self.is_closed = False
+        self._clients = clients
+        self._client = clients[0]
+        self._timeout = timeout
         self._tasks: set[asyncio.Task[None]] = set()
-        self.finalizer = LoopFinalizer(partial(_close, self.client, self._tasks))
+        self._timeouts: set[asyncio.Timeout] = set()
+        self.finalizer = LoopFinalizer(self._close)
+
+    async def execute(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int] = ()
+    ) -> _Reply:
+        """Run a script. Its text is always sent, so that a server without it costs no round trip."""
+        client, running = cast("Any", self._client), asyncio.timeout(self._timeout)
+        try:
+            async with running:
+                self._timeouts.add(running)
+                await (
+                    client.initialize()
+                )  # a cluster's nodes, before a burst of commands is sent to any of them
+                reply = await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+        except Exception as error:  # noqa: BLE001 - redis-py's parser raises any exception for a malformed reply
+            return _Failure(type(error).__name__)
+        finally:
+            self._timeouts.discard(running)
+        match reply:
+            case [bytes(status), bytes(value)] if status in script.statuses:
+                return status, value
+            case _:
+                return _Failure(exceptions.InvalidResponse.__name__)
+
+    def server_of(self, key: str) -> str:
+        """Return the name of the cluster node that has ``key``, or the one name of everything else."""
+        if isinstance(self._client, RedisCluster):
+            with suppress(exceptions.RedisClusterException):  # no node has been reached yet, or none has it
+                node = self._client.get_node_from_key(key)
+                return _ALL if node is None else node.name
+        return _ALL
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` until it ends or the connections are closed."""
@@ -250,111 +265,116 @@ class _Connections:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def next_batch(self) -> list[_Command]:
-        """Remove and return the next commands, urgent ones first. Those of cancelled callers are dropped."""
-        batch: list[_Command] = []
-        size = 0
-        for queue in (self.urgent, self.normal):
-            while queue and size < _BATCH_BYTES:
-                if not (command := queue.popleft()).reply.done():
-                    batch.append(command)
-                    size += sum(len(part) for part in command.arguments if not isinstance(part, int))
-        return batch
-
-    def resolve_all(self, reply: _Reply) -> None:
-        """Empty the queues and give every command in them ``reply``."""
-        for queue in (self.urgent, self.normal):
-            _resolve(queue, reply)
-            queue.clear()
+    async def _close(self) -> None:
+        self.is_closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for running in self._timeouts:
+            running.reschedule(self.loop.time())
+        for _ in range(_MAX_CONCURRENT):  # until every command has ended
+            await self.turns.acquire()
+        await _close(self._clients)
 
 
-class _ConnectionPool(ConnectionPool):
-    """Replaces connections that may be dead instead of reusing them.
-
-    A NAT or a load balancer that forgets an idle connection drops its packets, and neither end learns of it.
-    redis-py's own health check would send a ``PING`` over it and wait for a timeout.
-    """
-
-    max_idle_seconds: float
-    used_at: dict[AbstractConnection, float]
-    _replace_before = -math.inf
-
-    def replace_idle_connections(self) -> None:
-        """Replace every connection that is idle now, when it is needed: one like them was dead."""
-        self._replace_before = asyncio.get_running_loop().time()
-
-    @override
-    async def ensure_connection(self, connection: AbstractConnection) -> None:
-        """Connect ``connection`` if it is not connected, or may be dead."""
-        oldest = max(asyncio.get_running_loop().time() - self.max_idle_seconds, self._replace_before)
-        if self.used_at.get(connection, -math.inf) < oldest:
-            await connection.disconnect(nowait=True)
-        await super().ensure_connection(connection)
-
-    @override
-    async def release(self, connection: AbstractConnection) -> None:
-        """Return ``connection`` to the pool."""
-        self.used_at[connection] = asyncio.get_running_loop().time()
-        await super().release(connection)
+async def _close(clients: Sequence[_Client]) -> None:
+    for client in clients:
+        with suppress(Exception):  # the connection may be broken already
+            await client.aclose()
+        if isinstance(client, RedisCluster):  # after a failure, that closes nothing
+            nodes = (*client.get_nodes(), *client.startup_nodes)
+            await asyncio.gather(*(node.disconnect() for node in nodes), return_exceptions=True)
 
 
-def _pipeline(client: Redis, batch: Sequence[_Command]) -> Pipeline:
-    """Return a pipeline with the commands of ``batch``; the text of a script is in it once."""
-    pipeline = client.pipeline(transaction=False)
-    sent: set[Script] = set()
-    for command in batch:
-        script = command.script
-        call = ("EVALSHA", script.sha1) if script in sent else ("EVAL", script.text)
-        pipeline.execute_command(*call, *command.arguments)  # pyright: ignore[reportUnknownMemberType] # redis-py's
-        sent.add(script)
-    return pipeline
-
-
-def _parse(script: Script, reply: object) -> _Reply:
-    """Return the reply if ``script`` can send it; anything else is a failure."""
-    match reply:
-        case [bytes(status), bytes(value)] if status in script.statuses:
-            return status, value
-        case Exception():
-            return _Failure.of(reply)
+def topology_of(url: SecretStr) -> Topology:
+    """Return the topology that the scheme of a URL names."""
+    match urlsplit(url.get_secret_value()).scheme.partition("+")[2]:
+        case "sentinel":
+            return "sentinel"
+        case "cluster":
+            return "cluster"
         case _:
-            return _Failure(exceptions.InvalidResponse.__name__)
+            return "standalone"
 
 
-def _resolve(commands: Collection[_Command], reply: _Reply) -> None:
-    for command in commands:
-        command.resolve(reply)
-
-
-async def _close(client: Redis, tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    with suppress(Exception):  # the connection may be broken already
-        await client.aclose()
-
-
-def _create_pool(url: SecretStr, timeout: float, max_idle_seconds: float) -> _ConnectionPool:
-    """Return a pool that has not connected yet.
+def _create_clients(url: SecretStr, timeout: float, *, read_timeout: float | None) -> Sequence[_Client]:
+    """Return the client, and after it those of the Sentinels. None of them has connected yet.
 
     Raises:
         ConfigurationError: redis-py cannot read the URL. The URL is not in the message.
     """
+    # These override the query of the URL.
     options = {
         "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),  # a retry would share the timeout of the first attempt
-        "socket_connect_timeout": timeout,
-        "socket_timeout": None,  # covered by the timeout of the pipeline
+        "encoding": "utf-8",
         "health_check_interval": 0,
+        "protocol": 2,  # protocol 3 connects with one more round trip
+        "retry": Retry(NoBackoff(), 1),  # over a new connection
+        "socket_connect_timeout": timeout,
+        "socket_timeout": read_timeout,
     }
-    with suppress(TypeError, ValueError, LookupError, exceptions.RedisError):
-        # protocol 3 connects with one more round trip
-        pool = _ConnectionPool.from_url(url.get_secret_value(), protocol=2)  # pyright: ignore[reportUnknownMemberType] # redis-py's
-        pool.max_idle_seconds, pool.used_at = max_idle_seconds, {}
-        # These override the query of the URL.
-        pool.max_connections = _MAX_CONNECTIONS
-        pool.connection_kwargs.update(options)
-        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
-        if b"".join(connection.pack_command("PING", "1")) == _PING:
-            return pool
+    with suppress(
+        TypeError, ValueError, LookupError, exceptions.RedisError, exceptions.RedisClusterException
+    ):
+        parts = urlsplit(url.get_secret_value())
+        match topology_of(url):
+            case "sentinel":
+                return _sentinel_clients(parts, options)
+            case "cluster":
+                return [_cluster_client(parts, options)]
+            case "standalone":
+                return [_standalone_client(parts, options)]
     raise ConfigurationError("DESCOPE_REDIS_URL is not a URL that redis-py can read")
+
+
+def _standalone_client(url: SplitResult, options: _Options) -> Redis:
+    pool = ConnectionPool(**{**_parse(url), **options})
+    cast("Any", pool).make_connection()  # raises TypeError for an unknown option
+    return Redis.from_pool(pool)
+
+
+def _sentinel_clients(url: SplitResult, options: _Options) -> Sequence[Redis]:
+    """Return a client of the primary, which the first Sentinel that replies names to each new connection."""
+    service, _, db = url.path.strip("/").partition("/")
+    if not service:
+        raise ValueError
+    addresses, query = _addresses(url._replace(path=f"/{db}"), _SENTINEL_PORT)
+    login = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    tls = {name: value for name, value in query.items() if name.startswith("ssl")}
+    timeout = options["socket_connect_timeout"] / len(addresses)  # for all of them, the time of one attempt
+    own = {"socket_connect_timeout": timeout, "socket_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    sentinel = cast("Any", Sentinel)(
+        addresses, sentinel_kwargs={**options, **login, **tls, **own}, **{**query, **options}
+    )
+    client: Redis = sentinel.master_for(service)
+    cast("Any", client.connection_pool).make_connection()  # raises TypeError for an unknown option
+    return [client, *sentinel.sentinels]
+
+
+def _cluster_client(url: SplitResult, options: _Options) -> RedisCluster:
+    """Return a client of all nodes. Those in the URL name the others, whenever it connects anew."""
+    addresses, query = _addresses(url, _PORT)
+    nodes = [ClusterNode(host, port) for host, port in addresses]
+    own: _Options = {
+        "dynamic_startup_nodes": False,
+        "reinitialize_steps": 0,  # a redirection does not close the connections of other commands
+        "require_full_coverage": False,  # the loss of one node leaves the slots of the others
+        "retry": Retry(NoBackoff(), _CLUSTER_RETRIES),
+    }
+    return RedisCluster(startup_nodes=nodes, **{**query, **options, **own})
+
+
+def _addresses(url: SplitResult, default_port: int) -> tuple[list[tuple[str, int]], _Options]:
+    """Return the hosts and ports of a URL with several hosts, and its other options."""
+    login, at, hosts = url.netloc.rpartition("@")
+    scheme = url.scheme.partition("+")[0]
+    parsed = [_parse(url._replace(scheme=scheme, netloc=f"{login}{at}{host}")) for host in hosts.split(",")]
+    addresses = [(query.pop("host"), query.pop("port", default_port)) for query in parsed]
+    if parsed[0].pop("connection_class", None) is SSLConnection:
+        parsed[0]["ssl"] = True
+    return addresses, parsed[0]
+
+
+def _parse(url: SplitResult) -> _Options:
+    """Return redis-py's options for a URL with one host."""
+    return {name: value for name, value in parse_url(url.geturl()).items() if name not in _NOT_OURS}

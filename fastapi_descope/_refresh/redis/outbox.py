@@ -2,7 +2,7 @@
 
 A result that never reaches Redis costs a session: other processes take its lease for that of a dead process
 and spend the refresh token a second time. A logout that never reaches Redis is undone by the result that is
-stored there.
+stored there (RD-08).
 """
 
 import asyncio
@@ -14,14 +14,8 @@ from .scripts import Script, ScriptReply
 
 __all__ = ["Outbox"]
 
-_RETRY_SECONDS = 0.25
-"""How often to check whether Redis is back. A lease that was left there expires in about three seconds."""
-
 _MAX_WRITES = 10_000
 """Beyond this the oldest writes are dropped. So many take about 20 MB."""
-
-_BATCH = 250
-"""How many writes to send at once. All of them would block the event loop for more than 0.1 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,6 @@ class Outbox:
         self._client = client
         self._monotonic = monotonic
         self._writes: dict[str, _Write] = {}
-        self._retry_task: asyncio.Task[None] | None = None
 
     async def send(
         self,
@@ -55,57 +48,41 @@ class Outbox:
     ) -> ScriptReply | None:
         """Run a script that stores a value for ``ttl`` seconds and return its reply.
 
-        Returns None if Redis is unavailable. The write is then retried until it would have expired, and
-        ``on_late_reply`` gets the reply. The last argument of the script is what is left of ``ttl``.
+        Returns None if Redis is unavailable. The write is then sent by a later ``flush``, unless it would
+        have expired, and ``on_late_reply`` gets the reply. The last argument of the script is what is left of
+        ``ttl``.
         """
         self._writes.pop(keys[0], None)
         write = _Write(script, keys, arguments, self._monotonic() + ttl, on_late_reply)
         reply = await self._send_now(write)
         if reply is None:
-            await self._keep(write)
+            if len(self._writes) >= _MAX_WRITES:
+                del self._writes[next(iter(self._writes))]
+            self._writes[keys[0]] = write
         return reply
 
     async def flush(self) -> None:
-        """Send every kept write. If Redis is unavailable, only the first is tried."""
-        now = self._monotonic()
-        self._writes = {key: write for key, write in self._writes.items() if now < write.expires_at}
-        waiting = list(self._writes.values())
-        if waiting and await self._retry(waiting[0]):
-            for start in range(1, len(waiting), _BATCH):
-                await asyncio.gather(*map(self._retry, waiting[start : start + _BATCH]))
+        """Send every kept write, one after the other. Those that fail again stay."""
+        for key, write in list(self._writes.items()):
+            if self._writes.get(key) is not write:
+                continue  # replaced by a newer write in the meantime
+            if self._monotonic() >= write.expires_at:
+                del self._writes[key]
+            elif (reply := await self._send_now(write)) is not None:
+                await self._finish(write, reply)
+            else:
+                await asyncio.sleep(0)  # nothing was sent, so nothing else has run
 
     async def aclose(self) -> None:
-        """Try once more, for at most one timeout of Redis."""
+        """Try once more, for at most two timeouts of Redis."""
         if self._writes:
             await self._client.probe()
-            await self.flush()
 
-    async def _keep(self, write: _Write) -> None:
-        if len(self._writes) >= _MAX_WRITES:
-            del self._writes[next(iter(self._writes))]
-        self._writes[write.keys[0]] = write
-        task = self._retry_task
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            self._retry_task = await self._client.spawn(self._flush_until_empty())
-
-    async def _flush_until_empty(self) -> None:
-        while self._writes:
-            await asyncio.sleep(_RETRY_SECONDS)
-            await self.flush()
-
-    async def _retry(self, write: _Write) -> bool:
-        """Send one kept write. Returns False if Redis is unavailable."""
-        key = write.keys[0]
-        if self._writes.get(key) is not write:
-            return True  # replaced by a newer write in the meantime
-        reply = await self._send_now(write)
-        if reply is None:
-            return False
-        if self._writes.get(key) is write:
-            del self._writes[key]
+    async def _finish(self, write: _Write, reply: ScriptReply) -> None:
+        if self._writes.get(write.keys[0]) is write:
+            del self._writes[write.keys[0]]
         if write.on_late_reply is not None:
             await write.on_late_reply(reply)
-        return True
 
     async def _send_now(self, write: _Write) -> ScriptReply | None:
         milliseconds = round(1000 * (write.expires_at - self._monotonic()))

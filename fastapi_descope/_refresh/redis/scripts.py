@@ -9,8 +9,6 @@ the same reply. A lease is recognised by its id, a value by its version.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from hashlib import sha1
 
 from .encryption import NONCE_BYTES
 
@@ -49,20 +47,11 @@ TTL_DIGITS = 10
 
 @dataclass(frozen=True)
 class Script:
-    """A Lua script, the statuses that it can reply with, and the kinds of keys that it gets.
-
-    ``urgent`` scripts do not queue behind the others: if they run late, a session is lost.
-    """
+    """A Lua script, the statuses that it can reply with, and the kinds of keys that it gets."""
 
     text: str
     statuses: frozenset[bytes]
     keys: tuple[str, ...] = ("refresh", "lease")
-    urgent: bool = False
-
-    @cached_property
-    def sha1(self) -> str:
-        """The script's SHA-1, for EVALSHA."""
-        return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 # ``pcall`` turns a key of a wrong type into an error table, which counts as absent. ``SET`` and ``DEL`` then
@@ -87,10 +76,8 @@ end
 """
 
 
-def _script(
-    body: str, *statuses: bytes, keys: tuple[str, ...] = ("refresh", "lease"), urgent: bool = False
-) -> Script:
-    return Script(_PRELUDE + body, frozenset(statuses), keys, urgent)
+def _script(body: str, *statuses: bytes, keys: tuple[str, ...] = ("refresh", "lease")) -> Script:
+    return Script(_PRELUDE + body, frozenset(statuses), keys)
 
 
 GET = _script("return {'cached', value_with_ttl()}", b"cached")
@@ -127,7 +114,6 @@ return {'ok', ''}
 """,
     b"lost",
     b"ok",
-    urgent=True,
 )
 """Replies ``ok``, or ``lost`` if another process holds the lease or has stored a newer result.
 
@@ -144,7 +130,6 @@ return {'ok', ''}
 """,
     b"lost",
     b"ok",
-    urgent=True,
 )
 """Replies ``ok``, or ``lost`` if another process holds the lease. Arguments: the lease id, milliseconds."""
 
@@ -162,7 +147,6 @@ return {{'ok', replaced}}
 """,
     b"ok",
     keys=("refresh", "lease", "replaced"),
-    urgent=True,
 )
 """Replies ``ok`` and the value that it replaced. Arguments: the new value, milliseconds.
 
@@ -177,7 +161,6 @@ return {{'ok', ''}}
 """,
     b"ok",
     keys=("predecessor",),
-    urgent=True,
 )
 """Replies ``ok``. Arguments: the hash of the token that this one replaced, milliseconds.
 

@@ -8,14 +8,13 @@ where ``h`` is a hash of project and token:
     fastapi-descope:<project>:predecessor:{h}    the hash of the token that this one replaced; like its result
     fastapi-descope:<project>:replaced:{h}       the result that the end of the session replaced; like that
 
-The braces put these keys into one slot, as a cluster requires for the keys of one script. Nothing else here
-supports a cluster: the client connects to one server, or to a proxy for one, and follows no redirections.
+The braces put these keys into one slot, as a cluster requires for the keys of one script.
 
 Redis is optional, and no token is verified with it (RD-01). While it is unavailable, each process goes on
-alone with its local cache. The first failure costs at most one timeout; then nothing is sent to Redis until
+alone with its local cache. The first failure costs at most two timeouts; then nothing is sent to Redis until
 a probe, which runs concurrently with the requests, finds that it accepts writes again (RD-02). Results are
-also kept in the local cache, so that neither an outage nor an eviction loses a rotated token. Writes that
-failed are sent again later.
+also kept in the local cache, so that neither an outage nor an eviction nor a failover loses a rotated token.
+Writes that failed are sent again later.
 """
 
 import asyncio
@@ -28,11 +27,10 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from ..._concurrency import CircuitBreaker
 from ...events import EventBus
 from ..store import SHARED_LEASE_SECONDS, Layer, Lease, LocalCache, RefreshResult
 from . import scripts
-from .client import ResilientRedis
+from .client import ResilientRedis, topology_of
 from .encryption import ResultCipher
 from .outbox import Outbox
 from .scripts import DELIVERED, NORMAL, TERMINAL, TTL_DIGITS, Script, ScriptReply
@@ -46,6 +44,9 @@ _MAX_LEASE_SECONDS = 60.0
 """When a holder that never finishes loses its lease for good. A call to Descope takes seconds."""
 
 _LOST = (b"lost", b"")
+
+_CLUSTER_ERRORS = frozenset({"AskError", "ClusterCrossSlotError", "ClusterDownError", "MovedError"})
+"""The errors that only a node of a cluster sends."""
 
 _MAXMEMORY_POLICY = re.compile(r"^maxmemory_policy:([a-z-]+)", re.MULTILINE)
 _NO_MAXMEMORY = re.compile(r"^maxmemory:0\s", re.MULTILINE)
@@ -84,11 +85,14 @@ class RedisRefreshStore:
 
     A lease lasts ``lease_seconds`` and is renewed for up to a minute while its holder works. If the holder
     crashes, the next request waits that long, so it is shorter than the wait timeout of
-    ``RefreshCoordinator`` (F8). Every call costs one round trip, and at most twice ``timeout`` seconds in a
-    process that is not too busy to read the reply. During an outage it costs nothing.
+    ``RefreshCoordinator`` (F8). Every call costs one round trip, and at most twice ``timeout`` seconds once
+    it is sent. During an outage it costs nothing.
 
     No connection is opened before the first call. Several event loops can use the store one after the other,
     each with its own connections.
+
+    Attributes:
+        topology: what the URL names: one server, Sentinels or a cluster.
     """
 
     def __init__(
@@ -100,21 +104,23 @@ class RedisRefreshStore:
         monotonic: Callable[[], float] = time.monotonic,
         lease_seconds: float = SHARED_LEASE_SECONDS,
         timeout: float = 0.25,
-        max_idle_seconds: float = 5.0,
+        probe_delay: float = 1.0,
     ) -> None:
         """Create the store; the URL is checked, nothing is sent.
+
+        During an outage, a probe is sent every ``probe_delay`` seconds.
 
         Raises:
             ConfigurationError: redis-py cannot read the URL (RD-06).
         """
         self._prefix = f"fastapi-descope:{project_id}"
+        self.topology = topology_of(url)
         self._client = ResilientRedis(
             url,
-            probe_key=f"{self._prefix}:probe",
             timeout=timeout,
-            breaker=CircuitBreaker(monotonic),
             events=events,
-            max_idle_seconds=max_idle_seconds,
+            on_recovery=self._flush,
+            probe_delay=probe_delay,
         )
         self._outbox = Outbox(self._client, monotonic)
         self._cache = LocalCache(monotonic, lease_seconds=_MAX_LEASE_SECONDS)
@@ -233,17 +239,20 @@ class RedisRefreshStore:
         """The beginning of all keys."""
         return self._prefix
 
-    async def is_cluster(self) -> bool:
-        """Return whether the URL leads to a Redis Cluster, which is not supported."""
-        return await self._client.is_cluster()
+    async def is_cluster_node(self) -> bool:
+        """Return whether the URL of one server leads to a node of a cluster, which has some slots only."""
+        if self.topology == "cluster":
+            return False
+        failure = await self._client.write_failure(f"{self._prefix}:{{one}}", f"{self._prefix}:{{two}}")
+        return failure in _CLUSTER_ERRORS
 
-    async def write_failure(self) -> str | None:
-        """Return the name of the error with which Redis rejects the scripts, or None. One round trip."""
-        return await self._client.write_failure()
+    async def check(self) -> dict[str, str | None]:
+        """Return the name of the error with which each server rejects the scripts, or None, by server."""
+        return await self._client.check(f"{self._prefix}:probe")
 
     async def eviction_policy(self) -> str | None:
         """Return what Redis does when its memory is full, or None if it has no limit, or does not say it."""
-        info = await self._client.memory_info()
+        info = await self._client.memory_info(f"{self._prefix}:probe")
         found = _MAXMEMORY_POLICY.search(info)
         return found[1] if found is not None and not _NO_MAXMEMORY.search(info) else None
 
@@ -254,6 +263,9 @@ class RedisRefreshStore:
         """
         await self._outbox.aclose()
         await self._client.aclose()
+
+    async def _flush(self) -> None:
+        await self._outbox.flush()
 
     async def _acquire_in_redis(
         self, token: str, lease: Lease, *, ignore_cached: bool

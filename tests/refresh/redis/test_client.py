@@ -1,4 +1,4 @@
-"""The Redis client: concurrent commands share connections, and urgent commands are sent first (RF-03)."""
+"""The Redis client: how many commands run at once, and what becomes of those that wait (RF-03, RD-02)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,26 +6,27 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from fastapi_descope._concurrency import CircuitBreaker
 from fastapi_descope._refresh.redis.client import ResilientRedis
 from fastapi_descope._refresh.redis.scripts import Script, ScriptReply
 from fastapi_descope.events import Event, EventBus, StoreDegraded
 from tests.helpers.event_loop import run_ready
-from tests.helpers.fake_redis import OK, GatedRedis
+from tests.helpers.fake_redis import GatedRedis
 
 pytestmark = pytest.mark.anyio
 
-NORMAL = Script("normal", frozenset({b"ok"}))
-URGENT = Script("urgent", frozenset({b"ok"}), urgent=True)
-FAILING = Script("failing", frozenset({b"ok"}))
+SCRIPT = Script("script", frozenset({b"ok"}))
 
 Reply = ScriptReply | None
 
 
+async def nothing() -> None:
+    """Send nothing after an outage."""
+
+
 @pytest.fixture
 async def redis() -> AsyncIterator[GatedRedis]:
-    """Replies when its gate is open: to FAILING with an error, to other scripts with ``ok``."""
-    async with GatedRedis(lambda text, _keys: b"-ERR canary\r\n" if text == b"failing" else OK) as redis:
+    """Replies ``ok`` when its gate is open."""
+    async with GatedRedis() as redis:
         yield redis
 
 
@@ -41,112 +42,64 @@ async def client(redis: GatedRedis, events: list[Event]) -> AsyncIterator[Resili
     bus = EventBus()
     bus.subscribe(events.append)
     client = ResilientRedis(
-        SecretStr(redis.url),
-        probe_key="probe",
-        timeout=30.0,
-        breaker=CircuitBreaker(lambda: 0.0),
-        events=bus,
+        SecretStr(redis.url), timeout=30.0, events=bus, on_recovery=nothing, probe_delay=60.0
     )
     yield client
     await client.aclose()
 
 
-async def start(client: ResilientRedis, count: int, script: Script = NORMAL) -> list[asyncio.Task[Reply]]:
+async def start(client: ResilientRedis, count: int) -> list[asyncio.Task[Reply]]:
     """Start that many commands concurrently."""
-    tasks = [asyncio.create_task(client.eval(script, ("key",), (b"x" * 400,))) for _ in range(count)]
+    tasks = [asyncio.create_task(client.eval(SCRIPT, ("key",), ())) for _ in range(count)]
     await run_ready()
     return tasks
 
 
-async def occupy(client: ResilientRedis, redis: GatedRedis) -> list[asyncio.Task[Reply]]:
-    """Make all sixteen connections wait for a reply."""
-    tasks: list[asyncio.Task[Reply]] = []
-    for number in range(16):
-        tasks += await start(client, 1)
-        await redis.arrived(number + 1)
-    return tasks
-
-
-async def test_a_single_command_is_one_round_trip(client: ResilientRedis, redis: GatedRedis) -> None:
-    """It does not wait for other commands to share the pipeline."""
-    redis.gate.set()
-    assert await client.eval(NORMAL, ("key",), ()) == (b"ok", b"")
-    assert redis.packets == [[b"normal"]]
-
-
-async def test_waiting_commands_share_round_trips(
+async def test_sixteen_commands_run_at_once(
     client: ResilientRedis, redis: GatedRedis, events: list[Event]
 ) -> None:
-    """While all connections are busy, commands wait. 35 of them (14 KB) share a pipeline and one script."""
-    first = await occupy(client, redis)
-    rest = await start(client, 500)
+    """Others wait for one of them to end, and none fails."""
+    tasks = await start(client, 500)
+    await redis.arrived(16)
+    await run_ready()
+    assert redis.packets == [[b"script"]] * 16
     redis.gate.set()
-
-    assert await asyncio.gather(*first, *rest) == [(b"ok", b"")] * 516
-    assert sorted(map(len, redis.packets[16:])) == [500 - 14 * 35] + 14 * [35]
-    assert all(packet == [b"normal", *[NORMAL.sha1.encode()] * (len(packet) - 1)] for packet in redis.packets)
-    assert events == []
+    assert await asyncio.gather(*tasks) == [(b"ok", b"")] * 500
+    assert (len(redis.packets), events) == (500, [])
 
 
-async def test_rf03_urgent_commands_are_sent_first(client: ResilientRedis, redis: GatedRedis) -> None:
-    """Renewals of leases and new results overtake all reads that are already in the queue."""
-    first = await occupy(client, redis)
-    rest = await start(client, 1000)
-    urgent = await start(client, 2, URGENT)
-    redis.gate.set()
-
-    await asyncio.gather(*first, *rest, *urgent)
-    assert redis.packets[16][:3] == [b"urgent", URGENT.sha1.encode(), b"normal"]
-
-
-async def test_commands_of_cancelled_callers_are_not_sent(client: ResilientRedis, redis: GatedRedis) -> None:
-    """A command that is cancelled in the queue is not sent; if it was sent, its reply is dropped."""
-    first = await occupy(client, redis)
-    rest = await start(client, 100)
-    for task in (*first[:4], *rest[:99]):
+async def test_waiting_commands_of_cancelled_callers_are_not_sent(
+    client: ResilientRedis, redis: GatedRedis
+) -> None:
+    """Neither do the others get the replies of those that were sent."""
+    tasks = await start(client, 116)
+    await redis.arrived(16)
+    for task in (*tasks[:4], *tasks[16:115]):
         task.cancel()
-    await run_ready()
     redis.gate.set()
+    assert await asyncio.gather(*tasks[4:16], tasks[115]) == [(b"ok", b"")] * 13
+    assert len(redis.packets) == 17
 
-    assert await asyncio.gather(*first[4:], rest[99]) == [(b"ok", b"")] * 13
-    assert redis.packets[16:] == [[b"normal"]]
 
-
-async def test_a_broken_connection_fails_all_waiting_commands(
+async def test_failure_ends_all_waiting_commands(
     client: ResilientRedis, redis: GatedRedis, events: list[Event]
 ) -> None:
-    """Commands in the queue fail with it, without being sent to fail again."""
-    first = await occupy(client, redis)
-    rest = await start(client, 1000)
+    """They are not sent, only to fail like the first."""
+    tasks = await start(client, 1000)
+    await redis.arrived(16)
     redis.cut()
-
-    assert set(await asyncio.gather(*first, *rest)) == {None}
+    assert set(await asyncio.gather(*tasks)) == {None}
     assert len(redis.packets) == 16
     assert events == [StoreDegraded("ConnectionError")]
-
-
-async def test_an_error_reply_fails_one_command_only(
-    client: ResilientRedis, redis: GatedRedis, events: list[Event]
-) -> None:
-    """The other commands of the pipeline get their own replies."""
-    first = await occupy(client, redis)
-    good, failing, more = [(await start(client, 1, script))[0] for script in (NORMAL, FAILING, NORMAL)]
-    redis.gate.set()
-
-    ok = (b"ok", b"")
-    assert list(await asyncio.gather(good, failing, more)) == [ok, None, ok]
-    assert events == [StoreDegraded("ResponseError")]
-    await asyncio.gather(*first)
-    assert redis.packets[16:] == [[b"normal", b"failing", NORMAL.sha1.encode()]]
 
 
 async def test_closing_ends_all_waiting_commands(
     client: ResilientRedis, redis: GatedRedis, events: list[Event]
 ) -> None:
     """Closing is no failure of Redis, and no caller waits forever."""
-    first = await occupy(client, redis)
-    rest = await start(client, 100)
+    tasks = await start(client, 100)
+    await redis.arrived(16)
     await client.aclose()
-
-    assert set(await asyncio.gather(*first, *rest)) == {None}
+    redis.gate.set()
+    assert (await asyncio.gather(*tasks))[:16] == [None] * 16
     assert events == []

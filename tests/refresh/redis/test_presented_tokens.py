@@ -212,7 +212,7 @@ async def test_rf04_presentation_after_an_outage_reaches_all_processes(
     await other.mark_presented("canary-refresh", GRACE)
     pass_time(fleet, redis_victim, GRACE + 1)
     assert await other.get(TOKEN) is None
-    await fleet.recover(store)
+    await fleet.recover()
     assert await store.get(TOKEN) is None
 
 
@@ -225,7 +225,7 @@ async def test_rf04_result_of_an_outage_expires_after_its_delivery(
     redis_victim.stop()
     await store.complete(TOKEN, await acquire_lease(store), FIRST, 600)
     redis_victim.start()
-    await fleet.flush()
+    await fleet.recover()
     assert await other.get(TOKEN) == FIRST
 
     await other.mark_presented("canary-refresh", GRACE)

@@ -97,7 +97,8 @@ async def test_rf04_cached_result_survives_a_restart_of_redis(
     redis_victim.stop()
     assert await store.get(TOKEN) == FIRST
     redis_victim.start()
-    await fleet.recover(store, after=1.1)
+    fleet.now += 1.1
+    await fleet.recover()
 
     assert await store.get(TOKEN) == FIRST
     assert await store.acquire(TOKEN) == FIRST
