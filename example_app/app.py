@@ -1,5 +1,6 @@
 """The app. Run ``uvicorn example_app.app:app`` with ``DESCOPE_PROJECT_ID`` set, or run ``scripts/demo``."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,10 +9,11 @@ import httpx
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from example_app import api, pages
+from example_app import api, members, pages
 from fastapi_descope import Descope, DescopeSettings
 
 from .error_pages import add_error_pages
+from .members import MemberDirectory
 from .page import render_descope_page
 from .people import People
 from .samples import sample_library
@@ -27,6 +29,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     transport: httpx.AsyncBaseTransport | None = None,
     try_it: Sequence[str] = (),
+    management_key: str | None = None,
 ) -> FastAPI:
     """Return a new app with its own sample data.
 
@@ -36,6 +39,8 @@ def create_app(
         transport: Replaces the connections to Descope in tests.
         try_it: E-mail addresses for which the home page shows login links. The demo uses them: its emulator
             needs no password.
+        management_key: The key of Descope's management API, with which admins see and change members; None to
+            read ``DESCOPE_MANAGEMENT_KEY``. Without one, the page about the members explains itself.
     """
     app = FastAPI(title="Fieldnotes")
     app.state.clock = clock
@@ -47,8 +52,12 @@ def create_app(
         app, settings=settings, render_page=render_descope_page, clock=clock, transport=transport
     )
     descope.on_login(people.remember)
+    key = management_key or os.environ.get("DESCOPE_MANAGEMENT_KEY")
+    project_id, base_url = descope.settings.project_id, descope.settings.base_url
+    app.state.member_directory = MemberDirectory(project_id, key, base_url) if key else None
 
     app.include_router(pages.router)
+    app.include_router(members.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     add_error_pages(app)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo until Ctrl-C, or the check, and return the exit status."""
     options = _options(arguments)
     seconds = _SESSION_SECONDS if options.check else options.session_seconds
-    project = Project(session_seconds=seconds, rotate_refresh=True)
+    project = Project(session_seconds=seconds, rotate_refresh=True, management_key="demo-management-key")
     emulator = Emulator(project, clock=Clock(), console="faults")
     if options.check:
         return _run_check(emulator)
@@ -98,7 +98,12 @@ def _configured_app(emulator: Emulator, app_url: str) -> FastAPI:
     """Return the app with the settings of a customer, and with the clock that the check advances."""
     settings = DescopeSettings(project_id=emulator.project_id, base_url=emulator.base_url, public_url=app_url)
     login_ids = [user.login_id for user in emulator.project.users if user.tenants]
-    return create_app(settings=settings, clock=emulator.clock, try_it=login_ids)
+    return create_app(
+        settings=settings,
+        clock=emulator.clock,
+        try_it=login_ids,
+        management_key=emulator.project.management_key,
+    )
 
 
 def _available_port(requested: int | None, default: int) -> int:

@@ -23,6 +23,7 @@ from .api.magic_link import MagicLinkApi
 from .api.oidc import OidcApi
 from .api.pending import PendingApi
 from .api.snapshot import Snapshot
+from .api.user_management import UserManagementApi
 from .api_errors import error_body
 from .auth_server import AuthServer
 from .clock import Clock
@@ -115,6 +116,7 @@ class Emulator:
             *InboundDiscovery(self._auth_server).routes,
             *InboundAppsApi(self._auth_server, self._inbound_server, logins, self.clock).routes,
             *ImpersonationApi(self._auth_server, Impersonations(self._auth_server, self.clock)).routes,
+            *UserManagementApi(self._auth_server).routes,
             *SignInPage(self._auth_server, logins).routes,
             *ConsentPage(self._auth_server, self._inbound_server, logins).routes,
         ]

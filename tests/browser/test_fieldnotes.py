@@ -20,12 +20,13 @@ from tests.helpers.live_server import listening, serve_app
 pytestmark = pytest.mark.browser
 
 ADA, HANK = "ada@acme.example", "hank@globex.example"
+KEY = "management-key"
 AXE = NODE_SDKS / "node_modules" / "axe-core" / "axe.min.js"
 STATIC = Path(__file__).parents[2] / "example_app" / "static"
 NOTES = "Anchor 7 holds.\n\nAnchor 8 moves by 3 mm under load."
 
 PUBLIC = ("/", "/login/sso", "/callback?code=a&state=b", "/nowhere")
-SIGNED_IN = ("/", "/reports", "/reports/A-1042", "/reports/new", "/account", "/admin", "/nowhere")
+SIGNED_IN = ("/", "/reports", "/reports/A-1042", "/reports/new", "/account", "/admin", "/members", "/nowhere")
 
 _SHIFT = """() => new Promise((resolve) => {
   let sum = 0;
@@ -67,12 +68,12 @@ class Fieldnotes:
 @pytest.fixture
 def fieldnotes() -> Generator[Fieldnotes]:
     """Serve the example app and its emulator."""
-    emulator = Emulator(Project(rotate_refresh=True), clock=Clock())
+    emulator = Emulator(Project(rotate_refresh=True, management_key=KEY), clock=Clock())
     with ExitStack() as stack:
         base_url = stack.enter_context(running(emulator))
         listener, url = stack.enter_context(listening())
         settings = DescopeSettings(project_id=emulator.project_id, base_url=base_url, public_url=url)
-        app = create_app(settings=settings, clock=emulator.clock, try_it=[ADA, HANK])
+        app = create_app(settings=settings, clock=emulator.clock, try_it=[ADA, HANK], management_key=KEY)
         stack.enter_context(serve_app(app, listener))
         yield Fieldnotes(url, emulator)
 
@@ -327,6 +328,21 @@ def test_archiving_needs_no_reload_by_the_user(context: BrowserContext, fieldnot
 
     expect(page.get_by_role("button", name="Archive Boiler room, annual check")).to_have_count(0)
     expect(page.get_by_role("button", name="Archive Fire doors, office floors")).to_be_visible()
+
+
+def test_admin_changes_the_role_of_a_member(context: BrowserContext, fieldnotes: Fieldnotes) -> None:
+    """And removes the member after a question."""
+    page = context.new_page()
+    fieldnotes.sign_in(page, "/members")
+    page.on("dialog", lambda dialog: dialog.accept())
+    role = page.get_by_label("Role of Grace Hopper")
+
+    role.select_option("admin")
+    page.get_by_role("button", name="Change the role of Grace Hopper").click()
+    expect(page.get_by_label("Role of Grace Hopper")).to_have_value("admin")
+    page.get_by_role("button", name="Remove Grace Hopper").click()
+
+    expect(page.get_by_text("Grace Hopper")).to_have_count(0)
 
 
 def test_pages_work_without_scripts(chromium: Browser, fieldnotes: Fieldnotes) -> None:

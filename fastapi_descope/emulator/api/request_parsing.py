@@ -11,6 +11,7 @@ __all__ = [
     "bool_field",
     "json_object",
     "object_field",
+    "object_list",
     "read_body",
     "seconds_field",
     "string_field",
@@ -118,6 +119,21 @@ def object_field(body: dict[str, object], name: str) -> dict[str, object]:
     if value is not None and not isinstance(value, dict):
         raise ApiError.invalid(f"{name} must be an object")
     return cast("dict[str, object]", value or {})
+
+
+def object_list(body: dict[str, object], name: str) -> list[dict[str, object]]:
+    """Return a list of objects; empty if absent or null.
+
+    Raises:
+        ApiError: It has another type.
+    """
+    value = body.get(name)
+    if value is None:
+        return []
+    items = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(item, dict) for item in items):
+        raise ApiError.invalid(f"{name} must be a list of objects")
+    return cast("list[dict[str, object]]", items)
 
 
 def string_list(body: dict[str, object], name: str) -> tuple[str, ...]:
