@@ -77,11 +77,8 @@ class KnownSessions:
     def forget(self, concerns: Callable[[str], bool]) -> None:
         """Remove the results for users whose ids satisfy ``concerns``. Looks at every result."""
         self._forgotten += 1
-        self._results = OrderedDict(
-            (key, result)
-            for key, result in self._results.items()
-            if not (result.session is not None and concerns(result.session.user.id))
-        )
+        for key in [key for key, result in self._results.items() if _is_of(result, concerns)]:
+            del self._results[key]
 
     def remember(
         self, scope: Scope, credentials: Credentials, result: AuthResult, validity: tuple[_Validity, int]
@@ -104,6 +101,10 @@ class KnownSessions:
         self._results[key] = result
         if len(self._results) > self._size:
             self._results.popitem(last=False)
+
+
+def _is_of(result: AuthResult, concerns: Callable[[str], bool]) -> bool:
+    return result.session is not None and concerns(result.session.user.id)
 
 
 def _key(headers: Headers) -> bytes | None:
