@@ -128,7 +128,9 @@ async def test_rv01_logout_without_a_refresh_token_denies_the_session_token(make
 async def test_rv02_logout_everywhere_ends_the_sessions_of_all_devices_at_once(make_env: EnvFactory) -> None:
     """Their session tokens have not expired. Other users stay signed in."""
     env = make_env()
-    browser, phone = await env.signed_in_browser(), await env.signed_in_browser()
+    browser = await env.signed_in_browser()
+    env.emulator.clock.advance(1)  # otherwise both have the same session token
+    phone = await env.signed_in_browser()
     hank = env.browser()
     await hank.sign_in("hank@globex.example", "globex")
     assert (await phone.get("/me")).status_code == 200
@@ -288,6 +290,11 @@ def _socket_routes(app: FastAPI) -> None:
             app.state.left = left.code
 
 
+async def _next(socket: WebSocketClient) -> Message:
+    """Return the next message of the app, or raise ``TimeoutError``."""
+    return await asyncio.wait_for(socket.next(), 5)
+
+
 async def test_rv03_idle_websocket_of_a_revoked_user_is_closed_at_once(make_env: EnvFactory) -> None:
     """Neither side sends anything. The app sees a disconnect."""
     env = make_env(routes=_socket_routes)
@@ -295,11 +302,11 @@ async def test_rv03_idle_websocket_of_a_revoked_user_is_closed_at_once(make_env:
     socket = WebSocketClient(env.app, [(b"authorization", f"Bearer {token}".encode())])
     await socket.open()
     socket.send_text("hello")
-    assert (await socket.next())["text"] == "hello"
+    assert (await _next(socket))["text"] == "hello"
 
     await env.descope.revoke_user(ADA)
 
-    assert await socket.next() == {"type": "websocket.close", "code": 4401, "reason": "session ended"}
+    assert await _next(socket) == {"type": "websocket.close", "code": 4401, "reason": "session ended"}
     await socket.wait()
     assert env.app.state.left == 4401
 
@@ -325,9 +332,9 @@ async def test_rv03_websocket_of_the_session_of_a_logout_is_closed(make_env: Env
 
     await browser.post("/logout")
 
-    assert (await sockets[0].next())["type"] == "websocket.close"
+    assert (await _next(sockets[0]))["type"] == "websocket.close"
     sockets[1].send_text("still here")
-    assert (await sockets[1].next())["text"] == "still here"
+    assert (await _next(sockets[1]))["text"] == "still here"
     sockets[1].disconnect()
     await asyncio.gather(*(socket.wait() for socket in sockets))
 
@@ -353,7 +360,7 @@ async def test_rv03_websocket_that_is_revoked_during_its_handshake_is_closed(mak
     go_on.set()
 
     await opening
-    assert (await socket.next())["type"] == "websocket.close"
+    assert (await _next(socket))["type"] == "websocket.close"
     await socket.wait()
 
 
