@@ -214,7 +214,7 @@ def delegate(forge: Forge, **changes: object) -> Delegate:
         ("a,b", ["a,b"]),
         ("a\tb", ["a\tb"]),
     ],
-    ids=repr,
+    ids=["text", "two spaces", "list", "empty", "null", "object", "comma", "tab"],
 )
 def test_cl03_scopes_are_separated_by_spaces(forge: Forge, scope: object, scopes: list[str]) -> None:
     """Anything that is neither text nor a list grants nothing."""
