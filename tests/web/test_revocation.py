@@ -458,8 +458,9 @@ async def test_rv03_event_stream_gets_an_error_if_its_server_reports_no_disconne
 
     await env.descope.revoke_user(ADA)
     feed.go_on.set()
-    await asyncio.wait([client.done])
+    done, _ = await asyncio.wait([client.done], timeout=5)
 
+    assert done == {client.done}
     assert [client.parts.get_nowait()["body"] for _ in range(client.parts.qsize())] == [b""]
 
 
