@@ -54,8 +54,9 @@ __all__ = [
     "WebhookRefused",
 ]
 
-LoginMethod = Literal["sso", "oauth", "magiclink", "notp"]
-"""A way to sign in: single sign-on, a social provider, a link by e-mail, or a message from a phone."""
+LoginMethod = Literal["sso", "oauth", "magiclink", "notp", "flow", "token"]
+"""A way to sign in: single sign-on, a social provider, a link by e-mail, a message from a phone, a flow on a
+page of the app, or a refresh token that the app holds."""
 
 logger = logging.getLogger("fastapi_descope")
 

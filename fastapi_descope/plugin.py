@@ -13,6 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 
 from ._auth.core import build_core, monotonic_clock
 from ._refresh.store import MemoryRefreshStore, RefreshStore
@@ -40,6 +41,7 @@ from ._web.request_auth import RequestAuthParts
 from ._web.routes.authorization import AuthorizationRedirect
 from ._web.routes.checks import RouteChecks
 from ._web.routes.completion import LoginCompletion
+from ._web.routes.handover import HandoverRoute
 from ._web.routes.login import LoginRoutes
 from ._web.routes.login_page import LoginPageRoute
 from ._web.routes.login_steps import LoginSteps
@@ -56,6 +58,7 @@ from .errors import ConfigurationError
 from .events import UserRevoked
 from .page_texts import ENGLISH, PageTexts
 from .pages import RenderPage
+from .session import AuthSession
 from .settings import DescopeSettings
 
 if TYPE_CHECKING:
@@ -292,6 +295,33 @@ class Descope(HookDecorators):
         asyncio.get_running_loop()
         return self._core.verifier.has_keys()
 
+    async def start_session(self, request: Request, refresh_jwt: str) -> AuthSession:
+        """Start a session in the browser that has sent ``request``, with a refresh token that the app holds.
+
+        For tokens from Descope's management API, such as that of an impersonation. One call to Descope renews
+        the token, so one that was revoked starts no session. The ``on_session`` and ``on_login`` hooks run,
+        and the response of the request sets the cookies, which replace the session that the browser had.
+
+        Call it in an ``async`` endpoint, before the response starts. The caller decides who may have the
+        session: the token is enough.
+
+        Args:
+            request: The request.
+            refresh_jwt: The refresh token.
+
+        Returns:
+            The new session.
+
+        Raises:
+            LoginRejected: The token is invalid, or its session has ended.
+            CrossSiteRequest: A page of another site has sent the request.
+            SessionTooLarge: The new tokens do not fit into cookies.
+            UpstreamUnavailable: Descope cannot be reached, or its response is invalid.
+            Forbidden: An ``on_session`` hook refuses the user.
+            SessionCheckFailed: An ``on_session`` hook failed.
+        """
+        return (await self._handover.start_session(request, refresh_jwt)).session
+
     async def revoke_user(self, user_id: str) -> None:
         """End all sessions of a user in every process of the app, at once.
 
@@ -364,7 +394,7 @@ class Descope(HookDecorators):
             leeway=settings.leeway,
             loops=loops,
             close_code=settings.websocket_close_code,
-            routes=RouteFinder(settings.login_methods),
+            routes=RouteFinder(settings.login_methods, settings.login_path),
         )
         error_responses = ErrorResponses(
             public_origin,
@@ -403,12 +433,14 @@ class Descope(HookDecorators):
         )
         methods, authorization = settings.login_methods, AuthorizationRedirect(steps)
         completion = LoginCompletion(steps)
+        self._handover = HandoverRoute(steps)
         routes = Routes(
             login=LoginRoutes(authorization, completion),
             has_sso="sso" in methods,
             page=None if entry_route(methods) is LOGIN else LoginPageRoute(authorization),
             social=[SocialRoute(authorization, provider) for provider in settings.social_providers],
             magic_link=MagicLinkRoutes(completion) if "magiclink" in methods else None,
+            handover=self._handover if "flow" in methods else None,
             notp=NotpRoutes(steps, QrCodes()) if "notp" in methods else None,
             session=session,
             webhook=self._build_webhook(),

@@ -154,12 +154,19 @@ class DescopeSettings(EnvSettings):
         " not even a slash at the end",
     )
     """Further origins that can send requests, open WebSockets and be redirect targets."""
+    login_path: LocalPath | None = Field(
+        default=None,
+        pattern=r"^[^?#]*$",
+        description="a path of this app without a query, such as /welcome, that needs no session",
+    )
+    """The app's own login page, to which users without a session are redirected, with ``return_to``. By
+    default it is ``/login/sso``, or ``/login`` if there are several ways to sign in."""
     # SI-01, NP-09: an app has to want each way in.
     login_methods: LoginMethods = Field(
         default=("sso",),
         validate_default=True,
-        description=f"ways to sign in, separated by commas: sso, magiclink, notp, {', '.join(PROVIDERS)}, and"
-        " oauth:NAME for a custom provider",
+        description="ways to sign in, separated by commas: sso, magiclink, notp, flow,"
+        f" {', '.join(PROVIDERS)}, and oauth:NAME for a custom provider",
     )
     """The ways to sign in that the app offers. Each adds its routes. ``notp``, the sign-in with WhatsApp,
     needs the extra ``notp``."""

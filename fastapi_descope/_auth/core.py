@@ -27,6 +27,7 @@ from .attempt_limits import AttemptLimits
 from .authenticator import Authenticator
 from .browser_tokens import BrowserTokens
 from .completed_logins import CompletedLogins
+from .handover import SessionHandover
 from .login import LoginFlow
 from .magic_link import MagicLinkFlow
 from .notp import NotpFlow
@@ -74,6 +75,7 @@ class Core:
     authenticator: Authenticator
     browser_tokens: BrowserTokens
     login_flow: LoginFlow
+    handover: SessionHandover
     magic_link_flow: MagicLinkFlow
     notp_flow: NotpFlow
     session_service: SessionService
@@ -195,6 +197,7 @@ def build_core(
         authenticator=authenticator,
         browser_tokens=browser_tokens,
         login_flow=login_flow,
+        handover=SessionHandover(authenticator, browser_tokens, coordinator, login_flow, events),
         magic_link_flow=MagicLinkFlow(api, events, AttemptLimits(monotonic), sign_up=settings.sign_up),
         notp_flow=NotpFlow(api, login_flow, events, monotonic),
         session_service=SessionService(api, tokens, browser_tokens, coordinator, revocations, events),

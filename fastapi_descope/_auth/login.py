@@ -190,6 +190,18 @@ class LoginFlow:
             self._events.emit(LoginFailed(error.code))
             raise
         login = Login.from_response(pair.session, response.fields)
+        return await self.admit(pair, login, admit, method=method)
+
+    async def admit(
+        self, pair: TokenPair, login: Login, admit: Admission, *, method: LoginMethod
+    ) -> TokenPair:
+        """Return the verified tokens ``pair`` if the ``on_session`` hooks and ``admit`` admit the login.
+
+        Raises:
+            Forbidden: An ``on_session`` hook refuses the user.
+            SessionCheckFailed: An ``on_session`` hook failed.
+            Exception: Whatever ``admit`` raises.
+        """
         try:
             await self._gate.require(pair)  # SG-05
             await admit(pair, login)
@@ -210,7 +222,8 @@ class LoginFlow:
         Never raises, and calls nothing. The former session stays valid at Descope.
         """
         for former in await self._browser_tokens.refresh_tokens(credentials):  # CB-09
-            if former.text != pair.refresh.text:
+            # A browser can hand over a token of the session that it has.
+            if pair.refresh.text not in (former.text, await self._coordinator.current_token(former)):
                 await self._coordinator.supersede(former)
 
     async def drain(self, seconds: float) -> None:

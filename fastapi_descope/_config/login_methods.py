@@ -8,7 +8,7 @@ __all__ = ["PROVIDERS", "is_login_method", "social_providers"]
 PROVIDERS = ("apple", "discord", "facebook", "github", "gitlab", "google", "linkedin", "microsoft", "slack")
 """The providers of social logins that each project of Descope can use (wire contract, section 2.4)."""
 
-_OTHERS = frozenset({"sso", "magiclink", "notp"})
+_OTHERS = frozenset({"sso", "magiclink", "notp", "flow"})
 
 _CUSTOM = re.compile(r"oauth:([A-Za-z0-9][A-Za-z0-9_-]{0,63})")
 """A custom provider of the project. Its name needs a mark, or each misspelt method would be one."""

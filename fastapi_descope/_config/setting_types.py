@@ -200,10 +200,12 @@ def _local_path(path: str) -> str:
     return path
 
 
-def _login_methods(items: tuple[str, ...]) -> tuple[str, ...]:
+def _login_methods(items: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     """Return the items without repetitions. A misspelt one would be a way in that silently is not there."""
     if not items or not all(map(is_login_method, items)):
         raise ValueError
+    if set(items) == {"flow"} and _earlier(info, "login_path") is None:
+        refuse("flow alone needs DESCOPE_LOGIN_PATH, the page of the app that shows the flow")
     return tuple(dict.fromkeys(items))
 
 

@@ -19,6 +19,7 @@ from .._config.login_methods import social_providers
 __all__ = [
     "CALLBACK",
     "FIXED_ROUTES",
+    "HANDOVER",
     "LOGIN",
     "LOGIN_PAGE",
     "LOGOUT",
@@ -65,10 +66,13 @@ MAGIC_LINK = PluginRoute("descope_magic_link", "/login/magiclink", "POST")
 MAGIC_LINK_PAGE = PluginRoute("descope_magic_link_page", "/login/magiclink/verify", "GET")
 MAGIC_LINK_VERIFY = PluginRoute("descope_magic_link_verify", "/login/magiclink/verify", "POST")
 
+HANDOVER = PluginRoute("descope_handover", "/login/session", "POST")
+
 _ROUTES_BY_METHOD: Mapping[str, tuple[PluginRoute, ...]] = {
     "sso": (LOGIN,),
     "magiclink": (MAGIC_LINK, MAGIC_LINK_PAGE, MAGIC_LINK_VERIFY),
     "notp": (NOTP, NOTP_START, NOTP_SESSION),
+    "flow": (HANDOVER,),
 }
 
 FIXED_ROUTES = (
@@ -93,8 +97,11 @@ def social_route(provider: str) -> PluginRoute:
 
 
 def entry_route(login_methods: Sequence[str]) -> PluginRoute:
-    """Return the route that users without a session are sent to: the page, unless SSO is the only way in."""
-    return LOGIN if tuple(login_methods) == ("sso",) else LOGIN_PAGE
+    """Return the route that users without a session are sent to: the page, unless SSO is the only way on it.
+
+    A flow is on a page of the app.
+    """
+    return LOGIN if set(login_methods) - {"flow"} == {"sso"} else LOGIN_PAGE
 
 
 def _public_routes(login_methods: Sequence[str]) -> Iterator[PluginRoute]:
@@ -111,15 +118,17 @@ class RouteFinder:
     """Finds the plugin's routes in apps, and caches their paths.
 
     In an app with hundreds of routes a look-up raises an exception for each of them, and unauthenticated
-    requests cause look-ups. ``login_methods`` are those of the settings.
+    requests cause look-ups. ``login_methods`` and ``login_path`` are those of the settings.
 
     Attributes:
         entry: The route that users without a session are sent to.
+        login_path: The path of the app that they are sent to instead, or None.
         suffixes: Suffixes of the paths of the routes that work without a session. Their queries contain
             codes, states and e-mail addresses.
     """
 
-    def __init__(self, login_methods: Sequence[str] = ("sso",)) -> None:
+    def __init__(self, login_methods: Sequence[str] = ("sso",), login_path: str | None = None) -> None:
+        self.login_path = login_path
         self.entry = entry_route(login_methods)
         self._public = tuple(_public_routes(login_methods))
         self.suffixes = tuple({route.path for route in self._public})
@@ -188,12 +197,15 @@ class AppLocation:
     @property
     def starts_login(self) -> bool:
         """Whether the login at ``entry_path`` starts at once, and not on a page."""
-        return self._finder.entry is LOGIN
+        return self._finder.entry is LOGIN and self._finder.login_path is None
 
     @property
     def entry_path(self) -> str | None:
         """The path of the login that users without a session are sent to, as browsers have it."""
-        return self.path_in_browser(self._finder.entry)
+        own = self._finder.login_path
+        if own is None or self.path_of(CALLBACK) is None:
+            return self.path_in_browser(self._finder.entry)
+        return public_path(own, self.root_path)
 
     def is_public_route(self, scope: Scope) -> bool:
         """Return whether a request is for one of the plugin's routes that must work without a session."""

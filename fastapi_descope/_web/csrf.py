@@ -41,6 +41,17 @@ class CrossOriginProtection:
             return sites[0] in ("same-origin", "none") or self._is_trusted(origins)
         return not origins or self._is_own_or_trusted(origins, scope)
 
+    # HO-01
+    def is_same_origin(self, scope: Scope) -> bool:
+        """Return whether a request was sent by a page of the app's own origin, or by no browser.
+
+        Stricter than ``is_allowed``: trusted origins do not count.
+        """
+        headers = Headers(raw=list(scope["headers"]))
+        sites, origins = headers.getlist("sec-fetch-site"), headers.getlist("origin")
+        is_own = not origins or (len(origins) == 1 and origins[0] == self._public_origin.get(scope))
+        return is_own and sites in ([], ["same-origin"])
+
     def _is_trusted(self, origins: Sequence[str]) -> bool:
         return len(origins) == 1 and origins[0] in self._trusted
 

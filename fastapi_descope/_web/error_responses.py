@@ -187,6 +187,8 @@ class ErrorResponses:
         params = _login_params(error)
         if (here := _page_to_return_to(auth, scope)) is None:
             return None
+        if here.partition("?")[0] == login:  # the app's own login page requires a session
+            return None
         url = self._login_url(login, here, params, scope)
         if client_kind(scope) is ClientKind.NAVIGATION:
             may_be_asked = auth.location.starts_login and _has_session(auth)

@@ -43,7 +43,7 @@ _VALUE = re.compile(
 
 
 _METHODS: Mapping[bytes, LoginMethod] = {b"": "sso", b"o": "oauth", b"l": "magiclink", b"n": "notp"}
-_METHOD_MARKS = {method: mark.decode("ascii") for mark, method in _METHODS.items()}
+_METHOD_MARKS: Mapping[str, str] = {method: mark.decode("ascii") for mark, method in _METHODS.items()}
 
 
 def _decoded(text: bytes) -> str | None:

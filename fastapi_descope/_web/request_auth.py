@@ -260,6 +260,16 @@ class RequestAuth(SendWrapper):
             self.parts.events.emit(CrossSiteRefused())
             raise CrossSiteRequest
 
+    def refuse_other_origins(self) -> None:
+        """Raise an error unless a page of the app's own origin, or no browser, has sent the request.
+
+        Raises:
+            CrossSiteRequest: Another origin has sent the request, also if it is a trusted one.
+        """
+        if not self.parts.csrf.is_same_origin(self.scope):
+            self.parts.events.emit(CrossSiteRefused())
+            raise CrossSiteRequest
+
     def now(self) -> float:
         """Return epoch seconds by the clock of the ``Descope`` object."""
         return self.parts.core.clock()

@@ -45,6 +45,7 @@ def test_only_the_project_id_is_required(variables: SetVariables) -> None:
         "refresh_cookie_name": "DSR",
         "former_cookies": (),
         "trusted_origins": (),
+        "login_path": None,
         "login_methods": ("sso",),
         "sign_up": False,
         "access_keys": False,

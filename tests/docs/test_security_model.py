@@ -40,6 +40,7 @@ _GROUPS = {
     "TI": 8,
     "RV": 9,
     "ML": 6,
+    "HO": 5,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
 _SCENARIOS = [f"F{number}" for number in range(1, 19)]

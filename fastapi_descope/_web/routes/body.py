@@ -15,8 +15,8 @@ _MAX_BYTES = 8_192
 _MAX_FIELDS = 16
 
 
-async def read_fields(request: Request) -> Mapping[str, str]:
-    """Return the text fields of the body, up to 8,192 bytes and 16 fields. An empty body has none.
+async def read_fields(request: Request, *, max_bytes: int = _MAX_BYTES) -> Mapping[str, str]:
+    """Return the text fields of the body, up to ``max_bytes`` and 16 fields. An empty body has none.
 
     A dependency of the app may have read the body or the form already.
 
@@ -24,7 +24,7 @@ async def read_fields(request: Request) -> Mapping[str, str]:
         BadRequest: the body is neither a JSON object nor a URL-encoded form, is too large, or repeats a
             field.
     """
-    body = await _body(request)
+    body = await _body(request, max_bytes)
     if not body:
         return {}
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -35,18 +35,18 @@ async def read_fields(request: Request) -> Mapping[str, str]:
     raise BadRequest("Send JSON or a URL-encoded form")
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.stream():
-            body += _bounded(chunk, len(body))
+            body += _bounded(chunk, max_bytes - len(body))
     except RuntimeError:  # Starlette raises it if the stream was consumed already
-        return _bounded(_parsed_form(request))
+        return _bounded(_parsed_form(request), max_bytes)
     return bytes(body)
 
 
-def _bounded(part: bytes, before: int = 0) -> bytes:
-    if before + len(part) > _MAX_BYTES:
+def _bounded(part: bytes, left: int) -> bytes:
+    if len(part) > left:
         raise BadRequest("The request is too large")
     return part
 

@@ -19,6 +19,7 @@ from ..openapi import CallerScheme, OptionalSessionScheme, SessionScheme
 from ..parameter_guard import parameter_error
 from ..public_endpoints import custom_matchers, is_public, matched_endpoint
 from .discarded_dependencies import discarded_dependency, is_dependency
+from .handover import HandoverRoute
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
 from .magic_link import MagicLinkRoutes
@@ -31,6 +32,7 @@ from .webhook import WebhookRoute
 __all__ = ["RouteChecks", "check_routes", "dependants", "is_own"]
 
 _OWN = (
+    HandoverRoute,
     LoginPageRoute,
     LoginRoutes,
     MagicLinkRoutes,

@@ -17,6 +17,7 @@ from ..._upstream.login_options import LoginParams
 from ...errors import BadRequest, ConfigurationError, NotAuthenticated
 from ..app_location import (
     CALLBACK,
+    HANDOVER,
     LOGIN,
     LOGIN_PAGE,
     LOGOUT,
@@ -31,11 +32,20 @@ from ..app_location import (
 )
 from ..dependencies import current_session
 from ..openapi import PROBLEM_MEDIA_TYPE, REFRESH, RefreshCookie
+from .handover import HandoverRoute
 from .login import LoginRoutes
 from .login_page import LoginPageRoute
 from .magic_link import MagicLinkRoutes
 from .notp import NotpRoutes
-from .schemas import LinkSentOut, NotpPendingOut, NotpStartOut, ProfileOut, SessionOut, TenantNamesOut
+from .schemas import (
+    HandoverOut,
+    LinkSentOut,
+    NotpPendingOut,
+    NotpStartOut,
+    ProfileOut,
+    SessionOut,
+    TenantNamesOut,
+)
 from .session import SessionRoutes
 from .social import SocialRoute
 from .webhook import WebhookRoute
@@ -66,6 +76,7 @@ class Routes:
     page: LoginPageRoute | None
     social: Sequence[SocialRoute]
     magic_link: MagicLinkRoutes | None
+    handover: HandoverRoute | None
     notp: NotpRoutes | None
     session: SessionRoutes
     webhook: WebhookRoute | None = None
@@ -86,6 +97,8 @@ def build_router(routes: Routes, lifespan: Lifespan) -> APIRouter:
     _add_callback(router, routes.login)
     if routes.magic_link is not None:
         _add_magic_link(router, routes.magic_link)
+    if routes.handover is not None:
+        _add_handover(router, routes.handover)
     if routes.notp is not None:
         _add_notp(router, routes.notp)
     _add_sign_out(router, routes.session)
@@ -218,6 +231,26 @@ def _add_magic_link(router: APIRouter, routes: MagicLinkRoutes) -> None:
         status_code=HTTPStatus.SEE_OTHER,
         responses=_problems(400, 403, 502, 503),
         openapi_extra=_body("state", "token"),
+    )
+
+
+def _add_handover(router: APIRouter, route: HandoverRoute) -> None:
+    fields = ("sessionJwt", "refreshJwt", "return_to")
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in fields},
+        "required": list(fields[:2]),
+    }
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    router.add_api_route(
+        HANDOVER.path,
+        route.create,
+        name=HANDOVER.name,
+        methods=[HANDOVER.method],
+        route_class_override=_PublicRoute,
+        response_model=HandoverOut,
+        responses=_problems(400, 403, 503),
+        openapi_extra={"requestBody": body},
     )
 
 

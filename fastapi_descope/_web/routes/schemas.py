@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ...profile import TenantMembership, UserProfile
 from ...session import AuthSession, Tenant, User
 
-__all__ = ["LinkSentOut", "NotpPendingOut", "NotpStartOut", "ProfileOut", "SessionOut", "TenantNamesOut"]
+__all__ = [
+    "HandoverOut",
+    "LinkSentOut",
+    "NotpPendingOut",
+    "NotpStartOut",
+    "ProfileOut",
+    "SessionOut",
+    "TenantNamesOut",
+]
 
 
 class _Out(BaseModel):
@@ -131,6 +139,13 @@ class TenantNamesOut(_Out):
     """Names of the user's tenants, by id."""
 
     tenants: Mapping[str, str]
+
+
+class HandoverOut(_Out):
+    """A session that has begun with the tokens of a flow."""
+
+    session: SessionOut
+    return_to: str = Field(description="The path where the page continues.")
 
 
 class LinkSentOut(_Out):
