@@ -108,6 +108,7 @@ class Descope(HookDecorators):
             ``transport=httpx.AsyncHTTPTransport(proxy="http://proxy.example:3128")``.
         refresh_store: Replaces the store of refresh results, which is in this process or, with
             ``DESCOPE_REDIS_URL``, in Redis. Processes with such a store do not share revocations.
+            ``fastapi_descope.stores`` has what a store needs.
         meter_provider: Replaces OpenTelemetry's global provider of metrics.
         tracer_provider: Replaces OpenTelemetry's global provider of traces.
 

@@ -65,6 +65,10 @@ class RefreshResult:
         """When Descope may be called again (epoch seconds) if this is a backoff result, else None."""
         return self.refresh_at if self.session_jwt is None else None
 
+    def as_delivered(self) -> "RefreshResult":
+        """Return this result with ``delivered`` set."""
+        return replace(self, delivered=True)
+
     @classmethod
     def ended(cls, *, superseded: bool = False) -> Self:
         """Return the result of a logout, a rejected refresh, or (``superseded``) a new login."""
@@ -209,8 +213,9 @@ class _Entry:
         """Expire the results at ``expires_at`` at the latest, except the end of a session."""
         for layer, cached in self.results.items():
             if not cached.result.is_ended:
-                result = replace(cached.result, delivered=True)
-                self.results[layer] = _Cached(result, min(expires_at, cached.expires_at))
+                self.results[layer] = _Cached(
+                    cached.result.as_delivered(), min(expires_at, cached.expires_at)
+                )
 
 
 class LocalCache:

@@ -13,10 +13,18 @@ Needs the extra ``testing``. With pytest, use the fixtures of ``fastapi_descope.
 try:
     from .harness import SignInOptions, TestHarness, emulated_descope
     from .route_assertions import assert_all_routes_protected
+    from .store_contract import RefreshStoreContract, StorePair
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"fastapi_descope.testing needs {missing.name}: pip install 'fastapi-descope[testing]'",
         name=missing.name,
     ) from None
 
-__all__ = ["SignInOptions", "TestHarness", "assert_all_routes_protected", "emulated_descope"]
+__all__ = [
+    "RefreshStoreContract",
+    "SignInOptions",
+    "StorePair",
+    "TestHarness",
+    "assert_all_routes_protected",
+    "emulated_descope",
+]

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import certifi
@@ -11,10 +10,11 @@ from descope import DescopeClient, DescopeClientAsync
 from pydantic import SecretStr
 
 from fastapi_descope._refresh.redis.store import RedisRefreshStore
-from fastapi_descope._refresh.store import MemoryRefreshStore, RefreshStore
+from fastapi_descope._refresh.store import MemoryRefreshStore
 from fastapi_descope.emulator import DEFAULT_PROJECT_ID, AccessKey, Emulator, Grants, Project, SigningKey
 from fastapi_descope.emulator.server import running
 from fastapi_descope.events import EventBus
+from fastapi_descope.testing import StorePair
 from tests.helpers.fake_clock import FakeClock
 from tests.helpers.redis_topologies import TOPOLOGIES, RunningRedis, StartRedis
 
@@ -25,18 +25,6 @@ TENANT_KEY = AccessKey(
 Client = DescopeClient | DescopeClientAsync
 Connect = Callable[..., Client]
 Serve = Callable[..., tuple[Emulator, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class StorePair:
-    """The stores of two processes. In memory there is only one process, so both are the same store.
-
-    ``advance`` advances the clock of both by seconds.
-    """
-
-    store: RefreshStore
-    other: RefreshStore
-    advance: Callable[[float], None]
 
 
 def memory_stores() -> StorePair:

@@ -33,6 +33,7 @@ _MODULES = (
     "testing",
     "emulator",
     "sqlalchemy",
+    "stores",
 )
 
 

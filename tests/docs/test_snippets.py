@@ -122,7 +122,8 @@ def test_the_tests_of_a_page_pass(page: Path, tmp_path: Path) -> None:
     status, output = _run(tmp_path, files, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q")
 
     assert status == 0, output
-    assert re.search(rf"^{tests} passed in ", output, re.MULTILINE), output
+    passed = tests or "[1-9][0-9]*"  # a page without tests of its own runs those of the testing kit
+    assert re.search(rf"^{passed} passed in ", output, re.MULTILINE), output
 
 
 @pytest.fixture

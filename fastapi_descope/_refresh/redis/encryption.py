@@ -26,6 +26,12 @@ NONCE_BYTES = 12
 _KEY_BYTES = 32
 _PURPOSE = b"fastapi-descope refresh result v1"
 
+_VERSION = 1
+"""The format of a value. Two releases run side by side during a deploy, so readers ignore unknown members.
+
+A release that cannot be read so gets another version, which the release before it already reads.
+"""
+
 
 class ResultCipher:
     """Encrypts the refresh results of one Descope project, and derives the names they are stored under."""
@@ -42,7 +48,8 @@ class ResultCipher:
         """Encrypt ``result`` with AES-256-GCM; HKDF-SHA256 (RFC 5869) derives the key from ``token``."""
         nonce = token_bytes(NONCE_BYTES)
         members = asdict(result)
-        del members["delivered"]  # Redis knows
+        del members["delivered"]  # the store knows
+        members["version"] = _VERSION
         plaintext = json.dumps(members).encode()
         return nonce + self._cipher(token).encrypt(nonce, plaintext, self._associated_data(token))
 
@@ -59,7 +66,7 @@ class ResultCipher:
                 "session_jwt": str() | None as session_jwt,
                 "refresh_jwt": str() | None as refresh_jwt,
                 "refresh_at": int() | float() | None as refresh_at,
-            }:
+            } if members.get("version", _VERSION) == _VERSION:  # absent from values of the first release
                 # ``superseded`` was added in a later version; absent means False.
                 return RefreshResult(session_jwt, refresh_jwt, refresh_at, members.get("superseded") is True)
             case _:

@@ -1,6 +1,7 @@
 """Encrypted results: a store can neither read nor change them (RD-03, RD-04)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -42,6 +43,23 @@ def test_ciphertext_reveals_nothing() -> None:
     assert once[NONCE_BYTES:] != again[NONCE_BYTES:]
     for secret in (b"canary", b"new-", b"session", b"refresh", b"1800000000"):
         assert secret not in once + again
+
+
+def test_previous_release_and_this_one_read_each_others_values() -> None:
+    """Both run during a deploy. The previous one ignores members that it does not know."""
+    cipher = AESGCM(HKDF(SHA256(), 32, None, b"fastapi-descope refresh result v1P1").derive(TOKEN.encode()))
+    new = CIPHER.encrypt(TOKEN, RESULT)
+    plaintext = cipher.decrypt(new[:NONCE_BYTES], new[NONCE_BYTES:], CIPHER.token_hash(TOKEN).encode())
+    previous = {"session_jwt": "new-session", "refresh_jwt": "new-refresh", "refresh_at": 1_800_000_000.5}
+    assert json.loads(plaintext) == previous | {"superseded": False, "version": 1}
+    superseded = encrypt_by_hand(json.dumps(previous | {"superseded": True}).encode())
+    assert CIPHER.decrypt(TOKEN, superseded) == replace(RESULT, superseded=True)
+
+
+def test_value_of_a_later_format_counts_as_absent() -> None:
+    """It is not taken for another result."""
+    members = {"session_jwt": None, "refresh_jwt": None, "refresh_at": None, "version": 2}
+    assert CIPHER.decrypt(TOKEN, encrypt_by_hand(json.dumps(members).encode())) is None
 
 
 def test_format_is_nonce_ciphertext_and_tag() -> None:
