@@ -371,11 +371,14 @@ class Descope(HookDecorators):
             forget=self._forget,
             recorder=self._recorder,
         )
+        known_sessions = self.middleware_parts.request_auth.known_sessions
         former = self._core.replace(other)
+        known_sessions.bind(self._core)
         try:
             yield
         finally:
             self._core.replace(former)
+            known_sessions.bind(self._core)
 
     def _build_web(self) -> None:
         settings, events = self.settings, self.events

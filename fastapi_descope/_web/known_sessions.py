@@ -43,13 +43,18 @@ class KnownSessions:
     """
 
     def __init__(self, core: Core, size: int) -> None:
-        self._clock = core.clock
-        self._verifier = core.verifier
-        self._gate = core.session_gate
         self._size = size
         self._results: OrderedDict[bytes, AuthResult] = OrderedDict()
         self._validity: _Validity = (None, 0)
         self._forgotten = 0
+        self.bind(core)
+
+    def bind(self, core: Core) -> None:
+        """Keep the results of the objects in ``core`` from now on, which may have been replaced."""
+        # Not looked up in the core for each request, which would be measurable.
+        self._clock = core.clock
+        self._verifier = core.verifier
+        self._gate = core.session_gate
 
     def find(self, scope: Scope) -> AuthResult | None:
         """Return the result for the credentials of a request, or None if a full authentication is necessary.

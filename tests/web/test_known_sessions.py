@@ -2,13 +2,14 @@
 
 import asyncio
 
+import httpx
 import pytest
 from starlette.types import Scope
 
 from fastapi_descope import AuthSession, Forbidden
 from fastapi_descope._web.credentials import TokenCookie
 from fastapi_descope._web.known_sessions import KnownSessions
-from fastapi_descope.emulator import Clock, Emulator, JwtPair
+from fastapi_descope.emulator import Clock, Emulator, JwtPair, SigningKey
 from tests.helpers.app_harness import AppHarness, EnvFactory
 from tests.helpers.emulator import signing_key
 from tests.web.conftest import NOW
@@ -288,3 +289,15 @@ async def test_tv20_cross_site_request_of_a_known_session_is_refused(env: AppHar
     assert response.status_code == 403
     assert response.json()["code"] == "cross_site_request"
     assert "Cookie" in response.headers["vary"]
+
+
+async def test_session_known_under_one_emulator_is_unknown_under_another(env: AppHarness) -> None:
+    """``override_upstream`` replaces the keys, and restores them afterwards."""
+    cookie = f"DS={env.emulator.issue('ada@acme.example').session_jwt}"
+    await _visit(env, cookie)
+    other = Emulator(signing_key=SigningKey.generate())
+
+    with env.descope.override_upstream(httpx.ASGITransport(other), clock=other.clock):
+        await _visit(env, cookie, 401)
+
+    await _visit(env, cookie)
