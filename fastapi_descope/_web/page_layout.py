@@ -36,6 +36,7 @@ a, button { display: inline-block; padding: .6rem 1rem; border: 1px solid var(--
 .login .actions > a { width: 100%; text-align: center; color: inherit; background: none;
   border-color: var(--edge); }
 .login form:has(label):not(:last-child) { padding-bottom: 1rem; }
+.login .actions > a + form { padding-top: 1rem; }
 svg { display: block; width: 14rem; max-width: 100%; margin: 0 auto 1.25rem; }
 [hidden] { display: none; }
 a.quiet { padding-inline: 0; color: var(--accent); background: none; border-color: transparent; }
