@@ -200,6 +200,13 @@ def test_every_code_is_redacted_completely(code: str) -> None:
     assert redacted(f"/callback?code={code}&x=1") == "/callback?code=[redacted]&x=1"
 
 
+@given(st.text("abcXYZ019-_.~%", min_size=1), st.text("abc=&;%-", max_size=20))
+def test_ml02_every_token_of_a_link_is_redacted_completely(token: str, before: str) -> None:
+    """Whatever parameters Descope or a client puts before it."""
+    line = redacted(f"/login/magiclink/verify?{before}&t={token}&x=1")
+    assert line.endswith("&t=[redacted]&x=1")
+
+
 @pytest.mark.parametrize(
     "piece",
     [
