@@ -43,7 +43,7 @@ _GROUPS = {
     "HO": 5,
 }
 _NUMBERS = [f"{group}-{number:02}" for group, last in _GROUPS.items() for number in range(1, last + 1)]
-_SCENARIOS = [f"F{number}" for number in range(1, 19)]
+_SCENARIOS = [f"F{number}" for number in range(1, 20)]
 _INVARIANTS = [f"I{number}" for number in range(1, 9)]
 
 _RANGE = re.compile(r"([a-z]{2})(\d\d)_to_\1(\d\d)")

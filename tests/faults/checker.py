@@ -27,8 +27,8 @@ __all__ = ["Checker", "Report"]
 _OK, _UNAVAILABLE = 200, 503
 _LEEWAY_SECONDS = 5.0
 _BASELINE_SECONDS = 60.0
-_POOLED_CONNECTIONS = 36
-"""Connections that the plugin keeps open: twenty to Descope, sixteen to Redis."""
+_POOLED_CONNECTIONS = 48
+"""Connections that the plugin keeps open: twenty to Descope, sixteen to Redis, and a few to Sentinels."""
 _CACHES_KIB = 24_576
 """Allowed growth of the bounded caches and of the heap of a new process."""
 _EXPECTED_STATUSES = frozenset({0, 200, 401, 502, 503})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.redis_topologies import TOPOLOGIES, RunningRedis, SentinelServers
 
 from .browsers import Browser
 from .checker import Checker
@@ -35,12 +36,14 @@ class Fleet:
         redis: the server itself.
         redis_proxy: the proxy to the server.
         points: the kill points of the workers.
+        servers: all servers that the workers use; only ``redis`` unless a topology was chosen.
     """
 
     testbed: Testbed
     redis: RedisServer
     redis_proxy: RedisProxy
     points: KillPoints
+    servers: RunningRedis
 
     @property
     def workers(self) -> int:
@@ -66,6 +69,14 @@ class Fleet:
         self.redis.elapse(seconds)
         await self.testbed.pass_time(seconds)
 
+    def results(self) -> set[str]:
+        """Return the names of the results in all primaries; none while Sentinels replace a primary."""
+        primaries = [each for each in self.servers.servers if each.is_running and each.is_primary()]
+        if isinstance(self.servers, SentinelServers) and len(primaries) != 1:
+            return set()
+        keys = {key for server in primaries for key in server.keys()}  # noqa: SIM118 - no dict
+        return {key for key in keys if ":refresh:" in key}
+
     def key_ttls(self, kind: Literal["refresh", "lease"]) -> dict[str, float]:
         """Return the results or the leases in Redis: TTL in seconds by key."""
         keys = self.redis.keys()
@@ -78,22 +89,29 @@ async def running_fleet(
     directory: Path,
     *,
     workers: int,
-    redis: Literal["direct", "proxy", "none"] = "direct",
+    redis: Literal["direct", "proxy", "none", "sentinel", "cluster"] = "direct",
     variables: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Fleet]:
     """Run a fleet.
 
     ``redis``: whether its workers connect to Redis directly or through the proxy, whose latency depends on
-    the load of this process, or have no Redis.
+    the load of this process, or have no Redis, or have one of another topology.
     """
     kill = directory / "kill"
     kill.mkdir()
     server = RedisServer(directory)
     async with AsyncExitStack() as stack:
         stack.callback(server.stop)
+        servers: RunningRedis = server
+        if redis in TOPOLOGIES:
+            (directory / "servers").mkdir()
+            servers = TOPOLOGIES[redis](directory / "servers")
+            stack.callback(servers.stop)
         proxy = await stack.enter_async_context(RedisProxy(server.port))
-        urls = {"direct": {"DESCOPE_REDIS_URL": server.url}, "proxy": {"DESCOPE_REDIS_URL": proxy.url}}
-        environment = {"TESTBED_KILL_POINTS": str(kill), **urls.get(redis, {}), **(variables or {})}
+        url = {"none": {}, "proxy": {"DESCOPE_REDIS_URL": proxy.url}}.get(
+            redis, {"DESCOPE_REDIS_URL": servers.url}
+        )
+        environment = {"TESTBED_KILL_POINTS": str(kill), **url, **(variables or {})}
         config = TestbedConfig(workers=workers, variables=environment)
         testbed = await stack.enter_async_context(running_testbed(config, directory))
-        yield Fleet(testbed, server, proxy, KillPoints(kill))
+        yield Fleet(testbed, server, proxy, KillPoints(kill), servers)

@@ -26,6 +26,7 @@ from .login_scenarios import lost_callbacks, reloaded_callbacks
 from .redis_proxy import Lost
 from .redis_scenarios import REDIS_FAULTS, REDIS_LOSSES, dead_connections, redis_fails, redis_loses
 from .testbed import Scale, Testbed, TestbedConfig, running_testbed
+from .topology_scenarios import TOPOLOGY_FAULTS, topology_fails
 from .upstream_scenarios import (
     SHORT_TIMEOUT,
     flapping,
@@ -73,6 +74,7 @@ def _testbeds(timeout: TestbedConfig) -> list[Suite[Testbed]]:
 
 def _fleets() -> list[Suite[Fleet]]:
     redis = [partial(redis_fails, name=name) for name in REDIS_FAULTS]
+    topologies = [partial(topology_fails, name=name) for name in TOPOLOGY_FAULTS]
     connections = [partial(dead_connections, lost=lost) for lost in Lost]
     losses = [partial(redis_loses, name=name) for name in REDIS_LOSSES]
     stored = [partial(crash, step=step, calls=1) for step in ("leased", "stored")]
@@ -103,6 +105,8 @@ def _fleets() -> list[Suite[Fleet]]:
             reloaded_callbacks,
         ),
         _fleet(partial(running_fleet, workers=2, redis="none"), without_redis),
+        _fleet(partial(running_fleet, workers=2, redis="sentinel", variables=NETWORK_SETTINGS), *topologies),
+        _fleet(partial(running_fleet, workers=2, redis="cluster", variables=NETWORK_SETTINGS), *topologies),
     ]
 
 

@@ -113,6 +113,7 @@ async def test_f15_deploy_loses_no_refresh_of_a_disconnected_client(deployed_fle
     check(await fleet_scenarios.deploy_with_disconnects(deployed_fleet, Scale.SHORT))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", REDIS_FAULTS)
 async def test_f7_redis_faults_fail_no_request(proxied_fleet: Fleet, name: str) -> None:
     """All requests succeed without delay, with at most two calls for two tabs; then Redis recovers."""

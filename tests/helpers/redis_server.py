@@ -119,6 +119,10 @@ class RedisServer:
         """Return a section of ``INFO``."""
         return cast("dict[str, object]", self.command("INFO", section))
 
+    def is_primary(self) -> bool:
+        """Return whether it is no replica."""
+        return self.info("replication")["role"] == "master"
+
     def keys(self) -> list[str]:
         """Return the names of all keys, sorted."""
         return sorted(key.decode() for key in cast("list[bytes]", self.command("KEYS", "*")))

@@ -169,7 +169,7 @@ class SentinelServers:
     @property
     def primary(self) -> RedisServer:
         """The server that accepts writes."""
-        return next(each for each in self.servers if each.is_running and _is_primary(each))
+        return next(each for each in self.servers if each.is_running and each.is_primary())
 
     def elapse(self, seconds: float) -> None:
         """Reduce the TTL of every key by ``seconds``."""
@@ -210,7 +210,7 @@ class ClusterServers:
     @property
     def primaries(self) -> list[RedisServer]:
         """The nodes that have slots."""
-        return [each for each in self.servers if each.is_running and _is_primary(each)]
+        return [each for each in self.servers if each.is_running and each.is_primary()]
 
     def owner(self, slot: int) -> RedisServer:
         """Return the node that has a slot."""
@@ -269,10 +269,6 @@ def _made(directory: Path) -> Path:
 def _text(reply: object) -> str:
     assert isinstance(reply, bytes)
     return reply.decode()
-
-
-def _is_primary(server: RedisServer) -> bool:
-    return server.info("replication")["role"] == "master"
 
 
 def _cluster_info(server: RedisServer) -> str:

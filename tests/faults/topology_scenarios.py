@@ -1,0 +1,117 @@
+"""Faults of Sentinels and clusters while results are stored: fault scenario F19.
+
+The responses that carry the new tokens get lost as well, so that only Redis and the process that refreshed
+have them. The browsers return when Redis accepts writes again. There is no grace at Descope.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.redis_topologies import SentinelServers
+
+from .checker import Report
+from .fleet import Fleet
+from .testbed import Scale, wait_until
+
+__all__ = ["TOPOLOGY_FAULTS", "topology_fails"]
+
+_OK = 200
+_TABS = 2
+_PROBE_SECONDS = 1.1
+"""Longer than a process waits before it probes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyFault:
+    """How to inject a fault into the servers and how to end it."""
+
+    inject: Callable[[Fleet], None]
+    recover: Callable[[Fleet], None]
+
+
+def _primary(fleet: Fleet) -> RedisServer:
+    """Return the server with a replica, which can be replaced."""
+    return fleet.servers.primary if isinstance(fleet.servers, SentinelServers) else fleet.servers.servers[0]
+
+
+def _configure(*options: str) -> Callable[[Fleet], None]:
+    def act(fleet: Fleet) -> None:
+        for server in fleet.servers.servers:
+            server.command("CONFIG", "SET", *options)
+
+    return act
+
+
+def _nothing(_: Fleet) -> None:
+    """Wait for the failover."""
+
+
+_suspended: list[RedisServer] = []
+
+
+def _suspend(fleet: Fleet) -> None:
+    _suspended.append(_primary(fleet))
+    _suspended[-1].suspend()
+
+
+def _resume(_: Fleet) -> None:
+    while _suspended:
+        _suspended.pop().resume()
+
+
+TOPOLOGY_FAULTS: Mapping[str, TopologyFault] = MappingProxyType(
+    {
+        "full": TopologyFault(_configure("maxmemory", "1"), _configure("maxmemory", "0")),
+        "read-only": TopologyFault(
+            _configure("min-replicas-to-write", "9"), _configure("min-replicas-to-write", "0")
+        ),
+        "restarted empty": TopologyFault(lambda fleet: fleet.servers.flush(), _nothing),
+        "partitioned": TopologyFault(_suspend, _resume),
+        "failing over": TopologyFault(lambda fleet: _primary(fleet).stop(), _nothing),
+    }
+)
+"""Every fault. The last one leaves no other replica."""
+
+
+async def topology_fails(fleet: Fleet, scale: Scale, name: str) -> Report:
+    """F19: Redis fails while Descope refreshes, and the responses get lost."""
+    count = 12 if scale is Scale.SHORT else 40
+    fault = TOPOLOGY_FAULTS[name]
+    checker = await fleet.start_scenario("F19", f"{type(fleet.servers).__name__} is {name}, no grace")
+    browsers = await fleet.expired_browsers(count)
+    await fleet.testbed.upstream.fault("refresh", hold=True, times=count)
+    requests = [asyncio.create_task(browser.send()) for browser in browsers]
+    await fleet.testbed.upstream.wait_until_held(count)
+    before = fleet.results()
+    fault.inject(fleet)
+    try:
+        await fleet.testbed.upstream.clear()
+        lost = await asyncio.gather(*requests)
+        checker.expect(all(response.status == _OK for response in lost), "a request failed")
+        if fault.recover is _resume:
+            await wait_until(_promoted(fleet))
+    finally:
+        fault.recover(fleet)
+
+    async def are_all_stored() -> bool:
+        return len(fleet.results() - before) >= count
+
+    await checker.expect_soon(are_all_stored, "a result never reached Redis")
+    await asyncio.sleep(_PROBE_SECONDS)
+    responses = await asyncio.gather(*(browser.send() for browser in browsers for _ in range(_TABS)))
+    checker.expect(all(response.status == _OK for response in responses), "a late request failed")
+    for browser in browsers:
+        browser.receive(browser.responses[-1])
+    return await checker.report(browsers)
+
+
+def _promoted(fleet: Fleet) -> Callable[[], Awaitable[bool]]:
+    async def condition() -> bool:
+        others = [server for server in fleet.servers.servers if server not in _suspended]
+        replica = others[-1] if not isinstance(fleet.servers, SentinelServers) else others[0]
+        return replica.is_primary()
+
+    return condition
