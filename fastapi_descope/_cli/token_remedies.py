@@ -35,5 +35,6 @@ REMEDIES: Mapping[TokenReason, str] = {
     ),
     TokenReason.SUBJECT: "give the project's JWT template a sub or dsub that is Descope's user id",
     TokenReason.NOT_YET_VALID: "synchronize the clock of this host with NTP: the token is from its future",
+    TokenReason.REVOKED: "sign in again: a logout, an administrator or Descope has ended the session",
     TokenReason.EXPIRED: "get a new token: apps refresh a session, and scripts have to sign in again",
 }

@@ -96,7 +96,7 @@ class DescopeMiddleware:
         self._are_routes_checked = False
         self._has_checks = True
         # RF-10: the verifier spreads its work, and FastAPI needs as much time to route as many requests.
-        self._pacer = self._parts.core.verifier.pacer
+        self._core = self._parts.core
         self._arrivals = Pacer(_ARRIVALS_PER_ITERATION)
         redact_logs()
 
@@ -116,8 +116,8 @@ class DescopeMiddleware:
         auth = scope[KEY] = RequestAuth(self._parts, scope, send, location)
         token = tenant_id_var.set(tenant_id)  # TN-13
         try:
-            app = self._next
-            if self._has_checks or self._pacer.waiting or scope["type"] != "http" or scope["query_string"]:
+            app, waiting = self._next, self._core.verifier.pacer.waiting
+            if self._has_checks or waiting or scope["type"] != "http" or scope["query_string"]:
                 app = await self._select_app(scope, auth)
             await app(scope, receive, auth.send)
             if auth.held is not None:
@@ -155,7 +155,7 @@ class DescopeMiddleware:
                 return _NOT_FOUND
         if self._protect:
             await self._require_session(auth, scope)
-        if self._pacer.waiting:
+        if self._core.verifier.pacer.waiting:
             await self._arrivals.turn()
         return self._next if scope["type"] == "http" else partial(WebSocketSession(auth).serve, self._next)
 
