@@ -36,6 +36,9 @@ _PORT, _SENTINEL_PORT = 6379, 26379
 _CLUSTER_RETRIES = 3
 """Further attempts in a cluster: one command that fails closes the connections of others."""
 
+_MIGRATION_SECONDS = 0.05
+"""Seconds between two attempts at a slot that is being moved."""
+
 _CHECKED_KEYS = 256
 """Keys for ``check``, enough to reach each of some dozen nodes."""
 
@@ -232,14 +235,11 @@ class _Connections:
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int] = ()
     ) -> _Reply:
         """Run a script. Its text is always sent, so that a server without it costs no round trip."""
-        client, running = cast("Any", self._client), asyncio.timeout(self._timeout)
+        running = asyncio.timeout(self._timeout)
         try:
             async with running:
                 self._timeouts.add(running)
-                await (
-                    client.initialize()
-                )  # a cluster's nodes, before a burst of commands is sent to any of them
-                reply = await client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+                reply = await self._send("EVAL", script.text, len(keys), *keys, *arguments)
         except Exception as error:  # noqa: BLE001 - redis-py's parser raises any exception for a malformed reply
             return _Failure(type(error).__name__)
         finally:
@@ -249,6 +249,18 @@ class _Connections:
                 return status, value
             case _:
                 return _Failure(exceptions.InvalidResponse.__name__)
+
+    async def _send(self, *command: bytes | str | int) -> object:
+        client = cast("Any", self._client)
+        # The nodes of a cluster must be known before a burst of commands is sent to any of them.
+        await client.initialize()
+        while True:
+            try:
+                return await client.execute_command(*command)
+            except exceptions.ClusterDownError:
+                raise
+            except exceptions.ClusterError:  # redis-py has given up on a slot that is being moved
+                await asyncio.sleep(_MIGRATION_SECONDS)
 
     def server_of(self, key: str) -> str:
         """Return the name of the cluster node that has ``key``, or the one name of everything else."""
