@@ -4,14 +4,14 @@
 #     -e DESCOPE_PROJECT_ID=P... -e DESCOPE_PUBLIC_URL=http://localhost:8000 fieldnotes
 # If users reach it by another host than localhost, DESCOPE_PUBLIC_URL is its https origin. Behind a proxy on
 # another host, set FORWARDED_ALLOW_IPS to the proxies whose X-Forwarded headers uvicorn may trust.
-# compose.yaml runs it with Redis and the Descope emulator.
+# compose.yaml runs it with PostgreSQL, Redis and the Descope emulator.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv --without-pip /venv
 COPY pyproject.toml README.md LICENSE ./
 COPY fastapi_descope fastapi_descope
-RUN pip --python /venv/bin/python install --no-cache-dir ".[redis]" --group example
+RUN pip --python /venv/bin/python install --no-cache-dir ".[redis,sqlalchemy]" --group example
 
 # For development only: the emulator signs in any user.
 FROM build AS emulator
@@ -24,6 +24,10 @@ CMD ["fastapi-descope", "emulator", "--rotate"]
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# An SQLite file, for a single container. DATABASE_URL=postgresql+psycopg://... replaces it.
+ENV DATABASE_URL=sqlite+aiosqlite:////data/fieldnotes.db
+RUN mkdir --mode=1777 /data
+VOLUME /data
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY example_app example_app

@@ -41,7 +41,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_level="warning",
-        ws="none",
+        ws="websockets-sansio",
         access_log=False,  # it would log the codes and states of logins
         timeout_graceful_shutdown=2,
     )

@@ -1,17 +1,35 @@
-"""The sample reports of a new app. The organisations are those of the Descope emulator."""
+"""The sample reports of a new database. The organisations are those of the Descope emulator."""
 
 from datetime import date
 from types import MappingProxyType
+from typing import NamedTuple
 
-from .reports import Finding, Library, Report, Shelf
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-__all__ = ["NAMES", "sample_library"]
+from .models import Finding, Report
+
+__all__ = ["NAMES", "SAMPLE_TENANTS", "add_samples"]
 
 NAMES = MappingProxyType({"acme": "Acme Corp", "globex": "Globex"})
 """The display names of the organisations, by tenant id. A product would have them in its database."""
 
+
+class _Sample(NamedTuple):
+    """The fields of a report."""
+
+    id: str
+    title: str
+    site: str
+    author: str
+    filed: date
+    finding: Finding
+    summary: str
+    notes: tuple[str, ...]
+
+
 _ACME = (
-    Report(
+    _Sample(
         "A-1042",
         "North bridge, spring inspection",
         "Bridge 7, river crossing",
@@ -25,7 +43,7 @@ _ACME = (
             "Railings, deck and drainage are in good order.",
         ),
     ),
-    Report(
+    _Sample(
         "A-1041",
         "Boiler room, annual check",
         "Plant 2, building C",
@@ -38,7 +56,7 @@ _ACME = (
             "The safety valves open at 3.0 bar, as they should. Seals 4417 and 4418 were put on.",
         ),
     ),
-    Report(
+    _Sample(
         "A-1038",
         "Roof anchors, warehouse",
         "Harbour warehouse",
@@ -51,7 +69,7 @@ _ACME = (
             "The roof is closed until both are replaced and tested.",
         ),
     ),
-    Report(
+    _Sample(
         "A-1033",
         "Fire doors, office floors",
         "Head office, floors 1 to 4",
@@ -64,7 +82,7 @@ _ACME = (
 )
 
 _GLOBEX = (
-    Report(
+    _Sample(
         "G-311",
         "Cooling tower, water quality",
         "Volcano site, tower 1",
@@ -77,7 +95,7 @@ _GLOBEX = (
             "The bleed-off valve was set from 20 to 30 per cent.",
         ),
     ),
-    Report(
+    _Sample(
         "G-309",
         "Crane, monthly inspection",
         "Dock 4",
@@ -90,6 +108,14 @@ _GLOBEX = (
 )
 
 
-def sample_library() -> Library:
-    """Return a new library, so that apps do not share changes."""
-    return Library({"acme": Shelf(_ACME), "globex": Shelf(_GLOBEX)})
+_REPORTS = {"acme": _ACME, "globex": _GLOBEX}
+
+SAMPLE_TENANTS = tuple(_REPORTS)
+"""The ids of the organisations that have sample reports."""
+
+
+async def add_samples(db: AsyncSession, tenant_id: str) -> None:
+    """Add the sample reports of an organisation that has no report yet."""
+    if not await db.scalar(select(func.count()).select_from(Report)):
+        db.add_all(Report(*sample[:-1], notes=[*sample.notes]) for sample in _REPORTS[tenant_id])
+        await db.commit()

@@ -1,12 +1,17 @@
 """The app and an emulator in one process, with a clock that only advances on demand."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import httpx
 from fastapi import FastAPI
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from example_app.app import create_app
 from example_app.browser import Browser
+from example_app.database import Database
+from example_app.models import Report
 from fastapi_descope import DescopeSettings
 from fastapi_descope.emulator import Clock, Emulator, Project
 
@@ -26,12 +31,29 @@ def build_emulator(project: Project | None = None) -> Emulator:
     return Emulator(project, clock=Clock(lambda: float(NOW)), base_url=DESCOPE)
 
 
-def build_app(emulator: Emulator) -> FastAPI:
-    """Return the app with this emulator as Descope."""
+def build_app(emulator: Emulator, database_url: str | None = None) -> FastAPI:
+    """Return the app with this emulator as Descope. Its lifespan opens the database."""
     settings = DescopeSettings(project_id=emulator.project_id, base_url=DESCOPE, public_url=APP)
     return create_app(
-        settings=settings, clock=emulator.clock, transport=httpx.ASGITransport(emulator), try_it=(ADA, HANK)
+        settings=settings,
+        clock=emulator.clock,
+        transport=httpx.ASGITransport(emulator),
+        try_it=(ADA, HANK),
+        database_url=database_url,
     )
+
+
+def session(app: FastAPI, tenant_id: str) -> AbstractAsyncContextManager[AsyncSession]:
+    """Open a session of the app's database for a tenant."""
+    database: Database = app.state.database
+    return database.sessions.session(tenant_id)
+
+
+async def archive(app: FastAPI, report_id: str) -> None:
+    """Archive a report of Acme behind the app's back."""
+    async with session(app, "acme") as db:
+        await db.execute(update(Report).where(Report.id == report_id).values(archived=True))
+        await db.commit()
 
 
 def build_browser(app: FastAPI, emulator: Emulator) -> Browser:

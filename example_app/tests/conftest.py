@@ -32,9 +32,11 @@ def emulator() -> Emulator:
 
 
 @pytest.fixture
-def app(emulator: Emulator) -> FastAPI:
-    """Return the app with the emulator as Descope."""
-    return build_app(emulator)
+async def app(emulator: Emulator) -> AsyncIterator[FastAPI]:
+    """Return the running app with the emulator as Descope, and a database of its own."""
+    app = build_app(emulator)
+    async with app.router.lifespan_context(app):
+        yield app
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """The JSON API."""
 
+import httpx
 import pytest
 
-from example_app.tests.app_env import ADA, OpenBrowser
+from example_app.tests.app_env import ADA, APP, OpenBrowser, build_app
 from fastapi_descope.emulator import Emulator
 
 pytestmark = pytest.mark.anyio
@@ -49,11 +50,10 @@ async def test_pages_are_not_in_the_openapi_schema(open_browser: OpenBrowser) ->
     assert not {"/", "/reports", "/account", "/admin", "/healthz", "/readyz"} & set(paths)
 
 
-async def test_app_is_ready_once_it_can_verify_sessions(
-    open_browser: OpenBrowser, emulator: Emulator
-) -> None:
+async def test_app_is_ready_once_it_can_verify_sessions(emulator: Emulator) -> None:
     """Until then a probe gets 503 and the seconds to wait. Health checks do not depend on it."""
-    browser = await open_browser(ADA, "acme")
+    browser = httpx.AsyncClient(transport=httpx.ASGITransport(build_app(emulator)), base_url=APP)
+    browser.cookies.set("DS", emulator.issue(ADA, "acme").session_jwt, domain="127.0.0.1")
 
     waiting = await browser.get("/readyz")
     assert (waiting.status_code, waiting.headers["retry-after"]) == (503, "1")

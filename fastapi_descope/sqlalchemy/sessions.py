@@ -1,6 +1,6 @@
 """Sessions of SQLAlchemy for one tenant: the dependency of routes, and sessions for other code."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,12 +69,12 @@ class TenantSessions:
         elif engine.dialect.name != "postgresql":
             raise ConfigurationError(f"TenantSessions needs PostgreSQL or SQLite, not {engine.dialect.name}")
 
-    async def __call__(self, tenant: CurrentTenant) -> AsyncIterator[AsyncSession]:
+    async def __call__(self, tenant: CurrentTenant) -> AsyncGenerator[AsyncSession]:
         """Open the session of a request, for the current tenant of its user."""
         async with self.session(tenant.id) as session:
             yield session
 
-    async def for_caller(self, caller: CurrentCaller) -> AsyncIterator[AsyncSession]:
+    async def for_caller(self, caller: CurrentCaller) -> AsyncGenerator[AsyncSession]:
         """Open the session of a request, for the tenant of its caller: a user, an application or a machine.
 
             ReportsSession = Annotated[AsyncSession, Security(sessions.for_caller, scopes=["reports.read"])]

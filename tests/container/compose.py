@@ -1,6 +1,7 @@
 """Reads compose.yaml, and runs its services as processes with the same commands, variables and users."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,8 +13,9 @@ import yaml
 
 from tests.container.image import Image
 from tests.container.sandbox import Network, Process, Sandbox, new_root
+from tests.helpers.postgres_server import postgres_programs, postgres_server
 
-__all__ = ["Service", "Stack", "read_services"]
+__all__ = ["Service", "Stack", "read_configs", "read_services"]
 
 _HEALTHY_SECONDS = 120
 """A service is healthy within seconds. A machine that runs other things as well takes longer."""
@@ -31,6 +33,8 @@ class Service(TypedDict):
     image: NotRequired[str]
     command: NotRequired[list[str]]
     environment: NotRequired[dict[str, str]]
+    configs: NotRequired[list[dict[str, str]]]
+    volumes: NotRequired[list[str]]
     ports: NotRequired[list[str]]
     network_mode: NotRequired[str]
     depends_on: NotRequired[dict[str, dict[str, str]]]
@@ -47,6 +51,12 @@ class Healthcheck(TypedDict):
     retries: int
 
 
+def read_configs(file: Path) -> dict[str, str]:
+    """Return the contents of the configuration files of a compose file by their names."""
+    configs = yaml.safe_load(file.read_text(encoding="utf-8"))["configs"]
+    return {name: config["content"] for name, config in configs.items()}
+
+
 def read_services(file: Path) -> dict[str, Service]:
     """Return the services of a compose file by their names."""
     return cast("dict[str, Service]", yaml.safe_load(file.read_text(encoding="utf-8"))["services"])
@@ -57,6 +67,7 @@ class Stack:
     """The running services. All share one network; service names are names of its loopback address."""
 
     services: Mapping[str, Service]
+    configs: Mapping[str, str]
     images: Mapping[str, Image]
     network: Network
     folder: Path
@@ -72,7 +83,7 @@ class Stack:
             image.workdir,
             service["user"],
             read_only=service["read_only"],
-            tmpfs=service["tmpfs"],
+            tmpfs=[*service["tmpfs"], *image.volumes],
             hosts=self._hosts(),
             network=self.network,
         )
@@ -88,10 +99,31 @@ class Stack:
                     assert needed in processes or needed in self._started(), f"{name} starts before {needed}"
                     if condition["condition"] == "service_healthy":
                         self.wait_until_healthy(needed)
+                if "postgres" in service.get("image", ""):
+                    stack.enter_context(self._postgres())
+                    continue
                 command = service.get("command") or self._image(service).command
                 log = self.folder / f"{name}.log"
                 processes[name] = stack.enter_context(self.sandbox(name).running(command, log))
             yield processes
+
+    @contextmanager
+    def _postgres(self) -> Generator[None]:
+        """Run PostgreSQL with the configuration of the file, as its image does when its volume is new.
+
+        It runs outside of the network, because it refuses every user that a sandbox can have.
+        """
+        with postgres_server() as server:
+            for script in self.configs.values():
+                server.execute(*script.split(";\n"))
+            forward = [sys.executable, "-m", "tests.container.socket_forward", server.socket]
+            process = subprocess.Popen(self.network.join(*forward))  # noqa: S603 - ours
+            (self.folder / "postgres.log").touch()
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait()
 
     def check(self, name: str) -> int:
         """Run the health check of a service once, and return its status: 0 if it is healthy."""
@@ -122,7 +154,9 @@ class Stack:
                 root = self.folder / "system"
                 if not root.exists():
                     new_root(root)
-                return Image(root, {"PATH": "/usr/local/bin:/usr/bin:/bin"})
+                for name in service["tmpfs"]:  # a mount point that the image has
+                    (root / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
+                return Image(root, {"PATH": f"{postgres_programs()}:/usr/local/bin:/usr/bin:/bin"})
             case {"target": target}:
                 return self.images[target]
             case _:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 __all__ = ["Ignored", "Stage", "parse", "read_stages"]
 
-_INSTRUCTIONS = frozenset({"FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "HEALTHCHECK", "CMD"})
+_INSTRUCTIONS = frozenset(
+    {"FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "VOLUME", "HEALTHCHECK", "CMD"}
+)
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 

@@ -32,6 +32,7 @@ class Image:
     user: str = ROOT_USER
     command: Sequence[str] = ()
     healthcheck: Sequence[str] = ()
+    volumes: Sequence[str] = ()
 
     def path(self, *parts: str) -> Path:
         """Return the place on this machine of a path in the image, relative to its working directory."""
@@ -94,17 +95,25 @@ class _Build:
                 _run(image, ["/bin/sh", "-c", arguments])
             case "COPY":
                 self._copy(arguments.split(), image)
+            case "EXPOSE":
+                self.exposed.append(arguments)
+            case _:
+                return self._set(name, arguments, image)
+        return image
+
+    def _set(self, name: str, arguments: str, image: Image) -> Image:
+        """Return the image after an instruction that changes no file."""
+        match name:
             case "ENV":
                 return replace(image, variables=image.variables | variables(arguments, image.variables))
             case "USER":
                 return replace(image, user=arguments)
+            case "VOLUME":
+                return replace(image, volumes=[*image.volumes, arguments])
             case "CMD":
                 return replace(image, command=exec_form(arguments))
-            case "HEALTHCHECK":
-                return replace(image, healthcheck=exec_form(arguments))
             case _:
-                self.exposed.append(arguments)
-        return image
+                return replace(image, healthcheck=exec_form(arguments))
 
     def _copy(self, arguments: list[str], image: Image) -> None:
         *sources, target = arguments

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.compose import Service, Stack, read_services
+from tests.container.compose import Service, Stack, read_configs, read_services
 from tests.container.image import Image
 from tests.container.sandbox import Process, network
 
-pytestmark = [pytest.mark.container, pytest.mark.redis]
+pytestmark = [pytest.mark.container, pytest.mark.postgres, pytest.mark.redis]
 
 ROOT = Path(__file__).parents[2]
 SERVICES = read_services(ROOT / "compose.yaml")
+CONFIGS = read_configs(ROOT / "compose.yaml")
 PUBLIC_URL = "http://localhost:8000"
 
 
@@ -23,13 +24,13 @@ PUBLIC_URL = "http://localhost:8000"
 def stack(images: dict[str, Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Return the services of the file; none runs yet."""
     with network() as shared:
-        yield Stack(SERVICES, images, shared, tmp_path_factory.mktemp("compose"))
+        yield Stack(SERVICES, CONFIGS, images, shared, tmp_path_factory.mktemp("compose"))
 
 
 @pytest.fixture(scope="module")
 def running(stack: Stack) -> Iterator[dict[str, Process]]:
     """Run all services until each is healthy, as ``docker compose up --wait`` does."""
-    with stack.running("redis", "app"):
+    with stack.running("redis", "postgres", "app"):
         assert stack.check("app") == 1, "the app cannot be ready: its emulator does not run yet"
         with stack.running("emulator", "emulator-port") as processes:
             for name in SERVICES:
@@ -41,7 +42,8 @@ def running(stack: Stack) -> Iterator[dict[str, Process]]:
 def test_every_service_is_hardened(service: Service) -> None:
     """A read-only root file system, no capabilities, no new privileges, no root, and a health check."""
     assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - in the container
+    assert service["tmpfs"][0] == "/tmp"  # noqa: S108 - in the container
+    assert set(service["tmpfs"][1:]) <= {"/run/postgresql"}
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not service["user"].startswith(("0", "root"))
@@ -75,6 +77,27 @@ def test_a_user_signs_in_through_the_published_ports(stack: Stack) -> None:
     assert seen["reports"] == [200, True]
     assert seen["cookies"] == ["DS", "DSR"]
     assert (seen["me"]["tenant"], seen["me"]["roles"]) == ("acme", ["admin"])
+
+
+@pytest.mark.usefixtures("running")
+def test_the_app_uses_the_database_of_the_stack(stack: Stack) -> None:
+    """The login above has left the user there. Its role obeys the policies."""
+    url = (
+        SERVICES["app"]
+        .get("environment", {})["DATABASE_URL"]
+        .replace("+psycopg", "")
+        .replace("@postgres", "@127.0.0.1")
+    )
+    code = (
+        "import psycopg, sys; c = psycopg.connect(sys.argv[1]);"
+        "print(c.execute('SELECT count(*) FROM person').fetchone()[0]);"
+        "c.execute(\"SELECT set_config('descope.tenant_id', 'acme', true)\");"
+        "print(c.execute('SELECT name FROM person').fetchone()[0])"
+    )
+
+    done = stack.join([sys.executable, "-c", code, url])
+
+    assert done.stdout.splitlines() == ["0", "Ada Lovelace"], done.stderr
 
 
 @pytest.mark.usefixtures("running")

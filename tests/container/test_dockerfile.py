@@ -29,10 +29,16 @@ def private_network() -> Iterator[Network]:
 
 
 def _sandbox(app: Image, private: Network | None = None) -> Sandbox:
-    """Return a sandbox in which nothing can be written, not even in /tmp."""
+    """Return a sandbox in which nothing can be written outside of the volume, not even in /tmp."""
     variables = {"DESCOPE_PROJECT_ID": PROJECT, "DESCOPE_PUBLIC_URL": "http://localhost:8000"}
     return Sandbox(
-        app.root, app.variables | variables, app.workdir, app.user, read_only=True, network=private
+        app.root,
+        app.variables | variables,
+        app.workdir,
+        app.user,
+        read_only=True,
+        tmpfs=app.volumes,
+        network=private,
     )
 
 
@@ -50,7 +56,7 @@ def test_the_image_contains_the_installed_wheel_and_neither_source_nor_pip(app: 
     """The build stage stays behind. The extra for Redis is installed, those for tools are not."""
     packages = {path.name for path in app.path("/venv/lib").glob("python*/site-packages/*")}
 
-    assert {"fastapi_descope", "redis", "uvicorn", "jinja2"} <= packages
+    assert {"fastapi_descope", "redis", "sqlalchemy", "psycopg", "uvicorn", "jinja2"} <= packages
     assert not {"pip", "typer", "pytest"} & packages
     assert not app.path("/src").exists()
     assert not list(app.path("/venv/bin").glob("pip*"))

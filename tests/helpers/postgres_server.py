@@ -24,7 +24,7 @@ _OPTIONS = {
 }
 
 
-def _binaries() -> Path:
+def postgres_programs() -> Path:
     """Return the folder of the newest installation. Debian does not put it into the path."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
@@ -58,13 +58,20 @@ class PostgresServer:
         self._folder = folder
         self._numbers = count(1)
         self._account = _ACCOUNT if os.getuid() == 0 else None
+        folder.chmod(0o755)  # for the clients: the data is in a folder below, which stays closed
         if self._account:
             shutil.chown(folder, _ACCOUNT, _ACCOUNT)
         self._initialize()
         self.start()
 
     def _initialize(self) -> None:
-        command: list[str | Path] = [_binaries() / "initdb", "-D", self._folder / "data", "-U", _ACCOUNT]
+        command: list[str | Path] = [
+            postgres_programs() / "initdb",
+            "-D",
+            self._folder / "data",
+            "-U",
+            _ACCOUNT,
+        ]
         subprocess.run(  # noqa: S603 - the program of the package
             [*command, "-A", "trust", "-N", "-E", "UTF8", "--no-locale"],
             user=self._account,
@@ -74,11 +81,16 @@ class PostgresServer:
             capture_output=True,
         )
 
+    @property
+    def socket(self) -> str:
+        """The path of the Unix socket."""
+        return str(self._folder / ".s.PGSQL.5432")
+
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(  # noqa: S603 - the program of the package
-            [_binaries() / "postgres", "-D", self._folder / "data", "-k", self._folder, *options],
+            [postgres_programs() / "postgres", "-D", self._folder / "data", "-k", self._folder, *options],
             user=self._account,
             group=self._account,
             cwd=self._folder,
@@ -137,7 +149,9 @@ def postgres_server() -> Generator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         server = PostgresServer(folder)
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder)
